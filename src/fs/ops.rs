@@ -1,0 +1,222 @@
+//! The operation trait: what a transport asks of a filesystem.
+//!
+//! Synchronous and inode-based: no operation needs a file handle, so a transport may answer OPEN with ENOSYS. All
+//! methods take `&self` and are called from any thread. Above: `mount` (its transports) and tests. Implemented by
+//! [`Filesystem`](super::Filesystem) and, for the transport's own tests and ceilings, by a plain in-memory one.
+
+use super::Result;
+
+/// A node number as the transport sees it: allotted at first lookup, never used again for anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// The root directory.
+    pub const ROOT: NodeId = NodeId(1);
+}
+
+/// Seconds and nanoseconds since 1970-01-01 UTC; `seconds` may be negative, `nanoseconds` is 0..1_000_000_000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    pub seconds: i64,
+    pub nanoseconds: u32,
+}
+
+/// What an inode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    File,
+    Directory,
+    Symlink,
+    Fifo,
+    Socket,
+    CharDevice,
+    BlockDevice,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub uid: u32,
+    pub gid: u32,
+    pub pid: u32,
+}
+
+/// stat(2) of one inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Stable across mounts.
+    pub inode_number: u64,
+    pub kind: Kind,
+    /// Permission bits, 0o7777.
+    pub mode: u32,
+    pub links: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Linux device number as in `st_rdev` (new_encode_dev, 32 bits).
+    pub device: u32,
+    /// Bytes.
+    pub size: u64,
+    /// Units of 512 bytes.
+    pub blocks: u64,
+    pub accessed: Timestamp,
+    pub modified: Timestamp,
+    pub changed: Timestamp,
+    pub born: Timestamp,
+}
+
+/// The answer to LOOKUP and to whatever creates a name. Each one returned counts as one lookup until `forget`.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub node: NodeId,
+    pub attributes: Attributes,
+}
+
+/// A time to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTime {
+    Now,
+    To(Timestamp),
+}
+
+/// The fields of a SETATTR that are to change.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetAttributes {
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub size: Option<u64>,
+    pub accessed: Option<SetTime>,
+    pub modified: Option<SetTime>,
+    pub changed: Option<Timestamp>,
+    /// FATTR_KILL_SUIDGID: the caller lacks CAP_FSETID, so a change of size clears suid and sgid.
+    pub clear_suid_sgid: bool,
+}
+
+/// What kind of special file or regular file MKNOD makes.
+#[derive(Clone, Copy, Debug)]
+pub struct NewNode {
+    pub kind: Kind,
+    /// Permission bits before the umask, 0o7777.
+    pub mode: u32,
+    pub umask: u32,
+    pub device: u32,
+}
+
+/// One directory entry as READDIR reports it; `.` and `..` among them.
+pub struct DirectoryEntry<'a> {
+    /// Pass this to `read_directory` to continue behind this entry.
+    pub cookie: u64,
+    pub inode_number: u64,
+    pub kind: Kind,
+    pub name: &'a [u8],
+    /// With `plus`, and not for `.` and `..`. Counts as a lookup if (and only if) the sink took the entry.
+    pub entry: Option<Entry>,
+}
+
+/// Flags of renameat2(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RenameFlags {
+    pub no_replace: bool,
+    pub exchange: bool,
+    pub whiteout: bool,
+}
+
+/// What fallocate(2) is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocate {
+    Reserve { keep_size: bool },
+    PunchHole,
+    ZeroRange { keep_size: bool },
+}
+
+/// SEEK_DATA or SEEK_HOLE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    Data,
+    Hole,
+}
+
+/// setxattr(2) flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetXattr {
+    Any,
+    Create,
+    Replace,
+}
+
+/// statfs(2), in blocks of `block_size` bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Statistics {
+    pub block_size: u32,
+    pub blocks: u64,
+    pub free: u64,
+    pub available: u64,
+    pub inodes: u64,
+    pub free_inodes: u64,
+    pub name_max: u32,
+}
+
+/// A filesystem as a transport drives it. Offsets and sizes are bytes. Names are single components, never `.`, `..`
+/// or empty, without `/` and NUL; a longer one than 255 bytes is answered with `NameTooLong`.
+pub trait Operations: Send + Sync + 'static {
+    /// Finds a name. `None`: there is none (the transport may cache that).
+    fn lookup(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<Option<Entry>>;
+    /// Takes back `count` lookups.
+    fn forget(&self, node: NodeId, count: u64);
+    fn attributes(&self, node: NodeId) -> Result<Attributes>;
+    fn set_attributes(&self, caller: Caller, node: NodeId, change: &SetAttributes) -> Result<Attributes>;
+    fn read_link(&self, node: NodeId) -> Result<Vec<u8>>;
+    /// Everything but directories and symlinks.
+    fn make_node(&self, caller: Caller, parent: NodeId, name: &[u8], new: &NewNode) -> Result<Entry>;
+    fn make_directory(
+        &self,
+        caller: Caller,
+        parent: NodeId,
+        name: &[u8],
+        mode: u32,
+        umask: u32,
+    ) -> Result<Entry>;
+    fn make_symlink(&self, caller: Caller, parent: NodeId, name: &[u8], target: &[u8]) -> Result<Entry>;
+    fn link(&self, caller: Caller, node: NodeId, parent: NodeId, name: &[u8]) -> Result<Entry>;
+    fn unlink(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<()>;
+    fn remove_directory(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<()>;
+    fn rename(
+        &self,
+        caller: Caller,
+        from: (NodeId, &[u8]),
+        to: (NodeId, &[u8]),
+        flags: RenameFlags,
+    ) -> Result<()>;
+    /// Asked only by a transport that wants a permission check at open; `flags` as in open(2).
+    fn open(&self, caller: Caller, node: NodeId, flags: i32) -> Result<()>;
+    /// access(2); `mask` of R_OK, W_OK, X_OK.
+    fn access(&self, caller: Caller, node: NodeId, mask: i32) -> Result<()>;
+    /// Fills `out` from `offset`; fewer bytes than asked for means end of file. Returns their number.
+    fn read(&self, node: NodeId, offset: u64, out: &mut [u8]) -> Result<usize>;
+    /// `clear_suid_sgid`: FUSE_WRITE_KILL_SUIDGID. Returns the number of bytes taken: all of them.
+    fn write(&self, node: NodeId, offset: u64, data: &[u8], clear_suid_sgid: bool) -> Result<usize>;
+    /// Returns when the file (and its name) would survive a power cut.
+    fn sync(&self, node: NodeId, data_only: bool) -> Result<()>;
+    fn sync_directory(&self, node: NodeId, data_only: bool) -> Result<()>;
+    /// Hands entries behind `cookie` (0: from the start) to `sink` until it answers false (that entry is not taken).
+    fn read_directory(
+        &self,
+        node: NodeId,
+        cookie: u64,
+        plus: bool,
+        sink: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
+    ) -> Result<()>;
+    fn set_xattr(&self, caller: Caller, node: NodeId, name: &[u8], value: &[u8], how: SetXattr)
+    -> Result<()>;
+    fn get_xattr(&self, caller: Caller, node: NodeId, name: &[u8]) -> Result<Vec<u8>>;
+    /// Names, each followed by NUL.
+    fn list_xattrs(&self, caller: Caller, node: NodeId) -> Result<Vec<u8>>;
+    fn remove_xattr(&self, caller: Caller, node: NodeId, name: &[u8]) -> Result<()>;
+    fn allocate(&self, caller: Caller, node: NodeId, offset: u64, length: u64, how: Allocate) -> Result<()>;
+    fn seek(&self, node: NodeId, offset: u64, whence: Seek) -> Result<u64>;
+    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64) -> Result<u64>;
+    fn statistics(&self) -> Result<Statistics>;
+    /// Unmounting: everything is made durable. Called once, after the last other operation.
+    fn shut_down(&self);
+}

@@ -1,0 +1,92 @@
+//! Where chunk files lie.
+//!
+//! Knows names and bytes, no keys and no contents. Above: `chunk`, `volume`. Implementations: `directory` (a real
+//! folder), `memory`, and for tests `faulty` (errors on demand) and `power` (what a power cut may leave).
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+/// The folder of the backing directory that a file lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Area {
+    /// `chunks/xx/…`, fanned out by the first byte of the name.
+    Chunks,
+    /// `journals/…`.
+    Journals,
+}
+
+/// The name of a chunk file: 16 bytes that look random, written as 32 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileName {
+    pub area: Area,
+    pub bytes: [u8; 16],
+}
+
+impl FileName {
+    /// The path below the backing directory: `chunks/a7/3f0c…` or `journals/a73f0c…`.
+    pub fn path(&self) -> String {
+        let hex = self.bytes.iter().fold(String::with_capacity(32), |mut hex, byte| {
+            hex.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
+            hex.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+            hex
+        });
+        match self.area {
+            Area::Chunks => format!("chunks/{}/{}", &hex[..2], &hex[2..]),
+            Area::Journals => format!("journals/{hex}"),
+        }
+    }
+}
+
+impl fmt::Debug for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}
+
+/// Space on the backing filesystem, in blocks of `block_size` bytes, as statfs(2) reports it.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    pub block_size: u64,
+    pub blocks: u64,
+    pub free: u64,
+    pub available: u64,
+    pub inodes: u64,
+    pub free_inodes: u64,
+}
+
+/// A set of named files with explicit durability. Errors are `io::Error`s that carry the OS error number where there
+/// is one; a missing file is `ErrorKind::NotFound`; whatever is not a regular file is refused with `InvalidData`.
+pub trait Store: Send + Sync + 'static {
+    /// Opens an existing file, for writing too unless the store is read-only.
+    fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>>;
+    /// Makes a new empty file (and its folder). A file that already has the name is unlinked first.
+    fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>>;
+    /// Unlinks. Does not complain about a file that is not there.
+    fn remove(&self, name: FileName) -> io::Result<()>;
+    /// Makes the coming and going of these names durable: fsync of their folders, and of `chunks/` where one is new.
+    fn sync_names(&self, names: &[FileName]) -> io::Result<()>;
+    /// Makes everything written so far durable, contents and names: syncfs.
+    fn sync_all(&self) -> io::Result<()>;
+    /// Visits every entry of an area: the path below the area and whether it is a regular file. Names that are no
+    /// chunk names are visited too. Order is arbitrary.
+    fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()>;
+    fn space(&self) -> io::Result<Space>;
+    fn is_read_only(&self) -> bool;
+}
+
+/// One open file. Offsets and lengths are bytes.
+pub trait StoreFile: Send + Sync {
+    /// Reads until `out` is full or the file ends; returns the number of bytes read.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+    /// Writes everything or fails; after a failure any part may have been written.
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()>;
+    fn length(&self) -> io::Result<u64>;
+    fn set_length(&self, length: u64) -> io::Result<()>;
+    /// Allocates space up to `length`, growing the file; quietly does nothing where the filesystem cannot.
+    fn allocate(&self, length: u64) -> io::Result<()>;
+    /// fdatasync. A failure is final: what was written since the last success may be lost.
+    fn sync(&self) -> io::Result<()>;
+    /// Whether the name this file was opened under still names it (a sync client may have replaced it).
+    fn is_current(&self) -> io::Result<bool>;
+}

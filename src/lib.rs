@@ -4,5 +4,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod chunk;
+pub mod crypto;
 pub mod fs;
 pub mod store;

@@ -1,0 +1,65 @@
+//! What all chunks of a volume share: the store, the keys, the device and its clock.
+
+use super::{ChunkId, Commit, DeviceId, InodeId};
+use crate::crypto::{Cipher, NameCipher, Secret};
+use crate::store::{Area, FileName, Store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Shared by every chunk of a volume.
+pub struct Context {
+    pub store: Arc<dyn Store>,
+    pub device: DeviceId,
+    pub(super) cipher: Cipher,
+    /// Content roots, newest epoch first; never empty.
+    pub(super) content: Vec<Secret>,
+    names: NameCipher,
+    newest: AtomicU64,
+}
+
+impl Context {
+    /// `content`: the content roots, newest epoch first, at least one.
+    pub fn new(
+        store: Arc<dyn Store>,
+        device: DeviceId,
+        cipher: Cipher,
+        name_key: &Secret,
+        content: Vec<Secret>,
+    ) -> Context {
+        assert!(!content.is_empty(), "a keyring has at least one epoch");
+        let names = NameCipher::new(name_key);
+        Context { store, device, cipher, content, names, newest: AtomicU64::new(0) }
+    }
+
+    /// Where a chunk lies.
+    pub fn file_name(&self, id: ChunkId) -> FileName {
+        let area = if id.inode.journal_of().is_some() { Area::Journals } else { Area::Chunks };
+        FileName { area, bytes: self.names.encrypt(id.block()) }
+    }
+
+    /// Which chunk a file is, from its name.
+    pub fn identify(&self, name: FileName) -> Option<ChunkId> {
+        let id = ChunkId::from_block(self.names.decrypt(name.bytes));
+        let in_journals = id.inode.journal_of().is_some();
+        (in_journals == (name.area == Area::Journals)).then_some(id)
+    }
+
+    /// A commit number that never named anything: the clock in µs, or one more than any seen.
+    pub fn next_commit(&self) -> Commit {
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
+        let next = |newest: u64| Some(clock.max(newest + 1));
+        let before = self.newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        Commit(clock.max(before.unwrap_or_default() + 1))
+    }
+
+    /// Takes note of a commit number read from disk.
+    pub fn saw(&self, commit: Commit) {
+        self.newest.fetch_max(commit.0, Ordering::Relaxed);
+    }
+
+    /// The journal of this device.
+    pub fn own_journal(&self) -> ChunkId {
+        ChunkId { inode: InodeId::journal(self.device), index: 0 }
+    }
+}

@@ -1,0 +1,50 @@
+//! Argon2id: the cost of guessing a passphrase or a PIN.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use zeroize::Zeroizing;
+
+/// The cost of one Argon2id evaluation, within the bounds of docs/FORMAT.md section 4.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    memory: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+/// A cost outside of its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CostError;
+
+impl Cost {
+    /// The least that is accepted: 64 MiB, 3 passes, 1 lane.
+    pub const LEAST: Cost = Cost { memory: 1 << 16, passes: 3, lanes: 1 };
+
+    /// `memory` in KiB.
+    pub fn new(memory: u64, passes: u64, lanes: u64) -> Result<Cost, CostError> {
+        let bounded =
+            (1 << 16..=1 << 22).contains(&memory) && (3..=64).contains(&passes) && (1..=16).contains(&lanes);
+        if !bounded {
+            return Err(CostError);
+        }
+        Ok(Cost { memory: memory as u32, passes: passes as u32, lanes: lanes as u32 })
+    }
+
+    /// KiB, passes, lanes.
+    pub fn parts(self) -> (u32, u32, u32) {
+        (self.memory, self.passes, self.lanes)
+    }
+}
+
+/// Argon2id of `secret` into `N` bytes. Fails when the memory cannot be had.
+pub fn stretch<const N: usize>(
+    secret: &[u8],
+    salt: &[u8; 32],
+    cost: Cost,
+) -> Result<Box<Zeroizing<[u8; N]>>, CostError> {
+    let params = Params::new(cost.memory, cost.passes, cost.lanes, Some(N)).map_err(|_| CostError)?;
+    let mut out = Box::new(Zeroizing::new([0; N]));
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(secret, salt, &mut out[..])
+        .map_err(|_| CostError)?;
+    Ok(out)
+}

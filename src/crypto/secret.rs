@@ -1,0 +1,45 @@
+//! A 256-bit secret in wiped, boxed memory.
+
+use zeroize::Zeroizing;
+
+/// 32 secret bytes. Lives in one place on the heap and is wiped on drop; duplicate it only on purpose.
+pub struct Secret(Box<Zeroizing<[u8; 32]>>);
+
+impl Secret {
+    /// A fresh random secret.
+    pub fn random() -> Secret {
+        let mut secret = Secret::zeros();
+        super::fill_random(secret.bytes_mut());
+        secret
+    }
+
+    /// Copies a secret out of `bytes`; `None` if there are not exactly 32 of them.
+    pub fn from_slice(bytes: &[u8]) -> Option<Secret> {
+        let mut secret = Secret::zeros();
+        if bytes.len() != secret.0.len() {
+            return None;
+        }
+        secret.bytes_mut().copy_from_slice(bytes);
+        Some(secret)
+    }
+
+    /// A second copy, for an owner of its own.
+    pub fn duplicate(&self) -> Secret {
+        let mut secret = Secret::zeros();
+        secret.bytes_mut().copy_from_slice(self.bytes());
+        secret
+    }
+
+    /// The secret bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub(super) fn zeros() -> Secret {
+        Secret(Box::new(Zeroizing::new([0; 32])))
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8; 32] {
+        &mut self.0
+    }
+}

@@ -5,4 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod fs;
+pub mod mount;
 pub mod store;
+#[allow(unsafe_code)]
+mod sys;

@@ -7,4 +7,7 @@
 pub mod chunk;
 pub mod crypto;
 pub mod fs;
+pub mod mount;
 pub mod store;
+#[allow(unsafe_code)]
+mod sys;

@@ -1,0 +1,3 @@
+//! Safe wrappers around libc: the only module with `unsafe`. One file per topic; each `unsafe` says why it is sound.
+
+pub mod fuse;

@@ -5,4 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod fs;
+pub mod keys;
 pub mod store;
+#[allow(unsafe_code)]
+pub mod sys;

@@ -7,7 +7,8 @@
 pub mod chunk;
 pub mod crypto;
 pub mod fs;
+pub mod keys;
 pub mod mount;
 pub mod store;
 #[allow(unsafe_code)]
-mod sys;
+pub mod sys;

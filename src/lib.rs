@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod chunk;
+pub mod cli;
 pub mod crypto;
 pub mod fs;
 pub mod keys;

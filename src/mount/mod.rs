@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::MountError;
-pub use point::clear_stale;
+pub use point::{Found, find};
 
 use crate::fs::ops::Operations;
 use point::MountPoint;

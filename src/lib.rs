@@ -7,4 +7,6 @@
 pub mod chunk;
 pub mod crypto;
 pub mod fs;
+pub mod keys;
 pub mod store;
+pub mod trust;

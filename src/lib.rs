@@ -13,3 +13,4 @@ pub mod mount;
 pub mod store;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod trust;

@@ -24,7 +24,16 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&[&str], &[&str])] = &[
     (
         &[
-            "aes", "aes_gcm", "age", "argon2", "aws_lc_rs", "chacha20poly1305", "getrandom", "hkdf", "hmac", "sha2",
+            "aes",
+            "aes_gcm",
+            "age",
+            "argon2",
+            "aws_lc_rs",
+            "chacha20poly1305",
+            "getrandom",
+            "hkdf",
+            "hmac",
+            "sha2",
         ],
         &["crypto"],
     ),
@@ -156,7 +165,9 @@ fn the_walls_hold() {
     assert!(all.len() > 20, "only {} sources found", all.len());
     let found: Vec<_> = all
         .iter()
-        .flat_map(|source| violations(source).into_iter().map(move |what| format!("{:?}: {what}", source.path)))
+        .flat_map(|source| {
+            violations(source).into_iter().map(move |what| format!("{:?}: {what}", source.path))
+        })
         .collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }

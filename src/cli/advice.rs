@@ -62,8 +62,12 @@ pub fn no_terminal() -> Failure {
 pub fn terminal(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::Interrupted => failure(Exit::Interrupted, "Interrupted."),
-        io::ErrorKind::UnexpectedEof => failure(Exit::NothingToAskOn, "The terminal was closed; nothing was done."),
-        io::ErrorKind::FileTooLarge => failure(Exit::Failed, format!("A passphrase has at most {LONGEST} bytes.")),
+        io::ErrorKind::UnexpectedEof => {
+            failure(Exit::NothingToAskOn, "The terminal was closed; nothing was done.")
+        }
+        io::ErrorKind::FileTooLarge => {
+            failure(Exit::Failed, format!("A passphrase has at most {LONGEST} bytes."))
+        }
         _ => io("The terminal", error),
     }
 }
@@ -79,15 +83,18 @@ pub fn option(error: &BadOption) -> Failure {
 pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
     let at = mountpoint.display();
     let (exit, message) = match error {
-        MountError::NoDevice => {
-            (Exit::NoFuse, "There is no /dev/fuse. Load the kernel module as root: `modprobe fuse`.".to_owned())
-        }
-        MountError::DeviceForbidden => {
-            (Exit::NoFuse, "/dev/fuse may not be opened by this user: `ls -l /dev/fuse` shows who may.".to_owned())
-        }
+        MountError::NoDevice => (
+            Exit::NoFuse,
+            "There is no /dev/fuse. Load the kernel module as root: `modprobe fuse`.".to_owned(),
+        ),
+        MountError::DeviceForbidden => (
+            Exit::NoFuse,
+            "/dev/fuse may not be opened by this user: `ls -l /dev/fuse` shows who may.".to_owned(),
+        ),
         MountError::NoHelper => (
             Exit::NoFusermount,
-            "fusermount3 is not installed; ordinary users need it: `apt install fuse3`, or mount as root.".to_owned(),
+            "fusermount3 is not installed; ordinary users need it: `apt install fuse3`, or mount as root."
+                .to_owned(),
         ),
         MountError::NoMountpoint => {
             (Exit::BadMountpoint, format!("{at}: does not exist. Make it first: `mkdir {at}`."))
@@ -95,9 +102,10 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
         MountError::NotDirectory => {
             (Exit::BadMountpoint, format!("{at}: is not a folder. Only a folder can be a mountpoint."))
         }
-        MountError::MountpointForbidden => {
-            (Exit::BadMountpoint, format!("{at}: this user may not mount there. Choose a folder of your own."))
-        }
+        MountError::MountpointForbidden => (
+            Exit::BadMountpoint,
+            format!("{at}: this user may not mount there. Choose a folder of your own."),
+        ),
         MountError::Stale => (
             Exit::StaleMountpoint,
             format!("{at}: holds a mount whose daemon is gone. Remove it first: `cryptfs umount {at}`."),

@@ -2,12 +2,15 @@
 //!
 //! `man/cryptfs.1` is this output, committed; a test in `tests/cli.rs` holds the two together.
 
+use super::advice::{self, Failure};
 use super::args::Arguments;
 use super::exit::Exit;
 use super::mount_options::DESCRIPTIONS;
 use clap::CommandFactory;
 use clap_mangen::Man;
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 const DESCRIPTION: &str = "\
 cryptfs keeps the files of a folder encrypted in another folder, the backing folder, which may be copied by a service \
@@ -54,8 +57,16 @@ Key slots and chunk files; docs/FORMAT.md describes every byte.
 $XDG_STATE_HOME/cryptfs/, ~/.local/state/cryptfs/; /var/lib/cryptfs/ for root
 What this device knows of each volume.";
 
-/// Writes cryptfs(1).
-pub fn write_page(out: &mut dyn Write) -> io::Result<()> {
+/// Writes `cryptfs.1` into a folder.
+pub fn write(folder: &Path) -> Result<(), Failure> {
+    let mut page = Vec::new();
+    let file = folder.join("cryptfs.1");
+    write_page(&mut page)
+        .and_then(|()| fs::write(&file, page))
+        .map_err(|error| advice::io(file.display(), &error))
+}
+
+fn write_page(out: &mut dyn Write) -> io::Result<()> {
     let command = Arguments::command();
     let page = Man::new(command.clone()).source(concat!("cryptfs ", env!("CARGO_PKG_VERSION"))).date("");
     page.render_title(out)?;

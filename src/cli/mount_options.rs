@@ -24,8 +24,14 @@ pub struct MountOptions {
 
 /// The options that are cryptfs's own or differ from what mount(8) says of them, for the manual.
 pub const DESCRIPTIONS: &[(&str, &str)] = &[
-    ("ro, rw", "Read-only; nothing is then written to the backing folder. Or for writing too, as is the default."),
-    ("allow_other", "Other users may enter the mount; an ordinary user needs user_allow_other in /etc/fuse.conf."),
+    (
+        "ro, rw",
+        "Read-only; nothing is then written to the backing folder. Or for writing too, as is the default.",
+    ),
+    (
+        "allow_other",
+        "Other users may enter the mount; an ordinary user needs user_allow_other in /etc/fuse.conf.",
+    ),
     ("default_permissions, no_default_permissions", "The kernel checks permissions, or cryptfs does."),
     ("noexec, nosuid, nodev", "As in mount(8). fusermount3 always sets the last two."),
     ("acl, noacl", "POSIX access control lists, on by default."),
@@ -126,9 +132,33 @@ impl MountOptions {
 /// Words that mount(8), systemd or the kernel's generic layer read, and that mean nothing here.
 fn is_for_others(name: &str) -> bool {
     const WORDS: &[&str] = &[
-        "defaults", "auto", "noauto", "nouser", "nousers", "nofail", "_netdev", "async", "atime", "noatime",
-        "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "lazytime", "nolazytime", "comment",
-        "uhelper", "helper", "fsname", "subtype", "silent", "loud", "nosymfollow", "_rnetdev", "nostrictatime",
+        "defaults",
+        "auto",
+        "noauto",
+        "nouser",
+        "nousers",
+        "nofail",
+        "_netdev",
+        "async",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "relatime",
+        "norelatime",
+        "strictatime",
+        "lazytime",
+        "nolazytime",
+        "comment",
+        "uhelper",
+        "helper",
+        "fsname",
+        "subtype",
+        "silent",
+        "loud",
+        "nosymfollow",
+        "_rnetdev",
+        "nostrictatime",
     ];
     WORDS.contains(&name) || name.starts_with("x-") || name.starts_with("X-")
 }

@@ -11,7 +11,6 @@ mod keyring;
 mod recovery_key;
 mod slot;
 pub mod tpm;
-pub mod tpm;
 
 pub use document::{Defect, MAX_LENGTH};
 pub use header::{ChunkSize, Header, HeaderForged, UnverifiedHeader};

@@ -9,4 +9,6 @@ pub mod crypto;
 pub mod fs;
 pub mod keys;
 pub mod store;
+#[allow(unsafe_code)]
+pub mod sys;
 pub mod trust;

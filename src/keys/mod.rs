@@ -10,6 +10,7 @@ mod ids;
 mod keyring;
 mod recovery_key;
 mod slot;
+pub mod tpm;
 
 pub use document::{Defect, MAX_LENGTH};
 pub use header::{ChunkSize, Header, HeaderForged, UnverifiedHeader};

@@ -3,6 +3,13 @@
 //! Knows names and bytes, no keys and no contents. Above: `chunk`, `volume`. Implementations: `directory` (a real
 //! folder), `memory`, and for tests `faulty` (errors on demand) and `power` (what a power cut may leave).
 
+#[cfg(test)]
+mod conformance;
+pub mod directory;
+pub mod folder;
+mod image;
+pub mod memory;
+
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;

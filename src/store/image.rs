@@ -36,12 +36,16 @@ impl Image {
         self.pages.get(index)?.as_ref()
     }
 
-    /// Puts a whole page in place. It must be zero beyond the file's length.
+    /// Puts a whole page in place, as far as the file's length goes.
     pub fn set_page(&mut self, index: usize, page: Option<Page>) {
+        if index >= pages_of(self.length) {
+            return;
+        }
         if self.pages.len() <= index {
             self.pages.resize(index + 1, None);
         }
-        self.pages[index] = page;
+        let (last, end) = locate(self.length);
+        self.pages[index] = if index == last { page.map(|page| cleared(&page, end)) } else { page };
     }
 
     pub fn read_at(&self, offset: u64, out: &mut [u8]) -> usize {
@@ -111,4 +115,14 @@ fn locate(offset: u64) -> (usize, usize) {
 /// How many pages `length` bytes lie in.
 pub fn pages_of(length: u64) -> usize {
     length.div_ceil(PAGE as u64) as usize
+}
+
+/// A page with nothing but zeros from byte `start` on.
+pub fn cleared(page: &Page, start: usize) -> Page {
+    if page[start..].iter().all(|byte| *byte == 0) {
+        return Arc::clone(page);
+    }
+    let mut page = Arc::clone(page);
+    Arc::make_mut(&mut page)[start..].fill(0);
+    page
 }

@@ -6,9 +6,11 @@
 #[cfg(test)]
 mod conformance;
 pub mod directory;
+pub mod faulty;
 pub mod folder;
 mod image;
 pub mod memory;
+pub mod power;
 
 use std::fmt;
 use std::io::{self, IoSlice};

@@ -256,7 +256,8 @@ impl StoreFile for FaultyFile {
         let total = parts.iter().map(|part| part.len()).sum::<usize>();
         let fault = self.enter(Call::Write, offset, total as u64);
         if let Some(Fault::Short(_)) = fault {
-            let bytes = parts.iter().flat_map(|part| part.iter().copied()).take(total / 2).collect::<Vec<u8>>();
+            let bytes =
+                parts.iter().flat_map(|part| part.iter().copied()).take(total / 2).collect::<Vec<u8>>();
             self.inner.write_at(offset, &[IoSlice::new(&bytes)])?;
         }
         outright(fault)?;
@@ -358,7 +359,10 @@ mod tests {
         assert_eq!(store.counts(), expected);
         let log = store.log();
         let name = Some(chunk);
-        assert_eq!(log[1], Event { number: 2, call: Call::Write, name, offset: 4096, length: 10, fault: None });
+        assert_eq!(
+            log[1],
+            Event { number: 2, call: Call::Write, name, offset: 4096, length: 10, fault: None }
+        );
         assert_eq!(log[2].fault, Some(Fault::Error(libc::EIO)));
         assert_eq!(log.len(), 4);
     }

@@ -36,7 +36,9 @@ pub enum LockError {
 
 /// An exclusive lock on a file, given back on drop.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "held for its descriptor")] File);
+pub struct Lock {
+    _file: File,
+}
 
 impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
@@ -219,7 +221,7 @@ impl Folder {
         for flags in [libc::O_RDONLY, libc::O_RDWR] {
             let (file, _) = self.open_file(&path, flags).map_err(LockError::Io)?;
             match files::lock(&file) {
-                Ok(()) => return Ok(Lock(file)),
+                Ok(()) => return Ok(Lock { _file: file }),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(LockError::Held),
                 Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
                 Err(error) => return Err(LockError::Io(error)),

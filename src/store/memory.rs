@@ -46,9 +46,10 @@ impl Memory {
 
     /// Puts one file back as it was, or away if it was not there.
     pub fn restore_file(&self, snapshot: &Snapshot, name: FileName) {
-        match snapshot.0.get(&name) {
-            Some(image) => drop(self.0.lock().insert(name, Arc::new(RwLock::new(image.clone())))),
-            None => drop(self.0.lock().remove(&name)),
+        let mut names = self.0.lock();
+        names.remove(&name);
+        if let Some(image) = snapshot.0.get(&name) {
+            names.insert(name, Arc::new(RwLock::new(image.clone())));
         }
     }
 

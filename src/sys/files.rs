@@ -68,7 +68,9 @@ pub fn open_beneath(folder: &File, path: &CStr, flags: libc::c_int) -> io::Resul
     // Asked once and of a call that cannot fail otherwise: a sandbox may answer EPERM for ENOSYS, and EPERM from a
     // real open means something else.
     let available = *HAS_OPENAT2.get_or_init(|| openat2(folder, c".", libc::O_PATH).is_ok());
-    let flags = flags | libc::O_CLOEXEC | if flags & libc::O_PATH == 0 { libc::O_NONBLOCK | libc::O_NOCTTY } else { 0 };
+    let flags = flags
+        | libc::O_CLOEXEC
+        | if flags & libc::O_PATH == 0 { libc::O_NONBLOCK | libc::O_NOCTTY } else { 0 };
     if available { openat2(folder, path, flags) } else { open_by_steps(folder, path, flags) }
 }
 
@@ -81,7 +83,13 @@ fn openat2(folder: &File, path: &CStr, flags: libc::c_int) -> io::Result<File> {
     let descriptor = retry(|| {
         // SAFETY: the path is a C string and `how` lives across the call; the size passed is its own.
         let result = unsafe {
-            libc::syscall(libc::SYS_openat2, folder.as_raw_fd(), path.as_ptr(), &how, size_of::<libc::open_how>())
+            libc::syscall(
+                libc::SYS_openat2,
+                folder.as_raw_fd(),
+                path.as_ptr(),
+                &how,
+                size_of::<libc::open_how>(),
+            )
         };
         result as libc::c_int
     })?;
@@ -139,7 +147,8 @@ fn status_at(folder: &File, path: &CStr, flags: libc::c_int) -> io::Result<Statu
 /// Whether this process may write in a folder (EROFS and EACCES say why not).
 pub fn may_write(folder: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open and the path is a C string.
-    check(unsafe { libc::faccessat(folder.as_raw_fd(), c".".as_ptr(), libc::W_OK, libc::AT_EACCESS) }).map(drop)
+    check(unsafe { libc::faccessat(folder.as_raw_fd(), c".".as_ptr(), libc::W_OK, libc::AT_EACCESS) })
+        .map(drop)
 }
 
 /// Makes one folder, mode 0700. `name` must be a single component, so that no link can be followed.

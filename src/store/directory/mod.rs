@@ -137,7 +137,8 @@ impl Store for Directory {
 }
 
 fn is_fan_out(name: &CStr) -> bool {
-    matches!(name.to_bytes(), [_, _]) && name.to_bytes().iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    matches!(name.to_bytes(), [_, _])
+        && name.to_bytes().iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl StoreFile for DirectoryFile {
@@ -180,7 +181,11 @@ impl StoreFile for DirectoryFile {
     fn is_current(&self) -> io::Result<bool> {
         match files::status_of(self.folder.root(), &self.path) {
             Ok(status) => Ok(status.identity == self.identity),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => Ok(false),
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

@@ -109,7 +109,11 @@ fn strangers_are_listed() {
     fs::create_dir_all(chunks.join("a7 (copy)/deep")).unwrap();
     symlink("/etc", chunks.join("b0")).unwrap();
     let mut seen = BTreeSet::new();
-    store.list(Area::Chunks, &mut |name, regular| drop(seen.insert((name.to_vec(), regular)))).unwrap();
+    store
+        .list(Area::Chunks, &mut |name, regular| {
+            seen.insert((name.to_vec(), regular));
+        })
+        .unwrap();
     let genuine = format!("a7/{}01", "5a".repeat(14));
     let expected = [
         ("readme", true),
@@ -151,7 +155,11 @@ fn small_files_are_written_once_and_read_within_bounds() {
     make_fifo(&root.path().join("keys/two.json"));
     symlink("one.json", root.path().join("keys/three.json")).unwrap();
     for special in ["keys/two.json", "keys/three.json", "keys", "keys/one.json/x", "../x", "/etc/passwd"] {
-        assert_eq!(folder.read_small(special, 9).unwrap_err().kind(), io::ErrorKind::InvalidData, "{special}");
+        assert_eq!(
+            folder.read_small(special, 9).unwrap_err().kind(),
+            io::ErrorKind::InvalidData,
+            "{special}"
+        );
     }
     assert_eq!(folder.list_names("keys").unwrap(), [b"one.json"]);
     folder.remove_durably("keys/one.json").unwrap();

@@ -37,8 +37,7 @@ enum Leaning {
 impl Seeded {
     pub fn new(seed: u64) -> Seeded {
         let mut seeded = Seeded { state: seed, leaning: Leaning::None };
-        seeded.leaning =
-            [Leaning::None, Leaning::Old, Leaning::New, Leaning::Extremes][seeded.below(4)];
+        seeded.leaning = [Leaning::None, Leaning::Old, Leaning::New, Leaning::Extremes][seeded.below(4)];
         seeded
     }
 
@@ -103,14 +102,19 @@ impl Choose for Exhaustive {
     }
 }
 
-/// Always the oldest, or always the newest.
-struct Extreme {
-    newest: bool,
+/// Always the oldest possibility, as if nothing had arrived, or always the newest, as if everything had.
+#[derive(Clone, Copy, Debug)]
+pub enum Extreme {
+    Oldest,
+    Newest,
 }
 
 impl Choose for Extreme {
     fn choose(&mut self, options: usize) -> usize {
-        if self.newest { options - 1 } else { 0 }
+        match self {
+            Extreme::Oldest => 0,
+            Extreme::Newest => options - 1,
+        }
     }
 }
 
@@ -151,12 +155,13 @@ impl Iterator for Cuts {
                 }
                 Some(cut)
             }
-            Left::Drawn { seed, next, limit } if next < limit => {
+            Left::Drawn { seed, next, limit } if *next < *limit => {
                 let number = *next;
                 *next += 1;
                 Some(match number {
-                    0 | 1 => self.from.cut(&mut Extreme { newest: number == 1 }),
-                    // Seeds that follow each other are drawn from all the same: the generator mixes them.
+                    0 => self.from.cut(&mut Extreme::Oldest),
+                    1 => self.from.cut(&mut Extreme::Newest),
+                    // The seeds lie far apart, so that draws from neighbouring `seed`s have none in common.
                     _ => self.from.cut(&mut Seeded::new(seed.wrapping_add((number as u64) << 32))),
                 })
             }

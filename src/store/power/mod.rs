@@ -42,7 +42,7 @@ use parking_lot::Mutex;
 
 use super::memory::{AMPLE, list_names, not_found};
 use super::{Area, FileName, Space, Store, StoreFile};
-pub use choose::{Choose, Cuts, Seeded};
+pub use choose::{Choose, Cuts, Extreme, Seeded};
 use history::History;
 
 type FileRef = Arc<Mutex<History>>;

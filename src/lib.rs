@@ -9,6 +9,5 @@ pub mod crypto;
 pub mod fs;
 pub mod keys;
 pub mod store;
-#[allow(unsafe_code)]
 pub mod sys;
 pub mod trust;

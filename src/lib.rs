@@ -11,6 +11,5 @@ pub mod fs;
 pub mod keys;
 pub mod mount;
 pub mod store;
-#[allow(unsafe_code)]
 pub mod sys;
 pub mod trust;

@@ -7,7 +7,7 @@ use super::{Keyring, VolumeId, ids};
 use crate::crypto::{self, Cipher};
 
 /// The name of the file.
-pub const FILE: &str = "cryptfs.json";
+pub(super) const FILE: &str = "cryptfs.json";
 
 const FORMAT: &str = "cryptfs";
 const VERSION: u64 = 1;

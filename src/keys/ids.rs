@@ -17,6 +17,15 @@ pub struct SlotId(pub [u8; 16]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 16]);
 
+/// What opens a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotType {
+    Passphrase,
+    Recovery,
+    Tpm2,
+    Recipient,
+}
+
 /// What a person calls a slot: at most 256 bytes, no control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label(String);
@@ -59,6 +68,27 @@ impl FromStr for Fingerprint {
     fn from_str(text: &str) -> Result<Fingerprint, BadName> {
         let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | ':')).collect();
         hex::decode_array(&digits.to_ascii_lowercase()).map(Fingerprint).ok_or(BadName)
+    }
+}
+
+impl SlotType {
+    /// The name in the slot's file.
+    pub fn name(self) -> &'static str {
+        match self {
+            SlotType::Passphrase => "passphrase",
+            SlotType::Recovery => "recovery",
+            SlotType::Tpm2 => "tpm2",
+            SlotType::Recipient => "recipient",
+        }
+    }
+}
+
+impl FromStr for SlotType {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<SlotType, BadName> {
+        let all = [SlotType::Passphrase, SlotType::Recovery, SlotType::Tpm2, SlotType::Recipient];
+        all.into_iter().find(|slot_type| slot_type.name() == text).ok_or(BadName)
     }
 }
 

@@ -107,6 +107,20 @@ impl Keyring {
         keyring
     }
 
+    /// Whether both keyrings are of one volume.
+    pub(super) fn is_of_same_volume(&self, other: &Keyring) -> bool {
+        crypto::same(self.identity.bytes(), other.identity.bytes())
+    }
+
+    /// Whether this keyring opens whatever the other one opens, but for epochs older than all of its own.
+    pub(super) fn supersedes(&self, other: &Keyring) -> bool {
+        let oldest = self.epochs.first().map_or(0, |(number, _)| *number);
+        let known = |(number, key): &(u32, Secret)| {
+            *number < oldest || self.epochs.iter().any(|(n, k)| n == number && crypto::same(k.bytes(), key.bytes()))
+        };
+        self.is_of_same_volume(other) && other.epochs.iter().all(known)
+    }
+
     fn duplicate(&self) -> Keyring {
         let epochs = self.epochs.iter().map(|(number, key)| (*number, key.duplicate()));
         Keyring { identity: self.identity.duplicate(), epochs: epochs.collect() }

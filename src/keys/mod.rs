@@ -9,14 +9,21 @@ pub mod hex;
 mod ids;
 mod keyring;
 mod recovery_key;
+mod rekey;
 mod slot;
+mod slots;
 pub mod tpm;
+mod volume;
 
 pub use document::{Defect, MAX_LENGTH};
 pub use header::{ChunkSize, Header, HeaderForged, UnverifiedHeader};
-pub use ids::{BadName, Fingerprint, Label, SlotId, VolumeId};
+pub use ids::{BadName, Fingerprint, Label, SlotId, SlotType, VolumeId};
 pub use keyring::{Keyring, TooManyEpochs};
 pub use recovery_key::{RecoveryKey, RecoveryKeyError};
+pub use rekey::{Means, RekeyError, Rekeyed, rekey};
 pub use slot::{
-    Credential, Enrol, Kind, Recipient, Slot, SlotError, SlotKey, Stretch, Tpm2, UnwrapError, measured_cost,
+    Credential, Enrol, Kind, NewPin, Recipient, Sealer, Slot, SlotError, SlotKey, Stretch, Tpm2, UnwrapError,
+    measured_cost,
 };
+pub use slots::{Broken, KeyFiles, Listing, Slots, SlotsError};
+pub use volume::{CreateError, Locked, OpenError, Opened, UnlockError, create};

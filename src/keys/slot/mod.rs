@@ -10,11 +10,11 @@ mod unlock;
 
 pub use passphrase::{Stretch, measured_cost};
 pub use recipient::Recipient;
-pub use tpm2::Tpm2;
+pub use tpm2::{NewPin, Sealer, Tpm2};
 pub use unlock::{Credential, Enrol, SlotError};
 
 use super::document::{self, Defect, Field, Members};
-use super::{Keyring, Label, SlotId, VolumeId};
+use super::{Keyring, Label, SlotId, SlotType, VolumeId};
 use crate::crypto::{self, Cipher, NONCE, Nonce, Secret, TAG};
 use zeroize::Zeroizing;
 
@@ -56,24 +56,22 @@ pub enum UnwrapError {
 }
 
 impl Kind {
-    /// The name of the type.
-    pub fn name(&self) -> &'static str {
+    pub fn slot_type(&self) -> SlotType {
         match self {
-            Kind::Passphrase(_) => "passphrase",
-            Kind::Recovery => "recovery",
-            Kind::Tpm2(_) => "tpm2",
-            Kind::Recipient(_) => "recipient",
+            Kind::Passphrase(_) => SlotType::Passphrase,
+            Kind::Recovery => SlotType::Recovery,
+            Kind::Tpm2(_) => SlotType::Tpm2,
+            Kind::Recipient(_) => SlotType::Recipient,
         }
     }
 
-    fn parse(name: &str, members: &mut Members) -> Result<Kind, Defect> {
-        match name {
-            "passphrase" => Ok(Kind::Passphrase(Stretch::parse(members)?)),
-            "recovery" => Ok(Kind::Recovery),
-            "tpm2" => Ok(Kind::Tpm2(Tpm2::parse(members)?)),
-            "recipient" => Ok(Kind::Recipient(Recipient::parse(members)?)),
-            _ => Err(Defect::Invalid("type")),
-        }
+    fn parse(slot_type: SlotType, members: &mut Members) -> Result<Kind, Defect> {
+        Ok(match slot_type {
+            SlotType::Passphrase => Kind::Passphrase(Stretch::parse(members)?),
+            SlotType::Recovery => Kind::Recovery,
+            SlotType::Tpm2 => Kind::Tpm2(Tpm2::parse(members)?),
+            SlotType::Recipient => Kind::Recipient(Recipient::parse(members)?),
+        })
     }
 
     /// The type's own members, in the order of the format.
@@ -125,7 +123,7 @@ impl Slot {
             Field::Text("cryptfs v1 slot"),
             Field::Bytes(&volume.0),
             Field::Bytes(&self.id.0),
-            Field::Text(self.kind.name()),
+            Field::Text(self.kind.slot_type().name()),
             Field::Text(self.label.as_str()),
             Field::Number(self.created),
         ];
@@ -144,7 +142,7 @@ impl Slot {
             ("format", Field::Text(FORMAT)),
             ("version", Field::Number(VERSION)),
             ("id", Field::Bytes(&self.id.0)),
-            ("type", Field::Text(self.kind.name())),
+            ("type", Field::Text(self.kind.slot_type().name())),
             ("label", Field::Text(self.label.as_str())),
             ("created", Field::Number(self.created)),
         ];
@@ -162,8 +160,8 @@ impl Slot {
         if members.array("id")? != id.0 {
             return Err(Defect::Invalid("id"));
         }
-        let kind = members.text("type")?;
-        let kind = Kind::parse(&kind, &mut members)?;
+        let slot_type = members.text("type")?.parse().map_err(|_| Defect::Invalid("type"))?;
+        let kind = Kind::parse(slot_type, &mut members)?;
         let slot = Slot {
             id,
             label: members.text("label")?.parse().map_err(|_| Defect::Invalid("label"))?,

@@ -7,13 +7,17 @@ use zeroize::Zeroizing;
 
 /// Salt and cost of one Argon2id evaluation.
 pub struct Stretch {
-    pub(super) salt: [u8; 32],
-    pub(super) cost: Cost,
+    salt: [u8; 32],
+    cost: Cost,
 }
 
 impl Stretch {
     pub(super) fn new(cost: Cost) -> Stretch {
         Stretch { salt: crypto::random(), cost }
+    }
+
+    pub fn cost(&self) -> Cost {
+        self.cost
     }
 
     pub(super) fn parse(members: &mut Members) -> Result<Stretch, Defect> {

@@ -1,8 +1,9 @@
 //! Ways to a slot key: one that a person or machine has (`Credential`), and one that it is given (`Enrol`).
 
-use super::{Kind, Recipient, Slot, SlotKey, Stretch, UnwrapError};
+use super::{Kind, NewPin, Recipient, Sealer, Slot, SlotKey, Stretch, Tpm2, UnwrapError};
 use crate::crypto::recipient::{self, Identities, RecipientError};
 use crate::crypto::{self, Cost, CostError, Secret};
+use crate::keys::tpm::{ClientError, PcrMask};
 use crate::keys::{Keyring, Label, RecoveryKey, SlotId, VolumeId};
 use std::fmt;
 
@@ -11,6 +12,7 @@ pub enum Credential<'a> {
     Passphrase(&'a [u8]),
     Recovery(&'a RecoveryKey),
     Identities(&'a Identities),
+    Tpm { tpm: &'a dyn Sealer, pin: Option<&'a [u8]> },
 }
 
 /// What a new slot is to be opened with.
@@ -22,6 +24,7 @@ pub enum Enrol<'a> {
     Recovery(&'a RecoveryKey),
     /// An age recipient or an SSH public key.
     Recipient(&'a str),
+    Tpm { tpm: &'a dyn Sealer, pcrs: PcrMask, pin: Option<NewPin<'a>> },
 }
 
 /// Why a slot gave no keyring, or could not be made.
@@ -34,6 +37,9 @@ pub enum SlotError {
     /// Stretching the passphrase needs more memory than there is.
     NoMemory(Cost),
     Recipient(RecipientError),
+    Tpm(ClientError),
+    /// The TPM's secret is under a PIN and none was given.
+    NeedsPin,
     /// The slot opens; its keyring is not the one that made this volume's header.
     ForeignKeyring,
 }
@@ -45,6 +51,8 @@ impl fmt::Display for SlotError {
             SlotError::Damaged => f.write_str("damaged"),
             SlotError::NoMemory(cost) => write!(f, "needs {} MiB of memory", cost.parts().0 >> 10),
             SlotError::Recipient(error) => error.fmt(f),
+            SlotError::Tpm(error) => error.fmt(f),
+            SlotError::NeedsPin => f.write_str("asks for a PIN"),
             SlotError::ForeignKeyring => {
                 f.write_str("holds the keys of something else, or the header was changed")
             }
@@ -71,6 +79,7 @@ impl Slot {
             (Kind::Passphrase(_), Credential::Passphrase(_))
                 | (Kind::Recovery, Credential::Recovery(_))
                 | (Kind::Recipient(_), Credential::Identities(_))
+                | (Kind::Tpm2(_), Credential::Tpm { .. })
         )
     }
 
@@ -84,6 +93,7 @@ impl Slot {
             (Kind::Recipient(slot), Credential::Identities(identities)) => {
                 recipient::unwrap(&slot.stanza, identities).map(SlotKey).map_err(SlotError::Recipient)?
             }
+            (Kind::Tpm2(slot), Credential::Tpm { tpm, pin }) => slot.key(volume, self.id, *tpm, *pin)?,
             _ => return Err(SlotError::WrongKey),
         };
         Ok(self.unwrap(volume, &key)?)
@@ -113,6 +123,10 @@ impl Slot {
                     SlotKey(secret),
                 )
             }
+            Enrol::Tpm { tpm, pcrs, pin } => {
+                let (slot, key) = Tpm2::enrol(volume, id, *tpm, *pcrs, *pin)?;
+                (Kind::Tpm2(slot), key)
+            }
         };
         let slot = Slot::wrap(volume, id, label, kind, &key, keyring);
         Ok((slot, key))
@@ -120,7 +134,7 @@ impl Slot {
 }
 
 fn stretched(stretch: &Stretch, passphrase: &[u8]) -> Result<SlotKey, SlotError> {
-    let key = stretch.run::<32>(passphrase).map_err(|CostError| SlotError::NoMemory(stretch.cost))?;
+    let key = stretch.run::<32>(passphrase).map_err(|CostError| SlotError::NoMemory(stretch.cost()))?;
     Ok(SlotKey(Secret::from_slice(&key[..]).expect("the output has 32 bytes")))
 }
 

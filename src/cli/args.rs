@@ -1,13 +1,17 @@
 //! The command line as it is typed: every flag is defined here, once. The help and the manual come from these lines.
 //!
 //! What the flags amount to is resolved elsewhere: `mount_options.rs` for `-o`, the commands for the rest.
+//! `key_args.rs` has those of `cryptfs key`.
 
-use super::sizes;
+use super::key_args::KeyCommand;
+use super::values;
 use crate::crypto::Cipher;
-use crate::keys::ChunkSize;
+use crate::keys::tpm::PcrMask;
+use crate::keys::{ChunkSize, Fingerprint, Label, SlotId, SlotType};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// An encrypted filesystem for folders that somebody else's computer copies
 #[derive(Debug, Parser)]
@@ -23,11 +27,15 @@ pub enum Command {
     Mount(Mount),
     Umount(Umount),
     Info(Info),
+    /// Look at and change what opens a volume
+    #[command(subcommand, disable_help_subcommand = true)]
+    Key(KeyCommand),
+    /// Look at and change what this device expects of a volume
+    #[command(subcommand, disable_help_subcommand = true)]
+    Trust(TrustCommand),
     /// Print the completions of a shell
     #[command(hide = true)]
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Write the manual page into a folder
     #[command(hide = true)]
     Man {
@@ -36,36 +44,106 @@ pub enum Command {
     },
 }
 
-/// How to get at a volume's keys
-#[derive(Args, Debug, Default)]
-pub struct Unlock {
-    /// Read the passphrase from FILE; - is standard input
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub passphrase_file: Option<PathBuf>,
-    /// Where the key slots are, if not in the volume's own keys/
+/// The slots that `--slot` allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    Slot(SlotId),
+    Type(SlotType),
+}
+
+/// Where the key slots are, and the TPM.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Place {
+    /// Keep the key slots in DIR, not in the volume's own keys/
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub keys: Option<PathBuf>,
+    /// How to reach the TPM, in the notation of tpm2-tools [default: device:/dev/tpmrm0]
+    #[arg(long, value_name = "TCTI")]
+    pub tcti: Option<String>,
+}
+
+/// How to get at a volume's keys.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Unlock {
+    #[command(flatten)]
+    pub place: Place,
+    /// Read the passphrase or recovery key from FILE; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub passphrase_file: Option<PathBuf>,
+    /// Use the age identities or the SSH private key in FILE; may be given several times
+    #[arg(long = "identity", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub identities: Vec<PathBuf>,
+    /// Read the PIN of the TPM slot from FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub pin_file: Option<PathBuf>,
+    /// Use this slot only, or slots of this type only: passphrase, recovery, tpm2, recipient
+    #[arg(long, value_name = "ID|TYPE", value_parser = values::only)]
+    pub slot: Option<Only>,
+    /// Refuse a volume with another fingerprint; accept one with this
+    #[arg(long, value_name = "HEX", value_parser = values::fingerprint)]
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// What new slots are made with.
+#[derive(Args, Clone, Debug)]
+pub struct Enrolment {
+    /// What to call the new slots; anybody who sees the volume can read it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = values::label)]
+    pub label: Label,
+    /// How long trying one passphrase or PIN should take on this machine, in milliseconds
+    #[arg(long = "iter-time", value_name = "MS", default_value = "1000", value_parser = values::milliseconds)]
+    pub cost: Duration,
+    /// Write the new recovery key to OUT instead of showing it
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub recovery_file: Option<PathBuf>,
+    /// PCRs that the TPM slot depends on, such as 7,11 [default: 7 where Secure Boot is on, else none]
+    #[arg(long, value_name = "LIST")]
+    pub pcrs: Option<PcrMask>,
+    /// Ask for a PIN for the TPM slot
+    #[arg(long)]
+    pub pin: bool,
+    /// Read the new PIN of the TPM slot from FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub new_pin_file: Option<PathBuf>,
 }
 
 /// Make a folder a volume
 ///
-/// Asks for a passphrase unless one is given.
+/// On a terminal asks for a passphrase and shows a recovery key, unless flags say otherwise; uses the TPM if there is
+/// one.
 #[derive(Args, Debug)]
 pub struct Init {
     /// The folder that will hold the encrypted files; made if it does not exist
     #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
     pub backing: PathBuf,
+    /// Read the passphrase from FILE; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub passphrase_file: Option<PathBuf>,
+    /// Make no slot for a passphrase
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub no_passphrase: bool,
+    /// Make no recovery key
+    #[arg(long, conflicts_with = "recovery_file")]
+    pub no_recovery: bool,
+    /// Insist on a slot for this machine's TPM
+    #[arg(long)]
+    pub tpm2: bool,
+    /// Make no slot for the TPM
+    #[arg(long, conflicts_with_all = ["tpm2", "pin", "pcrs", "new_pin_file"])]
+    pub no_tpm2: bool,
+    /// Make a slot for this age recipient or SSH public key; may be given several times
+    #[arg(long = "recipient", value_name = "KEY")]
+    pub recipients: Vec<String>,
     #[command(flatten)]
-    pub unlock: Unlock,
+    pub enrolment: Enrolment,
+    #[command(flatten)]
+    pub place: Place,
     /// Largest size of a chunk file: a power of two from 1M to 16M
-    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = sizes::chunk_size)]
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = values::chunk_size)]
     pub chunk_size: ChunkSize,
     /// aes-256-gcm, or chacha20-poly1305 for machines without AES instructions
-    #[arg(long, value_name = "NAME", default_value = "aes-256-gcm", value_parser = cipher)]
+    #[arg(long, value_name = "NAME", default_value = "aes-256-gcm", value_parser = values::cipher)]
     pub cipher: Cipher,
-    /// A name for the passphrase's slot
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub label: String,
     /// Take a folder that is not empty; what is in it stays as it is
     #[arg(long)]
     pub force: bool,
@@ -84,7 +162,7 @@ pub struct Mount {
     pub mountpoint: PathBuf,
     #[command(flatten)]
     pub unlock: Unlock,
-    /// Mount options, separated by commas, as in fstab; see "Mount options" in the manual
+    /// Mount options, separated by commas, as in fstab; see MOUNT OPTIONS in the manual
     #[arg(short = 'o', value_name = "OPTIONS", action = ArgAction::Append)]
     pub options: Vec<String>,
     /// Stay in the foreground, log to stderr
@@ -111,12 +189,33 @@ pub struct Info {
     /// The folder of a volume, or where it is mounted
     #[arg(value_name = "BACKING|MOUNTPOINT", value_hint = ValueHint::DirPath)]
     pub path: PathBuf,
-    /// Where the key slots are, if not in the volume's own keys/
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TrustCommand {
+    /// Show what this device expects of a volume; needs no secret
+    Status {
+        /// The folder of the volume
+        #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+        backing: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Expect from now on the keys that the volume has now
+    ///
+    /// For a volume whose keys were rotated, or exchanged on purpose, on another device. Shows both fingerprints.
+    Accept {
+        /// The folder of the volume
+        #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+        backing: PathBuf,
+        #[command(flatten)]
+        unlock: Unlock,
+    },
 }
 
 /// cryptfs's mount helper, as mount(8) calls it
@@ -130,7 +229,7 @@ pub struct Helper {
     /// Ignore unknown mount options
     #[arg(short)]
     pub sloppy: bool,
-    /// Check everything, mount nothing
+    /// Look at the volume, mount nothing
     #[arg(short)]
     pub fake: bool,
     /// Accepted and without effect: there is no /etc/mtab to leave alone
@@ -148,8 +247,4 @@ pub struct Helper {
     /// Mount options, separated by commas
     #[arg(short = 'o', value_name = "OPTIONS", action = ArgAction::Append)]
     pub options: Vec<String>,
-}
-
-fn cipher(name: &str) -> Result<Cipher, String> {
-    Cipher::from_name(name).ok_or_else(|| "it is aes-256-gcm or chacha20-poly1305".to_owned())
 }

@@ -23,6 +23,8 @@ mod round;
 mod stream;
 mod sync;
 mod table;
+#[cfg(test)]
+mod tests;
 #[allow(clippy::module_inception)]
 mod volume;
 mod wire;

@@ -13,8 +13,7 @@ impl Volume {
     pub fn round(&self) -> Result<()> {
         let _one = self.round.lock();
         self.check_live()?;
-        let anything = !self.queue.lock().is_empty() || !self.namespace.lock().is_empty();
-        if !anything && self.removals.lock().is_empty() {
+        if !self.has_work() {
             return Ok(());
         }
         let anchor = self.commit_batch_from(None, true)?;
@@ -30,6 +29,14 @@ impl Volume {
             self.forget_if_clean(&inode);
         }
         Ok(())
+    }
+
+    /// Whether a round has anything to do. Takes one lock at a time.
+    fn has_work(&self) -> bool {
+        let queued = !self.queue.lock().is_empty();
+        let pending = !self.namespace.lock().is_empty();
+        let removals = !self.removals.lock().is_empty();
+        queued || pending || removals
     }
 
     /// What this round is to store: no inode without a name, and none that no batch speaks of yet.
@@ -56,8 +63,7 @@ impl Volume {
         self.end_flusher();
         self.delete_orphans();
         self.round()?;
-        let pending = self.namespace.lock().is_empty() && self.queue.lock().is_empty();
-        if !pending || !self.removals.lock().is_empty() {
+        if self.has_work() {
             self.round()?;
         }
         self.journal.lock().clear(&self.context)

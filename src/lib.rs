@@ -13,3 +13,4 @@ pub mod mount;
 pub mod store;
 pub mod sys;
 pub mod trust;
+pub mod volume;

@@ -5,6 +5,8 @@
 mod context;
 mod error;
 mod ids;
+mod stub;
+pub use stub::*;
 
 pub use context::Context;
 pub use error::{Error, Result};

@@ -67,7 +67,11 @@ impl Swtpm {
     /// Runs one of tpm2-tools and returns what it printed.
     pub fn tool(&self, program: &str, arguments: &[&str]) -> String {
         let output = run_tool(self.port, self.folder.path(), program, arguments);
-        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 

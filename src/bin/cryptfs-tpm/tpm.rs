@@ -30,7 +30,8 @@ pub struct Parent {
 
 /// Does `work` on a fresh connection, and once more on another if the first one is lost.
 pub fn with<T>(tcti: &Tcti, mut work: impl FnMut(&mut Tpm) -> Result<T, Fault>) -> Result<T, TpmError> {
-    let mut attempt = || Tpm::open(tcti).and_then(|mut tpm| work(&mut tpm).map_err(|fault| tpm.explain(fault)));
+    let mut attempt =
+        || Tpm::open(tcti).and_then(|mut tpm| work(&mut tpm).map_err(|fault| tpm.explain(fault)));
     match attempt() {
         Err(Fault::Gone) => attempt().map_err(|fault| match fault {
             Fault::Final(error) if !matches!(error, TpmError::NoDevice { .. }) => error,

@@ -40,7 +40,10 @@ fn garbage_is_refused() {
     for script in ["printf '\\003\\000\\000\\000abc'", "printf '\\377\\377\\377\\377'"] {
         let (_folder, client) = client_of(script, PLENTY);
         let result = client.probe();
-        assert!(matches!(&result, Err(ClientError::Io(e)) if e.kind() == io::ErrorKind::InvalidData), "{result:?}");
+        assert!(
+            matches!(&result, Err(ClientError::Io(e)) if e.kind() == io::ErrorKind::InvalidData),
+            "{result:?}"
+        );
     }
 }
 

@@ -116,7 +116,8 @@ impl Keyring {
     pub(super) fn supersedes(&self, other: &Keyring) -> bool {
         let oldest = self.epochs.first().map_or(0, |(number, _)| *number);
         let known = |(number, key): &(u32, Secret)| {
-            *number < oldest || self.epochs.iter().any(|(n, k)| n == number && crypto::same(k.bytes(), key.bytes()))
+            *number < oldest
+                || self.epochs.iter().any(|(n, k)| n == number && crypto::same(k.bytes(), key.bytes()))
         };
         self.is_of_same_volume(other) && other.epochs.iter().all(known)
     }

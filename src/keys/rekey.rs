@@ -39,7 +39,9 @@ pub enum RekeyError {
 impl fmt::Display for RekeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RekeyError::Diverged(id) => write!(f, "key slot {id} holds keys of a rotation that was cut short"),
+            RekeyError::Diverged(id) => {
+                write!(f, "key slot {id} holds keys of a rotation that was cut short")
+            }
             RekeyError::NoMeans => f.write_str("no key slot could take the new keys"),
             RekeyError::Slot(id, error) => write!(f, "key slot {id}: {error}"),
             RekeyError::Slots(error) => error.fmt(f),
@@ -51,7 +53,12 @@ impl std::error::Error for RekeyError {}
 
 /// Gives `keyring` to every slot of the opened volume that one of the means reaches. A slot that holds it already is
 /// left as it is and counts as done.
-pub fn rekey(slots: &Slots, opened: &Opened, keyring: &Keyring, means: &[Means<'_>]) -> Result<Rekeyed, RekeyError> {
+pub fn rekey(
+    slots: &Slots,
+    opened: &Opened,
+    keyring: &Keyring,
+    means: &[Means<'_>],
+) -> Result<Rekeyed, RekeyError> {
     let mut made = Vec::new();
     let mut rekeyed = Rekeyed { replaced: Vec::new(), left: Vec::new() };
     let mut done = 0;

@@ -6,7 +6,7 @@
 use super::document::{Defect, MAX_LENGTH};
 use super::{Keyring, Slot, SlotId, SlotKey, SlotType, VolumeId};
 use crate::crypto;
-use crate::store::Folder;
+use crate::store::folder::Folder;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -83,7 +83,9 @@ impl fmt::Display for SlotsError {
             SlotsError::TooMany => write!(f, "more than {MAX_SLOTS} key slots"),
             SlotsError::NoSuchSlot(id) => write!(f, "there is no key slot {id}"),
             SlotsError::NotVerified(id) => write!(f, "key slot {id} does not read back as it was written"),
-            SlotsError::LastIndependentOfTpm => f.write_str("it is the last key slot that does not depend on a TPM"),
+            SlotsError::LastIndependentOfTpm => {
+                f.write_str("it is the last key slot that does not depend on a TPM")
+            }
             SlotsError::LastSlot => f.write_str("it is the last key slot"),
         }
     }
@@ -128,7 +130,12 @@ impl Slots {
     }
 
     /// Writes a new slot and opens what was written.
-    pub fn add(&self, volume: VolumeId, (slot, key): &(Slot, SlotKey), keyring: &Keyring) -> Result<(), SlotsError> {
+    pub fn add(
+        &self,
+        volume: VolumeId,
+        (slot, key): &(Slot, SlotKey),
+        keyring: &Keyring,
+    ) -> Result<(), SlotsError> {
         let listing = self.list()?;
         if listing.slots.len() + listing.broken.len() == MAX_SLOTS {
             return Err(SlotsError::TooMany);
@@ -161,7 +168,9 @@ impl Slots {
         let independent = |slot: &Slot| slot.kind.slot_type() != SlotType::Tpm2;
         let (going, staying): (Vec<_>, Vec<_>) = listing.slots.into_iter().partition(|slot| slot.id == id);
         match going.first() {
-            None if listing.broken.iter().all(|(broken, _)| *broken != id) => return Err(SlotsError::NoSuchSlot(id)),
+            None if listing.broken.iter().all(|(broken, _)| *broken != id) => {
+                return Err(SlotsError::NoSuchSlot(id));
+            }
             Some(_) if staying.is_empty() && !force => return Err(SlotsError::LastSlot),
             Some(slot) if independent(slot) && !staying.iter().any(independent) && !force => {
                 return Err(SlotsError::LastIndependentOfTpm);

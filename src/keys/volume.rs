@@ -5,8 +5,11 @@
 
 use super::header::{FILE, UnverifiedHeader};
 use super::slots::{Listing, Slots, SlotsError};
-use super::{Credential, Defect, Enrol, Header, Keyring, Label, MAX_LENGTH, Slot, SlotError, SlotId, SlotType, VolumeId};
-use crate::store::Folder;
+use super::{
+    Credential, Defect, Enrol, Header, Keyring, Label, MAX_LENGTH, Slot, SlotError, SlotId, SlotType,
+    VolumeId,
+};
+use crate::store::folder::Folder;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -63,7 +66,9 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::NotAVolume => write!(f, "there is no {FILE}"),
-            OpenError::NewerVersion(version) => write!(f, "its format version {version} is newer than this program"),
+            OpenError::NewerVersion(version) => {
+                write!(f, "its format version {version} is newer than this program")
+            }
             OpenError::DamagedHeader(defect) => write!(f, "{FILE} is damaged: {defect}"),
             OpenError::Io(error) => error.fmt(f),
             OpenError::Slots(error) => error.fmt(f),
@@ -76,7 +81,8 @@ impl fmt::Display for UnlockError {
         match self {
             UnlockError::NoSlot => f.write_str("there is no key slot of that kind"),
             UnlockError::Refused(slots) => {
-                let each: Vec<_> = slots.iter().map(|(id, error)| format!("key slot {id}: {error}")).collect();
+                let each: Vec<_> =
+                    slots.iter().map(|(id, error)| format!("key slot {id}: {error}")).collect();
                 f.write_str(&each.join("; "))
             }
         }

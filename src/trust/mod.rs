@@ -14,7 +14,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 /// Longest file here, in bytes.
 const MAX_LENGTH: u64 = 1 << 20;
@@ -58,7 +57,9 @@ pub enum Pin {
     Rotated,
     /// A keyring from before a rotation that this device knows of.
     Retired,
-    Mismatch { pinned: Fingerprint },
+    Mismatch {
+        pinned: Fingerprint,
+    },
 }
 
 impl fmt::Display for TrustUnavailable {
@@ -197,7 +198,9 @@ impl Trust {
         let mut text = String::new();
         match File::open(&path).and_then(|file| file.take(MAX_LENGTH).read_to_string(&mut text)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(TrustUnavailable::Damaged(path)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(TrustUnavailable::Damaged(path));
+            }
             Err(error) => return Err(TrustUnavailable::Io(path, error)),
             Ok(_) => {}
         }

@@ -27,7 +27,12 @@ pub struct Tpm2 {
 pub trait Sealer {
     /// Where it is reached, in the TSS's notation.
     fn tcti(&self) -> String;
-    fn seal(&self, secret: SealedSecret, pcrs: PcrMask, auth: Option<&[u8]>) -> Result<TpmSlotFields, ClientError>;
+    fn seal(
+        &self,
+        secret: SealedSecret,
+        pcrs: PcrMask,
+        auth: Option<&[u8]>,
+    ) -> Result<TpmSlotFields, ClientError>;
     fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Result<SealedSecret, ClientError>;
 }
 
@@ -36,7 +41,12 @@ impl Sealer for Client {
         Client::tcti(self).as_str().to_owned()
     }
 
-    fn seal(&self, secret: SealedSecret, pcrs: PcrMask, auth: Option<&[u8]>) -> Result<TpmSlotFields, ClientError> {
+    fn seal(
+        &self,
+        secret: SealedSecret,
+        pcrs: PcrMask,
+        auth: Option<&[u8]>,
+    ) -> Result<TpmSlotFields, ClientError> {
         Client::seal(self, secret, pcrs, auth)
     }
 

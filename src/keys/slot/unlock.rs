@@ -24,7 +24,11 @@ pub enum Enrol<'a> {
     Recovery(&'a RecoveryKey),
     /// An age recipient or an SSH public key.
     Recipient(&'a str),
-    Tpm { tpm: &'a dyn Sealer, pcrs: PcrMask, pin: Option<NewPin<'a>> },
+    Tpm {
+        tpm: &'a dyn Sealer,
+        pcrs: PcrMask,
+        pin: Option<NewPin<'a>>,
+    },
 }
 
 /// Why a slot gave no keyring, or could not be made.

@@ -325,8 +325,7 @@ impl fuser::Filesystem for Adapter {
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         guard("symlink", || {
             let target = target.as_os_str().as_bytes();
-            let result =
-                self.operations.make_symlink(caller(request), node(parent), name.as_bytes(), target);
+            let result = self.operations.make_symlink(caller(request), node(parent), name.as_bytes(), target);
             reply_entry(reply, result);
         });
     }
@@ -370,16 +369,7 @@ impl fuser::Filesystem for Adapter {
         });
     }
 
-    fn create(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: u32,
-        _: u32,
-        _: i32,
-        reply: ReplyCreate,
-    ) {
+    fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
         reply.error(Errno::ENOSYS);
     }
 
@@ -431,14 +421,7 @@ impl fuser::Filesystem for Adapter {
         reply.error(Errno::ENOSYS);
     }
 
-    fn readdir(
-        &self,
-        _: &Request,
-        ino: INodeNo,
-        _: FileHandle,
-        cookie: u64,
-        mut reply: ReplyDirectory,
-    ) {
+    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, cookie: u64, mut reply: ReplyDirectory) {
         guard("readdir", || {
             let mut sink = |entry: &crate::fs::ops::DirectoryEntry<'_>| {
                 let name = OsStr::from_bytes(entry.name);
@@ -514,8 +497,7 @@ impl fuser::Filesystem for Adapter {
             return reply.error(Errno::EOPNOTSUPP);
         }
         guard("setxattr", || {
-            let result =
-                self.operations.set_xattr(caller(request), node(ino), name.as_bytes(), value, how);
+            let result = self.operations.set_xattr(caller(request), node(ino), name.as_bytes(), value, how);
             reply_empty(reply, result);
         });
     }
@@ -566,15 +548,7 @@ impl fuser::Filesystem for Adapter {
         });
     }
 
-    fn lseek(
-        &self,
-        _: &Request,
-        ino: INodeNo,
-        _: FileHandle,
-        offset: i64,
-        whence: i32,
-        reply: ReplyLseek,
-    ) {
+    fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
         let whence = if whence == libc::SEEK_DATA { Seek::Data } else { Seek::Hole };
         guard("lseek", || match self.operations.seek(node(ino), offset as u64, whence) {
             Ok(found) => reply.offset(found as i64),

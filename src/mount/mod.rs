@@ -100,8 +100,7 @@ pub fn mount(
     let (point, device) = MountPoint::mount(mountpoint, &options)?;
     let place = Arc::new(Place { point, ended: AtomicBool::new(false) });
     let mut mounted = Mounted { place, operations: Arc::clone(&operations), session: None };
-    mounted.session =
-        Some(adapter::connect(operations, device, &options).map_err(MountError::Handshake)?);
+    mounted.session = Some(adapter::connect(operations, device, &options).map_err(MountError::Handshake)?);
     mounted.place.point.read_ahead(policy::MAX_REQUEST / 1024);
     Ok(mounted)
 }

@@ -41,9 +41,7 @@ impl MountPoint {
             mount_by_helper(&path, options)?
         };
         match mounted_at(&path).map_err(MountError::Kernel)? {
-            Some(found) if found.kind == KIND => {
-                Ok((MountPoint { path, device: found.device }, channel))
-            }
+            Some(found) if found.kind == KIND => Ok((MountPoint { path, device: found.device }, channel)),
             _ => Err(MountError::Kernel(io::ErrorKind::NotFound.into())),
         }
     }
@@ -117,8 +115,7 @@ pub fn open_device() -> Result<File, MountError> {
 
 fn mount_as_root(path: &Path, device: File, options: &Options) -> Result<File, MountError> {
     let (user, group) = sys::identity();
-    let mut data =
-        format!("fd={},rootmode=40000,user_id={user},group_id={group}", device.as_raw_fd());
+    let mut data = format!("fd={},rootmode=40000,user_id={user},group_id={group}", device.as_raw_fd());
     for option in permission_options(options) {
         data.push(',');
         data.push_str(option);
@@ -143,8 +140,7 @@ fn mount_as_root(path: &Path, device: File, options: &Options) -> Result<File, M
 }
 
 fn permission_options(options: &Options) -> impl Iterator<Item = &'static str> {
-    let list =
-        [(options.allow_other, "allow_other"), (options.kernel_permissions, "default_permissions")];
+    let list = [(options.allow_other, "allow_other"), (options.kernel_permissions, "default_permissions")];
     list.into_iter().filter(|(on, _)| *on).map(|(_, name)| name)
 }
 

@@ -6,6 +6,8 @@
 
 use super::Result;
 
+pub use crate::volume::{Kind, Timestamp};
+
 /// A node number as the transport sees it: allotted at first lookup, never used again for anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
@@ -13,25 +15,6 @@ pub struct NodeId(pub u64);
 impl NodeId {
     /// The root directory.
     pub const ROOT: NodeId = NodeId(1);
-}
-
-/// Seconds and nanoseconds since 1970-01-01 UTC; `seconds` may be negative, `nanoseconds` is 0..1_000_000_000.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp {
-    pub seconds: i64,
-    pub nanoseconds: u32,
-}
-
-/// What an inode is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    File,
-    Directory,
-    Symlink,
-    Fifo,
-    Socket,
-    CharDevice,
-    BlockDevice,
 }
 
 /// Who asks.
@@ -91,6 +74,8 @@ pub struct SetAttributes {
     pub changed: Option<Timestamp>,
     /// FATTR_KILL_SUIDGID: the caller lacks CAP_FSETID, so a change of size clears suid and sgid.
     pub clear_suid_sgid: bool,
+    /// FATTR_FH: asked through an open file, whose permissions were checked when it was opened.
+    pub by_handle: bool,
 }
 
 /// What kind of special file or regular file MKNOD makes.

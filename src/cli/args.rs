@@ -52,7 +52,7 @@ pub enum Only {
 }
 
 /// Where the key slots are, and the TPM.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// Keep the key slots in DIR, not in the volume's own keys/
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -63,7 +63,7 @@ pub struct Place {
 }
 
 /// How to get at a volume's keys.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unlock {
     #[command(flatten)]
     pub place: Place,

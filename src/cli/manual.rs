@@ -63,7 +63,7 @@ pub fn write(folder: &Path) -> Result<(), Failure> {
     let file = folder.join("cryptfs.1");
     write_page(&mut page)
         .and_then(|()| fs::write(&file, page))
-        .map_err(|error| advice::io(file.display(), &error))
+        .map_err(|error| advice::system(file.display(), &error))
 }
 
 fn write_page(out: &mut dyn Write) -> io::Result<()> {

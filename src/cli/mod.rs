@@ -5,14 +5,24 @@
 
 mod advice;
 mod args;
+mod assemble;
 mod daemon;
+mod enrol;
 mod exit;
+mod info;
+mod init;
+mod key;
+mod key_args;
 mod logging;
 mod manual;
+mod mount;
 mod mount_options;
+mod report;
 mod secret_input;
-mod sizes;
+mod trust;
 mod umount;
+mod unlock;
+mod values;
 
 use crate::sys::{daemon as limits, process};
 use advice::Failure;
@@ -48,13 +58,15 @@ pub fn main() -> ExitCode {
 fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let called = arguments.first().and_then(|path| Path::new(path).file_name());
     if called.is_some_and(|name| HELPER_NAMES.iter().any(|helper| name == *helper)) {
-        return mount::help(Helper::parse_from(arguments));
+        return mount::help(&Helper::parse_from(arguments));
     }
     match Arguments::parse_from(arguments).command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
+        Command::Key(command) => key::run(&command),
+        Command::Trust(command) => trust::run(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "cryptfs", &mut std::io::stdout());
             Ok(())

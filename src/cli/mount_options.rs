@@ -3,6 +3,8 @@
 //! Words that other programs read (mount(8), systemd, fstab's order) are accepted and without effect; an unknown one
 //! is an error, since a misspelt `ro` must not mount for writing. Later words win over earlier ones.
 
+use super::args::Unlock;
+use super::values;
 use std::path::PathBuf;
 
 /// What `-o` asks for. `None`: not said.
@@ -17,8 +19,7 @@ pub struct MountOptions {
     pub writeback: Option<bool>,
     pub acls: Option<bool>,
     pub threads: Option<usize>,
-    pub passphrase_file: Option<PathBuf>,
-    pub keys: Option<PathBuf>,
+    pub unlock: Unlock,
     pub log_file: Option<PathBuf>,
 }
 
@@ -37,14 +38,20 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("acl, noacl", "POSIX access control lists, on by default."),
     ("writeback, no_writeback", "Whether the kernel gathers writes in its cache, as it does by default."),
     ("threads=N", "How many requests are worked on at once, 1 to 16."),
-    ("passphrase-file=FILE", "Where to read the passphrase from."),
-    ("keys=DIR", "Where the key slots are, if not in the volume's own keys/."),
+    (
+        "passphrase-file=FILE, identity=FILE, pin-file=FILE, slot=ID|TYPE, fingerprint=HEX, keys=DIR, tcti=TCTI",
+        "As the flags of cryptfs mount.",
+    ),
     ("log-file=FILE", "Where the background process appends its log; else the system log."),
     (
         "defaults, auto, noauto, nofail, _netdev, x-*, comment=…, atime flags and the like",
         "Accepted, for others to read. user, users, owner and group imply noexec, nosuid and nodev, as in mount(8).",
     ),
 ];
+
+/// The options that need a value.
+const VALUED: &[&str] =
+    &["threads", "passphrase-file", "identity", "pin-file", "slot", "fingerprint", "keys", "tcti", "log-file"];
 
 /// Why an option list is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +86,8 @@ impl MountOptions {
             return Ok(());
         }
         match value {
+            // mount(8) adds who mounted.
+            Some(_) if name == "user" => self.apply_flag(name),
             None => self.apply_flag(name),
             Some(value) => self.apply_value(name, value),
         }
@@ -104,9 +113,7 @@ impl MountOptions {
             "user" | "users" | "owner" | "group" => {
                 (self.no_exec, self.no_suid, self.no_dev) = (true, true, true);
             }
-            "threads" | "passphrase-file" | "keys" | "log-file" => {
-                return Err(BadOption::Value(name.to_owned()));
-            }
+            _ if VALUED.contains(&name) => return Err(BadOption::Value(name.to_owned())),
             _ => return Err(BadOption::Unknown(name.to_owned())),
         }
         Ok(())
@@ -120,8 +127,13 @@ impl MountOptions {
                 self.threads = Some(count.ok_or_else(bad)?);
             }
             _ if value.is_empty() => return Err(bad()),
-            "passphrase-file" => self.passphrase_file = Some(value.into()),
-            "keys" => self.keys = Some(value.into()),
+            "passphrase-file" => self.unlock.passphrase_file = Some(value.into()),
+            "identity" => self.unlock.identities.push(value.into()),
+            "pin-file" => self.unlock.pin_file = Some(value.into()),
+            "slot" => self.unlock.slot = Some(values::only(value).map_err(|_| bad())?),
+            "fingerprint" => self.unlock.fingerprint = Some(values::fingerprint(value).map_err(|_| bad())?),
+            "keys" => self.unlock.place.keys = Some(value.into()),
+            "tcti" => self.unlock.place.tcti = Some(value.into()),
             "log-file" => self.log_file = Some(value.into()),
             _ => return Err(BadOption::Unknown(format!("{name}={value}"))),
         }
@@ -197,10 +209,10 @@ mod tests {
             allow_other: true,
             no_suid: true,
             no_dev: true,
-            passphrase_file: Some("/etc/a,b\\c".into()),
+            unlock: Unlock { passphrase_file: Some("/etc/a,b\\c".into()), ..Unlock::default() },
             ..MountOptions::default()
         };
-        assert_eq!(parsed, Err(BadOption::Unknown("user=anna".into())).or(Ok::<_, BadOption>(wanted)));
+        assert_eq!(parsed, Ok(wanted));
     }
 
     #[test]

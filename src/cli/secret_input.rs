@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 /// The longest secret that is taken, in bytes.
 pub const LONGEST: usize = 4096;
 
+/// The longest file of identities, in bytes.
+const LONGEST_IDENTITY: usize = 1 << 16;
+
 /// A secret as it was given, without the newline that ended it.
 pub type Given = Zeroizing<Vec<u8>>;
 
@@ -37,6 +40,17 @@ pub fn from_file(path: &Path) -> Result<Given, Failure> {
     if secret.is_empty() { Err(advice::empty_secret(path)) } else { Ok(secret) }
 }
 
+/// Reads the private halves of a recipient's keys.
+pub fn identity_file(path: &Path) -> Result<Given, Failure> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_IDENTITY));
+    let read = File::open(path).and_then(|file| {
+        warn_if_others_can_read(path, &file);
+        file.take(LONGEST_IDENTITY as u64).read_to_end(&mut bytes)
+    });
+    read.map_err(|error| advice::secret_file(path, &error))?;
+    Ok(bytes)
+}
+
 fn read_bounded(source: impl Read) -> io::Result<Given> {
     let mut secret = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
     source.take(LONGEST as u64 + 2).read_to_end(&mut secret)?;
@@ -54,6 +68,12 @@ fn warn_if_others_can_read(path: &Path, file: &File) {
     if others {
         log::warn!("{}: other users can read this secret; chmod 600 it", path.display());
     }
+}
+
+/// Shows something on the terminal, whatever stdout is.
+pub fn show(texts: &[&str]) -> Result<(), Failure> {
+    let mut terminal = Terminal::open().map_err(|_| advice::no_terminal())?;
+    texts.iter().try_for_each(|text| terminal.show(text)).map_err(|error| advice::terminal(&error))
 }
 
 /// Asks on the terminal, without echo.

@@ -24,14 +24,24 @@ pub struct Unlocked {
 
 /// Opens the volume in `backing`.
 pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
-    let mut locked = Locked::open(backing, how.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
+    let mut locked = Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
     let trust = remember(&locked);
     set_aside_removed(&mut locked, &trust)?;
-    let opened = Attempt { backing, locked: &locked, how }.run()?;
+    let opened = open_keys(backing, &locked, how)?;
     check_pin(backing, &opened, &trust, how)?;
     let present: Vec<_> = locked.listing.slots.iter().map(|slot| slot.id).collect();
     trust.note_slots(&present).map_err(|error| advice::state(&error))?;
     Ok(Unlocked { locked, opened, trust })
+}
+
+/// Opens the keys, whatever this device expects.
+pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened, Failure> {
+    let opened = Attempt { backing, locked, how }.run()?;
+    let found = opened.keyring.fingerprint();
+    match how.fingerprint.filter(|expected| *expected != found) {
+        Some(expected) => Err(advice::other_volume(backing, found, expected)),
+        None => Ok(opened),
+    }
 }
 
 /// What this device knows of the volume; nothing, and said so, where that cannot be read or written.
@@ -57,9 +67,6 @@ fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failure> 
 /// Refuses keys that are not the expected ones; expects these from now on if none were.
 fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, how: &Unlock) -> Result<(), Failure> {
     let found = opened.keyring.fingerprint();
-    if let Some(expected) = how.fingerprint.filter(|expected| *expected != found) {
-        return Err(advice::other_volume(backing, found, expected));
-    }
     let state = |error| advice::state(&error);
     match trust.check_pin(&opened.keyring, opened.slot_type).map_err(state)? {
         Pin::Same => Ok(()),
@@ -127,7 +134,7 @@ impl Attempt<'_> {
     }
 
     fn tpm(&self) -> Result<Opened, Failure> {
-        let tpm = Client::new(self.how.tcti.as_deref()).map_err(|error| advice::tpm(&error))?;
+        let tpm = Client::new(self.how.place.tcti.as_deref()).map_err(|error| advice::tpm(&error))?;
         let pin = self.how.pin_file.as_deref().map(secret_input::from_file).transpose()?;
         let open = |pin: Option<&Given>| {
             self.open(&Credential::Tpm { tpm: &tpm, pin: pin.map(|pin| &pin[..]) })

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::MountError;
-pub use point::{Found, find};
+pub use point::{Found, check, find, mounts_of};
 
 use crate::fs::ops::Operations;
 use point::MountPoint;

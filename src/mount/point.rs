@@ -74,8 +74,22 @@ pub fn find(path: &Path) -> io::Result<Option<Found>> {
     Ok(mounted_at(&path)?.filter(|found| found.kind == KIND))
 }
 
-/// The canonical form of a mountpoint that can take a mount.
-fn check(path: &Path) -> Result<PathBuf, MountError> {
+/// Where this folder is mounted now, in this process's mount namespace.
+pub fn mounts_of(source: &Path) -> io::Result<Vec<PathBuf>> {
+    let table = fs::read("/proc/self/mountinfo")?;
+    let of_source = |line: &[u8]| {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let at = fields.nth(4)?;
+        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+        let ours = rest.next() == Some(KIND.as_bytes()) && unescape(rest.next()?) == source.as_os_str();
+        ours.then(|| unescape(at).into())
+    };
+    Ok(table.split(|&byte| byte == b'\n').filter_map(of_source).collect())
+}
+
+/// The canonical form of a mountpoint that can take a mount, where there is a /dev/fuse to mount with.
+pub fn check(path: &Path) -> Result<PathBuf, MountError> {
+    open_device()?;
     let metadata = fs::metadata(path).map_err(|error| refusal(&error))?;
     if !metadata.is_dir() {
         return Err(MountError::NotDirectory);

@@ -1,6 +1,6 @@
 //! What helps when a folder is no volume, a slot does not open, or a volume is not the one that was expected.
 
-use super::{Exit, Failure, failure, io, plain, tpm};
+use super::{Exit, Failure, failure, system, tpm};
 use crate::crypto::recipient::RecipientError;
 use crate::keys::{
     CreateError, Defect, Fingerprint, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError, UnlockError,
@@ -27,7 +27,7 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
         OpenError::Io(error) if is_missing(error) => {
             failure(Exit::NotAVolume, format!("{at}: there is no such folder."))
         }
-        OpenError::Io(error) => io(at, error),
+        OpenError::Io(error) => system(at, error),
         OpenError::Slots(error) => slots(backing, error),
     }
 }
@@ -48,7 +48,7 @@ fn defective(defect: &Defect) -> String {
 pub fn slots(place: &Path, error: &SlotsError) -> Failure {
     let at = place.display();
     match error {
-        SlotsError::Io(error) => io(format!("{at}: its key slots"), error),
+        SlotsError::Io(error) => system(format!("{at}: its key slots"), error),
         SlotsError::TooMany => failure(Exit::DamagedHeader, format!("{at}: has {error}. `cryptfs key list {at}`.")),
         SlotsError::NoSuchSlot(_) => {
             failure(Exit::NoSuchSlot, format!("{at}: {error}. `cryptfs key list {at}` shows those there are."))
@@ -85,7 +85,7 @@ pub fn creating(backing: &Path, error: &CreateError) -> Failure {
         ),
         CreateError::Slot(error) => slot(error),
         CreateError::Slots(error) => slots(backing, error),
-        CreateError::Io(error) => io(at, error),
+        CreateError::Io(error) => system(at, error),
     }
 }
 
@@ -100,14 +100,19 @@ pub fn unlocking(backing: &Path, error: &UnlockError) -> Failure {
         UnlockError::Refused(refused) => {
             let telling = refused.iter().find(|(_, error)| !matches!(error, SlotError::WrongKey));
             match telling.or(refused.first()) {
-                Some((_, SlotError::WrongKey)) | None => failure(
-                    Exit::WrongSecret,
-                    format!("{at}: wrong passphrase or key. `cryptfs key list {at}` shows what opens the volume."),
-                ),
+                Some((_, SlotError::WrongKey)) | None => wrong_secret(backing),
                 Some((_, error)) => slot(error),
             }
         }
     }
+}
+
+pub fn wrong_secret(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::WrongSecret,
+        format!("{at}: wrong passphrase or key. `cryptfs key list {at}` shows what opens the volume."),
+    )
 }
 
 /// One slot did not open, or could not be made.
@@ -162,7 +167,7 @@ pub fn locking(backing: &Path, error: &LockError) -> Failure {
             Exit::InUse,
             format!("{at}: is in use on this machine already. `findmnt -t fuse.cryptfs` shows where it is mounted."),
         ),
-        LockError::Io(error) => io(format!("{at}: cannot be locked"), error),
+        LockError::Io(error) => system(format!("{at}: cannot be locked"), error),
     }
 }
 
@@ -193,4 +198,20 @@ pub fn retired_keys(backing: &Path, slot: SlotId) -> Failure {
         Exit::OtherVolume,
         format!("{at}: key slot {slot} holds the keys from before a rotation. Remove it: `cryptfs key remove {at} {slot}`."),
     )
+}
+
+pub fn no_such_slot(backing: &Path, id: SlotId) -> Failure {
+    slots(backing, &SlotsError::NoSuchSlot(id))
+}
+
+pub fn which_tpm_slot(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::NoSuchSlot,
+        format!("{at}: name the TPM slot to refresh; `cryptfs key list {at}` shows those there are."),
+    )
+}
+
+pub fn recipient_needed() -> Failure {
+    failure(Exit::Usage, "A recipient's slot needs its public key: `cryptfs key add --recipient KEY`.")
 }

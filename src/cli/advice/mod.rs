@@ -14,6 +14,8 @@ pub use tpm::*;
 use super::exit::Exit;
 use super::mount_options::BadOption;
 use super::secret_input::LONGEST;
+use crate::trust::TrustUnavailable;
+use crate::volume;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -36,7 +38,7 @@ fn failure(exit: Exit, message: impl Into<String>) -> Failure {
 }
 
 /// An error of the operating system, about `what`.
-pub fn io(what: impl fmt::Display, error: &io::Error) -> Failure {
+pub fn system(what: impl fmt::Display, error: &io::Error) -> Failure {
     failure(Exit::Failed, format!("{what}: {}.", plain(error)))
 }
 
@@ -76,7 +78,7 @@ pub fn terminal(error: &io::Error) -> Failure {
         io::ErrorKind::FileTooLarge => {
             failure(Exit::Failed, format!("A passphrase has at most {LONGEST} bytes."))
         }
-        _ => io("The terminal", error),
+        _ => system("The terminal", error),
     }
 }
 
@@ -86,4 +88,47 @@ pub fn option(error: &BadOption) -> Failure {
         BadOption::Value(word) => format!("-o {word}: this mount option needs another value."),
     };
     failure(Exit::Usage, format!("{message} See \"Mount options\" in `man cryptfs`."))
+}
+
+pub fn no_folder(path: &Path) -> Failure {
+    failure(Exit::NotAVolume, format!("{}: there is no such folder.", path.display()))
+}
+
+/// A volume whose keys are right could not be opened or made.
+pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
+    let at = backing.display();
+    let help = match error {
+        volume::Error::NotArrived(_) => "Wait for the sync client to finish, then mount again.",
+        volume::Error::Damaged(..) => "Restore that file from a copy or from the provider's history.",
+        volume::Error::NoSpace => "Make room on the backing folder's disk.",
+        volume::Error::ReadOnly => "Mount it with -o ro.",
+        volume::Error::NotFound
+        | volume::Error::Exists
+        | volume::Error::NotDirectory
+        | volume::Error::IsDirectory
+        | volume::Error::NotEmpty
+        | volume::Error::Invalid
+        | volume::Error::NameTooLong
+        | volume::Error::FileTooLarge
+        | volume::Error::TooManyLinks
+        | volume::Error::Stopped
+        | volume::Error::Store(_) => "The folder's disk or its sync client may know more.",
+    };
+    failure(Exit::BadVolume, format!("{at}: {error}. {help}"))
+}
+
+pub fn no_root(backing: &Path) -> Failure {
+    failure(
+        Exit::BadVolume,
+        format!("{}: its root directory cannot be read. Restore the folder from a copy.", backing.display()),
+    )
+}
+
+pub fn no_memory() -> Failure {
+    failure(Exit::Failed, "There is not enough memory for stretching a passphrase: 64 MiB are needed.")
+}
+
+/// This device's memory of a volume is there but of no use.
+pub fn state(error: &TrustUnavailable) -> Failure {
+    failure(Exit::Failed, format!("What this device remembers of the volume is of no use: {error}. Mend or remove it."))
 }

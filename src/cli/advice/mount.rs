@@ -1,6 +1,6 @@
 //! What helps when a mount does not come about or go away.
 
-use super::{Exit, Failure, failure, io, plain};
+use super::{Exit, Failure, failure, plain, system};
 use crate::mount::MountError;
 use std::io;
 use std::path::Path;
@@ -69,6 +69,6 @@ pub fn unmounting(path: &Path, error: &io::Error) -> Failure {
             Exit::Busy,
             format!("{at}: somebody still uses a file or a folder in it. `fuser -vm {at}` lists who."),
         ),
-        _ => io(format!("{at}: cannot be unmounted"), error),
+        _ => system(format!("{at}: cannot be unmounted"), error),
     }
 }

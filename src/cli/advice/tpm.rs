@@ -1,6 +1,6 @@
 //! What helps when the TPM does not give its secret.
 
-use super::{Exit, Failure, failure, io};
+use super::{Exit, Failure, failure, system};
 use crate::keys::tpm::{ClientError, TpmError};
 
 /// Of the mount and of whatever else wanted a secret from the TPM.
@@ -19,7 +19,7 @@ pub fn tpm(error: &ClientError) -> Failure {
         ClientError::BadAuth => failure(Exit::WrongPin, "This cannot be the PIN of the TPM slot."),
         ClientError::Timeout(_) => failure(Exit::TpmGone, format!("{}.", capital(&error.to_string()))),
         ClientError::Helper(_) => failure(Exit::TpmFailed, format!("{}.", capital(&error.to_string()))),
-        ClientError::Io(error) => io("The TPM helper cryptfs-tpm", error),
+        ClientError::Io(error) => system("The TPM helper cryptfs-tpm", error),
     }
 }
 

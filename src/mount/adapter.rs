@@ -24,7 +24,7 @@ use fuser::{
 use super::{Options, policy};
 use crate::fs::ops::{
     Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime,
-    SetXattr, Timestamp,
+    Timestamp,
 };
 use crate::fs::{Error, Result};
 
@@ -488,16 +488,17 @@ impl fuser::Filesystem for Adapter {
         _: u32,
         reply: ReplyEmpty,
     ) {
-        let how = match flags {
-            libc::XATTR_CREATE => SetXattr::Create,
-            libc::XATTR_REPLACE => SetXattr::Replace,
-            _ => SetXattr::Any,
-        };
         if policy::is_refused_xattr(name.as_bytes()) {
             return reply.error(Errno::EOPNOTSUPP);
         }
         guard("setxattr", || {
-            let result = self.operations.set_xattr(caller(request), node(ino), name.as_bytes(), value, how);
+            let result = self.operations.set_xattr(
+                caller(request),
+                node(ino),
+                name.as_bytes(),
+                value,
+                policy::set_xattr_mode(flags),
+            );
             reply_empty(reply, result);
         });
     }

@@ -70,7 +70,7 @@ impl MountPoint {
 
 /// Removes a mount of this type at `path` whose daemon is gone.
 pub fn clear_stale(path: &Path) -> io::Result<()> {
-    let is_stale = fs::metadata(path).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN));
+    let is_stale = matches!(check(path), Err(MountError::Stale));
     let path = absolute(path)?;
     match mounted_at(&path)? {
         Some(found) if is_stale && found.kind == KIND => found.detach(&path),
@@ -80,6 +80,9 @@ pub fn clear_stale(path: &Path) -> io::Result<()> {
 
 /// The canonical form of a mountpoint that can take a mount.
 fn check(path: &Path) -> Result<PathBuf, MountError> {
+    // stat(2) may still answer from the kernel's cache where the daemon is long dead; statfs(2) asks it.
+    sys::check_alive(&CString::new(path.as_os_str().as_bytes()).map_err(|_| MountError::NoMountpoint)?)
+        .map_err(|error| refusal(&error))?;
     let metadata = fs::metadata(path).map_err(|error| refusal(&error))?;
     if !metadata.is_dir() {
         return Err(MountError::NotDirectory);

@@ -101,6 +101,9 @@ macro_rules! on_each_transport {
         mod fuser_transport {
             $(#[test] fn $test() { super::$test(super::Transport::Fuser) })*
         }
+        mod device_transport {
+            $(#[test] fn $test() { super::$test(super::Transport::Device) })*
+        }
     };
 }
 
@@ -279,6 +282,7 @@ fn shared_mappings_and_direct_io(transport: Transport) {
     assert_eq!(&page[..5], b"6789a");
     page.fill(b'z');
     direct.write_all_at(page, 8192).unwrap();
+    drop(direct);
     assert_eq!(&fs::read(&path).unwrap()[8_191..8_194], b"azz");
     live.finish();
 }
@@ -290,6 +294,7 @@ fn sparse_files(transport: Transport) {
     file.set_len(1 << 30).unwrap();
     file.write_all_at(b"data", 1 << 29).unwrap();
     file.sync_all().unwrap();
+    drop(file);
     let script = "import os,sys; f=os.open(sys.argv[1],os.O_RDONLY); assert os.lseek(f,0,os.SEEK_DATA)==1<<29; \
         assert os.lseek(f,1<<29,os.SEEK_HOLE)==(1<<29)+4096";
     run(Command::new("python3").args(["-c", script]).arg(&path));
@@ -462,6 +467,7 @@ fn serve() {
 fn transport_named(name: &str) -> Transport {
     match name {
         "Fuser" => Transport::Fuser,
+        "Device" => Transport::Device,
         _ => panic!("no transport {name}"),
     }
 }

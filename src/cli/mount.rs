@@ -116,7 +116,8 @@ fn perform(request: Request) -> Result<(), Failure> {
         log_elsewhere(request.log_file.as_deref())?;
     }
     waiting.release().map_err(system)?;
-    let served = serve(mounted, signals).map_err(|error| advice::system(request.mountpoint.display(), &error));
+    let served =
+        serve(mounted, signals).map_err(|error| advice::system(request.mountpoint.display(), &error));
     drop(lock);
     served
 }
@@ -135,6 +136,7 @@ fn kernel_options(request: &Request) -> Options {
         acls: wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
         writeback: wanted.writeback.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.writeback)),
         threads: wanted.threads.unwrap_or(usual.threads),
+        transport: wanted.transport.unwrap_or(usual.transport),
         ..usual
     }
 }

@@ -5,6 +5,7 @@
 
 use super::args::Unlock;
 use super::values;
+use crate::mount::Transport;
 use std::path::PathBuf;
 
 /// What `-o` asks for. `None`: not said.
@@ -19,6 +20,7 @@ pub struct MountOptions {
     pub writeback: Option<bool>,
     pub acls: Option<bool>,
     pub threads: Option<usize>,
+    pub transport: Option<Transport>,
     pub unlock: Unlock,
     pub log_file: Option<PathBuf>,
 }
@@ -39,6 +41,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("writeback, no_writeback", "Whether the kernel gathers writes in its cache, as it does by default."),
     ("threads=N", "How many requests are worked on at once, 1 to 16."),
     (
+        "transport=device, transport=fuser",
+        "What carries requests: cryptfs's own loop over /dev/fuse, or fuser's.",
+    ),
+    (
         "passphrase-file=FILE, identity=FILE, pin-file=FILE, slot=ID|TYPE, fingerprint=HEX, keys=DIR, tcti=TCTI",
         "As the flags of cryptfs mount.",
     ),
@@ -50,8 +56,18 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
 ];
 
 /// The options that need a value.
-const VALUED: &[&str] =
-    &["threads", "passphrase-file", "identity", "pin-file", "slot", "fingerprint", "keys", "tcti", "log-file"];
+const VALUED: &[&str] = &[
+    "threads",
+    "transport",
+    "passphrase-file",
+    "identity",
+    "pin-file",
+    "slot",
+    "fingerprint",
+    "keys",
+    "tcti",
+    "log-file",
+];
 
 /// Why an option list is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +141,13 @@ impl MountOptions {
             "threads" => {
                 let count = value.parse().ok().filter(|count| (1..=16).contains(count));
                 self.threads = Some(count.ok_or_else(bad)?);
+            }
+            "transport" => {
+                self.transport = Some(match value {
+                    "device" => Transport::Device,
+                    "fuser" => Transport::Fuser,
+                    _ => return Err(bad()),
+                });
             }
             _ if value.is_empty() => return Err(bad()),
             "passphrase-file" => self.unlock.passphrase_file = Some(value.into()),

@@ -5,10 +5,13 @@
 
 use super::advice::{self, Failure};
 use super::args::{Only, Unlock};
+use super::exit::Exit;
 use super::secret_input::{self, Given};
 use crate::crypto::recipient::Identities;
 use crate::keys::tpm::Client;
-use crate::keys::{Credential, Kind, Locked, Opened, RecoveryKey, SlotError, SlotId, SlotType, UnlockError};
+use crate::keys::{
+    Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotId, SlotType, UnlockError,
+};
 use crate::trust::{Pin, Trust};
 use std::path::Path;
 
@@ -24,7 +27,8 @@ pub struct Unlocked {
 
 /// Opens the volume in `backing`.
 pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
-    let mut locked = Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
+    let mut locked =
+        Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
     let trust = remember(&locked);
     set_aside_removed(&mut locked, &trust)?;
     let opened = open_keys(backing, &locked, how)?;
@@ -136,9 +140,8 @@ impl Attempt<'_> {
     fn tpm(&self) -> Result<Opened, Failure> {
         let tpm = Client::new(self.how.place.tcti.as_deref()).map_err(|error| advice::tpm(&error))?;
         let pin = self.how.pin_file.as_deref().map(secret_input::from_file).transpose()?;
-        let open = |pin: Option<&Given>| {
-            self.open(&Credential::Tpm { tpm: &tpm, pin: pin.map(|pin| &pin[..]) })
-        };
+        let open =
+            |pin: Option<&Given>| self.open(&Credential::Tpm { tpm: &tpm, pin: pin.map(|pin| &pin[..]) });
         let needs_pin = |error: &UnlockError| match error {
             UnlockError::Refused(all) => all.iter().any(|(_, error)| matches!(error, SlotError::NeedsPin)),
             UnlockError::NoSlot => false,
@@ -156,7 +159,8 @@ impl Attempt<'_> {
     fn identity(&self, file: &Path) -> Result<Opened, Failure> {
         let bytes = secret_input::identity_file(file)?;
         let identities = Identities::parse(&bytes).map_err(|error| advice::recipient(&error))?;
-        self.open(&Credential::Identities(&identities)).map_err(|error| advice::unlocking(self.backing, &error))
+        self.open(&Credential::Identities(&identities))
+            .map_err(|error| advice::unlocking(self.backing, &error))
     }
 
     /// What was given beforehand.
@@ -171,7 +175,7 @@ impl Attempt<'_> {
         loop {
             let secret = secret_input::ask("Passphrase or recovery key: ")?;
             match self.passphrase(&secret) {
-                Err(failure) if tries < TRIES && failure.exit == super::exit::Exit::WrongSecret => {
+                Err(failure) if tries < TRIES && failure.exit == Exit::WrongSecret => {
                     eprintln!("cryptfs: {failure}");
                     tries += 1;
                 }
@@ -182,16 +186,21 @@ impl Attempt<'_> {
 
     /// A passphrase, or a recovery key if it has the form of one.
     fn passphrase(&self, secret: &Given) -> Result<Opened, Failure> {
-        let key = std::str::from_utf8(secret).ok().and_then(|text| RecoveryKey::parse(text).ok());
-        if let Some(key) = key.filter(|_| self.may_use(SlotType::Recovery))
-            && let Ok(opened) = self.open(&Credential::Recovery(&key))
+        let typed = std::str::from_utf8(secret).map_or(Err(RecoveryKeyError::Checksum), RecoveryKey::parse);
+        if let Ok(key) = &typed
+            && let Ok(opened) = self.open(&Credential::Recovery(key))
         {
             return Ok(opened);
         }
-        let has_passphrase = |slot: &crate::keys::Slot| matches!(slot.kind, Kind::Passphrase(_));
-        if !self.locked.listing.slots.iter().any(has_passphrase) {
-            return Err(advice::wrong_secret(self.backing));
+        match (self.open(&Credential::Passphrase(secret)), typed) {
+            (Ok(opened), _) => Ok(opened),
+            (Err(_), Err(error @ (RecoveryKeyError::Group(_) | RecoveryKeyError::Character { .. })))
+                if self.may_use(SlotType::Recovery) =>
+            {
+                Err(advice::recovery_key(self.backing, error))
+            }
+            (Err(UnlockError::NoSlot), _) => Err(advice::wrong_secret(self.backing)),
+            (Err(error), _) => Err(advice::unlocking(self.backing, &error)),
         }
-        self.open(&Credential::Passphrase(secret)).map_err(|error| advice::unlocking(self.backing, &error))
     }
 }

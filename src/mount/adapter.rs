@@ -24,7 +24,7 @@ use fuser::{
 use super::{Options, policy};
 use crate::fs::ops::{
     Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime,
-    SetXattr, Timestamp,
+    Timestamp,
 };
 use crate::fs::{Error, Result};
 
@@ -241,7 +241,7 @@ impl fuser::Filesystem for Adapter {
         accessed: Option<TimeOrNow>,
         modified: Option<TimeOrNow>,
         changed: Option<SystemTime>,
-        _: Option<FileHandle>,
+        handle: Option<FileHandle>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
@@ -258,6 +258,7 @@ impl fuser::Filesystem for Adapter {
             changed: changed.map(from_system),
             // fuser does not hand on FATTR_KILL_SUIDGID; who is not root has no CAP_FSETID.
             clear_suid_sgid: size.is_some() && request.uid() != 0,
+            by_handle: handle.is_some(),
         };
         guard("setattr", || {
             let result = self.operations.set_attributes(caller(request), node(ino), &change);
@@ -488,16 +489,17 @@ impl fuser::Filesystem for Adapter {
         _: u32,
         reply: ReplyEmpty,
     ) {
-        let how = match flags {
-            libc::XATTR_CREATE => SetXattr::Create,
-            libc::XATTR_REPLACE => SetXattr::Replace,
-            _ => SetXattr::Any,
-        };
         if policy::is_refused_xattr(name.as_bytes()) {
             return reply.error(Errno::EOPNOTSUPP);
         }
         guard("setxattr", || {
-            let result = self.operations.set_xattr(caller(request), node(ino), name.as_bytes(), value, how);
+            let result = self.operations.set_xattr(
+                caller(request),
+                node(ino),
+                name.as_bytes(),
+                value,
+                policy::set_xattr_mode(flags),
+            );
             reply_empty(reply, result);
         });
     }

@@ -5,9 +5,13 @@
 //! over the fuser crate. Above: `cli`.
 
 mod adapter;
+mod device;
+mod dispatch;
 mod error;
 mod point;
 mod policy;
+mod protocol;
+mod reply;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +19,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 pub use error::MountError;
-pub use point::{Found, check, find, mounts_of};
+pub use point::{Found, check, clear_stale, find, mounts_of};
 
 use crate::fs::ops::Operations;
 use point::MountPoint;
@@ -26,6 +31,8 @@ use point::MountPoint;
 /// What carries requests between kernel and filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
+    /// Our own loop over /dev/fuse.
+    Device,
     /// The fuser crate. Shows node numbers as inode numbers, and no birth times.
     Fuser,
 }
@@ -51,6 +58,8 @@ pub struct Options {
     /// How many requests are worked on at once, at least 1.
     pub threads: usize,
     pub transport: Transport,
+    /// How long the transport polls for the next request before it sleeps, while they come quickly. Zero: never.
+    pub poll_for: Duration,
 }
 
 impl Default for Options {
@@ -66,7 +75,8 @@ impl Default for Options {
             acls: true,
             writeback: true,
             threads: 2,
-            transport: Transport::Fuser,
+            transport: Transport::Device,
+            poll_for: Duration::from_micros(30),
         }
     }
 }
@@ -76,8 +86,17 @@ impl Default for Options {
 pub struct Mounted {
     place: Arc<Place>,
     operations: Arc<dyn Operations>,
-    session: Option<adapter::Session>,
+    session: Option<Session>,
+    requests: Arc<Requests>,
 }
+
+enum Session {
+    Device(device::Connection),
+    Fuser(Box<adapter::Session>),
+}
+
+/// How many requests of each kind came, by their number in linux/fuse.h. Only [`Transport::Device`] counts.
+pub struct Requests([AtomicU64; protocol::opcode::LIMIT]);
 
 struct Place {
     point: MountPoint,
@@ -99,8 +118,16 @@ pub fn mount(
     options.kernel_permissions |= options.acls;
     let (point, device) = MountPoint::mount(mountpoint, &options)?;
     let place = Arc::new(Place { point, ended: AtomicBool::new(false) });
-    let mut mounted = Mounted { place, operations: Arc::clone(&operations), session: None };
-    mounted.session = Some(adapter::connect(operations, device, &options).map_err(MountError::Handshake)?);
+    let requests = Arc::new(Requests::default());
+    let mut mounted =
+        Mounted { place, operations: operations.clone(), session: None, requests: requests.clone() };
+    let session = match options.transport {
+        Transport::Device => device::connect(operations, device, &options, requests).map(Session::Device),
+        Transport::Fuser => {
+            adapter::connect(operations, device, &options).map(|session| Session::Fuser(Box::new(session)))
+        }
+    };
+    mounted.session = Some(session.map_err(MountError::Handshake)?);
     mounted.place.point.read_ahead(policy::MAX_REQUEST / 1024);
     Ok(mounted)
 }
@@ -111,7 +138,11 @@ impl Mounted {
     /// # Errors
     /// The device could not be read or a thread not be started; the mount is gone then too.
     pub fn run(mut self) -> io::Result<()> {
-        let served = self.session.take().map_or(Ok(()), adapter::run);
+        let served = match self.session.take() {
+            Some(Session::Device(connection)) => connection.run(),
+            Some(Session::Fuser(session)) => adapter::run(*session),
+            None => Ok(()),
+        };
         if served.is_err() {
             self.unmounter().unmount_or_log();
         }
@@ -122,6 +153,10 @@ impl Mounted {
 
     pub fn unmounter(&self) -> Unmounter {
         Unmounter(Arc::clone(&self.place))
+    }
+
+    pub fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.requests)
     }
 
     /// The mountpoint, absolute and free of symbolic links.
@@ -147,5 +182,12 @@ impl Unmounter {
         if let Err(error) = self.unmount() {
             log::warn!("could not unmount {}: {error}", self.0.point.path().display());
         }
+    }
+}
+
+impl Requests {
+    /// The requests so far, by kind; kinds are the `FUSE_*` opcodes.
+    pub fn snapshot(&self) -> [u64; protocol::opcode::LIMIT] {
+        self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed))
     }
 }

@@ -68,6 +68,16 @@ impl MountPoint {
     }
 }
 
+/// Removes a mount of this type at `path` whose daemon is gone.
+pub fn clear_stale(path: &Path) -> io::Result<()> {
+    let is_stale = matches!(check(path), Err(MountError::Stale));
+    let path = absolute(path)?;
+    match mounted_at(&path)? {
+        Some(found) if is_stale && found.kind == KIND => found.detach(),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
 /// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.
 pub fn find(path: &Path) -> io::Result<Option<Found>> {
     let path = absolute(path)?;
@@ -90,6 +100,9 @@ pub fn mounts_of(source: &Path) -> io::Result<Vec<PathBuf>> {
 /// The canonical form of a mountpoint that can take a mount, where there is a /dev/fuse to mount with.
 pub fn check(path: &Path) -> Result<PathBuf, MountError> {
     open_device()?;
+    // stat(2) may still answer from the kernel's cache where the daemon is long dead; statfs(2) asks it.
+    sys::check_alive(&CString::new(path.as_os_str().as_bytes()).map_err(|_| MountError::NoMountpoint)?)
+        .map_err(|error| refusal(&error))?;
     let metadata = fs::metadata(path).map_err(|error| refusal(&error))?;
     if !metadata.is_dir() {
         return Err(MountError::NotDirectory);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Options;
-use crate::fs::ops::Kind;
+use crate::fs::ops::{Allocate, Kind, SetXattr};
 
 /// How long the kernel may believe an entry (also a missing one) and attributes: nobody but it changes them.
 pub const LIFETIME: Duration = Duration::from_secs(86_400);
@@ -30,6 +30,8 @@ pub mod capability {
     pub const CACHE_SYMLINKS: u64 = 1 << 23;
     pub const NO_OPENDIR_SUPPORT: u64 = 1 << 24;
     pub const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
+    /// Not among the shared ones: fuser cannot decode what it changes.
+    pub const SETXATTR_EXT: u64 = 1 << 29;
 }
 
 /// The capabilities to ask for. DONT_MASK always: only the filesystem knows whether a default ACL stands in for the
@@ -75,8 +77,7 @@ pub fn kind_of(mode: u32) -> Option<Kind> {
 }
 
 /// What fallocate(2)'s mode asks for; `None`: nothing we have.
-pub fn allocation(mode: i32) -> Option<crate::fs::ops::Allocate> {
-    use crate::fs::ops::Allocate;
+pub fn allocation(mode: i32) -> Option<Allocate> {
     const KEEP: i32 = libc::FALLOC_FL_KEEP_SIZE;
     const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP;
     const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE;
@@ -87,4 +88,13 @@ pub fn allocation(mode: i32) -> Option<crate::fs::ops::Allocate> {
         ZERO | ZERO_KEEP => Allocate::ZeroRange { keep_size: mode == ZERO_KEEP },
         _ => return None,
     })
+}
+
+/// setxattr(2)'s flags.
+pub fn set_xattr_mode(flags: i32) -> SetXattr {
+    match flags {
+        libc::XATTR_CREATE => SetXattr::Create,
+        libc::XATTR_REPLACE => SetXattr::Replace,
+        _ => SetXattr::Any,
+    }
 }

@@ -23,6 +23,13 @@ pub fn identity() -> (u32, u32) {
     unsafe { (libc::geteuid(), libc::getgid()) }
 }
 
+/// statfs(2), for its error only.
+pub fn check_alive(path: &CStr) -> io::Result<()> {
+    let mut room = mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: a NUL-terminated string and room for one statfs, both outlive the call.
+    check(unsafe { libc::statfs(path.as_ptr(), room.as_mut_ptr()) })
+}
+
 /// mount(2). `flags` are `MS_*`.
 pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong, data: &CStr) -> io::Result<()> {
     // SAFETY: four NUL-terminated strings that outlive the call.

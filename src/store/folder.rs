@@ -7,13 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use crate::sys::files::{self, Identity, Kind};
+use crate::sys::files::{self, Kind};
 
 /// More entries than this in a folder of small files are not believed.
 const MAX_ENTRIES: usize = 10_000;
@@ -21,9 +23,16 @@ const MAX_ENTRIES: usize = 10_000;
 /// An open folder. Paths are relative to it, with `/` between components.
 pub struct Folder {
     root: File,
-    /// Folders whose own name is known to be durable, by path. An identity and not just a path: a sync client may have
-    /// replaced the folder since.
-    linked: Mutex<BTreeMap<CString, Identity>>,
+    /// Folders whose own name is known to be durable, by path.
+    linked: Mutex<BTreeMap<CString, Incarnation>>,
+}
+
+/// Which folder has a path: a sync client may remove one and make another, and inode numbers are used again.
+#[derive(PartialEq)]
+struct Incarnation {
+    device: u64,
+    inode: u64,
+    born: Option<SystemTime>,
 }
 
 /// Why a lock was not taken.
@@ -43,11 +52,8 @@ pub struct Lock {
 impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
     pub fn open(path: &Path) -> io::Result<Folder> {
-        let root = File::open(path)?;
-        match files::status(&root)?.kind {
-            Kind::Folder => Ok(Folder { root, linked: Mutex::default() }),
-            Kind::Regular | Kind::Other => Err(io::ErrorKind::NotADirectory.into()),
-        }
+        let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
+        Ok(Folder { root, linked: Mutex::default() })
     }
 
     pub(super) fn root(&self) -> &File {
@@ -110,7 +116,6 @@ impl Folder {
     /// Makes the names in these folders durable. The name of a folder itself is made durable the first time that the
     /// folder is met, whoever made it: an earlier process may have died between mkdir and fsync.
     pub(super) fn sync_folders(&self, mut paths: BTreeSet<CString>) -> io::Result<()> {
-        let mut linked = self.linked.lock();
         let mut met = Vec::new();
         while !paths.is_empty() {
             let mut above = BTreeSet::new();
@@ -119,15 +124,15 @@ impl Folder {
                 match self.open_folder(&path, libc::O_RDONLY) {
                     Ok(folder) => {
                         folder.sync_all()?;
-                        let identity = files::status(&folder)?.identity;
-                        if path.as_c_str() != c"." && linked.get(&path) != Some(&identity) {
+                        let found = Incarnation::of(&folder)?;
+                        if path.as_c_str() != c"." && self.linked.lock().get(&path) != Some(&found) {
                             above.insert(parent);
-                            met.push((path, identity));
+                            met.push((path, found));
                         }
                     }
                     // Vanished when it became empty: then it is the going of the folder that has to be durable.
                     Err(error) if error.kind() == io::ErrorKind::NotFound && path.as_c_str() != c"." => {
-                        linked.remove(&path);
+                        self.linked.lock().remove(&path);
                         above.insert(parent);
                     }
                     Err(error) => return Err(error),
@@ -135,7 +140,7 @@ impl Folder {
             }
             paths = above;
         }
-        linked.extend(met);
+        self.linked.lock().extend(met);
         Ok(())
     }
 
@@ -228,6 +233,13 @@ impl Folder {
             }
         }
         Err(LockError::Io(io::Error::from_raw_os_error(libc::EBADF)))
+    }
+}
+
+impl Incarnation {
+    fn of(folder: &File) -> io::Result<Incarnation> {
+        let metadata = folder.metadata()?;
+        Ok(Incarnation { device: metadata.dev(), inode: metadata.ino(), born: metadata.created().ok() })
     }
 }
 

@@ -115,7 +115,15 @@ impl Folder {
 
     /// Makes the names in these folders durable. The name of a folder itself is made durable the first time that the
     /// folder is met, whoever made it: an earlier process may have died between mkdir and fsync.
-    pub(super) fn sync_folders(&self, mut paths: BTreeSet<CString>) -> io::Result<()> {
+    pub(super) fn sync_folders(&self, paths: BTreeSet<CString>) -> io::Result<()> {
+        self.sync_folders_by(paths, |_, folder| folder.sync_all())
+    }
+
+    fn sync_folders_by(
+        &self,
+        mut paths: BTreeSet<CString>,
+        mut sync: impl FnMut(&CStr, &File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut met = Vec::new();
         while !paths.is_empty() {
             let mut above = BTreeSet::new();
@@ -123,7 +131,7 @@ impl Folder {
                 let (parent, _) = split(&path);
                 match self.open_folder(&path, libc::O_RDONLY) {
                     Ok(folder) => {
-                        folder.sync_all()?;
+                        sync(&path, &folder)?;
                         let found = Incarnation::of(&folder)?;
                         if path.as_c_str() != c"." && self.linked.lock().get(&path) != Some(&found) {
                             above.insert(parent);
@@ -267,4 +275,57 @@ fn refusal(error: io::Error) -> io::Error {
 
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "not a regular file")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Which folders are fsynced, in order, to make names in `paths` durable.
+    fn synced(folder: &Folder, paths: &[&str]) -> Vec<String> {
+        let paths = paths.iter().map(|path| CString::new(*path).unwrap()).collect();
+        let mut synced = Vec::new();
+        let log = |path: &CStr, _: &File| {
+            synced.push(path.to_str().unwrap().to_owned());
+            Ok(())
+        };
+        folder.sync_folders_by(paths, log).unwrap();
+        synced
+    }
+
+    #[test]
+    fn a_folder_is_made_durable_with_those_above_it_once() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        let make = |path: &CStr| drop(folder.create_file(path).unwrap());
+        // Made by another process, which may have died before it synced them.
+        fs::create_dir_all(root.path().join("chunks/01")).unwrap();
+        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01", "chunks", "."]);
+        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01"]);
+        make(c"chunks/02/x");
+        make(c"chunks/03/x");
+        make(c"journals/x");
+        let both = synced(&folder, &["chunks/01", "chunks/02", "chunks/03", "journals"]);
+        assert_eq!(both, ["chunks/01", "chunks/02", "chunks/03", "journals", ".", "chunks"]);
+        fs::remove_dir_all(root.path().join("chunks/02")).unwrap();
+        assert_eq!(synced(&folder, &["chunks/02"]), ["chunks"]);
+        make(c"chunks/02/x");
+        fs::remove_dir_all(root.path().join("chunks/03")).unwrap();
+        make(c"chunks/03/x");
+        assert_eq!(synced(&folder, &["chunks/02", "chunks/03"]), ["chunks/02", "chunks/03", "chunks"]);
+    }
+
+    #[test]
+    fn a_folder_whose_name_could_not_be_synced_is_tried_again() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        drop(folder.create_file(c"chunks/01/x").unwrap());
+        let fail_at_parent = |path: &CStr, _: &File| {
+            if path == c"chunks" { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+        };
+        folder.sync_folders_by(BTreeSet::from([c"chunks/01".to_owned()]), fail_at_parent).unwrap_err();
+        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01", "chunks", "."]);
+    }
 }

@@ -34,17 +34,6 @@ pub struct Status {
     pub length: u64,
 }
 
-/// The part of statvfs(2) that this crate goes by.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    pub block_size: u64,
-    pub blocks: u64,
-    pub free: u64,
-    pub available: u64,
-    pub inodes: u64,
-    pub free_inodes: u64,
-}
-
 /// Most parts that one pwritev(2) takes (Linux's UIO_MAXIOV).
 const MAX_PARTS: usize = 1024;
 
@@ -218,20 +207,12 @@ pub fn sync_filesystem(file: &File) -> io::Result<()> {
 }
 
 /// statvfs(2) of the filesystem that `file` lies on.
-pub fn usage(file: &File) -> io::Result<Usage> {
+pub fn usage(file: &File) -> io::Result<libc::statvfs> {
     let mut buffer = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the buffer is as large as the struct that the call fills.
     retry(|| unsafe { libc::fstatvfs(file.as_raw_fd(), buffer.as_mut_ptr()) })?;
     // SAFETY: fstatvfs succeeded, so it has filled the buffer.
-    let usage = unsafe { buffer.assume_init() };
-    Ok(Usage {
-        block_size: usage.f_frsize,
-        blocks: usage.f_blocks,
-        free: usage.f_bfree,
-        available: usage.f_bavail,
-        inodes: usage.f_files,
-        free_inodes: usage.f_ffree,
-    })
+    Ok(unsafe { buffer.assume_init() })
 }
 
 /// flock(2), exclusive, without waiting; EWOULDBLOCK when somebody else holds it. Closing the file gives it back.

@@ -345,3 +345,6 @@ impl Slot {
         &names[self.name as usize..][..usize::from(self.length)]
     }
 }
+
+#[cfg(test)]
+mod tests;

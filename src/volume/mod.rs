@@ -7,6 +7,8 @@ pub mod directory;
 mod directory_log;
 mod kinds;
 mod record;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 pub use directory::Directory;

@@ -206,7 +206,7 @@ impl Directory {
             Some(&device) => Ok(Dot { device, ..dot }),
             None => Err(Malformed("a dot of no known device")),
         };
-        // Removals first: the slots are in order now, and may not be any more once dots of several devices were added.
+        // Removals first: once dots of several devices were added the slots may be out of order, and bisection fail.
         let mut removed = HashSet::new();
         for record in records(log) {
             let LogRecord::Remove(dot) = record? else { continue };

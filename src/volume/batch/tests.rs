@@ -173,13 +173,18 @@ fn mangled_batches_are_refused_or_read() {
 }
 
 #[test]
-fn counts_and_contents_must_be_true() {
+fn lengths_counts_and_contents_must_be_true() {
     let mut bytes = encode(&sample());
     bytes[4] = 5;
     assert_eq!(parse(&bytes), Err(Malformed("a batch with another number of records")));
     let mut bytes = encode(&Batch { items: vec![sample().items.remove(2)], ..sample() });
     *bytes.last_mut().expect("not empty") = 0;
     assert_eq!(parse(&bytes), Err(Malformed("content that is not there")));
+    let mut bytes = encode(&Batch { items: vec![sample().items.remove(3)], ..sample() });
+    bytes.push(0);
+    bytes[0] += 1;
+    bytes[HEADER + 1] += 1;
+    assert_eq!(parse(&bytes), Err(Malformed("bytes left over")));
 }
 
 #[test]

@@ -24,6 +24,8 @@ mod stream;
 mod sync;
 mod table;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 #[allow(clippy::module_inception)]
 mod volume;

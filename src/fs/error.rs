@@ -1,5 +1,7 @@
 //! What a filesystem operation can answer instead of success.
 
+use crate::volume;
+
 /// An operation's failure, in POSIX terms. `mount` turns it into a number with [`Error::errno`] and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -68,6 +70,31 @@ impl Error {
             Error::Stale => libc::ESTALE,
             Error::QuotaExceeded => libc::EDQUOT,
             Error::TooManyOpenFiles => libc::EMFILE,
+        }
+    }
+}
+
+impl From<volume::Error> for Error {
+    fn from(error: volume::Error) -> Error {
+        match error {
+            volume::Error::NotFound => Error::NotFound,
+            volume::Error::Exists => Error::Exists,
+            volume::Error::NotDirectory => Error::NotDirectory,
+            volume::Error::IsDirectory => Error::IsDirectory,
+            volume::Error::NotEmpty => Error::NotEmpty,
+            volume::Error::Invalid => Error::Invalid,
+            volume::Error::NameTooLong => Error::NameTooLong,
+            volume::Error::FileTooLarge => Error::FileTooLarge,
+            volume::Error::TooManyLinks => Error::TooManyLinks,
+            volume::Error::NoSpace => Error::NoSpace,
+            volume::Error::ReadOnly => Error::ReadOnly,
+            volume::Error::Damaged(..) | volume::Error::NotArrived(_) | volume::Error::Stopped => Error::Io,
+            volume::Error::Store(error) => match error.raw_os_error() {
+                Some(libc::EDQUOT) => Error::QuotaExceeded,
+                Some(libc::EMFILE | libc::ENFILE) => Error::TooManyOpenFiles,
+                Some(libc::ENOMEM) => Error::OutOfMemory,
+                _ => Error::Io,
+            },
         }
     }
 }

@@ -74,6 +74,8 @@ pub struct SetAttributes {
     pub changed: Option<Timestamp>,
     /// FATTR_KILL_SUIDGID: the caller lacks CAP_FSETID, so a change of size clears suid and sgid.
     pub clear_suid_sgid: bool,
+    /// FATTR_FH: asked through an open file, whose permissions were checked when it was opened.
+    pub by_handle: bool,
 }
 
 /// What kind of special file or regular file MKNOD makes.

@@ -1,0 +1,122 @@
+//! Contents of regular files: read, write, fallocate, lseek, copy_file_range.
+
+use super::attributes::privilege_bits;
+use super::filesystem::Filesystem;
+use super::ops::{Allocate, Caller, NodeId, Seek};
+use super::{Error, Result};
+use crate::volume::Inode;
+use std::sync::Arc;
+
+/// How much a copy holds in memory.
+const COPY_STEP: u64 = 1 << 20;
+
+pub(super) fn read(fs: &Filesystem, node: NodeId, offset: u64, out: &mut [u8]) -> Result<usize> {
+    Ok(fs.volume.read(&fs.file(node)?, offset, out)?)
+}
+
+pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], clear: bool) -> Result<usize> {
+    let inode = fs.file(node)?;
+    let clear_mode = if clear { inode.view(privilege_bits) } else { 0 };
+    fs.volume.write(&inode, offset, data, fs.now(), clear_mode)?;
+    Ok(data.len())
+}
+
+/// FALLOCATE. Space cannot be set aside in a store that never overwrites; what is checked is that there is enough now.
+pub(super) fn allocate(
+    fs: &Filesystem,
+    caller: Caller,
+    node: NodeId,
+    offset: u64,
+    length: u64,
+    how: Allocate,
+) -> Result<()> {
+    let inode = fs.file(node)?;
+    if length == 0 {
+        return Err(Error::Invalid);
+    }
+    let end =
+        offset.checked_add(length).filter(|&end| i64::try_from(end).is_ok()).ok_or(Error::FileTooLarge)?;
+    let now = fs.now();
+    let (size, privileged) = inode.view(|record| (record.size, privilege_bits(record)));
+    let clear_mode = if caller.uid == 0 { 0 } else { privileged };
+    let keep_size = match how {
+        Allocate::Reserve { keep_size } => {
+            let space = fs.volume.space()?;
+            if end.saturating_sub(size.max(offset)) > space.available.saturating_mul(space.block_size) {
+                return Err(Error::NoSpace);
+            }
+            keep_size
+        }
+        Allocate::PunchHole => true,
+        Allocate::ZeroRange { keep_size } => keep_size,
+    };
+    if !keep_size && end > size {
+        fs.volume.resize(&inode, end, now, clear_mode)?;
+    }
+    if !matches!(how, Allocate::Reserve { .. }) {
+        fs.volume.punch(&inode, offset, length, now)?;
+    }
+    fs.volume.update(&inode, |record| {
+        record.mode &= !clear_mode;
+        record.changed = now;
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// LSEEK: holes are what the volume does not store; the end of the file counts as one.
+pub(super) fn seek(fs: &Filesystem, node: NodeId, offset: u64, whence: Seek) -> Result<u64> {
+    let inode = fs.file(node)?;
+    let size = inode.view(|record| record.size);
+    if offset >= size {
+        return Err(Error::NoSuchDeviceOrAddress);
+    }
+    match (fs.volume.seek(&inode, offset, whence == Seek::Data)?, whence) {
+        (Some(found), _) => Ok(found),
+        (None, Seek::Data) => Err(Error::NoSuchDeviceOrAddress),
+        (None, Seek::Hole) => Ok(size),
+    }
+}
+
+/// COPY_FILE_RANGE: up to `length` bytes, fewer at the end of the source; `Invalid` if the ranges overlap. Clears suid
+/// and sgid whoever asks, since the request does not tell.
+pub(super) fn copy_range(
+    fs: &Filesystem,
+    from: (NodeId, u64),
+    to: (NodeId, u64),
+    length: u64,
+) -> Result<u64> {
+    let (source, target) = (fs.file(from.0)?, fs.file(to.0)?);
+    let available = source.view(|record| record.size).saturating_sub(from.1);
+    let length = length.min(available);
+    let end =
+        to.1.checked_add(length).filter(|&end| i64::try_from(end).is_ok()).ok_or(Error::FileTooLarge)?;
+    if source.id() == target.id() && from.1 < end && to.1 < from.1 + length {
+        return Err(Error::Invalid);
+    }
+    let mut buffer = vec![0; length.min(COPY_STEP) as usize];
+    let mut copied = 0;
+    while copied < length {
+        let step = (length - copied).min(COPY_STEP) as usize;
+        match copy_step(fs, (&source, from.1 + copied), (&target, to.1 + copied), &mut buffer[..step]) {
+            Ok(0) => break,
+            Ok(count) => copied += count as u64,
+            Err(error) if copied == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(copied)
+}
+
+fn copy_step(
+    fs: &Filesystem,
+    from: (&Arc<Inode>, u64),
+    to: (&Arc<Inode>, u64),
+    buffer: &mut [u8],
+) -> Result<usize> {
+    let count = fs.volume.read(from.0, from.1, buffer)?;
+    if count > 0 {
+        fs.volume.write(to.0, to.1, &buffer[..count], fs.now(), to.0.view(privilege_bits))?;
+    }
+    Ok(count)
+}

@@ -1,0 +1,80 @@
+//! readdir, with and without attributes.
+
+use super::Result;
+use super::filesystem::Filesystem;
+use super::nodes::inode_number;
+use super::ops::{DirectoryEntry, Kind, NodeId};
+use crate::chunk::InodeId;
+
+/// Cookies of the two entries that no directory stores; those of the others are at least [`FIRST_STORED`].
+const DOT: u64 = 1;
+const DOT_DOT: u64 = 2;
+const FIRST_STORED: u64 = 256;
+/// Entries taken from the volume at a time, so that their inodes are read without its lock on the directory.
+const BATCH: usize = 64;
+
+struct Stored {
+    cookie: u64,
+    name: Vec<u8>,
+    id: InodeId,
+    kind: Kind,
+}
+
+pub(super) fn read(
+    fs: &Filesystem,
+    node: NodeId,
+    cookie: u64,
+    plus: bool,
+    sink: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
+) -> Result<()> {
+    let directory = fs.directory(node)?;
+    for (dot, name) in [(DOT, b".".as_slice()), (DOT_DOT, b"..")] {
+        if cookie >= dot {
+            continue;
+        }
+        let id = if dot == DOT { directory.id() } else { fs.volume.parent(&directory)?.id() };
+        let kind = Kind::Directory;
+        if !sink(&DirectoryEntry { cookie: dot, inode_number: inode_number(id), kind, name, entry: None }) {
+            return Ok(());
+        }
+    }
+    let mut after = cookie.max(FIRST_STORED - 1);
+    loop {
+        let mut batch = Vec::with_capacity(BATCH);
+        fs.volume.read_directory(&directory, after, &mut |cookie, name, id, kind| {
+            batch.push(Stored { cookie, name: name.to_vec(), id, kind });
+            batch.len() < BATCH
+        })?;
+        for stored in &batch {
+            if !give(fs, stored, plus, sink) {
+                return Ok(());
+            }
+        }
+        match batch.last() {
+            Some(last) if batch.len() == BATCH => after = last.cookie,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Whether the sink took it. One that cannot be read is listed without attributes: a LOOKUP will say why.
+fn give(
+    fs: &Filesystem,
+    stored: &Stored,
+    plus: bool,
+    sink: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
+) -> bool {
+    let inode = if plus { fs.volume.inode(stored.id).ok() } else { None };
+    let entry = inode.map(|inode| fs.enter(inode));
+    let taken = sink(&DirectoryEntry {
+        cookie: stored.cookie,
+        inode_number: inode_number(stored.id),
+        kind: stored.kind,
+        name: &stored.name,
+        entry,
+    });
+    if let (false, Some(entry)) = (taken, entry) {
+        fs.leave(entry.node, 1);
+    }
+    taken
+}

@@ -1,0 +1,143 @@
+//! Who may do what, as the kernel decides it.
+//!
+//! With `check_permissions` every handler asks here; without (the kernel checks, mount option default_permissions) only
+//! the rules that FUSE leaves to the filesystem do. Root means uid 0: a caller's capabilities are not visible here.
+
+use super::acl::{self, Acl};
+use super::filesystem::Filesystem;
+use super::ops::{Caller, Kind};
+use super::{Error, Result};
+use crate::volume::{Inode, Record};
+use lru::LruCache;
+use parking_lot::Mutex;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(super) const READ: u32 = libc::R_OK as u32;
+pub(super) const WRITE: u32 = libc::W_OK as u32;
+pub(super) const EXECUTE: u32 = libc::X_OK as u32;
+
+/// How long a process's supplementary groups are believed.
+const GROUPS_VALID: Duration = Duration::from_secs(1);
+const GROUPS_KEPT: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Pid, uid, gid.
+type Process = (u32, u32, u32);
+
+/// Supplementary groups of recent callers, which FUSE requests do not carry. Keyed by the ids too, so that a process
+/// that changes its identity is looked at again.
+pub(super) struct Groups {
+    recent: Mutex<LruCache<Process, (Instant, Vec<u32>)>>,
+}
+
+impl Groups {
+    pub(super) fn new() -> Groups {
+        Groups { recent: Mutex::new(LruCache::new(GROUPS_KEPT)) }
+    }
+
+    /// Whether the caller is in a group, its own or a supplementary one.
+    pub(super) fn contain(&self, caller: Caller, gid: u32) -> bool {
+        if caller.gid == gid {
+            return true;
+        }
+        let key = (caller.pid, caller.uid, caller.gid);
+        let mut recent = self.recent.lock();
+        match recent.get(&key) {
+            Some((read, groups)) if read.elapsed() < GROUPS_VALID => groups.contains(&gid),
+            _ => {
+                let groups = supplementary(caller.pid);
+                let found = groups.contains(&gid);
+                recent.put(key, (Instant::now(), groups));
+                found
+            }
+        }
+    }
+}
+
+/// From /proc; none for a process that is gone or that this pid namespace does not show.
+fn supplementary(pid: u32) -> Vec<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    line.split_ascii_whitespace().filter_map(|gid| gid.parse().ok()).collect()
+}
+
+/// Whether mode bits, ACL and root's privilege grant all of `want`.
+pub(super) fn allows(record: &Record, caller: Caller, groups: &Groups, want: u32) -> bool {
+    if caller.uid == 0 {
+        let executable = record.kind == Kind::Directory || record.mode & 0o111 != 0;
+        return want & EXECUTE == 0 || executable;
+    }
+    let granted = |bits: u32| bits & want == want;
+    if caller.uid == record.uid {
+        return granted(record.mode >> 6);
+    }
+    if record.mode & 0o070 != 0
+        && let Some(acl) = acl::stored(record, acl::ACCESS)
+    {
+        return acl_allows(&acl, record, caller, groups, want);
+    }
+    if groups.contain(caller, record.gid) { granted(record.mode >> 3) } else { granted(record.mode) }
+}
+
+/// POSIX 1003.1e: the first matching user decides, then any matching group, else others.
+fn acl_allows(acl: &Acl, record: &Record, caller: Caller, groups: &Groups, want: u32) -> bool {
+    let granted = |bits: u16| u32::from(bits) & want == want;
+    let mask = acl.mask.unwrap_or(7);
+    if let Some(&(_, bits)) = acl.users.iter().find(|&&(uid, _)| uid == caller.uid) {
+        return granted(bits & mask);
+    }
+    let owning = std::iter::once((record.gid, acl.group));
+    let mut in_a_group = false;
+    for (gid, bits) in owning.chain(acl.groups.iter().copied()) {
+        if groups.contain(caller, gid) {
+            in_a_group = true;
+            if granted(bits & mask) {
+                return true;
+            }
+        }
+    }
+    !in_a_group && granted(acl.other)
+}
+
+/// Whether the caller owns the inode or is root.
+pub(super) fn owns(record: &Record, caller: Caller) -> bool {
+    caller.uid == 0 || caller.uid == record.uid
+}
+
+impl Filesystem {
+    /// Whether the caller may keep or set the setgid bit of an inode of this group.
+    pub(super) fn may_set_gid(&self, caller: Caller, gid: u32) -> bool {
+        caller.uid == 0 || self.groups.contain(caller, gid)
+    }
+
+    /// `AccessDenied` if permissions are checked here and do not grant `want`.
+    pub(super) fn require(&self, caller: Caller, inode: &Inode, want: u32) -> Result<()> {
+        if self.options.check_permissions && !inode.view(|record| allows(record, caller, &self.groups, want))
+        {
+            return Err(Error::AccessDenied);
+        }
+        Ok(())
+    }
+
+    /// `NotPermitted` if permissions are checked here and the caller is neither the owner nor root.
+    pub(super) fn require_owner(&self, caller: Caller, inode: &Inode) -> Result<()> {
+        if self.options.check_permissions && !inode.view(|record| owns(record, caller)) {
+            return Err(Error::NotPermitted);
+        }
+        Ok(())
+    }
+
+    /// Permission to take a name out of a directory; in a sticky one only the owners of either may.
+    pub(super) fn require_removal(&self, caller: Caller, directory: &Arc<Inode>, name: &[u8]) -> Result<()> {
+        self.require(caller, directory, WRITE | EXECUTE)?;
+        let sticky = |record: &Record| record.mode & libc::S_ISVTX != 0 && !owns(record, caller);
+        if !self.options.check_permissions || !directory.view(sticky) {
+            return Ok(());
+        }
+        match self.volume.lookup(directory, name)? {
+            Some(victim) => self.require_owner(caller, &victim),
+            None => Err(Error::NotFound),
+        }
+    }
+}

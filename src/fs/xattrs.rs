@@ -1,0 +1,189 @@
+//! Extended attributes: which there can be, who may, and the two that are ACLs.
+
+use super::acl::{self, Acl};
+use super::filesystem::Filesystem;
+use super::ops::{Caller, Kind, NodeId, SetXattr};
+use super::permission::{READ, WRITE, owns};
+use super::{Error, Result};
+use crate::volume::{Inode, Record};
+
+const NAME_MAX: usize = 255;
+const VALUE_MAX: usize = 65_536;
+/// File capabilities are refused: HANDLE_KILLPRIV_V2 would have every write clear them.
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// The namespaces of xattr(7).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Namespace {
+    User,
+    Trusted,
+    Security,
+    AccessAcl,
+    DefaultAcl,
+}
+
+fn namespace(name: &[u8]) -> Result<Namespace> {
+    let named = |prefix: &[u8]| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+    match name {
+        _ if name.is_empty() || name.len() > NAME_MAX => Err(Error::Range),
+        acl::ACCESS => Ok(Namespace::AccessAcl),
+        acl::DEFAULT => Ok(Namespace::DefaultAcl),
+        CAPABILITY => Err(Error::NotSupported),
+        _ if named(b"user.") => Ok(Namespace::User),
+        _ if named(b"trusted.") => Ok(Namespace::Trusted),
+        _ if named(b"security.") => Ok(Namespace::Security),
+        _ => Err(Error::NotSupported),
+    }
+}
+
+/// The value of an xattr as stored.
+pub(super) fn find<'a>(record: &'a Record, name: &[u8]) -> Option<&'a [u8]> {
+    position(record, name).ok().map(|index| record.extension.xattrs[index].1.as_slice())
+}
+
+/// Stores a value, whether or not there was one.
+pub(super) fn put(record: &mut Record, name: &[u8], value: Vec<u8>) {
+    match position(record, name) {
+        Ok(index) => record.extension.xattrs[index].1 = value,
+        Err(index) => record.extension.xattrs.insert(index, (name.into(), value)),
+    }
+}
+
+/// Whether there was one.
+fn take(record: &mut Record, name: &[u8]) -> bool {
+    position(record, name).map(|index| record.extension.xattrs.remove(index)).is_ok()
+}
+
+fn position(record: &Record, name: &[u8]) -> std::result::Result<usize, usize> {
+    record.extension.xattrs.binary_search_by(|(known, _)| known.as_ref().cmp(name))
+}
+
+pub(super) fn set(
+    fs: &Filesystem,
+    caller: Caller,
+    node: NodeId,
+    name: &[u8],
+    value: &[u8],
+    how: SetXattr,
+) -> Result<()> {
+    let namespace = namespace(name)?;
+    let inode = fs.inode(node)?;
+    if value.len() > VALUE_MAX {
+        return Err(Error::TooBig);
+    }
+    may_change(fs, caller, &inode, namespace)?;
+    let now = fs.now();
+    fs.volume.update(&inode, |record| {
+        let changed = match namespace {
+            Namespace::AccessAcl => set_access(fs, caller, record, value),
+            Namespace::DefaultAcl => set_default(record, value),
+            Namespace::User | Namespace::Trusted | Namespace::Security => match (how, find(record, name)) {
+                (SetXattr::Create, Some(_)) => Err(Error::Exists),
+                (SetXattr::Replace, None) => Err(Error::NoData),
+                _ => {
+                    put(record, name, value.to_vec());
+                    Ok(())
+                }
+            },
+        };
+        if changed.is_ok() {
+            record.changed = now;
+        }
+        Ok(changed)
+    })?
+}
+
+/// The mode follows the ACL; one that says no more than the mode is not kept.
+fn set_access(fs: &Filesystem, caller: Caller, record: &mut Record, value: &[u8]) -> Result<()> {
+    let Some(access) = Acl::parse(value)? else {
+        take(record, acl::ACCESS);
+        return Ok(());
+    };
+    record.mode = record.mode & !0o777 | access.mode();
+    if !fs.may_set_gid(caller, record.gid) {
+        record.mode &= !libc::S_ISGID;
+    }
+    if access.is_minimal() {
+        take(record, acl::ACCESS);
+    } else {
+        put(record, acl::ACCESS, access.encode());
+    }
+    Ok(())
+}
+
+fn set_default(record: &mut Record, value: &[u8]) -> Result<()> {
+    match Acl::parse(value)? {
+        None => _ = take(record, acl::DEFAULT),
+        Some(_) if record.kind != Kind::Directory => return Err(Error::AccessDenied),
+        Some(default) => put(record, acl::DEFAULT, default.encode()),
+    }
+    Ok(())
+}
+
+pub(super) fn get(fs: &Filesystem, caller: Caller, node: NodeId, name: &[u8]) -> Result<Vec<u8>> {
+    let inode = fs.inode(node)?;
+    if name == CAPABILITY {
+        return Err(Error::NoData);
+    }
+    match namespace(name)? {
+        Namespace::Trusted if caller.uid != 0 => return Err(Error::NoData),
+        Namespace::User => fs.require(caller, &inode, READ)?,
+        Namespace::Trusted | Namespace::Security | Namespace::AccessAcl | Namespace::DefaultAcl => {}
+    }
+    inode.view(|record| find(record, name).map(<[u8]>::to_vec)).ok_or(Error::NoData)
+}
+
+/// Those of `trusted.` for root only.
+pub(super) fn list(fs: &Filesystem, caller: Caller, node: NodeId) -> Result<Vec<u8>> {
+    let visible = |name: &[u8]| caller.uid == 0 || !name.starts_with(b"trusted.");
+    Ok(fs.inode(node)?.view(|record| {
+        let names =
+            record.extension.xattrs.iter().map(|(name, _)| name.as_ref()).filter(|name| visible(name));
+        names.fold(Vec::new(), |mut list, name| {
+            list.extend_from_slice(name);
+            list.push(0);
+            list
+        })
+    }))
+}
+
+/// Removing an ACL that is not there succeeds, as it does on the kernel's own filesystems.
+pub(super) fn remove(fs: &Filesystem, caller: Caller, node: NodeId, name: &[u8]) -> Result<()> {
+    let inode = fs.inode(node)?;
+    if name == CAPABILITY {
+        return Err(Error::NoData);
+    }
+    let namespace = namespace(name)?;
+    may_change(fs, caller, &inode, namespace)?;
+    let now = fs.now();
+    let was_there = fs.volume.update(&inode, |record| {
+        let was_there = take(record, name);
+        record.changed = if was_there { now } else { record.changed };
+        Ok(was_there)
+    })?;
+    let may_be_missing = matches!(namespace, Namespace::AccessAcl | Namespace::DefaultAcl);
+    if was_there || may_be_missing { Ok(()) } else { Err(Error::NoData) }
+}
+
+/// The kernel's xattr_permission for changes. What xattrs a kind of inode can have holds whoever checks permissions.
+fn may_change(fs: &Filesystem, caller: Caller, inode: &Inode, namespace: Namespace) -> Result<()> {
+    let (kind, sticky, owner) =
+        inode.view(|record| (record.kind, record.mode & libc::S_ISVTX != 0, owns(record, caller)));
+    match namespace {
+        Namespace::User if !matches!(kind, Kind::File | Kind::Directory) => Err(Error::NotPermitted),
+        Namespace::User => {
+            if kind == Kind::Directory && sticky && !owner && fs.options.check_permissions {
+                return Err(Error::NotPermitted);
+            }
+            fs.require(caller, inode, WRITE)
+        }
+        Namespace::Trusted | Namespace::Security => {
+            if caller.uid != 0 && fs.options.check_permissions {
+                return Err(Error::NotPermitted);
+            }
+            Ok(())
+        }
+        Namespace::AccessAcl | Namespace::DefaultAcl if kind == Kind::Symlink => Err(Error::NotSupported),
+        Namespace::AccessAcl | Namespace::DefaultAcl => fs.require_owner(caller, inode),
+    }
+}

@@ -3,7 +3,9 @@
 
 use crate::fs::ops::*;
 use crate::fs::{Filesystem, Options, Result};
+use crate::store::memory::Memory;
 use crate::volume::Volume;
+use crate::volume::tests::Fixture;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -25,15 +27,21 @@ pub(super) const USER: Caller = Caller { uid: 1000, gid: 1000, pid: 0 };
 pub(super) const OTHER: Caller = Caller { uid: 2000, gid: 2000, pid: 0 };
 
 /// A backing folder in memory.
-pub(super) struct Backing(Arc<Volume>);
+pub(super) struct Backing {
+    keys: Fixture,
+    store: Arc<Memory>,
+}
 
 impl Backing {
     pub(super) fn new() -> Backing {
-        Backing(Arc::new(Volume::memory()))
+        let backing = Backing { keys: Fixture::new(), store: Arc::new(Memory::new()) };
+        backing.keys.format(backing.store.clone());
+        backing
     }
 
+    /// The volume as the next mount finds it.
     pub(super) fn volume(&self) -> Arc<Volume> {
-        self.0.clone()
+        self.keys.open(self.store.clone())
     }
 
     pub(super) fn mount(&self, check_permissions: bool) -> Filesystem {

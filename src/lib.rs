@@ -4,6 +4,9 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(test)]
+extern crate self as cryptfs;
+
 pub mod fs;
 pub mod mount;
 pub mod store;

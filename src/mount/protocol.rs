@@ -71,6 +71,8 @@ pub mod valid {
 pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 pub const FSYNC_DATA_ONLY: u32 = 1 << 0;
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
+/// In place of an error, in a message that answers nothing.
+pub const NOTIFY_INVALIDATE_INODE: i32 = 2;
 pub const OPEN_KEEP_CACHE: u32 = 1 << 1;
 
 /// Declares wire structures: requests are read from bytes, replies turned into them.
@@ -149,6 +151,8 @@ wire! {
         flags: u64,
     }
     CopyFileRangeOut = 8 { copied: u64 }
+    /// All zero but the node: the whole file.
+    InvalidateInode = 24 { node: u64, offset: i64, length: i64 }
     Dirent = 24 { inode: u64, cookie: u64, name_length: u32, kind: u32 }
     StatxTime = 16 { seconds: i64, nanoseconds: u32, reserved: i32 }
     Statx = 256 {

@@ -183,7 +183,10 @@ fn mount_by_helper(path: &Path, options: &Options) -> Result<File, MountError> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|_| MountError::NoHelper)?;
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => MountError::NoHelper,
+            _ => MountError::Helper(error.to_string()),
+        })?;
     let received = sys::receive_descriptor(&ours);
     let output = child.wait_with_output().map_err(MountError::Kernel)?;
     match received {

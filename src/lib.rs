@@ -6,7 +6,12 @@
 
 pub mod chunk;
 pub mod crypto;
+#[cfg(test)]
+extern crate self as cryptfs;
+
 pub mod fs;
+pub mod mount;
 pub mod store;
 mod sys;
 pub mod volume;
+#[allow(unsafe_code)]

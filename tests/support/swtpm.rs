@@ -71,6 +71,32 @@ impl Swtpm {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Locks after so many failed tries; each is forgotten after so many seconds.
+    pub fn set_lockout(&self, max_tries: u32, interval_seconds: u32) {
+        let (tries, interval) = (max_tries.to_string(), interval_seconds.to_string());
+        let arguments = ["--setup-parameters", "-n", &tries, "-t", &interval, "-l", &interval];
+        self.tool("tpm2_dictionarylockout", &arguments);
+    }
+
+    pub fn extend_pcr(&self, number: u32) {
+        self.tool("tpm2_pcrextend", &[&format!("{number}:sha256={}", "5".repeat(64))]);
+    }
+
+    /// Leaves a storage root key where systemd would.
+    pub fn keep_storage_root_key(&self) {
+        let attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt";
+        self.tool("tpm2_createprimary", &["-G", "ecc256:null:aes128cfb", "-a", attributes, "-c", "srk.ctx"]);
+        self.tool("tpm2_evictcontrol", &["-C", "o", "-c", "srk.ctx", "0x81000001"]);
+        self.tool("tpm2_flushcontext", &["-t"]);
+    }
+
+    /// Begins sessions, and leaves them in the TPM, until it has no place for another.
+    pub fn fill_session_slots(&self) {
+        let arguments = ["--hmac-session", "-S", "session.ctx"];
+        let begin = || run_tool(self.port, self.folder.path(), "tpm2_startauthsession", &arguments);
+        assert!((0..10).any(|_| !begin().status.success()), "the TPM takes any number of sessions");
+    }
+
     /// The folder that tools run in.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -1,0 +1,189 @@
+//! Somebody on the bus: listening, changing, interrupting.
+
+use crate::swtpm::{Swtpm, client, run_tool, tcti};
+use crate::wire::{CREATE_PRIMARY, Listener, Tap, Tpm, UNSEAL, Verdict, Wire};
+use crate::{PIN, SECRET, assert_opened, pcrs, refusal, secret};
+use cryptfs::keys::tpm::{Client, PcrMask, TpmError};
+use sha2::{Digest, Sha256};
+use std::process::Command;
+
+fn through(wire: &Wire) -> Client {
+    client(tcti(wire.port()))
+}
+
+#[test]
+fn a_listener_hears_neither_secret_nor_authorization() {
+    let tpm = Swtpm::start();
+    let wire = Wire::new(tpm.port(), Listener);
+    let fields = through(&wire).seal(secret(), pcrs("7"), Some(PIN)).unwrap();
+    assert_opened(through(&wire).unseal(&fields, Some(PIN)));
+    refusal(through(&wire).unseal(&fields, Some(b"a wrong authorization")));
+    let without_pin = through(&wire).seal(secret(), PcrMask::NONE, None).unwrap();
+    assert_opened(through(&wire).unseal(&without_pin, None));
+    assert!(wire.heard() > 1000 && wire.saw(&fields.public), "the listener listens");
+    for (what, bytes) in [("secret", &SECRET[..]), ("authorization", PIN), ("wrong one", b"a wrong authorization")] {
+        assert!(!wire.saw(bytes), "{what} on the wire");
+    }
+}
+
+/// The control: the same listener hears both when somebody seals in a session that is not salted.
+#[test]
+fn a_listener_hears_everything_in_an_unsalted_session() {
+    let tpm = Swtpm::start();
+    let wire = Wire::new(tpm.port(), Listener);
+    std::fs::write(tpm.folder().join("secret"), SECRET).unwrap();
+    let tool = |program: &str, arguments: &[&str]| {
+        let output = run_tool(wire.port(), tpm.folder(), program, arguments);
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let pin = format!("str:{}", std::str::from_utf8(PIN).unwrap());
+    tool("tpm2_createprimary", &["-c", "parent.ctx"]);
+    tool("tpm2_startauthsession", &["--hmac-session", "-S", "session.ctx"]);
+    let to_seal = ["-C", "parent.ctx", "-P", "session:session.ctx", "-p", &pin, "-i", "secret"];
+    tool("tpm2_create", &[&to_seal[..], &["-u", "public", "-r", "private"]].concat());
+    assert!(wire.saw(SECRET) && wire.saw(PIN));
+}
+
+/// Hands out the storage root key's public part with another point, whose private key it would know.
+struct SwappedKey;
+
+impl Tap for SwappedKey {
+    fn response(&mut self, code: u32, response: &mut Vec<u8>) {
+        if code == CREATE_PRIMARY {
+            swap_point(response);
+        }
+    }
+}
+
+/// Puts the generator of P-256 (private key 1) into a CreatePrimary response, and the name that goes with it.
+fn swap_point(response: &mut [u8]) {
+    // Header, handle, length of parameters; then TPM2B_PUBLIC.
+    let start = 10 + 4 + 4;
+    let length = usize::from(u16::from_be_bytes([response[start], response[start + 1]]));
+    let public = start + 2..start + 2 + length;
+    let old_name = [&[0, 0xb][..], &Sha256::digest(&response[public.clone()])].concat();
+    let point = public.end - 2 * 34..public.end;
+    let generator = [
+        "0020", "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
+        "0020", "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+    ]
+    .concat();
+    let byte = |index| u8::from_str_radix(&generator[2 * index..2 * index + 2], 16).unwrap();
+    response[point].iter_mut().enumerate().for_each(|(index, target)| *target = byte(index));
+    let new_name = [&[0, 0xb][..], &Sha256::digest(&response[public])].concat();
+    let at = response.windows(34).position(|window| window == old_name).unwrap();
+    response[at..at + 34].copy_from_slice(&new_name);
+}
+
+#[test]
+fn a_swapped_storage_root_key_is_refused() {
+    let tpm = Swtpm::start();
+    let fields = tpm.client().seal(secret(), pcrs("7"), Some(PIN)).unwrap();
+    let wire = Wire::new(tpm.port(), SwappedKey);
+    assert_eq!(refusal(through(&wire).unseal(&fields, Some(PIN))), TpmError::OtherTpm);
+    assert_opened(tpm.client().unseal(&fields, Some(PIN)));
+}
+
+/// Flips one bit of the TPM's answer to Unseal.
+struct FlippedAnswer;
+
+impl Tap for FlippedAnswer {
+    fn response(&mut self, code: u32, response: &mut Vec<u8>) {
+        if code == UNSEAL {
+            response[20] ^= 1;
+        }
+    }
+}
+
+#[test]
+fn a_changed_answer_is_refused() {
+    let tpm = Swtpm::start();
+    let fields = tpm.client().seal(secret(), PcrMask::NONE, None).unwrap();
+    let wire = Wire::new(tpm.port(), FlippedAnswer);
+    assert_eq!(refusal(through(&wire).unseal(&fields, None)), TpmError::OtherTpm);
+}
+
+/// Extends a PCR between the policy's look and the command, as a boot that is still going on does.
+struct ExtendBeforeUnseal {
+    pcr: u32,
+    times: u32,
+}
+
+impl Tap for ExtendBeforeUnseal {
+    fn command(&mut self, code: u32, _command: &mut Vec<u8>, tpm: &mut Tpm) -> Verdict {
+        if code == UNSEAL && self.times > 0 {
+            self.times -= 1;
+            tpm.extend_pcr(self.pcr);
+        }
+        Verdict::Pass
+    }
+}
+
+#[test]
+fn a_pcr_extended_in_between() {
+    let tpm = Swtpm::start();
+    let fields = tpm.client().seal(secret(), pcrs("7"), Some(PIN)).unwrap();
+    let unseal = |pcr, times| {
+        let wire = Wire::new(tpm.port(), ExtendBeforeUnseal { pcr, times });
+        through(&wire).unseal(&fields, Some(PIN))
+    };
+    assert_opened(unseal(8, 29));
+    assert_eq!(refusal(unseal(8, 30)), TpmError::PcrsKeepChanging);
+    assert_eq!(refusal(unseal(7, 1)), TpmError::BootStateChanged { pcrs: pcrs("7") });
+    assert_eq!(tpm.client().probe().unwrap().lockout.failed_tries, 0);
+}
+
+/// Closes the connection when it sees Unseal, so many times.
+struct HangUp {
+    times: u32,
+}
+
+impl Tap for HangUp {
+    fn command(&mut self, code: u32, _command: &mut Vec<u8>, _tpm: &mut Tpm) -> Verdict {
+        if code != UNSEAL || self.times == 0 {
+            return Verdict::Pass;
+        }
+        self.times -= 1;
+        Verdict::HangUp
+    }
+}
+
+#[test]
+fn a_lost_connection_is_opened_once_more() {
+    let tpm = Swtpm::start();
+    let fields = tpm.client().seal(secret(), PcrMask::NONE, None).unwrap();
+    assert_opened(through(&Wire::new(tpm.port(), HangUp { times: 1 })).unseal(&fields, None));
+}
+
+#[test]
+fn a_connection_lost_twice_is_a_lost_tpm() {
+    let tpm = Swtpm::start();
+    let fields = tpm.client().seal(secret(), PcrMask::NONE, None).unwrap();
+    let result = through(&Wire::new(tpm.port(), HangUp { times: 2 })).unseal(&fields, None);
+    assert_eq!(refusal(result), TpmError::Gone);
+}
+
+/// Kills the TPM's process when it sees Unseal.
+struct KillTpm {
+    pid: u32,
+}
+
+impl Tap for KillTpm {
+    fn command(&mut self, code: u32, _command: &mut Vec<u8>, _tpm: &mut Tpm) -> Verdict {
+        if code == UNSEAL {
+            assert!(Command::new("kill").args(["-KILL", &self.pid.to_string()]).status().unwrap().success());
+        }
+        Verdict::Pass
+    }
+}
+
+#[test]
+fn a_tpm_killed_midway() {
+    let mut tpm = Swtpm::start();
+    let fields = tpm.client().seal(secret(), pcrs("7"), Some(PIN)).unwrap();
+    let wire = Wire::new(tpm.port(), KillTpm { pid: tpm.pid() });
+    assert_eq!(refusal(through(&wire).unseal(&fields, Some(PIN))), TpmError::Gone);
+    tpm.power_cut();
+    assert_opened(tpm.client().unseal(&fields, Some(PIN)));
+}

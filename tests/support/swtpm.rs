@@ -90,13 +90,6 @@ impl Swtpm {
         self.tool("tpm2_flushcontext", &["-t"]);
     }
 
-    /// Begins sessions, and leaves them in the TPM, until it has no place for another.
-    pub fn fill_session_slots(&self) {
-        let arguments = ["--hmac-session", "-S", "session.ctx"];
-        let begin = || run_tool(self.port, self.folder.path(), "tpm2_startauthsession", &arguments);
-        assert!((0..10).any(|_| !begin().status.success()), "the TPM takes any number of sessions");
-    }
-
     /// The folder that tools run in.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -5,12 +5,17 @@
 
 use crate::swtpm::free_pair;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 pub const CREATE_PRIMARY: u32 = 0x131;
 pub const UNSEAL: u32 = 0x15e;
 const PCR_EXTEND: u32 = 0x182;
+const START_AUTH_SESSION: u32 = 0x176;
+
+/// Tags of a command without and with sessions.
+const PLAIN: u16 = 0x8001;
+const WITH_SESSIONS: u16 = 0x8002;
 
 /// What is done with a command.
 #[derive(PartialEq, Eq)]
@@ -34,13 +39,24 @@ pub struct Listener;
 
 impl Tap for Listener {}
 
-/// The other end, to which a tap can send commands of its own.
+/// The TPM, for commands that no tool sends.
 pub struct Tpm(TcpStream);
 
 impl Tpm {
+    pub fn connect(port: u16) -> Self {
+        Self(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap())
+    }
+
     fn exchange(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
         self.0.write_all(command)?;
         read_message(&mut self.0)
+    }
+
+    /// Sends a command and returns the response code.
+    fn send(&mut self, tag: u16, code: u32, body: &[u8]) -> u32 {
+        let length = (10 + body.len()) as u32;
+        let command = [&tag.to_be_bytes()[..], &length.to_be_bytes(), &code.to_be_bytes(), body].concat();
+        message_code(&self.exchange(&command).unwrap())
     }
 
     /// Extends PCR `number` by a digest of zeros.
@@ -53,13 +69,21 @@ impl Tpm {
             &password_session,
             &one_sha256_digest,
             &[0; 32],
-        ]
-        .concat();
-        let with_sessions = [0x80, 2];
-        let length = (10 + body.len()) as u32;
-        let command = [&with_sessions[..], &length.to_be_bytes(), &PCR_EXTEND.to_be_bytes(), &body].concat();
-        let response = self.exchange(&command).unwrap();
-        assert_eq!(response[6..10], [0; 4], "PCR_Extend");
+        ];
+        assert_eq!(self.send(WITH_SESSIONS, PCR_EXTEND, &body.concat()), 0);
+    }
+
+    /// Begins sessions, and leaves them loaded, until there is no place for another. (tpm2-tools save theirs.)
+    pub fn fill_session_slots(&mut self) {
+        let no_key_no_object = [0x40, 0, 0, 7, 0x40, 0, 0, 7];
+        let nonce = [&[0, 16][..], &[1; 16]].concat();
+        let no_salt_hmac_null_sha256 = [0, 0, 0, 0, 0x10, 0, 0xb];
+        let body = [&no_key_no_object[..], &nonce, &no_salt_hmac_null_sha256].concat();
+        let refused = (0..100).find_map(|_| match self.send(PLAIN, START_AUTH_SESSION, &body) {
+            0 => None,
+            code => Some(code),
+        });
+        assert_eq!(refused, Some(0x903));
     }
 }
 
@@ -73,13 +97,9 @@ impl Wire {
     pub fn new(tpm_port: u16, tap: impl Tap) -> Self {
         let (data, control) = free_pair();
         let wire = Self { port: data.local_addr().unwrap().port(), seen: Arc::default() };
-        let (seen, tap) = (wire.seen.clone(), Arc::new(Mutex::new(tap)));
-        accept(data, tpm_port, move |mut tss, tpm| serve(&mut tss, Tpm(tpm), &mut *tap.lock().unwrap(), &seen));
-        accept(control, tpm_port + 1, |mut tss, mut tpm| {
-            let (mut tss_reader, mut tpm_writer) = (tss.try_clone()?, tpm.try_clone()?);
-            std::thread::spawn(move || io::copy(&mut tss_reader, &mut tpm_writer));
-            io::copy(&mut tpm, &mut tss).map(|_| ())
-        });
+        let (seen, mut tap) = (wire.seen.clone(), tap);
+        accept(data, tpm_port, move |mut tss, tpm| serve(&mut tss, Tpm(tpm), &mut tap, &seen));
+        accept(control, tpm_port + 1, pass_on);
         wire
     }
 
@@ -114,10 +134,18 @@ fn accept(
     });
 }
 
+/// Copies both ways until the TSS closes its end.
+fn pass_on(mut tss: TcpStream, mut tpm: TcpStream) -> io::Result<()> {
+    let (mut tss_writer, mut tpm_reader) = (tss.try_clone()?, tpm.try_clone()?);
+    std::thread::spawn(move || io::copy(&mut tpm_reader, &mut tss_writer));
+    io::copy(&mut tss, &mut tpm)?;
+    tpm.shutdown(Shutdown::Both)
+}
+
 fn serve(tss: &mut TcpStream, mut tpm: Tpm, tap: &mut impl Tap, seen: &Mutex<Vec<u8>>) -> io::Result<()> {
     loop {
         let mut command = read_message(tss)?;
-        let code = u32::from_be_bytes(command[6..10].try_into().unwrap());
+        let code = message_code(&command);
         seen.lock().unwrap().extend(&command);
         if tap.command(code, &mut command, &mut tpm) == Verdict::HangUp {
             return Ok(());
@@ -127,6 +155,10 @@ fn serve(tss: &mut TcpStream, mut tpm: Tpm, tap: &mut impl Tap, seen: &Mutex<Vec
         tap.response(code, &mut response);
         tss.write_all(&response)?;
     }
+}
+
+fn message_code(message: &[u8]) -> u32 {
+    u32::from_be_bytes(message[6..10].try_into().unwrap())
 }
 
 /// A command or a response: tag, length of the whole (big-endian, at byte 2), code, the rest.

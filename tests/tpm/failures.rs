@@ -1,6 +1,7 @@
 //! Every row of the table of failures, produced by a real TPM program.
 
 use crate::swtpm::{Swtpm, client, helper};
+use crate::wire::Tpm;
 use crate::{PIN, assert_opened, pcrs, refusal, secret};
 use cryptfs::keys::tpm::{Client, ClientError, Lockout, PcrMask, Tcti, TpmError, TpmSlotFields};
 use std::os::unix::fs::PermissionsExt;
@@ -136,7 +137,7 @@ fn no_room_for_keys() {
 fn no_room_for_sessions() {
     let tpm = Swtpm::start();
     let fields = tpm.client().seal(secret(), PcrMask::NONE, None).unwrap();
-    tpm.fill_session_slots();
+    Tpm::connect(tpm.port()).fill_session_slots();
     assert_eq!(refusal(tpm.client().unseal(&fields, None)), TpmError::OutOfSlots);
 }
 

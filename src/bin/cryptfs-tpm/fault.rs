@@ -45,6 +45,8 @@ impl From<TpmError> for Fault {
 /// Layers (bits 16 to 23) that this program tells apart.
 const LAYER_TPM: u32 = 0;
 const LAYER_ESYS: u32 = 7;
+/// Packing and unpacking of values, before anything is sent.
+const LAYER_MARSHALLING: u32 = 9;
 const LAYER_TCTI: u32 = 10;
 /// The kernel's resource manager passing on a TPM's code.
 const LAYER_RESOURCE_MANAGER: u32 = 11;
@@ -94,6 +96,7 @@ fn classify(step: Step, code: u32) -> Fault {
             0x901..=0x906 => TpmError::OutOfSlots.into(),
             _ => TpmError::Unexpected { code }.into(),
         },
+        LAYER_MARSHALLING if step == Step::Load => TpmError::Damaged.into(),
         LAYER_TCTI => Fault::Gone,
         LAYER_ESYS => match code & 0xffff {
             ESYS_BAD_SEQUENCE | ESYS_IO_ERROR => Fault::Gone,
@@ -131,6 +134,7 @@ mod tests {
             (Parent, 0x9a2, TpmError::OwnerPassword.into()),
             (Parent, 0x18b, TpmError::OtherTpm.into()),
             (Load, 0x1df, TpmError::Damaged.into()),
+            (Load, 0x9000b, TpmError::Damaged.into()),
             (Load, 0x98e, TpmError::OtherTpm.into()),
             (Unseal, 0x98e, Fault::WrongAuth),
             (Unseal, 0x99d, Fault::PcrsChanged),

@@ -4,6 +4,7 @@
 
 use cryptfs::keys::tpm::{Client, Tcti};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -67,7 +68,11 @@ impl Swtpm {
     /// Runs one of tpm2-tools and returns what it printed.
     pub fn tool(&self, program: &str, arguments: &[&str]) -> String {
         let output = run_tool(self.port, self.folder.path(), program, arguments);
-        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -111,6 +116,27 @@ pub fn tcti(port: u16) -> Tcti {
 /// The helper that cargo built for this test.
 pub fn helper() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_cryptfs-tpm"))
+}
+
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// The helper as somebody who is not root. As root, that is a script in `folder` that runs a copy, which anybody may
+/// read, as user nobody.
+pub fn helper_of_ordinary_user(folder: &Path) -> PathBuf {
+    if !is_root() {
+        return helper();
+    }
+    let (copy, text, script) = (folder.join("cryptfs-tpm"), folder.join("text"), folder.join("as-nobody"));
+    let setpriv = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+    std::fs::write(&text, format!("#!/bin/sh\nexec {setpriv} {}\n", copy.display())).unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // By another process: what this one had open for writing may be "busy" through a child that another test starts.
+    for (from, to) in [(helper(), &copy), (text, &script)] {
+        assert!(Command::new("install").args(["-m", "755"]).args([&from, to]).status().unwrap().success());
+    }
+    script
 }
 
 pub fn client(tcti: Tcti) -> Client {

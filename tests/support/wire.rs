@@ -90,7 +90,7 @@ impl Tpm {
 /// A wire that somebody has a hand on.
 pub struct Wire {
     port: u16,
-    seen: Arc<Mutex<Vec<u8>>>,
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Wire {
@@ -109,13 +109,43 @@ impl Wire {
 
     /// Whether these bytes went past, in either direction.
     pub fn saw(&self, bytes: &[u8]) -> bool {
-        self.seen.lock().unwrap().windows(bytes.len()).any(|window| window == bytes)
+        let contains = |message: &Vec<u8>| message.windows(bytes.len()).any(|window| window == bytes);
+        self.seen.lock().unwrap().iter().any(contains)
     }
 
-    /// How many bytes went past: a listener that heard nothing proves nothing.
-    pub fn heard(&self) -> usize {
-        self.seen.lock().unwrap().len()
+    /// How each session was begun: salted to a key or not, and with which symmetric algorithm.
+    pub fn sessions(&self) -> Vec<SessionStart> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter()
+            .filter(|message| message_code(message) == START_AUTH_SESSION)
+            .map(|m| SessionStart::parse(m))
+            .collect()
     }
+}
+
+/// What a listener can tell of a session from its StartAuthSession.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SessionStart {
+    pub salted: bool,
+    pub aes_128_cfb: bool,
+}
+
+impl SessionStart {
+    /// Header; key; object it is bound to; nonce and salt, each with its length; kind; symmetric algorithm.
+    fn parse(command: &[u8]) -> Self {
+        let (key, rest) = (&command[10..14], &command[18..]);
+        let (_, rest) = split_sized(rest);
+        let (salt, rest) = split_sized(rest);
+        let null_key = [0x40, 0, 0, 7];
+        Self {
+            salted: key != null_key && !salt.is_empty(),
+            aes_128_cfb: rest.get(1..7) == Some(&[0, 6, 0, 128, 0, 0x43]),
+        }
+    }
+}
+
+fn split_sized(bytes: &[u8]) -> (&[u8], &[u8]) {
+    bytes[2..].split_at(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
 }
 
 /// Serves each connection with one of its own to the TPM. A TPM that does not answer is passed on as a hang-up.
@@ -142,16 +172,21 @@ fn pass_on(mut tss: TcpStream, mut tpm: TcpStream) -> io::Result<()> {
     tpm.shutdown(Shutdown::Both)
 }
 
-fn serve(tss: &mut TcpStream, mut tpm: Tpm, tap: &mut impl Tap, seen: &Mutex<Vec<u8>>) -> io::Result<()> {
+fn serve(
+    tss: &mut TcpStream,
+    mut tpm: Tpm,
+    tap: &mut impl Tap,
+    seen: &Mutex<Vec<Vec<u8>>>,
+) -> io::Result<()> {
     loop {
         let mut command = read_message(tss)?;
         let code = message_code(&command);
-        seen.lock().unwrap().extend(&command);
+        seen.lock().unwrap().push(command.clone());
         if tap.command(code, &mut command, &mut tpm) == Verdict::HangUp {
             return Ok(());
         }
         let mut response = tpm.exchange(&command)?;
-        seen.lock().unwrap().extend(&response);
+        seen.lock().unwrap().push(response.clone());
         tap.response(code, &mut response);
         tss.write_all(&response)?;
     }

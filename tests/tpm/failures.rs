@@ -1,11 +1,10 @@
 //! Every row of the table of failures, produced by a real TPM program.
 
-use crate::swtpm::{Swtpm, client, helper};
+use crate::swtpm::{DEADLINE, Swtpm, client, helper_of_ordinary_user, is_root};
 use crate::wire::Tpm;
 use crate::{PIN, assert_opened, pcrs, refusal, secret};
 use cryptfs::keys::tpm::{Client, ClientError, Lockout, PcrMask, Tcti, TpmError, TpmSlotFields};
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 #[test]
 fn another_tpm() {
@@ -71,9 +70,15 @@ fn a_blob_with_any_byte_changed() {
         check(changed, format!("private, byte {index}"));
     }
     for length in [0, 1, fields.private.len() - 1] {
-        check(TpmSlotFields { private: fields.private[..length].to_vec(), ..fields.clone() }, format!("cut at {length}"));
+        check(
+            TpmSlotFields { private: fields.private[..length].to_vec(), ..fields.clone() },
+            format!("cut at {length}"),
+        );
     }
-    check(TpmSlotFields { public: [&fields.public[..], &[0]].concat(), ..fields.clone() }, "public, longer".into());
+    check(
+        TpmSlotFields { public: [&fields.public[..], &[0]].concat(), ..fields.clone() },
+        "public, longer".into(),
+    );
     assert_eq!(tpm.client().probe().unwrap().lockout.failed_tries, 0, "none of this is a try");
 }
 
@@ -159,35 +164,15 @@ fn no_device() {
     assert_eq!(refusal(tpm.client().probe()), TpmError::NoDevice { tcti: tpm.tcti().to_string() });
 }
 
-/// As root, the helper runs as an ordinary user against a node of root's; as an ordinary user, against one that
-/// nobody may open.
+/// The helper runs as an ordinary user against a node that only its owner, another one, may open.
 #[test]
 fn no_permission() {
     let folder = tempfile::tempdir().unwrap();
     let node = folder.path().join("tpmrm0");
     std::fs::write(&node, "").unwrap();
-    let as_root = std::fs::read(&node).is_ok() && {
-        std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o000)).unwrap();
-        std::fs::read(&node).is_ok()
-    };
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let program = if as_root {
-        std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o600)).unwrap();
-        helper_as_nobody(folder.path())
-    } else {
-        helper()
-    };
+    let mode = if is_root() { 0o600 } else { 0o000 };
+    std::fs::set_permissions(&node, std::fs::Permissions::from_mode(mode)).unwrap();
     let tcti = Tcti::parse(&format!("device:{}", node.display())).unwrap();
-    let client = Client::with_helper(program, tcti, Duration::from_secs(60));
+    let client = Client::with_helper(helper_of_ordinary_user(folder.path()), tcti, DEADLINE);
     assert_eq!(refusal(client.probe()), TpmError::NoPermission { tcti: node.display().to_string() });
-}
-
-/// A script that runs a copy of the helper, where anybody may read it, as user nobody.
-fn helper_as_nobody(folder: &std::path::Path) -> std::path::PathBuf {
-    let (copy, script) = (folder.join("copy"), folder.join("cryptfs-tpm"));
-    std::fs::copy(helper(), &copy).unwrap();
-    let setpriv = "setpriv --reuid 65534 --regid 65534 --clear-groups";
-    std::fs::write(&script, format!("#!/bin/sh\nexec {setpriv} {}\n", copy.display())).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-    script
 }

@@ -1,12 +1,13 @@
 //! The helper program itself: what it refuses, what it keeps to itself.
 
-use crate::swtpm::{DEADLINE, Swtpm, helper};
+use crate::swtpm::{Swtpm, helper, helper_of_ordinary_user, is_root};
 use crate::{SECRET, secret};
 use cryptfs::keys::tpm::protocol::{Request, Response, read_frame, write_frame};
 use cryptfs::keys::tpm::{PcrBank, PcrMask, Tcti};
-use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn start(environment: &[(&str, &str)]) -> Child {
     Command::new(helper())
@@ -49,26 +50,56 @@ fn bad_frames_are_refused() {
     }
 }
 
-/// A process whose memory others may not read belongs to root in /proc, whoever runs it; it is looked at while it
+/// A process whose memory others may not read belongs to root in /proc, whoever runs it. It is looked at while it
 /// waits for its request.
 #[test]
 fn memory_is_kept_from_others() {
-    let mut child = start(&[]);
-    let limits = format!("/proc/{}/limits", child.id());
-    let start = Instant::now();
-    let hardened = loop {
-        let text = std::fs::read_to_string(&limits).unwrap();
-        let core = text.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-        if core.split_whitespace().skip(4).take(2).eq(["0", "0"]) {
-            break true;
-        }
-        if start.elapsed() > DEADLINE {
-            break false;
-        }
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(helper_of_ordinary_user(folder.path()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let process = PathBuf::from(format!("/proc/{}", child.id()));
+    let read = |file| std::fs::read_to_string(process.join(file)).unwrap();
+    let is_hardened = || {
+        let (status, limits) = (read("status"), read("limits"));
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        status.starts_with("Name:\tcryptfs-tpm\n")
+            && core.split_whitespace().skip(4).take(2).eq(["0", "0"])
+            && std::fs::metadata(process.join("limits")).unwrap().uid() == 0
     };
+    let start = Instant::now();
+    while !is_hardened() && start.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let hardened = is_hardened();
     drop(child.stdin.take());
-    let mut rest = Vec::new();
-    child.stdout.take().unwrap().read_to_end(&mut rest).unwrap();
     child.wait().unwrap();
-    assert!(hardened && rest.is_empty());
+    assert!(hardened);
+}
+
+/// The inner half of the next test: which TPM is chosen in this environment.
+#[test]
+fn environment() {
+    println!("chosen: {}", Tcti::choose(None).unwrap().as_str());
+}
+
+/// A program with more rights than the user who started it does not follow that user's environment.
+#[test]
+fn the_environment_of_somebody_with_fewer_rights_is_ignored() {
+    let program = std::env::current_exe().unwrap();
+    let chosen = |mut command: Command| {
+        let arguments = ["--exact", "helper::environment", "--nocapture"];
+        let output = command.args(arguments).env("TCTI", "swtpm:port=1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().find_map(|line| Some(line.split_once("chosen: ")?.1.to_owned()))
+    };
+    assert_eq!(chosen(Command::new(&program)).as_deref(), Some("swtpm:port=1"));
+    if is_root() {
+        let mut as_set_user_id = Command::new("setpriv");
+        as_set_user_id.args(["--ruid", "65534"]).arg(&program);
+        assert_eq!(chosen(as_set_user_id).as_deref(), Some("device:/dev/tpmrm0"));
+    }
 }

@@ -89,7 +89,9 @@ fn number(code: Tss2ResponseCode) -> u32 {
 
 fn classify(step: Step, code: u32) -> Fault {
     match code >> 16 & 0xff {
-        LAYER_TPM | LAYER_RESOURCE_MANAGER if code & FORMAT_ONE != 0 => classify_format_one(step, code & 0xfff),
+        LAYER_TPM | LAYER_RESOURCE_MANAGER if code & FORMAT_ONE != 0 => {
+            classify_format_one(step, code & 0xfff)
+        }
         LAYER_TPM | LAYER_RESOURCE_MANAGER => match code & 0xfff {
             0x128 => Fault::PcrsChanged,
             0x921 => Fault::Locked,

@@ -8,7 +8,8 @@ use tss_esapi::structures::CapabilityData;
 
 pub fn probe(tpm: &mut Tpm) -> Result<TpmInfo, Fault> {
     let letters = property(tpm, PropertyTag::Manufacturer)?.to_be_bytes();
-    let manufacturer = letters.iter().filter(|letter| letter.is_ascii_graphic()).map(|l| char::from(*l)).collect();
+    let manufacturer =
+        letters.iter().filter(|letter| letter.is_ascii_graphic()).map(|l| char::from(*l)).collect();
     Ok(TpmInfo { manufacturer, lockout: lockout(tpm)? })
 }
 

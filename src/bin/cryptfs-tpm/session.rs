@@ -67,7 +67,8 @@ impl Tpm {
             ),
         )?
         .ok_or(TpmError::OtherTpm)?;
-        let (attributes, mask) = SessionAttributesBuilder::new().with_decrypt(true).with_encrypt(true).build();
+        let (attributes, mask) =
+            SessionAttributesBuilder::new().with_decrypt(true).with_encrypt(true).build();
         at(Step::Session, self.context.tr_sess_set_attributes(session, attributes, mask))?;
         Ok(session)
     }

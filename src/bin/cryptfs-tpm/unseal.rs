@@ -12,7 +12,11 @@ use tss_esapi::traits::{Marshall, UnMarshall};
 /// How often a session is begun again because a PCR was extended between the policy's look and the command.
 const MAX_TRIES: u32 = 30;
 
-pub fn unseal(tpm: &mut Tpm, fields: &TpmSlotFields, auth: Option<&AuthValue>) -> Result<SealedSecret, Fault> {
+pub fn unseal(
+    tpm: &mut Tpm,
+    fields: &TpmSlotFields,
+    auth: Option<&AuthValue>,
+) -> Result<SealedSecret, Fault> {
     let public = checked_public(fields)?;
     let parent = tpm.parent(fields.parent, fields.template)?;
     if parent.name != fields.srk_name {
@@ -37,7 +41,10 @@ fn checked_public(fields: &TpmSlotFields) -> Result<Public, Fault> {
     let public = at(Step::Load, Public::unmarshall(&fields.public))?;
     let canonical = at(Step::Load, public.marshall())?;
     let no_da = public.object_attributes().no_da();
-    if canonical == fields.public && public.auth_policy().value() == fields.policy_digest && no_da != fields.pin {
+    if canonical == fields.public
+        && public.auth_policy().value() == fields.policy_digest
+        && no_da != fields.pin
+    {
         Ok(public)
     } else {
         Err(TpmError::Damaged.into())
@@ -74,7 +81,8 @@ fn unseal_once(
 }
 
 fn unseal_in(tpm: &mut Tpm, session: PolicySession, object: KeyHandle) -> Result<SealedSecret, Fault> {
-    let unsealed = tpm.context.execute_with_session(Some(session.into()), |context| context.unseal(object.into()));
+    let unsealed =
+        tpm.context.execute_with_session(Some(session.into()), |context| context.unseal(object.into()));
     let unsealed = at(Step::Unseal, unsealed)?;
     let mut secret = new_secret();
     if unsealed.value().len() != secret.len() {

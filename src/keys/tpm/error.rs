@@ -9,18 +9,26 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TpmError {
     /// Nothing answers at this TCTI.
-    NoDevice { tcti: String },
+    NoDevice {
+        tcti: String,
+    },
     /// The device exists and this user may not open it.
-    NoPermission { tcti: String },
+    NoPermission {
+        tcti: String,
+    },
     /// Another program has the device to itself (only /dev/tpm0, never /dev/tpmrm0).
-    Busy { tcti: String },
+    Busy {
+        tcti: String,
+    },
     /// The storage root key is not the one the slot was sealed to, or an answer's HMAC was wrong: another TPM, a
     /// cleared TPM, or somebody on the bus.
     OtherTpm,
     /// The owner hierarchy has a password, and no storage root key was left at the usual handle.
     OwnerPassword,
     /// The PCRs that the slot depends on differ from those at enrolment.
-    BootStateChanged { pcrs: PcrMask },
+    BootStateChanged {
+        pcrs: PcrMask,
+    },
     /// PCRs were extended during every one of the tries.
     PcrsKeepChanging,
     /// The TPM has no PCRs for this hash algorithm, so a policy over them would hold for anyone.
@@ -35,7 +43,9 @@ pub enum TpmError {
     /// The TPM stopped answering, twice.
     Gone,
     /// An answer that belongs to no known cause.
-    Unexpected { code: u32 },
+    Unexpected {
+        code: u32,
+    },
 }
 
 impl fmt::Display for TpmError {

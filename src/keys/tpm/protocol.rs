@@ -326,11 +326,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn lockout(&mut self) -> Result<Lockout, Malformed> {
-        Ok(Lockout {
-            failed_tries: self.u32()?,
-            max_tries: self.u32()?,
-            interval_seconds: self.u32()?,
-        })
+        Ok(Lockout { failed_tries: self.u32()?, max_tries: self.u32()?, interval_seconds: self.u32()? })
     }
 
     fn error(&mut self) -> Result<TpmError, Malformed> {

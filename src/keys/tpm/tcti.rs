@@ -32,8 +32,9 @@ impl Tcti {
         option: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, TctiError> {
-        let from_environment =
-            || ["TPM2TOOLS_TCTI", "TCTI"].into_iter().find_map(|name| variable(name).filter(|v| !v.is_empty()));
+        let from_environment = || {
+            ["TPM2TOOLS_TCTI", "TCTI"].into_iter().find_map(|name| variable(name).filter(|v| !v.is_empty()))
+        };
         match option.map(str::to_owned).or_else(from_environment) {
             Some(given) => Self::parse(&given),
             None => Self::parse(Self::DEFAULT),
@@ -95,7 +96,11 @@ impl fmt::Display for Tcti {
 
 impl fmt::Display for TctiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" is not a TPM interface that cryptfs uses (device, tabrmd, swtpm, mssim)", self.given)
+        write!(
+            f,
+            "\"{}\" is not a TPM interface that cryptfs uses (device, tabrmd, swtpm, mssim)",
+            self.given
+        )
     }
 }
 

@@ -91,6 +91,7 @@ fn a_swapped_storage_root_key_is_refused() {
     let fields = tpm.client().seal(secret(), pcrs("7"), Some(PIN)).unwrap();
     let wire = Wire::new(tpm.port(), SwappedKey);
     assert_eq!(refusal(through(&wire).unseal(&fields, Some(PIN))), TpmError::OtherTpm);
+    assert_eq!(wire.sessions(), [], "nothing may be salted to a key that somebody else made");
     assert_opened(tpm.client().unseal(&fields, Some(PIN)));
 }
 
@@ -137,6 +138,8 @@ fn a_pcr_extended_in_between() {
         let wire = Wire::new(tpm.port(), ExtendBeforeUnseal { pcr, times });
         through(&wire).unseal(&fields, Some(PIN))
     };
+    // The first use of a PIN after a start is answered with "retry", which would use up one of the extensions.
+    assert_opened(unseal(8, 0));
     assert_opened(unseal(8, 29));
     assert_eq!(refusal(unseal(8, 30)), TpmError::PcrsKeepChanging);
     assert_eq!(refusal(unseal(7, 1)), TpmError::BootStateChanged { pcrs: pcrs("7") });

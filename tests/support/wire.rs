@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 pub const CREATE_PRIMARY: u32 = 0x131;
 pub const UNSEAL: u32 = 0x15e;
+pub const READ_PUBLIC: u32 = 0x173;
 const PCR_EXTEND: u32 = 0x182;
 const START_AUTH_SESSION: u32 = 0x176;
 

@@ -1,9 +1,9 @@
 //! Somebody on the bus: listening, changing, interrupting.
 
 use crate::swtpm::{Swtpm, client, run_tool, tcti};
-use crate::wire::{CREATE_PRIMARY, Listener, Tap, Tpm, UNSEAL, Verdict, Wire};
+use crate::wire::{CREATE_PRIMARY, Listener, READ_PUBLIC, Tap, Tpm, UNSEAL, Verdict, Wire};
 use crate::{PIN, SECRET, assert_opened, pcrs, refusal, secret};
-use cryptfs::keys::tpm::{Client, PcrMask, TpmError};
+use cryptfs::keys::tpm::{Client, PcrMask, TpmError, TpmSlotFields};
 use sha2::{Digest, Sha256};
 use std::process::Command;
 
@@ -57,20 +57,34 @@ struct SwappedKey;
 
 impl Tap for SwappedKey {
     fn response(&mut self, code: u32, response: &mut Vec<u8>) {
-        if code == CREATE_PRIMARY {
-            swap_point(response);
+        match code {
+            // After header, handle and length of parameters. ESYS compares the name that comes with it.
+            CREATE_PRIMARY => {
+                let old_name = name(public_at(response, 18));
+                swap_point(public_at(response, 18));
+                let new_name = name(public_at(response, 18));
+                let at = response.windows(34).position(|window| window == old_name).unwrap();
+                response[at..at + 34].copy_from_slice(&new_name);
+            }
+            // After the header. The name reported with it stays the right one.
+            READ_PUBLIC => swap_point(public_at(response, 10)),
+            _ => {}
         }
     }
 }
 
-/// Puts the generator of P-256 (private key 1) into a CreatePrimary response, and the name that goes with it.
-fn swap_point(response: &mut [u8]) {
-    // Header, handle, length of parameters; then TPM2B_PUBLIC.
-    let start = 10 + 4 + 4;
+/// The public area in the TPM2B_PUBLIC at this place.
+fn public_at(response: &mut [u8], start: usize) -> &mut [u8] {
     let length = usize::from(u16::from_be_bytes([response[start], response[start + 1]]));
-    let public = start + 2..start + 2 + length;
-    let old_name = [&[0, 0xb][..], &Sha256::digest(&response[public.clone()])].concat();
-    let point = public.end - 2 * 34..public.end;
+    &mut response[start + 2..][..length]
+}
+
+fn name(public: &[u8]) -> Vec<u8> {
+    [&[0, 0xb][..], &Sha256::digest(public)].concat()
+}
+
+/// Puts the generator of P-256 (private key 1) where an ECC key's public area ends.
+fn swap_point(public: &mut [u8]) {
     let generator = [
         "0020",
         "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
@@ -78,21 +92,24 @@ fn swap_point(response: &mut [u8]) {
         "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
     ]
     .concat();
-    let byte = |index| u8::from_str_radix(&generator[2 * index..2 * index + 2], 16).unwrap();
-    response[point].iter_mut().enumerate().for_each(|(index, target)| *target = byte(index));
-    let new_name = [&[0, 0xb][..], &Sha256::digest(&response[public])].concat();
-    let at = response.windows(34).position(|window| window == old_name).unwrap();
-    response[at..at + 34].copy_from_slice(&new_name);
+    let start = public.len() - generator.len() / 2;
+    for (index, byte) in public[start..].iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&generator[2 * index..][..2], 16).unwrap();
+    }
 }
 
 #[test]
 fn a_swapped_storage_root_key_is_refused() {
     let tpm = Swtpm::start();
-    let fields = tpm.client().seal(secret(), pcrs("7"), Some(PIN)).unwrap();
-    let wire = Wire::new(tpm.port(), SwappedKey);
-    assert_eq!(refusal(through(&wire).unseal(&fields, Some(PIN))), TpmError::OtherTpm);
-    assert_eq!(wire.sessions(), [], "nothing may be salted to a key that somebody else made");
-    assert_opened(tpm.client().unseal(&fields, Some(PIN)));
+    let derived = tpm.client().seal(secret(), pcrs("7"), Some(PIN)).unwrap();
+    tpm.keep_storage_root_key();
+    let kept = TpmSlotFields { parent: 0x8100_0001, ..derived.clone() };
+    for fields in [derived, kept] {
+        let wire = Wire::new(tpm.port(), SwappedKey);
+        assert_eq!(refusal(through(&wire).unseal(&fields, Some(PIN))), TpmError::OtherTpm);
+        assert_eq!(wire.sessions(), [], "nothing may be salted to a key that somebody else made");
+        assert_opened(tpm.client().unseal(&fields, Some(PIN)));
+    }
 }
 
 /// Flips one bit of the TPM's answer to Unseal.

@@ -5,13 +5,12 @@
 #![deny(unsafe_code)]
 
 pub mod chunk;
+pub mod cli;
 pub mod crypto;
-#[cfg(test)]
-extern crate self as cryptfs;
-
 pub mod fs;
+pub mod keys;
 pub mod mount;
 pub mod store;
-mod sys;
+pub mod sys;
+pub mod trust;
 pub mod volume;
-#[allow(unsafe_code)]

@@ -30,6 +30,12 @@ pub fn is_privileged_for_another_user() -> bool {
     }
 }
 
+/// Whether this process acts as root.
+pub fn is_root() -> bool {
+    // SAFETY: the call takes no pointer and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Replaces the whole environment by one variable.
 ///
 /// To be called as the first thing in `main`, while the process has one thread.

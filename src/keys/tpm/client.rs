@@ -59,6 +59,11 @@ impl Client {
         Self { helper, tcti, timeout }
     }
 
+    /// Where the TPM is reached.
+    pub fn tcti(&self) -> &Tcti {
+        &self.tcti
+    }
+
     /// Whether a TPM answers, and how many tries it would give.
     pub fn probe(&self) -> Result<TpmInfo, ClientError> {
         match self.exchange(&Request::Probe { tcti: self.tcti.clone() })? {

@@ -103,6 +103,11 @@ impl UnverifiedHeader {
         self.header.uuid
     }
 
+    /// What it says. Not authentic: to show, never to follow.
+    pub fn claims(&self) -> &Header {
+        &self.header
+    }
+
     /// The header, if the holder of this keyring made it.
     pub fn verify(&self, keyring: &Keyring) -> Result<Header, HeaderForged> {
         let genuine = crypto::same(&self.mac, &self.header.mac(keyring));

@@ -182,6 +182,11 @@ impl Locked {
         self.header.uuid()
     }
 
+    /// What the header says, not authentic before a slot was opened.
+    pub fn claims(&self) -> &Header {
+        self.header.claims()
+    }
+
     /// Leaves these slots out from now on: those that were removed and have come back.
     pub fn set_aside(&mut self, removed: &[SlotId]) {
         self.listing.slots.retain(|slot| !removed.contains(&slot.id));

@@ -38,6 +38,12 @@ pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong, da
     })
 }
 
+/// umount2(2): refused while anybody uses the mount.
+pub fn unmount(target: &CStr) -> io::Result<()> {
+    // SAFETY: a NUL-terminated string that outlives the call.
+    check(unsafe { libc::umount2(target.as_ptr(), libc::UMOUNT_NOFOLLOW) })
+}
+
 /// umount2(2) with MNT_DETACH: out of the tree at once, gone when the last user of it is.
 pub fn detach(target: &CStr) -> io::Result<()> {
     // SAFETY: a NUL-terminated string that outlives the call.

@@ -83,6 +83,14 @@ impl Trust {
         Trust::open_in(&state.ok_or(TrustUnavailable::NoPlace)?, volume)
     }
 
+    /// The fingerprint that this device expects of a volume; `None` if it never saw it. Makes nothing.
+    pub fn expected(volume: VolumeId) -> Result<Option<Fingerprint>> {
+        let state = state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root());
+        let folder = state.map(|state| state.join("cryptfs").join(volume.to_string()));
+        let trust = Trust { folder, device: DeviceId([0; 8]) };
+        Ok(trust.pins()?.first().copied())
+    }
+
     /// The memory below this state folder.
     pub fn open_in(state: &Path, volume: VolumeId) -> Result<Trust> {
         let folder = state.join("cryptfs").join(volume.to_string());

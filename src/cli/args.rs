@@ -35,7 +35,9 @@ pub enum Command {
     Trust(TrustCommand),
     /// Print the completions of a shell
     #[command(hide = true)]
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        shell: clap_complete::Shell,
+    },
     /// Write the manual page into a folder
     #[command(hide = true)]
     Man {

@@ -50,7 +50,12 @@ pub fn filesystem(
     Filesystem::new(volume, options).map_err(|_| advice::no_root(backing))
 }
 
-fn context(backing: &Path, opened: &Opened, device: DeviceId, read_only: bool) -> Result<Arc<Context>, Failure> {
+fn context(
+    backing: &Path,
+    opened: &Opened,
+    device: DeviceId,
+    read_only: bool,
+) -> Result<Arc<Context>, Failure> {
     let store =
         Directory::open(backing, read_only).map_err(|error| advice::system(backing.display(), &error))?;
     let keyring = &opened.keyring;

@@ -16,7 +16,8 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
         .map_err(|error| advice::opening(&backing, &error))?;
     let header = locked.claims();
     let expected = Trust::expected(locked.uuid()).map_err(|error| advice::state(&error))?;
-    let mounts = mount::mounts_of(&backing).map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
+    let mounts =
+        mount::mounts_of(&backing).map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
     let fingerprint = expected.map(|fingerprint| fingerprint.to_string());
     if arguments.json {
         let slots: Vec<_> = locked.listing.slots.iter().map(slot_json).collect();

@@ -49,14 +49,18 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
 /// Makes the folders, and refuses one that holds something already.
 fn prepare(arguments: &Init) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
-    let make = |folder: &Path| fs::create_dir_all(folder).map_err(|error| advice::system(folder.display(), &error));
+    let make =
+        |folder: &Path| fs::create_dir_all(folder).map_err(|error| advice::system(folder.display(), &error));
     make(backing)?;
     if let Some(keys) = &arguments.place.keys {
         make(keys)?;
     }
     let is_volume = backing.join("cryptfs.json").exists();
     let is_empty = || -> io::Result<bool> { Ok(fs::read_dir(backing)?.next().is_none()) };
-    if is_volume || arguments.force || is_empty().map_err(|error| advice::system(backing.display(), &error))? {
+    if is_volume
+        || arguments.force
+        || is_empty().map_err(|error| advice::system(backing.display(), &error))?
+    {
         Ok(())
     } else {
         Err(advice::not_empty(backing))
@@ -86,7 +90,8 @@ fn ways(arguments: &Init) -> Result<Ways, Failure> {
 }
 
 fn slots<'a>(arguments: &'a Init, ways: &'a Ways) -> Vec<(Label, Enrol<'a>)> {
-    let passphrase = ways.passphrase.iter().map(|(passphrase, cost)| Enrol::Passphrase { passphrase, cost: *cost });
+    let passphrase =
+        ways.passphrase.iter().map(|(passphrase, cost)| Enrol::Passphrase { passphrase, cost: *cost });
     let recovery = ways.recovery.iter().map(Enrol::Recovery);
     let recipients = arguments.recipients.iter().map(|key| Enrol::Recipient(key));
     let all = passphrase.chain(recovery).chain(ways.tpm.iter().map(enrol::NewTpm::enrol)).chain(recipients);

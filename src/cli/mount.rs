@@ -116,7 +116,8 @@ fn perform(request: Request) -> Result<(), Failure> {
         log_elsewhere(request.log_file.as_deref())?;
     }
     waiting.release().map_err(system)?;
-    let served = serve(mounted, signals).map_err(|error| advice::system(request.mountpoint.display(), &error));
+    let served =
+        serve(mounted, signals).map_err(|error| advice::system(request.mountpoint.display(), &error));
     drop(lock);
     served
 }

@@ -50,8 +50,17 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
 ];
 
 /// The options that need a value.
-const VALUED: &[&str] =
-    &["threads", "passphrase-file", "identity", "pin-file", "slot", "fingerprint", "keys", "tcti", "log-file"];
+const VALUED: &[&str] = &[
+    "threads",
+    "passphrase-file",
+    "identity",
+    "pin-file",
+    "slot",
+    "fingerprint",
+    "keys",
+    "tcti",
+    "log-file",
+];
 
 /// Why an option list is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

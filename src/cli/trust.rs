@@ -36,7 +36,8 @@ fn status(backing: &Path, place: &Place) -> Result<(), Failure> {
 }
 
 fn accept(backing: &Path, how: &Unlock) -> Result<(), Failure> {
-    let locked = Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
+    let locked =
+        Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
     let state = |error| advice::state(&error);
     let before = Trust::expected(locked.uuid()).map_err(state)?;
     let opened = unlock::open_keys(backing, &locked, how)?;

@@ -24,7 +24,8 @@ pub struct Unlocked {
 
 /// Opens the volume in `backing`.
 pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
-    let mut locked = Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
+    let mut locked =
+        Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
     let trust = remember(&locked);
     set_aside_removed(&mut locked, &trust)?;
     let opened = open_keys(backing, &locked, how)?;
@@ -136,9 +137,8 @@ impl Attempt<'_> {
     fn tpm(&self) -> Result<Opened, Failure> {
         let tpm = Client::new(self.how.place.tcti.as_deref()).map_err(|error| advice::tpm(&error))?;
         let pin = self.how.pin_file.as_deref().map(secret_input::from_file).transpose()?;
-        let open = |pin: Option<&Given>| {
-            self.open(&Credential::Tpm { tpm: &tpm, pin: pin.map(|pin| &pin[..]) })
-        };
+        let open =
+            |pin: Option<&Given>| self.open(&Credential::Tpm { tpm: &tpm, pin: pin.map(|pin| &pin[..]) });
         let needs_pin = |error: &UnlockError| match error {
             UnlockError::Refused(all) => all.iter().any(|(_, error)| matches!(error, SlotError::NeedsPin)),
             UnlockError::NoSlot => false,
@@ -156,7 +156,8 @@ impl Attempt<'_> {
     fn identity(&self, file: &Path) -> Result<Opened, Failure> {
         let bytes = secret_input::identity_file(file)?;
         let identities = Identities::parse(&bytes).map_err(|error| advice::recipient(&error))?;
-        self.open(&Credential::Identities(&identities)).map_err(|error| advice::unlocking(self.backing, &error))
+        self.open(&Credential::Identities(&identities))
+            .map_err(|error| advice::unlocking(self.backing, &error))
     }
 
     /// What was given beforehand.

@@ -248,7 +248,7 @@ impl fuser::Filesystem for Adapter {
         accessed: Option<TimeOrNow>,
         modified: Option<TimeOrNow>,
         changed: Option<SystemTime>,
-        _: Option<FileHandle>,
+        handle: Option<FileHandle>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
@@ -265,6 +265,7 @@ impl fuser::Filesystem for Adapter {
             changed: changed.map(from_system),
             // fuser does not hand on FATTR_KILL_SUIDGID; who is not root has no CAP_FSETID.
             clear_suid_sgid: size.is_some() && request.uid() != 0,
+            by_handle: handle.is_some(),
         };
         guard("setattr", || {
             let result = self.operations.set_attributes(caller(request), node(ino), &change);

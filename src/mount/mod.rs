@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use error::MountError;
-pub use point::{Found, check, find, mounts_of};
+pub use point::{Found, check, clear_stale, find, mounts_of};
 
 use crate::fs::ops::Operations;
 use point::MountPoint;

@@ -54,7 +54,7 @@ impl MountPoint {
     /// nothing when what lies there now is not ours.
     pub fn unmount(&self) -> io::Result<()> {
         match mounted_at(&self.path)? {
-            Some(found) if found.device == self.device => found.detach(&self.path),
+            Some(found) if found.device == self.device => found.detach(),
             _ => Ok(()),
         }
     }
@@ -68,18 +68,37 @@ impl MountPoint {
     }
 }
 
+/// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.
+pub fn find(path: &Path) -> io::Result<Option<Found>> {
+    let path = absolute(path)?;
+    Ok(mounted_at(&path)?.filter(|found| found.kind == KIND))
+}
+
 /// Removes a mount of this type at `path` whose daemon is gone.
 pub fn clear_stale(path: &Path) -> io::Result<()> {
     let is_stale = matches!(check(path), Err(MountError::Stale));
-    let path = absolute(path)?;
-    match mounted_at(&path)? {
-        Some(found) if is_stale && found.kind == KIND => found.detach(&path),
+    match find(path)? {
+        Some(found) if is_stale => found.detach(),
         _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
 
-/// The canonical form of a mountpoint that can take a mount.
-fn check(path: &Path) -> Result<PathBuf, MountError> {
+/// Where this folder is mounted now, in this process's mount namespace.
+pub fn mounts_of(source: &Path) -> io::Result<Vec<PathBuf>> {
+    let table = fs::read("/proc/self/mountinfo")?;
+    let of_source = |line: &[u8]| {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let at = fields.nth(4)?;
+        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+        let ours = rest.next() == Some(KIND.as_bytes()) && unescape(rest.next()?) == source.as_os_str();
+        ours.then(|| unescape(at).into())
+    };
+    Ok(table.split(|&byte| byte == b'\n').filter_map(of_source).collect())
+}
+
+/// The canonical form of a mountpoint that can take a mount, where there is a /dev/fuse to mount with.
+pub fn check(path: &Path) -> Result<PathBuf, MountError> {
+    open_device()?;
     // stat(2) may still answer from the kernel's cache where the daemon is long dead; statfs(2) asks it.
     sys::check_alive(&CString::new(path.as_os_str().as_bytes()).map_err(|_| MountError::NoMountpoint)?)
         .map_err(|error| refusal(&error))?;
@@ -207,24 +226,47 @@ fn helper_refusal(words: &str) -> MountError {
 }
 
 /// The topmost mount at a path.
-struct Found {
+pub struct Found {
     /// Holds the very mount that was looked at, whatever the path names by now.
     handle: File,
+    path: PathBuf,
     device: String,
     kind: String,
+    source: PathBuf,
 }
 
 impl Found {
-    fn detach(&self, path: &Path) -> io::Result<()> {
+    /// What is mounted: the backing folder.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
+    /// Takes the mount away, unless somebody uses it (`ResourceBusy`).
+    pub fn unmount(self) -> io::Result<()> {
+        // The handle would be a user of it.
+        drop(self.handle);
+        if sys::identity().0 == 0 {
+            return sys::unmount(&CString::new(self.path.into_os_string().into_vec())?);
+        }
+        helper_unmount(&["-u", "--"], &self.path)
+    }
+
+    fn detach(&self) -> io::Result<()> {
         if sys::identity().0 == 0 {
             return sys::detach(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?);
         }
-        let done = Command::new(HELPER).args(["-u", "-z", "--"]).arg(path).stdin(Stdio::null()).output()?;
-        if done.status.success() {
-            return Ok(());
-        }
-        Err(io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned()))
+        helper_unmount(&["-u", "-z", "--"], &self.path)
     }
+}
+
+fn helper_unmount(arguments: &[&str], path: &Path) -> io::Result<()> {
+    let done = Command::new(HELPER).args(arguments).arg(path).stdin(Stdio::null()).output()?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    let kind = if words.ends_with("busy") { io::ErrorKind::ResourceBusy } else { io::ErrorKind::Other };
+    Err(io::Error::new(kind, words))
 }
 
 /// Asks the kernel, not the daemon: an `O_PATH` open sends no request. `None`: no mount begins at this path.
@@ -242,13 +284,17 @@ fn mounted_at(path: &Path) -> io::Result<Option<Found>> {
             continue;
         }
         let (device, at) = (fields.nth(1), fields.nth(1));
-        let kind = fields.skip_while(|field| *field != b"-").nth(1);
-        return match (device, at, kind) {
-            (Some(device), Some(at), Some(kind)) if unescape(at) == path.as_os_str() => Ok(Some(Found {
-                handle,
-                device: String::from_utf8_lossy(device).into_owned(),
-                kind: String::from_utf8_lossy(kind).into_owned(),
-            })),
+        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+        return match (device, at, rest.next(), rest.next()) {
+            (Some(device), Some(at), Some(kind), Some(source)) if unescape(at) == path.as_os_str() => {
+                Ok(Some(Found {
+                    handle,
+                    path: path.to_owned(),
+                    device: String::from_utf8_lossy(device).into_owned(),
+                    kind: String::from_utf8_lossy(kind).into_owned(),
+                    source: unescape(source).into(),
+                }))
+            }
             _ => Ok(None),
         };
     }

@@ -22,7 +22,10 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
         ),
         OpenError::DamagedHeader(defect) => failure(
             Exit::DamagedHeader,
-            format!("{at}: its cryptfs.json {}. Restore that file from a copy; it never changes.", defective(defect)),
+            format!(
+                "{at}: its cryptfs.json {}. Restore that file from a copy; it never changes.",
+                defective(defect)
+            ),
         ),
         OpenError::Io(error) if is_missing(error) => {
             failure(Exit::NotAVolume, format!("{at}: there is no such folder."))
@@ -49,10 +52,13 @@ pub fn slots(place: &Path, error: &SlotsError) -> Failure {
     let at = place.display();
     match error {
         SlotsError::Io(error) => system(format!("{at}: its key slots"), error),
-        SlotsError::TooMany => failure(Exit::DamagedHeader, format!("{at}: has {error}. `cryptfs key list {at}`.")),
-        SlotsError::NoSuchSlot(_) => {
-            failure(Exit::NoSuchSlot, format!("{at}: {error}. `cryptfs key list {at}` shows those there are."))
+        SlotsError::TooMany => {
+            failure(Exit::DamagedHeader, format!("{at}: has {error}. `cryptfs key list {at}`."))
         }
+        SlotsError::NoSuchSlot(_) => failure(
+            Exit::NoSuchSlot,
+            format!("{at}: {error}. `cryptfs key list {at}` shows those there are."),
+        ),
         SlotsError::NotVerified(_) => failure(Exit::Failed, format!("{at}: {error}. Nothing was changed.")),
         SlotsError::LastIndependentOfTpm => failure(
             Exit::LastSlot,
@@ -63,7 +69,9 @@ pub fn slots(place: &Path, error: &SlotsError) -> Failure {
         ),
         SlotsError::LastSlot => failure(
             Exit::LastSlot,
-            format!("{at}: {error}; without it nothing opens the volume. Add another first: `cryptfs key add {at}`."),
+            format!(
+                "{at}: {error}; without it nothing opens the volume. Add another first: `cryptfs key add {at}`."
+            ),
         ),
     }
 }
@@ -129,7 +137,9 @@ pub fn slot(error: &SlotError) -> Failure {
         ),
         SlotError::Recipient(error) => recipient(error),
         SlotError::Tpm(error) => tpm(error),
-        SlotError::NeedsPin => failure(Exit::NothingToAskOn, "The TPM slot asks for a PIN. Give it with --pin-file."),
+        SlotError::NeedsPin => {
+            failure(Exit::NothingToAskOn, "The TPM slot asks for a PIN. Give it with --pin-file.")
+        }
         SlotError::ForeignKeyring => failure(
             Exit::OtherVolume,
             "The key slot opens, but cryptfs.json was not made with its keys: one of the two was exchanged. Restore \
@@ -148,16 +158,22 @@ pub fn recipient(error: &RecipientError) -> Failure {
             Exit::WrongSecret,
             "The SSH private key is under a passphrase. Give a copy without one: `ssh-keygen -p -N '' -f COPY`.",
         ),
-        RecipientError::NoMatch => {
-            failure(Exit::WrongSecret, "None of the identities is the recipient of a slot. Give another --identity.")
+        RecipientError::NoMatch => failure(
+            Exit::WrongSecret,
+            "None of the identities is the recipient of a slot. Give another --identity.",
+        ),
+        RecipientError::Damaged => {
+            failure(Exit::DamagedHeader, "The recipient's slot is damaged. Use another slot.")
         }
-        RecipientError::Damaged => failure(Exit::DamagedHeader, "The recipient's slot is damaged. Use another slot."),
         RecipientError::Plugin(words) => failure(Exit::Failed, format!("The age plugin failed: {words}.")),
     }
 }
 
 pub fn recovery_key(error: RecoveryKeyError) -> Failure {
-    failure(Exit::WrongSecret, format!("This is no recovery key: {error}. Look at that part and type it again."))
+    failure(
+        Exit::WrongSecret,
+        format!("This is no recovery key: {error}. Look at that part and type it again."),
+    )
 }
 
 pub fn locking(backing: &Path, error: &LockError) -> Failure {
@@ -165,7 +181,9 @@ pub fn locking(backing: &Path, error: &LockError) -> Failure {
     match error {
         LockError::Held => failure(
             Exit::InUse,
-            format!("{at}: is in use on this machine already. `findmnt -t fuse.cryptfs` shows where it is mounted."),
+            format!(
+                "{at}: is in use on this machine already. `findmnt -t fuse.cryptfs` shows where it is mounted."
+            ),
         ),
         LockError::Io(error) => system(format!("{at}: cannot be locked"), error),
     }
@@ -196,7 +214,9 @@ pub fn retired_keys(backing: &Path, slot: SlotId) -> Failure {
     let at = backing.display();
     failure(
         Exit::OtherVolume,
-        format!("{at}: key slot {slot} holds the keys from before a rotation. Remove it: `cryptfs key remove {at} {slot}`."),
+        format!(
+            "{at}: key slot {slot} holds the keys from before a rotation. Remove it: `cryptfs key remove {at} {slot}`."
+        ),
     )
 }
 

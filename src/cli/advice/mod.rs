@@ -130,5 +130,8 @@ pub fn no_memory() -> Failure {
 
 /// This device's memory of a volume is there but of no use.
 pub fn state(error: &TrustUnavailable) -> Failure {
-    failure(Exit::Failed, format!("What this device remembers of the volume is of no use: {error}. Mend or remove it."))
+    failure(
+        Exit::Failed,
+        format!("What this device remembers of the volume is of no use: {error}. Mend or remove it."),
+    )
 }

@@ -33,14 +33,17 @@ fn answer(error: &TpmError) -> Failure {
         TpmError::OtherTpm => {
             (Exit::OtherTpm, "Unlock with another slot, then enrol again: `cryptfs key add --tpm2`.")
         }
-        TpmError::OwnerPassword => {
-            (Exit::TpmOwnerPassword, "Clear it with `tpm2_changeauth -c owner -p PASSWORD`, or use another slot.")
-        }
+        TpmError::OwnerPassword => (
+            Exit::TpmOwnerPassword,
+            "Clear it with `tpm2_changeauth -c owner -p PASSWORD`, or use another slot.",
+        ),
         TpmError::BootStateChanged { .. } => {
             (Exit::BootStateChanged, "Unlock with the recovery key, then `cryptfs key refresh`.")
         }
         TpmError::PcrsKeepChanging => (Exit::PcrsKeepChanging, "Try again in a moment."),
-        TpmError::NoPcrBank => (Exit::NoPcrBank, "Enable that bank in the firmware, or enrol with `--pcrs none`."),
+        TpmError::NoPcrBank => {
+            (Exit::NoPcrBank, "Enable that bank in the firmware, or enrol with `--pcrs none`.")
+        }
         TpmError::WrongPin(_) => (Exit::WrongPin, "Try again, or unlock with another slot."),
         TpmError::Locked(_) => (Exit::TpmLocked, "Other slots work meanwhile."),
         TpmError::Damaged => {
@@ -48,7 +51,9 @@ fn answer(error: &TpmError) -> Failure {
         }
         TpmError::OutOfSlots => (Exit::TpmFull, "Use /dev/tpmrm0, which makes room by itself."),
         TpmError::Gone => (Exit::TpmGone, "Unlock with another slot."),
-        TpmError::Unexpected { .. } => (Exit::TpmFailed, "`man tpm2_rc_decode` tells what it means; other slots work."),
+        TpmError::Unexpected { .. } => {
+            (Exit::TpmFailed, "`man tpm2_rc_decode` tells what it means; other slots work.")
+        }
     };
     failure(exit, format!("{}. {help}", capital(&error.to_string())))
 }

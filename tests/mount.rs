@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use cryptfs::mount::{MountError, Options, Transport, Unmounter, clear_stale, mount};
+use cryptfs::mount::{MountError, Options, Requests, Transport, Unmounter, clear_stale, mount};
 use memory::Memory;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +25,7 @@ struct Live {
     memory: Arc<Memory>,
     unmounter: Unmounter,
     server: Option<JoinHandle<std::io::Result<()>>>,
+    requests: Arc<Requests>,
 }
 
 impl Live {
@@ -38,9 +39,9 @@ impl Live {
         let owner = fs::metadata(directory.path()).unwrap();
         memory.give_root_to(owner.uid(), owner.gid());
         let mounted = mount(memory.clone(), directory.path(), options).unwrap();
-        let unmounter = mounted.unmounter();
+        let (unmounter, requests) = (mounted.unmounter(), mounted.requests());
         let server = Some(thread::spawn(move || mounted.run()));
-        Live { directory, memory, unmounter, server }
+        Live { directory, memory, unmounter, server, requests }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -124,6 +125,7 @@ on_each_transport! {
     nobody_elses_mount_is_taken_away
     many_threads_at_once
     an_ordinary_user_mounts_and_unmounts
+    each_missing_piece_has_its_own_error
     a_dead_daemons_mount_is_recognised_and_removed
 }
 
@@ -290,17 +292,17 @@ fn shared_mappings_and_direct_io(transport: Transport) {
 fn sparse_files(transport: Transport) {
     let live = Live::new(transport);
     let path = live.path("sparse");
-    let file = File::create_new(&path).unwrap();
-    file.set_len(1 << 30).unwrap();
-    file.write_all_at(b"data", 1 << 29).unwrap();
-    file.sync_all().unwrap();
-    drop(file);
-    let script = "import os,sys; f=os.open(sys.argv[1],os.O_RDONLY); assert os.lseek(f,0,os.SEEK_DATA)==1<<29; \
+    // Not synced: what is only in the kernel's cache is data too.
+    let script = "import os,sys; f=os.open(sys.argv[1],os.O_RDWR|os.O_CREAT|os.O_EXCL); os.ftruncate(f,1<<30); \
+        os.pwrite(f,b'data',1<<29); assert os.lseek(f,0,os.SEEK_DATA)==1<<29; \
         assert os.lseek(f,1<<29,os.SEEK_HOLE)==(1<<29)+4096";
     run(Command::new("python3").args(["-c", script]).arg(&path));
     assert_eq!(fs::metadata(&path).unwrap().blocks(), 8);
     run(Command::new("fallocate").args(["-p", "-o", "536870912", "-l", "4096"]).arg(&path));
     assert_eq!(fs::metadata(&path).unwrap().blocks(), 0);
+    let copy = "import os,sys; f,g=(os.open(p,os.O_RDWR|os.O_CREAT) for p in sys.argv[1:]); os.pwrite(f,b'more',4096); \
+        os.pwrite(g,b'old-old',0); assert os.copy_file_range(f,g,4,4096,0)==4; assert os.pread(g,9,0)==b'moreold'";
+    run(Command::new("python3").args(["-c", copy]).args([&path, &live.path("copy")]));
     fs::write(live.path("from"), b"0123456789").unwrap();
     fs::copy(live.path("from"), live.path("to")).unwrap();
     assert_eq!(fs::read(live.path("to")).unwrap(), b"0123456789");
@@ -458,7 +460,6 @@ fn serve() {
     options.allow_other = std::env::var_os("ALLOW_OTHER").is_some();
     match mount(memory.clone(), &mountpoint, &options) {
         Ok(mounted) => mounted.run().unwrap(),
-        Err(MountError::AllowOtherForbidden) => panic!("allow_other forbidden"),
         Err(error) => panic!("{error}"),
     }
     assert_eq!(memory.shut_downs.load(Ordering::SeqCst), 1);
@@ -501,16 +502,41 @@ fn an_ordinary_user_mounts_and_unmounts(transport: Transport) {
     run(as_nobody("fusermount3").arg("-u").arg(&mountpoint));
     assert!(child.wait().unwrap().success());
     assert_eq!(mount_line(&mountpoint), None);
+}
 
-    let forbidden = !fs::read_to_string("/etc/fuse.conf")
-        .unwrap_or_default()
-        .lines()
-        .any(|line| line == "user_allow_other");
-    if forbidden {
-        let child = server(as_nobody(&program).env("ALLOW_OTHER", "1"), transport, &mountpoint);
-        let output = child.wait_with_output().unwrap();
-        assert!(String::from_utf8_lossy(&output.stderr).contains("allow_other forbidden"));
+/// What the child says when it cannot mount.
+fn complaint(command: &mut Command, transport: Transport, mountpoint: &Path) -> String {
+    let output = server(command, transport, mountpoint).wait_with_output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn each_missing_piece_has_its_own_error(transport: Transport) {
+    if !is_root() {
+        return;
     }
+    let (home, program, mountpoint) = nobodys_home();
+    let expect = |command: &mut Command, at: &Path, words: &str| {
+        let complaint = complaint(command, transport, at);
+        assert!(complaint.contains(words), "expected {words:?}, got {complaint}");
+    };
+    if !fs::read_to_string("/etc/fuse.conf").unwrap_or_default().lines().any(|l| l == "user_allow_other") {
+        let mut command = as_nobody(&program);
+        expect(command.env("ALLOW_OTHER", "1"), &mountpoint, "allow_other is not permitted");
+    }
+    expect(&mut as_nobody(&program), home.path(), "no permission to mount there");
+    let mut without_path = as_nobody("/usr/bin/env");
+    expect(without_path.arg("PATH=/nonexistent").arg(&program), &mountpoint, "fusermount3 was not found");
+    let in_a_bare_dev = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-ec", &format!("mount -t tmpfs none /dev; {script}")]).arg(&program);
+        command
+    };
+    expect(&mut in_a_bare_dev("exec \"$0\" \"$@\""), &mountpoint, "there is no /dev/fuse");
+    let script = format!(
+        "mknod -m 600 /dev/fuse c 10 229; exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups \"$0\" \"$@\""
+    );
+    expect(&mut in_a_bare_dev(&script), &mountpoint, "no permission to open /dev/fuse");
 }
 
 fn a_dead_daemons_mount_is_recognised_and_removed(transport: Transport) {
@@ -546,4 +572,76 @@ fn a_mount_that_is_never_served_goes_away() {
     assert!(mount_line(directory.path()).is_some());
     drop(mounted);
     assert_eq!(mount_line(directory.path()), None);
+}
+
+/// Requests by opcode between two moments, those that came at all.
+fn came(live: &Live, act: impl FnOnce()) -> Vec<(usize, u64)> {
+    let before = live.requests.snapshot();
+    act();
+    let after = live.requests.snapshot();
+    let grown = after.iter().zip(before).enumerate();
+    grown.map(|(opcode, (after, before))| (opcode, after - before)).filter(|(_, n)| *n > 0).collect()
+}
+
+const LOOKUP: usize = 1;
+const FORGET: usize = 2;
+const GETATTR: usize = 3;
+const SETATTR: usize = 4;
+const MKNOD: usize = 8;
+const UNLINK: usize = 10;
+const RENAME: usize = 12;
+const OPEN: usize = 14;
+const READ: usize = 15;
+const WRITE: usize = 16;
+const RELEASE: usize = 18;
+const GETXATTR: usize = 22;
+const FLUSH: usize = 25;
+const CREATE: usize = 35;
+const STATX: usize = 52;
+
+/// Per operation at most these, each once; forgets come when the kernel likes.
+fn assert_at_most(what: &str, came: &[(usize, u64)], times: u64, allowed: &[usize]) {
+    for (opcode, count) in came.iter().filter(|(opcode, _)| !matches!(*opcode, FORGET | 42)) {
+        assert!(allowed.contains(opcode) && *count <= times, "{what}: {came:?}");
+    }
+}
+
+#[test]
+fn no_request_comes_that_could_be_spared() {
+    const TIMES: u64 = 50;
+    let live = Live::new(Transport::Device);
+    let path = |kind: &str, n: u64| live.path(&format!("{kind}-{n}"));
+    fs::write(live.path("first"), b"teaches the kernel what is not there").unwrap();
+    let all = || 0..TIMES;
+    let created = came(&live, || all().for_each(|n| fs::write(path("a", n), b"text").unwrap()));
+    assert_at_most("create", &created, TIMES, &[LOOKUP, MKNOD, GETXATTR, WRITE, SETATTR, GETATTR]);
+    let read = came(&live, || all().for_each(|n| assert_eq!(fs::read(path("a", n)).unwrap(), b"text")));
+    assert_at_most("read what is cached", &read, TIMES, &[STATX, GETATTR]);
+    let stat = came(&live, || all().for_each(|n| assert!(path("a", n).exists())));
+    assert_at_most("stat after read", &stat, TIMES, &[STATX, GETATTR]);
+    let missing = || all().for_each(|n| assert!(!path("missing", n).exists()));
+    assert_at_most("missing", &came(&live, missing), TIMES, &[LOOKUP]);
+    assert_at_most("missing again", &came(&live, missing), 0, &[]);
+    let renamed = came(&live, || all().for_each(|n| fs::rename(path("a", n), path("b", n)).unwrap()));
+    assert_at_most("rename", &renamed, TIMES, &[LOOKUP, RENAME, GETATTR, SETATTR]);
+    let removed = came(&live, || all().for_each(|n| fs::remove_file(path("b", n)).unwrap()));
+    assert_at_most("unlink", &removed, TIMES, &[UNLINK, GETATTR, SETATTR]);
+    let ever = live.requests.snapshot();
+    assert_eq!([OPEN, CREATE, FLUSH, RELEASE, READ].map(|opcode| ever[opcode]), [1, 1, 1, 0, 0]);
+    live.finish();
+}
+
+#[test]
+fn our_own_transport_tells_nodes_from_inode_numbers() {
+    let live = Live::new(Transport::Device);
+    fs::write(live.path("file"), b"x").unwrap();
+    let listed = || fs::read_dir(live.directory.path()).unwrap().next().unwrap().unwrap();
+    let number = fs::metadata(live.path("file")).unwrap().ino();
+    assert!(number > memory::NUMBER_OFFSET);
+    assert_eq!(std::os::unix::fs::DirEntryExt::ino(&listed()), number);
+    let script = "import os,sys; os.utime(sys.argv[1], (5,5))";
+    run(Command::new("python3").args(["-c", script]).arg(live.path("file")));
+    let born = run(Command::new("stat").args(["-c", "%W"]).arg(live.path("file"))).stdout;
+    assert!(String::from_utf8_lossy(&born).trim().parse::<u64>().unwrap() > 1_000_000_000);
+    live.finish();
 }

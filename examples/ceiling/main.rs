@@ -1,34 +1,40 @@
 //! Mounts the in-memory filesystem: what is left of the cost of a file when crypto and backing cost nothing.
 //!
-//! `ceiling MOUNTPOINT [OPTION…]`, options: allow_other, no-writeback, no-acls, threads=N.
+//! `ceiling MOUNTPOINT [OPTION…]`, options: allow_other, no-writeback, no-acls, fuser, threads=N, poll=MICROSECONDS.
 
+// Parts of it are for the tests of the mount only.
+#[allow(dead_code)]
 mod memory;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cryptfs::mount::{Options, mount};
+use cryptfs::mount::{Options, Transport, mount};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(mountpoint) = arguments.next() else {
-        eprintln!("usage: ceiling MOUNTPOINT [allow_other] [no-writeback] [no-acls] [threads=N]");
+        eprintln!(
+            "usage: ceiling MOUNTPOINT [allow_other] [no-writeback] [no-acls] [fuser] [threads=N] [poll=MICROSECONDS]"
+        );
         return ExitCode::from(2);
     };
     let mut options = Options { source: "ceiling".into(), ..Options::default() };
     for argument in arguments {
-        match argument.as_str() {
-            "allow_other" => options.allow_other = true,
-            "no-writeback" => options.writeback = false,
-            "no-acls" => options.acls = false,
-            other => match other.strip_prefix("threads=").and_then(|number| number.parse().ok()) {
-                Some(threads) => options.threads = threads,
-                None => {
-                    eprintln!("ceiling: unknown option {other}");
-                    return ExitCode::from(2);
-                }
-            },
+        let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
+        match (name, value.parse()) {
+            ("allow_other", _) => options.allow_other = true,
+            ("no-writeback", _) => options.writeback = false,
+            ("no-acls", _) => options.acls = false,
+            ("fuser", _) => options.transport = Transport::Fuser,
+            ("threads", Ok(number)) => options.threads = number,
+            ("poll", Ok(number)) => options.poll_for = Duration::from_micros(number as u64),
+            _ => {
+                eprintln!("ceiling: unknown option {argument}");
+                return ExitCode::from(2);
+            }
         }
     }
     let memory = memory::Memory::default();

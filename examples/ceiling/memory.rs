@@ -23,7 +23,7 @@ const SET_UID: u32 = 0o4000;
 const SET_GID: u32 = 0o2000;
 const GROUP_EXECUTE: u32 = 0o010;
 /// Inode numbers are node numbers plus this, so that a transport that mixes them up is caught.
-const NUMBER_OFFSET: u64 = 1 << 20;
+pub const NUMBER_OFFSET: u64 = 1 << 20;
 
 /// The filesystem; also counts what its tests want to know.
 pub struct Memory {

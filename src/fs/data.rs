@@ -50,18 +50,17 @@ pub(super) fn allocate(
         Allocate::PunchHole => true,
         Allocate::ZeroRange { keep_size } => keep_size,
     };
+    if !keep_size && end > size {
+        fs.volume.resize(&inode, end, now, clear_mode)?;
+    }
     if !matches!(how, Allocate::Reserve { .. }) {
         fs.volume.punch(&inode, offset, length, now)?;
     }
-    if !keep_size && end > size {
-        fs.volume.resize(&inode, end, now, clear_mode)?;
-    } else {
-        fs.volume.update(&inode, |record| {
-            record.mode &= !clear_mode;
-            record.changed = now;
-            Ok(())
-        })?;
-    }
+    fs.volume.update(&inode, |record| {
+        record.mode &= !clear_mode;
+        record.changed = now;
+        Ok(())
+    })?;
     Ok(())
 }
 

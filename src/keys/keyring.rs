@@ -127,3 +127,7 @@ impl Keyring {
         Keyring { identity: self.identity.duplicate(), epochs: epochs.collect() }
     }
 }
+
+#[cfg(test)]
+#[path = "keyring_tests.rs"]
+mod tests;

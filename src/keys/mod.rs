@@ -4,6 +4,8 @@
 //! files that somebody else may have chosen. Whether a keyring is the expected one is for `trust` to say.
 
 mod document;
+#[cfg(test)]
+mod golden_tests;
 mod header;
 pub mod hex;
 mod ids;
@@ -27,3 +29,6 @@ pub use slot::{
 };
 pub use slots::{Broken, KeyFiles, Listing, Slots, SlotsError};
 pub use volume::{CreateError, Locked, OpenError, Opened, UnlockError, create};
+
+#[cfg(test)]
+pub(crate) mod test_support;

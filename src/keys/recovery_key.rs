@@ -126,3 +126,7 @@ fn mistyped(mut digits: Digits) -> RecoveryKeyError {
         _ => RecoveryKeyError::Checksum,
     }
 }
+
+#[cfg(test)]
+#[path = "recovery_key_tests.rs"]
+mod tests;

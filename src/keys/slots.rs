@@ -94,6 +94,11 @@ impl fmt::Display for SlotsError {
 impl std::error::Error for SlotsError {}
 
 impl Slots {
+    #[cfg(test)]
+    pub(super) fn of(files: impl KeyFiles + 'static) -> Slots {
+        Slots(Box::new(files))
+    }
+
     /// The slots in `keys/` below the backing folder, or right in a folder elsewhere.
     pub fn open(backing: &Path, detached: Option<&Path>) -> io::Result<Slots> {
         let files = match detached {

@@ -11,14 +11,15 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
     AccessFlags, BsdFileFlags, Config, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, FopenFlags,
-    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
-    ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
+    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, Notifier, OpenFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
 };
 
 use super::{Options, policy};
@@ -35,12 +36,16 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
     let mut config = Config::default();
     config.n_threads = Some(options.threads.max(1));
     config.clone_fd = true;
+    let notifier = Arc::new(OnceLock::new());
     let adapter = Adapter {
         operations,
+        notifier: options.writeback.then(|| Arc::clone(&notifier)),
         wanted: InitFlags::from_bits_retain(policy::wanted(options)),
         opens: !options.kernel_permissions,
     };
-    Session::from_fd(adapter, OwnedFd::from(device), SessionACL::All, config)
+    let session = Session::from_fd(adapter, OwnedFd::from(device), SessionACL::All, config)?;
+    notifier.get_or_init(|| session.notifier());
+    Ok(session)
 }
 
 /// Serves until the connection ends.
@@ -52,6 +57,8 @@ pub fn run(session: Session) -> io::Result<()> {
 pub struct Adapter {
     operations: Arc<dyn Operations>,
     wanted: InitFlags,
+    /// Under the writeback cache: to have a file flushed before it is asked where its data lies (see `device`).
+    notifier: Option<Arc<OnceLock<Notifier>>>,
     /// OPEN is to be answered, because permissions are the filesystem's to check.
     opens: bool,
 }
@@ -552,10 +559,23 @@ impl fuser::Filesystem for Adapter {
 
     fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
         let whence = if whence == libc::SEEK_DATA { Seek::Data } else { Seek::Hole };
-        guard("lseek", || match self.operations.seek(node(ino), offset as u64, whence) {
-            Ok(found) => reply.offset(found as i64),
-            Err(error) => reply.error(number(error)),
-        });
+        let (operations, notifier) = (Arc::clone(&self.operations), self.notifier.clone());
+        let seek = move || {
+            guard("lseek", || match operations.seek(node(ino), offset as u64, whence) {
+                Ok(found) => reply.offset(found as i64),
+                Err(error) => reply.error(number(error)),
+            });
+        };
+        let Some(notifier) = notifier else { return seek() };
+        let flush_first = move || {
+            if let Some(Err(error)) = notifier.get().map(|notifier| notifier.inval_inode(ino, 0, 0)) {
+                log::debug!("node {ino} was not flushed: {error}");
+            }
+            seek();
+        };
+        if let Err(error) = thread::Builder::new().name("fuse-seek".into()).spawn(flush_first) {
+            log::error!("no thread for a seek: {error}");
+        }
     }
 
     fn copy_file_range(

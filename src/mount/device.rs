@@ -4,6 +4,10 @@
 //! thread is woken for them; before a long one it passes the turn on. While requests come thick and fast it polls for
 //! a moment before it sleeps, since waking a sleeper costs more than most requests. A reply goes to the descriptor
 //! that its request came from: one for polling, one for sleeping, both of one connection. No allocation per request.
+//!
+//! LSEEK under the writeback cache is the exception: the kernel (6.18) asks where data lies without first sending what
+//! is dirty, and a copying program would take fresh data for a hole. So the kernel is told to flush the file, by a
+//! thread of its own, since the flush comes back as WRITEs that the others must be free to answer.
 
 use std::fs::{File, OpenOptions};
 use std::hint;
@@ -38,6 +42,8 @@ pub struct Connection {
     poll_for: Duration,
     threads: usize,
     dispatcher: Dispatcher,
+    /// The kernel holds data that we have not seen.
+    writeback: bool,
     requests: Arc<Requests>,
     turn: Mutex<Turn>,
 }
@@ -115,6 +121,17 @@ fn send(mut device: &File, unique: u64, answer: Answer, reply: &mut [u8]) {
     }
 }
 
+/// Has the kernel write back and drop what it caches of a file. Returns when the WRITEs were answered.
+fn invalidate(mut device: &File, node: u64) {
+    let what = wire::InvalidateInode { node, ..wire::InvalidateInode::default() };
+    let length = size_of::<OutHeader>() + size_of_val(&what);
+    let header = OutHeader { length: length as u32, error: wire::NOTIFY_INVALIDATE_INODE, unique: 0 };
+    let parts = [header.as_bytes(), what.as_bytes()].map(io::IoSlice::new);
+    if let Err(error) = device.write_vectored(&parts) {
+        log::debug!("node {node} was not flushed: {error}");
+    }
+}
+
 /// Answers INIT on a freshly mounted device.
 pub fn connect(
     operations: Arc<dyn Operations>,
@@ -136,6 +153,7 @@ pub fn connect(
         poll_for: options.poll_for,
         threads: options.threads.max(1),
         dispatcher,
+        writeback: granted & capability::WRITEBACK_CACHE != 0,
         requests,
         turn: Mutex::new(Turn { last_wait: Duration::MAX }),
     })
@@ -200,11 +218,11 @@ impl Connection {
         thread::scope(|scope| {
             let start = |number| {
                 let thread = thread::Builder::new().name(format!("fuse-{number}"));
-                let started = thread.spawn_scoped(scope, || self.serve());
+                let started = thread.spawn_scoped(scope, || self.serve(scope));
                 started.inspect_err(|error| log::warn!("one thread less: {error}")).ok()
             };
             let others: Vec<_> = (1..self.threads).filter_map(start).collect();
-            let first = self.serve();
+            let first = self.serve(scope);
             let ended = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
                 thread.join().unwrap_or_else(|_| Err(io::Error::other("a transport thread panicked")))
             };
@@ -212,7 +230,7 @@ impl Connection {
         })
     }
 
-    fn serve(&self) -> io::Result<()> {
+    fn serve<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) -> io::Result<()> {
         let mut buffers = Buffers::new();
         loop {
             let mut turn = self.turn.lock();
@@ -223,6 +241,10 @@ impl Connection {
                 let mut body = Body(&buffers.request.bytes()[..length]);
                 let header: InHeader = body.take().ok_or(io::ErrorKind::InvalidData)?;
                 self.requests.count(header.opcode);
+                if header.opcode == opcode::LSEEK && self.writeback {
+                    self.seek_later(scope, device, header, body)?;
+                    continue;
+                }
                 let reply = buffers.reply.bytes();
                 if dispatch::takes_long(&header) {
                     drop(turn);
@@ -250,6 +272,22 @@ impl Connection {
                 Received::Nothing => device = &self.sleeping,
             }
         }
+    }
+
+    fn seek_later<'scope>(
+        &'scope self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        device: &'scope File,
+        header: InHeader,
+        mut body: Body<'_>,
+    ) -> io::Result<()> {
+        let asked: wire::LseekIn = body.take().ok_or(io::ErrorKind::InvalidData)?;
+        thread::Builder::new().name("fuse-seek".into()).spawn_scoped(scope, move || {
+            invalidate(device, header.node);
+            let mut reply = [0; size_of::<OutHeader>() + size_of::<wire::LseekOut>()];
+            self.answer(device, &header, Body(asked.as_bytes()), &mut reply);
+        })?;
+        Ok(())
     }
 
     fn answer(&self, device: &File, header: &InHeader, body: Body<'_>, reply: &mut [u8]) {

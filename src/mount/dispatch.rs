@@ -124,7 +124,7 @@ impl Dispatcher {
             modified: set_time(valid, valid::MTIME, valid::MTIME_NOW, mtime, asked.mtime_ns),
             changed: has(valid::CTIME).then_some(changed),
             clear_suid_sgid: has(valid::KILL_SUIDGID),
-            by_handle: has(valid::HANDLE),
+            by_handle: has(valid::FH),
         };
         let now = self.operations.set_attributes(caller(header), NodeId(header.node), &change)?;
         reply::put(out, &reply::attributes(&now))

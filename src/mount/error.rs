@@ -16,7 +16,7 @@ pub enum MountError {
     NoMountpoint,
     /// The mountpoint is no directory.
     NotDirectory,
-    /// The mountpoint holds a mount whose daemon is gone. [`clear_stale`](super::clear_stale) removes it.
+    /// The mountpoint holds a mount whose daemon is gone. [`find`](super::find) finds it.
     Stale,
     /// This user may not mount there: no write permission, or it is inside somebody else's mount.
     MountpointForbidden,

@@ -68,20 +68,19 @@ impl MountPoint {
     }
 }
 
-/// Removes a mount of this type at `path` whose daemon is gone.
-pub fn clear_stale(path: &Path) -> io::Result<()> {
-    let is_stale = matches!(check(path), Err(MountError::Stale));
-    let path = absolute(path)?;
-    match mounted_at(&path)? {
-        Some(found) if is_stale && found.kind == KIND => found.detach(),
-        _ => Err(io::ErrorKind::NotFound.into()),
-    }
-}
-
 /// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.
 pub fn find(path: &Path) -> io::Result<Option<Found>> {
     let path = absolute(path)?;
     Ok(mounted_at(&path)?.filter(|found| found.kind == KIND))
+}
+
+/// Removes a mount of this type at `path` whose daemon is gone.
+pub fn clear_stale(path: &Path) -> io::Result<()> {
+    let is_stale = matches!(check(path), Err(MountError::Stale));
+    match find(path)? {
+        Some(found) if is_stale => found.detach(),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
 }
 
 /// Where this folder is mounted now, in this process's mount namespace.
@@ -203,7 +202,10 @@ fn mount_by_helper(path: &Path, options: &Options) -> Result<File, MountError> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|_| MountError::NoHelper)?;
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => MountError::NoHelper,
+            _ => MountError::Helper(error.to_string()),
+        })?;
     let received = sys::receive_descriptor(&ours);
     let output = child.wait_with_output().map_err(MountError::Kernel)?;
     match received {

@@ -60,18 +60,20 @@ pub mod valid {
     pub const UID: u32 = 1 << 1;
     pub const GID: u32 = 1 << 2;
     pub const SIZE: u32 = 1 << 3;
-    pub const HANDLE: u32 = 1 << 6;
     pub const ATIME: u32 = 1 << 4;
     pub const MTIME: u32 = 1 << 5;
     pub const ATIME_NOW: u32 = 1 << 7;
     pub const MTIME_NOW: u32 = 1 << 8;
     pub const CTIME: u32 = 1 << 10;
+    pub const FH: u32 = 1 << 6;
     pub const KILL_SUIDGID: u32 = 1 << 11;
 }
 
 pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 pub const FSYNC_DATA_ONLY: u32 = 1 << 0;
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
+/// In place of an error, in a message that answers nothing.
+pub const NOTIFY_INVALIDATE_INODE: i32 = 2;
 pub const OPEN_KEEP_CACHE: u32 = 1 << 1;
 
 /// Declares wire structures: requests are read from bytes, replies turned into them.
@@ -150,6 +152,8 @@ wire! {
         flags: u64,
     }
     CopyFileRangeOut = 8 { copied: u64 }
+    /// All zero but the node: the whole file.
+    InvalidateInode = 24 { node: u64, offset: i64, length: i64 }
     Dirent = 24 { inode: u64, cookie: u64, name_length: u32, kind: u32 }
     StatxTime = 16 { seconds: i64, nanoseconds: u32, reserved: i32 }
     Statx = 256 {

@@ -282,3 +282,6 @@ fn parse_inode<'a>(value: &mut Reader<'a>) -> Result<Item<'a>, Malformed> {
     };
     Ok(Item::Inode { inode, commit, record, content })
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,10 +206,13 @@ impl Directory {
             Some(&device) => Ok(Dot { device, ..dot }),
             None => Err(Malformed("a dot of no known device")),
         };
-        // Removals first: the slots are in order now, and may not be any more once dots of several devices were added.
-        let mut removed = HashSet::new();
+        // Removals first: once dots of several devices were added the slots may be out of order, and bisection fail.
+        let (mut removed, mut adds) = (HashSet::new(), 0);
         for record in records(log) {
-            let LogRecord::Remove(dot) = record? else { continue };
+            let LogRecord::Remove(dot) = record? else {
+                adds += 1;
+                continue;
+            };
             let dot = translate(dot)?;
             removed.insert(dot.cookie());
             if let Some(position) = self.position(dot.cookie()) {
@@ -219,6 +222,7 @@ impl Directory {
                 }
             }
         }
+        self.reserve(adds);
         for record in records(log) {
             let LogRecord::Add { dot, kind, inode, name } = record? else { continue };
             let dot = translate(dot)?;
@@ -257,6 +261,13 @@ impl Directory {
             self.vector.push((device, 0));
         }
         Some(index as u8)
+    }
+
+    /// Makes room for that many entries at once: an index that grows step by step hashes every name again each time.
+    fn reserve(&mut self, entries: usize) {
+        let Directory { slots, names, hasher, index, .. } = self;
+        index.reserve(entries, |&at| hasher.hash_one(slots[at as usize].name_in(names)));
+        slots.reserve(entries);
     }
 
     /// Appends a live slot; none if the arena is full. As no name is empty, positions fit where its offsets do.
@@ -345,3 +356,6 @@ impl Slot {
         &names[self.name as usize..][..usize::from(self.length)]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,9 @@ mod stream;
 mod sync;
 mod table;
 #[cfg(test)]
-mod tests;
+mod testing;
+#[cfg(test)]
+pub(crate) mod tests;
 #[allow(clippy::module_inception)]
 mod volume;
 mod wire;

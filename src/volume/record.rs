@@ -302,3 +302,6 @@ fn item(kind: u8, length: usize, out: &mut Vec<u8>) {
     out.push(kind);
     out.extend_from_slice(&(length as u32).to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests;

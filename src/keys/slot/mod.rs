@@ -180,3 +180,6 @@ fn wrap_cipher(key: &SlotKey, fields: &[u8]) -> Box<dyn crypto::Aead> {
     let wrap_key = crypto::expand(&key.0, &[b"cryptfs v1 slot wrap", &crypto::sha256(&[fields])]);
     Cipher::Aes256Gcm.keyed(&wrap_key)
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,3 +145,7 @@ fn stretched(stretch: &Stretch, passphrase: &[u8]) -> Result<SlotKey, SlotError>
 fn recovered(key: &RecoveryKey) -> SlotKey {
     SlotKey(crypto::expand(&key.0, &[b"cryptfs v1 recovery"]))
 }
+
+#[cfg(test)]
+#[path = "unlock_tests.rs"]
+mod tests;

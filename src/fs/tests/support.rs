@@ -1,0 +1,121 @@
+//! What the tests share: a clock that stands still until told, a volume in memory that can be mounted again, and
+//! shorthands.
+
+use crate::fs::ops::*;
+use crate::fs::{Filesystem, Options, Result};
+use crate::store::memory::Memory;
+use crate::volume::Volume;
+use crate::volume::tests::Fixture;
+use std::cell::Cell;
+use std::sync::Arc;
+
+thread_local! {
+    static SECONDS: Cell<i64> = const { Cell::new(1_000_000) };
+}
+
+/// The time of this thread's tests.
+pub(super) fn now() -> Timestamp {
+    Timestamp { seconds: SECONDS.get(), nanoseconds: 5 }
+}
+
+pub(super) fn tick() {
+    SECONDS.set(SECONDS.get() + 1);
+}
+
+pub(super) const ROOT_USER: Caller = Caller { uid: 0, gid: 0, pid: 0 };
+pub(super) const USER: Caller = Caller { uid: 1000, gid: 1000, pid: 0 };
+pub(super) const OTHER: Caller = Caller { uid: 2000, gid: 2000, pid: 0 };
+
+/// A backing folder in memory.
+pub(super) struct Backing {
+    keys: Fixture,
+    store: Arc<Memory>,
+}
+
+impl Backing {
+    pub(super) fn new() -> Backing {
+        let backing = Backing { keys: Fixture::new(), store: Arc::new(Memory::new()) };
+        backing.keys.format(backing.store.clone());
+        backing
+    }
+
+    /// The volume as the next mount finds it.
+    pub(super) fn volume(&self) -> Arc<Volume> {
+        self.keys.open(self.store.clone())
+    }
+
+    pub(super) fn mount(&self, check_permissions: bool) -> Filesystem {
+        Filesystem::with_clock(self.volume(), Options { check_permissions }, now).unwrap()
+    }
+}
+
+/// A mount of a new volume on which `default_permissions` is assumed.
+pub(super) fn mounted() -> Filesystem {
+    Backing::new().mount(false)
+}
+
+pub(super) fn make_file(
+    fs: &Filesystem,
+    caller: Caller,
+    parent: NodeId,
+    name: &str,
+    mode: u32,
+) -> Result<NodeId> {
+    let new = NewNode { kind: Kind::File, mode, umask: 0, device: 0 };
+    fs.make_node(caller, parent, name.as_bytes(), &new).map(|entry| entry.node)
+}
+
+pub(super) fn make_directory(
+    fs: &Filesystem,
+    caller: Caller,
+    parent: NodeId,
+    name: &str,
+    mode: u32,
+) -> Result<NodeId> {
+    fs.make_directory(caller, parent, name.as_bytes(), mode, 0).map(|entry| entry.node)
+}
+
+pub(super) fn mode(fs: &Filesystem, node: NodeId) -> u32 {
+    fs.attributes(node).unwrap().mode
+}
+
+pub(super) fn chmod(fs: &Filesystem, caller: Caller, node: NodeId, mode: u32) -> Result<Attributes> {
+    fs.set_attributes(caller, node, &SetAttributes { mode: Some(mode), ..SetAttributes::default() })
+}
+
+pub(super) fn chown(
+    fs: &Filesystem,
+    caller: Caller,
+    node: NodeId,
+    uid: Option<u32>,
+    gid: Option<u32>,
+) -> Result<Attributes> {
+    fs.set_attributes(caller, node, &SetAttributes { uid, gid, ..SetAttributes::default() })
+}
+
+/// Names, kinds and cookies behind a cookie, at most `count` of them.
+pub(super) fn list(
+    fs: &dyn Operations,
+    node: NodeId,
+    cookie: u64,
+    count: usize,
+) -> Result<Vec<(Vec<u8>, Kind, u64)>> {
+    let mut found = Vec::new();
+    fs.read_directory(node, cookie, false, &mut |entry| {
+        if found.len() < count {
+            found.push((entry.name.to_vec(), entry.kind, entry.cookie));
+            return true;
+        }
+        false
+    })?;
+    Ok(found)
+}
+
+/// An ACL in its xattr form, from (tag, permissions, id).
+pub(super) fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut out = 2_u32.to_le_bytes().to_vec();
+    for (tag, bits, id) in entries {
+        out.extend(tag.to_le_bytes().into_iter().chain(bits.to_le_bytes()).chain(id.to_le_bytes()));
+    }
+    out
+}

@@ -95,6 +95,12 @@ impl Swtpm {
         self.tool("tpm2_flushcontext", &["-t"]);
     }
 
+    /// Drops every key and session that somebody left loaded.
+    pub fn flush(&self) {
+        self.tool("tpm2_flushcontext", &["-t"]);
+        self.tool("tpm2_flushcontext", &["-l"]);
+    }
+
     /// The folder that tools run in.
     pub fn folder(&self) -> &Path {
         self.folder.path()

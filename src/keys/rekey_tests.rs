@@ -71,7 +71,9 @@ fn a_crash_at_any_step_locks_nobody_out_and_can_be_resumed() {
         let files = CrashingFiles::default();
         let slots = Slots::of(files.clone());
         let mut opened = opened(Keyring::generate());
-        keys.iter().for_each(|key| drop(add(&slots, &opened, "key", &Enrol::Recovery(key), &opened.keyring)));
+        for key in &keys {
+            add(&slots, &opened, "one label", &Enrol::Recovery(key), &opened.keyring);
+        }
         let new = opened.keyring.with_new_epoch().unwrap();
         files.steps_left.set(Some(steps));
         let result = rekey(&slots, &opened, &new, &means);

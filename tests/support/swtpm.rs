@@ -4,6 +4,7 @@
 
 use cryptfs::keys::tpm::{Client, Tcti};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -75,6 +76,31 @@ impl Swtpm {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Locks after so many failed tries; each is forgotten after so many seconds.
+    pub fn set_lockout(&self, max_tries: u32, interval_seconds: u32) {
+        let (tries, interval) = (max_tries.to_string(), interval_seconds.to_string());
+        let arguments = ["--setup-parameters", "-n", &tries, "-t", &interval, "-l", &interval];
+        self.tool("tpm2_dictionarylockout", &arguments);
+    }
+
+    pub fn extend_pcr(&self, number: u32) {
+        self.tool("tpm2_pcrextend", &[&format!("{number}:sha256={}", "5".repeat(64))]);
+    }
+
+    /// Leaves a storage root key where systemd would.
+    pub fn keep_storage_root_key(&self) {
+        let attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt";
+        self.tool("tpm2_createprimary", &["-G", "ecc256:null:aes128cfb", "-a", attributes, "-c", "srk.ctx"]);
+        self.tool("tpm2_evictcontrol", &["-C", "o", "-c", "srk.ctx", "0x81000001"]);
+        self.tool("tpm2_flushcontext", &["-t"]);
+    }
+
+    /// Drops every key and session that somebody left loaded.
+    pub fn flush(&self) {
+        self.tool("tpm2_flushcontext", &["-t"]);
+        self.tool("tpm2_flushcontext", &["-l"]);
+    }
+
     /// The folder that tools run in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -96,6 +122,27 @@ pub fn tcti(port: u16) -> Tcti {
 /// The helper that cargo built for this test.
 pub fn helper() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_cryptfs-tpm"))
+}
+
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// The helper as somebody who is not root. As root, that is a script in `folder` that runs a copy, which anybody may
+/// read, as user nobody.
+pub fn helper_of_ordinary_user(folder: &Path) -> PathBuf {
+    if !is_root() {
+        return helper();
+    }
+    let (copy, text, script) = (folder.join("cryptfs-tpm"), folder.join("text"), folder.join("as-nobody"));
+    let setpriv = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+    std::fs::write(&text, format!("#!/bin/sh\nexec {setpriv} {}\n", copy.display())).unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // By another process: what this one had open for writing may be "busy" through a child that another test starts.
+    for (from, to) in [(helper(), &copy), (text, &script)] {
+        assert!(Command::new("install").args(["-m", "755"]).args([&from, to]).status().unwrap().success());
+    }
+    script
 }
 
 pub fn client(tcti: Tcti) -> Client {

@@ -45,14 +45,20 @@ impl From<TpmError> for Fault {
 /// Layers (bits 16 to 23) that this program tells apart.
 const LAYER_TPM: u32 = 0;
 const LAYER_ESYS: u32 = 7;
+const LAYER_SYS: u32 = 8;
+/// Packing and unpacking of values, before anything is sent.
+const LAYER_MARSHALLING: u32 = 9;
 const LAYER_TCTI: u32 = 10;
-/// The kernel's resource manager passing on a TPM's code.
-const LAYER_RESOURCE_MANAGER: u32 = 11;
+/// A resource manager answering with a TPM's code: the kernel's, and tpm2-abrmd.
+const LAYER_KERNEL_RESOURCE_MANAGER: u32 = 11;
+const LAYER_TABRMD: u32 = 12;
 
-const ESYS_BAD_SEQUENCE: u32 = 0x7;
-const ESYS_IO_ERROR: u32 = 0xa;
-const ESYS_MALFORMED_RESPONSE: u32 = 0x11;
-const ESYS_RESPONSE_AUTH_FAILED: u32 = 0x1b;
+/// The TSS's own codes.
+const BAD_SEQUENCE: u32 = 0x7;
+const IO_ERROR: u32 = 0xa;
+const MALFORMED_RESPONSE: u32 = 0x11;
+const INSUFFICIENT_RESPONSE: u32 = 0x13;
+const RESPONSE_AUTH_FAILED: u32 = 0x1b;
 
 const FORMAT_ONE: u32 = 0x80;
 const PARAMETER: u32 = 0x40;
@@ -87,21 +93,25 @@ fn number(code: Tss2ResponseCode) -> u32 {
 
 fn classify(step: Step, code: u32) -> Fault {
     match code >> 16 & 0xff {
-        LAYER_TPM | LAYER_RESOURCE_MANAGER if code & FORMAT_ONE != 0 => {
-            classify_format_one(step, code & 0xfff)
-        }
-        LAYER_TPM | LAYER_RESOURCE_MANAGER => match code & 0xfff {
-            0x128 => Fault::PcrsChanged,
-            0x921 => Fault::Locked,
-            0x901..=0x906 => TpmError::OutOfSlots.into(),
-            _ => TpmError::Unexpected { code }.into(),
-        },
+        LAYER_TPM | LAYER_KERNEL_RESOURCE_MANAGER | LAYER_TABRMD => classify_tpm(step, code & 0xfff),
+        LAYER_MARSHALLING if step == Step::Load => TpmError::Damaged.into(),
+        LAYER_MARSHALLING => TpmError::OtherTpm.into(),
         LAYER_TCTI => Fault::Gone,
-        LAYER_ESYS => match code & 0xffff {
-            ESYS_BAD_SEQUENCE | ESYS_IO_ERROR => Fault::Gone,
-            ESYS_MALFORMED_RESPONSE | ESYS_RESPONSE_AUTH_FAILED => TpmError::OtherTpm.into(),
+        LAYER_ESYS | LAYER_SYS => match code & 0xffff {
+            BAD_SEQUENCE | IO_ERROR => Fault::Gone,
+            MALFORMED_RESPONSE | INSUFFICIENT_RESPONSE | RESPONSE_AUTH_FAILED => TpmError::OtherTpm.into(),
             _ => TpmError::Unexpected { code }.into(),
         },
+        _ => TpmError::Unexpected { code }.into(),
+    }
+}
+
+fn classify_tpm(step: Step, code: u32) -> Fault {
+    match code {
+        0x128 => Fault::PcrsChanged,
+        0x921 => Fault::Locked,
+        0x901..=0x906 => TpmError::OutOfSlots.into(),
+        _ if code & FORMAT_ONE != 0 => classify_format_one(step, code),
         _ => TpmError::Unexpected { code }.into(),
     }
 }
@@ -133,12 +143,13 @@ mod tests {
             (Parent, 0x9a2, TpmError::OwnerPassword.into()),
             (Parent, 0x18b, TpmError::OtherTpm.into()),
             (Load, 0x1df, TpmError::Damaged.into()),
+            (Load, 0x9000b, TpmError::Damaged.into()),
             (Load, 0x98e, TpmError::OtherTpm.into()),
             (Unseal, 0x98e, Fault::WrongAuth),
             (Unseal, 0x99d, Fault::PcrsChanged),
             (Unseal, 0x128, Fault::PcrsChanged),
             (Unseal, 0xb0921, Fault::Locked),
-            (Session, 0x903, TpmError::OutOfSlots.into()),
+            (Session, 0xc0903, TpmError::OutOfSlots.into()),
             (Parent, 0x902, TpmError::OutOfSlots.into()),
             (Query, 0xa000a, Fault::Gone),
             (Query, 0x70007, Fault::Gone),

@@ -28,42 +28,52 @@ pub struct Parent {
     pub name: [u8; NAME_LENGTH],
 }
 
+/// How an attempt ended without a result.
+enum End {
+    /// The connection was lost: worth another attempt.
+    Lost,
+    Refused(TpmError),
+}
+
 /// Does `work` on a fresh connection, and once more on another if the first one is lost.
 pub fn with<T>(tcti: &Tcti, mut work: impl FnMut(&mut Tpm) -> Result<T, Fault>) -> Result<T, TpmError> {
-    let mut attempt =
-        || Tpm::open(tcti).and_then(|mut tpm| work(&mut tpm).map_err(|fault| tpm.explain(fault)));
+    let mut attempt = || {
+        let mut tpm = Tpm::open(tcti).map_err(End::Refused)?;
+        work(&mut tpm).map_err(|fault| tpm.end(fault))
+    };
     match attempt() {
-        Err(Fault::Gone) => attempt().map_err(|fault| match fault {
-            Fault::Final(error) if !matches!(error, TpmError::NoDevice { .. }) => error,
-            _ => TpmError::Gone,
-        }),
-        Err(Fault::Final(error)) => Err(error),
-        Err(Fault::PcrsChanged) => Err(TpmError::PcrsKeepChanging),
-        Err(Fault::WrongAuth | Fault::Locked) => Err(TpmError::Gone),
         Ok(value) => Ok(value),
+        Err(End::Refused(error)) => Err(error),
+        Err(End::Lost) => attempt().map_err(|end| match end {
+            // It was there a moment ago.
+            End::Lost | End::Refused(TpmError::NoDevice { .. }) => TpmError::Gone,
+            End::Refused(error) => error,
+        }),
     }
 }
 
 impl Tpm {
-    fn open(tcti: &Tcti) -> Result<Self, Fault> {
+    fn open(tcti: &Tcti) -> Result<Self, TpmError> {
         check_device(tcti)?;
-        let absent = || TpmError::NoDevice { tcti: tcti.to_string() };
-        let name = TctiNameConf::from_str(tcti.as_str()).map_err(|_| absent())?;
-        let context = Context::new(name).map_err(|_| absent())?;
-        Ok(Self { context })
+        TctiNameConf::from_str(tcti.as_str())
+            .and_then(Context::new)
+            .map(|context| Self { context })
+            .map_err(|_| TpmError::NoDevice { tcti: tcti.to_string() })
     }
 
-    /// Adds the lockout counters, which have to be asked for, to the faults that come with them.
-    fn explain(&mut self, fault: Fault) -> Fault {
-        let wrap: fn(Lockout) -> TpmError = match fault {
-            Fault::WrongAuth => TpmError::WrongPin,
-            Fault::Locked => TpmError::Locked,
-            other => return other,
-        };
-        match probe::lockout(self) {
-            Ok(lockout) => wrap(lockout).into(),
-            Err(fault) => fault,
+    fn end(&mut self, fault: Fault) -> End {
+        match fault {
+            Fault::Gone => End::Lost,
+            Fault::PcrsChanged => End::Refused(TpmError::PcrsKeepChanging),
+            Fault::WrongAuth => self.end_with_lockout(TpmError::WrongPin),
+            Fault::Locked => self.end_with_lockout(TpmError::Locked),
+            Fault::Final(error) => End::Refused(error),
         }
+    }
+
+    /// Adds the counters. A connection lost here is not worth another attempt: that would cost another try.
+    fn end_with_lockout(&mut self, error: fn(Lockout) -> TpmError) -> End {
+        End::Refused(probe::lockout(self).map_or(TpmError::Gone, error))
     }
 
     /// The storage root key to seal under: derived from the template, or, where the owner hierarchy has a password,

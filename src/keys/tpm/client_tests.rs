@@ -1,14 +1,16 @@
 //! The client against helpers that misbehave: it gives up in time, says why, and leaves no process behind.
 
 use super::*;
-use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 fn client_of(script: &str, timeout: Duration) -> (TempDir, Client) {
     let folder = tempfile::tempdir().unwrap();
-    let helper = folder.path().join("cryptfs-tpm");
-    std::fs::write(&helper, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (text, helper) = (folder.path().join("text"), folder.path().join("cryptfs-tpm"));
+    std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+    // Installed by another process: a file that this one had open for writing may be "busy", through a copy of its
+    // descriptor in a child that another test is just starting.
+    let installed = Command::new("install").args(["-m", "755"]).args([&text, &helper]).status().unwrap();
+    assert!(installed.success());
     let client = Client::with_helper(helper, Tcti::parse("device").unwrap(), timeout);
     (folder, client)
 }

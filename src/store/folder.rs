@@ -7,13 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use crate::sys::files::{self, Identity, Kind};
+use crate::sys::files::{self, Kind};
 
 /// More entries than this in a folder of small files are not believed.
 const MAX_ENTRIES: usize = 10_000;
@@ -21,9 +23,16 @@ const MAX_ENTRIES: usize = 10_000;
 /// An open folder. Paths are relative to it, with `/` between components.
 pub struct Folder {
     root: File,
-    /// Folders whose own name is known to be durable, by path. An identity and not just a path: a sync client may have
-    /// replaced the folder since.
-    linked: Mutex<BTreeMap<CString, Identity>>,
+    /// Folders whose own name is known to be durable, by path.
+    linked: Mutex<BTreeMap<CString, Incarnation>>,
+}
+
+/// Which folder has a path: a sync client may remove one and make another, and inode numbers are soon used again.
+#[derive(PartialEq)]
+struct Incarnation {
+    device: u64,
+    inode: u64,
+    born: Option<SystemTime>,
 }
 
 /// Why a lock was not taken.
@@ -43,11 +52,8 @@ pub struct Lock {
 impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
     pub fn open(path: &Path) -> io::Result<Folder> {
-        let root = File::open(path)?;
-        match files::status(&root)?.kind {
-            Kind::Folder => Ok(Folder { root, linked: Mutex::default() }),
-            Kind::Regular | Kind::Other => Err(io::ErrorKind::NotADirectory.into()),
-        }
+        let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
+        Ok(Folder { root, linked: Mutex::default() })
     }
 
     pub(super) fn root(&self) -> &File {
@@ -89,8 +95,12 @@ impl Folder {
         let (parent, name) = split(path);
         self.make_folders(&parent)?;
         match files::make_folder(&self.open_folder(&parent, libc::O_PATH)?, name) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
+            Ok(()) => {
+                self.linked.lock().remove(path);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -109,8 +119,15 @@ impl Folder {
 
     /// Makes the names in these folders durable. The name of a folder itself is made durable the first time that the
     /// folder is met, whoever made it: an earlier process may have died between mkdir and fsync.
-    pub(super) fn sync_folders(&self, mut paths: BTreeSet<CString>) -> io::Result<()> {
-        let mut linked = self.linked.lock();
+    pub(super) fn sync_folders(&self, paths: BTreeSet<CString>) -> io::Result<()> {
+        self.sync_folders_by(paths, |_, folder| folder.sync_all())
+    }
+
+    fn sync_folders_by(
+        &self,
+        mut paths: BTreeSet<CString>,
+        mut sync: impl FnMut(&CStr, &File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut met = Vec::new();
         while !paths.is_empty() {
             let mut above = BTreeSet::new();
@@ -118,16 +135,16 @@ impl Folder {
                 let (parent, _) = split(&path);
                 match self.open_folder(&path, libc::O_RDONLY) {
                     Ok(folder) => {
-                        folder.sync_all()?;
-                        let identity = files::status(&folder)?.identity;
-                        if path.as_c_str() != c"." && linked.get(&path) != Some(&identity) {
+                        sync(&path, &folder)?;
+                        let found = Incarnation::of(&folder)?;
+                        if path.as_c_str() != c"." && self.linked.lock().get(&path) != Some(&found) {
                             above.insert(parent);
-                            met.push((path, identity));
+                            met.push((path, found));
                         }
                     }
                     // Vanished when it became empty: then it is the going of the folder that has to be durable.
                     Err(error) if error.kind() == io::ErrorKind::NotFound && path.as_c_str() != c"." => {
-                        linked.remove(&path);
+                        self.linked.lock().remove(&path);
                         above.insert(parent);
                     }
                     Err(error) => return Err(error),
@@ -135,7 +152,7 @@ impl Folder {
             }
             paths = above;
         }
-        linked.extend(met);
+        self.linked.lock().extend(met);
         Ok(())
     }
 
@@ -231,6 +248,13 @@ impl Folder {
     }
 }
 
+impl Incarnation {
+    fn of(folder: &File) -> io::Result<Incarnation> {
+        let metadata = folder.metadata()?;
+        Ok(Incarnation { device: metadata.dev(), inode: metadata.ino(), born: metadata.created().ok() })
+    }
+}
+
 /// The folder and the last component of a path.
 fn split(path: &CStr) -> (CString, &CStr) {
     let bytes = path.to_bytes();
@@ -255,4 +279,73 @@ fn refusal(error: io::Error) -> io::Error {
 
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "not a regular file")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Which folders are fsynced, in order, to make names in `paths` durable.
+    fn synced(folder: &Folder, paths: &[&str]) -> Vec<String> {
+        let paths = paths.iter().map(|path| CString::new(*path).unwrap()).collect();
+        let mut synced = Vec::new();
+        let log = |path: &CStr, _: &File| {
+            synced.push(path.to_str().unwrap().to_owned());
+            Ok(())
+        };
+        folder.sync_folders_by(paths, log).unwrap();
+        synced
+    }
+
+    #[test]
+    fn a_folder_is_made_durable_with_those_above_it_once() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        let make = |path: &CStr| drop(folder.create_file(path).unwrap());
+        // Made by another process, which may have died before it synced them.
+        fs::create_dir_all(root.path().join("chunks/01")).unwrap();
+        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01", "chunks", "."]);
+        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01"]);
+        make(c"chunks/02/x");
+        make(c"chunks/03/x");
+        make(c"journals/x");
+        let both = synced(&folder, &["chunks/01", "chunks/02", "chunks/03", "journals"]);
+        assert_eq!(both, ["chunks/01", "chunks/02", "chunks/03", "journals", ".", "chunks"]);
+        fs::remove_dir_all(root.path().join("chunks/02")).unwrap();
+        assert_eq!(synced(&folder, &["chunks/02"]), ["chunks"]);
+        make(c"chunks/02/x");
+        assert_eq!(synced(&folder, &["chunks/02"]), ["chunks/02", "chunks"]);
+        // Replaced between two syncs, by us and by another: most filesystems give the new folder the inode number of
+        // the old one, and for some milliseconds the same time of birth.
+        let replaced = root.path().join("chunks/03");
+        let born = || fs::metadata(&replaced).unwrap().created().unwrap();
+        for _ in 0..50 {
+            fs::remove_dir_all(&replaced).unwrap();
+            make(c"chunks/03/x");
+            assert_eq!(synced(&folder, &["chunks/03"]), ["chunks/03", "chunks"]);
+        }
+        fs::remove_dir_all(&replaced).unwrap();
+        fs::create_dir(&replaced).unwrap();
+        let first = born();
+        assert_eq!(synced(&folder, &["chunks/03"]).first().unwrap(), "chunks/03");
+        while born() == first {
+            fs::remove_dir(&replaced).unwrap();
+            fs::create_dir(&replaced).unwrap();
+        }
+        assert_eq!(synced(&folder, &["chunks/03"]), ["chunks/03", "chunks"]);
+    }
+
+    #[test]
+    fn a_folder_whose_name_could_not_be_synced_is_tried_again() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        drop(folder.create_file(c"chunks/01/x").unwrap());
+        let fail_at_parent = |path: &CStr, _: &File| {
+            if path == c"chunks" { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+        };
+        folder.sync_folders_by(BTreeSet::from([c"chunks/01".to_owned()]), fail_at_parent).unwrap_err();
+        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01", "chunks", "."]);
+    }
 }

@@ -184,6 +184,8 @@ mod tests {
 
         store.restore_file(&snapshot, changed);
         assert_eq!(store.names(), [changed, new]);
+        store.restore_file(&snapshot, new);
+        assert_eq!(store.names(), [changed]);
         let mut bytes = [0; 6];
         store.open(changed).unwrap().read_at(0, &mut bytes).unwrap();
         assert_eq!(&bytes, b"before");

@@ -34,29 +34,18 @@ pub struct Status {
     pub length: u64,
 }
 
-/// The part of statvfs(2) that this crate goes by.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    pub block_size: u64,
-    pub blocks: u64,
-    pub free: u64,
-    pub available: u64,
-    pub inodes: u64,
-    pub free_inodes: u64,
-}
-
 /// Most parts that one pwritev(2) takes (Linux's UIO_MAXIOV).
 const MAX_PARTS: usize = 1024;
 
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
 fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<libc::c_int> {
     loop {
-        match check(call()) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
+        let result = call();
+        if result >= 0 {
+            return Ok(result);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
 }
@@ -132,7 +121,7 @@ pub fn status_of(folder: &File, path: &CStr) -> io::Result<Status> {
 fn status_at(folder: &File, path: &CStr, flags: libc::c_int) -> io::Result<Status> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the path is a C string and the buffer is as large as the kernel's struct.
-    check(unsafe { libc::fstatat(folder.as_raw_fd(), path.as_ptr(), stat.as_mut_ptr(), flags) })?;
+    retry(|| unsafe { libc::fstatat(folder.as_raw_fd(), path.as_ptr(), stat.as_mut_ptr(), flags) })?;
     // SAFETY: fstatat succeeded, so it has filled the buffer.
     let stat = unsafe { stat.assume_init() };
     let kind = match stat.st_mode & libc::S_IFMT {
@@ -147,20 +136,20 @@ fn status_at(folder: &File, path: &CStr, flags: libc::c_int) -> io::Result<Statu
 /// Whether this process may write in a folder (EROFS and EACCES say why not).
 pub fn may_write(folder: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open and the path is a C string.
-    check(unsafe { libc::faccessat(folder.as_raw_fd(), c".".as_ptr(), libc::W_OK, libc::AT_EACCESS) })
+    retry(|| unsafe { libc::faccessat(folder.as_raw_fd(), c".".as_ptr(), libc::W_OK, libc::AT_EACCESS) })
         .map(drop)
 }
 
 /// Makes one folder, mode 0700. `name` must be a single component, so that no link can be followed.
 pub fn make_folder(parent: &File, name: &CStr) -> io::Result<()> {
     // SAFETY: the descriptor is open and the path is a C string.
-    check(unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), 0o700) }).map(drop)
+    retry(|| unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), 0o700) }).map(drop)
 }
 
 /// Unlinks one file. `name` must be a single component, so that no link can be followed.
 pub fn unlink(parent: &File, name: &CStr) -> io::Result<()> {
     // SAFETY: the descriptor is open and the path is a C string.
-    check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+    retry(|| unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
 }
 
 /// Writes all parts one after the other at `offset` (bytes).
@@ -218,20 +207,12 @@ pub fn sync_filesystem(file: &File) -> io::Result<()> {
 }
 
 /// statvfs(2) of the filesystem that `file` lies on.
-pub fn usage(file: &File) -> io::Result<Usage> {
+pub fn usage(file: &File) -> io::Result<libc::statvfs> {
     let mut buffer = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the buffer is as large as the struct that the call fills.
     retry(|| unsafe { libc::fstatvfs(file.as_raw_fd(), buffer.as_mut_ptr()) })?;
     // SAFETY: fstatvfs succeeded, so it has filled the buffer.
-    let usage = unsafe { buffer.assume_init() };
-    Ok(Usage {
-        block_size: usage.f_frsize,
-        blocks: usage.f_blocks,
-        free: usage.f_bfree,
-        available: usage.f_bavail,
-        inodes: usage.f_files,
-        free_inodes: usage.f_ffree,
-    })
+    Ok(unsafe { buffer.assume_init() })
 }
 
 /// flock(2), exclusive, without waiting; EWOULDBLOCK when somebody else holds it. Closing the file gives it back.
@@ -287,5 +268,50 @@ impl Drop for Entries {
     fn drop(&mut self) {
         // SAFETY: the stream was opened by `entries` and is closed only here.
         unsafe { libc::closedir(self.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Both ways of opening keep the same promise; the second is what old kernels and sandboxes get.
+    #[test]
+    fn opening_stays_beneath_the_folder_and_follows_no_link() {
+        let root = tempfile::tempdir().unwrap();
+        let below = root.path().join("folder/deep");
+        fs::create_dir_all(&below).unwrap();
+        fs::write(below.join("file"), "").unwrap();
+        symlink("file", below.join("link")).unwrap();
+        symlink("deep", root.path().join("folder/linked")).unwrap();
+        let folder = File::open(root.path().join("folder")).unwrap();
+        type Open = fn(&File, &CStr, libc::c_int) -> io::Result<File>;
+        for open in [openat2 as Open, open_by_steps] {
+            let error = |path, flags| open(&folder, path, flags).unwrap_err().raw_os_error().unwrap();
+            open(&folder, c".", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+            open(&folder, c"deep/file", libc::O_RDWR).unwrap();
+            assert_eq!(error(c"deep/none", libc::O_RDONLY), libc::ENOENT);
+            assert_eq!(error(c"deep/file", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL), libc::EEXIST);
+            assert_eq!(error(c"deep/link", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL), libc::EEXIST);
+            assert_eq!(error(c"deep/link", libc::O_RDONLY), libc::ELOOP);
+            assert!([libc::ELOOP, libc::ENOTDIR].contains(&error(c"linked/file", libc::O_RDONLY)));
+            for outside in [c"..", c"../other", c"deep/../../other", c"/etc/passwd"] {
+                assert_eq!(error(outside, libc::O_RDONLY), libc::EXDEV, "{outside:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_open_file_is_told_from_its_replacement() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = File::open(root.path()).unwrap();
+        let [one, two] = [c"one", c"two"].map(|name| {
+            status(&open_beneath(&folder, name, libc::O_RDWR | libc::O_CREAT).unwrap()).unwrap().identity
+        });
+        assert_ne!(one, two);
+        assert_eq!(status_of(&folder, c"one").unwrap().identity, one);
     }
 }

@@ -122,12 +122,12 @@ impl Store for Directory {
     fn space(&self) -> io::Result<Space> {
         let usage = files::usage(self.folder.root())?;
         Ok(Space {
-            block_size: usage.block_size,
-            blocks: usage.blocks,
-            free: usage.free,
-            available: usage.available,
-            inodes: usage.inodes,
-            free_inodes: usage.free_inodes,
+            block_size: usage.f_frsize,
+            blocks: usage.f_blocks,
+            free: usage.f_bfree,
+            available: usage.f_bavail,
+            inodes: usage.f_files,
+            free_inodes: usage.f_ffree,
         })
     }
 

@@ -17,7 +17,8 @@
 //!   That a fan-out folder is lost is the case in which every name in it is: a name is synced only with its folder.
 //! - **Syncs.** `sync` covers the contents and the length of one file as they were when it was called, not its name.
 //!   `sync_names` covers exactly the names it is given. `sync_all` covers everything.
-//! - **A killed process** loses nothing, but what was not synced can still be lost to a later power cut.
+//! - **A killed process** loses nothing, but what was not synced can still be lost to a later power cut. (One that is
+//!   killed inside a write is simulated by a short write of `faulty`.)
 //!
 //! ext4 (ordered, delayed allocation), XFS and btrfs each allow a part of this only: fsync of a new file also commits
 //! its name, fsync of a folder all names in it, and btrfs never tears. Code that survives the model survives all three.

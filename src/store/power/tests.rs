@@ -354,3 +354,22 @@ fn too_many_states_are_drawn_from_the_seed() {
     draw(7).into_iter().for_each(|state| *each.entry(state).or_insert(0) += 1);
     assert!(each.len() > 150, "{} different states of 200", each.len());
 }
+
+#[test]
+fn what_arrived_beyond_the_length_does_not_show_when_the_file_grows_again() {
+    let store = Power::new();
+    let file = store.create(chunk(1)).unwrap();
+    write(&file, 0, 1, 1000);
+    store.sync_all().unwrap();
+    write(&file, 0, 2, 4096);
+    let grown = store.enumerate_cuts(LIMIT, 0).filter_map(|cut| {
+        let file = cut.open(chunk(1)).unwrap();
+        (file.length().unwrap() == 1000).then(|| {
+            file.set_length(4096).unwrap();
+            contents(&*file)
+        })
+    });
+    let grown: Vec<Vec<u8>> = grown.collect();
+    assert!(grown.iter().any(|bytes| bytes[..1000] == [2; 1000]));
+    assert!(grown.iter().all(|bytes| bytes[1000..].iter().all(|byte| *byte == 0)));
+}

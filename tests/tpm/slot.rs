@@ -20,12 +20,14 @@ fn the_tpm_opens_what_it_was_enrolled_for_and_another_does_not() {
         ("laptop with PIN".parse().unwrap(), Enrol::Tpm { tpm: &client, pcrs, pin }),
         ("paper".parse().unwrap(), Enrol::Recovery(&key)),
     ];
-    let made = create(folder.path(), None, Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT), &ways).unwrap();
+    let made =
+        create(folder.path(), None, Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT), &ways).unwrap();
     tpm.reboot();
 
     let client = tpm.client();
     let locked = Locked::open(folder.path(), None).unwrap();
-    let slot = |label: &str| locked.listing.slots.iter().find(|slot| slot.label.as_str() == label).unwrap().id;
+    let slot =
+        |label: &str| locked.listing.slots.iter().find(|slot| slot.label.as_str() == label).unwrap().id;
     let open = |label: &str, pin| locked.unlock(&Credential::Tpm { tpm: &client, pin }, Some(slot(label)));
     for (label, pin) in [("laptop", None), ("laptop with PIN", Some(&b"1234"[..]))] {
         let opened = open(label, pin).unwrap();

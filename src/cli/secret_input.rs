@@ -101,8 +101,7 @@ pub fn ask_new(prompt: &str) -> Result<Given, Failure> {
 
 fn read_line(terminal: &mut Terminal, prompt: &str) -> Result<Given, Failure> {
     let mut secret = Zeroizing::new(Vec::with_capacity(LONGEST));
-    terminal.show(prompt).map_err(|error| advice::terminal(&error))?;
-    terminal.read_hidden(&mut secret, LONGEST).map_err(|error| advice::terminal(&error))?;
+    terminal.ask_hidden(prompt, &mut secret, LONGEST).map_err(|error| advice::terminal(&error))?;
     Ok(secret)
 }
 

@@ -89,6 +89,9 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn run(&self) -> Result<Opened, Failure> {
+        if self.locked.listing.slots.is_empty() {
+            return Err(advice::no_slots(self.backing));
+        }
         let mut last = None;
         if self.may_use(SlotType::Tpm2) {
             match self.tpm() {

@@ -33,9 +33,11 @@ impl Terminal {
         self.0.write_all(text.as_bytes())
     }
 
-    /// Reads a line of at most `longest` bytes into `line`, whose capacity should be that, so that it never moves.
-    pub fn read_hidden(&mut self, line: &mut Vec<u8>, longest: usize) -> io::Result<()> {
+    /// Asks, and reads a line of at most `longest` bytes into `line`, whose capacity should be that, so that it never
+    /// moves. What was typed before the question is discarded.
+    pub fn ask_hidden(&mut self, prompt: &str, line: &mut Vec<u8>, longest: usize) -> io::Result<()> {
         let hidden = Hidden::enter(&mut self.0)?;
+        hidden.terminal.write_all(prompt.as_bytes())?;
         loop {
             let mut byte = [0];
             if hidden.terminal.read(&mut byte)? == 0 {

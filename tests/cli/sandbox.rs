@@ -46,6 +46,12 @@ impl Sandbox {
         self.path("plain")
     }
 
+    /// Lets the user nobody work here.
+    pub fn give_to_nobody(&self) {
+        let chown = Command::new("chown").args(["-R", "65534:65534"]).arg(self.folder.path()).status();
+        assert!(chown.unwrap().success());
+    }
+
     pub fn set_passphrase(&self, text: &str) {
         fs::write(self.path("passphrase"), text).unwrap();
         let chmod = Command::new("chmod").arg("600").arg(self.path("passphrase")).status();
@@ -65,7 +71,14 @@ impl Sandbox {
 
     pub fn init(&self) -> Command {
         let (backing, passphrase) = (self.backing(), self.path("passphrase"));
-        self.program(&["init".as_ref(), backing.as_ref(), "--passphrase-file".as_ref(), passphrase.as_ref()])
+        self.program(&[
+            "init".as_ref(),
+            backing.as_ref(),
+            "--no-tpm2".as_ref(),
+            "--iter-time=1".as_ref(),
+            "--passphrase-file".as_ref(),
+            passphrase.as_ref(),
+        ])
     }
 
     pub fn mount(&self) -> Command {
@@ -116,9 +129,8 @@ impl Sandbox {
             words.split(|&byte| byte == 0).any(|word| word == backing.as_os_str().as_encoded_bytes())
         };
         let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-        let mut numbers = processes.filter(|path| serves(path)).filter_map(|path| {
-            path.file_name()?.to_str()?.parse().ok()
-        });
+        let mut numbers =
+            processes.filter(|path| serves(path)).filter_map(|path| path.file_name()?.to_str()?.parse().ok());
         numbers.next().expect("a process serves the mount")
     }
 }

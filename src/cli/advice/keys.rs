@@ -227,6 +227,16 @@ pub fn no_such_slot(backing: &Path, id: SlotId) -> Failure {
     slots(backing, &SlotsError::NoSuchSlot(id))
 }
 
+pub fn no_slots(backing: &Path) -> Failure {
+    failure(
+        Exit::NoSuchSlot,
+        format!(
+            "{}: has no key slots in keys/. If they are kept elsewhere, say where with --keys.",
+            backing.display()
+        ),
+    )
+}
+
 pub fn which_tpm_slot(backing: &Path) -> Failure {
     let at = backing.display();
     failure(

@@ -87,7 +87,7 @@ pub fn option(error: &BadOption) -> Failure {
         BadOption::Unknown(word) => format!("-o {word}: there is no such mount option."),
         BadOption::Value(word) => format!("-o {word}: this mount option needs another value."),
     };
-    failure(Exit::Usage, format!("{message} See \"Mount options\" in `man cryptfs`."))
+    failure(Exit::Usage, format!("{message} See MOUNT OPTIONS in `man cryptfs`."))
 }
 
 pub fn no_folder(path: &Path) -> Failure {

@@ -1,0 +1,183 @@
+//! What is refused: each with its own exit code, and words that name the way out.
+
+use crate::sandbox::{PROGRAM, Sandbox};
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// The words, and nothing else, on stderr.
+fn told(text: &str, wanted: &str) {
+    assert_eq!(text.trim_end(), format!("cryptfs: {wanted}"));
+}
+
+#[test]
+fn a_folder_that_is_no_volume() {
+    let sandbox = Sandbox::empty();
+    fs::create_dir(sandbox.backing()).unwrap();
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 10),
+        "DIR/backing: is not a cryptfs volume: it has no cryptfs.json. `cryptfs init DIR/backing` makes one.",
+    );
+    fs::remove_dir(sandbox.backing()).unwrap();
+    told(&sandbox.fails(&mut sandbox.mount(), 10), "DIR/backing: there is no such folder.");
+}
+
+#[test]
+fn a_newer_or_damaged_header() {
+    let sandbox = Sandbox::with_volume();
+    let file = sandbox.backing().join("cryptfs.json");
+    let header = fs::read_to_string(&file).unwrap();
+    let with = |from: &str, to: &str| {
+        assert!(header.contains(from), "{header}");
+        fs::write(&file, header.replacen(from, to, 1)).unwrap();
+    };
+    with("\"version\": 1", "\"version\": 2");
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 11),
+        "DIR/backing: has format 2, which is newer than this program. Install a newer cryptfs.",
+    );
+    with("\"cipher\"", "\"cypher\"");
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 12),
+        "DIR/backing: its cryptfs.json is damaged: member \"cipher\" is missing. Restore that file from a copy; it \
+         never changes.",
+    );
+    fs::write(&file, "no JSON").unwrap();
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 12),
+        "DIR/backing: its cryptfs.json is not a JSON object. Restore that file from a copy; it never changes.",
+    );
+    with("4194304", "8388608");
+    let forged = sandbox.fails(&mut sandbox.mount(), 17);
+    assert!(forged.contains("cryptfs.json was not made with its keys"), "{forged}");
+}
+
+#[test]
+fn a_wrong_passphrase() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.set_passphrase("battery staple\n");
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 13),
+        "DIR/backing: wrong passphrase or key. `cryptfs key list DIR/backing` shows what opens the volume.",
+    );
+}
+
+#[test]
+fn a_second_mount() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 15),
+        "DIR/backing: is in use on this machine already. `findmnt -t fuse.cryptfs` shows where it is mounted.",
+    );
+    sandbox.succeeds(&mut sandbox.umount());
+}
+
+#[test]
+fn a_folder_that_is_not_empty() {
+    let sandbox = Sandbox::empty();
+    fs::create_dir(sandbox.backing()).unwrap();
+    fs::write(sandbox.backing().join("notes"), "").unwrap();
+    told(
+        &sandbox.fails(&mut sandbox.init(), 16),
+        "DIR/backing: is not empty. Choose another folder, or insist with --force.",
+    );
+    sandbox.succeeds(sandbox.init().arg("--force"));
+    let again = sandbox.fails(sandbox.init().arg("--force"), 16);
+    assert!(again.contains("is a cryptfs volume already"), "{again}");
+}
+
+#[test]
+fn mountpoints_that_cannot_be() {
+    let sandbox = Sandbox::with_volume();
+    fs::remove_dir(sandbox.plain()).unwrap();
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 22),
+        "DIR/plain: does not exist. Make it first: `mkdir DIR/plain`.",
+    );
+    fs::write(sandbox.plain(), "").unwrap();
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 22),
+        "DIR/plain: is not a folder. Only a folder can be a mountpoint.",
+    );
+    told(
+        &sandbox.fails(&mut sandbox.umount(), 25),
+        "DIR/plain: there is no cryptfs mount. `findmnt -t fuse.cryptfs` lists them.",
+    );
+}
+
+#[test]
+fn options_that_do_not_exist() {
+    let sandbox = Sandbox::with_volume();
+    told(
+        &sandbox.fails(sandbox.mount().args(["-o", "r0"]), 2),
+        "-o r0: there is no such mount option. See MOUNT OPTIONS in `man cryptfs`.",
+    );
+    sandbox.fails(sandbox.mount().arg("--nonsense"), 2);
+}
+
+/// Needs root: an empty /dev in a mount namespace of its own.
+#[test]
+fn no_dev_fuse() {
+    let sandbox = Sandbox::with_volume();
+    let script = "mount -t tmpfs none /dev && exec \"$@\"";
+    let mount = sandbox.mount();
+    let arguments: Vec<_> = mount.get_args().collect();
+    let mut command = sandbox.prepared(Command::new("unshare"), &[]);
+    command.args(["-m", "sh", "-c", script, "sh", PROGRAM]).args(arguments);
+    told(
+        &sandbox.fails(&mut command, 20),
+        "There is no /dev/fuse. Load the kernel module as root: `modprobe fuse`.",
+    );
+}
+
+#[test]
+fn no_fusermount3() {
+    let sandbox = Sandbox::empty();
+    sandbox.give_to_nobody();
+    let user = |mut command: Command| {
+        command.uid(65534).gid(65534);
+        command
+    };
+    sandbox.succeeds(&mut user(sandbox.init()));
+    told(
+        &sandbox.fails(user(sandbox.mount()).env("PATH", "/nowhere"), 21),
+        "fusermount3 is not installed; ordinary users need it: `apt install fuse3`, or mount as root.",
+    );
+}
+
+#[test]
+fn another_volume_in_the_place_of_the_known_one() {
+    let sandbox = Sandbox::with_volume();
+    // The same volume id with other keys: what a provider could forge whole, were it not for the pin.
+    let (other, json) = (Sandbox::with_volume(), "cryptfs.json");
+    let id = |sandbox: &Sandbox| {
+        let text = fs::read_to_string(sandbox.backing().join(json)).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["uuid"].as_str().unwrap().to_owned()
+    };
+    let state = |sandbox: &Sandbox| sandbox.path("state/cryptfs").join(id(sandbox));
+    fs::remove_dir_all(state(&other)).unwrap();
+    fs::create_dir_all(state(&other)).unwrap();
+    fs::copy(state(&sandbox).join("pin"), state(&other).join("pin")).unwrap();
+    let words = other.fails(&mut other.mount(), 17);
+    assert!(
+        words.contains("Nothing was written") && words.contains("`cryptfs trust accept DIR/backing`"),
+        "{words}"
+    );
+    let passphrase = other.path("passphrase");
+    let mut accept = other.program(&["trust".as_ref(), "accept".as_ref(), other.backing().as_ref()]);
+    other.succeeds(accept.arg("--passphrase-file").arg(passphrase));
+    other.succeeds(&mut other.mount());
+    other.succeeds(&mut other.umount());
+}
+
+#[test]
+fn an_expected_fingerprint() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.fails(sandbox.mount().args(["-o", "fingerprint=00112233445566778899aabbccddeeff"]), 17);
+    let info = sandbox.succeeds(&mut sandbox.program(&["info".as_ref(), sandbox.backing().as_ref()]));
+    let line = info.lines().find_map(|line| line.strip_prefix("Fingerprint")).unwrap();
+    let option = format!("fingerprint={}", line.replace(' ', ""));
+    sandbox.succeeds(sandbox.mount().args(["-o", &option]));
+    sandbox.succeeds(&mut sandbox.umount());
+}

@@ -1,0 +1,57 @@
+//! Help texts and the manual against their committed copies. `CRYPTFS_BLESS=1` rewrites the copies.
+
+use crate::sandbox::PROGRAM;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn same(copy: &str, found: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(copy);
+    if std::env::var_os("CRYPTFS_BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, found).unwrap();
+    }
+    let wanted = fs::read_to_string(&path).unwrap_or_default();
+    assert!(wanted.as_bytes() == found, "{copy} is out of date: CRYPTFS_BLESS=1 cargo test --test cli texts");
+}
+
+#[test]
+fn help() {
+    for words in [
+        "",
+        "init",
+        "mount",
+        "umount",
+        "info",
+        "key",
+        "key list",
+        "key add",
+        "key remove",
+        "key change",
+        "key refresh",
+        "key verify",
+        "trust",
+        "trust status",
+        "trust accept",
+    ] {
+        let output = Command::new(PROGRAM).args(words.split_whitespace()).arg("--help").output().unwrap();
+        assert!(output.status.success());
+        let name = format!("cryptfs {words}").trim_end().replace(' ', "-");
+        same(&format!("tests/cli/help/{name}.txt"), &output.stdout);
+    }
+}
+
+#[test]
+fn manual() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Command::new(PROGRAM).arg("man").arg(folder.path()).status().unwrap().success());
+    same("man/cryptfs.1", &fs::read(folder.path().join("cryptfs.1")).unwrap());
+}
+
+#[test]
+fn completions_of_every_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = Command::new(PROGRAM).args(["completions", shell]).output().unwrap();
+        assert!(output.status.success() && String::from_utf8(output.stdout).unwrap().contains("umount"));
+    }
+}

@@ -1,0 +1,107 @@
+//! Where secrets come from.
+
+use crate::sandbox::{PROGRAM, Sandbox, with_input};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+/// Runs the program on a terminal of its own; types each answer once its prompt is there. Returns what was shown and
+/// the exit code.
+fn on_terminal(sandbox: &Sandbox, arguments: &[&OsStr], answers: &[(&str, &str)]) -> (String, Option<i32>) {
+    let quoted: Vec<_> = arguments.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let line = format!("{PROGRAM} {}", quoted.join(" "));
+    let mut script = sandbox.prepared(Command::new("script"), &[]);
+    let script = script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    for (prompt, answer) in answers {
+        let before = shown.len();
+        while !String::from_utf8_lossy(&shown[before..]).contains(prompt) {
+            let mut byte = [0];
+            let read = screen.read(&mut byte).unwrap();
+            assert!(read == 1, "no {prompt:?} in {:?}", String::from_utf8_lossy(&shown));
+            shown.push(byte[0]);
+        }
+        keyboard.write_all(answer.as_bytes()).unwrap();
+    }
+    screen.read_to_end(&mut shown).unwrap();
+    (String::from_utf8(shown).unwrap(), child.wait().unwrap().code())
+}
+
+#[test]
+fn standard_input_and_credentials() {
+    let sandbox = Sandbox::with_volume();
+    let (backing, plain) = (sandbox.backing(), sandbox.plain());
+    let bare = [OsStr::new("mount"), backing.as_ref(), plain.as_ref()];
+    let mut piped = sandbox.program(&bare);
+    let output = with_input(piped.args(["--passphrase-file", "-"]), b"correct horse");
+    assert!(output.status.success(), "{output:?}");
+    sandbox.succeeds(&mut sandbox.umount());
+
+    fs::create_dir(sandbox.path("credentials")).unwrap();
+    fs::copy(sandbox.path("passphrase"), sandbox.path("credentials/cryptfs.passphrase")).unwrap();
+    let mut service = sandbox.program(&bare);
+    sandbox.succeeds(service.env("CREDENTIALS_DIRECTORY", sandbox.path("credentials")));
+    sandbox.succeeds(&mut sandbox.umount());
+}
+
+#[test]
+fn without_a_terminal_nothing_is_asked() {
+    let sandbox = Sandbox::with_volume();
+    let mut alone = sandbox.prepared(Command::new("setsid"), &[]);
+    alone.args(["--wait", PROGRAM, "mount"]).arg(sandbox.backing()).arg(sandbox.plain());
+    let told = sandbox.fails(&mut alone, 14);
+    assert!(told.contains("--passphrase-file"), "{told}");
+}
+
+#[test]
+fn a_terminal_asks_twice_at_init_and_shows_nothing_typed() {
+    let sandbox = Sandbox::empty();
+    let (backing, plain) = (sandbox.backing(), sandbox.plain());
+    let init = [OsStr::new("init"), backing.as_ref(), "--no-tpm2".as_ref(), "--iter-time=1".as_ref()];
+    // A letter is taken back, then two answers differ, then two agree.
+    let answers = [
+        ("New passphrase: ", "open sesamx\u{7f}e\n"),
+        ("The same again: ", "open sesamy\n"),
+        ("New passphrase: ", "open sesame\n"),
+        ("The same again: ", "open sesame\n"),
+    ];
+    let (shown, code) = on_terminal(&sandbox, &init, &answers);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("These differ"), "{shown}");
+    assert!(!shown.contains("sesam"), "{shown}");
+    let line = shown.lines().map(str::trim).find(|line| line.split(['-', ' ']).count() == 14).expect(&shown);
+
+    let mount = [OsStr::new("mount"), backing.as_ref(), plain.as_ref()];
+    let prompt = "Passphrase or recovery key: ";
+    let recovery_key = format!("{}\n", line.to_lowercase());
+    let tries: [&[_]; 2] = [&[(prompt, "wrong\n"), (prompt, "open sesame\n")], &[(prompt, &recovery_key)]];
+    for answers in tries {
+        let (shown, code) = on_terminal(&sandbox, &mount, answers);
+        assert_eq!(code, Some(0), "{shown}");
+        sandbox.succeeds(&mut sandbox.umount());
+    }
+}
+
+#[test]
+fn control_c_at_the_prompt_ends_the_program() {
+    let sandbox = Sandbox::with_volume();
+    let (backing, plain) = (sandbox.backing(), sandbox.plain());
+    let mount = ["mount".as_ref(), backing.as_ref(), plain.as_ref()];
+    let (shown, code) = on_terminal(&sandbox, &mount, &[("key: ", "sec\u{3}")]);
+    assert_eq!(code, Some(130), "{shown}");
+}
+
+#[test]
+fn a_readable_passphrase_file_is_warned_about() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(Command::new("chmod").arg("644").arg(sandbox.path("passphrase")));
+    let output = sandbox.mount().output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("chmod 600"), "{told}");
+    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.set_passphrase("\n");
+    sandbox.fails(&mut sandbox.mount(), 1);
+}

@@ -8,3 +8,5 @@ pub mod chunk;
 pub mod crypto;
 pub mod fs;
 pub mod store;
+mod sys;
+pub mod volume;

@@ -3,6 +3,15 @@
 //! Knows names and bytes, no keys and no contents. Above: `chunk`, `volume`. Implementations: `directory` (a real
 //! folder), `memory`, and for tests `faulty` (errors on demand) and `power` (what a power cut may leave).
 
+#[cfg(test)]
+mod conformance;
+pub mod directory;
+pub mod faulty;
+pub mod folder;
+mod image;
+pub mod memory;
+pub mod power;
+
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -24,6 +33,23 @@ pub struct FileName {
 }
 
 impl FileName {
+    /// The name of a file, given as its path below the area's folder; `None` if it is no chunk file's.
+    pub fn parse(area: Area, path: &[u8]) -> Option<FileName> {
+        let digits = match (area, path) {
+            (Area::Chunks, [a, b, b'/', rest @ ..]) => [&[*a, *b], rest].concat(),
+            (Area::Chunks, _) => return None,
+            (Area::Journals, path) => path.to_vec(),
+        };
+        let mut bytes = [0; 16];
+        if digits.len() != 32 {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
+        }
+        Some(FileName { area, bytes })
+    }
+
     /// The path below the backing directory: `chunks/a7/3f0c…` or `journals/a73f0c…`.
     pub fn path(&self) -> String {
         let hex = self.bytes.iter().fold(String::with_capacity(32), |mut hex, byte| {
@@ -35,6 +61,15 @@ impl FileName {
             Area::Chunks => format!("chunks/{}/{}", &hex[..2], &hex[2..]),
             Area::Journals => format!("journals/{hex}"),
         }
+    }
+}
+
+/// Lower case only: what a cloud made of it otherwise is not the file.
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 

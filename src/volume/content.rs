@@ -1,0 +1,582 @@
+//! File content: inline while it is small, then blocks of 4096 bytes over chunks (docs/FORMAT.md section 7).
+//!
+//! A write encrypts whole blocks straight into free slots; roots follow at the next flush. Memory stays bounded because
+//! content never waits here.
+
+use super::flush::spill_inline;
+use super::inode::{Inode, State};
+use super::kinds::{Kind, Timestamp};
+use super::table::{LAST_INDEX, check_index};
+use super::{Error, Result, Volume};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, Space};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+const BLOCK_BYTES: u64 = BLOCK as u64;
+/// Dirty chunks of one inode at which its flush is hurried on, and at which a writer waits for it.
+const DIRTY_MANY: usize = 16;
+const DIRTY_MOST: usize = 48;
+
+/// Why an attempt under the state lock did not get through.
+enum Step {
+    /// The inode has to be flushed first.
+    Flush,
+    /// A batch has to name the inode, or reserve its id, before chunk files are made.
+    Ground,
+    Fail(Error),
+}
+
+impl From<Error> for Step {
+    fn from(error: Error) -> Step {
+        Step::Fail(error)
+    }
+}
+
+impl From<chunk::Error> for Step {
+    fn from(error: chunk::Error) -> Step {
+        match error {
+            chunk::Error::SlotsExhausted(_) => Step::Flush,
+            error => Step::Fail(error.into()),
+        }
+    }
+}
+
+/// A run of bytes within one chunk.
+struct Run {
+    index: u32,
+    /// Bytes from the chunk's start.
+    from: u64,
+    length: usize,
+}
+
+impl Volume {
+    /// Fills `out` from `offset`; returns the number of bytes, fewer than wanted only at the end of the file.
+    pub fn read(&self, inode: &Arc<Inode>, offset: u64, out: &mut [u8]) -> Result<usize> {
+        loop {
+            let state = inode.state.read();
+            check_file(&state)?;
+            let length = state.record.size.saturating_sub(offset).min(out.len() as u64) as usize;
+            let out = &mut out[..length];
+            let wanted = self.runs(offset, length).find(|run| !state.is_readable(run.index));
+            match wanted {
+                None => {
+                    self.read_runs(&state, offset, out)?;
+                    return Ok(length);
+                }
+                Some(run) => {
+                    drop(state);
+                    self.open_for_reading(inode, run.index)?;
+                }
+            }
+        }
+    }
+
+    /// Writes all of `data`; the file grows as needed. `clear_mode`: permission bits that are cleared by it.
+    pub fn write(
+        &self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        data: &[u8],
+        now: Timestamp,
+        clear_mode: u32,
+    ) -> Result<()> {
+        let end = offset.checked_add(data.len() as u64).ok_or(Error::FileTooLarge)?;
+        self.check_size(end)?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.attempt(inode, |state| {
+            let size = state.record.size;
+            if self.write_inline(state, offset, data)? {
+                state.record.size = size.max(end);
+            } else {
+                self.make_blocks(inode, state)?;
+                self.grow(inode, state, end)?;
+                self.write_runs(inode, state, offset, data)?;
+                state.record.size = size.max(end);
+            }
+            state.touch(now, clear_mode);
+            Ok(())
+        })
+    }
+
+    /// Sets the size; what is cut off is gone, what is added reads as zeros.
+    pub fn resize(&self, inode: &Arc<Inode>, size: u64, now: Timestamp, clear_mode: u32) -> Result<()> {
+        self.check_size(size)?;
+        self.attempt(inode, |state| {
+            let before = state.record.size;
+            if size < before {
+                self.shrink(inode, state, size)?;
+            } else if size > before {
+                let room = self.inline_room(state)?;
+                if state.is_inline() && size <= room {
+                    let head = state.head.as_mut().expect("inline content was looked at");
+                    let mut content = head.inline().to_vec();
+                    content.resize(size as usize, 0);
+                    head.set_inline(content);
+                } else {
+                    self.make_blocks(inode, state)?;
+                    self.grow(inode, state, size)?;
+                }
+            }
+            state.record.size = size;
+            state.touch(now, clear_mode);
+            Ok(())
+        })
+    }
+
+    /// Makes a range read as zeros, within the size.
+    pub fn punch(&self, inode: &Arc<Inode>, offset: u64, length: u64, now: Timestamp) -> Result<()> {
+        self.attempt(inode, |state| {
+            let end = offset.saturating_add(length).min(state.record.size);
+            if offset < end {
+                if state.is_inline() {
+                    self.open_head(inode, state)?;
+                    let head = state.head.as_mut().expect("it was opened");
+                    let mut content = head.inline().to_vec();
+                    content[offset as usize..end as usize].fill(0);
+                    head.set_inline(content);
+                } else {
+                    self.clear_range(inode, state, offset, end)?;
+                }
+            }
+            state.touch(now, 0);
+            Ok(())
+        })
+    }
+
+    /// The next offset from `offset` on that holds data, or that lies in a hole (the end of the file is one). `None`:
+    /// no more data, or beyond the end.
+    pub fn seek(&self, inode: &Arc<Inode>, offset: u64, data: bool) -> Result<Option<u64>> {
+        let mut state = inode.state.write();
+        check_file(&state)?;
+        let size = state.record.size;
+        if offset >= size {
+            return Ok(None);
+        }
+        self.open_head(inode, &mut state)?;
+        if state.is_inline() {
+            return Ok(Some(if data { offset } else { size }));
+        }
+        let mut at = offset;
+        while at < size {
+            let index = self.index_of(at);
+            let from = (at % self.chunk_size / BLOCK_BYTES) as u16;
+            let start = u64::from(index) * self.chunk_size;
+            self.open_chunk(inode, &mut state, index)?;
+            let found = match state.chunk_mut(index) {
+                Some(chunk) if data => chunk.next_present(Space::Data, from)?,
+                Some(chunk) => {
+                    Some(chunk.next_absent(Space::Data, from)?).filter(|block| *block < self.blocks)
+                }
+                None => (!data).then_some(from),
+            };
+            if let Some(block) = found {
+                let found = at.max(start + u64::from(block) * BLOCK_BYTES);
+                return Ok(if found < size { Some(found) } else { (!data).then_some(size) });
+            }
+            at = match state.chunk_mut(index) {
+                None if data => {
+                    self.next_chunk(&mut state, index)?.map_or(size, |next| u64::from(next) * self.chunk_size)
+                }
+                _ => start + self.chunk_size,
+            };
+        }
+        Ok((!data).then_some(size))
+    }
+
+    /// The largest size a file may have, in bytes.
+    pub fn size_limit(&self) -> u64 {
+        self.chunk_size * (u64::from(LAST_INDEX) + 1)
+    }
+
+    /// Runs a change under the state lock, flushing or grounding the inode first when it has to be.
+    fn attempt(
+        &self,
+        inode: &Arc<Inode>,
+        change: impl Fn(&mut State) -> std::result::Result<(), Step>,
+    ) -> Result<()> {
+        self.check_writable()?;
+        loop {
+            let mut state = inode.state.write();
+            check_file(&state)?;
+            let outcome =
+                self.open_head(inode, &mut state).map_err(Step::from).and_then(|()| change(&mut state));
+            let dirty = state.others.values().filter(|chunk| chunk.is_dirty()).count();
+            drop(state);
+            match outcome {
+                Ok(()) => {
+                    self.queue(inode);
+                    if dirty > DIRTY_MOST {
+                        return self.flush(std::slice::from_ref(inode));
+                    }
+                    if dirty > DIRTY_MANY {
+                        self.flusher.hurry();
+                    }
+                    return Ok(());
+                }
+                Err(Step::Flush) => self.flush(std::slice::from_ref(inode))?,
+                Err(Step::Ground) => self.commit_batch(Some(inode))?,
+                Err(Step::Fail(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn check_size(&self, end: u64) -> Result<()> {
+        if end > self.size_limit() { Err(Error::FileTooLarge) } else { Ok(()) }
+    }
+
+    fn index_of(&self, offset: u64) -> u32 {
+        (offset / self.chunk_size) as u32
+    }
+
+    fn runs(&self, offset: u64, length: usize) -> impl Iterator<Item = Run> + use<> {
+        let (size, end) = (self.chunk_size, offset + length as u64);
+        let mut at = offset;
+        std::iter::from_fn(move || {
+            if at >= end {
+                return None;
+            }
+            let from = at % size;
+            let length = (size - from).min(end - at);
+            let run = Run { index: (at / size) as u32, from, length: length as usize };
+            at += length;
+            Some(run)
+        })
+    }
+
+    fn read_runs(&self, state: &State, offset: u64, mut out: &mut [u8]) -> Result<()> {
+        if state.is_inline() {
+            let head = state.head.as_ref().expect("it was looked for");
+            out.copy_from_slice(&head.inline()[offset as usize..offset as usize + out.len()]);
+            return Ok(());
+        }
+        for run in self.runs(offset, out.len()) {
+            let (part, rest) = out.split_at_mut(run.length);
+            match state.chunk(run.index) {
+                Some(chunk) => read_bytes(chunk, run.from, part)?,
+                None => part.fill(0),
+            }
+            out = rest;
+        }
+        Ok(())
+    }
+
+    fn open_for_reading(&self, inode: &Arc<Inode>, index: u32) -> Result<()> {
+        let mut state = inode.state.write();
+        self.open_chunk(inode, &mut state, index)
+    }
+
+    /// Opens a chunk if it exists.
+    fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<()> {
+        self.open_head(inode, state)?;
+        if index == 0 || state.others.contains_key(&index) {
+            return Ok(());
+        }
+        let head = state.head.as_ref().expect("it was opened");
+        state.table.load(head, index)?;
+        let Some(bound) = state.table.bound(index) else { return Ok(()) };
+        let id = ChunkId { inode: inode.id(), index };
+        let chunk = Chunk::open(&self.context, id, self.blocks, None)?;
+        if chunk.version().commit() < bound {
+            return Err(Error::Damaged(id, "it is older than its file says: it was rolled back".into()));
+        }
+        state.others.insert(index, chunk);
+        self.opened(inode, index);
+        Ok(())
+    }
+
+    /// The next chunk behind `index` that exists.
+    fn next_chunk(&self, state: &mut State, index: u32) -> Result<Option<u32>> {
+        let head = state.head.as_ref().expect("it was opened");
+        let stored = state.table.all_from(head, index + 1)?.first().copied();
+        let open = state.others.range(index + 1..).next().map(|(index, _)| *index);
+        Ok(stored.into_iter().chain(open).min())
+    }
+
+    /// How much inline content chunk 0 has room for.
+    fn inline_room(&self, state: &State) -> std::result::Result<u64, Step> {
+        let record = state.record.encode().map_err(|_| Error::NoSpace)?.root.len();
+        Ok(state.head.as_ref().map_or(0, |head| head.inline_capacity(record)) as u64)
+    }
+
+    /// Writes into inline content, if what results is small enough to be inline.
+    fn write_inline(&self, state: &mut State, offset: u64, data: &[u8]) -> std::result::Result<bool, Step> {
+        let end = offset + data.len() as u64;
+        if !state.is_inline() || end > BLOCK_BYTES || end > self.inline_room(state)? {
+            return Ok(false);
+        }
+        let head = state.head.as_mut().expect("it was opened");
+        let mut content = head.inline().to_vec();
+        content.resize(content.len().max(end as usize), 0);
+        content[offset as usize..end as usize].copy_from_slice(data);
+        head.set_inline(content);
+        Ok(true)
+    }
+
+    /// Goes over from inline content to blocks.
+    fn make_blocks(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
+        if !inode.grounded.load(Ordering::Acquire) {
+            return Err(Step::Ground);
+        }
+        Ok(spill_inline(state.head.as_mut().expect("it was opened"))?)
+    }
+
+    /// Readies the file for content up to `end`: nothing but zeros may come to light between the old end and there.
+    fn grow(&self, inode: &Arc<Inode>, state: &mut State, end: u64) -> std::result::Result<(), Step> {
+        if end <= state.record.size {
+            return Ok(());
+        }
+        if state.shrunk.is_some() {
+            return Err(Step::Flush);
+        }
+        if !state.tail_clean {
+            self.clean_tail(inode, state)?;
+            state.tail_clean = true;
+        }
+        Ok(())
+    }
+
+    /// Trims what a crash may have left beyond the size.
+    fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
+        let size = state.record.size;
+        let next = size.div_ceil(self.chunk_size).max(1) as u32;
+        let head = state.head.as_ref().expect("it was opened");
+        let beyond = state.table.all_from(head, next)?;
+        if !beyond.is_empty() {
+            state.doom(beyond);
+            return Err(Step::Flush);
+        }
+        let last = self.index_of(size);
+        let from = size % self.chunk_size;
+        if from > 0 || last == 0 {
+            self.clear_within(inode, state, last, from, self.chunk_size)?;
+        }
+        Ok(())
+    }
+
+    fn write_runs(
+        &self,
+        inode: &Arc<Inode>,
+        state: &mut State,
+        offset: u64,
+        mut data: &[u8],
+    ) -> std::result::Result<(), Step> {
+        for run in self.runs(offset, data.len()) {
+            let (part, rest) = data.split_at(run.length);
+            self.open_chunk(inode, state, run.index)?;
+            if run.index > 0 && !state.others.contains_key(&run.index) {
+                if state.shrunk.is_some() {
+                    return Err(Step::Flush);
+                }
+                let id = ChunkId { inode: inode.id(), index: check_index(u64::from(run.index))? };
+                state.others.insert(run.index, Chunk::new(&self.context, id, self.blocks));
+                self.opened(inode, run.index);
+            }
+            let chunk = state.chunk_mut(run.index).expect("it was opened or made");
+            let before = chunk.data_blocks()?;
+            let written = write_bytes(chunk, run.from, part);
+            let after = chunk.data_blocks()?;
+            state.count_blocks(run.index, before, after);
+            written?;
+            data = rest;
+        }
+        Ok(())
+    }
+
+    /// Cuts off what lies beyond `size`.
+    fn shrink(&self, inode: &Arc<Inode>, state: &mut State, size: u64) -> std::result::Result<(), Step> {
+        let before = state.record.size;
+        if state.is_inline() {
+            let head = state.head.as_mut().expect("it was opened");
+            let mut content = head.inline().to_vec();
+            content.truncate(size as usize);
+            head.set_inline(content);
+            return Ok(());
+        }
+        let kept = size.div_ceil(self.chunk_size).max(1) as u32;
+        let head = state.head.as_ref().expect("it was opened");
+        let mut cut = state.table.all_from(head, kept)?;
+        cut.extend(state.others.range(kept..).map(|(index, _)| *index));
+        cut.sort_unstable();
+        cut.dedup();
+        if before > self.chunk_size {
+            state.shrunk = Some(state.progress.made + 1);
+        }
+        let cut_bytes = cut.len() as u64 * self.chunk_size;
+        state.record.allocated = state.record.allocated.saturating_sub(cut_bytes);
+        if !cut.is_empty() {
+            state.doom(cut);
+        }
+        let (last, from) = (self.index_of(size), size % self.chunk_size);
+        if from > 0 || last == 0 {
+            self.clear_within(inode, state, last, from, self.chunk_size)?;
+        }
+        Ok(())
+    }
+
+    fn clear_range(
+        &self,
+        inode: &Arc<Inode>,
+        state: &mut State,
+        offset: u64,
+        end: u64,
+    ) -> std::result::Result<(), Step> {
+        let mut at = offset;
+        while at < end {
+            let index = self.index_of(at);
+            let start = u64::from(index) * self.chunk_size;
+            let until = (start + self.chunk_size).min(end);
+            self.clear_within(inode, state, index, at - start, until - start)?;
+            at = match state.chunk_mut(index) {
+                Some(_) => until,
+                None => self.next_chunk(state, index)?.map_or(end, |next| u64::from(next) * self.chunk_size),
+            };
+        }
+        Ok(())
+    }
+
+    /// Zeros bytes from..until of one chunk: whole blocks become holes.
+    fn clear_within(
+        &self,
+        inode: &Arc<Inode>,
+        state: &mut State,
+        index: u32,
+        from: u64,
+        until: u64,
+    ) -> std::result::Result<(), Step> {
+        self.open_chunk(inode, state, index)?;
+        let Some(chunk) = state.chunk_mut(index) else { return Ok(()) };
+        let before = chunk.data_blocks()?;
+        let (first, last) = (from.div_ceil(BLOCK_BYTES), until / BLOCK_BYTES);
+        let outcome = (|| {
+            if first > last {
+                return zero_bytes(chunk, from, until);
+            }
+            zero_bytes(chunk, from, first * BLOCK_BYTES)?;
+            zero_bytes(chunk, last * BLOCK_BYTES, until)?;
+            chunk.clear(Space::Data, first as u16..last as u16)
+        })();
+        let after = chunk.data_blocks()?;
+        state.count_blocks(index, before, after);
+        Ok(outcome?)
+    }
+}
+
+impl State {
+    pub(super) fn chunk(&self, index: u32) -> Option<&Chunk> {
+        if index == 0 { self.head.as_ref() } else { self.others.get(&index) }
+    }
+
+    /// Whether a read of this chunk needs nothing to be opened.
+    fn is_readable(&self, index: u32) -> bool {
+        self.head.is_some()
+            && (index == 0
+                || self.others.contains_key(&index)
+                || self.table.is_loaded(index) && self.table.bound(index).is_none())
+    }
+
+    /// Whether the content is inline (or there is none, and nothing left of any). Needs chunk 0 to be open.
+    pub(super) fn is_inline(&self) -> bool {
+        let Some(head) = &self.head else { return false };
+        let bare =
+            || self.others.is_empty() && self.table.is_empty() && head.data_blocks().is_ok_and(|n| n == 0);
+        !head.inline().is_empty() || self.record.size == 0 && bare()
+    }
+
+    /// Lets chunks go: chunk 0 ceases to name them, and once that is durable they are removed.
+    fn doom(&mut self, chunks: Vec<u32>) {
+        self.shrunk = Some(self.progress.made + 1);
+        self.change();
+        for index in chunks {
+            self.others.remove(&index);
+            self.table.set(index, Commit(0));
+            self.doomed.insert(index);
+        }
+    }
+
+    /// Times and mode bits after the content changed.
+    fn touch(&mut self, now: Timestamp, clear_mode: u32) {
+        self.record.modified = now;
+        self.record.changed = now;
+        self.record.mode &= !clear_mode;
+        self.change();
+    }
+
+    /// Keeps count of the blocks beyond chunk 0.
+    fn count_blocks(&mut self, index: u32, before: u32, after: u32) {
+        if index > 0 {
+            let change = (i64::from(after) - i64::from(before)) * BLOCK as i64;
+            self.record.allocated = self.record.allocated.saturating_add_signed(change);
+        }
+    }
+}
+
+fn check_file(state: &State) -> Result<()> {
+    match state.record.kind {
+        Kind::File => Ok(()),
+        Kind::Directory => Err(Error::IsDirectory),
+        _ => Err(Error::Invalid),
+    }
+}
+
+/// Reads bytes of a chunk: whole blocks straight into place, the ragged ends through a block of our own.
+fn read_bytes(chunk: &Chunk, from: u64, out: &mut [u8]) -> chunk::Result<()> {
+    let mut block = (from / BLOCK_BYTES) as u16;
+    let within = (from % BLOCK_BYTES) as usize;
+    let lead = if within == 0 { 0 } else { out.len().min(BLOCK - within) };
+    let (ragged, rest) = out.split_at_mut(lead);
+    if !ragged.is_empty() {
+        let mut whole = [0; BLOCK];
+        chunk.read(Space::Data, block, &mut whole)?;
+        ragged.copy_from_slice(&whole[within..within + lead]);
+        block += 1;
+    }
+    let (full, ragged) = rest.split_at_mut(rest.len() - rest.len() % BLOCK);
+    if !full.is_empty() {
+        chunk.read(Space::Data, block, full)?;
+    }
+    if !ragged.is_empty() {
+        let mut whole = [0; BLOCK];
+        chunk.read(Space::Data, block + (full.len() / BLOCK) as u16, &mut whole)?;
+        ragged.copy_from_slice(&whole[..ragged.len()]);
+    }
+    Ok(())
+}
+
+/// Writes bytes of a chunk: whole blocks as they are, the ragged ends into what is there.
+fn write_bytes(chunk: &mut Chunk, from: u64, data: &[u8]) -> chunk::Result<()> {
+    let mut block = (from / BLOCK_BYTES) as u16;
+    let within = (from % BLOCK_BYTES) as usize;
+    let lead = if within == 0 { 0 } else { data.len().min(BLOCK - within) };
+    let (ragged, rest) = data.split_at(lead);
+    if !ragged.is_empty() {
+        patch(chunk, block, within, ragged)?;
+        block += 1;
+    }
+    let (full, ragged) = rest.split_at(rest.len() - rest.len() % BLOCK);
+    if !full.is_empty() {
+        chunk.write(Space::Data, block, full)?;
+    }
+    if !ragged.is_empty() {
+        patch(chunk, block + (full.len() / BLOCK) as u16, 0, ragged)?;
+    }
+    Ok(())
+}
+
+/// Zeros bytes within one block; a hole stays one.
+fn zero_bytes(chunk: &mut Chunk, from: u64, until: u64) -> chunk::Result<()> {
+    let block = (from / BLOCK_BYTES) as u16;
+    if from >= until || !chunk.is_present(Space::Data, block)? {
+        return Ok(());
+    }
+    let zeros = [0; BLOCK];
+    patch(chunk, block, (from % BLOCK_BYTES) as usize, &zeros[..(until - from) as usize])
+}
+
+fn patch(chunk: &mut Chunk, block: u16, within: usize, data: &[u8]) -> chunk::Result<()> {
+    let mut whole = [0; BLOCK];
+    chunk.read(Space::Data, block, &mut whole)?;
+    whole[within..within + data.len()].copy_from_slice(data);
+    chunk.write(Space::Data, block, &whole)
+}

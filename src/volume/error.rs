@@ -1,0 +1,108 @@
+//! What can go wrong in a volume.
+
+use super::directory::Refused;
+use crate::chunk::{self, ChunkId};
+use std::{fmt, io};
+
+/// A failure of a volume's operation.
+#[derive(Debug)]
+pub enum Error {
+    NotFound,
+    Exists,
+    NotDirectory,
+    IsDirectory,
+    NotEmpty,
+    Invalid,
+    NameTooLong,
+    FileTooLarge,
+    TooManyLinks,
+    NoSpace,
+    ReadOnly,
+    /// Something that should be there is missing, was changed, or makes no sense.
+    Damaged(ChunkId, String),
+    /// A copy of the backing folder is under way: this part has not arrived yet.
+    NotArrived(ChunkId),
+    /// An earlier error made it impossible to keep promises: the volume answers nothing but reads any more.
+    Stopped,
+    /// The store's error.
+    Store(io::Error),
+}
+
+/// The result of a volume's operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether the same call may succeed later, with nothing lost in between.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Error::NoSpace => true,
+            Error::Store(error) => {
+                matches!(
+                    error.raw_os_error(),
+                    Some(libc::EDQUOT | libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<chunk::Error> for Error {
+    fn from(error: chunk::Error) -> Error {
+        match error {
+            chunk::Error::Missing(id) => Error::Damaged(id, "its chunk file is missing".into()),
+            chunk::Error::Incomplete(id) => Error::NotArrived(id),
+            chunk::Error::Damaged(id, what) => Error::Damaged(id, what.into()),
+            chunk::Error::Replaced(id) => {
+                Error::Damaged(id, "its chunk file was replaced while it was open".into())
+            }
+            chunk::Error::Failed(id) => Error::Damaged(id, "writing it failed before".into()),
+            chunk::Error::SlotsExhausted(_) | chunk::Error::TooLarge(_) => Error::NoSpace,
+            chunk::Error::Io(_, error) => error.into(),
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        match refused {
+            Refused::Exists => Error::Exists,
+            Refused::NotAName => Error::Invalid,
+            Refused::Full => Error::NoSpace,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        match error.raw_os_error() {
+            Some(libc::ENOSPC) => Error::NoSpace,
+            Some(libc::EROFS) => Error::ReadOnly,
+            _ => Error::Store(error),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NotFound => f.write_str("no such name"),
+            Error::Exists => f.write_str("the name exists"),
+            Error::NotDirectory => f.write_str("not a directory"),
+            Error::IsDirectory => f.write_str("a directory"),
+            Error::NotEmpty => f.write_str("the directory is not empty"),
+            Error::Invalid => f.write_str("invalid"),
+            Error::NameTooLong => f.write_str("the name is too long"),
+            Error::FileTooLarge => f.write_str("the file would be too large"),
+            Error::TooManyLinks => f.write_str("too many links"),
+            Error::NoSpace => f.write_str("no space left in the backing folder"),
+            Error::ReadOnly => f.write_str("the volume is read-only"),
+            Error::Damaged(id, what) => write!(f, "{id:?}: {what}"),
+            Error::NotArrived(id) => write!(f, "{id:?} has not arrived yet"),
+            Error::Stopped => f.write_str("the volume stopped after an error it could not recover from"),
+            Error::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,359 @@
+//! Making an inode's content durable, in the order that docs/FORMAT.md section 7 wants.
+//!
+//! Growing: the further chunks are durable before chunk 0 says so. Shrinking: chunk 0 is durable before the others are
+//! trimmed or removed. While fdatasync runs no state lock is held, so reads and writes go on; what they change is left
+//! to the next flush.
+
+use super::inode::{Inode, State};
+use super::kinds::Kind;
+use super::listing::Unstored;
+use super::stream::Stream;
+use super::table::{Table, check_index};
+use super::{Error, Result, Volume};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, Space};
+use crate::store::FileName;
+use parking_lot::MutexGuard;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A directory's tail in chunk 0: beyond this it moves into a segment.
+const TAIL_LIMIT: usize = 256 << 10;
+/// Above this many files one syncfs is cheaper than an fdatasync each.
+const SYNC_ALL_ABOVE: usize = 30;
+/// Inodes flushed in one go: bounds the descriptors held open.
+const GROUP: usize = 256;
+/// Metadata blocks of a record's extension.
+const OVERFLOW_BLOCKS: u16 = 64;
+
+/// How a directory's tail lies in chunk 0.
+pub(super) const TAIL: Stream = Stream { modulus: 256, overhead: 1024 + 2 * 32 };
+
+/// One inode on its way to the disk.
+struct Flush<'a> {
+    inode: &'a Arc<Inode>,
+    _serial: MutexGuard<'a, ()>,
+    /// What chunk 0 may say at most: the size up to which the further chunks are durable.
+    size: u64,
+    made: u64,
+    unstored: Option<Unstored>,
+    /// Segments that are to hold what is unstored, and the tail with it; none if the tail has room.
+    segments: Range<u32>,
+    failed: Option<Error>,
+}
+
+/// A file that was written and not synced yet.
+struct Unsynced<'a> {
+    inode: &'a Arc<Inode>,
+    index: u32,
+    sync: chunk::Sync,
+}
+
+impl Volume {
+    /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure with
+    /// the other inodes; returns the first.
+    pub(super) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
+        inodes.chunks(GROUP).map(|group| self.flush_group(group)).fold(Ok(()), Result::and)
+    }
+
+    fn flush_group(&self, inodes: &[Arc<Inode>]) -> Result<()> {
+        let mut flushes: Vec<Flush<'_>> = inodes.iter().map(Flush::begin).collect();
+        self.stage(&mut flushes, Self::commit_others)?;
+        self.stage(&mut flushes, Self::commit_head)?;
+        self.stage(&mut flushes, Self::trim)?;
+        flushes.into_iter().find_map(|flush| flush.failed).map_or(Ok(()), Err)
+    }
+
+    /// Runs one stage on all, then makes durable what it wrote. A failed fdatasync is the end of the volume.
+    fn stage<'a>(
+        &self,
+        flushes: &mut [Flush<'a>],
+        stage: impl Fn(&Self, &mut Flush<'a>, &mut State, &mut Vec<Unsynced<'a>>) -> Result<()>,
+    ) -> Result<()> {
+        let mut unsynced = Vec::new();
+        for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
+            let inode = flush.inode;
+            let mut state = inode.state.write();
+            if let Err(error) = stage(self, flush, &mut state, &mut unsynced) {
+                self.fail(flush, error, &mut state);
+            }
+        }
+        self.make_durable(unsynced).inspect_err(|error| self.stop(error))
+    }
+
+    /// The chunks beyond chunk 0, unless they were trimmed: then chunk 0 goes first.
+    fn commit_others<'a>(
+        &self,
+        flush: &mut Flush<'a>,
+        state: &mut State,
+        unsynced: &mut Vec<Unsynced<'a>>,
+    ) -> Result<()> {
+        flush.size = state.record.size;
+        flush.made = state.progress.made;
+        if state.record.kind == Kind::Directory {
+            self.store_segments(flush, state)?;
+        }
+        if state.shrunk.is_some() {
+            return Ok(());
+        }
+        if state.others.values().any(Chunk::is_dirty) {
+            self.open_head(flush.inode, state)?;
+        }
+        let State { others, table, head, .. } = state;
+        for (&index, chunk) in others.iter_mut() {
+            if chunk.is_dirty() {
+                let commit = chunk.commit()?;
+                table.load(head.as_ref().expect("it was opened"), index)?;
+                if table.bound(index).is_none() {
+                    table.set(index, commit);
+                }
+            }
+            if let Some(sync) = chunk.start_sync()? {
+                unsynced.push(Unsynced { inode: flush.inode, index, sync });
+            }
+        }
+        Ok(())
+    }
+
+    /// Chunk 0, with what is durable of the rest.
+    fn commit_head<'a>(
+        &self,
+        flush: &mut Flush<'a>,
+        state: &mut State,
+        unsynced: &mut Vec<Unsynced<'a>>,
+    ) -> Result<()> {
+        self.open_head(flush.inode, state)?;
+        let alone = state.others.is_empty() && state.table.is_empty();
+        let is_directory = state.record.kind == Kind::Directory;
+        if alone && !is_directory {
+            (flush.size, flush.made) = (state.record.size, state.progress.made);
+        }
+        if state.progress.stored < flush.made || flush.unstored.is_some() || !state.table.is_stored() {
+            if let Some(unstored) = &flush.unstored {
+                store_tail(state, unstored, &flush.segments)?;
+            }
+            let size = if is_directory { state.record.size } else { flush.size.min(state.record.size) };
+            let vector = flush.unstored.as_ref().map(|unstored| &unstored.vector[..]);
+            store_record(state, size, vector)?;
+            state.head.as_mut().expect("it was opened").commit()?;
+            state.progress.stored = flush.made;
+            if let (Some(unstored), Some(listing)) = (flush.unstored.take(), &mut state.listing) {
+                listing.was_stored(&unstored);
+            }
+        }
+        let head = state.head.as_mut().expect("it was opened");
+        match head.start_sync()? {
+            Some(sync) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
+            None => state.progress.durable = state.progress.durable.max(state.progress.stored),
+        }
+        Ok(())
+    }
+
+    /// What chunk 0, durable now, does not speak of any more.
+    fn trim<'a>(
+        &self,
+        flush: &mut Flush<'a>,
+        state: &mut State,
+        unsynced: &mut Vec<Unsynced<'a>>,
+    ) -> Result<()> {
+        if state.shrunk.is_some_and(|shrunk| shrunk > state.progress.durable) {
+            return Ok(());
+        }
+        for index in std::mem::take(&mut state.doomed) {
+            state.others.remove(&index);
+            let id = ChunkId { inode: flush.inode.id(), index };
+            self.context.store.remove(self.context.file_name(id))?;
+        }
+        if state.shrunk.take().is_none() {
+            return Ok(());
+        }
+        for (&index, chunk) in &mut state.others {
+            if chunk.is_dirty() && state.table.bound(index).is_some() {
+                chunk.commit()?;
+                if let Some(sync) = chunk.start_sync()? {
+                    unsynced.push(Unsynced { inode: flush.inode, index, sync });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs files and, where they are new, their names.
+    fn make_durable(&self, unsynced: Vec<Unsynced<'_>>) -> Result<()> {
+        let together = unsynced.len() > SYNC_ALL_ABOVE;
+        let outcome = if together { self.context.store.sync_all() } else { Ok(()) };
+        let mut names = Vec::new();
+        let mut results = Ok(());
+        let mut finished = Vec::with_capacity(unsynced.len());
+        for Unsynced { inode, index, sync } in unsynced {
+            let outcome = if together { copy_of(&outcome) } else { sync.run() };
+            let mut state = inode.state.write();
+            let Some(chunk) = state.chunk_mut(index) else { continue };
+            if chunk.is_name_new() {
+                names.push(self.context.file_name(chunk.id()));
+            }
+            results = results.and(chunk.finish_sync(sync, outcome).map_err(Error::from));
+            finished.push((inode, index));
+        }
+        results?;
+        if !together {
+            self.sync_names(&names)?;
+        }
+        for (inode, index) in finished {
+            let mut state = inode.state.write();
+            if let Some(chunk) = state.chunk_mut(index) {
+                chunk.name_synced();
+            }
+            if index == 0 {
+                state.named = true;
+                state.progress.durable = state.progress.durable.max(state.progress.stored);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the coming and going of files durable.
+    pub(super) fn sync_names(&self, names: &[FileName]) -> Result<()> {
+        match names.len() {
+            0 => {}
+            count if count > SYNC_ALL_ABOVE => self.context.store.sync_all()?,
+            _ => self.context.store.sync_names(names)?,
+        }
+        Ok(())
+    }
+
+    /// Moves a directory's log into new segments where chunk 0 has no room for it.
+    fn store_segments(&self, flush: &mut Flush<'_>, state: &mut State) -> Result<()> {
+        self.open_head(flush.inode, state)?;
+        let State { listing, head, table, others, record, .. } = state;
+        let Some(listing) = listing.as_mut().filter(|listing| listing.has_journalled()) else {
+            return Ok(());
+        };
+        let head = head.as_ref().expect("it was opened");
+        let unstored = flush.unstored.insert(listing.take_unstored());
+        let kept = if unstored.replacement.is_some() { 0 } else { record.size };
+        let replaced = unstored.replacement.as_ref().map_or(0, Vec::len);
+        if kept as usize + replaced + unstored.log.len() <= TAIL_LIMIT {
+            return Ok(());
+        }
+        let mut log = TAIL.read(head, 0, kept)?;
+        log.extend_from_slice(unstored.replacement.as_deref().unwrap_or_default());
+        log.extend_from_slice(&unstored.log);
+        let first = table.all(head)?.last().map_or(1, |last| last + 1);
+        flush.segments = first..first;
+        for part in log.chunks(self.chunk_size as usize - 4) {
+            let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
+            let mut segment = Vec::with_capacity((4 + part.len()).next_multiple_of(BLOCK));
+            segment.extend_from_slice(&(part.len() as u32).to_le_bytes());
+            segment.extend_from_slice(part);
+            segment.resize(segment.len().next_multiple_of(BLOCK), 0);
+            let mut chunk = Chunk::new(&self.context, id, self.blocks);
+            chunk.write(Space::Data, 0, &segment)?;
+            others.insert(id.index, chunk);
+            flush.segments.end += 1;
+        }
+        Ok(())
+    }
+
+    /// Leaves everything to the next flush. What of a directory's log is in memory only is read again.
+    fn fail(&self, flush: &mut Flush<'_>, error: Error, state: &mut State) {
+        if let (Some(unstored), Some(listing)) = (flush.unstored.take(), &mut state.listing) {
+            listing.was_not_stored(unstored);
+            state.record.size = flush.size;
+            state.others.clear();
+            state.doomed.clear();
+            state.table = Table::unread();
+            let id = ChunkId { inode: flush.inode.id(), index: 0 };
+            let is_new = state.head.take().is_some_and(|head| head.version().commit() == Commit(0));
+            state.head = is_new.then(|| Chunk::new(&self.context, id, self.blocks));
+        }
+        flush.failed = Some(error);
+    }
+}
+
+impl<'a> Flush<'a> {
+    fn begin(inode: &'a Arc<Inode>) -> Flush<'a> {
+        Flush {
+            inode,
+            _serial: inode.serial.lock(),
+            size: 0,
+            made: 0,
+            unstored: None,
+            segments: 0..0,
+            failed: None,
+        }
+    }
+}
+
+/// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
+fn store_tail(state: &mut State, unstored: &Unstored, segments: &Range<u32>) -> Result<()> {
+    let State { head, table, doomed, record, .. } = state;
+    let head = head.as_mut().expect("it was opened");
+    if unstored.replacement.is_some() {
+        for index in table.all(head)?.into_iter().filter(|index| !segments.contains(index)) {
+            table.set(index, Commit(0));
+            doomed.insert(index);
+        }
+    }
+    if unstored.replacement.is_some() || !segments.is_empty() {
+        head.clear(Space::Data, 0..TAIL.modulus)?;
+        head.set_inline(Vec::new());
+        record.size = 0;
+    }
+    if segments.is_empty() {
+        for log in [unstored.replacement.as_deref().unwrap_or_default(), &unstored.log] {
+            TAIL.append(head, record.size, log)?;
+            record.size += log.len() as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the record into chunk 0: with the names that durable batches speak of, and no others.
+fn store_record(state: &mut State, size: u64, vector: Option<&[(chunk::DeviceId, u64)]>) -> Result<()> {
+    let State { record, journalled, head, table, .. } = state;
+    let head = head.as_mut().expect("it was opened");
+    table.store(head)?;
+    let now = (record.size, record.links_count, record.namespace);
+    std::mem::swap(&mut record.extension.links, &mut journalled.links);
+    (record.size, record.links_count, record.namespace) =
+        (size, journalled.links_count, journalled.namespace);
+    if let Some(vector) = vector {
+        record.extension.vector = vector.to_vec();
+    }
+    let encoded = record.encode();
+    (record.size, record.links_count, record.namespace) = now;
+    std::mem::swap(&mut record.extension.links, &mut journalled.links);
+    let encoded = encoded.map_err(|_| Error::NoSpace)?;
+    let mut overflow = encoded.overflow.unwrap_or_default();
+    overflow.resize(overflow.len().next_multiple_of(BLOCK), 0);
+    if !overflow.is_empty() {
+        head.write(Space::Metadata, 0, &overflow)?;
+    }
+    head.clear(Space::Metadata, (overflow.len() / BLOCK) as u16..OVERFLOW_BLOCKS)?;
+    if record.kind != Kind::Directory && head.inline().len() > head.inline_capacity(encoded.root.len()) {
+        spill_inline(head)?;
+    }
+    head.set_record(encoded.root);
+    Ok(())
+}
+
+/// Moves inline content into the first data block.
+pub(super) fn spill_inline(head: &mut Chunk) -> Result<()> {
+    let mut block = head.inline().to_vec();
+    if !block.is_empty() {
+        block.resize(BLOCK, 0);
+        head.write(Space::Data, 0, &block)?;
+        head.set_inline(Vec::new());
+    }
+    Ok(())
+}
+
+fn copy_of(outcome: &io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The background flusher: a round about a second after the last change, five seconds after the first at the latest.
+
+use super::Volume;
+use parking_lot::{Condvar, Mutex};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const QUIET: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(5);
+/// How soon a round that failed for want of space is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What the flusher waits for.
+#[derive(Default)]
+pub(super) struct Flusher {
+    wish: Mutex<Wish>,
+    woken: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Wish {
+    /// First and last change since the last round began.
+    changed: Option<(Instant, Instant)>,
+    now: bool,
+    end: bool,
+}
+
+impl Flusher {
+    /// Something changed.
+    pub fn wake(&self) {
+        let now = Instant::now();
+        let mut wish = self.wish.lock();
+        match &mut wish.changed {
+            Some((_, last)) => *last = now,
+            None => {
+                wish.changed = Some((now, now));
+                self.woken.notify_one();
+            }
+        }
+    }
+
+    /// A round should begin at once.
+    pub fn hurry(&self) {
+        self.wish.lock().now = true;
+        self.woken.notify_one();
+    }
+
+    /// Waits until a round is due; false when it is time to end.
+    fn wait(&self) -> bool {
+        let mut wish = self.wish.lock();
+        loop {
+            if wish.end {
+                return false;
+            }
+            let due = wish.changed.map(|(first, last)| (last + QUIET).min(first + LATEST));
+            if wish.now || due.is_some_and(|due| due <= Instant::now()) {
+                wish.now = false;
+                wish.changed = None;
+                return true;
+            }
+            match due {
+                Some(due) => drop(self.woken.wait_until(&mut wish, due)),
+                None => self.woken.wait(&mut wish),
+            }
+        }
+    }
+
+    fn pause(&self) {
+        let mut wish = self.wish.lock();
+        let until = Instant::now() + RETRY;
+        while !wish.end && Instant::now() < until {
+            self.woken.wait_until(&mut wish, until);
+        }
+    }
+}
+
+impl Volume {
+    /// Starts the background flusher. It ends with [`Volume::close`].
+    pub fn start(self: &Arc<Volume>) {
+        if self.read_only {
+            return;
+        }
+        let volume: Weak<Volume> = Arc::downgrade(self);
+        let thread = std::thread::Builder::new().name("flusher".into()).spawn(move || {
+            while let Some(volume) = volume.upgrade() {
+                if !volume.flusher.wait() {
+                    return;
+                }
+                if let Err(error) = volume.round() {
+                    log::warn!("not everything could be written yet: {error}");
+                    volume.flusher.wake();
+                    volume.flusher.pause();
+                }
+            }
+        });
+        *self.flusher.thread.lock() = thread.ok();
+    }
+
+    /// Ends the flusher and waits for it.
+    pub(super) fn end_flusher(&self) {
+        self.flusher.wish.lock().end = true;
+        self.flusher.woken.notify_all();
+        if let Some(thread) = self.flusher.thread.lock().take() {
+            let ended = thread.join();
+            if ended.is_err() {
+                log::error!("the flusher ended in a panic");
+            }
+        }
+    }
+}

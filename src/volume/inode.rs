@@ -1,0 +1,191 @@
+//! One inode in memory: its record, its open chunks, and what of it has not reached the disk yet.
+//!
+//! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
+//! the last fdatasync; `state` guards the rest and is never held across an fdatasync. `serial` is taken before `state`.
+
+use super::kinds::Kind;
+use super::listing::Listing;
+use super::record::{Link, Record};
+use super::table::Table;
+use crate::chunk::{Chunk, Commit, InodeId};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
+
+/// An inode that somebody works with.
+pub struct Inode {
+    id: InodeId,
+    pub(super) serial: Mutex<()>,
+    pub(super) state: RwLock<State>,
+    /// Stands in the volume's list of what a round has to look at.
+    pub(super) queued: AtomicBool,
+    /// Chunk files may be made: a batch names the inode, or reserved its id, durably.
+    pub(super) grounded: AtomicBool,
+}
+
+/// What the lock guards.
+pub(super) struct State {
+    pub record: Record,
+    /// The namespace part of the record as durable batches have it: what chunk 0 is to say.
+    pub journalled: Journalled,
+    pub standing: Standing,
+    /// Some batch, durable or under way, speaks of the inode, or it was read from the disk.
+    pub heard_of: bool,
+    /// Chunk 0, if open.
+    pub head: Option<Chunk>,
+    /// Chunk 0's file and name are durable.
+    pub named: bool,
+    /// The other chunks that are open.
+    pub others: BTreeMap<u32, Chunk>,
+    pub table: Table,
+    /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
+    pub doomed: BTreeSet<u32>,
+    /// The change by which the size last shrank over further chunks, until chunk 0 is durable with it and those are
+    /// trimmed.
+    pub shrunk: Option<u64>,
+    /// Nothing but zeros lies beyond the size.
+    pub tail_clean: bool,
+    /// A directory's entries, once loaded.
+    pub listing: Option<Box<Listing>>,
+    pub progress: Progress,
+}
+
+/// nlink and links.
+#[derive(Clone, Default)]
+pub(super) struct Journalled {
+    pub links_count: u32,
+    pub links: Vec<Link>,
+    pub namespace: Commit,
+}
+
+/// Whether the namespace part of the record differs from what durable batches say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It does not.
+    Settled,
+    /// It does, and the next batch will say so.
+    Pending,
+    /// A batch that is being committed says so.
+    Frozen,
+}
+
+/// Counts changes, to know which of them reached what. All count the same changes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Progress {
+    /// Made in memory.
+    pub made: u64,
+    /// The last that was more than a change of times.
+    pub substantial: u64,
+    /// In the newest root of chunk 0.
+    pub stored: u64,
+    /// Durable, in chunk 0 or in a batch.
+    pub durable: u64,
+}
+
+impl Inode {
+    pub(super) fn new(id: InodeId, state: State, grounded: bool) -> Inode {
+        Inode {
+            id,
+            serial: Mutex::new(()),
+            state: RwLock::new(state),
+            queued: AtomicBool::new(false),
+            grounded: AtomicBool::new(grounded),
+        }
+    }
+
+    pub fn id(&self) -> InodeId {
+        self.id
+    }
+
+    /// Looks at the record as it is now.
+    pub fn view<R>(&self, look: impl FnOnce(&Record) -> R) -> R {
+        look(&self.state.read().record)
+    }
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.view(|record| record.kind == Kind::Directory)
+    }
+}
+
+impl State {
+    /// Of an inode that no batch knows yet.
+    pub fn fresh(record: Record, head: Chunk) -> State {
+        let listing = (record.kind == Kind::Directory).then(|| Box::new(Listing::empty()));
+        State {
+            journalled: Journalled::default(),
+            standing: Standing::Pending,
+            heard_of: false,
+            head: Some(head),
+            named: false,
+            others: BTreeMap::new(),
+            table: Table::empty(),
+            doomed: BTreeSet::new(),
+            shrunk: None,
+            tail_clean: true,
+            listing,
+            progress: Progress { made: 1, substantial: 1, stored: 0, durable: 0 },
+            record,
+        }
+    }
+
+    /// Of an inode read from its chunk 0.
+    pub fn stored(record: Record, head: Chunk, table: Table) -> State {
+        State {
+            journalled: Journalled {
+                links_count: record.links_count,
+                links: record.extension.links.clone(),
+                namespace: record.namespace,
+            },
+            standing: Standing::Settled,
+            heard_of: true,
+            head: Some(head),
+            named: true,
+            others: BTreeMap::new(),
+            table,
+            doomed: BTreeSet::new(),
+            shrunk: None,
+            tail_clean: false,
+            listing: None,
+            progress: Progress::default(),
+            record,
+        }
+    }
+
+    pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
+        if index == 0 { self.head.as_mut() } else { self.others.get_mut(&index) }
+    }
+
+    /// Notes a change of content or attributes.
+    pub fn change(&mut self) {
+        self.progress.made += 1;
+        self.progress.substantial = self.progress.made;
+    }
+
+    /// Notes a change of times only.
+    pub fn change_times(&mut self) {
+        self.progress.made += 1;
+    }
+
+    /// Whether a round has something to write.
+    pub fn is_dirty(&self) -> bool {
+        self.progress.stored < self.progress.made
+            || self.listing.as_ref().is_some_and(|listing| listing.has_journalled())
+    }
+
+    /// Whether the whole content can go into a batch: there is no block, only inline content or none.
+    pub fn is_carryable(&self) -> bool {
+        self.record.kind != Kind::Directory && self.is_inline()
+    }
+
+    /// All links but one that reads (parent, name).
+    pub fn remove_link(&mut self, parent: InodeId, name: &[u8]) {
+        let links = &mut self.record.extension.links;
+        if let Some(at) = links.iter().position(|link| link.parent == parent && *link.name == *name) {
+            links.swap_remove(at);
+        }
+    }
+
+    pub fn add_link(&mut self, parent: InodeId, name: &[u8]) {
+        self.record.extension.links.push(Link { parent, name: name.into() });
+    }
+}

@@ -1,0 +1,131 @@
+//! The journal's chunk file: a stream of batches (docs/FORMAT.md section 9).
+//!
+//! What a batch says is `freeze`'s affair; here it is bytes that are appended, made durable, and dropped.
+
+use super::stream::Stream;
+use super::wire::{Malformed, Reader};
+use super::{Error, Result};
+use crate::chunk::{self, Chunk, ChunkId, Context};
+use std::sync::Arc;
+
+/// Data blocks of a journal.
+const BLOCKS: u16 = 4096;
+/// Bytes that may be live, with room to spare for the partial blocks at both ends.
+const CAPACITY: u64 = (BLOCKS as u64 - 2) * 4096;
+/// Slots allocated ahead, so that metadata can be committed when the disk is full.
+const AHEAD: u32 = 256;
+const RECORD: usize = 24;
+const KIND: u8 = 8;
+
+const STREAM: Stream = Stream { modulus: BLOCKS, overhead: RECORD + 31 * 32 };
+
+/// This device's journal.
+pub(super) struct Journal {
+    chunk: Chunk,
+    head: u64,
+    tail: u64,
+}
+
+/// The live stream of a journal, with where it ends.
+pub(super) struct Live {
+    pub stream: Vec<u8>,
+    chunk: Chunk,
+    head: u64,
+    tail: u64,
+}
+
+/// Reads a journal; `None` if there is no such file.
+pub(super) fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> {
+    let chunk = match Chunk::open(context, id, BLOCKS, None) {
+        Ok(chunk) => chunk,
+        Err(chunk::Error::Missing(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let (head, tail) = decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
+    let stream = STREAM.read(&chunk, head, tail)?;
+    Ok(Some(Live { stream, chunk, head, tail }))
+}
+
+impl Journal {
+    /// A journal without a file yet.
+    pub fn new(context: &Arc<Context>) -> Journal {
+        Journal { chunk: Chunk::new(context, context.own_journal(), BLOCKS), head: 0, tail: 0 }
+    }
+
+    /// Goes on where a journal ended.
+    pub fn resume(live: Live) -> Journal {
+        Journal { chunk: live.chunk, head: live.head, tail: live.tail }
+    }
+
+    /// The end of the stream.
+    pub fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// Live bytes.
+    pub fn len(&self) -> u64 {
+        self.tail - self.head
+    }
+
+    /// Whether a batch of that many bytes can be appended.
+    pub fn has_room(&self, length: usize) -> bool {
+        self.len() + length as u64 <= CAPACITY
+    }
+
+    /// Whether a round should come soon and drop something.
+    pub fn is_filling(&self) -> bool {
+        self.len() > CAPACITY / 4
+    }
+
+    /// Appends a batch and makes it durable. The moment this returns is the moment it happened.
+    pub fn append(&mut self, context: &Context, batch: &[u8]) -> Result<()> {
+        if self.chunk.version().commit() == chunk::Commit(0) {
+            self.chunk.preallocate(AHEAD)?;
+        }
+        STREAM.append(&mut self.chunk, self.tail, batch)?;
+        self.tail += batch.len() as u64;
+        self.commit(context)
+    }
+
+    /// Forgets all batches before a position. The next commit says so.
+    pub fn drop_until(&mut self, position: u64) -> Result<()> {
+        STREAM.drop_front(&mut self.chunk, self.head, position)?;
+        self.head = position;
+        Ok(())
+    }
+
+    /// Forgets all batches, durably; leaves a journal that was never used alone.
+    pub fn clear(&mut self, context: &Context) -> Result<()> {
+        if self.len() == 0 {
+            return Ok(());
+        }
+        self.drop_until(self.tail)?;
+        self.commit(context)
+    }
+
+    fn commit(&mut self, context: &Context) -> Result<()> {
+        let mut record = vec![1, KIND, 0, 0, 0, 0, 0, 0];
+        record.extend_from_slice(&self.head.to_le_bytes());
+        record.extend_from_slice(&self.tail.to_le_bytes());
+        self.chunk.set_record(record);
+        self.chunk.commit()?;
+        self.chunk.sync()?;
+        if self.chunk.is_name_new() {
+            context.store.sync_names(&[context.file_name(self.chunk.id())])?;
+            self.chunk.name_synced();
+        }
+        Ok(())
+    }
+}
+
+fn decode(record: &[u8]) -> std::result::Result<(u64, u64), Malformed> {
+    let mut reader = Reader(record);
+    if reader.array()? != [1, KIND, 0, 0, 0, 0, 0, 0] {
+        return Err(Malformed("this is no journal"));
+    }
+    let (head, tail) = (reader.u64()?, reader.u64()?);
+    if !reader.is_empty() || head > tail || tail - head > CAPACITY {
+        return Err(Malformed("the journal's ends make no sense"));
+    }
+    Ok((head, tail))
+}

@@ -1,0 +1,41 @@
+//! Inodes, directories and the journal over chunks (docs/FORMAT.md sections 7 to 9).
+//!
+//! Knows inode records, directory logs, file data and the order in which they become durable; not who asks. Above:
+//! `fs`. Below: `chunk`.
+
+pub mod batch;
+mod content;
+pub mod directory;
+mod directory_log;
+mod error;
+mod flush;
+mod flusher;
+mod freeze;
+mod inode;
+mod journal;
+mod kinds;
+mod listing;
+mod namespace;
+mod pending;
+mod record;
+mod replay;
+mod round;
+mod stream;
+mod sync;
+mod table;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+#[allow(clippy::module_inception)]
+mod volume;
+mod wire;
+
+pub use directory::Directory;
+pub use error::{Error, Result};
+pub use inode::Inode;
+pub use kinds::{Kind, Timestamp};
+pub use namespace::{NewInode, Rename, Visit};
+pub use record::{Encoded, Extension, Link, Record};
+pub use volume::{Options, Volume};
+pub use wire::{Malformed, TooLarge};

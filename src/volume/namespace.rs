@@ -1,0 +1,470 @@
+//! Operations on names: create, link, unlink, rename. All of them happen in memory under the namespace lock; the next
+//! batch of the journal makes them durable together (docs/FORMAT.md section 9).
+
+use super::inode::{Inode, Standing, State};
+use super::kinds::{Kind, Timestamp};
+use super::pending::Pending;
+use super::record::{Extension, Record};
+use super::{Error, Result, Volume};
+use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
+use parking_lot::RwLockWriteGuard;
+use std::sync::Arc;
+
+/// Pending inodes at which an operation waits for a batch first: bounds memory and the size of a batch.
+const PENDING_MOST: usize = 8192;
+
+/// What a new inode is to be.
+pub struct NewInode<'a> {
+    pub kind: Kind,
+    /// Permission bits, 0o7777.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// As in `st_rdev`, for devices.
+    pub device: u32,
+    /// Of a symlink; at most 4095 bytes.
+    pub target: &'a [u8],
+    /// Sorted by name.
+    pub xattrs: Vec<(Box<[u8]>, Vec<u8>)>,
+    pub now: Timestamp,
+}
+
+/// Is shown an entry: cookie, name, inode, kind. Answers whether it wants more.
+pub type Visit<'a> = dyn FnMut(u64, &[u8], InodeId, Kind) -> bool + 'a;
+
+/// What a rename does when the new name exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rename {
+    Replace,
+    NoReplace,
+    /// The two change places; both must exist.
+    Exchange,
+}
+
+impl Volume {
+    /// Finds a name in a directory.
+    pub fn lookup(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
+        match self.entry(directory, name)? {
+            Some((id, _)) => self.inode(id).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes a new inode under a name.
+    pub fn create(&self, directory: &Arc<Inode>, name: &[u8], new: NewInode<'_>) -> Result<Arc<Inode>> {
+        check_name(name)?;
+        let mut pending = self.names()?;
+        self.create_locked(&mut pending, directory, name, new)
+    }
+
+    fn create_locked(
+        &self,
+        pending: &mut Pending,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        new: NewInode<'_>,
+    ) -> Result<Arc<Inode>> {
+        let record = Record {
+            kind: new.kind,
+            mode: new.mode,
+            uid: new.uid,
+            gid: new.gid,
+            device: new.device,
+            links_count: if new.kind == Kind::Directory { 2 } else { 1 },
+            size: if new.kind == Kind::Symlink { new.target.len() as u64 } else { 0 },
+            allocated: 0,
+            namespace: Commit(0),
+            accessed: new.now,
+            modified: new.now,
+            changed: new.now,
+            born: new.now,
+            extension: Extension { target: new.target.to_vec(), xattrs: new.xattrs, ..Extension::default() },
+        };
+        record.encode().map_err(|_| Error::NoSpace)?;
+        let mut parent = self.listed(directory)?;
+        if parent.listing().get(name).is_some() {
+            return Err(Error::Exists);
+        }
+        check_room(&parent.record)?;
+        let (id, grounded) = pending.reserve.take();
+        parent.add_entry(self, name, id, new.kind)?;
+        parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
+        drop(parent);
+        let head = Chunk::new(&self.context, ChunkId { inode: id, index: 0 }, self.blocks);
+        let mut state = State::fresh(record, head);
+        state.add_link(directory.id(), name);
+        let inode = Arc::new(Inode::new(id, state, grounded));
+        self.inodes.lock().insert(id, inode.clone());
+        self.changed_name(pending, directory);
+        self.changed_name(pending, &inode);
+        Ok(inode)
+    }
+
+    /// Gives an inode one more name. Directories have only one: `IsDirectory`.
+    pub fn link(
+        &self,
+        inode: &Arc<Inode>,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Result<()> {
+        check_name(name)?;
+        let mut pending = self.names()?;
+        if inode.is_directory() {
+            return Err(Error::IsDirectory);
+        }
+        let mut parent = self.listed(directory)?;
+        if parent.listing().get(name).is_some() {
+            return Err(Error::Exists);
+        }
+        check_room(&parent.record)?;
+        let mut state = inode.state.write();
+        if state.record.links_count == 0 {
+            return Err(Error::NotFound);
+        }
+        state.add_link(directory.id(), name);
+        if state.record.encode().is_err() {
+            state.remove_link(directory.id(), name);
+            return Err(Error::TooManyLinks);
+        }
+        let kind = state.record.kind;
+        if let Err(error) = parent.add_entry(self, name, inode.id(), kind) {
+            state.remove_link(directory.id(), name);
+            return Err(error);
+        }
+        state.record.links_count += 1;
+        state.record.changed = now;
+        state.change();
+        drop(state);
+        parent.touch_directory(now, 0);
+        drop(parent);
+        self.changed_name(&mut pending, directory);
+        self.changed_name(&mut pending, inode);
+        Ok(())
+    }
+
+    /// Removes a name of anything but a directory. Returns the inode, which lives until it is released; `None` if it
+    /// cannot be read: then only the name is gone.
+    pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
+        check_name(name)?;
+        let mut pending = self.names()?;
+        match self.entry(directory, name)?.ok_or(Error::NotFound)? {
+            (_, Kind::Directory) => Err(Error::IsDirectory),
+            (id, _) => self.remove_name(&mut pending, directory, name, id, now),
+        }
+    }
+
+    /// Removes an empty directory. Returns it, as `unlink` does.
+    pub fn remove_directory(
+        &self,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
+        check_name(name)?;
+        let mut pending = self.names()?;
+        match self.entry(directory, name)?.ok_or(Error::NotFound)? {
+            (id, Kind::Directory) => {
+                self.check_empty(id)?;
+                self.remove_name(&mut pending, directory, name, id, now)
+            }
+            _ => Err(Error::NotDirectory),
+        }
+    }
+
+    /// Moves a name; what it replaces is gone, in one step. A directory cannot be moved into itself: `Invalid`.
+    /// `whiteout` is made in place of the old name.
+    pub fn rename(
+        &self,
+        from: (&Arc<Inode>, &[u8]),
+        to: (&Arc<Inode>, &[u8]),
+        how: Rename,
+        whiteout: Option<NewInode<'_>>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
+        check_name(from.1)?;
+        check_name(to.1)?;
+        let mut pending = self.names()?;
+        drop(self.listed(from.0)?);
+        drop(self.listed(to.0)?);
+        let (id, kind) = self.entry(from.0, from.1)?.ok_or(Error::NotFound)?;
+        let target = self.entry(to.0, to.1)?;
+        match (how, target) {
+            (Rename::NoReplace, Some(_)) => return Err(Error::Exists),
+            (Rename::Exchange, None) => return Err(Error::NotFound),
+            (_, Some((other, _))) if other == id => return Ok(None),
+            _ => {}
+        }
+        if kind == Kind::Directory {
+            self.check_not_inside(to.0, id)?;
+        }
+        let inode = self.inode(id)?;
+        if how == Rename::Exchange {
+            let (other, other_kind) = target.expect("it was looked at");
+            if other_kind == Kind::Directory {
+                self.check_not_inside(from.0, other)?;
+            }
+            let other = self.inode(other)?;
+            self.take_name(&mut pending, from, &inode, now)?;
+            self.take_name(&mut pending, to, &other, now)?;
+            self.give_name(&mut pending, to, &inode, now)?;
+            self.give_name(&mut pending, from, &other, now)?;
+            return Ok(None);
+        }
+        let replaced = match target {
+            Some((other, Kind::Directory)) => {
+                if kind != Kind::Directory {
+                    return Err(Error::IsDirectory);
+                }
+                self.check_empty(other)?;
+                self.remove_name(&mut pending, to.0, to.1, other, now)?
+            }
+            Some(_) if kind == Kind::Directory => return Err(Error::NotDirectory),
+            Some((other, _)) => {
+                pending.replacing.insert(id, inode.clone());
+                self.remove_name(&mut pending, to.0, to.1, other, now)?
+            }
+            None => {
+                check_room(&to.0.state.read().record)?;
+                None
+            }
+        };
+        self.take_name(&mut pending, from, &inode, now)?;
+        self.give_name(&mut pending, to, &inode, now)?;
+        if let Some(whiteout) = whiteout {
+            self.create_locked(&mut pending, from.0, from.1, whiteout)?;
+        }
+        Ok(replaced)
+    }
+
+    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
+    pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
+        self.load_listing(directory)?;
+        let state = directory.state.read();
+        let listing = state.listing.as_ref().ok_or(Error::NotDirectory)?;
+        for entry in listing.directory.iter_after(after) {
+            if !visit(entry.cookie, entry.name, entry.inode, entry.kind) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory that a directory lies in; the root lies in itself.
+    pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
+        match directory.view(|record| record.extension.links.first().map(|link| link.parent)) {
+            Some(parent) => self.inode(parent),
+            None => Ok(directory.clone()),
+        }
+    }
+
+    /// Nobody above knows this inode any more. Without a name it is deleted.
+    pub fn release(&self, inode: Arc<Inode>) {
+        let mut pending = self.namespace.lock();
+        let (named, heard_of) = {
+            let state = inode.state.read();
+            (state.record.links_count > 0, state.heard_of)
+        };
+        if named || self.read_only {
+            drop(pending);
+            return self.forget_if_clean(&inode);
+        }
+        pending.orphans.remove(&inode.id());
+        if !heard_of {
+            pending.inodes.remove(&inode.id());
+            pending.reserve.settle(inode.id());
+            drop(pending);
+            return self.discard(&inode);
+        }
+        pending.deleted.push(inode);
+        drop(pending);
+        self.flusher.wake();
+    }
+
+    /// The namespace lock, once there is room for another change.
+    fn names(&self) -> Result<parking_lot::MutexGuard<'_, Pending>> {
+        self.check_writable()?;
+        let pending = self.namespace.lock();
+        if pending.inodes.len() + pending.deleted.len() < PENDING_MOST {
+            return Ok(pending);
+        }
+        drop(pending);
+        self.commit_batch(None)?;
+        Ok(self.namespace.lock())
+    }
+
+    fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
+        if name.len() > 255 {
+            return Err(Error::NameTooLong);
+        }
+        self.load_listing(directory)?;
+        let state = directory.state.read();
+        let listing = state.listing.as_ref().ok_or(Error::NotDirectory)?;
+        Ok(listing.directory.get(name).map(|entry| (entry.inode, entry.kind)))
+    }
+
+    /// A directory with its entries, to be changed. A removed directory takes no more entries.
+    fn listed<'a>(&self, directory: &'a Arc<Inode>) -> Result<RwLockWriteGuard<'a, State>> {
+        self.load_listing(directory)?;
+        let state = directory.state.write();
+        if state.record.links_count == 0 {
+            return Err(Error::NotFound);
+        }
+        Ok(state)
+    }
+
+    fn check_empty(&self, directory: InodeId) -> Result<()> {
+        let directory = self.inode(directory)?;
+        self.load_listing(&directory)?;
+        let state = directory.state.read();
+        let empty = state.listing.as_ref().is_some_and(|listing| listing.directory.is_empty());
+        if empty { Ok(()) } else { Err(Error::NotEmpty) }
+    }
+
+    /// Refuses to move a directory below itself.
+    fn check_not_inside(&self, directory: &Arc<Inode>, moved: InodeId) -> Result<()> {
+        let mut at = directory.clone();
+        loop {
+            if at.id() == moved {
+                return Err(Error::Invalid);
+            }
+            if at.id() == InodeId::ROOT {
+                return Ok(());
+            }
+            at = self.parent(&at)?;
+        }
+    }
+
+    /// Removes an entry for good, and the inode with its last one.
+    fn remove_name(
+        &self,
+        pending: &mut Pending,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        id: InodeId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
+        let inode = match self.inode(id) {
+            Ok(inode) => inode,
+            Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
+                log::warn!("a name was removed whose inode cannot be read: {error}");
+                let mut parent = self.listed(directory)?;
+                parent.remove_entry(name);
+                parent.touch_directory(now, 0);
+                drop(parent);
+                self.changed_name(pending, directory);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        self.take_name(pending, (directory, name), &inode, now)?;
+        let mut state = inode.state.write();
+        let gone = state.record.kind == Kind::Directory || state.record.links_count == 0;
+        if gone {
+            state.record.links_count = 0;
+            pending.replacing.remove(&id);
+            pending.orphans.insert(id, inode.clone());
+        }
+        drop(state);
+        Ok(Some(inode))
+    }
+
+    /// Takes an entry out of a directory and the link out of its inode.
+    fn take_name(
+        &self,
+        pending: &mut Pending,
+        (directory, name): (&Arc<Inode>, &[u8]),
+        inode: &Arc<Inode>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut parent = self.listed(directory)?;
+        parent.remove_entry(name);
+        let is_directory = inode.is_directory();
+        parent.touch_directory(now, -i64::from(is_directory));
+        drop(parent);
+        let mut state = inode.state.write();
+        state.remove_link(directory.id(), name);
+        if !is_directory {
+            state.record.links_count -= 1;
+        }
+        state.record.changed = now;
+        state.change();
+        drop(state);
+        self.changed_name(pending, directory);
+        self.changed_name(pending, inode);
+        Ok(())
+    }
+
+    /// Puts an inode whose name was taken under another one.
+    fn give_name(
+        &self,
+        pending: &mut Pending,
+        (directory, name): (&Arc<Inode>, &[u8]),
+        inode: &Arc<Inode>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let kind = inode.view(|record| record.kind);
+        let mut parent = self.listed(directory)?;
+        parent.add_entry(self, name, inode.id(), kind)?;
+        parent.touch_directory(now, i64::from(kind == Kind::Directory));
+        drop(parent);
+        let mut state = inode.state.write();
+        state.add_link(directory.id(), name);
+        if kind != Kind::Directory {
+            state.record.links_count += 1;
+        }
+        drop(state);
+        self.changed_name(pending, inode);
+        Ok(())
+    }
+
+    /// Notes that the next batch has to speak of this inode.
+    fn changed_name(&self, pending: &mut Pending, inode: &Arc<Inode>) {
+        let mut state = inode.state.write();
+        state.change();
+        state.standing = Standing::Pending;
+        drop(state);
+        pending.add(inode);
+        self.queue(inode);
+    }
+}
+
+impl State {
+    fn listing(&self) -> &super::directory::Directory {
+        &self.listing.as_ref().expect("the entries were loaded").directory
+    }
+
+    fn add_entry(&mut self, volume: &Volume, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
+        let (directory, log) = self.listing.as_mut().ok_or(Error::NotDirectory)?.change();
+        directory.insert(volume.context.device, name, inode, kind, log)?;
+        Ok(())
+    }
+
+    fn remove_entry(&mut self, name: &[u8]) {
+        if let Some(listing) = &mut self.listing {
+            let (directory, log) = listing.change();
+            directory.remove(name, log);
+        }
+    }
+
+    /// A directory's times and link count after one of its entries changed.
+    fn touch_directory(&mut self, now: Timestamp, directories: i64) {
+        self.record.links_count = self.record.links_count.saturating_add_signed(directories as i32);
+        self.record.modified = now;
+        self.record.changed = now;
+    }
+}
+
+fn check_name(name: &[u8]) -> Result<()> {
+    match name {
+        b"" | b"." | b".." => Err(Error::Invalid),
+        name if name.len() > 255 => Err(Error::NameTooLong),
+        name if name.contains(&b'/') || name.contains(&0) => Err(Error::Invalid),
+        _ => Ok(()),
+    }
+}
+
+/// A directory's link count is 32 bits.
+fn check_room(directory: &Record) -> Result<()> {
+    if directory.links_count == u32::MAX { Err(Error::TooManyLinks) } else { Ok(()) }
+}

@@ -1,0 +1,247 @@
+//! Replaying journals at mount: what durable batches say is applied in memory, and the next round stores it.
+//!
+//! Idempotent: records are absolute, and applied only where they are newer. Of another device's journal nothing is
+//! deleted, and it is never written.
+
+use super::batch::{Batch, Item, parse};
+use super::inode::{Inode, Journalled, Standing, State};
+use super::journal::{self, Journal};
+use super::kinds::{Kind, Timestamp};
+use super::listing::Listing;
+use super::record::{Link, Record};
+use super::{Error, Result, Volume};
+use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
+use crate::store::{Area, FileName};
+use hashbrown::HashSet;
+use std::sync::Arc;
+
+impl Volume {
+    /// Applies all journals, this device's last.
+    pub(super) fn replay(&self) -> Result<()> {
+        for id in self.other_journals()? {
+            match journal::read(&self.context, id) {
+                Ok(Some(live)) => {
+                    if let Err(error) = self.apply_all(&live.stream, id, false) {
+                        log::warn!("another device's journal could not be applied: {error}");
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => log::warn!("another device's journal cannot be read: {error}"),
+            }
+        }
+        let own = self.context.own_journal();
+        let Some(live) = journal::read(&self.context, own)? else { return Ok(()) };
+        self.apply_all(&live.stream, own, !self.read_only)?;
+        *self.journal.lock() = Journal::resume(live);
+        Ok(())
+    }
+
+    fn other_journals(&self) -> Result<Vec<ChunkId>> {
+        let mut found = Vec::new();
+        self.context.store.list(Area::Journals, &mut |name, is_file| {
+            let name = FileName::parse(Area::Journals, name).filter(|_| is_file);
+            found.extend(name.and_then(|name| self.context.identify(name)).filter(|id| id.index == 0));
+        })?;
+        found.retain(|id| *id != self.context.own_journal());
+        Ok(found)
+    }
+
+    fn apply_all(&self, stream: &[u8], journal: ChunkId, own: bool) -> Result<()> {
+        if stream.is_empty() {
+            return Ok(());
+        }
+        if own {
+            // What batches and chunk files say so far may be in the page cache only: the daemon was killed.
+            self.context.store.sync_all()?;
+        }
+        let batches = parse(stream).map_err(|what| Error::Damaged(journal, what.0.into()))?;
+        let gone = Gone::of(&batches);
+        for batch in &batches {
+            self.context.saw(batch.number);
+            for item in &batch.items {
+                self.apply(batch.number, item, &gone)?;
+            }
+        }
+        if own {
+            self.clean_up(&gone)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&self, number: Commit, item: &Item<'_>, gone: &Gone) -> Result<()> {
+        match item {
+            Item::Inode { inode, commit, record, content } if !gone.has(*inode) => {
+                self.apply_inode(number, *inode, *commit, record, *content)
+            }
+            Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
+                let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
+                self.tolerate(*inode, |inode| names.apply(number, inode))
+            }
+            Item::Directory { inode, devices, log } if !gone.has(*inode) => {
+                self.tolerate(*inode, |inode| self.apply_log(inode, log, devices))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Applies to an inode; one that cannot be read is left as it is: its own reader will say so.
+    fn tolerate(&self, id: InodeId, apply: impl FnOnce(&Arc<Inode>) -> Result<()>) -> Result<()> {
+        let outcome = self.inode(id).and_then(|inode| {
+            apply(&inode)?;
+            self.queue(&inode);
+            Ok(())
+        });
+        match outcome {
+            Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
+                log::warn!("the journal speaks of something that cannot be read: {error}");
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn apply_inode(
+        &self,
+        number: Commit,
+        id: InodeId,
+        commit: Commit,
+        record: &Record,
+        content: Option<&[u8]>,
+    ) -> Result<()> {
+        let existing = match self.inode(id) {
+            Ok(inode) => Some(inode),
+            Err(Error::Damaged(..) | Error::NotArrived(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let older = |inode: &Arc<Inode>| {
+            let state = inode.state.read();
+            content.is_some() && state.head.as_ref().is_some_and(|head| head.version().commit() < commit)
+        };
+        match existing {
+            Some(inode) if !older(&inode) => {
+                let links = &record.extension.links;
+                let times = (record.modified, record.changed);
+                Names { links_count: record.links_count, links, times }.apply(number, &inode)?;
+                self.queue(&inode);
+            }
+            _ => self.put_inode(number, id, record, content)?,
+        }
+        Ok(())
+    }
+
+    /// Puts an inode in place of whatever chunk 0 says.
+    fn put_inode(&self, number: Commit, id: InodeId, record: &Record, content: Option<&[u8]>) -> Result<()> {
+        let mut head = Chunk::new(&self.context, ChunkId { inode: id, index: 0 }, self.blocks);
+        head.set_inline(content.unwrap_or_default().to_vec());
+        let mut state = State::fresh(record.clone(), head);
+        state.listing = (record.kind == Kind::Directory).then(|| Box::new(Listing::empty()));
+        state.record.namespace = number;
+        state.journalled = Journalled {
+            links_count: record.links_count,
+            links: record.extension.links.clone(),
+            namespace: number,
+        };
+        state.standing = Standing::Settled;
+        state.heard_of = true;
+        let inode = Arc::new(Inode::new(id, state, true));
+        self.inodes.lock().insert(id, inode.clone());
+        self.queue(&inode);
+        Ok(())
+    }
+
+    fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {
+        self.load_listing(inode)?;
+        let mut state = inode.state.write();
+        let listing = state.listing.as_mut().ok_or(Error::NotDirectory)?;
+        let id = ChunkId { inode: inode.id(), index: 0 };
+        listing.replay(log, devices).map_err(|what| Error::Damaged(id, what.0.into()))?;
+        state.change();
+        Ok(())
+    }
+
+    /// Deletes what the batches say is to be deleted, and what a crash left of inodes that no batch came to name.
+    fn clean_up(&self, gone: &Gone) -> Result<()> {
+        for (id, chunks) in &gone.deleted {
+            self.remove_leftover(*id, *chunks)?;
+        }
+        for id in &gone.reserved {
+            self.remove_leftover(*id, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the chunk files of an inode that has no name: by its table if chunk 0 is there, else by trying.
+    fn remove_leftover(&self, id: InodeId, chunks: u32) -> Result<()> {
+        match self.inode(id) {
+            Ok(inode) => self.discard(&inode),
+            Err(Error::Damaged(..) | Error::NotArrived(_)) => {
+                for index in (0..chunks).rev() {
+                    self.context.store.remove(self.context.file_name(ChunkId { inode: id, index }))?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// The namespace part of an inode, as a batch has it.
+struct Names<'a> {
+    links_count: u32,
+    links: &'a [Link],
+    times: (Timestamp, Timestamp),
+}
+
+impl Names<'_> {
+    fn apply(&self, number: Commit, inode: &Arc<Inode>) -> Result<()> {
+        let mut state = inode.state.write();
+        if state.record.namespace >= number {
+            return Ok(());
+        }
+        state.record.namespace = number;
+        state.record.links_count = self.links_count;
+        state.record.extension.links = self.links.to_vec();
+        if state.record.kind == Kind::Directory {
+            state.record.modified = state.record.modified.max(self.times.0);
+            state.record.changed = state.record.changed.max(self.times.1);
+        }
+        state.journalled =
+            Journalled { links_count: self.links_count, links: self.links.to_vec(), namespace: number };
+        state.change();
+        Ok(())
+    }
+}
+
+/// What is gone at the end of a journal.
+struct Gone {
+    /// With the number of chunks they may have.
+    deleted: Vec<(InodeId, u32)>,
+    ids: HashSet<InodeId>,
+    /// Reserved, but no batch names them.
+    reserved: HashSet<InodeId>,
+}
+
+impl Gone {
+    fn of(batches: &[Batch<'_>]) -> Gone {
+        let mut gone = Gone { deleted: Vec::new(), ids: HashSet::new(), reserved: HashSet::new() };
+        for item in batches.iter().flat_map(|batch| &batch.items) {
+            match item {
+                Item::Delete { inode, chunks } | Item::Orphan { inode, chunks } => {
+                    gone.deleted.push((*inode, *chunks));
+                    gone.ids.insert(*inode);
+                    gone.reserved.remove(inode);
+                }
+                Item::Inode { inode, .. } | Item::Namespace { inode, .. } => {
+                    gone.reserved.remove(inode);
+                }
+                Item::Reserve(ids) => gone.reserved.extend(ids),
+                Item::Directory { .. } => {}
+            }
+        }
+        gone
+    }
+
+    fn has(&self, id: InodeId) -> bool {
+        self.ids.contains(&id)
+    }
+}

@@ -1,0 +1,92 @@
+//! Appending bytes to a chunk: full blocks as data blocks, the last partial one inline where there is room for it.
+//!
+//! Directories keep the tail of their log so (docs/FORMAT.md section 8), journals their batches (section 9). A stream has
+//! absolute positions; the block of position p is (p / 4096) mod `modulus`.
+
+use super::Result;
+use crate::chunk::{BLOCK, Chunk, Space};
+
+/// Where a stream's blocks lie.
+#[derive(Clone, Copy)]
+pub(super) struct Stream {
+    /// Number of data blocks that positions wrap around in.
+    pub modulus: u16,
+    /// Bytes that the owner's record and the map entries of the blocks take in the root, at most: they limit the
+    /// inline part.
+    pub overhead: usize,
+}
+
+impl Stream {
+    fn block(self, position: u64) -> u16 {
+        (position / BLOCK as u64 % u64::from(self.modulus)) as u16
+    }
+
+    /// Appends `bytes` at the end, which is `tail`. The next commit of the chunk makes it so.
+    pub fn append(self, chunk: &mut Chunk, tail: u64, bytes: &[u8]) -> Result<()> {
+        let mut data = self.partial(chunk, tail)?;
+        data.extend_from_slice(bytes);
+        let mut position = tail - tail % BLOCK as u64;
+        let mut full = &data[..data.len() - data.len() % BLOCK];
+        while !full.is_empty() {
+            let until_wrap = usize::from(self.modulus - self.block(position)) * BLOCK;
+            let (run, rest) = full.split_at(full.len().min(until_wrap));
+            chunk.write(Space::Data, self.block(position), run)?;
+            position += run.len() as u64;
+            full = rest;
+        }
+        let mut rest = data.split_off(data.len() - data.len() % BLOCK);
+        let block = self.block(position);
+        if rest.len() > chunk.inline_capacity(self.overhead) {
+            rest.resize(BLOCK, 0);
+            chunk.write(Space::Data, block, &rest)?;
+            rest.clear();
+        } else if !rest.is_empty() {
+            chunk.clear(Space::Data, block..block + 1)?;
+        }
+        chunk.set_inline(rest);
+        Ok(())
+    }
+
+    /// The bytes of [head, tail), where `tail` is the end of the stream.
+    pub fn read(self, chunk: &Chunk, head: u64, tail: u64) -> Result<Vec<u8>> {
+        let mut position = head - head % BLOCK as u64;
+        let end = tail - tail % BLOCK as u64;
+        let mut bytes = vec![0; (end.max(position) - position) as usize];
+        let mut rest = &mut bytes[..];
+        while !rest.is_empty() {
+            let until_wrap = usize::from(self.modulus - self.block(position)) * BLOCK;
+            let length = rest.len().min(until_wrap);
+            let (run, more) = rest.split_at_mut(length);
+            chunk.read(Space::Data, self.block(position), run)?;
+            position += length as u64;
+            rest = more;
+        }
+        bytes.extend_from_slice(&self.partial(chunk, tail)?);
+        bytes.drain(..(head % BLOCK as u64) as usize);
+        Ok(bytes)
+    }
+
+    /// Gives back the blocks of [head, until), all of them older than the end of the stream.
+    pub fn drop_front(self, chunk: &mut Chunk, head: u64, until: u64) -> Result<()> {
+        let (mut block, end) = (head / BLOCK as u64, until / BLOCK as u64);
+        while block < end {
+            let at = (block % u64::from(self.modulus)) as u16;
+            let count = (end - block).min(u64::from(self.modulus - at));
+            chunk.clear(Space::Data, at..at + count as u16)?;
+            block += count;
+        }
+        Ok(())
+    }
+
+    /// The bytes of the last, partial block.
+    fn partial(self, chunk: &Chunk, tail: u64) -> Result<Vec<u8>> {
+        let length = (tail % BLOCK as u64) as usize;
+        if length == 0 || !chunk.inline().is_empty() {
+            return Ok(chunk.inline().to_vec());
+        }
+        let mut block = vec![0; BLOCK];
+        chunk.read(Space::Data, self.block(tail), &mut block)?;
+        block.truncate(length);
+        Ok(block)
+    }
+}

@@ -1,0 +1,309 @@
+//! The volume: which inodes are in memory, what is open, and whether promises can still be kept.
+
+use super::flusher::Flusher;
+use super::inode::{Inode, State};
+use super::journal::Journal;
+use super::kinds::{Kind, Timestamp};
+use super::listing::Listing;
+use super::pending::Pending;
+use super::record::{Extension, Record};
+use super::table::Table;
+use super::{Error, Result};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
+use crate::store;
+use hashbrown::HashMap;
+use lru::LruCache;
+use parking_lot::Mutex;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+/// An open volume. Every method may be called from any thread.
+pub struct Volume {
+    pub(super) context: Arc<Context>,
+    /// Bytes.
+    pub(super) chunk_size: u64,
+    /// Blocks of a chunk.
+    pub(super) blocks: u16,
+    pub(super) read_only: bool,
+    pub(super) inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
+    pub(super) namespace: Mutex<Pending>,
+    pub(super) journal: Mutex<Journal>,
+    /// Inodes that the next round has to look at.
+    pub(super) queue: Mutex<Vec<Arc<Inode>>>,
+    /// Inodes whose deletion is durable; their chunk files are still to be removed.
+    pub(super) removals: Mutex<Vec<Arc<Inode>>>,
+    /// One round at a time.
+    pub(super) round: Mutex<()>,
+    pub(super) flusher: Flusher,
+    open: Mutex<LruCache<ChunkId, Weak<Inode>>>,
+    stopped: AtomicBool,
+}
+
+/// What a volume is opened with, besides the context.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes; from the header.
+    pub chunk_size: u64,
+    pub read_only: bool,
+    /// Chunk files held open at most, unless more are waiting to be synced.
+    pub open_files: NonZeroUsize,
+}
+
+impl Volume {
+    /// Makes the root directory of a new volume, owned by `uid` and `gid`. Durable on return.
+    pub fn format(context: &Arc<Context>, chunk_size: u64, uid: u32, gid: u32) -> Result<()> {
+        let now = Timestamp::now();
+        let record = Record {
+            kind: Kind::Directory,
+            mode: 0o755,
+            uid,
+            gid,
+            device: 0,
+            links_count: 2,
+            size: 0,
+            allocated: 0,
+            namespace: Commit(0),
+            accessed: now,
+            modified: now,
+            changed: now,
+            born: now,
+            extension: Extension::default(),
+        };
+        let id = ChunkId { inode: InodeId::ROOT, index: 0 };
+        let mut head = Chunk::new(context, id, (chunk_size / BLOCK as u64) as u16);
+        head.set_record(record.encode().map_err(|_| Error::Invalid)?.root);
+        head.commit()?;
+        head.sync()?;
+        context.store.sync_names(&[context.file_name(id)])?;
+        Ok(())
+    }
+
+    /// Opens a volume and replays its journals. The flusher is started by [`Volume::start`].
+    pub fn open(context: Arc<Context>, options: Options) -> Result<Arc<Volume>> {
+        let volume = Volume {
+            chunk_size: options.chunk_size,
+            blocks: (options.chunk_size / BLOCK as u64) as u16,
+            read_only: options.read_only || context.store.is_read_only(),
+            inodes: Mutex::default(),
+            namespace: Mutex::default(),
+            journal: Mutex::new(Journal::new(&context)),
+            queue: Mutex::default(),
+            removals: Mutex::default(),
+            round: Mutex::default(),
+            flusher: Flusher::default(),
+            open: Mutex::new(LruCache::new(options.open_files)),
+            stopped: AtomicBool::new(false),
+            context,
+        };
+        volume.replay()?;
+        volume.inode(InodeId::ROOT)?;
+        Ok(Arc::new(volume))
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> Result<Arc<Inode>> {
+        self.inode(InodeId::ROOT)
+    }
+
+    /// An inode, read from the backing folder if it is not in memory.
+    pub fn inode(&self, id: InodeId) -> Result<Arc<Inode>> {
+        if let Some(inode) = self.inodes.lock().get(&id) {
+            return Ok(inode.clone());
+        }
+        let loaded = self.load(id)?;
+        let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
+        self.opened(&inode, 0);
+        Ok(inode)
+    }
+
+    /// Changes attributes: mode, owner, times, xattrs.
+    pub fn update<R>(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> Result<R>) -> Result<R> {
+        self.check_writable()?;
+        let mut state = inode.state.write();
+        let mut record = state.record.clone();
+        let result = change(&mut record)?;
+        if record.extension != state.record.extension {
+            record.encode().map_err(|_| Error::NoSpace)?;
+        }
+        let mut only_times = record.clone();
+        (only_times.accessed, only_times.modified) = (state.record.accessed, state.record.modified);
+        only_times.changed = state.record.changed;
+        if only_times == state.record {
+            state.change_times()
+        } else {
+            state.change()
+        }
+        state.record = record;
+        drop(state);
+        self.queue(inode);
+        Ok(result)
+    }
+
+    /// Space in the backing filesystem.
+    pub fn space(&self) -> Result<store::Space> {
+        Ok(self.context.store.space()?)
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Adds an inode to what the next round looks at.
+    pub(super) fn queue(&self, inode: &Arc<Inode>) {
+        if !inode.queued.swap(true, Ordering::AcqRel) {
+            self.queue.lock().push(inode.clone());
+            self.flusher.wake();
+        }
+    }
+
+    /// No promise can be kept any more: from now on nothing is written.
+    pub(super) fn stop(&self, error: &Error) {
+        if !self.stopped.swap(true, Ordering::AcqRel) {
+            log::error!("the volume stops: {error}; unmount it, mend the backing folder, and mount again");
+        }
+    }
+
+    pub(super) fn check_live(&self) -> Result<()> {
+        if self.stopped.load(Ordering::Acquire) { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
+        self.check_live()
+    }
+
+    /// Opens chunk 0 of an inode, if it is not.
+    pub(super) fn open_head(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
+        if state.head.is_none() {
+            let id = ChunkId { inode: inode.id(), index: 0 };
+            state.head = Some(Chunk::open(&self.context, id, self.blocks, None)?);
+            self.opened(inode, 0);
+        }
+        Ok(())
+    }
+
+    /// Notes that a chunk is open now; closes the one that was opened longest ago and can be closed.
+    pub(super) fn opened(&self, inode: &Arc<Inode>, index: u32) {
+        let id = ChunkId { inode: inode.id(), index };
+        let displaced = self.open.lock().push(id, Arc::downgrade(inode));
+        let Some((old, owner)) = displaced.filter(|(old, _)| *old != id) else { return };
+        if let Some(owner) = owner.upgrade()
+            && !self.close_chunk(&owner, old.index)
+        {
+            self.open.lock().push(old, Arc::downgrade(&owner));
+        }
+    }
+
+    /// Closes a chunk that has nothing to lose.
+    fn close_chunk(&self, inode: &Inode, index: u32) -> bool {
+        let (Some(_serial), Some(mut state)) = (inode.serial.try_lock(), inode.state.try_write()) else {
+            return false;
+        };
+        let clean = !state.is_dirty() && state.named;
+        let Some(chunk) = state.chunk_mut(index) else { return true };
+        if !clean || chunk.is_dirty() || chunk.sync().is_err() {
+            return false;
+        }
+        match index {
+            0 => state.head = None,
+            _ => drop(state.others.remove(&index)),
+        }
+        true
+    }
+
+    /// Forgets an inode that nobody but this volume's table knows and that has nothing to be written.
+    pub(super) fn forget_if_clean(&self, inode: &Arc<Inode>) {
+        let mut inodes = self.inodes.lock();
+        let known_twice = Arc::strong_count(inode) == 2;
+        let clean = || inode.state.try_read().is_some_and(|state| !state.is_dirty());
+        if known_twice && inode.id() != InodeId::ROOT && clean() && self.is_synced(inode) {
+            inodes.remove(&inode.id());
+        }
+    }
+
+    /// Closes all that is open of an inode, so that no descriptor is closed before its fdatasync.
+    fn is_synced(&self, inode: &Arc<Inode>) -> bool {
+        let open: Vec<u32> = {
+            let Some(state) = inode.state.try_read() else { return false };
+            state.head.iter().map(|_| 0).chain(state.others.keys().copied()).collect()
+        };
+        open.into_iter().all(|index| self.close_chunk(inode, index))
+    }
+
+    /// Loads a directory's entries, if they are not.
+    pub(super) fn load_listing(&self, directory: &Arc<Inode>) -> Result<()> {
+        {
+            let state = directory.state.read();
+            if state.record.kind != Kind::Directory {
+                return Err(Error::NotDirectory);
+            }
+            if state.listing.is_some() {
+                return Ok(());
+            }
+        }
+        let mut state = directory.state.write();
+        if state.listing.is_none() {
+            state.listing = Some(Box::new(self.read_listing(directory, &mut state)?));
+        }
+        Ok(())
+    }
+
+    fn read_listing(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Listing> {
+        self.open_head(directory, state)?;
+        let State { head, table, record, .. } = state;
+        let head = head.as_ref().expect("it was opened");
+        let damaged =
+            |index, what: &str| Error::Damaged(ChunkId { inode: directory.id(), index }, what.into());
+        let mut entries = super::directory::Directory::new(record.extension.vector.clone());
+        let mut stored = record.size;
+        for index in table.all(head)? {
+            let id = ChunkId { inode: directory.id(), index };
+            let segment = Chunk::open(&self.context, id, self.blocks, None)?;
+            if table.bound(index).is_some_and(|bound| segment.version().commit() < bound) {
+                return Err(damaged(index, "it is older than its directory says: it was rolled back"));
+            }
+            let mut log = vec![0; BLOCK];
+            segment.read(Space::Data, 0, &mut log)?;
+            let length = u32::from_le_bytes([log[0], log[1], log[2], log[3]]) as usize + 4;
+            if length as u64 > self.chunk_size {
+                return Err(damaged(index, "its length makes no sense"));
+            }
+            log.resize(length.next_multiple_of(BLOCK), 0);
+            segment.read(Space::Data, 0, &mut log)?;
+            entries.load(&log[4..length]).map_err(|what| damaged(index, what.0))?;
+            stored += length as u64 - 4;
+        }
+        let tail = super::flush::TAIL.read(head, 0, record.size)?;
+        entries.load(&tail).map_err(|what| damaged(0, what.0))?;
+        Ok(Listing::loaded(entries, stored))
+    }
+
+    fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
+        let chunk = ChunkId { inode: id, index: 0 };
+        let head = Chunk::open(&self.context, chunk, self.blocks, None)?;
+        let record = read_record(&head).map_err(|error| match error {
+            Error::Damaged(_, what) => Error::Damaged(chunk, what),
+            error => error,
+        })?;
+        let table = Table::of(&head)?;
+        Ok(Arc::new(Inode::new(id, State::stored(record, head, table), true)))
+    }
+}
+
+/// The record in chunk 0, with its extension from wherever it lies.
+fn read_record(head: &Chunk) -> Result<Record> {
+    let malformed = |what: super::Malformed| Error::Damaged(head.id(), what.0.into());
+    let overflow = match Record::overflow_length(head.record()).map_err(malformed)? {
+        None => None,
+        Some(length) => {
+            let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
+            head.read(Space::Metadata, 0, &mut blocks)?;
+            blocks.truncate(length);
+            Some(blocks)
+        }
+    };
+    Record::decode(head.record(), overflow.as_deref()).map_err(malformed)
+}

@@ -350,8 +350,8 @@ fn ranges_that_cannot_be() {
 
 #[test]
 fn statistics_are_in_blocks_of_4096() {
-    let backing = Backing::new();
-    let (space, said) = (backing.volume().space().unwrap(), backing.mount(false).statistics().unwrap());
+    let fs = mounted();
+    let (space, said) = (fs.volume.space().unwrap(), fs.statistics().unwrap());
     assert_eq!((said.block_size, said.name_max), (4096, 255));
     assert_eq!(said.blocks, space.blocks * space.block_size / 4096);
     assert_eq!(said.available, space.available * space.block_size / 4096);

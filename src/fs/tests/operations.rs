@@ -148,7 +148,6 @@ pub(super) enum Answer {
     Nothing,
     Count(u64),
     Attributes(Attributes),
-    Bytes(Vec<u8>),
     /// A node that was looked up or made.
     Node(Attributes),
 }

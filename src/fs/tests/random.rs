@@ -39,7 +39,7 @@ impl Both {
         let backing = Backing::new();
         let real = backing.mount(false);
         let root = real.attributes(NodeId::ROOT).unwrap();
-        let model = Model::new(root, now, backing.volume().size_limit());
+        let model = Model::new(root, now, real.volume.size_limit());
         Both { backing, real, model, known: vec![ROOT], lookups: BTreeMap::new() }
     }
 

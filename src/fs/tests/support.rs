@@ -1,10 +1,14 @@
 //! What the tests share: a clock that stands still until told, a volume in memory that can be mounted again, and
 //! shorthands.
 
+use crate::chunk::{Context, DeviceId};
+use crate::crypto::{Cipher, Secret};
 use crate::fs::ops::*;
 use crate::fs::{Filesystem, Options, Result};
-use crate::volume::Volume;
+use crate::store::memory::Memory;
+use crate::volume::{self, Volume};
 use std::cell::Cell;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 thread_local! {
@@ -24,20 +28,42 @@ pub(super) const ROOT_USER: Caller = Caller { uid: 0, gid: 0, pid: 0 };
 pub(super) const USER: Caller = Caller { uid: 1000, gid: 1000, pid: 0 };
 pub(super) const OTHER: Caller = Caller { uid: 2000, gid: 2000, pid: 0 };
 
-/// A backing folder in memory.
-pub(super) struct Backing(Arc<Volume>);
+/// The smallest chunk size, so that files of several chunks are cheap.
+const CHUNK: u64 = 1 << 20;
+
+/// A volume in a backing folder in memory.
+pub(super) struct Backing {
+    pub(super) store: Memory,
+    context: Arc<Context>,
+}
 
 impl Backing {
     pub(super) fn new() -> Backing {
-        Backing(Arc::new(Volume::memory()))
+        let store = Memory::new();
+        let device = DeviceId(*b"device 1");
+        let (name, content) = (Secret::random(), vec![Secret::random()]);
+        let context =
+            Arc::new(Context::new(Arc::new(store.clone()), device, Cipher::Aes256Gcm, &name, content));
+        Volume::format(&context, CHUNK, 0, 0).unwrap();
+        Backing { store, context }
     }
 
-    pub(super) fn volume(&self) -> Arc<Volume> {
-        self.0.clone()
+    pub(super) fn volume(&self, read_only: bool) -> Arc<Volume> {
+        let open_files = NonZeroUsize::new(64).unwrap();
+        let options = volume::Options { chunk_size: CHUNK, read_only, open_files };
+        Volume::open(self.context.clone(), options).unwrap()
     }
 
     pub(super) fn mount(&self, check_permissions: bool) -> Filesystem {
-        Filesystem::with_clock(self.volume(), Options { check_permissions }, now).unwrap()
+        self.mount_volume(self.volume(false), check_permissions)
+    }
+
+    pub(super) fn mount_read_only(&self) -> Filesystem {
+        self.mount_volume(self.volume(true), false)
+    }
+
+    fn mount_volume(&self, volume: Arc<Volume>, check_permissions: bool) -> Filesystem {
+        Filesystem::with_clock(volume, Options { check_permissions }, now).unwrap()
     }
 }
 

@@ -128,7 +128,8 @@ impl Volume {
         if alone && !is_directory {
             (flush.size, flush.made) = (state.record.size, state.progress.made);
         }
-        if state.progress.stored < flush.made || flush.unstored.is_some() || !state.table.is_stored() {
+        let news = state.progress.stored < flush.made || state.stored < state.journalled.namespace;
+        if news || flush.unstored.is_some() || !state.table.is_stored() {
             if let Some(unstored) = &flush.unstored {
                 store_tail(state, unstored, &flush.segments)?;
             }
@@ -137,6 +138,7 @@ impl Volume {
             store_record(state, size, vector)?;
             state.head.as_mut().expect("it was opened").commit()?;
             state.progress.stored = flush.made;
+            state.stored = state.journalled.namespace;
             if let (Some(unstored), Some(listing)) = (flush.unstored.take(), &mut state.listing) {
                 listing.was_stored(&unstored);
             }

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub record: Record,
     /// The namespace part of the record as durable batches have it: what chunk 0 is to say.
     pub journalled: Journalled,
+    /// The batch up to which chunk 0 says so.
+    pub stored: Commit,
     pub standing: Standing,
     /// Some batch, durable or under way, speaks of the inode, or it was read from the disk.
     pub heard_of: bool,
@@ -113,6 +115,7 @@ impl State {
         let listing = (record.kind == Kind::Directory).then(|| Box::new(Listing::empty()));
         State {
             journalled: Journalled::default(),
+            stored: Commit(0),
             standing: Standing::Pending,
             heard_of: false,
             head: Some(head),
@@ -136,6 +139,7 @@ impl State {
                 links: record.extension.links.clone(),
                 namespace: record.namespace,
             },
+            stored: record.namespace,
             standing: Standing::Settled,
             heard_of: true,
             head: Some(head),
@@ -169,12 +173,17 @@ impl State {
     /// Whether a round has something to write.
     pub fn is_dirty(&self) -> bool {
         self.progress.stored < self.progress.made
+            || self.stored < self.journalled.namespace
             || self.listing.as_ref().is_some_and(|listing| listing.has_journalled())
     }
 
     /// Whether the whole content can go into a batch: there is no block, only inline content or none.
     pub fn is_carryable(&self) -> bool {
-        self.record.kind != Kind::Directory && self.is_inline()
+        match self.record.kind {
+            Kind::Directory => false,
+            Kind::File => self.is_inline(),
+            _ => true,
+        }
     }
 
     /// All links but one that reads (parent, name).

@@ -26,7 +26,7 @@ mod table;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[allow(clippy::module_inception)]
 mod volume;
 mod wire;

@@ -414,6 +414,7 @@ impl Volume {
             state.record.links_count += 1;
         }
         drop(state);
+        self.changed_name(pending, directory);
         self.changed_name(pending, inode);
         Ok(())
     }

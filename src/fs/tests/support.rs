@@ -1,11 +1,10 @@
 //! What the tests share: a clock that stands still until told, a volume in memory that can be mounted again, and
 //! shorthands.
 
-use crate::chunk::{Context, DeviceId};
-use crate::crypto::{Cipher, Secret};
 use crate::fs::ops::*;
 use crate::fs::{Filesystem, Options, Result};
 use crate::store::memory::Memory;
+use crate::volume::tests::{CHUNK, Fixture};
 use crate::volume::{self, Volume};
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -28,30 +27,23 @@ pub(super) const ROOT_USER: Caller = Caller { uid: 0, gid: 0, pid: 0 };
 pub(super) const USER: Caller = Caller { uid: 1000, gid: 1000, pid: 0 };
 pub(super) const OTHER: Caller = Caller { uid: 2000, gid: 2000, pid: 0 };
 
-/// The smallest chunk size, so that files of several chunks are cheap.
-const CHUNK: u64 = 1 << 20;
-
 /// A volume in a backing folder in memory.
 pub(super) struct Backing {
     pub(super) store: Memory,
-    context: Arc<Context>,
+    keys: Fixture,
 }
 
 impl Backing {
     pub(super) fn new() -> Backing {
-        let store = Memory::new();
-        let device = DeviceId(*b"device 1");
-        let (name, content) = (Secret::random(), vec![Secret::random()]);
-        let context =
-            Arc::new(Context::new(Arc::new(store.clone()), device, Cipher::Aes256Gcm, &name, content));
-        Volume::format(&context, CHUNK, 0, 0).unwrap();
-        Backing { store, context }
+        let backing = Backing { store: Memory::new(), keys: Fixture::new() };
+        Volume::format(&backing.keys.context(Arc::new(backing.store.clone())), CHUNK, 0, 0).unwrap();
+        backing
     }
 
-    pub(super) fn volume(&self, read_only: bool) -> Arc<Volume> {
+    fn volume(&self, read_only: bool) -> Arc<Volume> {
         let open_files = NonZeroUsize::new(64).unwrap();
         let options = volume::Options { chunk_size: CHUNK, read_only, open_files };
-        Volume::open(self.context.clone(), options).unwrap()
+        Volume::open(self.keys.context(Arc::new(self.store.clone())), options).unwrap()
     }
 
     pub(super) fn mount(&self, check_permissions: bool) -> Filesystem {

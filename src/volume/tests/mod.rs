@@ -11,10 +11,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// The smallest chunk size, so that files of several chunks are cheap.
-pub(super) const CHUNK: u64 = 1 << 20;
+pub(crate) const CHUNK: u64 = 1 << 20;
 
 /// Keys and a device that several openings of a volume share.
-pub(super) struct Fixture {
+pub(crate) struct Fixture {
     name: Secret,
     content: Secret,
     pub device: DeviceId,

@@ -10,6 +10,7 @@ mod derive;
 mod names;
 mod passphrase;
 mod random;
+pub mod recipient;
 mod rust_crypto;
 mod secret;
 

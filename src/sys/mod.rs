@@ -1,5 +1,9 @@
-//! Safe wrappers around libc: the only place with `unsafe`. Every block says why it is sound.
+//! Safe wrappers around libc, one file per topic: the only place with `unsafe`. Every block says why it is sound.
 
 #![allow(unsafe_code)]
 
+pub mod daemon;
 pub mod files;
+pub mod fuse;
+pub mod process;
+pub mod terminal;

@@ -1,0 +1,237 @@
+//! What helps when a folder is no volume, a slot does not open, or a volume is not the one that was expected.
+
+use super::{Exit, Failure, failure, system, tpm};
+use crate::crypto::recipient::RecipientError;
+use crate::keys::{
+    CreateError, Defect, Fingerprint, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError, UnlockError,
+};
+use crate::store::folder::LockError;
+use std::io;
+use std::path::Path;
+
+pub fn opening(backing: &Path, error: &OpenError) -> Failure {
+    let at = backing.display();
+    match error {
+        OpenError::NotAVolume => failure(
+            Exit::NotAVolume,
+            format!("{at}: is not a cryptfs volume: it has no cryptfs.json. `cryptfs init {at}` makes one."),
+        ),
+        OpenError::NewerVersion(version) => failure(
+            Exit::NewerFormat,
+            format!("{at}: has format {version}, which is newer than this program. Install a newer cryptfs."),
+        ),
+        OpenError::DamagedHeader(defect) => failure(
+            Exit::DamagedHeader,
+            format!(
+                "{at}: its cryptfs.json {}. Restore that file from a copy; it never changes.",
+                defective(defect)
+            ),
+        ),
+        OpenError::Io(error) if is_missing(error) => {
+            failure(Exit::NotAVolume, format!("{at}: there is no such folder."))
+        }
+        OpenError::Io(error) => system(at, error),
+        OpenError::Slots(error) => slots(backing, error),
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn defective(defect: &Defect) -> String {
+    match defect {
+        Defect::Newer(_) | Defect::Foreign | Defect::NotJson | Defect::TooLong => format!("is {defect}"),
+        Defect::Duplicate(_) | Defect::Missing(_) | Defect::Unknown(_) | Defect::Invalid(_) => {
+            format!("is damaged: {defect}")
+        }
+    }
+}
+
+pub fn slots(place: &Path, error: &SlotsError) -> Failure {
+    let at = place.display();
+    match error {
+        SlotsError::Io(error) => system(format!("{at}: its key slots"), error),
+        SlotsError::TooMany => {
+            failure(Exit::DamagedHeader, format!("{at}: has {error}. `cryptfs key list {at}`."))
+        }
+        SlotsError::NoSuchSlot(_) => failure(
+            Exit::NoSuchSlot,
+            format!("{at}: {error}. `cryptfs key list {at}` shows those there are."),
+        ),
+        SlotsError::NotVerified(_) => failure(Exit::Failed, format!("{at}: {error}. Nothing was changed.")),
+        SlotsError::LastIndependentOfTpm => failure(
+            Exit::LastSlot,
+            format!(
+                "{at}: {error}; without it a broken TPM would cost every file. Add another first, `cryptfs key add \
+                 --recovery {at}`, or insist with --force."
+            ),
+        ),
+        SlotsError::LastSlot => failure(
+            Exit::LastSlot,
+            format!(
+                "{at}: {error}; without it nothing opens the volume. Add another first: `cryptfs key add {at}`."
+            ),
+        ),
+    }
+}
+
+pub fn creating(backing: &Path, error: &CreateError) -> Failure {
+    let at = backing.display();
+    match error {
+        CreateError::Exists => failure(
+            Exit::NotEmpty,
+            format!("{at}: is a cryptfs volume already. `cryptfs mount {at} MOUNTPOINT` mounts it."),
+        ),
+        CreateError::KeysExist => failure(
+            Exit::NotEmpty,
+            format!("{at}: the folder for its key slots holds slots already. Choose another with --keys."),
+        ),
+        CreateError::NoSlots => failure(
+            Exit::Usage,
+            "Nothing would open the volume. Give it a passphrase, a recovery key, a TPM or a recipient.",
+        ),
+        CreateError::Slot(error) => slot(error),
+        CreateError::Slots(error) => slots(backing, error),
+        CreateError::Io(error) => system(at, error),
+    }
+}
+
+/// No credential of this kind opened the volume.
+pub fn unlocking(backing: &Path, error: &UnlockError) -> Failure {
+    let at = backing.display();
+    match error {
+        UnlockError::NoSlot => failure(
+            Exit::NoSuchSlot,
+            format!("{at}: has no key slot of that kind. `cryptfs key list {at}` shows those there are."),
+        ),
+        UnlockError::Refused(refused) => {
+            let telling = refused.iter().find(|(_, error)| !matches!(error, SlotError::WrongKey));
+            match telling.or(refused.first()) {
+                Some((_, SlotError::WrongKey)) | None => wrong_secret(backing),
+                Some((_, error)) => slot(error),
+            }
+        }
+    }
+}
+
+pub fn wrong_secret(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::WrongSecret,
+        format!("{at}: wrong passphrase or key. `cryptfs key list {at}` shows what opens the volume."),
+    )
+}
+
+/// One slot did not open, or could not be made.
+pub fn slot(error: &SlotError) -> Failure {
+    match error {
+        SlotError::WrongKey => failure(Exit::WrongSecret, "Wrong passphrase or key."),
+        SlotError::Damaged => failure(
+            Exit::DamagedHeader,
+            "The key slot is damaged. Use another slot, then remove this one: `cryptfs key remove`.",
+        ),
+        SlotError::NoMemory(_) => failure(
+            Exit::Failed,
+            format!("The passphrase's slot {error}, more than there is. Free some, or use another slot."),
+        ),
+        SlotError::Recipient(error) => recipient(error),
+        SlotError::Tpm(error) => tpm(error),
+        SlotError::NeedsPin => {
+            failure(Exit::NothingToAskOn, "The TPM slot asks for a PIN. Give it with --pin-file.")
+        }
+        SlotError::ForeignKeyring => failure(
+            Exit::OtherVolume,
+            "The key slot opens, but cryptfs.json was not made with its keys: one of the two was exchanged. Restore \
+             both from a copy.",
+        ),
+    }
+}
+
+pub fn recipient(error: &RecipientError) -> Failure {
+    match error {
+        RecipientError::BadRecipient => {
+            failure(Exit::Usage, format!("The recipient is {error}: age1…, ssh-ed25519 … or ssh-rsa …."))
+        }
+        RecipientError::BadIdentity => failure(Exit::WrongSecret, format!("The identity file is {error}.")),
+        RecipientError::IdentityLocked => failure(
+            Exit::WrongSecret,
+            "The SSH private key is under a passphrase. Give a copy without one: `ssh-keygen -p -N '' -f COPY`.",
+        ),
+        RecipientError::NoMatch => failure(
+            Exit::WrongSecret,
+            "None of the identities is the recipient of a slot. Give another --identity.",
+        ),
+        RecipientError::Damaged => {
+            failure(Exit::DamagedHeader, "The recipient's slot is damaged. Use another slot.")
+        }
+        RecipientError::Plugin(words) => failure(Exit::Failed, format!("The age plugin failed: {words}.")),
+    }
+}
+
+pub fn recovery_key(error: RecoveryKeyError) -> Failure {
+    failure(
+        Exit::WrongSecret,
+        format!("This is no recovery key: {error}. Look at that part and type it again."),
+    )
+}
+
+pub fn locking(backing: &Path, error: &LockError) -> Failure {
+    let at = backing.display();
+    match error {
+        LockError::Held => failure(
+            Exit::InUse,
+            format!(
+                "{at}: is in use on this machine already. `findmnt -t fuse.cryptfs` shows where it is mounted."
+            ),
+        ),
+        LockError::Io(error) => system(format!("{at}: cannot be locked"), error),
+    }
+}
+
+pub fn not_empty(backing: &Path) -> Failure {
+    failure(
+        Exit::NotEmpty,
+        format!("{}: is not empty. Choose another folder, or insist with --force.", backing.display()),
+    )
+}
+
+/// The keyring is not the one that this device, or the fstab line, expects.
+pub fn other_volume(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::OtherVolume,
+        format!(
+            "{at}: its fingerprint is {found}, but {expected} is expected here. Somebody exchanged the volume or its \
+             keys, or rotated them elsewhere. Nothing was written. If a device that you trust shows the same new \
+             fingerprint in `cryptfs info`, accept it: `cryptfs trust accept {at}`."
+        ),
+    )
+}
+
+/// The keyring dates from before a rotation.
+pub fn retired_keys(backing: &Path, slot: SlotId) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::OtherVolume,
+        format!(
+            "{at}: key slot {slot} holds the keys from before a rotation. Remove it: `cryptfs key remove {at} {slot}`."
+        ),
+    )
+}
+
+pub fn no_such_slot(backing: &Path, id: SlotId) -> Failure {
+    slots(backing, &SlotsError::NoSuchSlot(id))
+}
+
+pub fn which_tpm_slot(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::NoSuchSlot,
+        format!("{at}: name the TPM slot to refresh; `cryptfs key list {at}` shows those there are."),
+    )
+}
+
+pub fn recipient_needed() -> Failure {
+    failure(Exit::Usage, "A recipient's slot needs its public key: `cryptfs key add --recipient KEY`.")
+}

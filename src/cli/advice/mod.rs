@@ -1,0 +1,137 @@
+//! Everything that cryptfs tells people when something goes wrong: one sentence on what, one on what helps.
+//!
+//! Below this module errors are typed and give no advice; here each is matched exhaustively and gets its exit code. This
+//! file has what all commands share; `keys.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
+
+mod keys;
+mod mount;
+mod tpm;
+
+pub use keys::*;
+pub use mount::*;
+pub use tpm::*;
+
+use super::exit::Exit;
+use super::mount_options::BadOption;
+use super::secret_input::LONGEST;
+use crate::trust::TrustUnavailable;
+use crate::volume;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// A command that did not succeed.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+fn failure(exit: Exit, message: impl Into<String>) -> Failure {
+    Failure { exit, message: message.into() }
+}
+
+/// An error of the operating system, about `what`.
+pub fn system(what: impl fmt::Display, error: &io::Error) -> Failure {
+    failure(Exit::Failed, format!("{what}: {}.", plain(error)))
+}
+
+/// The error without Rust's "(os error 2)".
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+pub fn secret_file(path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            failure(Exit::Failed, format!("{path}: a passphrase has at most {LONGEST} bytes."))
+        }
+        _ => failure(Exit::Failed, format!("{path}: cannot read the secret: {}.", plain(error))),
+    }
+}
+
+pub fn empty_secret(path: &Path) -> Failure {
+    failure(Exit::Failed, format!("{}: holds no passphrase: it is empty.", path.display()))
+}
+
+pub fn no_terminal() -> Failure {
+    failure(
+        Exit::NothingToAskOn,
+        "There is no terminal to ask for the passphrase on. Give it with --passphrase-file FILE, or - for standard input.",
+    )
+}
+
+pub fn terminal(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::Interrupted => failure(Exit::Interrupted, "Interrupted."),
+        io::ErrorKind::UnexpectedEof => {
+            failure(Exit::NothingToAskOn, "The terminal was closed; nothing was done.")
+        }
+        io::ErrorKind::FileTooLarge => {
+            failure(Exit::Failed, format!("A passphrase has at most {LONGEST} bytes."))
+        }
+        _ => system("The terminal", error),
+    }
+}
+
+pub fn option(error: &BadOption) -> Failure {
+    let message = match error {
+        BadOption::Unknown(word) => format!("-o {word}: there is no such mount option."),
+        BadOption::Value(word) => format!("-o {word}: this mount option needs another value."),
+    };
+    failure(Exit::Usage, format!("{message} See \"Mount options\" in `man cryptfs`."))
+}
+
+pub fn no_folder(path: &Path) -> Failure {
+    failure(Exit::NotAVolume, format!("{}: there is no such folder.", path.display()))
+}
+
+/// A volume whose keys are right could not be opened or made.
+pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
+    let at = backing.display();
+    let help = match error {
+        volume::Error::NotArrived(_) => "Wait for the sync client to finish, then mount again.",
+        volume::Error::Damaged(..) => "Restore that file from a copy or from the provider's history.",
+        volume::Error::NoSpace => "Make room on the backing folder's disk.",
+        volume::Error::ReadOnly => "Mount it with -o ro.",
+        volume::Error::NotFound
+        | volume::Error::Exists
+        | volume::Error::NotDirectory
+        | volume::Error::IsDirectory
+        | volume::Error::NotEmpty
+        | volume::Error::Invalid
+        | volume::Error::NameTooLong
+        | volume::Error::FileTooLarge
+        | volume::Error::TooManyLinks
+        | volume::Error::Stopped
+        | volume::Error::Store(_) => "The folder's disk or its sync client may know more.",
+    };
+    failure(Exit::BadVolume, format!("{at}: {error}. {help}"))
+}
+
+pub fn no_root(backing: &Path) -> Failure {
+    failure(
+        Exit::BadVolume,
+        format!("{}: its root directory cannot be read. Restore the folder from a copy.", backing.display()),
+    )
+}
+
+pub fn no_memory() -> Failure {
+    failure(Exit::Failed, "There is not enough memory for stretching a passphrase: 64 MiB are needed.")
+}
+
+/// This device's memory of a volume is there but of no use.
+pub fn state(error: &TrustUnavailable) -> Failure {
+    failure(
+        Exit::Failed,
+        format!("What this device remembers of the volume is of no use: {error}. Mend or remove it."),
+    )
+}

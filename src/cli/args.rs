@@ -1,0 +1,252 @@
+//! The command line as it is typed: every flag is defined here, once. The help and the manual come from these lines.
+//!
+//! What the flags amount to is resolved elsewhere: `mount_options.rs` for `-o`, the commands for the rest.
+//! `key_args.rs` has those of `cryptfs key`.
+
+use super::key_args::KeyCommand;
+use super::values;
+use crate::crypto::Cipher;
+use crate::keys::tpm::PcrMask;
+use crate::keys::{ChunkSize, Fingerprint, Label, SlotId, SlotType};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// An encrypted filesystem for folders that somebody else's computer copies
+#[derive(Debug, Parser)]
+#[command(name = "cryptfs", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Init(Init),
+    Mount(Mount),
+    Umount(Umount),
+    Info(Info),
+    /// Look at and change what opens a volume
+    #[command(subcommand, disable_help_subcommand = true)]
+    Key(KeyCommand),
+    /// Look at and change what this device expects of a volume
+    #[command(subcommand, disable_help_subcommand = true)]
+    Trust(TrustCommand),
+    /// Print the completions of a shell
+    #[command(hide = true)]
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page into a folder
+    #[command(hide = true)]
+    Man {
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
+}
+
+/// The slots that `--slot` allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    Slot(SlotId),
+    Type(SlotType),
+}
+
+/// Where the key slots are, and the TPM.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Keep the key slots in DIR, not in the volume's own keys/
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub keys: Option<PathBuf>,
+    /// How to reach the TPM, in the notation of tpm2-tools [default: device:/dev/tpmrm0]
+    #[arg(long, value_name = "TCTI")]
+    pub tcti: Option<String>,
+}
+
+/// How to get at a volume's keys.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unlock {
+    #[command(flatten)]
+    pub place: Place,
+    /// Read the passphrase or recovery key from FILE; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub passphrase_file: Option<PathBuf>,
+    /// Use the age identities or the SSH private key in FILE; may be given several times
+    #[arg(long = "identity", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub identities: Vec<PathBuf>,
+    /// Read the PIN of the TPM slot from FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub pin_file: Option<PathBuf>,
+    /// Use this slot only, or slots of this type only: passphrase, recovery, tpm2, recipient
+    #[arg(long, value_name = "ID|TYPE", value_parser = values::only)]
+    pub slot: Option<Only>,
+    /// Refuse a volume with another fingerprint; accept one with this
+    #[arg(long, value_name = "HEX", value_parser = values::fingerprint)]
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// What new slots are made with.
+#[derive(Args, Clone, Debug)]
+pub struct Enrolment {
+    /// What to call the new slots; anybody who sees the volume can read it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = values::label)]
+    pub label: Label,
+    /// How long trying one passphrase or PIN should take on this machine, in milliseconds
+    #[arg(long = "iter-time", value_name = "MS", default_value = "1000", value_parser = values::milliseconds)]
+    pub cost: Duration,
+    /// Write the new recovery key to OUT instead of showing it
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub recovery_file: Option<PathBuf>,
+    /// PCRs that the TPM slot depends on, such as 7,11 [default: 7 where Secure Boot is on, else none]
+    #[arg(long, value_name = "LIST")]
+    pub pcrs: Option<PcrMask>,
+    /// Ask for a PIN for the TPM slot
+    #[arg(long)]
+    pub pin: bool,
+    /// Read the new PIN of the TPM slot from FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub new_pin_file: Option<PathBuf>,
+}
+
+/// Make a folder a volume
+///
+/// On a terminal asks for a passphrase and shows a recovery key, unless flags say otherwise; uses the TPM if there is
+/// one.
+#[derive(Args, Debug)]
+pub struct Init {
+    /// The folder that will hold the encrypted files; made if it does not exist
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// Read the passphrase from FILE; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub passphrase_file: Option<PathBuf>,
+    /// Make no slot for a passphrase
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub no_passphrase: bool,
+    /// Make no recovery key
+    #[arg(long, conflicts_with = "recovery_file")]
+    pub no_recovery: bool,
+    /// Insist on a slot for this machine's TPM
+    #[arg(long)]
+    pub tpm2: bool,
+    /// Make no slot for the TPM
+    #[arg(long, conflicts_with_all = ["tpm2", "pin", "pcrs", "new_pin_file"])]
+    pub no_tpm2: bool,
+    /// Make a slot for this age recipient or SSH public key; may be given several times
+    #[arg(long = "recipient", value_name = "KEY")]
+    pub recipients: Vec<String>,
+    #[command(flatten)]
+    pub enrolment: Enrolment,
+    #[command(flatten)]
+    pub place: Place,
+    /// Largest size of a chunk file: a power of two from 1M to 16M
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = values::chunk_size)]
+    pub chunk_size: ChunkSize,
+    /// aes-256-gcm, or chacha20-poly1305 for machines without AES instructions
+    #[arg(long, value_name = "NAME", default_value = "aes-256-gcm", value_parser = values::cipher)]
+    pub cipher: Cipher,
+    /// Take a folder that is not empty; what is in it stays as it is
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Mount a volume
+///
+/// Returns once the mount answers; the filesystem then lives in the background.
+#[derive(Args, Debug)]
+pub struct Mount {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// Where its files are to appear: an existing folder
+    #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
+    pub mountpoint: PathBuf,
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// Mount options, separated by commas, as in fstab; see MOUNT OPTIONS in the manual
+    #[arg(short = 'o', value_name = "OPTIONS", action = ArgAction::Append)]
+    pub options: Vec<String>,
+    /// Stay in the foreground, log to stderr
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// Append the log of the background process to FILE instead of the system log
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub log_file: Option<PathBuf>,
+}
+
+/// Unmount a volume
+///
+/// Returns once everything is on the backing folder's disk, so that it can be unplugged or mounted again.
+#[derive(Args, Debug)]
+pub struct Umount {
+    /// Where the volume is mounted
+    #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
+    pub mountpoint: PathBuf,
+}
+
+/// Tell what a volume is; needs no secret
+#[derive(Args, Debug)]
+pub struct Info {
+    /// The folder of a volume, or where it is mounted
+    #[arg(value_name = "BACKING|MOUNTPOINT", value_hint = ValueHint::DirPath)]
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TrustCommand {
+    /// Show what this device expects of a volume; needs no secret
+    Status {
+        /// The folder of the volume
+        #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+        backing: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Expect from now on the keys that the volume has now
+    ///
+    /// For a volume whose keys were rotated, or exchanged on purpose, on another device. Shows both fingerprints.
+    Accept {
+        /// The folder of the volume
+        #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+        backing: PathBuf,
+        #[command(flatten)]
+        unlock: Unlock,
+    },
+}
+
+/// cryptfs's mount helper, as mount(8) calls it
+#[derive(Debug, Parser)]
+#[command(name = "mount.cryptfs", version, disable_help_flag = true)]
+pub struct Helper {
+    /// The folder of the volume
+    pub source: PathBuf,
+    /// Where its files are to appear
+    pub target: PathBuf,
+    /// Ignore unknown mount options
+    #[arg(short)]
+    pub sloppy: bool,
+    /// Look at the volume, mount nothing
+    #[arg(short)]
+    pub fake: bool,
+    /// Accepted and without effect: there is no /etc/mtab to leave alone
+    #[arg(short)]
+    pub no_mtab: bool,
+    /// Log more
+    #[arg(short)]
+    pub verbose: bool,
+    /// Mount in another mount namespace, given as a path
+    #[arg(short = 'N', value_name = "NAMESPACE")]
+    pub namespace: Option<PathBuf>,
+    /// The type of filesystem: fuse.cryptfs or cryptfs
+    #[arg(short = 't', value_name = "TYPE")]
+    pub kind: Option<OsString>,
+    /// Mount options, separated by commas
+    #[arg(short = 'o', value_name = "OPTIONS", action = ArgAction::Append)]
+    pub options: Vec<String>,
+}

@@ -1,0 +1,67 @@
+//! `cryptfs info`: what a folder says of itself, where it is mounted, and what this device expects of it.
+
+use super::advice::{self, Failure};
+use super::args::Info;
+use super::key::slot_json;
+use super::report;
+use crate::keys::{Locked, Slot};
+use crate::mount;
+use crate::trust::Trust;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+pub fn run(arguments: &Info) -> Result<(), Failure> {
+    let backing = backing_of(&arguments.path)?;
+    let locked = Locked::open(&backing, arguments.place.keys.as_deref())
+        .map_err(|error| advice::opening(&backing, &error))?;
+    let header = locked.claims();
+    let expected = Trust::expected(locked.uuid()).map_err(|error| advice::state(&error))?;
+    let mounts =
+        mount::mounts_of(&backing).map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
+    let fingerprint = expected.map(|fingerprint| fingerprint.to_string());
+    if arguments.json {
+        let slots: Vec<_> = locked.listing.slots.iter().map(slot_json).collect();
+        let text = json!({
+            "backing": backing.to_string_lossy(),
+            "uuid": header.uuid.to_string(),
+            "cipher": header.cipher.name(),
+            "chunk_size": header.chunk_size.bytes(),
+            "created": header.created,
+            "fingerprint": fingerprint,
+            "mountpoints": mounts.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+            "slots": slots,
+            "broken_slots": locked.listing.broken.len(),
+        });
+        return report::print(&format!("{text:#}\n"));
+    }
+    let mounted: Vec<_> = mounts.iter().map(|path| path.display().to_string()).collect();
+    let slots: Vec<_> = locked.listing.slots.iter().map(kind_and_label).collect();
+    let lines = [
+        ("Volume", header.uuid.to_string()),
+        ("Backing folder", backing.display().to_string()),
+        ("Cipher", header.cipher.name().to_owned()),
+        ("Chunk size", format!("{} MiB", header.chunk_size.bytes() >> 20)),
+        ("Created", report::time(header.created)),
+        ("Fingerprint", fingerprint.unwrap_or_else(|| "not seen on this device yet".to_owned())),
+        ("Mounted at", if mounted.is_empty() { "nowhere".to_owned() } else { mounted.join(", ") }),
+        ("Key slots", slots.join(", ")),
+    ];
+    let text: String = lines.iter().map(|(name, value)| format!("{name:<16}{value}\n")).collect();
+    report::print(&text)
+}
+
+fn kind_and_label(slot: &Slot) -> String {
+    let kind = slot.kind.slot_type().name();
+    match slot.label.as_str() {
+        "" => kind.to_owned(),
+        label => format!("{kind} ({label})"),
+    }
+}
+
+/// The folder itself, or the one that is mounted there.
+fn backing_of(path: &Path) -> Result<PathBuf, Failure> {
+    match mount::find(path) {
+        Ok(Some(found)) => Ok(found.source().to_owned()),
+        _ => std::fs::canonicalize(path).map_err(|_| advice::no_folder(path)),
+    }
+}

@@ -1,0 +1,132 @@
+//! The flags of `cryptfs key`. Neighbours: `args.rs` has what they share with other commands, `key.rs` does the work.
+
+use super::args::{Enrolment, Place, Unlock};
+use super::values;
+use crate::keys::SlotId;
+use clap::{ArgGroup, Args, Subcommand, ValueHint};
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    List(List),
+    Add(Add),
+    Remove(Remove),
+    Change(Change),
+    Refresh(Refresh),
+    Verify(Verify),
+}
+
+/// List the key slots; needs no secret
+#[derive(Args, Debug)]
+pub struct List {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Add a key slot; needs a way in
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("kind").required(true).args(["passphrase", "recovery", "tpm2", "recipient"]))]
+pub struct Add {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// For a passphrase
+    #[arg(long)]
+    pub passphrase: bool,
+    /// For a new recovery key, which is shown
+    #[arg(long)]
+    pub recovery: bool,
+    /// For this machine's TPM
+    #[arg(long)]
+    pub tpm2: bool,
+    /// For an age recipient or SSH public key
+    #[arg(long, value_name = "KEY")]
+    pub recipient: Option<String>,
+    #[command(flatten)]
+    pub new: NewPassphrase,
+    #[command(flatten)]
+    pub enrolment: Enrolment,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+/// Where a new passphrase comes from.
+#[derive(Args, Clone, Debug)]
+pub struct NewPassphrase {
+    /// Read the new passphrase from FILE; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub new_passphrase_file: Option<PathBuf>,
+}
+
+/// Remove a key slot
+///
+/// On this device it stays removed: should its file come back, it is not used.
+#[derive(Args, Debug)]
+pub struct Remove {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// The slot, as `key list` shows it
+    #[arg(value_name = "ID", value_parser = slot)]
+    pub slot: SlotId,
+    #[command(flatten)]
+    pub place: Place,
+    /// Also the last slot that does not depend on a TPM, or the last of all
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Give a slot a new passphrase, recovery key or PIN; needs a way in
+#[derive(Args, Debug)]
+pub struct Change {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// The slot, as `key list` shows it
+    #[arg(value_name = "ID", value_parser = slot)]
+    pub changed: SlotId,
+    #[command(flatten)]
+    pub new: NewPassphrase,
+    #[command(flatten)]
+    pub enrolment: Enrolment,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+/// Seal a TPM slot to the present boot state, as after an update of the firmware; needs another way in
+#[derive(Args, Debug)]
+pub struct Refresh {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// The slot, as `key list` shows it; not needed if there is but one
+    #[arg(value_name = "ID", value_parser = slot)]
+    pub refreshed: Option<SlotId>,
+    #[command(flatten)]
+    pub enrolment: Enrolment,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+/// Open the volume's keys and say which slot did it
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+fn slot(text: &str) -> Result<SlotId, String> {
+    match values::only(text) {
+        Ok(super::args::Only::Slot(id)) => Ok(id),
+        _ => Err("it is the id of a slot, 32 hex digits".to_owned()),
+    }
+}

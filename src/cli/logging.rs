@@ -1,0 +1,110 @@
+//! Where log lines go: to stderr while somebody looks, then to a file or to the system log.
+//!
+//! One line per record: control characters (a file name may hold any) are escaped, so that no name can forge a line.
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use parking_lot::Mutex;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+/// The variable that chooses how much is logged: off, error, warn, info, debug or trace.
+pub const LEVEL: &str = "CRYPTFS_LOG";
+
+static LOGGER: Logger = Logger(Mutex::new(Sink::Stderr));
+
+struct Logger(Mutex<Sink>);
+
+enum Sink {
+    Stderr,
+    File(File),
+    System(UnixDatagram),
+    Nowhere,
+}
+
+/// Starts logging to stderr.
+pub fn start() {
+    let level = std::env::var(LEVEL).ok().and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::Warn);
+    // Fails only if a logger was set before, which then does the work.
+    if log::set_logger(&LOGGER).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// From now on to `file`, opened for appending.
+pub fn to_file(file: &Path) -> io::Result<()> {
+    *LOGGER.0.lock() = Sink::File(File::options().append(true).create(true).open(file)?);
+    Ok(())
+}
+
+/// From now on to the system log, if there is one.
+pub fn to_system() {
+    let connect = || {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect("/dev/log")?;
+        socket.set_nonblocking(true)?;
+        Ok::<_, io::Error>(socket)
+    };
+    *LOGGER.0.lock() = connect().map_or(Sink::Nowhere, Sink::System);
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let (severity, word) = match record.level() {
+            Level::Error => (3, "error"),
+            Level::Warn => (4, "warning"),
+            Level::Info => (6, "info"),
+            Level::Debug | Level::Trace => (7, "debug"),
+        };
+        let text = one_line(&record.args().to_string());
+        // A log that cannot be written is no reason to fail what is being logged.
+        let _ = match &mut *self.0.lock() {
+            Sink::Stderr => writeln!(io::stderr(), "cryptfs: {word}: {text}"),
+            Sink::File(file) => file.write_all(format!("{} {word}: {text}\n", now()).as_bytes()),
+            // RFC 3164, facility 3: a daemon.
+            Sink::System(socket) => {
+                let line = format!("<{}>cryptfs[{}]: {text}", 3 * 8 + severity, std::process::id());
+                socket.send(line.as_bytes()).map(drop)
+            }
+            Sink::Nowhere => Ok(()),
+        };
+    }
+
+    fn flush(&self) {}
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, character| {
+        if character.is_control() {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "{}", character.escape_default());
+        } else {
+            line.push(character);
+        }
+        line
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn a_name_cannot_forge_a_line() {
+        assert_eq!(one_line("a\nb\u{1b}[31mß"), "a\\nb\\u{1b}[31mß");
+    }
+}

@@ -1,0 +1,116 @@
+//! The manual page and the completions, made from the definitions in `args.rs` and the prose below.
+//!
+//! `man/cryptfs.1` is this output, committed; a test in `tests/cli.rs` holds the two together.
+
+use super::advice::{self, Failure};
+use super::args::Arguments;
+use super::exit::Exit;
+use super::mount_options::DESCRIPTIONS;
+use clap::CommandFactory;
+use clap_mangen::Man;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+const DESCRIPTION: &str = "\
+cryptfs keeps the files of a folder encrypted in another folder, the backing folder, which may be copied by a service \
+or a machine that is not trusted. The copy tells its holder how many chunk files there are, how large each is in steps \
+of 4 KiB, and which of them change when; nothing else. Whatever is done to it, a mount gives the right bytes or an error.
+.PP
+The volume's keys are random. Each key slot holds them wrapped under a secret of its own.";
+
+const SECRETS: &str = "\
+A passphrase is read from the file that \\fB\\-\\-passphrase\\-file\\fR or \\fB\\-o passphrase\\-file=\\fR names, else \
+from \\fI$CREDENTIALS_DIRECTORY/cryptfs.passphrase\\fR (see LoadCredential= in systemd.exec(5)), else it is asked for \
+on the terminal. One trailing newline is not part of it. It is never taken from an argument or from the environment.";
+
+const FSTAB: &str = "\
+With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know the type fuse.cryptfs:
+.PP
+.nf
+/home/anna/vault  /home/anna/plain  fuse.cryptfs  noauto,user,passphrase\\-file=/home/anna/.vault  0 0
+.fi";
+
+const EXAMPLES: &str = "\
+.nf
+cryptfs init ~/Dropbox/vault
+cryptfs mount ~/Dropbox/vault ~/plain
+cryptfs umount ~/plain
+.fi";
+
+const ENVIRONMENT: &str = "\
+.TP
+CRYPTFS_LOG
+How much is logged: off, error, warn (as when it is not set), info, debug or trace.
+.TP
+CREDENTIALS_DIRECTORY
+See SECRETS.";
+
+const FILES: &str = "\
+.TP
+\\fIBACKING\\fR/cryptfs.json
+What the folder is; written once.
+.TP
+\\fIBACKING\\fR/keys/, chunks/, journals/
+Key slots and chunk files; docs/FORMAT.md describes every byte.
+.TP
+$XDG_STATE_HOME/cryptfs/, ~/.local/state/cryptfs/; /var/lib/cryptfs/ for root
+What this device knows of each volume.";
+
+/// Writes `cryptfs.1` into a folder.
+pub fn write(folder: &Path) -> Result<(), Failure> {
+    let mut page = Vec::new();
+    let file = folder.join("cryptfs.1");
+    write_page(&mut page)
+        .and_then(|()| fs::write(&file, page))
+        .map_err(|error| advice::system(file.display(), &error))
+}
+
+fn write_page(out: &mut dyn Write) -> io::Result<()> {
+    let command = Arguments::command();
+    let page = Man::new(command.clone()).source(concat!("cryptfs ", env!("CARGO_PKG_VERSION"))).date("");
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    section(out, "DESCRIPTION", DESCRIPTION)?;
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        write_command(out, subcommand, "cryptfs")?;
+    }
+    section(out, "SECRETS", SECRETS)?;
+    section(out, "MOUNT OPTIONS", &list(DESCRIPTIONS.iter().map(|&(name, text)| (name.to_owned(), text))))?;
+    section(out, "AS A MOUNT HELPER", FSTAB)?;
+    let codes = Exit::ALL.iter().map(|&(exit, meaning)| ((exit as u8).to_string(), meaning));
+    section(out, "EXIT STATUS", &list(codes))?;
+    section(out, "ENVIRONMENT", ENVIRONMENT)?;
+    section(out, "FILES", FILES)?;
+    section(out, "EXAMPLES", EXAMPLES)?;
+    section(out, "SEE ALSO", "fusermount3(1), mount(8), fstab(5)")
+}
+
+/// A command and its own subcommands, each a section.
+fn write_command(out: &mut dyn Write, command: &clap::Command, parent: &str) -> io::Result<()> {
+    let name = format!("{parent} {}", command.get_name());
+    let subcommands: Vec<_> = command.get_subcommands().filter(|found| found.get_name() != "help").collect();
+    for subcommand in &subcommands {
+        write_command(out, subcommand, &name)?;
+    }
+    if !subcommands.is_empty() {
+        return Ok(());
+    }
+    let page = Man::new(command.clone().bin_name(&name));
+    let mut parts = Vec::new();
+    page.render_synopsis_section(&mut parts)?;
+    page.render_description_section(&mut parts)?;
+    page.render_options_section(&mut parts)?;
+    let parts = String::from_utf8_lossy(&parts).replace(".SH ", ".SS ");
+    writeln!(out, ".SH \"{}\"\n{}", name.to_uppercase(), parts.trim_end())
+}
+
+fn section(out: &mut dyn Write, title: &str, text: &str) -> io::Result<()> {
+    writeln!(out, ".SH \"{title}\"\n{text}")
+}
+
+fn list<'a>(items: impl Iterator<Item = (String, &'a str)>) -> String {
+    let items: Vec<_> = items.map(|(name, text)| format!(".TP\n\\fB{name}\\fR\n{text}")).collect();
+    items.join("\n")
+}

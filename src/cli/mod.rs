@@ -1,0 +1,76 @@
+//! The command line: what people type, what they are told, and how the layers below are put together for it.
+//!
+//! All advice and all exit codes live here (`advice.rs`, `exit.rs`); every layer below reports typed errors. Each
+//! command has a file of its own; `args.rs` defines the flags.
+
+mod advice;
+mod args;
+mod assemble;
+mod daemon;
+mod enrol;
+mod exit;
+mod info;
+mod init;
+mod key;
+mod key_args;
+mod logging;
+mod manual;
+mod mount;
+mod mount_options;
+mod report;
+mod secret_input;
+mod trust;
+mod umount;
+mod unlock;
+mod values;
+
+use crate::sys::{daemon as limits, process};
+use advice::Failure;
+use args::{Arguments, Command, Helper};
+use clap::{CommandFactory, Parser};
+use exit::Exit;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Names under which mount(8) calls this program.
+const HELPER_NAMES: [&str; 2] = ["mount.cryptfs", "mount.fuse.cryptfs"];
+
+/// The whole program: from the arguments to the exit code.
+pub fn main() -> ExitCode {
+    logging::start();
+    if let Err(error) = process::forbid_memory_dumps() {
+        log::warn!("keys in memory are not protected from other processes of this user: {error}");
+    }
+    if let Err(error) = limits::raise_open_files() {
+        log::debug!("the limit of open files stays as it is: {error}");
+    }
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match run(&arguments) {
+        Ok(()) => Exit::Success.into(),
+        Err(failure) => {
+            eprintln!("cryptfs: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(arguments: &[OsString]) -> Result<(), Failure> {
+    let called = arguments.first().and_then(|path| Path::new(path).file_name());
+    if called.is_some_and(|name| HELPER_NAMES.iter().any(|helper| name == *helper)) {
+        return mount::help(&Helper::parse_from(arguments));
+    }
+    match Arguments::parse_from(arguments).command {
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Mount(arguments) => mount::run(&arguments),
+        Command::Umount(arguments) => umount::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Key(command) => key::run(&command),
+        Command::Trust(command) => trust::run(&command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "cryptfs", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man { folder } => manual::write(&folder),
+    }
+}

@@ -1,0 +1,164 @@
+//! `cryptfs mount`, and the mount helper that mount(8) calls.
+
+use super::advice::{self, Failure};
+use super::args::{Helper, Mount, Unlock};
+use super::daemon::Waiting;
+use super::logging;
+use super::mount_options::MountOptions;
+use super::{assemble, unlock};
+use crate::mount::{self, Mounted, Options};
+use crate::store::folder::{Folder, LockError};
+use crate::sys::daemon::{Termination, enter_mount_namespace};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The file that a mounted volume's daemon holds a lock on.
+pub const LOCK: &str = "cryptfs.json";
+
+/// What is to be mounted, where, and how: resolved from the flags and from `-o`.
+struct Request {
+    backing: PathBuf,
+    mountpoint: PathBuf,
+    unlock: Unlock,
+    options: MountOptions,
+    log_file: Option<PathBuf>,
+    foreground: bool,
+}
+
+pub fn run(arguments: &Mount) -> Result<(), Failure> {
+    let options = MountOptions::parse(arguments.options.iter().map(String::as_str), false)
+        .map_err(|error| advice::option(&error))?;
+    let (backing, mountpoint, unlock) = (&arguments.backing, &arguments.mountpoint, arguments.unlock.clone());
+    let mut request = resolve(backing, mountpoint, unlock, options)?;
+    request.foreground = arguments.foreground;
+    request.log_file = arguments.log_file.clone().or(request.log_file);
+    perform(request)
+}
+
+/// What mount(8) asked for.
+pub fn help(arguments: &Helper) -> Result<(), Failure> {
+    if arguments.verbose {
+        log::set_max_level(log::LevelFilter::Info);
+    }
+    if let Some(namespace) = &arguments.namespace {
+        File::open(namespace)
+            .and_then(|file| enter_mount_namespace(&file))
+            .map_err(|error| advice::system(namespace.display(), &error))?;
+    }
+    let options = MountOptions::parse(arguments.options.iter().map(String::as_str), arguments.sloppy)
+        .map_err(|error| advice::option(&error))?;
+    let request = resolve(&arguments.source, &arguments.target, Unlock::default(), options)?;
+    if arguments.fake { Ok(()) } else { perform(request) }
+}
+
+/// Flags win over `-o`. Paths become absolute: the background process works in `/`.
+fn resolve(
+    backing: &Path,
+    mountpoint: &Path,
+    flags: Unlock,
+    options: MountOptions,
+) -> Result<Request, Failure> {
+    let absolute = |path: PathBuf| match path.as_os_str() == "-" {
+        true => Ok(path),
+        false => std::path::absolute(&path).map_err(|error| advice::system(path.display(), &error)),
+    };
+    let either = |flag: Option<PathBuf>, option: &Option<PathBuf>| {
+        flag.or_else(|| option.clone()).map(absolute).transpose()
+    };
+    let words = options.unlock.clone();
+    let mut unlock = Unlock {
+        passphrase_file: either(flags.passphrase_file, &words.passphrase_file)?,
+        pin_file: either(flags.pin_file, &words.pin_file)?,
+        identities: [flags.identities, words.identities].concat(),
+        slot: flags.slot.or(words.slot),
+        fingerprint: flags.fingerprint.or(words.fingerprint),
+        place: flags.place,
+    };
+    unlock.place.keys = either(unlock.place.keys, &words.place.keys)?;
+    unlock.place.tcti = unlock.place.tcti.or(words.place.tcti);
+    let missing = |_| advice::no_folder(backing);
+    Ok(Request {
+        backing: fs::canonicalize(backing).map_err(missing)?,
+        mountpoint: mountpoint.to_owned(),
+        unlock,
+        log_file: either(None, &options.log_file)?,
+        options,
+        foreground: false,
+    })
+}
+
+fn perform(request: Request) -> Result<(), Failure> {
+    let system = |error| advice::system("The background process", &error);
+    let waiting = if request.foreground { Waiting::nobody() } else { Waiting::parent().map_err(system)? };
+    let backing = request.backing.as_path();
+    let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
+    mount::check(&request.mountpoint).map_err(|error| advice::mounting(&request.mountpoint, &error))?;
+    // Nobody should type a passphrase only to learn that the volume is in use; any other trouble with the lock means
+    // that the folder is no volume, which unlocking tells better.
+    let lock = match folder.lock(LOCK) {
+        Err(error @ LockError::Held) => return Err(advice::locking(backing, &error)),
+        lock => lock,
+    };
+    let unlocked = unlock::unlock(backing, &request.unlock)?;
+    let lock = lock.map_err(|error| advice::locking(backing, &error))?;
+    let signals = Termination::block().map_err(system)?;
+    let options = kernel_options(&request);
+    let choices = assemble::Choices {
+        read_only: request.options.read_only,
+        check_permissions: !options.kernel_permissions && !options.acls,
+    };
+    let filesystem = assemble::filesystem(backing, &unlocked.opened, unlocked.trust.device(), &choices)?;
+    drop(unlocked);
+    let mounted = mount::mount(Arc::new(filesystem), &request.mountpoint, &options)
+        .map_err(|error| advice::mounting(&request.mountpoint, &error))?;
+    if !waiting.is_in_front() {
+        log_elsewhere(request.log_file.as_deref())?;
+    }
+    waiting.release().map_err(system)?;
+    let served =
+        serve(mounted, signals).map_err(|error| advice::system(request.mountpoint.display(), &error));
+    drop(lock);
+    served
+}
+
+fn kernel_options(request: &Request) -> Options {
+    let wanted = &request.options;
+    let usual = Options::default();
+    Options {
+        source: request.backing.clone().into(),
+        allow_other: wanted.allow_other,
+        read_only: wanted.read_only,
+        no_exec: wanted.no_exec,
+        no_suid: wanted.no_suid,
+        no_dev: wanted.no_dev,
+        kernel_permissions: wanted.kernel_permissions.unwrap_or(usual.kernel_permissions),
+        acls: wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
+        writeback: wanted.writeback.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.writeback)),
+        threads: wanted.threads.unwrap_or(usual.threads),
+        ..usual
+    }
+}
+
+fn log_elsewhere(file: Option<&Path>) -> Result<(), Failure> {
+    match file {
+        Some(file) => logging::to_file(file).map_err(|error| advice::system(file.display(), &error)),
+        None => {
+            logging::to_system();
+            Ok(())
+        }
+    }
+}
+
+/// Serves until somebody unmounts, or a signal asks for it.
+fn serve(mounted: Mounted, signals: Termination) -> std::io::Result<()> {
+    let unmounter = mounted.unmounter();
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        while signals.wait().is_ok() {
+            if let Err(error) = unmounter.unmount() {
+                log::error!("cannot unmount: {error}");
+            }
+        }
+    })?;
+    mounted.run()
+}

@@ -1,0 +1,125 @@
+//! Where passphrases and other secrets come from: a terminal, a file, standard input, systemd's credentials.
+//!
+//! Never an argument and never the value of an environment variable: other processes can read both. Every buffer is
+//! allocated once, at its largest size, and wiped when dropped. Neighbours: `sys::terminal` reads without echo.
+
+use super::advice::{self, Failure};
+use crate::sys::terminal::Terminal;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The longest secret that is taken, in bytes.
+pub const LONGEST: usize = 4096;
+
+/// The longest file of identities, in bytes.
+const LONGEST_IDENTITY: usize = 1 << 16;
+
+/// A secret as it was given, without the newline that ended it.
+pub type Given = Zeroizing<Vec<u8>>;
+
+/// The file of a secret in `$CREDENTIALS_DIRECTORY`, where systemd passes one to a service.
+pub fn credential(name: &str) -> Option<PathBuf> {
+    let path = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name);
+    path.is_file().then_some(path)
+}
+
+/// Reads a secret from a file, `-` being standard input; one trailing newline is not part of it.
+pub fn from_file(path: &Path) -> Result<Given, Failure> {
+    let unreadable = |error| advice::secret_file(path, &error);
+    let secret = if path == Path::new("-") {
+        read_bounded(io::stdin().lock())
+    } else {
+        let file = File::open(path).map_err(unreadable)?;
+        warn_if_others_can_read(path, &file);
+        read_bounded(file)
+    };
+    let secret = secret.map_err(unreadable)?;
+    if secret.is_empty() { Err(advice::empty_secret(path)) } else { Ok(secret) }
+}
+
+/// Reads the private halves of a recipient's keys.
+pub fn identity_file(path: &Path) -> Result<Given, Failure> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_IDENTITY));
+    let read = File::open(path).and_then(|file| {
+        warn_if_others_can_read(path, &file);
+        file.take(LONGEST_IDENTITY as u64).read_to_end(&mut bytes)
+    });
+    read.map_err(|error| advice::secret_file(path, &error))?;
+    Ok(bytes)
+}
+
+fn read_bounded(source: impl Read) -> io::Result<Given> {
+    let mut secret = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
+    source.take(LONGEST as u64 + 2).read_to_end(&mut secret)?;
+    if secret.last() == Some(&b'\n') {
+        secret.pop();
+    }
+    if secret.len() > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {LONGEST} bytes")));
+    }
+    Ok(secret)
+}
+
+fn warn_if_others_can_read(path: &Path, file: &File) {
+    let others = file.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o077 != 0);
+    if others {
+        log::warn!("{}: other users can read this secret; chmod 600 it", path.display());
+    }
+}
+
+/// Shows something on the terminal, whatever stdout is.
+pub fn show(texts: &[&str]) -> Result<(), Failure> {
+    let mut terminal = Terminal::open().map_err(|_| advice::no_terminal())?;
+    texts.iter().try_for_each(|text| terminal.show(text)).map_err(|error| advice::terminal(&error))
+}
+
+/// Asks on the terminal, without echo.
+pub fn ask(prompt: &str) -> Result<Given, Failure> {
+    let mut terminal = Terminal::open().map_err(|_| advice::no_terminal())?;
+    read_line(&mut terminal, prompt)
+}
+
+/// Asks twice, until both answers agree.
+pub fn ask_new(prompt: &str) -> Result<Given, Failure> {
+    let mut terminal = Terminal::open().map_err(|_| advice::no_terminal())?;
+    loop {
+        let first = read_line(&mut terminal, prompt)?;
+        if first.is_empty() {
+            terminal.show("It must not be empty.\n").map_err(|error| advice::terminal(&error))?;
+            continue;
+        }
+        let second = read_line(&mut terminal, "The same again: ")?;
+        if first == second {
+            return Ok(first);
+        }
+        terminal.show("These differ; once more.\n").map_err(|error| advice::terminal(&error))?;
+    }
+}
+
+fn read_line(terminal: &mut Terminal, prompt: &str) -> Result<Given, Failure> {
+    let mut secret = Zeroizing::new(Vec::with_capacity(LONGEST));
+    terminal.show(prompt).map_err(|error| advice::terminal(&error))?;
+    terminal.read_hidden(&mut secret, LONGEST).map_err(|error| advice::terminal(&error))?;
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_newline_is_stripped_and_length_is_bounded() {
+        let read = |bytes: &[u8]| read_bounded(bytes).map(|secret| secret.to_vec());
+        assert_eq!(read(b"secret\n").unwrap(), b"secret");
+        assert_eq!(read(b"secret\n\n").unwrap(), b"secret\n");
+        assert_eq!(read(b" secret").unwrap(), b" secret");
+        let longest = vec![b'x'; LONGEST];
+        assert_eq!(read(&longest).unwrap(), longest);
+        assert_eq!(read(&[&longest[..], b"\n"].concat()).unwrap(), longest);
+        assert!(read(&[&longest[..], b"x"].concat()).is_err());
+        assert!(read(&[&longest[..], b"x\n"].concat()).is_err());
+    }
+}

@@ -1,0 +1,198 @@
+//! Opening a volume's keys: what can work without asking is tried first, then what was given, then a person is asked.
+//!
+//! Before anything is written the keyring is held against what this device, or the caller, expects. Neighbours:
+//! `secret_input.rs` has the secrets, `keys` the slots, `trust` the memory of this device.
+
+use super::advice::{self, Failure};
+use super::args::{Only, Unlock};
+use super::secret_input::{self, Given};
+use crate::crypto::recipient::Identities;
+use crate::keys::tpm::Client;
+use crate::keys::{Credential, Kind, Locked, Opened, RecoveryKey, SlotError, SlotId, SlotType, UnlockError};
+use crate::trust::{Pin, Trust};
+use std::path::Path;
+
+/// How often a person may mistype.
+const TRIES: usize = 3;
+
+/// A volume with its keys, which are those that this device expects.
+pub struct Unlocked {
+    pub locked: Locked,
+    pub opened: Opened,
+    pub trust: Trust,
+}
+
+/// Opens the volume in `backing`.
+pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
+    let mut locked =
+        Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
+    let trust = remember(&locked);
+    set_aside_removed(&mut locked, &trust)?;
+    let opened = open_keys(backing, &locked, how)?;
+    check_pin(backing, &opened, &trust, how)?;
+    let present: Vec<_> = locked.listing.slots.iter().map(|slot| slot.id).collect();
+    trust.note_slots(&present).map_err(|error| advice::state(&error))?;
+    Ok(Unlocked { locked, opened, trust })
+}
+
+/// Opens the keys, whatever this device expects.
+pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened, Failure> {
+    let opened = Attempt { backing, locked, how }.run()?;
+    let found = opened.keyring.fingerprint();
+    match how.fingerprint.filter(|expected| *expected != found) {
+        Some(expected) => Err(advice::other_volume(backing, found, expected)),
+        None => Ok(opened),
+    }
+}
+
+/// What this device knows of the volume; nothing, and said so, where that cannot be read or written.
+fn remember(locked: &Locked) -> Trust {
+    Trust::open(locked.uuid()).unwrap_or_else(|error| {
+        log::warn!(
+            "without a state folder ({error}) it cannot be noticed that the volume was exchanged, an older state of \
+             it or a removed key slot brought back"
+        );
+        Trust::ephemeral()
+    })
+}
+
+fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failure> {
+    let removed = trust.removed_slots().map_err(|error| advice::state(&error))?;
+    for slot in locked.listing.slots.iter().filter(|slot| removed.contains(&slot.id)) {
+        log::warn!("key slot {} was removed on this device and has come back; it is not used", slot.id);
+    }
+    locked.set_aside(&removed);
+    Ok(())
+}
+
+/// Refuses keys that are not the expected ones; expects these from now on if none were.
+fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, how: &Unlock) -> Result<(), Failure> {
+    let found = opened.keyring.fingerprint();
+    let state = |error| advice::state(&error);
+    match trust.check_pin(&opened.keyring, opened.slot_type).map_err(state)? {
+        Pin::Same => Ok(()),
+        Pin::First | Pin::Rotated => trust.pin(found).map_err(state),
+        Pin::Mismatch { .. } if how.fingerprint.is_some() => trust.pin(found).map_err(state),
+        Pin::Mismatch { pinned } => Err(advice::other_volume(backing, found, pinned)),
+        Pin::Retired => Err(advice::retired_keys(backing, opened.slot)),
+    }
+}
+
+struct Attempt<'a> {
+    backing: &'a Path,
+    locked: &'a Locked,
+    how: &'a Unlock,
+}
+
+impl Attempt<'_> {
+    fn run(&self) -> Result<Opened, Failure> {
+        let mut last = None;
+        if self.may_use(SlotType::Tpm2) {
+            match self.tpm() {
+                Ok(opened) => return Ok(opened),
+                Err(failure) => last = Some(failure),
+            }
+        }
+        if self.may_use(SlotType::Recipient) {
+            for file in &self.how.identities {
+                match self.identity(file) {
+                    Ok(opened) => return Ok(opened),
+                    Err(failure) => last = Some(failure),
+                }
+            }
+        }
+        let spoken = self.may_use(SlotType::Passphrase) || self.may_use(SlotType::Recovery);
+        match (spoken, self.given()?) {
+            (true, Some(secret)) => self.passphrase(&secret),
+            (true, None) if self.how.identities.is_empty() || last.is_none() => {
+                if let Some(failure) = last {
+                    log::warn!("{failure}");
+                }
+                self.ask()
+            }
+            _ => Err(last.unwrap_or_else(|| advice::unlocking(self.backing, &UnlockError::NoSlot))),
+        }
+    }
+
+    /// Whether there is a slot of the type and `--slot` does not speak against it.
+    fn may_use(&self, slot_type: SlotType) -> bool {
+        self.locked.listing.slots.iter().any(|slot| {
+            let wanted = match self.how.slot {
+                None => true,
+                Some(Only::Type(only)) => only == slot_type,
+                Some(Only::Slot(only)) => only == slot.id,
+            };
+            wanted && slot.kind.slot_type() == slot_type
+        })
+    }
+
+    fn open(&self, credential: &Credential<'_>) -> Result<Opened, UnlockError> {
+        let only: Option<SlotId> = match self.how.slot {
+            Some(Only::Slot(id)) => Some(id),
+            Some(Only::Type(_)) | None => None,
+        };
+        self.locked.unlock(credential, only)
+    }
+
+    fn tpm(&self) -> Result<Opened, Failure> {
+        let tpm = Client::new(self.how.place.tcti.as_deref()).map_err(|error| advice::tpm(&error))?;
+        let pin = self.how.pin_file.as_deref().map(secret_input::from_file).transpose()?;
+        let open =
+            |pin: Option<&Given>| self.open(&Credential::Tpm { tpm: &tpm, pin: pin.map(|pin| &pin[..]) });
+        let needs_pin = |error: &UnlockError| match error {
+            UnlockError::Refused(all) => all.iter().any(|(_, error)| matches!(error, SlotError::NeedsPin)),
+            UnlockError::NoSlot => false,
+        };
+        let answer = match open(pin.as_ref()) {
+            Err(error) if needs_pin(&error) => {
+                let pin = secret_input::ask("PIN of this machine's TPM (nothing: another way in): ")?;
+                if pin.is_empty() { Err(error) } else { open(Some(&pin)) }
+            }
+            answer => answer,
+        };
+        answer.map_err(|error| advice::unlocking(self.backing, &error))
+    }
+
+    fn identity(&self, file: &Path) -> Result<Opened, Failure> {
+        let bytes = secret_input::identity_file(file)?;
+        let identities = Identities::parse(&bytes).map_err(|error| advice::recipient(&error))?;
+        self.open(&Credential::Identities(&identities))
+            .map_err(|error| advice::unlocking(self.backing, &error))
+    }
+
+    /// What was given beforehand.
+    fn given(&self) -> Result<Option<Given>, Failure> {
+        let credential = || secret_input::credential("cryptfs.passphrase");
+        let file = self.how.passphrase_file.clone().or_else(credential);
+        file.map(|file| secret_input::from_file(&file)).transpose()
+    }
+
+    fn ask(&self) -> Result<Opened, Failure> {
+        let mut tries = 1;
+        loop {
+            let secret = secret_input::ask("Passphrase or recovery key: ")?;
+            match self.passphrase(&secret) {
+                Err(failure) if tries < TRIES && failure.exit == super::exit::Exit::WrongSecret => {
+                    eprintln!("cryptfs: {failure}");
+                    tries += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// A passphrase, or a recovery key if it has the form of one.
+    fn passphrase(&self, secret: &Given) -> Result<Opened, Failure> {
+        let key = std::str::from_utf8(secret).ok().and_then(|text| RecoveryKey::parse(text).ok());
+        if let Some(key) = key.filter(|_| self.may_use(SlotType::Recovery))
+            && let Ok(opened) = self.open(&Credential::Recovery(&key))
+        {
+            return Ok(opened);
+        }
+        let has_passphrase = |slot: &crate::keys::Slot| matches!(slot.kind, Kind::Passphrase(_));
+        if !self.locked.listing.slots.iter().any(has_passphrase) {
+            return Err(advice::wrong_secret(self.backing));
+        }
+        self.open(&Credential::Passphrase(secret)).map_err(|error| advice::unlocking(self.backing, &error))
+    }
+}

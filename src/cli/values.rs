@@ -1,0 +1,71 @@
+//! Values as people type them, for the flags of `args.rs` and the options of `mount_options.rs`.
+
+use super::args::Only;
+use crate::crypto::Cipher;
+use crate::keys::{ChunkSize, Fingerprint, Label};
+use std::time::Duration;
+
+/// A chunk size such as `4M`, `4MiB` or `4194304`.
+pub fn chunk_size(text: &str) -> Result<ChunkSize, String> {
+    bytes(text).and_then(ChunkSize::new).ok_or_else(|| "it is a power of two from 1M to 16M".to_owned())
+}
+
+pub fn cipher(name: &str) -> Result<Cipher, String> {
+    Cipher::from_name(name).ok_or_else(|| "it is aes-256-gcm or chacha20-poly1305".to_owned())
+}
+
+pub fn fingerprint(text: &str) -> Result<Fingerprint, String> {
+    text.parse().map_err(|_| "it is 32 hex digits, as `cryptfs info` shows them".to_owned())
+}
+
+pub fn label(text: &str) -> Result<Label, String> {
+    text.parse().map_err(|_| "it has at most 256 bytes and no control characters".to_owned())
+}
+
+/// The id of a slot, or a type.
+pub fn only(text: &str) -> Result<Only, String> {
+    let slot = text.parse().map(Only::Slot);
+    slot.or_else(|_| text.parse().map(Only::Type))
+        .map_err(|_| "it is the id of a slot, or passphrase, recovery, tpm2 or recipient".to_owned())
+}
+
+/// From a millisecond to a minute.
+pub fn milliseconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse().ok().filter(|number| (1..=60_000).contains(number));
+    number.map(Duration::from_millis).ok_or_else(|| "it is a number from 1 to 60000".to_owned())
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" => 1,
+        "K" | "k" | "KiB" => 1 << 10,
+        "M" | "m" | "MiB" => 1 << 20,
+        "G" | "g" | "GiB" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        assert_eq!(bytes("4M"), Some(4 << 20));
+        assert_eq!(bytes("4MiB"), Some(4 << 20));
+        assert_eq!(bytes("4194304"), Some(4 << 20));
+        assert_eq!(bytes("4MB"), None);
+        assert_eq!(bytes("M"), None);
+        assert_eq!(bytes("-1"), None);
+        assert_eq!(bytes("99999999999G"), None);
+    }
+
+    #[test]
+    fn a_slot_or_a_type() {
+        assert!(matches!(only("tpm2"), Ok(Only::Type(_))));
+        assert!(matches!(only("00112233445566778899aabbccddeeff"), Ok(Only::Slot(_))));
+        assert!(only("0011").is_err());
+    }
+}

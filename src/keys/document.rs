@@ -1,0 +1,242 @@
+//! Strict flat JSON objects: the form of `cryptfs.json` and of the slots, and the bytes that authenticate them.
+//!
+//! Whoever holds the folder chooses these bytes. So: bounded before parsing, each member once, of the expected type
+//! and within its bounds, none missing, none left over; the version is looked at before the members are.
+
+use super::hex;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// Longest file, in bytes.
+pub const MAX_LENGTH: usize = 1 << 16;
+/// Creation times, in seconds since 1970.
+pub const TIMES: RangeInclusive<u64> = 0..=(1 << 40) - 1;
+
+/// Why bytes are not such a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Defect {
+    TooLong,
+    /// Not one JSON object.
+    NotJson,
+    /// Another kind of document.
+    Foreign,
+    /// A version that this program does not know.
+    Newer(u64),
+    Duplicate(String),
+    Missing(&'static str),
+    Unknown(String),
+    /// Of another type than it should be, or out of its bounds.
+    Invalid(&'static str),
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Defect::TooLong => write!(f, "longer than {MAX_LENGTH} bytes"),
+            Defect::NotJson => f.write_str("not a JSON object"),
+            Defect::Foreign => f.write_str("not a document of cryptfs"),
+            Defect::Newer(version) => write!(f, "of the newer version {version}"),
+            Defect::Duplicate(name) => write!(f, "member {name:?} stands twice"),
+            Defect::Missing(name) => write!(f, "member {name:?} is missing"),
+            Defect::Unknown(name) => write!(f, "member {name:?} is unknown"),
+            Defect::Invalid(name) => write!(f, "member {name:?} is of the wrong type or out of bounds"),
+        }
+    }
+}
+
+/// A value that is written and authenticated.
+#[derive(Clone, Copy)]
+pub enum Field<'a> {
+    Number(u64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+impl Field<'_> {
+    /// As JSON.
+    pub fn json(&self) -> String {
+        match self {
+            Field::Number(number) => number.to_string(),
+            Field::Text(text) => serde_json::Value::from(*text).to_string(),
+            Field::Bytes(bytes) => format!("\"{}\"", hex::encode(bytes)),
+        }
+    }
+
+    fn append_to(&self, out: &mut Vec<u8>) {
+        let number;
+        let bytes = match self {
+            Field::Number(value) => {
+                number = value.to_le_bytes();
+                &number[..]
+            }
+            Field::Text(text) => text.as_bytes(),
+            Field::Bytes(bytes) => bytes,
+        };
+        let length = u32::try_from(bytes.len()).expect("the members of a document are far below 4 GiB");
+        out.extend(length.to_le_bytes());
+        out.extend(bytes);
+    }
+}
+
+/// LP(f) of each field, one after the other.
+pub fn length_prefixed(fields: &[Field<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    fields.iter().for_each(|field| field.append_to(&mut out));
+    out
+}
+
+/// One JSON object of members that are JSON already, one a line.
+pub fn write(members: &[(&str, String)]) -> Vec<u8> {
+    let lines: Vec<_> = members.iter().map(|(name, json)| format!("  \"{name}\": {json}")).collect();
+    format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes()
+}
+
+/// The members of a document that were not taken yet.
+pub struct Members(Vec<(String, Value)>);
+
+enum Value {
+    Number(u64),
+    Text(String),
+    EmptyList,
+    Other,
+}
+
+impl Members {
+    /// The members beside `format` and `version`, which have to be these.
+    pub fn parse(bytes: &[u8], format: &str, version: u64) -> Result<Members, Defect> {
+        if bytes.len() > MAX_LENGTH {
+            return Err(Defect::TooLong);
+        }
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let pairs = json.deserialize_map(ObjectVisitor).map_err(|_| Defect::NotJson)?;
+        json.end().map_err(|_| Defect::NotJson)?;
+        let mut names: Vec<_> = pairs.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Defect::Duplicate(twice[0].clone()));
+        }
+        let mut members = Members(pairs);
+        if members.text("format").map_err(|_| Defect::Foreign)? != format {
+            return Err(Defect::Foreign);
+        }
+        match members.number("version", 1..=u64::MAX)? {
+            found if found == version => Ok(members),
+            found => Err(Defect::Newer(found)),
+        }
+    }
+
+    fn take(&mut self, name: &'static str) -> Result<Value, Defect> {
+        let found = self.0.iter().position(|(other, _)| other == name).ok_or(Defect::Missing(name))?;
+        Ok(self.0.swap_remove(found).1)
+    }
+
+    pub fn number(&mut self, name: &'static str, bounds: RangeInclusive<u64>) -> Result<u64, Defect> {
+        match self.take(name)? {
+            Value::Number(number) if bounds.contains(&number) => Ok(number),
+            _ => Err(Defect::Invalid(name)),
+        }
+    }
+
+    pub fn text(&mut self, name: &'static str) -> Result<String, Defect> {
+        match self.take(name)? {
+            Value::Text(text) => Ok(text),
+            _ => Err(Defect::Invalid(name)),
+        }
+    }
+
+    pub fn bytes(&mut self, name: &'static str, lengths: RangeInclusive<usize>) -> Result<Vec<u8>, Defect> {
+        let bytes = hex::decode(&self.text(name)?).ok_or(Defect::Invalid(name))?;
+        if lengths.contains(&bytes.len()) { Ok(bytes) } else { Err(Defect::Invalid(name)) }
+    }
+
+    pub fn array<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N], Defect> {
+        hex::decode_array(&self.text(name)?).ok_or(Defect::Invalid(name))
+    }
+
+    pub fn empty_list(&mut self, name: &'static str) -> Result<(), Defect> {
+        match self.take(name)? {
+            Value::EmptyList => Ok(()),
+            _ => Err(Defect::Invalid(name)),
+        }
+    }
+
+    /// Refuses members that nobody took.
+    pub fn finish(self) -> Result<(), Defect> {
+        match self.0.into_iter().next() {
+            Some((name, _)) => Err(Defect::Unknown(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Vec<(String, Value)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        if list.next_element::<IgnoredAny>()?.is_none() {
+            return Ok(Value::EmptyList);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+}

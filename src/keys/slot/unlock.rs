@@ -1,0 +1,151 @@
+//! Ways to a slot key: one that a person or machine has (`Credential`), and one that it is given (`Enrol`).
+
+use super::{Kind, NewPin, Recipient, Sealer, Slot, SlotKey, Stretch, Tpm2, UnwrapError};
+use crate::crypto::recipient::{self, Identities, RecipientError};
+use crate::crypto::{self, Cost, CostError, Secret};
+use crate::keys::tpm::{ClientError, PcrMask};
+use crate::keys::{Keyring, Label, RecoveryKey, SlotId, VolumeId};
+use std::fmt;
+
+/// Something that opens slots of one type.
+pub enum Credential<'a> {
+    Passphrase(&'a [u8]),
+    Recovery(&'a RecoveryKey),
+    Identities(&'a Identities),
+    Tpm { tpm: &'a dyn Sealer, pin: Option<&'a [u8]> },
+}
+
+/// What a new slot is to be opened with.
+pub enum Enrol<'a> {
+    Passphrase {
+        passphrase: &'a [u8],
+        cost: Cost,
+    },
+    Recovery(&'a RecoveryKey),
+    /// An age recipient or an SSH public key.
+    Recipient(&'a str),
+    Tpm {
+        tpm: &'a dyn Sealer,
+        pcrs: PcrMask,
+        pin: Option<NewPin<'a>>,
+    },
+}
+
+/// Why a slot gave no keyring, or could not be made.
+#[derive(Debug)]
+pub enum SlotError {
+    /// Not the passphrase, recovery key, … of this slot; or the slot was changed.
+    WrongKey,
+    /// The key is right and what it should open is not.
+    Damaged,
+    /// Stretching the passphrase needs more memory than there is.
+    NoMemory(Cost),
+    Recipient(RecipientError),
+    Tpm(ClientError),
+    /// The TPM's secret is under a PIN and none was given.
+    NeedsPin,
+    /// The slot opens; its keyring is not the one that made this volume's header.
+    ForeignKeyring,
+}
+
+impl fmt::Display for SlotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SlotError::WrongKey => f.write_str("not its key, or the slot was changed"),
+            SlotError::Damaged => f.write_str("damaged"),
+            SlotError::NoMemory(cost) => write!(f, "needs {} MiB of memory", cost.parts().0 >> 10),
+            SlotError::Recipient(error) => error.fmt(f),
+            SlotError::Tpm(error) => error.fmt(f),
+            SlotError::NeedsPin => f.write_str("asks for a PIN"),
+            SlotError::ForeignKeyring => {
+                f.write_str("holds the keys of something else, or the header was changed")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SlotError {}
+
+impl From<UnwrapError> for SlotError {
+    fn from(error: UnwrapError) -> SlotError {
+        match error {
+            UnwrapError::WrongKey => SlotError::WrongKey,
+            UnwrapError::Damaged => SlotError::Damaged,
+        }
+    }
+}
+
+impl Slot {
+    /// Whether the credential is of the slot's type.
+    pub fn fits(&self, credential: &Credential<'_>) -> bool {
+        matches!(
+            (&self.kind, credential),
+            (Kind::Passphrase(_), Credential::Passphrase(_))
+                | (Kind::Recovery, Credential::Recovery(_))
+                | (Kind::Recipient(_), Credential::Identities(_))
+                | (Kind::Tpm2(_), Credential::Tpm { .. })
+        )
+    }
+
+    /// The keyring, if this credential opens the slot. May take seconds, and ask a device.
+    pub fn open(&self, volume: VolumeId, credential: &Credential<'_>) -> Result<Keyring, SlotError> {
+        let key = match (&self.kind, credential) {
+            (Kind::Passphrase(stretch), Credential::Passphrase(passphrase)) => {
+                stretched(stretch, passphrase)?
+            }
+            (Kind::Recovery, Credential::Recovery(key)) => recovered(key),
+            (Kind::Recipient(slot), Credential::Identities(identities)) => {
+                recipient::unwrap(&slot.stanza, identities).map(SlotKey).map_err(SlotError::Recipient)?
+            }
+            (Kind::Tpm2(slot), Credential::Tpm { tpm, pin }) => slot.key(volume, self.id, *tpm, *pin)?,
+            _ => return Err(SlotError::WrongKey),
+        };
+        Ok(self.unwrap(volume, &key)?)
+    }
+
+    /// A new slot, and its key to verify it with.
+    pub fn enrol(
+        volume: VolumeId,
+        label: Label,
+        with: &Enrol<'_>,
+        keyring: &Keyring,
+    ) -> Result<(Slot, SlotKey), SlotError> {
+        let id = SlotId(crypto::random());
+        let (kind, key) = match with {
+            Enrol::Passphrase { passphrase, cost } => {
+                let stretch = Stretch::new(*cost);
+                let key = stretched(&stretch, passphrase)?;
+                (Kind::Passphrase(stretch), key)
+            }
+            Enrol::Recovery(key) => (Kind::Recovery, recovered(key)),
+            Enrol::Recipient(public_key) => {
+                let secret = Secret::random();
+                let stanza = recipient::wrap(public_key, &secret).map_err(SlotError::Recipient)?;
+                let slot = Recipient::new(public_key, stanza);
+                (
+                    Kind::Recipient(slot.ok_or(SlotError::Recipient(RecipientError::BadRecipient))?),
+                    SlotKey(secret),
+                )
+            }
+            Enrol::Tpm { tpm, pcrs, pin } => {
+                let (slot, key) = Tpm2::enrol(volume, id, *tpm, *pcrs, *pin)?;
+                (Kind::Tpm2(slot), key)
+            }
+        };
+        let slot = Slot::wrap(volume, id, label, kind, &key, keyring);
+        Ok((slot, key))
+    }
+}
+
+fn stretched(stretch: &Stretch, passphrase: &[u8]) -> Result<SlotKey, SlotError> {
+    let key = stretch.run::<32>(passphrase).map_err(|CostError| SlotError::NoMemory(stretch.cost()))?;
+    Ok(SlotKey(Secret::from_slice(&key[..]).expect("the output has 32 bytes")))
+}
+
+fn recovered(key: &RecoveryKey) -> SlotKey {
+    SlotKey(crypto::expand(&key.0, &[b"cryptfs v1 recovery"]))
+}
+
+#[cfg(test)]
+#[path = "unlock_tests.rs"]
+mod tests;

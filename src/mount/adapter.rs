@@ -1,0 +1,600 @@
+//! The transport over the fuser crate: each of its callbacks is one operation, each reply goes out inline.
+//!
+//! Always holds: nothing that a handler does ends its thread; a panic is answered with EIO (fuser answers a reply that
+//! was dropped) and logged. OPEN, OPENDIR, CREATE and FLUSH are answered with ENOSYS where the kernel can do without:
+//! it then never sends them again, uses MKNOD for CREATE, and has nothing to RELEASE.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    AccessFlags, BsdFileFlags, Config, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, FopenFlags,
+    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, Notifier, OpenFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
+};
+
+use super::{Options, policy};
+use crate::fs::ops::{
+    Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime,
+    Timestamp,
+};
+use crate::fs::{Error, Result};
+
+pub type Session = fuser::Session<Adapter>;
+
+/// Answers INIT on a freshly mounted device.
+pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options) -> io::Result<Session> {
+    let mut config = Config::default();
+    config.n_threads = Some(options.threads.max(1));
+    config.clone_fd = true;
+    let notifier = Arc::new(OnceLock::new());
+    let adapter = Adapter {
+        operations,
+        notifier: options.writeback.then(|| Arc::clone(&notifier)),
+        wanted: InitFlags::from_bits_retain(policy::wanted(options)),
+        opens: !options.kernel_permissions,
+    };
+    let session = Session::from_fd(adapter, OwnedFd::from(device), SessionACL::All, config)?;
+    notifier.get_or_init(|| session.notifier());
+    Ok(session)
+}
+
+/// Serves until the connection ends.
+pub fn run(session: Session) -> io::Result<()> {
+    session.run()
+}
+
+/// Holds the operations as fuser wants to call them.
+pub struct Adapter {
+    operations: Arc<dyn Operations>,
+    wanted: InitFlags,
+    /// Under the writeback cache: to have a file flushed before it is asked where its data lies (see `device`).
+    notifier: Option<Arc<OnceLock<Notifier>>>,
+    /// OPEN is to be answered, because permissions are the filesystem's to check.
+    opens: bool,
+}
+
+fn guard(what: &str, act: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(act)).is_err() {
+        log::error!("{what} panicked and was answered with EIO");
+    }
+}
+
+fn number(error: Error) -> Errno {
+    Errno::from_i32(error.errno())
+}
+
+fn caller(request: &Request) -> Caller {
+    Caller { uid: request.uid(), gid: request.gid(), pid: request.pid() }
+}
+
+fn node(number: INodeNo) -> NodeId {
+    NodeId(number.0)
+}
+
+fn kind(kind: Kind) -> FileType {
+    match kind {
+        Kind::File => FileType::RegularFile,
+        Kind::Directory => FileType::Directory,
+        Kind::Symlink => FileType::Symlink,
+        Kind::Fifo => FileType::NamedPipe,
+        Kind::Socket => FileType::Socket,
+        Kind::CharDevice => FileType::CharDevice,
+        Kind::BlockDevice => FileType::BlockDevice,
+    }
+}
+
+fn to_system(time: Timestamp) -> SystemTime {
+    let whole = Duration::from_secs(time.seconds.unsigned_abs());
+    let start = if time.seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(whole)
+    };
+    start
+        .and_then(|start| start.checked_add(Duration::from_nanos(time.nanoseconds.into())))
+        .unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// fuser 0.18 subtracts the nanoseconds of a time before 1970 instead of adding them; this takes them back out.
+fn from_system(time: SystemTime) -> Timestamp {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => Timestamp { seconds: after.as_secs() as i64, nanoseconds: after.subsec_nanos() },
+        Err(before) => {
+            let before = before.duration();
+            Timestamp { seconds: -(before.as_secs() as i64), nanoseconds: before.subsec_nanos() }
+        }
+    }
+}
+
+fn set_time(time: TimeOrNow) -> SetTime {
+    match time {
+        TimeOrNow::Now => SetTime::Now,
+        TimeOrNow::SpecificTime(time) => SetTime::To(from_system(time)),
+    }
+}
+
+/// fuser has one number for the node and st_ino.
+fn file_attr(node: NodeId, a: &Attributes) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(node.0),
+        size: a.size,
+        blocks: a.blocks,
+        atime: to_system(a.accessed),
+        mtime: to_system(a.modified),
+        ctime: to_system(a.changed),
+        crtime: to_system(a.born),
+        kind: kind(a.kind),
+        perm: (a.mode & 0o7777) as u16,
+        nlink: a.links,
+        uid: a.uid,
+        gid: a.gid,
+        rdev: a.device,
+        blksize: policy::BLOCK_SIZE,
+        flags: 0,
+    }
+}
+
+/// Says that a name does not exist, and for how long; also the place-holder of an entry that carries no lookup.
+fn nothing(number: u64) -> FileAttr {
+    let epoch = SystemTime::UNIX_EPOCH;
+    FileAttr {
+        ino: INodeNo(number),
+        size: 0,
+        blocks: 0,
+        atime: epoch,
+        mtime: epoch,
+        ctime: epoch,
+        crtime: epoch,
+        kind: FileType::Directory,
+        perm: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 0,
+        flags: 0,
+    }
+}
+
+fn reply_entry(reply: ReplyEntry, result: Result<Entry>) {
+    match result {
+        Ok(entry) => {
+            reply.entry(&policy::LIFETIME, &file_attr(entry.node, &entry.attributes), Generation(0));
+        }
+        Err(error) => reply.error(number(error)),
+    }
+}
+
+fn reply_attributes(reply: ReplyAttr, node: NodeId, result: Result<Attributes>) {
+    match result {
+        Ok(attributes) => reply.attr(&policy::LIFETIME, &file_attr(node, &attributes)),
+        Err(error) => reply.error(number(error)),
+    }
+}
+
+fn reply_empty(reply: ReplyEmpty, result: Result<()>) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(number(error)),
+    }
+}
+
+fn reply_xattr(reply: ReplyXattr, size: u32, result: Result<Vec<u8>>) {
+    match result {
+        Ok(value) if size == 0 => reply.size(value.len() as u32),
+        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
+        Ok(value) => reply.data(&value),
+        Err(error) => reply.error(number(error)),
+    }
+}
+
+fn reply_written(reply: ReplyWrite, result: Result<usize>) {
+    match result {
+        Ok(written) => reply.written(written as u32),
+        Err(error) => reply.error(number(error)),
+    }
+}
+
+impl fuser::Filesystem for Adapter {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let granted = self.wanted & config.capabilities();
+        if let Err(lacking) = config.add_capabilities(granted) {
+            log::debug!("the kernel takes back {lacking:?}");
+        }
+        let limits = [
+            config.set_max_write(policy::MAX_REQUEST).is_ok(),
+            config.set_max_background(policy::MAX_BACKGROUND).is_ok(),
+        ];
+        if limits.contains(&false) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        guard("lookup", || match self.operations.lookup(caller(request), node(parent), name.as_bytes()) {
+            Ok(None) => reply.entry(&policy::LIFETIME, &nothing(0), Generation(0)),
+            Ok(Some(entry)) => reply_entry(reply, Ok(entry)),
+            Err(error) => reply.error(number(error)),
+        });
+    }
+
+    fn forget(&self, _: &Request, ino: INodeNo, count: u64) {
+        guard("forget", || self.operations.forget(node(ino), count));
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        guard("getattr", || reply_attributes(reply, node(ino), self.operations.attributes(node(ino))));
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        accessed: Option<TimeOrNow>,
+        modified: Option<TimeOrNow>,
+        changed: Option<SystemTime>,
+        handle: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let change = SetAttributes {
+            mode: mode.map(|mode| mode & 0o7777),
+            uid,
+            gid,
+            size,
+            accessed: accessed.map(set_time),
+            modified: modified.map(set_time),
+            changed: changed.map(from_system),
+            // fuser does not hand on FATTR_KILL_SUIDGID; who is not root has no CAP_FSETID.
+            clear_suid_sgid: size.is_some() && request.uid() != 0,
+            by_handle: handle.is_some(),
+        };
+        guard("setattr", || {
+            let result = self.operations.set_attributes(caller(request), node(ino), &change);
+            reply_attributes(reply, node(ino), result);
+        });
+    }
+
+    fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
+        guard("readlink", || match self.operations.read_link(node(ino)) {
+            Ok(target) => reply.data(&target),
+            Err(error) => reply.error(number(error)),
+        });
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        device: u32,
+        reply: ReplyEntry,
+    ) {
+        guard("mknod", || {
+            let result = policy::kind_of(mode).ok_or(Error::Invalid).and_then(|kind| {
+                let new = NewNode { kind, mode: mode & 0o7777, umask, device };
+                self.operations.make_node(caller(request), node(parent), name.as_bytes(), &new)
+            });
+            reply_entry(reply, result);
+        });
+    }
+
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        guard("mkdir", || {
+            let (parent, name) = (node(parent), name.as_bytes());
+            reply_entry(
+                reply,
+                self.operations.make_directory(caller(request), parent, name, mode & 0o7777, umask),
+            );
+        });
+    }
+
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        guard("unlink", || {
+            reply_empty(reply, self.operations.unlink(caller(request), node(parent), name.as_bytes()));
+        });
+    }
+
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        guard("rmdir", || {
+            let result = self.operations.remove_directory(caller(request), node(parent), name.as_bytes());
+            reply_empty(reply, result);
+        });
+    }
+
+    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        guard("symlink", || {
+            let target = target.as_os_str().as_bytes();
+            let result = self.operations.make_symlink(caller(request), node(parent), name.as_bytes(), target);
+            reply_entry(reply, result);
+        });
+    }
+
+    fn rename(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: fuser::RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let flags = RenameFlags {
+            no_replace: flags.contains(fuser::RenameFlags::RENAME_NOREPLACE),
+            exchange: flags.contains(fuser::RenameFlags::RENAME_EXCHANGE),
+            whiteout: flags.contains(fuser::RenameFlags::RENAME_WHITEOUT),
+        };
+        guard("rename", || {
+            let from = (node(parent), name.as_bytes());
+            let to = (node(new_parent), new_name.as_bytes());
+            reply_empty(reply, self.operations.rename(caller(request), from, to, flags));
+        });
+    }
+
+    fn link(&self, request: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        guard("link", || {
+            let result = self.operations.link(caller(request), node(ino), node(parent), name.as_bytes());
+            reply_entry(reply, result);
+        });
+    }
+
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if !self.opens {
+            return reply.error(Errno::ENOSYS);
+        }
+        guard("open", || match self.operations.open(caller(request), node(ino), flags.0) {
+            Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
+            Err(error) => reply.error(number(error)),
+        });
+    }
+
+    fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        guard("read", || {
+            let mut out = vec![0; size as usize];
+            match self.operations.read(node(ino), offset, &mut out) {
+                Ok(length) => reply.data(&out[..length]),
+                Err(error) => reply.error(number(error)),
+            }
+        });
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        data: &[u8],
+        flags: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let clear = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        guard("write", || reply_written(reply, self.operations.write(node(ino), offset, data, clear)));
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
+        guard("fsync", || reply_empty(reply, self.operations.sync(node(ino), data_only)));
+    }
+
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, cookie: u64, mut reply: ReplyDirectory) {
+        guard("readdir", || {
+            let mut sink = |entry: &crate::fs::ops::DirectoryEntry<'_>| {
+                let name = OsStr::from_bytes(entry.name);
+                !reply.add(INodeNo(entry.inode_number), entry.cookie, kind(entry.kind), name)
+            };
+            match self.operations.read_directory(node(ino), cookie, false, &mut sink) {
+                Ok(()) => reply.ok(),
+                Err(error) => reply.error(number(error)),
+            }
+        });
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        cookie: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        guard("readdirplus", || {
+            let mut sink = |entry: &crate::fs::ops::DirectoryEntry<'_>| {
+                let attributes = match &entry.entry {
+                    Some(found) => file_attr(found.node, &found.attributes),
+                    None => nothing(entry.inode_number),
+                };
+                let name = OsStr::from_bytes(entry.name);
+                !reply.add(attributes.ino, entry.cookie, name, &policy::LIFETIME, &attributes, Generation(0))
+            };
+            match self.operations.read_directory(node(ino), cookie, true, &mut sink) {
+                Ok(()) => reply.ok(),
+                Err(error) => reply.error(number(error)),
+            }
+        });
+    }
+
+    fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
+        guard("fsyncdir", || reply_empty(reply, self.operations.sync_directory(node(ino), data_only)));
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        guard("statfs", || match self.operations.statistics() {
+            Ok(s) => reply.statfs(
+                s.blocks,
+                s.free,
+                s.available,
+                s.inodes,
+                s.free_inodes,
+                s.block_size,
+                s.name_max,
+                s.block_size,
+            ),
+            Err(error) => reply.error(number(error)),
+        });
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _: u32,
+        reply: ReplyEmpty,
+    ) {
+        if policy::is_refused_xattr(name.as_bytes()) {
+            return reply.error(Errno::EOPNOTSUPP);
+        }
+        guard("setxattr", || {
+            let result = self.operations.set_xattr(
+                caller(request),
+                node(ino),
+                name.as_bytes(),
+                value,
+                policy::set_xattr_mode(flags),
+            );
+            reply_empty(reply, result);
+        });
+    }
+
+    fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if policy::is_refused_xattr(name.as_bytes()) {
+            return reply.error(Errno::ENODATA);
+        }
+        guard("getxattr", || {
+            let result = self.operations.get_xattr(caller(request), node(ino), name.as_bytes());
+            reply_xattr(reply, size, result);
+        });
+    }
+
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        guard("listxattr", || {
+            reply_xattr(reply, size, self.operations.list_xattrs(caller(request), node(ino)));
+        });
+    }
+
+    fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        guard("removexattr", || {
+            reply_empty(reply, self.operations.remove_xattr(caller(request), node(ino), name.as_bytes()));
+        });
+    }
+
+    fn access(&self, request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        guard("access", || {
+            reply_empty(reply, self.operations.access(caller(request), node(ino), mask.bits()));
+        });
+    }
+
+    fn fallocate(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        guard("fallocate", || {
+            let result = policy::allocation(mode)
+                .ok_or(Error::NotSupported)
+                .and_then(|how| self.operations.allocate(caller(request), node(ino), offset, length, how));
+            reply_empty(reply, result);
+        });
+    }
+
+    fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        let whence = if whence == libc::SEEK_DATA { Seek::Data } else { Seek::Hole };
+        let (operations, notifier) = (Arc::clone(&self.operations), self.notifier.clone());
+        let seek = move || {
+            guard("lseek", || match operations.seek(node(ino), offset as u64, whence) {
+                Ok(found) => reply.offset(found as i64),
+                Err(error) => reply.error(number(error)),
+            });
+        };
+        let Some(notifier) = notifier else { return seek() };
+        let flush_first = move || {
+            if let Some(Err(error)) = notifier.get().map(|notifier| notifier.inval_inode(ino, 0, 0)) {
+                log::debug!("node {ino} was not flushed: {error}");
+            }
+            seek();
+        };
+        if let Err(error) = thread::Builder::new().name("fuse-seek".into()).spawn(flush_first) {
+            log::error!("no thread for a seek: {error}");
+        }
+    }
+
+    fn copy_file_range(
+        &self,
+        _: &Request,
+        from: INodeNo,
+        _: FileHandle,
+        from_offset: u64,
+        to: INodeNo,
+        _: FileHandle,
+        to_offset: u64,
+        length: u64,
+        _: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        guard("copy_file_range", || {
+            let (from, to) = ((node(from), from_offset), (node(to), to_offset));
+            let length = length.min(u64::from(u32::MAX));
+            reply_written(reply, self.operations.copy_range(from, to, length).map(|copied| copied as usize));
+        });
+    }
+}

@@ -1,0 +1,193 @@
+//! The FUSE side: mounts a filesystem and carries the kernel's requests to it.
+//!
+//! Knows mount(2), fusermount3 and the FUSE protocol, and no semantics: whatever a request means is asked of
+//! [`Operations`]. Two transports do the same work and are held to the same tests: `device`, our own, and `adapter`
+//! over the fuser crate. Above: `cli`.
+
+mod adapter;
+mod device;
+mod dispatch;
+mod error;
+mod point;
+mod policy;
+mod protocol;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+pub use error::MountError;
+pub use point::{Found, check, clear_stale, find, mounts_of};
+
+use crate::fs::ops::Operations;
+use point::MountPoint;
+
+/// What carries requests between kernel and filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Our own loop over /dev/fuse.
+    Device,
+    /// The fuser crate. Shows node numbers as inode numbers, and no birth times.
+    Fuser,
+}
+
+/// How to mount.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What /proc/mounts shows as the source.
+    pub source: OsString,
+    /// Other users may enter; without it even root may not, where somebody else mounted.
+    pub allow_other: bool,
+    pub read_only: bool,
+    pub no_exec: bool,
+    pub no_suid: bool,
+    pub no_dev: bool,
+    /// The kernel checks permissions by mode and owner, and OPEN is never sent. Without it [`Operations::open`],
+    /// [`Operations::access`] and every other operation are where access is refused.
+    pub kernel_permissions: bool,
+    /// POSIX ACLs, kept as `system.posix_acl_*` attributes. Implies `kernel_permissions`.
+    pub acls: bool,
+    /// The kernel gathers writes in its cache until fsync, close or memory pressure.
+    pub writeback: bool,
+    /// How many requests are worked on at once, at least 1.
+    pub threads: usize,
+    pub transport: Transport,
+    /// How long the transport polls for the next request before it sleeps, while they come quickly. Zero: never.
+    pub poll_for: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            source: "cryptfs".into(),
+            allow_other: false,
+            read_only: false,
+            no_exec: false,
+            no_suid: false,
+            no_dev: false,
+            kernel_permissions: true,
+            acls: true,
+            writeback: true,
+            threads: 2,
+            transport: Transport::Device,
+            poll_for: Duration::from_micros(30),
+        }
+    }
+}
+
+/// A mount that answers the kernel as soon as [`run`](Mounted::run) is called. Dropped without that, it is unmounted.
+/// Until `run` it has no threads, so that the process may fork.
+pub struct Mounted {
+    place: Arc<Place>,
+    operations: Arc<dyn Operations>,
+    session: Option<Session>,
+    requests: Arc<Requests>,
+}
+
+enum Session {
+    Device(device::Connection),
+    Fuser(Box<adapter::Session>),
+}
+
+/// How many requests of each kind came, by their number in linux/fuse.h. Only [`Transport::Device`] counts.
+pub struct Requests([AtomicU64; protocol::opcode::LIMIT]);
+
+struct Place {
+    point: MountPoint,
+    /// The connection is over, and with it our claim to the device number.
+    ended: AtomicBool,
+}
+
+/// Unmounts from any thread.
+#[derive(Clone)]
+pub struct Unmounter(Arc<Place>);
+
+/// Mounts `operations` at `mountpoint` and agrees with the kernel on the protocol.
+pub fn mount(
+    operations: Arc<dyn Operations>,
+    mountpoint: &Path,
+    options: &Options,
+) -> Result<Mounted, MountError> {
+    let mut options = options.clone();
+    options.kernel_permissions |= options.acls;
+    let (point, device) = MountPoint::mount(mountpoint, &options)?;
+    let place = Arc::new(Place { point, ended: AtomicBool::new(false) });
+    let requests = Arc::new(Requests::default());
+    let mut mounted =
+        Mounted { place, operations: operations.clone(), session: None, requests: requests.clone() };
+    let session = match options.transport {
+        Transport::Device => device::connect(operations, device, &options, requests).map(Session::Device),
+        Transport::Fuser => {
+            adapter::connect(operations, device, &options).map(|session| Session::Fuser(Box::new(session)))
+        }
+    };
+    mounted.session = Some(session.map_err(MountError::Handshake)?);
+    mounted.place.point.read_ahead(policy::MAX_REQUEST / 1024);
+    Ok(mounted)
+}
+
+impl Mounted {
+    /// Serves until unmounted, then has [`Operations::shut_down`] make everything durable.
+    ///
+    /// # Errors
+    /// The device could not be read or a thread not be started; the mount is gone then too.
+    pub fn run(mut self) -> io::Result<()> {
+        let served = match self.session.take() {
+            Some(Session::Device(connection)) => connection.run(),
+            Some(Session::Fuser(session)) => adapter::run(*session),
+            None => Ok(()),
+        };
+        if served.is_err() {
+            self.unmounter().unmount_or_log();
+        }
+        self.place.ended.store(true, Ordering::Release);
+        self.operations.shut_down();
+        served
+    }
+
+    pub fn unmounter(&self) -> Unmounter {
+        Unmounter(Arc::clone(&self.place))
+    }
+
+    pub fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.requests)
+    }
+
+    /// The mountpoint, absolute and free of symbolic links.
+    pub fn mountpoint(&self) -> &Path {
+        self.place.point.path()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        self.unmounter().unmount_or_log();
+    }
+}
+
+impl Unmounter {
+    /// Takes the mount out of the tree; [`Mounted::run`] returns once the last open file in it is closed. Does nothing
+    /// when the mount is gone already, whatever else is mounted there by now.
+    pub fn unmount(&self) -> io::Result<()> {
+        if self.0.ended.load(Ordering::Acquire) { Ok(()) } else { self.0.point.unmount() }
+    }
+
+    fn unmount_or_log(&self) {
+        if let Err(error) = self.unmount() {
+            log::warn!("could not unmount {}: {error}", self.0.point.path().display());
+        }
+    }
+}
+
+impl Requests {
+    /// The requests so far, by kind; kinds are the `FUSE_*` opcodes.
+    pub fn snapshot(&self) -> [u64; protocol::opcode::LIMIT] {
+        self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed))
+    }
+}

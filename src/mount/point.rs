@@ -1,0 +1,322 @@
+//! The mount itself: mount(2) as root, fusermount3 as anybody else, and taking away exactly what was mounted.
+//!
+//! A mount is recognised by its device number, which nobody else can have while our connection lives; a path alone is
+//! never trusted when unmounting. Neighbours: `mod.rs` drives it, `sys::fuse` makes the system calls.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{MountError, Options};
+use crate::sys::fuse as sys;
+
+/// What /proc/mounts shows as the type, minus `fuse.`.
+const SUBTYPE: &str = "cryptfs";
+const KIND: &str = "fuse.cryptfs";
+const HELPER: &str = "fusermount3";
+
+/// A place in the tree that holds a mount of ours.
+#[derive(Debug)]
+pub struct MountPoint {
+    path: PathBuf,
+    /// `major:minor`, as /proc/self/mountinfo and /sys/class/bdi have it.
+    device: String,
+}
+
+impl MountPoint {
+    /// Mounts at `path` and returns the kernel's end of it.
+    pub fn mount(path: &Path, options: &Options) -> Result<(MountPoint, File), MountError> {
+        let path = check(path)?;
+        let device = open_device()?;
+        let channel = if sys::identity().0 == 0 {
+            mount_as_root(&path, device, options)?
+        } else {
+            drop(device);
+            mount_by_helper(&path, options)?
+        };
+        match mounted_at(&path).map_err(MountError::Kernel)? {
+            Some(found) if found.kind == KIND => Ok((MountPoint { path, device: found.device }, channel)),
+            _ => Err(MountError::Kernel(io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the mount out of the tree. Users that still hold a file in it keep it until they close. Quietly does
+    /// nothing when what lies there now is not ours.
+    pub fn unmount(&self) -> io::Result<()> {
+        match mounted_at(&self.path)? {
+            Some(found) if found.device == self.device => found.detach(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the kernel read ahead by `kilobytes`; only root may, and 128 KiB stays where it is not allowed.
+    pub fn read_ahead(&self, kilobytes: u32) {
+        let setting = format!("/sys/class/bdi/{}/read_ahead_kb", self.device);
+        if let Err(error) = fs::write(&setting, kilobytes.to_string()) {
+            log::debug!("{setting} stays as it is: {error}");
+        }
+    }
+}
+
+/// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.
+pub fn find(path: &Path) -> io::Result<Option<Found>> {
+    let path = absolute(path)?;
+    Ok(mounted_at(&path)?.filter(|found| found.kind == KIND))
+}
+
+/// Removes a mount of this type at `path` whose daemon is gone.
+pub fn clear_stale(path: &Path) -> io::Result<()> {
+    let is_stale = matches!(check(path), Err(MountError::Stale));
+    match find(path)? {
+        Some(found) if is_stale => found.detach(),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// Where this folder is mounted now, in this process's mount namespace.
+pub fn mounts_of(source: &Path) -> io::Result<Vec<PathBuf>> {
+    let table = fs::read("/proc/self/mountinfo")?;
+    let of_source = |line: &[u8]| {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let at = fields.nth(4)?;
+        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+        let ours = rest.next() == Some(KIND.as_bytes()) && unescape(rest.next()?) == source.as_os_str();
+        ours.then(|| unescape(at).into())
+    };
+    Ok(table.split(|&byte| byte == b'\n').filter_map(of_source).collect())
+}
+
+/// The canonical form of a mountpoint that can take a mount, where there is a /dev/fuse to mount with.
+pub fn check(path: &Path) -> Result<PathBuf, MountError> {
+    open_device()?;
+    // stat(2) may still answer from the kernel's cache where the daemon is long dead; statfs(2) asks it.
+    sys::check_alive(&CString::new(path.as_os_str().as_bytes()).map_err(|_| MountError::NoMountpoint)?)
+        .map_err(|error| refusal(&error))?;
+    let metadata = fs::metadata(path).map_err(|error| refusal(&error))?;
+    if !metadata.is_dir() {
+        return Err(MountError::NotDirectory);
+    }
+    fs::canonicalize(path).map_err(|error| refusal(&error))
+}
+
+fn refusal(error: &io::Error) -> MountError {
+    match error.raw_os_error() {
+        Some(libc::ENOTCONN | libc::ECONNABORTED) => MountError::Stale,
+        Some(libc::ENOTDIR) => MountError::NotDirectory,
+        Some(libc::EACCES | libc::EPERM) => MountError::MountpointForbidden,
+        _ => MountError::NoMountpoint,
+    }
+}
+
+/// The canonical form of a path whose last component cannot be looked into.
+fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => Ok(fs::canonicalize(parent)?.join(name)),
+        _ => Ok(path),
+    }
+}
+
+/// Opens /dev/fuse.
+pub fn open_device() -> Result<File, MountError> {
+    OpenOptions::new().read(true).write(true).open("/dev/fuse").map_err(|error| match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => MountError::DeviceForbidden,
+        _ => MountError::NoDevice,
+    })
+}
+
+fn mount_as_root(path: &Path, device: File, options: &Options) -> Result<File, MountError> {
+    let (user, group) = sys::identity();
+    let mut data = format!("fd={},rootmode=40000,user_id={user},group_id={group}", device.as_raw_fd());
+    for option in permission_options(options) {
+        data.push(',');
+        data.push_str(option);
+    }
+    let flags = [
+        (options.read_only, libc::MS_RDONLY),
+        (options.no_exec, libc::MS_NOEXEC),
+        (options.no_suid, libc::MS_NOSUID),
+        (options.no_dev, libc::MS_NODEV),
+    ];
+    let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
+    let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|error| MountError::Kernel(error.into()));
+    sys::mount(
+        &c_string(options.source.as_bytes())?,
+        &c_string(path.as_os_str().as_bytes())?,
+        &c_string(KIND.as_bytes())?,
+        flags,
+        &c_string(data.as_bytes())?,
+    )
+    .map_err(MountError::Kernel)?;
+    Ok(device)
+}
+
+fn permission_options(options: &Options) -> impl Iterator<Item = &'static str> {
+    let list = [(options.allow_other, "allow_other"), (options.kernel_permissions, "default_permissions")];
+    list.into_iter().filter(|(on, _)| *on).map(|(_, name)| name)
+}
+
+/// The `-o` argument of fusermount3; a comma or backslash in the source would otherwise start another option.
+pub(super) fn helper_options(options: &Options) -> OsString {
+    let mut text = format!("subtype={SUBTYPE},fsname=").into_bytes();
+    for &byte in options.source.as_bytes() {
+        if matches!(byte, b',' | b'\\') {
+            text.push(b'\\');
+        }
+        text.push(byte);
+    }
+    let flags = [
+        (options.read_only, "ro"),
+        (options.no_exec, "noexec"),
+        (options.no_suid, "nosuid"),
+        (options.no_dev, "nodev"),
+    ];
+    let flags = flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name);
+    for option in flags.chain(permission_options(options)) {
+        text.push(b',');
+        text.extend_from_slice(option.as_bytes());
+    }
+    OsString::from_vec(text)
+}
+
+/// fusermount3 sends the descriptor over the socket that `_FUSE_COMMFD` names: here its standard input.
+fn mount_by_helper(path: &Path, options: &Options) -> Result<File, MountError> {
+    let (ours, theirs) = UnixStream::pair().map_err(MountError::Kernel)?;
+    let child = Command::new(HELPER)
+        .arg("-o")
+        .arg(helper_options(options))
+        .arg("--")
+        .arg(path)
+        .env("_FUSE_COMMFD", "0")
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => MountError::NoHelper,
+            _ => MountError::Helper(error.to_string()),
+        })?;
+    let received = sys::receive_descriptor(&ours);
+    let output = child.wait_with_output().map_err(MountError::Kernel)?;
+    match received {
+        Ok(descriptor) => Ok(File::from(descriptor)),
+        Err(_) => Err(helper_refusal(&String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
+fn helper_refusal(words: &str) -> MountError {
+    let words = words.trim();
+    if words.contains("user_allow_other") {
+        MountError::AllowOtherForbidden
+    } else if words.contains("no write access to mountpoint") || words.contains("not owned by user") {
+        MountError::MountpointForbidden
+    } else {
+        MountError::Helper(words.trim_start_matches("fusermount3: ").to_owned())
+    }
+}
+
+/// The topmost mount at a path.
+pub struct Found {
+    /// Holds the very mount that was looked at, whatever the path names by now.
+    handle: File,
+    path: PathBuf,
+    device: String,
+    kind: String,
+    source: PathBuf,
+}
+
+impl Found {
+    /// What is mounted: the backing folder.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
+    /// Takes the mount away, unless somebody uses it (`ResourceBusy`).
+    pub fn unmount(self) -> io::Result<()> {
+        // The handle would be a user of it.
+        drop(self.handle);
+        if sys::identity().0 == 0 {
+            return sys::unmount(&CString::new(self.path.into_os_string().into_vec())?);
+        }
+        helper_unmount(&["-u", "--"], &self.path)
+    }
+
+    fn detach(&self) -> io::Result<()> {
+        if sys::identity().0 == 0 {
+            return sys::detach(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?);
+        }
+        helper_unmount(&["-u", "-z", "--"], &self.path)
+    }
+}
+
+fn helper_unmount(arguments: &[&str], path: &Path) -> io::Result<()> {
+    let done = Command::new(HELPER).args(arguments).arg(path).stdin(Stdio::null()).output()?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    let kind = if words.ends_with("busy") { io::ErrorKind::ResourceBusy } else { io::ErrorKind::Other };
+    Err(io::Error::new(kind, words))
+}
+
+/// Asks the kernel, not the daemon: an `O_PATH` open sends no request. `None`: no mount begins at this path.
+fn mounted_at(path: &Path) -> io::Result<Option<Found>> {
+    let handle = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(path)?;
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd()))?;
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).unwrap_or("").trim();
+    let table = fs::read("/proc/self/mountinfo")?;
+    for line in table.split(|&byte| byte == b'\n') {
+        let mut fields = line.split(|&byte| byte == b' ');
+        if fields.next() != Some(id.as_bytes()) {
+            continue;
+        }
+        let (device, at) = (fields.nth(1), fields.nth(1));
+        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+        return match (device, at, rest.next(), rest.next()) {
+            (Some(device), Some(at), Some(kind), Some(source)) if unescape(at) == path.as_os_str() => {
+                Ok(Some(Found {
+                    handle,
+                    path: path.to_owned(),
+                    device: String::from_utf8_lossy(device).into_owned(),
+                    kind: String::from_utf8_lossy(kind).into_owned(),
+                    source: unescape(source).into(),
+                }))
+            }
+            _ => Ok(None),
+        };
+    }
+    Ok(None)
+}
+
+/// Undoes the octal escapes of /proc/self/mountinfo.
+pub(super) fn unescape(field: &[u8]) -> OsString {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if first == b'\\' => {
+                plain.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                plain.push(first);
+                rest = tail;
+            }
+        }
+    }
+    OsStr::from_bytes(&plain).to_owned()
+}

@@ -1,0 +1,100 @@
+//! What both transports agree on with the kernel, and the little that follows from it.
+
+use std::time::Duration;
+
+use super::Options;
+use crate::fs::ops::{Allocate, Kind, SetXattr};
+
+/// How long the kernel may believe an entry (also a missing one) and attributes: nobody but it changes them.
+pub const LIFETIME: Duration = Duration::from_secs(86_400);
+/// The largest READ or WRITE, in bytes.
+pub const MAX_REQUEST: u32 = 1 << 20;
+/// How many requests the kernel may have under way on its own account (readahead, writeback).
+pub const MAX_BACKGROUND: u16 = 64;
+/// st_blksize.
+pub const BLOCK_SIZE: u32 = 4096;
+
+/// INIT capabilities, as in linux/fuse.h.
+pub mod capability {
+    pub const ASYNC_READ: u64 = 1 << 0;
+    pub const BIG_WRITES: u64 = 1 << 5;
+    pub const DONT_MASK: u64 = 1 << 6;
+    pub const DO_READDIRPLUS: u64 = 1 << 13;
+    pub const READDIRPLUS_AUTO: u64 = 1 << 14;
+    pub const ASYNC_DIO: u64 = 1 << 15;
+    pub const WRITEBACK_CACHE: u64 = 1 << 16;
+    pub const NO_OPEN_SUPPORT: u64 = 1 << 17;
+    pub const PARALLEL_DIROPS: u64 = 1 << 18;
+    pub const POSIX_ACL: u64 = 1 << 20;
+    pub const MAX_PAGES: u64 = 1 << 22;
+    pub const CACHE_SYMLINKS: u64 = 1 << 23;
+    pub const NO_OPENDIR_SUPPORT: u64 = 1 << 24;
+    pub const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
+    /// Not among the shared ones: fuser cannot decode what it changes.
+    pub const SETXATTR_EXT: u64 = 1 << 29;
+}
+
+/// The capabilities to ask for. DONT_MASK always: only the filesystem knows whether a default ACL stands in for the
+/// umask. HANDLE_KILLPRIV_V2 always: the filesystem clears suid and sgid itself.
+pub fn wanted(options: &Options) -> u64 {
+    use capability::*;
+    let always = ASYNC_READ
+        | BIG_WRITES
+        | DONT_MASK
+        | DO_READDIRPLUS
+        | READDIRPLUS_AUTO
+        | ASYNC_DIO
+        | PARALLEL_DIROPS
+        | MAX_PAGES
+        | CACHE_SYMLINKS
+        | NO_OPENDIR_SUPPORT
+        | HANDLE_KILLPRIV_V2;
+    let choices = [
+        (options.writeback, WRITEBACK_CACHE),
+        (options.kernel_permissions, NO_OPEN_SUPPORT),
+        (options.acls, POSIX_ACL),
+    ];
+    choices.iter().filter(|(on, _)| *on).fold(always, |all, (_, bit)| all | bit)
+}
+
+/// Under HANDLE_KILLPRIV_V2 the kernel leaves it to us to drop file capabilities on write. There are none to drop.
+pub fn is_refused_xattr(name: &[u8]) -> bool {
+    name == b"security.capability"
+}
+
+/// The kind in the `S_IFMT` bits of a mode.
+pub fn kind_of(mode: u32) -> Option<Kind> {
+    Some(match mode & libc::S_IFMT {
+        libc::S_IFREG | 0 => Kind::File,
+        libc::S_IFDIR => Kind::Directory,
+        libc::S_IFLNK => Kind::Symlink,
+        libc::S_IFIFO => Kind::Fifo,
+        libc::S_IFSOCK => Kind::Socket,
+        libc::S_IFCHR => Kind::CharDevice,
+        libc::S_IFBLK => Kind::BlockDevice,
+        _ => return None,
+    })
+}
+
+/// What fallocate(2)'s mode asks for; `None`: nothing we have.
+pub fn allocation(mode: i32) -> Option<Allocate> {
+    const KEEP: i32 = libc::FALLOC_FL_KEEP_SIZE;
+    const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP;
+    const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE;
+    const ZERO_KEEP: i32 = ZERO | KEEP;
+    Some(match mode {
+        0 | KEEP => Allocate::Reserve { keep_size: mode == KEEP },
+        PUNCH => Allocate::PunchHole,
+        ZERO | ZERO_KEEP => Allocate::ZeroRange { keep_size: mode == ZERO_KEEP },
+        _ => return None,
+    })
+}
+
+/// setxattr(2)'s flags.
+pub fn set_xattr_mode(flags: i32) -> SetXattr {
+    match flags {
+        libc::XATTR_CREATE => SetXattr::Create,
+        libc::XATTR_REPLACE => SetXattr::Replace,
+        _ => SetXattr::Any,
+    }
+}

@@ -1,0 +1,103 @@
+//! The parts of mounting that need no kernel.
+
+#[allow(dead_code)]
+#[path = "../../examples/ceiling/memory.rs"]
+mod memory;
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use zerocopy::IntoBytes;
+
+use super::dispatch::Dispatcher;
+use super::protocol::{Body, Dirent, InHeader, MknodIn, WriteIn, opcode};
+use super::reply::{Errno, Listing};
+use super::{Options, point, policy};
+use crate::fs::ops::{Allocate, DirectoryEntry, Kind};
+
+#[test]
+fn a_source_cannot_smuggle_options_into_fusermount3() {
+    let options = Options { source: r"a,allow_other\,b".into(), no_dev: true, ..Options::default() };
+    let expected = r"subtype=cryptfs,fsname=a\,allow_other\\\,b,nodev,default_permissions";
+    assert_eq!(point::helper_options(&options), OsStr::new(expected));
+}
+
+#[test]
+fn mountinfo_escapes_are_undone() {
+    assert_eq!(point::unescape(br"/a\040b\134c\011d"), OsStr::new("/a b\\c\td"));
+    assert_eq!(point::unescape(br"/plain\9"), OsStr::new(r"/plain\9"));
+}
+
+#[test]
+fn unknown_fallocate_modes_are_refused() {
+    assert_eq!(policy::allocation(0), Some(Allocate::Reserve { keep_size: false }));
+    assert_eq!(policy::allocation(3), Some(Allocate::PunchHole));
+    assert_eq!(policy::allocation(0x11), Some(Allocate::ZeroRange { keep_size: true }));
+    for mode in [libc::FALLOC_FL_PUNCH_HOLE, libc::FALLOC_FL_COLLAPSE_RANGE, libc::FALLOC_FL_INSERT_RANGE] {
+        assert_eq!(policy::allocation(mode), None);
+    }
+}
+
+fn dispatcher() -> Dispatcher {
+    Dispatcher { operations: Arc::new(memory::Memory::default()), opens: true, long_setxattr: true }
+}
+
+fn header(opcode: u32, node: u64) -> InHeader {
+    InHeader { opcode, node, ..InHeader::default() }
+}
+
+#[test]
+fn requests_are_decoded_and_answered() {
+    let (dispatcher, mut out) = (dispatcher(), [0; 4096]);
+    let asked = MknodIn { mode: libc::S_IFREG | 0o666, umask: 0o022, ..MknodIn::default() };
+    let request = [asked.as_bytes(), b"name\0"].concat();
+    assert_eq!(dispatcher.answer(&header(opcode::MKNOD, 1), Body(&request), &mut out), Ok(128));
+    let node = u64::from_ne_bytes(out[..8].try_into().unwrap());
+    let mode = u32::from_ne_bytes(out[100..104].try_into().unwrap());
+    assert_eq!(mode, libc::S_IFREG | 0o644);
+    let asked = WriteIn { offset: 3, size: 4, ..WriteIn::default() };
+    let request = [asked.as_bytes(), b"data"].concat();
+    assert_eq!(dispatcher.answer(&header(opcode::WRITE, node), Body(&request), &mut out), Ok(8));
+    let asked = WriteIn { size: 100, ..WriteIn::default() };
+    let answer = dispatcher.answer(&header(opcode::READ, node), Body(asked.as_bytes()), &mut out);
+    assert_eq!((answer, &out[..7]), (Ok(7), &b"\0\0\0data"[..]));
+    let answer = dispatcher.answer(&header(opcode::LOOKUP, 1), Body(b"none\0"), &mut out);
+    assert_eq!((answer, &out[..8]), (Ok(128), &[0; 8][..]));
+}
+
+#[test]
+fn cut_off_requests_are_refused_and_never_panic() {
+    let (dispatcher, mut out) = (dispatcher(), vec![0; 1 << 20]);
+    for opcode in 0..opcode::LIMIT as u32 {
+        for fill in [0u8, b'a', 0xff] {
+            for length in 0..256 {
+                let request = vec![fill; length];
+                let _ = dispatcher.answer(&header(opcode, 1), Body(&request), &mut out);
+            }
+        }
+    }
+    let invalid = Err(Errno(libc::EINVAL));
+    for opcode in [opcode::LOOKUP, opcode::MKNOD, opcode::WRITE, opcode::RENAME2, opcode::SETXATTR] {
+        assert_eq!(dispatcher.answer(&header(opcode, 1), Body(b"short"), &mut out), invalid, "{opcode}");
+    }
+    let asked = WriteIn { size: 5, ..WriteIn::default() };
+    let request = [asked.as_bytes(), b"four"].concat();
+    assert_eq!(dispatcher.answer(&header(opcode::WRITE, 1), Body(&request), &mut out), invalid);
+    let asked = WriteIn { size: 2 << 20, ..WriteIn::default() };
+    assert_eq!(dispatcher.answer(&header(opcode::READ, 1), Body(asked.as_bytes()), &mut out), invalid);
+}
+
+#[test]
+fn listings_are_padded_and_stop_before_they_overflow() {
+    let entry = |name| DirectoryEntry { cookie: 7, inode_number: 9, kind: Kind::File, name, entry: None };
+    let mut out = [0xaa; 24 + 8 + 24 + 8 + 7];
+    let mut listing = Listing::new(&mut out, false);
+    assert!(listing.push(&entry(b"five5")));
+    assert!(listing.push(&entry(b"eight888")));
+    assert!(!listing.push(&entry(b"x")));
+    assert_eq!(listing.used(), 64);
+    let first = Dirent { inode: 9, cookie: 7, name_length: 5, kind: 8 };
+    assert_eq!(out[..32], [first.as_bytes(), b"five5\0\0\0"].concat());
+    let mut listing = Listing::new(&mut out[..64], true);
+    assert!(!listing.push(&entry(b"")));
+}

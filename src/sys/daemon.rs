@@ -1,0 +1,126 @@
+//! What becoming a daemon needs of the kernel: fork, a session of one's own, limits, signals as ordinary events.
+//!
+//! Above: `cli::daemon`.
+
+use std::fs::{self, File};
+use std::io;
+use std::mem;
+use std::os::fd::AsRawFd;
+use std::ptr;
+
+/// The two ends of a fork.
+pub enum Forked {
+    Parent { child: Process },
+    Child,
+}
+
+/// A child of this process.
+pub struct Process(libc::pid_t);
+
+/// How a process ended.
+pub enum Ended {
+    Code(u8),
+    Signal(u8),
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// fork(2). Refused while there are other threads: the child would hold their locks for ever.
+pub fn fork() -> io::Result<Forked> {
+    if fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("fork while other threads run"));
+    }
+    // SAFETY: this is the only thread (just checked, and no other could start one), so the child's copy of memory is
+    // consistent and it may do whatever the parent could have done.
+    match unsafe { libc::fork() } {
+        0 => Ok(Forked::Child),
+        child if child > 0 => Ok(Forked::Parent { child: Process(child) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+impl Process {
+    /// Waits for its end.
+    pub fn wait(self) -> io::Result<Ended> {
+        let mut status = 0;
+        loop {
+            // SAFETY: `status` outlives the call.
+            if unsafe { libc::waitpid(self.0, &raw mut status, 0) } == self.0 {
+                break;
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        if libc::WIFSIGNALED(status) {
+            return Ok(Ended::Signal(libc::WTERMSIG(status) as u8));
+        }
+        Ok(Ended::Code(libc::WEXITSTATUS(status) as u8))
+    }
+}
+
+/// Leaves the session, the working directory and the standard descriptors of whoever started this process.
+pub fn leave_session() -> io::Result<()> {
+    // SAFETY: takes nothing.
+    check(unsafe { libc::setsid() })?;
+    std::env::set_current_dir("/")?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    for standard in 0..=2 {
+        // SAFETY: both are descriptors; whoever uses the standard ones by number reads and writes /dev/null from now.
+        check(unsafe { libc::dup2(null.as_raw_fd(), standard) })?;
+    }
+    Ok(())
+}
+
+/// Raises the number of files this process may hold open to what it is allowed; returns it.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives both calls.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// SIGINT, SIGTERM and SIGHUP, taken as events instead of ending the process.
+pub struct Termination(libc::sigset_t);
+
+impl Termination {
+    /// Blocks them in this thread and in every one that it starts from now on.
+    pub fn block() -> io::Result<Termination> {
+        // SAFETY: all-zero is a valid sigset_t, which sigemptyset then sets up.
+        let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+        // SAFETY: `set` outlives the calls, and the signal numbers are valid ones.
+        unsafe {
+            libc::sigemptyset(&raw mut set);
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                libc::sigaddset(&raw mut set, signal);
+            }
+        }
+        // SAFETY: as above; no old mask is asked for.
+        match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) } {
+            0 => Ok(Termination(set)),
+            code => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
+    /// Waits for one of them.
+    pub fn wait(&self) -> io::Result<()> {
+        let mut signal = 0;
+        // SAFETY: both live until the call returns.
+        match unsafe { libc::sigwait(&raw const self.0, &raw mut signal) } {
+            0 => Ok(()),
+            code => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+}
+
+/// Enters the mount namespace that `namespace` (a file below /proc/PID/ns, or a bind mount of one) stands for.
+pub fn enter_mount_namespace(namespace: &File) -> io::Result<()> {
+    // SAFETY: an open descriptor; the kernel refuses one that is no mount namespace.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) })
+}

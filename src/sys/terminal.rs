@@ -1,0 +1,104 @@
+//! A line from the controlling terminal that nobody can read over a shoulder.
+//!
+//! The terminal is set back on drop. Its signals are off while it reads, so that ^C cannot leave it without echo:
+//! ^C comes out as `Interrupted`. Above: `cli::secret_input`.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::mem;
+use std::os::fd::AsRawFd;
+
+const CTRL_C: u8 = 3;
+const CTRL_D: u8 = 4;
+const BACKSPACE: u8 = 8;
+const CTRL_U: u8 = 21;
+const DELETE: u8 = 127;
+
+/// The controlling terminal of this process.
+pub struct Terminal(File);
+
+/// A terminal in hidden mode.
+struct Hidden<'a> {
+    terminal: &'a mut File,
+    before: libc::termios,
+}
+
+impl Terminal {
+    /// Fails where there is none, as in a service or a cron job.
+    pub fn open() -> io::Result<Terminal> {
+        File::options().read(true).write(true).open("/dev/tty").map(Terminal)
+    }
+
+    pub fn show(&mut self, text: &str) -> io::Result<()> {
+        self.0.write_all(text.as_bytes())
+    }
+
+    /// Reads a line of at most `longest` bytes into `line`, whose capacity should be that, so that it never moves.
+    pub fn read_hidden(&mut self, line: &mut Vec<u8>, longest: usize) -> io::Result<()> {
+        let hidden = Hidden::enter(&mut self.0)?;
+        loop {
+            let mut byte = [0];
+            if hidden.terminal.read(&mut byte)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            match byte[0] {
+                b'\n' | b'\r' => break,
+                CTRL_C => return Err(io::ErrorKind::Interrupted.into()),
+                CTRL_D if line.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                CTRL_U => line.clear(),
+                BACKSPACE | DELETE => remove_character(line),
+                _ if line.len() == longest => return Err(io::ErrorKind::FileTooLarge.into()),
+                byte => line.push(byte),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the last character, all of its UTF-8 bytes.
+fn remove_character(line: &mut Vec<u8>) {
+    while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
+}
+
+impl<'a> Hidden<'a> {
+    fn enter(terminal: &'a mut File) -> io::Result<Hidden<'a>> {
+        // SAFETY: all-zero is a valid termios, and tcgetattr fills it in or fails.
+        let mut before: libc::termios = unsafe { mem::zeroed() };
+        // SAFETY: an open descriptor and a termios that outlives the call.
+        if unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut before) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut hidden = before;
+        hidden.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::ISIG | libc::IEXTEN);
+        hidden.c_cc[libc::VMIN] = 1;
+        hidden.c_cc[libc::VTIME] = 0;
+        // SAFETY: as above.
+        if unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSAFLUSH, &raw const hidden) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Hidden { terminal, before })
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is open as long as the borrow, and `before` came from tcgetattr.
+        unsafe { libc::tcsetattr(self.terminal.as_raw_fd(), libc::TCSADRAIN, &raw const self.before) };
+        // The newline that was not echoed; a terminal that is gone needs none.
+        let _ = self.terminal.write_all(b"\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backspace_removes_whole_characters() {
+        let mut line = "aß€".as_bytes().to_vec();
+        for rest in ["aß", "a", "", ""] {
+            remove_character(&mut line);
+            assert_eq!(line, rest.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What this device knows of a volume: its own name there, the keyring it expects, and which slots it has seen go
+//! (DESIGN section 7).
+//!
+//! Lies outside of the backing folder, where whoever holds that folder cannot reach. Every file is replaced whole, so
+//! a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`,
+//! `mount`; beside: `keys`, whose names and fingerprints it keeps.
+
+use crate::chunk::DeviceId;
+use crate::crypto;
+use crate::keys::{Fingerprint, Keyring, SlotId, SlotType, VolumeId, hex};
+use crate::sys::process;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Longest file here, in bytes.
+const MAX_LENGTH: u64 = 1 << 20;
+/// Fingerprints and removed slots that are remembered.
+const MAX_LINES: usize = 4096;
+
+/// The memory of this device, or the lack of one.
+pub struct Trust {
+    folder: Option<PathBuf>,
+    device: DeviceId,
+}
+
+/// Why this device has no memory of the volume.
+#[derive(Debug)]
+pub enum TrustUnavailable {
+    /// No home folder, hence no place for it.
+    NoPlace,
+    Io(PathBuf, io::Error),
+    /// The file makes no sense.
+    Damaged(PathBuf),
+}
+
+/// What cannot be noticed without a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlindSpot {
+    /// That the volume was exchanged for another one.
+    ReplacedVolume,
+    /// That a removed key slot was brought back.
+    ReturnedSlot,
+    /// That an older state of the volume was brought back.
+    Rollback,
+}
+
+/// How a keyring compares with the pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// Nothing was pinned yet.
+    First,
+    Same,
+    /// The pinned keyring with a new epoch, from a slot that only its owner can have made.
+    Rotated,
+    /// A keyring from before a rotation that this device knows of.
+    Retired,
+    Mismatch {
+        pinned: Fingerprint,
+    },
+}
+
+impl fmt::Display for TrustUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrustUnavailable::NoPlace => f.write_str("there is no home folder"),
+            TrustUnavailable::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            TrustUnavailable::Damaged(path) => write!(f, "{} is damaged", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for TrustUnavailable {}
+
+type Result<T> = std::result::Result<T, TrustUnavailable>;
+
+impl Trust {
+    /// The memory in this user's state folder, made if there is none yet.
+    pub fn open(volume: VolumeId) -> Result<Trust> {
+        let state = state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root());
+        Trust::open_in(&state.ok_or(TrustUnavailable::NoPlace)?, volume)
+    }
+
+    /// The fingerprint that this device expects of a volume; `None` if it never saw it. Makes nothing.
+    pub fn expected(volume: VolumeId) -> Result<Option<Fingerprint>> {
+        let state = state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root());
+        let folder = state.map(|state| state.join("cryptfs").join(volume.to_string()));
+        let trust = Trust { folder, device: DeviceId([0; 8]) };
+        Ok(trust.pins()?.first().copied())
+    }
+
+    /// The memory below this state folder.
+    pub fn open_in(state: &Path, volume: VolumeId) -> Result<Trust> {
+        let folder = state.join("cryptfs").join(volume.to_string());
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|error| TrustUnavailable::Io(folder.clone(), error))?;
+        let mut trust = Trust { folder: Some(folder), device: DeviceId(crypto::random()) };
+        match trust.read("device", |line| hex::decode_array(line).map(DeviceId))?.first() {
+            Some(&device) => trust.device = device,
+            None => {
+                trust.replace("device", &[hex::encode(&trust.device.0)])?;
+                trust.sync_names()?;
+            }
+        }
+        Ok(trust)
+    }
+
+    /// Makes the new folders durable: the volume, the program's, the state folder.
+    fn sync_names(&self) -> Result<()> {
+        let folders = self.folder.iter().flat_map(|folder| folder.ancestors().skip(1).take(2));
+        for folder in folders {
+            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|error| TrustUnavailable::Io(folder.to_owned(), error))?;
+        }
+        Ok(())
+    }
+
+    /// No memory: a device that is met for the first time, every time.
+    pub fn ephemeral() -> Trust {
+        Trust { folder: None, device: DeviceId(crypto::random()) }
+    }
+
+    /// What cannot be noticed.
+    pub fn blind_spots(&self) -> &'static [BlindSpot] {
+        match self.folder {
+            Some(_) => &[],
+            None => &[BlindSpot::ReplacedVolume, BlindSpot::ReturnedSlot, BlindSpot::Rollback],
+        }
+    }
+
+    /// This device's name in the volume.
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// Compares a keyring, and the type of the slot that it came from, with the pin.
+    pub fn check_pin(&self, keyring: &Keyring, from: SlotType) -> Result<Pin> {
+        let found = keyring.fingerprint();
+        let pins = self.pins()?;
+        let Some((&pinned, retired)) = pins.split_first() else { return Ok(Pin::First) };
+        // Anybody can make a slot for a public key or a TPM, and a former holder around the right keys.
+        let own = matches!(from, SlotType::Passphrase | SlotType::Recovery);
+        Ok(if found == pinned {
+            Pin::Same
+        } else if retired.contains(&found) {
+            Pin::Retired
+        } else if own && keyring.remembers(&pinned) {
+            Pin::Rotated
+        } else {
+            Pin::Mismatch { pinned }
+        })
+    }
+
+    /// Expects this fingerprint from now on; what was expected before is retired.
+    pub fn pin(&self, fingerprint: Fingerprint) -> Result<()> {
+        let mut pins = self.pins()?;
+        pins.retain(|pin| *pin != fingerprint);
+        pins.insert(0, fingerprint);
+        pins.truncate(MAX_LINES);
+        self.replace("pin", &pins)
+    }
+
+    fn pins(&self) -> Result<Vec<Fingerprint>> {
+        self.read("pin", |line| line.parse().ok())
+    }
+
+    /// Notes which slots there are. True if some were not noted before.
+    pub fn note_slots(&self, present: &[SlotId]) -> Result<bool> {
+        self.note("slots", present)
+    }
+
+    /// The slots that were noted, removed ones included.
+    pub fn known_slots(&self) -> Result<Vec<SlotId>> {
+        self.read("slots", |line| line.parse().ok())
+    }
+
+    /// Notes that slots were removed on purpose: they are not to be used again.
+    pub fn note_removed_slots(&self, removed: &[SlotId]) -> Result<()> {
+        self.note("removed-slots", removed).map(drop)
+    }
+
+    /// The slots that were removed on purpose. One that is present again was brought back.
+    pub fn removed_slots(&self) -> Result<Vec<SlotId>> {
+        self.read("removed-slots", |line| line.parse().ok())
+    }
+
+    fn note(&self, file: &str, ids: &[SlotId]) -> Result<bool> {
+        let mut noted: Vec<SlotId> = self.read(file, |line| line.parse().ok())?;
+        let before = noted.len();
+        noted.extend(ids);
+        noted[before..].sort_unstable();
+        let mut seen = std::collections::HashSet::new();
+        noted.retain(|id| seen.insert(id.0));
+        if noted.len() == before {
+            return Ok(false);
+        }
+        noted.drain(..noted.len().saturating_sub(MAX_LINES));
+        self.replace(file, &noted).map(|()| true)
+    }
+
+    /// The lines of a file; none if it is not there.
+    fn read<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
+        let Some(path) = self.folder.as_ref().map(|folder| folder.join(name)) else { return Ok(Vec::new()) };
+        let mut text = String::new();
+        match File::open(&path).and_then(|file| file.take(MAX_LENGTH).read_to_string(&mut text)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(TrustUnavailable::Damaged(path));
+            }
+            Err(error) => return Err(TrustUnavailable::Io(path, error)),
+            Ok(_) => {}
+        }
+        let parsed: Option<Vec<T>> = text.lines().map(parse).collect();
+        parsed.filter(|lines| !lines.is_empty()).ok_or(TrustUnavailable::Damaged(path))
+    }
+
+    /// Replaces a file durably and whole.
+    fn replace(&self, name: &str, lines: &[impl fmt::Display]) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let path = folder.join(name);
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        replace_file(folder, &path, text.as_bytes()).map_err(|error| TrustUnavailable::Io(path, error))
+    }
+}
+
+fn replace_file(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A name of its own: two programs at once must not write the same new file.
+    let new = folder.join(format!(".new-{}", hex::encode(&crypto::random::<8>())));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let replaced = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&new, path));
+    if replaced.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&new);
+    }
+    replaced?;
+    File::open(folder)?.sync_all()
+}
+
+/// `$XDG_STATE_HOME` if it is absolute, else /var/lib for root and ~/.local/state for others.
+fn state_folder(variable: impl Fn(&str) -> Option<PathBuf>, root: bool) -> Option<PathBuf> {
+    let absolute = |name| variable(name).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME").or_else(|| match root {
+        true => Some("/var/lib".into()),
+        false => absolute("HOME").map(|home| home.join(".local/state")),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ impl Both {
             Operation::List(place) => return self.compare_listing(self.pair(place)),
             Operation::Forget(place) => return self.forget(self.pair(place)),
             Operation::Remount => {
-                self.real.shut_down();
+                self.real.volume.close().unwrap();
                 return self.remount();
             }
             Operation::Kill => {

@@ -3,6 +3,7 @@
 use super::support::*;
 use crate::fs::ops::*;
 use crate::fs::{Error, Filesystem};
+use crate::store::Store;
 
 const NONE: u32 = u32::MAX;
 const ACCESS: &[u8] = b"system.posix_acl_access";
@@ -355,4 +356,63 @@ fn statistics_are_in_blocks_of_4096() {
     assert_eq!((said.block_size, said.name_max), (4096, 255));
     assert_eq!(said.blocks, space.blocks * space.block_size / 4096);
     assert_eq!(said.available, space.available * space.block_size / 4096);
+}
+
+/// The kernel looks a name up before it unlinks it.
+#[test]
+fn a_file_whose_chunk_is_missing_is_listed_and_can_be_removed() {
+    let backing = Backing::new();
+    let fs = backing.mount(false);
+    make_file(&fs, USER, NodeId::ROOT, "kept", 0o644).unwrap();
+    fs.volume.close().unwrap();
+    let before = backing.store.names();
+    let fs = backing.mount(false);
+    make_file(&fs, USER, NodeId::ROOT, "lost", 0o644).unwrap();
+    fs.volume.close().unwrap();
+    drop(fs);
+    let lost: Vec<_> = backing.store.names().into_iter().filter(|name| !before.contains(name)).collect();
+    assert_eq!(lost.len(), 1);
+    backing.store.remove(lost[0]).unwrap();
+
+    let fs = backing.mount(false);
+    let mut with_attributes = Vec::new();
+    fs.read_directory(NodeId::ROOT, 2, true, &mut |entry| {
+        with_attributes.push((entry.name.to_vec(), entry.entry.is_some()));
+        true
+    })
+    .unwrap();
+    assert_eq!(with_attributes, [(b"kept".to_vec(), true), (b"lost".to_vec(), false)]);
+    let found = fs.lookup(USER, NodeId::ROOT, b"lost").unwrap().unwrap();
+    assert_eq!((found.attributes.kind, found.attributes.links), (Kind::File, 0));
+    assert_eq!(fs.attributes(found.node), Err(Error::Io));
+    assert_eq!(fs.read(found.node, 0, &mut [0]), Err(Error::Io));
+    assert_eq!(fs.unlink(USER, NodeId::ROOT, b"lost"), Ok(()));
+    fs.forget(found.node, 1);
+    assert_eq!(node(&fs, NodeId::ROOT, "lost"), None);
+}
+
+#[test]
+fn a_read_only_volume_changes_nothing() {
+    let backing = Backing::new();
+    let fs = backing.mount(false);
+    make_file(&fs, USER, NodeId::ROOT, "f", 0o644).unwrap();
+    fs.volume.close().unwrap();
+    drop(fs);
+    let fs = backing.mount_read_only();
+    let file = node(&fs, NodeId::ROOT, "f").unwrap();
+    let refused = Error::ReadOnly;
+    assert_eq!(make_file(&fs, USER, NodeId::ROOT, "g", 0o644), Err(refused));
+    assert_eq!(make_directory(&fs, USER, NodeId::ROOT, "g", 0o755), Err(refused));
+    assert_eq!(fs.make_symlink(USER, NodeId::ROOT, b"g", b"x").unwrap_err(), refused);
+    assert_eq!(fs.link(USER, file, NodeId::ROOT, b"g").unwrap_err(), refused);
+    assert_eq!(fs.unlink(USER, NodeId::ROOT, b"f"), Err(refused));
+    let (old, new) = ((NodeId::ROOT, b"f".as_slice()), (NodeId::ROOT, b"g".as_slice()));
+    assert_eq!(fs.rename(USER, old, new, RenameFlags::default()), Err(refused));
+    assert_eq!(chmod(&fs, USER, file, 0o600), Err(refused));
+    assert_eq!(fs.write(file, 0, b"x", false), Err(refused));
+    assert_eq!(fs.allocate(USER, file, 0, 1, Allocate::PunchHole), Err(refused));
+    assert_eq!(set(&fs, USER, file, b"user.x", b""), Err(refused));
+    assert_eq!(fs.remove_xattr(USER, file, b"user.x"), Err(refused));
+    assert_eq!(fs.sync(file, false), Ok(()));
+    fs.forget(file, 1);
 }

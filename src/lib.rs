@@ -8,3 +8,4 @@ pub mod chunk;
 pub mod crypto;
 pub mod fs;
 pub mod store;
+mod sys;

@@ -3,6 +3,15 @@
 //! Knows names and bytes, no keys and no contents. Above: `chunk`, `volume`. Implementations: `directory` (a real
 //! folder), `memory`, and for tests `faulty` (errors on demand) and `power` (what a power cut may leave).
 
+#[cfg(test)]
+mod conformance;
+pub mod directory;
+pub mod faulty;
+pub mod folder;
+mod image;
+pub mod memory;
+pub mod power;
+
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;

@@ -1,0 +1,195 @@
+//! The store in a real folder.
+//!
+//! What always holds: nothing outside the folder is touched and nothing but a regular file is opened ([`Folder`]); no
+//! folder but the backing one is kept open, so that one which vanished or was replaced is noticed at the next call, and
+//! few descriptors are needed. An open costs two system calls, a commit's check of the name one.
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::folder::Folder;
+use super::{Area, FileName, Space, Store, StoreFile};
+use crate::sys::files::{self, Identity, Kind};
+
+/// A [`Store`] in a folder of a real filesystem.
+pub struct Directory {
+    folder: Arc<Folder>,
+    read_only: bool,
+}
+
+struct DirectoryFile {
+    file: File,
+    folder: Arc<Folder>,
+    path: CString,
+    identity: Identity,
+}
+
+impl Directory {
+    /// Opens the backing folder at `path`; its sub-folders are made when first needed. Read-only on request, and where
+    /// the filesystem or its permissions allow no more.
+    pub fn open(path: &Path, read_only: bool) -> io::Result<Directory> {
+        let folder = Folder::open(path)?;
+        let read_only = read_only || folder.is_read_only()?;
+        Ok(Directory { folder: Arc::new(folder), read_only })
+    }
+
+    /// The backing folder itself, for the files in it that are no chunk files.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.read_only { Err(io::Error::from_raw_os_error(libc::EROFS)) } else { Ok(()) }
+    }
+
+    fn file(&self, path: CString, (file, status): (File, files::Status)) -> Arc<dyn StoreFile> {
+        let folder = Arc::clone(&self.folder);
+        Arc::new(DirectoryFile { file, folder, path, identity: status.identity })
+    }
+}
+
+fn c_path(name: FileName) -> CString {
+    CString::new(name.path()).expect("hex digits and slashes")
+}
+
+impl Store for Directory {
+    fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
+        let path = c_path(name);
+        let flags = if self.read_only { libc::O_RDONLY } else { libc::O_RDWR };
+        let opened = self.folder.open_file(&path, flags)?;
+        Ok(self.file(path, opened))
+    }
+
+    fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
+        self.check_writable()?;
+        let path = c_path(name);
+        let created = match self.folder.create_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.folder.unlink(&path)?;
+                self.folder.create_file(&path)?
+            }
+            created => created?,
+        };
+        Ok(self.file(path, created))
+    }
+
+    fn remove(&self, name: FileName) -> io::Result<()> {
+        self.check_writable()?;
+        self.folder.unlink(&c_path(name))
+    }
+
+    fn sync_names(&self, names: &[FileName]) -> io::Result<()> {
+        let folder = |name: &FileName| match name.area {
+            Area::Chunks => CString::new(format!("chunks/{:02x}", name.bytes[0])).expect("hex digits"),
+            Area::Journals => c"journals".to_owned(),
+        };
+        self.folder.sync_folders(names.iter().map(folder).collect::<BTreeSet<_>>())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        files::sync_filesystem(self.folder.root())
+    }
+
+    fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
+        match area {
+            Area::Journals => self.folder.visit(c"journals", &mut |name, kind| {
+                visit(name.to_bytes(), kind == Kind::Regular);
+                Ok(())
+            }),
+            Area::Chunks => self.folder.visit(c"chunks", &mut |fan_out, kind| {
+                if kind != Kind::Folder || !is_fan_out(fan_out) {
+                    visit(fan_out.to_bytes(), kind == Kind::Regular);
+                }
+                if kind != Kind::Folder {
+                    return Ok(());
+                }
+                // A sync client's copy of a folder is looked into as well: it may hold copies of chunk files.
+                let below = |name: &CStr| [fan_out.to_bytes(), b"/", name.to_bytes()].concat();
+                let path = CString::new([b"chunks/", fan_out.to_bytes()].concat())?;
+                self.folder.visit(&path, &mut |name, kind| {
+                    visit(&below(name), kind == Kind::Regular);
+                    Ok(())
+                })
+            }),
+        }
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let usage = files::usage(self.folder.root())?;
+        Ok(Space {
+            block_size: usage.f_frsize,
+            blocks: usage.f_blocks,
+            free: usage.f_bfree,
+            available: usage.f_bavail,
+            inodes: usage.f_files,
+            free_inodes: usage.f_ffree,
+        })
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+}
+
+fn is_fan_out(name: &CStr) -> bool {
+    matches!(name.to_bytes(), [_, _])
+        && name.to_bytes().iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+impl StoreFile for DirectoryFile {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < out.len() {
+            match self.file.read_at(&mut out[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        files::write_all_at(&self.file, offset, parts)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(files::status(&self.file)?.length)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        match files::allocate(&self.file, length) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn is_current(&self) -> io::Result<bool> {
+        match files::status_of(self.folder.root(), &self.path) {
+            Ok(status) => Ok(status.identity == self.identity),
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+use crate::store::conformance::{self, contents, name};
+use crate::store::folder::LockError;
+
+fn store() -> (tempfile::TempDir, Directory) {
+    let root = tempfile::tempdir().unwrap();
+    let store = Directory::open(root.path(), false).unwrap();
+    (root, store)
+}
+
+fn make_fifo(path: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn conforms() {
+    let (_root, store) = store();
+    conformance::check(&store);
+}
+
+#[test]
+fn files_are_private_and_lie_where_the_design_says() {
+    let (root, store) = store();
+    store.create(name(Area::Chunks, 0xa7, 1)).unwrap();
+    let path = root.path().join("chunks/a7").join(format!("{}01", "5a".repeat(14)));
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn whatever_is_no_regular_file_is_refused() {
+    let (root, store) = store();
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    let chunk = name(Area::Chunks, 0xa7, 1);
+    let path = root.path().join(chunk.path());
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let plant: [&dyn Fn(); 4] = [
+        &|| symlink(outside.path(), &path).unwrap(),
+        &|| make_fifo(&path),
+        &|| drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
+        &|| fs::create_dir(&path).unwrap(),
+    ];
+    for plant in plant {
+        plant();
+        for read_only in [false, true] {
+            let store = Directory::open(root.path(), read_only).unwrap();
+            assert_eq!(store.open(chunk).err().unwrap().kind(), io::ErrorKind::InvalidData);
+        }
+        let is_folder = path.symlink_metadata().unwrap().is_dir();
+        assert_eq!(store.create(chunk).is_err(), is_folder);
+        if !is_folder {
+            store.remove(chunk).unwrap();
+        }
+    }
+    assert_eq!(fs::read(outside.path()).unwrap(), b"");
+}
+
+#[test]
+fn a_linked_folder_is_not_entered() {
+    let (root, store) = store();
+    let outside = tempfile::tempdir().unwrap();
+    let chunk = name(Area::Chunks, 0xa7, 1);
+    let file_name = Path::new(&chunk.path()).file_name().unwrap().to_owned();
+    fs::write(outside.path().join(&file_name), "precious").unwrap();
+    fs::create_dir(root.path().join("chunks")).unwrap();
+    symlink(outside.path(), root.path().join("chunks/a7")).unwrap();
+    for result in [
+        store.open(chunk).map(drop),
+        store.create(chunk).map(drop),
+        store.create(name(Area::Chunks, 0xa7, 9)).map(drop),
+        store.remove(chunk),
+        store.sync_names(&[chunk]),
+    ] {
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+    assert_eq!(fs::read(outside.path().join(file_name)).unwrap(), b"precious");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn folders_that_vanish_or_are_replaced_are_noticed() {
+    let (root, store) = store();
+    let chunk = name(Area::Chunks, 0xa7, 1);
+    let old = store.create(chunk).unwrap();
+    old.write_at(0, &[IoSlice::new(b"old")]).unwrap();
+    store.sync_names(&[chunk]).unwrap();
+    fs::rename(root.path().join("chunks/a7"), root.path().join("chunks/elsewhere")).unwrap();
+    assert!(!old.is_current().unwrap());
+    assert_eq!(store.open(chunk).err().unwrap().kind(), io::ErrorKind::NotFound);
+    store.sync_names(&[chunk]).unwrap();
+    let new = store.create(chunk).unwrap();
+    store.sync_names(&[chunk]).unwrap();
+    assert!(new.is_current().unwrap() && !old.is_current().unwrap());
+    fs::remove_dir_all(root.path().join("chunks")).unwrap();
+    assert!(!new.is_current().unwrap());
+    store.create(chunk).unwrap();
+    assert_eq!(contents(&*old), b"old");
+}
+
+#[test]
+fn strangers_are_listed() {
+    let (root, store) = store();
+    store.create(name(Area::Chunks, 0xa7, 1)).unwrap();
+    let chunks = root.path().join("chunks");
+    fs::write(chunks.join("readme"), "").unwrap();
+    fs::write(chunks.join("a7/copy (conflicted)"), "").unwrap();
+    fs::create_dir_all(chunks.join("a7 (copy)/deep")).unwrap();
+    symlink("/etc", chunks.join("b0")).unwrap();
+    let mut seen = BTreeSet::new();
+    store
+        .list(Area::Chunks, &mut |name, regular| {
+            seen.insert((name.to_vec(), regular));
+        })
+        .unwrap();
+    let genuine = format!("a7/{}01", "5a".repeat(14));
+    let expected = [
+        ("readme", true),
+        ("a7/copy (conflicted)", true),
+        (genuine.as_str(), true),
+        ("a7 (copy)", false),
+        ("a7 (copy)/deep", false),
+        ("b0", false),
+    ];
+    assert_eq!(seen, expected.map(|(name, regular)| (name.as_bytes().to_vec(), regular)).into());
+}
+
+#[test]
+fn read_only_on_request() {
+    let (root, store) = store();
+    let chunk = name(Area::Chunks, 1, 1);
+    store.create(chunk).unwrap().write_at(0, &[IoSlice::new(b"kept")]).unwrap();
+    let store = Directory::open(root.path(), true).unwrap();
+    assert!(store.is_read_only());
+    for result in [store.create(chunk).map(drop), store.remove(chunk)] {
+        assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EROFS));
+    }
+    let file = store.open(chunk).unwrap();
+    assert!(file.write_at(0, &[IoSlice::new(b"lost")]).is_err());
+    assert_eq!(contents(&*file), b"kept");
+}
+
+#[test]
+fn small_files_are_written_once_and_read_within_bounds() {
+    let (root, store) = store();
+    let folder = store.folder();
+    assert!(folder.list_names("keys").unwrap().is_empty());
+    folder.write_new("keys/one.json", b"{1}").unwrap();
+    folder.write_new("cryptfs.json", &[b'x'; 100]).unwrap();
+    let again = folder.write_new("keys/one.json", b"{2}").unwrap_err();
+    assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(folder.read_small("keys/one.json", 3).unwrap(), b"{1}");
+    assert_eq!(folder.read_small("keys/one.json", 2).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    make_fifo(&root.path().join("keys/two.json"));
+    symlink("one.json", root.path().join("keys/three.json")).unwrap();
+    for special in ["keys/two.json", "keys/three.json", "keys", "keys/one.json/x", "../x", "/etc/passwd"] {
+        assert_eq!(
+            folder.read_small(special, 9).unwrap_err().kind(),
+            io::ErrorKind::InvalidData,
+            "{special}"
+        );
+    }
+    assert_eq!(folder.list_names("keys").unwrap(), [b"one.json"]);
+    folder.remove_durably("keys/one.json").unwrap();
+    folder.remove_durably("keys/one.json").unwrap();
+    assert_eq!(folder.list_names(".").unwrap(), [b"cryptfs.json"]);
+}
+
+#[test]
+fn one_lock_at_a_time() {
+    let (root, store) = store();
+    fs::write(root.path().join("cryptfs.json"), "{}").unwrap();
+    let other = Folder::open(root.path()).unwrap();
+    let lock = store.folder().lock("cryptfs.json").unwrap();
+    assert!(matches!(other.lock("cryptfs.json"), Err(LockError::Held)));
+    drop(lock);
+    drop(other.lock("cryptfs.json").unwrap());
+    assert!(matches!(other.lock("missing"), Err(LockError::Io(_))));
+}

@@ -1,0 +1,369 @@
+//! A store that fails on demand and counts what is asked of it, for tests.
+//!
+//! What always holds: every call passes through one place, which numbers it, asks the plan whether it fails, and writes
+//! it to the log; a call that fails outright does not reach the store below. Wraps any other store, `power` included.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Area, FileName, Space, Store, StoreFile};
+
+/// What can be asked of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    Open,
+    Create,
+    Remove,
+    SyncNames,
+    SyncAll,
+    List,
+    Space,
+    Read,
+    Write,
+    Length,
+    SetLength,
+    Allocate,
+    Sync,
+    IsCurrent,
+}
+
+/// How a call fails. The number is the OS error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is done.
+    Error(i32),
+    /// A write puts down its first half (bytes, rounded down) and then fails; any other call does nothing.
+    Short(i32),
+    /// A read ends after its first half, as if the file did; any other call goes well.
+    ShortRead,
+}
+
+/// The errors that a real filesystem may answer at any call.
+pub const ERRORS: [i32; 6] = [libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EROFS, libc::EMFILE, libc::ENOMEM];
+
+/// One call, as the plan sees it and the log keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Counted from 0 since the store was made.
+    pub number: u64,
+    pub call: Call,
+    /// The file; none for calls about several or all.
+    pub name: Option<FileName>,
+    /// Where a read or write begins, the new length of `SetLength` and `Allocate`; else 0. Bytes.
+    pub offset: u64,
+    /// How much a read or write is for (bytes), how many names `SyncNames` got; else 0.
+    pub length: u64,
+    pub fault: Option<Fault>,
+}
+
+/// How often each call was made, failed ones included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub opens: u64,
+    pub creates: u64,
+    pub removes: u64,
+    pub name_syncs: u64,
+    pub sync_alls: u64,
+    pub lists: u64,
+    pub spaces: u64,
+    pub reads: u64,
+    pub writes: u64,
+    pub lengths: u64,
+    pub set_lengths: u64,
+    pub allocates: u64,
+    pub syncs: u64,
+    pub current_checks: u64,
+}
+
+impl Counts {
+    fn of(&mut self, call: Call) -> &mut u64 {
+        match call {
+            Call::Open => &mut self.opens,
+            Call::Create => &mut self.creates,
+            Call::Remove => &mut self.removes,
+            Call::SyncNames => &mut self.name_syncs,
+            Call::SyncAll => &mut self.sync_alls,
+            Call::List => &mut self.lists,
+            Call::Space => &mut self.spaces,
+            Call::Read => &mut self.reads,
+            Call::Write => &mut self.writes,
+            Call::Length => &mut self.lengths,
+            Call::SetLength => &mut self.set_lengths,
+            Call::Allocate => &mut self.allocates,
+            Call::Sync => &mut self.syncs,
+            Call::IsCurrent => &mut self.current_checks,
+        }
+    }
+}
+
+type Plan = Box<dyn FnMut(&Event) -> Option<Fault> + Send>;
+
+#[derive(Default)]
+struct Record {
+    plan: Option<Plan>,
+    calls: u64,
+    counts: Counts,
+    log: Vec<Event>,
+}
+
+/// A [`Store`] that fails as planned. Clones share the plan and the log.
+#[derive(Clone)]
+pub struct Faulty {
+    inner: Arc<dyn Store>,
+    record: Arc<Mutex<Record>>,
+}
+
+struct FaultyFile {
+    inner: Arc<dyn StoreFile>,
+    name: FileName,
+    record: Arc<Mutex<Record>>,
+}
+
+impl Faulty {
+    pub fn new(inner: Arc<dyn Store>) -> Faulty {
+        Faulty { inner, record: Arc::default() }
+    }
+
+    /// From now on asks `plan` at every call. It must not call the store.
+    pub fn fail_when(&self, plan: impl FnMut(&Event) -> Option<Fault> + Send + 'static) {
+        self.record.lock().plan = Some(Box::new(plan));
+    }
+
+    /// Fails one call, `number` calls from now (0 is the next).
+    pub fn fail_nth(&self, number: u64, fault: Fault) {
+        let number = self.calls() + number;
+        self.fail_when(move |event| (event.number == number).then_some(fault));
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        self.record.lock().plan = None;
+    }
+
+    /// Calls made so far.
+    pub fn calls(&self) -> u64 {
+        self.record.lock().calls
+    }
+
+    /// Calls by kind since the last [`Faulty::reset`].
+    pub fn counts(&self) -> Counts {
+        self.record.lock().counts
+    }
+
+    /// Calls since the last [`Faulty::reset`], in order.
+    pub fn log(&self) -> Vec<Event> {
+        self.record.lock().log.clone()
+    }
+
+    /// Begins counting and logging anew; the plan stays.
+    pub fn reset(&self) {
+        let mut record = self.record.lock();
+        record.counts = Counts::default();
+        record.log.clear();
+    }
+
+    fn file(&self, name: FileName, inner: Arc<dyn StoreFile>) -> Arc<dyn StoreFile> {
+        Arc::new(FaultyFile { inner, name, record: Arc::clone(&self.record) })
+    }
+
+    fn enter(&self, call: Call, name: Option<FileName>, length: u64) -> io::Result<()> {
+        outright(enter(&self.record, call, name, 0, length))
+    }
+}
+
+fn enter(
+    record: &Mutex<Record>,
+    call: Call,
+    name: Option<FileName>,
+    offset: u64,
+    length: u64,
+) -> Option<Fault> {
+    let mut record = record.lock();
+    let mut event = Event { number: record.calls, call, name, offset, length, fault: None };
+    event.fault = record.plan.as_mut().and_then(|plan| plan(&event));
+    record.calls += 1;
+    *record.counts.of(call) += 1;
+    let fault = event.fault;
+    record.log.push(event);
+    fault
+}
+
+fn outright(fault: Option<Fault>) -> io::Result<()> {
+    match fault {
+        Some(Fault::Error(number) | Fault::Short(number)) => Err(io::Error::from_raw_os_error(number)),
+        Some(Fault::ShortRead) | None => Ok(()),
+    }
+}
+
+impl Store for Faulty {
+    fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
+        self.enter(Call::Open, Some(name), 0)?;
+        Ok(self.file(name, self.inner.open(name)?))
+    }
+
+    fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
+        self.enter(Call::Create, Some(name), 0)?;
+        Ok(self.file(name, self.inner.create(name)?))
+    }
+
+    fn remove(&self, name: FileName) -> io::Result<()> {
+        self.enter(Call::Remove, Some(name), 0)?;
+        self.inner.remove(name)
+    }
+
+    fn sync_names(&self, names: &[FileName]) -> io::Result<()> {
+        self.enter(Call::SyncNames, None, names.len() as u64)?;
+        self.inner.sync_names(names)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.enter(Call::SyncAll, None, 0)?;
+        self.inner.sync_all()
+    }
+
+    fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
+        self.enter(Call::List, None, 0)?;
+        self.inner.list(area, visit)
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        self.enter(Call::Space, None, 0)?;
+        self.inner.space()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.inner.is_read_only()
+    }
+}
+
+impl FaultyFile {
+    fn enter(&self, call: Call, offset: u64, length: u64) -> Option<Fault> {
+        enter(&self.record, call, Some(self.name), offset, length)
+    }
+}
+
+impl StoreFile for FaultyFile {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let fault = self.enter(Call::Read, offset, out.len() as u64);
+        outright(fault)?;
+        let wanted = if fault == Some(Fault::ShortRead) { out.len() / 2 } else { out.len() };
+        self.inner.read_at(offset, &mut out[..wanted])
+    }
+
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let total = parts.iter().map(|part| part.len()).sum::<usize>();
+        let fault = self.enter(Call::Write, offset, total as u64);
+        if let Some(Fault::Short(_)) = fault {
+            let bytes =
+                parts.iter().flat_map(|part| part.iter().copied()).take(total / 2).collect::<Vec<u8>>();
+            self.inner.write_at(offset, &[IoSlice::new(&bytes)])?;
+        }
+        outright(fault)?;
+        self.inner.write_at(offset, parts)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        outright(self.enter(Call::Length, 0, 0))?;
+        self.inner.length()
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        outright(self.enter(Call::SetLength, length, 0))?;
+        self.inner.set_length(length)
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        outright(self.enter(Call::Allocate, length, 0))?;
+        self.inner.allocate(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        outright(self.enter(Call::Sync, 0, 0))?;
+        self.inner.sync()
+    }
+
+    fn is_current(&self) -> io::Result<bool> {
+        outright(self.enter(Call::IsCurrent, 0, 0))?;
+        self.inner.is_current()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{self, contents, name};
+    use crate::store::memory::Memory;
+
+    fn store() -> Faulty {
+        Faulty::new(Arc::new(Memory::new()))
+    }
+
+    #[test]
+    fn conforms_while_nothing_is_planned() {
+        conformance::check(&store());
+    }
+
+    #[test]
+    fn the_nth_call_fails_and_no_other() {
+        let store = store();
+        for number in ERRORS {
+            store.fail_nth(1, Fault::Error(number));
+            let file = store.create(name(Area::Chunks, 1, 1)).unwrap();
+            let error = file.write_at(0, &[IoSlice::new(b"lost")]).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(number));
+            assert_eq!(file.length().unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn short_writes_and_reads() {
+        let store = store();
+        let file = store.create(name(Area::Chunks, 1, 1)).unwrap();
+        store.fail_nth(0, Fault::Short(libc::ENOSPC));
+        let error = file.write_at(2, &[IoSlice::new(b"abc"), IoSlice::new(b"def")]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        assert_eq!(contents(&*file), b"\0\0abc");
+        store.fail_nth(0, Fault::ShortRead);
+        assert_eq!(file.read_at(0, &mut [0; 4]).unwrap(), 2);
+        assert_eq!(file.read_at(0, &mut [0; 4]).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_plan_goes_by_call_and_name_until_healed() {
+        let store = store();
+        let [good, bad] = [1, 2].map(|last| name(Area::Journals, 1, last));
+        store.fail_when(move |event| {
+            (event.call == Call::Sync && event.name == Some(bad)).then_some(Fault::Error(libc::EIO))
+        });
+        let [good, bad] = [good, bad].map(|name| store.create(name).unwrap());
+        good.sync().unwrap();
+        assert!(bad.sync().is_err() && bad.sync().is_err());
+        store.heal();
+        bad.sync().unwrap();
+    }
+
+    #[test]
+    fn counts_and_logs_every_call() {
+        let store = store();
+        let chunk = name(Area::Chunks, 1, 1);
+        store.create(chunk).unwrap();
+        store.reset();
+        let file = store.open(chunk).unwrap();
+        file.write_at(4096, &[IoSlice::new(&[0; 10])]).unwrap();
+        store.fail_nth(0, Fault::Error(libc::EIO));
+        file.sync().unwrap_err();
+        store.sync_names(&[chunk]).unwrap();
+        let expected = Counts { opens: 1, writes: 1, syncs: 1, name_syncs: 1, ..Counts::default() };
+        assert_eq!(store.counts(), expected);
+        let log = store.log();
+        let name = Some(chunk);
+        assert_eq!(
+            log[1],
+            Event { number: 2, call: Call::Write, name, offset: 4096, length: 10, fault: None }
+        );
+        assert_eq!(log[2].fault, Some(Fault::Error(libc::EIO)));
+        assert_eq!(log.len(), 4);
+    }
+}

@@ -1,0 +1,351 @@
+//! A folder whose contents somebody else may have chosen: every path is opened below it, through no link, and only
+//! regular files are read.
+//!
+//! What always holds: whatever stands at a name, opening it has no effect, does not wait and ends in a regular file or
+//! in an error (`InvalidData`); a small file is never overwritten, and is durable with its name once written.
+//! `directory` builds the store on this; `keys` and `volume` read the header and the key slots through it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CStr, CString};
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+
+use crate::sys::files::{self, Kind};
+
+/// More entries than this in a folder of small files are not believed.
+const MAX_ENTRIES: usize = 10_000;
+
+/// An open folder. Paths are relative to it, with `/` between components.
+pub struct Folder {
+    root: File,
+    /// Folders whose own name is known to be durable, by path.
+    linked: Mutex<BTreeMap<CString, Incarnation>>,
+}
+
+/// Which folder has a path: a sync client may remove one and make another, and inode numbers are soon used again.
+#[derive(PartialEq)]
+struct Incarnation {
+    device: u64,
+    inode: u64,
+    born: Option<SystemTime>,
+}
+
+/// Why a lock was not taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process holds it.
+    Held,
+    Io(io::Error),
+}
+
+/// An exclusive lock on a file, given back on drop.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Folder {
+    /// Opens a folder by a path that the user named, so links in it are followed.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
+        Ok(Folder { root, linked: Mutex::default() })
+    }
+
+    pub(super) fn root(&self) -> &File {
+        &self.root
+    }
+
+    /// Whether the folder refuses writes: a read-only filesystem or no permission.
+    pub fn is_read_only(&self) -> io::Result<bool> {
+        match files::may_write(&self.root) {
+            Ok(()) => Ok(false),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EROFS | libc::EACCES)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a regular file.
+    pub(super) fn open_file(&self, path: &CStr, flags: libc::c_int) -> io::Result<(File, files::Status)> {
+        let file = files::open_beneath(&self.root, path, flags).map_err(refusal)?;
+        let status = files::status(&file)?;
+        if status.kind == Kind::Regular { Ok((file, status)) } else { Err(not_regular()) }
+    }
+
+    /// Makes a new file and the folders above it. `AlreadyExists` when anything has that name.
+    pub(super) fn create_file(&self, path: &CStr) -> io::Result<(File, files::Status)> {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        match self.open_file(path, flags) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_folders(&split(path).0)?;
+                self.open_file(path, flags)
+            }
+            result => result,
+        }
+    }
+
+    fn make_folders(&self, path: &CStr) -> io::Result<()> {
+        if path == c"." {
+            return Ok(());
+        }
+        let (parent, name) = split(path);
+        self.make_folders(&parent)?;
+        match files::make_folder(&self.open_folder(&parent, libc::O_PATH)?, name) {
+            Ok(()) => {
+                self.linked.lock().remove(path);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_folder(&self, path: &CStr, flags: libc::c_int) -> io::Result<File> {
+        files::open_beneath(&self.root, path, flags | libc::O_DIRECTORY).map_err(refusal)
+    }
+
+    /// Unlinks a file; not durable by itself. Quiet when it is not there.
+    pub(super) fn unlink(&self, path: &CStr) -> io::Result<()> {
+        let (parent, name) = split(path);
+        match self.open_folder(&parent, libc::O_PATH).and_then(|parent| files::unlink(&parent, name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the names in these folders durable. The name of a folder itself is made durable the first time that the
+    /// folder is met, whoever made it: an earlier process may have died between mkdir and fsync.
+    pub(super) fn sync_folders(&self, paths: BTreeSet<CString>) -> io::Result<()> {
+        self.sync_folders_by(paths, |_, folder| folder.sync_all())
+    }
+
+    fn sync_folders_by(
+        &self,
+        mut paths: BTreeSet<CString>,
+        mut sync: impl FnMut(&CStr, &File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut met = Vec::new();
+        while !paths.is_empty() {
+            let mut above = BTreeSet::new();
+            for path in paths {
+                let (parent, _) = split(&path);
+                match self.open_folder(&path, libc::O_RDONLY) {
+                    Ok(folder) => {
+                        sync(&path, &folder)?;
+                        let found = Incarnation::of(&folder)?;
+                        if path.as_c_str() != c"." && self.linked.lock().get(&path) != Some(&found) {
+                            above.insert(parent);
+                            met.push((path, found));
+                        }
+                    }
+                    // Vanished when it became empty: then it is the going of the folder that has to be durable.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && path.as_c_str() != c"." => {
+                        self.linked.lock().remove(&path);
+                        above.insert(parent);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            paths = above;
+        }
+        self.linked.lock().extend(met);
+        Ok(())
+    }
+
+    /// Reads a whole file of at most `max` bytes; a longer one is `InvalidData`.
+    pub fn read_small(&self, path: &str, max: usize) -> io::Result<Vec<u8>> {
+        let (file, _) = self.open_file(&CString::new(path)?, libc::O_RDONLY)?;
+        let mut bytes = Vec::new();
+        file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > max {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {max} bytes")));
+        }
+        Ok(bytes)
+    }
+
+    /// Writes a new file under its own name, durably; `AlreadyExists` when anything has that name. What a failure left
+    /// half-made is removed again.
+    pub fn write_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = CString::new(path)?;
+        let (file, _) = self.create_file(&path)?;
+        let written = files::write_all_at(&file, 0, &[IoSlice::new(bytes)])
+            .and_then(|()| file.sync_all())
+            .and_then(|()| self.sync_folders(BTreeSet::from([split(&path).0])));
+        if written.is_err() {
+            // The first error is the one to report.
+            let _ = self.unlink(&path);
+        }
+        written
+    }
+
+    /// Unlinks a file durably. Quiet when it is not there.
+    pub fn remove_durably(&self, path: &str) -> io::Result<()> {
+        let path = CString::new(path)?;
+        self.unlink(&path)?;
+        self.sync_folders(BTreeSet::from([split(&path).0]))
+    }
+
+    /// The regular files in a folder of small files (`.` is this one), sorted; none when there is no such folder.
+    /// `InvalidData` when it is larger than any such folder can be.
+    pub fn list_names(&self, folder: &str) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        let mut seen = 0;
+        self.visit(&CString::new(folder)?, &mut |name, kind| {
+            seen += 1;
+            if seen > MAX_ENTRIES {
+                let what = format!("more than {MAX_ENTRIES} entries");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+            if kind == Kind::Regular {
+                names.push(name.to_bytes().to_vec());
+            }
+            Ok(())
+        })?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Visits the entries of a folder, in no order; none when there is no such folder.
+    pub(super) fn visit(
+        &self,
+        path: &CStr,
+        visit: &mut dyn FnMut(&CStr, Kind) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let folder = match self.open_folder(path, libc::O_RDONLY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            folder => folder?,
+        };
+        for entry in files::entries(folder.try_clone()?)? {
+            let (name, kind) = entry?;
+            let kind = match kind.map_or_else(|| Ok(files::status_of(&folder, &name)?.kind), Ok) {
+                // Unlinked since it was listed.
+                Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => continue,
+                kind => kind?,
+            };
+            visit(&name, kind)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the exclusive lock of a file without writing to it.
+    pub fn lock(&self, path: &str) -> Result<Lock, LockError> {
+        let path = CString::new(path).map_err(|error| LockError::Io(error.into()))?;
+        // NFS grants an exclusive lock only to a descriptor that may write; it answers EBADF otherwise.
+        for flags in [libc::O_RDONLY, libc::O_RDWR] {
+            let (file, _) = self.open_file(&path, flags).map_err(LockError::Io)?;
+            match files::lock(&file) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(LockError::Held),
+                Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
+                Err(error) => return Err(LockError::Io(error)),
+            }
+        }
+        Err(LockError::Io(io::Error::from_raw_os_error(libc::EBADF)))
+    }
+}
+
+impl Incarnation {
+    fn of(folder: &File) -> io::Result<Incarnation> {
+        let metadata = folder.metadata()?;
+        Ok(Incarnation { device: metadata.dev(), inode: metadata.ino(), born: metadata.created().ok() })
+    }
+}
+
+/// The folder and the last component of a path.
+fn split(path: &CStr) -> (CString, &CStr) {
+    let bytes = path.to_bytes();
+    match bytes.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => {
+            let parent = CString::new(&bytes[..slash]).expect("part of a C string has no zero byte");
+            (parent, &path[slash + 1..])
+        }
+        None => (c".".to_owned(), path),
+    }
+}
+
+/// What openat2 says of something that is no regular file, or not reached without a link.
+fn refusal(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ELOOP | libc::EXDEV | libc::ENOTDIR | libc::EISDIR | libc::ENXIO) => {
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        }
+        _ => error,
+    }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "not a regular file")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Which folders are fsynced, in order, to make names in `paths` durable.
+    fn synced(folder: &Folder, paths: &[&str]) -> Vec<String> {
+        let paths = paths.iter().map(|path| CString::new(*path).unwrap()).collect();
+        let mut synced = Vec::new();
+        let log = |path: &CStr, _: &File| {
+            synced.push(path.to_str().unwrap().to_owned());
+            Ok(())
+        };
+        folder.sync_folders_by(paths, log).unwrap();
+        synced
+    }
+
+    #[test]
+    fn a_folder_is_made_durable_with_those_above_it_once() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        let make = |path: &CStr| drop(folder.create_file(path).unwrap());
+        // Made by another process, which may have died before it synced them.
+        fs::create_dir_all(root.path().join("chunks/01")).unwrap();
+        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01", "chunks", "."]);
+        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01"]);
+        make(c"chunks/02/x");
+        make(c"chunks/03/x");
+        make(c"journals/x");
+        let both = synced(&folder, &["chunks/01", "chunks/02", "chunks/03", "journals"]);
+        assert_eq!(both, ["chunks/01", "chunks/02", "chunks/03", "journals", ".", "chunks"]);
+        fs::remove_dir_all(root.path().join("chunks/02")).unwrap();
+        assert_eq!(synced(&folder, &["chunks/02"]), ["chunks"]);
+        make(c"chunks/02/x");
+        assert_eq!(synced(&folder, &["chunks/02"]), ["chunks/02", "chunks"]);
+        // Replaced between two syncs, by us and by another: most filesystems give the new folder the inode number of
+        // the old one, and for some milliseconds the same time of birth.
+        let replaced = root.path().join("chunks/03");
+        let born = || fs::metadata(&replaced).unwrap().created().unwrap();
+        for _ in 0..50 {
+            fs::remove_dir_all(&replaced).unwrap();
+            make(c"chunks/03/x");
+            assert_eq!(synced(&folder, &["chunks/03"]), ["chunks/03", "chunks"]);
+        }
+        fs::remove_dir_all(&replaced).unwrap();
+        fs::create_dir(&replaced).unwrap();
+        let first = born();
+        assert_eq!(synced(&folder, &["chunks/03"]).first().unwrap(), "chunks/03");
+        while born() == first {
+            fs::remove_dir(&replaced).unwrap();
+            fs::create_dir(&replaced).unwrap();
+        }
+        assert_eq!(synced(&folder, &["chunks/03"]), ["chunks/03", "chunks"]);
+    }
+
+    #[test]
+    fn a_folder_whose_name_could_not_be_synced_is_tried_again() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        drop(folder.create_file(c"chunks/01/x").unwrap());
+        let fail_at_parent = |path: &CStr, _: &File| {
+            if path == c"chunks" { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+        };
+        folder.sync_folders_by(BTreeSet::from([c"chunks/01".to_owned()]), fail_at_parent).unwrap_err();
+        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01", "chunks", "."]);
+    }
+}

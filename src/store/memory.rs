@@ -1,0 +1,197 @@
+//! The store in memory, for tests: as a real folder behaves while nothing goes wrong.
+//!
+//! What always holds: an unlinked or replaced file lives on for who has it open; a snapshot is not changed by what
+//! happens after it was taken. Built on `image`; `power` is the one that knows about durability.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::image::Image;
+use super::{Area, FileName, Space, Store, StoreFile};
+
+/// A [`Store`] in memory. Clones share the files.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<Names>>);
+
+type Names = BTreeMap<FileName, Arc<RwLock<Image>>>;
+
+/// The files of a [`Memory`] at one moment.
+#[derive(Clone)]
+pub struct Snapshot(BTreeMap<FileName, Image>);
+
+struct MemoryFile {
+    name: FileName,
+    image: Arc<RwLock<Image>>,
+    store: Memory,
+}
+
+impl Memory {
+    pub fn new() -> Memory {
+        Memory::default()
+    }
+
+    /// The files as they are.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.0.lock().iter().map(|(name, image)| (*name, image.read().clone())).collect())
+    }
+
+    /// Puts all files back as they were, as new files: those open are replaced.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        *self.0.lock() =
+            snapshot.0.iter().map(|(name, image)| (*name, Arc::new(RwLock::new(image.clone())))).collect();
+    }
+
+    /// Puts one file back as it was, or away if it was not there.
+    pub fn restore_file(&self, snapshot: &Snapshot, name: FileName) {
+        let mut names = self.0.lock();
+        names.remove(&name);
+        if let Some(image) = snapshot.0.get(&name) {
+            names.insert(name, Arc::new(RwLock::new(image.clone())));
+        }
+    }
+
+    /// The names of all files, in order.
+    pub fn names(&self) -> Vec<FileName> {
+        self.0.lock().keys().copied().collect()
+    }
+
+    fn file(&self, name: FileName, image: Arc<RwLock<Image>>) -> Arc<dyn StoreFile> {
+        Arc::new(MemoryFile { name, image, store: self.clone() })
+    }
+}
+
+impl Store for Memory {
+    fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
+        let image = self.0.lock().get(&name).cloned().ok_or_else(not_found)?;
+        Ok(self.file(name, image))
+    }
+
+    fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
+        let image = Arc::<RwLock<Image>>::default();
+        self.0.lock().insert(name, Arc::clone(&image));
+        Ok(self.file(name, image))
+    }
+
+    fn remove(&self, name: FileName) -> io::Result<()> {
+        self.0.lock().remove(&name);
+        Ok(())
+    }
+
+    fn sync_names(&self, _names: &[FileName]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
+        list_names(self.names().into_iter(), area, visit);
+        Ok(())
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        Ok(AMPLE)
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+}
+
+/// What a simulated store says of its space.
+pub(super) const AMPLE: Space = Space {
+    block_size: 4096,
+    blocks: 1 << 28,
+    free: 1 << 27,
+    available: 1 << 27,
+    inodes: 1 << 24,
+    free_inodes: 1 << 23,
+};
+
+pub(super) fn not_found() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOENT)
+}
+
+/// Visits the names of one area as [`Store::list`] wants them.
+pub(super) fn list_names(
+    names: impl Iterator<Item = FileName>,
+    area: Area,
+    visit: &mut dyn FnMut(&[u8], bool),
+) {
+    for name in names.filter(|name| name.area == area) {
+        let path = name.path();
+        let (_, below) = path.split_once('/').expect("a path has its area first");
+        visit(below.as_bytes(), true);
+    }
+}
+
+impl StoreFile for MemoryFile {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        Ok(self.image.read().read_at(offset, out))
+    }
+
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.image.write().write_at(offset, parts).map(drop)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.image.read().length())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.image.write().set_length(length)
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        let mut image = self.image.write();
+        if length > image.length() { image.set_length(length) } else { Ok(()) }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_current(&self) -> io::Result<bool> {
+        Ok(self.store.0.lock().get(&self.name).is_some_and(|image| Arc::ptr_eq(image, &self.image)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+
+    #[test]
+    fn conforms() {
+        conformance::check(&Memory::new());
+    }
+
+    #[test]
+    fn a_snapshot_stays_as_it_was_and_comes_back() {
+        let store = Memory::new();
+        let [changed, gone, new] = [1, 2, 3].map(|n| FileName { area: Area::Chunks, bytes: [n; 16] });
+        let old = store.create(changed).unwrap();
+        old.write_at(0, &[IoSlice::new(b"before")]).unwrap();
+        store.create(gone).unwrap();
+        let snapshot = store.snapshot();
+        old.write_at(0, &[IoSlice::new(b"after!")]).unwrap();
+        store.remove(gone).unwrap();
+        store.create(new).unwrap();
+
+        store.restore_file(&snapshot, changed);
+        assert_eq!(store.names(), [changed, new]);
+        store.restore_file(&snapshot, new);
+        assert_eq!(store.names(), [changed]);
+        let mut bytes = [0; 6];
+        store.open(changed).unwrap().read_at(0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"before");
+        assert!(!old.is_current().unwrap());
+
+        store.restore(&snapshot);
+        assert_eq!(store.names(), [changed, gone]);
+    }
+}

@@ -18,6 +18,8 @@ pub enum Error {
     Failed(ChunkId),
     /// All slots are in use until the next durable commit: commit, sync, try again.
     SlotsExhausted(ChunkId),
+    /// Record, inline content and tables do not fit a root together.
+    TooLarge(ChunkId),
     /// The store's error.
     Io(ChunkId, io::Error),
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Error {
             Error::Replaced(id) => write!(f, "{id:?} was replaced while it was open"),
             Error::Failed(id) => write!(f, "{id:?} failed before"),
             Error::SlotsExhausted(id) => write!(f, "{id:?} has no free slot before its next durable commit"),
+            Error::TooLarge(id) => write!(f, "{id:?} has more in its root than fits"),
             Error::Io(id, error) => write!(f, "{id:?}: {error}"),
         }
     }

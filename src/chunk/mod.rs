@@ -2,10 +2,37 @@
 //!
 //! Knows roots, maps, slots, commits and recovery; not what the bytes mean. Above: `volume`. Below: `crypto`, `store`.
 
+mod blocks;
+#[allow(clippy::module_inception)]
+mod chunk;
+mod commit;
 mod context;
 mod error;
+mod faults;
 mod ids;
+mod open;
+mod root;
+mod slots;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tidy;
+mod write;
 
+pub use chunk::Chunk;
+pub use commit::Sync;
 pub use context::Context;
 pub use error::{Error, Result};
 pub use ids::{ChunkId, Commit, DeviceId, InodeId, Version};
+
+/// Bytes of a block.
+pub const BLOCK: usize = 4096;
+
+/// A logical space of a chunk; its blocks are numbered from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// The content of a file, a directory or a journal.
+    Data,
+    /// Whatever of an inode outgrows the root.
+    Metadata,
+}

@@ -1,0 +1,190 @@
+//! Blocks as they lie in a file: read and opened, sealed and written. The only place that turns slots into offsets.
+//!
+//! Nothing that failed to authenticate gets out of here.
+
+use super::table::{Entries, Entry};
+use super::{BLOCK, ChunkId, Context, Error, Result, Space};
+use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand, fill_random, random};
+use crate::store::StoreFile;
+use std::cell::RefCell;
+use std::io::IoSlice;
+
+/// Blocks that are sealed before they are written in one go: 1 MiB.
+const PIECE: usize = 256;
+
+const SALT: usize = 16;
+const ROOT_PLAIN: std::ops::Range<usize> = SALT + 12..BLOCK - 16;
+
+/// The key of a chunk, under one salt and one epoch.
+pub(super) struct Key {
+    aead: Box<dyn Aead>,
+    pub salt: [u8; SALT],
+    /// Index into the content roots: 0 is the newest epoch.
+    pub epoch: usize,
+}
+
+impl Key {
+    pub fn new(context: &Context, id: ChunkId, epoch: usize, salt: [u8; SALT]) -> Key {
+        let info: [&[u8]; 4] = [b"cryptfs v1 chunk", &id.inode.0, &id.index.to_le_bytes(), &salt];
+        Key { aead: context.cipher.keyed(&expand(&context.content[epoch], &info)), salt, epoch }
+    }
+
+    /// A key of the newest epoch that never sealed anything.
+    pub fn fresh(context: &Context, id: ChunkId) -> Key {
+        Key::new(context, id, 0, random())
+    }
+
+    pub fn open(&self, kind: u8, number: u16, entry: &Entry, block: &mut [u8]) -> std::result::Result<(), Unauthentic> {
+        self.aead.open(&entry.nonce, &block_data(kind, number), block, &entry.tag)
+    }
+
+    /// Seals the root whose plaintext `fill` writes.
+    pub fn seal_root(&self, id: ChunkId, which: u8, fill: impl FnOnce(&mut [u8])) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        let nonce: Nonce = random();
+        fill(&mut block[ROOT_PLAIN]);
+        let tag = self.aead.seal(&nonce, &root_data(id, which), &mut block[ROOT_PLAIN]);
+        block[..SALT].copy_from_slice(&self.salt);
+        block[SALT..ROOT_PLAIN.start].copy_from_slice(&nonce);
+        block[ROOT_PLAIN.end..].copy_from_slice(&tag);
+        block
+    }
+
+    /// The plaintext of a root that authenticates under this key.
+    pub fn open_root(&self, id: ChunkId, which: u8, block: &[u8; BLOCK]) -> Option<[u8; super::root::PLAIN]> {
+        let nonce: Nonce = block[SALT..ROOT_PLAIN.start].try_into().expect("a nonce's size");
+        let tag: Tag = block[ROOT_PLAIN.end..].try_into().expect("a tag's size");
+        let mut plain = [0; super::root::PLAIN];
+        plain.copy_from_slice(&block[ROOT_PLAIN]);
+        let opened = self.aead.open(&nonce, &root_data(id, which), &mut plain, &tag);
+        opened.ok().map(|()| plain)
+    }
+}
+
+/// Consecutive slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub slot: u16,
+    pub count: u16,
+}
+
+/// A chunk's file together with its key.
+pub(super) struct Blocks<'a> {
+    pub id: ChunkId,
+    /// `None`: there is no file yet, so there is nothing to read.
+    pub file: Option<&'a dyn StoreFile>,
+    pub key: &'a Key,
+}
+
+impl Blocks<'_> {
+    /// Reads blocks whose slots are consecutive: number `first + i` has `entry(i)`.
+    pub fn read(&self, space: Space, first: u16, out: &mut [u8], entry: impl Fn(u16) -> Result<Entry>) -> Result<()> {
+        read_slots(self.file()?, self.id, entry(0)?.slot, out)?;
+        for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
+            let opened = self.key.open(space.kind(), first + i as u16, &entry(i as u16)?, block);
+            opened.map_err(|Unauthentic| Error::Damaged(self.id, "a block does not authenticate"))?;
+        }
+        Ok(())
+    }
+
+    pub fn read_map(&self, space: Space, k: usize, entry: &Entry) -> Result<Box<Entries>> {
+        let mut block = [0; BLOCK];
+        read_slots(self.file()?, self.id, entry.slot, &mut block)?;
+        let opened = self.key.open(space.map_kind(), k as u16, entry, &mut block);
+        opened.map_err(|Unauthentic| Error::Damaged(self.id, "a map block does not authenticate"))?;
+        Entries::decode(&block).map_err(|what| Error::Damaged(self.id, what))
+    }
+
+    /// Seals consecutive blocks and writes them to `runs`; one write a run (or MiB).
+    pub fn write(&self, kind: u8, first: u16, data: &[u8], runs: &[Run]) -> Result<Vec<Entry>> {
+        let mut entries = vec![Entry::HOLE; data.len() / BLOCK];
+        let mut nonces = vec![0; entries.len() * size_of::<Nonce>()];
+        fill_random(&mut nonces);
+        for (entry, nonce) in entries.iter_mut().zip(nonces.as_chunks().0) {
+            entry.nonce = *nonce;
+        }
+        let mut done = 0;
+        for run in runs {
+            let end = done + usize::from(run.count);
+            for (slot, start) in (run.slot..).step_by(PIECE).zip((done..end).step_by(PIECE)) {
+                let piece = start..end.min(start + PIECE);
+                let data = &data[piece.start * BLOCK..piece.end * BLOCK];
+                self.write_piece(kind, first + start as u16, data, slot, &mut entries[piece])?;
+            }
+            done = end;
+        }
+        Ok(entries)
+    }
+
+    fn write_piece(&self, kind: u8, first: u16, data: &[u8], slot: u16, entries: &mut [Entry]) -> Result<()> {
+        with_scratch(data.len(), |scratch| {
+            scratch.copy_from_slice(data);
+            for (i, (block, entry)) in scratch.chunks_exact_mut(BLOCK).zip(entries).enumerate() {
+                entry.slot = slot + i as u16;
+                entry.tag = self.key.aead.seal(&entry.nonce, &block_data(kind, first + i as u16), block);
+            }
+            self.file()?.write_at(offset(slot), &[IoSlice::new(scratch)]).map_err(|e| Error::Io(self.id, e))
+        })
+    }
+
+    /// Copies a block to another slot as it is.
+    pub fn copy(&self, from: u16, to: u16) -> Result<()> {
+        let mut block = [0; BLOCK];
+        read_slots(self.file()?, self.id, from, &mut block)?;
+        self.file()?.write_at(offset(to), &[IoSlice::new(&block)]).map_err(|e| Error::Io(self.id, e))
+    }
+
+    fn file(&self) -> Result<&dyn StoreFile> {
+        self.file.ok_or(Error::Missing(self.id))
+    }
+}
+
+impl Space {
+    pub(super) fn kind(self) -> u8 {
+        match self {
+            Space::Data => 1,
+            Space::Metadata => 3,
+        }
+    }
+
+    pub(super) fn map_kind(self) -> u8 {
+        self.kind() + 1
+    }
+}
+
+/// Where a slot lies, in bytes.
+pub(super) fn offset(slot: u16) -> u64 {
+    u64::from(slot) * BLOCK as u64
+}
+
+fn read_slots(file: &dyn StoreFile, id: ChunkId, slot: u16, out: &mut [u8]) -> Result<()> {
+    let count = file.read_at(offset(slot), out).map_err(|e| Error::Io(id, e))?;
+    if count < out.len() { Err(Error::Incomplete(id)) } else { Ok(()) }
+}
+
+fn block_data(kind: u8, number: u16) -> [u8; 5] {
+    let [low, high] = number.to_le_bytes();
+    [kind, low, high, 0, 0]
+}
+
+fn root_data(id: ChunkId, which: u8) -> [u8; 36] {
+    let label = b"cryptfs v1 root";
+    let mut data = [0; 36];
+    data[..4].copy_from_slice(&(label.len() as u32).to_le_bytes());
+    data[4..19].copy_from_slice(label);
+    data[19..31].copy_from_slice(&id.inode.0);
+    data[31..35].copy_from_slice(&id.index.to_le_bytes());
+    data[35] = which;
+    data
+}
+
+/// Runs with this thread's buffer, which holds only ciphertext afterwards.
+fn with_scratch<T>(length: usize, run: impl FnOnce(&mut [u8]) -> T) -> T {
+    thread_local!(static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < length {
+            scratch.resize(length, 0);
+        }
+        run(&mut scratch[..length])
+    })
+}

@@ -1,0 +1,243 @@
+//! A chunk in memory: what it is, and reading it.
+//!
+//! What always holds: every block that a table names lies in its slot, sealed under `key`, or in no file that this
+//! chunk has yet. Changing: `write`; making it last: `commit`; finding it again: `open`; space: `tidy`.
+
+use super::blocks::{Blocks, Key};
+use super::root::{self, METADATA, PLAIN};
+use super::slots::Slots;
+use super::table::{GROUP, Table};
+use super::{BLOCK, ChunkId, Commit, Context, Error, Result, Space, Version};
+use crate::store::StoreFile;
+use std::sync::Arc;
+
+/// An open chunk. Owned behind a lock of the caller's: reads share it, everything else has it alone.
+///
+/// It must not be dropped while `is_unsynced`, for the error of a failing write-back would be lost with the descriptor.
+pub struct Chunk {
+    pub(super) context: Arc<Context>,
+    pub(super) id: ChunkId,
+    pub(super) file: Option<Arc<dyn StoreFile>>,
+    pub(super) key: Key,
+    /// Seals under this key.
+    pub(super) seals: u64,
+    pub(super) data: Table,
+    pub(super) metadata: Table,
+    /// Known once all map blocks are loaded.
+    pub(super) slots: Option<Slots>,
+    pub(super) record: Vec<u8>,
+    pub(super) inline: Vec<u8>,
+    /// Of the newest written root.
+    pub(super) version: Version,
+    pub(super) newest: Option<Written>,
+    /// The newest root known durable.
+    pub(super) durable: Option<Written>,
+    /// The largest number that a root was, or may have been, written with.
+    pub(super) attempted: Commit,
+    pub(super) state: State,
+    pub(super) rejected: Option<Commit>,
+}
+
+/// A root that was written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    /// 0 is root A, 1 is root B.
+    pub which: u8,
+    pub commit: Commit,
+    pub settled: bool,
+}
+
+/// What stands between the chunk and the next thing that is wanted of it.
+#[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct State {
+    /// Memory says something that the newest written root does not.
+    pub dirty: bool,
+    /// Since the file was opened, or made, an fdatasync made sure of what was found in it.
+    pub anchored: bool,
+    /// Something was written since the last fdatasync began.
+    pub unsynced: bool,
+    /// A `Sync` is under way.
+    pub syncing: bool,
+    /// The last root was not written for certain: only another one tells what that root slot holds.
+    pub in_doubt: bool,
+    /// An fdatasync failed.
+    pub failed: bool,
+    pub name_new: bool,
+}
+
+impl Chunk {
+    /// A chunk that has no file yet: one is made at the first block write or commit. `blocks`: data blocks it may have.
+    pub fn new(context: &Arc<Context>, id: ChunkId, blocks: u16) -> Chunk {
+        Chunk {
+            context: context.clone(),
+            id,
+            file: None,
+            key: Key::fresh(context, id),
+            seals: 0,
+            data: Table::new(Space::Data, blocks),
+            metadata: Table::new(Space::Metadata, METADATA),
+            slots: Slots::new(blocks, 2, std::iter::empty()),
+            record: Vec::new(),
+            inline: Vec::new(),
+            version: Version::default(),
+            newest: None,
+            durable: None,
+            attempted: Commit(0),
+            state: State { dirty: true, ..State::default() },
+            rejected: None,
+        }
+    }
+
+    pub fn id(&self) -> ChunkId {
+        self.id
+    }
+
+    /// The version of the newest written root; empty if there is none.
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The newest commit known durable, 0 if there is none.
+    pub fn durable(&self) -> Commit {
+        self.durable.map_or(Commit(0), |root| root.commit)
+    }
+
+    /// The commit that was found half made when the chunk was opened, and given up for the one before.
+    pub fn rejected(&self) -> Option<Commit> {
+        self.rejected
+    }
+
+    pub fn record(&self) -> &[u8] {
+        &self.record
+    }
+
+    pub fn inline(&self) -> &[u8] {
+        &self.inline
+    }
+
+    /// Takes effect at the next commit. At most 1024 bytes.
+    pub fn set_record(&mut self, record: Vec<u8>) {
+        self.record = record;
+        self.state.dirty = true;
+    }
+
+    /// Takes effect at the next commit. At most `inline_capacity`.
+    pub fn set_inline(&mut self, inline: Vec<u8>) {
+        self.inline = inline;
+        self.state.dirty = true;
+    }
+
+    /// Bytes of inline content that would fit beside a record of `record` bytes and the metadata there is, if there
+    /// were no data blocks.
+    pub fn inline_capacity(&self, record: usize) -> usize {
+        let devices = self.next_version(Commit(0)).0.len();
+        PLAIN.saturating_sub(root::size(devices, record, 0, self.metadata.maps()))
+    }
+
+    /// Whether there is anything that the newest written root does not say.
+    pub fn is_dirty(&self) -> bool {
+        self.state.dirty
+    }
+
+    /// Whether something was written that no fdatasync covers yet.
+    pub fn is_unsynced(&self) -> bool {
+        self.state.unsynced || self.state.syncing
+    }
+
+    /// Whether the file's name may not be durable yet: this chunk made it, or found it in doubt.
+    pub fn is_name_new(&self) -> bool {
+        self.state.name_new
+    }
+
+    /// The name was made durable.
+    pub fn name_synced(&mut self) {
+        self.state.name_new = false;
+    }
+
+    /// Whether the chunk is sealed under the newest epoch.
+    pub fn epoch_is_newest(&self) -> bool {
+        self.key.epoch == 0
+    }
+
+    /// Reads whole blocks, `first` onward; holes are zeros. One read of the file for each run of slots.
+    pub fn read(&self, space: Space, first: u16, out: &mut [u8]) -> Result<()> {
+        self.read_under(&self.key, space, first, out)
+    }
+
+    pub(super) fn read_under(&self, key: &Key, space: Space, first: u16, out: &mut [u8]) -> Result<()> {
+        let (blocks, table) = (Blocks { key, ..self.blocks() }, self.table(space));
+        assert!(out.len() % BLOCK == 0, "whole blocks are read");
+        assert!(usize::from(first) + out.len() / BLOCK <= usize::from(table.limit), "blocks within the space are read");
+        let (mut number, mut rest) = (first, out);
+        while !rest.is_empty() {
+            let entry = table.get(number, &blocks)?;
+            let follows = |i: u16| {
+                let next = table.get(number + i, &blocks)?;
+                Ok(if entry.is_hole() { next.is_hole() } else { next.slot == entry.slot.wrapping_add(i) })
+            };
+            let mut count = 1;
+            while usize::from(count) < rest.len() / BLOCK && follows(count)? {
+                count += 1;
+            }
+            let (run, after) = rest.split_at_mut(usize::from(count) * BLOCK);
+            if entry.is_hole() {
+                run.fill(0);
+            } else {
+                blocks.read(space, number, run, |i| table.get(number + i, &blocks))?;
+            }
+            number += count;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    pub fn is_present(&self, space: Space, number: u16) -> Result<bool> {
+        Ok(!self.table(space).get(number, &self.blocks())?.is_hole())
+    }
+
+    /// The first block from `from` on that is no hole.
+    pub fn next_present(&self, space: Space, from: u16) -> Result<Option<u16>> {
+        let table = self.table(space);
+        let next = table.next(from, true, &self.blocks())?;
+        Ok((next < table.limit).then_some(next))
+    }
+
+    /// The first hole from `from` on; the number of blocks the space may have if there is none.
+    pub fn next_absent(&self, space: Space, from: u16) -> Result<u16> {
+        self.table(space).next(from, false, &self.blocks())
+    }
+
+    /// How many data blocks are present.
+    pub fn data_blocks(&self) -> Result<u32> {
+        self.data.load_all(&self.blocks())?;
+        Ok(self.data.count() as u32)
+    }
+
+    pub(super) fn table(&self, space: Space) -> &Table {
+        match space {
+            Space::Data => &self.data,
+            Space::Metadata => &self.metadata,
+        }
+    }
+
+    pub(super) fn table_mut(&mut self, space: Space) -> &mut Table {
+        match space {
+            Space::Data => &mut self.data,
+            Space::Metadata => &mut self.metadata,
+        }
+    }
+
+    pub(super) fn blocks(&self) -> Blocks<'_> {
+        Blocks { id: self.id, file: self.file.as_deref(), key: &self.key }
+    }
+
+    pub(super) fn io(&self, error: std::io::Error) -> Error {
+        Error::Io(self.id, error)
+    }
+}
+
+/// Most map blocks of a chunk with the most blocks: both tables still fit a root beside the largest record.
+const _: () = assert!(
+    root::size(root::DEVICES, root::RECORD, 0, 4096usize.div_ceil(GROUP) + (METADATA as usize).div_ceil(GROUP)) <= PLAIN
+);

@@ -1,0 +1,172 @@
+//! Finding a chunk again (docs/FORMAT.md section 6.4).
+
+use super::blocks::{Blocks, Key};
+use super::chunk::{Chunk, State, Written};
+use super::faults::{self, Fault};
+use super::root::{Decoded, METADATA};
+use super::table::{Entry, GROUP, Table};
+use super::{BLOCK, ChunkId, Context, Error, Result, Space, Version};
+use crate::store::StoreFile;
+use std::io;
+use std::sync::Arc;
+
+/// A root that authenticated, with the key that it stands under.
+struct Candidate {
+    which: u8,
+    root: Decoded,
+    key: Key,
+    data: Table,
+    metadata: Table,
+}
+
+impl Chunk {
+    /// Opens a chunk. `blocks`: data blocks it may have; `known`: a version known to have been durable.
+    ///
+    /// `Missing`, `Incomplete`, `Damaged`, or the store's error.
+    pub fn open(context: &Arc<Context>, id: ChunkId, blocks: u16, known: Option<&Version>) -> Result<Chunk> {
+        let file = context.store.open(context.file_name(id)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::Missing(id),
+            io::ErrorKind::InvalidData => Error::Damaged(id, "it is not a regular file"),
+            _ => Error::Io(id, error),
+        })?;
+        let (newest, other) = read_roots(context, id, blocks, &*file)?;
+        let is_known = known.is_some_and(|known| known.dominates(&newest.root.version));
+        let is_known = is_known && !faults::makes(Fault::FallBackFromKnown);
+        let is_sure = newest.root.settled && !faults::makes(Fault::FallBackFromSettled) || is_known;
+        let checked = if is_sure { Ok(()) } else { newest.check(id, &*file, other.as_ref()) };
+        let (root, rejected) = match (checked, other) {
+            (Ok(()), _) => (newest, None),
+            (Err(Error::Io(id, error)), other) if other.is_none() || !faults::makes(Fault::FallBackOnReadError) => {
+                return Err(Error::Io(id, error));
+            }
+            (Err(error), Some(other)) if !faults::makes(Fault::NoFallback) => {
+                let (given_up, taken) = (newest.root.version.commit(), other.root.version.commit());
+                log::warn!("commit {} was not completed, {} is taken: {error}", given_up.0, taken.0);
+                (other.with_seals_of(&newest), Some(given_up))
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let is_sure = rejected.is_none() && is_sure || root.root.settled;
+        let mut chunk = root.into_chunk(context, id, file, is_sure);
+        chunk.rejected = rejected;
+        Ok(chunk)
+    }
+}
+
+/// The newer root, and the other one if there is one.
+fn read_roots(
+    context: &Context,
+    id: ChunkId,
+    blocks: u16,
+    file: &dyn StoreFile,
+) -> Result<(Candidate, Option<Candidate>)> {
+    let mut bytes = [0; 2 * BLOCK];
+    let length = file.read_at(0, &mut bytes).map_err(|error| Error::Io(id, error))?;
+    let whole = bytes.as_chunks::<BLOCK>().0.iter().take(length / BLOCK);
+    let mut found = Vec::new();
+    for (which, block) in (0..).zip(whole) {
+        found.extend(Candidate::read(context, id, blocks, which, block)?);
+    }
+    if !faults::makes(Fault::ReuseRejectedNumber) || found.len() == 1 {
+        found.iter().flat_map(|candidate| &candidate.root.version.0).for_each(|entry| context.saw(entry.1));
+    }
+    found.sort_by_key(|candidate| (candidate.root.version.commit(), candidate.root.settled));
+    if faults::makes(Fault::TakeOlderRoot) {
+        found.reverse();
+    }
+    match found.pop() {
+        Some(newest) => Ok((newest, found.pop())),
+        None if length < bytes.len() => Err(Error::Incomplete(id)),
+        None => Err(Error::Damaged(id, "neither of its roots authenticates")),
+    }
+}
+
+impl Candidate {
+    /// The root, if it authenticates under some epoch.
+    fn read(
+        context: &Context,
+        id: ChunkId,
+        blocks: u16,
+        which: u8,
+        block: &[u8; BLOCK],
+    ) -> Result<Option<Candidate>> {
+        let salt = block[..16].try_into().expect("a salt's size");
+        for epoch in 0..context.content.len() {
+            let key = Key::new(context, id, epoch, salt);
+            let Some(plain) = key.open_root(id, which, block) else { continue };
+            let root = Decoded::decode(&plain, blocks).map_err(|what| Error::Damaged(id, what))?;
+            let data = Table::from_listing(Space::Data, blocks, &root.data);
+            let metadata = Table::from_listing(Space::Metadata, METADATA, &root.metadata);
+            return Ok(Some(Candidate { which, root, key, data, metadata }));
+        }
+        Ok(None)
+    }
+
+    /// Authenticates every block in which this root differs from the other one.
+    fn check(&self, id: ChunkId, file: &dyn StoreFile, other: Option<&Candidate>) -> Result<()> {
+        if faults::makes(Fault::NoBlockCheck) {
+            return Ok(());
+        }
+        let other = other.filter(|other| other.key.salt == self.key.salt && other.key.epoch == self.key.epoch);
+        let blocks = Blocks { id, file: Some(file), key: &self.key };
+        check_table(&self.data, other.map(|other| &other.data), &blocks)?;
+        check_table(&self.metadata, other.map(|other| &other.metadata), &blocks)
+    }
+
+    /// Seals of a root that was given up count too.
+    fn with_seals_of(mut self, other: &Candidate) -> Candidate {
+        if other.key.salt == self.key.salt {
+            self.root.seals = self.root.seals.max(other.root.seals);
+        }
+        self
+    }
+
+    fn into_chunk(self, context: &Arc<Context>, id: ChunkId, file: Arc<dyn StoreFile>, is_sure: bool) -> Chunk {
+        let root = self.root;
+        let written = Written { which: self.which, commit: root.version.commit(), settled: root.settled };
+        Chunk {
+            context: context.clone(),
+            id,
+            file: Some(file),
+            key: self.key,
+            seals: root.seals,
+            data: self.data,
+            metadata: self.metadata,
+            slots: None,
+            record: root.record,
+            inline: root.inline,
+            attempted: written.commit,
+            version: root.version,
+            newest: Some(written),
+            durable: is_sure.then_some(written),
+            state: State { name_new: !is_sure, ..State::default() },
+            rejected: None,
+        }
+    }
+}
+
+fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<()> {
+    for (k, group) in table.groups().iter().enumerate() {
+        let former = other.and_then(|other| other.groups().get(k));
+        if !group.stored.is_hole() && former.is_some_and(|former| former.stored == group.stored) {
+            continue;
+        }
+        if !group.stored.is_hole() && faults::makes(Fault::NoMapCheck) {
+            continue;
+        }
+        let Some(entries) = table.entries(k, blocks)? else { continue };
+        let former = match other.map(|other| other.entries(k, blocks)) {
+            Some(Err(Error::Io(id, error))) => return Err(Error::Io(id, error)),
+            Some(Ok(former)) => former,
+            // The other root's map block may have been reused since: then every block of ours is checked.
+            Some(Err(_)) | None => None,
+        };
+        for (i, entry) in entries.list().iter().enumerate() {
+            let same = former.is_some_and(|former| former.list()[i] == *entry);
+            if !entry.is_hole() && !same {
+                blocks.read(table.space, (k * GROUP + i) as u16, &mut [0; BLOCK], |_| Ok::<Entry, Error>(*entry))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! The plaintext of a root (docs/FORMAT.md section 6.1): encoded and decoded, nothing else.
+//!
+//! What is decoded here was authenticated before; it is checked all the same, and nonsense is an error.
+
+use super::table::{ENTRY, Entry, GROUP};
+use super::{Commit, DeviceId, Version};
+
+/// Bytes of the plaintext.
+pub(super) const PLAIN: usize = 4052;
+/// Most entries of a version vector.
+pub(super) const DEVICES: usize = 16;
+/// Most bytes of a record.
+pub(super) const RECORD: usize = 1024;
+/// Metadata blocks of a chunk.
+pub(super) const METADATA: u16 = 4160;
+
+const VERSION: u8 = 1;
+const SETTLED: u8 = 1;
+const DATA_MAPPED: u8 = 2;
+const METADATA_MAPPED: u8 = 4;
+const HEADER: usize = 24;
+const DEVICE: usize = 16;
+const LISTED: usize = 2 + ENTRY;
+/// Far above any clock, and far below where counting on would wrap.
+const COMMITS: u64 = 1 << 63;
+
+/// What a root says.
+pub(super) struct Root<'a> {
+    pub settled: bool,
+    pub version: &'a Version,
+    pub seals: u64,
+    pub record: &'a [u8],
+    pub inline: &'a [u8],
+    pub data: Listing,
+    pub metadata: Listing,
+}
+
+/// A table as it stands in a root: of blocks, or of map blocks.
+#[derive(Default)]
+pub(super) struct Listing {
+    pub mapped: bool,
+    pub entries: Vec<(u16, Entry)>,
+}
+
+/// A decoded root, on its own.
+pub(super) struct Decoded {
+    pub settled: bool,
+    pub version: Version,
+    pub seals: u64,
+    pub record: Vec<u8>,
+    pub inline: Vec<u8>,
+    pub data: Listing,
+    pub metadata: Listing,
+}
+
+/// Bytes that a root takes up.
+pub(super) const fn size(devices: usize, record: usize, inline: usize, listed: usize) -> usize {
+    HEADER + DEVICE * devices + record + inline + LISTED * listed
+}
+
+impl Root<'_> {
+    /// Writes the plaintext. The caller has seen to it that everything fits.
+    pub fn encode(&self, out: &mut [u8]) {
+        let flag = |on: bool, flag: u8| if on { flag } else { 0 };
+        let flags = flag(self.settled, SETTLED)
+            | flag(self.data.mapped, DATA_MAPPED)
+            | flag(self.metadata.mapped, METADATA_MAPPED);
+        let mut out = Writer { out, at: 0 };
+        out.put(&[VERSION, flags]);
+        let counts = [self.version.0.len(), self.record.len(), self.inline.len()];
+        let counts = counts.into_iter().chain([self.data.entries.len(), self.metadata.entries.len()]);
+        counts.for_each(|count| out.put(&(count as u16).to_le_bytes()));
+        out.put(&[0; 4]);
+        out.put(&self.seals.to_le_bytes());
+        for (device, commit) in &self.version.0 {
+            out.put(&device.0);
+            out.put(&commit.0.to_le_bytes());
+        }
+        out.put(self.record);
+        out.put(self.inline);
+        for (number, entry) in self.data.entries.iter().chain(&self.metadata.entries) {
+            out.put(&number.to_le_bytes());
+            out.put(&entry.encode());
+        }
+        let end = out.at;
+        out.out[end..].fill(0);
+    }
+}
+
+impl Decoded {
+    /// `blocks`: data blocks that the chunk may have.
+    pub fn decode(bytes: &[u8], blocks: u16) -> Result<Decoded, &'static str> {
+        let mut from = Reader(bytes);
+        let [version, flags] = from.take()?;
+        if version != VERSION {
+            return Err("its root has an unknown version");
+        }
+        if flags & !(SETTLED | DATA_MAPPED | METADATA_MAPPED) != 0 {
+            return Err("its root has unknown flags");
+        }
+        let [devices, record, inline, data, metadata] = from.counts()?;
+        if from.take()? != [0; 4] {
+            return Err("its root has unknown fields");
+        }
+        if !(1..=DEVICES).contains(&devices) || record > RECORD {
+            return Err("its root has a count out of bounds");
+        }
+        let root = Decoded {
+            settled: flags & SETTLED != 0,
+            seals: u64::from_le_bytes(from.take()?),
+            version: from.version(devices)?,
+            record: from.bytes(record)?.to_vec(),
+            inline: from.bytes(inline)?.to_vec(),
+            data: from.listing(data, flags & DATA_MAPPED != 0, blocks)?,
+            metadata: from.listing(metadata, flags & METADATA_MAPPED != 0, METADATA)?,
+        };
+        let mut slots: Vec<u16> = root.data.entries.iter().chain(&root.metadata.entries).map(|e| e.1.slot).collect();
+        slots.sort_unstable();
+        if slots.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err("its root names a slot twice");
+        }
+        Ok(root)
+    }
+}
+
+struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.out[self.at..][..bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn bytes(&mut self, count: usize) -> Result<&'a [u8], &'static str> {
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or("the parts of its root do not fit")?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
+        Ok(self.bytes(N)?.try_into().expect("that many bytes were taken"))
+    }
+
+    fn counts(&mut self) -> Result<[usize; 5], &'static str> {
+        let mut counts = [0; 5];
+        for count in &mut counts {
+            *count = usize::from(u16::from_le_bytes(self.take()?));
+        }
+        Ok(counts)
+    }
+
+    fn version(&mut self, devices: usize) -> Result<Version, &'static str> {
+        let mut version = Version(Vec::with_capacity(devices));
+        for _ in 0..devices {
+            version.0.push((DeviceId(self.take()?), Commit(u64::from_le_bytes(self.take()?))));
+        }
+        let others = &version.0[1..];
+        let in_order = others.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        if !in_order || others.iter().any(|other| other.0 == version.0[0].0) {
+            return Err("its root names devices twice or out of order");
+        }
+        if version.0.iter().any(|entry| entry.1.0 >= COMMITS) {
+            return Err("its root has a commit number out of bounds");
+        }
+        Ok(version)
+    }
+
+    fn listing(&mut self, count: usize, mapped: bool, blocks: u16) -> Result<Listing, &'static str> {
+        let limit = if mapped { usize::from(blocks).div_ceil(GROUP) } else { usize::from(blocks) };
+        let mut entries: Vec<(u16, Entry)> = Vec::new();
+        for _ in 0..count {
+            let number = u16::from_le_bytes(self.take()?);
+            let entry = Entry::decode(&self.take()?);
+            if usize::from(number) >= limit || entries.last().is_some_and(|last| last.0 >= number) {
+                return Err("a table of its root is out of order or out of bounds");
+            }
+            if entry.slot < 2 {
+                return Err("its root names a slot of the roots");
+            }
+            entries.push((number, entry));
+        }
+        Ok(Listing { mapped, entries })
+    }
+}

@@ -1,0 +1,235 @@
+//! Where the blocks of one logical space lie: entries in groups of 136, as map blocks hold them.
+//!
+//! A group is loaded when it is first read from; before anything is changed, all are. Only authenticated map blocks
+//! get in here. Below: `blocks`.
+
+use super::blocks::Blocks;
+use super::root::Listing;
+use super::{BLOCK, Result, Space};
+use crate::crypto::{NONCE, Nonce, TAG, Tag};
+use std::sync::OnceLock;
+
+/// Bytes of an entry.
+pub(super) const ENTRY: usize = 2 + NONCE + TAG;
+/// Entries of a map block.
+pub(super) const GROUP: usize = 136;
+
+const _: () = assert!(GROUP * ENTRY + 16 == BLOCK);
+
+/// A block's place and what authenticates it. Slot 0: no block, a hole.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub slot: u16,
+    pub nonce: Nonce,
+    pub tag: Tag,
+}
+
+impl Entry {
+    pub const HOLE: Entry = Entry { slot: 0, nonce: [0; NONCE], tag: [0; TAG] };
+
+    pub fn is_hole(&self) -> bool {
+        self.slot == 0
+    }
+
+    pub fn encode(&self) -> [u8; ENTRY] {
+        let mut out = [0; ENTRY];
+        out[..2].copy_from_slice(&self.slot.to_le_bytes());
+        out[2..][..NONCE].copy_from_slice(&self.nonce);
+        out[2 + NONCE..].copy_from_slice(&self.tag);
+        out
+    }
+
+    pub fn decode(bytes: &[u8; ENTRY]) -> Entry {
+        let mut entry = Entry { slot: u16::from_le_bytes([bytes[0], bytes[1]]), ..Entry::HOLE };
+        entry.nonce.copy_from_slice(&bytes[2..][..NONCE]);
+        entry.tag.copy_from_slice(&bytes[2 + NONCE..]);
+        entry
+    }
+}
+
+/// The entries of one group.
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Entries {
+    list: [Entry; GROUP],
+    used: usize,
+}
+
+impl Entries {
+    fn empty() -> Box<Entries> {
+        Box::new(Entries { list: [Entry::HOLE; GROUP], used: 0 })
+    }
+
+    /// From an authenticated map block.
+    pub fn decode(block: &[u8; BLOCK]) -> std::result::Result<Box<Entries>, &'static str> {
+        let mut entries = Entries::empty();
+        let (bytes, _) = block.as_chunks::<ENTRY>();
+        for (entry, bytes) in entries.list.iter_mut().zip(bytes) {
+            *entry = Entry::decode(bytes);
+            match entry.slot {
+                0 => *entry = Entry::HOLE,
+                1 => return Err("a map block names a slot of the roots"),
+                _ => entries.used += 1,
+            }
+        }
+        Ok(entries)
+    }
+
+    pub fn encode(&self, block: &mut [u8]) {
+        block.fill(0);
+        for (entry, bytes) in self.list.iter().zip(block.chunks_exact_mut(ENTRY)) {
+            bytes.copy_from_slice(&entry.encode());
+        }
+    }
+
+    pub fn list(&self) -> &[Entry; GROUP] {
+        &self.list
+    }
+}
+
+/// One group: its map block, if it has one, and its entries, once they are loaded.
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Group {
+    /// The map block that the newest written root names; a hole if none.
+    pub stored: Entry,
+    entries: OnceLock<Box<Entries>>,
+    /// Whether the map block says something else.
+    pub dirty: bool,
+}
+
+impl Group {
+    pub fn is_empty(&self) -> bool {
+        self.entries.get().map_or(self.stored.is_hole(), |entries| entries.used == 0)
+    }
+
+    /// The entries of a group that is loaded.
+    pub fn loaded(&self) -> Option<&Entries> {
+        self.entries.get().map(|entries| &**entries)
+    }
+}
+
+/// The entries of one space.
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Table {
+    pub space: Space,
+    /// One more than the largest number.
+    pub limit: u16,
+    groups: Vec<Group>,
+}
+
+impl Table {
+    pub fn new(space: Space, limit: u16) -> Table {
+        Table { space, limit, groups: Vec::new() }
+    }
+
+    /// The table that a checked root lists.
+    pub fn from_listing(space: Space, limit: u16, listing: &Listing) -> Table {
+        let mut table = Table::new(space, limit);
+        for &(number, entry) in &listing.entries {
+            if listing.mapped {
+                table.grow(usize::from(number));
+                table.groups[usize::from(number)].stored = entry;
+                table.groups[usize::from(number)].entries = OnceLock::new();
+            } else {
+                table.replace(number, entry);
+            }
+        }
+        table.groups.iter_mut().for_each(|group| group.dirty = false);
+        table
+    }
+
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    pub fn groups_mut(&mut self) -> &mut [Group] {
+        &mut self.groups
+    }
+
+    /// The entries of group `k`, loaded if need be; `None` where there are none.
+    pub fn entries(&self, k: usize, blocks: &Blocks) -> Result<Option<&Entries>> {
+        let Some(group) = self.groups.get(k) else { return Ok(None) };
+        if group.entries.get().is_none() && !group.stored.is_hole() {
+            let entries = blocks.read_map(self.space, k, &group.stored)?;
+            group.entries.get_or_init(|| entries);
+        }
+        Ok(group.loaded())
+    }
+
+    pub fn load_all(&self, blocks: &Blocks) -> Result<()> {
+        (0..self.groups.len()).try_for_each(|k| self.entries(k, blocks).map(drop))
+    }
+
+    pub fn get(&self, number: u16, blocks: &Blocks) -> Result<Entry> {
+        let (k, i) = position(number);
+        Ok(self.entries(k, blocks)?.map_or(Entry::HOLE, |entries| entries.list[i]))
+    }
+
+    /// Sets an entry and returns the former one. Everything is loaded.
+    pub fn replace(&mut self, number: u16, entry: Entry) -> Entry {
+        let (k, i) = position(number);
+        self.grow(k);
+        let group = &mut self.groups[k];
+        group.dirty = true;
+        let entries = group.entries.get_mut().expect("all groups are loaded before a change");
+        let former = std::mem::replace(&mut entries.list[i], entry);
+        entries.used += usize::from(!entry.is_hole());
+        entries.used -= usize::from(!former.is_hole());
+        former
+    }
+
+    /// The first number from `from` on that has a block (or has none), up to the limit.
+    pub fn next(&self, from: u16, present: bool, blocks: &Blocks) -> Result<u16> {
+        let mut number = from;
+        while number < self.limit {
+            let (k, i) = position(number);
+            let until = ((k + 1) * GROUP).min(usize::from(self.limit)) as u16;
+            match self.entries(k, blocks)? {
+                None if !present => return Ok(number),
+                None => {}
+                Some(entries) => {
+                    let wanted = |entry: &Entry| entry.is_hole() != present;
+                    if let Some(after) = entries.list[i..].iter().position(wanted) {
+                        return Ok((usize::from(number) + after).min(usize::from(self.limit)) as u16);
+                    }
+                }
+            }
+            number = until;
+        }
+        Ok(self.limit)
+    }
+
+    /// Blocks present. Everything is loaded.
+    pub fn count(&self) -> usize {
+        self.groups.iter().filter_map(Group::loaded).map(|entries| entries.used).sum()
+    }
+
+    /// Map blocks that it takes.
+    pub fn maps(&self) -> usize {
+        self.groups.iter().filter(|group| !group.is_empty()).count()
+    }
+
+    /// Every block that is present, in order. Everything is loaded.
+    pub fn present(&self) -> impl Iterator<Item = (u16, Entry)> + '_ {
+        self.groups.iter().enumerate().flat_map(|(k, group)| {
+            let list = group.loaded().map_or(&[] as &[Entry], |entries| &entries.list);
+            let numbered = move |(i, entry): (usize, &Entry)| ((k * GROUP + i) as u16, *entry);
+            list.iter().enumerate().map(numbered).filter(|(_, entry)| !entry.is_hole())
+        })
+    }
+
+    /// Makes group `k` exist, loaded and empty if it is new.
+    fn grow(&mut self, k: usize) {
+        while self.groups.len() <= k {
+            self.groups.push(Group { stored: Entry::HOLE, entries: OnceLock::new(), dirty: false });
+        }
+        let group = &self.groups[k];
+        if group.stored.is_hole() {
+            group.entries.get_or_init(Entries::empty);
+        }
+    }
+}
+
+/// The group of a number, and the place in it.
+pub(super) fn position(number: u16) -> (usize, usize) {
+    (usize::from(number) / GROUP, usize::from(number) % GROUP)
+}

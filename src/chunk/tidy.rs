@@ -1,0 +1,136 @@
+//! Space and seals: giving back what is free, moving what lies far out, sealing anew what was sealed often.
+
+use super::blocks::Key;
+use super::chunk::Chunk;
+use super::slots::Purpose;
+use super::table::Entry;
+use super::{BLOCK, Error, Result, Space};
+
+/// Seals under one key after which a chunk is sealed anew.
+#[cfg(not(test))]
+const SEALS: u64 = 1 << 31;
+#[cfg(test)]
+pub(super) const SEALS: u64 = 5000;
+/// Blocks that are sealed anew at a time.
+const BATCH: u16 = 256;
+/// Free slots at the end of a file that are not worth a truncation.
+const SLACK: usize = 4;
+/// A file of fewer slots is not worth moving its blocks.
+const SMALL: usize = 64;
+
+impl Chunk {
+    /// Whether `tidy` would be of use now.
+    pub fn needs_tidying(&self) -> bool {
+        self.seals >= SEALS || self.can_truncate() || self.is_mostly_free()
+    }
+
+    /// Does what is due and can be done now: seals everything anew, gives back free slots at the end, or moves blocks
+    /// to lower slots. What it changed is made to last by commit and sync, as usual.
+    pub fn tidy(&mut self) -> Result<()> {
+        if self.seals >= SEALS {
+            return self.rewrite();
+        }
+        if self.is_mostly_free() {
+            self.move_down()?;
+        }
+        if self.can_truncate() {
+            self.truncate()?;
+        }
+        Ok(())
+    }
+
+    /// Allocates space for `slots` slots of the file and keeps it.
+    pub fn preallocate(&mut self, slots: u32) -> Result<()> {
+        self.prepare()?;
+        let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
+        file.allocate(u64::from(slots) * BLOCK as u64).map_err(|error| self.io(error))?;
+        self.state.unsynced = true;
+        self.slots_mut().keep(slots.min(1 << 16) as usize);
+        Ok(())
+    }
+
+    /// Seals the whole chunk anew, under a new salt and the newest epoch, in other slots; the next commit says so. If
+    /// it fails nothing was changed.
+    pub fn rewrite(&mut self) -> Result<()> {
+        self.prepare()?;
+        let former = std::mem::replace(&mut self.key, Key::fresh(&self.context, self.id));
+        let former_seals = std::mem::replace(&mut self.seals, 0);
+        let mut moved = Vec::new();
+        let outcome = [Space::Data, Space::Metadata].into_iter().try_for_each(|s| self.reseal(s, &former, &mut moved));
+        if let Err(error) = outcome {
+            self.key = former;
+            self.seals = former_seals;
+            moved.iter().for_each(|&(_, _, entry)| self.slots_mut().release(entry.slot));
+            return Err(error);
+        }
+        for (space, number, entry) in moved {
+            self.put(space, number, entry);
+        }
+        // Map blocks too are under the former key.
+        let groups = self.data.groups_mut().iter_mut().chain(self.metadata.groups_mut());
+        groups.for_each(|group| group.dirty = true);
+        self.state.dirty = true;
+        Ok(())
+    }
+
+    fn reseal(&mut self, space: Space, former: &Key, moved: &mut Vec<(Space, u16, Entry)>) -> Result<()> {
+        let mut from = 0;
+        while let Some(first) = self.next_present(space, from)? {
+            let end = self.next_absent(space, first)?.min(first.saturating_add(BATCH));
+            let mut content = vec![0; usize::from(end - first) * BLOCK];
+            self.read_under(former, space, first, &mut content)?;
+            let entries = self.store(space.kind(), first, &content, Purpose::Content)?;
+            moved.extend((first..).zip(entries).map(|(number, entry)| (space, number, entry)));
+            from = end;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing that could be lost is under way: the newest root is durable.
+    fn is_at_rest(&self) -> bool {
+        let durable = self.newest.is_some() && self.newest.map(|r| r.commit) == self.durable.map(|r| r.commit);
+        durable && self.state.anchored && !self.state.syncing && !self.state.in_doubt && !self.state.failed
+    }
+
+    fn can_truncate(&self) -> bool {
+        let spare = |(length, needed): (usize, usize)| length - needed > SLACK.max(length / 8);
+        let slots = self.slots.as_ref().filter(|_| self.is_at_rest());
+        slots.map(|slots| (slots.length(), slots.needed())).is_some_and(spare)
+    }
+
+    fn is_mostly_free(&self) -> bool {
+        let slots = self.slots.as_ref().filter(|_| self.is_at_rest() && !self.state.dirty);
+        slots.is_some_and(|slots| slots.needed() > SMALL && !slots.is_kept() && slots.live() * 3 < slots.needed())
+    }
+
+    fn truncate(&mut self) -> Result<()> {
+        let needed = self.slots_mut().needed();
+        let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
+        file.set_length(needed as u64 * BLOCK as u64).map_err(|error| self.io(error))?;
+        self.state.unsynced = true;
+        self.slots_mut().truncate();
+        Ok(())
+    }
+
+    fn move_down(&mut self) -> Result<()> {
+        let below = 2 + self.slots_mut().live();
+        self.slots_mut().prefer_low();
+        for space in [Space::Data, Space::Metadata] {
+            let far = self.table(space).present().filter(|(_, entry)| usize::from(entry.slot) >= below);
+            for (number, entry) in far.collect::<Vec<_>>() {
+                let Some(slot) = self.slots_mut().take_below(below) else { break };
+                self.state.unsynced = true;
+                if let Err(error) = self.blocks().copy(entry.slot, slot) {
+                    self.slots_mut().release(slot);
+                    return Err(error);
+                }
+                self.put(space, number, Entry { slot, ..entry });
+            }
+            for group in self.table_mut(space).groups_mut() {
+                group.dirty |= usize::from(group.stored.slot) >= below;
+            }
+            self.state.dirty = true;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Changing blocks: only ever into free slots (docs/FORMAT.md section 6.3, rules 1 and 6).
+
+use super::chunk::Chunk;
+use super::faults::{self, Fault};
+use super::slots::{Purpose, Slots};
+use super::table::{Entry, Group, Table};
+use super::{BLOCK, Error, Result, Space};
+use std::ops::Range;
+
+impl Chunk {
+    /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after the
+    /// next commit. If it fails nothing was changed. `SlotsExhausted`: commit, sync, try again.
+    pub fn write(&mut self, space: Space, first: u16, data: &[u8]) -> Result<()> {
+        assert!(data.len() % BLOCK == 0, "whole blocks are written");
+        let count = data.len() / BLOCK;
+        assert!(usize::from(first) + count <= usize::from(self.table(space).limit), "the space has these blocks");
+        if count == 0 {
+            return Ok(());
+        }
+        let entries = self.store(space.kind(), first, data, Purpose::Content)?;
+        for (number, entry) in (first..).zip(entries) {
+            self.put(space, number, entry);
+        }
+        Ok(())
+    }
+
+    /// Makes holes.
+    pub fn clear(&mut self, space: Space, range: Range<u16>) -> Result<()> {
+        let mut from = range.start;
+        while let Some(number) = self.next_present(space, from)?.filter(|number| range.contains(number)) {
+            self.prepare()?;
+            self.put(space, number, Entry::HOLE);
+            from = number + 1;
+        }
+        Ok(())
+    }
+
+    /// Seals blocks into free slots. If it fails, the slots are free again.
+    pub(super) fn store(&mut self, kind: u8, first: u16, data: &[u8], purpose: Purpose) -> Result<Vec<Entry>> {
+        self.prepare()?;
+        let count = data.len() / BLOCK;
+        let runs = self.slots_mut().take(count, purpose).ok_or(Error::SlotsExhausted(self.id))?;
+        self.seals += count as u64;
+        self.state.unsynced = true;
+        let stored = self.blocks().write(kind, first, data, &runs);
+        if stored.is_err() {
+            let slots = runs.iter().flat_map(|run| run.slot..=run.slot + (run.count - 1));
+            slots.for_each(|slot| self.slots_mut().release(slot));
+        }
+        stored
+    }
+
+    /// Sets an entry, and lets go of the slot that the former one named.
+    pub(super) fn put(&mut self, space: Space, number: u16, entry: Entry) {
+        let former = self.table_mut(space).replace(number, entry);
+        if !former.is_hole() {
+            self.slots_mut().release(former.slot);
+        }
+        self.state.dirty = true;
+    }
+
+    /// Everything that has to be so before the file is changed: it exists, all maps are loaded, and what was found in
+    /// it is durable.
+    pub(super) fn prepare(&mut self) -> Result<()> {
+        self.usable()?;
+        if self.file.is_none() {
+            let file = self.context.store.create(self.context.file_name(self.id));
+            self.file = Some(file.map_err(|error| self.io(error))?);
+            self.state.name_new = true;
+            self.state.anchored = true;
+        }
+        if self.slots.is_none() {
+            self.slots = Some(self.find_slots()?);
+        }
+        self.anchor()
+    }
+
+    /// fdatasync before the first write after an open: the opened root is then the durable one.
+    pub(super) fn anchor(&mut self) -> Result<()> {
+        if self.state.anchored {
+            return Ok(());
+        }
+        if !faults::makes(Fault::NoSyncAfterOpen) {
+            self.sync_now()?;
+        }
+        self.state.anchored = true;
+        self.durable = self.newest;
+        Ok(())
+    }
+
+    /// An error if an fdatasync failed before.
+    pub(super) fn usable(&self) -> Result<()> {
+        if self.state.failed { Err(Error::Failed(self.id)) } else { Ok(()) }
+    }
+
+    /// The slots. Only after `prepare`.
+    pub(super) fn slots_mut(&mut self) -> &mut Slots {
+        self.slots.as_mut().expect("the chunk was prepared for writing")
+    }
+
+    fn sync_now(&mut self) -> Result<()> {
+        let synced = self.file.as_ref().map_or(Ok(()), |file| file.sync());
+        self.state.failed |= synced.is_err();
+        synced.map_err(|error| self.io(error))
+    }
+
+    fn find_slots(&self) -> Result<Slots> {
+        let blocks = self.blocks();
+        self.data.load_all(&blocks)?;
+        self.metadata.load_all(&blocks)?;
+        let length = self.file.as_ref().map_or(Ok(0), |file| file.length()).map_err(|error| self.io(error))?;
+        let named = named(&self.data).chain(named(&self.metadata));
+        let slots = Slots::new(self.data.limit, length / BLOCK as u64, named);
+        slots.ok_or(Error::Damaged(self.id, "a slot is named twice"))
+    }
+}
+
+/// Slots of a table's blocks and map blocks.
+fn named(table: &Table) -> impl Iterator<Item = u16> + '_ {
+    let maps = table.groups().iter().map(|group: &Group| group.stored).filter(|entry| !entry.is_hole());
+    table.present().map(|(_, entry)| entry.slot).chain(maps.map(|entry| entry.slot))
+}

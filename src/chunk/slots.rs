@@ -55,7 +55,9 @@ const fn most() -> usize {
 }
 
 #[cfg(test)]
-pub(super) use limited::{limit, most};
+pub(super) use limited::limit;
+#[cfg(test)]
+use limited::most;
 
 #[cfg(test)]
 mod limited {

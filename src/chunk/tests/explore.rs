@@ -59,7 +59,7 @@ struct Explorer {
     registry: Registry,
     /// The steps that were left when a state was last explored.
     seen: HashMap<u64, u32>,
-    cuts: HashMap<u64, ()>,
+    cuts: usize,
     path: Vec<Action>,
 }
 
@@ -86,13 +86,13 @@ pub fn explore(size: Size, fault: Option<Fault>) -> Result<Found, String> {
         crashes: 0,
         failures: 0,
     };
-    let (registry, seen, cuts, path) = (Registry::default(), HashMap::new(), HashMap::new(), Vec::new());
+    let (registry, seen, cuts, path) = (Registry::default(), HashMap::new(), 0, Vec::new());
     let mut explorer = Explorer { size, drive, context, registry, seen, cuts, path };
     let outcome = explorer.visit(root, size.depth);
     plant(None);
     limit(1 << 16);
     outcome.map_err(|what| format!("{what}\nafter {:?}", explorer.path))?;
-    Ok(Found { states: explorer.seen.len(), cuts: explorer.cuts.len() })
+    Ok(Found { states: explorer.seen.len(), cuts: explorer.cuts })
 }
 
 impl Explorer {
@@ -106,7 +106,7 @@ impl Explorer {
         for action in self.actions(&node) {
             self.path.push(action);
             match action {
-                Action::PowerCut => self.cut(&node, fingerprint, left)?,
+                Action::PowerCut => self.cut(&node, left)?,
                 _ => self.step(&node, action, left)?,
             }
             self.path.pop();
@@ -164,6 +164,8 @@ impl Explorer {
         if !node.chunk.state.failed {
             self.judge_content(&node.chunk, &node.content)?;
         }
+        // What a chunk says is durable is believed for ever.
+        node.synced = node.synced.max(node.chunk.durable());
         self.visit(node, left - 1)
     }
 
@@ -245,11 +247,10 @@ impl Explorer {
 
     /// A new process opens the chunk and finds what it must.
     fn restart(&mut self, node: &mut Node, expected: Option<Commit>) -> Judgement {
-        let chunk = match self.reopen(false) {
+        let chunk = match self.reopen() {
             Ok(chunk) => chunk,
-            Err(error) if node.synced == Commit(0) && expected.is_none() => {
-                // Nothing was promised: whoever owns the chunk makes it anew.
-                let _ = error;
+            // Nothing was promised: whoever owns the chunk makes it anew.
+            Err(_) if node.synced == Commit(0) && expected.is_none() => {
                 node.crashes = self.size.crashes;
                 node.chunk.state.failed = true;
                 return Ok(());
@@ -268,21 +269,13 @@ impl Explorer {
     }
 
     /// Opens with a context that has seen nothing.
-    fn reopen(&self, known: bool) -> Result<Chunk, Error> {
+    fn reopen(&self) -> Result<Chunk, Error> {
         self.context.newest.store(0, Ordering::Relaxed);
-        let open = |known: Option<&_>| Chunk::open(&self.context, ID, self.size.blocks, known);
-        let chunk = open(None);
-        self.context.newest.store(0, Ordering::Relaxed);
-        if !known {
-            return open(None);
-        }
-        let version = chunk.map(|chunk| chunk.version().clone());
-        open(version.as_ref().ok())
+        Chunk::open(&self.context, ID, self.size.blocks, None)
     }
 
     /// Every way in which the power may fail now.
-    fn cut(&mut self, node: &Node, fingerprint: u64, left: u32) -> Judgement {
-        self.cuts.insert(fingerprint, ());
+    fn cut(&mut self, node: &Node, left: u32) -> Judgement {
         let [a, b] = [0, 1].map(|which| outcomes(&node.disk, which));
         for (a, b) in a.iter().flat_map(|a| b.iter().map(move |b| (a, b))) {
             let roots = [a, b].map(|block| self.registry.roots.get(&block.number));
@@ -300,6 +293,7 @@ impl Explorer {
             }
             for disk in disks {
                 let mut after = Node { disk, syncing: None, crashes: node.crashes + 1, ..node.fork() };
+                self.cuts += 1;
                 self.load(&after);
                 self.restart(&mut after, None)?;
                 after.newest = self.context.newest.load(Ordering::Relaxed);
@@ -353,10 +347,10 @@ impl Explorer {
 
     /// An unreadable slot is an error, or is not needed; it is no reason to find an older commit.
     fn judge_read_errors(&self, node: &Node) -> Judgement {
-        let Ok(newest) = self.reopen(false).map(|chunk| chunk.version().commit()) else { return Ok(()) };
+        let Ok(newest) = self.reopen().map(|chunk| chunk.version().commit()) else { return Ok(()) };
         for slot in 2..node.disk.slots.len() {
             self.drive.0.lock().unreadable = Some(slot);
-            let opened = self.reopen(false).map(|chunk| chunk.version().commit());
+            let opened = self.reopen().map(|chunk| chunk.version().commit());
             self.drive.0.lock().unreadable = None;
             match opened {
                 Ok(commit) if commit == newest => {}
@@ -370,14 +364,15 @@ impl Explorer {
 
     /// A settled commit, or one known durable, never falls back, whatever became of its blocks.
     fn judge_damage(&self, node: &Node) -> Judgement {
-        let Ok(newest) = self.reopen(false) else { return Ok(()) };
+        let Some(newest) = self.reopen().ok().filter(|chunk| chunk.rejected().is_none()) else { return Ok(()) };
         let (version, settled) = (newest.version().clone(), newest.newest.is_some_and(|root| root.settled));
         for slot in 2..node.disk.slots.len() {
             self.drive.0.lock().slots[slot].versions.push(Disk::torn());
             let known = Chunk::open(&self.context, ID, self.size.blocks, Some(&version)).map_err(text);
-            let unknown = self.reopen(false);
+            let unknown = self.reopen();
             self.drive.0.lock().slots[slot].versions.pop();
-            if known?.version() != &version || settled && unknown.map_err(text)?.version() != &version {
+            let sure = [Some(known?), settled.then_some(unknown).transpose().map_err(text)?];
+            if sure.iter().flatten().any(|chunk| chunk.rejected().is_some()) {
                 return Err(format!("{version:?} was given up"));
             }
         }

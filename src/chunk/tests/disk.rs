@@ -38,6 +38,8 @@ pub enum Failure {
 pub struct Disk {
     pub slots: Vec<Slot>,
     pub written: BlockNumber,
+    /// While an fdatasync is under way: how many versions of each slot it makes durable, those before it began.
+    pub syncing: Option<Vec<usize>>,
     pub fail_root: Option<Failure>,
     /// A slot that cannot be read.
     pub unreadable: Option<usize>,
@@ -56,19 +58,26 @@ impl Slot {
 impl Disk {
     pub fn new(slots: usize) -> Disk {
         let zeros = Slot { versions: vec![Block { number: 0, bytes: Arc::new([0; 4096]) }] };
-        Disk { slots: vec![zeros; slots], written: TORN, fail_root: None, unreadable: None }
+        Disk { slots: vec![zeros; slots], written: TORN, syncing: None, fail_root: None, unreadable: None }
     }
 
-    /// How many versions each slot has: what an fdatasync that begins now makes durable.
-    pub fn mark(&self) -> Vec<usize> {
-        self.slots.iter().map(|slot| slot.versions.len()).collect()
+    pub fn begin_sync(&mut self) {
+        self.syncing = Some(self.slots.iter().map(|slot| slot.versions.len()).collect());
     }
 
-    /// An fdatasync that began at `mark` has ended: no more than what was written before it is durable.
-    pub fn sync(&mut self, mark: &[usize]) {
-        for (slot, count) in self.slots.iter_mut().zip(mark) {
+    /// The fdatasync that was begun has ended: no more than what was written before it is durable.
+    pub fn end_sync(&mut self) {
+        for (slot, count) in self.slots.iter_mut().zip(self.syncing.take().into_iter().flatten()) {
             slot.versions.drain(..count - 1);
         }
+    }
+
+    /// A whole fdatasync, perhaps within another.
+    fn sync(&mut self) {
+        let outer = self.syncing.take().map(|counts| vec![1; counts.len()]);
+        self.begin_sync();
+        self.end_sync();
+        self.syncing = outer;
     }
 
     pub fn torn() -> Block {
@@ -150,9 +159,7 @@ impl StoreFile for Drive {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut disk = self.0.lock();
-        let mark = disk.mark();
-        disk.sync(&mark);
+        self.0.lock().sync();
         Ok(())
     }
 

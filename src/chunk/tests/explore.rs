@@ -203,7 +203,8 @@ impl Explorer {
             Action::StartSync => {
                 match chunk.start_sync() {
                     Ok(Some(_)) => {
-                        node.syncing = Some((self.drive.0.lock().mark(), chunk.version().commit()));
+                        self.drive.0.lock().begin_sync();
+                        node.syncing = Some(chunk.version().commit());
                     }
                     Ok(None) => node.synced = chunk.version().commit().max(node.synced),
                     Err(Error::SlotsExhausted(_)) => return Ok(false),
@@ -219,16 +220,17 @@ impl Explorer {
     }
 
     fn finish(&mut self, node: &mut Node, fails: bool) -> Result<bool, String> {
-        let (mark, commit) = node.syncing.take().expect("a sync is under way");
+        let commit = node.syncing.take().expect("a sync is under way");
         let sync = Sync { file: node.chunk.file.clone().expect("there is a file") };
         if fails {
             node.failures += 1;
+            self.drive.0.lock().syncing = None;
             if node.chunk.finish_sync(sync, Err(std::io::ErrorKind::Other.into())).is_ok() {
                 node.synced = commit;
             }
             return Ok(true);
         }
-        self.drive.0.lock().sync(&mark);
+        self.drive.0.lock().end_sync();
         node.chunk.finish_sync(sync, Ok(())).map_err(text)?;
         node.synced = commit;
         Ok(true)
@@ -238,6 +240,7 @@ impl Explorer {
     fn kill(&mut self, node: &mut Node) -> Judgement {
         node.crashes += 1;
         node.syncing = None;
+        self.drive.0.lock().syncing = None;
         let Some(newest) = node.chunk.newest else { return self.restart(node, None) };
         let in_doubt = node.chunk.state.in_doubt || node.chunk.state.failed;
         self.judge_read_errors(node)?;
@@ -281,7 +284,7 @@ impl Explorer {
             let roots = [a, b].map(|block| self.registry.roots.get(&block.number));
             // A slot that neither root names is never read.
             let named = self.named(roots);
-            let mut disks = vec![Disk { slots: Vec::new(), ..node.disk.clone() }];
+            let mut disks = vec![Disk { slots: Vec::new(), syncing: None, ..node.disk.clone() }];
             for slot in 0..node.disk.slots.len() {
                 let outcomes = match slot {
                     0 => vec![a.clone()],
@@ -311,7 +314,10 @@ impl Explorer {
 
     /// Puts the node's disk and clock in place.
     fn load(&self, node: &Node) {
-        *self.drive.0.lock() = node.disk.clone();
+        let mut disk = self.drive.0.lock();
+        // Numbers are given once, on whatever path.
+        let written = disk.written;
+        *disk = Disk { written, ..node.disk.clone() };
         self.context.newest.store(node.newest, Ordering::Relaxed);
     }
 

@@ -36,6 +36,7 @@ fn every_write_may_fail_once_and_be_tried_again() {
             expected[40 * BLOCK..60 * BLOCK].copy_from_slice(&first);
             expected[150 * BLOCK..151 * BLOCK].copy_from_slice(&first[..BLOCK]);
             assert!(content(&chunk, 300).unwrap() == expected);
+            bench.store.heal();
             chunk.commit().unwrap();
             assert!(content(&bench.open().unwrap(), 300).unwrap() == expected);
             assert!(failed <= 1);

@@ -22,8 +22,8 @@ pub struct Node {
     pub disk: Disk,
     /// Largest commit number that the process has seen.
     pub newest: u64,
-    /// What an fdatasync under way covers, and the commit that it will make durable.
-    pub syncing: Option<(Vec<usize>, Commit)>,
+    /// The commit that an fdatasync under way will make durable.
+    pub syncing: Option<Commit>,
     /// The newest commit acknowledged as durable.
     pub synced: Commit,
     /// What each commit holds, as far as a root on the disk still says it.
@@ -106,7 +106,7 @@ impl Node {
             chunk: fork(&self.chunk),
             disk: self.disk.clone(),
             newest: self.newest,
-            syncing: self.syncing.clone(),
+            syncing: self.syncing,
             synced: self.synced,
             committed: self.committed.clone(),
             content: self.content.clone(),
@@ -115,12 +115,41 @@ impl Node {
         }
     }
 
-    /// Forgets commits that no root on the disk speaks of any more.
+    /// Forgets commits that no root on the disk speaks of any more, and blocks that nobody names.
     pub fn prune(&mut self, registry: &Registry) {
+        self.prune_blocks(registry);
         let versions = self.disk.slots[..2].iter().flat_map(|slot| &slot.versions);
         let alive: Vec<Commit> =
             versions.filter_map(|block| registry.roots.get(&block.number)).map(|root| root.commit).collect();
         self.committed.retain(|commit, _| alive.contains(commit));
+    }
+
+    /// What nobody names is as good as torn; and until an fdatasync begins, which versions there are matters, not how
+    /// often and in what order they were written.
+    fn prune_blocks(&mut self, registry: &Registry) {
+        let roots = self.disk.slots[..2].iter().flat_map(|slot| &slot.versions);
+        let roots = roots.filter_map(|block| registry.roots.get(&block.number)).flat_map(|root| &root.names);
+        let mut named: Vec<BlockNumber> = roots.map(|name| name.2).collect();
+        let stored = self.chunk.data.groups().iter().map(|group| group.stored);
+        let entries = self.chunk.data.present().map(|(_, entry)| entry).chain(stored);
+        named.extend(entries.filter_map(|entry| registry.tags.get(&entry.tag)));
+        let mapped: Vec<_> = named.iter().filter_map(|block| registry.maps.get(block)).flatten().collect();
+        named.extend(mapped.into_iter().map(|name| name.2));
+        for slot in &mut self.disk.slots[2..] {
+            for block in slot.versions.iter_mut().filter(|block| block.number != 0 && !named.contains(&block.number)) {
+                *block = Disk::torn();
+            }
+        }
+        if self.syncing.is_none() {
+            for slot in &mut self.disk.slots {
+                let versions = std::mem::take(&mut slot.versions);
+                let later = |i: usize| versions[i + 1..].iter().any(|other| other.number == versions[i].number);
+                let mut kept: Vec<_> = (0..versions.len()).filter(|&i| !later(i)).map(|i| versions[i].clone()).collect();
+                let live = kept.pop();
+                kept.sort_by_key(|block| block.number);
+                slot.versions = kept.into_iter().chain(live).collect();
+            }
+        }
     }
 
     pub fn fingerprint(&self, registry: &Registry) -> u64 {
@@ -143,10 +172,8 @@ impl Node {
             words.out.push(slot.versions.len() as u64);
             slot.versions.iter().for_each(|block| words.block(block.number));
         }
-        if let Some((mark, commit)) = &self.syncing {
-            words.out.extend(mark.iter().map(|&count| count as u64));
-            words.commits.push(commit.0);
-        }
+        words.out.extend(self.disk.syncing.iter().flatten().map(|&count| count as u64));
+        words.commits.extend(self.syncing.map(|commit| commit.0));
         words.commits.extend([self.newest, self.synced.0]);
         for (commit, content) in &self.committed {
             words.commits.push(commit.0);

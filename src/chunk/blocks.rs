@@ -34,7 +34,13 @@ impl Key {
         Key::new(context, id, 0, random())
     }
 
-    pub fn open(&self, kind: u8, number: u16, entry: &Entry, block: &mut [u8]) -> std::result::Result<(), Unauthentic> {
+    pub fn open(
+        &self,
+        kind: u8,
+        number: u16,
+        entry: &Entry,
+        block: &mut [u8],
+    ) -> std::result::Result<(), Unauthentic> {
         self.aead.open(&entry.nonce, &block_data(kind, number), block, &entry.tag)
     }
 
@@ -78,7 +84,13 @@ pub(super) struct Blocks<'a> {
 
 impl Blocks<'_> {
     /// Reads blocks whose slots are consecutive: number `first + i` has `entry(i)`.
-    pub fn read(&self, space: Space, first: u16, out: &mut [u8], entry: impl Fn(u16) -> Result<Entry>) -> Result<()> {
+    pub fn read(
+        &self,
+        space: Space,
+        first: u16,
+        out: &mut [u8],
+        entry: impl Fn(u16) -> Result<Entry>,
+    ) -> Result<()> {
         read_slots(self.file()?, self.id, entry(0)?.slot, out)?;
         for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
             let opened = self.key.open(space.kind(), first + i as u16, &entry(i as u16)?, block);

@@ -167,8 +167,11 @@ impl Chunk {
 
     pub(super) fn read_under(&self, key: &Key, space: Space, first: u16, out: &mut [u8]) -> Result<()> {
         let (blocks, table) = (Blocks { key, ..self.blocks() }, self.table(space));
-        assert!(out.len() % BLOCK == 0, "whole blocks are read");
-        assert!(usize::from(first) + out.len() / BLOCK <= usize::from(table.limit), "blocks within the space are read");
+        assert!(out.len().is_multiple_of(BLOCK), "whole blocks are read");
+        assert!(
+            usize::from(first) + out.len() / BLOCK <= usize::from(table.limit),
+            "blocks within the space are read"
+        );
         let (mut number, mut rest) = (first, out);
         while !rest.is_empty() {
             let entry = table.get(number, &blocks)?;
@@ -239,5 +242,10 @@ impl Chunk {
 
 /// Most map blocks of a chunk with the most blocks: both tables still fit a root beside the largest record.
 const _: () = assert!(
-    root::size(root::DEVICES, root::RECORD, 0, 4096usize.div_ceil(GROUP) + (METADATA as usize).div_ceil(GROUP)) <= PLAIN
+    root::size(
+        root::DEVICES,
+        root::RECORD,
+        0,
+        4096usize.div_ceil(GROUP) + (METADATA as usize).div_ceil(GROUP)
+    ) <= PLAIN
 );

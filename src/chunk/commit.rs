@@ -127,7 +127,8 @@ impl Chunk {
         }
         self.anchor()?;
         self.check_current()?;
-        let listing = |table: &Table| list(table, table.groups().iter().any(|group| !group.stored.is_hole()), &[]);
+        let listing =
+            |table: &Table| list(table, table.groups().iter().any(|group| !group.stored.is_hole()), &[]);
         let (data, metadata) = (listing(&self.data), listing(&self.metadata));
         let settled = Written { which: 1 - newest.which, settled: true, ..newest };
         self.write_root(settled, &self.version.clone(), data, metadata)?;
@@ -202,7 +203,13 @@ impl Chunk {
         Ok(maps)
     }
 
-    fn write_root(&mut self, root: Written, version: &Version, data: Listing, metadata: Listing) -> Result<()> {
+    fn write_root(
+        &mut self,
+        root: Written,
+        version: &Version,
+        data: Listing,
+        metadata: Listing,
+    ) -> Result<()> {
         self.seals += 1;
         self.attempted = root.commit;
         self.state.unsynced = true;

@@ -36,7 +36,9 @@ impl Chunk {
         let checked = if is_sure { Ok(()) } else { newest.check(id, &*file, other.as_ref()) };
         let (root, rejected) = match (checked, other) {
             (Ok(()), _) => (newest, None),
-            (Err(Error::Io(id, error)), other) if other.is_none() || !faults::makes(Fault::FallBackOnReadError) => {
+            (Err(Error::Io(id, error)), other)
+                if other.is_none() || !faults::makes(Fault::FallBackOnReadError) =>
+            {
                 return Err(Error::Io(id, error));
             }
             (Err(error), Some(other)) if !faults::makes(Fault::NoFallback) => {
@@ -108,7 +110,8 @@ impl Candidate {
         if faults::makes(Fault::NoBlockCheck) {
             return Ok(());
         }
-        let other = other.filter(|other| other.key.salt == self.key.salt && other.key.epoch == self.key.epoch);
+        let other =
+            other.filter(|other| other.key.salt == self.key.salt && other.key.epoch == self.key.epoch);
         let blocks = Blocks { id, file: Some(file), key: &self.key };
         check_table(&self.data, other.map(|other| &other.data), &blocks)?;
         check_table(&self.metadata, other.map(|other| &other.metadata), &blocks)
@@ -127,7 +130,13 @@ impl Candidate {
         self
     }
 
-    fn into_chunk(self, context: &Arc<Context>, id: ChunkId, file: Arc<dyn StoreFile>, is_sure: bool) -> Chunk {
+    fn into_chunk(
+        self,
+        context: &Arc<Context>,
+        id: ChunkId,
+        file: Arc<dyn StoreFile>,
+        is_sure: bool,
+    ) -> Chunk {
         let root = self.root;
         let written = Written { which: self.which, commit: root.version.commit(), settled: root.settled };
         Chunk {
@@ -170,7 +179,9 @@ fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<
         for (i, entry) in entries.list().iter().enumerate() {
             let same = former.is_some_and(|former| former.list()[i] == *entry);
             if !entry.is_hole() && !same {
-                blocks.read(table.space, (k * GROUP + i) as u16, &mut [0; BLOCK], |_| Ok::<Entry, Error>(*entry))?;
+                blocks.read(table.space, (k * GROUP + i) as u16, &mut [0; BLOCK], |_| {
+                    Ok::<Entry, Error>(*entry)
+                })?;
             }
         }
     }

@@ -114,7 +114,8 @@ impl Decoded {
             data: from.listing(data, flags & DATA_MAPPED != 0, blocks)?,
             metadata: from.listing(metadata, flags & METADATA_MAPPED != 0, METADATA)?,
         };
-        let mut slots: Vec<u16> = root.data.entries.iter().chain(&root.metadata.entries).map(|e| e.1.slot).collect();
+        let mut slots: Vec<u16> =
+            root.data.entries.iter().chain(&root.metadata.entries).map(|e| e.1.slot).collect();
         slots.sort_unstable();
         if slots.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("its root names a slot twice");

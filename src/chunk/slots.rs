@@ -91,9 +91,19 @@ impl Slots {
                 return None;
             }
         }
-        let free = (2..state.len()).filter(|&slot| state[slot] == State::Free).map(|slot| slot as u16).collect();
+        let free =
+            (2..state.len()).filter(|&slot| state[slot] == State::Free).map(|slot| slot as u16).collect();
         let (dropped, waiting) = (Vec::new(), Vec::new());
-        Some(Slots { state, free, dropped, waiting, cursor: 2, blocks: blocks.into(), floor: 2, most: most() })
+        Some(Slots {
+            state,
+            free,
+            dropped,
+            waiting,
+            cursor: 2,
+            blocks: blocks.into(),
+            floor: 2,
+            most: most(),
+        })
     }
 
     /// Takes `count` slots in as few runs as can be; `None` (and nothing taken) if there are not enough.

@@ -56,7 +56,8 @@ impl Chunk {
         let former = std::mem::replace(&mut self.key, Key::fresh(&self.context, self.id));
         let former_seals = std::mem::replace(&mut self.seals, 0);
         let mut moved = Vec::new();
-        let outcome = [Space::Data, Space::Metadata].into_iter().try_for_each(|s| self.reseal(s, &former, &mut moved));
+        let outcome =
+            [Space::Data, Space::Metadata].into_iter().try_for_each(|s| self.reseal(s, &former, &mut moved));
         if let Err(error) = outcome {
             self.key = former;
             self.seals = former_seals;
@@ -88,7 +89,8 @@ impl Chunk {
 
     /// Whether nothing that could be lost is under way: the newest root is durable.
     fn is_at_rest(&self) -> bool {
-        let durable = self.newest.is_some() && self.newest.map(|r| r.commit) == self.durable.map(|r| r.commit);
+        let durable =
+            self.newest.is_some() && self.newest.map(|r| r.commit) == self.durable.map(|r| r.commit);
         durable && self.state.anchored && !self.state.syncing && !self.state.in_doubt && !self.state.failed
     }
 
@@ -100,7 +102,9 @@ impl Chunk {
 
     fn is_mostly_free(&self) -> bool {
         let slots = self.slots.as_ref().filter(|_| self.is_at_rest() && !self.state.dirty);
-        slots.is_some_and(|slots| slots.needed() > SMALL && !slots.is_kept() && slots.live() * 3 < slots.needed())
+        slots.is_some_and(|slots| {
+            slots.needed() > SMALL && !slots.is_kept() && slots.live() * 3 < slots.needed()
+        })
     }
 
     fn truncate(&mut self) -> Result<()> {

@@ -11,9 +11,12 @@ impl Chunk {
     /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after the
     /// next commit. If it fails nothing was changed. `SlotsExhausted`: commit, sync, try again.
     pub fn write(&mut self, space: Space, first: u16, data: &[u8]) -> Result<()> {
-        assert!(data.len() % BLOCK == 0, "whole blocks are written");
+        assert!(data.len().is_multiple_of(BLOCK), "whole blocks are written");
         let count = data.len() / BLOCK;
-        assert!(usize::from(first) + count <= usize::from(self.table(space).limit), "the space has these blocks");
+        assert!(
+            usize::from(first) + count <= usize::from(self.table(space).limit),
+            "the space has these blocks"
+        );
         if count == 0 {
             return Ok(());
         }
@@ -36,7 +39,13 @@ impl Chunk {
     }
 
     /// Seals blocks into free slots. If it fails, the slots are free again.
-    pub(super) fn store(&mut self, kind: u8, first: u16, data: &[u8], purpose: Purpose) -> Result<Vec<Entry>> {
+    pub(super) fn store(
+        &mut self,
+        kind: u8,
+        first: u16,
+        data: &[u8],
+        purpose: Purpose,
+    ) -> Result<Vec<Entry>> {
         self.prepare()?;
         let count = data.len() / BLOCK;
         let runs = self.slots_mut().take(count, purpose).ok_or(Error::SlotsExhausted(self.id))?;
@@ -108,7 +117,8 @@ impl Chunk {
         let blocks = self.blocks();
         self.data.load_all(&blocks)?;
         self.metadata.load_all(&blocks)?;
-        let length = self.file.as_ref().map_or(Ok(0), |file| file.length()).map_err(|error| self.io(error))?;
+        let length =
+            self.file.as_ref().map_or(Ok(0), |file| file.length()).map_err(|error| self.io(error))?;
         let named = named(&self.data).chain(named(&self.metadata));
         let slots = Slots::new(self.data.limit, length / BLOCK as u64, named);
         slots.ok_or(Error::Damaged(self.id, "a slot is named twice"))

@@ -88,7 +88,9 @@ fn a_small_chunk_costs_one_write_and_one_fdatasync() {
         chunk.sync().unwrap();
         let (counts, log) = (bench.store.counts(), bench.store.log());
         assert_eq!((counts.writes, counts.syncs, counts.reads), (1, 1, 0));
-        assert!(log.iter().any(|event| event.call == Call::Write && event.length == 4096 && event.offset <= 4096));
+        assert!(
+            log.iter().any(|event| event.call == Call::Write && event.length == 4096 && event.offset <= 4096)
+        );
     }
     bench.store.reset();
     assert!(!chunk.settle().unwrap() && chunk.start_sync().unwrap().is_none());

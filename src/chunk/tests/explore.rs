@@ -102,7 +102,11 @@ impl Explorer {
         if left == 0 || self.seen.get(&fingerprint).is_some_and(|&before| before >= left) {
             return Ok(());
         }
-        self.seen.insert(fingerprint, left);
+        if self.seen.insert(fingerprint, left).is_none() {
+            self.load(&node);
+            self.judge_read_errors(&node)?;
+            self.judge_damage(&node)?;
+        }
         for action in self.actions(&node) {
             self.path.push(action);
             match action {
@@ -243,8 +247,6 @@ impl Explorer {
         self.drive.0.lock().syncing = None;
         let Some(newest) = node.chunk.newest else { return self.restart(node, None) };
         let in_doubt = node.chunk.state.in_doubt || node.chunk.state.failed;
-        self.judge_read_errors(node)?;
-        self.judge_damage(node)?;
         self.restart(node, (!in_doubt).then_some(newest.commit))
     }
 
@@ -261,7 +263,7 @@ impl Explorer {
             Err(error) => return Err(format!("cannot be opened: {error}")),
         };
         let commit = chunk.version().commit();
-        if commit < node.synced || expected.is_some_and(|expected| commit != expected) {
+        if commit < node.synced || expected.is_some_and(|expected| commit < expected) {
             return Err(format!("{commit:?} was found, {:?} was synced, {expected:?} written", node.synced));
         }
         let content = node.committed.get(&commit).ok_or(format!("nobody made {commit:?}"))?.clone();
@@ -292,7 +294,10 @@ impl Explorer {
                     _ if named.contains(&slot) => outcomes(&node.disk, slot),
                     _ => vec![Disk::torn()],
                 };
-                disks = disks.iter().flat_map(|disk| outcomes.iter().map(move |block| with(disk, block))).collect();
+                disks = disks
+                    .iter()
+                    .flat_map(|disk| outcomes.iter().map(move |block| with(disk, block)))
+                    .collect();
             }
             for disk in disks {
                 let mut after = Node { disk, syncing: None, crashes: node.crashes + 1, ..node.fork() };
@@ -328,7 +333,8 @@ impl Explorer {
         }
         for which in 0..2 {
             let (now, then) = (node.disk.slots[which].live(), before.disk.slots[which].live());
-            let Some(root) = self.registry.roots.get(&now.number).filter(|_| now.number != then.number) else {
+            let Some(root) = self.registry.roots.get(&now.number).filter(|_| now.number != then.number)
+            else {
                 continue;
             };
             let former = node.committed.insert(root.commit, node.content.clone());
@@ -370,7 +376,9 @@ impl Explorer {
 
     /// A settled commit, or one known durable, never falls back, whatever became of its blocks.
     fn judge_damage(&self, node: &Node) -> Judgement {
-        let Some(newest) = self.reopen().ok().filter(|chunk| chunk.rejected().is_none()) else { return Ok(()) };
+        let Some(newest) = self.reopen().ok().filter(|chunk| chunk.rejected().is_none()) else {
+            return Ok(());
+        };
         let (version, settled) = (newest.version().clone(), newest.newest.is_some_and(|root| root.settled));
         for slot in 2..node.disk.slots.len() {
             self.drive.0.lock().slots[slot].versions.push(Disk::torn());
@@ -411,10 +419,11 @@ fn text(error: Error) -> String {
 }
 
 fn sizes(long: bool) -> Vec<Size> {
-    let one = Size { blocks: 1, slots: 3, depth: 9, crashes: 2, failures: 0, inline: 0 };
-    let two = Size { blocks: 2, slots: 4, depth: 7, ..one };
-    let mapped = Size { blocks: 2, slots: 5, depth: 7, inline: super::super::root::PLAIN - 24 - 16 - 32, ..one };
-    let failing = Size { failures: 1, depth: 8, ..one };
+    let one = Size { blocks: 1, slots: 3, depth: 11, crashes: 2, failures: 0, inline: 0 };
+    let two = Size { blocks: 2, slots: 4, depth: 8, ..one };
+    let mapped =
+        Size { blocks: 2, slots: 5, depth: 8, inline: super::super::root::PLAIN - 24 - 16 - 32, ..one };
+    let failing = Size { failures: 1, depth: 9, ..one };
     let deeper = |size: Size| Size { depth: size.depth + if long { 3 } else { 0 }, ..size };
     [one, two, mapped, failing].map(deeper).to_vec()
 }

@@ -124,7 +124,6 @@ fn a_file_replaced_while_the_root_is_written_is_noticed() {
     let memory = bench.memory.clone();
     bench.store.fail_when(move |event| {
         if event.call == Call::Write {
-
             memory.restore(&memory.snapshot());
         }
         None

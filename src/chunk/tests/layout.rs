@@ -48,14 +48,16 @@ fn a_root_with_direct_tables() {
     assert_eq!(root[24..32], [7; 8]);
     assert_eq!(root[32..40], commit.0.to_le_bytes());
     assert_eq!(&root[40..48], b"recinlin");
-    let entries = [(700, 2, 1u8, pattern(1, 2)[..4096].to_vec()), (701, 3, 1, pattern(1, 2)[4096..].to_vec())];
+    let entries =
+        [(700, 2, 1u8, pattern(1, 2)[..4096].to_vec()), (701, 3, 1, pattern(1, 2)[4096..].to_vec())];
     let entries = entries.into_iter().chain([(64, 4, 3, pattern(2, 1))]);
     for (i, (logical, slot, kind, expected)) in entries.enumerate() {
         let entry = &root[48 + 32 * i..][..32];
         assert_eq!((number(entry, 0), number(entry, 2)), (logical, slot));
         let mut associated = vec![kind];
         associated.extend((logical as u32).to_le_bytes());
-        let block = unseal(&file[..16], &entry[4..16], &associated, &file[slot * 4096..][..4096], &entry[16..]);
+        let block =
+            unseal(&file[..16], &entry[4..16], &associated, &file[slot * 4096..][..4096], &entry[16..]);
         assert!(block == expected);
     }
     assert!(root[48 + 3 * 32..].iter().all(|&byte| byte == 0));
@@ -69,7 +71,10 @@ fn a_root_with_mapped_data_and_its_settled_copy() {
     let file = bench.bytes();
     let (root, settled) = (unseal_root(&file, 0), unseal_root(&file, 1));
     assert_eq!(root[..16], [1, 2, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!((root[16..24].to_vec(), settled[16..24].to_vec()), (304u64.to_le_bytes().to_vec(), 305u64.to_le_bytes().to_vec()));
+    assert_eq!(
+        (root[16..24].to_vec(), settled[16..24].to_vec()),
+        (304u64.to_le_bytes().to_vec(), 305u64.to_le_bytes().to_vec())
+    );
     assert_eq!(settled[1], 3);
     assert_eq!((&root[..1], &root[2..16], &root[24..]), (&settled[..1], &settled[2..16], &settled[24..]));
     for k in 0..3 {
@@ -85,7 +90,13 @@ fn a_root_with_mapped_data_and_its_settled_copy() {
             assert_eq!(slot != 0, logical < 300);
             if slot != 0 {
                 let associated = [1, logical as u8, (logical >> 8) as u8, 0, 0];
-                let block = unseal(&file[..16], &entry[2..14], &associated, &file[slot * 4096..][..4096], &entry[14..]);
+                let block = unseal(
+                    &file[..16],
+                    &entry[2..14],
+                    &associated,
+                    &file[slot * 4096..][..4096],
+                    &entry[14..],
+                );
                 assert!(block == pattern(0, 300)[logical * 4096..][..4096]);
             }
         }

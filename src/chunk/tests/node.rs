@@ -1,8 +1,8 @@
 //! One state of the small model: a chunk in memory, the disk below it, what was promised; and its fingerprint, equal
 //! for states that differ only in the values of nonces, commit numbers and blocks.
 
-use super::super::chunk::Chunk;
 use super::super::blocks::Key;
+use super::super::chunk::Chunk;
 use super::super::root::Decoded;
 use super::super::slots::State as SlotState;
 use super::super::table::{ENTRY, Entry, GROUP, Table};
@@ -63,7 +63,8 @@ impl Registry {
             let live = disk.slots[which].live();
             if live.number > 1 && !self.roots.contains_key(&live.number) {
                 let plain = chunk.key.open_root(chunk.id, which as u8, &live.bytes);
-                let root = Decoded::decode(&plain.expect("roots are sealed as such"), chunk.data.limit).unwrap();
+                let root =
+                    Decoded::decode(&plain.expect("roots are sealed as such"), chunk.data.limit).unwrap();
                 let names = root.data.entries.iter().map(|(number, entry)| {
                     let block = self.block_of(entry, disk);
                     if root.data.mapped {
@@ -73,7 +74,8 @@ impl Registry {
                 });
                 let names = names.collect();
                 let (commit, settled) = (root.version.commit(), root.settled);
-                self.roots.insert(live.number, RootWords { commit, settled, mapped: root.data.mapped, names });
+                self.roots
+                    .insert(live.number, RootWords { commit, settled, mapped: root.data.mapped, names });
             }
         }
     }
@@ -93,7 +95,12 @@ impl Registry {
         for (i, bytes) in plain.as_chunks::<ENTRY>().0.iter().enumerate() {
             let entry = Entry::decode(bytes);
             if !entry.is_hole() {
-                names.push((usize::from(k) * GROUP + i).try_into().map(|n| (n, entry.slot, self.block_of(&entry, disk))).unwrap());
+                names.push(
+                    (usize::from(k) * GROUP + i)
+                        .try_into()
+                        .map(|n| (n, entry.slot, self.block_of(&entry, disk)))
+                        .unwrap(),
+                );
             }
         }
         self.maps.insert(block, names);
@@ -136,15 +143,19 @@ impl Node {
         let mapped: Vec<_> = named.iter().filter_map(|block| registry.maps.get(block)).flatten().collect();
         named.extend(mapped.into_iter().map(|name| name.2));
         for slot in &mut self.disk.slots[2..] {
-            for block in slot.versions.iter_mut().filter(|block| block.number != 0 && !named.contains(&block.number)) {
+            for block in
+                slot.versions.iter_mut().filter(|block| block.number != 0 && !named.contains(&block.number))
+            {
                 *block = Disk::torn();
             }
         }
         if self.syncing.is_none() {
             for slot in &mut self.disk.slots {
                 let versions = std::mem::take(&mut slot.versions);
-                let later = |i: usize| versions[i + 1..].iter().any(|other| other.number == versions[i].number);
-                let mut kept: Vec<_> = (0..versions.len()).filter(|&i| !later(i)).map(|i| versions[i].clone()).collect();
+                let later =
+                    |i: usize| versions[i + 1..].iter().any(|other| other.number == versions[i].number);
+                let mut kept: Vec<_> =
+                    (0..versions.len()).filter(|&i| !later(i)).map(|i| versions[i].clone()).collect();
                 let live = kept.pop();
                 kept.sort_by_key(|block| block.number);
                 slot.versions = kept.into_iter().chain(live).collect();
@@ -271,7 +282,11 @@ impl Words<'_> {
                 let used = entries.list().iter().enumerate().filter(|(_, entry)| !entry.is_hole());
                 used.map(|(i, entry)| (i as u16, entry.slot, of(entry))).collect()
             });
-            self.out.extend([u64::from(group.dirty), u64::from(group.loaded().is_some()), group.stored.slot.into()]);
+            self.out.extend([
+                u64::from(group.dirty),
+                u64::from(group.loaded().is_some()),
+                group.stored.slot.into(),
+            ]);
             self.block(stored);
             self.names(&entries);
         }
@@ -300,4 +315,3 @@ fn fork(chunk: &Chunk) -> Chunk {
         rejected: chunk.rejected,
     }
 }
-

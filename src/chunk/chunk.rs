@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 /// An open chunk. Owned behind a lock of the caller's: reads share it, everything else has it alone.
 ///
-/// It must not be dropped while `is_unsynced`, for the error of a failing write-back would be lost with the descriptor.
+/// It must not be dropped while `is_unsynced` (`sync_rest` sees to that), for the error of a failing write-back would be
+/// lost with the descriptor.
 pub struct Chunk {
     pub(super) context: Arc<Context>,
     pub(super) id: ChunkId,

@@ -115,6 +115,17 @@ impl Chunk {
         }
     }
 
+    /// fdatasync if anything was written that none covers, be it only a settled copy or a truncation: to be done before
+    /// the chunk is dropped. Says nothing about what is durable.
+    pub fn sync_rest(&mut self) -> Result<()> {
+        self.usable()?;
+        if self.state.unsynced {
+            self.sync_now()?;
+            self.state.unsynced = false;
+        }
+        Ok(())
+    }
+
     /// Writes the durable root once more, marked as settled, over the other one, where that is of use; whether it did.
     pub fn settle(&mut self) -> Result<bool> {
         self.usable()?;

@@ -59,23 +59,6 @@ pub(super) use limited::limit;
 #[cfg(test)]
 use limited::most;
 
-#[cfg(test)]
-mod limited {
-    use super::MOST;
-    use std::cell::Cell;
-
-    thread_local!(static LIMIT: Cell<usize> = const { Cell::new(MOST) });
-
-    pub(super) fn most() -> usize {
-        LIMIT.get()
-    }
-
-    /// Lets the files of this thread's chunks have at most so many slots from now on.
-    pub(in super::super) fn limit(slots: usize) {
-        LIMIT.set(slots);
-    }
-}
-
 impl Slots {
     /// A file of `length` slots in which `named` are in use; `None` if one is named twice.
     pub fn new(blocks: u16, length: u64, named: impl Iterator<Item = u16>) -> Option<Slots> {
@@ -254,5 +237,22 @@ impl Slots {
         }
         self.state[first..end].fill(State::Fresh);
         Run { slot, count: count as u16 }
+    }
+}
+
+#[cfg(test)]
+mod limited {
+    use super::MOST;
+    use std::cell::Cell;
+
+    thread_local!(static LIMIT: Cell<usize> = const { Cell::new(MOST) });
+
+    pub(super) fn most() -> usize {
+        LIMIT.get()
+    }
+
+    /// Lets the files of this thread's chunks have at most so many slots from now on.
+    pub(in super::super) fn limit(slots: usize) {
+        LIMIT.set(slots);
     }
 }

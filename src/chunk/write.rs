@@ -107,7 +107,7 @@ impl Chunk {
         self.slots.as_mut().expect("the chunk was prepared for writing")
     }
 
-    fn sync_now(&mut self) -> Result<()> {
+    pub(super) fn sync_now(&mut self) -> Result<()> {
         let synced = self.file.as_ref().map_or(Ok(()), |file| file.sync());
         self.state.failed |= synced.is_err();
         synced.map_err(|error| self.io(error))

@@ -293,3 +293,17 @@ fn a_reserved_number_is_used_once() {
     assert!(matches!(chunk.commit_as(number), Err(Error::Failed(_))));
     assert_eq!(bench.open().unwrap().version().commit(), number);
 }
+
+#[test]
+fn what_settling_wrote_is_synced_before_the_end() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(3);
+    assert!(!chunk.is_unsynced());
+    assert!(chunk.settle().unwrap() && chunk.is_unsynced());
+    assert!(chunk.start_sync().unwrap().is_none(), "the commit itself is durable");
+    bench.store.reset();
+    chunk.sync_rest().unwrap();
+    chunk.sync_rest().unwrap();
+    assert_eq!(bench.store.counts().syncs, 1);
+    assert!(!chunk.is_unsynced());
+}

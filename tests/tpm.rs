@@ -1,7 +1,7 @@
 //! The TPM helper against software TPMs: what is sealed comes back, and every way not to get it back has its error.
 //!
 //! `failures` produces each row of the table of failures, `bus` puts somebody on the wire, `helper` looks at the
-//! program itself.
+//! program itself, `slot` opens a volume.
 
 #[path = "tpm/bus.rs"]
 mod bus;
@@ -9,6 +9,8 @@ mod bus;
 mod failures;
 #[path = "tpm/helper.rs"]
 mod helper;
+#[path = "tpm/slot.rs"]
+mod slot;
 #[path = "support/swtpm.rs"]
 mod swtpm;
 #[path = "support/wire.rs"]

@@ -34,7 +34,7 @@ impl Key {
         Key::new(context, id, 0, random())
     }
 
-    fn open(
+    pub fn open(
         &self,
         kind: u8,
         number: u16,
@@ -60,8 +60,8 @@ impl Key {
     pub fn open_root(&self, id: ChunkId, which: u8, block: &[u8; BLOCK]) -> Option<[u8; super::root::PLAIN]> {
         let nonce: Nonce = block[SALT..ROOT_PLAIN.start].try_into().expect("a nonce's size");
         let tag: Tag = block[ROOT_PLAIN.end..].try_into().expect("a tag's size");
-        let mut plain: [u8; super::root::PLAIN] =
-            block[ROOT_PLAIN].try_into().expect("a root's plaintext size");
+        let mut plain = [0; super::root::PLAIN];
+        plain.copy_from_slice(&block[ROOT_PLAIN]);
         let opened = self.aead.open(&nonce, &root_data(id, which), &mut plain, &tag);
         opened.ok().map(|()| plain)
     }

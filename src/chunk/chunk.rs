@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 /// An open chunk. Owned behind a lock of the caller's: reads share it, everything else has it alone.
 ///
-/// It must not be dropped while `is_unsynced`, for the error of a failing write-back would be lost with the descriptor.
+/// It must not be dropped while `is_unsynced` (`sync_rest` sees to that), for the error of a failing write-back would be
+/// lost with the descriptor.
 pub struct Chunk {
     pub(super) context: Arc<Context>,
     pub(super) id: ChunkId,
@@ -49,6 +50,7 @@ pub(super) struct Written {
 
 /// What stands between the chunk and the next thing that is wanted of it.
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct State {
     /// Memory says something that the newest written root does not.
     pub dirty: bool,
@@ -166,7 +168,7 @@ impl Chunk {
 
     pub(super) fn read_under(&self, key: &Key, space: Space, first: u16, out: &mut [u8]) -> Result<()> {
         let (blocks, table) = (Blocks { key, ..self.blocks() }, self.table(space));
-        assert!(out.len() % BLOCK == 0, "whole blocks are read");
+        assert!(out.len().is_multiple_of(BLOCK), "whole blocks are read");
         assert!(
             usize::from(first) + out.len() / BLOCK <= usize::from(table.limit),
             "blocks within the space are read"

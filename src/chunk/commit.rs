@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// An fdatasync to be run without the chunk's lock. Keeps the descriptor open until then.
 pub struct Sync {
-    file: Arc<dyn StoreFile>,
+    pub(super) file: Arc<dyn StoreFile>,
 }
 
 impl Sync {
@@ -113,6 +113,17 @@ impl Chunk {
             }
             None => Ok(()),
         }
+    }
+
+    /// fdatasync if anything was written that none covers, be it only a settled copy or a truncation: to be done before
+    /// the chunk is dropped. Says nothing about what is durable.
+    pub fn sync_rest(&mut self) -> Result<()> {
+        self.usable()?;
+        if self.state.unsynced {
+            self.sync_now()?;
+            self.state.unsynced = false;
+        }
+        Ok(())
     }
 
     /// Writes the durable root once more, marked as settled, over the other one, where that is of use; whether it did.

@@ -15,7 +15,10 @@ pub struct Context {
     /// Content roots, newest epoch first; never empty.
     pub(super) content: Vec<Secret>,
     names: NameCipher,
-    newest: AtomicU64,
+    /// The largest commit number seen.
+    pub(super) newest: AtomicU64,
+    /// µs since 1970.
+    pub(super) clock: fn() -> u64,
 }
 
 impl Context {
@@ -29,7 +32,7 @@ impl Context {
     ) -> Context {
         assert!(!content.is_empty(), "a keyring has at least one epoch");
         let names = NameCipher::new(name_key);
-        Context { store, device, cipher, content, names, newest: AtomicU64::new(0) }
+        Context { store, device, cipher, content, names, newest: AtomicU64::new(0), clock }
     }
 
     /// Where a chunk lies.
@@ -47,7 +50,7 @@ impl Context {
 
     /// A commit number that never named anything: the clock in µs, or one more than any seen.
     pub fn next_commit(&self) -> Commit {
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
+        let clock = (self.clock)();
         let next = |newest: u64| Some(clock.max(newest + 1));
         let before = self.newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         Commit(clock.max(before.unwrap_or_default() + 1))
@@ -62,4 +65,8 @@ impl Context {
     pub fn own_journal(&self) -> ChunkId {
         ChunkId { inode: InodeId::journal(self.device), index: 0 }
     }
+}
+
+fn clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64)
 }

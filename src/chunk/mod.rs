@@ -14,6 +14,8 @@ mod open;
 mod root;
 mod slots;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tidy;
 mod write;
 

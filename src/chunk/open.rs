@@ -49,6 +49,7 @@ impl Chunk {
             (Err(error), _) => return Err(error),
         };
         let is_sure = rejected.is_none() && is_sure || root.root.settled;
+        root.show(context);
         let mut chunk = root.into_chunk(context, id, file, is_sure);
         chunk.rejected = rejected;
         Ok(chunk)
@@ -69,8 +70,8 @@ fn read_roots(
     for (which, block) in (0..).zip(whole) {
         found.extend(Candidate::read(context, id, blocks, which, block)?);
     }
-    if !faults::makes(Fault::ReuseRejectedNumber) || found.len() == 1 {
-        found.iter().flat_map(|candidate| &candidate.root.version.0).for_each(|entry| context.saw(entry.1));
+    if !faults::makes(Fault::ReuseRejectedNumber) {
+        found.iter().for_each(|candidate| candidate.show(context));
     }
     found.sort_by_key(|candidate| (candidate.root.version.commit(), candidate.root.settled));
     if faults::makes(Fault::TakeOlderRoot) {
@@ -114,6 +115,11 @@ impl Candidate {
         let blocks = Blocks { id, file: Some(file), key: &self.key };
         check_table(&self.data, other.map(|other| &other.data), &blocks)?;
         check_table(&self.metadata, other.map(|other| &other.metadata), &blocks)
+    }
+
+    /// Takes note of its commit numbers: they name something.
+    fn show(&self, context: &Context) {
+        self.root.version.0.iter().for_each(|entry| context.saw(entry.1));
     }
 
     /// Seals of a root that was given up count too.

@@ -13,7 +13,7 @@ const MOST: usize = 1 << 16;
 const SPARE: usize = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Free,
     Fresh,
     Named,
@@ -29,23 +29,35 @@ pub(super) enum Purpose {
 }
 
 /// The slots of one file.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Slots {
     /// By slot; the two roots are named. As long as the file is, or will be.
-    state: Vec<State>,
+    pub(super) state: Vec<State>,
     /// Free ones, in the order in which they are to be used again.
-    free: VecDeque<u16>,
+    pub(super) free: VecDeque<u16>,
     /// Named ones that no block uses any more, but the newest written root still does.
-    dropped: Vec<u16>,
+    pub(super) dropped: Vec<u16>,
     /// Named ones that the newest written root does not use any more; free once it is durable.
-    waiting: Vec<u16>,
+    pub(super) waiting: Vec<u16>,
     /// Where the search for a run begins, so that runs too are reused oldest first.
     cursor: usize,
     /// Data blocks that the chunk may have.
     blocks: usize,
     /// Slots that are kept for the file in any case.
     floor: usize,
+    /// Slots that the file may have in any case.
     most: usize,
 }
+
+#[cfg(not(test))]
+const fn most() -> usize {
+    MOST
+}
+
+#[cfg(test)]
+pub(super) use limited::limit;
+#[cfg(test)]
+use limited::most;
 
 impl Slots {
     /// A file of `length` slots in which `named` are in use; `None` if one is named twice.
@@ -65,14 +77,23 @@ impl Slots {
         let free =
             (2..state.len()).filter(|&slot| state[slot] == State::Free).map(|slot| slot as u16).collect();
         let (dropped, waiting) = (Vec::new(), Vec::new());
-        Some(Slots { state, free, dropped, waiting, cursor: 2, blocks: blocks.into(), floor: 2, most: MOST })
+        Some(Slots {
+            state,
+            free,
+            dropped,
+            waiting,
+            cursor: 2,
+            blocks: blocks.into(),
+            floor: 2,
+            most: most(),
+        })
     }
 
     /// Takes `count` slots in as few runs as can be; `None` (and nothing taken) if there are not enough.
     pub fn take(&mut self, count: usize, purpose: Purpose) -> Option<Vec<Run>> {
         let bound = match purpose {
             Purpose::Content => self.blocks + 2 * (self.live() + count) + SPARE,
-            Purpose::Map => MOST,
+            Purpose::Map => self.most,
         };
         let room = bound.min(self.most).saturating_sub(self.state.len());
         if count > self.free.len() + room {
@@ -172,12 +193,6 @@ impl Slots {
         self.free.make_contiguous().sort_unstable();
     }
 
-    /// Never lets the file grow beyond `most` slots.
-    #[cfg(test)]
-    pub fn limit(&mut self, most: usize) {
-        self.most = most;
-    }
-
     /// The first of `count` free slots in a row.
     fn find(&self, count: usize) -> Option<usize> {
         let search = |slots: std::ops::Range<usize>| {
@@ -222,5 +237,22 @@ impl Slots {
         }
         self.state[first..end].fill(State::Fresh);
         Run { slot, count: count as u16 }
+    }
+}
+
+#[cfg(test)]
+mod limited {
+    use super::MOST;
+    use std::cell::Cell;
+
+    thread_local!(static LIMIT: Cell<usize> = const { Cell::new(MOST) });
+
+    pub(super) fn most() -> usize {
+        LIMIT.get()
+    }
+
+    /// Lets the files of this thread's chunks have at most so many slots from now on.
+    pub(in super::super) fn limit(slots: usize) {
+        LIMIT.set(slots);
     }
 }

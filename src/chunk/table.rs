@@ -48,6 +48,7 @@ impl Entry {
 }
 
 /// The entries of one group.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Entries {
     list: [Entry; GROUP],
     used: usize,
@@ -86,6 +87,7 @@ impl Entries {
 }
 
 /// One group: its map block, if it has one, and its entries, once they are loaded.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Group {
     /// The map block that the newest written root names; a hole if none.
     pub stored: Entry,
@@ -106,6 +108,7 @@ impl Group {
 }
 
 /// The entries of one space.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Table {
     pub space: Space,
     /// One more than the largest number.

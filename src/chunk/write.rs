@@ -11,7 +11,7 @@ impl Chunk {
     /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after the
     /// next commit. If it fails nothing was changed. `SlotsExhausted`: commit, sync, try again.
     pub fn write(&mut self, space: Space, first: u16, data: &[u8]) -> Result<()> {
-        assert!(data.len() % BLOCK == 0, "whole blocks are written");
+        assert!(data.len().is_multiple_of(BLOCK), "whole blocks are written");
         let count = data.len() / BLOCK;
         assert!(
             usize::from(first) + count <= usize::from(self.table(space).limit),
@@ -107,7 +107,7 @@ impl Chunk {
         self.slots.as_mut().expect("the chunk was prepared for writing")
     }
 
-    fn sync_now(&mut self) -> Result<()> {
+    pub(super) fn sync_now(&mut self) -> Result<()> {
         let synced = self.file.as_ref().map_or(Ok(()), |file| file.sync());
         self.state.failed |= synced.is_err();
         synced.map_err(|error| self.io(error))

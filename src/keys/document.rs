@@ -45,6 +45,8 @@ impl fmt::Display for Defect {
     }
 }
 
+impl std::error::Error for Defect {}
+
 /// A value that is written and authenticated.
 #[derive(Clone, Copy)]
 pub enum Field<'a> {

@@ -39,6 +39,8 @@ impl fmt::Display for RecoveryKeyError {
     }
 }
 
+impl std::error::Error for RecoveryKeyError {}
+
 type Digits = Zeroizing<[u8; DIGITS]>;
 
 impl RecoveryKey {

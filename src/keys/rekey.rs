@@ -52,99 +52,121 @@ impl fmt::Display for RekeyError {
 impl std::error::Error for RekeyError {}
 
 /// Gives `keyring` to every slot of the opened volume that one of the means reaches. A slot that holds it already is
-/// left as it is and counts as done.
+/// left as it is and counts as done, also for an old one with the same way in: so it can be called again after a crash.
 pub fn rekey(
     slots: &Slots,
     opened: &Opened,
     keyring: &Keyring,
     means: &[Means<'_>],
 ) -> Result<Rekeyed, RekeyError> {
-    let mut made = Vec::new();
+    let mut done = Vec::new();
+    let mut stale = Vec::new();
     let mut rekeyed = Rekeyed { replaced: Vec::new(), left: Vec::new() };
-    let mut done = 0;
     for slot in slots.list().map_err(RekeyError::Slots)?.slots {
-        match reach(&slot, opened, keyring, means).map_err(|error| RekeyError::Slot(slot.id, error))? {
-            Reached::Same => done += 1,
+        match reach(&slot, opened, keyring, means) {
+            Reached::Same(means) => done.push((slot, means)),
             Reached::Diverged => return Err(RekeyError::Diverged(slot.id)),
             Reached::Not => rekeyed.left.push((slot.id, slot.label)),
-            Reached::Anew(new) => made.push((slot.id, new)),
+            Reached::By(means) => stale.push((slot, means)),
         }
     }
-    if made.is_empty() && done == 0 {
+    let mut new = Vec::new();
+    for (slot, means) in &stale {
+        let made = new.iter().map(|((slot, _), means): &((Slot, SlotKey), _)| (slot, *means));
+        let mut held = done.iter().map(|(slot, means)| (slot, *means)).chain(made);
+        if !held.any(|other| is_same_way_in(other, (slot, means))) {
+            let made = anew(slot, opened, keyring, means);
+            new.push((made.map_err(|error| RekeyError::Slot(slot.id, error))?, *means));
+        }
+    }
+    if done.is_empty() && new.is_empty() {
         return Err(RekeyError::NoMeans);
     }
-    for (_, new) in &made {
-        slots.add(opened.header.uuid, new, keyring).map_err(RekeyError::Slots)?;
+    for (made, means) in new {
+        slots.add(opened.header.uuid, &made, keyring).map_err(RekeyError::Slots)?;
+        done.push((made.0, means));
     }
-    for (old, new) in made {
-        // What the old slot opened, the new one does; both exist at this point.
-        slots.remove(old, true).map_err(RekeyError::Slots)?;
-        rekeyed.replaced.push((old, new.0.id));
+    for (old, means) in stale {
+        // What the old slot opened, another one does: both exist at this point.
+        slots.remove(old.id, true).map_err(RekeyError::Slots)?;
+        let mut held = done.iter().map(|(slot, means)| (slot, *means));
+        let new = held.find(|other| is_same_way_in(*other, (&old, means)));
+        rekeyed.replaced.extend(new.map(|(new, _)| (old.id, new.id)));
     }
     Ok(rekeyed)
 }
 
-enum Reached {
+enum Reached<'a> {
     Not,
-    Same,
+    Same(&'a Means<'a>),
     Diverged,
-    Anew((Slot, SlotKey)),
+    By(&'a Means<'a>),
 }
 
-fn reach(slot: &Slot, opened: &Opened, keyring: &Keyring, means: &[Means<'_>]) -> Result<Reached, SlotError> {
-    let volume = opened.header.uuid;
+fn reach<'a>(slot: &Slot, opened: &Opened, keyring: &Keyring, means: &'a [Means<'a>]) -> Reached<'a> {
     for means in means {
         match (means, &slot.kind) {
             (Means::PublicKey(key), Kind::Recipient(recipient)) if *key == recipient.public_key() => {
-                let with = Enrol::Recipient(key);
-                return Slot::enrol(volume, slot.label.clone(), &with, keyring).map(Reached::Anew);
+                return Reached::By(means);
             }
             (Means::Credential(credential), _) if slot.fits(credential) => {
-                let Ok(held) = slot.open(volume, credential) else { continue };
-                if crypto::same(&held.encode(), &keyring.encode()) {
-                    return Ok(Reached::Same);
+                match slot.open(opened.header.uuid, credential) {
+                    // A slot around another volume's keys is somebody else's, whatever it is doing here.
+                    Ok(held) if held.is_of_same_volume(keyring) => {
+                        return match keyring.supersedes(&held) {
+                            true if crypto::same(&held.encode(), &keyring.encode()) => Reached::Same(means),
+                            true => Reached::By(means),
+                            false => Reached::Diverged,
+                        };
+                    }
+                    _ => {}
                 }
-                // A slot around another volume's keys is somebody else's, whatever it is doing here.
-                if !held.is_of_same_volume(keyring) {
-                    continue;
-                }
-                if !keyring.supersedes(&held) {
-                    return Ok(Reached::Diverged);
-                }
-                return again(slot, opened, keyring, credential).map(Reached::Anew);
             }
             _ => {}
         }
     }
-    Ok(Reached::Not)
+    Reached::Not
 }
 
-/// A new slot with the way in of one that this credential opens.
-fn again(
+/// Whether whoever opens the one slot opens the other: equal passphrases cannot be told but by what opened them.
+fn is_same_way_in((a, means_of_a): (&Slot, &Means<'_>), (b, means_of_b): (&Slot, &Means<'_>)) -> bool {
+    std::ptr::eq(means_of_a, means_of_b)
+        && a.label == b.label
+        && match (&a.kind, &b.kind) {
+            (Kind::Passphrase(_), Kind::Passphrase(_)) | (Kind::Recovery, Kind::Recovery) => true,
+            (Kind::Recipient(a), Kind::Recipient(b)) => a.public_key() == b.public_key(),
+            (Kind::Tpm2(a), Kind::Tpm2(b)) => (a.sealed.pcrs, a.sealed.pin) == (b.sealed.pcrs, b.sealed.pin),
+            _ => false,
+        }
+}
+
+/// A new slot with the way in of an old one.
+fn anew(
     slot: &Slot,
     opened: &Opened,
     keyring: &Keyring,
-    credential: &Credential<'_>,
+    means: &Means<'_>,
 ) -> Result<(Slot, SlotKey), SlotError> {
-    let with = match (&slot.kind, credential) {
-        (Kind::Passphrase(stretch), Credential::Passphrase(passphrase)) => {
-            Enrol::Passphrase { passphrase, cost: stretch.cost() }
-        }
-        (Kind::Recovery, Credential::Recovery(key)) => Enrol::Recovery(key),
-        (Kind::Recipient(recipient), Credential::Identities(_)) => {
-            let with = Enrol::Recipient(recipient.public_key());
-            let new = Slot::enrol(opened.header.uuid, slot.label.clone(), &with, keyring)?;
+    let volume = opened.header.uuid;
+    let enrol = |with: &Enrol<'_>| Slot::enrol(volume, slot.label.clone(), with, keyring);
+    match (&slot.kind, means) {
+        (Kind::Recipient(_), Means::PublicKey(key)) => enrol(&Enrol::Recipient(key)),
+        (Kind::Recipient(recipient), Means::Credential(credential @ Credential::Identities(_))) => {
+            let new = enrol(&Enrol::Recipient(recipient.public_key()))?;
             // A former holder can name one public key in a slot that another one opens.
-            new.0.open(opened.header.uuid, credential)?;
-            return Ok(new);
+            new.0.open(volume, credential)?;
+            Ok(new)
         }
-        (Kind::Tpm2(slot), Credential::Tpm { tpm, pin }) => {
+        (Kind::Passphrase(stretch), Means::Credential(Credential::Passphrase(passphrase))) => {
+            enrol(&Enrol::Passphrase { passphrase, cost: stretch.cost() })
+        }
+        (Kind::Recovery, Means::Credential(Credential::Recovery(key))) => enrol(&Enrol::Recovery(key)),
+        (Kind::Tpm2(slot), Means::Credential(Credential::Tpm { tpm, pin })) => {
             let pin = slot.pin_cost().zip(*pin).map(|(cost, pin)| NewPin { pin, cost });
-            Enrol::Tpm { tpm: *tpm, pcrs: slot.sealed.pcrs, pin }
+            enrol(&Enrol::Tpm { tpm: *tpm, pcrs: slot.sealed.pcrs, pin })
         }
-        _ => return Err(SlotError::WrongKey),
-    };
-    Slot::enrol(opened.header.uuid, slot.label.clone(), &with, keyring)
+        _ => Err(SlotError::WrongKey),
+    }
 }
 
 #[cfg(test)]

@@ -71,7 +71,9 @@ fn a_crash_at_any_step_locks_nobody_out_and_can_be_resumed() {
         let files = CrashingFiles::default();
         let slots = Slots::of(files.clone());
         let mut opened = opened(Keyring::generate());
-        keys.iter().for_each(|key| drop(add(&slots, &opened, "key", &Enrol::Recovery(key), &opened.keyring)));
+        for key in &keys {
+            add(&slots, &opened, "one label", &Enrol::Recovery(key), &opened.keyring);
+        }
         let new = opened.keyring.with_new_epoch().unwrap();
         files.steps_left.set(Some(steps));
         let result = rekey(&slots, &opened, &new, &means);
@@ -97,6 +99,20 @@ fn a_crash_at_any_step_locks_nobody_out_and_can_be_resumed() {
             break;
         }
     }
+}
+
+#[test]
+fn a_rotation_that_was_cut_short_is_not_run_over() {
+    let slots = Slots::of(CrashingFiles::default());
+    let opened = opened(Keyring::generate());
+    let key = RecoveryKey::generate();
+    let [one, other] = [(); 2].map(|()| opened.keyring.with_new_epoch().unwrap());
+    add(&slots, &opened, "old", &Enrol::Recovery(&key), &opened.keyring);
+    let ahead = add(&slots, &opened, "new", &Enrol::Recovery(&key), &one);
+    let means = [Means::Credential(Credential::Recovery(&key))];
+    let refused = rekey(&slots, &opened, &other, &means);
+    assert!(matches!(refused, Err(RekeyError::Diverged(id)) if id == ahead));
+    assert_eq!(slots.list().unwrap().slots.len(), 2);
 }
 
 #[test]

@@ -135,8 +135,10 @@ pub fn create(
     match (written, added.first()) {
         (Ok(()), Some(&(slot, slot_type))) => Ok(Opened { header, keyring, slot, slot_type }),
         (result, _) => {
-            // What made it fail is the error to report; a slot that cannot be deleted either opens nothing.
-            added.iter().for_each(|&(id, _)| drop(slots.remove(id, true)));
+            for (id, _) in added {
+                // What made it fail is the error to report; a slot that cannot be deleted either opens nothing.
+                let _ = slots.remove(id, true);
+            }
             Err(result.err().unwrap_or(CreateError::NoSlots))
         }
     }

@@ -27,7 +27,7 @@ pub struct Folder {
     linked: Mutex<BTreeMap<CString, Incarnation>>,
 }
 
-/// Which folder has a path: a sync client may remove one and make another, and inode numbers are used again.
+/// Which folder has a path: a sync client may remove one and make another, and inode numbers are soon used again.
 #[derive(PartialEq)]
 struct Incarnation {
     device: u64,
@@ -95,8 +95,12 @@ impl Folder {
         let (parent, name) = split(path);
         self.make_folders(&parent)?;
         match files::make_folder(&self.open_folder(&parent, libc::O_PATH)?, name) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
+            Ok(()) => {
+                self.linked.lock().remove(path);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -312,9 +316,25 @@ mod tests {
         fs::remove_dir_all(root.path().join("chunks/02")).unwrap();
         assert_eq!(synced(&folder, &["chunks/02"]), ["chunks"]);
         make(c"chunks/02/x");
-        fs::remove_dir_all(root.path().join("chunks/03")).unwrap();
-        make(c"chunks/03/x");
-        assert_eq!(synced(&folder, &["chunks/02", "chunks/03"]), ["chunks/02", "chunks/03", "chunks"]);
+        assert_eq!(synced(&folder, &["chunks/02"]), ["chunks/02", "chunks"]);
+        // Replaced between two syncs, by us and by another: most filesystems give the new folder the inode number of
+        // the old one, and for some milliseconds the same time of birth.
+        let replaced = root.path().join("chunks/03");
+        let born = || fs::metadata(&replaced).unwrap().created().unwrap();
+        for _ in 0..50 {
+            fs::remove_dir_all(&replaced).unwrap();
+            make(c"chunks/03/x");
+            assert_eq!(synced(&folder, &["chunks/03"]), ["chunks/03", "chunks"]);
+        }
+        fs::remove_dir_all(&replaced).unwrap();
+        fs::create_dir(&replaced).unwrap();
+        let first = born();
+        assert_eq!(synced(&folder, &["chunks/03"]).first().unwrap(), "chunks/03");
+        while born() == first {
+            fs::remove_dir(&replaced).unwrap();
+            fs::create_dir(&replaced).unwrap();
+        }
+        assert_eq!(synced(&folder, &["chunks/03"]), ["chunks/03", "chunks"]);
     }
 
     #[test]

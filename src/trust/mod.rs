@@ -1,5 +1,4 @@
-//! What this device knows of a volume: its own name there, the keyring it expects, and which slots it has seen go
-//! (DESIGN section 7).
+//! What this device knows of a volume: its own name there, the keyring it expects, and which slots it has seen go.
 //!
 //! Lies outside of the backing folder, where whoever holds that folder cannot reach. Every file is replaced whole, so
 //! a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`,

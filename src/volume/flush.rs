@@ -81,7 +81,8 @@ impl Volume {
         self.make_durable(unsynced).inspect_err(|error| self.stop(error))
     }
 
-    /// The chunks beyond chunk 0, unless they were trimmed: then chunk 0 goes first.
+    /// The chunks beyond chunk 0. Of a file that shrank only those that chunk 0 does not name yet: with the others it
+    /// goes first.
     fn commit_others<'a>(
         &self,
         flush: &mut Flush<'a>,
@@ -93,18 +94,20 @@ impl Volume {
         if state.record.kind == Kind::Directory {
             self.store_segments(flush, state)?;
         }
-        if state.shrunk.is_some() {
-            return Ok(());
-        }
         if state.others.values().any(Chunk::is_dirty) {
             self.open_head(flush.inode, state)?;
         }
+        let shrunk = state.shrunk.is_some();
         let State { others, table, head, .. } = state;
         for (&index, chunk) in others.iter_mut() {
             if chunk.is_dirty() {
-                let commit = chunk.commit()?;
                 table.load(head.as_ref().expect("it was opened"), index)?;
-                if table.bound(index).is_none() {
+                let is_new = table.bound(index).is_none();
+                if shrunk && !is_new {
+                    continue;
+                }
+                let commit = chunk.commit()?;
+                if is_new {
                     table.set(index, commit);
                 }
             }

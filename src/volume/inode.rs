@@ -78,6 +78,8 @@ pub(super) struct Progress {
     pub made: u64,
     /// The last that was more than a change of times.
     pub substantial: u64,
+    /// The last of a directory's own attributes, of which batches do not speak.
+    pub attributes: u64,
     /// In the newest root of chunk 0.
     pub stored: u64,
     /// Durable, in chunk 0 or in a batch.
@@ -126,7 +128,7 @@ impl State {
             shrunk: None,
             tail_clean: true,
             listing,
-            progress: Progress { made: 1, substantial: 1, stored: 0, durable: 0 },
+            progress: Progress { made: 1, substantial: 1, ..Progress::default() },
             record,
         }
     }

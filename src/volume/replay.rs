@@ -14,6 +14,7 @@ use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use hashbrown::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Volume {
     /// Applies all journals, this device's last.
@@ -124,13 +125,21 @@ impl Volume {
                 Names { links_count: record.links_count, links, times }.apply(number, &inode)?;
                 self.queue(&inode);
             }
-            _ => self.put_inode(number, id, record, content)?,
+            existing => self.put_inode(number, id, record, content, existing),
         }
         Ok(())
     }
 
-    /// Puts an inode in place of whatever chunk 0 says.
-    fn put_inode(&self, number: Commit, id: InodeId, record: &Record, content: Option<&[u8]>) -> Result<()> {
+    /// Puts an inode in place of whatever chunk 0 says. One that is in memory stays the same one: two of the same id
+    /// would each be flushed, the older perhaps last.
+    fn put_inode(
+        &self,
+        number: Commit,
+        id: InodeId,
+        record: &Record,
+        content: Option<&[u8]>,
+        existing: Option<Arc<Inode>>,
+    ) {
         let mut head = Chunk::new(&self.context, ChunkId { inode: id, index: 0 }, self.blocks);
         head.set_inline(content.unwrap_or_default().to_vec());
         let mut state = State::fresh(record.clone(), head);
@@ -143,10 +152,19 @@ impl Volume {
         };
         state.standing = Standing::Settled;
         state.heard_of = true;
-        let inode = Arc::new(Inode::new(id, state, true));
-        self.inodes.lock().insert(id, inode.clone());
+        let inode = match existing {
+            Some(inode) => {
+                *inode.state.write() = state;
+                inode.grounded.store(true, Ordering::Release);
+                inode
+            }
+            None => {
+                let inode = Arc::new(Inode::new(id, state, true));
+                self.inodes.lock().insert(id, inode.clone());
+                inode
+            }
+        };
         self.queue(&inode);
-        Ok(())
     }
 
     fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {

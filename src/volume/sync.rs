@@ -1,7 +1,6 @@
 //! fsync: returns when what was written, and the name it has, would survive a power cut.
 
 use super::inode::{Inode, Standing};
-use super::kinds::Kind;
 use super::{Result, Volume};
 use std::sync::Arc;
 
@@ -12,13 +11,12 @@ impl Volume {
             return Ok(());
         }
         self.check_live()?;
+        if inode.is_directory() {
+            return self.sync_directory(inode);
+        }
         let (carryable, settled, clean) = {
             let _flushed = inode.serial.lock();
             let state = inode.state.read();
-            if state.record.kind == Kind::Directory {
-                drop(state);
-                return self.sync_directory(inode);
-            }
             if state.record.links_count == 0 {
                 return Ok(());
             }
@@ -38,12 +36,19 @@ impl Volume {
         }
     }
 
-    /// Makes a directory's entries durable: whatever is pending, of all directories.
-    pub fn sync_directory(&self, _directory: &Arc<Inode>) -> Result<()> {
+    /// Makes a directory's entries durable, with whatever is pending of all directories, and its attributes.
+    pub fn sync_directory(&self, directory: &Arc<Inode>) -> Result<()> {
         if self.read_only {
             return Ok(());
         }
-        self.commit_batch(None)
+        self.commit_batch(None)?;
+        let state = directory.state.read();
+        let (named, progress) = (state.record.links_count > 0, state.progress);
+        drop(state);
+        if named && progress.durable < progress.attributes {
+            return self.flush(std::slice::from_ref(directory));
+        }
+        Ok(())
     }
 
     fn commit_unless_settled(&self, inode: &Arc<Inode>) -> Result<()> {

@@ -135,6 +135,7 @@ impl Volume {
             state.change()
         }
         state.record = record;
+        state.progress.attributes = state.progress.made;
         drop(state);
         self.queue(inode);
         Ok(result)

@@ -3,7 +3,7 @@
 //! A pair of neighbouring ports is needed because the TSS takes the control port to be the data port plus one.
 
 use cryptfs::keys::tpm::{Client, Tcti};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -95,6 +95,12 @@ impl Swtpm {
         self.tool("tpm2_flushcontext", &["-t"]);
     }
 
+    /// Drops every key and session that somebody left loaded.
+    pub fn flush(&self) {
+        self.tool("tpm2_flushcontext", &["-t"]);
+        self.tool("tpm2_flushcontext", &["-l"]);
+    }
+
     /// The folder that tools run in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -173,7 +179,7 @@ fn launch(state: &Path) -> (Child, u16) {
         let port = free_pair().0.local_addr().unwrap().port();
         let mut process = spawn(state, port);
         while process.try_wait().unwrap().is_none() && Instant::now() < deadline {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
+            if listens(process.id(), port) && listens(process.id(), port + 1) {
                 return (process, port);
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -182,6 +188,22 @@ fn launch(state: &Path) -> (Child, u16) {
         process.wait().unwrap();
     }
     panic!("swtpm did not start within {DEADLINE:?}");
+}
+
+/// Whether this very process listens there. Trying to connect would not tell: somebody else may have taken the port,
+/// and on loopback a connection to a port that nobody listens on can even come to be with itself.
+fn listens(pid: u32, port: u16) -> bool {
+    let (suffix, listening) = (format!(":{port:04X}"), "0A");
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let socket = table.lines().find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let found = columns[1].ends_with(&suffix) && columns[3] == listening;
+        found.then(|| PathBuf::from(format!("socket:[{}]", columns[9])))
+    });
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    let mut links =
+        files.into_iter().flatten().flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+    socket.is_some_and(|socket| links.any(|link| link == socket))
 }
 
 fn spawn(state: &Path, port: u16) -> Child {

@@ -114,6 +114,11 @@ impl Wire {
         self.seen.lock().unwrap().iter().any(contains)
     }
 
+    /// How many bytes the TPM answered, without tags and lengths.
+    pub fn answered(&self) -> usize {
+        self.seen.lock().unwrap().iter().skip(1).step_by(2).map(|response| response.len() - 6).sum()
+    }
+
     /// How each session was begun: salted to a key or not, and with which symmetric algorithm.
     pub fn sessions(&self) -> Vec<SessionStart> {
         let seen = self.seen.lock().unwrap();

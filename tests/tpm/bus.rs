@@ -3,7 +3,7 @@
 use crate::swtpm::{Swtpm, client, run_tool, tcti};
 use crate::wire::{CREATE_PRIMARY, Listener, READ_PUBLIC, Tap, Tpm, UNSEAL, Verdict, Wire};
 use crate::{PIN, SECRET, assert_opened, pcrs, refusal, secret};
-use cryptfs::keys::tpm::{Client, PcrMask, TpmError, TpmSlotFields};
+use cryptfs::keys::tpm::{Client, ClientError, PcrMask, TpmError, TpmSlotFields};
 use sha2::{Digest, Sha256};
 use std::process::Command;
 
@@ -129,6 +129,47 @@ fn a_changed_answer_is_refused() {
     let fields = tpm.client().seal(secret(), PcrMask::NONE, None).unwrap();
     let wire = Wire::new(tpm.port(), FlippedAnswer);
     assert_eq!(refusal(through(&wire).unseal(&fields, None)), TpmError::OtherTpm);
+}
+
+/// Flips a bit of the n-th byte of all that the TPM answers, counted without tags and lengths (a longer length would
+/// only make the TSS wait).
+struct FlipNth {
+    n: usize,
+}
+
+impl Tap for FlipNth {
+    fn response(&mut self, _code: u32, response: &mut Vec<u8>) {
+        let body = &mut response[6..];
+        if let Some(byte) = body.get_mut(self.n) {
+            *byte ^= 1 << (self.n % 8);
+        }
+        self.n = self.n.wrapping_sub(body.len());
+    }
+}
+
+/// Whatever is changed on the way back, the right secret comes out or an error, and the helper does not fall over.
+#[test]
+fn any_changed_answer_is_the_right_secret_or_an_error() {
+    const STEP: usize = 13;
+    let seed =
+        std::env::var("CRYPTFS_SEED").map_or_else(|_| u64::from(std::process::id()), |s| s.parse().unwrap());
+    println!("CRYPTFS_SEED={seed}");
+    let tpm = Swtpm::start();
+    let fields = tpm.client().seal(secret(), pcrs("7"), None).unwrap();
+    let whole = Wire::new(tpm.port(), Listener);
+    assert_opened(through(&whole).unseal(&fields, None));
+    let mut refused = 0;
+    for n in (seed as usize % STEP..whole.answered()).step_by(STEP) {
+        let wire = Wire::new(tpm.port(), FlipNth { n });
+        match through(&wire).unseal(&fields, None) {
+            Ok(secret) => assert_eq!(**secret, *SECRET, "byte {n}"),
+            Err(ClientError::Tpm(TpmError::WrongPin(_))) => panic!("byte {n}: there is no PIN"),
+            Err(ClientError::Tpm(_)) => refused += 1,
+            Err(other) => panic!("byte {n}: {other}"),
+        }
+        tpm.flush();
+    }
+    assert!(refused > 10, "only {refused} changes were noticed");
 }
 
 /// Extends a PCR between the policy's look and the command, as a boot that is still going on does.

@@ -45,6 +45,7 @@ impl From<TpmError> for Fault {
 /// Layers (bits 16 to 23) that this program tells apart.
 const LAYER_TPM: u32 = 0;
 const LAYER_ESYS: u32 = 7;
+const LAYER_SYS: u32 = 8;
 /// Packing and unpacking of values, before anything is sent.
 const LAYER_MARSHALLING: u32 = 9;
 const LAYER_TCTI: u32 = 10;
@@ -52,10 +53,12 @@ const LAYER_TCTI: u32 = 10;
 const LAYER_KERNEL_RESOURCE_MANAGER: u32 = 11;
 const LAYER_TABRMD: u32 = 12;
 
-const ESYS_BAD_SEQUENCE: u32 = 0x7;
-const ESYS_IO_ERROR: u32 = 0xa;
-const ESYS_MALFORMED_RESPONSE: u32 = 0x11;
-const ESYS_RESPONSE_AUTH_FAILED: u32 = 0x1b;
+/// The TSS's own codes.
+const BAD_SEQUENCE: u32 = 0x7;
+const IO_ERROR: u32 = 0xa;
+const MALFORMED_RESPONSE: u32 = 0x11;
+const INSUFFICIENT_RESPONSE: u32 = 0x13;
+const RESPONSE_AUTH_FAILED: u32 = 0x1b;
 
 const FORMAT_ONE: u32 = 0x80;
 const PARAMETER: u32 = 0x40;
@@ -92,10 +95,11 @@ fn classify(step: Step, code: u32) -> Fault {
     match code >> 16 & 0xff {
         LAYER_TPM | LAYER_KERNEL_RESOURCE_MANAGER | LAYER_TABRMD => classify_tpm(step, code & 0xfff),
         LAYER_MARSHALLING if step == Step::Load => TpmError::Damaged.into(),
+        LAYER_MARSHALLING => TpmError::OtherTpm.into(),
         LAYER_TCTI => Fault::Gone,
-        LAYER_ESYS => match code & 0xffff {
-            ESYS_BAD_SEQUENCE | ESYS_IO_ERROR => Fault::Gone,
-            ESYS_MALFORMED_RESPONSE | ESYS_RESPONSE_AUTH_FAILED => TpmError::OtherTpm.into(),
+        LAYER_ESYS | LAYER_SYS => match code & 0xffff {
+            BAD_SEQUENCE | IO_ERROR => Fault::Gone,
+            MALFORMED_RESPONSE | INSUFFICIENT_RESPONSE | RESPONSE_AUTH_FAILED => TpmError::OtherTpm.into(),
             _ => TpmError::Unexpected { code }.into(),
         },
         _ => TpmError::Unexpected { code }.into(),

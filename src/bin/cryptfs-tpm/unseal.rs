@@ -30,6 +30,8 @@ pub fn unseal(
     for _ in 0..MAX_TRIES {
         match unseal_once(tpm, &parent, object, fields) {
             Err(Fault::PcrsChanged) => {}
+            // Without a PIN nothing but the session can have been refused.
+            Err(Fault::WrongAuth) if !fields.pin => return Err(TpmError::OtherTpm.into()),
             other => return other,
         }
     }

@@ -572,7 +572,7 @@ impl Operations for Model {
 
     fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64) -> Result<u64> {
         let content = self.file(from.0)?.content.clone();
-        self.file(to.0)?;
+        drop(self.file(to.0)?);
         let rest = content.get(from.1 as usize..).unwrap_or_default();
         let part = &rest[..rest.len().min(length as usize)];
         let length = part.len() as u64;

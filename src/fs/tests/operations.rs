@@ -31,6 +31,7 @@ pub(super) enum Operation {
     Forget(Place),
     Sync(Place),
     Remount,
+    Kill,
 }
 
 #[derive(Clone, Debug)]
@@ -137,6 +138,7 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
         2 => place().prop_map(Forget),
         2 => place().prop_map(Sync),
         1 => Just(Remount),
+        1 => Just(Kill),
     ];
     prop_oneof![4 => names, 3 => contents, 2 => attributes, 1 => rest]
 }
@@ -148,7 +150,6 @@ pub(super) enum Answer {
     Nothing,
     Count(u64),
     Attributes(Attributes),
-    Bytes(Vec<u8>),
     /// A node that was looked up or made.
     Node(Attributes),
 }
@@ -211,7 +212,7 @@ fn entered(entry: Entry) -> (Answer, Option<NodeId>) {
 }
 
 /// Does an operation, with `node` telling which node stands at a place. Gives out the node that was entered, if any.
-/// `Inspect`, `List`, `Forget` and `Remount` are not done here.
+/// `Inspect` and what follows it, but for `Sync`, is not done here.
 pub(super) fn apply(
     fs: &dyn Operations,
     operation: &Operation,
@@ -273,6 +274,6 @@ pub(super) fn apply(
         }
         RemoveAcl { node: inode, default } => fs.remove_xattr(USER, node(inode), acl_name(default)).map(done),
         Sync(inode) => fs.sync(node(inode), false).map(done),
-        Inspect(_) | List(_) | Forget(_) | Remount => Ok((Answer::Done, None)),
+        Inspect(_) | List(_) | Forget(_) | Remount | Kill => Ok((Answer::Done, None)),
     }
 }

@@ -4,16 +4,17 @@
 use crate::fs::ops::*;
 use crate::fs::{Filesystem, Options, Result};
 use crate::store::memory::Memory;
-use crate::volume::Volume;
-use crate::volume::tests::Fixture;
+use crate::volume::tests::{CHUNK, Fixture};
+use crate::volume::{self, Volume};
 use std::cell::Cell;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 thread_local! {
-    static SECONDS: Cell<i64> = const { Cell::new(1_000_000) };
+    static SECONDS: Cell<i64> = const { Cell::new(4_000_000_000) };
 }
 
-/// The time of this thread's tests.
+/// The time of this thread's tests: later than when the volume was formatted.
 pub(super) fn now() -> Timestamp {
     Timestamp { seconds: SECONDS.get(), nanoseconds: 5 }
 }
@@ -26,26 +27,35 @@ pub(super) const ROOT_USER: Caller = Caller { uid: 0, gid: 0, pid: 0 };
 pub(super) const USER: Caller = Caller { uid: 1000, gid: 1000, pid: 0 };
 pub(super) const OTHER: Caller = Caller { uid: 2000, gid: 2000, pid: 0 };
 
-/// A backing folder in memory.
+/// A volume in a backing folder in memory.
 pub(super) struct Backing {
+    pub(super) store: Memory,
     keys: Fixture,
-    store: Arc<Memory>,
 }
 
 impl Backing {
     pub(super) fn new() -> Backing {
-        let backing = Backing { keys: Fixture::new(), store: Arc::new(Memory::new()) };
-        backing.keys.format(backing.store.clone());
+        let backing = Backing { store: Memory::new(), keys: Fixture::new() };
+        Volume::format(&backing.keys.context(Arc::new(backing.store.clone())), CHUNK, 0, 0).unwrap();
         backing
     }
 
-    /// The volume as the next mount finds it.
-    pub(super) fn volume(&self) -> Arc<Volume> {
-        self.keys.open(self.store.clone())
+    fn volume(&self, read_only: bool) -> Arc<Volume> {
+        let open_files = NonZeroUsize::new(64).unwrap();
+        let options = volume::Options { chunk_size: CHUNK, read_only, open_files };
+        Volume::open(self.keys.context(Arc::new(self.store.clone())), options).unwrap()
     }
 
     pub(super) fn mount(&self, check_permissions: bool) -> Filesystem {
-        Filesystem::with_clock(self.volume(), Options { check_permissions }, now).unwrap()
+        self.mount_volume(self.volume(false), check_permissions)
+    }
+
+    pub(super) fn mount_read_only(&self) -> Filesystem {
+        self.mount_volume(self.volume(true), false)
+    }
+
+    fn mount_volume(&self, volume: Arc<Volume>, check_permissions: bool) -> Filesystem {
+        Filesystem::with_clock(volume, Options { check_permissions }, now).unwrap()
     }
 }
 

@@ -43,15 +43,49 @@ impl Stretch {
     }
 }
 
-/// The cost that takes about `target` on this machine: memory first, up to 1 GiB, then passes.
+/// The cost that takes about `target` on this machine: memory first, up to 1 GiB and a quarter of what is free, then
+/// passes.
 pub fn measured_cost(target: Duration) -> Result<Cost, CostError> {
-    const LARGEST: u64 = 1 << 20;
-    let (least, passes, lanes) = Cost::LEAST.parts();
     let start = Instant::now();
     Stretch::new(Cost::LEAST).run::<32>(b"")?;
-    let times = target.as_secs_f64() / start.elapsed().as_secs_f64();
-    let memory = ((f64::from(least) * times) as u64).clamp(least.into(), LARGEST) & !1023;
-    let left = f64::from(least) * times / memory as f64;
-    let passes = ((f64::from(passes) * left) as u64).clamp(passes.into(), 64);
-    Cost::new(memory, passes, lanes.into())
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    scaled_cost(target.as_secs_f64() / start.elapsed().as_secs_f64(), free_memory(&meminfo))
+}
+
+/// The least cost times `times`, for a machine with this much free memory (KiB).
+fn scaled_cost(times: f64, free: u64) -> Result<Cost, CostError> {
+    let (least, passes, lanes) = Cost::LEAST.parts();
+    let most = (free / 4).clamp(least.into(), 1 << 20);
+    let wanted = f64::from(least) * times;
+    let memory = (wanted as u64).clamp(least.into(), most) & !1023;
+    let passes = (f64::from(passes) * wanted / memory as f64) as u64;
+    Cost::new(memory, passes.clamp(3, 64), lanes.into())
+}
+
+/// In KiB, from the text of /proc/meminfo; zero if it does not say.
+fn free_memory(meminfo: &str) -> u64 {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_grow_in_memory_first_and_stay_in_bounds() {
+        let parts = |times, free| scaled_cost(times, free).unwrap().parts();
+        const GIB: u64 = 1 << 20;
+        assert_eq!(parts(0.01, 64 * GIB), Cost::LEAST.parts());
+        assert_eq!(parts(2.0, 64 * GIB), (2 << 16, 3, 1));
+        assert_eq!(parts(16.0, GIB), (1 << 18, 12, 1));
+        assert_eq!(parts(16.0, 0), (1 << 16, 48, 1));
+        assert_eq!(parts(1e9, 64 * GIB), (1 << 20, 64, 1));
+    }
+
+    #[test]
+    fn free_memory_is_read_from_meminfo() {
+        assert_eq!(free_memory("MemTotal:  9 kB\nMemAvailable:   12345 kB\n"), 12345);
+        assert_eq!(free_memory("MemTotal: 9 kB\n"), 0);
+    }
 }

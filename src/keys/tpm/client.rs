@@ -151,8 +151,10 @@ impl RunningHelper {
         };
         let mut frame = zeroize::Zeroizing::new(Vec::with_capacity(protocol::MAX_BODY + 4));
         protocol::write_frame(&mut *frame, body).map_err(ClientError::Io)?;
-        if let Err(error) = stdin.write_all(&frame) {
-            return Ok(Err(error));
+        match stdin.write_all(&frame) {
+            // A helper that ended without reading: what it wrote, or its status, says why.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written.map_err(ClientError::Io)?,
         }
         drop(stdin);
         let (answers, answer) = mpsc::sync_channel(1);

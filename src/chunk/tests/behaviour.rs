@@ -1,0 +1,309 @@
+//! What chunks do: round trips, I/O counts, space, salts and epochs.
+
+use super::super::root::PLAIN;
+use super::super::tidy::SEALS;
+use super::*;
+use crate::store::faulty::Call;
+
+#[test]
+fn reads_what_was_written_before_and_after_reopening() {
+    let bench = Bench::new();
+    let mut chunk = Chunk::new(&bench.context, ID, 1024);
+    assert!(chunk.is_dirty() && !chunk.is_name_new() && matches!(bench.open(), Err(Error::Missing(_))));
+    chunk.set_record(b"record".to_vec());
+    chunk.set_inline(b"inline".to_vec());
+    chunk.write(Space::Data, 3, &pattern(1, 400)).unwrap();
+    chunk.write(Space::Metadata, 4100, &pattern(2, 60)).unwrap();
+    chunk.clear(Space::Data, 100..200).unwrap();
+    chunk.write(Space::Data, 150, &pattern(3, 2)).unwrap();
+    assert!(chunk.is_name_new());
+    let commit = chunk.commit().unwrap();
+    for chunk in [chunk, bench.open().unwrap()] {
+        let mut expected = [vec![0; 3 * BLOCK], pattern(1, 400), vec![0; 5 * BLOCK]].concat();
+        expected[100 * BLOCK..200 * BLOCK].fill(0);
+        expected[150 * BLOCK..152 * BLOCK].copy_from_slice(&pattern(3, 2));
+        assert!(content(&chunk, 408).unwrap() == expected);
+        let mut metadata = vec![0; 60 * BLOCK];
+        chunk.read(Space::Metadata, 4100, &mut metadata).unwrap();
+        assert!(metadata == pattern(2, 60));
+        assert_eq!((chunk.record(), chunk.inline()), (&b"record"[..], &b"inline"[..]));
+        assert_eq!((chunk.version().commit(), chunk.data_blocks().unwrap()), (commit, 302));
+        assert_eq!(chunk.next_present(Space::Data, 0).unwrap(), Some(3));
+        assert_eq!(chunk.next_absent(Space::Data, 3).unwrap(), 100);
+        assert_eq!(chunk.next_present(Space::Data, 100).unwrap(), Some(150));
+        assert_eq!(chunk.next_present(Space::Data, 403).unwrap(), None);
+        assert_eq!(chunk.next_absent(Space::Data, 1023).unwrap(), 1023);
+        assert_eq!(chunk.next_absent(Space::Metadata, 4150).unwrap(), 4160);
+        assert!(chunk.is_present(Space::Data, 151).unwrap() && !chunk.is_present(Space::Data, 152).unwrap());
+    }
+}
+
+#[test]
+fn random_changes_read_back() {
+    use proptest::prelude::*;
+    let change = (0u16..60, 1u16..40, 0u8..6);
+    proptest!(ProptestConfig::with_cases(60), |(changes in prop::collection::vec(change, 1..60))| {
+        let bench = Bench::new();
+        let mut chunk = Chunk::new(&bench.context, ID, 100);
+        let mut model = vec![0; 100 * BLOCK];
+        for (seed, (first, count, what)) in (1..).zip(changes) {
+            let range = usize::from(first) * BLOCK..usize::from(first + count) * BLOCK;
+            match what {
+                0 => { chunk.clear(Space::Data, first..first + count).unwrap(); model[range].fill(0); }
+                1 => drop(chunk.commit().unwrap()),
+                2 => { chunk.commit().unwrap(); chunk.sync().unwrap(); chunk.name_synced(); chunk.settle().unwrap(); }
+                3 => { chunk.commit().unwrap(); chunk.sync().unwrap(); chunk.tidy().unwrap(); }
+                4 => {
+                    chunk.commit().unwrap();
+                    drop(chunk);
+                    chunk = Chunk::open(&bench.context, ID, 100, None).unwrap();
+                }
+                _ => {
+                    let data = pattern(seed, count);
+                    if let Err(Error::SlotsExhausted(_)) = chunk.write(Space::Data, first, &data) {
+                        chunk.commit().unwrap();
+                        chunk.sync().unwrap();
+                        chunk.write(Space::Data, first, &data).unwrap();
+                    }
+                    model[range].copy_from_slice(&data);
+                }
+            }
+            prop_assert!(content(&chunk, 100).unwrap() == model);
+        }
+    });
+}
+
+#[test]
+fn a_small_chunk_costs_one_write_and_one_fdatasync() {
+    let bench = Bench::new();
+    let mut chunk = Chunk::new(&bench.context, ID, 1024);
+    chunk.set_inline(vec![5; chunk.inline_capacity(0)]);
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    assert_eq!(bench.bytes().len(), BLOCK);
+    for _ in 0..3 {
+        bench.store.reset();
+        chunk.set_inline(vec![6; 100]);
+        chunk.commit().unwrap();
+        chunk.sync().unwrap();
+        let (counts, log) = (bench.store.counts(), bench.store.log());
+        assert_eq!((counts.writes, counts.syncs, counts.reads), (1, 1, 0));
+        assert!(
+            log.iter().any(|event| event.call == Call::Write && event.length == 4096 && event.offset <= 4096)
+        );
+    }
+    bench.store.reset();
+    assert!(!chunk.settle().unwrap() && chunk.start_sync().unwrap().is_none());
+    assert_eq!(bench.store.counts().writes + bench.store.counts().syncs, 0);
+}
+
+#[test]
+fn one_block_of_a_mapped_chunk_costs_three_writes() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(1024);
+    bench.store.reset();
+    chunk.write(Space::Data, 500, &pattern(1, 1)).unwrap();
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    let (counts, log) = (bench.store.counts(), bench.store.log());
+    assert_eq!((counts.writes, counts.syncs, counts.reads), (3, 1, 0));
+    assert!(log.iter().filter(|event| event.call == Call::Write).all(|event| event.length == 4096));
+}
+
+#[test]
+fn a_mebibyte_is_one_write_and_one_read() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(1024);
+    for first in [0, 256, 512] {
+        bench.store.reset();
+        chunk.write(Space::Data, first, &pattern(8, 256)).unwrap();
+        assert_eq!((bench.store.counts().writes, bench.store.counts().syncs), (1, 0), "at {first}");
+    }
+    bench.store.reset();
+    let mut out = vec![0; 256 * BLOCK];
+    chunk.read(Space::Data, 256, &mut out).unwrap();
+    assert!(out == pattern(8, 256));
+    assert_eq!(bench.store.counts().reads, 1);
+}
+
+#[test]
+fn an_open_costs_one_fdatasync_before_the_first_write_and_none_to_read() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(3);
+    chunk.settle().unwrap();
+    drop(chunk);
+    bench.store.reset();
+    let mut chunk = bench.open().unwrap();
+    content(&chunk, 3).unwrap();
+    assert_eq!((bench.store.counts().reads, bench.store.counts().syncs), (2, 0));
+    chunk.write(Space::Data, 0, &pattern(4, 1)).unwrap();
+    let log = bench.store.log();
+    let place = |call| log.iter().position(|event| event.call == call);
+    assert!(place(Call::Sync).unwrap() < place(Call::Write).unwrap());
+}
+
+#[test]
+fn overwriting_stays_within_twice_the_blocks() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(1024);
+    for round in 1..6 {
+        for first in (0..1024).step_by(64) {
+            chunk.write(Space::Data, first, &pattern(round, 64)).unwrap();
+        }
+        chunk.commit().unwrap();
+        chunk.sync().unwrap();
+    }
+    assert!(bench.bytes().len() <= (2 * 1024 + 100) * BLOCK, "{} blocks", bench.bytes().len() / BLOCK);
+    assert!((1..2000).any(|round| matches!(
+        chunk.write(Space::Data, 0, &pattern(round, 64)).and_then(|()| chunk.commit().map(drop)),
+        Err(Error::SlotsExhausted(_))
+    )));
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    chunk.write(Space::Data, 0, &pattern(9, 1024)).unwrap();
+    assert!(content(&chunk, 1024).unwrap() == pattern(9, 1024));
+}
+
+#[test]
+fn tidying_gives_space_back() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(1024);
+    chunk.clear(Space::Data, 0..1000).unwrap();
+    for _ in 0..4 {
+        chunk.commit().unwrap();
+        chunk.sync().unwrap();
+        chunk.tidy().unwrap();
+    }
+    assert!(!chunk.needs_tidying());
+    assert!(bench.bytes().len() <= 40 * BLOCK, "{} blocks", bench.bytes().len() / BLOCK);
+    let mut expected = pattern(0, 1024);
+    expected[..1000 * BLOCK].fill(0);
+    chunk.commit().unwrap();
+    for chunk in [chunk, bench.open().unwrap()] {
+        assert!(content(&chunk, 1024).unwrap() == expected);
+    }
+}
+
+#[test]
+fn preallocated_space_is_kept() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(2);
+    chunk.preallocate(100).unwrap();
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    chunk.tidy().unwrap();
+    assert_eq!(bench.bytes().len(), 100 * BLOCK);
+    chunk.write(Space::Data, 0, &pattern(1, 90)).unwrap();
+    chunk.commit().unwrap();
+    assert_eq!(bench.bytes().len(), 100 * BLOCK);
+    assert!(content(&bench.open().unwrap(), 90).unwrap() == pattern(1, 90));
+}
+
+#[test]
+fn rewriting_takes_a_new_salt_and_the_newest_epoch() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(300);
+    chunk.write(Space::Metadata, 70, &pattern(5, 3)).unwrap();
+    chunk.commit().unwrap();
+    drop(chunk);
+    let salt = |root: usize| bench.bytes()[root * BLOCK..][..16].to_vec();
+    let former = [salt(0), salt(1)];
+    let context = context_of(Arc::new(bench.store.clone()), &[3, 2]);
+    let mut chunk = Chunk::open(&context, ID, 1024, None).unwrap();
+    assert!(!chunk.epoch_is_newest());
+    chunk.rewrite().unwrap();
+    assert!(chunk.epoch_is_newest());
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    assert!(content(&chunk, 300).unwrap() == pattern(0, 300));
+    assert!([salt(0), salt(1)].iter().filter(|salt| !former.contains(salt)).count() == 1);
+    chunk.name_synced();
+    assert!(chunk.settle().unwrap());
+    let new_only = context_of(Arc::new(bench.store.clone()), &[3]);
+    let chunk = Chunk::open(&new_only, ID, 1024, None).unwrap();
+    assert!(content(&chunk, 300).unwrap() == pattern(0, 300));
+}
+
+#[test]
+fn many_seals_ask_for_a_new_salt() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(1000);
+    let before = bench.bytes()[..16].to_vec();
+    while chunk.seals < SEALS {
+        chunk.write(Space::Data, 0, &pattern(1, 1000)).unwrap();
+    }
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    drop(chunk);
+    let mut chunk = bench.open().unwrap();
+    assert!(chunk.seals >= SEALS && chunk.needs_tidying());
+    chunk.tidy().unwrap();
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    assert!(chunk.seals < SEALS && chunk.key.salt[..] != before[..]);
+    assert!(content(&bench.open().unwrap(), 1000).unwrap() == pattern(1, 1000));
+}
+
+#[test]
+fn inline_content_fills_the_root_and_no_more() {
+    let bench = Bench::new();
+    let mut chunk = Chunk::new(&bench.context, ID, 1024);
+    let capacity = chunk.inline_capacity(1000);
+    assert_eq!(capacity, PLAIN - 24 - 16 - 1000);
+    chunk.set_record(vec![1; 1000]);
+    chunk.set_inline(vec![2; capacity]);
+    chunk.commit().unwrap();
+    assert_eq!(bench.open().unwrap().inline(), vec![2; capacity]);
+    chunk.set_inline(vec![2; capacity + 1]);
+    assert!(matches!(chunk.commit(), Err(Error::TooLarge(_))));
+    chunk.set_inline(Vec::new());
+    chunk.write(Space::Metadata, 0, &pattern(1, 200)).unwrap();
+    assert_eq!(chunk.inline_capacity(1000), capacity - 2 * 32);
+    chunk.set_inline(vec![3; capacity - 2 * 32]);
+    chunk.commit().unwrap();
+    assert_eq!(bench.open().unwrap().inline().len(), capacity - 2 * 32);
+}
+
+#[test]
+fn a_version_keeps_the_other_devices() {
+    let bench = Bench::new();
+    bench.chunk(1);
+    let mut former = bench.open().unwrap().version().clone();
+    for device in 20..40 {
+        let mut context = context_of(Arc::new(bench.store.clone()), &[2]);
+        Arc::get_mut(&mut context).unwrap().device = DeviceId([device; 8]);
+        let mut chunk = Chunk::open(&context, ID, 1024, None).unwrap();
+        chunk.commit().unwrap();
+        chunk.sync().unwrap();
+        let version = bench.open().unwrap().version().clone();
+        assert_eq!(version.0[0].0, DeviceId([device; 8]));
+        assert!(version.commit() > former.commit());
+        assert_eq!(version.0.len(), usize::from(device - 18).min(16));
+        assert_eq!(version.dominates(&former), device < 35);
+        former = version;
+    }
+}
+
+#[test]
+fn a_reserved_number_is_used_once() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(1);
+    let number = bench.context.next_commit();
+    assert_eq!(chunk.commit_as(number).unwrap(), number);
+    assert!(matches!(chunk.commit_as(number), Err(Error::Failed(_))));
+    assert_eq!(bench.open().unwrap().version().commit(), number);
+}
+
+#[test]
+fn what_settling_wrote_is_synced_before_the_end() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(3);
+    assert!(!chunk.is_unsynced());
+    assert!(chunk.settle().unwrap() && chunk.is_unsynced());
+    assert!(chunk.start_sync().unwrap().is_none(), "the commit itself is durable");
+    bench.store.reset();
+    chunk.sync_rest().unwrap();
+    chunk.sync_rest().unwrap();
+    assert_eq!(bench.store.counts().syncs, 1);
+    assert!(!chunk.is_unsynced());
+}

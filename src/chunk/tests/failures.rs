@@ -1,0 +1,169 @@
+//! Stores that fail: an honest error, a chunk that goes on, nothing lost.
+
+use super::*;
+use crate::store::faulty::{Call, Fault as StoreFault};
+use std::io;
+
+const EIO: StoreFault = StoreFault::Error(libc::EIO);
+const FULL: StoreFault = StoreFault::Short(libc::ENOSPC);
+
+#[test]
+fn every_write_may_fail_once_and_be_tried_again() {
+    for fault in [EIO, FULL] {
+        for failing in 0.. {
+            let bench = Bench::new();
+            let mut chunk = bench.chunk(300);
+            let mut writes = 0;
+            bench.store.fail_when(move |event| {
+                writes += u32::from(event.call == Call::Write);
+                (event.call == Call::Write && writes == failing + 1).then_some(fault)
+            });
+            let mut failed = 0;
+            let mut retry = |attempt: &mut dyn FnMut() -> Result<()>| {
+                while let Err(error) = attempt() {
+                    assert!(matches!(error, Error::Io(..)), "{error}");
+                    failed += 1;
+                }
+            };
+            let first = pattern(1, 20);
+            retry(&mut || chunk.write(Space::Data, 40, &first));
+            retry(&mut || chunk.commit().map(drop));
+            retry(&mut || chunk.write(Space::Data, 150, &first[..BLOCK]));
+            retry(&mut || chunk.commit().map(drop));
+            retry(&mut || chunk.sync());
+            retry(&mut || chunk.settle().map(drop));
+            let mut expected = pattern(0, 300);
+            expected[40 * BLOCK..60 * BLOCK].copy_from_slice(&first);
+            expected[150 * BLOCK..151 * BLOCK].copy_from_slice(&first[..BLOCK]);
+            assert!(content(&chunk, 300).unwrap() == expected);
+            bench.store.heal();
+            chunk.commit().unwrap();
+            assert!(content(&bench.open().unwrap(), 300).unwrap() == expected);
+            assert!(failed <= 1);
+            if failed == 0 {
+                assert!(failing >= 7, "there were {failing} writes only");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_write_changes_nothing() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(3);
+    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    let before = content(&chunk, 4).unwrap();
+    for _ in 0..100 {
+        bench.store.fail_nth(0, FULL);
+        assert!(matches!(chunk.write(Space::Data, 0, &pattern(2, 4)), Err(Error::Io(..))));
+        assert!(content(&chunk, 4).unwrap() == before);
+    }
+    bench.store.heal();
+    chunk.write(Space::Data, 0, &pattern(2, 4)).unwrap();
+    assert!(bench.bytes().len() < 20 * BLOCK, "slots of failed writes are free again");
+}
+
+#[test]
+fn a_failed_fdatasync_is_final() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(3);
+    let durable = chunk.durable();
+    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.commit().unwrap();
+    bench.store.fail_nth(0, EIO);
+    assert!(matches!(chunk.sync(), Err(Error::Io(..))));
+    bench.store.heal();
+    assert_eq!(chunk.durable(), durable);
+    assert!(matches!(chunk.sync(), Err(Error::Failed(_))));
+    assert!(matches!(chunk.write(Space::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
+    assert!(matches!(chunk.commit(), Err(Error::Failed(_))));
+    assert!(matches!(chunk.settle(), Err(Error::Failed(_))));
+    let mut chunk = bench.open().unwrap();
+    bench.store.fail_when(|event| (event.call == Call::Sync).then_some(EIO));
+    assert!(matches!(chunk.write(Space::Data, 0, &pattern(1, 1)), Err(Error::Io(..))));
+    bench.store.heal();
+    assert!(matches!(chunk.write(Space::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
+}
+
+#[test]
+fn no_commit_while_a_sync_is_under_way_but_writes() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(3);
+    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    let commit = chunk.commit().unwrap();
+    let sync = chunk.start_sync().unwrap().unwrap();
+    assert!(matches!(chunk.commit(), Err(Error::Failed(_))));
+    assert!(!chunk.settle().unwrap());
+    chunk.write(Space::Data, 1, &pattern(2, 1)).unwrap();
+    let outcome = sync.run();
+    chunk.finish_sync(sync, outcome).unwrap();
+    assert_eq!((chunk.durable(), chunk.is_dirty()), (commit, true));
+    chunk.commit().unwrap();
+}
+
+#[test]
+fn a_replaced_file_acknowledges_nothing() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(3);
+    let durable = chunk.durable();
+    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.commit().unwrap();
+    bench.memory.restore(&bench.memory.snapshot());
+    assert!(matches!(chunk.sync(), Err(Error::Replaced(_))));
+    assert!(matches!(chunk.commit(), Err(Error::Replaced(_))));
+    assert_eq!(chunk.durable(), durable);
+    assert!(content(&chunk, 1).unwrap() == pattern(1, 1), "what it holds can still be read");
+}
+
+#[test]
+fn a_file_replaced_while_the_root_is_written_is_noticed() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(3);
+    chunk.set_record(vec![1]);
+    let memory = bench.memory.clone();
+    bench.store.fail_when(move |event| {
+        if event.call == Call::Write {
+            memory.restore(&memory.snapshot());
+        }
+        None
+    });
+    assert!(matches!(chunk.commit(), Err(Error::Replaced(_))));
+    assert!(chunk.is_dirty());
+}
+
+#[test]
+fn a_read_error_is_an_error_at_every_read() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(300);
+    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.commit().unwrap();
+    let newest = chunk.version().commit();
+    for failing in 0.. {
+        bench.store.fail_nth(1 + failing, EIO);
+        match bench.open() {
+            Err(Error::Io(_, error)) => assert_eq!(error.raw_os_error(), Some(libc::EIO)),
+            Err(error) => panic!("{error}"),
+            Ok(chunk) => {
+                assert_eq!(chunk.version().commit(), newest);
+                assert!(failing > 3, "roots, map blocks and a block were read");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_file_of_ours_is_named() {
+    let bench = Bench::new();
+    assert!(matches!(bench.open(), Err(Error::Missing(_))));
+    bench.memory.create(bench.context.file_name(ID)).unwrap();
+    assert!(matches!(bench.open(), Err(Error::Incomplete(_))));
+    bench.put_bytes(&[1; 2 * BLOCK - 1]);
+    assert!(matches!(bench.open(), Err(Error::Incomplete(_))));
+    bench.put_bytes(&[1; 2 * BLOCK]);
+    assert!(matches!(bench.open(), Err(Error::Damaged(..))));
+    bench.store.fail_nth(0, StoreFault::Error(libc::EACCES));
+    let Err(Error::Io(_, error)) = bench.open() else { panic!("an error of the store is one") };
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+}

@@ -1,0 +1,81 @@
+//! Tests of chunks. `explore` is the exhaustive one, over `disk`; `mutants` shows that it notices mistakes.
+
+mod behaviour;
+mod disk;
+mod explore;
+mod failures;
+mod layout;
+mod mutants;
+mod node;
+mod tamper;
+
+use super::*;
+use crate::crypto::{Cipher, Secret};
+use crate::store::Store;
+use crate::store::faulty::Faulty;
+use crate::store::memory::Memory;
+use std::sync::Arc;
+
+const DEVICE: DeviceId = DeviceId([7; 8]);
+const ID: ChunkId = ChunkId { inode: InodeId([9; 12]), index: 3 };
+
+/// Content roots named by one byte each, newest first.
+fn context_of(store: Arc<dyn Store>, epochs: &[u8]) -> Arc<Context> {
+    let secret = |byte: u8| Secret::from_slice(&[byte; 32]).unwrap();
+    let content = epochs.iter().map(|&byte| secret(byte)).collect();
+    Arc::new(Context::new(store, DEVICE, Cipher::Aes256Gcm, &secret(1), content))
+}
+
+/// A store in memory that counts and fails, and a context over it.
+struct Bench {
+    memory: Memory,
+    store: Faulty,
+    context: Arc<Context>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let memory = Memory::new();
+        let store = Faulty::new(Arc::new(memory.clone()));
+        let context = context_of(Arc::new(store.clone()), &[2]);
+        Bench { memory, store, context }
+    }
+
+    fn open(&self) -> Result<Chunk> {
+        Chunk::open(&self.context, ID, 1024, None)
+    }
+
+    /// A new chunk with this many data blocks, synced.
+    fn chunk(&self, blocks: u16) -> Chunk {
+        let mut chunk = Chunk::new(&self.context, ID, 1024);
+        chunk.write(Space::Data, 0, &pattern(0, blocks)).unwrap();
+        chunk.commit().unwrap();
+        chunk.sync().unwrap();
+        chunk.name_synced();
+        chunk
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let file = self.memory.open(self.context.file_name(ID)).unwrap();
+        let mut bytes = vec![0; file.length().unwrap() as usize];
+        file.read_at(0, &mut bytes).unwrap();
+        bytes
+    }
+
+    fn put_bytes(&self, bytes: &[u8]) {
+        let file = self.memory.open(self.context.file_name(ID)).unwrap();
+        file.set_length(0).unwrap();
+        file.write_at(0, &[std::io::IoSlice::new(bytes)]).unwrap();
+    }
+}
+
+/// Blocks that differ from each other and between seeds.
+fn pattern(seed: u32, blocks: u16) -> Vec<u8> {
+    (0..u32::from(blocks)).flat_map(|i| (seed * 100_003 + i).to_le_bytes().repeat(BLOCK / 4)).collect()
+}
+
+fn content(chunk: &Chunk, blocks: u16) -> Result<Vec<u8>> {
+    let mut out = vec![0; usize::from(blocks) * BLOCK];
+    chunk.read(Space::Data, 0, &mut out)?;
+    Ok(out)
+}

@@ -1,0 +1,59 @@
+//! Each rule of docs/FORMAT.md section 6.3 and 6.4 broken once in the real code: the exploration notices every time.
+
+use super::super::faults::{Fault, plant};
+use super::super::root::PLAIN;
+use super::explore::{Size, explore};
+use super::{Bench, Error};
+
+const ONE: Size = Size { blocks: 1, slots: 3, depth: 11, crashes: 2, failures: 0, inline: 0 };
+const FAILING: Size = Size { failures: 1, ..ONE };
+const MAPPED: Size = Size { blocks: 2, slots: 5, depth: 9, inline: PLAIN - 24 - 16 - 32, ..ONE };
+
+/// A mistake, and the exploration that is to notice it.
+const MUTANTS: [(Fault, Size); 17] = [
+    (Fault::NoSyncAfterOpen, ONE),
+    (Fault::FreeAtCommit, ONE),
+    (Fault::FreeAtSyncStart, ONE),
+    (Fault::ReuseLiveSlot, ONE),
+    (Fault::RootOverDurable, ONE),
+    (Fault::RootDuringSync, ONE),
+    (Fault::SettleBeforeDurable, ONE),
+    (Fault::FallBackOnReadError, ONE),
+    (Fault::FallBackFromSettled, ONE),
+    (Fault::FallBackFromKnown, ONE),
+    (Fault::ReuseRejectedNumber, ONE),
+    (Fault::NoBlockCheck, ONE),
+    (Fault::NoMapCheck, MAPPED),
+    (Fault::NoFallback, ONE),
+    (Fault::TakeOlderRoot, ONE),
+    (Fault::DurableBeforeSync, ONE),
+    (Fault::DurableAfterFailedSync, FAILING),
+];
+
+#[test]
+fn every_broken_rule_is_noticed() {
+    for (fault, size) in MUTANTS {
+        let noticed = explore(size, Some(fault)).err();
+        println!("{fault:?}: {}\n", noticed.as_deref().unwrap_or("NOT NOTICED"));
+        assert!(noticed.is_some(), "{fault:?} was not noticed");
+    }
+}
+
+#[test]
+fn a_root_that_was_perhaps_written_is_not_forgotten() {
+    let noticed = explore(FAILING, Some(Fault::MaybeWrittenRootForgotten)).err();
+    println!("{noticed:?}");
+    assert!(noticed.is_some());
+}
+
+#[test]
+fn without_the_look_at_the_path_a_replaced_file_would_be_acknowledged() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(1);
+    bench.memory.restore(&bench.memory.snapshot());
+    assert!(matches!(chunk.commit(), Err(Error::Replaced(_))));
+    plant(Some(Fault::NotCurrentIgnored));
+    let acknowledged = chunk.commit().and_then(|_| chunk.sync());
+    plant(None);
+    acknowledged.unwrap();
+}

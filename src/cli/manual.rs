@@ -17,7 +17,9 @@ cryptfs keeps the files of a folder encrypted in another folder, the backing fol
 or a machine that is not trusted. The copy tells its holder how many chunk files there are, how large each is in steps \
 of 4 KiB, and which of them change when; nothing else. Whatever is done to it, a mount gives the right bytes or an error.
 .PP
-The volume's keys are random. Each key slot holds them wrapped under a secret of its own.";
+The volume's keys are random. Each key slot holds them wrapped under a secret of its own: a passphrase, a recovery key, \
+one that this machine's TPM 2.0 gives back, or an age or SSH key. What works without asking is tried first. This device \
+pins the volume's fingerprint when it first sees it, and refuses another before it writes anything.";
 
 const SECRETS: &str = "\
 A passphrase is read from the file that \\fB\\-\\-passphrase\\-file\\fR or \\fB\\-o passphrase\\-file=\\fR names, else \

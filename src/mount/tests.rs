@@ -1,5 +1,7 @@
 //! The parts of mounting that need no kernel.
 
+#![allow(clippy::host_endian_bytes, reason = "FUSE speaks the host's byte order")]
+
 #[allow(dead_code)]
 #[path = "../../examples/ceiling/memory.rs"]
 mod memory;

@@ -86,7 +86,9 @@ fn umount_refuses_what_is_in_use() {
 #[test]
 fn the_daemons_memory_is_its_own() {
     let sandbox = Sandbox::with_volume();
-    sandbox.succeeds(&mut sandbox.mount());
+    let mut shell = sandbox.prepared(Command::new("sh"), &[]);
+    shell.args(["-c", "ulimit -c 1000; exec \"$@\"", "sh", PROGRAM]).args(sandbox.mount().get_args());
+    sandbox.succeeds(&mut shell);
     let process = format!("/proc/{}", sandbox.daemon());
     let limits = fs::read_to_string(format!("{process}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();

@@ -38,9 +38,12 @@ fn files_of_every_size_come_back() {
     );
 }
 
+/// Writes at an offset, or resizes to one.
+type Act<'a> = Box<dyn FnMut(u64, Result<Vec<u8>, u64>) + 'a>;
+
 #[test]
 fn overwriting_punching_and_resizing() {
-    let script = |content: &mut Vec<u8>, mut act: Box<dyn FnMut(u64, Result<Vec<u8>, u64>) + '_>| {
+    let script = |content: &mut Vec<u8>, mut act: Act<'_>| {
         let mut write = |content: &mut Vec<u8>, at: usize, data: Vec<u8>| {
             content.resize(content.len().max(at + data.len()), 0);
             content[at..at + data.len()].copy_from_slice(&data);

@@ -1,7 +1,7 @@
 //! Our own transport: requests are read from /dev/fuse one by one, answered in the thread that read them.
 //!
 //! One thread at a time holds the turn to read. It answers short requests itself, still holding it, so that no other
-//! thread is woken for them; before a long one it passes the turn on. While requests come thick and fast it polls for
+//! thread is woken for them; before one that may take long, as its like did of late, it passes the turn on. While requests come thick and fast it polls for
 //! a moment before it sleeps, since waking a sleeper costs more than most requests. A reply goes to the descriptor
 //! that its request came from: one for polling, one for sleeping, both of one connection. No allocation per request.
 //!
@@ -32,6 +32,8 @@ use crate::sys::fuse as sys;
 
 /// A wait shorter than this makes it worth polling for the next request.
 const SOON: Duration = Duration::from_micros(200);
+/// A request that takes longer than this, in nanoseconds, is worth another thread's waking.
+const WORTH_PASSING: u64 = 40_000;
 const PAGE: usize = 4096;
 
 /// A connection on which INIT was answered.
@@ -46,6 +48,32 @@ pub struct Connection {
     writeback: bool,
     requests: Arc<Requests>,
     turn: Mutex<Turn>,
+    pace: Pace,
+}
+
+/// How long requests of each kind took of late, in nanoseconds. Quick until one was not.
+struct Pace([AtomicU64; opcode::LIMIT]);
+
+impl Pace {
+    /// Whether passing the turn on costs less than waiting: a woken thread takes its time, and moves the work to
+    /// another CPU.
+    fn is_slow(&self, opcode: u32) -> bool {
+        self.0.get(opcode as usize).is_none_or(|pace| pace.load(Ordering::Relaxed) > WORTH_PASSING)
+    }
+
+    fn note(&self, opcode: u32, took: Duration) {
+        if let Some(pace) = self.0.get(opcode as usize) {
+            let before = pace.load(Ordering::Relaxed);
+            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            pace.store(before - before / 8 + took / 8, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace([const { AtomicU64::new(0) }; opcode::LIMIT])
+    }
 }
 
 /// The right to read the next request.
@@ -156,6 +184,7 @@ pub fn connect(
         writeback: granted & capability::WRITEBACK_CACHE != 0,
         requests,
         turn: Mutex::new(Turn { last_wait: Duration::MAX }),
+        pace: Pace::default(),
     })
 }
 
@@ -246,12 +275,15 @@ impl Connection {
                     continue;
                 }
                 let reply = buffers.reply.bytes();
-                if dispatch::takes_long(&header) {
-                    drop(turn);
+                if !dispatch::may_take_long(&header) {
                     self.answer(device, &header, body, reply);
+                } else if !self.pace.is_slow(header.opcode) {
+                    self.answer_timed(device, &header, body, reply);
+                } else {
+                    drop(turn);
+                    self.answer_timed(device, &header, body, reply);
                     break;
                 }
-                self.answer(device, &header, body, reply);
             }
         }
     }
@@ -288,6 +320,12 @@ impl Connection {
             self.answer(device, &header, Body(asked.as_bytes()), &mut reply);
         })?;
         Ok(())
+    }
+
+    fn answer_timed(&self, device: &File, header: &InHeader, body: Body<'_>, reply: &mut [u8]) {
+        let start = Instant::now();
+        self.answer(device, header, body, reply);
+        self.pace.note(header.opcode, start.elapsed());
     }
 
     fn answer(&self, device: &File, header: &InHeader, body: Body<'_>, reply: &mut [u8]) {

@@ -33,14 +33,14 @@ pub fn wants_reply(opcode: u32) -> bool {
     !matches!(opcode, opcode::FORGET | opcode::BATCH_FORGET)
 }
 
-/// Whether a request is likely to take longer than it takes to wake another thread.
-pub fn takes_long(header: &InHeader) -> bool {
+/// Whether a request may have to wait for the backing folder, or has much to encrypt.
+pub fn may_take_long(header: &InHeader) -> bool {
     const LARGE: u32 = 32 << 10;
     match header.opcode {
         opcode::FSYNC | opcode::FSYNCDIR | opcode::COPY_FILE_RANGE | opcode::COPY_FILE_RANGE_64 => true,
         opcode::FALLOCATE => true,
         opcode::WRITE => header.length > LARGE,
-        opcode::READ => true,
+        opcode::READ | opcode::LOOKUP | opcode::READDIRPLUS => true,
         _ => false,
     }
 }

@@ -86,16 +86,12 @@ impl Volume {
             return Ok(());
         }
         self.attempt(inode, |state| {
-            let size = state.record.size;
-            if self.write_inline(state, offset, data)? {
-                state.record.size = size.max(end);
-            } else {
+            if !self.write_inline(state, offset, data)? {
                 self.make_blocks(inode, state)?;
                 self.grow(inode, state, end)?;
                 self.write_runs(inode, state, offset, data)?;
-                state.record.size = size.max(end);
             }
-            state.touch(now, clear_mode);
+            state.touch(state.record.size.max(end), now, clear_mode);
             Ok(())
         })
     }
@@ -119,8 +115,7 @@ impl Volume {
                     self.grow(inode, state, size)?;
                 }
             }
-            state.record.size = size;
-            state.touch(now, clear_mode);
+            state.touch(size, now, clear_mode);
             Ok(())
         })
     }
@@ -140,7 +135,7 @@ impl Volume {
                     self.clear_range(inode, state, offset, end)?;
                 }
             }
-            state.touch(now, 0);
+            state.touch(state.record.size, now, 0);
             Ok(())
         })
     }
@@ -495,12 +490,17 @@ impl State {
         }
     }
 
-    /// Times and mode bits after the content changed.
-    fn touch(&mut self, now: Timestamp, clear_mode: u32) {
-        self.record.modified = now;
-        self.record.changed = now;
-        self.record.mode &= !clear_mode;
-        self.change();
+    /// Size, times and mode bits after the content changed.
+    fn touch(&mut self, size: u64, now: Timestamp, clear_mode: u32) {
+        let record = &mut self.record;
+        let beyond = size == record.size && record.mode & clear_mode == 0;
+        (record.size, record.modified, record.changed) = (size, now, now);
+        record.mode &= !clear_mode;
+        if beyond && !self.head.as_ref().is_some_and(Chunk::is_dirty) {
+            self.change_beyond();
+        } else {
+            self.change();
+        }
     }
 
     /// Keeps count of the blocks beyond chunk 0.

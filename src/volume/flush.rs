@@ -39,6 +39,8 @@ struct Flush<'a> {
     unstored: Option<Unstored>,
     /// Segments that are to hold what is unstored, and the tail with it; none if the tail has room.
     segments: Range<u32>,
+    /// Chunk 0 need not tell of times.
+    but_times: bool,
     failed: Option<Error>,
 }
 
@@ -53,11 +55,17 @@ impl Volume {
     /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure with
     /// the other inodes; returns the first.
     pub(super) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
-        inodes.chunks(GROUP).map(|group| self.flush_group(group)).fold(Ok(()), Result::and)
+        let begin = |inode| Flush::begin(inode, false);
+        let groups = inodes.chunks(GROUP).map(|group| self.run(group.iter().map(begin).collect()));
+        groups.fold(Ok(()), Result::and)
     }
 
-    fn flush_group(&self, inodes: &[Arc<Inode>]) -> Result<()> {
-        let mut flushes: Vec<Flush<'_>> = inodes.iter().map(Flush::begin).collect();
+    /// The same for one inode, but times may be lost: chunk 0 is left alone where it has nothing else to tell.
+    pub(super) fn flush_but_times(&self, inode: &Arc<Inode>) -> Result<()> {
+        self.run(vec![Flush::begin(inode, true)])
+    }
+
+    fn run(&self, mut flushes: Vec<Flush<'_>>) -> Result<()> {
         self.stage(&mut flushes, Self::commit_others)?;
         self.stage(&mut flushes, Self::commit_head)?;
         self.stage(&mut flushes, Self::trim)?;
@@ -125,6 +133,9 @@ impl Volume {
         state: &mut State,
         unsynced: &mut Vec<Unsynced<'a>>,
     ) -> Result<()> {
+        if flush.but_times && state.is_head_stored() && state.progress.durable >= state.progress.head {
+            return Ok(());
+        }
         self.open_head(flush.inode, state)?;
         let alone = state.others.is_empty() && state.table.is_empty();
         let is_directory = state.record.kind == Kind::Directory;
@@ -169,17 +180,17 @@ impl Volume {
             let id = ChunkId { inode: flush.inode.id(), index };
             self.context.store.remove(self.context.file_name(id))?;
         }
-        if state.shrunk.take().is_none() {
-            return Ok(());
-        }
-        for (&index, chunk) in &mut state.others {
-            if chunk.is_dirty() && state.table.bound(index).is_some() {
-                chunk.commit()?;
-                if let Some(sync) = chunk.start_sync()? {
-                    unsynced.push(Unsynced { inode: flush.inode, index, sync });
+        if state.shrunk.take().is_some() {
+            for (&index, chunk) in &mut state.others {
+                if chunk.is_dirty() && state.table.bound(index).is_some() {
+                    chunk.commit()?;
+                    if let Some(sync) = chunk.start_sync()? {
+                        unsynced.push(Unsynced { inode: flush.inode, index, sync });
+                    }
                 }
             }
         }
+        state.progress.secured = state.progress.secured.max(flush.made);
         Ok(())
     }
 
@@ -277,12 +288,13 @@ impl Volume {
 }
 
 impl<'a> Flush<'a> {
-    fn begin(inode: &'a Arc<Inode>) -> Flush<'a> {
+    fn begin(inode: &'a Arc<Inode>, but_times: bool) -> Flush<'a> {
         Flush {
             inode,
             _serial: inode.serial.lock(),
             size: 0,
             made: 0,
+            but_times,
             unstored: None,
             segments: 0..0,
             failed: None,

@@ -80,10 +80,14 @@ pub(super) struct Progress {
     pub substantial: u64,
     /// The last of a directory's own attributes, of which batches do not speak.
     pub attributes: u64,
+    /// The last that chunk 0 has to tell of: more than times, or content beyond it.
+    pub head: u64,
     /// In the newest root of chunk 0.
     pub stored: u64,
     /// Durable, in chunk 0 or in a batch.
     pub durable: u64,
+    /// Durable but for times.
+    pub secured: u64,
 }
 
 impl Inode {
@@ -128,7 +132,7 @@ impl State {
             shrunk: None,
             tail_clean: true,
             listing,
-            progress: Progress { made: 1, substantial: 1, ..Progress::default() },
+            progress: Progress { made: 1, substantial: 1, head: 1, ..Progress::default() },
             record,
         }
     }
@@ -163,8 +167,22 @@ impl State {
 
     /// Notes a change of content or attributes.
     pub fn change(&mut self) {
+        self.change_beyond();
+        self.progress.head = self.progress.made;
+    }
+
+    /// Notes a change of content beyond chunk 0 that leaves the size as it is.
+    pub fn change_beyond(&mut self) {
         self.progress.made += 1;
         self.progress.substantial = self.progress.made;
+    }
+
+    /// Whether chunk 0 is as it has to be, but for times.
+    pub fn is_head_stored(&self) -> bool {
+        self.progress.head <= self.progress.stored
+            && self.stored == self.journalled.namespace
+            && self.table.is_stored()
+            && !self.head.as_ref().is_some_and(Chunk::is_dirty)
     }
 
     /// Notes a change of times only.

@@ -20,12 +20,29 @@ impl Volume {
             if state.record.links_count == 0 {
                 return Ok(());
             }
-            let wanted = if data_only { state.progress.substantial } else { state.progress.made };
+            let progress = state.progress;
+            let clean = progress.durable >= progress.made
+                || data_only && progress.durable.max(progress.secured) >= progress.substantial;
             let settled = state.standing == Standing::Settled;
-            (state.is_carryable(), settled && state.named, state.progress.durable >= wanted)
+            (state.is_carryable(), settled && state.named, clean)
         };
+        self.store(inode, (settled, clean, carryable), data_only)?;
+        // Cut meanwhile: what chunk 0 does not speak of any more was not trimmed yet, nor what was written since.
+        while inode.state.read().shrunk.is_some() {
+            self.flush(std::slice::from_ref(inode))?;
+        }
+        Ok(())
+    }
+
+    fn store(
+        &self,
+        inode: &Arc<Inode>,
+        (settled, clean, carryable): (bool, bool, bool),
+        data_only: bool,
+    ) -> Result<()> {
         match (settled, clean, carryable) {
             (true, true, _) => Ok(()),
+            (true, false, _) if data_only => self.flush_but_times(inode),
             (true, false, _) => self.flush(std::slice::from_ref(inode)),
             (false, true, _) => self.commit_unless_settled(inode),
             (false, false, true) => self.commit_batch(Some(inode)),

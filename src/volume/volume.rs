@@ -205,7 +205,7 @@ impl Volume {
         };
         let clean = !state.is_dirty() && state.named;
         let Some(chunk) = state.chunk_mut(index) else { return true };
-        if !clean || chunk.is_dirty() || chunk.sync().is_err() || chunk.sync_rest().is_err() {
+        if !clean || chunk.is_dirty() || chunk.sync_rest().is_err() {
             return false;
         }
         match index {

@@ -6,7 +6,7 @@ use super::daemon::Waiting;
 use super::logging;
 use super::mount_options::MountOptions;
 use super::{assemble, unlock};
-use crate::mount::{self, Mounted, Options};
+use crate::mount::{self, MountError, Mounted, Options};
 use crate::store::folder::{Folder, LockError};
 use crate::sys::daemon::{Termination, enter_mount_namespace};
 use std::fs::{self, File};
@@ -93,7 +93,7 @@ fn perform(request: Request) -> Result<(), Failure> {
     let waiting = if request.foreground { Waiting::nobody() } else { Waiting::parent().map_err(system)? };
     let backing = request.backing.as_path();
     let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
-    mount::check(&request.mountpoint).map_err(|error| advice::mounting(&request.mountpoint, &error))?;
+    check_mountpoint(&request.mountpoint)?;
     // Nobody should type a passphrase only to learn that the volume is in use; any other trouble with the lock means
     // that the folder is no volume, which unlocking tells better.
     let lock = match folder.lock(LOCK) {
@@ -120,6 +120,19 @@ fn perform(request: Request) -> Result<(), Failure> {
         serve(mounted, signals).map_err(|error| advice::system(request.mountpoint.display(), &error));
     drop(lock);
     served
+}
+
+/// Whether the mountpoint can take a mount; a mount that a killed daemon left there is taken away.
+fn check_mountpoint(mountpoint: &Path) -> Result<(), Failure> {
+    let refused = |error: &MountError| advice::mounting(mountpoint, error);
+    match mount::check(mountpoint) {
+        Err(error @ MountError::Stale) => {
+            mount::clear_stale(mountpoint).map_err(|_| refused(&error))?;
+            eprintln!("cryptfs: {}: took away a mount whose daemon was gone", mountpoint.display());
+            mount::check(mountpoint).map(|_| ()).map_err(|error| refused(&error))
+        }
+        checked => checked.map(|_| ()).map_err(|error| refused(&error)),
+    }
 }
 
 fn kernel_options(request: &Request) -> Options {

@@ -71,7 +71,8 @@ fn a_fresh_volume_is_rescued_as_a_mount_shows_it() {
     let sandbox = Sandbox::empty();
     sandbox.succeeds(sandbox.init().args(["--no-recovery", "--chunk-size=1M"]));
     sandbox.succeeds(&mut sandbox.mount());
-    let parts = ["files", "kinds", "names", "xattrs", "mapped", "large", "many", "late"];
+    // Not `xattrs`: few filesystems could hold what is extracted.
+    let parts = ["files", "kinds", "names", "mapped", "large", "many", "late"];
     sandbox.succeeds(Command::new(in_tree("tests/volumes/fill")).arg(sandbox.plain()).args(parts));
     let listing = sandbox.path("listing");
     let tree = sandbox.succeeds(&mut rescue(&sandbox, &sandbox.plain(), &["tree".as_ref()]));

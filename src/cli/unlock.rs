@@ -31,8 +31,20 @@ pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
         Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
     let trust = remember(&locked);
     set_aside_removed(&mut locked, &trust)?;
-    let opened = open_keys(backing, &locked, how)?;
-    check_pin(backing, &opened, &trust, how)?;
+    let mut retired = None;
+    let opened = loop {
+        let opened = match open_keys(backing, &locked, how) {
+            Ok(opened) => opened,
+            Err(failure) => return Err(retired.unwrap_or(failure)),
+        };
+        if check_pin(backing, &opened, &trust, how.fingerprint.is_some())? {
+            break opened;
+        }
+        // Another slot may hold the present keys.
+        log::warn!("key slot {} holds the keys from before a rotation; it is not used", opened.slot);
+        locked.set_aside(&[opened.slot]);
+        retired = Some(advice::retired_keys(backing, opened.slot));
+    };
     let present: Vec<_> = locked.listing.slots.iter().map(|slot| slot.id).collect();
     trust.note_slots(&present).map_err(|error| advice::state(&error))?;
     Ok(Unlocked { locked, opened, trust })
@@ -49,7 +61,7 @@ pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened
 }
 
 /// What this device knows of the volume; nothing, and said so, where that cannot be read or written.
-fn remember(locked: &Locked) -> Trust {
+pub fn remember(locked: &Locked) -> Trust {
     Trust::open(locked.uuid()).unwrap_or_else(|error| {
         log::warn!(
             "without a state folder ({error}) it cannot be noticed that the volume was exchanged, an older state of \
@@ -59,7 +71,7 @@ fn remember(locked: &Locked) -> Trust {
     })
 }
 
-fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failure> {
+pub fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failure> {
     let removed = trust.removed_slots().map_err(|error| advice::state(&error))?;
     for slot in locked.listing.slots.iter().filter(|slot| removed.contains(&slot.id)) {
         log::warn!("key slot {} was removed on this device and has come back; it is not used", slot.id);
@@ -68,16 +80,17 @@ fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Refuses keys that are not the expected ones; expects these from now on if none were.
-fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, how: &Unlock) -> Result<(), Failure> {
+/// Refuses keys that are not the expected ones; expects these from now on if none were, or if they are `confirmed`.
+/// False: they were once.
+pub fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, confirmed: bool) -> Result<bool, Failure> {
     let found = opened.keyring.fingerprint();
     let state = |error| advice::state(&error);
     match trust.check_pin(&opened.keyring, opened.slot_type).map_err(state)? {
-        Pin::Same => Ok(()),
-        Pin::First | Pin::Rotated => trust.pin(found).map_err(state),
-        Pin::Mismatch { .. } if how.fingerprint.is_some() => trust.pin(found).map_err(state),
+        Pin::Same => Ok(true),
+        Pin::First | Pin::Rotated => trust.pin(found).map_err(state).map(|()| true),
+        Pin::Mismatch { .. } if confirmed => trust.pin(found).map_err(state).map(|()| true),
         Pin::Mismatch { pinned } => Err(advice::other_volume(backing, found, pinned)),
-        Pin::Retired => Err(advice::retired_keys(backing, opened.slot)),
+        Pin::Retired => Ok(false),
     }
 }
 

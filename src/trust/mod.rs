@@ -52,7 +52,7 @@ pub enum Pin {
     /// Nothing was pinned yet.
     First,
     Same,
-    /// The pinned keyring with a new epoch, from a slot that only its owner can have made.
+    /// The pinned keyring with a new epoch, from a slot that only its owner can have made, or made by this device.
     Rotated,
     /// A keyring from before a rotation that this device knows of.
     Retired,
@@ -145,7 +145,7 @@ impl Trust {
             Pin::Same
         } else if retired.contains(&found) {
             Pin::Retired
-        } else if own && keyring.remembers(&pinned) {
+        } else if (own || self.announced()? == Some(found)) && keyring.remembers(&pinned) {
             Pin::Rotated
         } else {
             Pin::Mismatch { pinned }
@@ -159,6 +159,15 @@ impl Trust {
         pins.insert(0, fingerprint);
         pins.truncate(MAX_LINES);
         self.replace("pin", &pins)
+    }
+
+    /// Notes the fingerprint of keys that this device is about to put into slots, lest it refuse them after a crash.
+    pub fn announce(&self, fingerprint: Fingerprint) -> Result<()> {
+        self.replace("announced-pin", &[fingerprint])
+    }
+
+    fn announced(&self) -> Result<Option<Fingerprint>> {
+        Ok(self.read("announced-pin", |line| line.parse().ok())?.first().copied())
     }
 
     fn pins(&self) -> Result<Vec<Fingerprint>> {

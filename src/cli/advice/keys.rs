@@ -179,6 +179,17 @@ pub fn recovery_key(backing: &Path, error: RecoveryKeyError) -> Failure {
     )
 }
 
+/// Another command changes the slots.
+pub fn locking_keys(keys: &Path, error: &LockError) -> Failure {
+    let at = keys.display();
+    match error {
+        LockError::Held => {
+            failure(Exit::InUse, format!("{at}: another command is changing the key slots. Try again."))
+        }
+        LockError::Io(error) => system(format!("{at}: cannot be locked"), error),
+    }
+}
+
 pub fn locking(backing: &Path, error: &LockError) -> Failure {
     let at = backing.display();
     match error {

@@ -104,10 +104,10 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets all batches, durably; leaves a journal that was never used alone.
+    /// Forgets all batches, durably, and leaves nothing under an older epoch; lets a journal that was never used alone.
     pub fn clear(&mut self, context: &Context) -> Result<()> {
         if self.len() == 0 {
-            return Ok(());
+            return self.renew(context);
         }
         self.drop_until(self.tail)?;
         self.commit(context)

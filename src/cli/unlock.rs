@@ -94,6 +94,13 @@ pub fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, confirmed: bool
     }
 }
 
+/// Why a way in did not work, if others are still to be tried.
+fn warn(failure: Option<Failure>) {
+    if let Some(failure) = failure {
+        log::warn!("{failure}");
+    }
+}
+
 struct Attempt<'a> {
     backing: &'a Path,
     locked: &'a Locked,
@@ -122,11 +129,12 @@ impl Attempt<'_> {
         }
         let spoken = self.may_use(SlotType::Passphrase) || self.may_use(SlotType::Recovery);
         match (spoken, self.given()?) {
-            (true, Some(secret)) => self.passphrase(&secret),
+            (true, Some(secret)) => {
+                warn(last);
+                self.passphrase(&secret)
+            }
             (true, None) if self.how.identities.is_empty() || last.is_none() => {
-                if let Some(failure) = last {
-                    log::warn!("{failure}");
-                }
+                warn(last);
                 self.ask()
             }
             _ => Err(last.unwrap_or_else(|| advice::unlocking(self.backing, &UnlockError::NoSlot))),

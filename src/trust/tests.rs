@@ -63,8 +63,13 @@ fn a_volume_of_somebody_else_under_the_own_public_key_is_a_mismatch() {
     let [own, theirs] = [(); 2].map(|()| {
         let folder = tempfile::tempdir().unwrap();
         let header = Header { uuid: VOLUME, ..Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT) };
-        let opened =
-            create(folder.path(), None, header, &[("x".parse().unwrap(), Enrol::Recipient(AGE_PUBLIC))]);
+        let opened = create(
+            folder.path(),
+            None,
+            header,
+            &[("x".parse().unwrap(), Enrol::Recipient(AGE_PUBLIC))],
+            |_| Ok(()),
+        );
         (folder, opened.unwrap())
     });
     let (_state, trust) = pinned(&own.1.keyring);
@@ -93,7 +98,9 @@ fn a_removed_slot_that_was_brought_back_opens_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let key = RecoveryKey::generate();
     let header = Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT);
-    let made = create(folder.path(), None, header, &[("x".parse().unwrap(), Enrol::Recovery(&key))]).unwrap();
+    let made =
+        create(folder.path(), None, header, &[("x".parse().unwrap(), Enrol::Recovery(&key))], |_| Ok(()))
+            .unwrap();
     let (_state, trust) = pinned(&made.keyring);
     trust.note_removed_slots(&[made.slot]).unwrap();
     let mut locked = Locked::open(folder.path(), None).unwrap();

@@ -87,6 +87,7 @@ pub fn creating(backing: &Path, error: &CreateError) -> Failure {
             Exit::NotEmpty,
             format!("{at}: the folder for its key slots holds slots already. Choose another with --keys."),
         ),
+        CreateError::Unfilled => failure(Exit::Failed, format!("{at}: {error}.")),
         CreateError::NoSlots => failure(
             Exit::Usage,
             "Nothing would open the volume. Give it a passphrase, a recovery key, a TPM or a recipient.",
@@ -207,6 +208,18 @@ pub fn not_empty(backing: &Path) -> Failure {
     failure(
         Exit::NotEmpty,
         format!("{}: is not empty. Choose another folder, or insist with --force.", backing.display()),
+    )
+}
+
+/// There are key slots and no header.
+pub fn begun(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::NotEmpty,
+        format!(
+            "{at}: holds the beginning of a volume without files. If the sync client is still bringing the rest, wait \
+             for it; if an init was cut short here, `cryptfs init --force {at}` begins anew."
+        ),
     )
 }
 

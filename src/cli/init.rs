@@ -33,7 +33,7 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
     let header = Header::new(arguments.cipher, arguments.chunk_size);
     let mut unfilled = None;
     let fill = |opened: &Opened| {
-        let device = remember(opened).device();
+        let device = remember(backing, opened).device();
         assemble::format(backing, opened, device).map_err(|failure| {
             unfilled = Some(failure);
             CreateError::Unfilled
@@ -133,9 +133,11 @@ fn slots<'a>(arguments: &'a Init, ways: &'a Ways) -> Vec<(Label, Enrol<'a>)> {
 }
 
 /// From now on this device expects these keys.
-fn remember(opened: &Opened) -> Trust {
+fn remember(backing: &Path, opened: &Opened) -> Trust {
     let pinned = Trust::open(opened.header.uuid).and_then(|trust| {
         trust.pin(opened.keyring.fingerprint())?;
+        // A folder that was just written to has a path.
+        fs::canonicalize(backing).map_or(Ok(()), |place| trust.note_place(&place))?;
         Ok(trust)
     });
     pinned.unwrap_or_else(|error| {

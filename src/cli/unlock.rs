@@ -13,7 +13,7 @@ use crate::keys::{
     Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotId, SlotType, UnlockError,
 };
 use crate::trust::{Pin, Trust};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How often a person may mistype.
 const TRIES: usize = 3;
@@ -85,13 +85,27 @@ pub fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failu
 pub fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, confirmed: bool) -> Result<bool, Failure> {
     let found = opened.keyring.fingerprint();
     let state = |error| advice::state(&error);
-    match trust.check_pin(&opened.keyring, opened.slot_type).map_err(state)? {
+    let backing = &canonical(backing)?;
+    let pin = trust.check_pin(&opened.keyring, opened.slot_type).map_err(state)?;
+    if pin == Pin::First && !confirmed && trust.knows_another_at(backing).map_err(state)? {
+        return Err(advice::exchanged_volume(backing, found));
+    }
+    let accepted = match pin {
         Pin::Same => Ok(true),
         Pin::First | Pin::Rotated => trust.pin(found).map_err(state).map(|()| true),
         Pin::Mismatch { .. } if confirmed => trust.pin(found).map_err(state).map(|()| true),
         Pin::Mismatch { pinned } => Err(advice::other_volume(backing, found, pinned)),
         Pin::Retired => Ok(false),
+    }?;
+    if accepted {
+        trust.note_place(backing).map_err(state)?;
     }
+    Ok(accepted)
+}
+
+/// A folder's one path, by which this device remembers what lies there.
+pub fn canonical(backing: &Path) -> Result<PathBuf, Failure> {
+    std::fs::canonicalize(backing).map_err(|error| advice::system(backing.display(), &error))
 }
 
 /// Why a way in did not work, if others are still to be tried.
@@ -171,9 +185,12 @@ impl Attempt<'_> {
             UnlockError::NoSlot => false,
         };
         let answer = match open(pin.as_ref()) {
-            Err(error) if needs_pin(&error) => {
-                let pin = secret_input::ask("PIN of this machine's TPM (nothing: another way in): ")?;
-                if pin.is_empty() { Err(error) } else { open(Some(&pin)) }
+            Err(error) if needs_pin(&error) && self.how.passphrase_file.is_none() => {
+                match secret_input::ask("PIN of this machine's TPM (nothing: another way in): ") {
+                    Ok(pin) if !pin.is_empty() => open(Some(&pin)),
+                    Err(failure) if failure.exit != Exit::NothingToAskOn => return Err(failure),
+                    Ok(_) | Err(_) => Err(error),
+                }
             }
             answer => answer,
         };

@@ -174,6 +174,37 @@ impl Trust {
         self.read("pin", |line| line.parse().ok())
     }
 
+    /// Notes that the volume lies in this folder.
+    pub fn note_place(&self, backing: &Path) -> Result<()> {
+        let mut places = self.places()?;
+        let place = hex::encode(backing.as_os_str().as_encoded_bytes());
+        if places.contains(&place) {
+            return Ok(());
+        }
+        places.insert(0, place);
+        places.truncate(MAX_LINES);
+        self.replace("places", &places)
+    }
+
+    /// Whether this device knows another volume in this folder: whoever holds it can exchange a volume whole, id and
+    /// all, and a pin speaks of one volume id only.
+    pub fn knows_another_at(&self, backing: &Path) -> Result<bool> {
+        let Some(folder) = &self.folder else { return Ok(false) };
+        let all = folder.parent().map_or_else(|| Err(io::ErrorKind::NotFound.into()), fs::read_dir);
+        let place = hex::encode(backing.as_os_str().as_encoded_bytes());
+        for other in all.map_err(|error| TrustUnavailable::Io(folder.clone(), error))?.flatten() {
+            let other = Trust { folder: Some(other.path()), device: self.device };
+            if other.folder != self.folder && other.places()?.contains(&place) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn places(&self) -> Result<Vec<String>> {
+        self.read("places", |line| Some(line.to_owned()))
+    }
+
     /// Notes which slots there are. True if some were not noted before.
     pub fn note_slots(&self, present: &[SlotId]) -> Result<bool> {
         self.note("slots", present)

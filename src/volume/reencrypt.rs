@@ -11,9 +11,11 @@ use crate::chunk::{self, Chunk, ChunkId, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Chunks that are sealed anew before they are made durable: bounds the descriptors held open.
 const GROUP: usize = 64;
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// What may still need the old epochs.
 #[derive(Default)]
@@ -76,6 +78,27 @@ impl Volume {
         Ok(remains)
     }
 
+    /// The same in the background, if there are older epochs, with at most a fifth of the time spent on it.
+    pub(super) fn reencrypt_aside(self: &Arc<Volume>) {
+        if self.context.epochs() < 2 {
+            return;
+        }
+        let volume = self.clone();
+        let thread = std::thread::Builder::new().name("reencrypt".into()).spawn(move || {
+            let mut resumed = Instant::now();
+            let outcome = volume.reencrypt(&mut |_, _| {
+                let goes_on = volume.flusher.rest((4 * resumed.elapsed()).min(LONGEST_REST));
+                resumed = Instant::now();
+                goes_on
+            });
+            match outcome {
+                Ok(_) => log::info!("the rotation's work beside the mount has ended"),
+                Err(error) => log::warn!("the rotation does not go on beside the mount: {error}"),
+            }
+        });
+        *self.flusher.aside.lock() = thread.ok();
+    }
+
     /// Deletes another device's journal, with whatever it says.
     pub fn discard_journal(&self, device: DeviceId) -> Result<()> {
         let name = self.context.file_name(ChunkId { inode: InodeId::journal(device), index: 0 });
@@ -105,7 +128,7 @@ impl Volume {
         }
         let all: Vec<Arc<Inode>> = inodes.iter().map(|(inode, _)| inode.clone()).collect();
         // Twice: what was written but not committed yet holds slots, and the first rewrite wants as many as there are.
-        self.flush(&all)?;
+        self.flush_for(&all, remains)?;
         for step in [Chunk::rewrite, Chunk::compact] {
             for (inode, indices) in &mut inodes {
                 for index in std::mem::take(indices) {
@@ -119,12 +142,21 @@ impl Volume {
                     }
                 }
             }
-            self.flush(&all)?;
+            self.flush_for(&all, remains)?;
         }
         drop(all);
         for (inode, _) in inodes {
             self.tidy(&inode);
             self.forget_if_clean(&inode);
+        }
+        Ok(())
+    }
+
+    /// A file that cannot be flushed, perhaps because it was deleted meanwhile, does not stop the others.
+    fn flush_for(&self, inodes: &[Arc<Inode>], remains: &mut Remains) -> Result<()> {
+        match self.flush(inodes) {
+            Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => remains.chunks.push(error),
+            outcome => outcome?,
         }
         Ok(())
     }

@@ -236,6 +236,18 @@ pub fn other_volume(backing: &Path, found: Fingerprint, expected: Fingerprint) -
     )
 }
 
+/// This device knows another volume in that folder.
+pub fn exchanged_volume(backing: &Path, found: Fingerprint) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::OtherVolume,
+        format!(
+            "{at}: is not the volume that this device knows there, but one with the fingerprint {found}. Somebody \
+             exchanged it. Nothing was written. If you put it there yourself, accept it: `cryptfs trust accept {at}`."
+        ),
+    )
+}
+
 /// The keyring dates from before a rotation.
 pub fn retired_keys(backing: &Path, slot: SlotId) -> Failure {
     let at = backing.display();

@@ -151,3 +151,29 @@ fn the_state_folder_is_found_as_others_find_it() {
     assert_eq!(with(&[home], true), Some("/var/lib".into()));
     assert_eq!(with(&[], false), None);
 }
+
+#[test]
+fn a_rotation_of_this_device_is_believed_from_any_slot() {
+    let old = Keyring::generate();
+    let (_state, trust) = pinned(&old);
+    let new = old.with_new_epoch().unwrap();
+    trust.announce(new.fingerprint()).unwrap();
+    assert_eq!(trust.check_pin(&new, SlotType::Recipient).unwrap(), Pin::Rotated);
+    let other = old.with_new_epoch().unwrap();
+    let mismatch = Pin::Mismatch { pinned: old.fingerprint() };
+    assert_eq!(trust.check_pin(&other, SlotType::Recipient).unwrap(), mismatch);
+}
+
+#[test]
+fn another_volume_in_a_known_folder_is_noticed() {
+    let state = tempfile::tempdir().unwrap();
+    let [known, new] = [5, 6].map(|byte| Trust::open_in(state.path(), VolumeId([byte; 16])).unwrap());
+    let (here, there) = (Path::new("/vault"), Path::new("/stick\nvault"));
+    known.note_place(here).unwrap();
+    known.note_place(there).unwrap();
+    for place in [here, there] {
+        assert!(new.knows_another_at(place).unwrap() && !known.knows_another_at(place).unwrap());
+    }
+    assert!(!new.knows_another_at(Path::new("/elsewhere")).unwrap());
+    assert!(!Trust::ephemeral().knows_another_at(here).unwrap());
+}

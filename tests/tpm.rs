@@ -1,10 +1,13 @@
 //! The TPM helper against software TPMs: what is sealed comes back, and every way not to get it back has its error.
 //!
-//! `failures` produces each row of the table of failures, `bus` puts somebody on the wire, `helper` looks at the
+//! `failures` produces each row of the table of failures, `bus` puts somebody on the wire, `cli` runs the program itself on
+//! real mounts, `helper` looks at the
 //! program itself, `slot` opens a volume.
 
 #[path = "tpm/bus.rs"]
 mod bus;
+#[path = "tpm/cli.rs"]
+mod cli;
 #[path = "tpm/failures.rs"]
 mod failures;
 #[path = "tpm/helper.rs"]

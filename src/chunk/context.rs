@@ -61,6 +61,11 @@ impl Context {
         self.newest.fetch_max(commit.0, Ordering::Relaxed);
     }
 
+    /// How many epochs there are.
+    pub fn epochs(&self) -> usize {
+        self.content.len()
+    }
+
     /// The journal of this device.
     pub fn own_journal(&self) -> ChunkId {
         ChunkId { inode: InodeId::journal(self.device), index: 0 }

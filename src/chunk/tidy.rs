@@ -39,6 +39,21 @@ impl Chunk {
         Ok(())
     }
 
+    /// Whether all of it has to be sealed anew: it lies under an older epoch, or its key has sealed enough.
+    pub fn wants_rewrite(&self) -> bool {
+        self.seals >= SEALS || !self.epoch_is_newest()
+    }
+
+    /// To be called once a rewrite is durable: moves everything down over what was sealed before, and has the next
+    /// commit write over the former root.
+    pub fn compact(&mut self) -> Result<()> {
+        self.prepare()?;
+        if self.is_at_rest() {
+            self.move_down()?;
+        }
+        Ok(())
+    }
+
     /// Allocates space for `slots` slots of the file and keeps it.
     pub fn preallocate(&mut self, slots: u32) -> Result<()> {
         self.prepare()?;

@@ -37,17 +37,23 @@ pub fn filesystem(
     device: DeviceId,
     choices: &Choices,
 ) -> Result<Filesystem, Failure> {
-    let context = context(backing, opened, device, choices.read_only)?;
-    let options = volume::Options {
-        chunk_size: opened.header.chunk_size.bytes().into(),
-        read_only: choices.read_only,
-        open_files: OPEN_FILES,
-    };
-    let unreadable = |error| advice::volume(backing, &error);
-    let volume = Volume::open(context, options).map_err(unreadable)?;
+    let volume = volume(backing, opened, device, choices.read_only)?;
     volume.start();
     let options = fs::Options { check_permissions: choices.check_permissions };
     Filesystem::new(volume, options).map_err(|_| advice::no_root(backing))
+}
+
+/// The volume, with nothing in the background.
+pub fn volume(
+    backing: &Path,
+    opened: &Opened,
+    device: DeviceId,
+    read_only: bool,
+) -> Result<Arc<Volume>, Failure> {
+    let context = context(backing, opened, device, read_only)?;
+    let chunk_size = opened.header.chunk_size.bytes().into();
+    let options = volume::Options { chunk_size, read_only, open_files: OPEN_FILES };
+    Volume::open(context, options).map_err(|error| advice::volume(backing, &error))
 }
 
 fn context(

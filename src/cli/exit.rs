@@ -42,6 +42,7 @@ exit_codes! {
     NotMounted = 25 "There is no cryptfs mount at that path."
     Busy = 26 "umount: the mount is in use."
     LastSlot = 27 "The slot is the last one that does not depend on this machine's TPM."
+    OldKeyNeeded = 28 "key rotate: something still needs the old key, which is kept."
     NoTpm = 40 "There is no TPM 2.0."
     TpmForbidden = 41 "This user may not use the TPM."
     TpmBusy = 42 "Another program has the TPM to itself."

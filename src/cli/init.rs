@@ -2,11 +2,13 @@
 
 use super::advice::{self, Failure};
 use super::args::Init;
+use super::mount::LOCK;
 use super::secret_input::{self, Given};
 use super::{assemble, enrol};
 use crate::crypto::Cost;
-use crate::keys::{self, Enrol, Header, Label, Opened, RecoveryKey};
-use crate::trust::{Trust, TrustUnavailable};
+use crate::keys::{self, CreateError, Enrol, Header, Label, Opened, RecoveryKey, Slots};
+use crate::store::folder::Folder;
+use crate::trust::Trust;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -16,6 +18,8 @@ struct Ways {
     passphrase: Option<(Given, Cost)>,
     recovery: Option<RecoveryKey>,
     tpm: Option<enrol::NewTpm>,
+    /// Why there is no slot for the TPM, unless none was wanted.
+    no_tpm: Option<Failure>,
 }
 
 pub fn run(arguments: &Init) -> Result<(), Failure> {
@@ -27,18 +31,22 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
         enrol::write_recovery_key(key, out)?;
     }
     let header = Header::new(arguments.cipher, arguments.chunk_size);
-    let created = keys::create(backing, arguments.place.keys.as_deref(), header, &slots(arguments, &ways))
-        .map_err(|error| advice::creating(backing, &error));
-    let opened = created.inspect_err(|_| {
+    let mut unfilled = None;
+    let fill = |opened: &Opened| {
+        let device = remember(backing, opened).device();
+        assemble::format(backing, opened, device).map_err(|failure| {
+            unfilled = Some(failure);
+            CreateError::Unfilled
+        })
+    };
+    let keys = arguments.place.keys.as_deref();
+    let created = keys::create(backing, keys, header, &slots(arguments, &ways), fill);
+    let opened = created.map_err(|error| unfilled.unwrap_or_else(|| advice::creating(backing, &error)));
+    let opened = opened.inspect_err(|_| {
         if let Some((out, _)) = written {
             enrol::discard(out);
         }
     })?;
-    let trust = remember(&opened).unwrap_or_else(|error| {
-        log::warn!("{}", advice::state(&error));
-        Trust::ephemeral()
-    });
-    assemble::format(backing, &opened, trust.device())?;
     report(backing, &ways, &opened);
     match (&ways.recovery, written) {
         (Some(key), None) => enrol::show_recovery_key(key),
@@ -55,16 +63,45 @@ fn prepare(arguments: &Init) -> Result<(), Failure> {
     if let Some(keys) = &arguments.place.keys {
         make(keys)?;
     }
-    let is_volume = backing.join("cryptfs.json").exists();
+    // Empty: its init was killed while it was written.
+    let is_volume = fs::metadata(backing.join(LOCK)).is_ok_and(|header| header.len() > 0);
+    let failed = |error| advice::system(backing.display(), &error);
     let is_empty = || -> io::Result<bool> { Ok(fs::read_dir(backing)?.next().is_none()) };
-    if is_volume
-        || arguments.force
-        || is_empty().map_err(|error| advice::system(backing.display(), &error))?
-    {
-        Ok(())
-    } else {
-        Err(advice::not_empty(backing))
+    if is_volume || is_empty().map_err(failed)? {
+        return Ok(());
     }
+    let begun = begun(backing).map_err(failed)?;
+    match (arguments.force, begun) {
+        (true, true) => clear(backing),
+        (true, false) => Ok(()),
+        (false, true) => Err(advice::begun(backing)),
+        (false, false) => Err(advice::not_empty(backing)),
+    }
+}
+
+/// Whether an init was cut short here: there are key slots, nothing says what they are for, and there is no chunk file
+/// but a root directory's at most. Each file of a volume has one of its own, so nothing can be lost with these.
+fn begun(backing: &Path) -> io::Result<bool> {
+    let folder = Folder::open(backing)?;
+    let mut chunks = folder.list_names("journals")?.len();
+    for fan_out in fs::read_dir(backing.join("chunks")).into_iter().flatten() {
+        let name = fan_out?.file_name();
+        chunks += folder.list_names(&format!("chunks/{}", name.to_string_lossy()))?.len();
+    }
+    Ok(chunks <= 1 && !folder.list_names("keys")?.is_empty())
+}
+
+/// Removes the slots and the empty header that such an init left. Its root directory has a name that means nothing any more.
+fn clear(backing: &Path) -> Result<(), Failure> {
+    let failed = |error| advice::slots(backing, &error);
+    let slots = Slots::open(backing, None).map_err(|error| advice::system(backing.display(), &error))?;
+    let listing = slots.list().map_err(failed)?;
+    let whole = listing.slots.iter().map(|slot| slot.id);
+    for id in whole.chain(listing.broken.iter().map(|(id, _)| *id)) {
+        slots.remove(id, true).map_err(failed)?;
+    }
+    let folder = Folder::open(backing).and_then(|folder| folder.remove_durably(LOCK));
+    folder.map_err(|error| advice::system(backing.display(), &error))
 }
 
 fn ways(arguments: &Init) -> Result<Ways, Failure> {
@@ -77,16 +114,13 @@ fn ways(arguments: &Init) -> Result<Ways, Failure> {
     let asked = given.is_some() && arguments.passphrase_file.is_none();
     let wants_recovery = how.recovery_file.is_some() || (asked && !arguments.no_recovery);
     let passphrase = given.map(|given| Ok((given, enrol::cost(how)?))).transpose()?;
-    let tpm = match enrol::probe_tpm(&arguments.place) {
-        _ if arguments.no_tpm2 => None,
-        Ok(tpm) => Some(enrol::new_tpm(tpm, how, None)?),
+    let (tpm, no_tpm) = match enrol::probe_tpm(&arguments.place) {
+        _ if arguments.no_tpm2 => (None, None),
+        Ok(tpm) => (Some(enrol::new_tpm(tpm, how, None)?), None),
         Err(failure) if arguments.tpm2 => return Err(failure),
-        Err(failure) => {
-            log::info!("{failure}");
-            None
-        }
+        Err(failure) => (None, Some(failure)),
     };
-    Ok(Ways { passphrase, recovery: wants_recovery.then(RecoveryKey::generate), tpm })
+    Ok(Ways { passphrase, recovery: wants_recovery.then(RecoveryKey::generate), tpm, no_tpm })
 }
 
 fn slots<'a>(arguments: &'a Init, ways: &'a Ways) -> Vec<(Label, Enrol<'a>)> {
@@ -99,10 +133,17 @@ fn slots<'a>(arguments: &'a Init, ways: &'a Ways) -> Vec<(Label, Enrol<'a>)> {
 }
 
 /// From now on this device expects these keys.
-fn remember(opened: &Opened) -> Result<Trust, TrustUnavailable> {
-    let trust = Trust::open(opened.header.uuid)?;
-    trust.pin(opened.keyring.fingerprint())?;
-    Ok(trust)
+fn remember(backing: &Path, opened: &Opened) -> Trust {
+    let pinned = Trust::open(opened.header.uuid).and_then(|trust| {
+        trust.pin(opened.keyring.fingerprint())?;
+        // A folder that was just written to has a path.
+        fs::canonicalize(backing).map_or(Ok(()), |place| trust.note_place(&place))?;
+        Ok(trust)
+    });
+    pinned.unwrap_or_else(|error| {
+        log::warn!("{}", advice::state(&error));
+        Trust::ephemeral()
+    })
 }
 
 fn report(backing: &Path, ways: &Ways, opened: &Opened) {
@@ -111,6 +152,9 @@ fn report(backing: &Path, ways: &Ways, opened: &Opened) {
         (ways.tpm.is_some(), "this machine's TPM"),
         (ways.recovery.is_some(), "the recovery key"),
     ];
+    if let Some(failure) = &ways.no_tpm {
+        println!("Mounting will not be without a question here. {failure}");
+    }
     let ways: Vec<_> = yes.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
     println!("{} is a volume now, opened by {}.", backing.display(), ways.join(", "));
     println!("Fingerprint: {}", opened.keyring.fingerprint());

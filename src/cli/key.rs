@@ -3,13 +3,15 @@
 //! A slot that is replaced goes only after the new one was written, read back and opened.
 
 use super::advice::{self, Failure};
-use super::args::{Enrolment, Unlock};
+use super::args::{Enrolment, Place, Unlock};
 use super::enrol;
 use super::key_args::{Add, Change, KeyCommand, List, Refresh, Remove, Verify};
 use super::report;
+use super::rotate;
 use super::unlock::{Unlocked, unlock};
 use crate::keys::tpm::PcrMask;
 use crate::keys::{Enrol, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotType};
+use crate::store::folder::{Folder, Lock};
 use crate::trust::Trust;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -21,7 +23,18 @@ pub fn run(command: &KeyCommand) -> Result<(), Failure> {
         KeyCommand::Remove(arguments) => remove(arguments),
         KeyCommand::Change(arguments) => change(arguments),
         KeyCommand::Refresh(arguments) => refresh(arguments),
+        KeyCommand::Rotate(arguments) => rotate::run(arguments),
         KeyCommand::Verify(arguments) => verify(arguments),
+    }
+}
+
+/// Keeps other commands from changing the slots meanwhile; nothing where there are none to change.
+pub fn lock(backing: &Path, place: &Place) -> Result<Option<Lock>, Failure> {
+    let keys = place.keys.clone().unwrap_or_else(|| backing.join("keys"));
+    match Folder::open(&keys) {
+        Ok(folder) => folder.lock_whole().map_err(|error| advice::locking_keys(&keys, &error)),
+        // Whoever opens the volume tells what is wrong with it.
+        Err(_) => Ok(None),
     }
 }
 
@@ -82,6 +95,7 @@ struct Wish<'a> {
 }
 
 fn add(arguments: &Add) -> Result<(), Failure> {
+    let _alone = lock(&arguments.backing, &arguments.unlock.place)?;
     let wish = Wish {
         backing: &arguments.backing,
         unlock: &arguments.unlock,
@@ -102,6 +116,7 @@ fn add(arguments: &Add) -> Result<(), Failure> {
 }
 
 fn change(arguments: &Change) -> Result<(), Failure> {
+    let _alone = lock(&arguments.backing, &arguments.unlock.place)?;
     let wish = Wish {
         backing: &arguments.backing,
         unlock: &arguments.unlock,
@@ -116,6 +131,7 @@ fn change(arguments: &Change) -> Result<(), Failure> {
 }
 
 fn refresh(arguments: &Refresh) -> Result<(), Failure> {
+    let _alone = lock(&arguments.backing, &arguments.unlock.place)?;
     let backing = arguments.backing.as_path();
     let unlocked = unlock(backing, &arguments.unlock)?;
     let mut sealed = unlocked.locked.listing.slots.iter().filter(|slot| matches!(slot.kind, Kind::Tpm2(_)));
@@ -214,6 +230,7 @@ impl Wish<'_> {
 }
 
 fn remove(arguments: &Remove) -> Result<(), Failure> {
+    let _alone = lock(&arguments.backing, &arguments.place)?;
     let backing = arguments.backing.as_path();
     let locked = Locked::open(backing, arguments.place.keys.as_deref())
         .map_err(|error| advice::opening(backing, &error))?;

@@ -13,6 +13,7 @@ pub enum KeyCommand {
     Remove(Remove),
     Change(Change),
     Refresh(Refresh),
+    Rotate(Rotate),
     Verify(Verify),
 }
 
@@ -112,6 +113,39 @@ pub struct Refresh {
     pub enrolment: Enrolment,
     #[command(flatten)]
     pub unlock: Unlock,
+}
+
+/// Give the volume a new key, and encrypt everything anew with it
+///
+/// For when somebody who knew a way in should not have it any more: remove that slot, then rotate. The volume must not
+/// be mounted. Every slot that can be opened, or whose public key is given, gets the new key; the others are named and
+/// have to be made again. It may be interrupted at any time and is resumed by running it again. The old key is destroyed
+/// when nothing needs it any more.
+#[derive(Args, Debug)]
+pub struct Rotate {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// Read the passphrase from FILE; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub passphrase_file: Option<PathBuf>,
+    /// Read the recovery key from FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub recovery_key_file: Option<PathBuf>,
+    /// Use the age identities or the SSH private key in FILE; may be given several times
+    #[arg(long = "identity", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub identities: Vec<PathBuf>,
+    /// Give the new key to the slots of this age recipient or SSH public key; may be given several times
+    #[arg(long = "recipient", value_name = "KEY")]
+    pub recipients: Vec<String>,
+    /// Read the PIN of the TPM slot from FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub pin_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
+    /// Destroy the old key although something needs it, which is then lost; leave no slot but those of a TPM
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Open the volume's keys and say which slot did it

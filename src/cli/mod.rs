@@ -18,11 +18,13 @@ mod manual;
 mod mount;
 mod mount_options;
 mod report;
+mod rotate;
 mod secret_input;
 mod trust;
 mod umount;
 mod unlock;
 mod values;
+mod ways;
 
 use crate::sys::{daemon as limits, process};
 use advice::Failure;

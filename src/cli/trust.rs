@@ -42,7 +42,9 @@ fn accept(backing: &Path, how: &Unlock) -> Result<(), Failure> {
     let before = Trust::expected(locked.uuid()).map_err(state)?;
     let opened = unlock::open_keys(backing, &locked, how)?;
     let found = opened.keyring.fingerprint();
-    Trust::open(locked.uuid()).and_then(|trust| trust.pin(found)).map_err(state)?;
+    let place = unlock::canonical(backing)?;
+    let trust = Trust::open(locked.uuid()).map_err(state)?;
+    trust.pin(found).and_then(|()| trust.note_place(&place)).map_err(state)?;
     let before = before.map_or_else(|| "nothing".to_owned(), |fingerprint| fingerprint.to_string());
     report::print(&format!("Expected before: {before}\nExpected now:    {found}\n"))
 }

@@ -13,7 +13,7 @@ use crate::keys::{
     Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotId, SlotType, UnlockError,
 };
 use crate::trust::{Pin, Trust};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How often a person may mistype.
 const TRIES: usize = 3;
@@ -31,8 +31,20 @@ pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
         Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
     let trust = remember(&locked);
     set_aside_removed(&mut locked, &trust)?;
-    let opened = open_keys(backing, &locked, how)?;
-    check_pin(backing, &opened, &trust, how)?;
+    let mut retired = None;
+    let opened = loop {
+        let opened = match open_keys(backing, &locked, how) {
+            Ok(opened) => opened,
+            Err(failure) => return Err(retired.unwrap_or(failure)),
+        };
+        if check_pin(backing, &opened, &trust, how.fingerprint.is_some())? {
+            break opened;
+        }
+        // Another slot may hold the present keys.
+        log::warn!("key slot {} holds the keys from before a rotation; it is not used", opened.slot);
+        locked.set_aside(&[opened.slot]);
+        retired = Some(advice::retired_keys(backing, opened.slot));
+    };
     let present: Vec<_> = locked.listing.slots.iter().map(|slot| slot.id).collect();
     trust.note_slots(&present).map_err(|error| advice::state(&error))?;
     Ok(Unlocked { locked, opened, trust })
@@ -49,7 +61,7 @@ pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened
 }
 
 /// What this device knows of the volume; nothing, and said so, where that cannot be read or written.
-fn remember(locked: &Locked) -> Trust {
+pub fn remember(locked: &Locked) -> Trust {
     Trust::open(locked.uuid()).unwrap_or_else(|error| {
         log::warn!(
             "without a state folder ({error}) it cannot be noticed that the volume was exchanged, an older state of \
@@ -59,7 +71,7 @@ fn remember(locked: &Locked) -> Trust {
     })
 }
 
-fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failure> {
+pub fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failure> {
     let removed = trust.removed_slots().map_err(|error| advice::state(&error))?;
     for slot in locked.listing.slots.iter().filter(|slot| removed.contains(&slot.id)) {
         log::warn!("key slot {} was removed on this device and has come back; it is not used", slot.id);
@@ -68,16 +80,38 @@ fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Refuses keys that are not the expected ones; expects these from now on if none were.
-fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, how: &Unlock) -> Result<(), Failure> {
+/// Refuses keys that are not the expected ones; expects these from now on if none were, or if they are `confirmed`.
+/// False: they were once.
+pub fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, confirmed: bool) -> Result<bool, Failure> {
     let found = opened.keyring.fingerprint();
     let state = |error| advice::state(&error);
-    match trust.check_pin(&opened.keyring, opened.slot_type).map_err(state)? {
-        Pin::Same => Ok(()),
-        Pin::First | Pin::Rotated => trust.pin(found).map_err(state),
-        Pin::Mismatch { .. } if how.fingerprint.is_some() => trust.pin(found).map_err(state),
+    let backing = &canonical(backing)?;
+    let pin = trust.check_pin(&opened.keyring, opened.slot_type).map_err(state)?;
+    if pin == Pin::First && !confirmed && trust.knows_another_at(backing).map_err(state)? {
+        return Err(advice::exchanged_volume(backing, found));
+    }
+    let accepted = match pin {
+        Pin::Same => Ok(true),
+        Pin::First | Pin::Rotated => trust.pin(found).map_err(state).map(|()| true),
+        Pin::Mismatch { .. } if confirmed => trust.pin(found).map_err(state).map(|()| true),
         Pin::Mismatch { pinned } => Err(advice::other_volume(backing, found, pinned)),
-        Pin::Retired => Err(advice::retired_keys(backing, opened.slot)),
+        Pin::Retired => Ok(false),
+    }?;
+    if accepted {
+        trust.note_place(backing).map_err(state)?;
+    }
+    Ok(accepted)
+}
+
+/// A folder's one path, by which this device remembers what lies there.
+pub fn canonical(backing: &Path) -> Result<PathBuf, Failure> {
+    std::fs::canonicalize(backing).map_err(|error| advice::system(backing.display(), &error))
+}
+
+/// Why a way in did not work, if others are still to be tried.
+fn warn(failure: Option<Failure>) {
+    if let Some(failure) = failure {
+        log::warn!("{failure}");
     }
 }
 
@@ -109,11 +143,12 @@ impl Attempt<'_> {
         }
         let spoken = self.may_use(SlotType::Passphrase) || self.may_use(SlotType::Recovery);
         match (spoken, self.given()?) {
-            (true, Some(secret)) => self.passphrase(&secret),
+            (true, Some(secret)) => {
+                warn(last);
+                self.passphrase(&secret)
+            }
             (true, None) if self.how.identities.is_empty() || last.is_none() => {
-                if let Some(failure) = last {
-                    log::warn!("{failure}");
-                }
+                warn(last);
                 self.ask()
             }
             _ => Err(last.unwrap_or_else(|| advice::unlocking(self.backing, &UnlockError::NoSlot))),
@@ -150,9 +185,12 @@ impl Attempt<'_> {
             UnlockError::NoSlot => false,
         };
         let answer = match open(pin.as_ref()) {
-            Err(error) if needs_pin(&error) => {
-                let pin = secret_input::ask("PIN of this machine's TPM (nothing: another way in): ")?;
-                if pin.is_empty() { Err(error) } else { open(Some(&pin)) }
+            Err(error) if needs_pin(&error) && self.how.passphrase_file.is_none() => {
+                match secret_input::ask("PIN of this machine's TPM (nothing: another way in): ") {
+                    Ok(pin) if !pin.is_empty() => open(Some(&pin)),
+                    Err(failure) if failure.exit != Exit::NothingToAskOn => return Err(failure),
+                    Ok(_) | Err(_) => Err(error),
+                }
             }
             answer => answer,
         };

@@ -122,7 +122,14 @@ impl Keyring {
         self.is_of_same_volume(other) && other.epochs.iter().all(known)
     }
 
-    fn duplicate(&self) -> Keyring {
+    /// Whether a rotation leads from the other keyring to this one, or from this one to the other by its last step.
+    pub(super) fn is_ahead_of(&self, other: &Keyring) -> bool {
+        let newest = |keyring: &Keyring| keyring.epochs.last().map(|(number, _)| *number);
+        let further = (newest(self), self.epochs.len()) > (newest(other), other.epochs.len());
+        further && self.supersedes(other)
+    }
+
+    pub(super) fn duplicate(&self) -> Keyring {
         let epochs = self.epochs.iter().map(|(number, key)| (*number, key.duplicate()));
         Keyring { identity: self.identity.duplicate(), epochs: epochs.collect() }
     }

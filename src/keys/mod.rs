@@ -22,7 +22,7 @@ pub use header::{ChunkSize, Header, HeaderForged, UnverifiedHeader};
 pub use ids::{BadName, Fingerprint, Label, SlotId, SlotType, VolumeId};
 pub use keyring::{Keyring, TooManyEpochs};
 pub use recovery_key::{RecoveryKey, RecoveryKeyError};
-pub use rekey::{Means, RekeyError, Rekeyed, rekey};
+pub use rekey::{Held, Means, RekeyError, Rekeyed, furthest, rekey, survey};
 pub use slot::{
     Credential, Enrol, Kind, NewPin, Recipient, Sealer, Slot, SlotError, SlotKey, Stretch, Tpm2, UnwrapError,
     measured_cost,

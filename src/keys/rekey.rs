@@ -5,7 +5,9 @@
 //! by the caller. Whoever holds the folder can plant a slot for a public key of their own.
 
 use super::slots::{Slots, SlotsError};
-use super::{Credential, Enrol, Keyring, Kind, Label, NewPin, Opened, Slot, SlotError, SlotId, SlotKey};
+use super::{
+    Credential, Enrol, Keyring, Kind, Label, NewPin, Opened, Slot, SlotError, SlotId, SlotKey, SlotType,
+};
 use crate::crypto;
 use std::fmt;
 
@@ -50,6 +52,40 @@ impl fmt::Display for RekeyError {
 }
 
 impl std::error::Error for RekeyError {}
+
+/// A keyring, and the slot that holds it.
+pub struct Held {
+    pub slot: SlotId,
+    pub slot_type: SlotType,
+    pub keyring: Keyring,
+}
+
+/// What the slots of the volume hold that the means open: more than one keyring if a rotation was cut short.
+pub fn survey(slots: &Slots, opened: &Opened, means: &[Means<'_>]) -> Result<Vec<Held>, SlotsError> {
+    let open = |slot: Slot| {
+        let credentials = means.iter().filter_map(|means| match means {
+            Means::Credential(credential) if slot.fits(credential) => Some(credential),
+            Means::Credential(_) | Means::PublicKey(_) => None,
+        });
+        let mut keyrings = credentials.filter_map(|way| slot.open(opened.header.uuid, way).ok());
+        let keyring = keyrings.find(|keyring| keyring.is_of_same_volume(&opened.keyring))?;
+        Some(Held { slot: slot.id, slot_type: slot.kind.slot_type(), keyring })
+    };
+    Ok(slots.list()?.slots.into_iter().filter_map(open).collect())
+}
+
+/// The keyring that a rotation has come furthest with, and whether one is under way: `held` differ, or there is more
+/// than one epoch. The caller vouches for each of `held`: a former holder can make a slot around epochs of their own.
+pub fn furthest(opened: &Opened, held: &[Held]) -> (Keyring, bool) {
+    let mut best = &opened.keyring;
+    for Held { keyring, .. } in held {
+        if keyring.is_ahead_of(best) {
+            best = keyring;
+        }
+    }
+    let under_way = best.epochs() > 1 || held.iter().any(|held| best.is_ahead_of(&held.keyring));
+    (best.duplicate(), under_way)
+}
 
 /// Gives `keyring` to every slot of the opened volume that one of the means reaches. A slot that holds it already is
 /// left as it is and counts as done, also for an old one with the same way in: so it can be called again after a crash.

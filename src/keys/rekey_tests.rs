@@ -158,3 +158,25 @@ fn nothing_is_reached_by_nothing() {
     let new = opened.keyring.with_new_epoch().unwrap();
     assert!(matches!(rekey(&slots, &opened, &new, &[]), Err(RekeyError::NoMeans)));
 }
+
+#[test]
+fn a_rotation_goes_on_from_where_it_came_furthest() {
+    let slots = Slots::of(CrashingFiles::default());
+    let opened = opened(Keyring::generate());
+    let key = RecoveryKey::generate();
+    let means = [Means::Credential(Credential::Recovery(&key))];
+    let furthest_now = || furthest(&opened, &survey(&slots, &opened, &means).unwrap());
+    let same = |a: &Keyring, b: &Keyring| crypto::same(&a.encode(), &b.encode());
+    add(&slots, &opened, "first", &Enrol::Recovery(&key), &opened.keyring);
+    add(&slots, &opened, "foreign", &Enrol::Recovery(&key), &Keyring::generate());
+    let (keyring, under_way) = furthest_now();
+    assert!(same(&keyring, &opened.keyring) && !under_way);
+    let new = opened.keyring.with_new_epoch().unwrap();
+    add(&slots, &opened, "second", &Enrol::Recovery(&key), &new);
+    let (keyring, under_way) = furthest_now();
+    assert!(same(&keyring, &new) && under_way);
+    // Cut short in its last step, with the old epochs in some slots still: they are taken out of the others again.
+    add(&slots, &opened, "third", &Enrol::Recovery(&key), &new.without_old_epochs());
+    let (keyring, under_way) = furthest_now();
+    assert!(same(&keyring, &new) && under_way);
+}

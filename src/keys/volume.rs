@@ -1,6 +1,6 @@
 //! Making a volume's keys, and getting at them again.
 //!
-//! The slots are written first and `cryptfs.json` last: where it stands, the keys do. Whether the keyring that comes
+//! The slots are written first and `cryptfs.json` last: where it stands, the keys do, and the root directory. Whether the keyring that comes
 //! out is the one that this device knows is not decided here: ask `trust` before anything is written.
 
 use super::header::{FILE, UnverifiedHeader};
@@ -57,6 +57,8 @@ pub enum CreateError {
     /// The folder of the slots is in use.
     KeysExist,
     NoSlots,
+    /// What else belongs to it could not be made.
+    Unfilled,
     Slot(SlotError),
     Slots(SlotsError),
     Io(io::Error),
@@ -94,6 +96,7 @@ impl fmt::Display for CreateError {
         match self {
             CreateError::Exists => write!(f, "there is a {FILE} already"),
             CreateError::KeysExist => f.write_str("there are key slots already"),
+            CreateError::Unfilled => f.write_str("its root directory could not be made"),
             CreateError::NoSlots => f.write_str("nothing would open the volume"),
             CreateError::Slot(error) => error.fmt(f),
             CreateError::Slots(error) => error.fmt(f),
@@ -106,12 +109,14 @@ impl std::error::Error for OpenError {}
 impl std::error::Error for UnlockError {}
 impl std::error::Error for CreateError {}
 
-/// Makes the keys of a new volume in `backing`, an existing folder, or its slots in a folder elsewhere.
+/// Makes the keys of a new volume in `backing`, an existing folder, or its slots in a folder elsewhere. `fill` makes
+/// durably whatever else belongs to a volume, before the header says that it is one.
 pub fn create(
     backing: &Path,
     detached: Option<&Path>,
     header: Header,
     enrol: &[(Label, Enrol<'_>)],
+    fill: impl FnOnce(&Opened) -> Result<(), CreateError>,
 ) -> Result<Opened, CreateError> {
     let folder = Folder::open(backing).map_err(CreateError::Io)?;
     match folder.read_small(FILE, MAX_LENGTH) {
@@ -126,22 +131,23 @@ pub fn create(
     }
     let keyring = Keyring::generate();
     let mut added = Vec::new();
-    let written = add_all(&slots, header.uuid, enrol, &keyring, &mut added).and_then(|()| {
-        folder.write_new(FILE, &header.to_json(&keyring)).map_err(|error| match error.kind() {
+    let made = add_all(&slots, header.uuid, enrol, &keyring, &mut added).and_then(|()| {
+        let &(slot, slot_type) = added.first().ok_or(CreateError::NoSlots)?;
+        let opened = Opened { header, keyring, slot, slot_type };
+        fill(&opened)?;
+        let written = folder.write_new(FILE, &opened.header.to_json(&opened.keyring));
+        written.map(|()| opened).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => CreateError::Exists,
             _ => CreateError::Io(error),
         })
     });
-    match (written, added.first()) {
-        (Ok(()), Some(&(slot, slot_type))) => Ok(Opened { header, keyring, slot, slot_type }),
-        (result, _) => {
-            for (id, _) in added {
-                // What made it fail is the error to report; a slot that cannot be deleted either opens nothing.
-                let _ = slots.remove(id, true);
-            }
-            Err(result.err().unwrap_or(CreateError::NoSlots))
+    if made.is_err() {
+        for (id, _) in added {
+            // What made it fail is the error to report; a slot that cannot be deleted either opens nothing.
+            let _ = slots.remove(id, true);
         }
     }
+    made
 }
 
 fn add_all(

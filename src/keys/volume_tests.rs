@@ -15,7 +15,8 @@ fn label() -> Label {
 
 fn volume(key: &RecoveryKey) -> (TempDir, Opened) {
     let folder = tempfile::tempdir().unwrap();
-    let opened = create(folder.path(), None, new_header(), &[(label(), Enrol::Recovery(key))]).unwrap();
+    let opened =
+        create(folder.path(), None, new_header(), &[(label(), Enrol::Recovery(key))], |_| Ok(())).unwrap();
     (folder, opened)
 }
 
@@ -30,7 +31,7 @@ fn what_was_made_opens_again() {
             (label(), Enrol::Recovery(&key)),
         ];
         let header = Header::new(Cipher::ChaCha20Poly1305, ChunkSize::new(1 << 20).unwrap());
-        let made = create(folder.path(), keys, header, &ways).unwrap();
+        let made = create(folder.path(), keys, header, &ways, |_| Ok(())).unwrap();
         let locked = Locked::open(folder.path(), keys).unwrap();
         assert_eq!(locked.listing.slots.len(), 2);
         for credential in [Credential::Passphrase(b"secret"), Credential::Recovery(&key)] {
@@ -99,7 +100,9 @@ fn a_changed_header_is_refused_after_the_slot_was_opened() {
 #[test]
 fn a_planted_slot_does_not_stand_in_the_way() {
     let folder = tempfile::tempdir().unwrap();
-    let made = create(folder.path(), None, new_header(), &[(label(), Enrol::Recipient(AGE_PUBLIC))]).unwrap();
+    let made =
+        create(folder.path(), None, new_header(), &[(label(), Enrol::Recipient(AGE_PUBLIC))], |_| Ok(()))
+            .unwrap();
     let slots = Slots::open(folder.path(), None).unwrap();
     let own = Keyring::generate();
     for _ in 0..8 {
@@ -119,17 +122,23 @@ fn nothing_is_made_twice_or_left_behind() {
     let key = RecoveryKey::generate();
     let (folder, _) = volume(&key);
     let ways = [(label(), Enrol::Recovery(&key))];
-    let again = create(folder.path(), None, new_header(), &ways);
+    let again = create(folder.path(), None, new_header(), &ways, |_| Ok(()));
     assert!(matches!(again, Err(CreateError::Exists)));
     std::fs::write(folder.path().join(FILE), "").unwrap();
-    assert!(matches!(create(folder.path(), None, new_header(), &ways), Err(CreateError::Exists)));
+    assert!(matches!(create(folder.path(), None, new_header(), &ways, |_| Ok(())), Err(CreateError::Exists)));
     std::fs::remove_file(folder.path().join(FILE)).unwrap();
-    assert!(matches!(create(folder.path(), None, new_header(), &ways), Err(CreateError::KeysExist)));
+    assert!(matches!(
+        create(folder.path(), None, new_header(), &ways, |_| Ok(())),
+        Err(CreateError::KeysExist)
+    ));
 
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(create(folder.path(), None, new_header(), &[]), Err(CreateError::NoSlots)));
+    assert!(matches!(create(folder.path(), None, new_header(), &[], |_| Ok(())), Err(CreateError::NoSlots)));
     let ways = [(label(), Enrol::Recovery(&key)), (label(), Enrol::Recipient("nobody"))];
-    assert!(matches!(create(folder.path(), None, new_header(), &ways), Err(CreateError::Slot(_))));
+    assert!(matches!(
+        create(folder.path(), None, new_header(), &ways, |_| Ok(())),
+        Err(CreateError::Slot(_))
+    ));
     let locked = Slots::open(folder.path(), None).unwrap().list().unwrap();
     assert!(locked.slots.is_empty() && locked.broken.is_empty());
     assert!(matches!(Locked::open(folder.path(), None), Err(OpenError::NotAVolume)));

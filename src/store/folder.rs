@@ -43,7 +43,7 @@ pub enum LockError {
     Io(io::Error),
 }
 
-/// An exclusive lock on a file, given back on drop.
+/// An exclusive lock on a file or folder, given back on drop.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
@@ -229,6 +229,21 @@ impl Folder {
             visit(&name, kind)?;
         }
         Ok(())
+    }
+
+    /// Takes the exclusive lock of the folder itself; none where its filesystem has no locks for folders, as NFS.
+    pub fn lock_whole(&self) -> Result<Option<Lock>, LockError> {
+        let folder = self.root.try_clone().map_err(LockError::Io)?;
+        match files::lock(&folder) {
+            Ok(()) => Ok(Some(Lock { _file: folder })),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LockError::Held),
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOLCK | libc::EOPNOTSUPP)) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(LockError::Io(error)),
+        }
     }
 
     /// Takes the exclusive lock of a file without writing to it.

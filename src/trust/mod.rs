@@ -52,7 +52,7 @@ pub enum Pin {
     /// Nothing was pinned yet.
     First,
     Same,
-    /// The pinned keyring with a new epoch, from a slot that only its owner can have made.
+    /// The pinned keyring with a new epoch, from a slot that only its owner can have made, or made by this device.
     Rotated,
     /// A keyring from before a rotation that this device knows of.
     Retired,
@@ -145,7 +145,7 @@ impl Trust {
             Pin::Same
         } else if retired.contains(&found) {
             Pin::Retired
-        } else if own && keyring.remembers(&pinned) {
+        } else if (own || self.announced()? == Some(found)) && keyring.remembers(&pinned) {
             Pin::Rotated
         } else {
             Pin::Mismatch { pinned }
@@ -161,8 +161,48 @@ impl Trust {
         self.replace("pin", &pins)
     }
 
+    /// Notes the fingerprint of keys that this device is about to put into slots, lest it refuse them after a crash.
+    pub fn announce(&self, fingerprint: Fingerprint) -> Result<()> {
+        self.replace("announced-pin", &[fingerprint])
+    }
+
+    fn announced(&self) -> Result<Option<Fingerprint>> {
+        Ok(self.read("announced-pin", |line| line.parse().ok())?.first().copied())
+    }
+
     fn pins(&self) -> Result<Vec<Fingerprint>> {
         self.read("pin", |line| line.parse().ok())
+    }
+
+    /// Notes that the volume lies in this folder.
+    pub fn note_place(&self, backing: &Path) -> Result<()> {
+        let mut places = self.places()?;
+        let place = hex::encode(backing.as_os_str().as_encoded_bytes());
+        if places.contains(&place) {
+            return Ok(());
+        }
+        places.insert(0, place);
+        places.truncate(MAX_LINES);
+        self.replace("places", &places)
+    }
+
+    /// Whether this device knows another volume in this folder: whoever holds it can exchange a volume whole, id and
+    /// all, and a pin speaks of one volume id only.
+    pub fn knows_another_at(&self, backing: &Path) -> Result<bool> {
+        let Some(folder) = &self.folder else { return Ok(false) };
+        let all = folder.parent().map_or_else(|| Err(io::ErrorKind::NotFound.into()), fs::read_dir);
+        let place = hex::encode(backing.as_os_str().as_encoded_bytes());
+        for other in all.map_err(|error| TrustUnavailable::Io(folder.clone(), error))?.flatten() {
+            let other = Trust { folder: Some(other.path()), device: self.device };
+            if other.folder != self.folder && other.places()?.contains(&place) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn places(&self) -> Result<Vec<String>> {
+        self.read("places", |line| Some(line.to_owned()))
     }
 
     /// Notes which slots there are. True if some were not noted before.

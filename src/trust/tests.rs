@@ -63,8 +63,13 @@ fn a_volume_of_somebody_else_under_the_own_public_key_is_a_mismatch() {
     let [own, theirs] = [(); 2].map(|()| {
         let folder = tempfile::tempdir().unwrap();
         let header = Header { uuid: VOLUME, ..Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT) };
-        let opened =
-            create(folder.path(), None, header, &[("x".parse().unwrap(), Enrol::Recipient(AGE_PUBLIC))]);
+        let opened = create(
+            folder.path(),
+            None,
+            header,
+            &[("x".parse().unwrap(), Enrol::Recipient(AGE_PUBLIC))],
+            |_| Ok(()),
+        );
         (folder, opened.unwrap())
     });
     let (_state, trust) = pinned(&own.1.keyring);
@@ -93,7 +98,9 @@ fn a_removed_slot_that_was_brought_back_opens_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let key = RecoveryKey::generate();
     let header = Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT);
-    let made = create(folder.path(), None, header, &[("x".parse().unwrap(), Enrol::Recovery(&key))]).unwrap();
+    let made =
+        create(folder.path(), None, header, &[("x".parse().unwrap(), Enrol::Recovery(&key))], |_| Ok(()))
+            .unwrap();
     let (_state, trust) = pinned(&made.keyring);
     trust.note_removed_slots(&[made.slot]).unwrap();
     let mut locked = Locked::open(folder.path(), None).unwrap();
@@ -143,4 +150,30 @@ fn the_state_folder_is_found_as_others_find_it() {
     assert_eq!(with(&[home, ("XDG_STATE_HOME", "s")], false), Some("/home/a/.local/state".into()));
     assert_eq!(with(&[home], true), Some("/var/lib".into()));
     assert_eq!(with(&[], false), None);
+}
+
+#[test]
+fn a_rotation_of_this_device_is_believed_from_any_slot() {
+    let old = Keyring::generate();
+    let (_state, trust) = pinned(&old);
+    let new = old.with_new_epoch().unwrap();
+    trust.announce(new.fingerprint()).unwrap();
+    assert_eq!(trust.check_pin(&new, SlotType::Recipient).unwrap(), Pin::Rotated);
+    let other = old.with_new_epoch().unwrap();
+    let mismatch = Pin::Mismatch { pinned: old.fingerprint() };
+    assert_eq!(trust.check_pin(&other, SlotType::Recipient).unwrap(), mismatch);
+}
+
+#[test]
+fn another_volume_in_a_known_folder_is_noticed() {
+    let state = tempfile::tempdir().unwrap();
+    let [known, new] = [5, 6].map(|byte| Trust::open_in(state.path(), VolumeId([byte; 16])).unwrap());
+    let (here, there) = (Path::new("/vault"), Path::new("/stick\nvault"));
+    known.note_place(here).unwrap();
+    known.note_place(there).unwrap();
+    for place in [here, there] {
+        assert!(new.knows_another_at(place).unwrap() && !known.knows_another_at(place).unwrap());
+    }
+    assert!(!new.knows_another_at(Path::new("/elsewhere")).unwrap());
+    assert!(!Trust::ephemeral().knows_another_at(here).unwrap());
 }

@@ -263,7 +263,7 @@ impl Volume {
     }
 
     /// Opens a chunk if it exists.
-    fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<()> {
+    pub(super) fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<()> {
         self.open_head(inode, state)?;
         if index == 0 || state.others.contains_key(&index) {
             return Ok(());

@@ -17,6 +17,9 @@ pub(super) struct Flusher {
     wish: Mutex<Wish>,
     woken: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// For other work in the background, which ends when the flusher does.
+    ended: Condvar,
+    pub(super) aside: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -67,6 +70,16 @@ impl Flusher {
         }
     }
 
+    /// Waits so long, or until it is time to end, and then returns false.
+    pub fn rest(&self, duration: Duration) -> bool {
+        let mut wish = self.wish.lock();
+        let until = Instant::now() + duration;
+        while !wish.end && Instant::now() < until {
+            self.ended.wait_until(&mut wish, until);
+        }
+        !wish.end
+    }
+
     fn pause(&self) {
         let mut wish = self.wish.lock();
         let until = Instant::now() + RETRY;
@@ -77,7 +90,7 @@ impl Flusher {
 }
 
 impl Volume {
-    /// Starts the background flusher. It ends with [`Volume::close`].
+    /// Starts the background flusher, and the end of a rotation if one is under way. It ends with [`Volume::close`].
     pub fn start(self: &Arc<Volume>) {
         if self.read_only {
             return;
@@ -96,16 +109,18 @@ impl Volume {
             }
         });
         *self.flusher.thread.lock() = thread.ok();
+        self.reencrypt_aside();
     }
 
     /// Ends the flusher and waits for it.
     pub(super) fn end_flusher(&self) {
         self.flusher.wish.lock().end = true;
         self.flusher.woken.notify_all();
-        if let Some(thread) = self.flusher.thread.lock().take() {
-            let ended = thread.join();
-            if ended.is_err() {
-                log::error!("the flusher ended in a panic");
+        self.flusher.ended.notify_all();
+        let threads = [self.flusher.thread.lock().take(), self.flusher.aside.lock().take()];
+        for thread in threads.into_iter().flatten() {
+            if thread.join().is_err() {
+                log::error!("the flusher, or what works beside it, ended in a panic");
             }
         }
     }

@@ -46,6 +46,16 @@ pub(super) fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> 
     Ok(Some(Live { stream, chunk, head, tail }))
 }
 
+/// Whether a journal's file is sealed under an older epoch, or has not arrived, so that it may be.
+pub(super) fn may_need_old_epoch(context: &Arc<Context>, id: ChunkId) -> Result<bool> {
+    match Chunk::open(context, id, BLOCKS, None) {
+        Ok(chunk) => Ok(!chunk.epoch_is_newest()),
+        Err(chunk::Error::Incomplete(_)) => Ok(true),
+        Err(chunk::Error::Missing(_) | chunk::Error::Damaged(..)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl Journal {
     /// A journal without a file yet.
     pub fn new(context: &Arc<Context>) -> Journal {
@@ -94,12 +104,21 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets all batches, durably; leaves a journal that was never used alone.
+    /// Forgets all batches, durably, and leaves nothing under an older epoch; lets a journal that was never used alone.
     pub fn clear(&mut self, context: &Context) -> Result<()> {
         if self.len() == 0 {
-            return Ok(());
+            return self.renew(context);
         }
         self.drop_until(self.tail)?;
+        self.commit(context)
+    }
+
+    /// Seals the journal under the newest epoch, both of its roots.
+    pub fn renew(&mut self, context: &Context) -> Result<()> {
+        if self.chunk.epoch_is_newest() {
+            return Ok(());
+        }
+        self.commit(context)?;
         self.commit(context)
     }
 
@@ -108,6 +127,9 @@ impl Journal {
         record.extend_from_slice(&self.head.to_le_bytes());
         record.extend_from_slice(&self.tail.to_le_bytes());
         self.chunk.set_record(record);
+        if self.chunk.wants_rewrite() {
+            self.chunk.rewrite()?;
+        }
         self.chunk.commit()?;
         self.chunk.sync()?;
         if self.chunk.is_name_new() {

@@ -37,7 +37,7 @@ impl Volume {
         Ok(())
     }
 
-    fn other_journals(&self) -> Result<Vec<ChunkId>> {
+    pub(super) fn other_journals(&self) -> Result<Vec<ChunkId>> {
         let mut found = Vec::new();
         self.context.store.list(Area::Journals, &mut |name, is_file| {
             let name = FileName::parse(Area::Journals, name).filter(|_| is_file);

@@ -127,7 +127,7 @@ impl Volume {
     }
 
     /// What can wait until an inode is durable: settled roots, space given back.
-    fn tidy(&self, inode: &Arc<Inode>) {
+    pub(super) fn tidy(&self, inode: &Arc<Inode>) {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         let super::inode::State { head, others, .. } = &mut *state;

@@ -3,7 +3,9 @@
 use crate::sandbox::{PROGRAM, Sandbox};
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Instant;
 
 /// The words, and nothing else, on stderr.
 fn told(text: &str, wanted: &str) {
@@ -20,6 +22,52 @@ fn a_folder_that_is_no_volume() {
     );
     fs::remove_dir(sandbox.backing()).unwrap();
     told(&sandbox.fails(&mut sandbox.mount(), 10), "DIR/backing: there is no such folder.");
+}
+
+/// Init is killed wherever it may be: what it leaves is a volume, nothing, or something that `--force` makes one.
+#[test]
+fn an_init_that_is_killed() {
+    let start = Instant::now();
+    drop(Sandbox::with_volume());
+    let whole = start.elapsed();
+    let mut begun = 0;
+    for part in 0..20 {
+        let sandbox = Sandbox::empty();
+        let mut child = sandbox.init().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // The instant of the kill is what is tried here; nothing is waited for.
+        sleep(whole * part / 20);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if fs::metadata(sandbox.backing().join("cryptfs.json")).is_ok_and(|header| header.len() > 0) {
+            sandbox.fails(&mut sandbox.init(), 16);
+        } else if sandbox.backing().join("keys").exists() {
+            begun += 1;
+            let told = sandbox.fails(&mut sandbox.init(), 16);
+            assert!(told.contains("beginning of a volume"), "{told}");
+            sandbox.succeeds(sandbox.init().arg("--force"));
+        } else {
+            sandbox.succeeds(&mut sandbox.init());
+        }
+        sandbox.succeeds(&mut sandbox.mount());
+        sandbox.succeeds(&mut sandbox.umount());
+    }
+    println!("cut short between the slots and the header: {begun} of 20");
+}
+
+/// As if it had been killed just before the header.
+#[test]
+fn an_init_without_its_last_step() {
+    let sandbox = Sandbox::with_volume();
+    fs::write(sandbox.backing().join("cryptfs.json"), "").unwrap();
+    sandbox.fails(&mut sandbox.init(), 16);
+    sandbox.succeeds(sandbox.init().arg("--force"));
+    sandbox.succeeds(&mut sandbox.mount());
+    fs::write(sandbox.plain().join("file"), "content").unwrap();
+    sandbox.succeeds(&mut sandbox.umount());
+    // With files in it, it is a volume that has lost its header.
+    fs::remove_file(sandbox.backing().join("cryptfs.json")).unwrap();
+    let told = sandbox.fails(sandbox.init().arg("--force"), 16);
+    assert!(told.contains("holds slots already"), "{told}");
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn help() {
         "key remove",
         "key change",
         "key refresh",
+        "key rotate",
         "key verify",
         "trust",
         "trust status",

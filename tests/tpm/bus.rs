@@ -173,9 +173,9 @@ fn any_changed_answer_is_the_right_secret_or_an_error() {
 }
 
 /// Extends a PCR between the policy's look and the command, as a boot that is still going on does.
-struct ExtendBeforeUnseal {
-    pcr: u32,
-    times: u32,
+pub struct ExtendBeforeUnseal {
+    pub pcr: u32,
+    pub times: u32,
 }
 
 impl Tap for ExtendBeforeUnseal {
@@ -236,8 +236,8 @@ fn a_connection_lost_twice_is_a_lost_tpm() {
 }
 
 /// Kills the TPM's process when it sees Unseal.
-struct KillTpm {
-    pid: u32,
+pub struct KillTpm {
+    pub pid: u32,
 }
 
 impl Tap for KillTpm {

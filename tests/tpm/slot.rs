@@ -21,7 +21,8 @@ fn the_tpm_opens_what_it_was_enrolled_for_and_another_does_not() {
         ("paper".parse().unwrap(), Enrol::Recovery(&key)),
     ];
     let made =
-        create(folder.path(), None, Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT), &ways).unwrap();
+        create(folder.path(), None, Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT), &ways, |_| Ok(()))
+            .unwrap();
     tpm.reboot();
 
     let client = tpm.client();

@@ -87,6 +87,7 @@ pub fn creating(backing: &Path, error: &CreateError) -> Failure {
             Exit::NotEmpty,
             format!("{at}: the folder for its key slots holds slots already. Choose another with --keys."),
         ),
+        CreateError::Unfilled => failure(Exit::Failed, format!("{at}: {error}.")),
         CreateError::NoSlots => failure(
             Exit::Usage,
             "Nothing would open the volume. Give it a passphrase, a recovery key, a TPM or a recipient.",
@@ -179,6 +180,17 @@ pub fn recovery_key(backing: &Path, error: RecoveryKeyError) -> Failure {
     )
 }
 
+/// Another command changes the slots.
+pub fn locking_keys(keys: &Path, error: &LockError) -> Failure {
+    let at = keys.display();
+    match error {
+        LockError::Held => {
+            failure(Exit::InUse, format!("{at}: another command is changing the key slots. Try again."))
+        }
+        LockError::Io(error) => system(format!("{at}: cannot be locked"), error),
+    }
+}
+
 pub fn locking(backing: &Path, error: &LockError) -> Failure {
     let at = backing.display();
     match error {
@@ -199,6 +211,18 @@ pub fn not_empty(backing: &Path) -> Failure {
     )
 }
 
+/// There are key slots and no header.
+pub fn begun(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::NotEmpty,
+        format!(
+            "{at}: holds the beginning of a volume without files. If the sync client is still bringing the rest, wait \
+             for it; if an init was cut short here, `cryptfs init --force {at}` begins anew."
+        ),
+    )
+}
+
 /// The keyring is not the one that this device, or the fstab line, expects.
 pub fn other_volume(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
     let at = backing.display();
@@ -208,6 +232,18 @@ pub fn other_volume(backing: &Path, found: Fingerprint, expected: Fingerprint) -
             "{at}: its fingerprint is {found}, but {expected} is expected here. Somebody exchanged the volume or its \
              keys, or rotated them elsewhere. Nothing was written. If a device that you trust shows the same new \
              fingerprint in `cryptfs info`, accept it: `cryptfs trust accept {at}`."
+        ),
+    )
+}
+
+/// This device knows another volume in that folder.
+pub fn exchanged_volume(backing: &Path, found: Fingerprint) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::OtherVolume,
+        format!(
+            "{at}: is not the volume that this device knows there, but one with the fingerprint {found}. Somebody \
+             exchanged it. Nothing was written. If you put it there yourself, accept it: `cryptfs trust accept {at}`."
         ),
     )
 }

@@ -1,14 +1,16 @@
 //! Everything that cryptfs tells people when something goes wrong: one sentence on what, one on what helps.
 //!
 //! Below this module errors are typed and give no advice; here each is matched exhaustively and gets its exit code. This
-//! file has what all commands share; `keys.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
+//! file has what all commands share; `keys.rs`, `rotation.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
 
 mod keys;
 mod mount;
+mod rotation;
 mod tpm;
 
 pub use keys::*;
 pub use mount::*;
+pub use rotation::*;
 pub use tpm::*;
 
 use super::exit::Exit;

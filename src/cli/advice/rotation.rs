@@ -1,0 +1,65 @@
+//! What helps when a rotation of the volume's key cannot go on.
+
+use super::{Exit, Failure, failure, slot, slots};
+use crate::keys::{RekeyError, hex};
+use crate::volume::Remains;
+use std::path::Path;
+
+/// Files that are named in a message.
+const NAMED: usize = 5;
+
+pub fn rekeying(backing: &Path, error: &RekeyError) -> Failure {
+    let at = backing.display();
+    match error {
+        RekeyError::Diverged(id) => failure(
+            Exit::OtherVolume,
+            format!(
+                "{at}: {error} on another device, or somebody else made it. Finish the rotation there, or remove the \
+                 slot: `cryptfs key remove {at} {id}`."
+            ),
+        ),
+        RekeyError::NoMeans => failure(
+            Exit::WrongSecret,
+            format!("{at}: {error}. Give the passphrase, the recovery key or an identity."),
+        ),
+        RekeyError::Slot(_, error) => slot(error),
+        RekeyError::Slots(error) => slots(backing, error),
+    }
+}
+
+/// Afterwards nothing but a TPM would open the volume.
+pub fn rotation_needs_independent(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::LastSlot,
+        format!(
+            "{at}: only the TPM's slot would get the new key; a broken TPM would then cost every file. Give the \
+             passphrase, the recovery key or an identity too, or insist with --force."
+        ),
+    )
+}
+
+pub fn too_many_epochs(backing: &Path) -> Failure {
+    failure(Exit::Failed, format!("{}: its keyring has no room for another key.", backing.display()))
+}
+
+/// Everything that could be was encrypted anew.
+pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
+    let mut needs: Vec<String> = remains.chunks.iter().take(NAMED).map(|error| error.to_string()).collect();
+    if let Some(more) = remains.chunks.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        needs.push(format!("{more} more"));
+    }
+    let device =
+        |device: &crate::chunk::DeviceId| format!("the journal of device {}", hex::encode(&device.0));
+    needs.extend(remains.journals.iter().map(device));
+    let at = backing.display();
+    failure(
+        Exit::OldKeyNeeded,
+        format!(
+            "{at}: the old key is kept, for these need it: {}. Mount the volume once on those devices, let the sync \
+             client finish, restore or delete those files; then run `cryptfs key rotate {at}` again. With --force it \
+             is destroyed, and what needs it is lost.",
+            needs.join("; ")
+        ),
+    )
+}

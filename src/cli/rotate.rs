@@ -1,0 +1,145 @@
+//! `cryptfs key rotate`: a new epoch, everything sealed anew under it, the old epochs destroyed.
+//!
+//! Resumed at any point by running it again: which keyrings the slots hold and which epoch each chunk lies under say
+//! how far it came. The order is what makes that so: the new keyring is in the slots, and expected by this device,
+//! before anything is sealed under it; the old epochs go only once nothing needs them. Neighbours: `ways.rs` has the
+//! secrets, `keys::rekey` the slots, `volume::reencrypt` the chunks.
+
+use super::advice::{self, Failure};
+use super::key_args::Rotate;
+use super::mount::LOCK;
+use super::ways::Ways;
+use super::{assemble, key, report, unlock};
+use crate::keys::{self, Keyring, Locked, Means, Opened, Rekeyed, SlotType};
+use crate::store::folder::Folder;
+use crate::trust::{Pin, Trust};
+use crate::volume::Remains;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::Path;
+
+/// A rotation under way.
+struct Rotation<'a> {
+    backing: &'a Path,
+    locked: &'a Locked,
+    trust: &'a Trust,
+    opened: &'a Opened,
+    means: &'a [Means<'a>],
+}
+
+pub fn run(arguments: &Rotate) -> Result<(), Failure> {
+    let backing = arguments.backing.as_path();
+    let mut locked = Locked::open(backing, arguments.place.keys.as_deref())
+        .map_err(|error| advice::opening(backing, &error))?;
+    let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
+    let _unmounted = folder.lock(LOCK).map_err(|error| advice::locking(backing, &error))?;
+    let _alone = key::lock(backing, &arguments.place)?;
+    let trust = unlock::remember(&locked);
+    unlock::set_aside_removed(&mut locked, &trust)?;
+    let ways = Ways::collect(arguments, &locked)?;
+    let opened = ways.open(arguments, &locked, &trust)?;
+    let rotation =
+        Rotation { backing, locked: &locked, trust: &trust, opened: &opened, means: &ways.means() };
+    let (keyring, under_way) = rotation.begin(arguments.force)?;
+    if under_way {
+        report::print("Going on with a rotation that was cut short.\n")?;
+    }
+    let rekeyed = rotation.give(&keyring)?;
+    let header = opened.header.clone();
+    let opened = Opened { header, keyring, slot: opened.slot, slot_type: opened.slot_type };
+    reencrypt(backing, &opened, &trust, arguments.force)?;
+    let last = rotation.give(&opened.keyring.without_old_epochs())?;
+    finish(backing, &opened, &rekeyed, &last)
+}
+
+impl Rotation<'_> {
+    /// The keyring to go on with, and whether it is from an earlier run.
+    fn begin(&self, force: bool) -> Result<(Keyring, bool), Failure> {
+        let slots = |error| advice::slots(self.backing, &error);
+        let mut held = keys::survey(&self.locked.slots, self.opened, self.means).map_err(slots)?;
+        let state = |error| advice::state(&error);
+        let mut expected = Vec::new();
+        for held in held.drain(..) {
+            match self.trust.check_pin(&held.keyring, held.slot_type).map_err(state)? {
+                Pin::Mismatch { .. } => {
+                    log::warn!("key slot {} holds unexpected keys; it is passed over", held.slot)
+                }
+                Pin::First | Pin::Same | Pin::Rotated | Pin::Retired => expected.push(held),
+            }
+        }
+        let named = self.means.iter().any(|means| matches!(means, Means::PublicKey(_)));
+        if !named && !force && expected.iter().all(|held| held.slot_type == SlotType::Tpm2) {
+            return Err(advice::rotation_needs_independent(self.backing));
+        }
+        match keys::furthest(self.opened, &expected) {
+            (keyring, true) => Ok((keyring, true)),
+            (keyring, false) => {
+                let keyring = keyring.with_new_epoch().map_err(|_| advice::too_many_epochs(self.backing))?;
+                Ok((keyring, false))
+            }
+        }
+    }
+
+    /// Puts a keyring into the slots, and has this device expect it.
+    fn give(&self, keyring: &Keyring) -> Result<Rekeyed, Failure> {
+        let state = |error| advice::state(&error);
+        let fingerprint = keyring.fingerprint();
+        self.trust.announce(fingerprint).map_err(state)?;
+        let rekeyed = keys::rekey(&self.locked.slots, self.opened, keyring, self.means)
+            .map_err(|error| advice::rekeying(self.backing, &error))?;
+        self.trust.pin(fingerprint).map_err(state)?;
+        let (old, new): (Vec<_>, Vec<_>) = rekeyed.replaced.iter().copied().unzip();
+        self.trust.note_slots(&new).map_err(state)?;
+        self.trust.note_removed_slots(&old).map_err(state)?;
+        Ok(rekeyed)
+    }
+}
+
+/// Seals everything under the newest epoch; fails if something still needs an older one, unless it is to be lost.
+fn reencrypt(backing: &Path, opened: &Opened, trust: &Trust, force: bool) -> Result<(), Failure> {
+    let failed = |error| advice::volume(backing, &error);
+    let volume = assemble::volume(backing, opened, trust.device(), false)?;
+    // Hidden by itself where stderr is no terminal.
+    let bar = ProgressBar::new(0).with_style(style());
+    let remains = volume.reencrypt(&mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+        true
+    });
+    bar.finish_and_clear();
+    let remains: Remains = remains.map_err(failed)?;
+    if !remains.is_empty() && !force {
+        volume.close().map_err(failed)?;
+        return Err(advice::old_key_needed(backing, &remains));
+    }
+    for device in &remains.journals {
+        volume.discard_journal(*device).map_err(failed)?;
+    }
+    volume.close().map_err(failed)
+}
+
+fn style() -> ProgressStyle {
+    let template = "Encrypting anew {bar:32} {human_pos} of {human_len} files, {eta} left";
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn finish(backing: &Path, opened: &Opened, first: &Rekeyed, last: &Rekeyed) -> Result<(), Failure> {
+    let mut text = String::new();
+    for (old, new) in &first.replaced {
+        let newest =
+            last.replaced.iter().find(|(between, _)| between == new).map_or(new, |(_, newest)| newest);
+        text += &format!("Replaced slot {old} by slot {newest}.\n");
+    }
+    let at = backing.display();
+    for (id, label) in &last.left {
+        let name = if label.as_str().is_empty() { String::new() } else { format!(" ({})", label.as_str()) };
+        text += &format!(
+            "Slot {id}{name} was not opened and was left as it is; unless it has the new key already, it opens \
+             nothing. Make it again with `cryptfs key add {at}`, then `cryptfs key remove {at} {id}`.\n"
+        );
+    }
+    text += &format!(
+        "Everything is under the new key, and the old one is destroyed.\nFingerprint: {}\n",
+        opened.keyring.fingerprint()
+    );
+    report::print(&text)
+}

@@ -1,0 +1,182 @@
+//! Rotation's long part: whatever is sealed under an older epoch is sealed anew (docs/FORMAT.md section 6.6).
+//!
+//! Works through the inodes in memory, so it may run beside everything else, and may end at any instant: each chunk
+//! lies under the old or the new epoch. What a file says of its chunks is checked first, for a new commit number would
+//! make a chunk that was rolled back look fresh. Neighbours: `flush` makes it durable, `chunk` seals.
+
+use super::inode::Inode;
+use super::journal;
+use super::{Error, Result, Volume};
+use crate::chunk::{self, Chunk, ChunkId, DeviceId, InodeId};
+use crate::store::{Area, FileName};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Chunks that are sealed anew before they are made durable: bounds the descriptors held open.
+const GROUP: usize = 64;
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
+/// What may still need the old epochs.
+#[derive(Default)]
+pub struct Remains {
+    /// Devices whose journals do.
+    pub journals: Vec<DeviceId>,
+    /// Chunks that could not be sealed anew, and why.
+    pub chunks: Vec<Error>,
+}
+
+/// Chunks to be sealed anew, by inode.
+type Group = BTreeMap<InodeId, Vec<u32>>;
+
+impl Remains {
+    /// Whether the old epochs can be destroyed without losing anything.
+    pub fn is_empty(&self) -> bool {
+        self.journals.is_empty() && self.chunks.is_empty()
+    }
+}
+
+impl Volume {
+    /// Seals everything of older epochs under the newest one, durably. `progress` is told how many files were looked
+    /// at, and of how many; where it says false, the rest is left. Chunk files that open under no epoch, and those that
+    /// no file has any more, are passed over: nobody can read them now either.
+    pub fn reencrypt(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Remains> {
+        self.check_writable()?;
+        self.journal.lock().renew(&self.context)?;
+        let mut remains = Remains::default();
+        let chunks = self.all_chunks()?;
+        let (mut group, mut size, total) = (Group::new(), 0, chunks.len() as u64);
+        for (done, id) in (0..).zip(chunks) {
+            match Chunk::open(&self.context, id, self.blocks, None) {
+                Ok(chunk) if chunk.epoch_is_newest() => {}
+                Ok(_) => {
+                    group.entry(id.inode).or_default().push(id.index);
+                    size += 1;
+                }
+                Err(chunk::Error::Missing(_)) => {}
+                Err(error @ chunk::Error::Damaged(..)) => log::warn!("passed over: {error}"),
+                Err(error @ chunk::Error::Incomplete(_)) => remains.chunks.push(error.into()),
+                Err(error) => return Err(error.into()),
+            }
+            if size == GROUP {
+                self.reencrypt_group(std::mem::take(&mut group), &mut remains)?;
+                size = 0;
+            }
+            if !progress(done, total) {
+                return Ok(remains);
+            }
+        }
+        self.reencrypt_group(group, &mut remains)?;
+        for id in self.other_journals()? {
+            if journal::may_need_old_epoch(&self.context, id)? {
+                remains.journals.extend(id.inode.journal_of());
+            }
+        }
+        // An earlier run that was killed may have left what it wrote in the page cache.
+        self.context.store.sync_all()?;
+        progress(total, total);
+        Ok(remains)
+    }
+
+    /// The same in the background, if there are older epochs, with at most a fifth of the time spent on it.
+    pub(super) fn reencrypt_aside(self: &Arc<Volume>) {
+        if self.context.epochs() < 2 {
+            return;
+        }
+        let volume = self.clone();
+        let thread = std::thread::Builder::new().name("reencrypt".into()).spawn(move || {
+            let mut resumed = Instant::now();
+            let outcome = volume.reencrypt(&mut |_, _| {
+                let goes_on = volume.flusher.rest((4 * resumed.elapsed()).min(LONGEST_REST));
+                resumed = Instant::now();
+                goes_on
+            });
+            match outcome {
+                Ok(_) => log::info!("the rotation's work beside the mount has ended"),
+                Err(error) => log::warn!("the rotation does not go on beside the mount: {error}"),
+            }
+        });
+        *self.flusher.aside.lock() = thread.ok();
+    }
+
+    /// Deletes another device's journal, with whatever it says.
+    pub fn discard_journal(&self, device: DeviceId) -> Result<()> {
+        let name = self.context.file_name(ChunkId { inode: InodeId::journal(device), index: 0 });
+        self.context.store.remove(name)?;
+        Ok(self.context.store.sync_names(&[name])?)
+    }
+
+    /// Every chunk that a file stands for by its name, those of an inode together.
+    fn all_chunks(&self) -> Result<Vec<ChunkId>> {
+        let mut found = Vec::new();
+        self.context.store.list(Area::Chunks, &mut |name, is_file| {
+            let name = FileName::parse(Area::Chunks, name).filter(|_| is_file);
+            found.extend(name.and_then(|name| self.context.identify(name)));
+        })?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    fn reencrypt_group(&self, group: Group, remains: &mut Remains) -> Result<()> {
+        let mut inodes = Vec::new();
+        for (id, indices) in group {
+            match self.inode(id) {
+                Ok(inode) => inodes.push((inode, indices)),
+                Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => remains.chunks.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let all: Vec<Arc<Inode>> = inodes.iter().map(|(inode, _)| inode.clone()).collect();
+        // Twice: what was written but not committed yet holds slots, and the first rewrite wants as many as there are.
+        self.flush_for(&all, remains)?;
+        for step in [Chunk::rewrite, Chunk::compact] {
+            for (inode, indices) in &mut inodes {
+                for index in std::mem::take(indices) {
+                    match self.change_chunk(inode, index, step) {
+                        Ok(true) => indices.push(index),
+                        Ok(false) => {}
+                        Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
+                            remains.chunks.push(error)
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            self.flush_for(&all, remains)?;
+        }
+        drop(all);
+        for (inode, _) in inodes {
+            self.tidy(&inode);
+            self.forget_if_clean(&inode);
+        }
+        Ok(())
+    }
+
+    /// A file that cannot be flushed, perhaps because it was deleted meanwhile, does not stop the others.
+    fn flush_for(&self, inodes: &[Arc<Inode>], remains: &mut Remains) -> Result<()> {
+        match self.flush(inodes) {
+            Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => remains.chunks.push(error),
+            outcome => outcome?,
+        }
+        Ok(())
+    }
+
+    /// One step on one chunk, which the next flush of the inode commits; false if the file has no such chunk.
+    fn change_chunk(
+        &self,
+        inode: &Arc<Inode>,
+        index: u32,
+        step: fn(&mut Chunk) -> chunk::Result<()>,
+    ) -> Result<bool> {
+        let _serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        self.open_chunk(inode, &mut state, index)?;
+        let Some(chunk) = state.chunk_mut(index) else {
+            log::warn!("passed over: no file has {:?}", ChunkId { inode: inode.id(), index });
+            return Ok(false);
+        };
+        step(chunk)?;
+        state.change_times();
+        Ok(true)
+    }
+}

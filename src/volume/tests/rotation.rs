@@ -1,0 +1,149 @@
+//! Rotation: everything moves to the newest epoch, and what cannot says so.
+
+use super::*;
+use crate::chunk::{ChunkId, InodeId};
+use crate::store::memory::Memory;
+use crate::store::{Area, FileName};
+use crate::volume::Remains;
+use std::io::IoSlice;
+
+struct Rotation {
+    store: Arc<Memory>,
+    fixture: Fixture,
+    newer: Secret,
+}
+
+impl Rotation {
+    fn new() -> Rotation {
+        Rotation { store: Arc::new(Memory::new()), fixture: Fixture::new(), newer: Secret::random() }
+    }
+
+    fn during(&self) -> Arc<Volume> {
+        self.open(self.fixture.device, vec![self.newer.duplicate(), self.fixture.content.duplicate()])
+            .unwrap()
+    }
+
+    fn after(&self) -> crate::volume::Result<Arc<Volume>> {
+        self.open(self.fixture.device, vec![self.newer.duplicate()])
+    }
+
+    fn open(&self, device: DeviceId, content: Vec<Secret>) -> crate::volume::Result<Arc<Volume>> {
+        let context =
+            Context::new(self.store.clone(), device, Cipher::Aes256Gcm, &self.fixture.name, content);
+        let open_files = NonZeroUsize::new(64).unwrap();
+        Volume::open(Arc::new(context), Options { chunk_size: CHUNK, read_only: false, open_files })
+    }
+
+    fn reencrypt(&self) -> Remains {
+        let volume = self.during();
+        let remains = volume.reencrypt(&mut |_, _| true).unwrap();
+        volume.close().unwrap();
+        remains
+    }
+
+    fn bytes(&self, name: FileName) -> Vec<u8> {
+        let file = self.store.open(name).unwrap();
+        let mut bytes = vec![0; file.length().unwrap() as usize];
+        file.read_at(0, &mut bytes).unwrap();
+        bytes
+    }
+
+    fn put(&self, name: FileName, bytes: &[u8]) {
+        self.store.create(name).unwrap().write_at(0, &[IoSlice::new(bytes)]).unwrap();
+    }
+}
+
+fn size(store: &Memory) -> u64 {
+    let mut names = Vec::new();
+    store.list(Area::Chunks, &mut |name, _| names.extend(FileName::parse(Area::Chunks, name))).unwrap();
+    names.into_iter().map(|name| store.open(name).unwrap().length().unwrap()).sum()
+}
+
+#[test]
+fn everything_opens_without_the_old_epoch_and_takes_no_more_space() {
+    let rotation = Rotation::new();
+    let volume = rotation.fixture.format(rotation.store.clone());
+    for length in [0, 10, 5000, 300_000, 2_500_000] {
+        file(&volume, &format!("f{length}"), &pattern(length, 1));
+    }
+    // Ended without close: there are batches in the journal.
+    volume.round().unwrap();
+    drop(volume);
+    let before = size(&rotation.store);
+    assert!(rotation.reencrypt().is_empty());
+    let volume = rotation.after().unwrap();
+    for length in [0, 10, 5000, 300_000, 2_500_000] {
+        assert!(look(&volume, &format!("f{length}")).unwrap() == pattern(length, 1), "{length}");
+    }
+    // A file's four spare slots at its end are not worth a truncation.
+    assert!(size(&rotation.store) <= before + 8 * 6 * 4096, "{before} became {}", size(&rotation.store));
+    volume.close().unwrap();
+    assert!(rotation.open(rotation.fixture.device, vec![rotation.fixture.content.duplicate()]).is_err());
+}
+
+#[test]
+fn it_can_be_left_and_goes_on() {
+    let rotation = Rotation::new();
+    let volume = rotation.fixture.format(rotation.store.clone());
+    (0..200).for_each(|n| drop(file(&volume, &format!("f{n}"), &pattern(5000, n))));
+    volume.close().unwrap();
+    let volume = rotation.during();
+    volume.reencrypt(&mut |done, _| done < 100).unwrap();
+    drop(volume);
+    assert!(rotation.reencrypt().is_empty());
+    let volume = rotation.after().unwrap();
+    (0..200).for_each(|n| assert!(look(&volume, &format!("f{n}")).unwrap() == pattern(5000, n), "{n}"));
+}
+
+#[test]
+fn another_devices_journal_is_in_the_way() {
+    let rotation = Rotation::new();
+    rotation.fixture.format(rotation.store.clone()).close().unwrap();
+    let other = DeviceId(*b"device 2");
+    let volume = rotation.open(other, vec![rotation.fixture.content.duplicate()]).unwrap();
+    file(&volume, "file", b"content");
+    volume.close().unwrap();
+    assert_eq!(rotation.reencrypt().journals, [other]);
+    let both = vec![rotation.newer.duplicate(), rotation.fixture.content.duplicate()];
+    rotation.open(other, both).unwrap().close().unwrap();
+    assert!(rotation.reencrypt().is_empty());
+    assert!(rotation.open(other, vec![rotation.newer.duplicate()]).is_ok());
+}
+
+/// A chunk that was rolled back must not come out of a rotation as if it were new.
+#[test]
+fn a_rolled_back_chunk_stays_one() {
+    let rotation = Rotation::new();
+    let volume = rotation.fixture.format(rotation.store.clone());
+    let inode = file(&volume, "file", &pattern(1_500_000, 1));
+    let id = ChunkId { inode: inode.id(), index: 1 };
+    volume.round().unwrap();
+    let name = volume.context.file_name(id);
+    let older = rotation.bytes(name);
+    // Another chunk 1, with a bound of its own.
+    volume.resize(&inode, 1000, now(), 0).unwrap();
+    volume.round().unwrap();
+    volume.write(&inode, 0, &pattern(1_500_000, 2), now(), 0).unwrap();
+    drop(inode);
+    volume.close().unwrap();
+    rotation.put(name, &older);
+    let remains = rotation.reencrypt();
+    assert_eq!(remains.chunks.len(), 1);
+    assert!(remains.chunks[0].to_string().contains("rolled back"), "{}", remains.chunks[0]);
+    assert_eq!(rotation.bytes(name), older);
+}
+
+#[test]
+fn files_that_open_under_no_epoch_are_not_in_the_way_and_half_a_file_is() {
+    let rotation = Rotation::new();
+    let volume = rotation.fixture.format(rotation.store.clone());
+    let stray = |byte| volume.context.file_name(ChunkId { inode: InodeId([byte; 12]), index: 0 });
+    let (garbage, half) = (stray(7), stray(8));
+    volume.close().unwrap();
+    rotation.put(garbage, &[5; 3 * 4096]);
+    assert!(rotation.reencrypt().is_empty());
+    rotation.put(half, &[5; 4096]);
+    assert_eq!(rotation.reencrypt().chunks.len(), 1);
+    rotation.store.remove(half).unwrap();
+    assert!(rotation.reencrypt().is_empty());
+}

@@ -206,12 +206,11 @@ impl State {
         }
     }
 
-    /// All links but one that reads (parent, name).
-    pub fn remove_link(&mut self, parent: InodeId, name: &[u8]) {
+    /// Removes one link that reads (parent, name); whether there was one.
+    pub fn remove_link(&mut self, parent: InodeId, name: &[u8]) -> bool {
         let links = &mut self.record.extension.links;
-        if let Some(at) = links.iter().position(|link| link.parent == parent && *link.name == *name) {
-            links.swap_remove(at);
-        }
+        let at = links.iter().position(|link| link.parent == parent && *link.name == *name);
+        at.map(|at| links.swap_remove(at)).is_some()
     }
 
     pub fn add_link(&mut self, parent: InodeId, name: &[u8]) {

@@ -7,6 +7,7 @@ use super::pending::Pending;
 use super::record::{Extension, Record};
 use super::{Error, Result, Volume};
 use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
+use hashbrown::HashSet;
 use parking_lot::RwLockWriteGuard;
 use std::sync::Arc;
 
@@ -154,7 +155,7 @@ impl Volume {
         }
     }
 
-    /// Removes an empty directory. Returns it, as `unlink` does.
+    /// Removes an empty directory. Returns it, as `unlink` does. Of one that is damaged the name goes and nothing else.
     pub fn remove_directory(
         &self,
         directory: &Arc<Inode>,
@@ -164,10 +165,13 @@ impl Volume {
         check_name(name)?;
         let mut pending = self.names()?;
         match self.entry(directory, name)?.ok_or(Error::NotFound)? {
-            (id, Kind::Directory) => {
-                self.check_empty(id)?;
-                self.remove_name(&mut pending, directory, name, id, now)
-            }
+            (id, Kind::Directory) => match self.check_empty(id) {
+                Err(error @ Error::Damaged(..)) => {
+                    self.remove_unreadable(&mut pending, directory, name, Kind::Directory, &error, now)?;
+                    Ok(None)
+                }
+                empty => empty.and_then(|()| self.remove_name(&mut pending, directory, name, id, now)),
+            },
             _ => Err(Error::NotDirectory),
         }
     }
@@ -321,10 +325,15 @@ impl Volume {
         if empty { Ok(()) } else { Err(Error::NotEmpty) }
     }
 
-    /// Refuses to move a directory below itself.
+    /// Refuses to move a directory below itself. Chunks of different times may make a circle of parents: damage.
     fn check_not_inside(&self, directory: &Arc<Inode>, moved: InodeId) -> Result<()> {
         let mut at = directory.clone();
+        let mut passed = HashSet::new();
         loop {
+            if !passed.insert(at.id()) {
+                let id = ChunkId { inode: at.id(), index: 0 };
+                return Err(Error::Damaged(id, "the directory lies in itself: parts of it are older".into()));
+            }
             if at.id() == moved {
                 return Err(Error::Invalid);
             }
@@ -347,20 +356,14 @@ impl Volume {
         let inode = match self.inode(id) {
             Ok(inode) => inode,
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
-                log::warn!("a name was removed whose inode cannot be read: {error}");
-                let mut parent = self.listed(directory)?;
-                parent.remove_entry(name);
-                parent.touch_directory(now, 0);
-                drop(parent);
-                self.changed_name(pending, directory);
+                self.remove_unreadable(pending, directory, name, Kind::File, &error, now)?;
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
         self.take_name(pending, (directory, name), &inode, now)?;
         let mut state = inode.state.write();
-        let gone = state.record.kind == Kind::Directory || state.record.links_count == 0;
-        if gone {
+        if state.record.extension.links.is_empty() {
             state.record.links_count = 0;
             pending.replacing.remove(&id);
             pending.orphans.insert(id, inode.clone());
@@ -369,7 +372,27 @@ impl Volume {
         Ok(Some(inode))
     }
 
-    /// Takes an entry out of a directory and the link out of its inode.
+    /// Removes the name of something that cannot be read.
+    fn remove_unreadable(
+        &self,
+        pending: &mut Pending,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        kind: Kind,
+        error: &Error,
+        now: Timestamp,
+    ) -> Result<()> {
+        log::warn!("a name was removed whose inode cannot be read: {error}");
+        let mut parent = self.listed(directory)?;
+        parent.remove_entry(name);
+        parent.touch_directory(now, -i64::from(kind == Kind::Directory));
+        drop(parent);
+        self.changed_name(pending, directory);
+        Ok(())
+    }
+
+    /// Takes an entry out of a directory and the link out of its inode. A directory that was rolled back may show a
+    /// name that its inode does not have any more: the inode's other names stay.
     fn take_name(
         &self,
         pending: &mut Pending,
@@ -383,8 +406,7 @@ impl Volume {
         parent.touch_directory(now, -i64::from(is_directory));
         drop(parent);
         let mut state = inode.state.write();
-        state.remove_link(directory.id(), name);
-        if !is_directory {
+        if state.remove_link(directory.id(), name) && !is_directory {
             state.record.links_count -= 1;
         }
         state.record.changed = now;

@@ -1,0 +1,377 @@
+//! A seeded attacker: between sessions and within them the backing files are changed at random, and whatever is read
+//! is right or an error.
+//!
+//! Right after an honest session, and as long as the attacker brings nothing old back, right means the state that was
+//! left. Otherwise it means, for each chunk file by itself, a state that the owner once made: that one chunk file is
+//! older than another is not noticed yet. CRYPTFS_SEED replays the choices (nonces and ids are new each time),
+//! CRYPTFS_LONG=1 plays 20,000 rounds.
+
+use super::*;
+use crate::store::Area;
+use crate::volume::Rename;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::mpsc;
+use std::time::Duration;
+
+const NAMES: [&[u8]; 6] = [b"a", b"b", b"c", b"long name of a file", b"d", b"e"];
+const HISTORY: usize = 12;
+const BIG: usize = CHUNK as usize + 5 * BLOCK;
+
+struct Dice(u64);
+
+impl Dice {
+    /// Below `sides`.
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) % sides as u64) as usize
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+        if from.is_empty() { None } else { from.get(self.roll(from.len())) }
+    }
+}
+
+/// An entry of a directory: directory, name, inode, kind.
+type Entry = (InodeId, Vec<u8>, InodeId, Kind);
+
+/// What a volume shows: its entries, the contents of its files, and the directories that could be listed.
+#[derive(Default)]
+struct Shown {
+    entries: BTreeSet<(InodeId, Vec<u8>, InodeId)>,
+    contents: BTreeMap<InodeId, Vec<u8>>,
+    listed: Vec<InodeId>,
+}
+
+struct World {
+    fixture: Fixture,
+    store: Memory,
+    dice: Dice,
+    /// All that ever was: entries, and the contents of each file.
+    entries: BTreeSet<(InodeId, Vec<u8>, InodeId)>,
+    contents: BTreeMap<InodeId, Vec<Vec<u8>>>,
+    past: VecDeque<Snapshot>,
+    met: usize,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let (fixture, store) = (Fixture::new(), Memory::new());
+        let volume = fixture.format(Arc::new(store.clone()));
+        let (entries, contents, past) = Default::default();
+        let mut world = World { fixture, store, dice: Dice(seed), entries, contents, past, met: 0 };
+        let root = volume.root().unwrap();
+        for name in [b"dir 1", b"dir 2"] {
+            let directory = volume.create(&root, name, new(Kind::Directory)).unwrap();
+            world.entries.insert((root.id(), name.to_vec(), directory.id()));
+        }
+        let big = volume.create(&root, b"big", new(Kind::File)).unwrap();
+        volume.write(&big, 0, &pattern(BIG, seed), now(), 0).unwrap();
+        world.entries.insert((root.id(), b"big".to_vec(), big.id()));
+        world.contents.insert(big.id(), vec![Vec::new(), pattern(BIG, seed)]);
+        volume.close().unwrap();
+        world
+    }
+
+    fn open(&self) -> Result<Arc<Volume>> {
+        self.fixture.try_open(Arc::new(self.store.clone()))
+    }
+
+    /// One honest session, then attacked ones from what it left.
+    fn epoch(&mut self, attacks: usize) {
+        let volume = self.open().unwrap();
+        (0..6).for_each(|_| self.operate(&volume));
+        let left = self.look(&volume);
+        assert_eq!(
+            left.contents.len(),
+            left.entries.iter().filter(|(.., id)| self.contents.contains_key(id)).count()
+        );
+        volume.close().unwrap();
+        drop(volume);
+        let honest = self.remember();
+        for attack in 0..attacks {
+            if attack % 2 == 0 {
+                self.store.restore(&honest);
+                (0..=self.dice.roll(3)).for_each(|_| self.mutate(false));
+                let Some(volume) = self.try_open() else { continue };
+                let shown = self.look(&volume);
+                check_strictly(&left, &shown);
+            } else {
+                (0..=self.dice.roll(3)).for_each(|_| self.mutate(true));
+            }
+            let Some(volume) = self.try_open() else { continue };
+            self.session(&volume);
+        }
+        self.store.restore(&honest);
+    }
+
+    fn try_open(&mut self) -> Option<Arc<Volume>> {
+        match self.open() {
+            Ok(volume) => Some(volume),
+            Err(error) => {
+                assert_damage(&error, "opening");
+                self.met += 1;
+                None
+            }
+        }
+    }
+
+    /// Work on an attacked volume, which is attacked meanwhile as well.
+    fn session(&mut self, volume: &Volume) {
+        self.look(volume);
+        for _ in 0..4 {
+            match self.dice.roll(5) {
+                0 => self.mutate(true),
+                1 => drop(volume.round()),
+                _ => self.operate(volume),
+            }
+        }
+        self.look(volume);
+        if self.dice.roll(2) == 0 {
+            let _ = volume.close();
+        }
+        self.remember();
+    }
+
+    fn remember(&mut self) -> Snapshot {
+        let snapshot = self.store.snapshot();
+        self.past.push_back(snapshot.clone());
+        if self.past.len() > HISTORY {
+            self.past.pop_front();
+        }
+        snapshot
+    }
+
+    /// Reads all there is; each piece of it was made by the owner once.
+    fn look(&mut self, volume: &Volume) -> Shown {
+        let mut shown = Shown::default();
+        for (directory, name, id, kind) in self.walk(volume, &mut shown.listed) {
+            let entry = (directory, name, id);
+            assert!(self.entries.contains(&entry), "{entry:?} never was");
+            shown.entries.insert(entry);
+            if kind == Kind::Directory {
+                continue;
+            }
+            match volume.inode(id).and_then(|inode| read_all(volume, &inode)) {
+                Ok(content) => {
+                    self.check_content(id, &content);
+                    shown.contents.insert(id, content);
+                }
+                Err(error) => {
+                    assert!(is_damage(&error) || matches!(error, Error::Stopped), "{error}");
+                    self.met += 1;
+                }
+            }
+        }
+        shown
+    }
+
+    fn check_content(&self, id: InodeId, content: &[u8]) {
+        let past = &self.contents[&id];
+        if past.iter().all(|state| state.len() <= CHUNK as usize) {
+            assert!(past.iter().any(|state| state == content), "{id:?} never held this");
+            return;
+        }
+        for (number, block) in content.chunks(BLOCK).enumerate() {
+            let is_in = |state: &Vec<u8>| {
+                let old = state.get(number * BLOCK..).unwrap_or_default();
+                (0..block.len()).all(|at| block[at] == old.get(at).copied().unwrap_or(0))
+            };
+            assert!(past.iter().any(is_in), "block {number} of {id:?} was never like this");
+        }
+    }
+
+    /// All entries below the root, each directory once.
+    fn walk(&mut self, volume: &Volume, listed: &mut Vec<InodeId>) -> Vec<Entry> {
+        let (mut entries, mut waiting) = (Vec::new(), vec![InodeId::ROOT]);
+        let mut seen = BTreeSet::from([InodeId::ROOT]);
+        while let Some(id) = waiting.pop() {
+            let mut visit = |_: u64, name: &[u8], inode, kind| {
+                entries.push((id, name.to_vec(), inode, kind));
+                if kind == Kind::Directory && seen.insert(inode) {
+                    waiting.push(inode);
+                }
+                true
+            };
+            match volume.inode(id).and_then(|inode| volume.read_directory(&inode, 0, &mut visit)) {
+                Ok(()) => listed.push(id),
+                Err(error) => {
+                    assert_damage(&error, "a directory");
+                    self.met += 1;
+                }
+            }
+        }
+        entries
+    }
+
+    /// Something an owner does; what cannot be done on a damaged volume is not.
+    fn operate(&mut self, volume: &Volume) {
+        let entries = self.walk(volume, &mut Vec::new());
+        let (directories, files): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(.., kind)| *kind == Kind::Directory);
+        let places: Vec<InodeId> =
+            [InodeId::ROOT].into_iter().chain(directories.iter().map(|e| e.2)).collect();
+        let place = *self.dice.pick(&places).expect("the root");
+        let name = *self.dice.pick(&NAMES).expect("names");
+        let Ok(place) = volume.inode(place) else { return };
+        match self.dice.roll(8) {
+            0 | 1 => {
+                if let Ok(inode) = volume.create(&place, name, new(Kind::File)) {
+                    self.entries.insert((place.id(), name.to_vec(), inode.id()));
+                    self.contents.insert(inode.id(), vec![Vec::new()]);
+                    self.write(volume, &inode);
+                }
+            }
+            2..5 => {
+                let Some((.., id, _)) = self.dice.pick(&files) else { return };
+                let Ok(inode) = volume.inode(*id) else { return };
+                self.write(volume, &inode);
+            }
+            5 => {
+                let Some((from, old, id, _)) = self.dice.pick(&files).cloned() else { return };
+                let Ok(from) = volume.inode(from) else { return };
+                self.entries.insert((place.id(), name.to_vec(), id));
+                if let Ok(Some(gone)) =
+                    volume.rename((&from, &old), (&place, name), Rename::Replace, None, now())
+                {
+                    volume.release(gone);
+                }
+            }
+            6 => {
+                let Some((from, old, ..)) = self.dice.pick(&files).cloned() else { return };
+                let Ok(from) = volume.inode(from) else { return };
+                if let Ok(Some(gone)) = volume.unlink(&from, &old, now()) {
+                    volume.release(gone);
+                }
+            }
+            _ => {
+                let Some((.., id, _)) = self.dice.pick(&files) else { return };
+                let Ok(inode) = volume.inode(*id) else { return };
+                let _ = volume.sync(&inode, false);
+            }
+        }
+    }
+
+    /// Writes within one block, or cuts; a file that cannot be read as a whole is left alone.
+    fn write(&mut self, volume: &Volume, inode: &Arc<Inode>) {
+        let Ok(mut content) = read_all(volume, inode) else { return };
+        if content.len() < CHUNK as usize && self.dice.roll(4) == 0 {
+            let size = self.dice.roll(6 * BLOCK);
+            content.resize(size, 0);
+            self.contents.get_mut(&inode.id()).expect("a known file").push(content);
+            let _ = volume.resize(inode, size as u64, now(), 0);
+            return;
+        }
+        let blocks = if content.len() > CHUNK as usize { content.len() / BLOCK } else { 6 };
+        let (block, within) = (self.dice.roll(blocks), self.dice.roll(BLOCK));
+        let data = pattern(1 + self.dice.roll(BLOCK - within), self.dice.0);
+        let at = block * BLOCK + within;
+        content.resize(content.len().max(at + data.len()), 0);
+        content[at..at + data.len()].copy_from_slice(&data);
+        self.contents.get_mut(&inode.id()).expect("a known file").push(content);
+        let _ = volume.write(inode, at as u64, &data, now(), 0);
+    }
+
+    /// Something an attacker does; bringing back what is old only where `old`.
+    fn mutate(&mut self, old: bool) {
+        let names = self.store.names();
+        let (Some(&name), Some(&other)) = (self.dice.pick(&names), self.dice.pick(&names)) else { return };
+        let mut content = bytes(&self.store, name);
+        match self.dice.roll(if old { 11 } else { 8 }) {
+            0 | 1 if !content.is_empty() => {
+                let at = self.dice.roll(content.len().min(8 * BLOCK));
+                content[at] ^= 1 << self.dice.roll(8);
+                // In place: a file that is open sees it.
+                self.store.open(name).unwrap().write_at(0, &[IoSlice::new(&content)]).unwrap();
+            }
+            2 => {
+                let theirs = bytes(&self.store, other);
+                put(&self.store, other, &content);
+                put(&self.store, name, &theirs);
+            }
+            3 => {
+                let length = self.dice.roll(content.len() + 1);
+                self.store.open(name).unwrap().set_length(length as u64).unwrap();
+            }
+            4 => {
+                self.store.remove(name).unwrap();
+                put(&self.store, other, &content);
+            }
+            5 => {
+                let area = if self.dice.roll(2) == 0 { Area::Chunks } else { Area::Journals };
+                put(&self.store, FileName { area, bytes: crate::crypto::random() }, &content);
+            }
+            6 => self.store.remove(name).unwrap(),
+            7 => {
+                let theirs = bytes(&self.store, other);
+                let (from, to) = (self.dice.roll(6) * BLOCK, self.dice.roll(6) * BLOCK);
+                if theirs.len() >= from + BLOCK && content.len() >= to + BLOCK {
+                    content[to..to + BLOCK].copy_from_slice(&theirs[from..from + BLOCK]);
+                    put(&self.store, name, &content);
+                }
+            }
+            8 => self.roll_back(|store, past, _| store.restore_file(past, name)),
+            9 => self.roll_back(|store, past, dice| {
+                let now = store.snapshot();
+                store.restore_file(past, name);
+                if !store.names().contains(&name) {
+                    return store.restore_file(&now, name);
+                }
+                // One slot of the old version in the present one.
+                let (old, slot) = (bytes(store, name), dice.roll(8) * BLOCK);
+                if old.len() >= slot + BLOCK && content.len() >= slot + BLOCK {
+                    content[slot..slot + BLOCK].copy_from_slice(&old[slot..slot + BLOCK]);
+                }
+                put(store, name, &content);
+            }),
+            10 => self.roll_back(|store, past, _| store.restore(past)),
+            _ => {}
+        }
+    }
+
+    fn roll_back(&mut self, act: impl FnOnce(&Memory, &Snapshot, &mut Dice)) {
+        let at = self.dice.roll(self.past.len());
+        act(&self.store, &self.past[at], &mut self.dice);
+    }
+}
+
+/// Directories that can be listed show exactly what was left, and files hold it.
+fn check_strictly(left: &Shown, shown: &Shown) {
+    for directory in &shown.listed {
+        let of = |shown: &Shown| -> Vec<_> {
+            shown.entries.iter().filter(|entry| entry.0 == *directory).cloned().collect()
+        };
+        assert_eq!(of(left), of(shown), "names came or went");
+    }
+    for (id, content) in &shown.contents {
+        assert!(left.contents[id] == *content, "{id:?} is not what was left");
+    }
+}
+
+#[test]
+fn a_random_attacker() {
+    let seed = std::env::var("CRYPTFS_SEED")
+        .map_or_else(|_| u64::from_le_bytes(crate::crypto::random()), |seed| seed.parse().expect("a number"));
+    let rounds = if std::env::var_os("CRYPTFS_LONG").is_some() { 20_000 } else { 1_000 };
+    println!("CRYPTFS_SEED={seed}");
+    let (progress, watch) = mpsc::channel();
+    let play = std::thread::spawn(move || {
+        let mut world = World::new(seed);
+        for _ in 0..rounds / 5 {
+            world.epoch(5);
+            progress.send(()).expect("somebody watches");
+        }
+        world.met
+    });
+    loop {
+        match watch.recv_timeout(Duration::from_secs(60)) {
+            Ok(()) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs; CRYPTFS_SEED={seed}"),
+        }
+    }
+    let met = play.join().unwrap_or_else(|_| panic!("CRYPTFS_SEED={seed}"));
+    println!("{met} errors met in {rounds} rounds");
+    assert!(met > rounds / 20, "the attacks were hardly noticed");
+}

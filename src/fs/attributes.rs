@@ -27,12 +27,19 @@ pub(super) fn of(inode: &Inode) -> Attributes {
         gid: record.gid,
         device: record.device,
         size: size(record),
-        blocks: record.allocated.div_ceil(512),
+        blocks: blocks(record),
         accessed: record.accessed,
         modified: record.modified,
         changed: record.changed,
         born: record.born,
     })
+}
+
+/// Of 512 bytes. Content that may be inline counts like a block of its own: archivers take a file without blocks for one
+/// without data.
+fn blocks(record: &Record) -> u64 {
+    let inline = if record.size <= u64::from(BLOCK) { record.size } else { 0 };
+    record.allocated.max(inline).div_ceil(512)
 }
 
 fn size(record: &Record) -> u64 {

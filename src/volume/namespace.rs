@@ -154,7 +154,8 @@ impl Volume {
         }
     }
 
-    /// Removes an empty directory. Returns it, as `unlink` does.
+    /// Removes an empty directory. Returns it, as `unlink` does. Of one that cannot be read only the name goes, empty or
+    /// not; its chunk files stay.
     pub fn remove_directory(
         &self,
         directory: &Arc<Inode>,
@@ -165,7 +166,10 @@ impl Volume {
         let mut pending = self.names()?;
         match self.entry(directory, name)?.ok_or(Error::NotFound)? {
             (id, Kind::Directory) => {
-                self.check_empty(id)?;
+                match self.check_empty(id) {
+                    Ok(()) | Err(Error::Damaged(..) | Error::NotArrived(_)) => {}
+                    Err(error) => return Err(error),
+                }
                 self.remove_name(&mut pending, directory, name, id, now)
             }
             _ => Err(Error::NotDirectory),
@@ -349,8 +353,10 @@ impl Volume {
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
                 log::warn!("a name was removed whose inode cannot be read: {error}");
                 let mut parent = self.listed(directory)?;
+                let was_directory =
+                    parent.listing().get(name).is_some_and(|entry| entry.kind == Kind::Directory);
                 parent.remove_entry(name);
-                parent.touch_directory(now, 0);
+                parent.touch_directory(now, -i64::from(was_directory));
                 drop(parent);
                 self.changed_name(pending, directory);
                 return Ok(None);

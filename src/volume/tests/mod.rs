@@ -2,6 +2,7 @@
 
 mod basic;
 mod counts;
+mod full;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
 use crate::chunk::{Context, DeviceId};

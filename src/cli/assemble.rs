@@ -18,8 +18,7 @@ const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 /// What a mount decides of a filesystem.
 pub struct Choices {
     pub read_only: bool,
-    /// Permissions are checked by the filesystem, not by the kernel.
-    pub check_permissions: bool,
+    pub filesystem: fs::Options,
 }
 
 /// Makes the root directory of a new volume; it belongs to whom the backing folder belongs.
@@ -46,8 +45,7 @@ pub fn filesystem(
     let unreadable = |error| advice::volume(backing, &error);
     let volume = Volume::open(context, options).map_err(unreadable)?;
     volume.start();
-    let options = fs::Options { check_permissions: choices.check_permissions };
-    Filesystem::new(volume, options).map_err(|_| advice::no_root(backing))
+    Filesystem::new(volume, choices.filesystem).map_err(|_| advice::no_root(backing))
 }
 
 fn context(

@@ -51,9 +51,15 @@ struct Unsynced<'a> {
 
 impl Volume {
     /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure with
-    /// the other inodes; returns the first.
+    /// the other inodes; returns the first. What it opened counts among the open chunks group by group: a round of
+    /// thousands of new files must not run out of descriptors.
     pub(super) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
-        inodes.chunks(GROUP).map(|group| self.flush_group(group)).fold(Ok(()), Result::and)
+        let mut outcome = Ok(());
+        for group in inodes.chunks(GROUP) {
+            outcome = outcome.and(self.flush_group(group));
+            group.iter().for_each(|inode| self.opened(inode, 0));
+        }
+        outcome
     }
 
     fn flush_group(&self, inodes: &[Arc<Inode>]) -> Result<()> {

@@ -1,10 +1,22 @@
-//! A full disk: an error for who writes, and a way out by deleting.
+//! What runs out: room on the disk (an error for who writes, and a way out by deleting), file descriptors.
 
 use super::*;
 use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::memory::Memory;
 use crate::store::Area;
 use crate::volume::Error;
+
+/// The fixture's volume holds 64 chunks open; a group of 256 is flushed together.
+#[test]
+fn many_new_files_are_not_all_held_open() {
+    let fixture = Fixture::new();
+    let volume = fixture.format(Arc::new(Memory::new()));
+    let inodes: Vec<_> = (0..2000).map(|n| file(&volume, &format!("f{n}"), b"small")).collect();
+    volume.commit_batch(None).unwrap();
+    volume.flush(&inodes).unwrap();
+    let open = inodes.iter().filter(|inode| inode.state.read().head.is_some()).count();
+    assert!(open <= 64, "{open} chunks are open");
+}
 
 #[test]
 fn a_full_disk_gets_room_by_deleting() {

@@ -77,7 +77,11 @@ pub(super) fn allows(fs: &Filesystem, record: &Record, caller: Caller, want: u32
     {
         return acl_allows(fs, &acl, record, caller, want);
     }
-    if fs.groups.contain(caller, fs.options.gid(record)) { granted(record.mode >> 3) } else { granted(record.mode) }
+    if fs.groups.contain(caller, fs.options.gid(record)) {
+        granted(record.mode >> 3)
+    } else {
+        granted(record.mode)
+    }
 }
 
 /// POSIX 1003.1e: the first matching user decides, then any matching group, else others.
@@ -113,8 +117,7 @@ impl Filesystem {
 
     /// `AccessDenied` if permissions are checked here and do not grant `want`.
     pub(super) fn require(&self, caller: Caller, inode: &Inode, want: u32) -> Result<()> {
-        if self.options.check_permissions && !inode.view(|record| allows(self, record, caller, want))
-        {
+        if self.options.check_permissions && !inode.view(|record| allows(self, record, caller, want)) {
             return Err(Error::AccessDenied);
         }
         Ok(())

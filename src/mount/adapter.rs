@@ -169,7 +169,11 @@ fn nothing(number: u64) -> FileAttr {
 fn reply_entry(reply: ReplyEntry, result: Result<Entry>) {
     match result {
         Ok(entry) => {
-            reply.entry(&policy::lifetime(&entry.attributes), &file_attr(entry.node, &entry.attributes), Generation(0));
+            reply.entry(
+                &policy::lifetime(&entry.attributes),
+                &file_attr(entry.node, &entry.attributes),
+                Generation(0),
+            );
         }
         Err(error) => reply.error(number(error)),
     }

@@ -1,9 +1,9 @@
 //! What runs out: room on the disk (an error for who writes, and a way out by deleting), file descriptors.
 
 use super::*;
+use crate::store::Area;
 use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::memory::Memory;
-use crate::store::Area;
 use crate::volume::Error;
 
 /// The fixture's volume holds 64 chunks open; a group of 256 is flushed together.

@@ -18,8 +18,7 @@ const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 /// What a mount decides of a filesystem.
 pub struct Choices {
     pub read_only: bool,
-    /// Permissions are checked by the filesystem, not by the kernel.
-    pub check_permissions: bool,
+    pub filesystem: fs::Options,
 }
 
 /// Makes the root directory of a new volume; it belongs to whom the backing folder belongs.
@@ -39,8 +38,7 @@ pub fn filesystem(
 ) -> Result<Filesystem, Failure> {
     let volume = volume(backing, opened, device, choices.read_only)?;
     volume.start();
-    let options = fs::Options { check_permissions: choices.check_permissions };
-    Filesystem::new(volume, options).map_err(|_| advice::no_root(backing))
+    Filesystem::new(volume, choices.filesystem).map_err(|_| advice::no_root(backing))
 }
 
 /// The volume, with nothing in the background.

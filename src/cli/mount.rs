@@ -106,7 +106,11 @@ fn perform(request: Request) -> Result<(), Failure> {
     let options = kernel_options(&request);
     let choices = assemble::Choices {
         read_only: request.options.read_only,
-        check_permissions: !options.kernel_permissions && !options.acls,
+        filesystem: crate::fs::Options {
+            check_permissions: !options.kernel_permissions && !options.acls,
+            uid: request.options.uid,
+            gid: request.options.gid,
+        },
     };
     let filesystem = assemble::filesystem(backing, &unlocked.opened, unlocked.trust.device(), &choices)?;
     drop(unlocked);

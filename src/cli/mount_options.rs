@@ -17,6 +17,8 @@ pub struct MountOptions {
     pub no_exec: bool,
     pub no_suid: bool,
     pub no_dev: bool,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
     pub writeback: Option<bool>,
     pub acls: Option<bool>,
     pub threads: Option<usize>,
@@ -37,6 +39,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     ("default_permissions, no_default_permissions", "The kernel checks permissions, or cryptfs does."),
     ("noexec, nosuid, nodev", "As in mount(8). fusermount3 always sets the last two."),
+    (
+        "uid=N, gid=N",
+        "Everything seems to belong to this user or group. What is created still belongs to its creator.",
+    ),
     ("acl, noacl", "POSIX access control lists, on by default."),
     ("writeback, no_writeback", "Whether the kernel gathers writes in its cache, as it does by default."),
     ("threads=N", "How many requests are worked on at once, 1 to 16."),
@@ -57,6 +63,8 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
 
 /// The options that need a value.
 const VALUED: &[&str] = &[
+    "uid",
+    "gid",
     "threads",
     "transport",
     "passphrase-file",
@@ -138,6 +146,8 @@ impl MountOptions {
     fn apply_value(&mut self, name: &str, value: &str) -> Result<(), BadOption> {
         let bad = || BadOption::Value(format!("{name}={value}"));
         match name {
+            "uid" => self.uid = Some(value.parse().map_err(|_| bad())?),
+            "gid" => self.gid = Some(value.parse().map_err(|_| bad())?),
             "threads" => {
                 let count = value.parse().ok().filter(|count| (1..=16).contains(count));
                 self.threads = Some(count.ok_or_else(bad)?);

@@ -16,23 +16,30 @@ const GROUP_EXECUTE: u32 = libc::S_IXGRP;
 /// In the flags of open(2), where the file is to be executed: the kernel's __FMODE_EXEC.
 const OPEN_EXECUTE: i32 = 0x20;
 
-pub(super) fn of(inode: &Inode) -> Attributes {
+pub(super) fn of(fs: &Filesystem, inode: &Inode) -> Attributes {
     let number = inode_number(inode.id());
     inode.view(|record| Attributes {
         inode_number: number,
         kind: record.kind,
         mode: record.mode,
         links: record.links_count,
-        uid: record.uid,
-        gid: record.gid,
+        uid: fs.options.uid(record),
+        gid: fs.options.gid(record),
         device: record.device,
         size: size(record),
-        blocks: record.allocated.div_ceil(512),
+        blocks: blocks(record),
         accessed: record.accessed,
         modified: record.modified,
         changed: record.changed,
         born: record.born,
     })
+}
+
+/// Of 512 bytes. Content that may be inline counts like a block of its own: archivers take a file without blocks for one
+/// without data.
+fn blocks(record: &Record) -> u64 {
+    let inline = if record.size <= u64::from(BLOCK) { record.size } else { 0 };
+    record.allocated.max(inline).div_ceil(512)
 }
 
 fn size(record: &Record) -> u64 {
@@ -96,7 +103,7 @@ pub(super) fn set(
             Ok(())
         })?;
     }
-    Ok(of(&inode))
+    Ok(of(fs, &inode))
 }
 
 fn apply(fs: &Filesystem, caller: Caller, record: &mut Record, change: &SetAttributes, now: Timestamp) {
@@ -107,7 +114,7 @@ fn apply(fs: &Filesystem, caller: Caller, record: &mut Record, change: &SetAttri
     if change.uid.is_some() || change.gid.is_some() {
         if record.kind != Kind::Directory {
             record.mode &= !privilege_bits(record);
-            if !fs.may_set_gid(caller, record.gid) {
+            if !fs.may_set_gid(caller, fs.options.gid(record)) {
                 record.mode &= !SGID;
             }
         }
@@ -116,7 +123,7 @@ fn apply(fs: &Filesystem, caller: Caller, record: &mut Record, change: &SetAttri
     }
     if let Some(mode) = change.mode {
         record.mode = mode & 0o7777;
-        if record.mode & SGID != 0 && !fs.may_set_gid(caller, record.gid) {
+        if record.mode & SGID != 0 && !fs.may_set_gid(caller, fs.options.gid(record)) {
             record.mode &= !SGID;
         }
         if let Some(mut access) = acl::stored(record, acl::ACCESS) {
@@ -131,12 +138,12 @@ fn apply(fs: &Filesystem, caller: Caller, record: &mut Record, change: &SetAttri
 
 /// The kernel's setattr_prepare, except for the size.
 fn permitted(fs: &Filesystem, caller: Caller, record: &Record, change: &SetAttributes) -> Result<()> {
-    let owner = owns(record, caller);
+    let owner = owns(fs, record, caller);
     if change.mode.is_some() && !owner {
         return Err(Error::NotPermitted);
     }
-    let keeps_uid = change.uid.is_none_or(|uid| uid == record.uid);
-    let keeps_gid = |gid| gid == record.gid || fs.groups.contain(caller, gid);
+    let keeps_uid = change.uid.is_none_or(|uid| uid == fs.options.uid(record));
+    let keeps_gid = |gid| gid == fs.options.gid(record) || fs.groups.contain(caller, gid);
     let may_chown = owner && keeps_uid && change.gid.is_none_or(keeps_gid);
     if (change.uid.is_some() || change.gid.is_some()) && caller.uid != 0 && !may_chown {
         return Err(Error::NotPermitted);
@@ -147,7 +154,7 @@ fn permitted(fs: &Filesystem, caller: Caller, record: &Record, change: &SetAttri
     match (change.accessed, change.modified) {
         (None, None) => Ok(()),
         (Some(SetTime::Now), Some(SetTime::Now)) => {
-            let writable = super::permission::allows(record, caller, &fs.groups, WRITE);
+            let writable = super::permission::allows(fs, record, caller, WRITE);
             if writable { Ok(()) } else { Err(Error::AccessDenied) }
         }
         _ => Err(Error::NotPermitted),
@@ -176,7 +183,7 @@ pub(super) fn open(fs: &Filesystem, caller: Caller, node: NodeId, flags: i32) ->
 pub(super) fn access(fs: &Filesystem, caller: Caller, node: NodeId, mask: i32) -> Result<()> {
     let inode = fs.inode(node)?;
     let want = mask.cast_unsigned() & (READ | WRITE | EXECUTE);
-    let allowed = inode.view(|record| super::permission::allows(record, caller, &fs.groups, want));
+    let allowed = inode.view(|record| super::permission::allows(fs, record, caller, want));
     if allowed { Ok(()) } else { Err(Error::AccessDenied) }
 }
 

@@ -9,16 +9,32 @@ use super::ops::*;
 use super::permission::Groups;
 use super::{Error, Result, attributes, data, listing, namespace, xattrs};
 use crate::chunk::InodeId;
-use crate::volume::{Inode, Volume};
+use crate::volume::{Inode, Record, Volume};
 use std::sync::Arc;
 
 /// Choices of a mount.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Whether to check permissions in every operation, for a transport whose kernel does not (default_permissions).
     /// Wants a transport that asks OPEN and has no writeback cache, since neither reads nor writes name their caller
     /// and a flusher's SETATTR does not tell who wrote.
     pub check_permissions: bool,
+    /// Everything seems to belong to this user, whoever it belongs to.
+    pub uid: Option<u32>,
+    /// The same for the group.
+    pub gid: Option<u32>,
+}
+
+impl Options {
+    /// The user that an inode seems to belong to.
+    pub(super) fn uid(&self, record: &Record) -> u32 {
+        self.uid.unwrap_or(record.uid)
+    }
+
+    /// The group that an inode seems to belong to.
+    pub(super) fn gid(&self, record: &Record) -> u32 {
+        self.gid.unwrap_or(record.gid)
+    }
 }
 
 /// POSIX semantics over a volume.
@@ -73,7 +89,7 @@ impl Filesystem {
 
     /// Counts a lookup.
     pub(super) fn enter(&self, inode: Arc<Inode>) -> Entry {
-        let attributes = attributes::of(&inode);
+        let attributes = attributes::of(self, &inode);
         Entry { node: self.nodes.enter(Node::Inode(inode)), attributes }
     }
 
@@ -113,7 +129,7 @@ impl Operations for Filesystem {
     }
 
     fn attributes(&self, node: NodeId) -> Result<Attributes> {
-        self.inode(node).map(|inode| attributes::of(&inode))
+        self.inode(node).map(|inode| attributes::of(self, &inode))
     }
 
     fn set_attributes(&self, caller: Caller, node: NodeId, change: &SetAttributes) -> Result<Attributes> {

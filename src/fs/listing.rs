@@ -57,15 +57,17 @@ pub(super) fn read(
     }
 }
 
-/// Whether the sink took it. One that cannot be read is listed without attributes: a LOOKUP will say why.
+/// Whether the sink took it. One that cannot be read is listed as such: whoever asks for more is told why.
 fn give(
     fs: &Filesystem,
     stored: &Stored,
     plus: bool,
     sink: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
 ) -> bool {
-    let inode = if plus { fs.volume.inode(stored.id).ok() } else { None };
-    let entry = inode.map(|inode| fs.enter(inode));
+    let entry = plus.then(|| match fs.volume.inode(stored.id) {
+        Ok(inode) => fs.enter(inode),
+        Err(_) => fs.enter_unreadable(stored.id, stored.kind),
+    });
     let taken = sink(&DirectoryEntry {
         cookie: stored.cookie,
         inode_number: inode_number(stored.id),

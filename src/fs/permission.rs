@@ -63,34 +63,38 @@ fn supplementary(pid: u32) -> Vec<u32> {
 }
 
 /// Whether mode bits, ACL and root's privilege grant all of `want`.
-pub(super) fn allows(record: &Record, caller: Caller, groups: &Groups, want: u32) -> bool {
+pub(super) fn allows(fs: &Filesystem, record: &Record, caller: Caller, want: u32) -> bool {
     if caller.uid == 0 {
         let executable = record.kind == Kind::Directory || record.mode & 0o111 != 0;
         return want & EXECUTE == 0 || executable;
     }
     let granted = |bits: u32| bits & want == want;
-    if caller.uid == record.uid {
+    if caller.uid == fs.options.uid(record) {
         return granted(record.mode >> 6);
     }
     if record.mode & 0o070 != 0
         && let Some(acl) = acl::stored(record, acl::ACCESS)
     {
-        return acl_allows(&acl, record, caller, groups, want);
+        return acl_allows(fs, &acl, record, caller, want);
     }
-    if groups.contain(caller, record.gid) { granted(record.mode >> 3) } else { granted(record.mode) }
+    if fs.groups.contain(caller, fs.options.gid(record)) {
+        granted(record.mode >> 3)
+    } else {
+        granted(record.mode)
+    }
 }
 
 /// POSIX 1003.1e: the first matching user decides, then any matching group, else others.
-fn acl_allows(acl: &Acl, record: &Record, caller: Caller, groups: &Groups, want: u32) -> bool {
+fn acl_allows(fs: &Filesystem, acl: &Acl, record: &Record, caller: Caller, want: u32) -> bool {
     let granted = |bits: u16| u32::from(bits) & want == want;
     let mask = acl.mask.unwrap_or(7);
     if let Some(&(_, bits)) = acl.users.iter().find(|&&(uid, _)| uid == caller.uid) {
         return granted(bits & mask);
     }
-    let owning = std::iter::once((record.gid, acl.group));
+    let owning = std::iter::once((fs.options.gid(record), acl.group));
     let mut in_a_group = false;
     for (gid, bits) in owning.chain(acl.groups.iter().copied()) {
-        if groups.contain(caller, gid) {
+        if fs.groups.contain(caller, gid) {
             in_a_group = true;
             if granted(bits & mask) {
                 return true;
@@ -101,8 +105,8 @@ fn acl_allows(acl: &Acl, record: &Record, caller: Caller, groups: &Groups, want:
 }
 
 /// Whether the caller owns the inode or is root.
-pub(super) fn owns(record: &Record, caller: Caller) -> bool {
-    caller.uid == 0 || caller.uid == record.uid
+pub(super) fn owns(fs: &Filesystem, record: &Record, caller: Caller) -> bool {
+    caller.uid == 0 || caller.uid == fs.options.uid(record)
 }
 
 impl Filesystem {
@@ -113,8 +117,7 @@ impl Filesystem {
 
     /// `AccessDenied` if permissions are checked here and do not grant `want`.
     pub(super) fn require(&self, caller: Caller, inode: &Inode, want: u32) -> Result<()> {
-        if self.options.check_permissions && !inode.view(|record| allows(record, caller, &self.groups, want))
-        {
+        if self.options.check_permissions && !inode.view(|record| allows(self, record, caller, want)) {
             return Err(Error::AccessDenied);
         }
         Ok(())
@@ -122,7 +125,7 @@ impl Filesystem {
 
     /// `NotPermitted` if permissions are checked here and the caller is neither the owner nor root.
     pub(super) fn require_owner(&self, caller: Caller, inode: &Inode) -> Result<()> {
-        if self.options.check_permissions && !inode.view(|record| owns(record, caller)) {
+        if self.options.check_permissions && !inode.view(|record| owns(self, record, caller)) {
             return Err(Error::NotPermitted);
         }
         Ok(())
@@ -131,7 +134,7 @@ impl Filesystem {
     /// Permission to take a name out of a directory; in a sticky one only the owners of either may.
     pub(super) fn require_removal(&self, caller: Caller, directory: &Arc<Inode>, name: &[u8]) -> Result<()> {
         self.require(caller, directory, WRITE | EXECUTE)?;
-        let sticky = |record: &Record| record.mode & libc::S_ISVTX != 0 && !owns(record, caller);
+        let sticky = |record: &Record| record.mode & libc::S_ISVTX != 0 && !owns(self, record, caller);
         if !self.options.check_permissions || !directory.view(sticky) {
             return Ok(());
         }

@@ -100,7 +100,7 @@ fn set_access(fs: &Filesystem, caller: Caller, record: &mut Record, value: &[u8]
         return Ok(());
     };
     record.mode = record.mode & !0o777 | access.mode();
-    if !fs.may_set_gid(caller, record.gid) {
+    if !fs.may_set_gid(caller, fs.options.gid(record)) {
         record.mode &= !libc::S_ISGID;
     }
     if access.is_minimal() {
@@ -168,7 +168,7 @@ pub(super) fn remove(fs: &Filesystem, caller: Caller, node: NodeId, name: &[u8])
 /// The kernel's xattr_permission for changes. What xattrs a kind of inode can have holds whoever checks permissions.
 fn may_change(fs: &Filesystem, caller: Caller, inode: &Inode, namespace: Namespace) -> Result<()> {
     let (kind, sticky, owner) =
-        inode.view(|record| (record.kind, record.mode & libc::S_ISVTX != 0, owns(record, caller)));
+        inode.view(|record| (record.kind, record.mode & libc::S_ISVTX != 0, owns(fs, record, caller)));
     match namespace {
         Namespace::User if !matches!(kind, Kind::File | Kind::Directory) => Err(Error::NotPermitted),
         Namespace::User => {

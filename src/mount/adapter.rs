@@ -169,7 +169,11 @@ fn nothing(number: u64) -> FileAttr {
 fn reply_entry(reply: ReplyEntry, result: Result<Entry>) {
     match result {
         Ok(entry) => {
-            reply.entry(&policy::LIFETIME, &file_attr(entry.node, &entry.attributes), Generation(0));
+            reply.entry(
+                &policy::lifetime(&entry.attributes),
+                &file_attr(entry.node, &entry.attributes),
+                Generation(0),
+            );
         }
         Err(error) => reply.error(number(error)),
     }
@@ -177,7 +181,7 @@ fn reply_entry(reply: ReplyEntry, result: Result<Entry>) {
 
 fn reply_attributes(reply: ReplyAttr, node: NodeId, result: Result<Attributes>) {
     match result {
-        Ok(attributes) => reply.attr(&policy::LIFETIME, &file_attr(node, &attributes)),
+        Ok(attributes) => reply.attr(&policy::lifetime(&attributes), &file_attr(node, &attributes)),
         Err(error) => reply.error(number(error)),
     }
 }
@@ -452,12 +456,14 @@ impl fuser::Filesystem for Adapter {
     ) {
         guard("readdirplus", || {
             let mut sink = |entry: &crate::fs::ops::DirectoryEntry<'_>| {
-                let attributes = match &entry.entry {
-                    Some(found) => file_attr(found.node, &found.attributes),
-                    None => nothing(entry.inode_number),
+                let (attributes, lifetime) = match &entry.entry {
+                    Some(found) => {
+                        (file_attr(found.node, &found.attributes), policy::lifetime(&found.attributes))
+                    }
+                    None => (nothing(entry.inode_number), Duration::ZERO),
                 };
                 let name = OsStr::from_bytes(entry.name);
-                !reply.add(attributes.ino, entry.cookie, name, &policy::LIFETIME, &attributes, Generation(0))
+                !reply.add(attributes.ino, entry.cookie, name, &lifetime, &attributes, Generation(0))
             };
             match self.operations.read_directory(node(ino), cookie, true, &mut sink) {
                 Ok(()) => reply.ok(),

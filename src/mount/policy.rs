@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use super::Options;
-use crate::fs::ops::{Allocate, Kind, SetXattr};
+use crate::fs::ops::{Allocate, Attributes, Kind, SetXattr};
 
 /// How long the kernel may believe an entry (also a missing one) and attributes: nobody but it changes them.
 pub const LIFETIME: Duration = Duration::from_secs(86_400);
+/// The same for what is unlinked or cannot be read: the next to ask is to be told what is so then.
+pub fn lifetime(attributes: &Attributes) -> Duration {
+    if attributes.links == 0 { Duration::ZERO } else { LIFETIME }
+}
+
 /// The largest READ or WRITE, in bytes.
 pub const MAX_REQUEST: u32 = 1 << 20;
 /// How many requests the kernel may have under way on its own account (readahead, writeback).

@@ -22,7 +22,9 @@ impl From<Error> for Errno {
 /// How many bytes of the reply's buffer were filled, or why none.
 pub type Answer = Result<usize, Errno>;
 
-const VALID: u64 = policy::LIFETIME.as_secs();
+fn valid(a: &Attributes) -> u64 {
+    policy::lifetime(a).as_secs()
+}
 
 /// The whole answer is one structure.
 pub fn put(out: &mut [u8], value: &(impl IntoBytes + Immutable)) -> Answer {
@@ -70,13 +72,14 @@ fn attr(a: &Attributes) -> Attr {
 }
 
 pub fn attributes(a: &Attributes) -> AttrOut {
-    AttrOut { valid: VALID, attr: attr(a), ..AttrOut::default() }
+    AttrOut { valid: valid(a), attr: attr(a), ..AttrOut::default() }
 }
 
 /// `None`: the name does not exist, which the kernel may remember.
 pub fn entry(entry: Option<&Entry>) -> EntryOut {
     let (node, attr) = entry.map_or((NO_NODE, Attr::default()), |e| (e.node.0, attr(&e.attributes)));
-    EntryOut { node, entry_valid: VALID, attr_valid: VALID, attr, ..EntryOut::default() }
+    let valid = entry.map_or(policy::LIFETIME.as_secs(), |e| valid(&e.attributes));
+    EntryOut { node, entry_valid: valid, attr_valid: valid, attr, ..EntryOut::default() }
 }
 
 fn statx_time(time: Timestamp) -> StatxTime {
@@ -102,7 +105,7 @@ pub fn statx(a: &Attributes) -> StatxOut {
         device_minor: (a.device & 0xff) | ((a.device >> 12) & 0xf_ff00),
         ..Statx::default()
     };
-    StatxOut { valid: VALID, stat, ..StatxOut::default() }
+    StatxOut { valid: valid(a), stat, ..StatxOut::default() }
 }
 
 /// Fills a buffer with directory entries, each padded to 8 bytes.

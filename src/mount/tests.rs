@@ -14,8 +14,8 @@ use zerocopy::IntoBytes;
 use super::dispatch::Dispatcher;
 use super::protocol::{Body, Dirent, InHeader, MknodIn, WriteIn, opcode};
 use super::reply::{Errno, Listing};
-use super::{Options, point, policy};
-use crate::fs::ops::{Allocate, DirectoryEntry, Kind};
+use super::{Options, point, policy, reply};
+use crate::fs::ops::{Allocate, Attributes, DirectoryEntry, Entry, Kind, NodeId};
 
 #[test]
 fn a_source_cannot_smuggle_options_into_fusermount3() {
@@ -87,6 +87,23 @@ fn cut_off_requests_are_refused_and_never_panic() {
     assert_eq!(dispatcher.answer(&header(opcode::WRITE, 1), Body(&request), &mut out), invalid);
     let asked = WriteIn { size: 2 << 20, ..WriteIn::default() };
     assert_eq!(dispatcher.answer(&header(opcode::READ, 1), Body(asked.as_bytes()), &mut out), invalid);
+}
+
+/// Unlinked, or not readable: the kernel must ask again.
+#[test]
+fn what_has_no_links_is_not_cached() {
+    let dispatcher = dispatcher();
+    let fs = &dispatcher.operations;
+    let caller = crate::fs::ops::Caller { uid: 0, gid: 0, pid: 0 };
+    let entry = fs.make_directory(caller, NodeId::ROOT, b"d", 0o755, 0).unwrap();
+    let gone = Entry { attributes: Attributes { links: 0, ..entry.attributes }, ..entry };
+    for (entry, valid) in [(&entry, policy::LIFETIME.as_secs()), (&gone, 0)] {
+        let answer = reply::entry(Some(entry));
+        assert_eq!((answer.entry_valid, answer.attr_valid), (valid, valid));
+        assert_eq!(reply::attributes(&entry.attributes).valid, valid);
+        assert_eq!(reply::statx(&entry.attributes).valid, valid);
+    }
+    assert_eq!(reply::entry(None).entry_valid, policy::LIFETIME.as_secs());
 }
 
 #[test]

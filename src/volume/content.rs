@@ -56,6 +56,9 @@ impl Volume {
             let state = inode.state.read();
             check_file(&state)?;
             let length = state.record.size.saturating_sub(offset).min(out.len() as u64) as usize;
+            if length == 0 {
+                return Ok(0);
+            }
             let out = &mut out[..length];
             let wanted = self.runs(offset, length).find(|run| !state.is_readable(run.index));
             match wanted {
@@ -314,7 +317,12 @@ impl Volume {
         if !inode.grounded.load(Ordering::Acquire) {
             return Err(Step::Ground);
         }
-        Ok(spill_inline(state.head.as_mut().expect("it was opened"))?)
+        let head = state.head.as_mut().expect("it was opened");
+        let before = head.data_blocks()?;
+        spill_inline(head)?;
+        let after = head.data_blocks()?;
+        state.count_blocks(before, after);
+        Ok(())
     }
 
     /// Readies the file for content up to `end`: nothing but zeros may come to light between the old end and there.
@@ -372,7 +380,7 @@ impl Volume {
             let before = chunk.data_blocks()?;
             let written = write_bytes(chunk, run.from, part);
             let after = chunk.data_blocks()?;
-            state.count_blocks(run.index, before, after);
+            state.count_blocks(before, after);
             written?;
             data = rest;
         }
@@ -399,7 +407,6 @@ impl Volume {
             state.shrunk = Some(state.progress.made + 1);
         }
         let cut_bytes = cut.len() as u64 * self.chunk_size;
-        state.record.allocated = state.record.allocated.saturating_sub(cut_bytes);
         if !cut.is_empty() {
             state.doom(cut);
         }
@@ -407,6 +414,9 @@ impl Volume {
         if from > 0 || last == 0 {
             self.clear_within(inode, state, last, from, self.chunk_size)?;
         }
+        let own = u64::from(state.head.as_ref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
+        let beyond = if kept > 1 { state.record.allocated.saturating_sub(own + cut_bytes) } else { 0 };
+        state.record.allocated = own + beyond;
         Ok(())
     }
 
@@ -453,7 +463,7 @@ impl Volume {
             chunk.clear(Space::Data, first as u16..last as u16)
         })();
         let after = chunk.data_blocks()?;
-        state.count_blocks(index, before, after);
+        state.count_blocks(before, after);
         Ok(outcome?)
     }
 }
@@ -503,12 +513,10 @@ impl State {
         }
     }
 
-    /// Keeps count of the blocks beyond chunk 0.
-    fn count_blocks(&mut self, index: u32, before: u32, after: u32) {
-        if index > 0 {
-            let change = (i64::from(after) - i64::from(before)) * BLOCK as i64;
-            self.record.allocated = self.record.allocated.saturating_add_signed(change);
-        }
+    /// Keeps count of the blocks with data.
+    fn count_blocks(&mut self, before: u32, after: u32) {
+        let change = (i64::from(after) - i64::from(before)) * BLOCK as i64;
+        self.record.allocated = self.record.allocated.saturating_add_signed(change);
     }
 }
 

@@ -53,11 +53,15 @@ struct Unsynced<'a> {
 
 impl Volume {
     /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure with
-    /// the other inodes; returns the first.
+    /// the other inodes; returns the first. What it opened counts among the open chunks group by group: a round of
+    /// thousands of new files must not run out of descriptors.
     pub(super) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
-        let begin = |inode| Flush::begin(inode, false);
-        let groups = inodes.chunks(GROUP).map(|group| self.run(group.iter().map(begin).collect()));
-        groups.fold(Ok(()), Result::and)
+        let mut outcome = Ok(());
+        for group in inodes.chunks(GROUP) {
+            outcome = outcome.and(self.run(group.iter().map(|inode| Flush::begin(inode, false)).collect()));
+            group.iter().for_each(|inode| self.opened(inode, 0));
+        }
+        outcome
     }
 
     /// The same for one inode, but times may be lost: chunk 0 is left alone where it has nothing else to tell.

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Pending inodes at which an operation waits for a batch first: bounds memory and the size of a batch.
 const PENDING_MOST: usize = 8192;
+/// Deleted inodes whose files wait to be removed, at which an operation waits for a round: each may hold a descriptor.
+const REMOVALS_MOST: usize = 4096;
 
 /// What a new inode is to be.
 pub struct NewInode<'a> {
@@ -288,6 +290,9 @@ impl Volume {
     /// The namespace lock, once there is room for another change.
     fn names(&self) -> Result<parking_lot::MutexGuard<'_, Pending>> {
         self.check_writable()?;
+        if self.removals.lock().len() >= REMOVALS_MOST {
+            self.round()?;
+        }
         let pending = self.namespace.lock();
         if pending.inodes.len() + pending.deleted.len() < PENDING_MOST {
             return Ok(pending);

@@ -9,21 +9,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Volume {
-    /// Makes everything durable in its place. After an error what is not done yet waits for the next round.
+    /// Makes everything durable in its place. After an error what is not done yet waits for the next round, which goes
+    /// on from the same anchor: on a full disk the journal must not fill up with anchors. Deleted files go whether or
+    /// not there was room for the rest: they are what makes room.
     pub fn round(&self) -> Result<()> {
-        let _one = self.round.lock();
+        let mut unfinished = self.round.lock();
         self.check_live()?;
         if !self.has_work() {
             return Ok(());
         }
-        let anchor = self.commit_batch_from(None, true)?;
+        let start = self.commit_batch_from(None, unfinished.is_none())?;
+        let anchor = *unfinished.get_or_insert(start);
         let named = self.take_queue();
-        let outcome = self.flush(&named).and_then(|()| self.remove_deleted());
+        let flushed = self.flush(&named);
+        let outcome = flushed.and(self.remove_deleted());
         if let Err(error) = outcome {
             named.iter().for_each(|inode| self.queue(inode));
             return Err(error);
         }
         self.journal.lock().drop_until(anchor)?;
+        *unfinished = None;
         for inode in named {
             self.tidy(&inode);
             self.forget_if_clean(&inode);
@@ -62,9 +67,11 @@ impl Volume {
         }
         self.end_flusher();
         self.delete_orphans();
-        self.round()?;
-        if self.has_work() {
-            self.round()?;
+        match self.round() {
+            Err(error) if !error.is_passing() => return Err(error),
+            Err(_) => self.round()?,
+            Ok(()) if self.has_work() => self.round()?,
+            Ok(()) => {}
         }
         self.journal.lock().clear(&self.context)
     }

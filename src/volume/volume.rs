@@ -34,7 +34,7 @@ pub struct Volume {
     /// Inodes whose deletion is durable; their chunk files are still to be removed.
     pub(super) removals: Mutex<Vec<Arc<Inode>>>,
     /// One round at a time.
-    pub(super) round: Mutex<()>,
+    pub(super) round: Mutex<Option<u64>>,
     pub(super) flusher: Flusher,
     open: Mutex<LruCache<ChunkId, Weak<Inode>>>,
     stopped: AtomicBool,

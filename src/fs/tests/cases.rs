@@ -360,14 +360,24 @@ fn statistics_are_in_blocks_of_4096() {
 
 /// The kernel looks a name up before it unlinks it.
 #[test]
-fn a_file_whose_chunk_is_missing_is_listed_and_can_be_removed() {
+fn what_cannot_be_read_is_listed_and_can_be_removed() {
+    for kind in [Kind::File, Kind::Directory] {
+        what_is_missing_is_listed_and_can_be_removed(kind);
+    }
+}
+
+fn what_is_missing_is_listed_and_can_be_removed(kind: Kind) {
     let backing = Backing::new();
     let fs = backing.mount(false);
     make_file(&fs, USER, NodeId::ROOT, "kept", 0o644).unwrap();
     fs.volume.close().unwrap();
     let before = backing.store.names();
     let fs = backing.mount(false);
-    make_file(&fs, USER, NodeId::ROOT, "lost", 0o644).unwrap();
+    let is_directory = kind == Kind::Directory;
+    match is_directory {
+        true => make_directory(&fs, USER, NodeId::ROOT, "lost", 0o755).unwrap(),
+        false => make_file(&fs, USER, NodeId::ROOT, "lost", 0o644).unwrap(),
+    };
     fs.volume.close().unwrap();
     drop(fs);
     let lost: Vec<_> = backing.store.names().into_iter().filter(|name| !before.contains(name)).collect();
@@ -377,17 +387,25 @@ fn a_file_whose_chunk_is_missing_is_listed_and_can_be_removed() {
     let fs = backing.mount(false);
     let mut with_attributes = Vec::new();
     fs.read_directory(NodeId::ROOT, 2, true, &mut |entry| {
-        with_attributes.push((entry.name.to_vec(), entry.entry.is_some()));
+        let links = entry.entry.expect("files are listed with attributes").attributes.links;
+        with_attributes.push((entry.name.to_vec(), links));
         true
     })
     .unwrap();
-    assert_eq!(with_attributes, [(b"kept".to_vec(), true), (b"lost".to_vec(), false)]);
+    assert_eq!(with_attributes, [(b"kept".to_vec(), 1), (b"lost".to_vec(), 0)]);
     let found = fs.lookup(USER, NodeId::ROOT, b"lost").unwrap().unwrap();
-    assert_eq!((found.attributes.kind, found.attributes.links), (Kind::File, 0));
+    assert_eq!((found.attributes.kind, found.attributes.links), (kind, 0));
     assert_eq!(fs.attributes(found.node), Err(Error::Io));
     assert_eq!(fs.read(found.node, 0, &mut [0]), Err(Error::Io));
-    assert_eq!(fs.unlink(USER, NodeId::ROOT, b"lost"), Ok(()));
-    fs.forget(found.node, 1);
+    let (unlink, rmdir) =
+        (fs.unlink(USER, NodeId::ROOT, b"lost"), || fs.remove_directory(USER, NodeId::ROOT, b"lost"));
+    if is_directory {
+        assert_eq!((unlink, rmdir()), (Err(Error::IsDirectory), Ok(())));
+    } else {
+        assert_eq!(unlink, Ok(()));
+    }
+    fs.forget(found.node, 2);
+    assert_eq!(fs.attributes(NodeId::ROOT).unwrap().links, 2);
     assert_eq!(node(&fs, NodeId::ROOT, "lost"), None);
 }
 

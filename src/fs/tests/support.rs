@@ -55,7 +55,7 @@ impl Backing {
     }
 
     fn mount_volume(&self, volume: Arc<Volume>, check_permissions: bool) -> Filesystem {
-        Filesystem::with_clock(volume, Options { check_permissions }, now).unwrap()
+        Filesystem::with_clock(volume, Options { check_permissions, ..Options::default() }, now).unwrap()
     }
 }
 

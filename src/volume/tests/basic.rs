@@ -38,6 +38,39 @@ fn files_of_every_size_come_back() {
     );
 }
 
+#[test]
+fn a_read_behind_the_end_is_empty() {
+    let fixture = Fixture::new();
+    let volume = fixture.format(Arc::new(Memory::new()));
+    for content in [b"".as_slice(), b"inline", &pattern(10_000, 1)] {
+        let inode = file(&volume, &format!("f{}", content.len()), content);
+        assert_eq!(volume.read(&inode, 700_000, &mut [0; 100]).unwrap(), 0);
+    }
+}
+
+/// The hint behind st_blocks.
+#[test]
+fn allocated_bytes_follow_the_blocks() {
+    let fixture = Fixture::new();
+    let volume = fixture.format(Arc::new(Memory::new()));
+    let inode = file(&volume, "f", b"inline");
+    let allocated = || inode.view(|record| record.allocated);
+    let resize = |size| volume.resize(&inode, size, now(), 0).unwrap();
+    assert_eq!(allocated(), 0);
+    resize(3 * CHUNK);
+    assert_eq!(allocated(), 4096, "what was inline has become a block");
+    for chunk in 0..3 {
+        volume.write(&inode, chunk * CHUNK + 8192, &pattern(8192, chunk), now(), 0).unwrap();
+    }
+    assert_eq!(allocated(), 4096 * 7);
+    volume.punch(&inode, CHUNK, CHUNK, now()).unwrap();
+    assert_eq!(allocated(), 4096 * 5);
+    resize(12288);
+    assert_eq!(allocated(), 4096 * 2);
+    resize(0);
+    assert_eq!(allocated(), 0);
+}
+
 /// Writes at an offset, or resizes to one.
 type Act<'a> = Box<dyn FnMut(u64, Result<Vec<u8>, u64>) + 'a>;
 

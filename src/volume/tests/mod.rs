@@ -4,6 +4,7 @@ mod basic;
 mod counts;
 mod rotation;
 mod hostile;
+mod full;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
 use crate::chunk::{Context, DeviceId};

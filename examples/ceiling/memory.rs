@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cryptfs::fs::ops::{
     Allocate, Attributes, Caller, DirectoryEntry, Entry, Kind, NewNode, NodeId, Operations, RenameFlags,
-    Seek, SetAttributes, SetTime, SetXattr, Statistics, Timestamp,
+    Seek, SetAttributes, SetTime, SetXattr, Statistics, Timestamp, WriteHow,
 };
 use cryptfs::fs::{Error, Result};
 use pages::{PAGE, Pages};
@@ -503,12 +503,14 @@ impl Operations for Memory {
         }
     }
 
-    fn write(&self, node: NodeId, offset: u64, data: &[u8], clear_suid_sgid: bool) -> Result<usize> {
+    fn write(&self, node: NodeId, offset: u64, data: &[u8], how: WriteHow) -> Result<usize> {
         let inode = self.inode(node)?;
         let mut state = inode.state.write();
         state.file()?.write(offset, data);
-        state.touch();
-        if clear_suid_sgid {
+        if !how.keep_times {
+            state.touch();
+        }
+        if how.clear_suid_sgid {
             state.clear_suid_sgid();
         }
         Ok(data.len())
@@ -613,7 +615,7 @@ impl Operations for Memory {
     fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64) -> Result<u64> {
         let mut data = vec![0; length.min(1 << 20) as usize];
         let length = self.read(from.0, from.1, &mut data)?;
-        self.write(to.0, to.1, &data[..length], true)?;
+        self.write(to.0, to.1, &data[..length], WriteHow { clear_suid_sgid: true, ..WriteHow::default() })?;
         Ok(length as u64)
     }
 

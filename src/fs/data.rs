@@ -2,7 +2,7 @@
 
 use super::attributes::privilege_bits;
 use super::filesystem::Filesystem;
-use super::ops::{Allocate, Caller, NodeId, Seek};
+use super::ops::{Allocate, Caller, NodeId, Seek, WriteHow};
 use super::{Error, Result};
 use crate::volume::Inode;
 use std::sync::Arc;
@@ -14,10 +14,11 @@ pub(super) fn read(fs: &Filesystem, node: NodeId, offset: u64, out: &mut [u8]) -
     Ok(fs.volume.read(&fs.file(node)?, offset, out)?)
 }
 
-pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], clear: bool) -> Result<usize> {
+pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how: WriteHow) -> Result<usize> {
     let inode = fs.file(node)?;
-    let clear_mode = if clear { inode.view(privilege_bits) } else { 0 };
-    fs.volume.write(&inode, offset, data, fs.now(), clear_mode)?;
+    let clear_mode = if how.clear_suid_sgid { inode.view(privilege_bits) } else { 0 };
+    let now = (!how.keep_times).then(|| fs.now());
+    fs.volume.write(&inode, offset, data, now, clear_mode)?;
     Ok(data.len())
 }
 

@@ -193,8 +193,8 @@ impl Operations for Filesystem {
         data::read(self, node, offset, out)
     }
 
-    fn write(&self, node: NodeId, offset: u64, data: &[u8], clear_suid_sgid: bool) -> Result<usize> {
-        data::write(self, node, offset, data, clear_suid_sgid)
+    fn write(&self, node: NodeId, offset: u64, data: &[u8], how: WriteHow) -> Result<usize> {
+        data::write(self, node, offset, data, how)
     }
 
     fn sync(&self, node: NodeId, data_only: bool) -> Result<()> {

@@ -122,6 +122,16 @@ pub enum Seek {
     Hole,
 }
 
+/// What a WRITE does besides writing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteHow {
+    /// FUSE_WRITE_KILL_SUIDGID.
+    pub clear_suid_sgid: bool,
+    /// The kernel keeps the times (writeback cache) and sends them by SETATTR: to set them here would move them to
+    /// whenever its cache was written back.
+    pub keep_times: bool,
+}
+
 /// setxattr(2) flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetXattr {
@@ -179,8 +189,8 @@ pub trait Operations: Send + Sync + 'static {
     fn access(&self, caller: Caller, node: NodeId, mask: i32) -> Result<()>;
     /// Fills `out` from `offset`; fewer bytes than asked for means end of file. Returns their number.
     fn read(&self, node: NodeId, offset: u64, out: &mut [u8]) -> Result<usize>;
-    /// `clear_suid_sgid`: FUSE_WRITE_KILL_SUIDGID. Returns the number of bytes taken: all of them.
-    fn write(&self, node: NodeId, offset: u64, data: &[u8], clear_suid_sgid: bool) -> Result<usize>;
+    /// Returns the number of bytes taken: all of them.
+    fn write(&self, node: NodeId, offset: u64, data: &[u8], how: WriteHow) -> Result<usize>;
     /// Returns when the file (and its name) would survive a power cut.
     fn sync(&self, node: NodeId, data_only: bool) -> Result<()>;
     fn sync_directory(&self, node: NodeId, data_only: bool) -> Result<()>;

@@ -25,7 +25,7 @@ use fuser::{
 use super::{Options, policy};
 use crate::fs::ops::{
     Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime,
-    Timestamp,
+    Timestamp, WriteHow,
 };
 use crate::fs::{Error, Result};
 
@@ -417,8 +417,11 @@ impl fuser::Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let clear = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
-        guard("write", || reply_written(reply, self.operations.write(node(ino), offset, data, clear)));
+        let how = WriteHow {
+            clear_suid_sgid: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+            keep_times: self.notifier.is_some() && flags.contains(WriteFlags::FUSE_WRITE_CACHE),
+        };
+        guard("write", || reply_written(reply, self.operations.write(node(ino), offset, data, how)));
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {

@@ -44,8 +44,6 @@ pub struct Connection {
     poll_for: Duration,
     threads: usize,
     dispatcher: Dispatcher,
-    /// The kernel holds data that we have not seen.
-    writeback: bool,
     requests: Arc<Requests>,
     turn: Mutex<Turn>,
     pace: Pace,
@@ -174,6 +172,7 @@ pub fn connect(
         operations,
         opens: !options.kernel_permissions,
         long_setxattr: granted & capability::SETXATTR_EXT != 0,
+        writeback: granted & capability::WRITEBACK_CACHE != 0,
     };
     Ok(Connection {
         sleeping: device,
@@ -181,7 +180,6 @@ pub fn connect(
         poll_for: options.poll_for,
         threads: options.threads.max(1),
         dispatcher,
-        writeback: granted & capability::WRITEBACK_CACHE != 0,
         requests,
         turn: Mutex::new(Turn { last_wait: Duration::MAX }),
         pace: Pace::default(),
@@ -270,7 +268,7 @@ impl Connection {
                 let mut body = Body(&buffers.request.bytes()[..length]);
                 let header: InHeader = body.take().ok_or(io::ErrorKind::InvalidData)?;
                 self.requests.count(header.opcode);
-                if header.opcode == opcode::LSEEK && self.writeback {
+                if header.opcode == opcode::LSEEK && self.dispatcher.writeback {
                     self.seek_later(scope, device, header, body)?;
                     continue;
                 }

@@ -14,6 +14,7 @@ use super::reply::{self, Answer, Errno, Listing};
 use crate::fs::Error;
 use crate::fs::ops::{
     Caller, Entry, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime, Timestamp,
+    WriteHow,
 };
 
 const MALFORMED: Errno = Errno(libc::EINVAL);
@@ -26,6 +27,8 @@ pub struct Dispatcher {
     pub opens: bool,
     /// SETXATTR comes in its longer form.
     pub long_setxattr: bool,
+    /// The kernel holds data that we have not seen, and keeps the times of it.
+    pub writeback: bool,
 }
 
 /// Whether the kernel waits for a reply to this request.
@@ -210,8 +213,11 @@ impl Dispatcher {
     fn write(&self, node: NodeId, mut body: Body<'_>, out: &mut [u8]) -> Answer {
         let asked: wire::WriteIn = body.take().ok_or(MALFORMED)?;
         let data = body.bytes(asked.size).ok_or(MALFORMED)?;
-        let clear = asked.write_flags & wire::WRITE_KILL_SUIDGID != 0;
-        let written = self.operations.write(node, asked.offset, data, clear)?;
+        let how = WriteHow {
+            clear_suid_sgid: asked.write_flags & wire::WRITE_KILL_SUIDGID != 0,
+            keep_times: self.writeback && asked.write_flags & wire::WRITE_CACHE != 0,
+        };
+        let written = self.operations.write(node, asked.offset, data, how)?;
         reply::put(out, &wire::WriteOut { size: written as u32, padding: 0 })
     }
 

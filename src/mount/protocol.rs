@@ -69,6 +69,7 @@ pub mod valid {
     pub const KILL_SUIDGID: u32 = 1 << 11;
 }
 
+pub const WRITE_CACHE: u32 = 1 << 0;
 pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 pub const FSYNC_DATA_ONLY: u32 = 1 << 0;
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;

@@ -41,7 +41,12 @@ fn unknown_fallocate_modes_are_refused() {
 }
 
 fn dispatcher() -> Dispatcher {
-    Dispatcher { operations: Arc::new(memory::Memory::default()), opens: true, long_setxattr: true }
+    Dispatcher {
+        operations: Arc::new(memory::Memory::default()),
+        opens: true,
+        long_setxattr: true,
+        writeback: false,
+    }
 }
 
 fn header(opcode: u32, node: u64) -> InHeader {

@@ -74,15 +74,17 @@ impl Volume {
         }
     }
 
-    /// Writes all of `data`; the file grows as needed. `clear_mode`: permission bits that are cleared by it.
+    /// Writes all of `data`; the file grows as needed. `clear_mode`: permission bits that
+    /// are cleared by it. `now`: the new times, unless they are set otherwise.
     pub fn write(
         &self,
         inode: &Arc<Inode>,
         offset: u64,
         data: &[u8],
-        now: Timestamp,
+        now: impl Into<Option<Timestamp>>,
         clear_mode: u32,
     ) -> Result<()> {
+        let now = now.into();
         let end = offset.checked_add(data.len() as u64).ok_or(Error::FileTooLarge)?;
         self.check_size(end)?;
         if data.is_empty() {
@@ -118,7 +120,7 @@ impl Volume {
                     self.grow(inode, state, size)?;
                 }
             }
-            state.touch(size, now, clear_mode);
+            state.touch(size, Some(now), clear_mode);
             Ok(())
         })
     }
@@ -138,7 +140,7 @@ impl Volume {
                     self.clear_range(inode, state, offset, end)?;
                 }
             }
-            state.touch(state.record.size, now, 0);
+            state.touch(state.record.size, Some(now), 0);
             Ok(())
         })
     }
@@ -501,10 +503,13 @@ impl State {
     }
 
     /// Size, times and mode bits after the content changed.
-    fn touch(&mut self, size: u64, now: Timestamp, clear_mode: u32) {
+    fn touch(&mut self, size: u64, now: Option<Timestamp>, clear_mode: u32) {
         let record = &mut self.record;
         let beyond = size == record.size && record.mode & clear_mode == 0;
-        (record.size, record.modified, record.changed) = (size, now, now);
+        record.size = size;
+        if let Some(now) = now {
+            (record.modified, record.changed) = (now, now);
+        }
         record.mode &= !clear_mode;
         if beyond && !self.head.as_ref().is_some_and(Chunk::is_dirty) {
             self.change_beyond();

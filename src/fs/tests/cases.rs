@@ -61,10 +61,10 @@ fn inode_numbers_are_stable_across_mounts() {
 fn an_unlinked_file_lives_until_it_is_forgotten() {
     let fs = mounted();
     let file = make_file(&fs, USER, NodeId::ROOT, "f", 0o644).unwrap();
-    fs.write(file, 0, b"before", false).unwrap();
+    fs.write(file, 0, b"before", WriteHow::default()).unwrap();
     fs.unlink(USER, NodeId::ROOT, b"f").unwrap();
     assert_eq!(fs.attributes(file).unwrap().links, 0);
-    fs.write(file, 6, b" after", false).unwrap();
+    fs.write(file, 6, b" after", WriteHow::default()).unwrap();
     let mut content = [0; 20];
     assert_eq!(fs.read(file, 0, &mut content).unwrap(), 12);
     assert_eq!(&content[..12], b"before after");
@@ -187,7 +187,8 @@ fn changes_of_content_and_owner_clear_suid_and_sgid() {
         change();
         mode(&fs, file)
     };
-    let write = |clear| move |fs: &Filesystem| _ = fs.write(file, 0, b"x", clear).unwrap();
+    let how = |clear_suid_sgid| WriteHow { clear_suid_sgid, ..WriteHow::default() };
+    let write = |clear| move |fs: &Filesystem| _ = fs.write(file, 0, b"x", how(clear)).unwrap();
     assert_eq!(after(0o6755, &|| write(false)(&fs)), 0o6755);
     assert_eq!(after(0o6755, &|| write(true)(&fs)), 0o755);
     assert_eq!(after(0o6745, &|| write(true)(&fs)), 0o2745, "sgid without group execution");
@@ -333,7 +334,7 @@ fn links_to_the_same_inode_rename_into_nothing() {
 fn ranges_that_cannot_be() {
     let fs = mounted();
     let file = make_file(&fs, USER, NodeId::ROOT, "f", 0o644).unwrap();
-    fs.write(file, 0, &[1; 100], false).unwrap();
+    fs.write(file, 0, &[1; 100], WriteHow::default()).unwrap();
     let missing = Err(Error::NoSuchDeviceOrAddress);
     assert_eq!((fs.seek(file, 100, Seek::Data), fs.seek(file, 100, Seek::Hole)), (missing, missing));
     assert_eq!(fs.seek(file, 50, Seek::Hole), Ok(100));
@@ -346,7 +347,7 @@ fn ranges_that_cannot_be() {
     assert_eq!(fs.allocate(USER, file, u64::MAX, 1, reserve), Err(Error::FileTooLarge));
     let directory = make_directory(&fs, USER, NodeId::ROOT, "d", 0o755).unwrap();
     assert_eq!(fs.read(directory, 0, &mut [0]), Err(Error::IsDirectory));
-    assert_eq!(fs.write(file, 1 << 62, b"x", false), Err(Error::FileTooLarge));
+    assert_eq!(fs.write(file, 1 << 62, b"x", WriteHow::default()), Err(Error::FileTooLarge));
 }
 
 #[test]
@@ -427,7 +428,7 @@ fn a_read_only_volume_changes_nothing() {
     let (old, new) = ((NodeId::ROOT, b"f".as_slice()), (NodeId::ROOT, b"g".as_slice()));
     assert_eq!(fs.rename(USER, old, new, RenameFlags::default()), Err(refused));
     assert_eq!(chmod(&fs, USER, file, 0o600), Err(refused));
-    assert_eq!(fs.write(file, 0, b"x", false), Err(refused));
+    assert_eq!(fs.write(file, 0, b"x", WriteHow::default()), Err(refused));
     assert_eq!(fs.allocate(USER, file, 0, 1, Allocate::PunchHole), Err(refused));
     assert_eq!(set(&fs, USER, file, b"user.x", b""), Err(refused));
     assert_eq!(fs.remove_xattr(USER, file, b"user.x"), Err(refused));

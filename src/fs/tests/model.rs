@@ -410,7 +410,7 @@ impl Operations for Model {
         Ok(count)
     }
 
-    fn write(&self, node: NodeId, offset: u64, data: &[u8], clear_suid_sgid: bool) -> Result<usize> {
+    fn write(&self, node: NodeId, offset: u64, data: &[u8], how: WriteHow) -> Result<usize> {
         let mut file = self.file(node)?;
         let end = offset as usize + data.len();
         if end as u64 > self.size_limit {
@@ -424,7 +424,7 @@ impl Operations for Model {
         }
         file.content[offset as usize..end].copy_from_slice(data);
         (file.stat.modified, file.stat.changed) = ((self.clock)(), (self.clock)());
-        if clear_suid_sgid {
+        if how.clear_suid_sgid {
             drop_privileges(&mut file);
         }
         Ok(data.len())
@@ -579,7 +579,8 @@ impl Operations for Model {
         if from.0 == to.0 && from.1 < to.1 + length && to.1 < from.1 + length {
             return Err(Error::Invalid);
         }
-        self.write(to.0, to.1, part, true).map(|count| count as u64)
+        self.write(to.0, to.1, part, WriteHow { clear_suid_sgid: true, ..WriteHow::default() })
+            .map(|count| count as u64)
     }
 
     fn statistics(&self) -> Result<Statistics> {

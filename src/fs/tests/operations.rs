@@ -250,7 +250,12 @@ pub(super) fn apply(
             .set_attributes(who(caller), node(inode), &attributes_to_set(what))
             .map(|attributes| (Answer::Attributes(attributes), None)),
         Write { node: inode, offset, length, fill, clear } => fs
-            .write(node(inode), offset, &vec![fill; length], clear)
+            .write(
+                node(inode),
+                offset,
+                &vec![fill; length],
+                WriteHow { clear_suid_sgid: clear, ..WriteHow::default() },
+            )
             .map(|count| (Answer::Count(count as u64), None)),
         Allocate { caller, node: inode, offset, length, how } => {
             let how = match how {

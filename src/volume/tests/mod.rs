@@ -2,9 +2,9 @@
 
 mod basic;
 mod counts;
-mod rotation;
-mod hostile;
 mod full;
+mod hostile;
+mod rotation;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
 use crate::chunk::{Context, DeviceId};

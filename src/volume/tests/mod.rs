@@ -2,6 +2,7 @@
 
 mod basic;
 mod counts;
+mod crash;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
 use crate::chunk::{Context, DeviceId};
@@ -36,9 +37,13 @@ impl Fixture {
     }
 
     pub fn open(&self, store: Arc<dyn Store>) -> Arc<Volume> {
+        self.try_open(store).unwrap()
+    }
+
+    pub fn try_open(&self, store: Arc<dyn Store>) -> crate::volume::Result<Arc<Volume>> {
         let options =
             Options { chunk_size: CHUNK, read_only: false, open_files: NonZeroUsize::new(64).unwrap() };
-        Volume::open(self.context(store), options).unwrap()
+        Volume::open(self.context(store), options)
     }
 }
 

@@ -14,7 +14,7 @@ impl Volume {
         if inode.is_directory() {
             return self.sync_directory(inode);
         }
-        let (carryable, settled, clean) = {
+        let (carryable, settled, wanted, clean) = {
             let _flushed = inode.serial.lock();
             let state = inode.state.read();
             if state.record.links_count == 0 {
@@ -22,13 +22,18 @@ impl Volume {
             }
             let wanted = if data_only { state.progress.substantial } else { state.progress.made };
             let settled = state.standing == Standing::Settled;
-            (state.is_carryable(), settled && state.named, state.progress.durable >= wanted)
+            (state.is_carryable(), settled && state.named, wanted, state.progress.durable >= wanted)
         };
         match (settled, clean, carryable) {
             (true, true, _) => Ok(()),
             (true, false, _) => self.flush(std::slice::from_ref(inode)),
             (false, true, _) => self.commit_unless_settled(inode),
-            (false, false, true) => self.commit_batch(Some(inode)),
+            (false, false, true) => {
+                self.commit_batch(Some(inode))?;
+                // Meanwhile it may have outgrown what a batch carries.
+                let is_durable = inode.state.read().progress.durable >= wanted;
+                if is_durable { Ok(()) } else { self.flush(std::slice::from_ref(inode)) }
+            }
             (false, false, false) => {
                 self.flush(std::slice::from_ref(inode))?;
                 self.commit_unless_settled(inode)

@@ -136,7 +136,12 @@ pub(super) fn check_leftovers(volume: &Volume, store: &dyn Store) -> Result<(), 
 }
 
 /// Opens a store that a crash left behind, checks it, goes on working with it, and opens it again.
-pub(super) fn check(fixture: &Fixture, store: Arc<dyn Store>, model: &Model, done: usize) -> Result<(), String> {
+pub(super) fn check(
+    fixture: &Fixture,
+    store: Arc<dyn Store>,
+    model: &Model,
+    done: usize,
+) -> Result<(), String> {
     let volume = said("opening", fixture.try_open(store.clone()))?;
     let found = Found::of(&volume)?;
     model.check(done, &found.tree, &found.versions)?;

@@ -56,7 +56,12 @@ impl Start {
     }
 
     /// Runs the operations; `None` if one of them makes no sense. Gives all crash points.
-    fn record(&self, store: Power, model: Option<Model>, operations: &[Operation]) -> Result<Option<(Model, Vec<Point>)>, String> {
+    fn record(
+        &self,
+        store: Power,
+        model: Option<Model>,
+        operations: &[Operation],
+    ) -> Result<Option<(Model, Vec<Point>)>, String> {
         let recorder = Recorder::new(store);
         let volume = said("opening", self.fixture.try_open(Arc::new(recorder.clone())))?;
         let mut model = match model {
@@ -79,7 +84,12 @@ impl Start {
     }
 
     /// The same, leaving out operations that make no sense.
-    fn explore_what_works(&self, operations: &[Operation], effort: Effort, tally: &mut Tally) -> Result<(), String> {
+    fn explore_what_works(
+        &self,
+        operations: &[Operation],
+        effort: Effort,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
         let volume = said("opening", self.fixture.try_open(Arc::new(self.store.kill())))?;
         let found = Found::of(&volume)?;
         let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
@@ -105,20 +115,29 @@ impl Start {
             let seed = effort.seed.wrapping_add(number as u64);
             for cut in store.enumerate_cuts(effort.cuts, seed) {
                 if tally.states.insert(cut.fingerprint() ^ done as u64) {
-                    check(&self.fixture, Arc::new(cut), &model, done)
-                        .map_err(|error| format!("{operations:?}: cut {number} of {many} after {done}, seed {seed}: {error}"))?;
+                    check(&self.fixture, Arc::new(cut), &model, done).map_err(|error| {
+                        format!("{operations:?}: cut {number} of {many} after {done}, seed {seed}: {error}")
+                    })?;
                 }
             }
             if effort.kills > 0 && (number as u64 + effort.seed).is_multiple_of(5) {
-                self.explore_kill(&store, &model, done, effort, tally)
-                    .map_err(|error| format!("{operations:?}: kill {number} of {many} after {done}, seed {seed}: {error}"))?;
+                self.explore_kill(&store, &model, done, effort, tally).map_err(|error| {
+                    format!("{operations:?}: kill {number} of {many} after {done}, seed {seed}: {error}")
+                })?;
             }
         }
         Ok(true)
     }
 
     /// The process is killed, the next one goes on, and then the power is cut.
-    fn explore_kill(&self, store: &Power, model: &Model, done: usize, effort: Effort, tally: &mut Tally) -> Result<(), String> {
+    fn explore_kill(
+        &self,
+        store: &Power,
+        model: &Model,
+        done: usize,
+        effort: Effort,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
         let volume = said("opening", self.fixture.try_open(Arc::new(store.kill())))?;
         let found = Found::of(&volume)?;
         model.check(done, &found.tree, &found.versions)?;
@@ -129,8 +148,14 @@ impl Start {
             allowed.extend(found.versions.get(&id).cloned());
             (id, allowed)
         });
+        let versions = versions.filter(|(_, allowed): &(_, Vec<_>)| !allowed.is_empty());
         let model = Model::new(earlier, found.tree, versions.collect());
-        let after = [Operation::Create("after"), Operation::Append { path: "after", length: 10 }, Operation::SyncDirectory(""), Operation::Round];
+        let after = [
+            Operation::Create("after"),
+            Operation::Append { path: "after", length: 10 },
+            Operation::SyncDirectory(""),
+            Operation::Round,
+        ];
         let Some((model, points)) = self.record(store.kill(), Some(model), &after)? else { return Ok(()) };
         let step = points.len().div_ceil(effort.kills).max(1);
         let skip = (effort.seed as usize + done) % step;

@@ -165,7 +165,12 @@ impl Model {
     }
 
     /// Checks what was found, `found` being the tree.
-    pub fn check(&self, done: usize, found: &Tree, versions: &BTreeMap<InodeId, Version>) -> Result<(), String> {
+    pub fn check(
+        &self,
+        done: usize,
+        found: &Tree,
+        versions: &BTreeMap<InodeId, Version>,
+    ) -> Result<(), String> {
         let numbers: Vec<usize> =
             self.trees(done).filter(|(_, tree)| ***tree == *found).map(|(number, _)| number).collect();
         if numbers.is_empty() {

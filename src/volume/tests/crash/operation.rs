@@ -14,10 +14,24 @@ pub(super) enum Operation {
     Create(Path),
     MakeDirectory(Path),
     Symlink(Path),
-    Write { path: Path, at: u64, length: usize },
-    Append { path: Path, length: usize },
-    Resize { path: Path, size: u64 },
-    Punch { path: Path, at: u64, length: u64 },
+    Write {
+        path: Path,
+        at: u64,
+        length: usize,
+    },
+    Append {
+        path: Path,
+        length: usize,
+    },
+    Resize {
+        path: Path,
+        size: u64,
+    },
+    Punch {
+        path: Path,
+        at: u64,
+        length: u64,
+    },
     Link(Path, Path),
     /// And nobody has it open.
     Unlink(Path),

@@ -6,7 +6,7 @@ use super::{Effort, Start, Tally};
 use std::time::{Duration, Instant};
 
 /// What there is before a workload: an inline file, one of two blocks, one of two chunks, directories.
-const FILES: [Operation; 9] = [
+pub(super) const FILES: [Operation; 9] = [
     Create("a"),
     Write { path: "a", at: 0, length: 100 },
     Create("b"),
@@ -18,9 +18,9 @@ const FILES: [Operation; 9] = [
     Round,
 ];
 
-const LARGE: [Operation; 3] = [Create("c"), Write { path: "c", at: BORDER, length: 300 }, Round];
+pub(super) const LARGE: [Operation; 3] = [Create("c"), Write { path: "c", at: BORDER, length: 300 }, Round];
 
-const ACTIONS: [Operation; 32] = [
+pub(super) const ACTIONS: [Operation; 32] = [
     Create("n"),
     Write { path: "a", at: 50, length: 200 },
     Write { path: "a", at: 0, length: 5000 },
@@ -165,8 +165,18 @@ fn random_sequences(count: usize, length: usize, effort: Effort, until: Duration
     let prepare: Vec<Operation> = FILES.into_iter().chain(LARGE).collect();
     let start = Start::new(&prepare);
     let mut tally = Tally::default();
-    let others =
-        [Sync("a"), Sync("b"), Sync("c"), Sync("n"), Sync("d/x"), SyncDirectory(""), Batch, Round, Forget("a"), Forget("b")];
+    let others = [
+        Sync("a"),
+        Sync("b"),
+        Sync("c"),
+        Sync("n"),
+        Sync("d/x"),
+        SyncDirectory(""),
+        Batch,
+        Round,
+        Forget("a"),
+        Forget("b"),
+    ];
     for run in 0..count {
         if begun.elapsed() > until {
             break;

@@ -6,7 +6,6 @@ use super::check::{Found, check, said};
 use super::model::Model;
 use super::operation::Operation::{self, *};
 use super::operation::{BORDER, Bench};
-use crate::store::Store;
 use crate::store::faulty::{Call, ERRORS, Fault, Faulty};
 use crate::volume::Error;
 use std::collections::BTreeMap;
@@ -98,7 +97,6 @@ fn run(start: &Start, number: u64, fault: Fault) -> Result<Option<(Call, Outcome
     for cut in power.enumerate_cuts(2, number) {
         check(&start.fixture, Arc::new(cut), &model, done)?;
     }
-    let _: &dyn Store = &power;
     Ok(Some((failed.call, outcome)))
 }
 
@@ -107,12 +105,14 @@ fn every_fault_at_every_call() {
     let (sender, receiver) = mpsc::channel();
     let worker = std::thread::spawn(move || {
         let start = Start::new(&super::workloads::FILES);
-        let faults = ERRORS.map(Fault::Error).into_iter().chain([Fault::Short(libc::ENOSPC), Fault::ShortRead]);
+        let faults =
+            ERRORS.map(Fault::Error).into_iter().chain([Fault::Short(libc::ENOSPC), Fault::ShortRead]);
         let mut table: BTreeMap<(String, String), BTreeMap<Outcome, usize>> = BTreeMap::new();
         for fault in faults {
             for number in 0.. {
                 sender.send((fault, number)).expect("the test waits");
-                let ran = run(&start, number, fault).unwrap_or_else(|error| panic!("{fault:?} at {number}: {error}"));
+                let ran = run(&start, number, fault)
+                    .unwrap_or_else(|error| panic!("{fault:?} at {number}: {error}"));
                 let Some((call, outcome)) = ran else { break };
                 let row = table.entry((format!("{fault:?}"), format!("{call:?}"))).or_default();
                 *row.entry(outcome).or_default() += 1;

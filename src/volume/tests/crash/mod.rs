@@ -3,7 +3,10 @@
 //! `recorder` keeps every crash point of one run, `model` says what may be found there, `check` looks.
 
 mod check;
+mod directed;
+mod faults;
 mod model;
+mod mutants;
 mod operation;
 mod recorder;
 mod workloads;

@@ -73,11 +73,6 @@ impl Model {
         self.promises.len() - 1
     }
 
-    /// The present.
-    pub fn tree(&self) -> &Tree {
-        &self.now
-    }
-
     pub fn file(&self, id: InodeId) -> &Version {
         &self.files[&id].last().expect("every file has a version").1
     }

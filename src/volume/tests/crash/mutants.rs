@@ -11,21 +11,74 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const MUTANTS: [(Fault, &[Operation]); 18] = [
     (Fault::ChunkZeroFirst, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
     (Fault::DataNotSynced, &[Append { path: "b", length: 9000 }, Sync("b")]),
-    (Fault::NamesNotSynced, &[Create("n"), Append { path: "n", length: 9000 }, Sync("n"), Round, Create("m"), Round]),
+    (
+        Fault::NamesNotSynced,
+        &[Create("n"), Append { path: "n", length: 9000 }, Sync("n"), Round, Create("m"), Round],
+    ),
     (Fault::DeletedBeforeBatch, &[Unlink("b"), Round]),
-    (Fault::LinksBeforeBatch, &[Link("a", "d/l"), Append { path: "b", length: 1 }, Rename("b", "m"), Sync("b"), Append { path: "m", length: 9000 }, Sync("m")]),
+    (
+        Fault::LinksBeforeBatch,
+        &[
+            Link("a", "d/l"),
+            Append { path: "b", length: 1 },
+            Rename("b", "m"),
+            Sync("b"),
+            Append { path: "m", length: 9000 },
+            Sync("m"),
+        ],
+    ),
     (Fault::VectorTooFar, &[Create("n"), Batch, Create("m"), Round, Create("o"), Round]),
-    (Fault::BatchDroppedEarly, &[Create("n"), Append { path: "n", length: 50 }, Sync("n"), Create("m"), Round]),
+    (
+        Fault::BatchDroppedEarly,
+        &[Create("n"), Append { path: "n", length: 50 }, Sync("n"), Create("m"), Round],
+    ),
     (Fault::ReplacedBeforeData, &[Create("n"), Append { path: "n", length: 300 }, Rename("n", "a"), Batch]),
-    (Fault::ReserveNotRecorded, &[Create("n"), Round, Create("m"), Append { path: "m", length: 9000 }, Append { path: "m", length: 1 }]),
-    (Fault::OrphanNotRecorded, &[UnlinkHeld("b"), Round, Append { path: "a", length: 10 }, Sync("a"), Create("n"), Round]),
-    (Fault::AnchorRepeatsNothing, &[UnlinkHeld("b"), Round, Create("m"), Append { path: "m", length: 9000 }, Append { path: "a", length: 1 }, Round, Create("n"), Round]),
+    (
+        Fault::ReserveNotRecorded,
+        &[
+            Create("n"),
+            Round,
+            Create("m"),
+            Append { path: "m", length: 9000 },
+            Append { path: "m", length: 1 },
+        ],
+    ),
+    (
+        Fault::OrphanNotRecorded,
+        &[UnlinkHeld("b"), Round, Append { path: "a", length: 10 }, Sync("a"), Create("n"), Round],
+    ),
+    (
+        Fault::AnchorRepeatsNothing,
+        &[
+            UnlinkHeld("b"),
+            Round,
+            Create("m"),
+            Append { path: "m", length: 9000 },
+            Append { path: "a", length: 1 },
+            Round,
+            Create("n"),
+            Round,
+        ],
+    ),
     (Fault::BatchInTwo, &[Rename("a", "d/a"), Round]),
     (Fault::NameWithoutInode, &[Create("n"), Batch]),
-    (Fault::NoSyncAtOpen, &[Append { path: "b", length: 9000 }, Round, Append { path: "a", length: 10 }, Round]),
+    (
+        Fault::NoSyncAtOpen,
+        &[Append { path: "b", length: 9000 }, Round, Append { path: "a", length: 10 }, Round],
+    ),
     (Fault::TrimmedEarly, &[Resize { path: "c", size: 10 }, Round]),
     (Fault::RemovalNotSynced, &[Unlink("c"), Round, Create("n"), Round, Create("m"), Round]),
-    (Fault::ReplayedOverNewer, &[Create("n"), Append { path: "n", length: 50 }, Sync("n"), Round, Append { path: "n", length: 9000 }, Sync("n")]),
+    (
+        Fault::ReplayedOverNewer,
+        &[
+            Create("n"),
+            Append { path: "n", length: 50 },
+            Sync("n"),
+            Round,
+            Append { path: "n", length: 9000 },
+            Sync("n"),
+        ],
+    ),
     (Fault::NoSweep, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
 ];
 
@@ -35,7 +88,8 @@ fn every_broken_rule_is_noticed() {
     let start = Start::new(&prepare);
     let effort = Effort { cuts: 12, kills: 6, seed: 1 };
     let explore = |operations| {
-        let explored = catch_unwind(AssertUnwindSafe(|| start.explore(operations, effort, &mut Tally::default())));
+        let explored =
+            catch_unwind(AssertUnwindSafe(|| start.explore(operations, effort, &mut Tally::default())));
         explored.unwrap_or_else(|_| Err("a panic".into()))
     };
     let mut missed = Vec::new();

@@ -48,7 +48,6 @@ pub(super) enum Operation {
     Round,
     /// What the volume need not know any more it forgets.
     Forget(Path),
-    Close,
 }
 
 use Operation::*;
@@ -192,10 +191,6 @@ impl Bench<'_> {
                 self.model.promise_tree();
             }
             Forget(path) => self.volume.release(self.inode(path)?),
-            Close => {
-                self.volume.close()?;
-                self.model.promise_all();
-            }
             _ => {
                 self.volume.round()?;
                 self.model.promise_all();

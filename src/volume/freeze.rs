@@ -178,13 +178,14 @@ impl Volume {
         for inode in &frozen.deleted {
             batch.delete(inode.id(), chunks_of(inode, self.chunk_size)).map_err(too_large)?;
         }
-        let orphans = pending.orphans.values().filter(|inode| anchor || unnamed.contains(&inode.id()));
+        let repeat = anchor && !faults::makes(Fault::AnchorRepeatsNothing);
+        let orphans = pending.orphans.values().filter(|inode| repeat || unnamed.contains(&inode.id()));
         for inode in orphans.filter(|_| !faults::makes(Fault::OrphanNotRecorded)) {
             batch.orphan(inode.id(), chunks_of(inode, self.chunk_size)).map_err(too_large)?;
         }
         frozen.fresh = pending.reserve.fresh();
         let mut reserved = frozen.fresh.clone();
-        if anchor && !faults::makes(Fault::AnchorRepeatsNothing) {
+        if repeat {
             reserved.extend(pending.reserve.all());
         }
         if !reserved.is_empty() && !faults::makes(Fault::ReserveNotRecorded) {

@@ -65,7 +65,8 @@ fn run(start: &Start, number: u64, fault: Fault) -> Result<Option<(Call, Outcome
             said("mounting again", start.fixture.try_open(store.clone()))?
         }
     };
-    let found = Found::of(&volume)?;
+    let healthy = said("opening", start.fixture.try_open(Arc::new(start.store.kill())))?;
+    let found = Found::of(&healthy)?;
     let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
     let mut model = Model::new(Vec::new(), found.tree, versions);
     let mut bench = Bench { volume: &volume, model: &mut model, held: Vec::new() };

@@ -13,8 +13,10 @@ mod workloads;
 
 use super::Fixture;
 use crate::store::power::Power;
+use crate::volume::Kind;
 use check::{Found, check, said};
 use model::Model;
+use operation::Operation::*;
 use operation::{Bench, Operation};
 use recorder::{Point, Recorder};
 use std::collections::HashSet;
@@ -153,12 +155,9 @@ impl Start {
         });
         let versions = versions.filter(|(_, allowed): &(_, Vec<_>)| !allowed.is_empty());
         let model = Model::new(earlier, found.tree, versions.collect());
-        let after = [
-            Operation::Create("after"),
-            Operation::Append { path: "after", length: 10 },
-            Operation::SyncDirectory(""),
-            Operation::Round,
-        ];
+        let synced = model.find("b").filter(|id| model.file(*id).kind == Kind::File).map(|_| Sync("b"));
+        let after = [Create("after"), Append { path: "after", length: 10 }, SyncDirectory(""), Round];
+        let after: Vec<Operation> = synced.into_iter().chain(after).collect();
         let Some((model, points)) = self.record(store.kill(), Some(model), &after)? else { return Ok(()) };
         let step = points.len().div_ceil(effort.kills).max(1);
         let skip = (effort.seed as usize + done) % step;

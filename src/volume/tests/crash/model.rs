@@ -235,7 +235,9 @@ fn is_mixture(allowed: &[Version], found: &Version) -> bool {
             allowed.iter().any(|version| {
                 let start = (number * 4096).min(version.content.len());
                 let there = &version.content[start..(start + block.len()).min(version.content.len())];
-                there == &block[..there.len()] && block[there.len()..].iter().all(|byte| *byte == 0)
+                start < version.content.len()
+                    && there == &block[..there.len()]
+                    && block[there.len()..].iter().all(|byte| *byte == 0)
             })
         })
 }

@@ -46,6 +46,8 @@ pub(super) enum Operation {
     SyncDirectory(Path),
     Batch,
     Round,
+    /// What a round does while other operations go on.
+    Flush(Path),
     /// What the volume need not know any more it forgets.
     Forget(Path),
 }
@@ -189,6 +191,13 @@ impl Bench<'_> {
             Batch => {
                 self.volume.commit_batch(None)?;
                 self.model.promise_tree();
+            }
+            Flush(path) => {
+                let inode = self.inode(path)?;
+                if !inode.state.read().heard_of {
+                    return Err(Error::Invalid);
+                }
+                self.volume.flush(std::slice::from_ref(&inode))?;
             }
             Forget(path) => self.volume.release(self.inode(path)?),
             _ => {

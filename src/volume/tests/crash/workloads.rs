@@ -179,6 +179,14 @@ fn random_sequences(count: usize, length: usize, effort: Effort, until: Duration
         Round,
         Forget("a"),
         Forget("b"),
+        Flush("a"),
+        Flush("b"),
+        Flush(""),
+        Flush("d"),
+        Flush("a"),
+        Flush("b"),
+        Flush(""),
+        Flush("d"),
     ];
     for run in 0..count {
         if begun.elapsed() > until {

@@ -7,7 +7,7 @@
 
 use super::faults::{self, Fault};
 use super::inode::State;
-use super::{Result, Volume};
+use super::{Error, Result, Volume};
 use crate::chunk::{Chunk, ChunkId, InodeId};
 use crate::store::{Area, FileName};
 use hashbrown::HashSet;
@@ -61,9 +61,15 @@ impl Volume {
         let Ok(inode) = self.inode(id.inode) else { return Ok(()) };
         let serial = inode.serial.lock();
         let mut state = inode.state.write();
-        self.open_head(&inode, &mut state)?;
-        let State { head, table, others, .. } = &mut *state;
-        table.load(head.as_ref().expect("it was opened"), id.index)?;
+        let loaded = self.open_head(&inode, &mut state).and_then(|()| {
+            let State { head, table, .. } = &mut *state;
+            table.load(head.as_ref().expect("it was opened"), id.index)
+        });
+        if let Err(Error::Damaged(..) | Error::NotArrived(_)) = loaded {
+            return Ok(());
+        }
+        loaded?;
+        let State { table, others, .. } = &mut *state;
         let needed = table.bound(id.index).is_some() || others.contains_key(&id.index);
         if !needed && (alone || self.wrote(id)) {
             self.remove_file(id)?;

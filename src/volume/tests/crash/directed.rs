@@ -30,7 +30,7 @@ fn fail_journal(store: &Faulty, call: Call) {
 }
 
 #[test]
-fn fsync_after_a_kill_covers_what_the_killed_process_wrote() {
+pub(super) fn fsync_after_a_kill_covers_what_the_killed_process_wrote() {
     let (fixture, power) = (Fixture::new(), Power::new());
     let volume = fixture.format(Arc::new(power.clone()));
     let inode = file(&volume, "f", &pattern(9000, 1));

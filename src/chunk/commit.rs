@@ -230,7 +230,8 @@ impl Chunk {
         });
         let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
         let offset = u64::from(root.which) * BLOCK as u64;
-        file.write_at(offset, &[IoSlice::new(&root_bytes)]).map_err(|error| self.io(error))
+        file.write_at(offset, &[IoSlice::new(&root_bytes)]).map_err(|error| self.io(error))?;
+        self.check_current()
     }
 
     /// After a root that was written perhaps: nothing that it names may be reused before a later one is durable.

@@ -23,6 +23,8 @@ enum Step {
     Flush,
     /// A batch has to name the inode, or reserve its id, before chunk files are made.
     Ground,
+    /// The journal has to be in use before chunk files come or go.
+    Anchor,
     Fail(Error),
 }
 
@@ -217,9 +219,14 @@ impl Volume {
                 }
                 Err(Step::Flush) => self.flush(std::slice::from_ref(inode))?,
                 Err(Step::Ground) => self.commit_batch(Some(inode))?,
+                Err(Step::Anchor) => self.commit_anchor()?,
                 Err(Step::Fail(error)) => return Err(error),
             }
         }
+    }
+
+    fn check_in_use(&self) -> std::result::Result<(), Step> {
+        if self.in_use.load(Ordering::Acquire) { Ok(()) } else { Err(Step::Anchor) }
     }
 
     fn check_size(&self, end: u64) -> Result<()> {
@@ -349,6 +356,7 @@ impl Volume {
         let head = state.head.as_ref().expect("it was opened");
         let beyond = state.table.all_from(head, next)?;
         if !beyond.is_empty() {
+            self.check_in_use()?;
             state.doom(beyond);
             return Err(Step::Flush);
         }
@@ -374,6 +382,7 @@ impl Volume {
                 if state.shrunk.is_some() {
                     return Err(Step::Flush);
                 }
+                self.check_in_use()?;
                 let id = ChunkId { inode: inode.id(), index: check_index(u64::from(run.index))? };
                 state.others.insert(run.index, Chunk::new(&self.context, id, self.blocks));
                 self.opened(inode, run.index);
@@ -392,6 +401,9 @@ impl Volume {
     /// Cuts off what lies beyond `size`.
     fn shrink(&self, inode: &Arc<Inode>, state: &mut State, size: u64) -> std::result::Result<(), Step> {
         let before = state.record.size;
+        if before > self.chunk_size {
+            self.check_in_use()?;
+        }
         if state.is_inline() {
             let head = state.head.as_mut().expect("it was opened");
             let mut content = head.inline().to_vec();

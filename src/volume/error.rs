@@ -56,7 +56,7 @@ impl From<chunk::Error> for Error {
             chunk::Error::Replaced(id) => {
                 Error::Damaged(id, "its chunk file was replaced while it was open".into())
             }
-            chunk::Error::Failed(id) => Error::Damaged(id, "writing it failed before".into()),
+            chunk::Error::Failed(_) => Error::Stopped,
             chunk::Error::SlotsExhausted(_) | chunk::Error::TooLarge(_) => Error::NoSpace,
             chunk::Error::Io(_, error) => error.into(),
         }

@@ -4,11 +4,13 @@
 //! trimmed or removed. While fdatasync runs no state lock is held, so reads and writes go on; what they change is left
 //! to the next flush.
 
+use super::faults::{self, Fault};
 use super::inode::{Inode, State};
 use super::kinds::Kind;
+use super::limits;
 use super::listing::Unstored;
 use super::stream::Stream;
-use super::table::{Table, check_index};
+use super::table::check_index;
 use super::{Error, Result, Volume};
 use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, Space};
 use crate::store::FileName;
@@ -17,8 +19,6 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A directory's tail in chunk 0: beyond this it moves into a segment.
-const TAIL_LIMIT: usize = 256 << 10;
 /// Above this many files one syncfs is cheaper than an fdatasync each.
 const SYNC_ALL_ABOVE: usize = 30;
 /// Inodes flushed in one go: bounds the descriptors held open.
@@ -70,6 +70,13 @@ impl Volume {
     }
 
     fn run(&self, mut flushes: Vec<Flush<'_>>) -> Result<()> {
+        if faults::makes(Fault::ChunkZeroFirst) {
+            flushes.iter_mut().for_each(|flush| {
+                let state = flush.inode.state.read();
+                (flush.size, flush.made) = (state.record.size, state.progress.made);
+            });
+            self.stage(&mut flushes, Self::commit_head)?;
+        }
         self.stage(&mut flushes, Self::commit_others)?;
         self.stage(&mut flushes, Self::commit_head)?;
         self.stage(&mut flushes, Self::trim)?;
@@ -86,8 +93,9 @@ impl Volume {
         for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
             let inode = flush.inode;
             let mut state = inode.state.write();
-            if let Err(error) = stage(self, flush, &mut state, &mut unsynced) {
-                self.fail(flush, error, &mut state);
+            let outcome = stage(self, flush, &mut state, &mut unsynced);
+            if let Err(error) = outcome {
+                flush.fail(error, &mut state);
             }
         }
         self.make_durable(unsynced).inspect_err(|error| self.stop(error))
@@ -103,6 +111,9 @@ impl Volume {
     ) -> Result<()> {
         flush.size = state.record.size;
         flush.made = state.progress.made;
+        if faults::makes(Fault::TrimmedEarly) {
+            self.remove_doomed(flush.inode, state)?;
+        }
         if state.record.kind == Kind::Directory {
             self.store_segments(flush, state)?;
         }
@@ -151,15 +162,18 @@ impl Volume {
             if let Some(unstored) = &flush.unstored {
                 store_tail(state, unstored, &flush.segments)?;
             }
+            // From here on chunk 0 in memory has it: should the commit fail, the next flush only repeats that.
+            if let (Some(unstored), Some(listing)) = (flush.unstored.take(), &mut state.listing) {
+                listing.was_stored(&unstored);
+                let too_far = faults::makes(Fault::VectorTooFar);
+                let vector = if too_far { listing.directory.vector().to_vec() } else { unstored.vector };
+                state.record.extension.vector = vector;
+            }
             let size = if is_directory { state.record.size } else { flush.size.min(state.record.size) };
-            let vector = flush.unstored.as_ref().map(|unstored| &unstored.vector[..]);
-            store_record(state, size, vector)?;
+            store_record(state, size)?;
             state.head.as_mut().expect("it was opened").commit()?;
             state.progress.stored = flush.made;
             state.stored = state.journalled.namespace;
-            if let (Some(unstored), Some(listing)) = (flush.unstored.take(), &mut state.listing) {
-                listing.was_stored(&unstored);
-            }
         }
         let head = state.head.as_mut().expect("it was opened");
         match head.start_sync()? {
@@ -179,11 +193,7 @@ impl Volume {
         if state.shrunk.is_some_and(|shrunk| shrunk > state.progress.durable) {
             return Ok(());
         }
-        for index in std::mem::take(&mut state.doomed) {
-            state.others.remove(&index);
-            let id = ChunkId { inode: flush.inode.id(), index };
-            self.context.store.remove(self.context.file_name(id))?;
-        }
+        self.remove_doomed(flush.inode, state)?;
         if state.shrunk.take().is_some() {
             for (&index, chunk) in &mut state.others {
                 if chunk.is_dirty() && state.table.bound(index).is_some() {
@@ -198,6 +208,15 @@ impl Volume {
         Ok(())
     }
 
+    fn remove_doomed(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
+        while let Some(&index) = state.doomed.first() {
+            self.remove_file(ChunkId { inode: inode.id(), index })?;
+            state.others.remove(&index);
+            state.doomed.remove(&index);
+        }
+        Ok(())
+    }
+
     /// Syncs files and, where they are new, their names.
     fn make_durable(&self, unsynced: Vec<Unsynced<'_>>) -> Result<()> {
         let together = unsynced.len() > SYNC_ALL_ABOVE;
@@ -206,7 +225,10 @@ impl Volume {
         let mut results = Ok(());
         let mut finished = Vec::with_capacity(unsynced.len());
         for Unsynced { inode, index, sync } in unsynced {
-            let outcome = if together { copy_of(&outcome) } else { sync.run() };
+            let outcome = match together || faults::makes(Fault::DataNotSynced) {
+                true => copy_of(&outcome),
+                false => sync.run(),
+            };
             let mut state = inode.state.write();
             let Some(chunk) = state.chunk_mut(index) else { continue };
             if chunk.is_name_new() {
@@ -216,7 +238,7 @@ impl Volume {
             finished.push((inode, index));
         }
         results?;
-        if !together {
+        if !together && !faults::makes(Fault::NamesNotSynced) {
             self.sync_names(&names)?;
         }
         for (inode, index) in finished {
@@ -245,7 +267,7 @@ impl Volume {
     /// Moves a directory's log into new segments where chunk 0 has no room for it.
     fn store_segments(&self, flush: &mut Flush<'_>, state: &mut State) -> Result<()> {
         self.open_head(flush.inode, state)?;
-        let State { listing, head, table, others, record, .. } = state;
+        let State { listing, head, table, others, record, doomed, .. } = state;
         let Some(listing) = listing.as_mut().filter(|listing| listing.has_journalled()) else {
             return Ok(());
         };
@@ -253,13 +275,13 @@ impl Volume {
         let unstored = flush.unstored.insert(listing.take_unstored());
         let kept = if unstored.replacement.is_some() { 0 } else { record.size };
         let replaced = unstored.replacement.as_ref().map_or(0, Vec::len);
-        if kept as usize + replaced + unstored.log.len() <= TAIL_LIMIT {
+        if kept as usize + replaced + unstored.log.len() <= limits::tail() {
             return Ok(());
         }
         let mut log = TAIL.read(head, 0, kept)?;
         log.extend_from_slice(unstored.replacement.as_deref().unwrap_or_default());
         log.extend_from_slice(&unstored.log);
-        let first = table.all(head)?.last().map_or(1, |last| last + 1);
+        let first = table.all(head)?.iter().chain(doomed.iter()).max().map_or(1, |last| last + 1);
         flush.segments = first..first;
         for part in log.chunks(self.chunk_size as usize - 4) {
             let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
@@ -273,21 +295,6 @@ impl Volume {
             flush.segments.end += 1;
         }
         Ok(())
-    }
-
-    /// Leaves everything to the next flush. What of a directory's log is in memory only is read again.
-    fn fail(&self, flush: &mut Flush<'_>, error: Error, state: &mut State) {
-        if let (Some(unstored), Some(listing)) = (flush.unstored.take(), &mut state.listing) {
-            listing.was_not_stored(unstored);
-            state.record.size = flush.size;
-            state.others.clear();
-            state.doomed.clear();
-            state.table = Table::unread();
-            let id = ChunkId { inode: flush.inode.id(), index: 0 };
-            let is_new = state.head.take().is_some_and(|head| head.version().commit() == Commit(0));
-            state.head = is_new.then(|| Chunk::new(&self.context, id, self.blocks));
-        }
-        flush.failed = Some(error);
     }
 }
 
@@ -303,6 +310,19 @@ impl<'a> Flush<'a> {
             segments: 0..0,
             failed: None,
         }
+    }
+    /// Leaves everything to the next flush. Segments that were made in vain are removed once chunk 0 is durable.
+    fn fail(&mut self, error: Error, state: &mut State) {
+        if let (Some(unstored), Some(listing)) = (self.unstored.take(), &mut state.listing) {
+            listing.was_not_stored(unstored);
+            for index in self.segments.clone() {
+                state.others.remove(&index);
+                state.table.set(index, Commit(0));
+                state.doomed.insert(index);
+            }
+        }
+        state.change();
+        self.failed = Some(error);
     }
 }
 
@@ -331,20 +351,22 @@ fn store_tail(state: &mut State, unstored: &Unstored, segments: &Range<u32>) -> 
 }
 
 /// Puts the record into chunk 0: with the names that durable batches speak of, and no others.
-fn store_record(state: &mut State, size: u64, vector: Option<&[(chunk::DeviceId, u64)]>) -> Result<()> {
+fn store_record(state: &mut State, size: u64) -> Result<()> {
     let State { record, journalled, head, table, .. } = state;
     let head = head.as_mut().expect("it was opened");
     table.store(head)?;
     let now = (record.size, record.links_count, record.namespace);
-    std::mem::swap(&mut record.extension.links, &mut journalled.links);
-    (record.size, record.links_count, record.namespace) =
-        (size, journalled.links_count, journalled.namespace);
-    if let Some(vector) = vector {
-        record.extension.vector = vector.to_vec();
+    let early = faults::makes(Fault::LinksBeforeBatch);
+    if !early {
+        std::mem::swap(&mut record.extension.links, &mut journalled.links);
     }
+    let count = if early { record.links_count } else { journalled.links_count };
+    (record.size, record.links_count, record.namespace) = (size, count, journalled.namespace);
     let encoded = record.encode();
     (record.size, record.links_count, record.namespace) = now;
-    std::mem::swap(&mut record.extension.links, &mut journalled.links);
+    if !early {
+        std::mem::swap(&mut record.extension.links, &mut journalled.links);
+    }
     let encoded = encoded.map_err(|_| Error::NoSpace)?;
     let mut overflow = encoded.overflow.unwrap_or_default();
     overflow.resize(overflow.len().next_multiple_of(BLOCK), 0);

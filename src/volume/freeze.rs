@@ -4,6 +4,7 @@
 //! inode's `state`. A rename that replaces has its source's data durable, or carried whole, before its batch is.
 
 use super::batch::Builder;
+use super::faults::{self, Fault};
 use super::inode::{Inode, Standing};
 use super::journal::Journal;
 use super::kinds::Kind;
@@ -11,7 +12,7 @@ use super::pending::Pending;
 use super::wire::TooLarge;
 use super::{Error, Result, Volume};
 use crate::chunk::{Commit, InodeId};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,6 +27,7 @@ struct Frozen {
     inodes: Vec<FrozenInode>,
     deleted: Vec<Arc<Inode>>,
     fresh: Vec<InodeId>,
+    replacing: HashMap<InodeId, Arc<Inode>>,
 }
 
 struct FrozenInode {
@@ -38,18 +40,54 @@ struct FrozenInode {
 impl Volume {
     /// Commits everything pending as one batch; returns when it is durable. Content of `carry` goes with it, if it can.
     pub(super) fn commit_batch(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
-        self.commit_batch_from(carry, false).map(|_| ())
+        if self.try_batch(carry, false)?.is_none() {
+            let mut unfinished = self.round.lock();
+            *unfinished = None;
+            self.commit_in_room(carry)?;
+        }
+        Ok(())
     }
 
-    /// As `commit_batch`. An anchor repeats whatever older batches say that has not come to its end yet: orphans and
+    /// Commits an anchor, whether or not something is pending.
+    pub(super) fn commit_anchor(&self) -> Result<()> {
+        let _one = self.round.lock();
+        self.commit_anchor_from().map(|_| ())
+    }
+
+    /// The same, within a round. Returns where the anchor starts.
+    pub(super) fn commit_anchor_from(&self) -> Result<u64> {
+        match self.try_batch(None, true)? {
+            Some(start) => Ok(start),
+            None => self.commit_in_room(None),
+        }
+    }
+
+    /// Commits what is pending in a round that goes on from the anchor of one that failed; returns the anchor to drop
+    /// until.
+    pub(super) fn commit_behind(&self, anchor: u64) -> Result<u64> {
+        match self.try_batch(None, false)? {
+            Some(_) => Ok(anchor),
+            None => self.commit_in_room(None),
+        }
+    }
+
+    /// Commits an anchor that takes the place of everything in the journal, which is full. Within a round.
+    fn commit_in_room(&self, carry: Option<&Arc<Inode>>) -> Result<u64> {
+        self.store_all()?;
+        self.journal.lock().drop_all()?;
+        self.try_batch(carry, true)?.ok_or(Error::NoSpace)
+    }
+
+    /// As `commit_batch`; `None` if the journal has no room for it. An anchor repeats whatever older batches say that has not come to its end yet: orphans and
     /// reserved ids; everything before it can be dropped once it is stored elsewhere. Returns where the batch starts.
-    pub(super) fn commit_batch_from(&self, carry: Option<&Arc<Inode>>, anchor: bool) -> Result<u64> {
+    fn try_batch(&self, carry: Option<&Arc<Inode>>, anchor: bool) -> Result<Option<u64>> {
         self.check_live()?;
         let (mut journal, mut pending) = self.freezable()?;
         let start = journal.tail();
         if pending.is_empty() && carry.is_none() && !anchor {
-            return Ok(start);
+            return Ok(Some(start));
         }
+        let anchor = anchor || journal.wants_anchor();
         let frozen = match self.freeze(&mut pending, carry, anchor) {
             Ok(frozen) => frozen,
             Err(error) => {
@@ -58,17 +96,21 @@ impl Volume {
             }
         };
         drop(pending);
-        let outcome = match journal.has_room(frozen.bytes.len()) {
-            true => journal.append(&self.context, &frozen.bytes),
-            false => Err(Error::NoSpace),
-        };
-        match outcome {
+        if !journal.has_room(frozen.bytes.len()) {
+            self.disbelieve(frozen);
+            return Ok(None);
+        }
+        if faults::makes(Fault::DeletedBeforeBatch) {
+            frozen.deleted.iter().try_for_each(|inode| self.remove_files(inode))?;
+        }
+        match journal.append(&self.context, &frozen.bytes) {
             Ok(()) => {
+                self.in_use.store(true, Ordering::Release);
                 self.believe(frozen);
                 if journal.is_filling() {
                     self.flusher.hurry();
                 }
-                Ok(start)
+                Ok(Some(start))
             }
             Err(error) => {
                 self.disbelieve(frozen);
@@ -91,7 +133,9 @@ impl Volume {
                 .values()
                 .filter(|inode| {
                     let state = inode.state.read();
-                    state.progress.durable < state.progress.substantial && !(few && state.is_carryable())
+                    let ready = state.progress.durable >= state.progress.substantial
+                        || faults::makes(Fault::ReplacedBeforeData);
+                    !(ready || few && state.is_carryable())
                 })
                 .cloned()
                 .collect();
@@ -107,8 +151,14 @@ impl Volume {
     fn freeze(&self, pending: &mut Pending, carry: Option<&Arc<Inode>>, anchor: bool) -> Result<Frozen> {
         let number = self.context.next_commit();
         let mut batch = Builder::default();
-        let mut frozen =
-            Frozen { number, bytes: Vec::new(), inodes: Vec::new(), deleted: Vec::new(), fresh: Vec::new() };
+        let mut frozen = Frozen {
+            number,
+            bytes: Vec::new(),
+            inodes: Vec::new(),
+            deleted: Vec::new(),
+            fresh: Vec::new(),
+            replacing: HashMap::new(),
+        };
         if let Some(inode) = carry {
             pending.add(inode);
         }
@@ -116,34 +166,39 @@ impl Volume {
         let inodes: Vec<Arc<Inode>> = pending.inodes.drain().map(|(_, inode)| inode).collect();
         for inode in &inodes {
             let wanted = carry.is_some_and(|carry| carry.id() == inode.id())
-                || pending.replacing.contains_key(&inode.id());
+                || pending.replacing.contains_key(&inode.id()) && !faults::makes(Fault::ReplacedBeforeData);
             if inode.view(|record| record.links_count == 0) {
                 unnamed.insert(inode.id());
             }
             frozen.inodes.push(freeze_inode(&mut batch, inode, number, wanted).map_err(too_large)?);
             pending.reserve.settle(inode.id());
         }
-        for inode in inodes.iter().filter(|inode| inode.is_directory()) {
+        for (at, inode) in inodes.iter().filter(|inode| inode.is_directory()).enumerate() {
+            if at > 0 && faults::makes(Fault::BatchInTwo) {
+                pending.add(inode);
+                continue;
+            }
             let mut state = inode.state.write();
             if let Some(listing) = &mut state.listing {
                 listing.freeze(inode.id(), &mut batch).map_err(too_large)?;
             }
         }
-        pending.replacing.clear();
+        frozen.replacing = std::mem::take(&mut pending.replacing);
         frozen.deleted = std::mem::take(&mut pending.deleted);
         for inode in &frozen.deleted {
             batch.delete(inode.id(), chunks_of(inode, self.chunk_size)).map_err(too_large)?;
         }
-        let orphans = pending.orphans.values().filter(|inode| anchor || unnamed.contains(&inode.id()));
-        for inode in orphans {
+        let repeat = anchor && !faults::makes(Fault::AnchorRepeatsNothing);
+        let orphans = pending.orphans.values().filter(|inode| repeat || unnamed.contains(&inode.id()));
+        for inode in orphans.filter(|_| !faults::makes(Fault::OrphanNotRecorded)) {
             batch.orphan(inode.id(), chunks_of(inode, self.chunk_size)).map_err(too_large)?;
         }
         frozen.fresh = pending.reserve.fresh();
         let mut reserved = frozen.fresh.clone();
-        if anchor {
+        if repeat {
             reserved.extend(pending.reserve.all());
         }
-        if !reserved.is_empty() {
+        if !reserved.is_empty() && !faults::makes(Fault::ReserveNotRecorded) {
             batch.reserve(&reserved).map_err(too_large)?;
         }
         frozen.bytes = batch.finish(number);
@@ -184,6 +239,11 @@ impl Volume {
             pending.add(&inode);
         }
         pending.deleted.extend(frozen.deleted);
+        for (id, inode) in frozen.replacing {
+            if inode.view(|record| record.links_count > 0) {
+                pending.replacing.insert(id, inode);
+            }
+        }
     }
 }
 
@@ -202,7 +262,7 @@ fn freeze_inode(
         let content = state.head.as_ref().map_or(&[][..], |head| head.inline());
         batch.inode(inode.id(), number, record, Some(content))?;
         carried = state.progress.made;
-    } else if !state.named {
+    } else if !state.named && !faults::makes(Fault::NameWithoutInode) {
         let mut record = record.clone();
         if record.kind != Kind::Symlink {
             record.size = 0;
@@ -231,7 +291,7 @@ fn freeze_inode(
 /// How many chunks an inode may have: one more than the highest index.
 fn chunks_of(inode: &Inode, chunk_size: u64) -> u32 {
     let state = inode.state.read();
-    let open = state.others.keys().next_back().map_or(0, |last| last + 1);
+    let open = state.others.keys().chain(&state.doomed).max().map_or(0, |last| last + 1);
     let sized = u32::try_from(state.record.size.div_ceil(chunk_size)).unwrap_or(u32::MAX);
     open.max(sized).max(1)
 }

@@ -2,6 +2,7 @@
 //!
 //! What a batch says is `freeze`'s affair; here it is bytes that are appended, made durable, and dropped.
 
+use super::limits;
 use super::stream::Stream;
 use super::wire::{Malformed, Reader};
 use super::{Error, Result};
@@ -10,8 +11,6 @@ use std::sync::Arc;
 
 /// Data blocks of a journal.
 const BLOCKS: u16 = 4096;
-/// Bytes that may be live, with room to spare for the partial blocks at both ends.
-const CAPACITY: u64 = (BLOCKS as u64 - 2) * 4096;
 /// Slots allocated ahead, so that metadata can be committed when the disk is full.
 const AHEAD: u32 = 256;
 const RECORD: usize = 24;
@@ -24,6 +23,8 @@ pub(super) struct Journal {
     chunk: Chunk,
     head: u64,
     tail: u64,
+    /// Batches were dropped of which orphans and reserved ids are still wanted: the next one has to repeat them.
+    wants_anchor: bool,
 }
 
 /// The live stream of a journal, with where it ends.
@@ -59,12 +60,17 @@ pub(super) fn may_need_old_epoch(context: &Arc<Context>, id: ChunkId) -> Result<
 impl Journal {
     /// A journal without a file yet.
     pub fn new(context: &Arc<Context>) -> Journal {
-        Journal { chunk: Chunk::new(context, context.own_journal(), BLOCKS), head: 0, tail: 0 }
+        Journal {
+            chunk: Chunk::new(context, context.own_journal(), BLOCKS),
+            head: 0,
+            tail: 0,
+            wants_anchor: false,
+        }
     }
 
     /// Goes on where a journal ended.
     pub fn resume(live: Live) -> Journal {
-        Journal { chunk: live.chunk, head: live.head, tail: live.tail }
+        Journal { chunk: live.chunk, head: live.head, tail: live.tail, wants_anchor: false }
     }
 
     /// The end of the stream.
@@ -79,22 +85,44 @@ impl Journal {
 
     /// Whether a batch of that many bytes can be appended.
     pub fn has_room(&self, length: usize) -> bool {
-        self.len() + length as u64 <= CAPACITY
+        self.len() + length as u64 <= limits::journal()
     }
 
     /// Whether a round should come soon and drop something.
     pub fn is_filling(&self) -> bool {
-        self.len() > CAPACITY / 4
+        self.len() > limits::journal() / 4
     }
 
-    /// Appends a batch and makes it durable. The moment this returns is the moment it happened.
+    /// Whether the next batch has to be an anchor.
+    pub fn wants_anchor(&self) -> bool {
+        self.wants_anchor
+    }
+
+    /// Appends a batch and makes it durable. The moment this returns is the moment it happened. After an error the
+    /// stream ends where it did before.
     pub fn append(&mut self, context: &Context, batch: &[u8]) -> Result<()> {
         if self.chunk.version().commit() == chunk::Commit(0) {
             self.chunk.preallocate(AHEAD)?;
         }
-        STREAM.append(&mut self.chunk, self.tail, batch)?;
-        self.tail += batch.len() as u64;
-        self.commit(context)
+        let (tail, inline) = (self.tail, self.chunk.inline().to_vec());
+        let appended = STREAM.append(&mut self.chunk, tail, batch).and_then(|()| {
+            self.tail += batch.len() as u64;
+            self.commit(context)
+        });
+        match appended {
+            Ok(()) => self.wants_anchor = false,
+            Err(_) => {
+                self.tail = tail;
+                self.chunk.set_inline(inline);
+            }
+        }
+        appended
+    }
+
+    /// Forgets all batches; the next one has to be an anchor.
+    pub fn drop_all(&mut self) -> Result<()> {
+        self.wants_anchor = true;
+        self.drop_until(self.tail)
     }
 
     /// Forgets all batches before a position. The next commit says so.
@@ -146,7 +174,7 @@ fn decode(record: &[u8]) -> std::result::Result<(u64, u64), Malformed> {
         return Err(Malformed("this is no journal"));
     }
     let (head, tail) = (reader.u64()?, reader.u64()?);
-    if !reader.is_empty() || head > tail || tail - head > CAPACITY {
+    if !reader.is_empty() || head > tail || tail - head > limits::JOURNAL {
         return Err(Malformed("the journal's ends make no sense"));
     }
     Ok((head, tail))

@@ -6,11 +6,9 @@
 
 use super::batch::Builder;
 use super::directory::Directory;
+use super::limits;
 use super::wire::TooLarge;
 use crate::chunk::{DeviceId, InodeId};
-
-/// Log bytes beyond which a log is compacted once twice as long as it need be.
-const COMPACT_FROM: u64 = 64 << 10;
 
 /// The entries of a directory and their changes.
 pub(super) struct Listing {
@@ -71,7 +69,7 @@ impl Listing {
         batch.directory(inode, self.directory.vector(), &self.pending)?;
         let logged = self.stored + (self.journalled.len() + self.pending.len()) as u64;
         let live = self.directory.live_log_bytes();
-        if logged > COMPACT_FROM && logged > 2 * live && self.replacement.is_none() {
+        if logged > limits::compact() && logged > 2 * live && self.replacement.is_none() {
             let mut compacted = Vec::with_capacity(live as usize);
             self.directory.write_compacted(&mut compacted);
             self.frozen.compacted = Some(compacted);

@@ -280,10 +280,10 @@ impl Volume {
             pending.inodes.remove(&inode.id());
             pending.reserve.settle(inode.id());
             drop(pending);
-            return self.discard(&inode);
+            self.removals.lock().push(inode);
+        } else {
+            pending.deleted.push(inode);
         }
-        pending.deleted.push(inode);
-        drop(pending);
         self.flusher.wake();
     }
 

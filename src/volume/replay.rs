@@ -4,6 +4,7 @@
 //! deleted, and it is never written.
 
 use super::batch::{Batch, Item, parse};
+use super::faults::{self, Fault};
 use super::inode::{Inode, Journalled, Standing, State};
 use super::journal::{self, Journal};
 use super::kinds::{Kind, Timestamp};
@@ -19,6 +20,11 @@ use std::sync::atomic::Ordering;
 impl Volume {
     /// Applies all journals, this device's last.
     pub(super) fn replay(&self) -> Result<()> {
+        if !self.read_only && !faults::makes(Fault::NoSyncAtOpen) {
+            // What is found may be in the page cache only: the daemon was killed. Nothing may build on it before it is
+            // durable, nor an fsync pass it over.
+            self.context.store.sync_all()?;
+        }
         for id in self.other_journals()? {
             match journal::read(&self.context, id) {
                 Ok(Some(live)) => {
@@ -51,10 +57,6 @@ impl Volume {
         if stream.is_empty() {
             return Ok(());
         }
-        if own {
-            // What batches and chunk files say so far may be in the page cache only: the daemon was killed.
-            self.context.store.sync_all()?;
-        }
         let batches = parse(stream).map_err(|what| Error::Damaged(journal, what.0.into()))?;
         let gone = Gone::of(&batches);
         for batch in &batches {
@@ -64,7 +66,8 @@ impl Volume {
             }
         }
         if own {
-            self.clean_up(&gone)?;
+            *self.leftovers.lock() = Some(gone.ids.union(&gone.reserved).copied().collect());
+            self.in_use.store(true, Ordering::Release);
         }
         Ok(())
     }
@@ -116,7 +119,9 @@ impl Volume {
         };
         let older = |inode: &Arc<Inode>| {
             let state = inode.state.read();
-            content.is_some() && state.head.as_ref().is_some_and(|head| head.version().commit() < commit)
+            faults::makes(Fault::ReplayedOverNewer) && content.is_some()
+                || content.is_some()
+                    && state.head.as_ref().is_some_and(|head| head.version().commit() < commit)
         };
         match existing {
             Some(inode) if !older(&inode) => {
@@ -176,31 +181,6 @@ impl Volume {
         state.change();
         Ok(())
     }
-
-    /// Deletes what the batches say is to be deleted, and what a crash left of inodes that no batch came to name.
-    fn clean_up(&self, gone: &Gone) -> Result<()> {
-        for (id, chunks) in &gone.deleted {
-            self.remove_leftover(*id, *chunks)?;
-        }
-        for id in &gone.reserved {
-            self.remove_leftover(*id, 1)?;
-        }
-        Ok(())
-    }
-
-    /// Removes the chunk files of an inode that has no name: by its table if chunk 0 is there, else by trying.
-    fn remove_leftover(&self, id: InodeId, chunks: u32) -> Result<()> {
-        match self.inode(id) {
-            Ok(inode) => self.discard(&inode),
-            Err(Error::Damaged(..) | Error::NotArrived(_)) => {
-                for index in (0..chunks).rev() {
-                    self.context.store.remove(self.context.file_name(ChunkId { inode: id, index }))?;
-                }
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
 }
 
 /// The namespace part of an inode, as a batch has it.
@@ -232,8 +212,6 @@ impl Names<'_> {
 
 /// What is gone at the end of a journal.
 struct Gone {
-    /// With the number of chunks they may have.
-    deleted: Vec<(InodeId, u32)>,
     ids: HashSet<InodeId>,
     /// Reserved, but no batch names them.
     reserved: HashSet<InodeId>,
@@ -241,11 +219,10 @@ struct Gone {
 
 impl Gone {
     fn of(batches: &[Batch<'_>]) -> Gone {
-        let mut gone = Gone { deleted: Vec::new(), ids: HashSet::new(), reserved: HashSet::new() };
+        let mut gone = Gone { ids: HashSet::new(), reserved: HashSet::new() };
         for item in batches.iter().flat_map(|batch| &batch.items) {
             match item {
-                Item::Delete { inode, chunks } | Item::Orphan { inode, chunks } => {
-                    gone.deleted.push((*inode, *chunks));
+                Item::Delete { inode, .. } | Item::Orphan { inode, .. } => {
                     gone.ids.insert(*inode);
                     gone.reserved.remove(inode);
                 }

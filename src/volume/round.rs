@@ -1,9 +1,9 @@
 //! A round: what is pending becomes a batch, what changed goes to its chunks, and the batch can be dropped.
 
-use super::inode::Inode;
+use super::faults::{self, Fault};
+use super::inode::{Inode, State};
 use super::{Error, Result, Volume};
-use crate::chunk::{ChunkId, Commit, Space};
-use crate::store::FileName;
+use crate::chunk::{self, Chunk, ChunkId, Commit};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,22 +18,39 @@ impl Volume {
         if !self.has_work() {
             return Ok(());
         }
-        let start = self.commit_batch_from(None, unfinished.is_none())?;
-        let anchor = *unfinished.get_or_insert(start);
-        let named = self.take_queue();
-        let flushed = self.flush(&named);
-        let outcome = flushed.and(self.remove_deleted());
-        if let Err(error) = outcome {
-            named.iter().for_each(|inode| self.queue(inode));
-            return Err(error);
+        if faults::makes(Fault::BatchDroppedEarly) {
+            self.journal.lock().drop_all()?;
         }
+        let anchor = match *unfinished {
+            Some(anchor) => self.commit_behind(anchor)?,
+            None => self.commit_anchor_from()?,
+        };
+        *unfinished = Some(anchor);
+        let stored = self.store_all()?;
         self.journal.lock().drop_until(anchor)?;
         *unfinished = None;
-        for inode in named {
+        for inode in stored {
             self.tidy(&inode);
             self.forget_if_clean(&inode);
         }
         Ok(())
+    }
+
+    /// Makes what batches say so far durable in its place. Within a round. What cannot be done and will not pass is
+    /// the end of the volume: the journal would fill up.
+    pub(super) fn store_all(&self) -> Result<Vec<Arc<Inode>>> {
+        let named = self.take_queue();
+        let flushed = self.flush(&named);
+        let outcome = flushed.and(self.remove_deleted());
+        let outcome = outcome.and_then(|()| self.sweep()).and_then(|()| self.sync_removed());
+        if let Err(error) = outcome {
+            named.iter().for_each(|inode| self.queue(inode));
+            if !error.is_passing() {
+                self.stop(&error);
+            }
+            return Err(error);
+        }
+        Ok(named)
     }
 
     /// Whether a round has anything to do. Takes one lock at a time.
@@ -41,7 +58,9 @@ impl Volume {
         let queued = !self.queue.lock().is_empty();
         let pending = !self.namespace.lock().is_empty();
         let removals = !self.removals.lock().is_empty();
-        queued || pending || removals
+        let removed = !self.removed.lock().is_empty();
+        let leftovers = self.leftovers.lock().is_some();
+        queued || pending || removals || removed || leftovers
     }
 
     /// What this round is to store: no inode without a name, and none that no batch speaks of yet.
@@ -73,7 +92,9 @@ impl Volume {
             Ok(()) if self.has_work() => self.round()?,
             Ok(()) => {}
         }
-        self.journal.lock().clear(&self.context)
+        self.journal.lock().clear(&self.context)?;
+        self.in_use.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Nobody will use the inodes without a name any more.
@@ -83,51 +104,43 @@ impl Volume {
         pending.deleted.extend(orphans);
     }
 
-    /// Removes the chunk files of inodes whose deletion is durable; durably, so that the batch can be dropped.
+    /// Removes the chunk files of inodes whose deletion is durable.
     fn remove_deleted(&self) -> Result<()> {
         let removals = std::mem::take(&mut *self.removals.lock());
-        let mut names = Vec::new();
         for (at, inode) in removals.iter().enumerate() {
-            if let Err(error) = self.remove_files(inode, &mut names) {
+            if let Err(error) = self.remove_files(inode) {
                 self.removals.lock().extend_from_slice(&removals[at..]);
                 return Err(error);
             }
         }
-        self.sync_names(&names)
-    }
-
-    /// Removes an inode that no batch ever spoke of.
-    pub(super) fn discard(&self, inode: &Arc<Inode>) {
-        if let Err(error) = self.remove_files(inode, &mut Vec::new()) {
-            log::warn!("chunk files of a deleted file are left behind: {error}");
-        }
+        Ok(())
     }
 
     /// Removes all chunk files of an inode, chunk 0 last: it says which others there are.
-    fn remove_files(&self, inode: &Arc<Inode>, names: &mut Vec<FileName>) -> Result<()> {
+    pub(super) fn remove_files(&self, inode: &Arc<Inode>) -> Result<()> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
-        let mut chunks: BTreeSet<u32> = state.others.keys().copied().collect();
-        chunks.extend(std::mem::take(&mut state.doomed));
+        let mut chunks: BTreeSet<u32> = state.others.keys().chain(&state.doomed).copied().collect();
+        let mut made = state.heard_of || !chunks.is_empty();
         match self.open_head(inode, &mut state) {
             Ok(()) => {
-                let head = state.head.take().expect("it was opened");
-                chunks.extend(state.table.all(&head)?);
-                let made = head.version().commit() != Commit(0) || head.data_blocks()? > 0;
-                let made = made || head.next_present(Space::Metadata, 0)?.is_some();
-                if made || !chunks.is_empty() {
-                    chunks.insert(0);
-                }
+                let State { head, table, .. } = &mut *state;
+                let head = head.as_ref().expect("it was opened");
+                chunks.extend(table.all(head)?);
+                made |= head.is_name_new() || head.version().commit() != Commit(0);
             }
-            Err(Error::Damaged(..) | Error::NotArrived(_)) => drop(chunks.insert(0)),
+            Err(Error::Damaged(..) | Error::NotArrived(_)) => {}
             Err(error) => return Err(error),
         }
-        state.others.clear();
-        for index in chunks.into_iter().rev() {
-            let name = self.context.file_name(ChunkId { inode: inode.id(), index });
-            self.context.store.remove(name)?;
-            names.push(name);
+        state.doomed.extend(&chunks);
+        if made {
+            chunks.insert(0);
         }
+        for index in chunks.into_iter().rev() {
+            self.remove_file(ChunkId { inode: inode.id(), index })?;
+        }
+        state.others.clear();
+        state.head = None;
         drop(state);
         self.inodes.lock().remove(&inode.id());
         Ok(())
@@ -137,12 +150,25 @@ impl Volume {
     pub(super) fn tidy(&self, inode: &Arc<Inode>) {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
-        let super::inode::State { head, others, .. } = &mut *state;
+        if state.is_dirty() {
+            return;
+        }
+        let State { head, others, .. } = &mut *state;
         for chunk in head.iter_mut().chain(others.values_mut()) {
-            let tidied = if chunk.needs_tidying() { chunk.tidy() } else { chunk.settle().map(|_| ()) };
+            let tidied = if chunk.needs_tidying() { tidy(chunk) } else { chunk.settle().map(|_| ()) };
             if let Err(error) = tidied {
                 log::warn!("a chunk could not be tidied up: {error}");
             }
         }
     }
+}
+
+/// What tidying changed is committed at once: no flush would come for it.
+fn tidy(chunk: &mut Chunk) -> chunk::Result<()> {
+    chunk.tidy()?;
+    if chunk.is_dirty() {
+        chunk.commit()?;
+        chunk.sync()?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! fsync: returns when what was written, and the name it has, would survive a power cut.
 
-use super::inode::{Inode, Standing};
+use super::inode::{Inode, Standing, State};
 use super::{Result, Volume};
 use std::sync::Arc;
 
@@ -14,19 +14,15 @@ impl Volume {
         if inode.is_directory() {
             return self.sync_directory(inode);
         }
-        let (carryable, settled, clean) = {
+        let at = {
             let _flushed = inode.serial.lock();
             let state = inode.state.read();
             if state.record.links_count == 0 {
                 return Ok(());
             }
-            let progress = state.progress;
-            let clean = progress.durable >= progress.made
-                || data_only && progress.durable.max(progress.secured) >= progress.substantial;
-            let settled = state.standing == Standing::Settled;
-            (state.is_carryable(), settled && state.named, clean)
+            Standpoint::of(&state, data_only)
         };
-        self.store(inode, (settled, clean, carryable), data_only)?;
+        self.bring_home(inode, &at, data_only)?;
         // Cut meanwhile: what chunk 0 does not speak of any more was not trimmed yet, nor what was written since.
         while inode.state.read().shrunk.is_some() {
             self.flush(std::slice::from_ref(inode))?;
@@ -34,20 +30,21 @@ impl Volume {
         Ok(())
     }
 
-    fn store(
-        &self,
-        inode: &Arc<Inode>,
-        (settled, clean, carryable): (bool, bool, bool),
-        data_only: bool,
-    ) -> Result<()> {
-        match (settled, clean, carryable) {
-            (true, true, _) => Ok(()),
-            (true, false, _) if data_only => self.flush_but_times(inode),
-            (true, false, _) => self.flush(std::slice::from_ref(inode)),
-            (false, true, _) => self.commit_unless_settled(inode),
-            (false, false, true) => self.commit_batch(Some(inode)),
-            (false, false, false) => {
-                self.flush(std::slice::from_ref(inode))?;
+    fn bring_home(&self, inode: &Arc<Inode>, at: &Standpoint, data_only: bool) -> Result<()> {
+        let flush = || self.flush(std::slice::from_ref(inode));
+        match (at.settled, at.clean) {
+            (true, true) => Ok(()),
+            (true, false) if data_only => self.flush_but_times(inode),
+            (true, false) => flush(),
+            (false, true) => self.commit_unless_settled(inode),
+            (false, false) if at.carryable => {
+                self.commit_batch(Some(inode))?;
+                // Meanwhile it may have outgrown what a batch carries.
+                let is_durable = inode.state.read().progress.durable >= at.wanted;
+                if is_durable { Ok(()) } else { flush() }
+            }
+            (false, false) => {
+                flush()?;
                 self.commit_unless_settled(inode)
             }
         }
@@ -71,5 +68,31 @@ impl Volume {
     fn commit_unless_settled(&self, inode: &Arc<Inode>) -> Result<()> {
         let standing = inode.state.read().standing;
         if standing == Standing::Settled { Ok(()) } else { self.commit_batch(None) }
+    }
+}
+
+/// Where an inode stood when it was to be synced.
+struct Standpoint {
+    /// Durable batches and chunk 0's name say all of its names.
+    settled: bool,
+    /// Its content and attributes are durable.
+    clean: bool,
+    /// A batch could carry all of it.
+    carryable: bool,
+    /// The change up to which it is to be durable.
+    wanted: u64,
+}
+
+impl Standpoint {
+    fn of(state: &State, data_only: bool) -> Standpoint {
+        let progress = state.progress;
+        let wanted = if data_only { progress.substantial } else { progress.made };
+        let durable = if data_only { progress.durable.max(progress.secured) } else { progress.durable };
+        Standpoint {
+            settled: state.standing == Standing::Settled && state.named,
+            clean: durable >= wanted,
+            carryable: state.is_carryable(),
+            wanted,
+        }
     }
 }

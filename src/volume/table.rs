@@ -28,11 +28,6 @@ impl Table {
         Table { empty: true, pages: BTreeMap::new(), changed: BTreeMap::new() }
     }
 
-    /// Of an inode whose chunk 0 has to be looked at.
-    pub fn unread() -> Table {
-        Table { empty: false, ..Table::empty() }
-    }
-
     /// As chunk 0 has it.
     pub fn of(head: &Chunk) -> Result<Table> {
         let empty = head.next_present(Space::Metadata, FIRST)?.is_none();

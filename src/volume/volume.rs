@@ -10,8 +10,8 @@ use super::record::{Extension, Record};
 use super::table::Table;
 use super::{Error, Result};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
-use crate::store;
-use hashbrown::HashMap;
+use crate::store::{self, FileName};
+use hashbrown::{HashMap, HashSet};
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::num::NonZeroUsize;
@@ -33,6 +33,12 @@ pub struct Volume {
     pub(super) queue: Mutex<Vec<Arc<Inode>>>,
     /// Inodes whose deletion is durable; their chunk files are still to be removed.
     pub(super) removals: Mutex<Vec<Arc<Inode>>>,
+    /// Chunk files that were removed, but a power cut may bring them back.
+    pub(super) removed: Mutex<Vec<FileName>>,
+    /// Inodes of which a crash may have left chunk files, if the journal was in use when the volume was opened.
+    pub(super) leftovers: Mutex<Option<HashSet<InodeId>>>,
+    /// The journal is in use: after a crash now, the next mount looks for what was left behind.
+    pub(super) in_use: AtomicBool,
     /// One round at a time.
     pub(super) round: Mutex<Option<u64>>,
     pub(super) flusher: Flusher,
@@ -90,6 +96,9 @@ impl Volume {
             journal: Mutex::new(Journal::new(&context)),
             queue: Mutex::default(),
             removals: Mutex::default(),
+            removed: Mutex::default(),
+            leftovers: Mutex::default(),
+            in_use: AtomicBool::new(false),
             round: Mutex::default(),
             flusher: Flusher::default(),
             open: Mutex::new(LruCache::new(options.open_files)),

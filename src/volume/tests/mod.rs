@@ -2,6 +2,7 @@
 
 mod basic;
 mod counts;
+mod crash;
 mod full;
 mod hostile;
 mod rotation;
@@ -42,7 +43,7 @@ impl Fixture {
         self.try_open(store).unwrap()
     }
 
-    pub fn try_open(&self, store: Arc<dyn Store>) -> super::Result<Arc<Volume>> {
+    pub fn try_open(&self, store: Arc<dyn Store>) -> crate::volume::Result<Arc<Volume>> {
         let options =
             Options { chunk_size: CHUNK, read_only: false, open_files: NonZeroUsize::new(64).unwrap() };
         Volume::open(self.context(store), options)

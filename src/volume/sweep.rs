@@ -1,0 +1,88 @@
+//! Chunk files that nothing needs: removing them, and finding those that a crash left behind.
+//!
+//! A chunk file is made before anything durable names it, and goes after nothing durable names it any more; a crash in
+//! between leaves it. So once a mount found the journal in use, all names of chunk files are looked at: those of deleted
+//! inodes and of reserved ids go, and those that their inode's chunk table does not name. The journal is in use before
+//! any such file can come to be. Another device's files are left alone.
+
+use super::faults::{self, Fault};
+use super::inode::State;
+use super::{Error, Result, Volume};
+use crate::chunk::{Chunk, ChunkId, InodeId};
+use crate::store::{Area, FileName};
+use hashbrown::HashSet;
+
+impl Volume {
+    /// Removes a chunk file; the next round makes that durable.
+    pub(super) fn remove_file(&self, id: ChunkId) -> Result<()> {
+        let name = self.context.file_name(id);
+        self.context.store.remove(name)?;
+        self.removed.lock().push(name);
+        Ok(())
+    }
+
+    /// Makes all removals so far durable.
+    pub(super) fn sync_removed(&self) -> Result<()> {
+        let names = std::mem::take(&mut *self.removed.lock());
+        if faults::makes(Fault::RemovalNotSynced) {
+            return Ok(());
+        }
+        self.sync_names(&names).inspect_err(|_| self.removed.lock().extend(names))
+    }
+
+    /// Removes what a crash before this mount left behind, once.
+    pub(super) fn sweep(&self) -> Result<()> {
+        let Some(gone) = self.leftovers.lock().take() else { return Ok(()) };
+        if faults::makes(Fault::NoSweep) {
+            return Ok(());
+        }
+        self.sweep_all(&gone).inspect_err(|_| *self.leftovers.lock() = Some(gone))
+    }
+
+    fn sweep_all(&self, gone: &HashSet<InodeId>) -> Result<()> {
+        let mut suspects = Vec::new();
+        self.context.store.list(Area::Chunks, &mut |name, is_file| {
+            let id = FileName::parse(Area::Chunks, name).filter(|_| is_file);
+            let id = id.and_then(|name| self.context.identify(name));
+            suspects.extend(id.filter(|id| id.index > 0 || gone.contains(&id.inode)));
+        })?;
+        let alone = self.other_journals()?.is_empty();
+        for id in suspects {
+            match gone.contains(&id.inode) {
+                true => self.remove_file(id)?,
+                false => self.remove_stray(id, alone)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a chunk that its inode's table does not name. `alone`: no other device ever wrote here.
+    fn remove_stray(&self, id: ChunkId, alone: bool) -> Result<()> {
+        let Ok(inode) = self.inode(id.inode) else { return Ok(()) };
+        let serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        let loaded = self.open_head(&inode, &mut state).and_then(|()| {
+            let State { head, table, .. } = &mut *state;
+            table.load(head.as_ref().expect("it was opened"), id.index)
+        });
+        if let Err(Error::Damaged(..) | Error::NotArrived(_)) = loaded {
+            return Ok(());
+        }
+        loaded?;
+        let State { table, others, .. } = &mut *state;
+        let needed = table.bound(id.index).is_some() || others.contains_key(&id.index);
+        if !needed && (alone || self.wrote(id)) {
+            self.remove_file(id)?;
+        }
+        drop(state);
+        drop(serial);
+        self.forget_if_clean(&inode);
+        Ok(())
+    }
+
+    /// Whether this device wrote a chunk last.
+    fn wrote(&self, id: ChunkId) -> bool {
+        let chunk = Chunk::open(&self.context, id, self.blocks, None);
+        chunk.is_ok_and(|chunk| chunk.version().0.first().is_some_and(|entry| entry.0 == self.context.device))
+    }
+}

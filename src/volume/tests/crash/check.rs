@@ -1,0 +1,168 @@
+//! The oracle: opens what a crash left, compares it with what the model allows, goes on working, and looks for
+//! leftovers.
+
+use super::super::Fixture;
+use super::model::{Model, Tree, Version, show};
+use super::operation::{Bench, Operation};
+use crate::chunk::{ChunkId, InodeId};
+use crate::store::{Area, FileName, Store};
+use crate::volume::inode::State;
+use crate::volume::{Error, Kind, Volume};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A whole volume as it is found.
+pub(super) struct Found {
+    pub tree: Tree,
+    pub versions: BTreeMap<InodeId, Version>,
+}
+
+pub(super) fn said<T>(what: &str, outcome: Result<T, impl Debug>) -> Result<T, String> {
+    outcome.map_err(|error| format!("{what}: {error:?}"))
+}
+
+impl Found {
+    /// Reads everything that has a name; checks that link counts and links agree with the names.
+    pub fn of(volume: &Volume) -> Result<Found, String> {
+        let mut found = Found { tree: Tree::new(), versions: BTreeMap::new() };
+        let mut links: BTreeMap<InodeId, Vec<(InodeId, Vec<u8>)>> = BTreeMap::new();
+        let mut open = vec![InodeId::ROOT];
+        links.insert(InodeId::ROOT, Vec::new());
+        while let Some(id) = open.pop() {
+            let (version, entries) = said("reading what a name points to", read(volume, id))?;
+            for (name, (child, kind)) in &entries {
+                links.entry(*child).or_default().push((id, name.clone()));
+                if !found.versions.contains_key(child) && !open.contains(child) {
+                    open.push(*child);
+                } else if *kind == Kind::Directory {
+                    return Err(format!("the directory {child:?} has two names"));
+                }
+            }
+            if version.kind == Kind::Directory {
+                found.tree.insert(id, entries.into_iter().map(|(name, (id, _))| (name, id)).collect());
+            }
+            found.versions.insert(id, version);
+        }
+        for (id, mut names) in links {
+            found.check_links(volume, id, &mut names)?;
+        }
+        Ok(found)
+    }
+
+    fn check_links(
+        &self,
+        volume: &Volume,
+        id: InodeId,
+        names: &mut Vec<(InodeId, Vec<u8>)>,
+    ) -> Result<(), String> {
+        let inode = said("loading", volume.inode(id))?;
+        let (count, mut links) = inode.view(|record| {
+            let links = record.extension.links.iter().map(|link| (link.parent, link.name.to_vec()));
+            (record.links_count as usize, links.collect::<Vec<_>>())
+        });
+        names.sort();
+        links.sort();
+        let directories = |entries: &BTreeMap<Vec<u8>, InodeId>| {
+            entries.values().filter(|id| self.tree.contains_key(id)).count()
+        };
+        let wanted = self.tree.get(&id).map_or(names.len(), |entries| 2 + directories(entries));
+        if count != wanted || links != *names {
+            let tree = show(&self.tree);
+            return Err(format!("{id:?}: nlink {count}, links {links:?}, names {names:?} in {tree}"));
+        }
+        Ok(())
+    }
+}
+
+type Entries = BTreeMap<Vec<u8>, (InodeId, Kind)>;
+
+fn read(volume: &Volume, id: InodeId) -> Result<(Version, Entries), Error> {
+    let inode = volume.inode(id)?;
+    let mut entries = Entries::new();
+    let (kind, mode, modified, xattrs, target, size) = inode.view(|record| {
+        let extension = &record.extension;
+        let (xattrs, target) = (extension.xattrs.clone(), extension.target.clone());
+        (record.kind, record.mode, record.modified.seconds, xattrs, target, record.size)
+    });
+    let mut bytes = Vec::new();
+    if kind == Kind::Directory {
+        volume.read_directory(&inode, 0, &mut |_, name, id, kind| {
+            entries.insert(name.to_vec(), (id, kind));
+            true
+        })?;
+    } else if kind == Kind::File {
+        bytes.resize(size as usize, 0);
+        let length = volume.read(&inode, 0, &mut bytes)?;
+        assert_eq!(length, bytes.len());
+    }
+    Ok((Version { kind, content: Rc::new(bytes), mode, modified, xattrs, target }, entries))
+}
+
+/// The chunks beyond chunk 0 that the table names.
+fn chunks(volume: &Volume, id: InodeId) -> Result<Vec<u32>, Error> {
+    let inode = volume.inode(id)?;
+    let mut state = inode.state.write();
+    volume.open_head(&inode, &mut state)?;
+    let State { head, table, .. } = &mut *state;
+    table.all(head.as_ref().expect("it was opened"))
+}
+
+/// The chunk files that are there, against those that the reachable inodes need.
+pub(super) fn check_leftovers(volume: &Volume, store: &dyn Store) -> Result<(), String> {
+    let context = &volume.context;
+    let mut wanted = BTreeSet::new();
+    let found = Found::of(volume)?;
+    for id in found.versions.keys() {
+        let chunks = said("the chunk table", chunks(volume, *id))?;
+        for index in std::iter::once(0).chain(chunks) {
+            wanted.insert(context.file_name(ChunkId { inode: *id, index }));
+        }
+    }
+    let mut there = BTreeSet::new();
+    let list = store.list(Area::Chunks, &mut |name, _| {
+        there.extend(FileName::parse(Area::Chunks, name));
+    });
+    said("listing", list)?;
+    let name = |name: &FileName| (context.identify(*name), *name);
+    let left: Vec<_> = there.difference(&wanted).map(name).collect();
+    let lost: Vec<_> = wanted.difference(&there).map(name).collect();
+    if left.is_empty() && lost.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("left behind {left:?}, missing {lost:?} in {}", show(&found.tree)))
+    }
+}
+
+/// Opens a store that a crash left behind, checks it, goes on working with it, and opens it again.
+pub(super) fn check(
+    fixture: &Fixture,
+    store: Arc<dyn Store>,
+    model: &Model,
+    done: usize,
+) -> Result<(), String> {
+    let volume = said("opening", fixture.try_open(store.clone()))?;
+    let found = Found::of(&volume)?;
+    model.check(done, &found.tree, &found.versions)?;
+    let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
+    let mut after = Model::new(Vec::new(), found.tree, versions);
+    let mut bench = Bench { volume: &volume, model: &mut after, held: Vec::new() };
+    for operation in [
+        Operation::Create("after"),
+        Operation::Append { path: "after", length: 100 },
+        Operation::Append { path: "a", length: 10 },
+        Operation::Round,
+    ] {
+        said("going on", bench.run(operation))?;
+    }
+    check_leftovers(&volume, &*store)?;
+    said("closing", volume.close())?;
+    drop(volume);
+    let volume = said("opening again", fixture.try_open(store.clone()))?;
+    let found = Found::of(&volume)?;
+    after.promise_all();
+    after.advance();
+    after.check(after.done(), &found.tree, &found.versions)?;
+    check_leftovers(&volume, &*store)
+}

@@ -1,0 +1,103 @@
+//! Each rule of order broken once in the real code: the oracle notices every time.
+
+use super::operation::BORDER;
+use super::operation::Operation::{self, *};
+use super::workloads::{FILES, LARGE};
+use super::{Effort, Start, Tally};
+use crate::volume::faults::{Fault, plant};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A mistake, and a workload in which it shows.
+const MUTANTS: [(Fault, &[Operation]); 17] = [
+    (Fault::ChunkZeroFirst, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
+    (Fault::DataNotSynced, &[Append { path: "b", length: 9000 }, Sync("b")]),
+    (
+        Fault::NamesNotSynced,
+        &[Create("n"), Append { path: "n", length: 9000 }, Sync("n"), Round, Create("m"), Round],
+    ),
+    (Fault::DeletedBeforeBatch, &[Unlink("b"), Round]),
+    (Fault::LinksBeforeBatch, &[Append { path: "b", length: 9000 }, Rename("b", "m"), Sync("m")]),
+    (Fault::VectorTooFar, &[Create("n"), Batch, Create("m"), Flush(""), Create("o"), Round]),
+    (
+        Fault::BatchDroppedEarly,
+        &[Create("n"), Append { path: "n", length: 50 }, Sync("n"), Create("m"), Round],
+    ),
+    (Fault::ReplacedBeforeData, &[Create("n"), Append { path: "n", length: 300 }, Rename("n", "a"), Batch]),
+    (
+        Fault::ReserveNotRecorded,
+        &[
+            Create("n"),
+            Round,
+            Create("m"),
+            Append { path: "m", length: 9000 },
+            Append { path: "m", length: 1 },
+        ],
+    ),
+    (
+        Fault::OrphanNotRecorded,
+        &[UnlinkHeld("b"), Round, Append { path: "a", length: 10 }, Sync("a"), Create("n"), Round],
+    ),
+    (
+        Fault::AnchorRepeatsNothing,
+        &[
+            UnlinkHeld("b"),
+            Round,
+            Create("m"),
+            Append { path: "m", length: 9000 },
+            Append { path: "a", length: 1 },
+            Round,
+            Create("n"),
+            Round,
+        ],
+    ),
+    (Fault::BatchInTwo, &[Rename("a", "d/a"), Round]),
+    (Fault::NameWithoutInode, &[Create("n"), Batch]),
+    (Fault::TrimmedEarly, &[Resize { path: "c", size: 10 }, Round]),
+    (Fault::RemovalNotSynced, &[Unlink("c"), Round, Create("n"), Round, Create("m"), Round]),
+    (
+        Fault::ReplayedOverNewer,
+        &[
+            Create("n"),
+            Append { path: "n", length: 50 },
+            Sync("n"),
+            Round,
+            Append { path: "n", length: 9000 },
+            Sync("n"),
+        ],
+    ),
+    (Fault::NoSweep, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
+];
+
+#[test]
+fn every_broken_rule_is_noticed() {
+    let prepare: Vec<Operation> = FILES.into_iter().chain(LARGE).collect();
+    let start = Start::new(&prepare);
+    let effort = Effort { cuts: 12, kills: 6, seed: 1 };
+    let explore = |operations| {
+        let explored =
+            catch_unwind(AssertUnwindSafe(|| start.explore(operations, effort, &mut Tally::default())));
+        explored.unwrap_or_else(|_| Err("a panic".into()))
+    };
+    let mut missed = Vec::new();
+    for (fault, operations) in MUTANTS {
+        let sane = explore(operations);
+        assert!(matches!(sane, Ok(true)), "without {fault:?}: {sane:?}");
+        plant(Some(fault));
+        let noticed = explore(operations).err();
+        plant(None);
+        let said = noticed.as_deref().unwrap_or("NOT NOTICED");
+        println!("{fault:?}: {}\n", said.chars().take(400).collect::<String>());
+        if noticed.is_none() {
+            missed.push(fault);
+        }
+    }
+    assert!(missed.is_empty(), "not noticed: {missed:?}");
+}
+
+#[test]
+fn without_the_sync_at_open_an_fsync_after_a_kill_is_empty() {
+    plant(Some(Fault::NoSyncAtOpen));
+    let outcome = catch_unwind(super::directed::fsync_after_a_kill_covers_what_the_killed_process_wrote);
+    plant(None);
+    assert!(outcome.is_err());
+}

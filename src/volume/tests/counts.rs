@@ -50,7 +50,11 @@ fn fsync_costs_one_fdatasync() {
         sync(&large);
     });
     syncs("chmod + fsync", 1, &|| {
-        volume.update(&warm, |record| Ok(record.mode = 0o600)).unwrap();
+        let change = |record: &mut crate::volume::Record| {
+            record.mode = 0o600;
+            Ok(())
+        };
+        volume.update(&warm, change).unwrap();
         sync(&warm);
     });
     syncs("create + write + fsync", 1, &|| {

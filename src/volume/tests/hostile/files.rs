@@ -214,7 +214,11 @@ fn row_14_mix_the_blocks_of_two_versions() {
     let (older, content) = (house.bytes(name), house.files["blocks"].clone());
     let volume = house.open().unwrap();
     let newer_content = pattern(content.len(), 99);
-    volume.write(&find(&volume, "blocks").unwrap(), 0, &newer_content, now(), 0).unwrap();
+    for content in [pattern(content.len(), 98), newer_content.clone()] {
+        // The second goes where the first version was.
+        volume.write(&find(&volume, "blocks").unwrap(), 0, &content, now(), 0).unwrap();
+        volume.round().unwrap();
+    }
     volume.close().unwrap();
     drop(volume);
     let newer = house.bytes(name);

@@ -84,7 +84,7 @@ fn row_09_bring_back_a_deleted_files_chunk() {
     volume.close().unwrap();
     drop(volume);
     for path in deleted {
-        [0, 1, 2].map(|index| house.store.restore_file(&house.left, house.name(path, index)));
+        (0..3).for_each(|index| house.store.restore_file(&house.left, house.name(path, index)));
     }
     for _ in 0..2 {
         let volume = house.open().unwrap();

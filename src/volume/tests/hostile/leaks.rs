@@ -62,8 +62,9 @@ fn row_29_a_change_of_content_shows_in_its_own_chunk_only() {
     };
     expect(write("small", 5), &[("journal:0", &[0, 1, 2]), ("small:0", &[0, 1])]);
     expect(write("small", 100), &[("journal:0", &[0, 1, 2]), ("small:0", &[0, 1])]);
-    expect(write("blocks", 5), &[("blocks:0", &[0, 1, 7])]);
-    expect(write("blocks", 5 * BLOCK as u64), &[("blocks:0", &[0, 1, 7])]);
+    expect(write("blocks", 5), &[("blocks:0", &[0, 1, 7]), ("journal:0", &[0, 1, 2])]);
+    let append = write("blocks", 5 * BLOCK as u64);
+    expect(append, &[("blocks:0", &[0, 1, 7]), ("journal:0", &[0, 1, 2])]);
 }
 
 #[test]

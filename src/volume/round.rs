@@ -132,8 +132,8 @@ impl Volume {
         let mut state = inode.state.write();
         let super::inode::State { head, others, .. } = &mut *state;
         for chunk in head.iter_mut().chain(others.values_mut()) {
-            let tidied = if chunk.needs_tidying() { chunk.tidy() } else { chunk.settle().map(|_| ()) };
-            if let Err(error) = tidied {
+            let tidied = if chunk.needs_tidying() { chunk.tidy() } else { Ok(()) };
+            if let Err(error) = tidied.and_then(|()| chunk.settle()) {
                 log::warn!("a chunk could not be tidied up: {error}");
             }
         }

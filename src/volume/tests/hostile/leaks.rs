@@ -81,7 +81,7 @@ fn row_29_attributes_and_names() {
         let (x, y) = (find(volume, "x").unwrap(), find(volume, "y").unwrap());
         volume.rename((&x, b"one"), (&y, b"moved"), Rename::Replace, None, now()).unwrap();
     };
-    expect(rename, &[("journal:0", &[0, 1]), ("x/one:0", &[0, 1]), ("x:0", &[0, 1]), ("y:0", &[0, 1])]);
+    expect(rename, &[("journal:0", &[0, 1, 2]), ("x/one:0", &[0, 1]), ("x:0", &[0, 1]), ("y:0", &[0, 1])]);
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Volume {
         let super::inode::State { head, others, .. } = &mut *state;
         for chunk in head.iter_mut().chain(others.values_mut()) {
             let tidied = if chunk.needs_tidying() { chunk.tidy() } else { Ok(()) };
-            if let Err(error) = tidied.and_then(|()| chunk.settle()) {
+            if let Err(error) = tidied.and_then(|()| chunk.settle().map(|_| ())) {
                 log::warn!("a chunk could not be tidied up: {error}");
             }
         }

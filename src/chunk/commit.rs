@@ -131,9 +131,10 @@ impl Chunk {
         self.usable()?;
         let Some(newest) = self.newest.filter(|root| !root.settled) else { return Ok(false) };
         let durable = self.durable == self.newest || faults::makes(Fault::SettleBeforeDurable);
-        let has_blocks = self.data.maps() + self.metadata.maps() > 0;
+        // Without it, whoever spoils the newest root brings the one before back to light.
+        let has_past = self.data.maps() + self.metadata.maps() > 0 || self.seals > 1;
         let open_questions = self.state.dirty || self.state.syncing || self.state.name_new;
-        if !durable || !has_blocks || open_questions {
+        if !durable || !has_past || open_questions {
             return Ok(false);
         }
         self.anchor()?;

@@ -155,8 +155,8 @@ impl Volume {
         }
         let State { head, others, .. } = &mut *state;
         for chunk in head.iter_mut().chain(others.values_mut()) {
-            let tidied = if chunk.needs_tidying() { tidy(chunk) } else { chunk.settle().map(|_| ()) };
-            if let Err(error) = tidied {
+            let tidied = if chunk.needs_tidying() { tidy(chunk) } else { Ok(()) };
+            if let Err(error) = tidied.and_then(|()| chunk.settle().map(|_| ())) {
                 log::warn!("a chunk could not be tidied up: {error}");
             }
         }

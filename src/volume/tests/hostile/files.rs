@@ -180,11 +180,11 @@ fn row_11_zero_an_aligned_block() {
         }
         let both = house.attack(&[chunk], "both roots zeroed", || {
             let mut bytes = bytes.clone();
-            bytes[..2 * BLOCK].fill(0);
+            bytes[..slots.min(2) * BLOCK].fill(0);
             house.put(name, &bytes);
         });
         assert!(!both.is_empty(), "{chunk:?}");
-        assert!(slots == 2 || harmful > 0 || chunk.inode.journal_of().is_some(), "{chunk:?}");
+        assert!(slots <= 2 || harmful > 0 || chunk.inode.journal_of().is_some(), "{chunk:?}");
     }
 }
 
@@ -214,7 +214,11 @@ fn row_14_mix_the_blocks_of_two_versions() {
     let (older, content) = (house.bytes(name), house.files["blocks"].clone());
     let volume = house.open().unwrap();
     let newer_content = pattern(content.len(), 99);
-    volume.write(&find(&volume, "blocks").unwrap(), 0, &newer_content, now(), 0).unwrap();
+    for content in [pattern(content.len(), 98), newer_content.clone()] {
+        // The second goes where the first version was.
+        volume.write(&find(&volume, "blocks").unwrap(), 0, &content, now(), 0).unwrap();
+        volume.round().unwrap();
+    }
     volume.close().unwrap();
     drop(volume);
     let newer = house.bytes(name);
@@ -270,8 +274,9 @@ fn row_23_planted_chunks_of_the_names_to_come() {
     volume.close().unwrap();
     drop(volume);
     let mut expected = house.files["big"][..10].to_vec();
-    let plant = || [1, 2].map(|index| house.store.restore_file(&house.left, house.name("big", index)));
-    plant();
+    for index in [1, 2] {
+        house.store.restore_file(&house.left, house.name("big", index));
+    }
     let volume = house.open().unwrap();
     let inode = find(&volume, "big").unwrap();
     assert!(read_all(&volume, &inode).unwrap() == expected);

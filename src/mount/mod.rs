@@ -91,7 +91,7 @@ pub struct Mounted {
 }
 
 enum Session {
-    Device(device::Connection),
+    Device(Box<device::Connection>),
     Fuser(Box<adapter::Session>),
 }
 
@@ -122,7 +122,9 @@ pub fn mount(
     let mut mounted =
         Mounted { place, operations: operations.clone(), session: None, requests: requests.clone() };
     let session = match options.transport {
-        Transport::Device => device::connect(operations, device, &options, requests).map(Session::Device),
+        Transport::Device => {
+            device::connect(operations, device, &options, requests).map(Box::new).map(Session::Device)
+        }
         Transport::Fuser => {
             adapter::connect(operations, device, &options).map(|session| Session::Fuser(Box::new(session)))
         }

@@ -138,7 +138,10 @@ impl Journal {
             return self.renew(context);
         }
         self.drop_until(self.tail)?;
-        self.commit(context)
+        self.commit(context)?;
+        // Spoiling one root must not bring old batches back.
+        self.chunk.settle()?;
+        Ok(self.chunk.sync_rest()?)
     }
 
     /// Seals the journal under the newest epoch, both of its roots.

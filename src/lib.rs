@@ -14,6 +14,7 @@ pub mod crypto;
 pub mod fs;
 pub mod keys;
 pub mod mount;
+mod planted;
 pub mod store;
 pub mod sys;
 pub mod trust;

@@ -8,17 +8,17 @@ use super::inode::{Inode, State};
 use super::kinds::{Kind, Timestamp};
 use super::table::{LAST_INDEX, check_index};
 use super::{Error, Result, Volume};
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, Space};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Space};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-const BLOCK_BYTES: u64 = BLOCK as u64;
+pub(super) const BLOCK_BYTES: u64 = BLOCK as u64;
 /// Dirty chunks of one inode at which its flush is hurried on, and at which a writer waits for it.
 const DIRTY_MANY: usize = 16;
 const DIRTY_MOST: usize = 48;
 
 /// Why an attempt under the state lock did not get through.
-enum Step {
+pub(super) enum Step {
     /// The inode has to be flushed first.
     Flush,
     /// A batch has to name the inode, or reserve its id, before chunk files are made.
@@ -103,50 +103,6 @@ impl Volume {
         })
     }
 
-    /// Sets the size; what is cut off is gone, what is added reads as zeros.
-    pub fn resize(&self, inode: &Arc<Inode>, size: u64, now: Timestamp, clear_mode: u32) -> Result<()> {
-        self.check_size(size)?;
-        self.attempt(inode, |state| {
-            let before = state.record.size;
-            if size < before {
-                self.shrink(inode, state, size)?;
-            } else if size > before {
-                let room = self.inline_room(state)?;
-                if state.is_inline() && size <= room {
-                    let head = state.head.as_mut().expect("inline content was looked at");
-                    let mut content = head.inline().to_vec();
-                    content.resize(size as usize, 0);
-                    head.set_inline(content);
-                } else {
-                    self.make_blocks(inode, state)?;
-                    self.grow(inode, state, size)?;
-                }
-            }
-            state.touch(size, Some(now), clear_mode);
-            Ok(())
-        })
-    }
-
-    /// Makes a range read as zeros, within the size.
-    pub fn punch(&self, inode: &Arc<Inode>, offset: u64, length: u64, now: Timestamp) -> Result<()> {
-        self.attempt(inode, |state| {
-            let end = offset.saturating_add(length).min(state.record.size);
-            if offset < end {
-                if state.is_inline() {
-                    self.open_head(inode, state)?;
-                    let head = state.head.as_mut().expect("it was opened");
-                    let mut content = head.inline().to_vec();
-                    content[offset as usize..end as usize].fill(0);
-                    head.set_inline(content);
-                } else {
-                    self.clear_range(inode, state, offset, end)?;
-                }
-            }
-            state.touch(state.record.size, Some(now), 0);
-            Ok(())
-        })
-    }
-
     /// The next offset from `offset` on that holds data, or that lies in a hole (the end of the file is one). `None`:
     /// no more data, or beyond the end.
     pub fn seek(&self, inode: &Arc<Inode>, offset: u64, data: bool) -> Result<Option<u64>> {
@@ -193,7 +149,7 @@ impl Volume {
     }
 
     /// Runs a change under the state lock, flushing or grounding the inode first when it has to be.
-    fn attempt(
+    pub(super) fn attempt(
         &self,
         inode: &Arc<Inode>,
         change: impl Fn(&mut State) -> std::result::Result<(), Step>,
@@ -225,15 +181,15 @@ impl Volume {
         }
     }
 
-    fn check_in_use(&self) -> std::result::Result<(), Step> {
+    pub(super) fn check_in_use(&self) -> std::result::Result<(), Step> {
         if self.in_use.load(Ordering::Acquire) { Ok(()) } else { Err(Step::Anchor) }
     }
 
-    fn check_size(&self, end: u64) -> Result<()> {
+    pub(super) fn check_size(&self, end: u64) -> Result<()> {
         if end > self.size_limit() { Err(Error::FileTooLarge) } else { Ok(()) }
     }
 
-    fn index_of(&self, offset: u64) -> u32 {
+    pub(super) fn index_of(&self, offset: u64) -> u32 {
         (offset / self.chunk_size) as u32
     }
 
@@ -294,7 +250,7 @@ impl Volume {
     }
 
     /// The next chunk behind `index` that exists.
-    fn next_chunk(&self, state: &mut State, index: u32) -> Result<Option<u32>> {
+    pub(super) fn next_chunk(&self, state: &mut State, index: u32) -> Result<Option<u32>> {
         let head = state.head.as_ref().expect("it was opened");
         let stored = state.table.all_from(head, index + 1)?.first().copied();
         let open = state.others.range(index + 1..).next().map(|(index, _)| *index);
@@ -302,7 +258,7 @@ impl Volume {
     }
 
     /// How much inline content chunk 0 has room for.
-    fn inline_room(&self, state: &State) -> std::result::Result<u64, Step> {
+    pub(super) fn inline_room(&self, state: &State) -> std::result::Result<u64, Step> {
         let record = state.record.encode().map_err(|_| Error::NoSpace)?.root.len();
         Ok(state.head.as_ref().map_or(0, |head| head.inline_capacity(record)) as u64)
     }
@@ -322,7 +278,7 @@ impl Volume {
     }
 
     /// Goes over from inline content to blocks.
-    fn make_blocks(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
+    pub(super) fn make_blocks(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         if !inode.grounded.load(Ordering::Acquire) {
             return Err(Step::Ground);
         }
@@ -331,40 +287,6 @@ impl Volume {
         spill_inline(head)?;
         let after = head.data_blocks()?;
         state.count_blocks(before, after);
-        Ok(())
-    }
-
-    /// Readies the file for content up to `end`: nothing but zeros may come to light between the old end and there.
-    fn grow(&self, inode: &Arc<Inode>, state: &mut State, end: u64) -> std::result::Result<(), Step> {
-        if end <= state.record.size {
-            return Ok(());
-        }
-        if state.shrunk.is_some() {
-            return Err(Step::Flush);
-        }
-        if !state.tail_clean {
-            self.clean_tail(inode, state)?;
-            state.tail_clean = true;
-        }
-        Ok(())
-    }
-
-    /// Trims what a crash may have left beyond the size.
-    fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
-        let size = state.record.size;
-        let next = size.div_ceil(self.chunk_size).max(1) as u32;
-        let head = state.head.as_ref().expect("it was opened");
-        let beyond = state.table.all_from(head, next)?;
-        if !beyond.is_empty() {
-            self.check_in_use()?;
-            state.doom(beyond);
-            return Err(Step::Flush);
-        }
-        let last = self.index_of(size);
-        let from = size % self.chunk_size;
-        if from > 0 || last == 0 {
-            self.clear_within(inode, state, last, from, self.chunk_size)?;
-        }
         Ok(())
     }
 
@@ -397,89 +319,6 @@ impl Volume {
         }
         Ok(())
     }
-
-    /// Cuts off what lies beyond `size`.
-    fn shrink(&self, inode: &Arc<Inode>, state: &mut State, size: u64) -> std::result::Result<(), Step> {
-        let before = state.record.size;
-        if before > self.chunk_size {
-            self.check_in_use()?;
-        }
-        if state.is_inline() {
-            let head = state.head.as_mut().expect("it was opened");
-            let mut content = head.inline().to_vec();
-            content.truncate(size as usize);
-            head.set_inline(content);
-            return Ok(());
-        }
-        let kept = size.div_ceil(self.chunk_size).max(1) as u32;
-        let head = state.head.as_ref().expect("it was opened");
-        let mut cut = state.table.all_from(head, kept)?;
-        cut.extend(state.others.range(kept..).map(|(index, _)| *index));
-        cut.sort_unstable();
-        cut.dedup();
-        if before > self.chunk_size {
-            state.shrunk = Some(state.progress.made + 1);
-        }
-        let cut_bytes = cut.len() as u64 * self.chunk_size;
-        if !cut.is_empty() {
-            state.doom(cut);
-        }
-        let (last, from) = (self.index_of(size), size % self.chunk_size);
-        if from > 0 || last == 0 {
-            self.clear_within(inode, state, last, from, self.chunk_size)?;
-        }
-        let own = u64::from(state.head.as_ref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
-        let beyond = if kept > 1 { state.record.allocated.saturating_sub(own + cut_bytes) } else { 0 };
-        state.record.allocated = own + beyond;
-        Ok(())
-    }
-
-    fn clear_range(
-        &self,
-        inode: &Arc<Inode>,
-        state: &mut State,
-        offset: u64,
-        end: u64,
-    ) -> std::result::Result<(), Step> {
-        let mut at = offset;
-        while at < end {
-            let index = self.index_of(at);
-            let start = u64::from(index) * self.chunk_size;
-            let until = (start + self.chunk_size).min(end);
-            self.clear_within(inode, state, index, at - start, until - start)?;
-            at = match state.chunk_mut(index) {
-                Some(_) => until,
-                None => self.next_chunk(state, index)?.map_or(end, |next| u64::from(next) * self.chunk_size),
-            };
-        }
-        Ok(())
-    }
-
-    /// Zeros bytes from..until of one chunk: whole blocks become holes.
-    fn clear_within(
-        &self,
-        inode: &Arc<Inode>,
-        state: &mut State,
-        index: u32,
-        from: u64,
-        until: u64,
-    ) -> std::result::Result<(), Step> {
-        self.open_chunk(inode, state, index)?;
-        let Some(chunk) = state.chunk_mut(index) else { return Ok(()) };
-        let before = chunk.data_blocks()?;
-        let (first, last) = (from.div_ceil(BLOCK_BYTES), until / BLOCK_BYTES);
-        let outcome = (|| {
-            if first > last {
-                return zero_bytes(chunk, from, until);
-            }
-            zero_bytes(chunk, from, first * BLOCK_BYTES)?;
-            zero_bytes(chunk, last * BLOCK_BYTES, until)?;
-            chunk.clear(Space::Data, first as u16..last as u16)
-        })();
-        let after = chunk.data_blocks()?;
-        state.count_blocks(before, after);
-        Ok(outcome?)
-    }
 }
 
 impl State {
@@ -503,19 +342,8 @@ impl State {
         !head.inline().is_empty() || self.record.size == 0 && bare()
     }
 
-    /// Lets chunks go: chunk 0 ceases to name them, and once that is durable they are removed.
-    fn doom(&mut self, chunks: Vec<u32>) {
-        self.shrunk = Some(self.progress.made + 1);
-        self.change();
-        for index in chunks {
-            self.others.remove(&index);
-            self.table.set(index, Commit(0));
-            self.doomed.insert(index);
-        }
-    }
-
     /// Size, times and mode bits after the content changed.
-    fn touch(&mut self, size: u64, now: Option<Timestamp>, clear_mode: u32) {
+    pub(super) fn touch(&mut self, size: u64, now: Option<Timestamp>, clear_mode: u32) {
         let record = &mut self.record;
         let beyond = size == record.size && record.mode & clear_mode == 0;
         record.size = size;
@@ -531,7 +359,7 @@ impl State {
     }
 
     /// Keeps count of the blocks with data.
-    fn count_blocks(&mut self, before: u32, after: u32) {
+    pub(super) fn count_blocks(&mut self, before: u32, after: u32) {
         let change = (i64::from(after) - i64::from(before)) * BLOCK as i64;
         self.record.allocated = self.record.allocated.saturating_add_signed(change);
     }
@@ -589,17 +417,7 @@ fn write_bytes(chunk: &mut Chunk, from: u64, data: &[u8]) -> chunk::Result<()> {
     Ok(())
 }
 
-/// Zeros bytes within one block; a hole stays one.
-fn zero_bytes(chunk: &mut Chunk, from: u64, until: u64) -> chunk::Result<()> {
-    let block = (from / BLOCK_BYTES) as u16;
-    if from >= until || !chunk.is_present(Space::Data, block)? {
-        return Ok(());
-    }
-    let zeros = [0; BLOCK];
-    patch(chunk, block, (from % BLOCK_BYTES) as usize, &zeros[..(until - from) as usize])
-}
-
-fn patch(chunk: &mut Chunk, block: u16, within: usize, data: &[u8]) -> chunk::Result<()> {
+pub(super) fn patch(chunk: &mut Chunk, block: u16, within: usize, data: &[u8]) -> chunk::Result<()> {
     let mut whole = [0; BLOCK];
     chunk.read(Space::Data, block, &mut whole)?;
     whole[within..within + data.len()].copy_from_slice(data);

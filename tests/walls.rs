@@ -35,6 +35,7 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
             "hkdf",
             "hmac",
             "sha2",
+            "subtle",
         ],
         &["crypto"],
     ),

@@ -4,6 +4,7 @@ use super::Secret;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 /// HKDF-Expand with PRK = `key`, the concatenated parts of `info`, and 32 bytes of output.
 pub fn expand(key: &Secret, info: &[&[u8]]) -> Secret {
@@ -39,6 +40,5 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 
 /// Whether two values are equal, in time that depends on their lengths only.
 pub fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len()
-        && a.iter().zip(b).fold(0, |difference, (a, b)| std::hint::black_box(difference | (a ^ b))) == 0
+    a.ct_eq(b).into()
 }

@@ -1,7 +1,7 @@
 //! Argon2id: the cost of guessing a passphrase or a PIN.
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use zeroize::Zeroizing;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use zeroize::{Zeroize, Zeroizing};
 
 /// The cost of one Argon2id evaluation, within the bounds of docs/FORMAT.md section 4.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,18 @@ pub fn stretch<const N: usize>(
     cost: Cost,
 ) -> Result<Box<Zeroizing<[u8; N]>>, CostError> {
     let params = Params::new(cost.memory, cost.passes, cost.lanes, Some(N)).map_err(|_| CostError)?;
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(params.block_count()).map_err(|_| CostError)?;
+    memory.resize(params.block_count(), Block::default());
     let mut out = Box::new(Zeroizing::new([0; N]));
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(secret, salt, &mut out[..])
-        .map_err(|_| CostError)?;
+    let stretched = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
+        secret,
+        salt,
+        &mut out[..],
+        &mut memory,
+    );
+    // The output can be computed from what is left there.
+    memory.iter_mut().for_each(Block::zeroize);
+    stretched.map_err(|_| CostError)?;
     Ok(out)
 }

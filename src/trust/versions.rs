@@ -1,0 +1,215 @@
+//! The newest durable version of each chunk, in an embedded store beside the rest of what this device knows.
+//!
+//! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
+//! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
+
+use crate::chunk::{ChunkId, Commit, DeviceId, Recall, Version};
+use parking_lot::Mutex;
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// By `ChunkId::block`: the version vector, its writer first, each entry as device id ‖ commit number.
+const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("versions");
+/// Chunks that are remembered: some 250 MiB.
+pub const MOST: u64 = 4_000_000;
+/// Chunks that were read and not counted yet, at most; further ones wait for another mount.
+const SEEN_MOST: usize = 1 << 20;
+/// Bytes of the store that are kept in memory.
+const CACHE: usize = 16 << 20;
+
+/// Why versions cannot be remembered.
+#[derive(Debug)]
+pub enum VersionsUnavailable {
+    /// Another program has them open: a mount of another copy of the folder.
+    InUse,
+    Store(Box<redb::Error>),
+}
+
+/// What is remembered of a volume's chunks.
+pub struct Versions {
+    store: Database,
+    notes: Mutex<Notes>,
+    /// One `keep` at a time.
+    keeping: Mutex<()>,
+    /// Something could not be written down, or there was no room: said once.
+    failed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Notes {
+    /// Since the last `keep`; `None` for what is gone.
+    new: HashMap<ChunkId, Option<Version>>,
+    /// Being written down.
+    leaving: Arc<BTreeMap<[u8; 16], Option<Version>>>,
+    seen: HashMap<ChunkId, Version>,
+}
+
+impl Versions {
+    /// Opens the store, or makes it. Nobody else can open it meanwhile.
+    pub fn open(path: &Path) -> Result<Versions, VersionsUnavailable> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let store = Builder::new().set_cache_size(CACHE).create_file(file.map_err(redb::Error::from)?);
+        let store = store.map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => VersionsUnavailable::InUse,
+            error => redb::Error::from(error).into(),
+        })?;
+        Ok(Versions {
+            store,
+            notes: Mutex::default(),
+            keeping: Mutex::default(),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// How many chunks are remembered.
+    pub fn count(&self) -> Result<u64, VersionsUnavailable> {
+        let read = self.store.begin_read().map_err(redb::Error::from)?;
+        match read.open_table(VERSIONS) {
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
+            table => Ok(table.and_then(|table| Ok(table.len()?)).map_err(redb::Error::from)?),
+        }
+    }
+
+    fn read(&self, id: ChunkId) -> Result<Option<Version>, redb::Error> {
+        let read = self.store.begin_read()?;
+        let table = match read.open_table(VERSIONS) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            table => table?,
+        };
+        Ok(table.get(&id.block())?.and_then(|value| decode(value.value())))
+    }
+
+    /// In increasing order of key, which costs the least.
+    fn write(&self, notes: &BTreeMap<[u8; 16], Option<Version>>) -> Result<(), redb::Error> {
+        let write = self.store.begin_write()?;
+        let mut table = write.open_table(VERSIONS)?;
+        let mut count = table.len()?;
+        for (key, version) in notes {
+            match version {
+                Some(version) if count < MOST || table.get(key)?.is_some() => {
+                    count += u64::from(table.insert(key, encode(version).as_slice())?.is_none());
+                }
+                Some(_) => self.warn(&"no more chunks can be remembered"),
+                None => count -= u64::from(table.remove(key)?.is_some()),
+            }
+        }
+        drop(table);
+        write.commit()?;
+        Ok(())
+    }
+
+    fn warn(&self, why: &dyn std::fmt::Display) {
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "not every change of the volume is remembered, so not every older state will be noticed: {why}"
+            );
+        }
+    }
+}
+
+impl Recall for Versions {
+    fn known(&self, id: ChunkId) -> Option<Version> {
+        let leaving = {
+            let notes = self.notes.lock();
+            if let Some(note) = notes.new.get(&id) {
+                return note.clone();
+            }
+            notes.leaving.clone()
+        };
+        match leaving.get(&id.block()) {
+            Some(note) => note.clone(),
+            None => self.read(id).unwrap_or_else(|error| {
+                self.warn(&error);
+                None
+            }),
+        }
+    }
+
+    fn durable(&self, id: ChunkId, version: &Version) {
+        let mut notes = self.notes.lock();
+        if !notes.seen.is_empty() {
+            notes.seen.remove(&id);
+        }
+        notes.new.insert(id, Some(version.clone()));
+    }
+
+    fn seen(&self, id: ChunkId, version: &Version) {
+        let mut notes = self.notes.lock();
+        if notes.seen.len() < SEEN_MOST {
+            notes.seen.insert(id, version.clone());
+        }
+    }
+
+    fn has_seen(&self) -> bool {
+        !self.notes.lock().seen.is_empty()
+    }
+
+    fn seen_is_durable(&self) {
+        let mut notes = self.notes.lock();
+        let seen = std::mem::take(&mut notes.seen);
+        notes.new.extend(seen.into_iter().map(|(id, version)| (id, Some(version))));
+    }
+
+    fn gone(&self, id: ChunkId) {
+        let mut notes = self.notes.lock();
+        notes.seen.remove(&id);
+        notes.new.insert(id, None);
+    }
+
+    fn keep(&self) {
+        let _alone = self.keeping.lock();
+        let leaving = {
+            let mut notes = self.notes.lock();
+            if notes.new.is_empty() {
+                return;
+            }
+            let new = std::mem::take(&mut notes.new);
+            notes.leaving = Arc::new(new.into_iter().map(|(id, note)| (id.block(), note)).collect());
+            notes.leaving.clone()
+        };
+        if let Err(error) = self.write(&leaving) {
+            self.warn(&error);
+        }
+        self.notes.lock().leaving = Arc::default();
+    }
+}
+
+impl From<redb::Error> for VersionsUnavailable {
+    fn from(error: redb::Error) -> VersionsUnavailable {
+        VersionsUnavailable::Store(Box::new(error))
+    }
+}
+
+impl std::fmt::Display for VersionsUnavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            VersionsUnavailable::InUse => f.write_str("another mount of the same volume has it open"),
+            VersionsUnavailable::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for VersionsUnavailable {}
+
+fn encode(version: &Version) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16 * version.0.len());
+    for (device, commit) in &version.0 {
+        bytes.extend_from_slice(&device.0);
+        bytes.extend_from_slice(&commit.0.to_le_bytes());
+    }
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Version> {
+    let (entries, []) = bytes.as_chunks::<16>() else { return None };
+    let half = |half: &[u8]| half.try_into().expect("eight bytes");
+    let entry =
+        |entry: &[u8; 16]| (DeviceId(half(&entry[..8])), Commit(u64::from_le_bytes(half(&entry[8..]))));
+    Some(Version(entries.iter().map(entry).collect()))
+}

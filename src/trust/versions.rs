@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// By `ChunkId::block`: the version vector, its writer first, each entry as device id ‖ commit number.
 const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("versions");
-/// Chunks that are remembered: some 250 MiB.
-pub const MOST: u64 = 4_000_000;
+/// Chunks that are remembered.
+const MOST: u64 = if cfg!(test) { 1000 } else { 4_000_000 };
 /// Chunks that were read and not counted yet, at most; further ones wait for another mount.
 const SEEN_MOST: usize = 1 << 20;
 /// Bytes of the store that are kept in memory.
@@ -68,7 +68,8 @@ impl Versions {
     }
 
     /// How many chunks are remembered.
-    pub fn count(&self) -> Result<u64, VersionsUnavailable> {
+    #[cfg(test)]
+    fn count(&self) -> Result<u64, VersionsUnavailable> {
         let read = self.store.begin_read().map_err(redb::Error::from)?;
         match read.open_table(VERSIONS) {
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
@@ -212,4 +213,88 @@ fn decode(bytes: &[u8]) -> Option<Version> {
     let entry =
         |entry: &[u8; 16]| (DeviceId(half(&entry[..8])), Commit(u64::from_le_bytes(half(&entry[8..]))));
     Some(Version(entries.iter().map(entry).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::InodeId;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn chunk(n: u32) -> ChunkId {
+        ChunkId { inode: InodeId([3; 12]), index: n }
+    }
+
+    fn version(entries: &[(u8, u64)]) -> Version {
+        Version(entries.iter().map(|&(device, commit)| (DeviceId([device; 8]), Commit(commit))).collect())
+    }
+
+    fn open(folder: &tempfile::TempDir) -> Versions {
+        Versions::open(&folder.path().join("versions")).unwrap()
+    }
+
+    #[test]
+    fn what_was_kept_is_known_again_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (version(&[(9, 7)]), version(&[(9, 1 << 62), (1, 3), (2, 4)]));
+        let versions = open(&folder);
+        assert_eq!((versions.known(chunk(1)), versions.count().unwrap()), (None, 0));
+        versions.durable(chunk(1), &one);
+        versions.durable(chunk(2), &one);
+        versions.durable(chunk(2), &two);
+        versions.seen(chunk(3), &one);
+        assert_eq!((versions.known(chunk(2)), versions.known(chunk(3))), (Some(two.clone()), None));
+        versions.keep();
+        versions.durable(chunk(4), &one);
+        drop(versions);
+
+        let versions = open(&folder);
+        let known = (1..5).map(|n| versions.known(chunk(n))).collect::<Vec<_>>();
+        assert_eq!(known, [Some(one.clone()), Some(two.clone()), None, None]);
+        versions.gone(chunk(1));
+        versions.seen(chunk(2), &one);
+        versions.seen(chunk(3), &one);
+        versions.durable(chunk(2), &two);
+        assert!(versions.has_seen());
+        versions.seen_is_durable();
+        assert!(!versions.has_seen());
+        versions.keep();
+        drop(versions);
+        let versions = open(&folder);
+        let known = (1..5).map(|n| versions.known(chunk(n))).collect::<Vec<_>>();
+        assert_eq!(known, [None, Some(two), Some(one), None]);
+        assert_eq!(versions.count().unwrap(), 2);
+        let mode = std::fs::metadata(folder.path().join("versions")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn one_program_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions = open(&folder);
+        let path = folder.path().join("versions");
+        assert!(matches!(Versions::open(&path), Err(VersionsUnavailable::InUse)));
+        drop(versions);
+        open(&folder);
+    }
+
+    #[test]
+    fn it_is_bounded_and_goes_on_with_what_it_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions = open(&folder);
+        let many = MOST as u32 + 100;
+        (0..many).for_each(|n| versions.durable(chunk(n), &version(&[(1, 5)])));
+        versions.keep();
+        assert_eq!(versions.count().unwrap(), MOST);
+        (0..many).for_each(|n| versions.durable(chunk(n), &version(&[(1, 6)])));
+        versions.keep();
+        assert_eq!(versions.count().unwrap(), MOST);
+        let known: Vec<_> = (0..many).filter_map(|n| versions.known(chunk(n))).collect();
+        assert_eq!(known.len() as u64, MOST);
+        assert!(known.iter().all(|known| *known == version(&[(1, 6)])));
+        (0..200).for_each(|n| versions.gone(chunk(n)));
+        (0..100).for_each(|n| versions.durable(chunk(many + n), &version(&[(1, 7)])));
+        versions.keep();
+        assert!(versions.count().unwrap() <= MOST);
+    }
 }

@@ -33,6 +33,12 @@ impl Fixture {
         Fixture { name: Secret::random(), content: Secret::random(), device, remembered }
     }
 
+    /// Another device with the same keys, which has seen nothing yet.
+    pub fn another(&self, device: [u8; 8]) -> Fixture {
+        let (name, content) = (self.name.duplicate(), self.content.duplicate());
+        Fixture { name, content, device: DeviceId(device), remembered: Remembered::default() }
+    }
+
     pub fn context(&self, store: Arc<dyn Store>) -> Arc<Context> {
         self.context_with(store, Arc::new(self.remembered.clone()))
     }

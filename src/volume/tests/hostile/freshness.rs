@@ -2,7 +2,9 @@
 //! looks like it and is none.
 
 use super::*;
-use crate::volume::Damage;
+use crate::chunk;
+use crate::volume::{Damage, faults};
+use std::panic::catch_unwind;
 
 /// What a chunk turned out to be, if it was rolled back or deleted.
 fn damage_of<T>(outcome: Result<T>) -> (ChunkId, Damage) {
@@ -233,4 +235,77 @@ fn row_27_a_chunk_that_is_replaced_between_check_and_use() {
     volume.release(inode);
     house.store.restore_file(&house.left, house.name("blocks", 0));
     is_rolled_back(read_path(&volume, "blocks"), house.chunk("blocks", 0));
+}
+
+/// What a session only read, this device has seen all the same.
+#[test]
+fn row_13_what_was_only_read_is_remembered() {
+    let house = House::new();
+    house.write(&["small", "blocks"], b"newer");
+    house.forget();
+    let volume = house.open().unwrap();
+    for path in ["small", "blocks"] {
+        assert!(read_path(&volume, path).unwrap().starts_with(b"newer"));
+    }
+    volume.close().unwrap();
+    drop(volume);
+    house.fixture.remembered.restart();
+    for path in ["small", "blocks"] {
+        house.store.restore_file(&house.left, house.name(path, 0));
+        is_rolled_back(read_path(&house.open().unwrap(), path), house.chunk(path, 0));
+    }
+}
+
+/// After a crash a live batch makes a chunk 0 anew that never came to be; one that was durable is damaged, and would
+/// come back empty.
+#[test]
+fn row_01_what_was_durable_is_not_made_anew_from_the_journal() {
+    let house = House::new();
+    let volume = house.open().unwrap();
+    let root = volume.root().unwrap();
+    let (fresh, old) = (file(&volume, "fresh", &pattern(9000, 1)), file(&volume, "old", b"small"));
+    volume.sync(&old, false).unwrap();
+    volume.sync_directory(&root).unwrap();
+    volume.flush(&[fresh.clone(), old.clone()]).unwrap();
+    let chunks = [&fresh, &old].map(|inode| ChunkId { inode: inode.id(), index: 0 });
+    // Killed: the journal holds the batches that brought both of them.
+    drop((root, fresh, old, volume));
+    for (chunk, name) in chunks.iter().zip(["fresh", "old"]) {
+        let mut bytes = house.bytes(house.file_name(*chunk));
+        (0..2).for_each(|root| bytes[root * BLOCK + 50] ^= 1);
+        house.put(house.file_name(*chunk), &bytes);
+        let volume = house.open().unwrap();
+        let (found, damage) = damage_of(read_path(&volume, name));
+        assert!(found == *chunk && matches!(damage, Damage::Spoilt(_)), "{damage:?}");
+    }
+}
+
+/// Each check left out once: some test above notices.
+#[test]
+fn every_broken_rule_is_noticed() {
+    use chunk::faults::Fault::{DominatesReversed, RollbackTaken};
+    let tests: [fn(); 4] = [
+        row_13_an_older_chunk_of_a_file,
+        row_15_the_whole_volume_as_it_was_before,
+        row_13_what_was_only_read_is_remembered,
+        row_01_what_was_durable_is_not_made_anew_from_the_journal,
+    ];
+    let noticed = || tests.map(|test| catch_unwind(test).is_err());
+    for (fault, expected) in
+        [(RollbackTaken, [true, true, true, false]), (DominatesReversed, [true, true, true, true])]
+    {
+        chunk::faults::plant(Some(fault));
+        let found = noticed();
+        chunk::faults::plant(None);
+        assert_eq!(found, expected, "{fault:?}");
+    }
+    for (fault, expected) in [
+        (faults::Fault::NotKeptAtClose, [false, false, true, false]),
+        (faults::Fault::DamageMadeAnew, [false, false, false, true]),
+    ] {
+        faults::plant(Some(fault));
+        let found = noticed();
+        faults::plant(None);
+        assert_eq!(found, expected, "{fault:?}");
+    }
 }

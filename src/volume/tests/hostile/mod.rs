@@ -4,6 +4,7 @@
 //! must be right, or an error of the chunk that was touched.
 
 mod bombs;
+mod calm;
 mod directories;
 mod files;
 mod folder;

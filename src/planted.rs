@@ -6,13 +6,13 @@ macro_rules! mistakes {
     ($($mistake:ident,)*) => {
         /// A mistake that the code can be told to make.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Fault {
+        pub(crate) enum Fault {
             $($mistake,)*
         }
 
         #[cfg(not(test))]
         #[inline(always)]
-        pub(super) fn makes(_: Fault) -> bool {
+        pub(crate) fn makes(_: Fault) -> bool {
             false
         }
 
@@ -20,13 +20,13 @@ macro_rules! mistakes {
         thread_local!(static PLANTED: std::cell::Cell<Option<Fault>> = const { std::cell::Cell::new(None) });
 
         #[cfg(test)]
-        pub(super) fn makes(fault: Fault) -> bool {
+        pub(crate) fn makes(fault: Fault) -> bool {
             PLANTED.get() == Some(fault)
         }
 
         /// The mistake that this thread makes from now on.
         #[cfg(test)]
-        pub(super) fn plant(fault: Option<Fault>) {
+        pub(crate) fn plant(fault: Option<Fault>) {
             PLANTED.set(fault);
         }
     };

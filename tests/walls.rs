@@ -40,6 +40,7 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
         &["crypto"],
     ),
     (&["fuser"], &["mount"]),
+    (&["redb"], &["trust"]),
     (&["tss_esapi"], &["bin"]),
     (&["clap", "clap_complete", "clap_mangen", "indicatif"], &["cli"]),
 ];

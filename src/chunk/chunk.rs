@@ -153,7 +153,9 @@ impl Chunk {
 
     /// The name was made durable.
     pub fn name_synced(&mut self) {
-        self.state.name_new = false;
+        if std::mem::replace(&mut self.state.name_new, false) {
+            self.note_durable();
+        }
     }
 
     /// Whether the chunk is sealed under the newest epoch.

@@ -61,6 +61,9 @@ impl Chunk {
         self.slots_mut().committed();
         self.state.dirty = false;
         self.state.in_doubt = false;
+        if faults::makes(Fault::NotedAtCommit) {
+            self.context.recall.durable(self.id, &self.version);
+        }
         Ok(number)
     }
 
@@ -101,7 +104,28 @@ impl Chunk {
         if let Some(slots) = &mut self.slots {
             slots.durable();
         }
+        self.note_durable();
         Ok(())
+    }
+
+    /// Has the newest version remembered, if it is durable and so is the name.
+    pub(super) fn note_durable(&self) {
+        let durable = self.durable.is_some() && self.durable() == self.version.commit();
+        if durable && (!self.state.name_new || faults::makes(Fault::NotedWithoutName)) {
+            self.context.recall.durable(self.id, &self.version);
+        }
+    }
+
+    /// Has the version remembered that was found at opening. A settled root of our own was durable before it was
+    /// written; anything else may have come just now, from a sync client or a killed daemon.
+    pub(super) fn note_found(&self) {
+        let own = self.version.0.first().is_some_and(|entry| entry.0 == self.context.device);
+        let settled = self.newest.is_some_and(|root| root.settled);
+        if own && settled {
+            self.context.recall.durable(self.id, &self.version);
+        } else {
+            self.context.recall.seen(self.id, &self.version);
+        }
     }
 
     /// `start_sync` and `finish_sync` in place.

@@ -1,6 +1,6 @@
 //! What all chunks of a volume share: the store, the keys, the device and its clock.
 
-use super::{ChunkId, Commit, DeviceId, InodeId};
+use super::{ChunkId, Commit, DeviceId, Forgetful, InodeId, Recall};
 use crate::crypto::{Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Context {
     pub store: Arc<dyn Store>,
     pub device: DeviceId,
+    pub recall: Arc<dyn Recall>,
     pub(super) cipher: Cipher,
     /// Content roots, newest epoch first; never empty.
     pub(super) content: Vec<Secret>,
@@ -22,7 +23,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// `content`: the content roots, newest epoch first, at least one.
+    /// `content`: the content roots, newest epoch first, at least one. Remembers nothing unless told to.
     pub fn new(
         store: Arc<dyn Store>,
         device: DeviceId,
@@ -32,7 +33,13 @@ impl Context {
     ) -> Context {
         assert!(!content.is_empty(), "a keyring has at least one epoch");
         let names = NameCipher::new(name_key);
-        Context { store, device, cipher, content, names, newest: AtomicU64::new(0), clock }
+        let recall = Arc::new(Forgetful);
+        Context { store, device, recall, cipher, content, names, newest: AtomicU64::new(0), clock }
+    }
+
+    /// The same with what this device remembers of the volume's chunks.
+    pub fn remembering(self, recall: Arc<dyn Recall>) -> Context {
+        Context { recall, ..self }
     }
 
     /// Where a chunk lies.

@@ -1,13 +1,17 @@
 //! What can be wrong with a chunk.
 
-use super::ChunkId;
+use super::{ChunkId, Commit};
 use std::{fmt, io};
 
 /// A failure of a chunk, with the chunk it is about.
 #[derive(Debug)]
 pub enum Error {
-    /// There is no file of that name.
+    /// There is no file of that name, nor is one known to have been there.
     Missing(ChunkId),
+    /// There is no file of that name any more.
+    Deleted(ChunkId),
+    /// It is older than a version known to have been durable.
+    RolledBack { id: ChunkId, found: Commit, known: Commit },
     /// A creation or a copy is under way: not all of it is there.
     Incomplete(ChunkId),
     /// Bytes that do not authenticate or make no sense.
@@ -30,6 +34,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Missing(id) => write!(f, "{id:?} is missing"),
+            Error::Deleted(id) => write!(f, "{id:?} was deleted"),
+            Error::RolledBack { id, found, known } => {
+                write!(f, "{id:?} is older than it was: {} instead of {}", found.0, known.0)
+            }
             Error::Incomplete(id) => write!(f, "{id:?} is incomplete"),
             Error::Damaged(id, what) => write!(f, "{id:?} is damaged: {what}"),
             Error::Replaced(id) => write!(f, "{id:?} was replaced while it was open"),

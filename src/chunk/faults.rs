@@ -20,4 +20,8 @@ crate::planted::mistakes! {
     DurableAfterFailedSync,
     MaybeWrittenRootForgotten,
     NotCurrentIgnored,
+    RollbackTaken,
+    DominatesReversed,
+    NotedAtCommit,
+    NotedWithoutName,
 }

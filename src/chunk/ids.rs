@@ -1,5 +1,7 @@
 //! What chunks are called and how their versions compare (docs/FORMAT.md sections 5 and 6.2).
 
+use super::faults::{self, Fault};
+
 /// Names an inode for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InodeId(pub [u8; 12]);
@@ -78,5 +80,11 @@ impl Version {
     /// Whether this version includes everything that `other` does.
     pub fn dominates(&self, other: &Version) -> bool {
         other.0.iter().all(|(device, theirs)| self.0.iter().any(|(d, ours)| d == device && ours >= theirs))
+    }
+
+    /// Whether this version lacks something that `other` includes, and includes nothing that `other` lacks.
+    pub fn is_older_than(&self, other: &Version) -> bool {
+        let (ours, theirs) = (self.dominates(other), other.dominates(self));
+        if faults::makes(Fault::DominatesReversed) { ours && !theirs } else { theirs && !ours }
     }
 }

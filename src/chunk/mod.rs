@@ -8,9 +8,10 @@ mod chunk;
 mod commit;
 mod context;
 mod error;
-mod faults;
+pub(crate) mod faults;
 mod ids;
 mod open;
+mod recall;
 mod root;
 mod slots;
 mod table;
@@ -24,6 +25,7 @@ pub use commit::Sync;
 pub use context::Context;
 pub use error::{Error, Result};
 pub use ids::{ChunkId, Commit, DeviceId, InodeId, Version};
+pub use recall::{Forgetful, Recall};
 
 /// Bytes of a block.
 pub const BLOCK: usize = 4096;

@@ -20,16 +20,33 @@ struct Candidate {
 }
 
 impl Chunk {
-    /// Opens a chunk. `blocks`: data blocks it may have; `known`: a version known to have been durable.
+    /// Opens a chunk, and holds it against what is remembered of it. `blocks`: data blocks it may have.
     ///
-    /// `Missing`, `Incomplete`, `Damaged`, or the store's error.
-    pub fn open(context: &Arc<Context>, id: ChunkId, blocks: u16, known: Option<&Version>) -> Result<Chunk> {
+    /// `Missing`, `Deleted`, `Incomplete`, `RolledBack`, `Damaged`, or the store's error.
+    pub fn open(context: &Arc<Context>, id: ChunkId, blocks: u16) -> Result<Chunk> {
+        let known = context.recall.known(id);
+        let chunk = Chunk::open_known(context, id, blocks, known.as_ref())?;
+        if known.as_ref() != Some(&chunk.version) {
+            chunk.note_found();
+        }
+        Ok(chunk)
+    }
+
+    /// The same. `known`: a version known to have been durable.
+    pub(super) fn open_known(
+        context: &Arc<Context>,
+        id: ChunkId,
+        blocks: u16,
+        known: Option<&Version>,
+    ) -> Result<Chunk> {
         let file = context.store.open(context.file_name(id)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if known.is_some() => Error::Deleted(id),
             io::ErrorKind::NotFound => Error::Missing(id),
             io::ErrorKind::InvalidData => Error::Damaged(id, "it is not a regular file"),
             _ => Error::Io(id, error),
         })?;
         let (newest, other) = read_roots(context, id, blocks, &*file)?;
+        newest.hold_against(known, id)?;
         let is_known = known.is_some_and(|known| known.dominates(&newest.root.version));
         let is_known = is_known && !faults::makes(Fault::FallBackFromKnown);
         let is_sure = newest.root.settled && !faults::makes(Fault::FallBackFromSettled) || is_known;
@@ -43,6 +60,7 @@ impl Chunk {
             }
             (Err(error), Some(other)) if !faults::makes(Fault::NoFallback) => {
                 let (given_up, taken) = (newest.root.version.commit(), other.root.version.commit());
+                other.hold_against(known, id)?;
                 log::warn!("commit {} was not completed, {} is taken: {error}", given_up.0, taken.0);
                 (other.with_seals_of(&newest), Some(given_up))
             }
@@ -115,6 +133,20 @@ impl Candidate {
         let blocks = Blocks { id, file: Some(file), key: &self.key };
         check_table(&self.data, other.map(|other| &other.data), &blocks)?;
         check_table(&self.metadata, other.map(|other| &other.metadata), &blocks)
+    }
+
+    /// Refuses a root that is older than what is known to have been durable. One that is neither older nor newer comes
+    /// from another device, and is no attack.
+    fn hold_against(&self, known: Option<&Version>, id: ChunkId) -> Result<()> {
+        let Some(known) = known.filter(|_| !faults::makes(Fault::RollbackTaken)) else { return Ok(()) };
+        let found = &self.root.version;
+        if found.is_older_than(known) {
+            return Err(Error::RolledBack { id, found: found.commit(), known: known.commit() });
+        }
+        if !found.dominates(known) {
+            log::info!("{id:?} was changed on two devices; commit {} is taken", found.commit().0);
+        }
+        Ok(())
     }
 
     /// Takes note of its commit numbers: they name something.

@@ -200,7 +200,7 @@ pub struct Info {
 
 #[derive(Debug, Subcommand)]
 pub enum TrustCommand {
-    /// Show what this device expects of a volume; needs no secret
+    /// Show what this device expects of a volume, and what it found damaged; needs no secret
     Status {
         /// The folder of the volume
         #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
@@ -208,16 +208,27 @@ pub enum TrustCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Expect from now on the keys that the volume has now
-    ///
-    /// For a volume whose keys were rotated, or exchanged on purpose, on another device. Shows both fingerprints.
-    Accept {
-        /// The folder of the volume
-        #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
-        backing: PathBuf,
-        #[command(flatten)]
-        unlock: Unlock,
-    },
+    Accept(Accept),
+}
+
+/// Take the volume from now on as it is now
+///
+/// For a volume that was restored to an older state, or whose keys were rotated or exchanged, on purpose. Shows the
+/// fingerprint of the keys that were expected and of those that are there, and lists what is older than this device has
+/// seen it, or gone, and by how much; then asks. The volume must not be mounted.
+#[derive(Args, Debug)]
+pub struct Accept {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// Of what is older, accept only the file or folder of this path in the volume, itself
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub unlock: Unlock,
 }
 
 /// cryptfs's mount helper, as mount(8) calls it

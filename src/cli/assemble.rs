@@ -1,10 +1,12 @@
 //! Puts the layers together: keys and folder make a context, a context a volume, a volume a filesystem.
 
 use super::advice::{self, Failure};
-use crate::chunk::{Context, DeviceId};
+use super::ledger::Ledger;
+use crate::chunk::{Context, Forgetful, Recall};
 use crate::fs::{self, Filesystem};
 use crate::keys::Opened;
 use crate::store::directory::Directory;
+use crate::trust::Trust;
 use crate::volume::{self, Volume};
 use std::fs::metadata;
 use std::num::NonZeroUsize;
@@ -22,8 +24,8 @@ pub struct Choices {
 }
 
 /// Makes the root directory of a new volume; it belongs to whom the backing folder belongs.
-pub fn format(backing: &Path, opened: &Opened, device: DeviceId) -> Result<(), Failure> {
-    let context = context(backing, opened, device, false)?;
+pub fn format(backing: &Path, opened: &Opened, trust: &Trust) -> Result<(), Failure> {
+    let context = context(backing, opened, trust, remembered(trust), false)?;
     let owner = metadata(backing).map_err(|error| advice::system(backing.display(), &error))?;
     Volume::format(&context, opened.header.chunk_size.bytes().into(), owner.uid(), owner.gid())
         .map_err(|error| advice::volume(backing, &error))
@@ -33,10 +35,11 @@ pub fn format(backing: &Path, opened: &Opened, device: DeviceId) -> Result<(), F
 pub fn filesystem(
     backing: &Path,
     opened: &Opened,
-    device: DeviceId,
+    trust: &Trust,
     choices: &Choices,
 ) -> Result<Filesystem, Failure> {
-    let volume = volume(backing, opened, device, choices.read_only)?;
+    let volume = volume(backing, opened, trust, choices.read_only)?;
+    Ledger::open(backing, trust, &volume)?;
     volume.start();
     Filesystem::new(volume, choices.filesystem).map_err(|_| advice::no_root(backing))
 }
@@ -45,10 +48,23 @@ pub fn filesystem(
 pub fn volume(
     backing: &Path,
     opened: &Opened,
-    device: DeviceId,
+    trust: &Trust,
     read_only: bool,
 ) -> Result<Arc<Volume>, Failure> {
-    let context = context(backing, opened, device, read_only)?;
+    open(backing, opened, context(backing, opened, trust, remembered(trust), read_only)?, read_only)
+}
+
+/// The volume as it is, not held against what this device remembers of it, to be looked at only.
+pub fn unquestioned(backing: &Path, opened: &Opened, trust: &Trust) -> Result<Arc<Volume>, Failure> {
+    open(backing, opened, context(backing, opened, trust, Arc::new(Forgetful), true)?, true)
+}
+
+fn open(
+    backing: &Path,
+    opened: &Opened,
+    context: Arc<Context>,
+    read_only: bool,
+) -> Result<Arc<Volume>, Failure> {
     let chunk_size = opened.header.chunk_size.bytes().into();
     let options = volume::Options { chunk_size, read_only, open_files: OPEN_FILES };
     Volume::open(context, options).map_err(|error| advice::volume(backing, &error))
@@ -57,12 +73,26 @@ pub fn volume(
 fn context(
     backing: &Path,
     opened: &Opened,
-    device: DeviceId,
+    trust: &Trust,
+    recall: Arc<dyn Recall>,
     read_only: bool,
 ) -> Result<Arc<Context>, Failure> {
     let store =
         Directory::open(backing, read_only).map_err(|error| advice::system(backing.display(), &error))?;
     let keyring = &opened.keyring;
     let (cipher, names, content) = (opened.header.cipher, keyring.name_key(), keyring.content_roots());
-    Ok(Arc::new(Context::new(Arc::new(store), device, cipher, &names, content)))
+    let context = Context::new(Arc::new(store), trust.device(), cipher, &names, content);
+    Ok(Arc::new(context.remembering(recall)))
+}
+
+/// What this device remembers of the volume's chunks; nothing, and said so, where that cannot be had.
+fn remembered(trust: &Trust) -> Arc<dyn Recall> {
+    match trust.versions() {
+        Ok(Some(versions)) => Arc::new(versions),
+        Ok(None) => Arc::new(Forgetful),
+        Err(error) => {
+            log::warn!("it cannot be noticed that files are older than they were: {error}");
+            Arc::new(Forgetful)
+        }
+    }
 }

@@ -16,6 +16,7 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
         .map_err(|error| advice::opening(&backing, &error))?;
     let header = locked.claims();
     let expected = Trust::expected(locked.uuid()).map_err(|error| advice::state(&error))?;
+    let findings = Trust::findings_of(locked.uuid()).map_err(|error| advice::state(&error))?.len();
     let mounts =
         mount::mounts_of(&backing).map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
     let fingerprint = expected.map(|fingerprint| fingerprint.to_string());
@@ -29,6 +30,7 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
             "created": header.created,
             "fingerprint": fingerprint,
             "mountpoints": mounts.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+            "findings": findings,
             "slots": slots,
             "broken_slots": locked.listing.broken.len(),
         });
@@ -44,6 +46,7 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
         ("Created", report::time(header.created)),
         ("Fingerprint", fingerprint.unwrap_or_else(|| "not seen on this device yet".to_owned())),
         ("Mounted at", if mounted.is_empty() { "nowhere".to_owned() } else { mounted.join(", ") }),
+        ("Findings", findings.to_string()),
         ("Key slots", slots.join(", ")),
     ];
     let text: String = lines.iter().map(|(name, value)| format!("{name:<16}{value}\n")).collect();

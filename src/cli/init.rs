@@ -33,8 +33,8 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
     let header = Header::new(arguments.cipher, arguments.chunk_size);
     let mut unfilled = None;
     let fill = |opened: &Opened| {
-        let device = remember(backing, opened).device();
-        assemble::format(backing, opened, device).map_err(|failure| {
+        let trust = remember(backing, opened);
+        assemble::format(backing, opened, &trust).map_err(|failure| {
             unfilled = Some(failure);
             CreateError::Unfilled
         })

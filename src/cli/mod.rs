@@ -13,6 +13,7 @@ mod info;
 mod init;
 mod key;
 mod key_args;
+mod ledger;
 mod logging;
 mod manual;
 mod mount;

@@ -112,7 +112,7 @@ fn perform(request: Request) -> Result<(), Failure> {
             gid: request.options.gid,
         },
     };
-    let filesystem = assemble::filesystem(backing, &unlocked.opened, unlocked.trust.device(), &choices)?;
+    let filesystem = assemble::filesystem(backing, &unlocked.opened, &unlocked.trust, &choices)?;
     drop(unlocked);
     let mounted = mount::mount(Arc::new(filesystem), &request.mountpoint, &options)
         .map_err(|error| advice::mounting(&request.mountpoint, &error))?;

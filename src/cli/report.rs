@@ -1,6 +1,7 @@
 //! What commands print on stdout.
 
 use super::advice::{self, Failure};
+use crate::chunk::Commit;
 use std::io::{self, Write};
 
 /// Prints. A reader that has gone away, as of `| head`, is no failure.
@@ -19,6 +20,12 @@ pub fn time(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second / 60 % 60)
 }
 
+/// When a commit was made, to the second: its number is a time in µs. Devices' clocks may differ.
+pub fn commit_time(commit: Commit) -> String {
+    let seconds = commit.0 / 1_000_000;
+    time(seconds).replace(" UTC", &format!(":{:02} UTC", seconds % 60))
+}
+
 /// Days since 1970 to the Gregorian calendar; eras of 400 years begin on a 1st of March.
 fn date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
@@ -33,7 +40,7 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::time;
+    use super::{Commit, commit_time, time};
 
     #[test]
     fn dates() {
@@ -41,5 +48,6 @@ mod tests {
         assert_eq!(time(951_827_696), "2000-02-29 12:34 UTC");
         assert_eq!(time(4_107_542_399), "2100-02-28 23:59 UTC");
         assert_eq!(time(4_107_542_400), "2100-03-01 00:00 UTC");
+        assert_eq!(commit_time(Commit(951_827_696_999_999)), "2000-02-29 12:34:56 UTC");
     }
 }

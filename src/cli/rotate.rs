@@ -97,7 +97,7 @@ impl Rotation<'_> {
 /// Seals everything under the newest epoch; fails if something still needs an older one, unless it is to be lost.
 fn reencrypt(backing: &Path, opened: &Opened, trust: &Trust, force: bool) -> Result<(), Failure> {
     let failed = |error| advice::volume(backing, &error);
-    let volume = assemble::volume(backing, opened, trust.device(), false)?;
+    let volume = assemble::volume(backing, opened, trust, false)?;
     // Hidden by itself where stderr is no terminal.
     let bar = ProgressBar::new(0).with_style(style());
     let remains = volume.reencrypt(&mut |done, total| {

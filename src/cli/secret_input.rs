@@ -26,6 +26,13 @@ pub fn credential(name: &str) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+/// Asks a question that "yes" answers.
+pub fn confirm(question: &str) -> Result<bool, Failure> {
+    let mut terminal = Terminal::open().map_err(|_| advice::no_answer())?;
+    let answer = terminal.ask(question).map_err(|error| advice::terminal(&error))?;
+    Ok(answer.trim() == "yes")
+}
+
 /// Reads a secret from a file, `-` being standard input; one trailing newline is not part of it.
 pub fn from_file(path: &Path) -> Result<Given, Failure> {
     let unreadable = |error| advice::secret_file(path, &error);

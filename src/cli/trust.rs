@@ -1,17 +1,24 @@
 //! `cryptfs trust`: what this device expects of a volume.
 
 use super::advice::{self, Failure};
-use super::args::{Place, TrustCommand, Unlock};
-use super::report;
-use super::unlock;
-use crate::keys::Locked;
-use crate::trust::Trust;
+use super::args::{Accept, Place, TrustCommand};
+use super::mount::LOCK;
+use super::{assemble, report, secret_input, unlock};
+use crate::chunk::{Recall, Version};
+use crate::keys::{Locked, Opened};
+use crate::store::folder::Folder;
+use crate::trust::{Trust, Versions};
+use crate::volume::{self, Sight};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+/// Objects that are listed one by one before the rest is counted.
+const LISTED: usize = 100;
 
 pub fn run(command: &TrustCommand) -> Result<(), Failure> {
     match command {
         TrustCommand::Status { backing, place } => status(backing, place),
-        TrustCommand::Accept { backing, unlock } => accept(backing, unlock),
+        TrustCommand::Accept(arguments) => accept(arguments),
     }
 }
 
@@ -32,19 +39,100 @@ fn status(backing: &Path, place: &Place) -> Result<(), Failure> {
             text += &format!("Key slot {} is new to this device.\n", slot.id);
         }
     }
+    let findings = trust.findings().map_err(state)?;
+    text += &format!("Findings: {}\n", findings.len());
+    for found in findings {
+        text +=
+            &format!("{}  {:<11}  {}  {}\n", report::time(found.when), found.kind, found.file, found.what);
+    }
     report::print(&text)
 }
 
-fn accept(backing: &Path, how: &Unlock) -> Result<(), Failure> {
+fn accept(arguments: &Accept) -> Result<(), Failure> {
+    let (backing, how) = (arguments.backing.as_path(), &arguments.unlock);
     let locked =
         Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
+    let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
+    let _unmounted = folder.lock(LOCK).map_err(|error| advice::locking(backing, &error))?;
     let state = |error| advice::state(&error);
     let before = Trust::expected(locked.uuid()).map_err(state)?;
     let opened = unlock::open_keys(backing, &locked, how)?;
     let found = opened.keyring.fingerprint();
     let place = unlock::canonical(backing)?;
     let trust = Trust::open(locked.uuid()).map_err(state)?;
+    let versions = trust.versions().map_err(|error| advice::versions(&error))?;
+    let older = match &versions {
+        Some(versions) => older(arguments, &opened, &trust, versions)?,
+        None => Vec::new(),
+    };
+    confirm(arguments, &older)?;
     trust.pin(found).and_then(|()| trust.note_place(&place)).map_err(state)?;
     let before = before.map_or_else(|| "nothing".to_owned(), |fingerprint| fingerprint.to_string());
-    report::print(&format!("Expected before: {before}\nExpected now:    {found}\n"))
+    let mut text = format!("Expected before: {before}\nExpected now:    {found}\n");
+    if let Some(versions) = &versions {
+        for (sight, _) in &older {
+            match &sight.version {
+                Some(version) => versions.durable(sight.chunk, version),
+                None => versions.gone(sight.chunk),
+            }
+        }
+        versions.keep();
+        text += &format!("Accepted as they are: {}\n", older.len());
+    }
+    let accepted: Vec<String> = older.iter().map(|(sight, _)| sight.file.path()).collect();
+    let concerns = |file: &String| arguments.path.is_none() || accepted.contains(file);
+    trust.forget_findings(|found| concerns(&found.file)).map_err(state)?;
+    report::print(&text)
+}
+
+/// The chunks that are older than this device has seen them, or gone, and how it has seen them.
+fn older(
+    arguments: &Accept,
+    opened: &Opened,
+    trust: &Trust,
+    versions: &Versions,
+) -> Result<Vec<(Sight, Version)>, Failure> {
+    let backing = arguments.backing.as_path();
+    let volume = assemble::unquestioned(backing, opened, trust)?;
+    let mut older = Vec::new();
+    let mut compare = |sight: Sight| {
+        let Some(known) = versions.known(sight.chunk) else { return };
+        if sight.version.as_ref().is_none_or(|version| version.is_older_than(&known)) {
+            older.push((sight, known));
+        }
+    };
+    let path = arguments.path.as_deref();
+    let relative = path.map(|path| path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes());
+    volume.survey(relative, &mut compare).map_err(|error| match (error, path) {
+        (volume::Error::NotFound | volume::Error::NotDirectory, Some(path)) => advice::no_such_path(path),
+        (error, _) => advice::volume(backing, &error),
+    })?;
+    Ok(older)
+}
+
+/// Says what is older, and by how much, and asks whether that is right.
+fn confirm(arguments: &Accept, older: &[(Sight, Version)]) -> Result<(), Failure> {
+    if older.is_empty() {
+        return report::print("Nothing is older than this device has seen it.\n");
+    }
+    let mut text = String::new();
+    for (sight, known) in older.iter().take(LISTED) {
+        let object = match &sight.path {
+            Some(path) => advice::escape(path),
+            None => advice::nameless(sight.chunk),
+        };
+        let how = match &sight.version {
+            Some(version) => format!("older: {}", advice::ages(version.commit(), known.commit())),
+            None => "gone".to_owned(),
+        };
+        text += &format!("{object}: {how} ({})\n", sight.file.path());
+    }
+    if older.len() > LISTED {
+        text += &format!("and {} more\n", older.len() - LISTED);
+    }
+    report::print(&text)?;
+    if arguments.yes || secret_input::confirm("Accept that from now on? Type yes: ")? {
+        return Ok(());
+    }
+    Err(advice::not_accepted())
 }

@@ -5,6 +5,7 @@ use super::filesystem::Filesystem;
 use super::nodes::inode_number;
 use super::ops::{DirectoryEntry, Kind, NodeId};
 use crate::chunk::InodeId;
+use crate::volume::Inode;
 
 /// Cookies of the two entries that no directory stores; those of the others are at least [`FIRST_STORED`].
 const DOT: u64 = 1;
@@ -46,7 +47,7 @@ pub(super) fn read(
             batch.len() < BATCH
         })?;
         for stored in &batch {
-            if !give(fs, stored, plus, sink) {
+            if !give(fs, &directory, stored, plus, sink) {
                 return Ok(());
             }
         }
@@ -60,11 +61,12 @@ pub(super) fn read(
 /// Whether the sink took it. One that cannot be read is listed as such: whoever asks for more is told why.
 fn give(
     fs: &Filesystem,
+    directory: &Inode,
     stored: &Stored,
     plus: bool,
     sink: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
 ) -> bool {
-    let entry = plus.then(|| match fs.volume.inode(stored.id) {
+    let entry = plus.then(|| match fs.volume.named_inode(directory, &stored.name, stored.id) {
         Ok(inode) => fs.enter(inode),
         Err(_) => fs.enter_unreadable(stored.id, stored.kind),
     });

@@ -33,6 +33,19 @@ impl Terminal {
         self.0.write_all(text.as_bytes())
     }
 
+    /// Asks, and reads a line as the terminal edits it. What was typed before the question is discarded.
+    pub fn ask(&mut self, prompt: &str) -> io::Result<String> {
+        // SAFETY: an open descriptor. What cannot be discarded is no reason not to ask.
+        unsafe { libc::tcflush(self.0.as_raw_fd(), libc::TCIFLUSH) };
+        self.0.write_all(prompt.as_bytes())?;
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while self.0.read(&mut byte)? == 1 && byte != *b"\n" {
+            line.push(byte[0]);
+        }
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
     /// Asks, and reads a line of at most `longest` bytes into `line`, whose capacity should be that, so that it never
     /// moves. What was typed before the question is discarded.
     pub fn ask_hidden(&mut self, prompt: &str, line: &mut Vec<u8>, longest: usize) -> io::Result<()> {

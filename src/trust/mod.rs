@@ -1,8 +1,15 @@
-//! What this device knows of a volume: its own name there, the keyring it expects, and which slots it has seen go.
+//! What this device knows of a volume: its own name there, the keyring it expects, which slots it has seen go, the
+//! newest durable version of each chunk (`versions`), and what was found damaged (`findings`).
 //!
-//! Lies outside of the backing folder, where whoever holds that folder cannot reach. Every file is replaced whole, so
-//! a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`,
+//! Lies outside of the backing folder, where whoever holds that folder cannot reach. Every small file is replaced whole,
+//! so a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`,
 //! `mount`; beside: `keys`, whose names and fingerprints it keeps.
+
+mod findings;
+mod versions;
+
+pub use findings::Found;
+pub use versions::{Versions, VersionsUnavailable};
 
 use crate::chunk::DeviceId;
 use crate::crypto;
@@ -20,6 +27,7 @@ const MAX_LENGTH: u64 = 1 << 20;
 const MAX_LINES: usize = 4096;
 
 /// The memory of this device, or the lack of one.
+#[derive(Clone)]
 pub struct Trust {
     folder: Option<PathBuf>,
     device: DeviceId,
@@ -84,10 +92,14 @@ impl Trust {
 
     /// The fingerprint that this device expects of a volume; `None` if it never saw it. Makes nothing.
     pub fn expected(volume: VolumeId) -> Result<Option<Fingerprint>> {
+        Ok(Trust::at(volume).pins()?.first().copied())
+    }
+
+    /// Where this device would keep what it knows of a volume, to be looked at only.
+    fn at(volume: VolumeId) -> Trust {
         let state = state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root());
         let folder = state.map(|state| state.join("cryptfs").join(volume.to_string()));
-        let trust = Trust { folder, device: DeviceId([0; 8]) };
-        Ok(trust.pins()?.first().copied())
+        Trust { folder, device: DeviceId([0; 8]) }
     }
 
     /// The memory below this state folder.
@@ -119,6 +131,11 @@ impl Trust {
     /// No memory: a device that is met for the first time, every time.
     pub fn ephemeral() -> Trust {
         Trust { folder: None, device: DeviceId(crypto::random()) }
+    }
+
+    /// The newest durable versions of the volume's chunks; `None` without a state folder. One program at a time.
+    pub fn versions(&self) -> std::result::Result<Option<Versions>, VersionsUnavailable> {
+        self.folder.as_ref().map(|folder| Versions::open(&folder.join("versions"))).transpose()
     }
 
     /// What cannot be noticed.
@@ -253,6 +270,18 @@ impl Trust {
         }
         let parsed: Option<Vec<T>> = text.lines().map(parse).collect();
         parsed.filter(|lines| !lines.is_empty()).ok_or(TrustUnavailable::Damaged(path))
+    }
+
+    /// Replaces a file as `replace` does; without lines there is none afterwards.
+    fn replace_or_remove(&self, name: &str, lines: &[impl fmt::Display]) -> Result<()> {
+        if !lines.is_empty() {
+            return self.replace(name, lines);
+        }
+        let Some(path) = self.folder.as_ref().map(|folder| folder.join(name)) else { return Ok(()) };
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TrustUnavailable::Io(path, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Replaces a file durably and whole.

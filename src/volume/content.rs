@@ -7,8 +7,8 @@ use super::flush::spill_inline;
 use super::inode::{Inode, State};
 use super::kinds::{Kind, Timestamp};
 use super::table::{LAST_INDEX, check_index};
-use super::{Error, Result, Volume};
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Space};
+use super::{Damage, Error, Result, Volume};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, Space};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -54,6 +54,10 @@ struct Run {
 impl Volume {
     /// Fills `out` from `offset`; returns the number of bytes, fewer than wanted only at the end of the file.
     pub fn read(&self, inode: &Arc<Inode>, offset: u64, out: &mut [u8]) -> Result<usize> {
+        self.notice_in(inode, self.try_read(inode, offset, out))
+    }
+
+    fn try_read(&self, inode: &Arc<Inode>, offset: u64, out: &mut [u8]) -> Result<usize> {
         loop {
             let state = inode.state.read();
             check_file(&state)?;
@@ -106,6 +110,10 @@ impl Volume {
     /// The next offset from `offset` on that holds data, or that lies in a hole (the end of the file is one). `None`:
     /// no more data, or beyond the end.
     pub fn seek(&self, inode: &Arc<Inode>, offset: u64, data: bool) -> Result<Option<u64>> {
+        self.notice_in(inode, self.try_seek(inode, offset, data))
+    }
+
+    fn try_seek(&self, inode: &Arc<Inode>, offset: u64, data: bool) -> Result<Option<u64>> {
         let mut state = inode.state.write();
         check_file(&state)?;
         let size = state.record.size;
@@ -176,7 +184,7 @@ impl Volume {
                 Err(Step::Flush) => self.flush(std::slice::from_ref(inode))?,
                 Err(Step::Ground) => self.commit_batch(Some(inode))?,
                 Err(Step::Anchor) => self.commit_anchor()?,
-                Err(Step::Fail(error)) => return Err(error),
+                Err(Step::Fail(error)) => return self.notice_in(inode, Err(error)),
             }
         }
     }
@@ -240,10 +248,8 @@ impl Volume {
         state.table.load(head, index)?;
         let Some(bound) = state.table.bound(index) else { return Ok(()) };
         let id = ChunkId { inode: inode.id(), index };
-        let chunk = Chunk::open(&self.context, id, self.blocks, None)?;
-        if chunk.version().commit() < bound {
-            return Err(Error::Damaged(id, "it is older than its file says: it was rolled back".into()));
-        }
+        let chunk = self.open_file(id)?;
+        check_bound(&chunk, bound)?;
         state.others.insert(index, chunk);
         self.opened(inode, index);
         Ok(())
@@ -363,6 +369,15 @@ impl State {
         let change = (i64::from(after) - i64::from(before)) * BLOCK as i64;
         self.record.allocated = self.record.allocated.saturating_add_signed(change);
     }
+}
+
+/// Refuses a chunk that is older than the table, which names it, says.
+pub(super) fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()> {
+    let found = chunk.version().commit();
+    if found < bound {
+        return Err(Error::Damaged(chunk.id(), Damage::RolledBack { found, known: bound }));
+    }
+    Ok(())
 }
 
 fn check_file(state: &State) -> Result<()> {

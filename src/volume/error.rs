@@ -1,7 +1,7 @@
 //! What can go wrong in a volume.
 
 use super::directory::Refused;
-use crate::chunk::{self, ChunkId};
+use crate::chunk::{self, ChunkId, Commit};
 use std::{fmt, io};
 
 /// A failure of a volume's operation.
@@ -19,13 +19,27 @@ pub enum Error {
     NoSpace,
     ReadOnly,
     /// Something that should be there is missing, was changed, or makes no sense.
-    Damaged(ChunkId, String),
-    /// A copy of the backing folder is under way: this part has not arrived yet.
+    Damaged(ChunkId, Damage),
+    /// A copy of the backing folder is under way: this part has not arrived yet, or is gone without this device ever
+    /// having seen it.
     NotArrived(ChunkId),
     /// An earlier error made it impossible to keep promises: the volume answers nothing but reads any more.
     Stopped,
     /// The store's error.
     Store(io::Error),
+}
+
+/// What was done to a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// Its file was there, and is gone.
+    Deleted,
+    /// It is older than it was on this device, or than what refers to it says.
+    RolledBack { found: Commit, known: Commit },
+    /// Its file was exchanged while it was open.
+    Replaced,
+    /// It does not authenticate, or makes no sense.
+    Spoilt(String),
 }
 
 /// The result of a volume's operation.
@@ -50,16 +64,23 @@ impl Error {
 impl From<chunk::Error> for Error {
     fn from(error: chunk::Error) -> Error {
         match error {
-            chunk::Error::Missing(id) => Error::Damaged(id, "its chunk file is missing".into()),
-            chunk::Error::Incomplete(id) => Error::NotArrived(id),
-            chunk::Error::Damaged(id, what) => Error::Damaged(id, what.into()),
-            chunk::Error::Replaced(id) => {
-                Error::Damaged(id, "its chunk file was replaced while it was open".into())
+            chunk::Error::Deleted(id) => Error::Damaged(id, Damage::Deleted),
+            chunk::Error::RolledBack { id, found, known } => {
+                Error::Damaged(id, Damage::RolledBack { found, known })
             }
+            chunk::Error::Missing(id) | chunk::Error::Incomplete(id) => Error::NotArrived(id),
+            chunk::Error::Damaged(id, what) => Error::Damaged(id, what.into()),
+            chunk::Error::Replaced(id) => Error::Damaged(id, Damage::Replaced),
             chunk::Error::Failed(_) => Error::Stopped,
             chunk::Error::SlotsExhausted(_) | chunk::Error::TooLarge(_) => Error::NoSpace,
             chunk::Error::Io(_, error) => error.into(),
         }
+    }
+}
+
+impl From<&str> for Damage {
+    fn from(what: &str) -> Damage {
+        Damage::Spoilt(what.into())
     }
 }
 
@@ -101,6 +122,19 @@ impl fmt::Display for Error {
             Error::NotArrived(id) => write!(f, "{id:?} has not arrived yet"),
             Error::Stopped => f.write_str("the volume stopped after an error it could not recover from"),
             Error::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Damage::Deleted => f.write_str("its chunk file is gone"),
+            Damage::RolledBack { found, known } => {
+                write!(f, "it is older than it was: commit {} instead of {}", found.0, known.0)
+            }
+            Damage::Replaced => f.write_str("its chunk file was replaced while it was open"),
+            Damage::Spoilt(what) => f.write_str(what),
         }
     }
 }

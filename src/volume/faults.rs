@@ -19,4 +19,6 @@ crate::planted::mistakes! {
     RemovalNotSynced,
     ReplayedOverNewer,
     NoSweep,
+    DamageMadeAnew,
+    NotKeptAtClose,
 }

@@ -27,7 +27,14 @@ struct Wish {
     /// First and last change since the last round began.
     changed: Option<(Instant, Instant)>,
     now: bool,
+    /// Something is to be told.
+    report: bool,
     end: bool,
+}
+
+enum Task {
+    Round,
+    Report,
 }
 
 impl Flusher {
@@ -50,18 +57,27 @@ impl Flusher {
         self.woken.notify_one();
     }
 
-    /// Waits until a round is due; false when it is time to end.
-    fn wait(&self) -> bool {
+    /// Findings are to be told.
+    pub fn report(&self) {
+        self.wish.lock().report = true;
+        self.woken.notify_one();
+    }
+
+    /// Waits until something is to be done; `None` when it is time to end.
+    fn wait(&self) -> Option<Task> {
         let mut wish = self.wish.lock();
         loop {
             if wish.end {
-                return false;
+                return None;
+            }
+            if std::mem::take(&mut wish.report) {
+                return Some(Task::Report);
             }
             let due = wish.changed.map(|(first, last)| (last + QUIET).min(first + LATEST));
             if wish.now || due.is_some_and(|due| due <= Instant::now()) {
                 wish.now = false;
                 wish.changed = None;
-                return true;
+                return Some(Task::Round);
             }
             match due {
                 Some(due) => drop(self.woken.wait_until(&mut wish, due)),
@@ -90,16 +106,20 @@ impl Flusher {
 }
 
 impl Volume {
-    /// Starts the background flusher, and the end of a rotation if one is under way. It ends with [`Volume::close`].
+    /// Starts the background flusher, and the end of a rotation if one is under way. It ends with [`Volume::close`]. Of a
+    /// volume that is read-only it does nothing but tell of findings.
     pub fn start(self: &Arc<Volume>) {
-        if self.read_only {
-            return;
-        }
         let volume: Weak<Volume> = Arc::downgrade(self);
         let thread = std::thread::Builder::new().name("flusher".into()).spawn(move || {
             while let Some(volume) = volume.upgrade() {
-                if !volume.flusher.wait() {
-                    return;
+                match volume.flusher.wait() {
+                    None => return,
+                    Some(Task::Report) => {
+                        volume.report();
+                        continue;
+                    }
+                    Some(Task::Round) if volume.read_only => continue,
+                    Some(Task::Round) => {}
                 }
                 if let Err(error) = volume.round() {
                     log::warn!("not everything could be written yet: {error}");
@@ -109,7 +129,9 @@ impl Volume {
             }
         });
         *self.flusher.thread.lock() = thread.ok();
-        self.reencrypt_aside();
+        if !self.read_only {
+            self.reencrypt_aside();
+        }
     }
 
     /// Ends the flusher and waits for it.

@@ -10,7 +10,7 @@ use crate::chunk::{self, Chunk, ChunkId, Context};
 use std::sync::Arc;
 
 /// Data blocks of a journal.
-const BLOCKS: u16 = 4096;
+pub(super) const BLOCKS: u16 = 4096;
 /// Slots allocated ahead, so that metadata can be committed when the disk is full.
 const AHEAD: u32 = 256;
 const RECORD: usize = 24;
@@ -37,7 +37,7 @@ pub(super) struct Live {
 
 /// Reads a journal; `None` if there is no such file.
 pub(super) fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> {
-    let chunk = match Chunk::open(context, id, BLOCKS, None) {
+    let chunk = match Chunk::open(context, id, BLOCKS) {
         Ok(chunk) => chunk,
         Err(chunk::Error::Missing(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -47,12 +47,13 @@ pub(super) fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> 
     Ok(Some(Live { stream, chunk, head, tail }))
 }
 
-/// Whether a journal's file is sealed under an older epoch, or has not arrived, so that it may be.
+/// Whether a journal's file is sealed under an older epoch, or has not arrived or is an old one, so that it may be.
 pub(super) fn may_need_old_epoch(context: &Arc<Context>, id: ChunkId) -> Result<bool> {
-    match Chunk::open(context, id, BLOCKS, None) {
+    match Chunk::open(context, id, BLOCKS) {
         Ok(chunk) => Ok(!chunk.epoch_is_newest()),
         Err(chunk::Error::Incomplete(_)) => Ok(true),
-        Err(chunk::Error::Missing(_) | chunk::Error::Damaged(..)) => Ok(false),
+        Err(chunk::Error::RolledBack { .. }) => Ok(true),
+        Err(chunk::Error::Missing(_) | chunk::Error::Deleted(_) | chunk::Error::Damaged(..)) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

@@ -118,6 +118,9 @@ impl Volume {
         now: Timestamp,
     ) -> Result<()> {
         log::warn!("a name was removed whose inode cannot be read: {error}");
+        if let Error::Damaged(id, _) | Error::NotArrived(id) = error {
+            self.heal_gone(*id);
+        }
         self.take_entry(pending, (directory, name), kind == Kind::Directory, now)
     }
 

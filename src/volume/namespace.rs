@@ -42,9 +42,14 @@ impl Volume {
     /// Finds a name in a directory.
     pub fn lookup(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         match self.entry(directory, name)? {
-            Some((id, _)) => self.inode(id).map(Some),
+            Some((id, _)) => self.named_inode(directory, name, id).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The inode that a name in a directory stands for.
+    pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
+        self.inode(id).inspect_err(|error| self.notice(error, || Some((directory.id(), name.to_vec()))))
     }
 
     /// Makes a new inode under a name.
@@ -162,7 +167,7 @@ impl Volume {
         let mut pending = self.names()?;
         match self.entry(directory, name)?.ok_or(Error::NotFound)? {
             (id, Kind::Directory) => match self.check_empty(id) {
-                Err(error @ Error::Damaged(..)) => {
+                Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
                     self.remove_unreadable(&mut pending, directory, name, Kind::Directory, &error, now)?;
                     Ok(None)
                 }

@@ -1,8 +1,8 @@
 //! Rotation's long part: whatever is sealed under an older epoch is sealed anew (docs/FORMAT.md section 6.6).
 //!
 //! Works through the inodes in memory, so it may run beside everything else, and may end at any instant: each chunk
-//! lies under the old or the new epoch. What a file says of its chunks is checked first, for a new commit number would
-//! make a chunk that was rolled back look fresh. Neighbours: `flush` makes it durable, `chunk` seals.
+//! lies under the old or the new epoch. What a file says of its chunks, and what this device remembers of them, is
+//! checked first, for a new commit number would make a chunk that was rolled back look fresh. Neighbours: `flush` makes it durable, `chunk` seals.
 
 use super::inode::Inode;
 use super::journal;
@@ -47,15 +47,17 @@ impl Volume {
         let chunks = self.all_chunks()?;
         let (mut group, mut size, total) = (Group::new(), 0, chunks.len() as u64);
         for (done, id) in (0..).zip(chunks) {
-            match Chunk::open(&self.context, id, self.blocks, None) {
+            match Chunk::open(&self.context, id, self.blocks) {
                 Ok(chunk) if chunk.epoch_is_newest() => {}
                 Ok(_) => {
                     group.entry(id.inode).or_default().push(id.index);
                     size += 1;
                 }
-                Err(chunk::Error::Missing(_)) => {}
+                Err(chunk::Error::Missing(_) | chunk::Error::Deleted(_)) => {}
                 Err(error @ chunk::Error::Damaged(..)) => log::warn!("passed over: {error}"),
-                Err(error @ chunk::Error::Incomplete(_)) => remains.chunks.push(error.into()),
+                Err(error @ (chunk::Error::Incomplete(_) | chunk::Error::RolledBack { .. })) => {
+                    remains.chunks.push(error.into())
+                }
                 Err(error) => return Err(error.into()),
             }
             if size == GROUP {
@@ -101,8 +103,10 @@ impl Volume {
 
     /// Deletes another device's journal, with whatever it says.
     pub fn discard_journal(&self, device: DeviceId) -> Result<()> {
-        let name = self.context.file_name(ChunkId { inode: InodeId::journal(device), index: 0 });
+        let id = ChunkId { inode: InodeId::journal(device), index: 0 };
+        let name = self.context.file_name(id);
         self.context.store.remove(name)?;
+        self.context.recall.gone(id);
         Ok(self.context.store.sync_names(&[name])?)
     }
 

@@ -119,7 +119,13 @@ impl Volume {
     ) -> Result<()> {
         let existing = match self.inode(id) {
             Ok(inode) => Some(inode),
-            Err(Error::Damaged(..) | Error::NotArrived(_)) => None,
+            Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
+                if !self.can_be_made_anew(id, content.map(|_| commit)) {
+                    log::warn!("the journal speaks of something that cannot be read: {error}");
+                    return Ok(());
+                }
+                None
+            }
             Err(error) => return Err(error),
         };
         let older = |inode: &Arc<Inode>| {
@@ -138,6 +144,14 @@ impl Volume {
             existing => self.put_inode(number, id, record, content, existing),
         }
         Ok(())
+    }
+
+    /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch carries whole
+    /// (`carried`: as of that commit) and newer. Any other one would come back empty.
+    fn can_be_made_anew(&self, id: InodeId, carried: Option<Commit>) -> bool {
+        let known = self.context.recall.known(ChunkId { inode: id, index: 0 });
+        known.is_none_or(|known| carried.is_some_and(|carried| carried > known.commit()))
+            || faults::makes(Fault::DamageMadeAnew)
     }
 
     /// Puts an inode in place of whatever chunk 0 says. One that is in memory stays the same one: two of the same id

@@ -33,6 +33,7 @@ impl Volume {
             self.tidy(&inode);
             self.forget_if_clean(&inode);
         }
+        self.context.recall.keep();
         Ok(())
     }
 
@@ -44,6 +45,7 @@ impl Volume {
         let outcome = flushed.and(self.remove_deleted());
         let outcome = outcome.and_then(|()| self.sweep()).and_then(|()| self.sync_removed());
         if let Err(error) = outcome {
+            self.notice(&error, || None);
             named.iter().for_each(|inode| self.queue(inode));
             if !error.is_passing() {
                 self.stop(&error);
@@ -81,10 +83,25 @@ impl Volume {
 
     /// Makes everything durable and leaves an empty journal behind.
     pub fn close(&self) -> Result<()> {
-        if self.read_only {
-            return Ok(());
-        }
         self.end_flusher();
+        let closed = if self.read_only { Ok(()) } else { self.close_journal() };
+        self.report();
+        if !faults::makes(Fault::NotKeptAtClose) {
+            self.keep_seen();
+        }
+        closed
+    }
+
+    /// What was only read counts from now on.
+    fn keep_seen(&self) {
+        let recall = &self.context.recall;
+        if recall.has_seen() && !self.read_only && self.context.store.sync_all().is_ok() {
+            recall.seen_is_durable();
+        }
+        recall.keep();
+    }
+
+    fn close_journal(&self) -> Result<()> {
         self.delete_orphans();
         match self.round() {
             Err(error) if !error.is_passing() => return Err(error),

@@ -17,6 +17,8 @@ impl Volume {
     pub(super) fn remove_file(&self, id: ChunkId) -> Result<()> {
         let name = self.context.file_name(id);
         self.context.store.remove(name)?;
+        self.context.recall.gone(id);
+        self.heal_gone(id);
         self.removed.lock().push(name);
         Ok(())
     }
@@ -82,7 +84,7 @@ impl Volume {
 
     /// Whether this device wrote a chunk last.
     fn wrote(&self, id: ChunkId) -> bool {
-        let chunk = Chunk::open(&self.context, id, self.blocks, None);
+        let chunk = Chunk::open(&self.context, id, self.blocks);
         chunk.is_ok_and(|chunk| chunk.version().0.first().is_some_and(|entry| entry.0 == self.context.device))
     }
 }

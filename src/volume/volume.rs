@@ -1,5 +1,7 @@
 //! The volume: which inodes are in memory, what is open, and whether promises can still be kept.
 
+use super::content::check_bound;
+use super::findings::Findings;
 use super::flusher::Flusher;
 use super::inode::{Inode, State};
 use super::journal::Journal;
@@ -42,6 +44,7 @@ pub struct Volume {
     /// One round at a time.
     pub(super) round: Mutex<Option<u64>>,
     pub(super) flusher: Flusher,
+    pub(super) findings: Findings,
     open: Mutex<LruCache<ChunkId, Weak<Inode>>>,
     stopped: AtomicBool,
 }
@@ -82,6 +85,8 @@ impl Volume {
         head.commit()?;
         head.sync()?;
         context.store.sync_names(&[context.file_name(id)])?;
+        head.name_synced();
+        context.recall.keep();
         Ok(())
     }
 
@@ -101,6 +106,7 @@ impl Volume {
             in_use: AtomicBool::new(false),
             round: Mutex::default(),
             flusher: Flusher::default(),
+            findings: Findings::default(),
             open: Mutex::new(LruCache::new(options.open_files)),
             stopped: AtomicBool::new(false),
             context,
@@ -189,10 +195,17 @@ impl Volume {
     pub(super) fn open_head(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         if state.head.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
-            state.head = Some(Chunk::open(&self.context, id, self.blocks, None)?);
+            state.head = Some(self.open_file(id)?);
             self.opened(inode, 0);
         }
         Ok(())
+    }
+
+    /// Opens a chunk's file.
+    pub(super) fn open_file(&self, id: ChunkId) -> Result<Chunk> {
+        let chunk = Chunk::open(&self.context, id, self.blocks)?;
+        self.heal_opened(id);
+        Ok(chunk)
     }
 
     /// Notes that a chunk is open now; closes the one that was opened longest ago and can be closed.
@@ -255,10 +268,14 @@ impl Volume {
             }
         }
         let mut state = directory.state.write();
-        if state.listing.is_none() {
-            state.listing = Some(Box::new(self.read_listing(directory, &mut state)?));
-        }
-        Ok(())
+        let outcome = match state.listing {
+            Some(_) => Ok(()),
+            None => self
+                .read_listing(directory, &mut state)
+                .map(|listing| state.listing = Some(Box::new(listing))),
+        };
+        drop(state);
+        self.notice_in(directory, outcome)
     }
 
     fn read_listing(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Listing> {
@@ -271,10 +288,8 @@ impl Volume {
         let mut stored = record.size;
         for index in table.all(head)? {
             let id = ChunkId { inode: directory.id(), index };
-            let segment = Chunk::open(&self.context, id, self.blocks, None)?;
-            if table.bound(index).is_some_and(|bound| segment.version().commit() < bound) {
-                return Err(damaged(index, "it is older than its directory says: it was rolled back"));
-            }
+            let segment = self.open_file(id)?;
+            table.bound(index).map_or(Ok(()), |bound| check_bound(&segment, bound))?;
             let mut log = vec![0; BLOCK];
             segment.read(Space::Data, 0, &mut log)?;
             let length = u32::from_le_bytes([log[0], log[1], log[2], log[3]]) as usize + 4;
@@ -293,7 +308,7 @@ impl Volume {
 
     fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
-        let head = Chunk::open(&self.context, chunk, self.blocks, None)?;
+        let head = self.open_file(chunk)?;
         let record = read_record(&head).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
             error => error,

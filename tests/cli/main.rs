@@ -5,6 +5,7 @@
 //! `CRYPTFS_BLESS=1` rewrites.
 
 mod forged;
+mod freshness;
 mod keys;
 mod life;
 mod refusals;

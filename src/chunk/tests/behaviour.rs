@@ -56,7 +56,7 @@ fn random_changes_read_back() {
                 4 => {
                     chunk.commit().unwrap();
                     drop(chunk);
-                    chunk = Chunk::open(&bench.context, ID, 100, None).unwrap();
+                    chunk = Chunk::open(&bench.context, ID, 100).unwrap();
                 }
                 _ => {
                     let data = pattern(seed, count);
@@ -209,7 +209,7 @@ fn rewriting_takes_a_new_salt_and_the_newest_epoch() {
     let salt = |root: usize| bench.bytes()[root * BLOCK..][..16].to_vec();
     let former = [salt(0), salt(1)];
     let context = context_of(Arc::new(bench.store.clone()), &[3, 2]);
-    let mut chunk = Chunk::open(&context, ID, 1024, None).unwrap();
+    let mut chunk = Chunk::open(&context, ID, 1024).unwrap();
     assert!(!chunk.epoch_is_newest());
     chunk.rewrite().unwrap();
     assert!(chunk.epoch_is_newest());
@@ -220,7 +220,7 @@ fn rewriting_takes_a_new_salt_and_the_newest_epoch() {
     chunk.name_synced();
     assert!(chunk.settle().unwrap());
     let new_only = context_of(Arc::new(bench.store.clone()), &[3]);
-    let chunk = Chunk::open(&new_only, ID, 1024, None).unwrap();
+    let chunk = Chunk::open(&new_only, ID, 1024).unwrap();
     assert!(content(&chunk, 300).unwrap() == pattern(0, 300));
 }
 
@@ -272,7 +272,7 @@ fn a_version_keeps_the_other_devices() {
     for device in 20..40 {
         let mut context = context_of(Arc::new(bench.store.clone()), &[2]);
         Arc::get_mut(&mut context).unwrap().device = DeviceId([device; 8]);
-        let mut chunk = Chunk::open(&context, ID, 1024, None).unwrap();
+        let mut chunk = Chunk::open(&context, ID, 1024).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         let version = bench.open().unwrap().version().clone();

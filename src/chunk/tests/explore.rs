@@ -276,7 +276,7 @@ impl Explorer {
     /// Opens with a context that has seen nothing.
     fn reopen(&self) -> Result<Chunk, Error> {
         self.context.newest.store(0, Ordering::Relaxed);
-        Chunk::open(&self.context, ID, self.size.blocks, None)
+        Chunk::open(&self.context, ID, self.size.blocks)
     }
 
     /// Every way in which the power may fail now.
@@ -382,7 +382,7 @@ impl Explorer {
         let (version, settled) = (newest.version().clone(), newest.newest.is_some_and(|root| root.settled));
         for slot in 2..node.disk.slots.len() {
             self.drive.0.lock().slots[slot].versions.push(Disk::torn());
-            let known = Chunk::open(&self.context, ID, self.size.blocks, Some(&version)).map_err(text);
+            let known = Chunk::open_known(&self.context, ID, self.size.blocks, Some(&version)).map_err(text);
             let unknown = self.reopen();
             self.drive.0.lock().slots[slot].versions.pop();
             let sure = [Some(known?), settled.then_some(unknown).transpose().map_err(text)?];

@@ -42,7 +42,7 @@ impl Bench {
     }
 
     fn open(&self) -> Result<Chunk> {
-        Chunk::open(&self.context, ID, 1024, None)
+        Chunk::open(&self.context, ID, 1024)
     }
 
     /// A new chunk with this many data blocks, synced.

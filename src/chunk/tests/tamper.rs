@@ -113,7 +113,7 @@ fn another_chunks_file_is_refused() {
         chunk.commit().unwrap();
         let file = bench.memory.open(bench.context.file_name(other)).unwrap();
         file.write_at(0, &[std::io::IoSlice::new(&bytes)]).unwrap();
-        assert!(matches!(Chunk::open(&bench.context, other, 1024, None), Err(Error::Damaged(..))));
+        assert!(matches!(Chunk::open(&bench.context, other, 1024), Err(Error::Damaged(..))));
     }
 }
 
@@ -122,7 +122,7 @@ fn a_key_of_another_volume_or_epoch_opens_nothing() {
     let bench = Bench::new();
     bench.chunk(2);
     let context = context_of(Arc::new(bench.store.clone()), &[4, 5]);
-    assert!(matches!(Chunk::open(&context, ID, 1024, None), Err(Error::Damaged(..))));
+    assert!(matches!(Chunk::open(&context, ID, 1024), Err(Error::Damaged(..))));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_settled_or_known_commit_reports_its_bad_blocks() {
             let mut bytes = states[state].0.clone();
             bytes[slot * BLOCK] ^= 1;
             bench.put_bytes(&bytes);
-            let chunk = Chunk::open(&bench.context, ID, 1024, known).unwrap();
+            let chunk = Chunk::open_known(&bench.context, ID, 1024, known).unwrap();
             assert_eq!(chunk.version(), &version);
             assert_eq!((chunk.rejected(), chunk.durable()), (None, version.commit()));
         }

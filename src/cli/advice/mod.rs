@@ -3,11 +3,13 @@
 //! Below this module errors are typed and give no advice; here each is matched exhaustively and gets its exit code. This
 //! file has what all commands share; `keys.rs`, `rotation.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
 
+mod freshness;
 mod keys;
 mod mount;
 mod rotation;
 mod tpm;
 
+pub use freshness::*;
 pub use keys::*;
 pub use mount::*;
 pub use rotation::*;
@@ -101,6 +103,9 @@ pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
     let at = backing.display();
     let help = match error {
         volume::Error::NotArrived(_) => "Wait for the sync client to finish, then mount again.",
+        volume::Error::Damaged(_, damage @ (volume::Damage::RolledBack { .. } | volume::Damage::Deleted)) => {
+            return rolled_back(backing, damage);
+        }
         volume::Error::Damaged(..) => "Restore that file from a copy or from the provider's history.",
         volume::Error::NoSpace => "Make room on the backing folder's disk.",
         volume::Error::ReadOnly => "Mount it with -o ro.",

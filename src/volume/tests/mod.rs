@@ -5,33 +5,48 @@ mod counts;
 mod crash;
 mod full;
 mod hostile;
+pub(crate) mod remembered;
 mod rotation;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
-use crate::chunk::{Context, DeviceId};
+use crate::chunk::{Context, DeviceId, Recall};
 use crate::crypto::{Cipher, Secret};
 use crate::store::Store;
+use remembered::Remembered;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// The smallest chunk size, so that files of several chunks are cheap.
 pub(crate) const CHUNK: u64 = 1 << 20;
 
-/// Keys and a device that several openings of a volume share.
+/// Keys, a device and its memory that several openings of a volume share.
 pub(crate) struct Fixture {
     name: Secret,
     content: Secret,
     pub device: DeviceId,
+    pub remembered: Remembered,
 }
 
 impl Fixture {
     pub fn new() -> Fixture {
-        Fixture { name: Secret::random(), content: Secret::random(), device: DeviceId(*b"device 1") }
+        let (device, remembered) = (DeviceId(*b"device 1"), Remembered::default());
+        Fixture { name: Secret::random(), content: Secret::random(), device, remembered }
+    }
+
+    /// Another device with the same keys, which has seen nothing yet.
+    pub fn another(&self, device: [u8; 8]) -> Fixture {
+        let (name, content) = (self.name.duplicate(), self.content.duplicate());
+        Fixture { name, content, device: DeviceId(device), remembered: Remembered::default() }
     }
 
     pub fn context(&self, store: Arc<dyn Store>) -> Arc<Context> {
+        self.context_with(store, Arc::new(self.remembered.clone()))
+    }
+
+    fn context_with(&self, store: Arc<dyn Store>, recall: Arc<dyn Recall>) -> Arc<Context> {
         let content = vec![self.content.duplicate()];
-        Arc::new(Context::new(store, self.device, Cipher::Aes256Gcm, &self.name, content))
+        let context = Context::new(store, self.device, Cipher::Aes256Gcm, &self.name, content);
+        Arc::new(context.remembering(recall))
     }
 
     pub fn format(&self, store: Arc<dyn Store>) -> Arc<Volume> {
@@ -44,10 +59,21 @@ impl Fixture {
     }
 
     pub fn try_open(&self, store: Arc<dyn Store>) -> crate::volume::Result<Arc<Volume>> {
-        let options =
-            Options { chunk_size: CHUNK, read_only: false, open_files: NonZeroUsize::new(64).unwrap() };
-        Volume::open(self.context(store), options)
+        Volume::open(self.context(store), options())
     }
+
+    /// With another memory.
+    pub fn try_open_with(
+        &self,
+        store: Arc<dyn Store>,
+        recall: &Remembered,
+    ) -> crate::volume::Result<Arc<Volume>> {
+        Volume::open(self.context_with(store, Arc::new(recall.clone())), options())
+    }
+}
+
+fn options() -> Options {
+    Options { chunk_size: CHUNK, read_only: false, open_files: NonZeroUsize::new(64).unwrap() }
 }
 
 pub(super) fn new(kind: Kind) -> NewInode<'static> {

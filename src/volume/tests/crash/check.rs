@@ -2,6 +2,7 @@
 //! leftovers.
 
 use super::super::Fixture;
+use super::super::remembered::{Remembered, Snapshot};
 use super::model::{Model, Tree, Version, show};
 use super::operation::{Bench, Operation};
 use crate::chunk::{ChunkId, InodeId};
@@ -135,14 +136,16 @@ pub(super) fn check_leftovers(volume: &Volume, store: &dyn Store) -> Result<(), 
     }
 }
 
-/// Opens a store that a crash left behind, checks it, goes on working with it, and opens it again.
+/// Opens a store that a crash left behind, with what was remembered by then, checks it, goes on working with it, and opens it again.
 pub(super) fn check(
     fixture: &Fixture,
     store: Arc<dyn Store>,
+    known: Snapshot,
     model: &Model,
     done: usize,
 ) -> Result<(), String> {
-    let volume = said("opening", fixture.try_open(store.clone()))?;
+    let remembered = Remembered::of(known);
+    let volume = said("opening", fixture.try_open_with(store.clone(), &remembered))?;
     let found = Found::of(&volume)?;
     model.check(done, &found.tree, &found.versions)?;
     let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
@@ -159,7 +162,7 @@ pub(super) fn check(
     check_leftovers(&volume, &*store)?;
     said("closing", volume.close())?;
     drop(volume);
-    let volume = said("opening again", fixture.try_open(store.clone()))?;
+    let volume = said("opening again", fixture.try_open_with(store.clone(), &remembered))?;
     let found = Found::of(&volume)?;
     after.promise_all();
     after.advance();

@@ -1,6 +1,7 @@
 //! Every error of the store at every call of a mixed workload, one at a time: the caller is told, nothing that was
 //! acknowledged is lost, nothing panics or hangs, and when the error has passed, or after a new mount, work goes on.
 
+use super::super::remembered::Remembered;
 use super::Start;
 use super::check::{Found, check, said};
 use super::model::Model;
@@ -57,15 +58,19 @@ fn run(start: &Start, number: u64, fault: Fault) -> Result<Option<(Call, Outcome
     let store = Arc::new(Faulty::new(Arc::new(power.clone())));
     store.fail_nth(number, fault);
     let mut outcome = Outcome::Unnoticed;
-    let volume = match start.fixture.try_open(store.clone()) {
+    let remembered = Remembered::of(start.known.clone());
+    let open = || start.fixture.try_open_with(store.clone(), &remembered);
+    let volume = match open() {
         Ok(volume) => volume,
         Err(_) => {
             outcome = Outcome::NotMounted;
             store.heal();
-            said("mounting again", start.fixture.try_open(store.clone()))?
+            said("mounting again", open())?
         }
     };
-    let healthy = said("opening", start.fixture.try_open(Arc::new(start.store.kill())))?;
+    let healthy =
+        start.fixture.try_open_with(Arc::new(start.store.kill()), &Remembered::of(start.known.clone()));
+    let healthy = said("opening", healthy)?;
     let found = Found::of(&healthy)?;
     let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
     let mut model = Model::new(Vec::new(), found.tree, versions);
@@ -96,7 +101,7 @@ fn run(start: &Start, number: u64, fault: Fault) -> Result<Option<(Call, Outcome
     // What the interrupted operation was to do may have happened.
     model.advance();
     for cut in power.enumerate_cuts(2, number) {
-        check(&start.fixture, Arc::new(cut), &model, done)?;
+        check(&start.fixture, Arc::new(cut), remembered.snapshot(), &model, done)?;
     }
     Ok(Some((failed.call, outcome)))
 }

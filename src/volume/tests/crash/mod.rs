@@ -1,6 +1,7 @@
 //! What a crash leaves: workloads over a store whose power can be cut, and an oracle for every state that is left.
 //!
-//! `recorder` keeps every crash point of one run, `model` says what may be found there, `check` looks.
+//! `recorder` keeps every crash point of one run, with what the device remembers of the chunks by then, `model` says what
+//! may be found there, `check` looks.
 
 mod check;
 mod directed;
@@ -12,6 +13,7 @@ mod recorder;
 mod workloads;
 
 use super::Fixture;
+use super::remembered::{Remembered, Snapshot};
 use crate::store::power::Power;
 use crate::volume::Kind;
 use check::{Found, check, said};
@@ -26,6 +28,7 @@ use std::sync::Arc;
 struct Start {
     fixture: Fixture,
     store: Power,
+    known: Snapshot,
 }
 
 /// How many states are looked at.
@@ -57,18 +60,21 @@ impl Start {
             assert!(bench.run(*operation).unwrap(), "{operation:?}");
         }
         volume.close().unwrap();
-        Start { fixture, store }
+        let known = fixture.remembered.snapshot();
+        Start { fixture, store, known }
     }
 
     /// Runs the operations; `None` if one of them makes no sense. Gives all crash points.
     fn record(
         &self,
         store: Power,
+        known: Snapshot,
         model: Option<Model>,
         operations: &[Operation],
     ) -> Result<Option<(Model, Vec<Point>)>, String> {
-        let recorder = Recorder::new(store);
-        let volume = said("opening", self.fixture.try_open(Arc::new(recorder.clone())))?;
+        let recorder = Recorder::new(store, known);
+        let opened = self.fixture.try_open_with(Arc::new(recorder.clone()), &recorder.remembered);
+        let volume = said("opening", opened)?;
         let mut model = match model {
             Some(model) => model,
             None => {
@@ -95,7 +101,9 @@ impl Start {
         effort: Effort,
         tally: &mut Tally,
     ) -> Result<(), String> {
-        let volume = said("opening", self.fixture.try_open(Arc::new(self.store.kill())))?;
+        let remembered = Remembered::of(self.known.clone());
+        let opened = self.fixture.try_open_with(Arc::new(self.store.kill()), &remembered);
+        let volume = said("opening", opened)?;
         let found = Found::of(&volume)?;
         let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
         let mut model = Model::new(Vec::new(), found.tree, versions);
@@ -111,22 +119,23 @@ impl Start {
 
     /// Looks at what crashes of this workload leave; false if it makes no sense.
     fn explore(&self, operations: &[Operation], effort: Effort, tally: &mut Tally) -> Result<bool, String> {
-        let Some((model, points)) = self.record(self.store.kill(), None, operations)? else {
+        let Some((model, points)) = self.record(self.store.kill(), self.known.clone(), None, operations)?
+        else {
             return Ok(false);
         };
         tally.runs += 1;
         let many = points.len();
-        for (number, Point { store, done }) in points.into_iter().enumerate() {
+        for (number, Point { store, known, done }) in points.into_iter().enumerate() {
             let seed = effort.seed.wrapping_add(number as u64);
             for cut in store.enumerate_cuts(effort.cuts, seed) {
                 if tally.states.insert(cut.fingerprint() ^ done as u64) {
-                    check(&self.fixture, Arc::new(cut), &model, done).map_err(|error| {
+                    check(&self.fixture, Arc::new(cut), known.clone(), &model, done).map_err(|error| {
                         format!("{operations:?}: cut {number} of {many} after {done}, seed {seed}: {error}")
                     })?;
                 }
             }
             if effort.kills > 0 && (number as u64 + effort.seed).is_multiple_of(5) {
-                self.explore_kill(&store, &model, done, effort, tally).map_err(|error| {
+                self.explore_kill(&store, &known, &model, done, effort, tally).map_err(|error| {
                     format!("{operations:?}: kill {number} of {many} after {done}, seed {seed}: {error}")
                 })?;
             }
@@ -138,12 +147,14 @@ impl Start {
     fn explore_kill(
         &self,
         store: &Power,
+        known: &Snapshot,
         model: &Model,
         done: usize,
         effort: Effort,
         tally: &mut Tally,
     ) -> Result<(), String> {
-        let volume = said("opening", self.fixture.try_open(Arc::new(store.kill())))?;
+        let remembered = Remembered::of(known.clone());
+        let volume = said("opening", self.fixture.try_open_with(Arc::new(store.kill()), &remembered))?;
         let found = Found::of(&volume)?;
         model.check(done, &found.tree, &found.versions)?;
         drop(volume);
@@ -158,13 +169,16 @@ impl Start {
         let synced = model.find("b").filter(|id| model.file(*id).kind == Kind::File).map(|_| Sync("b"));
         let after = [Create("after"), Append { path: "after", length: 10 }, SyncDirectory(""), Round];
         let after: Vec<Operation> = synced.into_iter().chain(after).collect();
-        let Some((model, points)) = self.record(store.kill(), Some(model), &after)? else { return Ok(()) };
+        let Some((model, points)) = self.record(store.kill(), known.clone(), Some(model), &after)? else {
+            return Ok(());
+        };
         let step = points.len().div_ceil(effort.kills).max(1);
         let skip = (effort.seed as usize + done) % step;
-        for (number, Point { store, done }) in points.into_iter().enumerate().skip(skip).step_by(step) {
+        for (number, Point { store, known, done }) in points.into_iter().enumerate().skip(skip).step_by(step)
+        {
             for cut in store.enumerate_cuts(3, effort.seed.wrapping_add(number as u64)) {
                 if tally.states.insert(cut.fingerprint() ^ done as u64) {
-                    check(&self.fixture, Arc::new(cut), &model, done)
+                    check(&self.fixture, Arc::new(cut), known.clone(), &model, done)
                         .map_err(|error| format!("then cut {number} after {done}: {error}"))?;
                 }
             }

@@ -4,6 +4,7 @@ use super::operation::BORDER;
 use super::operation::Operation::{self, *};
 use super::workloads::{FILES, LARGE};
 use super::{Effort, Start, Tally};
+use crate::chunk;
 use crate::volume::faults::{Fault, plant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -92,6 +93,30 @@ fn every_broken_rule_is_noticed() {
         }
     }
     assert!(missed.is_empty(), "not noticed: {missed:?}");
+}
+
+/// What is remembered before it is durable looks rolled back after a power cut.
+#[test]
+fn what_is_remembered_too_early_is_noticed() {
+    let prepare: Vec<Operation> = FILES.into_iter().chain(LARGE).collect();
+    let start = Start::new(&prepare);
+    let effort = Effort { cuts: 12, kills: 0, seed: 1 };
+    let mutants: [(chunk::faults::Fault, &[Operation]); 2] = [
+        (chunk::faults::Fault::NotedAtCommit, &[Append { path: "b", length: 9000 }, Sync("b")]),
+        (
+            chunk::faults::Fault::NotedWithoutName,
+            &[Create("n"), Append { path: "n", length: 9000 }, Sync("n"), Round],
+        ),
+    ];
+    for (fault, operations) in mutants {
+        start.explore(operations, effort, &mut Tally::default()).unwrap();
+        chunk::faults::plant(Some(fault));
+        let noticed = start.explore(operations, effort, &mut Tally::default()).err();
+        chunk::faults::plant(None);
+        println!("{fault:?}: {noticed:?}\n");
+        let said = noticed.unwrap_or_else(|| panic!("{fault:?} is not noticed"));
+        assert!(said.contains("RolledBack") || said.contains("Deleted"), "{said}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
-//! A store over `Power` that keeps a copy of itself from before each call that changes it: the crash points of a run.
+//! A store over `Power` that keeps a copy of itself, and of what the device remembers, from before each call that
+//! changes it: the crash points of a run.
 
+use super::super::remembered::{Remembered, Snapshot};
 use crate::store::power::Power;
 use crate::store::{Area, FileName, Space, Store, StoreFile};
 use parking_lot::Mutex;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 /// The store as it was just before a call, and how many operations had returned by then.
 pub(super) struct Point {
     pub store: Power,
+    pub known: Snapshot,
     pub done: usize,
 }
 
@@ -21,6 +24,7 @@ struct Tape {
 #[derive(Clone)]
 pub(super) struct Recorder {
     power: Power,
+    pub remembered: Remembered,
     tape: Arc<Mutex<Tape>>,
 }
 
@@ -30,8 +34,8 @@ struct RecordedFile {
 }
 
 impl Recorder {
-    pub fn new(power: Power) -> Recorder {
-        Recorder { power, tape: Arc::default() }
+    pub fn new(power: Power, known: Snapshot) -> Recorder {
+        Recorder { power, remembered: Remembered::of(known), tape: Arc::default() }
     }
 
     /// From now on points belong to the operation behind that many.
@@ -46,10 +50,10 @@ impl Recorder {
     }
 
     fn mark(&self) {
-        let store = self.power.kill();
+        let (store, known) = (self.power.kill(), self.remembered.snapshot());
         let mut tape = self.tape.lock();
         let done = tape.done;
-        tape.points.push(Point { store, done });
+        tape.points.push(Point { store, known, done });
     }
 
     fn file(&self, inner: Arc<dyn StoreFile>) -> Arc<dyn StoreFile> {

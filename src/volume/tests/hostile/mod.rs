@@ -4,9 +4,11 @@
 //! must be right, or an error of the chunk that was touched.
 
 mod bombs;
+mod calm;
 mod directories;
 mod files;
 mod folder;
+mod freshness;
 mod leaks;
 mod random;
 
@@ -26,6 +28,8 @@ struct House {
     files: BTreeMap<&'static str, Vec<u8>>,
     ids: BTreeMap<&'static str, InodeId>,
     left: Snapshot,
+    /// What the device remembered then.
+    known: remembered::Snapshot,
 }
 
 impl House {
@@ -62,11 +66,18 @@ impl House {
         }
         volume.close().unwrap();
         let left = store.snapshot();
-        House { fixture, store, files, ids, left }
+        fixture.remembered.restart();
+        let known = fixture.remembered.snapshot();
+        House { fixture, store, files, ids, left, known }
     }
 
     fn open(&self) -> Result<Arc<Volume>> {
         self.fixture.try_open(Arc::new(self.store.clone()))
+    }
+
+    /// From now on the device has never seen the volume.
+    fn forget(&self) {
+        self.fixture.remembered.restore(&Default::default());
     }
 
     /// The backing file of a chunk.
@@ -106,6 +117,7 @@ impl House {
     /// open.
     fn attack(&self, touched: &[ChunkId], what: &str, attack: impl FnOnce()) -> Vec<&'static str> {
         self.store.restore(&self.left);
+        self.fixture.remembered.restore(&self.known);
         attack();
         let is_touched = |id| touched.iter().any(|chunk: &ChunkId| chunk.inode == id);
         let volume = match self.open() {

@@ -2,8 +2,8 @@
 //! is right or an error.
 //!
 //! Right after an honest session, and as long as the attacker brings nothing old back, right means the state that was
-//! left. Otherwise it means, for each chunk file by itself, a state that the owner once made: that one chunk file is
-//! older than another is not noticed yet. CRYPTFS_SEED replays the choices (nonces and ids are new each time),
+//! left. Otherwise it means, for each file and each name by itself, that state or what the owner made of it since, in
+//! sessions that were attacked: nothing from before, which the device remembers to be older. CRYPTFS_SEED replays the choices (nonces and ids are new each time),
 //! CRYPTFS_LONG=1 plays 20,000 rounds.
 
 use super::*;
@@ -44,6 +44,18 @@ struct Shown {
     listed: Vec<InodeId>,
 }
 
+/// What the last honest session left.
+#[derive(Default)]
+struct Honest {
+    entries: BTreeSet<(InodeId, Vec<u8>, InodeId)>,
+    /// How many contents of each file are older.
+    older: BTreeMap<InodeId, usize>,
+    /// Names that were worked with since.
+    touched: BTreeSet<(InodeId, Vec<u8>)>,
+    /// Entries that were made since.
+    made: BTreeSet<(InodeId, Vec<u8>, InodeId)>,
+}
+
 struct World {
     fixture: Fixture,
     store: Memory,
@@ -51,6 +63,7 @@ struct World {
     /// All that ever was: entries, and the contents of each file.
     entries: BTreeSet<(InodeId, Vec<u8>, InodeId)>,
     contents: BTreeMap<InodeId, Vec<Vec<u8>>>,
+    honest: Honest,
     past: VecDeque<Snapshot>,
     met: usize,
 }
@@ -59,8 +72,8 @@ impl World {
     fn new(seed: u64) -> World {
         let (fixture, store) = (Fixture::new(), Memory::new());
         let volume = fixture.format(Arc::new(store.clone()));
-        let (entries, contents, past) = Default::default();
-        let mut world = World { fixture, store, dice: Dice(seed), entries, contents, past, met: 0 };
+        let (entries, contents, honest, past) = Default::default();
+        let mut world = World { fixture, store, dice: Dice(seed), entries, contents, honest, past, met: 0 };
         let root = volume.root().unwrap();
         for name in [b"dir 1", b"dir 2"] {
             let directory = volume.create(&root, name, new(Kind::Directory)).unwrap();
@@ -80,6 +93,7 @@ impl World {
 
     /// One honest session, then attacked ones from what it left.
     fn epoch(&mut self, attacks: usize) {
+        self.honest = Honest::default();
         let volume = self.open().unwrap();
         (0..6).for_each(|_| self.operate(&volume));
         let left = self.look(&volume);
@@ -89,10 +103,14 @@ impl World {
         );
         volume.close().unwrap();
         drop(volume);
-        let honest = self.remember();
+        let newest = |contents: &Vec<Vec<u8>>| contents.len() - 1;
+        let older = self.contents.iter().map(|(id, contents)| (*id, newest(contents))).collect();
+        self.honest = Honest { entries: left.entries.clone(), older, ..Honest::default() };
+        let (honest, known) = (self.remember(), self.fixture.remembered.snapshot());
         for attack in 0..attacks {
             if attack % 2 == 0 {
                 self.store.restore(&honest);
+                self.fixture.remembered.restore(&known);
                 (0..=self.dice.roll(3)).for_each(|_| self.mutate(false));
                 let Some(volume) = self.try_open() else { continue };
                 let shown = self.look(&volume);
@@ -104,6 +122,7 @@ impl World {
             self.session(&volume);
         }
         self.store.restore(&honest);
+        self.fixture.remembered.restore(&known);
     }
 
     fn try_open(&mut self) -> Option<Arc<Volume>> {
@@ -149,6 +168,9 @@ impl World {
         for (directory, name, id, kind) in self.walk(volume, &mut shown.listed) {
             let entry = (directory, name, id);
             assert!(self.entries.contains(&entry), "{entry:?} never was");
+            let honest = &self.honest;
+            let fresh = honest.entries.contains(&entry) || honest.made.contains(&entry);
+            assert!(fresh || honest.entries.is_empty(), "{entry:?} had been removed");
             shown.entries.insert(entry);
             if kind == Kind::Directory {
                 continue;
@@ -164,11 +186,17 @@ impl World {
                 }
             }
         }
+        for entry in &self.honest.entries {
+            let gone =
+                self.honest.touched.contains(&(entry.0, entry.1.clone())) || shown.entries.contains(entry);
+            assert!(gone || !shown.listed.contains(&entry.0), "{entry:?} is missing");
+        }
         shown
     }
 
     fn check_content(&self, id: InodeId, content: &[u8]) {
-        let past = &self.contents[&id];
+        let older = self.honest.older.get(&id).copied().unwrap_or(0);
+        let past = &self.contents[&id][older..];
         if past.iter().all(|state| state.len() <= CHUNK as usize) {
             assert!(past.iter().any(|state| state == content), "{id:?} never held this");
             return;
@@ -217,8 +245,9 @@ impl World {
         let Ok(place) = volume.inode(place) else { return };
         match self.dice.roll(8) {
             0 | 1 => {
+                self.touch(place.id(), name);
                 if let Ok(inode) = volume.create(&place, name, new(Kind::File)) {
-                    self.entries.insert((place.id(), name.to_vec(), inode.id()));
+                    self.made((place.id(), name.to_vec(), inode.id()));
                     self.contents.insert(inode.id(), vec![Vec::new()]);
                     self.write(volume, &inode);
                 }
@@ -231,7 +260,9 @@ impl World {
             5 => {
                 let Some((from, old, id, _)) = self.dice.pick(&files).cloned() else { return };
                 let Ok(from) = volume.inode(from) else { return };
-                self.entries.insert((place.id(), name.to_vec(), id));
+                self.touch(place.id(), name);
+                self.touch(from.id(), &old);
+                self.made((place.id(), name.to_vec(), id));
                 if let Ok(Some(gone)) =
                     volume.rename((&from, &old), (&place, name), Rename::Replace, None, now())
                 {
@@ -241,6 +272,7 @@ impl World {
             6 => {
                 let Some((from, old, ..)) = self.dice.pick(&files).cloned() else { return };
                 let Ok(from) = volume.inode(from) else { return };
+                self.touch(from.id(), &old);
                 if let Ok(Some(gone)) = volume.unlink(&from, &old, now()) {
                     volume.release(gone);
                 }
@@ -251,6 +283,15 @@ impl World {
                 let _ = volume.sync(&inode, false);
             }
         }
+    }
+
+    fn touch(&mut self, directory: InodeId, name: &[u8]) {
+        self.honest.touched.insert((directory, name.to_vec()));
+    }
+
+    fn made(&mut self, entry: (InodeId, Vec<u8>, InodeId)) {
+        self.honest.made.insert(entry.clone());
+        self.entries.insert(entry);
     }
 
     /// Writes within one block, or cuts; a file that cannot be read as a whole is left alone.

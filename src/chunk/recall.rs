@@ -1,0 +1,47 @@
+//! What is remembered of chunks outside of the backing folder, so that one that is older than it was is noticed.
+//!
+//! Chunks tell what becomes durable and ask when they are opened; where it is kept is `trust`'s affair. Only what is
+//! durable counts, name included: what a power cut may undo would be taken for a rollback afterwards.
+
+use super::{ChunkId, Version};
+
+/// The newest durable version of each chunk of a volume. Whatever it forgets is not suspicious.
+pub trait Recall: Send + Sync {
+    /// The newest version known to have been durable.
+    fn known(&self, id: ChunkId) -> Option<Version>;
+    /// The chunk has this version, durably, and so has the file its name.
+    fn durable(&self, id: ChunkId, version: &Version);
+    /// This version was read, but it may lie in the page cache only: it counts from `seen_is_durable` on.
+    fn seen(&self, id: ChunkId, version: &Version);
+    /// Whether anything was seen that does not count yet.
+    fn has_seen(&self) -> bool;
+    /// Since it was seen, everything in the backing folder was made durable.
+    fn seen_is_durable(&self);
+    /// The chunk's file was removed on purpose.
+    fn gone(&self, id: ChunkId);
+    /// Writes down what was noted since the last time. A crash may lose what was not.
+    fn keep(&self);
+}
+
+/// Remembers nothing.
+pub struct Forgetful;
+
+impl Recall for Forgetful {
+    fn known(&self, _: ChunkId) -> Option<Version> {
+        None
+    }
+
+    fn durable(&self, _: ChunkId, _: &Version) {}
+
+    fn seen(&self, _: ChunkId, _: &Version) {}
+
+    fn has_seen(&self) -> bool {
+        false
+    }
+
+    fn seen_is_durable(&self) {}
+
+    fn gone(&self, _: ChunkId) {}
+
+    fn keep(&self) {}
+}

@@ -1,0 +1,63 @@
+//! What a mount finds damaged: one line in the log, and an entry in the list that `cryptfs trust status` shows.
+
+use super::advice::{self, Failure};
+use crate::store::{Area, FileName};
+use crate::trust::{Found, Trust};
+use crate::volume::{Damage, Finding, Report, Volume};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// Kinds of damage that are over as soon as the chunk can be opened.
+const UNTIL_OPENED: [&str; 3] = ["older", "gone", "not-arrived"];
+
+/// The list of a mount.
+pub struct Ledger {
+    backing: PathBuf,
+    trust: Trust,
+}
+
+impl Ledger {
+    /// Has the volume tell of what it finds, and of what comes right of what is on the list.
+    pub fn open(backing: &Path, trust: &Trust, volume: &Volume) -> Result<(), Failure> {
+        let listed = trust.findings().map_err(|error| advice::state(&error))?;
+        let listed = listed.iter().filter_map(|found| {
+            let (area, path) = found.file.split_once('/')?;
+            let area = if area == "journals" { Area::Journals } else { Area::Chunks };
+            let file = FileName::parse(area, path.as_bytes())?;
+            Some((file, UNTIL_OPENED.contains(&found.kind.as_str())))
+        });
+        let ledger = Ledger { backing: backing.to_owned(), trust: trust.clone() };
+        volume.report_to(Box::new(ledger), listed);
+        Ok(())
+    }
+}
+
+impl Report for Ledger {
+    fn found(&self, finding: &Finding) {
+        let level = if finding.damage.is_some() { log::Level::Error } else { log::Level::Warn };
+        log::log!(level, "{}", advice::finding(&self.backing, finding));
+        let kind = match &finding.damage {
+            None => "not-arrived",
+            Some(Damage::Deleted) => "gone",
+            Some(Damage::RolledBack { .. }) => "older",
+            Some(Damage::Replaced) => "replaced",
+            Some(Damage::Spoilt(_)) => "spoilt",
+        };
+        let found = Found {
+            when: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
+            kind: kind.to_owned(),
+            file: finding.file.path(),
+            what: advice::object(finding),
+        };
+        if let Err(error) = self.trust.note_finding(found) {
+            log::warn!("it cannot be listed: {error}");
+        }
+    }
+
+    fn healed(&self, file: FileName) {
+        let path = file.path();
+        if let Err(error) = self.trust.forget_findings(|found| found.file == path) {
+            log::warn!("the list of findings cannot be changed: {error}");
+        }
+    }
+}

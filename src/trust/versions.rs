@@ -1,0 +1,300 @@
+//! The newest durable version of each chunk, in an embedded store beside the rest of what this device knows.
+//!
+//! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
+//! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
+
+use crate::chunk::{ChunkId, Commit, DeviceId, Recall, Version};
+use parking_lot::Mutex;
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// By `ChunkId::block`: the version vector, its writer first, each entry as device id ‖ commit number.
+const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("versions");
+/// Chunks that are remembered.
+const MOST: u64 = if cfg!(test) { 1000 } else { 4_000_000 };
+/// Chunks that were read and not counted yet, at most; further ones wait for another mount.
+const SEEN_MOST: usize = 1 << 20;
+/// Bytes of the store that are kept in memory.
+const CACHE: usize = 16 << 20;
+
+/// Why versions cannot be remembered.
+#[derive(Debug)]
+pub enum VersionsUnavailable {
+    /// Another program has them open: a mount of another copy of the folder.
+    InUse,
+    Store(Box<redb::Error>),
+}
+
+/// What is remembered of a volume's chunks.
+pub struct Versions {
+    store: Database,
+    notes: Mutex<Notes>,
+    /// One `keep` at a time.
+    keeping: Mutex<()>,
+    /// Something could not be written down, or there was no room: said once.
+    failed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Notes {
+    /// Since the last `keep`; `None` for what is gone.
+    new: HashMap<ChunkId, Option<Version>>,
+    /// Being written down.
+    leaving: Arc<BTreeMap<[u8; 16], Option<Version>>>,
+    seen: HashMap<ChunkId, Version>,
+}
+
+impl Versions {
+    /// Opens the store, or makes it. Nobody else can open it meanwhile.
+    pub fn open(path: &Path) -> Result<Versions, VersionsUnavailable> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let store = Builder::new().set_cache_size(CACHE).create_file(file.map_err(redb::Error::from)?);
+        let store = store.map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => VersionsUnavailable::InUse,
+            error => redb::Error::from(error).into(),
+        })?;
+        Ok(Versions {
+            store,
+            notes: Mutex::default(),
+            keeping: Mutex::default(),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// How many chunks are remembered.
+    #[cfg(test)]
+    fn count(&self) -> Result<u64, VersionsUnavailable> {
+        let read = self.store.begin_read().map_err(redb::Error::from)?;
+        match read.open_table(VERSIONS) {
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
+            table => Ok(table.and_then(|table| Ok(table.len()?)).map_err(redb::Error::from)?),
+        }
+    }
+
+    fn read(&self, id: ChunkId) -> Result<Option<Version>, redb::Error> {
+        let read = self.store.begin_read()?;
+        let table = match read.open_table(VERSIONS) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            table => table?,
+        };
+        Ok(table.get(&id.block())?.and_then(|value| decode(value.value())))
+    }
+
+    /// In increasing order of key, which costs the least.
+    fn write(&self, notes: &BTreeMap<[u8; 16], Option<Version>>) -> Result<(), redb::Error> {
+        let write = self.store.begin_write()?;
+        let mut table = write.open_table(VERSIONS)?;
+        let mut count = table.len()?;
+        for (key, version) in notes {
+            match version {
+                Some(version) if count < MOST || table.get(key)?.is_some() => {
+                    count += u64::from(table.insert(key, encode(version).as_slice())?.is_none());
+                }
+                Some(_) => self.warn(&"no more chunks can be remembered"),
+                None => count -= u64::from(table.remove(key)?.is_some()),
+            }
+        }
+        drop(table);
+        write.commit()?;
+        Ok(())
+    }
+
+    fn warn(&self, why: &dyn std::fmt::Display) {
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "not every change of the volume is remembered, so not every older state will be noticed: {why}"
+            );
+        }
+    }
+}
+
+impl Recall for Versions {
+    fn known(&self, id: ChunkId) -> Option<Version> {
+        let leaving = {
+            let notes = self.notes.lock();
+            if let Some(note) = notes.new.get(&id) {
+                return note.clone();
+            }
+            notes.leaving.clone()
+        };
+        match leaving.get(&id.block()) {
+            Some(note) => note.clone(),
+            None => self.read(id).unwrap_or_else(|error| {
+                self.warn(&error);
+                None
+            }),
+        }
+    }
+
+    fn durable(&self, id: ChunkId, version: &Version) {
+        let mut notes = self.notes.lock();
+        if !notes.seen.is_empty() {
+            notes.seen.remove(&id);
+        }
+        notes.new.insert(id, Some(version.clone()));
+    }
+
+    fn seen(&self, id: ChunkId, version: &Version) {
+        let mut notes = self.notes.lock();
+        if notes.seen.len() < SEEN_MOST {
+            notes.seen.insert(id, version.clone());
+        }
+    }
+
+    fn has_seen(&self) -> bool {
+        !self.notes.lock().seen.is_empty()
+    }
+
+    fn seen_is_durable(&self) {
+        let mut notes = self.notes.lock();
+        let seen = std::mem::take(&mut notes.seen);
+        notes.new.extend(seen.into_iter().map(|(id, version)| (id, Some(version))));
+    }
+
+    fn gone(&self, id: ChunkId) {
+        let mut notes = self.notes.lock();
+        notes.seen.remove(&id);
+        notes.new.insert(id, None);
+    }
+
+    fn keep(&self) {
+        let _alone = self.keeping.lock();
+        let leaving = {
+            let mut notes = self.notes.lock();
+            if notes.new.is_empty() {
+                return;
+            }
+            let new = std::mem::take(&mut notes.new);
+            notes.leaving = Arc::new(new.into_iter().map(|(id, note)| (id.block(), note)).collect());
+            notes.leaving.clone()
+        };
+        if let Err(error) = self.write(&leaving) {
+            self.warn(&error);
+        }
+        self.notes.lock().leaving = Arc::default();
+    }
+}
+
+impl From<redb::Error> for VersionsUnavailable {
+    fn from(error: redb::Error) -> VersionsUnavailable {
+        VersionsUnavailable::Store(Box::new(error))
+    }
+}
+
+impl std::fmt::Display for VersionsUnavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            VersionsUnavailable::InUse => f.write_str("another mount of the same volume has it open"),
+            VersionsUnavailable::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for VersionsUnavailable {}
+
+fn encode(version: &Version) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16 * version.0.len());
+    for (device, commit) in &version.0 {
+        bytes.extend_from_slice(&device.0);
+        bytes.extend_from_slice(&commit.0.to_le_bytes());
+    }
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Version> {
+    let (entries, []) = bytes.as_chunks::<16>() else { return None };
+    let half = |half: &[u8]| half.try_into().expect("eight bytes");
+    let entry =
+        |entry: &[u8; 16]| (DeviceId(half(&entry[..8])), Commit(u64::from_le_bytes(half(&entry[8..]))));
+    Some(Version(entries.iter().map(entry).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::InodeId;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn chunk(n: u32) -> ChunkId {
+        ChunkId { inode: InodeId([3; 12]), index: n }
+    }
+
+    fn version(entries: &[(u8, u64)]) -> Version {
+        Version(entries.iter().map(|&(device, commit)| (DeviceId([device; 8]), Commit(commit))).collect())
+    }
+
+    fn open(folder: &tempfile::TempDir) -> Versions {
+        Versions::open(&folder.path().join("versions")).unwrap()
+    }
+
+    #[test]
+    fn what_was_kept_is_known_again_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (version(&[(9, 7)]), version(&[(9, 1 << 62), (1, 3), (2, 4)]));
+        let versions = open(&folder);
+        assert_eq!((versions.known(chunk(1)), versions.count().unwrap()), (None, 0));
+        versions.durable(chunk(1), &one);
+        versions.durable(chunk(2), &one);
+        versions.durable(chunk(2), &two);
+        versions.seen(chunk(3), &one);
+        assert_eq!((versions.known(chunk(2)), versions.known(chunk(3))), (Some(two.clone()), None));
+        versions.keep();
+        versions.durable(chunk(4), &one);
+        drop(versions);
+
+        let versions = open(&folder);
+        let known = (1..5).map(|n| versions.known(chunk(n))).collect::<Vec<_>>();
+        assert_eq!(known, [Some(one.clone()), Some(two.clone()), None, None]);
+        versions.gone(chunk(1));
+        versions.seen(chunk(2), &one);
+        versions.seen(chunk(3), &one);
+        versions.durable(chunk(2), &two);
+        assert!(versions.has_seen());
+        versions.seen_is_durable();
+        assert!(!versions.has_seen());
+        versions.keep();
+        drop(versions);
+        let versions = open(&folder);
+        let known = (1..5).map(|n| versions.known(chunk(n))).collect::<Vec<_>>();
+        assert_eq!(known, [None, Some(two), Some(one), None]);
+        assert_eq!(versions.count().unwrap(), 2);
+        let mode = std::fs::metadata(folder.path().join("versions")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn one_program_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions = open(&folder);
+        let path = folder.path().join("versions");
+        assert!(matches!(Versions::open(&path), Err(VersionsUnavailable::InUse)));
+        drop(versions);
+        open(&folder);
+    }
+
+    #[test]
+    fn it_is_bounded_and_goes_on_with_what_it_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions = open(&folder);
+        let many = MOST as u32 + 100;
+        (0..many).for_each(|n| versions.durable(chunk(n), &version(&[(1, 5)])));
+        versions.keep();
+        assert_eq!(versions.count().unwrap(), MOST);
+        (0..many).for_each(|n| versions.durable(chunk(n), &version(&[(1, 6)])));
+        versions.keep();
+        assert_eq!(versions.count().unwrap(), MOST);
+        let known: Vec<_> = (0..many).filter_map(|n| versions.known(chunk(n))).collect();
+        assert_eq!(known.len() as u64, MOST);
+        assert!(known.iter().all(|known| *known == version(&[(1, 6)])));
+        (0..200).for_each(|n| versions.gone(chunk(n)));
+        (0..100).for_each(|n| versions.durable(chunk(many + n), &version(&[(1, 7)])));
+        versions.keep();
+        assert!(versions.count().unwrap() <= MOST);
+    }
+}

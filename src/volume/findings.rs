@@ -1,0 +1,173 @@
+//! What was found damaged, told once for each chunk, with the path that the owner knows it by.
+//!
+//! Noticed wherever an operation fails for it; told by the flusher, for finding out the path takes locks that whoever
+//! notices may hold.
+
+use super::inode::Inode;
+use super::{Damage, Error, Result, Volume};
+use crate::chunk::{ChunkId, InodeId};
+use crate::store::FileName;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Chunks that are told of, at most.
+const MOST: usize = 10_000;
+
+/// Something that cannot be read, or not all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub chunk: ChunkId,
+    pub file: FileName,
+    /// From the root, without a leading slash; `None` if nothing that can be read leads there.
+    pub path: Option<Vec<u8>>,
+    /// `None`: it has not arrived yet.
+    pub damage: Option<Damage>,
+}
+
+/// Who is told of findings.
+pub trait Report: Send + Sync {
+    fn found(&self, finding: &Finding);
+    /// The chunk of this file came right, or is wanted no more.
+    fn healed(&self, file: FileName);
+}
+
+/// A name: the directory that it stands in, and how it reads.
+type Place = (InodeId, Vec<u8>);
+
+#[derive(Default)]
+pub(super) struct Findings {
+    reporter: OnceLock<Box<dyn Report>>,
+    /// There is something that could come right.
+    any: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<(ChunkId, Option<Damage>, Option<Place>)>,
+    /// Chunk files that were told of in this mount, or are on the list since an earlier one.
+    listed: HashMap<FileName, Listed>,
+    healed: HashSet<FileName>,
+}
+
+/// Whether it is right again as soon as its chunk can be opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    UntilOpened,
+    UntilGone,
+}
+
+impl Volume {
+    /// Tells of findings from now on. `listed`: chunk files that are on the list, and whether each is right again as
+    /// soon as its chunk can be opened.
+    pub fn report_to(&self, reporter: Box<dyn Report>, listed: impl Iterator<Item = (FileName, bool)>) {
+        let mut state = self.findings.state.lock();
+        let until = |opened| if opened { Listed::UntilOpened } else { Listed::UntilGone };
+        state.listed.extend(listed.map(|(file, opened)| (file, until(opened))));
+        self.findings.any.store(!state.listed.is_empty(), Ordering::Relaxed);
+        // A second one would be a mistake of the caller's, and is not heard.
+        let _ = self.findings.reporter.set(reporter);
+    }
+
+    /// Tells of everything noticed so far.
+    pub fn report(&self) {
+        let Some(reporter) = self.findings.reporter.get() else { return };
+        let (waiting, healed) = {
+            let mut state = self.findings.state.lock();
+            (std::mem::take(&mut state.waiting), std::mem::take(&mut state.healed))
+        };
+        healed.into_iter().for_each(|file| reporter.healed(file));
+        for (chunk, damage, place) in waiting {
+            let path = place.and_then(|place| self.path_of(place));
+            reporter.found(&Finding { chunk, file: self.context.file_name(chunk), path, damage });
+        }
+    }
+
+    /// Passes an outcome on, and takes note of it if it is damage. `inode`: what was worked with.
+    pub(super) fn notice_in<T>(&self, inode: &Inode, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|error| {
+            self.notice(error, || {
+                inode.view(|record| {
+                    let link = record.extension.links.first();
+                    link.map(|link| (link.parent, link.name.to_vec()))
+                        .or((inode.id() == InodeId::ROOT).then(|| (InodeId::ROOT, Vec::new())))
+                })
+            })
+        })
+    }
+
+    /// Takes note of an error if it is damage. No lock that `place` needs may be held.
+    pub(super) fn notice(&self, error: &Error, place: impl FnOnce() -> Option<Place>) {
+        let (chunk, damage) = match error {
+            Error::Damaged(chunk, damage) => (*chunk, Some(damage.clone())),
+            Error::NotArrived(chunk) => (*chunk, None),
+            _ => return,
+        };
+        let until = match damage {
+            None | Some(Damage::Deleted | Damage::RolledBack { .. }) => Listed::UntilOpened,
+            Some(Damage::Replaced | Damage::Spoilt(_)) => Listed::UntilGone,
+        };
+        let mut state = self.findings.state.lock();
+        let told = state.waiting.iter().any(|waiting| waiting.0 == chunk);
+        if told || state.listed.len() >= MOST {
+            return;
+        }
+        if state.listed.insert(self.context.file_name(chunk), until) == Some(until) {
+            return;
+        }
+        state.waiting.push((chunk, damage, None));
+        drop(state);
+        let place = place();
+        let mut state = self.findings.state.lock();
+        if let Some(waiting) = state.waiting.iter_mut().find(|waiting| waiting.0 == chunk) {
+            waiting.2 = place;
+        }
+        drop(state);
+        self.findings.any.store(true, Ordering::Relaxed);
+        self.flusher.report();
+    }
+
+    /// The chunk was opened.
+    pub(super) fn heal_opened(&self, chunk: ChunkId) {
+        self.heal(chunk, |listed| listed == Listed::UntilOpened);
+    }
+
+    /// The chunk is wanted no more.
+    pub(super) fn heal_gone(&self, chunk: ChunkId) {
+        self.heal(chunk, |_| true);
+    }
+
+    fn heal(&self, chunk: ChunkId, is_healed: impl Fn(Listed) -> bool) {
+        if !self.findings.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let file = self.context.file_name(chunk);
+        let mut state = self.findings.state.lock();
+        if state.listed.get(&file).is_some_and(|listed| is_healed(*listed)) {
+            state.listed.remove(&file);
+            state.waiting.retain(|waiting| waiting.0 != chunk);
+            state.healed.insert(file);
+            self.findings.any.store(!state.listed.is_empty(), Ordering::Relaxed);
+            drop(state);
+            self.flusher.report();
+        }
+    }
+
+    /// A name's path, by the links of the directories above it. `None` if one of them cannot be read.
+    pub(super) fn path_of(&self, (directory, name): Place) -> Option<Vec<u8>> {
+        let (mut names, mut at, mut passed) = (vec![name], directory, HashSet::new());
+        while at != InodeId::ROOT {
+            if !passed.insert(at) {
+                return None;
+            }
+            let inode: Arc<Inode> = self.inode(at).ok()?;
+            let link = inode.view(|record| record.extension.links.first().cloned())?;
+            names.push(link.name.to_vec());
+            at = link.parent;
+        }
+        names.reverse();
+        Some(names.join(&b'/'))
+    }
+}

@@ -1,0 +1,80 @@
+//! What a device remembers of a volume's chunks, in memory: a copy of it can be taken at any moment and brought back.
+
+use crate::chunk::{ChunkId, Recall, Version};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Clones share what is remembered. Everything counts the moment it is noted: the most that could be written down.
+#[derive(Clone, Default)]
+pub(crate) struct Remembered(Arc<Mutex<State>>);
+
+/// What was remembered at one moment.
+pub(crate) type Snapshot = Arc<BTreeMap<ChunkId, Version>>;
+
+#[derive(Default)]
+struct State {
+    known: Snapshot,
+    seen: BTreeMap<ChunkId, Version>,
+    /// As of the last `keep`.
+    kept: Snapshot,
+}
+
+impl Remembered {
+    pub fn of(known: Snapshot) -> Remembered {
+        let remembered = Remembered::default();
+        remembered.restore(&known);
+        remembered
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.lock().known.clone()
+    }
+
+    pub fn restore(&self, known: &Snapshot) {
+        *self.0.lock() = State { known: known.clone(), kept: known.clone(), seen: BTreeMap::new() };
+    }
+
+    /// As after the end of the program: only what was written down is left.
+    pub fn restart(&self) {
+        let kept = self.0.lock().kept.clone();
+        self.restore(&kept);
+    }
+}
+
+impl Recall for Remembered {
+    fn known(&self, id: ChunkId) -> Option<Version> {
+        self.0.lock().known.get(&id).cloned()
+    }
+
+    fn durable(&self, id: ChunkId, version: &Version) {
+        let mut state = self.0.lock();
+        state.seen.remove(&id);
+        Arc::make_mut(&mut state.known).insert(id, version.clone());
+    }
+
+    fn seen(&self, id: ChunkId, version: &Version) {
+        self.0.lock().seen.insert(id, version.clone());
+    }
+
+    fn has_seen(&self) -> bool {
+        !self.0.lock().seen.is_empty()
+    }
+
+    fn seen_is_durable(&self) {
+        let mut state = self.0.lock();
+        let seen = std::mem::take(&mut state.seen);
+        Arc::make_mut(&mut state.known).extend(seen);
+    }
+
+    fn gone(&self, id: ChunkId) {
+        let mut state = self.0.lock();
+        state.seen.remove(&id);
+        Arc::make_mut(&mut state.known).remove(&id);
+    }
+
+    fn keep(&self) {
+        let mut state = self.0.lock();
+        state.kept = state.known.clone();
+    }
+}

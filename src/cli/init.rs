@@ -47,7 +47,7 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
             enrol::discard(out);
         }
     })?;
-    report(backing, &ways, &opened);
+    report(backing, &ways, &arguments.recipients, &opened);
     match (&ways.recovery, written) {
         (Some(key), None) => enrol::show_recovery_key(key),
         _ => Ok(()),
@@ -98,7 +98,7 @@ fn clear(backing: &Path) -> Result<(), Failure> {
     let listing = slots.list().map_err(failed)?;
     let whole = listing.slots.iter().map(|slot| slot.id);
     for id in whole.chain(listing.broken.iter().map(|(id, _)| *id)) {
-        slots.remove(id, true).map_err(failed)?;
+        slots.remove(id, None).map_err(failed)?;
     }
     let folder = Folder::open(backing).and_then(|folder| folder.remove_durably(LOCK));
     folder.map_err(|error| advice::system(backing.display(), &error))
@@ -114,9 +114,9 @@ fn ways(arguments: &Init) -> Result<Ways, Failure> {
     let asked = given.is_some() && arguments.passphrase_file.is_none();
     let wants_recovery = how.recovery_file.is_some() || (asked && !arguments.no_recovery);
     let passphrase = given.map(|given| Ok((given, enrol::cost(how)?))).transpose()?;
-    let (tpm, no_tpm) = match enrol::probe_tpm(&arguments.place) {
-        _ if arguments.no_tpm2 => (None, None),
-        Ok(tpm) => (Some(enrol::new_tpm(tpm, how, None)?), None),
+    let probed = (!arguments.no_tpm2).then(|| enrol::probe_tpm(&arguments.place));
+    let (tpm, no_tpm) = match probed.transpose() {
+        Ok(tpm) => (tpm.map(|tpm| enrol::new_tpm(tpm, how, None)).transpose()?, None),
         Err(failure) if arguments.tpm2 => return Err(failure),
         Err(failure) => (None, Some(failure)),
     };
@@ -146,11 +146,12 @@ fn remember(backing: &Path, opened: &Opened) -> Trust {
     })
 }
 
-fn report(backing: &Path, ways: &Ways, opened: &Opened) {
+fn report(backing: &Path, ways: &Ways, recipients: &[String], opened: &Opened) {
     let yes = [
         (ways.passphrase.is_some(), "the passphrase"),
         (ways.tpm.is_some(), "this machine's TPM"),
         (ways.recovery.is_some(), "the recovery key"),
+        (!recipients.is_empty(), "the recipients' keys"),
     ];
     if let Some(failure) = &ways.no_tpm {
         println!("Mounting will not be without a question here. {failure}");

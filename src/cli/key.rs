@@ -8,11 +8,10 @@ use super::enrol;
 use super::key_args::{Add, Change, KeyCommand, List, Refresh, Remove, Verify};
 use super::report;
 use super::rotate;
-use super::unlock::{Unlocked, unlock};
+use super::unlock::{Unlocked, remember, unlock, unlock_locked};
 use crate::keys::tpm::PcrMask;
 use crate::keys::{Enrol, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotType};
 use crate::store::folder::{Folder, Lock};
-use crate::trust::Trust;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -215,7 +214,7 @@ impl Wish<'_> {
         let state = |error| advice::state(&error);
         match self.old {
             None => slots.add(volume, &new, keyring),
-            Some(old) => slots.change(volume, old, &new, keyring, false),
+            Some(old) => slots.change(volume, old, &new, keyring),
         }
         .map_err(|error| advice::slots(self.backing, &error))?;
         unlocked.trust.note_slots(&[id]).map_err(state)?;
@@ -230,17 +229,24 @@ impl Wish<'_> {
 }
 
 fn remove(arguments: &Remove) -> Result<(), Failure> {
-    let _alone = lock(&arguments.backing, &arguments.place)?;
-    let backing = arguments.backing.as_path();
-    let locked = Locked::open(backing, arguments.place.keys.as_deref())
-        .map_err(|error| advice::opening(backing, &error))?;
-    locked.slots.remove(arguments.slot, arguments.force).map_err(|error| advice::slots(backing, &error))?;
-    Trust::open(locked.uuid())
-        .and_then(|trust| trust.note_removed_slots(&[arguments.slot]))
-        .map_err(|error| advice::state(&error))?;
+    let (backing, going, how) = (arguments.backing.as_path(), arguments.removed, &arguments.unlock);
+    let _alone = lock(backing, &how.place)?;
+    let refused = |error| advice::slots(backing, &error);
+    let mut locked =
+        Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
+    let broken = locked.listing.broken.iter().any(|(id, _)| *id == going);
+    let (slots, trust, way) = if arguments.force || broken {
+        let trust = remember(&locked);
+        (locked.slots, trust, None)
+    } else {
+        locked.leave_out_for(going).map_err(refused)?;
+        let unlocked = unlock_locked(backing, locked, how)?;
+        (unlocked.locked.slots, unlocked.trust, Some(unlocked.opened))
+    };
+    slots.remove(going, way.as_ref()).map_err(refused)?;
+    trust.note_removed_slots(&[going]).map_err(|error| advice::state(&error))?;
     report::print(&format!(
-        "Removed slot {}. Whoever has a copy of its file and its secret still has the volume's present keys.\n",
-        arguments.slot
+        "Removed slot {going}. Whoever has a copy of its file and its secret still has the volume's present keys.\n"
     ))
 }
 

@@ -130,7 +130,8 @@ fn a_pin() {
     add.args(["--tpm2", "--pcrs=none", "--iter-time=1", "--passphrase-file"]).arg(machine.path("recovery"));
     succeeds(add.arg("--new-pin-file").arg(&pin));
     let first = machine.slot_without_pin();
-    succeeds(machine.run("key remove").arg(first));
+    let mut remove = machine.run("key remove");
+    succeeds(remove.arg(first).arg("--passphrase-file").arg(machine.path("recovery")));
     machine.tpm.set_lockout(3, 600);
     succeeds(machine.mount().arg("--pin-file").arg(&pin));
     machine.umount();

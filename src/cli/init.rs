@@ -66,8 +66,7 @@ fn prepare(arguments: &Init) -> Result<(), Failure> {
     // Empty: its init was killed while it was written.
     let is_volume = fs::metadata(backing.join(LOCK)).is_ok_and(|header| header.len() > 0);
     let failed = |error| advice::system(backing.display(), &error);
-    let is_empty = || -> io::Result<bool> { Ok(fs::read_dir(backing)?.next().is_none()) };
-    if is_volume || is_empty().map_err(failed)? {
+    if is_volume || is_empty(backing).map_err(failed)? {
         return Ok(());
     }
     let begun = begun(backing).map_err(failed)?;
@@ -77,6 +76,20 @@ fn prepare(arguments: &Init) -> Result<(), Failure> {
         (false, true) => Err(advice::begun(backing)),
         (false, false) => Err(advice::not_empty(backing)),
     }
+}
+
+/// Whether there is nothing in the folder, or just the folder of the slots, as an init that failed leaves it.
+fn is_empty(backing: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(backing)? {
+        let entry = entry?;
+        if entry.file_name() != "keys"
+            || !entry.file_type()?.is_dir()
+            || entry.path().read_dir()?.next().is_some()
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether an init was cut short here: there are key slots, nothing says what they are for, and there is no chunk file
@@ -120,6 +133,10 @@ fn ways(arguments: &Init) -> Result<Ways, Failure> {
         Err(failure) if arguments.tpm2 => return Err(failure),
         Err(failure) => (None, Some(failure)),
     };
+    let nothing_else = passphrase.is_none() && !wants_recovery && arguments.recipients.is_empty();
+    if tpm.is_some() && nothing_else && !arguments.no_recovery {
+        return Err(advice::nothing_but_the_tpm());
+    }
     Ok(Ways { passphrase, recovery: wants_recovery.then(RecoveryKey::generate), tpm, no_tpm })
 }
 

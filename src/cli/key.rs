@@ -9,8 +9,7 @@ use super::key_args::{Add, Change, KeyCommand, List, Refresh, Remove, Verify};
 use super::report;
 use super::rotate;
 use super::unlock::{Unlocked, remember, unlock, unlock_locked};
-use crate::keys::tpm::PcrMask;
-use crate::keys::{Enrol, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotType};
+use crate::keys::{Enrol, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotType, Tpm2};
 use crate::store::folder::{Folder, Lock};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -163,7 +162,7 @@ impl Wish<'_> {
         let label = if given.as_str().is_empty() { old.label.clone() } else { given.clone() };
         match &old.kind {
             Kind::Recipient(slot) => self.put(unlocked, &Enrol::Recipient(slot.public_key()), label),
-            Kind::Tpm2(slot) => self.make(unlocked, SlotType::Tpm2, label, Some(slot.sealed.pcrs)),
+            Kind::Tpm2(slot) => self.make(unlocked, SlotType::Tpm2, label, Some(slot)),
             Kind::Passphrase(_) | Kind::Recovery => self.make(unlocked, old.kind.slot_type(), label, None),
         }
     }
@@ -173,7 +172,7 @@ impl Wish<'_> {
         unlocked: &Unlocked,
         slot_type: SlotType,
         label: Label,
-        pcrs: Option<PcrMask>,
+        old: Option<&Tpm2>,
     ) -> Result<(), Failure> {
         match slot_type {
             SlotType::Passphrase => {
@@ -184,7 +183,7 @@ impl Wish<'_> {
             SlotType::Recovery => self.make_recovery(unlocked, label),
             SlotType::Tpm2 => {
                 let tpm = enrol::probe_tpm(&self.unlock.place)?;
-                let new = enrol::new_tpm(tpm, self.enrolment, pcrs)?;
+                let new = enrol::new_tpm(tpm, self.enrolment, old)?;
                 self.put(unlocked, &new.enrol(), label)
             }
             SlotType::Recipient => Err(advice::recipient_needed()),

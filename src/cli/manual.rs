@@ -26,8 +26,8 @@ A passphrase is read from the file that \\fB\\-\\-passphrase\\-file\\fR or \\fB\
 from \\fI$CREDENTIALS_DIRECTORY/cryptfs.passphrase\\fR (see LoadCredential= in systemd.exec(5)), else it is asked for \
 on the terminal. One trailing newline is not part of it. It is never taken from an argument or from the environment.
 .PP
-A key of age may be kept by a plugin, as by age\-plugin\-yubikey in a YubiKey: the plugin's program, \
-age\-plugin\-\fINAME\fR, is looked for in PATH. What it, or an SSH key that is under a passphrase, wants to know is \
+A key of age may be kept by a plugin, as by age\\-plugin\\-yubikey in a YubiKey: the plugin's program, \
+age\\-plugin\\-\\fINAME\\fR, is looked for in PATH. What it, or an SSH key that is under a passphrase, wants to know is \
 asked for on the terminal.";
 
 const FSTAB: &str = "\

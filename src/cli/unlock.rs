@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::secret_input::{self, Given};
 use crate::keys::tpm::Client;
 use crate::keys::{
-    Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotId, SlotType, UnlockError,
+    Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotType, UnlockError,
 };
 use crate::trust::{Pin, Trust};
 use std::path::{Path, PathBuf};
@@ -172,11 +172,11 @@ impl Attempt<'_> {
     }
 
     fn open(&self, credential: &Credential<'_>) -> Result<Opened, UnlockError> {
-        let only: Option<SlotId> = match self.how.slot {
-            Some(Only::Slot(id)) => Some(id),
-            Some(Only::Type(_)) | None => None,
-        };
-        self.locked.unlock(credential, only)
+        match self.how.slot {
+            Some(Only::Type(only)) if only != credential.slot_type() => Err(UnlockError::NoSlot),
+            Some(Only::Slot(only)) => self.locked.unlock(credential, Some(only)),
+            Some(Only::Type(_)) | None => self.locked.unlock(credential, None),
+        }
     }
 
     fn tpm(&self) -> Result<Opened, Failure> {

@@ -230,7 +230,7 @@ fn a_mount_goes_on_with_it_beside_other_work_and_after_a_kill() {
     sandbox.succeeds(sandbox.init().args(["--chunk-size", "1M"]));
     sandbox.succeeds(&mut sandbox.mount());
     fill(&sandbox);
-    for number in 0..100u8 {
+    for number in 0..40u8 {
         fs::write(sandbox.plain().join(format!("more {number}")), vec![number; 400_000]).unwrap();
     }
     let expected = contents(&sandbox);

@@ -24,6 +24,23 @@ fn standard_input_and_credentials() {
 }
 
 #[test]
+fn a_type_of_slot_is_insisted_on() {
+    let sandbox = Sandbox::empty();
+    let recovery = sandbox.path("recovery");
+    sandbox.succeeds(sandbox.init().arg("--recovery-file").arg(&recovery));
+    for (slot, secret, code) in [
+        ("passphrase", sandbox.path("passphrase"), 0),
+        ("passphrase", recovery.clone(), 13),
+        ("recovery", recovery, 0),
+        ("recovery", sandbox.path("passphrase"), 13),
+    ] {
+        let mut verify = sandbox.program(&["key".as_ref(), "verify".as_ref(), sandbox.backing().as_ref()]);
+        let output = verify.args(["--slot", slot, "--passphrase-file"]).arg(secret).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{slot}: {output:?}");
+    }
+}
+
+#[test]
 fn without_a_terminal_nothing_is_asked() {
     let sandbox = Sandbox::with_volume();
     let mut alone = sandbox.prepared(Command::new("setsid"), &[]);

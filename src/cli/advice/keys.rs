@@ -288,6 +288,14 @@ pub fn which_tpm_slot(backing: &Path) -> Failure {
     )
 }
 
+pub fn nothing_but_the_tpm() -> Failure {
+    failure(
+        Exit::LastSlot,
+        "Only this machine's TPM would open the volume; a broken TPM would then cost every file. Give it a recovery key \
+         too, --recovery-file OUT, or insist with --no-recovery.",
+    )
+}
+
 pub fn recipient_needed() -> Failure {
     failure(Exit::Usage, "A recipient's slot needs its public key: `cryptfs key add --recipient KEY`.")
 }

@@ -5,7 +5,7 @@ use super::args::{Enrolment, Place};
 use super::secret_input::{self, Given};
 use crate::crypto::Cost;
 use crate::keys::tpm::{Client, PcrMask, secure_boot_is_on};
-use crate::keys::{Enrol, NewPin, RecoveryKey, measured_cost};
+use crate::keys::{Enrol, NewPin, RecoveryKey, Tpm2, measured_cost};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,10 +25,10 @@ pub fn probe_tpm(place: &Place) -> Result<Client, Failure> {
     Ok(tpm)
 }
 
-/// `kept`: the PCRs of the slot that the new one replaces.
-pub fn new_tpm(tpm: Client, how: &Enrolment, kept: Option<PcrMask>) -> Result<NewTpm, Failure> {
+/// `old`: the slot that the new one replaces, whose PCRs it keeps, and that it has a PIN.
+pub fn new_tpm(tpm: Client, how: &Enrolment, old: Option<&Tpm2>) -> Result<NewTpm, Failure> {
     let usual = || if secure_boot_is_on() { PcrMask::SECURE_BOOT } else { PcrMask::NONE };
-    let pcrs = how.pcrs.or(kept).unwrap_or_else(usual);
+    let pcrs = how.pcrs.or(old.map(|old| old.sealed.pcrs)).unwrap_or_else(usual);
     if pcrs.is_empty() {
         eprintln!(
             "The TPM slot depends on no boot state: whoever boots this machine, with any system, can use it. --pcrs \
@@ -37,7 +37,9 @@ pub fn new_tpm(tpm: Client, how: &Enrolment, kept: Option<PcrMask>) -> Result<Ne
     }
     let pin = match &how.new_pin_file {
         Some(file) => Some(secret_input::from_file(file)?),
-        None if how.pin => Some(secret_input::ask_new("New PIN for the TPM slot: ")?),
+        None if how.pin || old.is_some_and(|old| old.pin_cost().is_some()) => {
+            Some(secret_input::ask_new("New PIN for the TPM slot: ")?)
+        }
         None => None,
     };
     let pin = pin.map(|pin| Ok((pin, cost(how)?))).transpose()?;

@@ -47,7 +47,7 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
             enrol::discard(out);
         }
     })?;
-    report(backing, &ways, &opened);
+    report(backing, &ways, &arguments.recipients, &opened);
     match (&ways.recovery, written) {
         (Some(key), None) => enrol::show_recovery_key(key),
         _ => Ok(()),
@@ -66,8 +66,7 @@ fn prepare(arguments: &Init) -> Result<(), Failure> {
     // Empty: its init was killed while it was written.
     let is_volume = fs::metadata(backing.join(LOCK)).is_ok_and(|header| header.len() > 0);
     let failed = |error| advice::system(backing.display(), &error);
-    let is_empty = || -> io::Result<bool> { Ok(fs::read_dir(backing)?.next().is_none()) };
-    if is_volume || is_empty().map_err(failed)? {
+    if is_volume || is_empty(backing).map_err(failed)? {
         return Ok(());
     }
     let begun = begun(backing).map_err(failed)?;
@@ -77,6 +76,20 @@ fn prepare(arguments: &Init) -> Result<(), Failure> {
         (false, true) => Err(advice::begun(backing)),
         (false, false) => Err(advice::not_empty(backing)),
     }
+}
+
+/// Whether there is nothing in the folder, or just the folder of the slots, as an init that failed leaves it.
+fn is_empty(backing: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(backing)? {
+        let entry = entry?;
+        if entry.file_name() != "keys"
+            || !entry.file_type()?.is_dir()
+            || entry.path().read_dir()?.next().is_some()
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether an init was cut short here: there are key slots, nothing says what they are for, and there is no chunk file
@@ -98,7 +111,7 @@ fn clear(backing: &Path) -> Result<(), Failure> {
     let listing = slots.list().map_err(failed)?;
     let whole = listing.slots.iter().map(|slot| slot.id);
     for id in whole.chain(listing.broken.iter().map(|(id, _)| *id)) {
-        slots.remove(id, true).map_err(failed)?;
+        slots.remove(id, None).map_err(failed)?;
     }
     let folder = Folder::open(backing).and_then(|folder| folder.remove_durably(LOCK));
     folder.map_err(|error| advice::system(backing.display(), &error))
@@ -114,12 +127,16 @@ fn ways(arguments: &Init) -> Result<Ways, Failure> {
     let asked = given.is_some() && arguments.passphrase_file.is_none();
     let wants_recovery = how.recovery_file.is_some() || (asked && !arguments.no_recovery);
     let passphrase = given.map(|given| Ok((given, enrol::cost(how)?))).transpose()?;
-    let (tpm, no_tpm) = match enrol::probe_tpm(&arguments.place) {
-        _ if arguments.no_tpm2 => (None, None),
-        Ok(tpm) => (Some(enrol::new_tpm(tpm, how, None)?), None),
+    let probed = (!arguments.no_tpm2).then(|| enrol::probe_tpm(&arguments.place));
+    let (tpm, no_tpm) = match probed.transpose() {
+        Ok(tpm) => (tpm.map(|tpm| enrol::new_tpm(tpm, how, None)).transpose()?, None),
         Err(failure) if arguments.tpm2 => return Err(failure),
         Err(failure) => (None, Some(failure)),
     };
+    let nothing_else = passphrase.is_none() && !wants_recovery && arguments.recipients.is_empty();
+    if tpm.is_some() && nothing_else && !arguments.no_recovery {
+        return Err(advice::nothing_but_the_tpm());
+    }
     Ok(Ways { passphrase, recovery: wants_recovery.then(RecoveryKey::generate), tpm, no_tpm })
 }
 
@@ -146,11 +163,12 @@ fn remember(backing: &Path, opened: &Opened) -> Trust {
     })
 }
 
-fn report(backing: &Path, ways: &Ways, opened: &Opened) {
+fn report(backing: &Path, ways: &Ways, recipients: &[String], opened: &Opened) {
     let yes = [
         (ways.passphrase.is_some(), "the passphrase"),
         (ways.tpm.is_some(), "this machine's TPM"),
         (ways.recovery.is_some(), "the recovery key"),
+        (!recipients.is_empty(), "the recipients' keys"),
     ];
     if let Some(failure) = &ways.no_tpm {
         println!("Mounting will not be without a question here. {failure}");

@@ -8,11 +8,9 @@ use super::enrol;
 use super::key_args::{Add, Change, KeyCommand, List, Refresh, Remove, Verify};
 use super::report;
 use super::rotate;
-use super::unlock::{Unlocked, unlock};
-use crate::keys::tpm::PcrMask;
-use crate::keys::{Enrol, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotType};
+use super::unlock::{Unlocked, remember, unlock, unlock_locked};
+use crate::keys::{Enrol, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotType, Tpm2};
 use crate::store::folder::{Folder, Lock};
-use crate::trust::Trust;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -164,7 +162,7 @@ impl Wish<'_> {
         let label = if given.as_str().is_empty() { old.label.clone() } else { given.clone() };
         match &old.kind {
             Kind::Recipient(slot) => self.put(unlocked, &Enrol::Recipient(slot.public_key()), label),
-            Kind::Tpm2(slot) => self.make(unlocked, SlotType::Tpm2, label, Some(slot.sealed.pcrs)),
+            Kind::Tpm2(slot) => self.make(unlocked, SlotType::Tpm2, label, Some(slot)),
             Kind::Passphrase(_) | Kind::Recovery => self.make(unlocked, old.kind.slot_type(), label, None),
         }
     }
@@ -174,7 +172,7 @@ impl Wish<'_> {
         unlocked: &Unlocked,
         slot_type: SlotType,
         label: Label,
-        pcrs: Option<PcrMask>,
+        old: Option<&Tpm2>,
     ) -> Result<(), Failure> {
         match slot_type {
             SlotType::Passphrase => {
@@ -185,7 +183,7 @@ impl Wish<'_> {
             SlotType::Recovery => self.make_recovery(unlocked, label),
             SlotType::Tpm2 => {
                 let tpm = enrol::probe_tpm(&self.unlock.place)?;
-                let new = enrol::new_tpm(tpm, self.enrolment, pcrs)?;
+                let new = enrol::new_tpm(tpm, self.enrolment, old)?;
                 self.put(unlocked, &new.enrol(), label)
             }
             SlotType::Recipient => Err(advice::recipient_needed()),
@@ -215,7 +213,7 @@ impl Wish<'_> {
         let state = |error| advice::state(&error);
         match self.old {
             None => slots.add(volume, &new, keyring),
-            Some(old) => slots.change(volume, old, &new, keyring, false),
+            Some(old) => slots.change(volume, old, &new, keyring),
         }
         .map_err(|error| advice::slots(self.backing, &error))?;
         unlocked.trust.note_slots(&[id]).map_err(state)?;
@@ -230,17 +228,24 @@ impl Wish<'_> {
 }
 
 fn remove(arguments: &Remove) -> Result<(), Failure> {
-    let _alone = lock(&arguments.backing, &arguments.place)?;
-    let backing = arguments.backing.as_path();
-    let locked = Locked::open(backing, arguments.place.keys.as_deref())
-        .map_err(|error| advice::opening(backing, &error))?;
-    locked.slots.remove(arguments.slot, arguments.force).map_err(|error| advice::slots(backing, &error))?;
-    Trust::open(locked.uuid())
-        .and_then(|trust| trust.note_removed_slots(&[arguments.slot]))
-        .map_err(|error| advice::state(&error))?;
+    let (backing, going, how) = (arguments.backing.as_path(), arguments.removed, &arguments.unlock);
+    let _alone = lock(backing, &how.place)?;
+    let refused = |error| advice::slots(backing, &error);
+    let mut locked =
+        Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
+    let broken = locked.listing.broken.iter().any(|(id, _)| *id == going);
+    let (slots, trust, way) = if arguments.force || broken {
+        let trust = remember(&locked);
+        (locked.slots, trust, None)
+    } else {
+        locked.leave_out_for(going).map_err(refused)?;
+        let unlocked = unlock_locked(backing, locked, how)?;
+        (unlocked.locked.slots, unlocked.trust, Some(unlocked.opened))
+    };
+    slots.remove(going, way.as_ref()).map_err(refused)?;
+    trust.note_removed_slots(&[going]).map_err(|error| advice::state(&error))?;
     report::print(&format!(
-        "Removed slot {}. Whoever has a copy of its file and its secret still has the volume's present keys.\n",
-        arguments.slot
+        "Removed slot {going}. Whoever has a copy of its file and its secret still has the volume's present keys.\n"
     ))
 }
 

@@ -65,9 +65,10 @@ pub struct NewPassphrase {
     pub new_passphrase_file: Option<PathBuf>,
 }
 
-/// Remove a key slot
+/// Remove a key slot; needs another way in
 ///
-/// On this device it stays removed: should its file come back, it is not used.
+/// Opens the volume without that slot first, and without the TPM unless the slot is of one, so that nobody is locked
+/// out. On this device the slot stays removed: should its file come back, it is not used.
 #[derive(Args, Debug)]
 pub struct Remove {
     /// The folder of the volume
@@ -75,10 +76,10 @@ pub struct Remove {
     pub backing: PathBuf,
     /// The slot, as `key list` shows it
     #[arg(value_name = "ID", value_parser = slot)]
-    pub slot: SlotId,
+    pub removed: SlotId,
     #[command(flatten)]
-    pub place: Place,
-    /// Also the last slot that does not depend on a TPM, or the last of all
+    pub unlock: Unlock,
+    /// Without another way in; also the last slot that does not depend on a TPM, or the last of all
     #[arg(long)]
     pub force: bool,
 }

@@ -24,7 +24,11 @@ pins the volume's fingerprint when it first sees it, and refuses another before 
 const SECRETS: &str = "\
 A passphrase is read from the file that \\fB\\-\\-passphrase\\-file\\fR or \\fB\\-o passphrase\\-file=\\fR names, else \
 from \\fI$CREDENTIALS_DIRECTORY/cryptfs.passphrase\\fR (see LoadCredential= in systemd.exec(5)), else it is asked for \
-on the terminal. One trailing newline is not part of it. It is never taken from an argument or from the environment.";
+on the terminal. One trailing newline is not part of it. It is never taken from an argument or from the environment.
+.PP
+A key of age may be kept by a plugin, as by age\\-plugin\\-yubikey in a YubiKey: the plugin's program, \
+age\\-plugin\\-\\fINAME\\fR, is looked for in PATH. What it, or an SSH key that is under a passphrase, wants to know is \
+asked for on the terminal.";
 
 const FSTAB: &str = "\
 With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know the type fuse.cryptfs:

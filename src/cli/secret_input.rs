@@ -4,6 +4,7 @@
 //! allocated once, at its largest size, and wiped when dropped. Neighbours: `sys::terminal` reads without echo.
 
 use super::advice::{self, Failure};
+use crate::crypto::recipient::{Identities, Person};
 use crate::sys::terminal::Terminal;
 use std::fs::File;
 use std::io::{self, Read};
@@ -47,8 +48,7 @@ pub fn from_file(path: &Path) -> Result<Given, Failure> {
     if secret.is_empty() { Err(advice::empty_secret(path)) } else { Ok(secret) }
 }
 
-/// Reads the private halves of a recipient's keys.
-pub fn identity_file(path: &Path) -> Result<Given, Failure> {
+fn identity_file(path: &Path) -> Result<Given, Failure> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_IDENTITY));
     let read = File::open(path).and_then(|file| {
         warn_if_others_can_read(path, &file);
@@ -81,6 +81,26 @@ fn warn_if_others_can_read(path: &Path, file: &File) {
 pub fn show(texts: &[&str]) -> Result<(), Failure> {
     let mut terminal = Terminal::open().map_err(|_| advice::no_terminal())?;
     texts.iter().try_for_each(|text| terminal.show(text)).map_err(|error| advice::terminal(&error))
+}
+
+/// Reads a recipient's private keys, and asks on the terminal for what they want.
+pub fn identities(path: &Path) -> Result<Identities, Failure> {
+    Identities::asking(&identity_file(path)?, AtTerminal).map_err(|error| advice::recipient(&error))
+}
+
+/// Whoever sits at the terminal.
+#[derive(Clone)]
+struct AtTerminal;
+
+impl Person for AtTerminal {
+    fn tell(&self, message: &str) {
+        // Where there is no terminal nobody can do what is asked, and the plugin gives up.
+        let _ = show(&[message, "\n"]);
+    }
+
+    fn ask(&self, question: &str) -> Option<Given> {
+        ask(question).ok()
+    }
 }
 
 /// Asks on the terminal, without echo.

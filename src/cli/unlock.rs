@@ -7,10 +7,9 @@ use super::advice::{self, Failure};
 use super::args::{Only, Unlock};
 use super::exit::Exit;
 use super::secret_input::{self, Given};
-use crate::crypto::recipient::Identities;
 use crate::keys::tpm::Client;
 use crate::keys::{
-    Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotId, SlotType, UnlockError,
+    Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotType, UnlockError,
 };
 use crate::trust::{Pin, Trust};
 use std::path::{Path, PathBuf};
@@ -27,8 +26,13 @@ pub struct Unlocked {
 
 /// Opens the volume in `backing`.
 pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
-    let mut locked =
+    let locked =
         Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
+    unlock_locked(backing, locked, how)
+}
+
+/// The same with the slots that `locked` has left.
+pub fn unlock_locked(backing: &Path, mut locked: Locked, how: &Unlock) -> Result<Unlocked, Failure> {
     let trust = remember(&locked);
     set_aside_removed(&mut locked, &trust)?;
     let mut retired = None;
@@ -168,11 +172,11 @@ impl Attempt<'_> {
     }
 
     fn open(&self, credential: &Credential<'_>) -> Result<Opened, UnlockError> {
-        let only: Option<SlotId> = match self.how.slot {
-            Some(Only::Slot(id)) => Some(id),
-            Some(Only::Type(_)) | None => None,
-        };
-        self.locked.unlock(credential, only)
+        match self.how.slot {
+            Some(Only::Type(only)) if only != credential.slot_type() => Err(UnlockError::NoSlot),
+            Some(Only::Slot(only)) => self.locked.unlock(credential, Some(only)),
+            Some(Only::Type(_)) | None => self.locked.unlock(credential, None),
+        }
     }
 
     fn tpm(&self) -> Result<Opened, Failure> {
@@ -198,8 +202,7 @@ impl Attempt<'_> {
     }
 
     fn identity(&self, file: &Path) -> Result<Opened, Failure> {
-        let bytes = secret_input::identity_file(file)?;
-        let identities = Identities::parse(&bytes).map_err(|error| advice::recipient(&error))?;
+        let identities = secret_input::identities(file)?;
         self.open(&Credential::Identities(&identities))
             .map_err(|error| advice::unlocking(self.backing, &error))
     }

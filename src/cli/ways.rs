@@ -29,11 +29,8 @@ impl<'a> Ways<'a> {
         let pin = arguments.pin_file.as_deref().map(secret_input::from_file).transpose()?;
         let tcti = arguments.place.tcti.as_deref();
         let tpm = there(SlotType::Tpm2).then(|| Client::new(tcti)).transpose();
-        let mut identities = Vec::new();
-        for file in &arguments.identities {
-            let parsed = Identities::parse(&secret_input::identity_file(file)?);
-            identities.push(parsed.map_err(|error| advice::recipient(&error))?);
-        }
+        let identities = arguments.identities.iter().map(|file| secret_input::identities(file));
+        let identities = identities.collect::<Result<Vec<_>, _>>()?;
         let mut passphrase = arguments.passphrase_file.as_deref().map(secret_input::from_file).transpose()?;
         let mut recovery = arguments.recovery_key_file.as_deref().map(secret_input::from_file).transpose()?;
         if passphrase.is_none() && recovery.is_none() && identities.is_empty() {

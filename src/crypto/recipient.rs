@@ -1,13 +1,49 @@
 //! Age: a secret for the holder of a public key (docs/FORMAT.md section 4.2, type `recipient`).
 //!
-//! Nothing here asks a person: an identity that needs a passphrase or a PIN of its own is refused. Programs of age's
-//! plugins are started only for names that the recipient or the identity file gives, never for what a slot says.
+//! Whom to ask for an identity's own passphrase or PIN, the caller says. Programs of age's plugins are found through
+//! PATH, and started only for names that the recipient or the identity file gives, never for what a slot says.
 
 use super::Secret;
-use age::{DecryptError, Decryptor, EncryptError, Encryptor, IdentityFile, NoCallbacks, plugin, ssh};
+use age::secrecy::SecretString;
+use age::{
+    Callbacks, DecryptError, Decryptor, EncryptError, Encryptor, IdentityFile, NoCallbacks, plugin, ssh,
+};
 use std::fmt;
 use std::io::{Read, Write};
 use zeroize::Zeroizing;
+
+/// Somebody who has what an identity asks for: the passphrase of an SSH key, the PIN of a plugin's hardware.
+pub trait Person: Clone + Send + Sync + 'static {
+    /// Shows what is to be done, such as touching a key.
+    fn tell(&self, message: &str);
+    /// The answer to a question, in UTF-8; `None` if nobody answers.
+    fn ask(&self, question: &str) -> Option<Zeroizing<Vec<u8>>>;
+}
+
+/// A person in the form that age wants.
+#[derive(Clone)]
+struct Asked<P>(P);
+
+impl<P: Person> Callbacks for Asked<P> {
+    fn display_message(&self, message: &str) {
+        self.0.tell(message);
+    }
+
+    fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
+        let answer = self.0.ask(&format!("{message} (y: {yes}, n: {}) ", no.unwrap_or("no")))?;
+        Some(answer.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'y')))
+    }
+
+    fn request_public_string(&self, question: &str) -> Option<String> {
+        self.0.ask(&format!("{question}: ")).and_then(|answer| String::from_utf8(answer.to_vec()).ok())
+    }
+
+    fn request_passphrase(&self, question: &str) -> Option<SecretString> {
+        let answer = self.0.ask(&format!("{question}: "))?;
+        // Of the final size at once: growing or shrinking would leave copies behind.
+        Some(SecretString::new(std::str::from_utf8(&answer).ok()?.into()))
+    }
+}
 
 /// Secret halves of public keys, from an identity file.
 pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
@@ -19,8 +55,10 @@ pub enum RecipientError {
     BadRecipient,
     /// Neither an age identity file nor an SSH private key.
     BadIdentity,
-    /// An SSH private key that is itself under a passphrase.
+    /// An SSH private key that is itself under a passphrase, and nobody could be asked for it.
     IdentityLocked,
+    /// The answer was not the passphrase of the SSH private key.
+    WrongPassphrase,
     /// None of the identities is the recipient.
     NoMatch,
     /// Not what `wrap` makes.
@@ -35,6 +73,7 @@ impl fmt::Display for RecipientError {
             RecipientError::BadRecipient => f.write_str("neither an age recipient nor an SSH public key"),
             RecipientError::BadIdentity => f.write_str("neither an age identity file nor an SSH private key"),
             RecipientError::IdentityLocked => f.write_str("the SSH private key is under a passphrase"),
+            RecipientError::WrongPassphrase => f.write_str("not the passphrase of the SSH private key"),
             RecipientError::NoMatch => f.write_str("none of the identities is the recipient"),
             RecipientError::Damaged => f.write_str("damaged"),
             RecipientError::Plugin(words) => write!(f, "age plugin: {words}"),
@@ -44,18 +83,42 @@ impl fmt::Display for RecipientError {
 
 impl std::error::Error for RecipientError {}
 
+impl RecipientError {
+    /// On one line, and without the marks for writing directions that age puts around names.
+    fn plugin(error: &dyn fmt::Display) -> RecipientError {
+        let words = error.to_string().replace(['\u{2068}', '\u{2069}'], "");
+        RecipientError::Plugin(words.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
 impl Identities {
-    /// Reads an age identity file or an SSH private key.
+    /// Reads an age identity file or an SSH private key, with nobody to ask.
     pub fn parse(file: &[u8]) -> Result<Identities, RecipientError> {
+        Identities::read(file, NoCallbacks)
+    }
+
+    /// The same with a person, who is asked for an SSH key's passphrase at once, and what plugins want to know when
+    /// they are used.
+    pub fn asking(file: &[u8], person: impl Person) -> Result<Identities, RecipientError> {
+        Identities::read(file, Asked(person))
+    }
+
+    fn read(file: &[u8], person: impl Callbacks) -> Result<Identities, RecipientError> {
         if file.starts_with(b"-----BEGIN") {
-            return match ssh::Identity::from_buffer(file, None) {
-                Ok(key @ ssh::Identity::Unencrypted(_)) => Ok(Identities(vec![Box::new(key)])),
-                Ok(ssh::Identity::Encrypted(_)) => Err(RecipientError::IdentityLocked),
-                Ok(ssh::Identity::Unsupported(_)) | Err(_) => Err(RecipientError::BadIdentity),
+            let key = match ssh::Identity::from_buffer(file, None) {
+                Ok(key @ ssh::Identity::Unencrypted(_)) => key,
+                Ok(ssh::Identity::Encrypted(locked)) => {
+                    let passphrase = person.request_passphrase("Passphrase of the SSH private key");
+                    let opened = locked.decrypt(passphrase.ok_or(RecipientError::IdentityLocked)?);
+                    opened.map_err(|_| RecipientError::WrongPassphrase)?.into()
+                }
+                Ok(ssh::Identity::Unsupported(_)) | Err(_) => return Err(RecipientError::BadIdentity),
             };
+            return Ok(Identities(vec![Box::new(key)]));
         }
         let file = IdentityFile::from_buffer(file).map_err(|_| RecipientError::BadIdentity)?;
-        let identities = file.into_identities().map_err(|error| RecipientError::Plugin(error.to_string()))?;
+        let identities =
+            file.with_callbacks(person).into_identities().map_err(|error| RecipientError::plugin(&error))?;
         if identities.is_empty() { Err(RecipientError::BadIdentity) } else { Ok(Identities(identities)) }
     }
 }
@@ -65,9 +128,7 @@ pub fn wrap(recipient: &str, secret: &Secret) -> Result<Vec<u8>, RecipientError>
     let recipient = parse_recipient(recipient)?;
     let encryptor =
         Encryptor::with_recipients(std::iter::once(&*recipient)).map_err(|error| match error {
-            EncryptError::Plugin(_) | EncryptError::PluginResolve(_) => {
-                RecipientError::Plugin(error.to_string())
-            }
+            EncryptError::Plugin(_) | EncryptError::PluginResolve(_) => RecipientError::plugin(&error),
             _ => RecipientError::BadRecipient,
         })?;
     let mut out = Vec::new();
@@ -89,7 +150,7 @@ fn parse_recipient(text: &str) -> Result<Box<dyn age::Recipient>, RecipientError
     let recipient: plugin::Recipient = text.parse().map_err(|_| RecipientError::BadRecipient)?;
     let name = recipient.plugin().to_owned();
     let plugin = plugin::RecipientPluginV1::new(&name, &[recipient], &[], NoCallbacks);
-    Ok(Box::new(plugin.map_err(|error| RecipientError::Plugin(error.to_string()))?))
+    Ok(Box::new(plugin.map_err(|error| RecipientError::plugin(&error))?))
 }
 
 /// The secret in an age file that `wrap` made for one of these identities.
@@ -98,7 +159,7 @@ pub fn unwrap(file: &[u8], identities: &Identities) -> Result<Secret, RecipientE
     let identities = identities.0.iter().map(|identity| &**identity as &dyn age::Identity);
     let reader = decryptor.decrypt(identities).map_err(|error| match error {
         DecryptError::NoMatchingKeys => RecipientError::NoMatch,
-        DecryptError::Plugin(_) | DecryptError::PluginResolve(_) => RecipientError::Plugin(error.to_string()),
+        DecryptError::Plugin(_) | DecryptError::PluginResolve(_) => RecipientError::plugin(&error),
         _ => RecipientError::Damaged,
     })?;
     let mut plain = Zeroizing::new(Vec::with_capacity(64));

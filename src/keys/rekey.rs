@@ -124,7 +124,7 @@ pub fn rekey(
     }
     for (old, means) in stale {
         // What the old slot opened, another one does: both exist at this point.
-        slots.remove(old.id, true).map_err(RekeyError::Slots)?;
+        slots.remove(old.id, None).map_err(RekeyError::Slots)?;
         let mut held = done.iter().map(|(slot, means)| (slot, *means));
         let new = held.find(|other| is_same_way_in(*other, (&old, means)));
         rekeyed.replaced.extend(new.map(|(new, _)| (old.id, new.id)));

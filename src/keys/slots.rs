@@ -4,7 +4,7 @@
 //! at any instant leaves every old slot or the new one, and a half-written file at worst, which is a broken slot.
 
 use super::document::{Defect, MAX_LENGTH};
-use super::{Keyring, Slot, SlotId, SlotKey, SlotType, VolumeId};
+use super::{Keyring, Opened, Slot, SlotId, SlotKey, SlotType, VolumeId};
 use crate::crypto;
 use crate::store::folder::Folder;
 use std::fmt;
@@ -154,35 +154,32 @@ impl Slots {
         Err(SlotsError::NotVerified(slot.id))
     }
 
-    /// Puts a new slot in the place of an old one.
+    /// Puts a new slot in the place of an old one of the same type.
     pub fn change(
         &self,
         volume: VolumeId,
         old: SlotId,
         new: &(Slot, SlotKey),
         keyring: &Keyring,
-        force: bool,
     ) -> Result<(), SlotsError> {
         self.add(volume, new, keyring)?;
-        self.remove(old, force)
+        self.remove(old, None)
     }
 
-    /// Deletes a slot's file. With `force` also the last one of its kind that matters.
-    pub fn remove(&self, id: SlotId, force: bool) -> Result<(), SlotsError> {
+    /// Deletes a slot's file; with `instead`, what the volume was opened with, only if that makes up for it. A slot
+    /// that merely lies there is no way in: it may hold keys from before a rotation, or its secret may be lost.
+    pub fn remove(&self, id: SlotId, instead: Option<&Opened>) -> Result<(), SlotsError> {
         let listing = self.list()?;
-        let independent = |slot: &Slot| slot.kind.slot_type() != SlotType::Tpm2;
-        let (going, staying): (Vec<_>, Vec<_>) = listing.slots.into_iter().partition(|slot| slot.id == id);
-        match going.first() {
-            None if listing.broken.iter().all(|(broken, _)| *broken != id) => {
-                return Err(SlotsError::NoSuchSlot(id));
+        match (listing.slots.iter().find(|slot| slot.id == id), instead) {
+            (None, _) if listing.broken.iter().all(|(broken, _)| *broken != id) => {
+                Err(SlotsError::NoSuchSlot(id))
             }
-            Some(_) if staying.is_empty() && !force => return Err(SlotsError::LastSlot),
-            Some(slot) if independent(slot) && !staying.iter().any(independent) && !force => {
-                return Err(SlotsError::LastIndependentOfTpm);
+            (Some(_), Some(way)) if way.slot == id => Err(SlotsError::LastSlot),
+            (Some(slot), Some(way)) if slot.needs_no_tpm() && way.slot_type == SlotType::Tpm2 => {
+                Err(SlotsError::LastIndependentOfTpm)
             }
-            _ => {}
+            _ => Ok(self.0.remove(&file_name(id))?),
         }
-        Ok(self.0.remove(&file_name(id))?)
     }
 }
 

@@ -1,8 +1,9 @@
 use super::*;
+use crate::crypto::Cipher;
 use crate::keys::golden_tests::VOLUME;
 use crate::keys::test_support::{CrashingFiles, OpenTpm};
 use crate::keys::tpm::PcrMask;
-use crate::keys::{Credential, Enrol, RecoveryKey};
+use crate::keys::{ChunkSize, Credential, Enrol, Header, RecoveryKey};
 use std::os::unix::fs::symlink;
 
 fn slots(files: &CrashingFiles) -> Slots {
@@ -11,6 +12,12 @@ fn slots(files: &CrashingFiles) -> Slots {
 
 fn new_slot(with: &Enrol<'_>, keyring: &Keyring) -> (Slot, SlotKey) {
     Slot::enrol(VOLUME, "test".parse().unwrap(), with, keyring).unwrap()
+}
+
+/// The volume as this slot opens it.
+fn opened_by(slot: &Slot, keyring: Keyring) -> Opened {
+    let header = Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT);
+    Opened { header, keyring, slot: slot.id, slot_type: slot.kind.slot_type() }
 }
 
 /// Whether some slot opens with this key.
@@ -31,7 +38,7 @@ fn a_crash_at_any_step_leaves_the_old_slot_or_the_new_one() {
         slots.add(VOLUME, &old, &keyring).unwrap();
         slots.add(VOLUME, &other, &keyring).unwrap();
         files.steps_left.set(Some(steps));
-        let result = slots.change(VOLUME, old.0.id, &new, &keyring, false);
+        let result = slots.change(VOLUME, old.0.id, &new, &keyring);
         files.steps_left.set(None);
         let opened = keys.each_ref().map(|key| opens(&slots, key));
         assert!(opened[1] && (opened[0] || opened[2]), "{steps}: {opened:?}");
@@ -65,12 +72,15 @@ fn the_last_slot_without_a_tpm_stays() {
     for slot in [&a, &b, &tpm] {
         slots.add(VOLUME, slot, &keyring).unwrap();
     }
-    slots.remove(a.0.id, false).unwrap();
-    assert!(matches!(slots.remove(a.0.id, false), Err(SlotsError::NoSuchSlot(_))));
-    assert!(matches!(slots.remove(b.0.id, false), Err(SlotsError::LastIndependentOfTpm)));
-    slots.remove(tpm.0.id, false).unwrap();
-    assert!(matches!(slots.remove(b.0.id, false), Err(SlotsError::LastSlot)));
-    slots.remove(b.0.id, true).unwrap();
+    let remove = |going: &(Slot, SlotKey), way: &(Slot, SlotKey)| {
+        slots.remove(going.0.id, Some(&opened_by(&way.0, keyring.duplicate())))
+    };
+    remove(&a, &b).unwrap();
+    assert!(matches!(remove(&a, &b), Err(SlotsError::NoSuchSlot(_))));
+    assert!(matches!(remove(&b, &tpm), Err(SlotsError::LastIndependentOfTpm)));
+    remove(&tpm, &b).unwrap();
+    assert!(matches!(remove(&b, &b), Err(SlotsError::LastSlot)));
+    slots.remove(b.0.id, None).unwrap();
     assert!(slots.list().unwrap().slots.is_empty());
 }
 
@@ -83,8 +93,9 @@ fn a_broken_slot_counts_for_nothing_and_can_be_removed() {
     slots.add(VOLUME, &slot, &keyring).unwrap();
     let broken = SlotId([7; 16]);
     files.files.borrow_mut().insert(file_name(broken), b"{".to_vec());
-    assert!(matches!(slots.remove(slot.0.id, false), Err(SlotsError::LastSlot)));
-    slots.remove(broken, false).unwrap();
+    let way = opened_by(&slot.0, keyring);
+    assert!(matches!(slots.remove(slot.0.id, Some(&way)), Err(SlotsError::LastSlot)));
+    slots.remove(broken, Some(&way)).unwrap();
     assert!(slots.list().unwrap().broken.is_empty());
 }
 
@@ -141,6 +152,6 @@ fn detached_slots_lie_right_in_their_folder() {
     slots.add(VOLUME, &slot, &keyring).unwrap();
     assert!(elsewhere.path().join(file_name(slot.0.id)).is_file());
     assert_eq!(std::fs::read_dir(backing.path()).unwrap().count(), 0);
-    slots.remove(slot.0.id, true).unwrap();
+    slots.remove(slot.0.id, None).unwrap();
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }

@@ -144,7 +144,7 @@ pub fn create(
     if made.is_err() {
         for (id, _) in added {
             // What made it fail is the error to report; a slot that cannot be deleted either opens nothing.
-            let _ = slots.remove(id, true);
+            let _ = slots.remove(id, None);
         }
     }
     made
@@ -198,6 +198,18 @@ impl Locked {
     /// Leaves these slots out from now on: those that were removed and have come back.
     pub fn set_aside(&mut self, removed: &[SlotId]) {
         self.listing.slots.retain(|slot| !removed.contains(&slot.id));
+    }
+
+    /// Leaves out what does not make up for a slot that is to go: itself and, if it needs no TPM, those that do.
+    pub fn leave_out_for(&mut self, going: SlotId) -> Result<(), SlotsError> {
+        let slot = self.listing.slots.iter().find(|slot| slot.id == going);
+        let independent = slot.ok_or(SlotsError::NoSuchSlot(going))?.needs_no_tpm();
+        self.set_aside(&[going]);
+        if self.listing.slots.is_empty() {
+            return Err(SlotsError::LastSlot);
+        }
+        self.listing.slots.retain(|slot| !independent || slot.needs_no_tpm());
+        if self.listing.slots.is_empty() { Err(SlotsError::LastIndependentOfTpm) } else { Ok(()) }
     }
 
     /// Tries the credential on every slot of its type, or on `only` this one. A slot whose keyring did not make the

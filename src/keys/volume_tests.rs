@@ -1,7 +1,8 @@
 use super::*;
 use crate::crypto::recipient::Identities;
 use crate::crypto::{Cipher, Cost};
-use crate::keys::test_support::{AGE_PRIVATE, AGE_PUBLIC};
+use crate::keys::test_support::{AGE_PRIVATE, AGE_PUBLIC, OpenTpm};
+use crate::keys::tpm::PcrMask;
 use crate::keys::{ChunkSize, RecoveryKey};
 use tempfile::TempDir;
 
@@ -142,4 +143,29 @@ fn nothing_is_made_twice_or_left_behind() {
     let locked = Slots::open(folder.path(), None).unwrap().list().unwrap();
     assert!(locked.slots.is_empty() && locked.broken.is_empty());
     assert!(matches!(Locked::open(folder.path(), None), Err(OpenError::NotAVolume)));
+}
+
+/// A slot that lies there and was not opened makes up for nothing.
+#[test]
+fn what_does_not_make_up_for_a_slot_is_left_out() {
+    let key = RecoveryKey::generate();
+    let (folder, opened) = volume(&key);
+    let locked = || Locked::open(folder.path(), None).unwrap();
+    let add = |with: &Enrol<'_>| {
+        let new = Slot::enrol(opened.header.uuid, label(), with, &opened.keyring).unwrap();
+        locked().slots.add(opened.header.uuid, &new, &opened.keyring).unwrap();
+        new.0.id
+    };
+    let left_for = |going: SlotId| {
+        let mut locked = locked();
+        let left = locked.leave_out_for(going);
+        left.map(|()| locked.listing.slots.iter().map(|slot| slot.id).collect::<Vec<_>>())
+    };
+    assert!(matches!(left_for(opened.slot), Err(SlotsError::LastSlot)));
+    assert!(matches!(left_for(SlotId([0; 16])), Err(SlotsError::NoSuchSlot(_))));
+    let tpm = add(&Enrol::Tpm { tpm: &OpenTpm, pcrs: PcrMask::NONE, pin: None });
+    assert!(matches!(left_for(opened.slot), Err(SlotsError::LastIndependentOfTpm)));
+    assert_eq!(left_for(tpm).unwrap(), [opened.slot]);
+    let age = add(&Enrol::Recipient(AGE_PUBLIC));
+    assert_eq!(left_for(opened.slot).unwrap(), [age]);
 }

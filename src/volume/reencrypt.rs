@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 /// Chunks that are sealed anew before they are made durable: bounds the descriptors held open.
 const GROUP: usize = 64;
-const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// What may still need the old epochs.
 #[derive(Default)]
@@ -80,20 +79,24 @@ impl Volume {
         Ok(remains)
     }
 
-    /// The same in the background, if there are older epochs, with at most a fifth of the time spent on it.
+    /// The same with at most a fifth of the time spent on it; ends early where `rest` says false.
+    pub(super) fn reencrypt_gently(&self, rest: &mut dyn FnMut(Duration) -> bool) -> Result<Remains> {
+        let mut resumed = Instant::now();
+        self.reencrypt(&mut |_, _| {
+            let goes_on = rest(4 * resumed.elapsed());
+            resumed = Instant::now();
+            goes_on
+        })
+    }
+
+    /// The same in the background, if there are older epochs.
     pub(super) fn reencrypt_aside(self: &Arc<Volume>) {
         if self.context.epochs() < 2 {
             return;
         }
         let volume = self.clone();
         let thread = std::thread::Builder::new().name("reencrypt".into()).spawn(move || {
-            let mut resumed = Instant::now();
-            let outcome = volume.reencrypt(&mut |_, _| {
-                let goes_on = volume.flusher.rest((4 * resumed.elapsed()).min(LONGEST_REST));
-                resumed = Instant::now();
-                goes_on
-            });
-            match outcome {
+            match volume.reencrypt_gently(&mut |time| volume.flusher.rest(time)) {
                 Ok(_) => log::info!("the rotation's work beside the mount has ended"),
                 Err(error) => log::warn!("the rotation does not go on beside the mount: {error}"),
             }

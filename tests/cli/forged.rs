@@ -93,7 +93,10 @@ fn two_commands_at_once_leave_a_slot() {
     assert_eq!(slots.len(), 2);
     let remove = |slot: &PathBuf| {
         let id = slot.file_stem().unwrap();
-        sandbox.program(&["key".as_ref(), "remove".as_ref(), sandbox.backing().as_ref(), id])
+        let mut remove =
+            sandbox.program(&["key".as_ref(), "remove".as_ref(), sandbox.backing().as_ref(), id]);
+        remove.arg("--passphrase-file").arg(sandbox.path("passphrase"));
+        remove
     };
     let keys = fs::File::open(first.parent().unwrap()).unwrap();
     keys.lock().unwrap();

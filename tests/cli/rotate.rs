@@ -1,12 +1,15 @@
 //! Rotating the volume's key: cut short anywhere it goes on, and afterwards old slots open nothing.
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, eventually};
+use crate::terminal::on_terminal;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Instants at which a rotation is killed; `CRYPTFS_LONG=1` wants the many.
 const FEW: u32 = 15;
@@ -199,5 +202,127 @@ fn what_another_device_has_not_stored_keeps_the_old_key() {
     assert_eq!(fs::read_to_string(sandbox.plain().join("file")).unwrap(), "content");
     let told = sandbox.fails(&mut rotate(&sandbox), 15);
     assert!(told.contains("in use"), "{told}");
+    sandbox.succeeds(&mut sandbox.umount());
+}
+
+/// A rotation whose new key is in the slots and whose long part has hardly begun.
+fn cut_short(sandbox: &Sandbox) {
+    let (old, _) = slot(sandbox);
+    let mut child = rotate(sandbox).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually("the old slot's end", || !old.exists());
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "the rotation was faster than its end");
+}
+
+/// When each chunk file was written last.
+fn written(sandbox: &Sandbox) -> BTreeMap<PathBuf, SystemTime> {
+    let folders = fs::read_dir(sandbox.backing().join("chunks")).unwrap();
+    let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    files
+        .map(|file| file.unwrap())
+        .map(|file| (file.path(), file.metadata().unwrap().modified().unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_mount_goes_on_with_it_beside_other_work_and_after_a_kill() {
+    let sandbox = Sandbox::empty();
+    sandbox.succeeds(sandbox.init().args(["--chunk-size", "1M"]));
+    sandbox.succeeds(&mut sandbox.mount());
+    fill(&sandbox);
+    for number in 0..40u8 {
+        fs::write(sandbox.plain().join(format!("more {number}")), vec![number; 400_000]).unwrap();
+    }
+    let expected = contents(&sandbox);
+    sandbox.succeeds(&mut sandbox.umount());
+    cut_short(&sandbox);
+    let log = sandbox.path("log");
+    let mount = || {
+        let mut mount = sandbox.mount();
+        sandbox.succeeds(mount.arg("--log-file").arg(&log).env("CRYPTFS_LOG", "info"));
+    };
+    let ended = || fs::read_to_string(&log).unwrap_or_default().contains("beside the mount has ended");
+
+    let before = written(&sandbox);
+    let anew = || written(&sandbox).iter().filter(|(path, time)| before.get(*path) != Some(*time)).count();
+    mount();
+    eventually("some progress", || anew() > before.len() / 10);
+    Command::new("kill").arg("-KILL").arg(sandbox.daemon().to_string()).status().unwrap();
+    eventually("the daemon's end", || fs::read_dir(sandbox.plain()).is_err());
+    assert!(!ended() && anew() < before.len(), "it was over before the kill");
+
+    mount();
+    let mut slowest = Duration::ZERO;
+    let mut number = 0;
+    while !ended() {
+        let start = Instant::now();
+        let mut file = fs::File::create(sandbox.plain().join("folder 1/meanwhile")).unwrap();
+        file.write_all(format!("{number}").as_bytes()).unwrap();
+        file.sync_all().unwrap();
+        slowest = slowest.max(start.elapsed());
+        number += 1;
+    }
+    println!("{number} times written and synced meanwhile, the slowest in {slowest:?}");
+    assert!(number > 3 && slowest < Duration::from_secs(10), "{number} times, {slowest:?}");
+    fs::remove_file(sandbox.plain().join("folder 1/meanwhile")).unwrap();
+    assert!(contents(&sandbox) == expected);
+    sandbox.succeeds(&mut sandbox.umount());
+
+    let done = written(&sandbox);
+    let told = sandbox.succeeds(&mut rotate(&sandbox));
+    assert!(told.contains("Going on") && told.contains("the old one is destroyed"), "{told}");
+    let again = written(&sandbox).iter().filter(|(path, time)| done.get(*path) != Some(*time)).count();
+    assert!(again < 10, "{again} of {} chunk files were written again", done.len());
+    sandbox.succeeds(&mut sandbox.mount());
+    assert!(contents(&sandbox) == expected);
+    sandbox.succeeds(&mut sandbox.umount());
+}
+
+#[test]
+fn a_terminal_shows_how_far_it_is_and_a_pipe_does_not() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    fill(&sandbox);
+    sandbox.succeeds(&mut sandbox.umount());
+    let (backing, passphrase) = (sandbox.backing(), sandbox.path("passphrase"));
+    let words: [&OsStr; 5] = [
+        "key".as_ref(),
+        "rotate".as_ref(),
+        backing.as_ref(),
+        "--passphrase-file".as_ref(),
+        passphrase.as_ref(),
+    ];
+    let (shown, code) = on_terminal(&sandbox, &words, &[]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("Encrypting anew") && shown.contains(" of "), "{shown:?}");
+    let piped = rotate(&sandbox).output().unwrap();
+    assert!(piped.status.success());
+    assert_eq!(String::from_utf8(piped.stderr).unwrap(), "");
+}
+
+/// What lies there after a rotation and was not opened is no way in for whoever removes the last one that is.
+#[test]
+fn a_slot_of_dead_keys_is_no_way_in() {
+    let sandbox = Sandbox::empty();
+    let recovery = sandbox.path("recovery");
+    sandbox.succeeds(sandbox.init().arg("--recovery-file").arg(&recovery));
+    sandbox.succeeds(&mut rotate(&sandbox));
+    let key = |arguments: &[&str], secret: &Path| {
+        let mut command =
+            sandbox.program(&["key".as_ref(), arguments[0].as_ref(), sandbox.backing().as_ref()]);
+        command.args(&arguments[1..]).arg("--passphrase-file").arg(secret);
+        command
+    };
+    let list = sandbox.succeeds(&mut sandbox.program(&[
+        "key".as_ref(),
+        "list".as_ref(),
+        sandbox.backing().as_ref(),
+    ]));
+    let id = |kind| list.lines().find(|line| line.contains(kind)).unwrap().split(' ').next().unwrap();
+    let (live, dead) = (id(" passphrase "), id(" recovery "));
+    let told = sandbox.fails(&mut key(&["remove", live], &recovery), 17);
+    assert!(told.contains("from before a rotation"), "{told}");
+    sandbox.succeeds(&mut key(&["remove", dead], &sandbox.path("passphrase")));
+    sandbox.succeeds(&mut sandbox.mount());
     sandbox.succeeds(&mut sandbox.umount());
 }

@@ -1,6 +1,6 @@
 //! A place for one test: a volume, a mountpoint, a passphrase and a state folder of its own, and no mount left behind.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ impl Sandbox {
     }
 
     pub fn prepared(&self, mut command: Command, arguments: &[&OsStr]) -> Command {
-        command.args(arguments).env("XDG_STATE_HOME", self.path("state"));
+        command.args(arguments).env("XDG_STATE_HOME", self.path("state")).env("PATH", path());
         command.env_remove("CREDENTIALS_DIRECTORY").env_remove("CRYPTFS_LOG").stdin(Stdio::null());
         command
     }
@@ -149,6 +149,17 @@ impl Drop for Sandbox {
             }
         }
     }
+}
+
+/// What the tests bring along for the program to run.
+pub fn support() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support")
+}
+
+/// The usual PATH with that in front: age's plugins are looked for there.
+fn path() -> OsString {
+    let usual = std::env::var_os("PATH").unwrap();
+    std::env::join_paths(std::iter::once(support()).chain(std::env::split_paths(&usual))).unwrap()
 }
 
 /// Waits until `done`.

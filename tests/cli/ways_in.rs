@@ -1,36 +1,10 @@
 //! Where secrets come from.
 
 use crate::sandbox::{PROGRAM, Sandbox, with_input};
+use crate::terminal::on_terminal;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
-
-/// Runs the program on a terminal of its own; types each answer once its prompt is there. Returns what was shown and
-/// the exit code.
-fn on_terminal(sandbox: &Sandbox, arguments: &[&OsStr], answers: &[(&str, &str)]) -> (String, Option<i32>) {
-    let quoted: Vec<_> = arguments.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
-    let line = format!("{PROGRAM} {}", quoted.join(" "));
-    let mut script = sandbox.prepared(Command::new("script"), &[]);
-    let script = script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = script.spawn().unwrap();
-    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let mut shown = Vec::new();
-    for (prompt, answer) in answers {
-        let before = shown.len();
-        while !String::from_utf8_lossy(&shown[before..]).contains(prompt) {
-            let mut byte = [0];
-            let read = screen.read(&mut byte).unwrap();
-            assert!(read == 1, "no {prompt:?} in {:?}", String::from_utf8_lossy(&shown));
-            shown.push(byte[0]);
-        }
-        keyboard.write_all(answer.as_bytes()).unwrap();
-    }
-    // A question that nobody expects ends with the terminal, not never.
-    drop(keyboard);
-    screen.read_to_end(&mut shown).unwrap();
-    (String::from_utf8(shown).unwrap(), child.wait().unwrap().code())
-}
+use std::process::Command;
 
 #[test]
 fn standard_input_and_credentials() {
@@ -47,6 +21,23 @@ fn standard_input_and_credentials() {
     let mut service = sandbox.program(&bare);
     sandbox.succeeds(service.env("CREDENTIALS_DIRECTORY", sandbox.path("credentials")));
     sandbox.succeeds(&mut sandbox.umount());
+}
+
+#[test]
+fn a_type_of_slot_is_insisted_on() {
+    let sandbox = Sandbox::empty();
+    let recovery = sandbox.path("recovery");
+    sandbox.succeeds(sandbox.init().arg("--recovery-file").arg(&recovery));
+    for (slot, secret, code) in [
+        ("passphrase", sandbox.path("passphrase"), 0),
+        ("passphrase", recovery.clone(), 13),
+        ("recovery", recovery, 0),
+        ("recovery", sandbox.path("passphrase"), 13),
+    ] {
+        let mut verify = sandbox.program(&["key".as_ref(), "verify".as_ref(), sandbox.backing().as_ref()]);
+        let output = verify.args(["--slot", slot, "--passphrase-file"]).arg(secret).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{slot}: {output:?}");
+    }
 }
 
 #[test]

@@ -24,9 +24,7 @@ impl Machine {
         fs::write(machine.path("pin"), "1234\n").unwrap();
         fs::write(machine.path("wrong pin"), "4321\n").unwrap();
         let mut command = machine.run("init");
-        command
-            .args(["--tpm2", "--no-passphrase", "--iter-time=1", "--recovery-file"])
-            .arg(machine.path("recovery"));
+        command.args(["--no-passphrase", "--iter-time=1", "--recovery-file"]).arg(machine.path("recovery"));
         succeeds(command.args(init));
         machine
     }
@@ -123,6 +121,42 @@ fn mounting_asks_nothing() {
 }
 
 #[test]
+fn a_refreshed_slot_keeps_its_pcrs_and_asks_for_a_pin_still() {
+    let machine = Machine::new(&["--no-tpm2"]);
+    let pin = machine.path("pin");
+    let mut add = machine.run("key add");
+    add.args(["--tpm2", "--pcrs=7", "--iter-time=1", "--passphrase-file"]).arg(machine.path("recovery"));
+    succeeds(add.arg("--new-pin-file").arg(&pin));
+    machine.tpm.extend_pcr(7);
+    let refresh = || {
+        let mut refresh = machine.run("key refresh");
+        refresh.args(["--iter-time=1", "--passphrase-file"]).arg(machine.path("recovery"));
+        refresh
+    };
+    assert_eq!(refresh().output().unwrap().status.code(), Some(14), "a slot without a PIN was made");
+    succeeds(refresh().arg("--new-pin-file").arg(&pin));
+    machine.refuses(&mut machine.mount(), 14, "asks for a PIN");
+    succeeds(machine.mount().arg("--pin-file").arg(&pin));
+    machine.umount();
+    machine.tpm.extend_pcr(7);
+    machine.refuses(machine.mount().arg("--pin-file").arg(&pin), 45, "Boot state changed");
+}
+
+#[test]
+fn a_volume_that_nothing_but_the_tpm_opens_has_to_be_wanted() {
+    let machine = Machine::without_volume();
+    let init =
+        |more: &[&str]| machine.run("init").args(["--tpm2", "--no-passphrase"]).args(more).output().unwrap();
+    let output = init(&[]);
+    assert_eq!(output.status.code(), Some(27), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--no-recovery"));
+    let output = init(&["--no-recovery"]);
+    assert!(output.status.success(), "{output:?}");
+    succeeds(&mut machine.mount());
+    machine.umount();
+}
+
+#[test]
 fn a_pin() {
     let machine = Machine::new(&["--pcrs=none"]);
     let (pin, wrong) = (machine.path("pin"), machine.path("wrong pin"));
@@ -130,7 +164,8 @@ fn a_pin() {
     add.args(["--tpm2", "--pcrs=none", "--iter-time=1", "--passphrase-file"]).arg(machine.path("recovery"));
     succeeds(add.arg("--new-pin-file").arg(&pin));
     let first = machine.slot_without_pin();
-    succeeds(machine.run("key remove").arg(first));
+    let mut remove = machine.run("key remove");
+    succeeds(remove.arg(first).arg("--passphrase-file").arg(machine.path("recovery")));
     machine.tpm.set_lockout(3, 600);
     succeeds(machine.mount().arg("--pin-file").arg(&pin));
     machine.umount();

@@ -157,8 +157,12 @@ pub fn recipient(error: &RecipientError) -> Failure {
         RecipientError::BadIdentity => failure(Exit::WrongSecret, format!("The identity file is {error}.")),
         RecipientError::IdentityLocked => failure(
             Exit::WrongSecret,
-            "The SSH private key is under a passphrase. Give a copy without one: `ssh-keygen -p -N '' -f COPY`.",
+            "The SSH private key is under a passphrase, and there is no terminal to ask for it on. Give a copy \
+             without one: `ssh-keygen -p -N '' -f COPY`.",
         ),
+        RecipientError::WrongPassphrase => {
+            failure(Exit::WrongSecret, "That is not the passphrase of the SSH private key.")
+        }
         RecipientError::NoMatch => failure(
             Exit::WrongSecret,
             "None of the identities is the recipient of a slot. Give another --identity.",
@@ -166,7 +170,10 @@ pub fn recipient(error: &RecipientError) -> Failure {
         RecipientError::Damaged => {
             failure(Exit::DamagedHeader, "The recipient's slot is damaged. Use another slot.")
         }
-        RecipientError::Plugin(words) => failure(Exit::Failed, format!("The age plugin failed: {words}.")),
+        RecipientError::Plugin(words) => failure(
+            Exit::Failed,
+            format!("The age plugin, a program age-plugin-NAME in PATH, did not help. {words}"),
+        ),
     }
 }
 
@@ -278,6 +285,14 @@ pub fn which_tpm_slot(backing: &Path) -> Failure {
     failure(
         Exit::NoSuchSlot,
         format!("{at}: name the TPM slot to refresh; `cryptfs key list {at}` shows those there are."),
+    )
+}
+
+pub fn nothing_but_the_tpm() -> Failure {
+    failure(
+        Exit::LastSlot,
+        "Only this machine's TPM would open the volume; a broken TPM would then cost every file. Give it a recovery key \
+         too, --recovery-file OUT, or insist with --no-recovery.",
     )
 }
 

@@ -86,6 +86,11 @@ impl Kind {
 }
 
 impl Slot {
+    /// Whether it opens without this machine's TPM.
+    pub fn needs_no_tpm(&self) -> bool {
+        self.kind.slot_type() != SlotType::Tpm2
+    }
+
     /// Puts the keyring under a slot key.
     fn wrap(
         volume: VolumeId,

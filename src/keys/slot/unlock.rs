@@ -4,7 +4,7 @@ use super::{Kind, NewPin, Recipient, Sealer, Slot, SlotKey, Stretch, Tpm2, Unwra
 use crate::crypto::recipient::{self, Identities, RecipientError};
 use crate::crypto::{self, Cost, CostError, Secret};
 use crate::keys::tpm::{ClientError, PcrMask};
-use crate::keys::{Keyring, Label, RecoveryKey, SlotId, VolumeId};
+use crate::keys::{Keyring, Label, RecoveryKey, SlotId, SlotType, VolumeId};
 use std::fmt;
 
 /// Something that opens slots of one type.
@@ -13,6 +13,18 @@ pub enum Credential<'a> {
     Recovery(&'a RecoveryKey),
     Identities(&'a Identities),
     Tpm { tpm: &'a dyn Sealer, pin: Option<&'a [u8]> },
+}
+
+impl Credential<'_> {
+    /// The type of the slots that it opens.
+    pub fn slot_type(&self) -> SlotType {
+        match self {
+            Credential::Passphrase(_) => SlotType::Passphrase,
+            Credential::Recovery(_) => SlotType::Recovery,
+            Credential::Identities(_) => SlotType::Recipient,
+            Credential::Tpm { .. } => SlotType::Tpm2,
+        }
+    }
 }
 
 /// What a new slot is to be opened with.
@@ -78,13 +90,7 @@ impl From<UnwrapError> for SlotError {
 impl Slot {
     /// Whether the credential is of the slot's type.
     pub fn fits(&self, credential: &Credential<'_>) -> bool {
-        matches!(
-            (&self.kind, credential),
-            (Kind::Passphrase(_), Credential::Passphrase(_))
-                | (Kind::Recovery, Credential::Recovery(_))
-                | (Kind::Recipient(_), Credential::Identities(_))
-                | (Kind::Tpm2(_), Credential::Tpm { .. })
-        )
+        self.kind.slot_type() == credential.slot_type()
     }
 
     /// The keyring, if this credential opens the slot. May take seconds, and ask a device.

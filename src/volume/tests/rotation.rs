@@ -6,6 +6,7 @@ use crate::store::memory::Memory;
 use crate::store::{Area, FileName};
 use crate::volume::Remains;
 use std::io::IoSlice;
+use std::time::{Duration, Instant};
 
 struct Rotation {
     store: Arc<Memory>,
@@ -95,6 +96,29 @@ fn it_can_be_left_and_goes_on() {
     assert!(rotation.reencrypt().is_empty());
     let volume = rotation.after().unwrap();
     (0..200).for_each(|n| assert!(look(&volume, &format!("f{n}")).unwrap() == pattern(5000, n), "{n}"));
+}
+
+#[test]
+fn beside_other_work_it_takes_a_fifth_of_the_time() {
+    let rotation = Rotation::new();
+    let volume = rotation.fixture.format(rotation.store.clone());
+    (0..200).for_each(|n| drop(file(&volume, &format!("f{n}"), &pattern(5000, n))));
+    file(&volume, "large", &pattern(20_000_000, 1));
+    volume.close().unwrap();
+    let volume = rotation.during();
+    let (start, mut rests, mut longest) = (Instant::now(), Duration::ZERO, Duration::ZERO);
+    let rest = &mut |time| {
+        rests += time;
+        longest = longest.max(time);
+        true
+    };
+    assert!(volume.reencrypt_gently(rest).unwrap().is_empty());
+    let worked = start.elapsed();
+    assert!(rests > worked * 7 / 2, "{rests:?} of rest for {worked:?} of work");
+    // It comes in pieces, however large the volume is.
+    assert!(longest < rests / 3, "{longest:?} of {rests:?} at once");
+    volume.close().unwrap();
+    rotation.after().unwrap().close().unwrap();
 }
 
 #[test]

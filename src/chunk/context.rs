@@ -68,6 +68,13 @@ impl Context {
         self.newest.fetch_max(commit.0, Ordering::Relaxed);
     }
 
+    /// Takes note of the commit numbers of a former life of a chunk that is about to be made: after a clock was set back,
+    /// its next one must not look older.
+    pub fn saw_known(&self, id: ChunkId) {
+        let known = self.recall.known(id).unwrap_or_default();
+        known.0.iter().for_each(|entry| self.saw(entry.1));
+    }
+
     /// How many epochs there are.
     pub fn epochs(&self) -> usize {
         self.content.len()

@@ -12,6 +12,8 @@ pub(crate) mod faults;
 mod ids;
 mod open;
 mod recall;
+#[cfg(test)]
+pub(crate) mod remembered;
 mod root;
 mod slots;
 mod table;

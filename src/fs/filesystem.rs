@@ -61,11 +61,12 @@ impl Filesystem {
         Ok(Filesystem { volume, options, groups: Groups::new(), clock, nodes })
     }
 
-    /// The inode of a node. `Stale` if the transport should not know it, `Io` if it cannot be read.
+    /// The inode of a node. `Stale` if the transport should not know it, or has to look it up again since it can be read,
+    /// `Io` if it cannot.
     pub(super) fn inode(&self, node: NodeId) -> Result<Arc<Inode>> {
         match self.nodes.get(node).ok_or(Error::Stale)? {
             Node::Inode(inode) => Ok(inode),
-            Node::Unreadable(id) => Ok(self.volume.inode(id)?),
+            Node::Unreadable(id) => Err(self.volume.inode(id).map_or_else(Error::from, |_| Error::Stale)),
         }
     }
 

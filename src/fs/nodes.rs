@@ -55,18 +55,23 @@ impl Nodes {
     }
 
     /// Counts a lookup, allotting a number at the first one. An inode that was unreadable and no longer is (its file
-    /// has arrived) is replaced under its number.
+    /// has arrived) gets another: with the writeback cache the kernel would keep to the size that it was told first.
     pub(super) fn enter(&self, node: Node) -> NodeId {
         let table = &mut *self.table.lock();
         let id = node.id();
-        let number = *table.by_inode.entry(id).or_insert_with(|| {
-            table.next += 1;
-            NodeId(table.next - 1)
-        });
-        let (known, lookups) = table.by_number.entry(number).or_insert_with(|| (node.clone(), 0));
-        if matches!((&*known, &node), (Node::Unreadable(..), Node::Inode(_))) {
-            *known = node;
-        }
+        let became_readable = |number: &NodeId| {
+            let known = table.by_number.get(number).map(|(known, _)| known);
+            matches!((known, &node), (Some(Node::Unreadable(_)), Node::Inode(_)))
+        };
+        let number = match table.by_inode.get(&id).filter(|number| !became_readable(number)) {
+            Some(number) => *number,
+            None => {
+                table.next += 1;
+                NodeId(table.next - 1)
+            }
+        };
+        table.by_inode.insert(id, number);
+        let (_, lookups) = table.by_number.entry(number).or_insert_with(|| (node, 0));
         *lookups += u64::from(number != NodeId::ROOT);
         number
     }
@@ -83,7 +88,9 @@ impl Nodes {
             return None;
         }
         let (node, _) = table.by_number.remove(&number)?;
-        table.by_inode.remove(&node.id());
+        if table.by_inode.get(&node.id()) == Some(&number) {
+            table.by_inode.remove(&node.id());
+        }
         Some(node)
     }
 }

@@ -164,7 +164,9 @@ impl Volume {
         content: Option<&[u8]>,
         existing: Option<Arc<Inode>>,
     ) {
-        let mut head = Chunk::new(&self.context, ChunkId { inode: id, index: 0 }, self.blocks);
+        let chunk = ChunkId { inode: id, index: 0 };
+        self.context.saw_known(chunk);
+        let mut head = Chunk::new(&self.context, chunk, self.blocks);
         head.set_inline(content.unwrap_or_default().to_vec());
         let mut state = State::fresh(record.clone(), head);
         state.listing = (record.kind == Kind::Directory).then(|| Box::new(Listing::empty()));

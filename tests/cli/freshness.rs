@@ -186,11 +186,11 @@ fn row_08_a_file_that_comes_back_is_read_without_a_remount() {
         let kind = if known { "gone" } else { "not-arrived" };
         eventually("the finding", || findings(&sandbox).iter().any(|line| line.contains(kind)));
         fs::rename(&aside, &late).unwrap();
-        assert_eq!(read().unwrap(), "late".repeat(5000));
+        assert!(read().unwrap() == "late".repeat(5000));
         eventually("that it is forgotten", || findings(&sandbox).is_empty());
         sandbox.succeeds(&mut sandbox.umount());
         session(&sandbox, |plain| {
-            assert_eq!(fs::read_to_string(plain.join("late")).unwrap(), "late".repeat(5000))
+            assert!(fs::read_to_string(plain.join("late")).unwrap() == "late".repeat(5000))
         });
     }
 }

@@ -1,5 +1,6 @@
 //! What chunks do: round trips, I/O counts, space, salts and epochs.
 
+use super::super::remembered::Remembered;
 use super::super::root::PLAIN;
 use super::super::tidy::SEALS;
 use super::*;
@@ -306,4 +307,18 @@ fn what_settling_wrote_is_synced_before_the_end() {
     chunk.sync_rest().unwrap();
     assert_eq!(bench.store.counts().syncs, 1);
     assert!(!chunk.is_unsynced());
+}
+
+/// A chunk was removed, its removal forgotten, and the clock set back: the next one of that name is not older.
+#[test]
+fn a_clock_that_was_set_back_makes_nothing_look_older() {
+    let known = Version(vec![(DEVICE, Commit(1 << 60))]);
+    let remembered = Remembered::of(Arc::new([(ID, known)].into()));
+    let context = context_of(Arc::new(Memory::new()), &[2]);
+    let context = Arc::new(Arc::into_inner(context).unwrap().remembering(Arc::new(remembered)));
+    let mut chunk = Chunk::new(&context, ID, 1024);
+    chunk.write(Space::Data, 0, &pattern(0, 1)).unwrap();
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    assert!(Chunk::open(&context, ID, 1024).is_ok());
 }

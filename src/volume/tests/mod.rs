@@ -5,14 +5,13 @@ mod counts;
 mod crash;
 mod full;
 mod hostile;
-pub(crate) mod remembered;
 mod rotation;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
+use crate::chunk::remembered::{self, Remembered};
 use crate::chunk::{Context, DeviceId, Recall};
 use crate::crypto::{Cipher, Secret};
 use crate::store::Store;
-use remembered::Remembered;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 

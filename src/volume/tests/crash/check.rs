@@ -2,9 +2,9 @@
 //! leftovers.
 
 use super::super::Fixture;
-use super::super::remembered::{Remembered, Snapshot};
 use super::model::{Model, Tree, Version, show};
 use super::operation::{Bench, Operation};
+use crate::chunk::remembered::{Remembered, Snapshot};
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::{Area, FileName, Store};
 use crate::volume::inode::State;

@@ -1,12 +1,12 @@
 //! Every error of the store at every call of a mixed workload, one at a time: the caller is told, nothing that was
 //! acknowledged is lost, nothing panics or hangs, and when the error has passed, or after a new mount, work goes on.
 
-use super::super::remembered::Remembered;
 use super::Start;
 use super::check::{Found, check, said};
 use super::model::Model;
 use super::operation::Operation::{self, *};
 use super::operation::{BORDER, Bench};
+use crate::chunk::remembered::Remembered;
 use crate::store::faulty::{Call, ERRORS, Fault, Faulty};
 use crate::volume::Error;
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ mod recorder;
 mod workloads;
 
 use super::Fixture;
-use super::remembered::{Remembered, Snapshot};
+use crate::chunk::remembered::{Remembered, Snapshot};
 use crate::store::power::Power;
 use crate::volume::Kind;
 use check::{Found, check, said};

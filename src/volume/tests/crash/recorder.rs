@@ -1,7 +1,7 @@
 //! A store over `Power` that keeps a copy of itself, and of what the device remembers, from before each call that
 //! changes it: the crash points of a run.
 
-use super::super::remembered::{Remembered, Snapshot};
+use crate::chunk::remembered::{Remembered, Snapshot};
 use crate::store::power::Power;
 use crate::store::{Area, FileName, Space, Store, StoreFile};
 use parking_lot::Mutex;

@@ -272,11 +272,10 @@ fn row_01_what_was_durable_is_not_made_anew_from_the_journal() {
     drop((root, fresh, old, volume));
     for (chunk, name) in chunks.iter().zip(["fresh", "old"]) {
         let mut bytes = house.bytes(house.file_name(*chunk));
-        (0..2).for_each(|root| bytes[root * BLOCK + 50] ^= 1);
+        (0..(bytes.len() / BLOCK).min(2)).for_each(|root| bytes[root * BLOCK + 50] ^= 1);
         house.put(house.file_name(*chunk), &bytes);
         let volume = house.open().unwrap();
-        let (found, damage) = damage_of(read_path(&volume, name));
-        assert!(found == *chunk && matches!(damage, Damage::Spoilt(_)), "{damage:?}");
+        assert_damage(&read_path(&volume, name).unwrap_err(), name);
     }
 }
 

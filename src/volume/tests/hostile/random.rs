@@ -103,6 +103,9 @@ impl World {
         );
         volume.close().unwrap();
         drop(volume);
+        for (id, content) in &left.contents {
+            assert!(self.contents[id].last() == Some(content), "{id:?} is not what was written last");
+        }
         let newest = |contents: &Vec<Vec<u8>>| contents.len() - 1;
         let older = self.contents.iter().map(|(id, contents)| (*id, newest(contents))).collect();
         self.honest = Honest { entries: left.entries.clone(), older, ..Honest::default() };
@@ -198,7 +201,10 @@ impl World {
         let older = self.honest.older.get(&id).copied().unwrap_or(0);
         let past = &self.contents[&id][older..];
         if past.iter().all(|state| state.len() <= CHUNK as usize) {
-            assert!(past.iter().any(|state| state == content), "{id:?} never held this");
+            let all = &self.contents[&id];
+            let held = all.iter().rposition(|state| state == content);
+            let wanted = older..all.len();
+            assert!(held.is_some_and(|held| held >= older), "{id:?} held this as {held:?} of {wanted:?}");
             return;
         }
         for (number, block) in content.chunks(BLOCK).enumerate() {

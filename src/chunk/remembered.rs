@@ -1,6 +1,6 @@
 //! What a device remembers of a volume's chunks, in memory: a copy of it can be taken at any moment and brought back.
 
-use crate::chunk::{ChunkId, Recall, Version};
+use super::{ChunkId, Recall, Version};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;

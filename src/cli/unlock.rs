@@ -5,6 +5,7 @@
 
 use super::advice::{self, Failure};
 use super::args::{Only, Unlock};
+use super::assemble;
 use super::exit::Exit;
 use super::secret_input::{self, Given};
 use crate::keys::tpm::Client;
@@ -93,6 +94,10 @@ pub fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, confirmed: bool
     let pin = trust.check_pin(&opened.keyring, opened.slot_type).map_err(state)?;
     if pin == Pin::First && !confirmed && trust.knows_another_at(backing).map_err(state)? {
         return Err(advice::exchanged_volume(backing, found));
+    }
+    if pin == Pin::First {
+        // Keys from before a rotation open nothing; pinned, they would have the present ones refused.
+        assemble::volume(backing, opened, trust.device(), true)?;
     }
     let accepted = match pin {
         Pin::Same => Ok(true),

@@ -1,6 +1,6 @@
 //! A volume from init to unmount.
 
-use crate::sandbox::{PROGRAM, Sandbox, eventually};
+use crate::sandbox::{PROGRAM, Sandbox, eventually, is_root};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -130,10 +130,6 @@ fn an_ordinary_user_mounts_and_nobody_can_trace_the_daemon() {
     assert_eq!(fs::metadata(format!("/proc/{}/environ", sandbox.daemon())).unwrap().uid(), 0);
     sandbox.succeeds(&mut user(sandbox.umount()));
     assert!(!sandbox.is_mounted());
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 #[test]

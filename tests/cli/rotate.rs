@@ -179,9 +179,20 @@ fn slots_that_cannot_be_opened_are_named() {
     assert!(!told.contains("left as it is") && told.contains(&format!("Replaced slot {id}")), "{told}");
     let told = sandbox.succeeds(&mut rotate(&sandbox));
     assert!(told.contains("left as it is") && told.contains("cryptfs key add"), "{told}");
+    let passphrase = fs::read_to_string(sandbox.path("passphrase")).unwrap();
     fs::copy(&recovery, sandbox.path("passphrase")).unwrap();
     let told = sandbox.fails(&mut sandbox.mount(), 17);
     assert!(told.contains("from before a rotation"), "{told}");
+    // A device that meets the volume through the old keys does not expect them from then on.
+    let elsewhere = || {
+        let mut mount = sandbox.mount();
+        mount.env("XDG_STATE_HOME", sandbox.path("elsewhere"));
+        mount
+    };
+    sandbox.fails(&mut elsewhere(), 19);
+    sandbox.set_passphrase(&passphrase);
+    sandbox.succeeds(&mut elsewhere());
+    sandbox.succeeds(&mut sandbox.umount());
 }
 
 #[test]

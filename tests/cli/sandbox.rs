@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -160,6 +161,10 @@ pub fn support() -> PathBuf {
 fn path() -> OsString {
     let usual = std::env::var_os("PATH").unwrap();
     std::env::join_paths(std::iter::once(support()).chain(std::env::split_paths(&usual))).unwrap()
+}
+
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// Waits until `done`.

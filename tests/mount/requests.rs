@@ -139,7 +139,7 @@ fn check(transport: Transport) {
         assert os.getxattr(p,'user.a')==b'1'; os.listxattr(p)";
     let all_xattrs = || drop(run(Command::new("python3").args(["-c", xattrs]).arg(live.path("d"))));
     rows.push(("extended attributes: set, get, list", came(&live, all_xattrs)));
-    row(&mut rows, "list", &|path| drop(fs::read_dir(path.parent().unwrap()).unwrap().count()));
+    row(&mut rows, "list", &|path| assert!(fs::read_dir(path.parent().unwrap()).unwrap().count() > 0));
     for ((name, came), (expected, allowed)) in rows.iter().zip(GOLDEN) {
         assert_eq!(name, expected);
         let mut sums = std::collections::BTreeMap::new();

@@ -33,7 +33,7 @@ use crate::sys::fuse as sys;
 const SOON: Duration = Duration::from_micros(200);
 /// A request that takes longer than this, in nanoseconds, is worth another thread's waking.
 const WORTH_PASSING: u64 = 40_000;
-/// How long forgets are left to gather, where nothing else comes this way.
+/// How long forgets are left to gather where hardly anything else comes this way, so as not to wake for each.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// A connection on which INIT was answered.
@@ -50,8 +50,8 @@ struct Device {
     threads: usize,
     server: Server,
     turn: Mutex<Turn>,
-    /// Nothing comes that anybody waits for.
-    idle: bool,
+    /// Hardly anything but forgets comes this way.
+    has_rings: bool,
 }
 
 /// The right to read the next request.
@@ -102,7 +102,7 @@ pub fn connect(
         threads: options.threads.max(1),
         server: Server::new(dispatcher, requests),
         turn: Mutex::new(Turn { last_wait: Duration::MAX }),
-        idle: rings.is_some(),
+        has_rings: rings.is_some(),
     };
     Ok(Connection { device, rings })
 }
@@ -122,6 +122,8 @@ impl Connection {
             Some(rings) => thread::scope(|scope| {
                 let beside = scope.spawn(|| device.run(1));
                 let served = rings.run(&device.server, &device.sleeping, device.threads, abort);
+                // Nobody may be left waiting for the queues that were never served.
+                let served = served.inspect_err(|_| abort());
                 let ended = beside.join().unwrap_or_else(|_| Err(panicked()));
                 served.and(ended)
             }),
@@ -172,7 +174,7 @@ impl Device {
                 } else {
                     self.answer(device, &header, body, reply);
                 }
-                if self.idle {
+                if self.has_rings && !dispatch::wants_reply(header.opcode) {
                     thread::sleep(GATHER);
                 }
             }

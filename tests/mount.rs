@@ -2,6 +2,8 @@
 
 #[path = "../examples/ceiling/memory.rs"]
 mod memory;
+#[path = "mount/requests.rs"]
+mod requests;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -14,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use cryptfs::mount::{MountError, Options, Requests, Transport, Unmounter, clear_stale, mount};
+use cryptfs::mount::{MountError, Options, Requests, Transport, Unmounter, clear_stale, mount, transport_of};
 use memory::Memory;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -105,6 +107,9 @@ macro_rules! on_each_transport {
         mod device_transport {
             $(#[test] fn $test() { super::$test(super::Transport::Device) })*
         }
+        mod uring_transport {
+            $(#[test] fn $test() { super::over_io_uring(super::$test) })*
+        }
     };
 }
 
@@ -127,6 +132,9 @@ on_each_transport! {
     an_ordinary_user_mounts_and_unmounts
     each_missing_piece_has_its_own_error
     a_dead_daemons_mount_is_recognised_and_removed
+    a_mount_says_what_carries_its_requests
+    names_are_not_remembered_where_the_filesystem_checks_permissions
+    a_slow_request_holds_up_nobody
 }
 
 fn the_mount_table_shows_type_source_and_flags(transport: Transport) {
@@ -466,10 +474,18 @@ fn serve() {
 }
 
 fn transport_named(name: &str) -> Transport {
-    match name {
-        "Fuser" => Transport::Fuser,
-        "Device" => Transport::Device,
-        _ => panic!("no transport {name}"),
+    Transport::ALL.into_iter().find(|transport| transport.name() == name).unwrap()
+}
+
+const SWITCH: &str = "/sys/module/fuse/parameters/enable_uring";
+
+/// Runs a test over io_uring where this machine can, and says so where it cannot. Root turns it on, and leaves it on:
+/// the tests run at the same time.
+fn over_io_uring(test: fn(Transport)) {
+    let _ = fs::write(SWITCH, "Y");
+    match fs::read_to_string(SWITCH) {
+        Ok(state) if state.trim() == "Y" => test(Transport::Uring),
+        state => eprintln!("left out, no FUSE over io_uring here: {SWITCH}: {state:?}"),
     }
 }
 
@@ -477,7 +493,7 @@ fn server(command: &mut Command, transport: Transport, mountpoint: &Path) -> std
     command
         .args(["--ignored", "--exact", "serve", "--nocapture"])
         .env("MOUNTPOINT", mountpoint)
-        .env("TRANSPORT", format!("{transport:?}"))
+        .env("TRANSPORT", transport.name())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -574,61 +590,58 @@ fn a_mount_that_is_never_served_goes_away() {
     assert_eq!(mount_line(directory.path()), None);
 }
 
-/// Requests by opcode between two moments, those that came at all.
-fn came(live: &Live, act: impl FnOnce()) -> Vec<(usize, u64)> {
-    let before = live.requests.snapshot();
-    act();
-    let after = live.requests.snapshot();
-    let grown = after.iter().zip(before).enumerate();
-    grown.map(|(opcode, (after, before))| (opcode, after - before)).filter(|(_, n)| *n > 0).collect()
-}
-
-const LOOKUP: usize = 1;
-const FORGET: usize = 2;
-const GETATTR: usize = 3;
-const SETATTR: usize = 4;
-const MKNOD: usize = 8;
-const UNLINK: usize = 10;
-const RENAME: usize = 12;
-const OPEN: usize = 14;
-const READ: usize = 15;
-const WRITE: usize = 16;
-const RELEASE: usize = 18;
-const GETXATTR: usize = 22;
-const FLUSH: usize = 25;
-const CREATE: usize = 35;
-const STATX: usize = 52;
-
-/// Per operation at most these, each once; forgets come when the kernel likes.
-fn assert_at_most(what: &str, came: &[(usize, u64)], times: u64, allowed: &[usize]) {
-    for (opcode, count) in came.iter().filter(|(opcode, _)| !matches!(*opcode, FORGET | 42)) {
-        assert!(allowed.contains(opcode) && *count <= times, "{what}: {came:?}");
-    }
-}
-
-#[test]
-fn no_request_comes_that_could_be_spared() {
-    const TIMES: u64 = 50;
-    let live = Live::new(Transport::Device);
-    let path = |kind: &str, n: u64| live.path(&format!("{kind}-{n}"));
-    fs::write(live.path("first"), b"teaches the kernel what is not there").unwrap();
-    let all = || 0..TIMES;
-    let created = came(&live, || all().for_each(|n| fs::write(path("a", n), b"text").unwrap()));
-    assert_at_most("create", &created, TIMES, &[LOOKUP, MKNOD, GETXATTR, WRITE, SETATTR, GETATTR]);
-    let read = came(&live, || all().for_each(|n| assert_eq!(fs::read(path("a", n)).unwrap(), b"text")));
-    assert_at_most("read what is cached", &read, TIMES, &[STATX, GETATTR]);
-    let stat = came(&live, || all().for_each(|n| assert!(path("a", n).exists())));
-    assert_at_most("stat after read", &stat, TIMES, &[STATX, GETATTR]);
-    let missing = || all().for_each(|n| assert!(!path("missing", n).exists()));
-    assert_at_most("missing", &came(&live, missing), TIMES, &[LOOKUP]);
-    assert_at_most("missing again", &came(&live, missing), 0, &[]);
-    let renamed = came(&live, || all().for_each(|n| fs::rename(path("a", n), path("b", n)).unwrap()));
-    assert_at_most("rename", &renamed, TIMES, &[LOOKUP, RENAME, GETATTR, SETATTR]);
-    let removed = came(&live, || all().for_each(|n| fs::remove_file(path("b", n)).unwrap()));
-    assert_at_most("unlink", &removed, TIMES, &[UNLINK, GETATTR, SETATTR]);
-    let ever = live.requests.snapshot();
-    assert_eq!([OPEN, CREATE, FLUSH, RELEASE, READ].map(|opcode| ever[opcode]), [1, 1, 1, 0, 0]);
+fn a_mount_says_what_carries_its_requests(transport: Transport) {
+    let live = Live::new(transport);
+    assert_eq!(transport_of(live.directory.path()).unwrap(), transport.name());
+    fs::write(live.path("file"), b"x").unwrap();
+    assert!(transport_of(&live.path("file")).is_err());
+    let listed = "import os,sys; assert os.listxattr(sys.argv[1])==[]";
+    run(Command::new("python3").args(["-c", listed]).arg(live.directory.path()));
     live.finish();
+}
+
+/// Over io_uring, all who run on one CPU share a queue.
+fn a_slow_request_holds_up_nobody(transport: Transport) {
+    let live = Live::new(transport);
+    fs::write(live.path("file"), b"x").unwrap();
+    let on_one_cpu = |program: &str| {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0", program]);
+        command
+    };
+    // The first tells that syncs are slow, whoever waited for it.
+    for _ in 0..2 {
+        let gate = live.memory.gate.lock();
+        let before = live.memory.syncs.load(Ordering::Relaxed);
+        let mut slow = on_one_cpu("sync").arg(live.path("file")).spawn().unwrap();
+        thread::sleep(Duration::from_millis(20));
+        if before > 0 {
+            run(on_one_cpu("timeout").args(["20", "stat", "-f"]).arg(live.directory.path()));
+            assert_eq!(live.memory.syncs.load(Ordering::Relaxed), before);
+        }
+        drop(gate);
+        assert!(slow.wait().unwrap().success());
+    }
+    live.finish();
+}
+
+/// A name that the kernel knows is one that nobody checks the way to.
+fn names_are_not_remembered_where_the_filesystem_checks_permissions(transport: Transport) {
+    for (kernel_permissions, asked) in [(true, 1), (false, 3)] {
+        let live = Live::with(&Options { kernel_permissions, acls: false, transport, ..Options::default() });
+        for _ in 0..3 {
+            assert!(!live.path("missing").exists());
+        }
+        assert_eq!(live.memory.asked.load(Ordering::Relaxed), asked, "missing");
+        fs::write(live.path("file"), b"x").unwrap();
+        let before = live.memory.asked.load(Ordering::Relaxed);
+        for _ in 0..3 {
+            assert!(live.path("file").exists());
+        }
+        let asked = live.memory.asked.load(Ordering::Relaxed) - before;
+        assert_eq!(asked, if kernel_permissions { 0 } else { 3 }, "there");
+        live.finish();
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Mounts the in-memory filesystem: what is left of the cost of a file when crypto and backing cost nothing.
 //!
-//! `ceiling MOUNTPOINT [OPTION…]`, options: allow_other, no-writeback, no-acls, fuser, threads=N, poll=MICROSECONDS.
+//! `ceiling MOUNTPOINT [OPTION…]`, options: allow_other, no-writeback, no-acls, transport=NAME, threads=N, poll=MICROSECONDS.
 
 // Parts of it are for the tests of the mount only.
 #[allow(dead_code)]
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(mountpoint) = arguments.next() else {
         eprintln!(
-            "usage: ceiling MOUNTPOINT [allow_other] [no-writeback] [no-acls] [fuser] [threads=N] [poll=MICROSECONDS]"
+            "usage: ceiling MOUNTPOINT [allow_other] [no-writeback] [no-acls] [transport=NAME] [threads=N] [poll=MICROSECONDS]"
         );
         return ExitCode::from(2);
     };
@@ -28,7 +28,14 @@ fn main() -> ExitCode {
             ("allow_other", _) => options.allow_other = true,
             ("no-writeback", _) => options.writeback = false,
             ("no-acls", _) => options.acls = false,
-            ("fuser", _) => options.transport = Transport::Fuser,
+            ("transport", _) => {
+                let found = Transport::ALL.into_iter().find(|transport| transport.name() == value);
+                let Some(transport) = found else {
+                    eprintln!("ceiling: unknown transport {value}");
+                    return ExitCode::from(2);
+                };
+                options.transport = transport;
+            }
             ("threads", Ok(number)) => options.threads = number,
             ("poll", Ok(number)) => options.poll_for = Duration::from_micros(number as u64),
             _ => {

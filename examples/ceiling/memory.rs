@@ -36,6 +36,10 @@ pub struct Memory {
     pub shut_downs: AtomicU64,
     pub opens: AtomicU64,
     pub syncs: AtomicU64,
+    /// Names asked for.
+    pub asked: AtomicU64,
+    /// Whoever holds it holds up every sync.
+    pub gate: Mutex<()>,
     /// Makes `statistics` panic.
     pub broken: AtomicBool,
 }
@@ -185,6 +189,8 @@ impl Default for Memory {
             shut_downs: AtomicU64::new(0),
             opens: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            gate: Mutex::new(()),
             broken: AtomicBool::new(false),
         }
     }
@@ -348,6 +354,7 @@ fn set_time(time: SetTime) -> Timestamp {
 
 impl Operations for Memory {
     fn lookup(&self, _: Caller, parent: NodeId, name: &[u8]) -> Result<Option<Entry>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         check_name(name)?;
         let directory = self.inode(parent)?;
         let state = directory.state.read();
@@ -517,6 +524,7 @@ impl Operations for Memory {
     }
 
     fn sync(&self, _: NodeId, _: bool) -> Result<()> {
+        drop(self.gate.lock());
         self.syncs.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

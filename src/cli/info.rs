@@ -31,12 +31,13 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
             "fingerprint": fingerprint,
             "mountpoints": mounts.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
             "findings": findings,
+            "transports": mounts.iter().map(|path| transport(path)).collect::<Vec<_>>(),
             "slots": slots,
             "broken_slots": locked.listing.broken.len(),
         });
         return report::print(&format!("{text:#}\n"));
     }
-    let mounted: Vec<_> = mounts.iter().map(|path| path.display().to_string()).collect();
+    let mounted: Vec<_> = mounts.iter().map(|path| mounted_at(path)).collect();
     let slots: Vec<_> = locked.listing.slots.iter().map(kind_and_label).collect();
     let lines = [
         ("Volume", header.uuid.to_string()),
@@ -51,6 +52,18 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
     ];
     let text: String = lines.iter().map(|(name, value)| format!("{name:<16}{value}\n")).collect();
     report::print(&text)
+}
+
+/// `None`: the daemon is gone, or does not let us in.
+fn transport(mountpoint: &Path) -> Option<String> {
+    mount::transport_of(mountpoint).ok()
+}
+
+fn mounted_at(mountpoint: &Path) -> String {
+    match transport(mountpoint) {
+        Some(transport) => format!("{} (transport {transport})", mountpoint.display()),
+        None => mountpoint.display().to_string(),
+    }
 }
 
 fn kind_and_label(slot: &Slot) -> String {

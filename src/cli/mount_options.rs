@@ -45,10 +45,14 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     ("acl, noacl", "POSIX access control lists, on by default."),
     ("writeback, no_writeback", "Whether the kernel gathers writes in its cache, as it does by default."),
-    ("threads=N", "How many requests are worked on at once, 1 to 16."),
     (
-        "transport=device, transport=fuser",
-        "What carries requests: cryptfs's own loop over /dev/fuse, or fuser's.",
+        "threads=N",
+        "How many requests are worked on at once, 1 to 16; over io_uring, which has a queue per CPU, how many slow ones.",
+    ),
+    (
+        "transport=auto, transport=uring, transport=device, transport=fuser",
+        "What carries requests: io_uring, cryptfs's own loop over /dev/fuse, or fuser's. By default io_uring where the \
+         kernel has it enabled for FUSE, else the loop. cryptfs info MOUNTPOINT says which.",
     ),
     (
         "passphrase-file=FILE, identity=FILE, pin-file=FILE, slot=ID|TYPE, fingerprint=HEX, keys=DIR, tcti=TCTI",
@@ -153,11 +157,8 @@ impl MountOptions {
                 self.threads = Some(count.ok_or_else(bad)?);
             }
             "transport" => {
-                self.transport = Some(match value {
-                    "device" => Transport::Device,
-                    "fuser" => Transport::Fuser,
-                    _ => return Err(bad()),
-                });
+                let found = Transport::ALL.into_iter().find(|transport| transport.name() == value);
+                self.transport = Some(found.ok_or_else(bad)?);
             }
             _ if value.is_empty() => return Err(bad()),
             "passphrase-file" => self.unlock.passphrase_file = Some(value.into()),

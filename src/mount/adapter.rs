@@ -22,7 +22,7 @@ use fuser::{
     ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
 };
 
-use super::{Options, policy};
+use super::{Options, Transport, policy};
 use crate::fs::ops::{
     Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime,
     Timestamp, WriteHow,
@@ -166,19 +166,6 @@ fn nothing(number: u64) -> FileAttr {
     }
 }
 
-fn reply_entry(reply: ReplyEntry, result: Result<Entry>) {
-    match result {
-        Ok(entry) => {
-            reply.entry(
-                &policy::lifetime(&entry.attributes),
-                &file_attr(entry.node, &entry.attributes),
-                Generation(0),
-            );
-        }
-        Err(error) => reply.error(number(error)),
-    }
-}
-
 fn reply_attributes(reply: ReplyAttr, node: NodeId, result: Result<Attributes>) {
     match result {
         Ok(attributes) => reply.attr(&policy::lifetime(&attributes), &file_attr(node, &attributes)),
@@ -209,6 +196,23 @@ fn reply_written(reply: ReplyWrite, result: Result<usize>) {
     }
 }
 
+impl Adapter {
+    /// fuser has one lifetime for the entry and its attributes.
+    fn lifetime(&self, attributes: &Attributes) -> Duration {
+        policy::lifetime(attributes).min(policy::entry_lifetime(self.opens))
+    }
+
+    fn reply_entry(&self, reply: ReplyEntry, result: Result<Entry>) {
+        match result {
+            Ok(Entry { node, attributes }) => {
+                let attr = file_attr(node, &attributes);
+                reply.entry(&self.lifetime(&attributes), &attr, Generation(0));
+            }
+            Err(error) => reply.error(number(error)),
+        }
+    }
+}
+
 impl fuser::Filesystem for Adapter {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let granted = self.wanted & config.capabilities();
@@ -227,8 +231,8 @@ impl fuser::Filesystem for Adapter {
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         guard("lookup", || match self.operations.lookup(caller(request), node(parent), name.as_bytes()) {
-            Ok(None) => reply.entry(&policy::LIFETIME, &nothing(0), Generation(0)),
-            Ok(Some(entry)) => reply_entry(reply, Ok(entry)),
+            Ok(None) => reply.entry(&policy::entry_lifetime(self.opens), &nothing(0), Generation(0)),
+            Ok(Some(entry)) => self.reply_entry(reply, Ok(entry)),
             Err(error) => reply.error(number(error)),
         });
     }
@@ -299,7 +303,7 @@ impl fuser::Filesystem for Adapter {
                 let new = NewNode { kind, mode: mode & 0o7777, umask, device };
                 self.operations.make_node(caller(request), node(parent), name.as_bytes(), &new)
             });
-            reply_entry(reply, result);
+            self.reply_entry(reply, result);
         });
     }
 
@@ -314,7 +318,7 @@ impl fuser::Filesystem for Adapter {
     ) {
         guard("mkdir", || {
             let (parent, name) = (node(parent), name.as_bytes());
-            reply_entry(
+            self.reply_entry(
                 reply,
                 self.operations.make_directory(caller(request), parent, name, mode & 0o7777, umask),
             );
@@ -338,7 +342,7 @@ impl fuser::Filesystem for Adapter {
         guard("symlink", || {
             let target = target.as_os_str().as_bytes();
             let result = self.operations.make_symlink(caller(request), node(parent), name.as_bytes(), target);
-            reply_entry(reply, result);
+            self.reply_entry(reply, result);
         });
     }
 
@@ -367,7 +371,7 @@ impl fuser::Filesystem for Adapter {
     fn link(&self, request: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         guard("link", || {
             let result = self.operations.link(caller(request), node(ino), node(parent), name.as_bytes());
-            reply_entry(reply, result);
+            self.reply_entry(reply, result);
         });
     }
 
@@ -461,7 +465,7 @@ impl fuser::Filesystem for Adapter {
             let mut sink = |entry: &crate::fs::ops::DirectoryEntry<'_>| {
                 let (attributes, lifetime) = match &entry.entry {
                     Some(found) => {
-                        (file_attr(found.node, &found.attributes), policy::lifetime(&found.attributes))
+                        (file_attr(found.node, &found.attributes), self.lifetime(&found.attributes))
                     }
                     None => (nothing(entry.inode_number), Duration::ZERO),
                 };
@@ -521,11 +525,10 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        if policy::is_refused_xattr(name.as_bytes()) {
-            return reply.error(Errno::ENODATA);
-        }
         guard("getxattr", || {
-            let result = self.operations.get_xattr(caller(request), node(ino), name.as_bytes());
+            let (node, name) = (node(ino), name.as_bytes());
+            let result = policy::known_xattr(node, name, Transport::Fuser)
+                .unwrap_or_else(|| self.operations.get_xattr(caller(request), node, name));
             reply_xattr(reply, size, result);
         });
     }

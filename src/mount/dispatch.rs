@@ -4,13 +4,13 @@
 //! Always holds: a malformed request is EINVAL; nothing is allocated here. OPEN, OPENDIR, CREATE and FLUSH get ENOSYS
 //! where the kernel can do without (it then uses MKNOD for CREATE and has nothing to RELEASE), as do INTERRUPT (no
 //! operation waits for long), locks (the kernel's own do) and whatever is not known. Neighbours: `protocol`, `reply`,
-//! `device`.
+//! `server`.
 
 use std::sync::Arc;
 
-use super::policy;
 use super::protocol::{self as wire, Body, InHeader, opcode, valid};
 use super::reply::{self, Answer, Errno, Listing};
+use super::{Transport, policy};
 use crate::fs::Error;
 use crate::fs::ops::{
     Caller, Entry, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime, Timestamp,
@@ -23,6 +23,8 @@ const SET_GID: u32 = 0o2000;
 /// What INIT settled, and whom to ask.
 pub struct Dispatcher {
     pub operations: Arc<dyn Operations>,
+    /// What carries the requests, for whoever asks.
+    pub transport: Transport,
     /// OPEN is to be answered, because permissions are the filesystem's to check.
     pub opens: bool,
     /// SETXATTR comes in its longer form.
@@ -96,7 +98,7 @@ impl Dispatcher {
     fn lookup(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
         let name = body.name().ok_or(MALFORMED)?;
         let found = self.operations.lookup(caller(header), NodeId(header.node), name)?;
-        reply::put(out, &reply::entry(found.as_ref()))
+        reply::put(out, &reply::entry(found.as_ref(), policy::entry_lifetime(self.opens)))
     }
 
     fn forget(&self, header: &InHeader, mut body: Body<'_>) -> Answer {
@@ -140,7 +142,7 @@ impl Dispatcher {
             opcode::SYMLINK => self.make_symlink(header, &mut body),
             _ => self.link(header, &mut body),
         }?;
-        reply::put(out, &reply::entry(Some(&made)))
+        reply::put(out, &reply::entry(Some(&made), policy::entry_lifetime(self.opens)))
     }
 
     fn make_node(&self, header: &InHeader, body: &mut Body<'_>) -> Result<Entry, Errno> {
@@ -235,7 +237,7 @@ impl Dispatcher {
         let asked: wire::ReadIn = body.take().ok_or(MALFORMED)?;
         let room = out.get_mut(..asked.size as usize).ok_or(MALFORMED)?;
         let plus = header.opcode == opcode::READDIRPLUS;
-        let mut listing = Listing::new(room, plus);
+        let mut listing = Listing::new(room, plus.then(|| policy::entry_lifetime(self.opens)));
         let node = NodeId(header.node);
         self.operations.read_directory(node, asked.offset, plus, &mut |entry| listing.push(entry))?;
         Ok(listing.used())
@@ -288,10 +290,10 @@ impl Dispatcher {
             self.operations.list_xattrs(caller, node)?
         } else {
             let name = body.name().ok_or(MALFORMED)?;
-            if policy::is_refused_xattr(name) {
-                return Err(Error::NoData.into());
+            match policy::known_xattr(node, name, self.transport) {
+                Some(known) => known?,
+                None => self.operations.get_xattr(caller, node, name)?,
             }
-            self.operations.get_xattr(caller, node, name)?
         };
         match asked.size {
             0 => reply::put(out, &wire::GetxattrOut { size: value.len() as u32, padding: 0 }),

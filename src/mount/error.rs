@@ -26,6 +26,8 @@ pub enum MountError {
     Helper(String),
     /// mount(2) refused.
     Kernel(io::Error),
+    /// FUSE over io_uring asked for, and this kernel has it not, has it turned off, or forbids io_uring.
+    NoRing,
     /// The kernel's FUSE protocol is not one this program speaks, or the mount went away during the first exchange.
     Handshake(io::Error),
 }
@@ -44,6 +46,7 @@ impl fmt::Display for MountError {
                 f.write_str("allow_other is not permitted: /etc/fuse.conf lacks user_allow_other")
             }
             MountError::Helper(words) => write!(f, "fusermount3 refused: {words}"),
+            MountError::NoRing => f.write_str("FUSE over io_uring is not to be had here"),
             MountError::Kernel(error) => write!(f, "the kernel refused the mount: {error}"),
             MountError::Handshake(error) => write!(f, "the first exchange with the kernel failed: {error}"),
         }

@@ -1,17 +1,21 @@
 //! The FUSE side: mounts a filesystem and carries the kernel's requests to it.
 //!
 //! Knows mount(2), fusermount3 and the FUSE protocol, and no semantics: whatever a request means is asked of
-//! [`Operations`]. Two transports do the same work and are held to the same tests: `device`, our own, and `adapter`
-//! over the fuser crate. Above: `cli`.
+//! [`Operations`]. Three transports do the same work and are held to the same tests: our own over /dev/fuse (`device`)
+//! and over io_uring (`ring`), and `adapter` over the fuser crate. Above: `cli`.
 
 mod adapter;
+mod channel;
 mod device;
 mod dispatch;
 mod error;
+mod handshake;
 mod point;
 mod policy;
 mod protocol;
 mod reply;
+mod ring;
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use error::MountError;
-pub use point::{Found, check, clear_stale, find, mounts_of};
+pub use point::{Found, check, clear_stale, find, mounts_of, transport_of};
 
 use crate::fs::ops::Operations;
 use point::MountPoint;
@@ -31,10 +35,28 @@ use point::MountPoint;
 /// What carries requests between kernel and filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
+    /// io_uring where the kernel has it for FUSE, else /dev/fuse.
+    Auto,
     /// Our own loop over /dev/fuse.
     Device,
+    /// Our own queues over io_uring, one per CPU.
+    Uring,
     /// The fuser crate. Shows node numbers as inode numbers, and no birth times.
     Fuser,
+}
+
+impl Transport {
+    pub const ALL: [Transport; 4] = [Transport::Auto, Transport::Device, Transport::Uring, Transport::Fuser];
+
+    /// What people write for it and read of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Auto => "auto",
+            Transport::Device => "device",
+            Transport::Uring => "uring",
+            Transport::Fuser => "fuser",
+        }
+    }
 }
 
 /// How to mount.
@@ -55,7 +77,7 @@ pub struct Options {
     pub acls: bool,
     /// The kernel gathers writes in its cache until fsync, close or memory pressure.
     pub writeback: bool,
-    /// How many requests are worked on at once, at least 1.
+    /// How many requests are worked on at once, at least 1; over io_uring, how many of the slow ones.
     pub threads: usize,
     pub transport: Transport,
     /// How long the transport polls for the next request before it sleeps, while they come quickly. Zero: never.
@@ -75,7 +97,7 @@ impl Default for Options {
             acls: true,
             writeback: true,
             threads: 2,
-            transport: Transport::Device,
+            transport: Transport::Auto,
             poll_for: Duration::from_micros(30),
         }
     }
@@ -95,7 +117,7 @@ enum Session {
     Fuser(Box<adapter::Session>),
 }
 
-/// How many requests of each kind came, by their number in linux/fuse.h. Only [`Transport::Device`] counts.
+/// How many requests of each kind came, by their number in linux/fuse.h. Fuser does not count.
 pub struct Requests([AtomicU64; protocol::opcode::LIMIT]);
 
 struct Place {
@@ -122,14 +144,12 @@ pub fn mount(
     let mut mounted =
         Mounted { place, operations: operations.clone(), session: None, requests: requests.clone() };
     let session = match options.transport {
-        Transport::Device => {
-            device::connect(operations, device, &options, requests).map(Box::new).map(Session::Device)
-        }
-        Transport::Fuser => {
-            adapter::connect(operations, device, &options).map(|session| Session::Fuser(Box::new(session)))
-        }
+        Transport::Fuser => adapter::connect(operations, device, &options)
+            .map(|session| Session::Fuser(Box::new(session)))
+            .map_err(MountError::Handshake),
+        _ => device::connect(operations, device, &options, requests).map(Box::new).map(Session::Device),
     };
-    mounted.session = Some(session.map_err(MountError::Handshake)?);
+    mounted.session = Some(session?);
     mounted.place.point.read_ahead(policy::MAX_REQUEST / 1024);
     Ok(mounted)
 }
@@ -141,7 +161,7 @@ impl Mounted {
     /// The device could not be read or a thread not be started; the mount is gone then too.
     pub fn run(mut self) -> io::Result<()> {
         let served = match self.session.take() {
-            Some(Session::Device(connection)) => connection.run(),
+            Some(Session::Device(connection)) => connection.run(&|| self.place.point.abort()),
             Some(Session::Fuser(session)) => adapter::run(*session),
             None => Ok(()),
         };

@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{MountError, Options};
+use super::{MountError, Options, policy};
 use crate::sys::fuse as sys;
 
 /// What /proc/mounts shows as the type, minus `fuse.`.
@@ -59,6 +59,15 @@ impl MountPoint {
         }
     }
 
+    /// Has the kernel end the connection: every request fails, those under way too.
+    pub fn abort(&self) {
+        let number = self.device.rsplit(':').next().unwrap_or_default();
+        let file = format!("/sys/fs/fuse/connections/{number}/abort");
+        if let Err(error) = fs::write(&file, "1") {
+            log::error!("{file}: {error}");
+        }
+    }
+
     /// Lets the kernel read ahead by `kilobytes`; only root may, and 128 KiB stays where it is not allowed.
     pub fn read_ahead(&self, kilobytes: u32) {
         let setting = format!("/sys/class/bdi/{}/read_ahead_kb", self.device);
@@ -66,6 +75,15 @@ impl MountPoint {
             log::debug!("{setting} stays as it is: {error}");
         }
     }
+}
+
+/// What carries the requests of the mount at `path`, by the word that its daemon uses.
+pub fn transport_of(path: &Path) -> io::Result<String> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let name = CString::new(policy::TRANSPORT_XATTR)?;
+    let mut value = [0; 16];
+    let length = sys::get_xattr(&path, &name, &mut value)?;
+    String::from_utf8(value[..length].to_vec()).map_err(io::Error::other)
 }
 
 /// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.

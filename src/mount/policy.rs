@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
-use super::Options;
-use crate::fs::ops::{Allocate, Attributes, Kind, SetXattr};
+use super::{Options, Transport};
+use crate::fs::ops::{Allocate, Attributes, Kind, NodeId, SetXattr};
+use crate::fs::{Error, Result};
 
 /// How long the kernel may believe an entry (also a missing one) and attributes: nobody but it changes them.
 pub const LIFETIME: Duration = Duration::from_secs(86_400);
-/// The same for what is unlinked or cannot be read: the next to ask is to be told what is so then.
+
+/// How long it may believe entries. Where the filesystem checks permissions: not at all, since for a name that the
+/// kernel knows nobody would check whether the next to come may search the directory.
+pub fn entry_lifetime(filesystem_checks: bool) -> Duration {
+    if filesystem_checks { Duration::ZERO } else { LIFETIME }
+}
+
+/// How long it may believe attributes; of what is unlinked or cannot be read, not at all: the next to ask is to be told what is so then.
 pub fn lifetime(attributes: &Attributes) -> Duration {
     if attributes.links == 0 { Duration::ZERO } else { LIFETIME }
 }
@@ -35,8 +43,11 @@ pub mod capability {
     pub const CACHE_SYMLINKS: u64 = 1 << 23;
     pub const NO_OPENDIR_SUPPORT: u64 = 1 << 24;
     pub const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
-    /// Not among the shared ones: fuser cannot decode what it changes.
+    // Not among the shared ones: fuser cannot decode what they change.
     pub const SETXATTR_EXT: u64 = 1 << 29;
+    /// There are more than 32 of these.
+    pub const INIT_EXT: u64 = 1 << 30;
+    pub const OVER_IO_URING: u64 = 1 << 41;
 }
 
 /// The capabilities to ask for. DONT_MASK always: only the filesystem knows whether a default ACL stands in for the
@@ -65,6 +76,20 @@ pub fn wanted(options: &Options) -> u64 {
 /// Under HANDLE_KILLPRIV_V2 the kernel leaves it to us to drop file capabilities on write. There are none to drop.
 pub fn is_refused_xattr(name: &[u8]) -> bool {
     name == b"security.capability"
+}
+
+/// The root's attribute that says what carries the requests. Outside of every namespace, so no file can have it.
+pub const TRANSPORT_XATTR: &str = "cryptfs.transport";
+
+/// The value of an attribute that is not the filesystem's to answer.
+pub fn known_xattr(node: NodeId, name: &[u8], transport: Transport) -> Option<Result<Vec<u8>>> {
+    match name {
+        _ if is_refused_xattr(name) => Some(Err(Error::NoData)),
+        _ if node == NodeId::ROOT && name == TRANSPORT_XATTR.as_bytes() => {
+            Some(Ok(transport.name().as_bytes().to_vec()))
+        }
+        _ => None,
+    }
 }
 
 /// The kind in the `S_IFMT` bits of a mode.

@@ -1,7 +1,7 @@
 //! The FUSE protocol on the wire: the structures of linux/fuse.h, 7.31 to 7.45, and how to cut them out of bytes.
 //!
 //! Always holds: a request shorter than its structures, or a name without its NUL, is `None` and never a panic. Both
-//! sides run on one machine, so the numbers are in its byte order. Neighbours: `dispatch` decodes with it, `device`
+//! sides run on one machine, so the numbers are in its byte order. Neighbours: `dispatch` decodes with it, `handshake`
 //! negotiates with it.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -95,6 +95,8 @@ wire! {
     }
     OutHeader = 16 { length: u32, error: i32, unique: u64 }
     InitIn = 16 { major: u32, minor: u32, max_readahead: u32, flags: u32 }
+    /// Follows with INIT_EXT: the upper half of the flags.
+    InitMoreIn = 4 { flags2: u32 }
     InitOut = 64 {
         major: u32, minor: u32, max_readahead: u32, flags: u32, max_background: u16,
         congestion_threshold: u16, max_write: u32, time_granularity: u32, max_pages: u16,
@@ -166,27 +168,44 @@ wire! {
     StatxOut = 288 { valid: u64, valid_ns: u32, flags: u32, spare: [u64; 2], stat: Statx }
 }
 
-/// The bytes of a request that are not decoded yet.
-pub struct Body<'a>(pub &'a [u8]);
+/// The parts of a request that are not decoded yet.
+pub struct Body<'a> {
+    /// Where the structure lies when it does not lie before the rest (io_uring).
+    operation: Option<&'a [u8]>,
+    rest: &'a [u8],
+}
 
 impl<'a> Body<'a> {
+    /// All in one piece.
+    pub fn whole(bytes: &'a [u8]) -> Body<'a> {
+        Body { operation: None, rest: bytes }
+    }
+
+    /// The structure apart from what follows it.
+    pub fn parts(operation: &'a [u8], rest: &'a [u8]) -> Body<'a> {
+        Body { operation: Some(operation), rest }
+    }
+
     pub fn take<T: FromBytes + Copy>(&mut self) -> Option<T> {
-        let (value, rest) = T::read_from_prefix(self.0).ok()?;
-        self.0 = rest;
+        if let Some(operation) = self.operation.take() {
+            return Some(T::read_from_prefix(operation).ok()?.0);
+        }
+        let (value, rest) = T::read_from_prefix(self.rest).ok()?;
+        self.rest = rest;
         Some(value)
     }
 
     /// A NUL-terminated name.
     pub fn name(&mut self) -> Option<&'a [u8]> {
-        let end = self.0.iter().position(|byte| *byte == 0)?;
-        let (name, rest) = self.0.split_at(end);
-        self.0 = &rest[1..];
+        let end = self.rest.iter().position(|byte| *byte == 0)?;
+        let (name, rest) = self.rest.split_at(end);
+        self.rest = &rest[1..];
         Some(name)
     }
 
     pub fn bytes(&mut self, length: u32) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(length as usize)?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_at_checked(length as usize)?;
+        self.rest = rest;
         Some(bytes)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Neighbours: `dispatch` decides what to answer, `protocol` has the structures.
 
+use std::time::Duration;
+
 use zerocopy::{Immutable, IntoBytes};
 
 use super::policy;
@@ -75,11 +77,13 @@ pub fn attributes(a: &Attributes) -> AttrOut {
     AttrOut { valid: valid(a), attr: attr(a), ..AttrOut::default() }
 }
 
-/// `None`: the name does not exist, which the kernel may remember.
-pub fn entry(entry: Option<&Entry>) -> EntryOut {
+/// `None`: the name does not exist. The kernel may remember either for `lifetime`.
+pub fn entry(entry: Option<&Entry>, lifetime: Duration) -> EntryOut {
     let (node, attr) = entry.map_or((NO_NODE, Attr::default()), |e| (e.node.0, attr(&e.attributes)));
-    let valid = entry.map_or(policy::LIFETIME.as_secs(), |e| valid(&e.attributes));
-    EntryOut { node, entry_valid: valid, attr_valid: valid, attr, ..EntryOut::default() }
+    let attr_valid = entry.map_or(0, |e| valid(&e.attributes));
+    let gone = entry.is_some_and(|e| e.attributes.links == 0);
+    let entry_valid = if gone { 0 } else { lifetime.as_secs() };
+    EntryOut { node, entry_valid, attr_valid, attr, ..EntryOut::default() }
 }
 
 fn statx_time(time: Timestamp) -> StatxTime {
@@ -112,24 +116,25 @@ pub fn statx(a: &Attributes) -> StatxOut {
 pub struct Listing<'a> {
     out: &'a mut [u8],
     used: usize,
-    plus: bool,
+    /// How long the entries that go with the names may be believed; `None`: names only.
+    entries: Option<Duration>,
 }
 
 impl<'a> Listing<'a> {
-    pub fn new(out: &'a mut [u8], plus: bool) -> Listing<'a> {
-        Listing { out, used: 0, plus }
+    pub fn new(out: &'a mut [u8], entries: Option<Duration>) -> Listing<'a> {
+        Listing { out, used: 0, entries }
     }
 
     /// Whether the entry found room.
     pub fn push(&mut self, found: &DirectoryEntry<'_>) -> bool {
-        let prefix = if self.plus { size_of::<EntryOut>() } else { 0 };
+        let prefix = self.entries.map_or(0, |_| size_of::<EntryOut>());
         let length = prefix + size_of::<Dirent>() + found.name.len();
         let Some(room) = self.out.get_mut(self.used..self.used + length.next_multiple_of(8)) else {
             return false;
         };
         let (head, rest) = room.split_at_mut(prefix);
-        if self.plus {
-            head.copy_from_slice(entry(found.entry.as_ref()).as_bytes());
+        if let Some(lifetime) = self.entries {
+            head.copy_from_slice(entry(found.entry.as_ref(), lifetime).as_bytes());
         }
         let dirent = Dirent {
             inode: found.inode_number,

@@ -14,7 +14,7 @@ use zerocopy::IntoBytes;
 use super::dispatch::Dispatcher;
 use super::protocol::{Body, Dirent, InHeader, MknodIn, WriteIn, opcode};
 use super::reply::{Errno, Listing};
-use super::{Options, point, policy, reply};
+use super::{Options, Transport, point, policy, reply};
 use crate::fs::ops::{Allocate, Attributes, DirectoryEntry, Entry, Kind, NodeId};
 
 #[test]
@@ -43,6 +43,7 @@ fn unknown_fallocate_modes_are_refused() {
 fn dispatcher() -> Dispatcher {
     Dispatcher {
         operations: Arc::new(memory::Memory::default()),
+        transport: Transport::Device,
         opens: true,
         long_setxattr: true,
         writeback: false,
@@ -58,17 +59,17 @@ fn requests_are_decoded_and_answered() {
     let (dispatcher, mut out) = (dispatcher(), [0; 4096]);
     let asked = MknodIn { mode: libc::S_IFREG | 0o666, umask: 0o022, ..MknodIn::default() };
     let request = [asked.as_bytes(), b"name\0"].concat();
-    assert_eq!(dispatcher.answer(&header(opcode::MKNOD, 1), Body(&request), &mut out), Ok(128));
+    assert_eq!(dispatcher.answer(&header(opcode::MKNOD, 1), Body::whole(&request), &mut out), Ok(128));
     let node = u64::from_ne_bytes(out[..8].try_into().unwrap());
     let mode = u32::from_ne_bytes(out[100..104].try_into().unwrap());
     assert_eq!(mode, libc::S_IFREG | 0o644);
     let asked = WriteIn { offset: 3, size: 4, ..WriteIn::default() };
     let request = [asked.as_bytes(), b"data"].concat();
-    assert_eq!(dispatcher.answer(&header(opcode::WRITE, node), Body(&request), &mut out), Ok(8));
+    assert_eq!(dispatcher.answer(&header(opcode::WRITE, node), Body::whole(&request), &mut out), Ok(8));
     let asked = WriteIn { size: 100, ..WriteIn::default() };
-    let answer = dispatcher.answer(&header(opcode::READ, node), Body(asked.as_bytes()), &mut out);
+    let answer = dispatcher.answer(&header(opcode::READ, node), Body::whole(asked.as_bytes()), &mut out);
     assert_eq!((answer, &out[..7]), (Ok(7), &b"\0\0\0data"[..]));
-    let answer = dispatcher.answer(&header(opcode::LOOKUP, 1), Body(b"none\0"), &mut out);
+    let answer = dispatcher.answer(&header(opcode::LOOKUP, 1), Body::whole(b"none\0"), &mut out);
     assert_eq!((answer, &out[..8]), (Ok(128), &[0; 8][..]));
 }
 
@@ -79,19 +80,23 @@ fn cut_off_requests_are_refused_and_never_panic() {
         for fill in [0u8, b'a', 0xff] {
             for length in 0..256 {
                 let request = vec![fill; length];
-                let _ = dispatcher.answer(&header(opcode, 1), Body(&request), &mut out);
+                let _ = dispatcher.answer(&header(opcode, 1), Body::whole(&request), &mut out);
             }
         }
     }
     let invalid = Err(Errno(libc::EINVAL));
     for opcode in [opcode::LOOKUP, opcode::MKNOD, opcode::WRITE, opcode::RENAME2, opcode::SETXATTR] {
-        assert_eq!(dispatcher.answer(&header(opcode, 1), Body(b"short"), &mut out), invalid, "{opcode}");
+        assert_eq!(
+            dispatcher.answer(&header(opcode, 1), Body::whole(b"short"), &mut out),
+            invalid,
+            "{opcode}"
+        );
     }
     let asked = WriteIn { size: 5, ..WriteIn::default() };
     let request = [asked.as_bytes(), b"four"].concat();
-    assert_eq!(dispatcher.answer(&header(opcode::WRITE, 1), Body(&request), &mut out), invalid);
+    assert_eq!(dispatcher.answer(&header(opcode::WRITE, 1), Body::whole(&request), &mut out), invalid);
     let asked = WriteIn { size: 2 << 20, ..WriteIn::default() };
-    assert_eq!(dispatcher.answer(&header(opcode::READ, 1), Body(asked.as_bytes()), &mut out), invalid);
+    assert_eq!(dispatcher.answer(&header(opcode::READ, 1), Body::whole(asked.as_bytes()), &mut out), invalid);
 }
 
 /// Unlinked, or not readable: the kernel must ask again.
@@ -103,25 +108,25 @@ fn what_has_no_links_is_not_cached() {
     let entry = fs.make_directory(caller, NodeId::ROOT, b"d", 0o755, 0).unwrap();
     let gone = Entry { attributes: Attributes { links: 0, ..entry.attributes }, ..entry };
     for (entry, valid) in [(&entry, policy::LIFETIME.as_secs()), (&gone, 0)] {
-        let answer = reply::entry(Some(entry));
+        let answer = reply::entry(Some(entry), policy::LIFETIME);
         assert_eq!((answer.entry_valid, answer.attr_valid), (valid, valid));
         assert_eq!(reply::attributes(&entry.attributes).valid, valid);
         assert_eq!(reply::statx(&entry.attributes).valid, valid);
     }
-    assert_eq!(reply::entry(None).entry_valid, policy::LIFETIME.as_secs());
+    assert_eq!(reply::entry(None, policy::LIFETIME).entry_valid, policy::LIFETIME.as_secs());
 }
 
 #[test]
 fn listings_are_padded_and_stop_before_they_overflow() {
     let entry = |name| DirectoryEntry { cookie: 7, inode_number: 9, kind: Kind::File, name, entry: None };
     let mut out = [0xaa; 24 + 8 + 24 + 8 + 7];
-    let mut listing = Listing::new(&mut out, false);
+    let mut listing = Listing::new(&mut out, None);
     assert!(listing.push(&entry(b"five5")));
     assert!(listing.push(&entry(b"eight888")));
     assert!(!listing.push(&entry(b"x")));
     assert_eq!(listing.used(), 64);
     let first = Dirent { inode: 9, cookie: 7, name_length: 5, kind: 8 };
     assert_eq!(out[..32], [first.as_bytes(), b"five5\0\0\0"].concat());
-    let mut listing = Listing::new(&mut out[..64], true);
+    let mut listing = Listing::new(&mut out[..64], Some(policy::LIFETIME));
     assert!(!listing.push(&entry(b"")));
 }

@@ -50,6 +50,14 @@ pub fn detach(target: &CStr) -> io::Result<()> {
     check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) })
 }
 
+/// getxattr(2): fills `value` from the start and returns how far.
+pub fn get_xattr(path: &CStr, name: &CStr, value: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: two NUL-terminated strings and as many writable bytes as is said, all outlive the call.
+    let length =
+        unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    usize::try_from(length).map_err(|_| io::Error::last_os_error())
+}
+
 /// Receives one descriptor (SCM_RIGHTS). `UnexpectedEof` when the peer closed without sending one.
 pub fn receive_descriptor(socket: &UnixStream) -> io::Result<OwnedFd> {
     let mut byte = 0u8;

@@ -7,3 +7,4 @@ pub mod files;
 pub mod fuse;
 pub mod process;
 pub mod terminal;
+pub mod uring;

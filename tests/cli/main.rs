@@ -16,4 +16,5 @@ mod rotate;
 mod sandbox;
 mod terminal;
 mod texts;
+mod transports;
 mod ways_in;

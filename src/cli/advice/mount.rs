@@ -44,6 +44,13 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
         MountError::Helper(words) => {
             (Exit::MountRefused, format!("{at}: fusermount3 refused to mount there: {words}."))
         }
+        MountError::NoRing => (
+            Exit::MountRefused,
+            "FUSE over io_uring is not to be had: it needs Linux 6.14, and to be enabled by root (`echo Y \
+             >/sys/module/fuse/parameters/enable_uring`; for good: `scripts/install --io-uring`). Without \
+             transport=uring, it is used where it is there."
+                .to_owned(),
+        ),
         MountError::Kernel(error) => {
             (Exit::MountRefused, format!("{at}: the kernel refused to mount there: {}.", plain(error)))
         }

@@ -1,0 +1,239 @@
+//! Our own transport over io_uring: a queue per CPU, each served by a thread that stays on that CPU.
+//!
+//! The kernel puts a request into the queue of the CPU that its caller runs on, so caller and server take turns there
+//! and nobody on another CPU has to be woken. A queue's thread answers whatever is quick; what took long of late goes
+//! to a worker, and comes back to be sent, so that the others who ask on this CPU need not wait for it.
+//!
+//! Forgets, INIT and notifications still go over /dev/fuse: `device` reads it beside. Below: `sys::uring`.
+
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use parking_lot::Mutex;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::channel::invalidate;
+use super::policy;
+use super::protocol::{Body, InHeader, OutHeader};
+use super::reply::{Errno, put_bytes};
+use super::server::Server;
+use crate::sys::uring::{Parts, Queue, Request, Waker, pin_to};
+
+/// A request that takes longer than this, in nanoseconds, is a worker's. Two more threads' waking is what it costs.
+const WORTH_HANDING_ON: u64 = 200_000;
+/// Up to so many queues, requests are of full size; all rooms together are 64 MiB then.
+const FEW: usize = 32;
+/// With more CPUs than this the rooms would be too much memory: 64 MiB at this number.
+const MOST: usize = 128;
+/// How many requests there are room for.
+const ROOMS: usize = 64;
+/// The largest reply to a request that brings data or a name: an extended attribute.
+const SCRATCH: usize = 64 << 10;
+
+/// A queue for each CPU that this machine can have, not yet in use.
+pub struct Rings {
+    queues: Vec<Queue>,
+    largest: u32,
+}
+
+/// Where a queue's thread looks for what workers are done with.
+struct Home {
+    finished: Mutex<Vec<Request>>,
+    waker: Waker,
+}
+
+struct Job {
+    request: Request,
+    home: Arc<Home>,
+}
+
+/// What all threads share.
+struct Shared<'a> {
+    server: &'a Server,
+    device: &'a File,
+}
+
+/// How many CPUs this machine can have, which is how many queues the kernel wants.
+pub fn cpus() -> usize {
+    let listed = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    count(listed.trim()).unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// The members of a list such as `0-3,8`.
+fn count(list: &str) -> Option<usize> {
+    let members = list.split(',').map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        Some(last.checked_sub(first)? + 1)
+    });
+    members.sum()
+}
+
+impl Rings {
+    /// # Errors
+    /// The kernel has no io_uring, or not for this process, or there are too many CPUs.
+    pub fn prepare(device: &File) -> io::Result<Rings> {
+        let count = cpus();
+        if count > MOST {
+            return Err(io::Error::other(format!("too many CPUs: {count}")));
+        }
+        let largest = if count <= FEW { policy::MAX_REQUEST } else { policy::MAX_REQUEST / 4 };
+        let depth = (ROOMS / count).clamp(2, 8) as u16;
+        let queue = |number| Queue::new(device, number as u16, depth, largest as usize);
+        Ok(Rings { queues: (0..count).map(queue).collect::<io::Result<_>>()?, largest })
+    }
+
+    /// The largest READ or WRITE, in bytes.
+    pub fn largest(&self) -> u32 {
+        self.largest
+    }
+
+    /// Serves until the connection ends. `abort` ends it when a queue's thread fails: whoever asks on its CPU would
+    /// wait for ever.
+    pub fn run(
+        self,
+        server: &Server,
+        device: &File,
+        workers: usize,
+        abort: &(dyn Fn() + Sync),
+    ) -> io::Result<()> {
+        let shared = &Shared { server, device };
+        let (sender, receiver) = channel();
+        let receiver = &Mutex::new(receiver);
+        // The workers end when the last sender is gone, so it must not outlive this closure.
+        thread::scope(move |scope| {
+            for number in 0..workers {
+                let thread = thread::Builder::new().name(format!("fuse-worker-{number}"));
+                thread.spawn_scoped(scope, || shared.work(receiver))?;
+            }
+            let mut threads = Vec::new();
+            for (cpu, queue) in self.queues.into_iter().enumerate() {
+                let jobs = sender.clone();
+                let thread = thread::Builder::new().name(format!("fuse-cpu-{cpu}"));
+                let serve = move || {
+                    let serve = || shared.serve(scope, cpu, queue, &jobs);
+                    let served = catch_unwind(AssertUnwindSafe(serve));
+                    let served = served.unwrap_or_else(|_| Err(super::device::panicked()));
+                    served.inspect_err(|error| {
+                        log::error!("the queue of CPU {cpu} failed: {error}");
+                        abort();
+                    })
+                };
+                threads.push(thread.spawn_scoped(scope, serve).inspect_err(|_| abort())?);
+            }
+            drop(sender);
+            let ended = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
+                thread.join().unwrap_or_else(|_| Err(super::device::panicked()))
+            };
+            threads.into_iter().map(ended).fold(Ok(()), io::Result::and)
+        })
+    }
+}
+
+impl Home {
+    fn bring(&self, request: Request) {
+        self.finished.lock().push(request);
+        if let Err(error) = self.waker.wake() {
+            log::error!("a reply is late: {error}");
+        }
+    }
+}
+
+impl Shared<'_> {
+    /// The life of a queue's thread.
+    fn serve<'scope>(
+        &'scope self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        cpu: usize,
+        mut queue: Queue,
+        jobs: &Sender<Job>,
+    ) -> io::Result<()> {
+        // A CPU that is off, or not for us: whoever serves its queue may run anywhere.
+        let _ = pin_to(cpu);
+        queue.start()?;
+        let home = &Arc::new(Home { finished: Mutex::default(), waker: queue.waker() });
+        let mut scratch = vec![0; SCRATCH];
+        let mut found = Vec::new();
+        let lost = |error: io::Error| {
+            // ENOTCONN, ECONNABORTED: unmounted.
+            if !matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) {
+                log::error!("the queue of CPU {cpu} lost a place: {error}");
+            }
+        };
+        while queue.wait(&mut found, lost)? {
+            for mut request in found.drain(..) {
+                let header = header(&mut request);
+                self.server.count(&header);
+                if self.server.needs_flush(&header) {
+                    let thread = thread::Builder::new().name("fuse-seek".into());
+                    let home = Arc::clone(home);
+                    thread.spawn_scoped(scope, move || self.seek(request, &header, &home))?;
+                } else if self.server.is_slow(&header, WORTH_HANDING_ON) {
+                    jobs.send(Job { request, home: Arc::clone(home) }).map_err(io::Error::other)?;
+                } else {
+                    self.answer(&mut request, &mut scratch);
+                    queue.commit(request)?;
+                }
+            }
+            for request in home.finished.lock().drain(..) {
+                queue.commit(request)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The life of a worker.
+    fn work(&self, jobs: &Mutex<Receiver<Job>>) {
+        let mut scratch = vec![0; SCRATCH];
+        loop {
+            let job = jobs.lock().recv();
+            let Ok(Job { mut request, home }) = job else { return };
+            self.answer(&mut request, &mut scratch);
+            home.bring(request);
+        }
+    }
+
+    fn seek(&self, mut request: Request, header: &InHeader, home: &Home) {
+        invalidate(self.device, header.node);
+        self.answer(&mut request, &mut []);
+        home.bring(request);
+    }
+
+    /// Replaces the request by its reply. `scratch` is where the reply to one that brings a payload is made.
+    fn answer(&self, request: &mut Request, scratch: &mut [u8]) {
+        let header = header(request);
+        let Parts { message, operation, payload, came } = request.parts();
+        let answer = if came == 0 {
+            self.server.answer(&header, Body::parts(operation, &[]), payload)
+        } else {
+            let answer = self.server.answer(&header, Body::parts(operation, &payload[..came]), scratch);
+            answer.and_then(|length| put_bytes(payload, &scratch[..length]))
+        };
+        let (payload, error) = answer.map_or_else(|Errno(number)| (0, -number), |length| (length, 0));
+        let length = (size_of::<OutHeader>() + payload) as u32;
+        let reply = OutHeader { length, error, unique: header.unique };
+        message[..size_of::<OutHeader>()].copy_from_slice(reply.as_bytes());
+        request.reply_with(payload);
+    }
+}
+
+fn header(request: &mut Request) -> InHeader {
+    InHeader::read_from_prefix(request.parts().message)
+        .map_or_else(|_| InHeader::default(), |(header, _)| header)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn possible_cpus_are_counted() {
+        for (list, expected) in
+            [("0", Some(1)), ("0-1", Some(2)), ("0,2-3,9", Some(4)), ("", None), ("3-1", None)]
+        {
+            assert_eq!(super::count(list), expected, "{list:?}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What every transport of our own does with a request, however it came: counts it, answers it, notes how long that
+//! took. A handler's panic is answered with EIO and logged.
+//!
+//! Above: `device`, `ring`. Below: `dispatch`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Requests;
+use super::dispatch::{self, Dispatcher};
+use super::protocol::{Body, InHeader, opcode};
+use super::reply::{Answer, Errno};
+
+pub struct Server {
+    dispatcher: Dispatcher,
+    requests: Arc<Requests>,
+    pace: Pace,
+}
+
+/// How long requests of each kind took of late, in nanoseconds. Quick until one was not.
+struct Pace([AtomicU64; opcode::LIMIT]);
+
+impl Pace {
+    /// Whether the like of this took longer than `limit`.
+    fn is_slow(&self, opcode: u32, limit: u64) -> bool {
+        self.0.get(opcode as usize).is_none_or(|pace| pace.load(Ordering::Relaxed) > limit)
+    }
+
+    fn note(&self, opcode: u32, took: Duration) {
+        if let Some(pace) = self.0.get(opcode as usize) {
+            let before = pace.load(Ordering::Relaxed);
+            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            pace.store(before - before / 8 + took / 8, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace([const { AtomicU64::new(0) }; opcode::LIMIT])
+    }
+}
+
+impl Server {
+    pub fn new(dispatcher: Dispatcher, requests: Arc<Requests>) -> Server {
+        Server { dispatcher, requests, pace: Pace::default() }
+    }
+
+    pub fn count(&self, header: &InHeader) {
+        self.requests.count(header.opcode);
+    }
+
+    /// Whether requests of this kind took longer than `limit`, in nanoseconds, of late.
+    pub fn is_slow(&self, header: &InHeader, limit: u64) -> bool {
+        dispatch::may_take_long(header) && self.pace.is_slow(header.opcode, limit)
+    }
+
+    /// Whether the kernel has to be told to flush the file before this is answered: LSEEK under the writeback cache.
+    /// The kernel (6.18) asks where data lies without first sending what is dirty, and a copying program would take
+    /// fresh data for a hole. To be waited for by a thread of its own, since the flush comes back as WRITEs that the
+    /// others must be free to answer.
+    pub fn needs_flush(&self, header: &InHeader) -> bool {
+        header.opcode == opcode::LSEEK && self.dispatcher.writeback
+    }
+
+    /// Answers into `out`, which has room for the largest reply to such a request.
+    pub fn answer(&self, header: &InHeader, body: Body<'_>, out: &mut [u8]) -> Answer {
+        let start = dispatch::may_take_long(header).then(Instant::now);
+        let answer = catch_unwind(AssertUnwindSafe(|| self.dispatcher.answer(header, body, out)));
+        if let Some(start) = start {
+            self.pace.note(header.opcode, start.elapsed());
+        }
+        answer.unwrap_or_else(|_| {
+            log::error!("operation {} panicked and was answered with EIO", header.opcode);
+            Err(Errno(libc::EIO))
+        })
+    }
+}
+
+impl Requests {
+    fn count(&self, opcode: u32) {
+        if let Some(counter) = self.0.get(opcode as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Default for Requests {
+    fn default() -> Requests {
+        Requests([const { AtomicU64::new(0) }; opcode::LIMIT])
+    }
+}

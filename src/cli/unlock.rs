@@ -97,7 +97,7 @@ pub fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, confirmed: bool
     }
     if pin == Pin::First {
         // Keys from before a rotation open nothing; pinned, they would have the present ones refused.
-        assemble::volume(backing, opened, trust.device(), true)?;
+        assemble::unquestioned(backing, opened, trust)?;
     }
     let accepted = match pin {
         Pin::Same => Ok(true),

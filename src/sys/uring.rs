@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::sync::Arc;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use zerocopy::IntoBytes;
 
 /// `FUSE_IO_URING_CMD_*`.
 const REGISTER: u32 = 1;
@@ -75,7 +76,7 @@ pub struct Waker(Arc<File>);
 
 impl Waker {
     pub fn wake(&self) -> io::Result<()> {
-        (&*self.0).write_all(&1u64.to_ne_bytes())
+        (&*self.0).write_all(1u64.as_bytes())
     }
 }
 
@@ -156,8 +157,8 @@ impl Queue {
 
     fn command(&self, command: u32, commit: u64, mark: u64) -> squeue::Entry128 {
         let mut bytes = [0; 80];
-        bytes[8..16].copy_from_slice(&commit.to_ne_bytes());
-        bytes[16..18].copy_from_slice(&self.number.to_ne_bytes());
+        bytes[8..16].copy_from_slice(commit.as_bytes());
+        bytes[16..18].copy_from_slice(self.number.as_bytes());
         opcode::UringCmd80::new(types::Fixed(0), command).cmd(bytes).build().user_data(mark)
     }
 

@@ -106,8 +106,12 @@ fn check(transport: Transport) {
     row(&mut rows, "unlink it", &|path| fs::remove_file(path).unwrap());
     row(&mut rows, "create and write", &|path| fs::write(path, b"text").unwrap());
     row(&mut rows, "read what is cached", &|path| assert_eq!(fs::read(path).unwrap(), b"text"));
-    row(&mut rows, "stat", &|path| drop(fs::metadata(path).unwrap()));
-    row(&mut rows, "stat again", &|path| drop(fs::metadata(path).unwrap()));
+    row(&mut rows, "stat", &|path| {
+        fs::metadata(path).unwrap();
+    });
+    row(&mut rows, "stat again", &|path| {
+        fs::metadata(path).unwrap();
+    });
     row(&mut rows, "open and close", &|path| drop(File::open(path).unwrap()));
     row(&mut rows, "a missing name", &|path| assert!(!renamed(path).exists()));
     row(&mut rows, "a missing name again", &|path| assert!(!renamed(path).exists()));

@@ -115,7 +115,7 @@ fn what_is_remembered_too_early_is_noticed() {
         chunk::faults::plant(None);
         println!("{fault:?}: {noticed:?}\n");
         let said = noticed.unwrap_or_else(|| panic!("{fault:?} is not noticed"));
-        assert!(said.contains("RolledBack") || said.contains("Deleted"), "{said}");
+        assert!(said.contains("Damaged"), "{said}");
     }
 }
 

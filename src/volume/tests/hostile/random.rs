@@ -126,6 +126,9 @@ impl World {
         }
         self.store.restore(&honest);
         self.fixture.remembered.restore(&known);
+        for (id, content) in left.contents {
+            self.contents.get_mut(&id).expect("a known file").push(content);
+        }
     }
 
     fn try_open(&mut self) -> Option<Arc<Volume>> {

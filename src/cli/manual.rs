@@ -19,7 +19,9 @@ of 4 KiB, and which of them change when; nothing else. Whatever is done to it, a
 .PP
 The volume's keys are random. Each key slot holds them wrapped under a secret of its own: a passphrase, a recovery key, \
 one that this machine's TPM 2.0 gives back, or an age or SSH key. What works without asking is tried first. This device \
-pins the volume's fingerprint when it first sees it, and refuses another before it writes anything.";
+pins the volume's fingerprint when it first sees it, and refuses another before it writes anything. It remembers the \
+newest version of each chunk file that was durable here: an older one, or none, is an error of that file or folder, and \
+a volume that is older as a whole is not mounted until \\fBcryptfs trust accept\\fR takes it.";
 
 const SECRETS: &str = "\
 A passphrase is read from the file that \\fB\\-\\-passphrase\\-file\\fR or \\fB\\-o passphrase\\-file=\\fR names, else \
@@ -61,7 +63,7 @@ What the folder is; written once.
 Key slots and chunk files; docs/FORMAT.md describes every byte.
 .TP
 $XDG_STATE_HOME/cryptfs/, ~/.local/state/cryptfs/; /var/lib/cryptfs/ for root
-What this device knows of each volume.";
+What this device knows of each volume, the paths of what it found damaged among it.";
 
 /// Writes `cryptfs.1` into a folder.
 pub fn write(folder: &Path) -> Result<(), Failure> {

@@ -12,6 +12,9 @@ pub mod chunk;
 pub mod cli;
 pub mod crypto;
 pub mod fs;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod keys;
 pub mod mount;
 mod planted;

@@ -19,6 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("planted", &[]),
     ("bin", &[]),
+    ("fuzzing", &["chunk", "cli", "keys", "volume"]),
 ];
 
 /// Crates that only some rooms may name.

@@ -5,12 +5,14 @@ use std::process::Command;
 /// Runs steps of `scripts/prove` with the program under test.
 fn prove(steps: &[&str]) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/prove");
-    let outcome = Command::new(script)
+    run(Command::new(script)
         .args(steps)
         .env("CRYPTFS", env!("CARGO_BIN_EXE_cryptfs"))
-        .env("FSX_OPERATIONS", "10000")
-        .output()
-        .unwrap();
+        .env("FSX_OPERATIONS", "10000"));
+}
+
+fn run(command: &mut Command) {
+    let outcome = command.output().unwrap();
     let (said, complaints) =
         (String::from_utf8_lossy(&outcome.stdout), String::from_utf8_lossy(&outcome.stderr));
     assert!(outcome.status.success(), "{said}{complaints}");
@@ -34,4 +36,36 @@ fn damaged_entries() {
 #[test]
 fn a_full_disk() {
     prove(&["full"]);
+}
+
+#[test]
+fn a_backing_folder_that_vanishes() {
+    prove(&["vanish"]);
+}
+
+#[test]
+fn a_read_only_backing_folder() {
+    prove(&["read-only"]);
+}
+
+#[test]
+fn sixty_four_descriptors() {
+    prove(&["descriptors"]);
+}
+
+#[test]
+fn times_out_of_the_page_cache() {
+    prove(&["times"]);
+}
+
+#[test]
+fn sixteen_workers_agree_with_their_models() {
+    run(Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/soak")).args([
+        "--minutes",
+        "0.25",
+        "--rounds",
+        "2",
+        "--binary",
+        env!("CARGO_BIN_EXE_cryptfs"),
+    ]));
 }

@@ -145,6 +145,11 @@ impl Chunk {
         self.state.dirty
     }
 
+    /// Whether a file of it is open: it was found, or made already.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Whether something was written that no fdatasync covers yet.
     pub fn is_unsynced(&self) -> bool {
         self.state.unsynced || self.state.syncing

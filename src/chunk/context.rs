@@ -42,6 +42,12 @@ impl Context {
         Context { recall, ..self }
     }
 
+    /// The same with another clock.
+    #[cfg(test)]
+    pub fn with_clock(self, clock: fn() -> u64) -> Context {
+        Context { clock, ..self }
+    }
+
     /// Where a chunk lies.
     pub fn file_name(&self, id: ChunkId) -> FileName {
         let area = if id.inode.journal_of().is_some() { Area::Journals } else { Area::Chunks };

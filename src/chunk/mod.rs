@@ -9,7 +9,13 @@ mod commit;
 mod context;
 mod error;
 pub(crate) mod faults;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod ids;
+#[cfg(test)]
+pub(crate) mod limits;
+#[cfg(not(test))]
+mod limits;
 mod open;
 mod recall;
 #[cfg(test)]

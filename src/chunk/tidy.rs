@@ -2,32 +2,26 @@
 
 use super::blocks::Key;
 use super::chunk::Chunk;
+use super::limits;
 use super::slots::Purpose;
 use super::table::Entry;
 use super::{BLOCK, Error, Result, Space};
 
-/// Seals under one key after which a chunk is sealed anew.
-#[cfg(not(test))]
-const SEALS: u64 = 1 << 31;
-#[cfg(test)]
-pub(super) const SEALS: u64 = 5000;
 /// Blocks that are sealed anew at a time.
 const BATCH: u16 = 256;
 /// Free slots at the end of a file that are not worth a truncation.
 const SLACK: usize = 4;
-/// A file of fewer slots is not worth moving its blocks.
-const SMALL: usize = 64;
 
 impl Chunk {
     /// Whether `tidy` would be of use now.
     pub fn needs_tidying(&self) -> bool {
-        self.seals >= SEALS || self.can_truncate() || self.is_mostly_free()
+        self.seals >= limits::seals() || self.can_truncate() || self.is_mostly_free()
     }
 
     /// Does what is due and can be done now: seals everything anew, gives back free slots at the end, or moves blocks
     /// to lower slots. What it changed is made to last by commit and sync, as usual.
     pub fn tidy(&mut self) -> Result<()> {
-        if self.seals >= SEALS {
+        if self.seals >= limits::seals() {
             return self.rewrite();
         }
         if self.is_mostly_free() {
@@ -41,7 +35,7 @@ impl Chunk {
 
     /// Whether all of it has to be sealed anew: it lies under an older epoch, or its key has sealed enough.
     pub fn wants_rewrite(&self) -> bool {
-        self.seals >= SEALS || !self.epoch_is_newest()
+        self.seals >= limits::seals() || !self.epoch_is_newest()
     }
 
     /// To be called once a rewrite is durable: moves everything down over what was sealed before, and has the next
@@ -118,7 +112,7 @@ impl Chunk {
     fn is_mostly_free(&self) -> bool {
         let slots = self.slots.as_ref().filter(|_| self.is_at_rest() && !self.state.dirty);
         slots.is_some_and(|slots| {
-            slots.needed() > SMALL && !slots.is_kept() && slots.live() * 3 < slots.needed()
+            slots.needed() > limits::small() && !slots.is_kept() && slots.live() * 3 < slots.needed()
         })
     }
 

@@ -6,6 +6,7 @@ use crate::chunk::{Context, Forgetful, Recall};
 use crate::fs::{self, Filesystem};
 use crate::keys::Opened;
 use crate::store::directory::Directory;
+use crate::sys::daemon::raise_open_files;
 use crate::trust::Trust;
 use crate::volume::{self, Volume};
 use std::fs::metadata;
@@ -14,8 +15,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Chunk files held open at most.
-const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(512).unwrap();
+/// Chunk files held open at most, where the process may open many more.
+const OPEN_FILES: u64 = 512;
+/// Descriptors for everything else: the mount, the folder, the lock, folders that are synced.
+const OTHER_FILES: u64 = 32;
 
 /// What a mount decides of a filesystem.
 pub struct Choices {
@@ -66,8 +69,15 @@ fn open(
     read_only: bool,
 ) -> Result<Arc<Volume>, Failure> {
     let chunk_size = opened.header.chunk_size.bytes().into();
-    let options = volume::Options { chunk_size, read_only, open_files: OPEN_FILES };
+    let options = volume::Options { chunk_size, read_only, open_files: open_files() };
     Volume::open(context, options).map_err(|error| advice::volume(backing, &error))
+}
+
+/// What may be open, half as much again being what waits to be written.
+fn open_files() -> NonZeroUsize {
+    let allowed = raise_open_files().unwrap_or(OPEN_FILES);
+    let chunks = (allowed.saturating_sub(OTHER_FILES) / 2).clamp(8, OPEN_FILES);
+    NonZeroUsize::new(chunks as usize).expect("it is eight at least")
 }
 
 fn context(

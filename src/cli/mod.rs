@@ -9,6 +9,8 @@ mod assemble;
 mod daemon;
 mod enrol;
 mod exit;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod info;
 mod init;
 mod key;

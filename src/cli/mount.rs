@@ -103,7 +103,7 @@ fn perform(request: Request) -> Result<(), Failure> {
     let unlocked = unlock::unlock(backing, &request.unlock)?;
     let lock = lock.map_err(|error| advice::locking(backing, &error))?;
     let signals = Termination::block().map_err(system)?;
-    let options = kernel_options(&request);
+    let mut options = kernel_options(&request);
     let choices = assemble::Choices {
         read_only: request.options.read_only,
         filesystem: crate::fs::Options {
@@ -114,6 +114,7 @@ fn perform(request: Request) -> Result<(), Failure> {
     };
     let filesystem = assemble::filesystem(backing, &unlocked.opened, &unlocked.trust, &choices)?;
     drop(unlocked);
+    options.read_only |= filesystem.is_read_only();
     let mounted = mount::mount(Arc::new(filesystem), &request.mountpoint, &options)
         .map_err(|error| advice::mounting(&request.mountpoint, &error))?;
     if !waiting.is_in_front() {

@@ -51,6 +51,11 @@ impl Filesystem {
         Filesystem::with_clock(volume, options, Timestamp::now)
     }
 
+    /// Whether nothing can be changed: it was asked for, or the backing folder allows no more.
+    pub fn is_read_only(&self) -> bool {
+        self.volume.is_read_only()
+    }
+
     /// With another clock than the system's, for tests that compare times.
     pub(super) fn with_clock(
         volume: Arc<Volume>,

@@ -4,6 +4,8 @@
 //! files that somebody else may have chosen. Whether a keyring is the expected one is for `trust` to say.
 
 mod document;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod golden_tests;
 mod header;

@@ -106,6 +106,11 @@ struct Record {
     calls: u64,
     counts: Counts,
     log: Vec<Event>,
+    open: usize,
+    open_most: Option<usize>,
+    closed_unsynced: usize,
+    /// How many times everything was synced.
+    all_synced: u64,
 }
 
 /// A [`Store`] that fails as planned. Clones share the plan and the log.
@@ -119,6 +124,8 @@ struct FaultyFile {
     inner: Arc<dyn StoreFile>,
     name: FileName,
     record: Arc<Mutex<Record>>,
+    /// How many times everything had been synced when something was written that no sync of this file covers yet.
+    unsynced: Mutex<Option<u64>>,
 }
 
 impl Faulty {
@@ -139,7 +146,24 @@ impl Faulty {
 
     /// Nothing fails any more.
     pub fn heal(&self) {
-        self.record.lock().plan = None;
+        let mut record = self.record.lock();
+        record.plan = None;
+        record.open_most = None;
+    }
+
+    /// From now on opening and making files fails with EMFILE while that many are open.
+    pub fn limit_open(&self, most: usize) {
+        self.record.lock().open_most = Some(most);
+    }
+
+    /// Files that were closed, under their names still, with something in them that no sync covered.
+    pub fn closed_unsynced(&self) -> usize {
+        self.record.lock().closed_unsynced
+    }
+
+    /// Files that are open now.
+    pub fn open_files(&self) -> usize {
+        self.record.lock().open
     }
 
     /// Calls made so far.
@@ -165,7 +189,8 @@ impl Faulty {
     }
 
     fn file(&self, name: FileName, inner: Arc<dyn StoreFile>) -> Arc<dyn StoreFile> {
-        Arc::new(FaultyFile { inner, name, record: Arc::clone(&self.record) })
+        self.record.lock().open += 1;
+        Arc::new(FaultyFile { inner, name, record: Arc::clone(&self.record), unsynced: Mutex::default() })
     }
 
     fn enter(&self, call: Call, name: Option<FileName>, length: u64) -> io::Result<()> {
@@ -182,7 +207,10 @@ fn enter(
 ) -> Option<Fault> {
     let mut record = record.lock();
     let mut event = Event { number: record.calls, call, name, offset, length, fault: None };
-    event.fault = record.plan.as_mut().and_then(|plan| plan(&event));
+    let opens = matches!(call, Call::Open | Call::Create);
+    let full = opens && record.open_most.is_some_and(|most| record.open >= most);
+    event.fault = if full { Some(Fault::Error(libc::EMFILE)) } else { None };
+    event.fault = event.fault.or_else(|| record.plan.as_mut().and_then(|plan| plan(&event)));
     record.calls += 1;
     *record.counts.of(call) += 1;
     let fault = event.fault;
@@ -220,7 +248,9 @@ impl Store for Faulty {
 
     fn sync_all(&self) -> io::Result<()> {
         self.enter(Call::SyncAll, None, 0)?;
-        self.inner.sync_all()
+        self.inner.sync_all()?;
+        self.record.lock().all_synced += 1;
+        Ok(())
     }
 
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
@@ -242,6 +272,20 @@ impl FaultyFile {
     fn enter(&self, call: Call, offset: u64, length: u64) -> Option<Fault> {
         enter(&self.record, call, Some(self.name), offset, length)
     }
+
+    fn changed(&self) {
+        *self.unsynced.lock() = Some(self.record.lock().all_synced);
+    }
+}
+
+impl Drop for FaultyFile {
+    fn drop(&mut self) {
+        let has_name = self.inner.is_current().unwrap_or(false);
+        let mut record = self.record.lock();
+        record.open -= 1;
+        let unsynced = self.unsynced.lock().is_some_and(|synced| synced == record.all_synced);
+        record.closed_unsynced += usize::from(unsynced && has_name);
+    }
 }
 
 impl StoreFile for FaultyFile {
@@ -255,6 +299,7 @@ impl StoreFile for FaultyFile {
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let total = parts.iter().map(|part| part.len()).sum::<usize>();
         let fault = self.enter(Call::Write, offset, total as u64);
+        self.changed();
         if let Some(Fault::Short(_)) = fault {
             let bytes =
                 parts.iter().flat_map(|part| part.iter().copied()).take(total / 2).collect::<Vec<u8>>();
@@ -271,17 +316,21 @@ impl StoreFile for FaultyFile {
 
     fn set_length(&self, length: u64) -> io::Result<()> {
         outright(self.enter(Call::SetLength, length, 0))?;
+        self.changed();
         self.inner.set_length(length)
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         outright(self.enter(Call::Allocate, length, 0))?;
+        self.changed();
         self.inner.allocate(length)
     }
 
     fn sync(&self) -> io::Result<()> {
         outright(self.enter(Call::Sync, 0, 0))?;
-        self.inner.sync()
+        self.inner.sync()?;
+        *self.unsynced.lock() = None;
+        Ok(())
     }
 
     fn is_current(&self) -> io::Result<bool> {
@@ -342,6 +391,17 @@ mod tests {
         assert!(bad.sync().is_err() && bad.sync().is_err());
         store.heal();
         bad.sync().unwrap();
+    }
+
+    #[test]
+    fn no_more_files_than_allowed() {
+        let store = store();
+        store.limit_open(2);
+        let files = [1, 2].map(|last| store.create(name(Area::Chunks, 1, last)).unwrap());
+        let error = store.open(name(Area::Chunks, 1, 1)).err().unwrap();
+        assert_eq!((error.raw_os_error(), store.open_files()), (Some(libc::EMFILE), 2));
+        drop(files);
+        store.open(name(Area::Chunks, 1, 1)).unwrap();
     }
 
     #[test]

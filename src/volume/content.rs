@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 pub(super) const BLOCK_BYTES: u64 = BLOCK as u64;
 /// Dirty chunks of one inode at which its flush is hurried on, and at which a writer waits for it.
-const DIRTY_MANY: usize = 16;
+pub(super) const DIRTY_MANY: usize = 16;
 const DIRTY_MOST: usize = 48;
 
 /// Why an attempt under the state lock did not get through.
@@ -147,6 +147,11 @@ impl Volume {
                 }
                 _ => start + self.chunk_size,
             };
+            if self.open.is_full() {
+                drop(state);
+                self.make_room();
+                state = inode.state.write();
+            }
         }
         Ok((!data).then_some(size))
     }
@@ -166,14 +171,19 @@ impl Volume {
         loop {
             let mut state = inode.state.write();
             check_file(&state)?;
+            let had_file = state.head.as_ref().is_some_and(Chunk::has_file);
             let outcome =
                 self.open_head(inode, &mut state).map_err(Step::from).and_then(|()| change(&mut state));
             let dirty = state.others.values().filter(|chunk| chunk.is_dirty()).count();
+            if !had_file && state.head.as_ref().is_some_and(Chunk::has_file) {
+                self.opened(inode, 0);
+            }
             drop(state);
+            self.make_room();
             match outcome {
                 Ok(()) => {
                     self.queue(inode);
-                    if dirty > DIRTY_MOST {
+                    if dirty > DIRTY_MOST.min(self.open.limit() / 2) {
                         return self.flush(std::slice::from_ref(inode));
                     }
                     if dirty > DIRTY_MANY {
@@ -234,8 +244,9 @@ impl Volume {
     }
 
     fn open_for_reading(&self, inode: &Arc<Inode>, index: u32) -> Result<()> {
-        let mut state = inode.state.write();
-        self.open_chunk(inode, &mut state, index)
+        let opened = self.open_chunk(inode, &mut inode.state.write(), index);
+        self.make_room();
+        opened
     }
 
     /// Opens a chunk if it exists.

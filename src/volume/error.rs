@@ -59,6 +59,17 @@ impl Error {
             _ => false,
         }
     }
+
+    /// A passing error once more, for each of those that it kept from something.
+    pub(super) fn again(&self) -> Error {
+        match self {
+            Error::Store(error) => match error.raw_os_error() {
+                Some(number) => Error::Store(io::Error::from_raw_os_error(number)),
+                None => Error::Store(error.kind().into()),
+            },
+            _ => Error::NoSpace,
+        }
+    }
 }
 
 impl From<chunk::Error> for Error {

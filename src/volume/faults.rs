@@ -21,4 +21,10 @@ crate::planted::mistakes! {
     NoSweep,
     DamageMadeAnew,
     NotKeptAtClose,
+    ClosedUnsynced,
+    JournalNotSettled,
+    NamedLeftoverSwept,
+    CutForgotten,
+    TrimmedBetween,
+    NameForgotten,
 }

@@ -44,11 +44,18 @@ struct Flush<'a> {
     failed: Option<Error>,
 }
 
-/// A file that was written and not synced yet.
+/// A file that was written and not synced yet, or whose name was not.
 struct Unsynced<'a> {
     inode: &'a Arc<Inode>,
     index: u32,
-    sync: chunk::Sync,
+    sync: Option<chunk::Sync>,
+}
+
+/// What was not made durable.
+struct Undone {
+    error: Error,
+    /// An fdatasync failed: that cannot be tried again.
+    is_final: bool,
 }
 
 impl Volume {
@@ -57,9 +64,9 @@ impl Volume {
     /// thousands of new files must not run out of descriptors.
     pub(super) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
         let mut outcome = Ok(());
-        for group in inodes.chunks(GROUP) {
+        for group in inodes.chunks(GROUP.min(self.open.limit() / 2)) {
             outcome = outcome.and(self.run(group.iter().map(|inode| Flush::begin(inode, false)).collect()));
-            group.iter().for_each(|inode| self.opened(inode, 0));
+            group.iter().for_each(|inode| self.all_opened(inode));
         }
         outcome
     }
@@ -83,7 +90,8 @@ impl Volume {
         flushes.into_iter().find_map(|flush| flush.failed).map_or(Ok(()), Err)
     }
 
-    /// Runs one stage on all, then makes durable what it wrote. A failed fdatasync is the end of the volume.
+    /// Runs one stage on all, then makes durable what it wrote. A failed fdatasync is the end of the volume; what else
+    /// passes by itself, such as a lack of descriptors for the folders, fails this flush only.
     fn stage<'a>(
         &self,
         flushes: &mut [Flush<'a>],
@@ -98,7 +106,19 @@ impl Volume {
                 flush.fail(error, &mut state);
             }
         }
-        self.make_durable(unsynced).inspect_err(|error| self.stop(error))
+        match self.make_durable(unsynced) {
+            Err(Undone { error, is_final: false }) if error.is_passing() => {
+                for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
+                    flush.fail(error.again(), &mut flush.inode.state.write());
+                }
+                Ok(())
+            }
+            Err(Undone { error, .. }) => {
+                self.stop(&error);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// The chunks beyond chunk 0. Of a file that shrank only those that chunk 0 does not name yet: with the others it
@@ -134,7 +154,8 @@ impl Volume {
                     table.set(index, commit);
                 }
             }
-            if let Some(sync) = chunk.start_sync()? {
+            let sync = chunk.start_sync()?;
+            if sync.is_some() || chunk.is_name_new() && !faults::makes(Fault::NameForgotten) {
                 unsynced.push(Unsynced { inode: flush.inode, index, sync });
             }
         }
@@ -169,7 +190,11 @@ impl Volume {
                 let vector = if too_far { listing.directory.vector().to_vec() } else { unstored.vector };
                 state.record.extension.vector = vector;
             }
-            let size = if is_directory { state.record.size } else { flush.size.min(state.record.size) };
+            let size = match is_directory {
+                true => state.record.size,
+                false if faults::makes(Fault::CutForgotten) => flush.size,
+                false => flush.size.min(state.record.size),
+            };
             store_record(state, size)?;
             state.head.as_mut().expect("it was opened").commit()?;
             state.progress.stored = flush.made;
@@ -177,7 +202,7 @@ impl Volume {
         }
         let head = state.head.as_mut().expect("it was opened");
         match head.start_sync()? {
-            Some(sync) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
+            sync @ Some(_) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
             None => state.progress.durable = state.progress.durable.max(state.progress.stored),
         }
         Ok(())
@@ -190,7 +215,8 @@ impl Volume {
         state: &mut State,
         unsynced: &mut Vec<Unsynced<'a>>,
     ) -> Result<()> {
-        if state.shrunk.is_some_and(|shrunk| shrunk > state.progress.durable) {
+        let is_early = state.shrunk.is_some_and(|shrunk| shrunk > state.progress.durable);
+        if is_early && !faults::makes(Fault::TrimmedBetween) {
             return Ok(());
         }
         self.remove_doomed(flush.inode, state)?;
@@ -198,9 +224,8 @@ impl Volume {
             for (&index, chunk) in &mut state.others {
                 if chunk.is_dirty() && state.table.bound(index).is_some() {
                     chunk.commit()?;
-                    if let Some(sync) = chunk.start_sync()? {
-                        unsynced.push(Unsynced { inode: flush.inode, index, sync });
-                    }
+                    let sync = chunk.start_sync()?;
+                    unsynced.push(Unsynced { inode: flush.inode, index, sync });
                 }
             }
         }
@@ -210,7 +235,9 @@ impl Volume {
 
     fn remove_doomed(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         while let Some(&index) = state.doomed.first() {
-            self.remove_file(ChunkId { inode: inode.id(), index })?;
+            let id = ChunkId { inode: inode.id(), index };
+            self.remove_file(id)?;
+            self.open.remove(id);
             state.others.remove(&index);
             state.doomed.remove(&index);
         }
@@ -218,28 +245,33 @@ impl Volume {
     }
 
     /// Syncs files and, where they are new, their names.
-    fn make_durable(&self, unsynced: Vec<Unsynced<'_>>) -> Result<()> {
+    fn make_durable(&self, unsynced: Vec<Unsynced<'_>>) -> std::result::Result<(), Undone> {
         let together = unsynced.len() > SYNC_ALL_ABOVE;
-        let outcome = if together { self.context.store.sync_all() } else { Ok(()) };
+        let all = if together { self.context.store.sync_all() } else { Ok(()) };
         let mut names = Vec::new();
-        let mut results = Ok(());
+        let (mut results, mut is_final) = (Ok(()), all.is_err());
         let mut finished = Vec::with_capacity(unsynced.len());
         for Unsynced { inode, index, sync } in unsynced {
-            let outcome = match together || faults::makes(Fault::DataNotSynced) {
-                true => copy_of(&outcome),
-                false => sync.run(),
+            let outcome = match &sync {
+                Some(sync) if !together && !faults::makes(Fault::DataNotSynced) => sync.run(),
+                _ => copy_of(&all),
             };
+            is_final |= outcome.is_err();
             let mut state = inode.state.write();
             let Some(chunk) = state.chunk_mut(index) else { continue };
             if chunk.is_name_new() {
                 names.push(self.context.file_name(chunk.id()));
             }
-            results = results.and(chunk.finish_sync(sync, outcome).map_err(Error::from));
+            let synced = match sync {
+                Some(sync) => chunk.finish_sync(sync, outcome).map_err(Error::from),
+                None => outcome.map_err(Error::from),
+            };
+            results = results.and(synced);
             finished.push((inode, index));
         }
-        results?;
+        results.map_err(|error| Undone { error, is_final })?;
         if !together && !faults::makes(Fault::NamesNotSynced) {
-            self.sync_names(&names)?;
+            self.sync_names(&names).map_err(|error| Undone { error, is_final: false })?;
         }
         for (inode, index) in finished {
             let mut state = inode.state.write();

@@ -13,6 +13,8 @@ mod findings;
 mod flush;
 mod flusher;
 mod freeze;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod inode;
 mod journal;
 mod kinds;
@@ -20,6 +22,7 @@ mod limits;
 mod listing;
 mod names;
 mod namespace;
+mod open_files;
 mod pending;
 mod record;
 mod reencrypt;

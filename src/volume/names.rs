@@ -20,6 +20,7 @@ impl Volume {
     /// The namespace lock, once there is room for another change.
     pub(super) fn names(&self) -> Result<MutexGuard<'_, Pending>> {
         self.check_writable()?;
+        self.make_room();
         if self.removals.lock().len() >= REMOVALS_MOST {
             self.round()?;
         }

@@ -59,7 +59,7 @@ impl Volume {
                 }
                 Err(error) => return Err(error.into()),
             }
-            if size == GROUP {
+            if size == GROUP.min(self.open.limit() / 2) {
                 self.reencrypt_group(std::mem::take(&mut group), &mut remains)?;
                 size = 0;
             }

@@ -68,7 +68,8 @@ impl Volume {
         if own {
             // An id whose chunk 0 says that it has a name was named by a batch: an older journal was put in its place.
             let unnamed = |id: &&InodeId| {
-                !self.inode(**id).is_ok_and(|inode| inode.view(|record| record.links_count > 0))
+                faults::makes(Fault::NamedLeftoverSwept)
+                    || !self.inode(**id).is_ok_and(|inode| inode.view(|record| record.links_count > 0))
             };
             let reserved = gone.reserved.iter().filter(unnamed);
             *self.leftovers.lock() = Some(gone.ids.iter().chain(reserved).copied().collect());

@@ -1,6 +1,6 @@
 //! Changing a file's size and making holes (docs/FORMAT.md section 7): what is cut off must not come to light again.
 
-use super::content::{BLOCK_BYTES, Step, patch};
+use super::content::{BLOCK_BYTES, DIRTY_MANY, Step, patch};
 use super::inode::{Inode, State};
 use super::kinds::Timestamp;
 use super::{Result, Volume};
@@ -34,8 +34,23 @@ impl Volume {
 
     /// Makes a range read as zeros, within the size.
     pub fn punch(&self, inode: &Arc<Inode>, offset: u64, length: u64, now: Timestamp) -> Result<()> {
+        let end = offset.saturating_add(length).min(inode.view(|record| record.size));
+        let mut at = offset;
+        loop {
+            // In pieces: what is changed is held open until it is flushed.
+            let until =
+                (at - at % self.chunk_size).saturating_add(DIRTY_MANY as u64 * self.chunk_size).min(end);
+            self.punch_piece(inode, at, until, now)?;
+            if until >= end {
+                return Ok(());
+            }
+            at = until;
+        }
+    }
+
+    fn punch_piece(&self, inode: &Arc<Inode>, offset: u64, end: u64, now: Timestamp) -> Result<()> {
         self.attempt(inode, |state| {
-            let end = offset.saturating_add(length).min(state.record.size);
+            let end = end.min(state.record.size);
             if offset < end {
                 if state.is_inline() {
                     self.open_head(inode, state)?;

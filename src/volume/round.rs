@@ -154,7 +154,9 @@ impl Volume {
             chunks.insert(0);
         }
         for index in chunks.into_iter().rev() {
-            self.remove_file(ChunkId { inode: inode.id(), index })?;
+            let id = ChunkId { inode: inode.id(), index };
+            self.remove_file(id)?;
+            self.open.remove(id);
         }
         state.others.clear();
         state.head = None;

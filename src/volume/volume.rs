@@ -7,6 +7,7 @@ use super::inode::{Inode, State};
 use super::journal::Journal;
 use super::kinds::{Kind, Timestamp};
 use super::listing::Listing;
+use super::open_files::OpenFiles;
 use super::pending::Pending;
 use super::record::{Extension, Record};
 use super::table::Table;
@@ -14,11 +15,10 @@ use super::{Error, Result};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
 use crate::store::{self, FileName};
 use hashbrown::{HashMap, HashSet};
-use lru::LruCache;
 use parking_lot::Mutex;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 
 /// An open volume. Every method may be called from any thread.
 pub struct Volume {
@@ -45,7 +45,7 @@ pub struct Volume {
     pub(super) round: Mutex<Option<u64>>,
     pub(super) flusher: Flusher,
     pub(super) findings: Findings,
-    open: Mutex<LruCache<ChunkId, Weak<Inode>>>,
+    pub(super) open: OpenFiles,
     stopped: AtomicBool,
 }
 
@@ -107,7 +107,7 @@ impl Volume {
             round: Mutex::default(),
             flusher: Flusher::default(),
             findings: Findings::default(),
-            open: Mutex::new(LruCache::new(options.open_files)),
+            open: OpenFiles::new(options.open_files),
             stopped: AtomicBool::new(false),
             context,
         };
@@ -206,54 +206,6 @@ impl Volume {
         let chunk = Chunk::open(&self.context, id, self.blocks)?;
         self.heal_opened(id);
         Ok(chunk)
-    }
-
-    /// Notes that a chunk is open now; closes the one that was opened longest ago and can be closed.
-    pub(super) fn opened(&self, inode: &Arc<Inode>, index: u32) {
-        let id = ChunkId { inode: inode.id(), index };
-        let displaced = self.open.lock().push(id, Arc::downgrade(inode));
-        let Some((old, owner)) = displaced.filter(|(old, _)| *old != id) else { return };
-        if let Some(owner) = owner.upgrade()
-            && !self.close_chunk(&owner, old.index)
-        {
-            self.open.lock().push(old, Arc::downgrade(&owner));
-        }
-    }
-
-    /// Closes a chunk that has nothing to lose.
-    fn close_chunk(&self, inode: &Inode, index: u32) -> bool {
-        let (Some(_serial), Some(mut state)) = (inode.serial.try_lock(), inode.state.try_write()) else {
-            return false;
-        };
-        let clean = !state.is_dirty() && state.named;
-        let Some(chunk) = state.chunk_mut(index) else { return true };
-        if !clean || chunk.is_dirty() || chunk.sync_rest().is_err() {
-            return false;
-        }
-        match index {
-            0 => state.head = None,
-            _ => drop(state.others.remove(&index)),
-        }
-        true
-    }
-
-    /// Forgets an inode that nobody but this volume's table knows and that has nothing to be written.
-    pub(super) fn forget_if_clean(&self, inode: &Arc<Inode>) {
-        let mut inodes = self.inodes.lock();
-        let known_twice = Arc::strong_count(inode) == 2;
-        let clean = || inode.state.try_read().is_some_and(|state| !state.is_dirty());
-        if known_twice && inode.id() != InodeId::ROOT && clean() && self.is_synced(inode) {
-            inodes.remove(&inode.id());
-        }
-    }
-
-    /// Closes all that is open of an inode, so that no descriptor is closed before its fdatasync.
-    fn is_synced(&self, inode: &Arc<Inode>) -> bool {
-        let open: Vec<u32> = {
-            let Some(state) = inode.state.try_read() else { return false };
-            state.head.iter().map(|_| 0).chain(state.others.keys().copied()).collect()
-        };
-        open.into_iter().all(|index| self.close_chunk(inode, index))
     }
 
     /// Loads a directory's entries, if they are not.

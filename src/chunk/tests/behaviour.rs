@@ -1,8 +1,8 @@
 //! What chunks do: round trips, I/O counts, space, salts and epochs.
 
+use super::super::limits::seals;
 use super::super::remembered::Remembered;
 use super::super::root::PLAIN;
-use super::super::tidy::SEALS;
 use super::*;
 use crate::store::faulty::Call;
 
@@ -230,18 +230,18 @@ fn many_seals_ask_for_a_new_salt() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(1000);
     let before = bench.bytes()[..16].to_vec();
-    while chunk.seals < SEALS {
+    while chunk.seals < seals() {
         chunk.write(Space::Data, 0, &pattern(1, 1000)).unwrap();
     }
     chunk.commit().unwrap();
     chunk.sync().unwrap();
     drop(chunk);
     let mut chunk = bench.open().unwrap();
-    assert!(chunk.seals >= SEALS && chunk.needs_tidying());
+    assert!(chunk.seals >= seals() && chunk.needs_tidying());
     chunk.tidy().unwrap();
     chunk.commit().unwrap();
     chunk.sync().unwrap();
-    assert!(chunk.seals < SEALS && chunk.key.salt[..] != before[..]);
+    assert!(chunk.seals < seals() && chunk.key.salt[..] != before[..]);
     assert!(content(&bench.open().unwrap(), 1000).unwrap() == pattern(1, 1000));
 }
 

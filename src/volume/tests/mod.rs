@@ -1,6 +1,7 @@
 //! The volume over stores in memory.
 
 mod basic;
+mod clock;
 mod counts;
 mod crash;
 mod full;
@@ -45,7 +46,7 @@ impl Fixture {
     fn context_with(&self, store: Arc<dyn Store>, recall: Arc<dyn Recall>) -> Arc<Context> {
         let content = vec![self.content.duplicate()];
         let context = Context::new(store, self.device, Cipher::Aes256Gcm, &self.name, content);
-        Arc::new(context.remembering(recall))
+        Arc::new(context.remembering(recall).with_clock(clock::now))
     }
 
     pub fn format(&self, store: Arc<dyn Store>) -> Arc<Volume> {

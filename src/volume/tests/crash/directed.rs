@@ -1,13 +1,17 @@
 //! One test for each hole that was found in the order of things.
 
-use super::super::{Fixture, content, file, look, new, now, pattern};
+use super::super::{Fixture, content, file, look, names, new, now, pattern};
 use super::check::check_leftovers;
-use crate::store::Area;
+use super::recorder::{Point, Recorder};
+use crate::chunk::remembered::{Remembered, Snapshot};
 use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::memory::Memory;
 use crate::store::power::{Extreme, Power};
+use crate::store::{Area, Store};
 use crate::volume::{Error, Kind, Rename, limits};
+use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 fn faulty() -> (Fixture, Power, Arc<Faulty>) {
     let power = Power::new();
@@ -66,7 +70,7 @@ fn a_batch_that_failed_leaves_no_trace() {
             assert!(volume.journal.lock().len() < tail + 5000);
         }
         let volume = fixture.open(cut(&power));
-        assert_eq!(super::super::names(&volume, &volume.root().unwrap()).len(), 30);
+        assert_eq!(names(&volume, &volume.root().unwrap()).len(), 30);
     }
 }
 
@@ -137,7 +141,7 @@ fn a_directory_whose_flush_failed_is_stored_by_the_next() {
                 outcome => outcome.unwrap(),
             }
             let volume = fixture.open(store.clone());
-            assert_eq!(super::super::names(&volume, &volume.root().unwrap()), wanted, "{call:?} {nth}");
+            assert_eq!(names(&volume, &volume.root().unwrap()), wanted, "{call:?} {nth}");
             volume.round().unwrap();
             check_leftovers(&volume, &*store).unwrap();
         }
@@ -203,4 +207,122 @@ fn an_inode_that_cannot_be_stored_stops_the_volume() {
     assert!(volume.round().is_err());
     store.heal();
     assert!(matches!(volume.round(), Err(Error::Stopped)));
+}
+
+#[test]
+pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
+    let old = pattern(2_500_000, 1);
+    let mut new = old.clone();
+    new[1_049_000..1_049_004].copy_from_slice(b"news");
+    // During which sync of the flush: of the further chunk, of chunk 0.
+    for nth in 0..2 {
+        let (fixture, power) = (Fixture::new(), Power::new());
+        let volume = fixture.format(Arc::new(power.clone()));
+        file(&volume, "f", &old);
+        volume.close().unwrap();
+        let recorder = Recorder::new(power.clone(), fixture.remembered.snapshot());
+        let opened = fixture.try_open_with(Arc::new(recorder.clone()), &recorder.remembered);
+        let volume = opened.unwrap();
+        let inode = volume.lookup(&volume.root().unwrap(), b"f").unwrap().unwrap();
+        volume.commit_anchor().unwrap();
+        volume.write(&inode, 1_049_000, b"news", now(), 0).unwrap();
+        volume.write(&inode, 0, b"head", now(), 0).unwrap();
+        let (cutter, cut_inode, mut syncs) = (volume.clone(), inode.clone(), 0);
+        power.during_sync(move |_| {
+            if syncs == nth {
+                cutter.resize(&cut_inode, 1_050_000, now(), 0).unwrap();
+            }
+            syncs += 1;
+        });
+        volume.sync(&inode, false).unwrap();
+        assert_eq!(inode.view(|record| record.size), 1_050_000, "it was cut in time");
+        for (number, Point { store, known, .. }) in recorder.points().into_iter().enumerate() {
+            for cut in store.enumerate_cuts(8, number as u64) {
+                let opened = fixture.try_open_with(Arc::new(cut), &Remembered::of(known.clone()));
+                let found = look(&opened.unwrap(), "f").unwrap();
+                assert!([2_500_000, 1_050_000].contains(&found.len()), "{nth} {number}: {}", found.len());
+                let old = [&old[..4], b"head"].iter().any(|start| found.starts_with(start));
+                let news = found[1_049_000..1_049_004] == new[1_049_000..1_049_004]
+                    || found[1_049_000..1_049_004] == pattern(2_500_000, 1)[1_049_000..1_049_004];
+                let rest = found[4..1_049_000] == new[4..1_049_000]
+                    && found[1_049_004..] == new[1_049_004..found.len()];
+                assert!(old && news && rest, "{nth} {number}: other bytes");
+            }
+        }
+    }
+}
+
+#[test]
+pub(super) fn a_closed_journal_says_the_same_in_both_roots() {
+    let (fixture, store) = (Fixture::new(), Memory::new());
+    let volume = fixture.format(Arc::new(store.clone()));
+    let root = volume.root().unwrap();
+    for name in ["a", "b", "c"] {
+        file(&volume, name, &pattern(9000, 1));
+        volume.sync_directory(&root).unwrap();
+    }
+    let journal = volume.context.file_name(volume.context.own_journal());
+    volume.close().unwrap();
+    let left = store.snapshot();
+    for which in 0..2 {
+        store.restore(&left);
+        store.open(journal).unwrap().write_at(which * 4096, &[IoSlice::new(&[7; 4096])]).unwrap();
+        let volume = fixture.open(Arc::new(store.clone()));
+        assert!(volume.leftovers.lock().is_none(), "without root {which} old batches come back");
+        assert_eq!(names(&volume, &volume.root().unwrap()), ["a", "b", "c"]);
+    }
+}
+
+#[test]
+pub(super) fn an_older_journal_put_in_place_deletes_nothing_that_has_a_name() {
+    let (fixture, store) = (Fixture::new(), Memory::new());
+    let volume = fixture.format(Arc::new(store.clone()));
+    file(&volume, "first", b"");
+    volume.sync_directory(&volume.root().unwrap()).unwrap();
+    let journal = volume.context.file_name(volume.context.own_journal());
+    let file_of = |name| store.open(name).unwrap();
+    let mut older = vec![0; file_of(journal).length().unwrap() as usize];
+    file_of(journal).read_at(0, &mut older).unwrap();
+    let inode = file(&volume, "reserved", &pattern(9000, 1));
+    assert!(inode.grounded.load(Ordering::Acquire), "its id was reserved by that journal");
+    volume.close().unwrap();
+    store.create(journal).unwrap().write_at(0, &[IoSlice::new(&older)]).unwrap();
+    // A device that remembers nothing takes it.
+    fixture.remembered.restore(&Snapshot::default());
+    let volume = fixture.open(Arc::new(store.clone()));
+    volume.round().unwrap();
+    volume.close().unwrap();
+    assert!(look(&fixture.open(Arc::new(store)), "reserved").unwrap() == pattern(9000, 1));
+}
+
+#[test]
+pub(super) fn a_name_that_could_not_be_synced_is_synced_by_the_next_fsync() {
+    for number in [libc::ENOSPC, libc::EDQUOT, libc::EMFILE, libc::ENOMEM] {
+        let (fixture, power, store) = faulty();
+        let volume = fixture.format(store.clone());
+        let inode = file(&volume, "f", &pattern(2_500_000, 1));
+        store.fail_when(move |event| (event.call == Call::SyncNames).then_some(Fault::Error(number)));
+        for _ in 0..3 {
+            let error = volume.sync(&inode, false).unwrap_err();
+            assert!(error.is_passing(), "{number}: {error}");
+        }
+        store.heal();
+        volume.sync(&inode, false).unwrap();
+        assert!(look(&fixture.open(cut(&power)), "f").unwrap() == pattern(2_500_000, 1));
+    }
+}
+
+#[test]
+pub(super) fn no_chunk_is_closed_before_it_is_synced() {
+    let (fixture, _, store) = faulty();
+    let volume = fixture.format(store.clone());
+    for n in 0..200 {
+        file(&volume, &format!("f{n}"), &pattern(9000, n));
+    }
+    volume.round().unwrap();
+    for n in 0..200 {
+        assert!(look(&volume, &format!("f{n}")).unwrap() == pattern(9000, n));
+    }
+    assert!(store.open_files() < 200, "some were closed");
+    assert_eq!(store.closed_unsynced(), 0);
 }

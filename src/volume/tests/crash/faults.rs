@@ -1,13 +1,15 @@
-//! Every error of the store at every call of a mixed workload, one at a time: the caller is told, nothing that was
-//! acknowledged is lost, nothing panics or hangs, and when the error has passed, or after a new mount, work goes on.
+//! Every error of the store at every call of a mixed workload, one at a time, and such that last: the caller is told,
+//! nothing that was acknowledged is lost, nothing panics or hangs, and when the error has passed, or after a new mount,
+//! work goes on.
 
 use super::Start;
-use super::check::{Found, check, said};
+use super::check::{Found, check, check_leftovers, said};
 use super::model::Model;
 use super::operation::Operation::{self, *};
 use super::operation::{BORDER, Bench};
 use crate::chunk::remembered::Remembered;
-use crate::store::faulty::{Call, ERRORS, Fault, Faulty};
+use crate::store::faulty::{Call, ERRORS, Event, Fault, Faulty};
+use crate::store::power::Extreme;
 use crate::volume::Error;
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
@@ -111,7 +113,8 @@ fn every_fault_at_every_call() {
     let (sender, receiver) = mpsc::channel();
     let worker = std::thread::spawn(move || {
         let start = Start::new(&super::workloads::FILES);
-        let faults = ERRORS.map(Fault::Error).into_iter().chain([Fault::Short(libc::ENOSPC)]);
+        let faults =
+            ERRORS.map(Fault::Error).into_iter().chain([Fault::Short(libc::ENOSPC), Fault::ShortRead]);
         let mut table: BTreeMap<(String, String), BTreeMap<Outcome, usize>> = BTreeMap::new();
         for fault in faults {
             for number in 0.. {
@@ -136,4 +139,124 @@ fn every_fault_at_every_call() {
         }
     }
     worker.join().unwrap_or_else(|_| panic!("it failed at {last:?}"));
+}
+
+/// What fails while a want lasts.
+struct Want {
+    what: &'static str,
+    number: i32,
+    hits: fn(Call) -> bool,
+    /// Nobody is told that the volume stopped: work goes on as soon as the want is over.
+    passes: bool,
+}
+
+fn takes_space(call: Call) -> bool {
+    matches!(call, Call::Write | Call::Create | Call::Allocate | Call::SetLength | Call::SyncNames)
+}
+
+const WANTS: [Want; 7] = [
+    Want { what: "no space", number: libc::ENOSPC, hits: takes_space, passes: true },
+    Want { what: "over quota", number: libc::EDQUOT, hits: takes_space, passes: true },
+    Want {
+        what: "no descriptors",
+        number: libc::EMFILE,
+        hits: |call| matches!(call, Call::Open | Call::Create | Call::Remove | Call::SyncNames | Call::List),
+        passes: true,
+    },
+    Want {
+        what: "no memory",
+        number: libc::ENOMEM,
+        hits: |call| !matches!(call, Call::Sync | Call::SyncAll),
+        passes: true,
+    },
+    Want {
+        what: "no space at fdatasync",
+        number: libc::ENOSPC,
+        hits: |call| matches!(call, Call::Sync | Call::SyncAll),
+        passes: false,
+    },
+    Want {
+        what: "read-only",
+        number: libc::EROFS,
+        hits: |call| takes_space(call) || call == Call::Remove,
+        passes: false,
+    },
+    Want { what: "errors", number: libc::EIO, hits: |_| true, passes: false },
+];
+
+/// Runs the workload while a want lasts from one call on, for so many tries of whatever it keeps from happening.
+fn run_in_want(start: &Start, number: u64, tries: usize, want: &Want) -> Result<Option<Outcome>, String> {
+    let power = start.store.kill();
+    let store = Arc::new(Faulty::new(Arc::new(power.clone())));
+    let remembered = Remembered::of(start.known.clone());
+    let volume = said("opening", start.fixture.try_open_with(store.clone(), &remembered))?;
+    let found = Found::of(&volume)?;
+    let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
+    let mut model = Model::new(Vec::new(), found.tree, versions);
+    let mut bench = Bench { volume: &volume, model: &mut model, held: Vec::new() };
+    let (begins, error, hits) = (store.calls() + number, want.number, want.hits);
+    let lasting =
+        move |event: &Event| (event.number >= begins && hits(event.call)).then_some(Fault::Error(error));
+    store.fail_when(lasting);
+    let (mut outcome, mut left) = (Outcome::Unnoticed, tries);
+    'workload: for operation in WORKLOAD {
+        loop {
+            match bench.run(operation) {
+                Ok(done) => {
+                    assert!(done, "{operation:?} makes sense");
+                    break;
+                }
+                Err(Error::Stopped) => {
+                    outcome = Outcome::Stopped;
+                    break 'workload;
+                }
+                Err(error) if left == 0 => return Err(format!("{operation:?} fails for ever: {error:?}")),
+                Err(_) => outcome = Outcome::Passing,
+            }
+            left -= 1;
+            if left == 0 {
+                // While it lasts nothing of what was acknowledged is lost.
+                let done = bench.model.done();
+                let mut model = bench.model.clone();
+                model.advance();
+                let known = remembered.snapshot();
+                check(&start.fixture, Arc::new(power.cut(&mut Extreme::Oldest)), known, &model, done)?;
+                store.heal();
+                left = 2;
+            }
+        }
+    }
+    if !store.log().iter().any(|event| event.fault.is_some()) {
+        return Ok(None);
+    }
+    store.heal();
+    let done = model.done();
+    if outcome == Outcome::Stopped {
+        model.advance();
+    } else {
+        said("closing", volume.close())?;
+        check_leftovers(&volume, &*store)?;
+    }
+    let known = remembered.snapshot();
+    check(&start.fixture, Arc::new(power.cut(&mut Extreme::Oldest)), known, &model, done)?;
+    Ok(Some(outcome))
+}
+
+#[test]
+fn wants_that_last_and_pass() {
+    let start = Start::new(&super::workloads::FILES);
+    for want in WANTS {
+        let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
+        for tries in [1, 4, 25] {
+            for number in (0..).step_by(7) {
+                let ran = run_in_want(&start, number, tries, &want)
+                    .unwrap_or_else(|error| panic!("{} from {number}, {tries} tries: {error}", want.what));
+                let Some(outcome) = ran else { break };
+                *outcomes.entry(outcome).or_default() += 1;
+            }
+        }
+        println!("{:<22} {outcomes:?}", want.what);
+        let stopped = outcomes.contains_key(&Outcome::Stopped);
+        assert_eq!(stopped, !want.passes, "{}", want.what);
+    }
 }

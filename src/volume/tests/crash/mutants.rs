@@ -119,10 +119,23 @@ fn what_is_remembered_too_early_is_noticed() {
     }
 }
 
+/// Mistakes that one test each was made for.
 #[test]
-fn without_the_sync_at_open_an_fsync_after_a_kill_is_empty() {
-    plant(Some(Fault::NoSyncAtOpen));
-    let outcome = catch_unwind(super::directed::fsync_after_a_kill_covers_what_the_killed_process_wrote);
-    plant(None);
-    assert!(outcome.is_err());
+fn every_broken_rule_of_a_directed_test_is_noticed() {
+    use super::directed::*;
+    let mutants: [(Fault, fn()); 7] = [
+        (Fault::NoSyncAtOpen, fsync_after_a_kill_covers_what_the_killed_process_wrote),
+        (Fault::ClosedUnsynced, no_chunk_is_closed_before_it_is_synced),
+        (Fault::JournalNotSettled, a_closed_journal_says_the_same_in_both_roots),
+        (Fault::NamedLeftoverSwept, an_older_journal_put_in_place_deletes_nothing_that_has_a_name),
+        (Fault::CutForgotten, a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut),
+        (Fault::TrimmedBetween, a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut),
+        (Fault::NameForgotten, a_name_that_could_not_be_synced_is_synced_by_the_next_fsync),
+    ];
+    for (fault, test) in mutants {
+        plant(Some(fault));
+        let outcome = catch_unwind(test);
+        plant(None);
+        assert!(outcome.is_err(), "{fault:?} was not noticed");
+    }
 }

@@ -19,6 +19,12 @@ pub(super) enum Operation {
         at: u64,
         length: usize,
     },
+    /// What a program wrote.
+    Put {
+        path: Path,
+        at: u64,
+        data: &'static [u8],
+    },
     Append {
         path: Path,
         length: usize,
@@ -88,10 +94,11 @@ impl Bench<'_> {
             Create(path) => self.make(path, Kind::File, b""),
             MakeDirectory(path) => self.make(path, Kind::Directory, b""),
             Symlink(path) => self.make(path, Kind::Symlink, b"to somewhere"),
-            Write { path, at, length } => self.write(path, at, length),
+            Write { path, at, length } => self.write_pattern(path, at, length),
+            Put { path, at, data } => self.write(path, at, data),
             Append { path, length } => {
                 let id = self.model.find(path).ok_or(Error::NotFound)?;
-                self.write(path, self.model.file(id).content.len() as u64, length)
+                self.write_pattern(path, self.model.file(id).content.len() as u64, length)
             }
             Resize { path, size } => {
                 let inode = self.inode(path)?;
@@ -249,14 +256,18 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn write(&mut self, path: Path, at: u64, length: usize) -> Result<()> {
-        let inode = self.inode(path)?;
+    fn write_pattern(&mut self, path: Path, at: u64, length: usize) -> Result<()> {
         let data = pattern(length, self.model.done() as u64 + 1000 * length as u64);
-        self.volume.write(&inode, at, &data, self.now(), 0)?;
+        self.write(path, at, &data)
+    }
+
+    fn write(&mut self, path: Path, at: u64, data: &[u8]) -> Result<()> {
+        let inode = self.inode(path)?;
+        self.volume.write(&inode, at, data, self.now(), 0)?;
         self.changed(&inode, |content| {
-            let end = at as usize + length;
+            let end = at as usize + data.len();
             content.resize(content.len().max(end), 0);
-            content[at as usize..end].copy_from_slice(&data);
+            content[at as usize..end].copy_from_slice(data);
         });
         Ok(())
     }

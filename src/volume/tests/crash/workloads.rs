@@ -3,7 +3,9 @@
 use super::operation::BORDER;
 use super::operation::Operation::{self, *};
 use super::{Effort, Start, Tally};
+use crate::chunk::limits as chunk_limits;
 use crate::volume::limits;
+use crate::volume::tests::clock;
 use std::time::{Duration, Instant};
 
 /// What there is before a workload: an inline file, one of two blocks, one of two chunks, directories.
@@ -21,7 +23,7 @@ pub(super) const FILES: [Operation; 9] = [
 
 pub(super) const LARGE: [Operation; 3] = [Create("c"), Write { path: "c", at: BORDER, length: 300 }, Round];
 
-const ACTIONS: [Operation; 33] = [
+const ACTIONS: [Operation; 35] = [
     Create("n"),
     Write { path: "a", at: 50, length: 200 },
     Write { path: "a", at: 0, length: 5000 },
@@ -46,12 +48,14 @@ const ACTIONS: [Operation; 33] = [
     Unlink("d/x"),
     UnlinkHeld("b"),
     Rename("a", "m"),
+    Rename("a", "d/a"),
     Rename("a", "b"),
     Rename("n", "d/x"),
     Rename("b", "d/x"),
     Rename("d", "e/d"),
     Exchange("a", "d/x"),
     MakeDirectory("e/f"),
+    RemoveDirectory("e"),
     Symlink("s"),
     SetXattr("a", 20),
     SetMode("b", 0o600),
@@ -78,7 +82,7 @@ const NAMES: [Operation; 18] = [
     Exchange("d", "e"),
 ];
 
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let seed = std::env::var("CRYPTFS_SEED").ok().map_or_else(
         || u64::from_le_bytes(crate::crypto::random()),
         |seed| seed.parse().expect("CRYPTFS_SEED is a decimal number"),
@@ -87,7 +91,9 @@ fn seed() -> u64 {
     seed
 }
 
-fn report(what: &str, tally: &Tally, begun: Instant) -> usize {
+/// How far into its sequences a run came is told too: one that was cut short by the time has not looked at all.
+fn report(what: &str, (done, all): (usize, usize), tally: &Tally, begun: Instant) -> usize {
+    println!("{what}: {done} of {all} sequences");
     println!("{what}: {} states of {} runs in {:?}", tally.states.len(), tally.runs, begun.elapsed());
     tally.states.len()
 }
@@ -99,6 +105,7 @@ fn syncs(action: Operation) -> [Option<Operation>; 4] {
         Write { path, .. } | Append { path, .. } | Resize { path, .. } | Punch { path, .. } => (path, ""),
         SetXattr(path, _) | SetMode(path, _) => (path, ""),
         MakeDirectory(_) => ("a", "e"),
+        RemoveDirectory(_) => ("a", ""),
         _ => ("d/x", "d"),
     };
     [None, Some(Sync(path)), Some(SyncDirectory(directory)), Some(Round)]
@@ -110,15 +117,17 @@ fn short_sequences(step: usize, effort: Effort, until: Duration) -> usize {
     let prepare: Vec<Operation> = FILES.into_iter().chain(LARGE).collect();
     let start = Start::new(&prepare);
     let mut tally = Tally::default();
-    let mut number = effort.seed as usize % step;
+    let (mut number, mut due, mut done) = (effort.seed as usize % step, 0, 0);
     for first in ACTIONS {
         for second in ACTIONS {
             for first_sync in syncs(first) {
                 for second_sync in syncs(second) {
                     number += 1;
+                    due += usize::from(number.is_multiple_of(step));
                     if !number.is_multiple_of(step) || begun.elapsed() > until {
                         continue;
                     }
+                    done += 1;
                     let sequence: Vec<Operation> =
                         [Some(first), first_sync, Some(second), second_sync].into_iter().flatten().collect();
                     start.explore(&sequence, effort, &mut tally).unwrap_or_else(|error| panic!("{error}"));
@@ -126,16 +135,18 @@ fn short_sequences(step: usize, effort: Effort, until: Duration) -> usize {
             }
         }
     }
-    report("short sequences", &tally, begun)
+    report("short sequences", (done, due), &tally, begun)
 }
 
 /// Every sequence of that many changes of names, with every split into batches; every `step`th of them.
 fn name_sequences(length: usize, step: usize, effort: Effort, until: Duration) -> usize {
-    let begun = Instant::now();
+    let (begun, mut done) = (Instant::now(), 0);
     let start = Start::new(&FILES);
     let mut tally = Tally::default();
     let all = NAMES.len().pow(length as u32) << (length - 1);
-    for number in (effort.seed as usize % step..all).step_by(step) {
+    let numbers = (effort.seed as usize % step..all).step_by(step);
+    let due = numbers.len();
+    for number in numbers {
         let (mut which, splits) = (number >> (length - 1), number & ((1 << (length - 1)) - 1));
         let mut sequence = Vec::new();
         for at in 0..length {
@@ -147,10 +158,11 @@ fn name_sequences(length: usize, step: usize, effort: Effort, until: Duration) -
         }
         sequence.push(Round);
         if begun.elapsed() < until {
+            done += 1;
             start.explore(&sequence, effort, &mut tally).unwrap_or_else(|error| panic!("{error}"));
         }
     }
-    report("name sequences", &tally, begun)
+    report("name sequences", (done, due), &tally, begun)
 }
 
 struct Dice(u64);
@@ -188,10 +200,12 @@ fn random_sequences(count: usize, length: usize, effort: Effort, until: Duration
         Flush(""),
         Flush("d"),
     ];
+    let mut done = 0;
     for run in 0..count {
         if begun.elapsed() > until {
             break;
         }
+        done += 1;
         let effort = Effort { seed: effort.seed.wrapping_add(run as u64), ..effort };
         let mut dice = Dice(effort.seed);
         let mut sequence = Vec::new();
@@ -205,26 +219,31 @@ fn random_sequences(count: usize, length: usize, effort: Effort, until: Duration
         }
         start.explore_what_works(&sequence, effort, &mut tally).unwrap_or_else(|error| panic!("{error}"));
     }
-    report("random sequences", &tally, begun)
+    report("random sequences", (done, count), &tally, begun)
 }
 
-/// Entries that come and go, with limits so low that logs are compacted, segments written, and the journal fills up.
+/// Entries that come and go, with limits so low that logs are compacted, segments written, chunks rewritten and moved
+/// down, and the journal fills up.
 fn narrow_sequences(count: usize, effort: Effort, until: Duration) -> usize {
     const ENTRIES: [&str; 12] = ["n", "p", "q", "r", "d/n", "d/p", "d/q", "d/r", "e/n", "e/p", "e/q", "e/r"];
     let begun = Instant::now();
     limits::lower(16 << 10, 600, 300);
+    chunk_limits::lower(9, 4);
     let start = Start::new(&FILES);
     let mut tally = Tally::default();
+    let mut done = 0;
     for run in 0..count {
         if begun.elapsed() > until {
             break;
         }
+        done += 1;
         let effort = Effort { seed: effort.seed.wrapping_add(run as u64), ..effort };
         let mut dice = Dice(effort.seed);
         let entry = |dice: &mut Dice| ENTRIES[dice.below(ENTRIES.len())];
         let sequence: Vec<Operation> = (0..80)
-            .map(|_| match dice.below(12) {
-                0 => Round,
+            .map(|_| match dice.below(14) {
+                0 | 12 => Round,
+                13 => Write { path: "b", at: dice.below(5) as u64 * 4096, length: 4096 },
                 1 => Batch,
                 2..5 => Unlink(entry(&mut dice)),
                 5 => Rename(entry(&mut dice), entry(&mut dice)),
@@ -236,7 +255,8 @@ fn narrow_sequences(count: usize, effort: Effort, until: Duration) -> usize {
         start.explore_what_works(&sequence, effort, &mut tally).unwrap_or_else(|error| panic!("{error}"));
     }
     limits::lower(limits::JOURNAL, limits::TAIL, limits::COMPACT);
-    report("narrow sequences", &tally, begun)
+    chunk_limits::raise();
+    report("narrow sequences", (done, count), &tally, begun)
 }
 
 /// What an editor does: a new file, synced, over the old one.
@@ -269,6 +289,13 @@ fn name_sequences_survive() {
 #[test]
 fn random_sequences_survive() {
     random_sequences(40, 40, Effort { cuts: 3, kills: 1, seed: seed() }, Duration::from_secs(20));
+}
+
+#[test]
+fn sequences_survive_a_clock_that_jumps() {
+    clock::jump(true);
+    random_sequences(15, 40, Effort { cuts: 3, kills: 1, seed: seed() }, Duration::from_secs(20));
+    clock::jump(false);
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! Fuzzing of the files beside the chunks, of what people type, and of what the TPM's helper says.
+
+use super::tpm::protocol::{Request, Response};
+use super::{Fingerprint, Label, RecoveryKey, Slot, SlotId, SlotType, UnverifiedHeader};
+
+const ID: SlotId = SlotId([0x11; 16]);
+
+/// `cryptfs.json`.
+pub fn header(bytes: &[u8]) {
+    let _ = UnverifiedHeader::parse(bytes);
+}
+
+/// A key slot's file.
+pub fn slot(bytes: &[u8]) {
+    if let Ok(slot) = Slot::parse(ID, bytes) {
+        let again = slot.to_json();
+        let twice =
+            Slot::parse(ID, &again).unwrap_or_else(|defect| panic!("it is refused once written: {defect}"));
+        assert!(twice.to_json() == again, "a slot changes when it is written again");
+    }
+}
+
+/// A recovery key, a fingerprint, a slot's id, type or label.
+pub fn typed(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(key) = RecoveryKey::parse(text) {
+        assert!(RecoveryKey::parse(&key.to_text()).is_ok(), "a recovery key is refused once shown");
+    }
+    if let Ok(fingerprint) = text.parse::<Fingerprint>() {
+        assert!(
+            fingerprint.to_string().parse() == Ok(fingerprint),
+            "a fingerprint is another one once shown"
+        );
+    }
+    let _ = (text.parse::<SlotId>(), text.parse::<SlotType>(), text.parse::<Label>());
+}
+
+/// Messages between the program and its TPM helper.
+pub fn tpm(bytes: &[u8]) {
+    if let Ok(request) = Request::decode(bytes) {
+        assert!(*request.encode() == bytes, "a request is another one when it is sent on");
+    }
+    if let Ok(response) = Response::decode(bytes) {
+        assert!(*response.encode() == bytes, "a response is another one when it is sent on");
+    }
+}
+
+#[cfg(test)]
+pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    let mut samples: Vec<(&str, Vec<u8>)> = Vec::new();
+    let vectors = [
+        ("header", include_str!("vectors/cryptfs.json")),
+        ("slot", include_str!("vectors/passphrase.json")),
+        ("slot", include_str!("vectors/recipient.json")),
+        ("slot", include_str!("vectors/recovery.json")),
+        ("slot", include_str!("vectors/tpm2.json")),
+    ];
+    for (target, text) in vectors {
+        let mut text = text.to_owned();
+        if let Some(at) = text.find("\"id\": \"").filter(|_| target == "slot") {
+            text.replace_range(at + 7..at + 39, &ID.to_string());
+        }
+        samples.push((target, text.into_bytes()));
+    }
+    let mut text = RecoveryKey::generate().to_text().to_string();
+    samples.push(("typed", text.clone().into_bytes()));
+    text.truncate(39);
+    samples.push(("typed", text.into_bytes()));
+    samples.push(("typed", Fingerprint([7; 16]).to_string().into_bytes()));
+    samples.push(("tpm", vec![1, 1, 0, 0]));
+    samples
+}

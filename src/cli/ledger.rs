@@ -4,6 +4,7 @@ use super::advice::{self, Failure};
 use crate::store::{Area, FileName};
 use crate::trust::{Found, Trust};
 use crate::volume::{Damage, Finding, Report, Volume};
+use hashbrown::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -33,31 +34,31 @@ impl Ledger {
 }
 
 impl Report for Ledger {
-    fn found(&self, finding: &Finding) {
-        let level = if finding.damage.is_some() { log::Level::Error } else { log::Level::Warn };
-        log::log!(level, "{}", advice::finding(&self.backing, finding));
-        let kind = match &finding.damage {
-            None => "not-arrived",
-            Some(Damage::Deleted) => "gone",
-            Some(Damage::RolledBack { .. }) => "older",
-            Some(Damage::Replaced) => "replaced",
-            Some(Damage::Spoilt(_)) => "spoilt",
-        };
-        let found = Found {
-            when: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
-            kind: kind.to_owned(),
-            file: finding.file.path(),
-            what: advice::object(finding),
-        };
-        if let Err(error) = self.trust.note_finding(found) {
-            log::warn!("it cannot be listed: {error}");
+    fn tell(&self, found: &[Finding], healed: &HashSet<FileName>) {
+        for finding in found {
+            let level = if finding.damage.is_some() { log::Level::Error } else { log::Level::Warn };
+            log::log!(level, "{}", advice::finding(&self.backing, finding));
         }
-    }
-
-    fn healed(&self, file: FileName) {
-        let path = file.path();
-        if let Err(error) = self.trust.forget_findings(|found| found.file == path) {
+        let off: Vec<String> = healed.iter().map(FileName::path).collect();
+        let on = found.iter().map(entry).collect();
+        if let Err(error) = self.trust.change_findings(|found| off.contains(&found.file), on) {
             log::warn!("the list of findings cannot be changed: {error}");
         }
+    }
+}
+
+fn entry(finding: &Finding) -> Found {
+    let kind = match &finding.damage {
+        None => "not-arrived",
+        Some(Damage::Deleted) => "gone",
+        Some(Damage::RolledBack { .. }) => "older",
+        Some(Damage::Replaced) => "replaced",
+        Some(Damage::Spoilt(_)) => "spoilt",
+    };
+    Found {
+        when: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
+        kind: kind.to_owned(),
+        file: finding.file.path(),
+        what: advice::object(finding),
     }
 }

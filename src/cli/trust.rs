@@ -81,7 +81,7 @@ fn accept(arguments: &Accept) -> Result<(), Failure> {
     }
     let accepted: Vec<String> = older.iter().map(|(sight, _)| sight.file.path()).collect();
     let concerns = |file: &String| arguments.path.is_none() || accepted.contains(file);
-    trust.forget_findings(|found| concerns(&found.file)).map_err(state)?;
+    trust.change_findings(|found| concerns(&found.file), Vec::new()).map_err(state)?;
     report::print(&text)
 }
 

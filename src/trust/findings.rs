@@ -2,6 +2,7 @@
 //! objects among it.
 
 use super::{Result, Trust, VolumeId};
+use std::collections::HashSet;
 use std::fmt;
 
 /// Findings that are kept; later ones are only logged.
@@ -31,24 +32,18 @@ impl Trust {
         self.read("findings", Found::parse)
     }
 
-    /// Puts a finding on the list, in place of an earlier one about the same chunk file.
-    pub fn note_finding(&self, found: Found) -> Result<()> {
-        let mut findings = self.findings()?;
-        findings.retain(|other| other.file != found.file);
-        if findings.len() < MOST {
-            findings.push(found);
-        }
-        self.replace_or_remove("findings", &findings)
-    }
-
-    /// Takes what concerns these chunk files off the list.
-    pub fn forget_findings(&self, concerns: impl Fn(&Found) -> bool) -> Result<()> {
-        let findings = self.findings()?;
-        let left: Vec<Found> = findings.iter().filter(|found| !concerns(found)).cloned().collect();
-        if left.len() == findings.len() {
+    /// Takes findings off the list, and puts others on it, each in place of an earlier one about the same chunk file.
+    pub fn change_findings(&self, off: impl Fn(&Found) -> bool, on: Vec<Found>) -> Result<()> {
+        let before = self.findings()?;
+        let about: HashSet<String> = on.iter().map(|found| found.file.clone()).collect();
+        let stays = |found: &&Found| !off(found) && !about.contains(&found.file);
+        let mut findings: Vec<Found> = before.iter().filter(stays).cloned().collect();
+        findings.extend(on);
+        findings.truncate(MOST);
+        if findings == before {
             return Ok(());
         }
-        self.replace_or_remove("findings", &left)
+        self.replace_or_remove("findings", &findings)
     }
 }
 

@@ -28,9 +28,8 @@ pub struct Finding {
 
 /// Who is told of findings.
 pub trait Report: Send + Sync {
-    fn found(&self, finding: &Finding);
-    /// The chunk of this file came right, or is wanted no more.
-    fn healed(&self, file: FileName);
+    /// `found`: in this mount for the first time. `healed`: files whose chunks came right, or are wanted no more.
+    fn tell(&self, found: &[Finding], healed: &HashSet<FileName>);
 }
 
 /// A name: the directory that it stands in, and how it reads.
@@ -47,7 +46,9 @@ pub(super) struct Findings {
 #[derive(Default)]
 struct State {
     waiting: Vec<(ChunkId, Option<Damage>, Option<Place>)>,
-    /// Chunk files that were told of in this mount, or are on the list since an earlier one.
+    /// Noticed in this mount.
+    noticed: HashSet<ChunkId>,
+    /// On the list, since this mount or an earlier one.
     listed: HashMap<FileName, Listed>,
     healed: HashSet<FileName>,
 }
@@ -78,10 +79,13 @@ impl Volume {
             let mut state = self.findings.state.lock();
             (std::mem::take(&mut state.waiting), std::mem::take(&mut state.healed))
         };
-        healed.into_iter().for_each(|file| reporter.healed(file));
-        for (chunk, damage, place) in waiting {
+        let found = waiting.into_iter().map(|(chunk, damage, place)| {
             let path = place.and_then(|place| self.path_of(place));
-            reporter.found(&Finding { chunk, file: self.context.file_name(chunk), path, damage });
+            Finding { chunk, file: self.context.file_name(chunk), path, damage }
+        });
+        let found: Vec<Finding> = found.collect();
+        if !found.is_empty() || !healed.is_empty() {
+            reporter.tell(&found, &healed);
         }
     }
 
@@ -110,13 +114,10 @@ impl Volume {
             Some(Damage::Replaced | Damage::Spoilt(_)) => Listed::UntilGone,
         };
         let mut state = self.findings.state.lock();
-        let told = state.waiting.iter().any(|waiting| waiting.0 == chunk);
-        if told || state.listed.len() >= MOST {
+        if state.noticed.len() >= MOST || !state.noticed.insert(chunk) {
             return;
         }
-        if state.listed.insert(self.context.file_name(chunk), until) == Some(until) {
-            return;
-        }
+        state.listed.insert(self.context.file_name(chunk), until);
         state.waiting.push((chunk, damage, None));
         drop(state);
         let place = place();
@@ -147,6 +148,7 @@ impl Volume {
         let mut state = self.findings.state.lock();
         if state.listed.get(&file).is_some_and(|listed| is_healed(*listed)) {
             state.listed.remove(&file);
+            state.noticed.remove(&chunk);
             state.waiting.retain(|waiting| waiting.0 != chunk);
             state.healed.insert(file);
             self.findings.any.store(!state.listed.is_empty(), Ordering::Relaxed);

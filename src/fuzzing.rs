@@ -103,19 +103,4 @@ mod tests {
             println!("{name}: {} kept, {runs} mutations", kept.len());
         }
     }
-
-    /// Valid inputs, from which a search begins: run after a change of format, then `scripts/fuzz`.
-    #[test]
-    #[ignore = "writes fuzz/corpus"]
-    fn write_samples() {
-        let samples = [chunk::fuzzing::samples(), volume::fuzzing::samples(), keys::fuzzing::samples()];
-        for (number, (target, bytes)) in samples.into_iter().flatten().enumerate() {
-            fs::create_dir_all(corpus(target)).unwrap();
-            fs::write(corpus(target).join(format!("sample-{number}")), bytes).unwrap();
-        }
-        fs::create_dir_all(corpus("options")).unwrap();
-        let options =
-            "ro,noexec,user=a,uid=5,threads=2,transport=fuser,keys=/a\\,b,slot=tpm2,fingerprint=00 11";
-        fs::write(corpus("options").join("sample"), options).unwrap();
-    }
 }

@@ -42,35 +42,3 @@ pub fn seal(context: &Arc<Context>, id: ChunkId, plain: &[u8]) -> [u8; BLOCK] {
     let length = plain.len().min(PLAIN);
     Key::fresh(context, id).seal_root(id, 0, |out| out[..length].copy_from_slice(&plain[..length]))
 }
-
-/// The plaintext of root A.
-#[cfg(test)]
-pub fn unseal(context: &Arc<Context>, id: ChunkId, block: &[u8; BLOCK]) -> Option<Vec<u8>> {
-    let salt = block[..16].try_into().expect("a salt's size");
-    Key::new(context, id, 0, salt).open_root(id, 0, block).map(|plain| plain.to_vec())
-}
-
-#[cfg(test)]
-pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
-    use super::root::Listing;
-    use super::table::Entry;
-    use super::{Commit, DeviceId, Version};
-    let entry = |number: u16| (number, Entry { slot: number + 2, nonce: [7; 12], tag: [9; 16] });
-    let listing =
-        |mapped, numbers: std::ops::Range<u16>| Listing { mapped, entries: numbers.map(entry).collect() };
-    let version = Version(vec![(DeviceId([1; 8]), Commit(5)), (DeviceId([2; 8]), Commit(4))]);
-    let root = Decoded {
-        settled: true,
-        version,
-        seals: 3,
-        record: vec![5; 30],
-        inline: vec![6; 40],
-        data: listing(true, 0..1),
-        metadata: listing(false, 3..5),
-    };
-    let mut map = vec![0; BLOCK];
-    for (at, (_, entry)) in [0, 5].map(|at| (at, entry(at as u16))) {
-        map[30 * at..][..30].copy_from_slice(&entry.encode());
-    }
-    vec![("root", encode(root).to_vec()), ("map", map)]
-}

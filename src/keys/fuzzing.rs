@@ -44,29 +44,3 @@ pub fn tpm(bytes: &[u8]) {
         assert!(*response.encode() == bytes, "a response is another one when it is sent on");
     }
 }
-
-#[cfg(test)]
-pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
-    let mut samples: Vec<(&str, Vec<u8>)> = Vec::new();
-    let vectors = [
-        ("header", include_str!("vectors/cryptfs.json")),
-        ("slot", include_str!("vectors/passphrase.json")),
-        ("slot", include_str!("vectors/recipient.json")),
-        ("slot", include_str!("vectors/recovery.json")),
-        ("slot", include_str!("vectors/tpm2.json")),
-    ];
-    for (target, text) in vectors {
-        let mut text = text.to_owned();
-        if let Some(at) = text.find("\"id\": \"").filter(|_| target == "slot") {
-            text.replace_range(at + 7..at + 39, &ID.to_string());
-        }
-        samples.push((target, text.into_bytes()));
-    }
-    let mut text = RecoveryKey::generate().to_text().to_string();
-    samples.push(("typed", text.clone().into_bytes()));
-    text.truncate(39);
-    samples.push(("typed", text.into_bytes()));
-    samples.push(("typed", Fingerprint([7; 16]).to_string().into_bytes()));
-    samples.push(("tpm", vec![1, 1, 0, 0]));
-    samples
-}

@@ -163,7 +163,7 @@ fn replay(program: &Program, step: usize) {
     let (model, points) = recorded.expect("it makes sense");
     let (seed, mut tally) = (seed(), Tally::default());
     for (number, Point { store, known, done }) in points.into_iter().enumerate() {
-        if !(number + seed as usize).is_multiple_of(step) {
+        if !number.wrapping_add(seed as usize).is_multiple_of(step) {
             continue;
         }
         let seed = seed.wrapping_add(number as u64);

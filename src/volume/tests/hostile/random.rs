@@ -7,6 +7,7 @@
 //! CRYPTFS_LONG=1 plays 20,000 rounds.
 
 use super::*;
+use crate::chunk::remembered;
 use crate::store::Area;
 use crate::volume::Rename;
 use std::collections::{BTreeSet, VecDeque};
@@ -16,6 +17,14 @@ use std::time::Duration;
 const NAMES: [&[u8]; 6] = [b"a", b"b", b"c", b"long name of a file", b"d", b"e"];
 const HISTORY: usize = 12;
 const BIG: usize = CHUNK as usize + 5 * BLOCK;
+
+/// The world after an honest session.
+struct Mark {
+    store: Snapshot,
+    known: remembered::Snapshot,
+    past: VecDeque<Snapshot>,
+    contents: BTreeMap<InodeId, Vec<u8>>,
+}
 
 struct Dice(u64);
 
@@ -109,11 +118,15 @@ impl World {
         let newest = |contents: &Vec<Vec<u8>>| contents.len() - 1;
         let older = self.contents.iter().map(|(id, contents)| (*id, newest(contents))).collect();
         self.honest = Honest { entries: left.entries.clone(), older, ..Honest::default() };
-        let (honest, known) = (self.remember(), self.fixture.remembered.snapshot());
+        let mark = Mark {
+            store: self.remember(),
+            known: self.fixture.remembered.snapshot(),
+            past: self.past.clone(),
+            contents: left.contents.clone(),
+        };
         for attack in 0..attacks {
             if attack % 2 == 0 {
-                self.store.restore(&honest);
-                self.fixture.remembered.restore(&known);
+                self.go_back(&mark);
                 (0..=self.dice.roll(3)).for_each(|_| self.mutate(false));
                 let Some(volume) = self.try_open() else { continue };
                 let shown = self.look(&volume);
@@ -124,10 +137,17 @@ impl World {
             let Some(volume) = self.try_open() else { continue };
             self.session(&volume);
         }
-        self.store.restore(&honest);
-        self.fixture.remembered.restore(&known);
-        for (id, content) in left.contents {
-            self.contents.get_mut(&id).expect("a known file").push(content);
+        self.go_back(&mark);
+    }
+
+    /// Undoes what happened since an honest session. The attacker has not seen it either: to a device that forgot it,
+    /// it would be news.
+    fn go_back(&mut self, mark: &Mark) {
+        self.store.restore(&mark.store);
+        self.fixture.remembered.restore(&mark.known);
+        self.past = mark.past.clone();
+        for (id, content) in &mark.contents {
+            self.contents.get_mut(id).expect("a known file").push(content.clone());
         }
     }
 

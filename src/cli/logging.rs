@@ -1,10 +1,10 @@
 //! Where log lines go: to stderr while somebody looks, then to a file or to the system log.
 //!
-//! One line per record: control characters (a file name may hold any) are escaped, so that no name can forge a line.
+//! One line per record: a file name may hold any character, and none can forge a line (`visible`).
 
+use super::visible;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
@@ -65,7 +65,7 @@ impl Log for Logger {
             Level::Info => (6, "info"),
             Level::Debug | Level::Trace => (7, "debug"),
         };
-        let text = one_line(&record.args().to_string());
+        let text = visible::line(&record.args().to_string());
         // A log that cannot be written is no reason to fail what is being logged.
         let _ = match &mut *self.0.lock() {
             Sink::Stderr => writeln!(io::stderr(), "cryptfs: {word}: {text}"),
@@ -85,26 +85,4 @@ impl Log for Logger {
 /// Seconds since 1970.
 fn now() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut line, character| {
-        if character.is_control() {
-            // Writing to a String cannot fail.
-            let _ = write!(line, "{}", character.escape_default());
-        } else {
-            line.push(character);
-        }
-        line
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::one_line;
-
-    #[test]
-    fn a_name_cannot_forge_a_line() {
-        assert_eq!(one_line("a\nb\u{1b}[31mß"), "a\\nb\\u{1b}[31mß");
-    }
 }

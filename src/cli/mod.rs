@@ -27,6 +27,7 @@ mod trust;
 mod umount;
 mod unlock;
 mod values;
+mod visible;
 mod ways;
 
 use crate::sys::{daemon as limits, process};
@@ -54,7 +55,7 @@ pub fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => Exit::Success.into(),
         Err(failure) => {
-            eprintln!("cryptfs: {failure}");
+            eprintln!("cryptfs: {}", visible::line(&failure.to_string()));
             failure.exit.into()
         }
     }

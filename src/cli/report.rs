@@ -1,13 +1,14 @@
 //! What commands print on stdout.
 
 use super::advice::{self, Failure};
+use super::visible;
 use crate::chunk::Commit;
 use std::io::{self, Write};
 
-/// Prints. A reader that has gone away, as of `| head`, is no failure.
+/// Prints lines. A reader that has gone away, as of `| head`, is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(visible::lines(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(advice::system("stdout", &error)),
         _ => Ok(()),
     }

@@ -8,6 +8,7 @@ use super::args::{Only, Unlock};
 use super::assemble;
 use super::exit::Exit;
 use super::secret_input::{self, Given};
+use super::visible;
 use crate::keys::tpm::Client;
 use crate::keys::{
     Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotType, UnlockError,
@@ -225,7 +226,7 @@ impl Attempt<'_> {
             let secret = secret_input::ask("Passphrase or recovery key: ")?;
             match self.passphrase(&secret) {
                 Err(failure) if tries < TRIES && failure.exit == Exit::WrongSecret => {
-                    eprintln!("cryptfs: {failure}");
+                    eprintln!("cryptfs: {}", visible::line(&failure.to_string()));
                     tries += 1;
                 }
                 answer => return answer,

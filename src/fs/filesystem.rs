@@ -4,6 +4,7 @@
 //! numbers into inodes and inodes into entries. No lock is held across operations: what has to be atomic is one call of
 //! the volume. Reading does not change atime: each read would make a chunk that a sync client must upload.
 
+use super::lost::LostWrites;
 use super::nodes::{Node, Nodes, inode_number};
 use super::ops::*;
 use super::permission::Groups;
@@ -43,6 +44,7 @@ pub struct Filesystem {
     pub(super) options: Options,
     pub(super) groups: Groups,
     pub(super) clock: fn() -> Timestamp,
+    pub(super) lost: LostWrites,
     nodes: Nodes,
 }
 
@@ -63,7 +65,7 @@ impl Filesystem {
         clock: fn() -> Timestamp,
     ) -> Result<Filesystem> {
         let nodes = Nodes::new(volume.root()?);
-        Ok(Filesystem { volume, options, groups: Groups::new(), clock, nodes })
+        Ok(Filesystem { volume, options, groups: Groups::new(), clock, lost: LostWrites::default(), nodes })
     }
 
     /// The inode of a node. `Stale` if the transport should not know it, or has to look it up again since it can be read,
@@ -109,6 +111,7 @@ impl Filesystem {
     /// Takes back lookups. With the last one the volume may drop the inode.
     pub(super) fn leave(&self, node: NodeId, count: u64) {
         if let Some(Node::Inode(inode)) = self.nodes.forget(node, count) {
+            self.lost.forget(inode.id());
             self.volume.release(inode);
         }
     }

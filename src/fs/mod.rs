@@ -8,6 +8,7 @@ mod data;
 mod error;
 mod filesystem;
 mod listing;
+mod lost;
 mod namespace;
 mod nodes;
 pub mod ops;

@@ -116,7 +116,7 @@ fn a_rotation_that_was_cut_short_is_not_run_over() {
 }
 
 #[test]
-fn a_planted_slot_gets_nothing() {
+fn row_20_a_planted_slot_gets_nothing() {
     let slots = Slots::of(CrashingFiles::default());
     let opened = opened(Keyring::generate());
     let key = RecoveryKey::generate();

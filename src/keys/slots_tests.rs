@@ -116,7 +116,7 @@ fn the_number_of_slots_is_bounded() {
 }
 
 #[test]
-fn hostile_files_are_reported_and_do_no_harm() {
+fn row_21_hostile_files_are_reported_and_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let slots = Slots::open(folder.path(), None).unwrap();
     assert!(slots.list().unwrap().slots.is_empty());

@@ -87,7 +87,7 @@ fn a_folder_is_a_volume_or_it_is_said_why_not() {
 }
 
 #[test]
-fn a_changed_header_is_refused_after_the_slot_was_opened() {
+fn row_19_a_changed_header_is_refused_after_the_slot_was_opened() {
     let key = RecoveryKey::generate();
     let (folder, _) = volume(&key);
     let file = folder.path().join(FILE);

@@ -69,8 +69,13 @@ impl Folder {
         }
     }
 
-    /// Opens a regular file.
+    /// Opens a regular file. Anything else is not even opened, as opening a device may do something, but where it was
+    /// put there just now.
     pub(super) fn open_file(&self, path: &CStr, flags: libc::c_int) -> io::Result<(File, files::Status)> {
+        let makes = flags & libc::O_CREAT != 0;
+        if !makes && files::status_of(&self.root, path).map_err(refusal)?.kind != Kind::Regular {
+            return Err(not_regular());
+        }
         let file = files::open_beneath(&self.root, path, flags).map_err(refusal)?;
         let status = files::status(&file)?;
         if status.kind == Kind::Regular { Ok((file, status)) } else { Err(not_regular()) }

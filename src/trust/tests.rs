@@ -59,7 +59,7 @@ fn a_rotation_is_believed_from_the_owners_own_slots_only() {
 
 /// Row 20 of the attack matrix: header and recipient slot exchanged for the attacker's own, for the victim's key.
 #[test]
-fn a_volume_of_somebody_else_under_the_own_public_key_is_a_mismatch() {
+fn row_20_a_volume_of_somebody_else_under_the_own_public_key_is_a_mismatch() {
     let [own, theirs] = [(); 2].map(|()| {
         let folder = tempfile::tempdir().unwrap();
         let header = Header { uuid: VOLUME, ..Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT) };
@@ -94,7 +94,7 @@ fn slots_are_noted() {
 }
 
 #[test]
-fn a_removed_slot_that_was_brought_back_opens_nothing() {
+fn row_17_a_removed_slot_that_was_brought_back_opens_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let key = RecoveryKey::generate();
     let header = Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT);

@@ -50,7 +50,7 @@ fn a_recovery_key_opens_the_volume_and_the_passphrase_may_go() {
 }
 
 #[test]
-fn a_removed_slot_that_comes_back_is_not_used() {
+fn row_17_a_removed_slot_that_comes_back_is_not_used() {
     let sandbox = Sandbox::with_volume();
     let id = id_of(&sandbox, "passphrase");
     let file = sandbox.backing().join("keys").join(format!("{id}.json"));

@@ -88,7 +88,7 @@ fn umount_refuses_what_is_in_use() {
 }
 
 #[test]
-fn the_daemons_memory_is_its_own() {
+fn row_36_the_daemons_memory_is_its_own() {
     let sandbox = Sandbox::with_volume();
     let mut shell = sandbox.prepared(Command::new("sh"), &[]);
     shell.args(["-c", "ulimit -c 1000; exec \"$@\"", "sh", PROGRAM]).args(sandbox.mount().get_args());
@@ -111,7 +111,7 @@ fn the_daemons_memory_is_its_own() {
 
 /// Only root can become somebody else; as anybody else the other tests are this one.
 #[test]
-fn an_ordinary_user_mounts_and_nobody_can_trace_the_daemon() {
+fn row_36_an_ordinary_user_mounts_and_nobody_can_trace_the_daemon() {
     if !is_root() {
         return;
     }

@@ -80,7 +80,7 @@ fn an_init_without_its_last_step() {
 }
 
 #[test]
-fn a_newer_or_damaged_header() {
+fn row_19_a_newer_or_damaged_header() {
     let sandbox = Sandbox::with_volume();
     let file = sandbox.backing().join("cryptfs.json");
     let header = fs::read_to_string(&file).unwrap();
@@ -204,7 +204,7 @@ fn no_fusermount3() {
 }
 
 #[test]
-fn another_volume_in_the_place_of_the_known_one() {
+fn row_22_another_volume_in_the_place_of_the_known_one() {
     let sandbox = Sandbox::with_volume();
     // The same volume id with other keys: what a provider could forge whole, were it not for the pin.
     let (other, json) = (Sandbox::with_volume(), "cryptfs.json");

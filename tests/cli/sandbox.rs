@@ -83,13 +83,18 @@ impl Sandbox {
     }
 
     pub fn mount(&self) -> Command {
-        let (backing, plain, passphrase) = (self.backing(), self.plain(), self.path("passphrase"));
+        self.mount_with(&self.path("passphrase"))
+    }
+
+    /// With a file that holds a passphrase or a recovery key.
+    pub fn mount_with(&self, secret: &Path) -> Command {
+        let (backing, plain) = (self.backing(), self.plain());
         self.program(&[
             "mount".as_ref(),
             backing.as_ref(),
             plain.as_ref(),
             "--passphrase-file".as_ref(),
-            passphrase.as_ref(),
+            secret.as_ref(),
         ])
     }
 

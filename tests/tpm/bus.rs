@@ -12,7 +12,7 @@ fn through(wire: &Wire) -> Client {
 }
 
 #[test]
-fn a_listener_hears_neither_secret_nor_authorization() {
+fn row_34_a_listener_hears_neither_secret_nor_authorization() {
     let tpm = Swtpm::start();
     let wire = Wire::new(tpm.port(), Listener);
     let fields = through(&wire).seal(secret(), pcrs("7"), Some(PIN)).unwrap();
@@ -99,7 +99,7 @@ fn swap_point(public: &mut [u8]) {
 }
 
 #[test]
-fn a_swapped_storage_root_key_is_refused() {
+fn row_34_a_swapped_storage_root_key_is_refused() {
     let tpm = Swtpm::start();
     let derived = tpm.client().seal(secret(), pcrs("7"), Some(PIN)).unwrap();
     tpm.keep_storage_root_key();

@@ -7,7 +7,7 @@ use cryptfs::keys::tpm::{Client, ClientError, Lockout, PcrMask, Tcti, TpmError, 
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
-fn another_tpm() {
+fn row_32_another_tpm() {
     let fields = Swtpm::start().client().seal(secret(), PcrMask::NONE, None).unwrap();
     assert_eq!(refusal(Swtpm::start().client().unseal(&fields, None)), TpmError::OtherTpm);
 }
@@ -21,7 +21,7 @@ fn a_cleared_tpm() {
 }
 
 #[test]
-fn a_changed_boot_state_costs_no_try() {
+fn row_33_a_changed_boot_state_costs_no_try() {
     let mut tpm = Swtpm::start();
     for auth in [None, Some(PIN)] {
         let fields = tpm.client().seal(secret(), pcrs("7,11"), auth).unwrap();

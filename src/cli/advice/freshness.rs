@@ -3,6 +3,7 @@
 use super::{Exit, Failure, failure};
 use crate::chunk::{ChunkId, Commit};
 use crate::cli::report::commit_time;
+use crate::cli::visible;
 use crate::trust::VersionsUnavailable;
 use crate::volume::{Damage, Finding};
 use std::path::Path;
@@ -52,10 +53,7 @@ pub fn escape(path: &[u8]) -> String {
     if path.is_empty() {
         return "/".to_owned();
     }
-    let text = String::from_utf8_lossy(path);
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
+    visible::line(&String::from_utf8_lossy(path))
 }
 
 /// What a chunk without a path is.

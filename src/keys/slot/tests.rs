@@ -110,7 +110,7 @@ fn flipped(hex: &str) -> Value {
 }
 
 #[test]
-fn any_member_changed_is_refused() {
+fn row_19_any_member_changed_is_refused() {
     for (golden, check) in FILES {
         assert_eq!(check(golden), Stage::Accepted);
         let golden = members(golden);
@@ -180,7 +180,7 @@ fn whole_files_are_checked() {
 }
 
 #[test]
-fn a_newer_version_is_told_apart_whatever_else_is_in_it() {
+fn row_19_a_newer_version_is_told_apart_whatever_else_is_in_it() {
     let header = br#"{"critical": ["x"], "nested": {"a": [1, {}]}, "version": 7, "format": "cryptfs"}"#;
     assert_eq!(UnverifiedHeader::parse(header).err(), Some(Defect::Newer(7)));
     let slot = br#"{"format": "cryptfs-slot", "version": 2, "type": "retina"}"#;
@@ -188,7 +188,7 @@ fn a_newer_version_is_told_apart_whatever_else_is_in_it() {
 }
 
 #[test]
-fn values_are_bounded_and_have_one_spelling() {
+fn row_18_values_are_bounded_and_have_one_spelling() {
     let cost = "memory, passes, lanes";
     for (golden, check, name, value, member) in [
         (PASSPHRASE, passphrase_slot as Check, "memory", json!(1), cost),

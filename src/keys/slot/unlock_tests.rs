@@ -75,7 +75,7 @@ fn a_stanza_that_is_no_age_file_is_damage() {
 }
 
 #[test]
-fn tpm_with_and_without_a_pin() {
+fn row_35_a_tpm_slot_with_and_without_a_pin() {
     let keyring = Keyring::generate();
     let pin = NewPin { pin: b"1234", cost: Cost::LEAST };
     for pin in [None, Some(pin)] {
@@ -91,6 +91,38 @@ fn tpm_with_and_without_a_pin() {
             }
         }
     }
+}
+
+/// Whoever has what the TPM seals, and the slot, has to run the whole Argon2id for each PIN that they try.
+#[test]
+fn row_35_a_stolen_secret_leaves_a_search_of_the_pin_at_full_cost() {
+    let keyring = Keyring::generate();
+    let (memory, passes, lanes) = (1 << 17, 4, 2);
+    let cost = Cost::new(memory, passes, lanes).unwrap();
+    let pin = Some(NewPin { pin: b"1234", cost });
+    let slot = enrolled(&Enrol::Tpm { tpm: &OpenTpm, pcrs: PcrMask::SECURE_BOOT, pin }, &keyring);
+    let json: serde_json::Value = serde_json::from_slice(&slot.to_json()).unwrap();
+    let bytes = |member: &str| crate::keys::hex::decode(json[member].as_str().unwrap()).unwrap();
+    assert_eq!(
+        ["memory", "passes", "lanes"].map(|name| json[name].as_u64().unwrap()),
+        [memory, passes, lanes]
+    );
+    let (secret, salt) = (bytes("private"), bytes("salt"));
+    let guess = |pin: &[u8], cost| {
+        let halves = crypto::stretch::<64>(pin, salt[..].try_into().unwrap(), cost).unwrap();
+        halves[..32].to_vec()
+    };
+    let opens = |k1: &[u8]| {
+        let info: [&[u8]; 3] = [b"cryptfs tpm2 v1", &VOLUME.0, &slot.id.0];
+        slot.unwrap(VOLUME, &SlotKey(crypto::extract_and_expand(&[&secret, k1], &info))).is_ok()
+    };
+    assert!(opens(&guess(b"1234", cost)));
+    assert!(!opens(&guess(b"1235", cost)));
+    for cheaper in [(memory / 2, passes, lanes), (memory, passes - 1, lanes), (memory, passes, lanes - 1)] {
+        let (memory, passes, lanes) = cheaper;
+        assert!(!opens(&guess(b"1234", Cost::new(memory, passes, lanes).unwrap())), "{cheaper:?}");
+    }
+    assert!(!opens(b"") && !opens(&[0; 32]) && !opens(b"1234"), "a guess without any work");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! What always holds: nothing outside the folder is touched and nothing but a regular file is opened ([`Folder`]); no
 //! folder but the backing one is kept open, so that one which vanished or was replaced is noticed at the next call, and
-//! few descriptors are needed. An open costs two system calls, a commit's check of the name one.
+//! few descriptors are needed. An open costs three system calls, a commit's check of the name one.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};

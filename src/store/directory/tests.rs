@@ -30,7 +30,7 @@ fn files_are_private_and_lie_where_the_design_says() {
 }
 
 #[test]
-fn whatever_is_no_regular_file_is_refused() {
+fn row_21_whatever_is_no_regular_file_is_refused() {
     let (root, store) = store();
     let outside = tempfile::NamedTempFile::new().unwrap();
     let chunk = name(Area::Chunks, 0xa7, 1);
@@ -57,8 +57,28 @@ fn whatever_is_no_regular_file_is_refused() {
     assert_eq!(fs::read(outside.path()).unwrap(), b"");
 }
 
+/// Whoever waits to write into a pipe goes on as soon as anybody opens it for reading.
 #[test]
-fn a_linked_folder_is_not_entered() {
+fn row_21_what_is_no_regular_file_is_not_opened() {
+    let (root, store) = store();
+    let chunk = name(Area::Chunks, 0xa7, 1);
+    let path = root.path().join(chunk.path());
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    make_fifo(&path);
+    let waiting = std::thread::spawn({
+        let path = path.clone();
+        move || drop(fs::File::options().write(true).open(path).unwrap())
+    });
+    for _ in 0..1000 {
+        assert_eq!(store.open(chunk).err().unwrap().kind(), io::ErrorKind::InvalidData);
+        assert!(!waiting.is_finished(), "the pipe was opened");
+    }
+    drop(fs::File::open(&path).unwrap());
+    waiting.join().unwrap();
+}
+
+#[test]
+fn row_21_a_linked_folder_is_not_entered() {
     let (root, store) = store();
     let outside = tempfile::tempdir().unwrap();
     let chunk = name(Area::Chunks, 0xa7, 1);
@@ -142,7 +162,7 @@ fn read_only_on_request() {
 }
 
 #[test]
-fn small_files_are_written_once_and_read_within_bounds() {
+fn row_21_small_files_are_written_once_and_read_within_bounds() {
     let (root, store) = store();
     let folder = store.folder();
     assert!(folder.list_names("keys").unwrap().is_empty());

@@ -1,0 +1,33 @@
+//! What the kernel believes to have written and could not.
+
+use super::support::*;
+use crate::fs::Error;
+use crate::fs::ops::*;
+
+/// A volume that takes no writes stands for one that stopped.
+#[test]
+fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
+    let backing = Backing::new();
+    let file = {
+        let fs = backing.mount(false);
+        let file = make_file(&fs, ROOT_USER, NodeId::ROOT, "file", 0o644).unwrap();
+        fs.write(file, 0, b"0123456789", WriteHow::default()).unwrap();
+        fs.shut_down();
+        b"file"
+    };
+    let fs = backing.mount_read_only();
+    let node = fs.lookup(ROOT_USER, NodeId::ROOT, file).unwrap().unwrap().node;
+    let mut out = [0xee; 4096];
+    let write = |keep_times| fs.write(node, 10, &[1; 40], WriteHow { keep_times, ..WriteHow::default() });
+    // Past the cache, the kernel's size stays as it is.
+    write(false).unwrap_err();
+    assert_eq!(fs.read(node, 0, &mut out), Ok(10));
+    write(true).unwrap_err();
+    assert_eq!(fs.read(node, 0, &mut out), Err(Error::Io));
+    assert_eq!(fs.read(node, 10, &mut out[..40]), Err(Error::Io));
+    assert_eq!(fs.read(node, 0, &mut out[..10]), Ok(10));
+    assert_eq!(fs.read(node, 4096, &mut out), Ok(0));
+    fs.forget(node, 1);
+    let node = fs.lookup(ROOT_USER, NodeId::ROOT, file).unwrap().unwrap().node;
+    assert_eq!(fs.read(node, 0, &mut out), Ok(10));
+}

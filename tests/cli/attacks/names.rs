@@ -1,0 +1,84 @@
+//! Row 24: names that deceive, in the folder and in what is printed of them.
+
+use super::House;
+use std::fs;
+use std::path::Path;
+
+/// What a line of text must not hold: what ends it, moves the cursor, or turns the order of what is shown.
+fn is_deceptive(c: char) -> bool {
+    c != '\n' && c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+const SUFFIXES: [&str; 6] =
+    [" (conflicted copy).", "\ncryptfs: error: forged", "\u{202e}gpj.", "\u{1b}[2J", "%2f..", "\u{2066}\r"];
+
+#[test]
+fn row_24_conflict_copies_with_names_that_deceive() {
+    let house = House::new();
+    let copy = |path: &Path| {
+        for suffix in SUFFIXES {
+            let name = format!("{}{suffix}", path.file_name().unwrap().to_str().unwrap());
+            fs::copy(path, path.with_file_name(name)).unwrap();
+        }
+    };
+    copy(&house.chunk("small"));
+    copy(&house.chunk("x"));
+    let first =
+        |folder| fs::read_dir(house.sandbox.backing().join(folder)).unwrap().next().unwrap().unwrap().path();
+    copy(&first("journals"));
+    copy(&first("keys"));
+    house.expect(&[]);
+    told(&house, &["key", "list"]);
+    told(&house, &["info"]);
+    check_text(&house.log());
+}
+
+/// A slot that somebody planted has a label and members of their choice; a damaged file has a name of anybody's.
+#[test]
+fn row_24_what_is_printed_of_names_and_labels() {
+    let house = House::new();
+    let keys = house.sandbox.backing().join("keys");
+    let real = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&real).unwrap();
+    let id = real.file_stem().unwrap().to_str().unwrap();
+    let evil = "a\u{202e}b\\u001b[2J\\n\u{2066}c";
+    let plant = |number: u32, from: &str, to: &str| {
+        assert!(text.contains(from), "{text}");
+        let new = format!("{number:032}");
+        fs::write(keys.join(format!("{new}.json")), text.replace(id, &new).replacen(from, to, 1)).unwrap();
+    };
+    let label = text.lines().find(|line| line.contains("\"label\"")).unwrap();
+    plant(1, label, &format!("\"label\": \"{}\",", "a\u{202e}b\u{2066}c"));
+    plant(2, "\"label\"", &format!("\"{evil}\""));
+    plant(3, label, &format!("\"label\": \"{evil}\","));
+    plant(4, "\"recovery\"", &format!("\"{evil}\""));
+    for command in [&["key", "list"][..], &["key", "list", "--json"], &["info"], &["info", "--json"]] {
+        told(&house, command);
+    }
+    let name = "\u{202e}evil\n\u{1b}[2Jcryptfs: error: forged";
+    for chunk in house.made_by(|plain| fs::write(plain.join(name), [7; 9000]).unwrap()) {
+        fs::write(chunk, [0; 9000]).unwrap();
+    }
+    house.session(|plain| {
+        assert!(fs::read(plain.join(name)).is_err());
+        crate::sandbox::eventually("a line in the log", || house.log().contains("evil"));
+        fs::remove_file(plain.join(name)).unwrap();
+    });
+    check_text(&house.log());
+    house.expect(&[]);
+}
+
+/// Runs a command on the volume; it prints nothing that deceives.
+fn told(house: &House, command: &[&str]) {
+    let arguments: Vec<_> = command.iter().map(AsRef::as_ref).collect();
+    let output = house.sandbox.program(&arguments).arg(house.sandbox.backing()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    check_text(&String::from_utf8(output.stdout).unwrap());
+    check_text(&String::from_utf8(output.stderr).unwrap());
+}
+
+fn check_text(text: &str) {
+    assert!(!text.contains(is_deceptive), "{text:?}");
+    assert!(!text.lines().any(|line| line.starts_with("cryptfs: error: forged")), "{text}");
+}

@@ -90,7 +90,11 @@ impl Volume {
     /// For operations that may open more, while they hold no lock: where chunks cannot be closed because they wait to
     /// be written, they are written now. What fails about that is for the flusher to tell.
     pub(super) fn make_room(&self) {
-        self.close_spare();
+        let mut open = usize::MAX;
+        while self.open.is_full() && self.open.len() < open {
+            open = self.open.len();
+            self.close_spare();
+        }
         if !self.open.are_far_too_many() || self.read_only || self.round().is_err() {
             return;
         }

@@ -142,7 +142,18 @@ impl Volume {
                 Names { links_count: record.links_count, links, times }.apply(number, &inode)?;
                 self.queue(&inode);
             }
-            existing => self.put_inode(number, id, record, content, existing),
+            existing => {
+                let size = match record.kind {
+                    Kind::File => content.map_or(0, <[u8]>::len) as u64,
+                    Kind::Directory => 0,
+                    _ => record.size,
+                };
+                if record.size != size {
+                    let chunk = ChunkId { inode: id, index: 0 };
+                    return Err(Error::Damaged(chunk, "its size in the journal is not its content's".into()));
+                }
+                self.put_inode(number, id, record, content, existing);
+            }
         }
         Ok(())
     }

@@ -17,6 +17,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Bytes that a stream without a beginning cut off can have.
+    pub fn limit(self) -> u64 {
+        u64::from(self.modulus) * BLOCK as u64
+    }
+
     fn block(self, position: u64) -> u16 {
         (position / BLOCK as u64 % u64::from(self.modulus)) as u16
     }

@@ -265,8 +265,23 @@ impl Volume {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
             error => error,
         })?;
+        self.check_size_of(&record, &head)?;
         let table = Table::of(&head)?;
         Ok(Arc::new(Inode::new(id, State::stored(record, head, table), true)))
+    }
+
+    /// Refuses a size that cannot be, or that is not the inline content's.
+    fn check_size_of(&self, record: &Record, head: &Chunk) -> Result<()> {
+        let (most, inline) = match record.kind {
+            Kind::File => (self.size_limit(), record.size),
+            Kind::Directory => (super::flush::TAIL.limit(), record.size % BLOCK as u64),
+            _ => return Ok(()),
+        };
+        let is_inline = head.inline().is_empty() || head.inline().len() as u64 == inline;
+        if record.size <= most && is_inline {
+            return Ok(());
+        }
+        Err(Error::Damaged(head.id(), "its size is not that of its content".into()))
     }
 }
 

@@ -68,7 +68,7 @@ const GOLDEN: &[Row] = &[
     ("chmod", &[(SETATTR, 20)]),
     ("link", &[(LOOKUP, 20), (GETATTR, 20), (SETATTR, 20), (LINK, 20)]),
     ("rename", &[(LOOKUP, 20), (GETATTR, 20), (SETATTR, 20), (RENAME, 20)]),
-    ("rename over another", &[(GETATTR, 20), (SETATTR, 40), (RENAME, 20)]),
+    ("rename over another", &[(LOOKUP, 20), (GETATTR, 20), (SETATTR, 40), (RENAME, 20)]),
     ("mkdir", &[(LOOKUP, 20), (GETATTR, 20), (MKDIR, 20)]),
     ("rmdir", &[(GETATTR, 20), (RMDIR, 20)]),
     ("symlink", &[(LOOKUP, 20), (GETATTR, 20), (SYMLINK, 20)]),

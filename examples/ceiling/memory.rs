@@ -524,8 +524,8 @@ impl Operations for Memory {
     }
 
     fn sync(&self, _: NodeId, _: bool) -> Result<()> {
-        drop(self.gate.lock());
         self.syncs.fetch_add(1, Ordering::Relaxed);
+        drop(self.gate.lock());
         Ok(())
     }
 

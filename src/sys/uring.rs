@@ -182,7 +182,7 @@ impl Queue {
 
     /// Sends what was committed.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.ring.submit().map(drop)
+        passing(self.ring.submit())
     }
 
     /// Sends what was committed, waits for requests or a wake-up, and adds the requests to `found`. A room that the
@@ -190,12 +190,7 @@ impl Queue {
     ///
     /// Returns whether more can come. Requests that were not committed count as more.
     pub fn wait(&mut self, found: &mut Vec<Request>, mut lost: impl FnMut(Lost)) -> io::Result<bool> {
-        match self.ring.submit_and_wait(1) {
-            Err(error) if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {
-                return Err(error);
-            }
-            _ => {}
-        }
+        passing(self.ring.submit_and_wait(1))?;
         let mut woken = false;
         for done in self.ring.completion() {
             if done.user_data() == WAKE {
@@ -217,6 +212,16 @@ impl Queue {
             self.await_wake()?;
         }
         Ok(self.alive > 0)
+    }
+}
+
+/// What was not submitted for a passing reason goes with the next call.
+fn passing(submitted: io::Result<usize>) -> io::Result<()> {
+    match submitted {
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {
+            Err(error)
+        }
+        _ => Ok(()),
     }
 }
 

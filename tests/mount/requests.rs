@@ -68,13 +68,16 @@ const GOLDEN: &[Row] = &[
     ("chmod", &[(SETATTR, 20)]),
     ("link", &[(LOOKUP, 20), (GETATTR, 20), (SETATTR, 20), (LINK, 20)]),
     ("rename", &[(LOOKUP, 20), (GETATTR, 20), (SETATTR, 20), (RENAME, 20)]),
-    ("rename over another", &[(GETATTR, 20), (SETATTR, 40), (RENAME, 20)]),
+    ("rename over another", &[(LOOKUP, 20), (GETATTR, 20), (SETATTR, 40), (RENAME, 20)]),
     ("mkdir", &[(LOOKUP, 20), (GETATTR, 20), (MKDIR, 20)]),
     ("rmdir", &[(GETATTR, 20), (RMDIR, 20)]),
     ("symlink", &[(LOOKUP, 20), (GETATTR, 20), (SYMLINK, 20)]),
     ("readlink twice", &[(GETATTR, 1), (READLINK, 20)]),
     ("unlink", &[(GETATTR, 20), (UNLINK, 20)]),
-    ("extended attributes: set, get, list", &[(GETATTR, 1), (SETXATTR, 20), (GETXATTR, 20), (LISTXATTR, 20)]),
+    (
+        "extended attributes: set, get, list",
+        &[(GETATTR, 1), (SETATTR, 20), (SETXATTR, 20), (GETXATTR, 20), (LISTXATTR, 20)],
+    ),
     // One OPENDIR gets ENOSYS; the second of each listing, which is empty, says that it is whole. Then it is cached.
     ("list", &[(GETATTR, 2), (OPENDIR, 1), (READDIR, 1), (READDIRPLUS, 1)]),
 ];

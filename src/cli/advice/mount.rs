@@ -46,7 +46,7 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
         }
         MountError::NoRing => (
             Exit::MountRefused,
-            "FUSE over io_uring is not to be had: it needs Linux 6.14, and to be enabled by root (`echo Y \
+            "FUSE over io_uring is not to be had: it needs Linux 6.14, io_uring not forbidden to this process, and root to have enabled it (`echo Y \
              >/sys/module/fuse/parameters/enable_uring`; for good: `scripts/install --io-uring`). Without \
              transport=uring, it is used where it is there."
                 .to_owned(),

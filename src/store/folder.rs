@@ -73,7 +73,8 @@ impl Folder {
     /// put there just now.
     pub(super) fn open_file(&self, path: &CStr, flags: libc::c_int) -> io::Result<(File, files::Status)> {
         let makes = flags & libc::O_CREAT != 0;
-        if !makes && files::status_of(&self.root, path).map_err(refusal)?.kind != Kind::Regular {
+        let is_special = |status: files::Status| status.kind != Kind::Regular;
+        if !makes && files::status_of(&self.root, path).is_ok_and(is_special) {
             return Err(not_regular());
         }
         let file = files::open_beneath(&self.root, path, flags).map_err(refusal)?;

@@ -59,7 +59,9 @@ impl Volume {
                     content[offset as usize..end as usize].fill(0);
                     head.set_inline(content);
                 } else {
-                    self.clear_range(inode, state, offset, end)?;
+                    // Behind the end there is nothing to keep: the last block becomes a hole too.
+                    let all = if end == state.record.size { end.next_multiple_of(BLOCK_BYTES) } else { end };
+                    self.clear_range(inode, state, offset, all)?;
                 }
             }
             state.touch(state.record.size, Some(now), 0);

@@ -100,12 +100,12 @@ fn every_broken_rule_is_noticed() {
 fn what_is_remembered_too_early_is_noticed() {
     let prepare: Vec<Operation> = FILES.into_iter().chain(LARGE).collect();
     let start = Start::new(&prepare);
-    let effort = Effort { cuts: 12, kills: 0, seed: 1 };
+    let effort = Effort { cuts: 40, kills: 0, seed: 1 };
     let mutants: [(chunk::faults::Fault, &[Operation]); 2] = [
         (chunk::faults::Fault::NotedAtCommit, &[Append { path: "b", length: 9000 }, Sync("b")]),
         (
             chunk::faults::Fault::NotedWithoutName,
-            &[Create("n"), Append { path: "n", length: 9000 }, Sync("n"), Round],
+            &[Create("n"), Batch, Append { path: "n", length: 9000 }, Sync("n")],
         ),
     ];
     for (fault, operations) in mutants {

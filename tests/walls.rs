@@ -19,7 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("planted", &[]),
     ("bin", &[]),
-    ("fuzzing", &["chunk", "cli", "keys", "volume"]),
+    ("fuzzing", &["chunk", "cli", "crypto", "keys", "volume"]),
 ];
 
 /// Crates that only some rooms may name.

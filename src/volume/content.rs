@@ -6,9 +6,9 @@
 use super::flush::spill_inline;
 use super::inode::{Inode, State};
 use super::kinds::{Kind, Timestamp};
-use super::table::{LAST_INDEX, check_index};
-use super::{Damage, Error, Result, Volume};
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, Space};
+use super::table::{LAST_INDEX, check_bound, check_index};
+use super::{Error, Result, Volume};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Space};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -380,15 +380,6 @@ impl State {
         let change = (i64::from(after) - i64::from(before)) * BLOCK as i64;
         self.record.allocated = self.record.allocated.saturating_add_signed(change);
     }
-}
-
-/// Refuses a chunk that is older than the table, which names it, says.
-pub(super) fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()> {
-    let found = chunk.version().commit();
-    if found < bound {
-        return Err(Error::Damaged(chunk.id(), Damage::RolledBack { found, known: bound }));
-    }
-    Ok(())
 }
 
 fn check_file(state: &State) -> Result<()> {

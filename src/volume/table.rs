@@ -1,6 +1,6 @@
 //! The chunk table: which chunks beyond chunk 0 an inode has (docs/FORMAT.md section 7).
 
-use super::{Error, Result};
+use super::{Damage, Error, Result};
 use crate::chunk::{BLOCK, Chunk, Commit, Space};
 use std::collections::BTreeMap;
 
@@ -154,6 +154,15 @@ fn encode(page: &[u64; PER_PAGE as usize]) -> [u8; BLOCK] {
         bytes.copy_from_slice(&bound.to_le_bytes());
     }
     block
+}
+
+/// Refuses a chunk that is older than the table, which names it, says.
+pub(super) fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()> {
+    let found = chunk.version().commit();
+    if found < bound {
+        return Err(Error::Damaged(chunk.id(), Damage::RolledBack { found, known: bound }));
+    }
+    Ok(())
 }
 
 /// Refuses a chunk index that no table can name.

@@ -1,6 +1,5 @@
 //! The volume: which inodes are in memory, what is open, and whether promises can still be kept.
 
-use super::content::check_bound;
 use super::findings::Findings;
 use super::flusher::Flusher;
 use super::inode::{Inode, State};
@@ -10,7 +9,7 @@ use super::listing::Listing;
 use super::open_files::OpenFiles;
 use super::pending::Pending;
 use super::record::{Extension, Record};
-use super::table::Table;
+use super::table::{Table, check_bound};
 use super::{Error, Result};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
 use crate::store::{self, FileName};

@@ -1,6 +1,12 @@
 //! How many requests each operation costs, so that one more does not come in unseen. Over each transport of our own.
 
-use super::*;
+use crate::child::over_io_uring;
+use crate::live::*;
+use cryptfs::mount::Transport;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
 
 /// Requests by opcode between two moments, those that came at all.
 fn came(live: &Live, act: impl FnOnce()) -> Vec<(usize, u64)> {

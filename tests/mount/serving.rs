@@ -1,0 +1,122 @@
+//! Which requests the kernel sends, and how they are served beside each other.
+
+use crate::live::*;
+use crate::memory;
+use cryptfs::mount::{Options, Transport};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+on_each_transport! {
+    opens_are_asked_only_without_kernel_permissions
+    names_are_not_remembered_where_the_filesystem_checks_permissions
+    a_slow_request_holds_up_nobody
+    many_threads_at_once
+}
+
+fn opens_are_asked_only_without_kernel_permissions(transport: Transport) {
+    for kernel_permissions in [true, false] {
+        let options = Options { kernel_permissions, acls: false, transport, ..Options::default() };
+        let live = Live::with(&options);
+        for n in 0..10 {
+            fs::write(live.path("file"), [n]).unwrap();
+            assert_eq!(fs::read(live.path("file")).unwrap(), [n]);
+        }
+        let expected = if kernel_permissions { 0 } else { 20 };
+        assert_eq!(live.memory.opens.load(Ordering::Relaxed), expected);
+        live.finish();
+    }
+}
+
+/// A name that the kernel knows is one that nobody checks the way to.
+fn names_are_not_remembered_where_the_filesystem_checks_permissions(transport: Transport) {
+    for (kernel_permissions, asked) in [(true, 1), (false, 3)] {
+        let live = Live::with(&Options { kernel_permissions, acls: false, transport, ..Options::default() });
+        for _ in 0..3 {
+            assert!(!live.path("missing").exists());
+        }
+        assert_eq!(live.memory.asked.load(Ordering::Relaxed), asked, "missing");
+        fs::write(live.path("file"), b"x").unwrap();
+        let before = live.memory.asked.load(Ordering::Relaxed);
+        for _ in 0..3 {
+            assert!(live.path("file").exists());
+        }
+        let asked = live.memory.asked.load(Ordering::Relaxed) - before;
+        assert_eq!(asked, if kernel_permissions { 0 } else { 3 }, "there");
+        live.finish();
+    }
+}
+
+/// Over io_uring, all who run on one CPU share a queue.
+fn a_slow_request_holds_up_nobody(transport: Transport) {
+    let live = Live::new(transport);
+    fs::write(live.path("file"), b"x").unwrap();
+    let on_one_cpu = |program: &str| {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0", program]);
+        command
+    };
+    // The first tells that syncs are slow; during the second somebody asks for something else.
+    for number in 1..=2 {
+        let gate = live.memory.gate.lock();
+        let mut slow = on_one_cpu("sync").arg(live.path("file")).spawn().unwrap();
+        wait_until("the sync came", || live.memory.syncs.load(Ordering::Relaxed) == number);
+        thread::sleep(Duration::from_millis(20));
+        let mut quick = on_one_cpu("stat");
+        let mut quick = quick.arg("-f").arg(live.directory.path()).stdout(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut answered = number == 1;
+        while !answered && Instant::now() < deadline {
+            answered = quick.try_wait().unwrap().is_some();
+            thread::sleep(Duration::from_millis(2));
+        }
+        // Nobody may be left waiting when this fails.
+        drop(gate);
+        assert!(slow.wait().unwrap().success() && quick.wait().unwrap().success());
+        assert!(answered, "what is quick waited for what is slow");
+    }
+    live.finish();
+}
+
+fn many_threads_at_once(transport: Transport) {
+    let live = Live::with(&Options { threads: 4, transport, ..Options::default() });
+    let workers: Vec<_> = (0..4)
+        .map(|worker| {
+            let home = live.path(&format!("worker-{worker}"));
+            thread::spawn(move || {
+                fs::create_dir(&home).unwrap();
+                for n in 0..200 {
+                    let (path, moved) = (home.join(format!("{n}")), home.join(format!("moved-{n}")));
+                    let data = vec![n as u8; 1 + n * 701];
+                    fs::write(&path, &data).unwrap();
+                    fs::rename(&path, &moved).unwrap();
+                    assert!(fs::read(&moved).unwrap() == data);
+                    if n % 3 == 0 {
+                        fs::remove_file(&moved).unwrap();
+                    }
+                }
+                assert_eq!(fs::read_dir(&home).unwrap().count(), 133);
+            })
+        })
+        .collect();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    live.finish();
+}
+
+#[test]
+fn our_own_transport_tells_nodes_from_inode_numbers() {
+    let live = Live::new(Transport::Device);
+    fs::write(live.path("file"), b"x").unwrap();
+    let listed = || fs::read_dir(live.directory.path()).unwrap().next().unwrap().unwrap();
+    let number = fs::metadata(live.path("file")).unwrap().ino();
+    assert!(number > memory::NUMBER_OFFSET);
+    assert_eq!(std::os::unix::fs::DirEntryExt::ino(&listed()), number);
+    let script = "import os,sys; os.utime(sys.argv[1], (5,5))";
+    run(Command::new("python3").args(["-c", script]).arg(live.path("file")));
+    let born = run(Command::new("stat").args(["-c", "%W"]).arg(live.path("file"))).stdout;
+    assert!(String::from_utf8_lossy(&born).trim().parse::<u64>().unwrap() > 1_000_000_000);
+    live.finish();
+}

@@ -22,7 +22,7 @@ pub struct ChunkId {
 pub struct Commit(pub u64);
 
 /// A version vector: for each device its last commit; the writer's comes first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Version(pub Vec<(DeviceId, Commit)>);
 
 impl InodeId {

@@ -23,6 +23,7 @@ use operation::Operation::*;
 use operation::{Bench, Operation};
 use recorder::{Point, Recorder};
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// A volume with a few files, from which workloads start.
@@ -47,6 +48,15 @@ struct Effort {
 struct Tally {
     states: HashSet<u64>,
     runs: usize,
+}
+
+impl Tally {
+    /// Counts a state: what is in the store, what the device remembers, and how much was done.
+    fn is_new(&mut self, store: &Power, known: &Snapshot, done: usize) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (store.fingerprint(), known, done).hash(&mut hasher);
+        self.states.insert(hasher.finish())
+    }
 }
 
 impl Start {
@@ -129,7 +139,7 @@ impl Start {
         for (number, Point { store, known, done }) in points.into_iter().enumerate() {
             let seed = effort.seed.wrapping_add(number as u64);
             for cut in store.enumerate_cuts(effort.cuts, seed) {
-                if tally.states.insert(cut.fingerprint() ^ done as u64) {
+                if tally.is_new(&cut, &known, done) {
                     check(&self.fixture, Arc::new(cut), known.clone(), &model, done).map_err(|error| {
                         format!("{operations:?}: cut {number} of {many} after {done}, seed {seed}: {error}")
                     })?;
@@ -178,7 +188,7 @@ impl Start {
         for (number, Point { store, known, done }) in points.into_iter().enumerate().skip(skip).step_by(step)
         {
             for cut in store.enumerate_cuts(3, effort.seed.wrapping_add(number as u64)) {
-                if tally.states.insert(cut.fingerprint() ^ done as u64) {
+                if tally.is_new(&cut, &known, done) {
                     check(&self.fixture, Arc::new(cut), known.clone(), &model, done)
                         .map_err(|error| format!("then cut {number} after {done}: {error}"))?;
                 }

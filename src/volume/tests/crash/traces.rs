@@ -168,7 +168,7 @@ fn replay(program: &Program, step: usize) {
         }
         let seed = seed.wrapping_add(number as u64);
         for cut in store.enumerate_cuts(3, seed) {
-            if !tally.states.insert(cut.fingerprint() ^ done as u64) {
+            if !tally.is_new(&cut, &known, done) {
                 continue;
             }
             let least = trace.acknowledged.iter().filter(|at| **at <= done).count();

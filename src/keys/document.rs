@@ -16,6 +16,8 @@ pub const TIMES: RangeInclusive<u64> = 0..=(1 << 40) - 1;
 /// Why bytes are not such a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Defect {
+    /// No regular file, or too long to be looked at.
+    NotAFile,
     TooLong,
     /// Not one JSON object.
     NotJson,
@@ -33,6 +35,7 @@ pub enum Defect {
 impl fmt::Display for Defect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Defect::NotAFile => write!(f, "not a regular file of at most {MAX_LENGTH} bytes"),
             Defect::TooLong => write!(f, "longer than {MAX_LENGTH} bytes"),
             Defect::NotJson => f.write_str("not a JSON object"),
             Defect::Foreign => f.write_str("not a document of cryptfs"),

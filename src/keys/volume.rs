@@ -174,6 +174,7 @@ impl Locked {
         let folder = Folder::open(backing).map_err(OpenError::Io)?;
         let bytes = folder.read_small(FILE, MAX_LENGTH).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => OpenError::NotAVolume,
+            io::ErrorKind::InvalidData => OpenError::DamagedHeader(Defect::NotAFile),
             _ => OpenError::Io(error),
         })?;
         let header = UnverifiedHeader::parse(&bytes).map_err(|defect| match defect {

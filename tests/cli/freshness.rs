@@ -28,16 +28,21 @@ fn trust(sandbox: &Sandbox, arguments: &[&str]) -> Command {
     command
 }
 
+/// What both commands say, once they agree: the mount changes the list meanwhile.
 fn findings(sandbox: &Sandbox) -> Vec<String> {
-    let status = sandbox.succeeds(&mut trust(sandbox, &["status"]));
-    let mut lines = status.lines().skip_while(|line| !line.starts_with("Findings: "));
-    let count: usize = lines.next().unwrap()["Findings: ".len()..].parse().unwrap();
-    let lines: Vec<String> = lines.map(str::to_owned).collect();
-    assert_eq!(lines.len(), count);
-    let info = sandbox.program(&["info".as_ref(), sandbox.backing().as_ref(), "--json".as_ref()]).output();
-    let info: serde_json::Value = serde_json::from_slice(&info.unwrap().stdout).unwrap();
-    assert_eq!(info["findings"], count);
-    lines
+    let found = std::cell::RefCell::new(Vec::new());
+    eventually("that status and info agree", || {
+        let status = sandbox.succeeds(&mut trust(sandbox, &["status"]));
+        let mut lines = status.lines().skip_while(|line| !line.starts_with("Findings: "));
+        let count: usize = lines.next().unwrap()["Findings: ".len()..].parse().unwrap();
+        *found.borrow_mut() = lines.map(str::to_owned).collect();
+        assert_eq!(found.borrow().len(), count);
+        let info =
+            sandbox.program(&["info".as_ref(), sandbox.backing().as_ref(), "--json".as_ref()]).output();
+        let info: serde_json::Value = serde_json::from_slice(&info.unwrap().stdout).unwrap();
+        info["findings"] == count
+    });
+    found.into_inner()
 }
 
 fn copy(from: &Path, to: &Path) {

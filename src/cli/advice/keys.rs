@@ -41,7 +41,9 @@ fn is_missing(error: &io::Error) -> bool {
 
 fn defective(defect: &Defect) -> String {
     match defect {
-        Defect::Newer(_) | Defect::Foreign | Defect::NotJson | Defect::TooLong => format!("is {defect}"),
+        Defect::Newer(_) | Defect::Foreign | Defect::NotJson | Defect::NotAFile | Defect::TooLong => {
+            format!("is {defect}")
+        }
         Defect::Duplicate(_) | Defect::Missing(_) | Defect::Unknown(_) | Defect::Invalid(_) => {
             format!("is damaged: {defect}")
         }

@@ -8,6 +8,7 @@ use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand, fill_random, random};
 use crate::store::StoreFile;
 use std::cell::RefCell;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 /// Blocks that are sealed before they are written in one go: 1 MiB.
 const PIECE: usize = 256;
@@ -15,9 +16,10 @@ const PIECE: usize = 256;
 const SALT: usize = 16;
 const ROOT_PLAIN: std::ops::Range<usize> = SALT + 12..BLOCK - 16;
 
-/// The key of a chunk, under one salt and one epoch.
+/// The key of a chunk, under one salt and one epoch. Clones share its schedule.
+#[derive(Clone)]
 pub(super) struct Key {
-    aead: Box<dyn Aead>,
+    aead: Arc<dyn Aead>,
     pub salt: [u8; SALT],
     /// Index into the content roots: 0 is the newest epoch.
     pub epoch: usize,
@@ -26,7 +28,7 @@ pub(super) struct Key {
 impl Key {
     pub fn new(context: &Context, id: ChunkId, epoch: usize, salt: [u8; SALT]) -> Key {
         let info: [&[u8]; 4] = [b"cryptfs v1 chunk", &id.inode.0, &id.index.to_le_bytes(), &salt];
-        Key { aead: context.cipher.keyed(&expand(&context.content[epoch], &info)), salt, epoch }
+        Key { aead: context.cipher.keyed(&expand(&context.content[epoch], &info)).into(), salt, epoch }
     }
 
     /// A key of the newest epoch that never sealed anything.
@@ -130,8 +132,9 @@ impl Blocks<'_> {
 
     fn write_piece(&self, kind: u8, first: u16, data: &[u8], slot: u16, entries: &mut [Entry]) -> Result<()> {
         with_scratch(data.len(), |scratch| {
-            scratch.copy_from_slice(data);
-            for (i, (block, entry)) in scratch.chunks_exact_mut(BLOCK).zip(entries).enumerate() {
+            let blocks = scratch.chunks_exact_mut(BLOCK).zip(data.chunks_exact(BLOCK));
+            for (i, ((block, plain), entry)) in blocks.zip(entries).enumerate() {
+                block.copy_from_slice(plain);
                 entry.slot = slot + i as u16;
                 entry.tag = self.key.aead.seal(&entry.nonce, &block_data(kind, first + i as u16), block);
             }

@@ -177,6 +177,19 @@ impl Chunk {
         self.read_under(&self.key, space, first, out)
     }
 
+    /// Reads one data block, and keeps it at hand: for those that are wanted in part.
+    pub fn read_block(&self, number: u16, out: &mut [u8; BLOCK]) -> Result<()> {
+        let entry = self.data.get(number, &self.blocks())?;
+        if !entry.is_hole() && self.context.cache.get(self.id, &entry, out) {
+            return Ok(());
+        }
+        self.read(Space::Data, number, out)?;
+        if !entry.is_hole() {
+            self.context.cache.put(self.id, &entry, out);
+        }
+        Ok(())
+    }
+
     pub(super) fn read_under(&self, key: &Key, space: Space, first: u16, out: &mut [u8]) -> Result<()> {
         let (blocks, table) = (Blocks { key, ..self.blocks() }, self.table(space));
         assert!(out.len().is_multiple_of(BLOCK), "whole blocks are read");

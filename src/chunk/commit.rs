@@ -16,6 +16,11 @@ pub struct Sync {
 }
 
 impl Sync {
+    /// Has the disk begin, where several are to be run.
+    pub fn start(&self) {
+        self.file.start_sync();
+    }
+
     pub fn run(&self) -> io::Result<()> {
         self.file.sync()
     }

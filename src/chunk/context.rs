@@ -1,11 +1,15 @@
 //! What all chunks of a volume share: the store, the keys, the device and its clock.
 
+use super::cache::Cache;
 use super::{ChunkId, Commit, DeviceId, Forgetful, InodeId, Recall};
 use crate::crypto::{Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Bytes of decrypted blocks that are kept unless it is said otherwise.
+const CACHE: usize = 16 << 20;
 
 /// Shared by every chunk of a volume.
 pub struct Context {
@@ -16,6 +20,7 @@ pub struct Context {
     /// Content roots, newest epoch first; never empty.
     pub(super) content: Vec<Secret>,
     names: NameCipher,
+    pub(super) cache: Cache,
     /// The largest commit number seen.
     pub(super) newest: AtomicU64,
     /// µs since 1970.
@@ -33,8 +38,8 @@ impl Context {
     ) -> Context {
         assert!(!content.is_empty(), "a keyring has at least one epoch");
         let names = NameCipher::new(name_key);
-        let recall = Arc::new(Forgetful);
-        Context { store, device, recall, cipher, content, names, newest: AtomicU64::new(0), clock }
+        let (recall, cache) = (Arc::new(Forgetful), Cache::new(CACHE));
+        Context { store, device, recall, cipher, content, names, cache, newest: AtomicU64::new(0), clock }
     }
 
     /// The same with what this device remembers of the volume's chunks.
@@ -46,6 +51,11 @@ impl Context {
     #[cfg(test)]
     pub fn with_clock(self, clock: fn() -> u64) -> Context {
         Context { clock, ..self }
+    }
+
+    /// Keeps decrypted blocks of so many bytes at most, 16 MiB if it is not said.
+    pub fn keep_blocks(&self, bytes: usize) {
+        self.cache.limit(bytes);
     }
 
     /// Where a chunk lies.

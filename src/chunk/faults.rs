@@ -24,4 +24,5 @@ crate::planted::mistakes! {
     DominatesReversed,
     NotedAtCommit,
     NotedWithoutName,
+    CachedBySlot,
 }

@@ -3,6 +3,7 @@
 //! Knows roots, maps, slots, commits and recovery; not what the bytes mean. Above: `volume`. Below: `crypto`, `store`.
 
 mod blocks;
+mod cache;
 #[allow(clippy::module_inception)]
 mod chunk;
 mod commit;

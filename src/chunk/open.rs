@@ -86,7 +86,8 @@ fn read_roots(
     let whole = bytes.as_chunks::<BLOCK>().0.iter().take(length / BLOCK);
     let mut found = Vec::new();
     for (which, block) in (0..).zip(whole) {
-        found.extend(Candidate::read(context, id, blocks, which, block)?);
+        let read = Candidate::read(context, id, blocks, which, block, found.first())?;
+        found.extend(read);
     }
     if !faults::makes(Fault::ReuseRejectedNumber) {
         found.iter().for_each(|candidate| candidate.show(context));
@@ -103,17 +104,19 @@ fn read_roots(
 }
 
 impl Candidate {
-    /// The root, if it authenticates under some epoch.
+    /// The root, if it authenticates under some epoch. The other one, if it was found, most often has the same key.
     fn read(
         context: &Context,
         id: ChunkId,
         blocks: u16,
         which: u8,
         block: &[u8; BLOCK],
+        other: Option<&Candidate>,
     ) -> Result<Option<Candidate>> {
         let salt = block[..16].try_into().expect("a salt's size");
-        for epoch in 0..context.content.len() {
-            let key = Key::new(context, id, epoch, salt);
+        let shared = other.map(|other| &other.key).filter(|key| key.salt == salt).cloned();
+        let keys = (0..context.content.len()).map(|epoch| Key::new(context, id, epoch, salt));
+        for key in shared.into_iter().chain(keys) {
             let Some(plain) = key.open_root(id, which, block) else { continue };
             let root = Decoded::decode(&plain, blocks).map_err(|what| Error::Damaged(id, what))?;
             let data = Table::from_listing(Space::Data, blocks, &root.data);

@@ -6,6 +6,7 @@ use super::slots::{Purpose, Slots};
 use super::table::{Entry, Group, Table};
 use super::{BLOCK, Error, Result, Space};
 use std::ops::Range;
+use zeroize::Zeroizing;
 
 impl Chunk {
     /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after the
@@ -24,6 +25,19 @@ impl Chunk {
         for (number, entry) in (first..).zip(entries) {
             self.put(space, number, entry);
         }
+        Ok(())
+    }
+
+    /// Changes part of a data block, `within` bytes from its start.
+    pub fn write_part(&mut self, number: u16, within: usize, data: &[u8]) -> Result<()> {
+        let mut block = Zeroizing::new([0; BLOCK]);
+        self.read_block(number, &mut block)?;
+        let former = self.data.get(number, &self.blocks())?;
+        block[within..within + data.len()].copy_from_slice(data);
+        self.write(Space::Data, number, &block[..])?;
+        self.context.cache.drop(self.id, &former);
+        let entry = self.data.get(number, &self.blocks())?;
+        self.context.cache.put(self.id, &entry, &block[..]);
         Ok(())
     }
 

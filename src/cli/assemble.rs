@@ -16,13 +16,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Chunk files held open at most, where the process may open many more.
-const OPEN_FILES: u64 = 512;
+const OPEN_FILES: u64 = 1024;
 /// Descriptors for everything else: the mount, the folder, the lock, folders that are synced.
 const OTHER_FILES: u64 = 32;
 
 /// What a mount decides of a filesystem.
 pub struct Choices {
     pub read_only: bool,
+    /// Bytes of decrypted blocks that are kept, where somebody chose.
+    pub cache: Option<usize>,
     pub filesystem: fs::Options,
 }
 
@@ -43,6 +45,7 @@ pub fn filesystem(
 ) -> Result<Filesystem, Failure> {
     let volume = volume(backing, opened, trust, choices.read_only)?;
     Ledger::open(backing, trust, &volume)?;
+    choices.cache.inspect(|bytes| volume.keep_blocks(*bytes));
     volume.start();
     Filesystem::new(volume, choices.filesystem).map_err(|_| advice::no_root(backing))
 }

@@ -106,6 +106,7 @@ fn perform(request: Request) -> Result<(), Failure> {
     let mut options = kernel_options(&request);
     let choices = assemble::Choices {
         read_only: request.options.read_only,
+        cache: request.options.cache.map(|mebibytes| mebibytes << 20),
         filesystem: crate::fs::Options {
             check_permissions: !options.kernel_permissions && !options.acls,
             uid: request.options.uid,

@@ -22,6 +22,8 @@ pub struct MountOptions {
     pub writeback: Option<bool>,
     pub acls: Option<bool>,
     pub threads: Option<usize>,
+    /// MiB.
+    pub cache: Option<usize>,
     pub transport: Option<Transport>,
     pub unlock: Unlock,
     pub log_file: Option<PathBuf>,
@@ -45,6 +47,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     ("acl, noacl", "POSIX access control lists, on by default."),
     ("writeback, no_writeback", "Whether the kernel gathers writes in its cache, as it does by default."),
+    (
+        "cache=MIB",
+        "How much is kept of decrypted blocks that are changed in part, 16 unless said; at most 4096.",
+    ),
     (
         "threads=N",
         "How many requests are worked on at once, 1 to 16; over io_uring, which has a queue per CPU, how many slow ones.",
@@ -70,6 +76,7 @@ const VALUED: &[&str] = &[
     "uid",
     "gid",
     "threads",
+    "cache",
     "transport",
     "passphrase-file",
     "identity",
@@ -155,6 +162,10 @@ impl MountOptions {
             "threads" => {
                 let count = value.parse().ok().filter(|count| (1..=16).contains(count));
                 self.threads = Some(count.ok_or_else(bad)?);
+            }
+            "cache" => {
+                let mebibytes = value.parse().ok().filter(|mebibytes| *mebibytes <= 4096);
+                self.cache = Some(mebibytes.ok_or_else(bad)?);
             }
             "transport" => {
                 let found = Transport::ALL.into_iter().find(|transport| transport.name() == value);
@@ -261,6 +272,7 @@ mod tests {
         assert_eq!(parse("ro=1"), Err(BadOption::Unknown("ro=1".into())));
         assert_eq!(parse("keys"), Err(BadOption::Value("keys".into())));
         assert_eq!(parse("keys="), Err(BadOption::Value("keys=".into())));
+        assert_eq!(parse("cache=4097"), Err(BadOption::Value("cache=4097".into())));
         assert_eq!(parse("threads=0"), Err(BadOption::Value("threads=0".into())));
         assert!(MountOptions::parse(["r0,ro"], true).unwrap().read_only);
         assert!(MountOptions::parse(["threads=x"], true).is_err());

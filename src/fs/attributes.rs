@@ -99,15 +99,20 @@ pub(super) fn set(
     let touches =
         mode.is_some() || uid.is_some() || gid.is_some() || accessed.is_some() || modified.is_some();
     if touches || changed.is_some() {
-        fs.volume.update(&inode, |record| {
-            apply(fs, caller, record, change, now);
-            Ok(())
-        })?;
+        fs.volume.set_attributes(&inode, |record| apply(fs, caller, record, change, now))?;
     }
     Ok(of(fs, &inode))
 }
 
-fn apply(fs: &Filesystem, caller: Caller, record: &mut Record, change: &SetAttributes, now: Timestamp) {
+/// Applies all but the size; whether that changed an xattr, and then it is as long as before.
+fn apply(
+    fs: &Filesystem,
+    caller: Caller,
+    record: &mut Record,
+    change: &SetAttributes,
+    now: Timestamp,
+) -> bool {
+    let mut with_acl = false;
     let time = |set: SetTime| match set {
         SetTime::Now => now,
         SetTime::To(time) => time,
@@ -130,11 +135,13 @@ fn apply(fs: &Filesystem, caller: Caller, record: &mut Record, change: &SetAttri
         if let Some(mut access) = acl::stored(record, acl::ACCESS) {
             access.set_mode(mode);
             xattrs::put(record, acl::ACCESS, access.encode());
+            with_acl = true;
         }
     }
     record.accessed = change.accessed.map_or(record.accessed, time);
     record.modified = change.modified.map_or(record.modified, time);
     record.changed = change.changed.unwrap_or(now);
+    with_acl
 }
 
 /// The kernel's setattr_prepare, except for the size.

@@ -64,10 +64,10 @@ pub(super) fn allocate(
     if !matches!(how, Allocate::Reserve { .. }) {
         fs.volume.punch(&inode, offset, length, now)?;
     }
-    fs.volume.update(&inode, |record| {
+    fs.volume.set_attributes(&inode, |record| {
         record.mode &= !clear_mode;
         record.changed = now;
-        Ok(())
+        false
     })?;
     Ok(())
 }

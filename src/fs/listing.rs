@@ -46,6 +46,12 @@ pub(super) fn read(
             batch.push(Stored { cookie, name: name.to_vec(), id, kind });
             batch.len() < BATCH
         })?;
+        let mut read = Vec::new();
+        if plus {
+            fs.volume.expect_entries(&directory, after)?;
+            // From the end, since the volume reads them from the start.
+            read.extend(batch.iter().rev().filter_map(|stored| fs.volume.inode(stored.id).ok()));
+        }
         for stored in &batch {
             if !give(fs, &directory, stored, plus, sink) {
                 return Ok(());

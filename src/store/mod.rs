@@ -120,6 +120,8 @@ pub trait StoreFile: Send + Sync {
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Allocates space up to `length`, growing the file; quietly does nothing where the filesystem cannot.
     fn allocate(&self, length: u64) -> io::Result<()>;
+    /// Starts what `sync` will wait for, where several files are to be synced: the disk then works on all of them.
+    fn start_sync(&self) {}
     /// fdatasync. A failure is final: what was written since the last success may be lost.
     fn sync(&self) -> io::Result<()>;
     /// Whether the name this file was opened under still names it (a sync client may have replaced it).

@@ -200,6 +200,13 @@ fn file_offset(bytes: u64) -> io::Result<libc::off_t> {
     libc::off_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
 }
 
+/// Starts writing a file's dirty pages out, without waiting and without a word on whether it went well: for that there is
+/// fdatasync.
+pub fn start_writing(file: &File) {
+    // SAFETY: the descriptor is open; no memory is passed.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
 /// syncfs(2) of the filesystem that `file` lies on.
 pub fn sync_filesystem(file: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open; no memory is passed.

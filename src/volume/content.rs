@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub(super) const BLOCK_BYTES: u64 = BLOCK as u64;
-/// Dirty chunks of one inode at which its flush is hurried on, and at which a writer waits for it.
-pub(super) const DIRTY_MANY: usize = 16;
-const DIRTY_MOST: usize = 48;
+/// Dirty chunks of one inode at which a writer waits for its flush; at two thirds of that the flush is hurried on. It
+/// bounds open descriptors and the maps in memory (some 40 KiB a chunk). Where a file has more chunks than that, a
+/// write at random costs a commit.
+const DIRTY_MOST: usize = 400;
 
 /// Why an attempt under the state lock did not get through.
 pub(super) enum Step {
@@ -183,10 +184,11 @@ impl Volume {
             match outcome {
                 Ok(()) => {
                     self.queue(inode);
-                    if dirty > DIRTY_MOST.min(self.open.limit() / 2) {
+                    let most = DIRTY_MOST.min(self.open.limit() / 2);
+                    if dirty > most {
                         return self.flush(std::slice::from_ref(inode));
                     }
-                    if dirty > DIRTY_MANY {
+                    if dirty > most * 2 / 3 {
                         self.flusher.hurry();
                     }
                     return Ok(());
@@ -276,7 +278,7 @@ impl Volume {
 
     /// How much inline content chunk 0 has room for.
     pub(super) fn inline_room(&self, state: &State) -> std::result::Result<u64, Step> {
-        let record = state.record.encode().map_err(|_| Error::NoSpace)?.root.len();
+        let record = state.record.root_length().map_err(|_| Error::NoSpace)?;
         Ok(state.head.as_ref().map_or(0, |head| head.inline_capacity(record)) as u64)
     }
 
@@ -398,7 +400,7 @@ fn read_bytes(chunk: &Chunk, from: u64, out: &mut [u8]) -> chunk::Result<()> {
     let (ragged, rest) = out.split_at_mut(lead);
     if !ragged.is_empty() {
         let mut whole = [0; BLOCK];
-        chunk.read(Space::Data, block, &mut whole)?;
+        chunk.read_block(block, &mut whole)?;
         ragged.copy_from_slice(&whole[within..within + lead]);
         block += 1;
     }
@@ -408,7 +410,7 @@ fn read_bytes(chunk: &Chunk, from: u64, out: &mut [u8]) -> chunk::Result<()> {
     }
     if !ragged.is_empty() {
         let mut whole = [0; BLOCK];
-        chunk.read(Space::Data, block + (full.len() / BLOCK) as u16, &mut whole)?;
+        chunk.read_block(block + (full.len() / BLOCK) as u16, &mut whole)?;
         ragged.copy_from_slice(&whole[..ragged.len()]);
     }
     Ok(())
@@ -421,7 +423,7 @@ fn write_bytes(chunk: &mut Chunk, from: u64, data: &[u8]) -> chunk::Result<()> {
     let lead = if within == 0 { 0 } else { data.len().min(BLOCK - within) };
     let (ragged, rest) = data.split_at(lead);
     if !ragged.is_empty() {
-        patch(chunk, block, within, ragged)?;
+        chunk.write_part(block, within, ragged)?;
         block += 1;
     }
     let (full, ragged) = rest.split_at(rest.len() - rest.len() % BLOCK);
@@ -429,14 +431,7 @@ fn write_bytes(chunk: &mut Chunk, from: u64, data: &[u8]) -> chunk::Result<()> {
         chunk.write(Space::Data, block, full)?;
     }
     if !ragged.is_empty() {
-        patch(chunk, block + (full.len() / BLOCK) as u16, 0, ragged)?;
+        chunk.write_part(block + (full.len() / BLOCK) as u16, 0, ragged)?;
     }
     Ok(())
-}
-
-pub(super) fn patch(chunk: &mut Chunk, block: u16, within: usize, data: &[u8]) -> chunk::Result<()> {
-    let mut whole = [0; BLOCK];
-    chunk.read(Space::Data, block, &mut whole)?;
-    whole[within..within + data.len()].copy_from_slice(data);
-    chunk.write(Space::Data, block, &whole)
 }

@@ -248,6 +248,9 @@ impl Volume {
     fn make_durable(&self, unsynced: Vec<Unsynced<'_>>) -> std::result::Result<(), Undone> {
         let together = unsynced.len() > SYNC_ALL_ABOVE;
         let all = if together { self.context.store.sync_all() } else { Ok(()) };
+        if !together && unsynced.len() > 1 {
+            unsynced.iter().filter_map(|unsynced| unsynced.sync.as_ref()).for_each(chunk::Sync::start);
+        }
         let mut names = Vec::new();
         let (mut results, mut is_final) = (Ok(()), all.is_err());
         let mut finished = Vec::with_capacity(unsynced.len());

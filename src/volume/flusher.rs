@@ -109,6 +109,7 @@ impl Volume {
     /// Starts the background flusher, and the end of a rotation if one is under way. It ends with [`Volume::close`]. Of a
     /// volume that is read-only it does nothing but tell of findings.
     pub fn start(self: &Arc<Volume>) {
+        self.start_ahead();
         let volume: Weak<Volume> = Arc::downgrade(self);
         let thread = std::thread::Builder::new().name("flusher".into()).spawn(move || {
             while let Some(volume) = volume.upgrade() {

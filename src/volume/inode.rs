@@ -190,6 +190,16 @@ impl State {
         self.progress.made += 1;
     }
 
+    /// Notes a change of attributes.
+    pub fn changed_attributes(&mut self, only_times: bool) {
+        if only_times {
+            self.change_times();
+        } else {
+            self.change();
+        }
+        self.progress.attributes = self.progress.made;
+    }
+
     /// Whether a round has something to write.
     pub fn is_dirty(&self) -> bool {
         self.progress.stored < self.progress.made

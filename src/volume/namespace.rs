@@ -82,7 +82,7 @@ impl Volume {
             born: new.now,
             extension: Extension { target: new.target.to_vec(), xattrs: new.xattrs, ..Extension::default() },
         };
-        record.encode().map_err(|_| Error::NoSpace)?;
+        record.root_length().map_err(|_| Error::NoSpace)?;
         let mut parent = self.listed(directory)?;
         if parent.listing().get(name).is_some() {
             return Err(Error::Exists);
@@ -125,7 +125,7 @@ impl Volume {
             return Err(Error::NotFound);
         }
         state.add_link(directory.id(), name);
-        if state.record.encode().is_err() {
+        if state.record.root_length().is_err() {
             state.remove_link(directory.id(), name);
             return Err(Error::TooManyLinks);
         }

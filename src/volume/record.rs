@@ -81,6 +81,18 @@ pub struct Encoded {
 }
 
 impl Record {
+    /// All but the extension and the times that may be lost.
+    pub(super) fn head(&self) -> impl PartialEq + use<> {
+        let numbers = [self.mode, self.uid, self.gid, self.device, self.links_count];
+        (self.kind, numbers, [self.size, self.allocated], self.namespace, self.born)
+    }
+
+    /// Bytes of the record that `encode` would put into the root.
+    pub fn root_length(&self) -> Result<usize, TooLarge> {
+        let length = self.extension.checked_length()?;
+        Ok(if FIXED + length <= ROOT_MAX { FIXED + length } else { FIXED })
+    }
+
     /// For chunk 0. Fails if a limit of the extension is exceeded.
     pub fn encode(&self) -> Result<Encoded, TooLarge> {
         let length = self.extension.checked_length()?;

@@ -1,11 +1,14 @@
 //! Changing a file's size and making holes (docs/FORMAT.md section 7): what is cut off must not come to light again.
 
-use super::content::{BLOCK_BYTES, DIRTY_MANY, Step, patch};
+use super::content::{BLOCK_BYTES, Step};
 use super::inode::{Inode, State};
 use super::kinds::Timestamp;
 use super::{Result, Volume};
 use crate::chunk::{self, BLOCK, Chunk, Commit, Space};
 use std::sync::Arc;
+
+/// Chunks in which a hole is made under one lock.
+const CHUNKS_AT_ONCE: u64 = 16;
 
 impl Volume {
     /// Sets the size; what is cut off is gone, what is added reads as zeros.
@@ -38,8 +41,7 @@ impl Volume {
         let mut at = offset;
         loop {
             // In pieces: what is changed is held open until it is flushed.
-            let until =
-                (at - at % self.chunk_size).saturating_add(DIRTY_MANY as u64 * self.chunk_size).min(end);
+            let until = (at - at % self.chunk_size).saturating_add(CHUNKS_AT_ONCE * self.chunk_size).min(end);
             self.punch_piece(inode, at, until, now)?;
             if until >= end {
                 return Ok(());
@@ -212,5 +214,5 @@ fn zero_bytes(chunk: &mut Chunk, from: u64, until: u64) -> chunk::Result<()> {
         return Ok(());
     }
     let zeros = [0; BLOCK];
-    patch(chunk, block, (from % BLOCK_BYTES) as usize, &zeros[..(until - from) as usize])
+    chunk.write_part(block, (from % BLOCK_BYTES) as usize, &zeros[..(until - from) as usize])
 }

@@ -83,6 +83,7 @@ impl Volume {
 
     /// Makes everything durable and leaves an empty journal behind.
     pub fn close(&self) -> Result<()> {
+        self.end_ahead();
         self.end_flusher();
         let closed = if self.read_only { Ok(()) } else { self.close_journal() };
         self.report();
@@ -139,7 +140,10 @@ impl Volume {
         let mut state = inode.state.write();
         let mut chunks: BTreeSet<u32> = state.others.keys().chain(&state.doomed).copied().collect();
         let mut made = state.heard_of || !chunks.is_empty();
-        match self.open_head(inode, &mut state) {
+        // A chunk 0 that was closed is there; it need not be read to learn that it names no others.
+        let opened = if state.table.is_empty() { Ok(()) } else { self.open_head(inode, &mut state) };
+        match opened {
+            Ok(()) if state.head.is_none() => made = true,
             Ok(()) => {
                 let State { head, table, .. } = &mut *state;
                 let head = head.as_ref().expect("it was opened");

@@ -1,5 +1,6 @@
 //! The volume: which inodes are in memory, what is open, and whether promises can still be kept.
 
+use super::ahead::{Ahead, Loading};
 use super::findings::Findings;
 use super::flusher::Flusher;
 use super::inode::{Inode, State};
@@ -45,6 +46,8 @@ pub struct Volume {
     pub(super) flusher: Flusher,
     pub(super) findings: Findings,
     pub(super) open: OpenFiles,
+    pub(super) ahead: Ahead,
+    loading: Loading,
     stopped: AtomicBool,
 }
 
@@ -107,6 +110,8 @@ impl Volume {
             flusher: Flusher::default(),
             findings: Findings::default(),
             open: OpenFiles::new(options.open_files),
+            ahead: Ahead::default(),
+            loading: Loading::default(),
             stopped: AtomicBool::new(false),
             context,
         };
@@ -122,42 +127,55 @@ impl Volume {
 
     /// An inode, read from the backing folder if it is not in memory.
     pub fn inode(&self, id: InodeId) -> Result<Arc<Inode>> {
-        if let Some(inode) = self.inodes.lock().get(&id) {
-            return Ok(inode.clone());
+        loop {
+            if let Some(inode) = self.inodes.lock().get(&id) {
+                return Ok(inode.clone());
+            }
+            let Some(claim) = self.loading.claim(id) else { continue };
+            let loaded = self.load(id)?;
+            let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
+            drop(claim);
+            self.opened(&inode, 0);
+            return Ok(inode);
         }
-        let loaded = self.load(id)?;
-        let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
-        self.opened(&inode, 0);
-        Ok(inode)
     }
 
-    /// Changes attributes: mode, owner, times, xattrs.
+    /// Changes attributes, xattrs among them.
     pub fn update<R>(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> Result<R>) -> Result<R> {
         self.check_writable()?;
         let mut state = inode.state.write();
         let mut record = state.record.clone();
         let result = change(&mut record)?;
-        if record.extension != state.record.extension {
-            record.encode().map_err(|_| Error::NoSpace)?;
-        }
-        let mut only_times = record.clone();
-        (only_times.accessed, only_times.modified) = (state.record.accessed, state.record.modified);
-        only_times.changed = state.record.changed;
-        if only_times == state.record {
-            state.change_times()
-        } else {
-            state.change()
-        }
+        record.root_length().map_err(|_| Error::NoSpace)?;
+        let only_times = record.extension == state.record.extension && record.head() == state.record.head();
         state.record = record;
-        state.progress.attributes = state.progress.made;
+        state.changed_attributes(only_times);
         drop(state);
         self.queue(inode);
         Ok(result)
     }
 
+    /// The same for mode, owner and times, in place: a record may be long. `change` answers whether it changed an
+    /// xattr, which must not get longer.
+    pub fn set_attributes(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> bool) -> Result<()> {
+        self.check_writable()?;
+        let mut state = inode.state.write();
+        let before = state.record.head();
+        let only_times = !change(&mut state.record) && before == state.record.head();
+        state.changed_attributes(only_times);
+        drop(state);
+        self.queue(inode);
+        Ok(())
+    }
+
     /// Space in the backing filesystem.
     pub fn space(&self) -> Result<store::Space> {
         Ok(self.context.store.space()?)
+    }
+
+    /// Keeps decrypted blocks of so many bytes at most.
+    pub fn keep_blocks(&self, bytes: usize) {
+        self.context.keep_blocks(bytes);
     }
 
     pub fn is_read_only(&self) -> bool {

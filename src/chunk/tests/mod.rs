@@ -1,6 +1,7 @@
 //! Tests of chunks. `explore` is the exhaustive one, over `disk`; `mutants` shows that it notices mistakes.
 
 mod behaviour;
+mod cache;
 mod disk;
 mod explore;
 mod failures;

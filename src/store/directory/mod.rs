@@ -11,6 +11,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::Folder;
 use super::{Area, FileName, Space, Store, StoreFile};
@@ -27,7 +28,12 @@ struct DirectoryFile {
     folder: Arc<Folder>,
     path: CString,
     identity: Identity,
+    /// Where the file ended when it was opened, until something is written to it. A read that stops there has reached
+    /// the end and need not ask for more.
+    end: AtomicU64,
 }
+
+const NO_END: u64 = u64::MAX;
 
 impl Directory {
     /// Opens the backing folder at `path`; its sub-folders are made when first needed. Read-only on request, and where
@@ -49,7 +55,8 @@ impl Directory {
 
     fn file(&self, path: CString, (file, status): (File, files::Status)) -> Arc<dyn StoreFile> {
         let folder = Arc::clone(&self.folder);
-        Arc::new(DirectoryFile { file, folder, path, identity: status.identity })
+        let end = AtomicU64::new(status.length);
+        Arc::new(DirectoryFile { file, folder, path, identity: status.identity, end })
     }
 }
 
@@ -144,7 +151,8 @@ fn is_fan_out(name: &CStr) -> bool {
 impl StoreFile for DirectoryFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
-        while filled < out.len() {
+        let end = self.end.load(Ordering::Relaxed);
+        while filled < out.len() && (filled == 0 || offset + filled as u64 != end) {
             match self.file.read_at(&mut out[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
@@ -156,6 +164,7 @@ impl StoreFile for DirectoryFile {
     }
 
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.end.store(NO_END, Ordering::Relaxed);
         files::write_all_at(&self.file, offset, parts)
     }
 
@@ -164,14 +173,20 @@ impl StoreFile for DirectoryFile {
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
+        self.end.store(NO_END, Ordering::Relaxed);
         self.file.set_len(length)
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
+        self.end.store(NO_END, Ordering::Relaxed);
         match files::allocate(&self.file, length) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
             result => result,
         }
+    }
+
+    fn start_sync(&self) {
+        files::start_writing(&self.file);
     }
 
     fn sync(&self) -> io::Result<()> {

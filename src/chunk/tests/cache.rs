@@ -1,0 +1,103 @@
+//! The cache of decrypted blocks against a model: never stale, never more than its bound.
+
+use super::super::faults::{Fault, plant};
+use super::*;
+use crate::crypto::random;
+
+const BLOCKS: u16 = 12;
+const KEPT: usize = 5;
+
+/// The next of a sequence of numbers.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+/// Random changes in part and as a whole, of two chunks, with commits, moves, new keys and reopenings between; what
+/// went wrong first.
+fn run(seed: u64) -> std::result::Result<(), String> {
+    let memory = Memory::new();
+    let context = context_of(Arc::new(memory.clone()), &[2]);
+    context.keep_blocks(KEPT * BLOCK + 1);
+    let ids = [ID, ChunkId { index: 4, ..ID }];
+    let mut chunks = ids.map(|id| Chunk::new(&context, id, 1024));
+    let mut model = [vec![0; usize::from(BLOCKS) * BLOCK], vec![0; usize::from(BLOCKS) * BLOCK]];
+    let mut state = seed;
+    for step in 0..400 {
+        let (which, number) =
+            ((next(&mut state) % 2) as usize, (next(&mut state) % u64::from(BLOCKS)) as u16);
+        let (chunk, content) = (&mut chunks[which], &mut model[which]);
+        let at = usize::from(number) * BLOCK;
+        let within = (next(&mut state) % 4000) as usize;
+        let bytes = [next(&mut state) as u8; 96];
+        match next(&mut state) % 10 {
+            0..4 => {
+                chunk.write_part(number, within, &bytes).unwrap();
+                content[at + within..][..96].copy_from_slice(&bytes);
+            }
+            4 => {
+                chunk.write(Space::Data, number, &[bytes[0]; BLOCK]).unwrap();
+                content[at..][..BLOCK].fill(bytes[0]);
+            }
+            5 => {
+                chunk.clear(Space::Data, number..number + 1).unwrap();
+                content[at..][..BLOCK].fill(0);
+            }
+            6 => drop(chunk.commit().unwrap()),
+            7 => {
+                chunk.commit().unwrap();
+                chunk.sync().unwrap();
+                if step % 3 == 0 {
+                    chunk.rewrite().unwrap();
+                } else {
+                    chunk.compact().unwrap();
+                }
+            }
+            8 => {
+                chunk.commit().unwrap();
+                chunk.sync().unwrap();
+                *chunk = Chunk::open(&context, ids[which], 1024).unwrap();
+            }
+            _ => {}
+        }
+        let mut found = [1; BLOCK];
+        chunk.read_block(number, &mut found).unwrap();
+        if found != content[at..][..BLOCK] {
+            return Err(format!("step {step}: block {number} of chunk {which} is stale"));
+        }
+        if context.cache.len() > KEPT {
+            return Err(format!("step {step}: {} blocks are kept", context.cache.len()));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_cached_is_never_stale_and_never_more_than_it_may_be() {
+    let seed = std::env::var("CRYPTFS_SEED").ok().map(|seed| seed.parse().expect("CRYPTFS_SEED is a number"));
+    let seed = seed.unwrap_or_else(|| u64::from_le_bytes(random()));
+    println!("CRYPTFS_SEED={seed}");
+    for round in 0..20 {
+        run(seed.wrapping_add(round)).unwrap();
+    }
+    plant(Some(Fault::CachedBySlot));
+    let noticed = (0..20).find_map(|round| run(round).err());
+    plant(None);
+    println!("{noticed:?}");
+    assert!(noticed.is_some(), "CachedBySlot was not noticed");
+}
+
+#[test]
+fn a_block_changed_in_part_again_is_not_read_again() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(4);
+    chunk.write_part(2, 10, b"first").unwrap();
+    let reads = bench.store.counts().reads;
+    chunk.write_part(2, 15, b"second").unwrap();
+    chunk.commit().unwrap();
+    chunk.write_part(2, 15, b"third!").unwrap();
+    let mut block = [0; BLOCK];
+    chunk.read_block(2, &mut block).unwrap();
+    assert_eq!(bench.store.counts().reads, reads);
+    assert_eq!(&block[10..21], b"firstthird!");
+}

@@ -1,0 +1,153 @@
+//! Inodes read before they are asked for, by a thread of its own: a listing with attributes wants every inode of a
+//! directory, and each costs an open, a read and two decryptions of its chunk 0.
+//!
+//! Bounded: so many ids wait at most, and of what was read the newest are held; what nobody asked for until then is
+//! forgotten again. Nothing is changed, so there is nothing to undo when it ends.
+
+use super::inode::Inode;
+use super::{Result, Volume};
+use crate::chunk::InodeId;
+use hashbrown::HashSet;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+/// Ids taken from a directory at a time.
+const STRETCH: usize = 256;
+/// The smallest cookie: a listing from behind a smaller one has just begun.
+const FIRST_COOKIE: u64 = 256;
+/// Ids waiting above which no more are taken.
+const ENOUGH: usize = 64;
+/// Inodes held until somebody asks for them.
+const HELD: usize = 1024;
+
+#[derive(Default)]
+pub(super) struct Ahead {
+    wish: Mutex<Wish>,
+    woken: Condvar,
+    running: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Wish {
+    waiting: VecDeque<InodeId>,
+    /// The directory that was last taken from, and the cookie up to which.
+    cursor: Option<(InodeId, u64)>,
+    end: bool,
+}
+
+impl Ahead {
+    fn next(&self) -> Option<InodeId> {
+        let mut wish = self.wish.lock();
+        loop {
+            if wish.end {
+                return None;
+            }
+            if let Some(id) = wish.waiting.pop_front() {
+                return Some(id);
+            }
+            self.woken.wait(&mut wish);
+        }
+    }
+}
+
+/// Inodes that are being read, so that nobody reads one twice at a time.
+#[derive(Default)]
+pub(super) struct Loading {
+    ids: Mutex<HashSet<InodeId>>,
+    done: Condvar,
+}
+
+/// The right to read one.
+pub(super) struct Claim<'a>(&'a Loading, InodeId);
+
+impl Loading {
+    /// `None` after somebody else was done with it, well or not.
+    pub fn claim(&self, id: InodeId) -> Option<Claim<'_>> {
+        let mut ids = self.ids.lock();
+        if ids.insert(id) {
+            return Some(Claim(self, id));
+        }
+        while ids.contains(&id) {
+            self.done.wait(&mut ids);
+        }
+        None
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.0.ids.lock().remove(&self.1);
+        self.0.done.notify_all();
+    }
+}
+
+impl Volume {
+    /// Begins to read the inodes of a directory's entries behind a cookie. The caller, who wants them too, had best
+    /// begin at the other end.
+    pub fn expect_entries(&self, directory: &Arc<Inode>, after: u64) -> Result<()> {
+        if !self.ahead.running.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut from = after;
+        {
+            let wish = self.ahead.wish.lock();
+            if wish.waiting.len() > ENOUGH {
+                return Ok(());
+            }
+            let goes_on = |cursor: &(InodeId, u64)| cursor.0 == directory.id() && after >= FIRST_COOKIE;
+            from = wish.cursor.filter(goes_on).map_or(from, |(_, cookie)| from.max(cookie));
+        }
+        let (mut ids, mut last) = (Vec::new(), from);
+        self.read_directory(directory, from, &mut |cookie, _, id, _| {
+            ids.push(id);
+            last = cookie;
+            ids.len() < STRETCH
+        })?;
+        let inodes = self.inodes.lock();
+        ids.retain(|id| !inodes.contains_key(id));
+        drop(inodes);
+        let mut wish = self.ahead.wish.lock();
+        wish.cursor = Some((directory.id(), last));
+        wish.waiting.extend(ids);
+        if !wish.waiting.is_empty() {
+            self.ahead.woken.notify_one();
+        }
+        Ok(())
+    }
+
+    pub(super) fn start_ahead(self: &Arc<Volume>) {
+        let volume = Arc::downgrade(self);
+        let thread = std::thread::Builder::new().name("ahead".into()).spawn(move || read_ahead(&volume));
+        self.ahead.running.store(thread.is_ok(), Ordering::Release);
+        *self.ahead.thread.lock() = thread.ok();
+    }
+
+    pub(super) fn end_ahead(&self) {
+        self.ahead.running.store(false, Ordering::Release);
+        self.ahead.wish.lock().end = true;
+        self.ahead.woken.notify_all();
+        if let Some(thread) = self.ahead.thread.lock().take()
+            && thread.join().is_err()
+        {
+            log::error!("reading ahead ended in a panic");
+        }
+    }
+}
+
+fn read_ahead(volume: &Weak<Volume>) {
+    let mut held = VecDeque::with_capacity(HELD);
+    while let Some(volume) = volume.upgrade() {
+        let Some(id) = volume.ahead.next() else { break };
+        // Who asks for it is told what is wrong with it.
+        held.extend(volume.inode(id).ok());
+        if held.len() >= HELD
+            && let Some(oldest) = held.pop_front()
+        {
+            volume.forget_if_clean(&oldest);
+        }
+    }
+}

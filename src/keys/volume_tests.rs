@@ -83,7 +83,8 @@ fn a_folder_is_a_volume_or_it_is_said_why_not() {
     std::fs::remove_file(&file).unwrap();
     assert!(matches!(Locked::open(folder.path(), None), Err(OpenError::NotAVolume)));
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
-    assert!(matches!(Locked::open(folder.path(), None), Err(OpenError::Io(_))));
+    let linked = Locked::open(folder.path(), None);
+    assert!(matches!(linked, Err(OpenError::DamagedHeader(Defect::NotAFile))));
 }
 
 #[test]

@@ -12,18 +12,22 @@ const COPY_STEP: u64 = 1 << 20;
 
 pub(super) fn read(fs: &Filesystem, node: NodeId, offset: u64, out: &mut [u8]) -> Result<usize> {
     let inode = fs.file(node)?;
-    let read = fs.volume.read(&inode, offset, out)?;
-    let cut_short = read < out.len() && fs.lost.reach(inode.id(), offset + read as u64);
-    if cut_short { Err(Error::Io) } else { Ok(read) }
+    if fs.lost.touch(inode.id(), &(offset..offset.saturating_add(out.len() as u64))) {
+        return Err(Error::Io);
+    }
+    Ok(fs.volume.read(&inode, offset, out)?)
 }
 
 pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how: WriteHow) -> Result<usize> {
     let inode = fs.file(node)?;
     let clear_mode = if how.clear_suid_sgid { inode.view(privilege_bits) } else { 0 };
     let now = (!how.keep_times).then(|| fs.now());
+    let range = offset..offset.saturating_add(data.len() as u64);
     let written = fs.volume.write(&inode, offset, data, now, clear_mode);
-    if written.is_err() && how.keep_times {
-        fs.lost.add(inode.id(), offset.saturating_add(data.len() as u64));
+    match &written {
+        Ok(_) => fs.lost.mend(inode.id(), &range),
+        Err(_) if how.keep_times => fs.lost.add(inode.id(), range),
+        Err(_) => {}
     }
     written?;
     Ok(data.len())

@@ -1,39 +1,62 @@
 //! Writes out of the kernel's cache that failed.
 //!
-//! The kernel then goes on believing in the size that the write would have made, and makes zeros of what a READ below
-//! it does not return. What was never written must not look like something that was: such reads are errors, until the
-//! size is set or a later write reaches as far.
+//! The kernel then goes on believing in the size that the write would have made; and of what lies around it, later writes
+//! may have succeeded. What was never written must not look like something that was, be it zeros: reads of it are
+//! errors, until it is written again or cut off, or the kernel forgets the inode.
 
 use crate::chunk::InodeId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Ranges of one inode that are told apart, at most.
+const MOST: usize = 64;
 
 #[derive(Default)]
 pub(super) struct LostWrites {
     /// Whether there ever was one: most mounts never take the lock.
     any: AtomicBool,
-    /// The furthest end, in bytes, of each inode's.
-    ends: Mutex<HashMap<InodeId, u64>>,
+    /// In bytes; they may overlap.
+    ranges: Mutex<HashMap<InodeId, Vec<Range<u64>>>>,
 }
 
 impl LostWrites {
-    pub(super) fn add(&self, inode: InodeId, end: u64) {
-        let mut ends = self.ends.lock();
-        let furthest = ends.entry(inode).or_default();
-        *furthest = end.max(*furthest);
+    pub(super) fn add(&self, inode: InodeId, lost: Range<u64>) {
+        let mut all = self.ranges.lock();
+        let ranges = all.entry(inode).or_default();
+        ranges.push(lost);
+        if ranges.len() > MOST {
+            let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
+            let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
+            *ranges = Vec::from([start..end]);
+        }
         self.any.store(true, Ordering::Release);
     }
 
-    /// Whether one would have written at `offset` or beyond.
-    pub(super) fn reach(&self, inode: InodeId, offset: u64) -> bool {
-        self.any.load(Ordering::Acquire) && self.ends.lock().get(&inode).is_some_and(|end| *end > offset)
+    /// Whether something in `read` was lost.
+    pub(super) fn touch(&self, inode: InodeId, read: &Range<u64>) -> bool {
+        let overlaps = |lost: &Range<u64>| lost.start < read.end && read.start < lost.end;
+        self.any.load(Ordering::Acquire)
+            && self.ranges.lock().get(&inode).is_some_and(|ranges| ranges.iter().any(overlaps))
     }
 
-    /// The kernel was told the inode's size, or knows the inode no more.
+    /// `written` holds what it should, or is no more.
+    pub(super) fn mend(&self, inode: InodeId, written: &Range<u64>) {
+        if self.any.load(Ordering::Acquire)
+            && let Some(ranges) = self.ranges.lock().get_mut(&inode)
+        {
+            let around = |lost: &Range<u64>| {
+                [lost.start..lost.end.min(written.start), lost.start.max(written.end)..lost.end]
+            };
+            *ranges = ranges.iter().flat_map(around).filter(|range| !range.is_empty()).collect();
+        }
+    }
+
+    /// The kernel knows the inode no more.
     pub(super) fn forget(&self, inode: InodeId) {
         if self.any.load(Ordering::Acquire) {
-            self.ends.lock().remove(&inode);
+            self.ranges.lock().remove(&inode);
         }
     }
 }

@@ -26,8 +26,29 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
     assert_eq!(fs.read(node, 0, &mut out), Err(Error::Io));
     assert_eq!(fs.read(node, 10, &mut out[..40]), Err(Error::Io));
     assert_eq!(fs.read(node, 0, &mut out[..10]), Ok(10));
+    assert_eq!(fs.read(node, 50, &mut out[..10]), Ok(0));
     assert_eq!(fs.read(node, 4096, &mut out), Ok(0));
     fs.forget(node, 1);
     let node = fs.lookup(ROOT_USER, NodeId::ROOT, file).unwrap().unwrap().node;
     assert_eq!(fs.read(node, 0, &mut out), Ok(10));
+}
+
+#[test]
+fn what_was_lost_is_mended_by_writing_and_by_cutting() {
+    let lost = crate::fs::lost::LostWrites::default();
+    let (inode, other) = (crate::chunk::InodeId([1; 12]), crate::chunk::InodeId([2; 12]));
+    lost.add(inode, 100..200);
+    lost.add(inode, 300..400);
+    assert!(lost.touch(inode, &(0..101)) && lost.touch(inode, &(199..210)) && !lost.touch(inode, &(200..300)));
+    assert!(!lost.touch(other, &(0..1000)));
+    lost.mend(inode, &(120..150));
+    assert!(!lost.touch(inode, &(120..150)) && lost.touch(inode, &(119..150)) && lost.touch(inode, &(120..151)));
+    lost.mend(inode, &(160..u64::MAX));
+    assert!(!lost.touch(inode, &(160..1000)) && lost.touch(inode, &(0..160)));
+    for number in 0..1000 {
+        lost.add(inode, 1000 + 2 * number..1001 + 2 * number);
+    }
+    assert!(lost.touch(inode, &(2998..2999)) && !lost.touch(inode, &(2999..4000)));
+    lost.forget(inode);
+    assert!(!lost.touch(inode, &(0..u64::MAX)));
 }

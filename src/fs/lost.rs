@@ -29,7 +29,8 @@ impl LostWrites {
         if ranges.len() > MOST {
             let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
             let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
-            *ranges = Vec::from([start..end]);
+            ranges.clear();
+            ranges.push(start..end);
         }
         self.any.store(true, Ordering::Release);
     }

@@ -39,10 +39,14 @@ fn what_was_lost_is_mended_by_writing_and_by_cutting() {
     let (inode, other) = (crate::chunk::InodeId([1; 12]), crate::chunk::InodeId([2; 12]));
     lost.add(inode, 100..200);
     lost.add(inode, 300..400);
-    assert!(lost.touch(inode, &(0..101)) && lost.touch(inode, &(199..210)) && !lost.touch(inode, &(200..300)));
+    assert!(
+        lost.touch(inode, &(0..101)) && lost.touch(inode, &(199..210)) && !lost.touch(inode, &(200..300))
+    );
     assert!(!lost.touch(other, &(0..1000)));
     lost.mend(inode, &(120..150));
-    assert!(!lost.touch(inode, &(120..150)) && lost.touch(inode, &(119..150)) && lost.touch(inode, &(120..151)));
+    assert!(
+        !lost.touch(inode, &(120..150)) && lost.touch(inode, &(119..150)) && lost.touch(inode, &(120..151))
+    );
     lost.mend(inode, &(160..u64::MAX));
     assert!(!lost.touch(inode, &(160..1000)) && lost.touch(inode, &(0..160)));
     for number in 0..1000 {

@@ -63,6 +63,9 @@ impl Volume {
     /// the other inodes; returns the first. What it opened counts among the open chunks group by group: a round of
     /// thousands of new files must not run out of descriptors.
     pub(super) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
+        // In one order everywhere: two that wait for each other's inodes would wait for ever.
+        let mut inodes = inodes.to_vec();
+        inodes.sort_unstable_by_key(|inode| inode.id());
         let mut outcome = Ok(());
         for group in inodes.chunks(GROUP.min(self.open.limit() / 2)) {
             outcome = outcome.and(self.run(group.iter().map(|inode| Flush::begin(inode, false)).collect()));

@@ -228,3 +228,21 @@ fn large_directories_are_compacted() {
         |volume| assert_eq!(names(volume, &volume.root().unwrap()).len(), 2_050),
     );
 }
+
+#[test]
+fn flushes_of_the_same_inodes_do_not_wait_for_each_other_for_ever() {
+    let fixture = Fixture::new();
+    let volume = fixture.format(Arc::new(Memory::new()));
+    let (a, b) = (file(&volume, "a", b"a"), file(&volume, "b", b"b"));
+    let (done, finished) = std::sync::mpsc::channel();
+    for inodes in [[a.clone(), b.clone()], [b, a]] {
+        let (volume, done) = (volume.clone(), done.clone());
+        std::thread::spawn(move || {
+            (0..20_000).for_each(|_| volume.flush(&inodes).unwrap());
+            done.send(()).unwrap();
+        });
+    }
+    for _ in 0..2 {
+        finished.recv_timeout(std::time::Duration::from_secs(60)).expect("both come to their end");
+    }
+}

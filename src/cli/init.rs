@@ -6,7 +6,7 @@ use super::mount::LOCK;
 use super::secret_input::{self, Given};
 use super::{assemble, enrol};
 use crate::crypto::Cost;
-use crate::keys::{self, CreateError, Enrol, Header, Label, Opened, RecoveryKey, Slots};
+use crate::keys::{self, CreateError, Enrol, Header, Label, Opened, RecoveryKey, SlotError, Slots};
 use crate::store::folder::Folder;
 use crate::trust::Trust;
 use std::fs;
@@ -25,25 +25,24 @@ struct Ways {
 pub fn run(arguments: &Init) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
     prepare(arguments)?;
-    let ways = ways(arguments)?;
-    let written = arguments.enrolment.recovery_file.as_deref().zip(ways.recovery.as_ref());
-    if let Some((out, key)) = written {
+    let mut ways = ways(arguments)?;
+    let written = arguments.enrolment.recovery_file.as_deref();
+    if let Some((out, key)) = written.zip(ways.recovery.as_ref()) {
         enrol::write_recovery_key(key, out)?;
     }
-    let header = Header::new(arguments.cipher, arguments.chunk_size);
     let mut unfilled = None;
-    let fill = |opened: &Opened| {
-        let trust = remember(backing, opened);
-        assemble::format(backing, opened, &trust).map_err(|failure| {
-            unfilled = Some(failure);
-            CreateError::Unfilled
-        })
-    };
-    let keys = arguments.place.keys.as_deref();
-    let created = keys::create(backing, keys, header, &slots(arguments, &ways), fill);
+    let mut created = create(arguments, &ways, &mut unfilled);
+    // It answered, but does not seal.
+    if let Err(CreateError::Slot(SlotError::Tpm(error))) = &created
+        && !arguments.tpm2
+        && !ways.is_nothing_but_tpm(arguments)
+    {
+        (ways.tpm, ways.no_tpm) = (None, Some(advice::tpm(error)));
+        created = create(arguments, &ways, &mut unfilled);
+    }
     let opened = created.map_err(|error| unfilled.unwrap_or_else(|| advice::creating(backing, &error)));
     let opened = opened.inspect_err(|_| {
-        if let Some((out, _)) = written {
+        if let Some(out) = written {
             enrol::discard(out);
         }
     })?;
@@ -52,6 +51,20 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
         (Some(key), None) => enrol::show_recovery_key(key),
         _ => Ok(()),
     }
+}
+
+/// `unfilled`: why the root directory could not be made, if that was it.
+fn create(arguments: &Init, ways: &Ways, unfilled: &mut Option<Failure>) -> Result<Opened, CreateError> {
+    let backing = arguments.backing.as_path();
+    let fill = |opened: &Opened| {
+        let trust = remember(backing, opened);
+        assemble::format(backing, opened, &trust).map_err(|failure| {
+            *unfilled = Some(failure);
+            CreateError::Unfilled
+        })
+    };
+    let header = Header::new(arguments.cipher, arguments.chunk_size);
+    keys::create(backing, arguments.place.keys.as_deref(), header, &slots(arguments, ways), fill)
 }
 
 /// Makes the folders, and refuses one that holds something already.
@@ -133,11 +146,18 @@ fn ways(arguments: &Init) -> Result<Ways, Failure> {
         Err(failure) if arguments.tpm2 => return Err(failure),
         Err(failure) => (None, Some(failure)),
     };
-    let nothing_else = passphrase.is_none() && !wants_recovery && arguments.recipients.is_empty();
-    if tpm.is_some() && nothing_else && !arguments.no_recovery {
+    let ways = Ways { passphrase, recovery: wants_recovery.then(RecoveryKey::generate), tpm, no_tpm };
+    if ways.is_nothing_but_tpm(arguments) && !arguments.no_recovery {
         return Err(advice::nothing_but_the_tpm());
     }
-    Ok(Ways { passphrase, recovery: wants_recovery.then(RecoveryKey::generate), tpm, no_tpm })
+    Ok(ways)
+}
+
+impl Ways {
+    fn is_nothing_but_tpm(&self, arguments: &Init) -> bool {
+        let others = self.passphrase.is_some() || self.recovery.is_some() || !arguments.recipients.is_empty();
+        self.tpm.is_some() && !others
+    }
 }
 
 fn slots<'a>(arguments: &'a Init, ways: &'a Ways) -> Vec<(Label, Enrol<'a>)> {

@@ -340,4 +340,15 @@ fn init_says_what_opens_the_volume() {
     assert!(told.contains("opened by the passphrase.") && told.contains("No TPM 2.0 at /nowhere"), "{told}");
     let told = init(machine.tpm.tcti().as_str());
     assert!(told.contains("opened by the passphrase, this machine's TPM."), "{told}");
+    machine.tpm.tool("tpm2_changeauth", &["-c", "owner", "pw"]);
+    let told = init(machine.tpm.tcti().as_str());
+    assert!(
+        told.contains("opened by the passphrase.") && told.contains("owner hierarchy has a password"),
+        "{told}"
+    );
+    let mut insisting = machine.run("init");
+    let output =
+        insisting.args(["--tpm2", "--passphrase-file"]).arg(machine.path("passphrase")).output().unwrap();
+    assert_eq!(output.status.code(), Some(44), "{output:?}");
+    assert_eq!(fs::read_dir(machine.path("backing/keys")).unwrap().count(), 0);
 }

@@ -109,7 +109,8 @@ pub fn unlocking(backing: &Path, error: &UnlockError) -> Failure {
             format!("{at}: has no key slot of that kind. `cryptfs key list {at}` shows those there are."),
         ),
         UnlockError::Refused(refused) => {
-            let telling = refused.iter().find(|(_, error)| !matches!(error, SlotError::WrongKey));
+            // A slot that the credential is not for says least, wherever in the listing it stands.
+            let telling = refused.iter().find(|(_, error)| !error.is_mismatch());
             match telling.or(refused.first()) {
                 Some((_, SlotError::WrongKey)) | None => wrong_secret(backing),
                 Some((_, error)) => slot(error),
@@ -300,4 +301,31 @@ pub fn nothing_but_the_tpm() -> Failure {
 
 pub fn recipient_needed() -> Failure {
     failure(Exit::Usage, "A recipient's slot needs its public key: `cryptfs key add --recipient KEY`.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::tpm::{ClientError, TpmError};
+
+    #[test]
+    fn of_several_slots_the_one_that_the_credential_is_for_is_heard() {
+        let plugin = || SlotError::Recipient(RecipientError::Plugin("not plugged in".into()));
+        let pairs: [(fn() -> SlotError, fn() -> SlotError, Exit); 3] = [
+            (|| SlotError::Recipient(RecipientError::NoMatch), plugin, Exit::Failed),
+            (
+                || SlotError::Tpm(ClientError::Tpm(TpmError::OtherTpm)),
+                || SlotError::NeedsPin,
+                Exit::NothingToAskOn,
+            ),
+            (|| SlotError::WrongKey, || SlotError::Damaged, Exit::DamagedHeader),
+        ];
+        for (mismatch, telling, exit) in pairs {
+            for refused in [[mismatch(), telling()], [telling(), mismatch()]] {
+                let refused = refused.into_iter().map(|error| (SlotId([7; 16]), error)).collect();
+                let told = unlocking(Path::new("/v"), &UnlockError::Refused(refused));
+                assert_eq!(told.exit, exit, "{told}");
+            }
+        }
+    }
 }

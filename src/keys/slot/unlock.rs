@@ -3,7 +3,7 @@
 use super::{Kind, NewPin, Recipient, Sealer, Slot, SlotKey, Stretch, Tpm2, UnwrapError};
 use crate::crypto::recipient::{self, Identities, RecipientError};
 use crate::crypto::{self, Cost, CostError, Secret};
-use crate::keys::tpm::{ClientError, PcrMask};
+use crate::keys::tpm::{ClientError, PcrMask, TpmError};
 use crate::keys::{Keyring, Label, RecoveryKey, SlotId, SlotType, VolumeId};
 use std::fmt;
 
@@ -77,6 +77,18 @@ impl fmt::Display for SlotError {
 }
 
 impl std::error::Error for SlotError {}
+
+impl SlotError {
+    /// Whether it says no more than that the credential is for another slot, if for any.
+    pub fn is_mismatch(&self) -> bool {
+        matches!(
+            self,
+            SlotError::WrongKey
+                | SlotError::Recipient(RecipientError::NoMatch)
+                | SlotError::Tpm(ClientError::Tpm(TpmError::OtherTpm))
+        )
+    }
+}
 
 impl From<UnwrapError> for SlotError {
     fn from(error: UnwrapError) -> SlotError {

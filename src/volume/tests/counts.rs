@@ -1,4 +1,4 @@
-//! What durability costs: exactly which syncs, so that a regression shows.
+//! What operations cost: exactly which syncs and how many calls of the store, so that a regression shows.
 
 use super::*;
 use crate::store::Area;
@@ -101,5 +101,113 @@ fn fsync_costs_one_fdatasync() {
     volume.round().unwrap();
     volume.round().unwrap();
     syncs("a round with nothing to do", &[], &|| volume.round().unwrap());
+    assert!(wrong.borrow().is_empty(), "unexpected: {:?}", wrong.borrow());
+}
+
+/// Each kind of call and how often, in the order of their first.
+fn calls_of(log: &[Event]) -> String {
+    let mut counted: Vec<(Call, usize)> = Vec::new();
+    for event in log {
+        match counted.iter_mut().find(|(call, _)| *call == event.call) {
+            Some((_, times)) => *times += 1,
+            None => counted.push((event.call, 1)),
+        }
+    }
+    let each: Vec<_> = counted.iter().map(|(call, times)| format!("{call:?} {times}")).collect();
+    each.join(", ")
+}
+
+#[test]
+fn calls_of_the_store() {
+    let fixture = Fixture::new();
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let volume = fixture.format(store.clone());
+    let wrong = std::cell::RefCell::new(Vec::new());
+    let calls = |what: &'static str, expected: &str, act: &dyn Fn()| {
+        store.reset();
+        act();
+        let calls = calls_of(&store.log());
+        println!("{what:<50} {calls}");
+        if calls != expected {
+            wrong.borrow_mut().push((what, calls));
+        }
+    };
+    let root = volume.root().unwrap();
+    volume.round().unwrap();
+    let make = |names: std::ops::Range<usize>| {
+        for number in names {
+            file(&volume, &format!("small {number}"), &pattern(3000, number as u64));
+        }
+    };
+    calls("create a file of 3,000 bytes", "", &|| make(0..1));
+    calls(
+        "a round after it",
+        "Create 2, Allocate 1, Write 5, IsCurrent 11, Sync 4, SyncNames 2, Length 1",
+        &|| volume.round().unwrap(),
+    );
+    calls("create 100 files of 3,000 bytes", "", &|| make(1..101));
+    calls(
+        "a round after them",
+        "Read 1, Write 105, IsCurrent 306, Sync 6, Create 100, SyncAll 3, SyncNames 1",
+        &|| volume.round().unwrap(),
+    );
+    let look = |name: &str| volume.lookup(&root, name.as_bytes()).unwrap().unwrap();
+    calls("look up, read and change attributes, warm", "Open 1, Read 1", &|| {
+        let inode = look("small 7");
+        content(&volume, &inode);
+        volume
+            .update(&inode, |record| {
+                record.mode = 0o600;
+                Ok(())
+            })
+            .unwrap();
+    });
+    calls("rename", "", &|| {
+        volume.rename((&root, b"small 7"), (&root, b"other"), Rename::Replace, None, now()).unwrap();
+    });
+    calls("a round after both", "Read 4, Write 8, IsCurrent 13, Sync 6, Open 1, Length 2", &|| {
+        volume.round().unwrap()
+    });
+    calls("unlink 100 files", "Open 100, Read 100", &|| {
+        for number in (0..101).filter(|number| *number != 7) {
+            let gone = volume.unlink(&root, format!("small {number}").as_bytes(), now()).unwrap().unwrap();
+            volume.release(gone);
+        }
+    });
+    calls("a round after it", "Write 7, IsCurrent 8, Sync 2, Read 2, Remove 100, SyncAll 1", &|| {
+        volume.round().unwrap()
+    });
+    let large = file(&volume, "large", b"");
+    calls("write 1 MiB in 8 parts", "Create 1, Write 8", &|| {
+        for part in 0..8 {
+            volume.write(&large, part << 17, &pattern(1 << 17, part), now(), 0).unwrap();
+        }
+    });
+    calls("fsync it", "IsCurrent 6, Write 5, Sync 2, SyncNames 1, Read 1", &|| {
+        volume.sync(&large, false).unwrap()
+    });
+    calls("overwrite 16 blocks of it at random, and fsync", "Write 19, IsCurrent 3, Sync 1", &|| {
+        for block in 0..16 {
+            volume.write(&large, (block * 53 % 250) << 12, &pattern(4096, block), now(), 0).unwrap();
+        }
+        volume.sync(&large, false).unwrap();
+    });
+    drop(large);
+    drop(root);
+    volume.close().unwrap();
+    drop(volume);
+    let opened = std::cell::OnceCell::new();
+    calls("mount", "SyncAll 1, List 1, Open 2, Read 2", &|| {
+        assert!(opened.set(fixture.open(store.clone())).is_ok());
+    });
+    let volume = opened.get().unwrap();
+    let root = volume.root().unwrap();
+    calls("look up a file, cold", "Read 2, Open 1", &|| {
+        drop(volume.lookup(&root, b"large").unwrap().unwrap())
+    });
+    let large = volume.lookup(&root, b"large").unwrap().unwrap();
+    calls("read 128 KiB in its middle, cold", "Read 6", &|| {
+        volume.read(&large, 1 << 19, &mut vec![0; 1 << 17]).unwrap();
+    });
     assert!(wrong.borrow().is_empty(), "unexpected: {:?}", wrong.borrow());
 }

@@ -229,6 +229,19 @@ fn row_22_another_volume_in_the_place_of_the_known_one() {
 }
 
 #[test]
+fn row_22_a_volume_of_another_id_in_the_place_of_the_known_one() {
+    let (known, other) = (Sandbox::with_volume(), Sandbox::with_volume());
+    fs::rename(known.backing(), known.path("aside")).unwrap();
+    fs::rename(other.backing(), known.backing()).unwrap();
+    let words = known.fails(&mut known.mount(), 17);
+    assert!(words.contains("Nothing was written") && words.contains("exchanged"), "{words}");
+    let mut accept = known.program(&["trust".as_ref(), "accept".as_ref(), known.backing().as_ref()]);
+    known.succeeds(accept.arg("--passphrase-file").arg(known.path("passphrase")));
+    known.succeeds(&mut known.mount());
+    known.succeeds(&mut known.umount());
+}
+
+#[test]
 fn an_expected_fingerprint() {
     let sandbox = Sandbox::with_volume();
     sandbox.fails(sandbox.mount().args(["-o", "fingerprint=00112233445566778899aabbccddeeff"]), 17);

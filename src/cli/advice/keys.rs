@@ -310,22 +310,25 @@ mod tests {
 
     #[test]
     fn of_several_slots_the_one_that_the_credential_is_for_is_heard() {
-        let plugin = || SlotError::Recipient(RecipientError::Plugin("not plugged in".into()));
-        let pairs: [(fn() -> SlotError, fn() -> SlotError, Exit); 3] = [
-            (|| SlotError::Recipient(RecipientError::NoMatch), plugin, Exit::Failed),
-            (
-                || SlotError::Tpm(ClientError::Tpm(TpmError::OtherTpm)),
-                || SlotError::NeedsPin,
-                Exit::NothingToAskOn,
-            ),
-            (|| SlotError::WrongKey, || SlotError::Damaged, Exit::DamagedHeader),
-        ];
-        for (mismatch, telling, exit) in pairs {
-            for refused in [[mismatch(), telling()], [telling(), mismatch()]] {
-                let refused = refused.into_iter().map(|error| (SlotId([7; 16]), error)).collect();
-                let told = unlocking(Path::new("/v"), &UnlockError::Refused(refused));
-                assert_eq!(told.exit, exit, "{told}");
-            }
+        let pairs = || {
+            let plugin = RecipientError::Plugin("not plugged in".into());
+            let other_tpm = SlotError::Tpm(ClientError::Tpm(TpmError::OtherTpm));
+            [
+                (SlotError::Recipient(RecipientError::NoMatch), SlotError::Recipient(plugin), Exit::Failed),
+                (other_tpm, SlotError::NeedsPin, Exit::NothingToAskOn),
+                (SlotError::WrongKey, SlotError::Damaged, Exit::DamagedHeader),
+            ]
+        };
+        let check = |refused: [SlotError; 2], exit| {
+            let refused = refused.into_iter().map(|error| (SlotId([7; 16]), error)).collect();
+            let told = unlocking(Path::new("/v"), &UnlockError::Refused(refused));
+            assert_eq!(told.exit, exit, "{told}");
+        };
+        for (mismatch, telling, exit) in pairs() {
+            check([mismatch, telling], exit);
+        }
+        for (mismatch, telling, exit) in pairs() {
+            check([telling, mismatch], exit);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The volume over stores in memory.
 
+mod ahead;
 mod basic;
 mod clock;
 mod counts;

@@ -6,7 +6,7 @@ use crate::chunk::{Context, Forgetful, Recall};
 use crate::fs::{self, Filesystem};
 use crate::keys::Opened;
 use crate::store::directory::Directory;
-use crate::sys::daemon::raise_open_files;
+use crate::sys::daemon::{expect_open_files, raise_open_files};
 use crate::trust::Trust;
 use crate::volume::{self, Volume};
 use std::fs::metadata;
@@ -80,6 +80,9 @@ fn open(
 fn open_files() -> NonZeroUsize {
     let allowed = raise_open_files().unwrap_or(OPEN_FILES);
     let chunks = (allowed.saturating_sub(OTHER_FILES) / 2).clamp(8, OPEN_FILES);
+    if let Err(error) = expect_open_files((OTHER_FILES + chunks + chunks / 2).min(allowed)) {
+        log::debug!("the first files will be opened slowly: {error}");
+    }
     NonZeroUsize::new(chunks as usize).expect("it is eight at least")
 }
 

@@ -86,6 +86,18 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Has the kernel's table of this process's descriptors grow to `count` at once. Where there is more than one thread,
+/// each growing (to 128, 256, 512, …) has the one that opens a file wait for an RCU grace period, some milliseconds.
+pub fn expect_open_files(count: u64) -> io::Result<()> {
+    let null = fs::File::open("/dev/null")?;
+    let last = libc::c_int::try_from(count.saturating_sub(1)).unwrap_or(libc::c_int::MAX);
+    // SAFETY: no pointers are involved.
+    let highest = unsafe { libc::fcntl(null.as_raw_fd(), libc::F_DUPFD_CLOEXEC, last) };
+    check(highest)?;
+    // SAFETY: the call before made it, and nobody else knows of it.
+    check(unsafe { libc::close(highest) })
+}
+
 /// SIGINT, SIGTERM and SIGHUP, taken as events instead of ending the process.
 pub struct Termination(libc::sigset_t);
 

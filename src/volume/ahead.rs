@@ -1,10 +1,13 @@
 //! Inodes read before they are asked for, by a thread of its own: a listing with attributes wants every inode of a
-//! directory, and each costs an open, a read and two decryptions of its chunk 0.
+//! directory, and each costs an open, a read and two decryptions of its chunk 0. Of somebody who walks through a tree
+//! the directories to come are read too ([`Walk`]).
 //!
 //! Bounded: so many ids wait at most, and of what was read the newest are held; what nobody asked for until then is
 //! forgotten again. Nothing is changed, so there is nothing to undo when it ends.
 
 use super::inode::Inode;
+use super::kinds::Kind;
+use super::walk::Walk;
 use super::{Result, Volume};
 use crate::chunk::InodeId;
 use hashbrown::HashSet;
@@ -36,18 +39,39 @@ struct Wish {
     waiting: VecDeque<InodeId>,
     /// The directory that was last taken from, and the cookie up to which.
     cursor: Option<(InodeId, u64)>,
+    walk: Walk,
     end: bool,
 }
 
+/// What to read next.
+enum Next {
+    Inode(InodeId),
+    Directory(InodeId),
+}
+
+/// Some entries of a directory.
+#[derive(Default)]
+struct Stretch {
+    /// Those of entries that are not in memory.
+    ids: Vec<InodeId>,
+    directories: Vec<InodeId>,
+    entries: usize,
+    /// The cookie of the last.
+    last: u64,
+}
+
 impl Ahead {
-    fn next(&self) -> Option<InodeId> {
+    fn next(&self) -> Option<Next> {
         let mut wish = self.wish.lock();
         loop {
             if wish.end {
                 return None;
             }
             if let Some(id) = wish.waiting.pop_front() {
-                return Some(id);
+                return Some(Next::Inode(id));
+            }
+            if let Some(id) = wish.walk.next() {
+                return Some(Next::Directory(id));
             }
             self.woken.wait(&mut wish);
         }
@@ -101,22 +125,44 @@ impl Volume {
             let goes_on = |cursor: &(InodeId, u64)| cursor.0 == directory.id() && after >= FIRST_COOKIE;
             from = wish.cursor.filter(goes_on).map_or(from, |(_, cookie)| from.max(cookie));
         }
-        let (mut ids, mut last) = (Vec::new(), from);
-        self.read_directory(directory, from, &mut |cookie, _, id, _| {
-            ids.push(id);
-            last = cookie;
-            ids.len() < STRETCH
-        })?;
-        let inodes = self.inodes.lock();
-        ids.retain(|id| !inodes.contains_key(id));
-        drop(inodes);
+        let stretch = self.stretch(directory, from)?;
         let mut wish = self.ahead.wish.lock();
-        wish.cursor = Some((directory.id(), last));
-        wish.waiting.extend(ids);
-        if !wish.waiting.is_empty() {
-            self.ahead.woken.notify_one();
+        wish.cursor = Some((directory.id(), stretch.last));
+        if after < FIRST_COOKIE {
+            wish.walk.listed(directory.id(), &stretch.directories);
         }
+        wish.waiting.extend(stretch.ids);
+        drop(wish);
+        self.ahead.woken.notify_one();
         Ok(())
+    }
+
+    /// A directory's entries behind a cookie.
+    fn stretch(&self, directory: &Arc<Inode>, after: u64) -> Result<Stretch> {
+        let mut stretch = Stretch { last: after, ..Stretch::default() };
+        self.read_directory(directory, after, &mut |cookie, _, id, kind| {
+            stretch.ids.push(id);
+            if kind == Kind::Directory {
+                stretch.directories.push(id);
+            }
+            stretch.last = cookie;
+            stretch.ids.len() < STRETCH
+        })?;
+        stretch.entries = stretch.ids.len();
+        let inodes = self.inodes.lock();
+        stretch.ids.retain(|id| !inodes.contains_key(id));
+        Ok(stretch)
+    }
+
+    /// Reads a directory that is likely to be listed soon, and has its entries read.
+    fn walk_ahead(&self, id: InodeId) -> Result<Arc<Inode>> {
+        let directory = self.inode(id)?;
+        let stretch = self.stretch(&directory, 0)?;
+        let mut wish = self.ahead.wish.lock();
+        wish.walk.read(id, &stretch.directories, stretch.entries);
+        wish.waiting.extend(stretch.ids);
+        drop(wish);
+        Ok(directory)
     }
 
     pub(super) fn start_ahead(self: &Arc<Volume>) {
@@ -141,9 +187,13 @@ impl Volume {
 fn read_ahead(volume: &Weak<Volume>) {
     let mut held = VecDeque::with_capacity(HELD);
     while let Some(volume) = volume.upgrade() {
-        let Some(id) = volume.ahead.next() else { break };
+        let Some(next) = volume.ahead.next() else { break };
+        let read = match next {
+            Next::Inode(id) => volume.inode(id),
+            Next::Directory(id) => volume.walk_ahead(id),
+        };
         // Who asks for it is told what is wrong with it.
-        held.extend(volume.inode(id).ok());
+        held.extend(read.ok());
         if held.len() >= HELD
             && let Some(oldest) = held.pop_front()
         {

@@ -41,6 +41,7 @@ mod testing;
 pub(crate) mod tests;
 #[allow(clippy::module_inception)]
 mod volume;
+mod walk;
 mod wire;
 
 pub use directory::Directory;

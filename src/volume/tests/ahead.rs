@@ -57,6 +57,35 @@ fn a_listed_directorys_inodes_are_read_once_and_before_they_are_wanted() {
 }
 
 #[test]
+fn the_directories_to_come_of_a_walk_are_read_too() {
+    let fixture = Fixture::new();
+    let store = Arc::new(Memory::new());
+    let volume = fixture.format(store.clone());
+    let root = volume.root().unwrap();
+    for number in 0..4 {
+        let directory = volume.create(&root, &[b'a' + number], new(Kind::Directory)).unwrap();
+        for name in [b"x", b"y"] {
+            volume.create(&directory, name, new(Kind::File)).unwrap();
+        }
+    }
+    volume.close().unwrap();
+    drop((root, volume));
+    let volume = fixture.open(store);
+    volume.start_ahead();
+    let root = volume.root().unwrap();
+    volume.expect_entries(&root, 0).unwrap();
+    let first = volume.lookup(&root, b"a").unwrap().unwrap();
+    volume.expect_entries(&first, 0).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let everything = 1 + 4 + 4 * 2;
+    while volume.inodes.lock().len() < everything {
+        assert!(Instant::now() < deadline, "{} inodes were read", volume.inodes.lock().len());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    volume.close().unwrap();
+}
+
+#[test]
 fn who_wants_an_inode_that_is_being_read_waits_for_it() {
     let fixture = Fixture::new();
     let store = populated(&fixture);

@@ -4,8 +4,11 @@
 //! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
 
 use crate::chunk::{ChunkId, Commit, DeviceId, Recall, Version};
-use parking_lot::Mutex;
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use parking_lot::{Mutex, RwLock};
+use redb::{
+    Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    TableError,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -33,6 +36,8 @@ pub enum VersionsUnavailable {
 /// What is remembered of a volume's chunks.
 pub struct Versions {
     store: Database,
+    /// The newest state of the table, once it was read: to open it costs more than to look one chunk up.
+    table: RwLock<Option<ReadOnlyTable<&'static [u8; 16], &'static [u8]>>>,
     notes: Mutex<Notes>,
     /// One `keep` at a time.
     keeping: Mutex<()>,
@@ -61,6 +66,7 @@ impl Versions {
         })?;
         Ok(Versions {
             store,
+            table: RwLock::default(),
             notes: Mutex::default(),
             keeping: Mutex::default(),
             failed: AtomicBool::new(false),
@@ -72,18 +78,24 @@ impl Versions {
     fn count(&self) -> Result<u64, VersionsUnavailable> {
         let read = self.store.begin_read().map_err(redb::Error::from)?;
         match read.open_table(VERSIONS) {
-            Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
+            Err(TableError::TableDoesNotExist(_)) => Ok(0),
             table => Ok(table.and_then(|table| Ok(table.len()?)).map_err(redb::Error::from)?),
         }
     }
 
     fn read(&self, id: ChunkId) -> Result<Option<Version>, redb::Error> {
-        let read = self.store.begin_read()?;
-        let table = match read.open_table(VERSIONS) {
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-            table => table?,
-        };
-        Ok(table.get(&id.block())?.and_then(|value| decode(value.value())))
+        loop {
+            if let Some(table) = &*self.table.read() {
+                return Ok(table.get(&id.block())?.and_then(|value| decode(value.value())));
+            }
+            let mut table = self.table.write();
+            if table.is_none() {
+                *table = match self.store.begin_read()?.open_table(VERSIONS) {
+                    Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                    opened => Some(opened?),
+                };
+            }
+        }
     }
 
     /// In increasing order of key, which costs the least.
@@ -102,6 +114,8 @@ impl Versions {
         }
         drop(table);
         write.commit()?;
+        // Whoever opens it from now on finds what was written.
+        *self.table.write() = None;
         Ok(())
     }
 

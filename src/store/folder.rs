@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -25,6 +26,8 @@ pub struct Folder {
     root: File,
     /// Folders whose own name is known to be durable, by path.
     linked: Mutex<BTreeMap<CString, Incarnation>>,
+    /// The files belong to somebody else: then access times change as the filesystem likes.
+    is_anothers: AtomicBool,
 }
 
 /// Which folder has a path: a sync client may remove one and make another, and inode numbers are soon used again.
@@ -53,7 +56,7 @@ impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
     pub fn open(path: &Path) -> io::Result<Folder> {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
-        Ok(Folder { root, linked: Mutex::default() })
+        Ok(Folder { root, linked: Mutex::default(), is_anothers: AtomicBool::new(false) })
     }
 
     pub(super) fn root(&self) -> &File {
@@ -70,14 +73,22 @@ impl Folder {
     }
 
     /// Opens a regular file. Anything else is not even opened, as opening a device may do something, but where it was
-    /// put there just now.
+    /// put there just now. Reading leaves no access time: that would be a write, and tell what was read.
     pub(super) fn open_file(&self, path: &CStr, flags: libc::c_int) -> io::Result<(File, files::Status)> {
         let makes = flags & libc::O_CREAT != 0;
         let is_special = |status: files::Status| status.kind != Kind::Regular;
         if !makes && files::status_of(&self.root, path).is_ok_and(is_special) {
             return Err(not_regular());
         }
-        let file = files::open_beneath(&self.root, path, flags).map_err(refusal)?;
+        let quietly = if self.is_anothers.load(Ordering::Relaxed) { 0 } else { libc::O_NOATIME };
+        let file = match files::open_beneath(&self.root, path, flags | quietly) {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) && quietly != 0 => {
+                self.is_anothers.store(true, Ordering::Relaxed);
+                files::open_beneath(&self.root, path, flags)
+            }
+            opened => opened,
+        };
+        let file = file.map_err(refusal)?;
         let status = files::status(&file)?;
         if status.kind == Kind::Regular { Ok((file, status)) } else { Err(not_regular()) }
     }

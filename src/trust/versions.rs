@@ -6,8 +6,8 @@
 use crate::chunk::{ChunkId, Commit, DeviceId, Recall, Version};
 use parking_lot::{Mutex, RwLock};
 use redb::{
-    Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-    TableError,
+    Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, TableError,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fs::OpenOptions;

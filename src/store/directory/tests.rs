@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::store::conformance::{self, contents, name};
@@ -27,6 +28,19 @@ fn files_are_private_and_lie_where_the_design_says() {
     store.create(name(Area::Chunks, 0xa7, 1)).unwrap();
     let path = root.path().join("chunks/a7").join(format!("{}01", "5a".repeat(14)));
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn reading_leaves_no_access_time() {
+    let (root, store) = store();
+    let chunk = name(Area::Chunks, 0xa7, 1);
+    store.create(chunk).unwrap().write_at(0, &[IoSlice::new(b"content")]).unwrap();
+    let path = root.path().join(chunk.path());
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_times(fs::FileTimes::new().set_accessed(long_ago)).unwrap();
+    store.open(chunk).unwrap().read_at(0, &mut [0; 7]).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().accessed().unwrap(), long_ago);
 }
 
 #[test]

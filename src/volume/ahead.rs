@@ -1,4 +1,4 @@
-//! Inodes read before they are asked for, by a thread of its own: a listing with attributes wants every inode of a
+//! Inodes read before they are asked for, by threads of their own: a listing with attributes wants every inode of a
 //! directory, and each costs an open, a read and two decryptions of its chunk 0. Of somebody who walks through a tree
 //! the directories to come are read too ([`Walk`]).
 //!
@@ -23,15 +23,17 @@ const STRETCH: usize = 256;
 const FIRST_COOKIE: u64 = 256;
 /// Ids waiting above which no more are taken.
 const ENOUGH: usize = 64;
-/// Inodes held until somebody asks for them.
-const HELD: usize = 1024;
+/// Inodes held until somebody asks for them, by each thread.
+const HELD: usize = 256;
+/// So many threads: while one waits for the disk, others have asked it for more.
+const THREADS: usize = 4;
 
 #[derive(Default)]
 pub(super) struct Ahead {
     wish: Mutex<Wish>,
     woken: Condvar,
     running: AtomicBool,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -133,7 +135,7 @@ impl Volume {
         }
         wish.waiting.extend(stretch.ids);
         drop(wish);
-        self.ahead.woken.notify_one();
+        self.ahead.woken.notify_all();
         Ok(())
     }
 
@@ -156,30 +158,38 @@ impl Volume {
 
     /// Reads a directory that is likely to be listed soon, and has its entries read.
     fn walk_ahead(&self, id: InodeId) -> Result<Arc<Inode>> {
-        let directory = self.inode(id)?;
-        let stretch = self.stretch(&directory, 0)?;
+        let read = self.inode(id).and_then(|directory| Ok((self.stretch(&directory, 0)?, directory)));
         let mut wish = self.ahead.wish.lock();
-        wish.walk.read(id, &stretch.directories, stretch.entries);
-        wish.waiting.extend(stretch.ids);
+        match &read {
+            Ok((stretch, _)) => {
+                wish.walk.read(id, &stretch.directories, stretch.entries);
+                wish.waiting.extend(&stretch.ids);
+            }
+            Err(_) => wish.walk.failed(id),
+        }
         drop(wish);
-        Ok(directory)
+        self.ahead.woken.notify_all();
+        read.map(|(_, directory)| directory)
     }
 
     pub(super) fn start_ahead(self: &Arc<Volume>) {
-        let volume = Arc::downgrade(self);
-        let thread = std::thread::Builder::new().name("ahead".into()).spawn(move || read_ahead(&volume));
-        self.ahead.running.store(thread.is_ok(), Ordering::Release);
-        *self.ahead.thread.lock() = thread.ok();
+        let mut threads = self.ahead.threads.lock();
+        for _ in 0..THREADS {
+            let volume = Arc::downgrade(self);
+            let thread = std::thread::Builder::new().name("ahead".into()).spawn(move || read_ahead(&volume));
+            threads.extend(thread.ok());
+        }
+        self.ahead.running.store(!threads.is_empty(), Ordering::Release);
     }
 
     pub(super) fn end_ahead(&self) {
         self.ahead.running.store(false, Ordering::Release);
         self.ahead.wish.lock().end = true;
         self.ahead.woken.notify_all();
-        if let Some(thread) = self.ahead.thread.lock().take()
-            && thread.join().is_err()
-        {
-            log::error!("reading ahead ended in a panic");
+        for thread in self.ahead.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                log::error!("reading ahead ended in a panic");
+            }
         }
     }
 }

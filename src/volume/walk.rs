@@ -44,15 +44,20 @@ impl Walk {
         }
     }
 
-    /// The directory to be read ahead now, if one is. [`Walk::read`] is to follow.
+    /// The directory to be read ahead now, if one is; one at a time. [`Walk::read`] or [`Walk::failed`] is to follow.
     pub fn next(&mut self) -> Option<InodeId> {
         let lead: usize = self.read.iter().map(|(_, inodes)| inodes).sum();
-        if lead >= self.window {
+        if self.reading.is_some() || lead >= self.window {
             return None;
         }
         self.reading = self.to_come.pop();
         self.read.extend(self.reading.map(|id| (id, 0)));
         self.reading
+    }
+
+    /// It could not be read.
+    pub fn failed(&mut self, directory: InodeId) {
+        self.read(directory, &[], 0);
     }
 
     /// It was read: it has these directories, and so many entries in all. Those that were in memory count too, or an

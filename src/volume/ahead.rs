@@ -23,8 +23,8 @@ const STRETCH: usize = 256;
 const FIRST_COOKIE: u64 = 256;
 /// Ids waiting above which no more are taken.
 const ENOUGH: usize = 64;
-/// Inodes held until somebody asks for them, by each thread.
-const HELD: usize = 256;
+/// Inodes held until somebody asks for them.
+const HELD: usize = 1024;
 /// So many threads: while one waits for the disk, others have asked it for more.
 const THREADS: usize = 4;
 
@@ -34,6 +34,8 @@ pub(super) struct Ahead {
     woken: Condvar,
     running: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What was read, the newest at the end.
+    held: Mutex<VecDeque<Arc<Inode>>>,
 }
 
 #[derive(Default)]
@@ -191,23 +193,22 @@ impl Volume {
                 log::error!("reading ahead ended in a panic");
             }
         }
+        self.ahead.held.lock().clear();
     }
 }
 
 fn read_ahead(volume: &Weak<Volume>) {
-    let mut held = VecDeque::with_capacity(HELD);
     while let Some(volume) = volume.upgrade() {
         let Some(next) = volume.ahead.next() else { break };
         let read = match next {
             Next::Inode(id) => volume.inode(id),
             Next::Directory(id) => volume.walk_ahead(id),
         };
+        let mut held = volume.ahead.held.lock();
         // Who asks for it is told what is wrong with it.
         held.extend(read.ok());
-        if held.len() >= HELD
-            && let Some(oldest) = held.pop_front()
-        {
-            volume.forget_if_clean(&oldest);
-        }
+        let oldest = if held.len() > HELD { held.pop_front() } else { None };
+        drop(held);
+        oldest.inspect(|oldest| volume.forget_if_clean(oldest));
     }
 }

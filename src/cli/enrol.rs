@@ -2,6 +2,7 @@
 
 use super::advice::{self, Failure};
 use super::args::{Enrolment, Place};
+use super::report;
 use super::secret_input::{self, Given};
 use crate::crypto::Cost;
 use crate::keys::tpm::{Client, PcrMask, secure_boot_is_on};
@@ -30,9 +31,9 @@ pub fn new_tpm(tpm: Client, how: &Enrolment, old: Option<&Tpm2>) -> Result<NewTp
     let usual = || if secure_boot_is_on() { PcrMask::SECURE_BOOT } else { PcrMask::NONE };
     let pcrs = how.pcrs.or(old.map(|old| old.sealed.pcrs)).unwrap_or_else(usual);
     if pcrs.is_empty() {
-        eprintln!(
+        report::complain(
             "The TPM slot depends on no boot state: whoever boots this machine, with any system, can use it. --pcrs \
-             and --pin choose otherwise."
+             and --pin choose otherwise.",
         );
     }
     let pin = match &how.new_pin_file {

@@ -4,7 +4,7 @@ use super::advice::{self, Failure};
 use super::args::Init;
 use super::mount::LOCK;
 use super::secret_input::{self, Given};
-use super::{assemble, enrol};
+use super::{assemble, enrol, report};
 use crate::crypto::Cost;
 use crate::keys::{self, CreateError, Enrol, Header, Label, Opened, RecoveryKey, SlotError, Slots};
 use crate::store::folder::Folder;
@@ -46,11 +46,11 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
             enrol::discard(out);
         }
     })?;
-    report(backing, &ways, &arguments.recipients, &opened);
-    match (&ways.recovery, written) {
-        (Some(key), None) => enrol::show_recovery_key(key),
-        _ => Ok(()),
+    let told = tell(backing, &ways, &arguments.recipients, &opened);
+    if let (Some(key), None) = (&ways.recovery, written) {
+        enrol::show_recovery_key(key)?;
     }
+    told
 }
 
 /// `unfilled`: why the root directory could not be made, if that was it.
@@ -183,17 +183,16 @@ fn remember(backing: &Path, opened: &Opened) -> Trust {
     })
 }
 
-fn report(backing: &Path, ways: &Ways, recipients: &[String], opened: &Opened) {
+fn tell(backing: &Path, ways: &Ways, recipients: &[String], opened: &Opened) -> Result<(), Failure> {
     let yes = [
         (ways.passphrase.is_some(), "the passphrase"),
         (ways.tpm.is_some(), "this machine's TPM"),
         (ways.recovery.is_some(), "the recovery key"),
         (!recipients.is_empty(), "the recipients' keys"),
     ];
-    if let Some(failure) = &ways.no_tpm {
-        println!("Mounting will not be without a question here. {failure}");
-    }
+    let asks = |failure| format!("Mounting will not be without a question here. {failure}\n");
+    let asks = ways.no_tpm.as_ref().map(asks).unwrap_or_default();
     let ways: Vec<_> = yes.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
-    println!("{} is a volume now, opened by {}.", backing.display(), ways.join(", "));
-    println!("Fingerprint: {}", opened.keyring.fingerprint());
+    let (at, by, fingerprint) = (backing.display(), ways.join(", "), opened.keyring.fingerprint());
+    report::print(&format!("{asks}{at} is a volume now, opened by {by}.\nFingerprint: {fingerprint}\n"))
 }

@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => Exit::Success.into(),
         Err(failure) => {
-            eprintln!("cryptfs: {}", visible::line(&failure.to_string()));
+            report::complain(&failure.to_string());
             failure.exit.into()
         }
     }
@@ -74,8 +74,9 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Key(command) => key::run(&command),
         Command::Trust(command) => trust::run(&command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "cryptfs", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "cryptfs", &mut script);
+            report::print_as_it_is(&script)
         }
         Command::Man { folder } => manual::write(&folder),
     }

@@ -5,7 +5,7 @@ use super::args::{Helper, Mount, Unlock};
 use super::daemon::Waiting;
 use super::logging;
 use super::mount_options::MountOptions;
-use super::{assemble, unlock};
+use super::{assemble, report, unlock};
 use crate::mount::{self, MountError, Mounted, Options};
 use crate::store::folder::{Folder, LockError};
 use crate::sys::daemon::{Termination, enter_mount_namespace};
@@ -134,7 +134,8 @@ fn check_mountpoint(mountpoint: &Path) -> Result<(), Failure> {
     match mount::check(mountpoint) {
         Err(error @ MountError::Stale) => {
             mount::clear_stale(mountpoint).map_err(|_| refused(&error))?;
-            eprintln!("cryptfs: {}: took away a mount whose daemon was gone", mountpoint.display());
+            let at = mountpoint.display();
+            report::complain(&format!("{at}: took away a mount whose daemon was gone"));
             mount::check(mountpoint).map(|_| ()).map_err(|error| refused(&error))
         }
         checked => checked.map(|_| ()).map_err(|error| refused(&error)),

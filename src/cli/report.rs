@@ -1,4 +1,4 @@
-//! What commands print on stdout.
+//! What commands print.
 
 use super::advice::{self, Failure};
 use super::visible;
@@ -7,11 +7,22 @@ use std::io::{self, Write};
 
 /// Prints lines. A reader that has gone away, as of `| head`, is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
+    print_as_it_is(visible::lines(text).as_bytes())
+}
+
+/// The same of a text that is our own.
+pub fn print_as_it_is(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(visible::lines(text).as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(advice::system("stdout", &error)),
         _ => Ok(()),
     }
+}
+
+/// Says one line on stderr; where nobody listens there, that is all right.
+pub fn complain(text: &str) {
+    // Not `eprintln!`, which panics where stderr is closed.
+    let _ = writeln!(io::stderr(), "cryptfs: {}", visible::line(text));
 }
 
 /// Seconds since 1970 as a date in UTC.

@@ -7,8 +7,8 @@ use super::advice::{self, Failure};
 use super::args::{Only, Unlock};
 use super::assemble;
 use super::exit::Exit;
+use super::report;
 use super::secret_input::{self, Given};
-use super::visible;
 use crate::keys::tpm::Client;
 use crate::keys::{
     Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotType, UnlockError,
@@ -226,7 +226,7 @@ impl Attempt<'_> {
             let secret = secret_input::ask("Passphrase or recovery key: ")?;
             match self.passphrase(&secret) {
                 Err(failure) if tries < TRIES && failure.exit == Exit::WrongSecret => {
-                    eprintln!("cryptfs: {}", visible::line(&failure.to_string()));
+                    report::complain(&failure.to_string());
                     tries += 1;
                 }
                 answer => return answer,

@@ -251,3 +251,17 @@ fn an_expected_fingerprint() {
     sandbox.succeeds(sandbox.mount().args(["-o", &option]));
     sandbox.succeeds(&mut sandbox.umount());
 }
+
+#[test]
+fn nobody_who_listens_is_no_failure() {
+    let sandbox = Sandbox::empty();
+    let deaf = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    sandbox.succeeds(sandbox.init().stdout(deaf()));
+    sandbox.succeeds(sandbox.program(&["completions".as_ref(), "bash".as_ref()]).stdout(deaf()));
+    let mut info = sandbox.program(&["info".as_ref(), sandbox.path("nothing").as_os_str()]);
+    assert_eq!(info.stderr(deaf()).status().unwrap().code(), Some(10));
+}

@@ -178,7 +178,9 @@ impl Model {
         let kept = |number: &usize| {
             self.replacing.iter().filter(|(from, ..)| from <= number).all(|(_, id, least)| {
                 let Some(found) = versions.get(id) else { return true };
-                self.files[id][*least..].iter().any(|(_, version)| alike(version, found))
+                let later: Vec<_> =
+                    self.files[id][*least..].iter().map(|(_, version)| version.clone()).collect();
+                is_one_of(&later, found)
             })
         };
         if numbers.iter().any(kept) { Ok(()) } else { Err("a replacing rename came before its data".into()) }
@@ -205,11 +207,7 @@ impl Model {
             return Err(format!("{id:?} was never made"));
         }
         let allowed = self.allowed(id, done);
-        if allowed.iter().any(|version| alike(version, found)) {
-            return Ok(());
-        }
-        let longest = allowed.iter().map(|version| version.content.len()).max().unwrap_or(0);
-        if longest as u64 > CHUNK && is_mixture(&allowed, found) {
+        if is_one_of(&allowed, found) {
             return Ok(());
         }
         let allowed: Vec<_> = allowed.iter().map(describe).collect();
@@ -220,6 +218,13 @@ impl Model {
 fn alike(version: &Version, found: &Version) -> bool {
     let directory = version.kind == Kind::Directory;
     directory && Version { modified: found.modified, ..version.clone() } == *found || version == found
+}
+
+/// Whether it is one of the versions or, of several chunks, a mixture of them.
+fn is_one_of(versions: &[Version], found: &Version) -> bool {
+    let longest = versions.iter().map(|version| version.content.len()).max().unwrap_or(0);
+    versions.iter().any(|version| alike(version, found))
+        || longest as u64 > CHUNK && is_mixture(versions, found)
 }
 
 /// Whether each block of each chunk comes from one of the versions, as do size and attributes.

@@ -276,6 +276,19 @@ fn atomic_saves_survive() {
     }
 }
 
+/// A file of several chunks that replaced another: of what was written to it since, any part may be there.
+#[test]
+fn a_large_file_that_replaced_another_survives() {
+    let start = Start::new(&FILES);
+    let mut tally = Tally::default();
+    let effort = Effort { cuts: 40, kills: 4, seed: seed() };
+    let across = Write { path: "b", at: 1_048_476, length: 300 };
+    let hole = Punch { path: "b", at: 100, length: 4500 };
+    let work =
+        [Rename("a", "b"), across, Sync("b"), hole, SetXattr("b", 20), across, Flush("b"), hole, across];
+    start.explore(&work, effort, &mut tally).unwrap_or_else(|error| panic!("{error}"));
+}
+
 #[test]
 fn short_sequences_survive() {
     short_sequences(60, Effort { cuts: 4, kills: 1, seed: seed() }, Duration::from_secs(20));

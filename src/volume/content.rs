@@ -172,11 +172,11 @@ impl Volume {
         loop {
             let mut state = inode.state.write();
             check_file(&state)?;
-            let had_file = state.head.as_ref().is_some_and(Chunk::has_file);
+            let had_file = state.head.as_deref().is_some_and(Chunk::has_file);
             let outcome =
                 self.open_head(inode, &mut state).map_err(Step::from).and_then(|()| change(&mut state));
             let dirty = state.others.values().filter(|chunk| chunk.is_dirty()).count();
-            if !had_file && state.head.as_ref().is_some_and(Chunk::has_file) {
+            if !had_file && state.head.as_deref().is_some_and(Chunk::has_file) {
                 self.opened(inode, 0);
             }
             drop(state);
@@ -230,7 +230,7 @@ impl Volume {
 
     fn read_runs(&self, state: &State, offset: u64, mut out: &mut [u8]) -> Result<()> {
         if state.is_inline() {
-            let head = state.head.as_ref().expect("it was looked for");
+            let head = state.head.as_deref().expect("it was looked for");
             out.copy_from_slice(&head.inline()[offset as usize..offset as usize + out.len()]);
             return Ok(());
         }
@@ -257,7 +257,7 @@ impl Volume {
         if index == 0 || state.others.contains_key(&index) {
             return Ok(());
         }
-        let head = state.head.as_ref().expect("it was opened");
+        let head = state.head.as_deref().expect("it was opened");
         state.table.load(head, index)?;
         let Some(bound) = state.table.bound(index) else { return Ok(()) };
         let id = ChunkId { inode: inode.id(), index };
@@ -270,7 +270,7 @@ impl Volume {
 
     /// The next chunk behind `index` that exists.
     pub(super) fn next_chunk(&self, state: &mut State, index: u32) -> Result<Option<u32>> {
-        let head = state.head.as_ref().expect("it was opened");
+        let head = state.head.as_deref().expect("it was opened");
         let stored = state.table.all_from(head, index + 1)?.first().copied();
         let open = state.others.range(index + 1..).next().map(|(index, _)| *index);
         Ok(stored.into_iter().chain(open).min())
@@ -279,7 +279,7 @@ impl Volume {
     /// How much inline content chunk 0 has room for.
     pub(super) fn inline_room(&self, state: &State) -> std::result::Result<u64, Step> {
         let record = state.record.root_length().map_err(|_| Error::NoSpace)?;
-        Ok(state.head.as_ref().map_or(0, |head| head.inline_capacity(record)) as u64)
+        Ok(state.head.as_deref().map_or(0, |head| head.inline_capacity(record)) as u64)
     }
 
     /// Writes into inline content, if what results is small enough to be inline.
@@ -288,7 +288,7 @@ impl Volume {
         if !state.is_inline() || end > BLOCK_BYTES || end > self.inline_room(state)? {
             return Ok(false);
         }
-        let head = state.head.as_mut().expect("it was opened");
+        let head = state.head.as_deref_mut().expect("it was opened");
         let mut content = head.inline().to_vec();
         content.resize(content.len().max(end as usize), 0);
         content[offset as usize..end as usize].copy_from_slice(data);
@@ -301,7 +301,7 @@ impl Volume {
         if !inode.grounded.load(Ordering::Acquire) {
             return Err(Step::Ground);
         }
-        let head = state.head.as_mut().expect("it was opened");
+        let head = state.head.as_deref_mut().expect("it was opened");
         let before = head.data_blocks()?;
         spill_inline(head)?;
         let after = head.data_blocks()?;
@@ -342,7 +342,7 @@ impl Volume {
 
 impl State {
     pub(super) fn chunk(&self, index: u32) -> Option<&Chunk> {
-        if index == 0 { self.head.as_ref() } else { self.others.get(&index) }
+        if index == 0 { self.head.as_deref() } else { self.others.get(&index) }
     }
 
     /// Whether a read of this chunk needs nothing to be opened.
@@ -370,7 +370,7 @@ impl State {
             (record.modified, record.changed) = (now, now);
         }
         record.mode &= !clear_mode;
-        if beyond && !self.head.as_ref().is_some_and(Chunk::is_dirty) {
+        if beyond && !self.head.as_deref().is_some_and(Chunk::is_dirty) {
             self.change_beyond();
         } else {
             self.change();

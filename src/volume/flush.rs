@@ -199,11 +199,11 @@ impl Volume {
                 false => flush.size.min(state.record.size),
             };
             store_record(state, size)?;
-            state.head.as_mut().expect("it was opened").commit()?;
+            state.head.as_deref_mut().expect("it was opened").commit()?;
             state.progress.stored = flush.made;
             state.stored = state.journalled.namespace;
         }
-        let head = state.head.as_mut().expect("it was opened");
+        let head = state.head.as_deref_mut().expect("it was opened");
         match head.start_sync()? {
             sync @ Some(_) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
             None => state.progress.durable = state.progress.durable.max(state.progress.stored),

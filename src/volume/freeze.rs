@@ -259,7 +259,7 @@ fn freeze_inode(
     if record.links_count == 0 {
         // Its deletion, or that it is an orphan, is all that the batch says of it.
     } else if carry && state.is_carryable() {
-        let content = state.head.as_ref().map_or(&[][..], |head| head.inline());
+        let content = state.head.as_deref().map_or(&[][..], |head| head.inline());
         batch.inode(inode.id(), number, record, Some(content))?;
         carried = state.progress.made;
     } else if !state.named && !faults::makes(Fault::NameWithoutInode) {

@@ -33,8 +33,8 @@ pub(super) struct State {
     pub standing: Standing,
     /// Some batch, durable or under way, speaks of the inode, or it was read from the disk.
     pub heard_of: bool,
-    /// Chunk 0, if open.
-    pub head: Option<Chunk>,
+    /// Chunk 0, if open: in a place of its own, as most inodes have none open.
+    pub head: Option<Box<Chunk>>,
     /// Chunk 0's file and name are durable.
     pub named: bool,
     /// The other chunks that are open.
@@ -124,7 +124,7 @@ impl State {
             stored: Commit(0),
             standing: Standing::Pending,
             heard_of: false,
-            head: Some(head),
+            head: Some(Box::new(head)),
             named: false,
             others: BTreeMap::new(),
             table: Table::empty(),
@@ -148,7 +148,7 @@ impl State {
             stored: record.namespace,
             standing: Standing::Settled,
             heard_of: true,
-            head: Some(head),
+            head: Some(Box::new(head)),
             named: true,
             others: BTreeMap::new(),
             table,
@@ -162,7 +162,7 @@ impl State {
     }
 
     pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
-        if index == 0 { self.head.as_mut() } else { self.others.get_mut(&index) }
+        if index == 0 { self.head.as_deref_mut() } else { self.others.get_mut(&index) }
     }
 
     /// Notes a change of content or attributes.
@@ -182,7 +182,7 @@ impl State {
         self.progress.head <= self.progress.stored
             && self.stored == self.journalled.namespace
             && self.table.is_stored()
-            && !self.head.as_ref().is_some_and(Chunk::is_dirty)
+            && !self.head.as_deref().is_some_and(Chunk::is_dirty)
     }
 
     /// Notes a change of times only.

@@ -133,7 +133,7 @@ impl Volume {
             let state = inode.state.read();
             faults::makes(Fault::ReplayedOverNewer) && content.is_some()
                 || content.is_some()
-                    && state.head.as_ref().is_some_and(|head| head.version().commit() < commit)
+                    && state.head.as_deref().is_some_and(|head| head.version().commit() < commit)
         };
         match existing {
             Some(inode) if !older(&inode) => {

@@ -21,7 +21,7 @@ impl Volume {
             } else if size > before {
                 let room = self.inline_room(state)?;
                 if state.is_inline() && size <= room {
-                    let head = state.head.as_mut().expect("inline content was looked at");
+                    let head = state.head.as_deref_mut().expect("inline content was looked at");
                     let mut content = head.inline().to_vec();
                     content.resize(size as usize, 0);
                     head.set_inline(content);
@@ -56,7 +56,7 @@ impl Volume {
             if offset < end {
                 if state.is_inline() {
                     self.open_head(inode, state)?;
-                    let head = state.head.as_mut().expect("it was opened");
+                    let head = state.head.as_deref_mut().expect("it was opened");
                     let mut content = head.inline().to_vec();
                     content[offset as usize..end as usize].fill(0);
                     head.set_inline(content);
@@ -95,7 +95,7 @@ impl Volume {
     fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         let size = state.record.size;
         let next = size.div_ceil(self.chunk_size).max(1) as u32;
-        let head = state.head.as_ref().expect("it was opened");
+        let head = state.head.as_deref().expect("it was opened");
         let beyond = state.table.all_from(head, next)?;
         if !beyond.is_empty() {
             self.check_in_use()?;
@@ -117,14 +117,14 @@ impl Volume {
             self.check_in_use()?;
         }
         if state.is_inline() {
-            let head = state.head.as_mut().expect("it was opened");
+            let head = state.head.as_deref_mut().expect("it was opened");
             let mut content = head.inline().to_vec();
             content.truncate(size as usize);
             head.set_inline(content);
             return Ok(());
         }
         let kept = size.div_ceil(self.chunk_size).max(1) as u32;
-        let head = state.head.as_ref().expect("it was opened");
+        let head = state.head.as_deref().expect("it was opened");
         let mut cut = state.table.all_from(head, kept)?;
         cut.extend(state.others.range(kept..).map(|(index, _)| *index));
         cut.sort_unstable();
@@ -140,7 +140,7 @@ impl Volume {
         if from > 0 || last == 0 {
             self.clear_within(inode, state, last, from, self.chunk_size)?;
         }
-        let own = u64::from(state.head.as_ref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
+        let own = u64::from(state.head.as_deref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
         let beyond = if kept > 1 { state.record.allocated.saturating_sub(own + cut_bytes) } else { 0 };
         state.record.allocated = own + beyond;
         Ok(())

@@ -177,7 +177,7 @@ impl Volume {
             return;
         }
         let State { head, others, .. } = &mut *state;
-        for chunk in head.iter_mut().chain(others.values_mut()) {
+        for chunk in head.as_deref_mut().into_iter().chain(others.values_mut()) {
             let tidied = if chunk.needs_tidying() { tidy(chunk) } else { Ok(()) };
             if let Err(error) = tidied.and_then(|()| chunk.settle().map(|_| ())) {
                 log::warn!("a chunk could not be tidied up: {error}");

@@ -212,7 +212,7 @@ impl Volume {
     pub(super) fn open_head(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         if state.head.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
-            state.head = Some(self.open_file(id)?);
+            state.head = Some(Box::new(self.open_file(id)?));
             self.opened(inode, 0);
         }
         Ok(())

@@ -80,6 +80,15 @@ impl Ahead {
             self.woken.wait(&mut wish);
         }
     }
+
+    /// Wakes as many threads as there is work for: a listing of what is in memory wakes none.
+    fn wake(&self, wish: &Wish) {
+        match wish.waiting.len() + usize::from(wish.walk.is_due()) {
+            0 => {}
+            1 => drop(self.woken.notify_one()),
+            _ => drop(self.woken.notify_all()),
+        }
+    }
 }
 
 /// Inodes that are being read, so that nobody reads one twice at a time.
@@ -136,8 +145,7 @@ impl Volume {
             wish.walk.listed(directory.id(), &stretch.directories);
         }
         wish.waiting.extend(stretch.ids);
-        drop(wish);
-        self.ahead.woken.notify_all();
+        self.ahead.wake(&wish);
         Ok(())
     }
 
@@ -160,18 +168,14 @@ impl Volume {
 
     /// Reads a directory that is likely to be listed soon, and has its entries read.
     fn walk_ahead(&self, id: InodeId) -> Result<Arc<Inode>> {
-        let read = self.inode(id).and_then(|directory| Ok((self.stretch(&directory, 0)?, directory)));
+        let directory = self.inode(id);
+        let stretch = directory.as_ref().ok().and_then(|directory| self.stretch(directory, 0).ok());
+        let stretch = stretch.unwrap_or_default();
         let mut wish = self.ahead.wish.lock();
-        match &read {
-            Ok((stretch, _)) => {
-                wish.walk.read(id, &stretch.directories, stretch.entries);
-                wish.waiting.extend(&stretch.ids);
-            }
-            Err(_) => wish.walk.failed(id),
-        }
-        drop(wish);
-        self.ahead.woken.notify_all();
-        read.map(|(_, directory)| directory)
+        wish.walk.read(id, &stretch.directories, stretch.entries);
+        wish.waiting.extend(stretch.ids);
+        self.ahead.wake(&wish);
+        directory
     }
 
     pub(super) fn start_ahead(self: &Arc<Volume>) {

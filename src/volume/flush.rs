@@ -64,7 +64,7 @@ impl Volume {
     /// thousands of new files must not run out of descriptors.
     pub(super) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
         // In one order everywhere: two that wait for each other's inodes would wait for ever.
-        let mut inodes = inodes.to_vec();
+        let mut inodes: Vec<&Arc<Inode>> = inodes.iter().collect();
         inodes.sort_unstable_by_key(|inode| inode.id());
         let mut outcome = Ok(());
         for group in inodes.chunks(GROUP.min(self.open.limit() / 2)) {

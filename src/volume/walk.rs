@@ -24,30 +24,36 @@ pub(super) struct Walk {
 impl Walk {
     /// Somebody begins to list a directory, which has these directories.
     pub fn listed(&mut self, directory: InodeId, directories: &[InodeId]) {
-        let was_read = self.read.iter().position(|(id, _)| *id == directory);
-        let was_expected = self.to_come.iter().rposition(|id| *id == directory);
-        match (was_read, was_expected) {
-            (Some(at), _) => drop(self.read.drain(..=at)),
-            (None, Some(at)) => {
-                // Everything that was to come before it was passed over.
-                self.to_come.truncate(at);
-                self.read.clear();
-                self.reading = None;
+        if let Some(at) = self.read.iter().position(|(id, _)| *id == directory) {
+            self.read.drain(..=at);
+        } else {
+            let was_expected = self.to_come.iter().rposition(|id| *id == directory);
+            match was_expected {
+                Some(at) => {
+                    // Everything that was to come before it was passed over.
+                    self.to_come.truncate(at);
+                    self.read.clear();
+                    self.reading = None;
+                }
+                None => *self = Walk::default(),
             }
-            (None, None) => *self = Walk::default(),
-        }
-        if was_read.is_none() {
             self.to_come.extend(directories.iter().rev());
+            if was_expected.is_none() {
+                return;
+            }
         }
-        if was_read.is_some() || was_expected.is_some() {
-            self.window = (2 * self.window).clamp(*WINDOW.start(), *WINDOW.end());
-        }
+        self.window = (2 * self.window).clamp(*WINDOW.start(), *WINDOW.end());
     }
 
-    /// The directory to be read ahead now, if one is; one at a time. [`Walk::read`] or [`Walk::failed`] is to follow.
-    pub fn next(&mut self) -> Option<InodeId> {
+    /// Whether there is a directory to be read ahead now; one at a time.
+    pub fn is_due(&self) -> bool {
         let lead: usize = self.read.iter().map(|(_, inodes)| inodes).sum();
-        if self.reading.is_some() || lead >= self.window {
+        self.reading.is_none() && lead < self.window && !self.to_come.is_empty()
+    }
+
+    /// That directory, if there is one. [`Walk::read`] is to follow.
+    pub fn next(&mut self) -> Option<InodeId> {
+        if !self.is_due() {
             return None;
         }
         self.reading = self.to_come.pop();
@@ -55,12 +61,7 @@ impl Walk {
         self.reading
     }
 
-    /// It could not be read.
-    pub fn failed(&mut self, directory: InodeId) {
-        self.read(directory, &[], 0);
-    }
-
-    /// It was read: it has these directories, and so many entries in all. Those that were in memory count too, or an
+    /// It was read, or cannot be: it has these directories, and so many entries in all. Those that were in memory count too, or an
     /// attacker's circle of directories would be walked for ever.
     pub fn read(&mut self, directory: InodeId, directories: &[InodeId], entries: usize) {
         if self.reading.take_if(|reading| *reading == directory).is_none() {

@@ -65,6 +65,11 @@ Key slots and chunk files; docs/FORMAT.md describes every byte.
 $XDG_STATE_HOME/cryptfs/, ~/.local/state/cryptfs/; /var/lib/cryptfs/ for root
 What this device knows of each volume, the paths of what it found damaged among it.";
 
+const BUGS: &str = "\
+Linux counts the links of a FUSE file in its own cache. While one process removes one of a file's hard links and another \
+asks for the file's attributes, it can count the removal twice; then link(2) says ENOENT for a file that is there, until \
+somebody asks for its attributes again, as stat(2) and ls(1) do. The request never comes to cryptfs.";
+
 /// Writes `cryptfs.1` into a folder.
 pub fn write(folder: &Path) -> Result<(), Failure> {
     let mut page = Vec::new();
@@ -92,6 +97,7 @@ fn write_page(out: &mut dyn Write) -> io::Result<()> {
     section(out, "ENVIRONMENT", ENVIRONMENT)?;
     section(out, "FILES", FILES)?;
     section(out, "EXAMPLES", EXAMPLES)?;
+    section(out, "BUGS", BUGS)?;
     section(out, "SEE ALSO", "fusermount3(1), mount(8), fstab(5)")
 }
 

@@ -286,7 +286,7 @@ impl Drop for Entries {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
 
@@ -325,5 +325,34 @@ mod tests {
         });
         assert_ne!(one, two);
         assert_eq!(status_of(&folder, c"one").unwrap().identity, one);
+    }
+
+    fn coarse_now() -> (i64, i64) {
+        let mut now = MaybeUninit::<libc::timespec>::uninit();
+        // SAFETY: `now` outlives the call, which fills it.
+        let now = unsafe {
+            assert_eq!(libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, now.as_mut_ptr()), 0);
+            now.assume_init()
+        };
+        (now.tv_sec, now.tv_nsec)
+    }
+
+    /// What other processes do to their files moves the clock as well: one quiet moment is enough.
+    #[test]
+    fn a_look_has_the_next_write_note_no_finer_time() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = File::open(root.path()).unwrap();
+        let file = open_beneath(&folder, c"file", libc::O_RDWR | libc::O_CREAT).unwrap();
+        let quiet = (0..200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(12));
+            let now = coarse_now();
+            write_all_at(&file, 0, &[IoSlice::new(b"before")]).unwrap();
+            status_of(&folder, c"file").unwrap();
+            status(&file).unwrap();
+            write_all_at(&file, 0, &[IoSlice::new(b"after")]).unwrap();
+            let noted = file.metadata().unwrap();
+            (noted.ctime(), noted.ctime_nsec()) == now
+        });
+        assert!(quiet, "each write after a look noted a time of its own");
     }
 }

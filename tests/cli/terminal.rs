@@ -15,6 +15,8 @@ pub fn on_terminal(
     let quoted: Vec<_> = arguments.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
     let line = format!("{PROGRAM} {}", quoted.join(" "));
     let mut script = sandbox.prepared(Command::new("script"), &[]);
+    // Without TERM no progress is shown.
+    script.env("TERM", "xterm");
     let script = script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = script.spawn().unwrap();
     let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());

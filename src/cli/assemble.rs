@@ -6,7 +6,7 @@ use crate::chunk::{Context, Forgetful, Recall};
 use crate::fs::{self, Filesystem};
 use crate::keys::Opened;
 use crate::store::directory::Directory;
-use crate::sys::daemon::{expect_open_files, raise_open_files, share_one_heap};
+use crate::sys::daemon::{expect_open_files, raise_open_files, share_heaps};
 use crate::trust::Trust;
 use crate::volume::{self, Volume};
 use std::fs::metadata;
@@ -71,7 +71,7 @@ fn open(
     context: Arc<Context>,
     read_only: bool,
 ) -> Result<Arc<Volume>, Failure> {
-    share_one_heap();
+    share_heaps();
     let chunk_size = opened.header.chunk_size.bytes().into();
     let options = volume::Options { chunk_size, read_only, open_files: open_files() };
     Volume::open(context, options).map_err(|error| advice::volume(backing, &error))

@@ -67,6 +67,7 @@ pub(super) fn allocate(
     }
     if !matches!(how, Allocate::Reserve { .. }) {
         fs.volume.punch(&inode, offset, length, now)?;
+        fs.lost.mend(inode.id(), &(offset..end));
     }
     fs.volume.set_attributes(&inode, |record| {
         record.mode &= !clear_mode;
@@ -76,10 +77,14 @@ pub(super) fn allocate(
     Ok(())
 }
 
-/// LSEEK: holes are what the volume does not store; the end of the file counts as one.
+/// LSEEK: holes are what the volume does not store; the end of the file counts as one. Where something was lost all is
+/// data: who skips holes would take it for one, and copy zeros.
 pub(super) fn seek(fs: &Filesystem, node: NodeId, offset: u64, whence: Seek) -> Result<u64> {
     let inode = fs.file(node)?;
     let size = inode.view(|record| record.size);
+    if let Some(lost) = fs.lost.end(inode.id()).filter(|lost| offset < size.max(*lost)) {
+        return Ok(if whence == Seek::Data { offset } else { size.max(lost) });
+    }
     if offset >= size {
         return Err(Error::NoSuchDeviceOrAddress);
     }
@@ -99,6 +104,9 @@ pub(super) fn copy_range(
     length: u64,
 ) -> Result<u64> {
     let (source, target) = (fs.file(from.0)?, fs.file(to.0)?);
+    if fs.lost.touch(source.id(), &(from.1..from.1.saturating_add(length))) {
+        return Err(Error::Io);
+    }
     let available = source.view(|record| record.size).saturating_sub(from.1);
     let length = length.min(available);
     let end =
@@ -129,6 +137,7 @@ fn copy_step(
     let count = fs.volume.read(from.0, from.1, buffer)?;
     if count > 0 {
         fs.volume.write(to.0, to.1, &buffer[..count], fs.now(), to.0.view(privilege_bits))?;
+        fs.lost.mend(to.0.id(), &(to.1..to.1 + count as u64));
     }
     Ok(count)
 }

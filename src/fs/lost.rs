@@ -42,6 +42,14 @@ impl LostWrites {
             && self.ranges.lock().get(&inode).is_some_and(|ranges| ranges.iter().any(overlaps))
     }
 
+    /// Where the last of an inode's lost ranges ends, if there is one.
+    pub(super) fn end(&self, inode: InodeId) -> Option<u64> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        self.ranges.lock().get(&inode)?.iter().map(|range| range.end).max()
+    }
+
     /// `written` holds what it should, or is no more.
     pub(super) fn mend(&self, inode: InodeId, written: &Range<u64>) {
         if self.any.load(Ordering::Acquire)

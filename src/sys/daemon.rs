@@ -98,13 +98,14 @@ pub fn expect_open_files(count: u64) -> io::Result<()> {
     check(unsafe { libc::close(highest) })
 }
 
-/// Has all threads started from now on take memory from one heap: with one each, as glibc has it, what one thread freed is
-/// no use to another, and a daemon grows by what its files take in memory, once for each of its threads.
-pub fn share_one_heap() {
+/// Has the threads started from now on take memory from two heaps: with one each, as glibc has it, what one thread freed is
+/// no use to another, and a daemon grows by what its files take in memory once for each; with one for all they wait for
+/// each other.
+pub fn share_heaps() {
     #[cfg(target_env = "gnu")]
     // SAFETY: the call takes no pointer, and locks what it changes.
     unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_ARENA_MAX, 2);
     }
 }
 

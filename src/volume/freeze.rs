@@ -162,6 +162,7 @@ impl Volume {
         if let Some(inode) = carry {
             pending.add(inode);
         }
+        pending.bytes = 0;
         let mut unnamed = HashSet::new();
         let inodes: Vec<Arc<Inode>> = pending.inodes.drain().map(|(_, inode)| inode).collect();
         for inode in &inodes {
@@ -229,6 +230,7 @@ impl Volume {
     /// The batch came to nothing.
     fn disbelieve(&self, frozen: Frozen) {
         let mut pending = self.namespace.lock();
+        pending.bytes += frozen.bytes.len();
         for FrozenInode { inode, .. } in frozen.inodes {
             let mut state = inode.state.write();
             state.standing = Standing::Pending;

@@ -13,6 +13,10 @@ use std::sync::Arc;
 
 /// Pending inodes at which an operation waits for a batch first: bounds memory and the size of a batch.
 const PENDING_MOST: usize = 8192;
+/// The same in bytes that these take in the batch, about: it has room for four times as many.
+const PENDING_BYTES: usize = 4 << 20;
+/// What a change of a name takes in it: two entries of a directory's log and a link, of the longest names.
+const CHANGE_BYTES: usize = 1024;
 /// Deleted inodes whose files wait to be removed, at which an operation waits for a round: each may hold a descriptor.
 const REMOVALS_MOST: usize = 4096;
 
@@ -25,7 +29,7 @@ impl Volume {
             self.round()?;
         }
         let pending = self.namespace.lock();
-        if pending.inodes.len() + pending.deleted.len() < PENDING_MOST {
+        if pending.inodes.len() + pending.deleted.len() < PENDING_MOST && pending.bytes < PENDING_BYTES {
             return Ok(pending);
         }
         drop(pending);
@@ -191,6 +195,10 @@ impl Volume {
         let mut state = inode.state.write();
         state.change();
         state.standing = Standing::Pending;
+        pending.bytes += CHANGE_BYTES;
+        if !pending.inodes.contains_key(&inode.id()) {
+            pending.bytes += state.record.extension_length();
+        }
         drop(state);
         pending.add(inode);
         self.queue(inode);
@@ -236,6 +244,12 @@ pub(super) fn check_name(name: &[u8]) -> Result<()> {
         name if name.contains(&b'/') || name.contains(&0) => Err(Error::Invalid),
         _ => Ok(()),
     }
+}
+
+/// Refuses to give a longer name to an inode that has no room for it.
+pub(super) fn check_growth(inode: &Inode, from: &[u8], to: &[u8]) -> Result<()> {
+    let more = to.len().saturating_sub(from.len());
+    if more == 0 || inode.view(|record| record.has_room(more)) { Ok(()) } else { Err(Error::NoSpace) }
 }
 
 /// A directory's link count is 32 bits.

@@ -3,9 +3,9 @@
 
 use super::inode::{Inode, State};
 use super::kinds::{Kind, Timestamp};
-use super::names::{check_name, check_room};
+use super::names::{check_growth, check_name, check_room};
 use super::pending::Pending;
-use super::record::{Extension, Record};
+use super::record::{EXTENSION_SPARE, Extension, Record};
 use super::{Error, Result, Volume};
 use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
 use std::sync::Arc;
@@ -82,7 +82,9 @@ impl Volume {
             born: new.now,
             extension: Extension { target: new.target.to_vec(), xattrs: new.xattrs, ..Extension::default() },
         };
-        record.root_length().map_err(|_| Error::NoSpace)?;
+        if !record.has_room(EXTENSION_SPARE) {
+            return Err(Error::NoSpace);
+        }
         let mut parent = self.listed(directory)?;
         if parent.listing().get(name).is_some() {
             return Err(Error::Exists);
@@ -125,7 +127,7 @@ impl Volume {
             return Err(Error::NotFound);
         }
         state.add_link(directory.id(), name);
-        if state.record.root_length().is_err() {
+        if !state.record.has_room(EXTENSION_SPARE) {
             state.remove_link(directory.id(), name);
             return Err(Error::TooManyLinks);
         }
@@ -210,12 +212,15 @@ impl Volume {
                 self.check_not_inside(from.0, other)?;
             }
             let other = self.inode(other)?;
+            check_growth(&inode, from.1, to.1)?;
+            check_growth(&other, to.1, from.1)?;
             self.take_name(&mut pending, from, &inode, now)?;
             self.take_name(&mut pending, to, &other, now)?;
             self.give_name(&mut pending, to, &inode, now)?;
             self.give_name(&mut pending, from, &other, now)?;
             return Ok(None);
         }
+        check_growth(&inode, from.1, to.1)?;
         let replaced = match target {
             Some((other, Kind::Directory)) => {
                 if kind != Kind::Directory {

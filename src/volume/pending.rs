@@ -20,6 +20,8 @@ pub(super) struct Pending {
     /// Without a name, but somebody knows them.
     pub orphans: HashMap<InodeId, Arc<Inode>>,
     pub reserve: Reserve,
+    /// What the next batch takes at the most, about.
+    pub bytes: usize,
 }
 
 /// Inode ids of which durable batches say that chunk files may exist.

@@ -25,6 +25,10 @@ const ITEM_XATTR: u8 = 2;
 const ITEM_LINK: u8 = 3;
 const ITEM_VECTOR: u8 = 4;
 
+/// What xattrs and further links leave free: for a directory's vector, and for a longer name, so that an entry can be
+/// made, and a file be renamed, whatever its owner has put into it.
+pub(super) const EXTENSION_SPARE: usize = 8192;
+
 /// All that is known of an inode besides its content.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Record {
@@ -91,6 +95,16 @@ impl Record {
     pub fn root_length(&self) -> Result<usize, TooLarge> {
         let length = self.extension.checked_length()?;
         Ok(if FIXED + length <= ROOT_MAX { FIXED + length } else { FIXED })
+    }
+
+    /// Bytes of the extension; the most it may have if it is beyond a limit.
+    pub(super) fn extension_length(&self) -> usize {
+        self.extension.checked_length().unwrap_or(EXTENSION_MAX)
+    }
+
+    /// Whether the extension may get longer by `more` bytes.
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        self.extension.checked_length().is_ok_and(|length| length + more <= EXTENSION_MAX)
     }
 
     /// For chunk 0. Fails if a limit of the extension is exceeded.

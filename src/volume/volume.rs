@@ -9,7 +9,7 @@ use super::kinds::{Kind, Timestamp};
 use super::listing::Listing;
 use super::open_files::OpenFiles;
 use super::pending::Pending;
-use super::record::{Extension, Record};
+use super::record::{EXTENSION_SPARE, Extension, Record};
 use super::table::{Table, check_bound};
 use super::{Error, Result};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
@@ -142,15 +142,20 @@ impl Volume {
 
     /// Changes attributes, xattrs among them.
     pub fn update<R>(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> Result<R>) -> Result<R> {
-        self.check_writable()?;
+        drop(self.names()?);
         let mut state = inode.state.write();
         let mut record = state.record.clone();
         let result = change(&mut record)?;
-        record.root_length().map_err(|_| Error::NoSpace)?;
+        let more = record.extension_length().saturating_sub(state.record.extension_length());
+        if more > 0 && !record.has_room(EXTENSION_SPARE) {
+            return Err(Error::NoSpace);
+        }
         let only_times = record.extension == state.record.extension && record.head() == state.record.head();
         state.record = record;
         state.changed_attributes(only_times);
         drop(state);
+        // Of a new inode the next batch tells them too.
+        self.namespace.lock().bytes += more;
         self.queue(inode);
         Ok(result)
     }
@@ -254,25 +259,25 @@ impl Volume {
         let damaged =
             |index, what: &str| Error::Damaged(ChunkId { inode: directory.id(), index }, what.into());
         let mut entries = super::directory::Directory::new(record.extension.vector.clone());
-        let mut stored = record.size;
+        // An entry may begin in one segment and end in the next.
+        let mut log = Vec::new();
         for index in table.all(head)? {
             let id = ChunkId { inode: directory.id(), index };
             let segment = self.open_file(id)?;
             table.bound(index).map_or(Ok(()), |bound| check_bound(&segment, bound))?;
-            let mut log = vec![0; BLOCK];
-            segment.read(Space::Data, 0, &mut log)?;
-            let length = u32::from_le_bytes([log[0], log[1], log[2], log[3]]) as usize + 4;
+            let mut bytes = vec![0; BLOCK];
+            segment.read(Space::Data, 0, &mut bytes)?;
+            let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
             if length as u64 > self.chunk_size {
                 return Err(damaged(index, "its length makes no sense"));
             }
-            log.resize(length.next_multiple_of(BLOCK), 0);
-            segment.read(Space::Data, 0, &mut log)?;
-            entries.load(&log[4..length]).map_err(|what| damaged(index, what.0))?;
-            stored += length as u64 - 4;
+            bytes.resize(length.next_multiple_of(BLOCK), 0);
+            segment.read(Space::Data, 0, &mut bytes)?;
+            log.extend_from_slice(&bytes[4..length]);
         }
-        let tail = super::flush::TAIL.read(head, 0, record.size)?;
-        entries.load(&tail).map_err(|what| damaged(0, what.0))?;
-        Ok(Listing::loaded(entries, stored))
+        log.extend_from_slice(&super::flush::TAIL.read(head, 0, record.size)?);
+        entries.load(&log).map_err(|what| damaged(0, what.0))?;
+        Ok(Listing::loaded(entries, log.len() as u64))
     }
 
     fn load(&self, id: InodeId) -> Result<Arc<Inode>> {

@@ -7,6 +7,7 @@ mod counts;
 mod crash;
 mod full;
 mod hostile;
+mod limits;
 mod rotation;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};

@@ -1,0 +1,124 @@
+//! Records and batches that grow to their limits: an error for who asks for more, and nothing that cannot be written.
+
+use super::*;
+use crate::store::memory::Memory;
+use crate::volume::{Error, Rename};
+
+fn started() -> (Arc<Memory>, Fixture, Arc<Volume>) {
+    let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
+    let volume = fixture.format(store.clone());
+    (store, fixture, volume)
+}
+
+fn set_xattr(volume: &Volume, inode: &Arc<Inode>, name: &str, length: usize) -> Result<(), Error> {
+    volume.update(inode, |record| {
+        record.extension.xattrs.push((name.as_bytes().into(), vec![7; length]));
+        Ok(())
+    })
+}
+
+/// As full of xattrs as an inode gets.
+fn fill(volume: &Volume, inode: &Arc<Inode>) {
+    let mut number = 0;
+    for length in [60_000, 1000, 1] {
+        while set_xattr(volume, inode, &format!("user.{number}"), length).is_ok() {
+            number += 1;
+        }
+    }
+    assert!(number > 4);
+}
+
+const LONG: &[u8] = &[b'n'; 255];
+
+#[test]
+fn a_full_record_takes_a_longer_name_and_a_first_entry() {
+    let (store, fixture, volume) = started();
+    let root = volume.root().unwrap();
+    let inode = file(&volume, "f", b"content");
+    let directory = volume.create(&root, b"d", new(Kind::Directory)).unwrap();
+    for inode in [&inode, &directory] {
+        fill(&volume, inode);
+    }
+    volume.rename((&root, b"f"), (&root, LONG), Rename::Replace, None, now()).unwrap();
+    volume.create(&directory, LONG, new(Kind::File)).unwrap();
+    volume.round().unwrap();
+    // And once it is stored.
+    volume.rename((&root, b"d"), (&root, &LONG[1..]), Rename::Replace, None, now()).unwrap();
+    volume.close().unwrap();
+    drop((inode, directory, root, volume));
+    let volume = fixture.open(store);
+    let root = volume.root().unwrap();
+    assert_eq!(names(&volume, &root).len(), 2);
+    let directory = volume.lookup(&root, &LONG[1..]).unwrap().unwrap();
+    assert_eq!(names(&volume, &directory).len(), 1);
+}
+
+#[test]
+fn an_inode_has_as_many_names_as_its_record_has_room_for() {
+    let (store, fixture, volume) = started();
+    let root = volume.root().unwrap();
+    let inode = file(&volume, "f", b"content");
+    let name = |number: usize| format!("{number:0>255}").into_bytes();
+    let links = (0..).find(|&number| match volume.link(&inode, &root, &name(number), now()) {
+        Ok(()) => false,
+        Err(error) => matches!(error, Error::TooManyLinks) || panic!("{error}"),
+    });
+    let links = links.unwrap();
+    assert!(links > 900, "{links}");
+    // What is spared suffices for some longer names, and then it is an error for who asks.
+    let longer = (0..links).try_for_each(|number| {
+        let (short, long) = (format!("{number}").into_bytes(), name(number));
+        volume.rename((&root, &long), (&root, &short), Rename::Replace, None, now())?;
+        Ok::<_, Error>(())
+    });
+    longer.unwrap();
+    let added =
+        (links..2 * links + 2).try_for_each(|number| volume.link(&inode, &root, &name(number), now()));
+    assert!(matches!(added, Err(Error::TooManyLinks)));
+    let longer = (0..links).try_for_each(|number| {
+        let (short, long) = (format!("{number}").into_bytes(), name(number));
+        volume.rename((&root, &short), (&root, &long), Rename::Replace, None, now()).map(drop)
+    });
+    assert!(matches!(longer, Err(Error::NoSpace)));
+    volume.close().unwrap();
+    drop((inode, root, volume));
+    let volume = fixture.open(store);
+    let inode = volume.lookup(&volume.root().unwrap(), b"f").unwrap().unwrap();
+    inode.view(|record| assert_eq!(record.extension.links.len(), record.links_count as usize));
+}
+
+/// Whatever is done between two rounds fits into batches.
+#[test]
+fn much_that_is_pending_is_committed_before_it_is_too_much() {
+    let (store, fixture, volume) = started();
+    let root = volume.root().unwrap();
+    for number in 0..400 {
+        let inode = file(&volume, &format!("f{number}"), b"");
+        set_xattr(&volume, &inode, "user.large", 60_000).unwrap();
+    }
+    let other = [b'o'; 255];
+    for name in [LONG, &other[..]] {
+        volume.create(&root, name, new(Kind::File)).unwrap();
+    }
+    for _ in 0..30_000 {
+        volume.rename((&root, LONG), (&root, &other), Rename::Exchange, None, now()).unwrap();
+    }
+    volume.close().unwrap();
+    drop((root, volume));
+    let volume = fixture.open(store);
+    assert_eq!(names(&volume, &volume.root().unwrap()).len(), 402);
+}
+
+/// So much at once that it takes two segments: an entry begins in the one and ends in the other.
+#[test]
+fn a_log_that_is_longer_than_a_chunk_is_read_back() {
+    let (store, fixture, volume) = started();
+    let root = volume.root().unwrap();
+    for number in 0..5000 {
+        volume.create(&root, format!("{number:0>255}").as_bytes(), new(Kind::File)).unwrap();
+    }
+    volume.close().unwrap();
+    drop((root, volume));
+    let volume = fixture.open(store);
+    assert_eq!(names(&volume, &volume.root().unwrap()).len(), 5000);
+}

@@ -90,7 +90,10 @@ impl Volume {
         self.stage(&mut flushes, Self::commit_others)?;
         self.stage(&mut flushes, Self::commit_head)?;
         self.stage(&mut flushes, Self::trim)?;
-        flushes.into_iter().find_map(|flush| flush.failed).map_or(Ok(()), Err)
+        // What will not pass comes first.
+        let (passing, lasting): (Vec<_>, Vec<_>) =
+            flushes.into_iter().filter_map(|flush| flush.failed).partition(Error::is_passing);
+        lasting.into_iter().chain(passing).next().map_or(Ok(()), Err)
     }
 
     /// Runs one stage on all, then makes durable what it wrote. A failed fdatasync is the end of the volume; what else
@@ -113,6 +116,15 @@ impl Volume {
             Err(Undone { error, is_final: false }) if error.is_passing() => {
                 for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
                     flush.fail(error.again(), &mut flush.inode.state.write());
+                }
+                Ok(())
+            }
+            // What was done to one file's chunk concerns that file; the others are flushed once more.
+            Err(Undone { error: Error::Damaged(id, damage), is_final: false }) => {
+                for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
+                    let own = flush.inode.id() == id.inode;
+                    let error = if own { Error::Damaged(id, damage.clone()) } else { Error::NoSpace };
+                    flush.fail(error, &mut flush.inode.state.write());
                 }
                 Ok(())
             }

@@ -144,7 +144,13 @@ impl Volume {
             }
             drop(pending);
             drop(journal);
-            self.flush(&unready)?;
+            match self.flush(&unready) {
+                // Its data was lost with its chunk file, and no other name may wait for it.
+                Err(Error::Damaged(id, _)) if unready.iter().any(|inode| inode.id() == id.inode) => {
+                    self.namespace.lock().replacing.remove(&id.inode);
+                }
+                flushed => flushed?,
+            }
         }
     }
 

@@ -1,8 +1,10 @@
 //! fsync: returns when what was written, and the name it has, would survive a power cut.
 
 use super::inode::{Inode, Standing, State};
-use super::{Result, Volume};
+use super::{Damage, Error, Result, Volume};
+use crate::chunk::ChunkId;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Volume {
     /// Makes a file durable with its name. `data_only`: times may be lost.
@@ -11,6 +13,10 @@ impl Volume {
             return Ok(());
         }
         self.check_live()?;
+        if inode.given_up.load(Ordering::Acquire) {
+            let id = ChunkId { inode: inode.id(), index: 0 };
+            return Err(Error::Damaged(id, Damage::Replaced));
+        }
         if inode.is_directory() {
             return self.sync_directory(inode);
         }

@@ -145,6 +145,7 @@ impl Attempt<'_> {
         }
         if self.may_use(SlotType::Recipient) {
             for file in &self.how.identities {
+                warn(last.take());
                 match self.identity(file) {
                     Ok(opened) => return Ok(opened),
                     Err(failure) => last = Some(failure),

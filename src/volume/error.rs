@@ -60,16 +60,18 @@ impl Error {
         }
     }
 
-    /// A passing error once more, for each of those that it kept from something.
+    /// A passing error once more, for each of those that it kept from something; of another, one that passes.
     pub(super) fn again(&self) -> Error {
         match self {
-            Error::Store(error) => match error.raw_os_error() {
-                Some(number) => Error::Store(io::Error::from_raw_os_error(number)),
-                None => Error::Store(error.kind().into()),
-            },
+            Error::Store(error) => Error::Store(copy_of(error)),
             _ => Error::NoSpace,
         }
     }
+}
+
+/// The same error once more.
+pub(super) fn copy_of(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 impl From<chunk::Error> for Error {

@@ -4,6 +4,7 @@
 //! trimmed or removed. While fdatasync runs no state lock is held, so reads and writes go on; what they change is left
 //! to the next flush.
 
+use super::error::copy_of;
 use super::faults::{self, Fault};
 use super::inode::{Inode, State};
 use super::kinds::Kind;
@@ -15,7 +16,6 @@ use super::{Error, Result, Volume};
 use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, Space};
 use crate::store::FileName;
 use parking_lot::MutexGuard;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -113,17 +113,17 @@ impl Volume {
             }
         }
         match self.make_durable(unsynced) {
-            Err(Undone { error, is_final: false }) if error.is_passing() => {
+            Err(Undone { error, is_final: false })
+                if error.is_passing() || matches!(error, Error::Damaged(..)) =>
+            {
                 for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
-                    flush.fail(error.again(), &mut flush.inode.state.write());
-                }
-                Ok(())
-            }
-            // What was done to one file's chunk concerns that file; the others are flushed once more.
-            Err(Undone { error: Error::Damaged(id, damage), is_final: false }) => {
-                for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
-                    let own = flush.inode.id() == id.inode;
-                    let error = if own { Error::Damaged(id, damage.clone()) } else { Error::NoSpace };
+                    // What was done to one file's chunk concerns that file; the others are flushed once more.
+                    let error = match &error {
+                        Error::Damaged(id, damage) if id.inode == flush.inode.id() => {
+                            Error::Damaged(*id, damage.clone())
+                        }
+                        error => error.again(),
+                    };
                     flush.fail(error, &mut flush.inode.state.write());
                 }
                 Ok(())
@@ -272,7 +272,7 @@ impl Volume {
         for Unsynced { inode, index, sync } in unsynced {
             let outcome = match &sync {
                 Some(sync) if !together && !faults::makes(Fault::DataNotSynced) => sync.run(),
-                _ => copy_of(&all),
+                _ => all.as_ref().copied().map_err(copy_of),
             };
             is_final |= outcome.is_err();
             let mut state = inode.state.write();
@@ -440,13 +440,4 @@ pub(super) fn spill_inline(head: &mut Chunk) -> Result<()> {
         head.set_inline(Vec::new());
     }
     Ok(())
-}
-
-fn copy_of(outcome: &io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
-        }
-    }
 }

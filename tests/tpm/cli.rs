@@ -296,6 +296,22 @@ fn no_tpm_no_helper_and_a_tpm_that_dies() {
     machine.umount();
 }
 
+/// The next way in opens, and the owner hears why the TPM did not.
+#[test]
+fn a_tpm_that_fails_says_so_before_an_identity_opens() {
+    let keys = tempfile::tempdir().unwrap();
+    let identity = keys.path().join("key");
+    succeeds(
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(&identity),
+    );
+    let public = fs::read_to_string(identity.with_extension("pub")).unwrap();
+    let machine = Machine::new(&["--pcrs=none", "--recipient", public.trim()]);
+    let output = succeeds(machine.mount_through("device:/nowhere").arg("--identity").arg(&identity));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("No TPM 2.0 at /nowhere"), "{told}");
+    machine.umount();
+}
+
 /// A copy that everybody may run, made by another process: what this one had open for writing may be "busy".
 fn install(from: &Path, to: &Path) {
     assert!(Command::new("install").args(["-m", "755"]).args([from, to]).status().unwrap().success());

@@ -60,18 +60,16 @@ impl Error {
         }
     }
 
-    /// A passing error once more, for each of those that it kept from something; of another, one that passes.
+    /// A passing error once more, for each of those that it kept from something.
     pub(super) fn again(&self) -> Error {
         match self {
-            Error::Store(error) => Error::Store(copy_of(error)),
+            Error::Store(error) => match error.raw_os_error() {
+                Some(number) => Error::Store(io::Error::from_raw_os_error(number)),
+                None => Error::Store(error.kind().into()),
+            },
             _ => Error::NoSpace,
         }
     }
-}
-
-/// The same error once more.
-pub(super) fn copy_of(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 impl From<chunk::Error> for Error {

@@ -4,7 +4,6 @@
 //! trimmed or removed. While fdatasync runs no state lock is held, so reads and writes go on; what they change is left
 //! to the next flush.
 
-use super::error::copy_of;
 use super::faults::{self, Fault};
 use super::inode::{Inode, State};
 use super::kinds::Kind;
@@ -16,6 +15,7 @@ use super::{Error, Result, Volume};
 use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, Space};
 use crate::store::FileName;
 use parking_lot::MutexGuard;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -90,10 +90,7 @@ impl Volume {
         self.stage(&mut flushes, Self::commit_others)?;
         self.stage(&mut flushes, Self::commit_head)?;
         self.stage(&mut flushes, Self::trim)?;
-        // What will not pass comes first.
-        let (passing, lasting): (Vec<_>, Vec<_>) =
-            flushes.into_iter().filter_map(|flush| flush.failed).partition(Error::is_passing);
-        lasting.into_iter().chain(passing).next().map_or(Ok(()), Err)
+        flushes.into_iter().find_map(|flush| flush.failed).map_or(Ok(()), Err)
     }
 
     /// Runs one stage on all, then makes durable what it wrote. A failed fdatasync is the end of the volume; what else
@@ -113,18 +110,9 @@ impl Volume {
             }
         }
         match self.make_durable(unsynced) {
-            Err(Undone { error, is_final: false })
-                if error.is_passing() || matches!(error, Error::Damaged(..)) =>
-            {
+            Err(Undone { error, is_final: false }) if error.is_passing() => {
                 for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
-                    // What was done to one file's chunk concerns that file; the others are flushed once more.
-                    let error = match &error {
-                        Error::Damaged(id, damage) if id.inode == flush.inode.id() => {
-                            Error::Damaged(*id, damage.clone())
-                        }
-                        error => error.again(),
-                    };
-                    flush.fail(error, &mut flush.inode.state.write());
+                    flush.fail(error.again(), &mut flush.inode.state.write());
                 }
                 Ok(())
             }
@@ -272,7 +260,7 @@ impl Volume {
         for Unsynced { inode, index, sync } in unsynced {
             let outcome = match &sync {
                 Some(sync) if !together && !faults::makes(Fault::DataNotSynced) => sync.run(),
-                _ => all.as_ref().copied().map_err(copy_of),
+                _ => copy_of(&all),
             };
             is_final |= outcome.is_err();
             let mut state = inode.state.write();
@@ -440,4 +428,13 @@ pub(super) fn spill_inline(head: &mut Chunk) -> Result<()> {
         head.set_inline(Vec::new());
     }
     Ok(())
+}
+
+fn copy_of(outcome: &io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
+        }
+    }
 }

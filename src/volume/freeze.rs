@@ -42,8 +42,11 @@ impl Volume {
     pub(super) fn commit_batch(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
         if self.try_batch(carry, false)?.is_none() {
             let mut unfinished = self.round.lock();
-            *unfinished = None;
-            self.commit_in_room(carry)?;
+            // The round that was waited for may have made room.
+            if self.try_batch(carry, false)?.is_none() {
+                *unfinished = None;
+                self.commit_in_room(carry)?;
+            }
         }
         Ok(())
     }
@@ -71,10 +74,12 @@ impl Volume {
         }
     }
 
-    /// Commits an anchor that takes the place of everything in the journal, which is full. Within a round.
+    /// Commits an anchor that takes the place of everything in the journal, which is full. Within a round. Batches that
+    /// others commit while it stores are not stored by it, and stay.
     fn commit_in_room(&self, carry: Option<&Arc<Inode>>) -> Result<u64> {
+        let full = self.journal.lock().tail();
         self.store_all()?;
-        self.journal.lock().drop_all()?;
+        self.journal.lock().replace_until(full)?;
         self.try_batch(carry, true)?.ok_or(Error::NoSpace)
     }
 
@@ -144,13 +149,7 @@ impl Volume {
             }
             drop(pending);
             drop(journal);
-            match self.flush(&unready) {
-                // Its data was lost with its chunk file, and no other name may wait for it.
-                Err(Error::Damaged(id, _)) if unready.iter().any(|inode| inode.id() == id.inode) => {
-                    self.namespace.lock().replacing.remove(&id.inode);
-                }
-                flushed => flushed?,
-            }
+            self.flush(&unready)?;
         }
     }
 

@@ -19,8 +19,6 @@ pub struct Inode {
     pub(super) state: RwLock<State>,
     /// Stands in the volume's list of what a round has to look at.
     pub(super) queued: AtomicBool,
-    /// Its chunk file was exchanged while it was open: nothing of it is made durable any more.
-    pub(super) given_up: AtomicBool,
     /// Chunk files may be made: a batch names the inode, or reserved its id, durably.
     pub(super) grounded: AtomicBool,
 }
@@ -99,7 +97,6 @@ impl Inode {
             serial: Mutex::new(()),
             state: RwLock::new(state),
             queued: AtomicBool::new(false),
-            given_up: AtomicBool::new(false),
             grounded: AtomicBool::new(grounded),
         }
     }

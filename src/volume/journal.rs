@@ -121,10 +121,10 @@ impl Journal {
         appended
     }
 
-    /// Forgets all batches; the next one has to be an anchor.
-    pub fn drop_all(&mut self) -> Result<()> {
+    /// Forgets all batches before a position; the next one has to be an anchor.
+    pub fn replace_until(&mut self, position: u64) -> Result<()> {
         self.wants_anchor = true;
-        self.drop_until(self.tail)
+        self.drop_until(position)
     }
 
     /// Forgets all batches before a position. The next commit says so.

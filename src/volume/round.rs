@@ -19,7 +19,9 @@ impl Volume {
             return Ok(());
         }
         if faults::makes(Fault::BatchDroppedEarly) {
-            self.journal.lock().drop_all()?;
+            let mut journal = self.journal.lock();
+            let tail = journal.tail();
+            journal.replace_until(tail)?;
         }
         let anchor = match *unfinished {
             Some(anchor) => self.commit_behind(anchor)?,
@@ -40,14 +42,8 @@ impl Volume {
     /// Makes what batches say so far durable in its place. Within a round. What cannot be done and will not pass is
     /// the end of the volume: the journal would fill up.
     pub(super) fn store_all(&self) -> Result<Vec<Arc<Inode>>> {
-        let mut named = self.take_queue();
-        let flushed = loop {
-            let outcome = self.flush(&named);
-            match &outcome {
-                Err(error) if self.give_up(error, &mut named) => {}
-                _ => break outcome,
-            }
-        };
+        let named = self.take_queue();
+        let flushed = self.flush(&named);
         let outcome = flushed.and(self.remove_deleted());
         let outcome = outcome.and_then(|()| self.sweep()).and_then(|()| self.sync_removed());
         if let Err(error) = outcome {
@@ -59,21 +55,6 @@ impl Volume {
             return Err(error);
         }
         Ok(named)
-    }
-
-    /// Leaves a file alone whose chunk file was deleted or exchanged while it was open, if that is what the error says:
-    /// there is nothing to write to, and everything else must not wait for it. Not a directory: its entries were
-    /// acknowledged.
-    fn give_up(&self, error: &Error, named: &mut Vec<Arc<Inode>>) -> bool {
-        let Error::Damaged(id, damage) = error else { return false };
-        let Some(at) = named.iter().position(|inode| inode.id() == id.inode && !inode.is_directory()) else {
-            return false;
-        };
-        let inode = named.swap_remove(at);
-        inode.given_up.store(true, Ordering::Release);
-        // It is the outcome that is passed on here, not the error.
-        let _ = self.notice_in(&inode, Err::<(), _>(Error::Damaged(*id, damage.clone())));
-        true
     }
 
     /// Whether a round has anything to do. Takes one lock at a time.

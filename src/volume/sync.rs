@@ -1,10 +1,8 @@
 //! fsync: returns when what was written, and the name it has, would survive a power cut.
 
 use super::inode::{Inode, Standing, State};
-use super::{Damage, Error, Result, Volume};
-use crate::chunk::ChunkId;
+use super::{Result, Volume};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl Volume {
     /// Makes a file durable with its name. `data_only`: times may be lost.
@@ -13,10 +11,6 @@ impl Volume {
             return Ok(());
         }
         self.check_live()?;
-        if inode.given_up.load(Ordering::Acquire) {
-            let id = ChunkId { inode: inode.id(), index: 0 };
-            return Err(Error::Damaged(id, Damage::Replaced));
-        }
         if inode.is_directory() {
             return self.sync_directory(inode);
         }
@@ -30,10 +24,16 @@ impl Volume {
         };
         self.bring_home(inode, &at, data_only)?;
         // Cut meanwhile: what chunk 0 does not speak of any more was not trimmed yet, nor what was written since.
-        while inode.state.read().shrunk.is_some() {
+        while self.is_cut(inode) {
             self.flush(std::slice::from_ref(inode))?;
         }
         Ok(())
+    }
+
+    /// Once whoever flushes it is done: what is trimmed is durable only then.
+    fn is_cut(&self, inode: &Arc<Inode>) -> bool {
+        let _flushed = inode.serial.lock();
+        inode.state.read().shrunk.is_some()
     }
 
     fn bring_home(&self, inode: &Arc<Inode>, at: &Standpoint, data_only: bool) -> Result<()> {

@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::chunk;
-use crate::volume::Rename;
 use crate::volume::{Damage, faults};
 use std::panic::catch_unwind;
 
@@ -223,40 +222,6 @@ fn row_27_a_chunk_that_is_replaced_while_it_is_open() {
     for path in ["small", "blocks"] {
         is_rolled_back(read_path(&volume, path), house.chunk(path, 0));
     }
-}
-
-/// Nor does anything else wait for it: other files are written, names change, and the volume closes.
-#[test]
-fn row_27_a_chunk_that_is_replaced_stops_nothing_else() {
-    let house = House::new();
-    house.write(&["small", "blocks", "big"], b"newer");
-    let volume = house.open().unwrap();
-    let other = find(&volume, "other").unwrap();
-    let root = volume.root().unwrap();
-    for (path, index) in [("small", 0), ("blocks", 0), ("big", 1)] {
-        let inode = find(&volume, path).unwrap();
-        volume.write(&inode, u64::from(index) * CHUNK, b"lost", now(), 0).unwrap();
-        house.store.restore_file(&house.left, house.name(path, index));
-        // A batch must not wait for its data.
-        let moved = format!("moved {path}").into_bytes();
-        volume.create(&root, &moved, new(Kind::File)).unwrap();
-        volume.rename((&root, path.as_bytes()), (&root, &moved), Rename::Replace, None, now()).unwrap();
-        volume.write(&other, 0, path.as_bytes(), now(), 0).unwrap();
-        volume.round().unwrap();
-        volume.sync(&other, false).unwrap();
-        let (chunk, damage) = damage_of(volume.sync(&inode, false));
-        assert_eq!((chunk.inode, damage), (house.chunk(path, 0).inode, Damage::Replaced));
-    }
-    volume.close().unwrap();
-    drop((root, volume));
-    let volume = house.open().unwrap();
-    assert!(read_path(&volume, "other").unwrap().starts_with(b"bigck"));
-    for path in ["small", "blocks"] {
-        is_rolled_back(read_path(&volume, &format!("moved {path}")), house.chunk(path, 0));
-    }
-    // What came in its place was as new as what had been there.
-    let beyond = CHUNK as usize..;
-    assert!(read_path(&volume, "moved big").unwrap()[beyond.clone()] == house.files["big"][beyond]);
 }
 
 /// Between two openings within one mount.

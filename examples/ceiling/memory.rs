@@ -139,6 +139,7 @@ impl Inode {
             modified: state.modified,
             changed: state.changed,
             born: self.born,
+            links_in_doubt: false,
         }
     }
 

@@ -7,18 +7,21 @@ use super::ops::{Attributes, Caller, Kind, NodeId, SetAttributes, SetTime, Stati
 use super::permission::{EXECUTE, READ, WRITE, owns};
 use super::{Error, Result, xattrs};
 use crate::volume::{Inode, Record};
+use std::time::Duration;
 
 const BLOCK: u32 = 4096;
 const NAME_MAX: u32 = 255;
 const SUID: u32 = libc::S_ISUID;
 const SGID: u32 = libc::S_ISGID;
 const GROUP_EXECUTE: u32 = libc::S_IXGRP;
+/// How long after the removal of a name a reply may still overtake that of the removal.
+const DOUBT: Duration = Duration::from_secs(10);
 /// In the flags of open(2), where the file is to be executed: the kernel's __FMODE_EXEC.
 const OPEN_EXECUTE: i32 = 0x20;
 
 pub(super) fn of(fs: &Filesystem, inode: &Inode) -> Attributes {
     let number = inode_number(inode.id());
-    inode.view(|record| Attributes {
+    inode.view_names(|record, lost| Attributes {
         inode_number: number,
         kind: record.kind,
         mode: record.mode,
@@ -32,6 +35,7 @@ pub(super) fn of(fs: &Filesystem, inode: &Inode) -> Attributes {
         modified: record.modified,
         changed: record.changed,
         born: record.born,
+        links_in_doubt: lost.is_some_and(|lost| lost.elapsed() < DOUBT),
     })
 }
 
@@ -66,6 +70,7 @@ pub(super) fn unreadable(inode_number: u64, kind: Kind) -> Attributes {
         modified: never,
         changed: never,
         born: never,
+        links_in_doubt: false,
     }
 }
 

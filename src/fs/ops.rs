@@ -46,6 +46,9 @@ pub struct Attributes {
     pub modified: Timestamp,
     pub changed: Timestamp,
     pub born: Timestamp,
+    /// A name was removed lately and others remain. Where a reply overtakes that of the removal, the kernel (6.18) counts
+    /// it twice and takes the file for unlinked: it must ask again.
+    pub links_in_doubt: bool,
 }
 
 /// The answer to LOOKUP and to whatever creates a name. Each one returned counts as one lookup until `forget`.

@@ -15,9 +15,10 @@ pub fn entry_lifetime(filesystem_checks: bool) -> Duration {
     if filesystem_checks { Duration::ZERO } else { LIFETIME }
 }
 
-/// How long it may believe attributes; of what is unlinked or cannot be read, not at all: the next to ask is to be told what is so then.
+/// How long it may believe attributes; of what is unlinked or cannot be read, or may be taken for unlinked, not at all:
+/// the next to ask is to be told what is so then.
 pub fn lifetime(attributes: &Attributes) -> Duration {
-    if attributes.links == 0 { Duration::ZERO } else { LIFETIME }
+    if attributes.links == 0 || attributes.links_in_doubt { Duration::ZERO } else { LIFETIME }
 }
 
 /// The largest READ or WRITE, in bytes.

@@ -99,7 +99,7 @@ fn cut_off_requests_are_refused_and_never_panic() {
     assert_eq!(dispatcher.answer(&header(opcode::READ, 1), Body::whole(asked.as_bytes()), &mut out), invalid);
 }
 
-/// Unlinked, or not readable: the kernel must ask again.
+/// Unlinked, not readable, or perhaps taken for unlinked: the kernel must ask again.
 #[test]
 fn what_has_no_links_is_not_cached() {
     let dispatcher = dispatcher();
@@ -107,7 +107,8 @@ fn what_has_no_links_is_not_cached() {
     let caller = crate::fs::ops::Caller { uid: 0, gid: 0, pid: 0 };
     let entry = fs.make_directory(caller, NodeId::ROOT, b"d", 0o755, 0).unwrap();
     let gone = Entry { attributes: Attributes { links: 0, ..entry.attributes }, ..entry };
-    for (entry, valid) in [(&entry, policy::LIFETIME.as_secs()), (&gone, 0)] {
+    let doubtful = Entry { attributes: Attributes { links_in_doubt: true, ..entry.attributes }, ..entry };
+    for (entry, valid) in [(&entry, policy::LIFETIME.as_secs()), (&gone, 0), (&doubtful, 0)] {
         let answer = reply::entry(Some(entry), policy::LIFETIME);
         assert_eq!((answer.entry_valid, answer.attr_valid), (valid, valid));
         assert_eq!(reply::attributes(&entry.attributes).valid, valid);

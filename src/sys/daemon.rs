@@ -98,9 +98,8 @@ pub fn expect_open_files(count: u64) -> io::Result<()> {
     check(unsafe { libc::close(highest) })
 }
 
-/// Has the threads started from now on take memory from two heaps: with one each, as glibc has it, what one thread freed is
-/// no use to another, and a daemon grows by what its files take in memory once for each; with one for all they wait for
-/// each other.
+/// Has the threads started from now on take memory from two heaps: with one each, as glibc has it, what one thread freed
+/// is no use to another, and the daemon grows; with one for all they wait for each other.
 pub fn share_heaps() {
     #[cfg(target_env = "gnu")]
     // SAFETY: the call takes no pointer, and locks what it changes.

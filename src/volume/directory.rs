@@ -145,6 +145,11 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether `device` may add entries: 255 others may have.
+    pub fn takes(&self, device: DeviceId) -> bool {
+        self.vector.len() < DEVICES_MAX || self.vector.iter().any(|&(known, _)| known == device)
+    }
+
     /// Removes an entry, if there is one, and appends the record of it to `log`.
     pub fn remove(&mut self, name: &[u8], log: &mut Vec<u8>) -> Option<(InodeId, Kind)> {
         let entry = self.get(name)?;

@@ -11,6 +11,7 @@ use crate::chunk::{Chunk, Commit, InodeId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// An inode that somebody works with.
 pub struct Inode {
@@ -45,6 +46,8 @@ pub(super) struct State {
     /// The change by which the size last shrank over further chunks, until chunk 0 is durable with it and those are
     /// trimmed.
     pub shrunk: Option<u64>,
+    /// When one of several names was last removed.
+    pub lost_name: Option<Instant>,
     /// Nothing but zeros lies beyond the size.
     pub tail_clean: bool,
     /// A directory's entries, once loaded.
@@ -110,6 +113,12 @@ impl Inode {
         look(&self.state.read().record)
     }
 
+    /// The same, with the time when one of several names was last removed.
+    pub fn view_names<R>(&self, look: impl FnOnce(&Record, Option<Instant>) -> R) -> R {
+        let state = self.state.read();
+        look(&state.record, state.lost_name)
+    }
+
     pub(super) fn is_directory(&self) -> bool {
         self.view(|record| record.kind == Kind::Directory)
     }
@@ -130,6 +139,7 @@ impl State {
             table: Table::empty(),
             doomed: BTreeSet::new(),
             shrunk: None,
+            lost_name: None,
             tail_clean: true,
             listing,
             progress: Progress { made: 1, substantial: 1, head: 1, ..Progress::default() },
@@ -154,6 +164,7 @@ impl State {
             table,
             doomed: BTreeSet::new(),
             shrunk: None,
+            lost_name: None,
             tail_clean: false,
             listing: None,
             progress: Progress::default(),

@@ -10,6 +10,7 @@ use crate::chunk::{ChunkId, InodeId};
 use hashbrown::HashSet;
 use parking_lot::{MutexGuard, RwLockWriteGuard};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Pending inodes at which an operation waits for a batch first: bounds memory and the size of a batch.
 const PENDING_MOST: usize = 8192;
@@ -55,6 +56,11 @@ impl Volume {
             return Err(Error::NotFound);
         }
         Ok(state)
+    }
+
+    /// Whether this device may add entries to a directory, which was listed.
+    pub(super) fn takes_entries(&self, directory: &Arc<Inode>) -> bool {
+        directory.state.read().listing().takes(self.context.device)
     }
 
     pub(super) fn check_empty(&self, directory: InodeId) -> Result<()> {
@@ -158,6 +164,9 @@ impl Volume {
         let mut state = inode.state.write();
         if state.remove_link(directory.id(), name) && !is_directory {
             state.record.links_count -= 1;
+            if state.record.links_count > 0 {
+                state.lost_name = Some(Instant::now());
+            }
         }
         state.record.changed = now;
         state.change();

@@ -196,6 +196,11 @@ impl Volume {
         drop(self.listed(to.0)?);
         let (id, kind) = self.entry(from.0, from.1)?.ok_or(Error::NotFound)?;
         let target = self.entry(to.0, to.1)?;
+        // Nothing may fail once a name was taken.
+        let gives_back = how == Rename::Exchange || whiteout.is_some();
+        if !self.takes_entries(to.0) || gives_back && !self.takes_entries(from.0) {
+            return Err(Error::NoSpace);
+        }
         match (how, target) {
             (Rename::NoReplace, Some(_)) => return Err(Error::Exists),
             (Rename::Exchange, None) => return Err(Error::NotFound),

@@ -97,14 +97,14 @@ impl Record {
         Ok(if FIXED + length <= ROOT_MAX { FIXED + length } else { FIXED })
     }
 
-    /// Bytes of the extension; the most it may have if it is beyond a limit.
+    /// Bytes of the extension; more than there may be if it is beyond a limit.
     pub(super) fn extension_length(&self) -> usize {
-        self.extension.checked_length().unwrap_or(EXTENSION_MAX)
+        self.extension.checked_length().unwrap_or(EXTENSION_MAX + 1)
     }
 
     /// Whether the extension may get longer by `more` bytes.
     pub(super) fn has_room(&self, more: usize) -> bool {
-        self.extension.checked_length().is_ok_and(|length| length + more <= EXTENSION_MAX)
+        self.extension_length() + more <= EXTENSION_MAX
     }
 
     /// For chunk 0. Fails if a limit of the extension is exceeded.

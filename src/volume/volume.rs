@@ -154,8 +154,10 @@ impl Volume {
         state.record = record;
         state.changed_attributes(only_times);
         drop(state);
-        // Of a new inode the next batch tells them too.
-        self.namespace.lock().bytes += more;
+        if more > 0 {
+            // Of a new inode the next batch tells them too.
+            self.namespace.lock().bytes += more;
+        }
         self.queue(inode);
         Ok(result)
     }

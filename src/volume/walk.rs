@@ -61,8 +61,8 @@ impl Walk {
         self.reading
     }
 
-    /// It was read, or cannot be: it has these directories, and so many entries in all. Those that were in memory count too, or an
-    /// attacker's circle of directories would be walked for ever.
+    /// It was read, or cannot be: it has these directories, and so many entries in all. Those that were in memory count
+    /// too, or an attacker's circle of directories would be walked for ever.
     pub fn read(&mut self, directory: InodeId, directories: &[InodeId], entries: usize) {
         if self.reading.take_if(|reading| *reading == directory).is_none() {
             return;

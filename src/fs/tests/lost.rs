@@ -1,4 +1,4 @@
-//! What the kernel believes to have written and could not.
+//! What the kernel believes and is not so: writes out of its cache that failed, and a file without names.
 
 use super::support::*;
 use crate::fs::Error;
@@ -60,4 +60,18 @@ fn what_was_lost_is_mended_by_writing_and_by_cutting() {
     assert!(lost.touch(inode, &(2998..2999)) && !lost.touch(inode, &(2999..4000)));
     lost.forget(inode);
     assert!(!lost.touch(inode, &(0..u64::MAX)));
+}
+
+/// The kernel may take a file for unlinked that lost one of several names: it has to ask again.
+#[test]
+fn links_are_in_doubt_after_one_of_several_was_removed() {
+    let backing = Backing::new();
+    let fs = backing.mount(false);
+    let node = make_file(&fs, ROOT_USER, NodeId::ROOT, "a", 0o644).unwrap();
+    let in_doubt = || fs.attributes(node).unwrap().links_in_doubt;
+    fs.rename(ROOT_USER, (NodeId::ROOT, b"a"), (NodeId::ROOT, b"b"), RenameFlags::default()).unwrap();
+    fs.link(ROOT_USER, node, NodeId::ROOT, b"c").unwrap();
+    assert!(!in_doubt());
+    fs.unlink(ROOT_USER, NodeId::ROOT, b"c").unwrap();
+    assert!(in_doubt());
 }

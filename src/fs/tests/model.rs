@@ -169,6 +169,7 @@ fn blank(kind: Kind, mode: u32, now: Timestamp) -> Node {
         modified: now,
         changed: now,
         born: now,
+        links_in_doubt: false,
     };
     Node {
         stat,

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::store::memory::Memory;
-use crate::volume::{Error, Rename};
+use crate::volume::{Error, Rename, limits};
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn started() -> (Arc<Memory>, Fixture, Arc<Volume>) {
     let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
@@ -121,4 +123,63 @@ fn a_log_that_is_longer_than_a_chunk_is_read_back() {
     drop((root, volume));
     let volume = fixture.open(store);
     assert_eq!(names(&volume, &volume.root().unwrap()).len(), 5000);
+}
+
+/// A directory that 255 other devices have written to takes no entry, and a rename that fails for it takes no name away.
+#[test]
+fn a_directory_of_too_many_devices_loses_nothing() {
+    let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
+    drop(fixture.format(store.clone()));
+    for number in 0..255u64 {
+        let volume = fixture.another(number.to_le_bytes()).open(store.clone());
+        file(&volume, &format!("f{number}"), b"theirs");
+        volume.close().unwrap();
+    }
+    let volume = fixture.another(*b"too many").open(store.clone());
+    let root = volume.root().unwrap();
+    assert!(matches!(volume.create(&root, b"new", new(Kind::File)), Err(Error::NoSpace)));
+    for (to, how) in [(&b"moved"[..], Rename::Replace), (b"f2", Rename::Replace), (b"f2", Rename::Exchange)] {
+        let moved = volume.rename((&root, b"f1"), (&root, to), how, None, now());
+        assert!(matches!(moved, Err(Error::NoSpace)), "{how:?}");
+    }
+    volume.close().unwrap();
+    drop((root, volume));
+    let volume = fixture.open(store);
+    assert_eq!(look(&volume, "f1").unwrap(), b"theirs");
+    assert_eq!(look(&volume, "f2").unwrap(), b"theirs");
+}
+
+/// What is acknowledged while somebody else makes room in a full journal is still there after a kill.
+#[test]
+fn a_batch_that_comes_while_a_full_journal_is_stored_stays() {
+    let (store, fixture, volume) = started();
+    let root = volume.root().unwrap();
+    let gone = file(&volume, "gone", b"content");
+    volume.round().unwrap();
+    volume.unlink(&root, b"gone", now()).unwrap();
+    volume.release(gone.clone());
+    volume.commit_batch(None).unwrap();
+    let large = file(&volume, "large", b"content");
+    set_xattr(&volume, &large, "user.large", 60_000).unwrap();
+    thread::scope(|scope| {
+        // Whoever removes its files waits here, when everything else is stored.
+        let held = gone.serial.lock();
+        let full = scope.spawn(|| {
+            limits::lower(32 << 10, limits::TAIL, limits::COMPACT);
+            volume.commit_batch(None)
+        });
+        let start = Instant::now();
+        while !large.state.read().named {
+            assert!(start.elapsed() < Duration::from_secs(60), "nobody stores anything");
+            thread::yield_now();
+        }
+        let late = file(&volume, "late", b"acknowledged");
+        volume.sync(&late, false).unwrap();
+        drop(held);
+        full.join().unwrap().unwrap();
+    });
+    drop((root, gone, large, volume));
+    let volume = fixture.open(store);
+    assert_eq!(look(&volume, "late").unwrap(), b"acknowledged");
+    assert_eq!(look(&volume, "large").unwrap(), b"content");
 }

@@ -77,13 +77,13 @@ pub fn attributes(a: &Attributes) -> AttrOut {
     AttrOut { valid: valid(a), attr: attr(a), ..AttrOut::default() }
 }
 
-/// `None`: the name does not exist. The kernel may remember either for `lifetime`.
+/// `None`: the name does not exist. The kernel may remember either for `lifetime`, but not longer than the attributes:
+/// where it has to ask for those again, it asks on the way to the file.
 pub fn entry(entry: Option<&Entry>, lifetime: Duration) -> EntryOut {
     let (node, attr) = entry.map_or((NO_NODE, Attr::default()), |e| (e.node.0, attr(&e.attributes)));
-    let attr_valid = entry.map_or(0, |e| valid(&e.attributes));
-    let gone = entry.is_some_and(|e| e.attributes.links == 0);
-    let entry_valid = if gone { 0 } else { lifetime.as_secs() };
-    EntryOut { node, entry_valid, attr_valid, attr, ..EntryOut::default() }
+    let attr_valid = entry.map(|e| valid(&e.attributes));
+    let entry_valid = attr_valid.unwrap_or(u64::MAX).min(lifetime.as_secs());
+    EntryOut { node, entry_valid, attr_valid: attr_valid.unwrap_or(0), attr, ..EntryOut::default() }
 }
 
 fn statx_time(time: Timestamp) -> StatxTime {

@@ -50,7 +50,7 @@ impl Bench {
         let context = self.context().expect("the folder can be opened");
         let options = Options { chunk_size: CHUNK, read_only: false, open_files: OPEN_FILES };
         let volume = Volume::open(context, options).expect("the volume opens");
-        volume.start();
+        volume.start().expect("the flusher has a thread");
         Filesystem::new(volume, fs::Options::default()).expect("the root can be read")
     }
 }

@@ -23,6 +23,7 @@ use super::channel::{Buffers, Received, invalidate, receive, send};
 use super::dispatch::{self, Dispatcher};
 use super::policy::{self, capability};
 use super::protocol::{self as wire, Body, InHeader, OutHeader};
+use super::reply::NO_THREAD;
 use super::ring::{self, Rings};
 use super::server::Server;
 use super::{MountError, Options, Requests, Transport, handshake};
@@ -166,7 +167,7 @@ impl Device {
                 self.server.count(&header);
                 let reply = buffers.reply.bytes();
                 if self.server.needs_flush(&header) {
-                    self.seek_later(scope, device, header, body)?;
+                    self.seek_later(scope, device, header, body, reply)?;
                 } else if self.server.is_slow(&header, WORTH_PASSING) {
                     drop(turn);
                     self.answer(device, &header, body, reply);
@@ -205,13 +206,17 @@ impl Device {
         device: &'scope File,
         header: InHeader,
         mut body: Body<'_>,
+        room: &mut [u8],
     ) -> io::Result<()> {
         let asked: wire::LseekIn = body.take().ok_or(io::ErrorKind::InvalidData)?;
-        thread::Builder::new().name("fuse-seek".into()).spawn_scoped(scope, move || {
+        let started = thread::Builder::new().name("fuse-seek".into()).spawn_scoped(scope, move || {
             invalidate(device, header.node);
             let mut reply = [0; size_of::<OutHeader>() + size_of::<wire::LseekOut>()];
             self.answer(device, &header, Body::whole(asked.as_bytes()), &mut reply);
-        })?;
+        });
+        if started.is_err() {
+            send(device, header.unique, Err(NO_THREAD), room);
+        }
         Ok(())
     }
 

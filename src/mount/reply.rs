@@ -15,6 +15,9 @@ use crate::fs::ops::{Attributes, DirectoryEntry, Entry, Kind, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
+/// There is no thread to be had for what cannot be done in this one.
+pub const NO_THREAD: Errno = Errno(libc::ENOMEM);
+
 impl From<Error> for Errno {
     fn from(error: Error) -> Errno {
         Errno(error.errno())

@@ -20,7 +20,7 @@ use super::channel::invalidate;
 use super::dispatch::may_take_long;
 use super::policy;
 use super::protocol::{Body, InHeader, OutHeader};
-use super::reply::{Errno, put_bytes};
+use super::reply::{Answer, Errno, NO_THREAD, put_bytes};
 use super::server::Server;
 use crate::sys::uring::{Parts, Queue, Request, Waker, pin_to};
 
@@ -173,8 +173,16 @@ impl Shared<'_> {
                 self.server.count(&header);
                 if self.server.needs_flush(&header) {
                     let thread = thread::Builder::new().name("fuse-seek".into());
-                    let home = Arc::clone(home);
-                    thread.spawn_scoped(scope, move || self.seek(request, &header, &home))?;
+                    let (waiting, home) = (Arc::new(Mutex::new(Some(request))), Arc::clone(home));
+                    let taken = Arc::clone(&waiting);
+                    let seek = move || taken.lock().take().map(|request| self.seek(request, &header, &home));
+                    if thread.spawn_scoped(scope, seek).is_err()
+                        && let Some(mut request) = waiting.lock().take()
+                    {
+                        reply_to(&mut request, &header, Err(NO_THREAD));
+                        queue.commit(request)?;
+                        unsent = true;
+                    }
                 } else if self.server.is_slow(&header, WORTH_HANDING_ON) {
                     jobs.send(Job { request, home: Arc::clone(home) }).map_err(io::Error::other)?;
                 } else {
@@ -213,19 +221,24 @@ impl Shared<'_> {
     /// Replaces the request by its reply. `scratch` is where the reply to one that brings a payload is made.
     fn answer(&self, request: &mut Request, scratch: &mut [u8]) {
         let header = header(request);
-        let Parts { message, operation, payload, came } = request.parts();
+        let Parts { operation, payload, came, .. } = request.parts();
         let answer = if came == 0 {
             self.server.answer(&header, Body::parts(operation, &[]), payload)
         } else {
             let answer = self.server.answer(&header, Body::parts(operation, &payload[..came]), scratch);
             answer.and_then(|length| put_bytes(payload, &scratch[..length]))
         };
-        let (payload, error) = answer.map_or_else(|Errno(number)| (0, -number), |length| (length, 0));
-        let length = (size_of::<OutHeader>() + payload) as u32;
-        let reply = OutHeader { length, error, unique: header.unique };
-        message[..size_of::<OutHeader>()].copy_from_slice(reply.as_bytes());
-        request.reply_with(payload);
+        reply_to(request, &header, answer);
     }
+}
+
+/// Puts the reply into the request's place; its payload is there.
+fn reply_to(request: &mut Request, header: &InHeader, answer: Answer) {
+    let (payload, error) = answer.map_or_else(|Errno(number)| (0, -number), |length| (length, 0));
+    let length = (size_of::<OutHeader>() + payload) as u32;
+    let reply = OutHeader { length, error, unique: header.unique };
+    request.parts().message[..size_of::<OutHeader>()].copy_from_slice(reply.as_bytes());
+    request.reply_with(payload);
 }
 
 fn header(request: &mut Request) -> InHeader {

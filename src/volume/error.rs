@@ -60,9 +60,16 @@ impl Error {
         }
     }
 
-    /// A passing error once more, for each of those that it kept from something.
+    /// Whether it speaks of one chunk, and of nothing else.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Error::Damaged(..) | Error::NotArrived(_))
+    }
+
+    /// A passing error, or damage, once more for each of those that it keeps from something.
     pub(super) fn again(&self) -> Error {
         match self {
+            Error::Damaged(chunk, damage) => Error::Damaged(*chunk, damage.clone()),
+            Error::NotArrived(chunk) => Error::NotArrived(*chunk),
             Error::Store(error) => match error.raw_os_error() {
                 Some(number) => Error::Store(io::Error::from_raw_os_error(number)),
                 None => Error::Store(error.kind().into()),

@@ -21,6 +21,8 @@ crate::planted::mistakes! {
     NoSweep,
     DamageMadeAnew,
     NotKeptAtClose,
+    AcknowledgedGivenUp,
+    LostForgotten,
     ClosedUnsynced,
     JournalNotSettled,
     NamedLeftoverSwept,

@@ -12,7 +12,7 @@ use super::listing::Unstored;
 use super::stream::Stream;
 use super::table::check_index;
 use super::{Error, Result, Volume};
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, Space};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, InodeId, Space};
 use crate::store::FileName;
 use parking_lot::MutexGuard;
 use std::io;
@@ -60,26 +60,44 @@ struct Undone {
 
 impl Volume {
     /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure with
-    /// the other inodes; returns the first. What it opened counts among the open chunks group by group: a round of
-    /// thousands of new files must not run out of descriptors.
+    /// the other inodes; returns the first.
     pub(super) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
+        self.flush_each(inodes)?.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// The same. Returns those inodes that damage to their own chunk files kept from it; an error is anything else.
+    /// What it opened counts among the open chunks group by group: a round of thousands of new files must not run out
+    /// of descriptors.
+    pub(super) fn flush_each(&self, inodes: &[Arc<Inode>]) -> Result<Vec<(Arc<Inode>, Error)>> {
         // In one order everywhere: two that wait for each other's inodes would wait for ever.
         let mut inodes: Vec<&Arc<Inode>> = inodes.iter().collect();
         inodes.sort_unstable_by_key(|inode| inode.id());
-        let mut outcome = Ok(());
+        let (mut outcome, mut damaged) = (Ok(()), Vec::new());
         for group in inodes.chunks(GROUP.min(self.open.limit() / 2)) {
-            outcome = outcome.and(self.run(group.iter().map(|inode| Flush::begin(inode, false)).collect()));
+            match self.run(group.iter().map(|inode| Flush::begin(inode, false)).collect()) {
+                Ok(failed) => {
+                    for (inode, error) in failed {
+                        match error.is_damage() {
+                            true => damaged.push((inode, error)),
+                            false => outcome = outcome.and(Err(error)),
+                        }
+                    }
+                }
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
             group.iter().for_each(|inode| self.all_opened(inode));
         }
-        outcome
+        outcome.map(|()| damaged)
     }
 
     /// The same for one inode, but times may be lost: chunk 0 is left alone where it has nothing else to tell.
     pub(super) fn flush_but_times(&self, inode: &Arc<Inode>) -> Result<()> {
-        self.run(vec![Flush::begin(inode, true)])
+        let failed = self.run(vec![Flush::begin(inode, true)])?;
+        failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    fn run(&self, mut flushes: Vec<Flush<'_>>) -> Result<()> {
+    /// Returns what failed by itself; an error is the end of all.
+    fn run(&self, mut flushes: Vec<Flush<'_>>) -> Result<Vec<(Arc<Inode>, Error)>> {
         if faults::makes(Fault::ChunkZeroFirst) {
             flushes.iter_mut().for_each(|flush| {
                 let state = flush.inode.state.read();
@@ -90,7 +108,8 @@ impl Volume {
         self.stage(&mut flushes, Self::commit_others)?;
         self.stage(&mut flushes, Self::commit_head)?;
         self.stage(&mut flushes, Self::trim)?;
-        flushes.into_iter().find_map(|flush| flush.failed).map_or(Ok(()), Err)
+        let failed = |flush: Flush<'_>| Some((flush.inode.clone(), flush.failed?));
+        Ok(flushes.into_iter().filter_map(failed).collect())
     }
 
     /// Runs one stage on all, then makes durable what it wrote. A failed fdatasync is the end of the volume; what else
@@ -120,7 +139,16 @@ impl Volume {
                 self.stop(&error);
                 Err(error)
             }
-            Ok(()) => Ok(()),
+            Ok(damaged) => {
+                for (id, error) in damaged {
+                    let at =
+                        flushes.iter_mut().find(|flush| flush.inode.id() == id && flush.failed.is_none());
+                    if let Some(flush) = at {
+                        flush.fail(error, &mut flush.inode.state.write());
+                    }
+                }
+                Ok(())
+            }
         }
     }
 
@@ -247,8 +275,11 @@ impl Volume {
         Ok(())
     }
 
-    /// Syncs files and, where they are new, their names.
-    fn make_durable(&self, unsynced: Vec<Unsynced<'_>>) -> std::result::Result<(), Undone> {
+    /// Syncs files and, where they are new, their names. Returns the inodes whose files had lost their names.
+    fn make_durable(
+        &self,
+        unsynced: Vec<Unsynced<'_>>,
+    ) -> std::result::Result<Vec<(InodeId, Error)>, Undone> {
         let together = unsynced.len() > SYNC_ALL_ABOVE;
         let all = if together { self.context.store.sync_all() } else { Ok(()) };
         if !together && unsynced.len() > 1 {
@@ -257,6 +288,7 @@ impl Volume {
         let mut names = Vec::new();
         let (mut results, mut is_final) = (Ok(()), all.is_err());
         let mut finished = Vec::with_capacity(unsynced.len());
+        let mut damaged = Vec::new();
         for Unsynced { inode, index, sync } in unsynced {
             let outcome = match &sync {
                 Some(sync) if !together && !faults::makes(Fault::DataNotSynced) => sync.run(),
@@ -272,8 +304,13 @@ impl Volume {
                 Some(sync) => chunk.finish_sync(sync, outcome).map_err(Error::from),
                 None => outcome.map_err(Error::from),
             };
-            results = results.and(synced);
-            finished.push((inode, index));
+            match synced {
+                Err(error) if error.is_damage() => damaged.push((inode.id(), error)),
+                synced => {
+                    results = results.and(synced);
+                    finished.push((inode, index));
+                }
+            }
         }
         results.map_err(|error| Undone { error, is_final })?;
         if !together && !faults::makes(Fault::NamesNotSynced) {
@@ -287,9 +324,12 @@ impl Volume {
             if index == 0 {
                 state.named = true;
                 state.progress.durable = state.progress.durable.max(state.progress.stored);
+                if state.progress.stored >= state.progress.carried {
+                    state.progress.carried = 0;
+                }
             }
         }
-        Ok(())
+        Ok(damaged)
     }
 
     /// Makes the coming and going of files durable.

@@ -1,6 +1,6 @@
 //! The background flusher: a round about a second after the last change, five seconds after the first at the latest.
 
-use super::Volume;
+use super::{Result, Volume};
 use parking_lot::{Condvar, Mutex};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -107,9 +107,9 @@ impl Flusher {
 
 impl Volume {
     /// Starts the background flusher, and the end of a rotation if one is under way. It ends with [`Volume::close`]. Of a
-    /// volume that is read-only it does nothing but tell of findings.
-    pub fn start(self: &Arc<Volume>) {
-        self.start_ahead();
+    /// volume that is read-only it does nothing but tell of findings. An error: there is no thread to be had for it, and
+    /// nothing would be written but by fsync.
+    pub fn start(self: &Arc<Volume>) -> Result<()> {
         let volume: Weak<Volume> = Arc::downgrade(self);
         let thread = std::thread::Builder::new().name("flusher".into()).spawn(move || {
             while let Some(volume) = volume.upgrade() {
@@ -129,10 +129,12 @@ impl Volume {
                 }
             }
         });
-        *self.flusher.thread.lock() = thread.ok();
+        *self.flusher.thread.lock() = Some(thread?);
+        self.start_ahead();
         if !self.read_only {
             self.reencrypt_aside();
         }
+        Ok(())
     }
 
     /// Ends the flusher and waits for it.

@@ -11,7 +11,7 @@ use super::kinds::Kind;
 use super::pending::Pending;
 use super::wire::TooLarge;
 use super::{Error, Result, Volume};
-use crate::chunk::{Commit, InodeId};
+use crate::chunk::{Commit, Context, InodeId};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
@@ -35,6 +35,9 @@ struct FrozenInode {
     journalled: super::inode::Journalled,
     /// The change up to which the batch carries all of the inode.
     carried: u64,
+    /// The change up to which it has to come from the batch if it is not in chunk 0: of a directory the entries.
+    told: u64,
+    was_heard_of: bool,
 }
 
 impl Volume {
@@ -83,8 +86,9 @@ impl Volume {
         self.try_batch(carry, true)?.ok_or(Error::NoSpace)
     }
 
-    /// As `commit_batch`; `None` if the journal has no room for it. An anchor repeats whatever older batches say that has not come to its end yet: orphans and
-    /// reserved ids; everything before it can be dropped once it is stored elsewhere. Returns where the batch starts.
+    /// As `commit_batch`; `None` if the journal has no room for it. An anchor repeats whatever older batches say that
+    /// has not come to its end yet: orphans and reserved ids; everything before it can be dropped once it is stored
+    /// elsewhere. Returns where the batch starts.
     fn try_batch(&self, carry: Option<&Arc<Inode>>, anchor: bool) -> Result<Option<u64>> {
         self.check_live()?;
         let (mut journal, mut pending) = self.freezable()?;
@@ -139,6 +143,7 @@ impl Volume {
                 .filter(|inode| {
                     let state = inode.state.read();
                     let ready = state.progress.durable >= state.progress.substantial
+                        || state.lost.is_some()
                         || faults::makes(Fault::ReplacedBeforeData);
                     !(ready || few && state.is_carryable())
                 })
@@ -149,7 +154,11 @@ impl Volume {
             }
             drop(pending);
             drop(journal);
-            self.flush(&unready)?;
+            self.store(&unready).inspect_err(|error| {
+                if !error.is_passing() {
+                    self.stop(error);
+                }
+            })?;
         }
     }
 
@@ -176,8 +185,8 @@ impl Volume {
             if inode.view(|record| record.links_count == 0) {
                 unnamed.insert(inode.id());
             }
-            frozen.inodes.push(freeze_inode(&mut batch, inode, number, wanted).map_err(too_large)?);
-            pending.reserve.settle(inode.id());
+            let inode = freeze_inode(&mut batch, inode, number, wanted.then_some(&self.context));
+            frozen.inodes.push(inode.map_err(too_large)?);
         }
         for (at, inode) in inodes.iter().filter(|inode| inode.is_directory()).enumerate() {
             if at > 0 && faults::makes(Fault::BatchInTwo) {
@@ -202,7 +211,8 @@ impl Volume {
         frozen.fresh = pending.reserve.fresh();
         let mut reserved = frozen.fresh.clone();
         if repeat {
-            reserved.extend(pending.reserve.all());
+            let named: HashSet<InodeId> = inodes.iter().map(|inode| inode.id()).collect();
+            reserved.extend(pending.reserve.all().filter(|id| !named.contains(id)));
         }
         if !reserved.is_empty() && !faults::makes(Fault::ReserveNotRecorded) {
             batch.reserve(&reserved).map_err(too_large)?;
@@ -213,7 +223,8 @@ impl Volume {
 
     /// The batch is durable.
     fn believe(&self, frozen: Frozen) {
-        for FrozenInode { inode, journalled, carried } in frozen.inodes {
+        let named: Vec<InodeId> = frozen.inodes.iter().map(|frozen| frozen.inode.id()).collect();
+        for FrozenInode { inode, journalled, carried, told, .. } in frozen.inodes {
             inode.grounded.store(true, Ordering::Release);
             let mut state = inode.state.write();
             state.journalled = journalled;
@@ -222,13 +233,14 @@ impl Volume {
                 state.standing = Standing::Settled;
             }
             state.progress.durable = state.progress.durable.max(carried);
+            state.progress.carried = state.progress.carried.max(told);
             if let Some(listing) = &mut state.listing {
                 listing.thaw();
             }
             drop(state);
             self.queue(&inode);
         }
-        self.namespace.lock().reserve.add(frozen.fresh);
+        self.namespace.lock().reserve.made_durable(&named, frozen.fresh);
         self.removals.lock().extend(frozen.deleted);
     }
 
@@ -236,9 +248,11 @@ impl Volume {
     fn disbelieve(&self, frozen: Frozen) {
         let mut pending = self.namespace.lock();
         pending.bytes += frozen.bytes.len();
-        for FrozenInode { inode, .. } in frozen.inodes {
+        for FrozenInode { inode, was_heard_of, .. } in frozen.inodes {
             let mut state = inode.state.write();
             state.standing = Standing::Pending;
+            // Its chunk files may come nevertheless, where its id is reserved: that makes room in a full journal.
+            state.heard_of = was_heard_of || inode.grounded.load(Ordering::Acquire);
             if let Some(listing) = &mut state.listing {
                 listing.refreeze();
             }
@@ -254,20 +268,22 @@ impl Volume {
     }
 }
 
+/// `carry`: with its content, if it can be.
 fn freeze_inode(
     batch: &mut Builder,
     inode: &Arc<Inode>,
     number: Commit,
-    carry: bool,
+    carry: Option<&Context>,
 ) -> std::result::Result<FrozenInode, TooLarge> {
     let mut state = inode.state.write();
     let record = &state.record;
     let mut carried = 0;
     if record.links_count == 0 {
         // Its deletion, or that it is an orphan, is all that the batch says of it.
-    } else if carry && state.is_carryable() {
+    } else if let Some(context) = carry.filter(|_| state.is_carryable()) {
         let content = state.head.as_deref().map_or(&[][..], |head| head.inline());
-        batch.inode(inode.id(), number, record, Some(content))?;
+        // A number of its own, under the lock: a flush may have committed an older content since the batch has one.
+        batch.inode(inode.id(), context.next_commit(), record, Some(content))?;
         carried = state.progress.made;
     } else if !state.named && !faults::makes(Fault::NameWithoutInode) {
         let mut record = record.clone();
@@ -291,8 +307,9 @@ fn freeze_inode(
         namespace: number,
     };
     state.standing = Standing::Frozen;
-    state.heard_of = true;
-    Ok(FrozenInode { inode: inode.clone(), journalled, carried })
+    let was_heard_of = std::mem::replace(&mut state.heard_of, true);
+    let told = if state.record.kind == Kind::Directory { state.progress.made } else { carried };
+    Ok(FrozenInode { inode: inode.clone(), journalled, carried, told, was_heard_of })
 }
 
 /// How many chunks an inode may have: one more than the highest index.

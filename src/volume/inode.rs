@@ -7,6 +7,7 @@ use super::kinds::Kind;
 use super::listing::Listing;
 use super::record::{Link, Record};
 use super::table::Table;
+use super::{Error, Result};
 use crate::chunk::{Chunk, Commit, InodeId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,8 @@ pub(super) struct State {
     pub tail_clean: bool,
     /// A directory's entries, once loaded.
     pub listing: Option<Box<Listing>>,
+    /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
+    pub lost: Option<Box<Error>>,
     pub progress: Progress,
 }
 
@@ -89,6 +92,8 @@ pub(super) struct Progress {
     pub stored: u64,
     /// Durable, in chunk 0 or in a batch.
     pub durable: u64,
+    /// The last of which only batches have the content or the entries; 0: chunk 0 has all that is durable.
+    pub carried: u64,
     /// Durable but for times.
     pub secured: u64,
 }
@@ -140,6 +145,7 @@ impl State {
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
+            lost: None,
             tail_clean: true,
             listing,
             progress: Progress { made: 1, substantial: 1, head: 1, ..Progress::default() },
@@ -165,11 +171,17 @@ impl State {
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
+            lost: None,
             tail_clean: false,
             listing: None,
             progress: Progress::default(),
             record,
         }
+    }
+
+    /// Refuses to work with something of which a part is lost.
+    pub fn check_whole(&self) -> Result<()> {
+        self.lost.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 
     pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {

@@ -107,6 +107,11 @@ impl Listing {
         self.replacement.is_some() || !self.journalled.is_empty()
     }
 
+    /// Whether all changes of the directory lie in its own chunks.
+    pub fn is_stored(&self) -> bool {
+        self.pending.is_empty() && self.frozen.log.is_empty() && !self.has_journalled()
+    }
+
     /// Takes what the directory's chunks lack, to be stored now.
     pub fn take_unstored(&mut self) -> Unstored {
         let replacement = self.replacement.take();

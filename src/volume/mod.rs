@@ -21,6 +21,7 @@ mod journal;
 mod kinds;
 mod limits;
 mod listing;
+mod mend;
 mod names;
 mod namespace;
 mod open_files;

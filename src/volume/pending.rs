@@ -55,7 +55,7 @@ impl Reserve {
         }
     }
 
-    /// The inode is named by a batch, or gone without one.
+    /// The inode is gone without a batch that named it.
     pub fn settle(&mut self, id: InodeId) {
         self.outstanding.remove(&id);
     }
@@ -66,8 +66,9 @@ impl Reserve {
         (0..wanted).map(|_| InodeId::random()).collect()
     }
 
-    /// The batch that reserved them is durable.
-    pub fn add(&mut self, fresh: Vec<InodeId>) {
+    /// The batch is durable that names some inodes and reserves fresh ids.
+    pub fn made_durable(&mut self, named: &[InodeId], fresh: Vec<InodeId>) {
+        named.iter().for_each(|id| self.settle(*id));
         self.unused.extend(fresh);
     }
 

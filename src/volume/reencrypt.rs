@@ -101,6 +101,8 @@ impl Volume {
                 Err(error) => log::warn!("the rotation does not go on beside the mount: {error}"),
             }
         });
+        let thread =
+            thread.inspect_err(|error| log::warn!("the rotation does not go on beside the mount: {error}"));
         *self.flusher.aside.lock() = thread.ok();
     }
 

@@ -81,6 +81,7 @@ impl Volume {
     fn apply(&self, number: Commit, item: &Item<'_>, gone: &Gone) -> Result<()> {
         match item {
             Item::Inode { inode, commit, record, content } if !gone.has(*inode) => {
+                self.context.saw(*commit);
                 self.apply_inode(number, *inode, *commit, record, *content)
             }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {

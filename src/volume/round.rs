@@ -2,7 +2,7 @@
 
 use super::faults::{self, Fault};
 use super::inode::{Inode, State};
-use super::{Error, Result, Volume};
+use super::{Result, Volume};
 use crate::chunk::{self, Chunk, ChunkId, Commit};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Volume {
     /// the end of the volume: the journal would fill up.
     pub(super) fn store_all(&self) -> Result<Vec<Arc<Inode>>> {
         let named = self.take_queue();
-        let flushed = self.flush(&named);
+        let flushed = self.store(&named);
         let outcome = flushed.and(self.remove_deleted());
         let outcome = outcome.and_then(|()| self.sweep()).and_then(|()| self.sync_removed());
         if let Err(error) = outcome {
@@ -142,19 +142,14 @@ impl Volume {
         let mut state = inode.state.write();
         let mut chunks: BTreeSet<u32> = state.others.keys().chain(&state.doomed).copied().collect();
         let mut made = state.heard_of || !chunks.is_empty();
-        // A chunk 0 that was closed is there; it need not be read to learn that it names no others.
-        let opened = if state.table.is_empty() { Ok(()) } else { self.open_head(inode, &mut state) };
-        match opened {
-            Ok(()) if state.head.is_none() => made = true,
-            Ok(()) => {
-                let State { head, table, .. } = &mut *state;
-                let head = head.as_ref().expect("it was opened");
-                chunks.extend(table.all(head)?);
-                made |= head.is_name_new() || head.version().commit() != Commit(0);
-            }
-            Err(Error::Damaged(..) | Error::NotArrived(_)) => {}
+        match self.table_of(inode, &mut state) {
+            Ok(named) => chunks.extend(named),
+            Err(error) if error.is_damage() => chunks.extend(self.files_of(inode.id())?),
             Err(error) => return Err(error),
         }
+        // A chunk 0 that was closed is there.
+        let is_there = |head: &Chunk| head.is_name_new() || head.version().commit() != Commit(0);
+        made |= state.head.as_deref().is_none_or(is_there);
         state.doomed.extend(&chunks);
         if made {
             chunks.insert(0);
@@ -169,6 +164,17 @@ impl Volume {
         drop(state);
         self.inodes.lock().remove(&inode.id());
         Ok(())
+    }
+
+    /// The further chunks that chunk 0 names, which need not be read to learn that there are none.
+    fn table_of(&self, inode: &Arc<Inode>, state: &mut State) -> Result<Vec<u32>> {
+        state.check_whole()?;
+        if state.table.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.open_head(inode, state)?;
+        let State { head, table, .. } = state;
+        table.all(head.as_ref().expect("it was opened"))
     }
 
     /// What can wait until an inode is durable: settled roots, space given back.

@@ -11,16 +11,31 @@ use super::{Error, Result, Volume};
 use crate::chunk::{Chunk, ChunkId, InodeId};
 use crate::store::{Area, FileName};
 use hashbrown::HashSet;
+use std::io;
 
 impl Volume {
-    /// Removes a chunk file; the next round makes that durable.
+    /// Removes a chunk file; the next round makes that durable. What was put in its place and is no file stays.
     pub(super) fn remove_file(&self, id: ChunkId) -> Result<()> {
         let name = self.context.file_name(id);
-        self.context.store.remove(name)?;
+        match self.context.store.remove(name) {
+            Err(error) if is_in_the_way(&error) => log::warn!("{} cannot be removed: {error}", name.path()),
+            removed => removed?,
+        }
         self.context.recall.gone(id);
         self.heal_gone(id);
         self.removed.lock().push(name);
         Ok(())
+    }
+
+    /// The chunks of an inode of which there are files.
+    pub(super) fn files_of(&self, inode: InodeId) -> Result<Vec<u32>> {
+        let mut found = Vec::new();
+        self.context.store.list(Area::Chunks, &mut |name, is_file| {
+            let name = FileName::parse(Area::Chunks, name).filter(|_| is_file);
+            let id = name.and_then(|name| self.context.identify(name));
+            found.extend(id.filter(|id| id.inode == inode).map(|id| id.index));
+        })?;
+        Ok(found)
     }
 
     /// Makes all removals so far durable.
@@ -87,4 +102,10 @@ impl Volume {
         let chunk = Chunk::open(&self.context, id, self.blocks);
         chunk.is_ok_and(|chunk| chunk.version().0.first().is_some_and(|entry| entry.0 == self.context.device))
     }
+}
+
+/// Something that is no file stands in a file's place, or above it.
+fn is_in_the_way(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+        || matches!(error.raw_os_error(), Some(libc::EISDIR | libc::EPERM))
 }

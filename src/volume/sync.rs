@@ -20,6 +20,7 @@ impl Volume {
             if state.record.links_count == 0 {
                 return Ok(());
             }
+            state.check_whole()?;
             Standpoint::of(&state, data_only)
         };
         self.bring_home(inode, &at, data_only)?;

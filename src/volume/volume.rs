@@ -144,6 +144,7 @@ impl Volume {
     pub fn update<R>(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> Result<R>) -> Result<R> {
         drop(self.names()?);
         let mut state = inode.state.write();
+        state.check_whole()?;
         let mut record = state.record.clone();
         let result = change(&mut record)?;
         let more = record.extension_length().saturating_sub(state.record.extension_length());
@@ -167,6 +168,7 @@ impl Volume {
     pub fn set_attributes(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> bool) -> Result<()> {
         self.check_writable()?;
         let mut state = inode.state.write();
+        state.check_whole()?;
         let before = state.record.head();
         let only_times = !change(&mut state.record) && before == state.record.head();
         state.changed_attributes(only_times);
@@ -217,6 +219,7 @@ impl Volume {
 
     /// Opens chunk 0 of an inode, if it is not.
     pub(super) fn open_head(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
+        state.check_whole()?;
         if state.head.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
             state.head = Some(Box::new(self.open_file(id)?));

@@ -10,6 +10,7 @@ mod files;
 mod folder;
 mod freshness;
 mod leaks;
+mod live;
 mod random;
 
 use super::*;

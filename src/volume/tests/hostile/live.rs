@@ -1,0 +1,178 @@
+//! Row 27 and its like, on a volume that goes on: damage to what is in use costs that inode, and no other.
+
+use super::*;
+use crate::volume::faults::{self, Fault};
+use crate::volume::{Damage, Rename};
+use std::panic::catch_unwind;
+
+impl House {
+    fn id(&self, inode: &Inode) -> FileName {
+        self.file_name(ChunkId { inode: inode.id(), index: 0 })
+    }
+}
+
+/// A file that nobody touches is written, and what is written is durable in its place.
+fn goes_on(house: &House, volume: &Volume) {
+    let bystander = find(volume, "x/one").unwrap();
+    volume.write(&bystander, 0, b"after", now(), 0).unwrap();
+    volume.sync(&bystander, false).unwrap();
+    volume.round().unwrap();
+    assert!(read_all(volume, &bystander).unwrap().starts_with(b"after"));
+    assert!(volume.journal.lock().len() < 4096, "the round let its batches go");
+    assert!(house.bytes(house.name("x/one", 0)).len() > BLOCK);
+}
+
+fn is_replaced<T: std::fmt::Debug>(outcome: Result<T>, chunk: ChunkId) {
+    assert!(
+        matches!(&outcome, Err(Error::Damaged(found, Damage::Replaced)) if *found == chunk),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn row_27_a_small_file_that_was_exchanged_is_written_anew() {
+    let house = House::new();
+    let volume = house.open().unwrap();
+    let small = find(&volume, "small").unwrap();
+    volume.write(&small, 0, b"newer", now(), 0).unwrap();
+    house.store.restore_file(&house.left, house.name("small", 0));
+    volume.round().unwrap();
+    goes_on(&house, &volume);
+    volume.write(&small, 5, b" and more", now(), 0).unwrap();
+    volume.sync(&small, false).unwrap();
+    volume.close().unwrap();
+    drop((small, volume));
+    assert!(read_path(&house.open().unwrap(), "small").unwrap().starts_with(b"newer and more"));
+}
+
+/// Of one whose blocks lie in the file, what was not stored is lost, and said to be; no other content stands in for it.
+#[test]
+fn row_27_a_file_that_was_exchanged_is_lost_and_nothing_else() {
+    for index in [0, 1] {
+        let house = House::new();
+        let volume = house.open().unwrap();
+        let big = find(&volume, "big").unwrap();
+        for at in [0, CHUNK] {
+            volume.write(&big, at, b"newer", now(), 0).unwrap();
+        }
+        house.store.restore_file(&house.left, house.name("big", index));
+        let chunk = ChunkId { inode: big.id(), index };
+        volume.round().unwrap();
+        for _ in 0..2 {
+            goes_on(&house, &volume);
+            is_replaced(volume.sync(&big, false), chunk);
+            is_replaced(volume.sync(&big, true), chunk);
+            is_replaced(read_all(&volume, &big), chunk);
+            is_replaced(volume.write(&big, 0, b"x", now(), 0), chunk);
+            is_replaced(volume.resize(&big, 7, now(), 0), chunk);
+            is_replaced(volume.set_attributes(&big, |record| record.mode == 0), chunk);
+            // What is said of its names goes on.
+            let root = volume.root().unwrap();
+            volume.link(&big, &root, b"again", now()).unwrap();
+            volume.round().unwrap();
+            volume.unlink(&root, b"again", now()).unwrap();
+        }
+        // It can be removed, and then nothing is left of it.
+        let root = volume.root().unwrap();
+        volume.release(volume.unlink(&root, b"big", now()).unwrap().unwrap());
+        drop(big);
+        volume.close().unwrap();
+        assert!(house.chunks().iter().all(|(_, found)| found.inode != chunk.inode), "chunk files are left");
+    }
+}
+
+/// The source of a rename that replaces has to be durable first; one that never will be keeps nobody waiting.
+#[test]
+fn row_27_a_source_of_a_rename_that_was_exchanged() {
+    let house = House::new();
+    let volume = house.open().unwrap();
+    let root = volume.root().unwrap();
+    let new = file(&volume, "new", &pattern(100_000, 3));
+    volume.sync(&new, false).unwrap();
+    volume.write(&new, 50_000, b"not durable", now(), 0).unwrap();
+    let name = house.id(&new);
+    let bytes = house.bytes(name);
+    house.put(name, &bytes);
+    volume.release(
+        volume.rename((&root, b"new"), (&root, b"small"), Rename::Replace, None, now()).unwrap().unwrap(),
+    );
+    volume.sync_directory(&root).unwrap();
+    goes_on(&house, &volume);
+    volume.close().unwrap();
+    drop((new, root, volume));
+    let volume = house.open().unwrap();
+    assert!(volume.lookup(&volume.root().unwrap(), b"new").unwrap().is_none());
+    assert_eq!(read_path(&volume, "small").unwrap().len(), 100_000);
+}
+
+/// What was acknowledged and stands in batches only is not given up: the volume stops, and the next mount has it.
+#[test]
+fn row_27_what_only_a_batch_has_is_not_given_up() {
+    let house = House::new();
+    let volume = house.open().unwrap();
+    let inode = file(&volume, "carried", b"acknowledged");
+    volume.sync(&inode, false).unwrap();
+    volume.write(&inode, 0, &pattern(50_000, 9), now(), 0).unwrap();
+    let name = house.id(&inode);
+    house.put(name, &house.bytes(house.name("twin", 0)));
+    assert!(volume.round().is_err());
+    assert!(matches!(volume.round(), Err(Error::Stopped)));
+    drop((inode, volume));
+    assert_eq!(read_path(&house.open().unwrap(), "carried").unwrap(), b"acknowledged");
+}
+
+#[test]
+fn row_27_entries_that_only_a_batch_has_are_not_given_up() {
+    let house = House::new();
+    let volume = house.open().unwrap();
+    let x = find(&volume, "x").unwrap();
+    volume.create(&x, b"fresh", new(Kind::File)).unwrap();
+    volume.sync_directory(&x).unwrap();
+    let bytes = house.bytes(house.name("x", 0));
+    house.put(house.name("x", 0), &bytes);
+    assert!(volume.round().is_err());
+    assert!(matches!(volume.round(), Err(Error::Stopped)));
+    drop((x, volume));
+    find(&house.open().unwrap(), "x/fresh").unwrap();
+}
+
+/// Of a file whose chunk table cannot be read, all chunk files go with its name.
+#[test]
+fn a_file_whose_chunk_table_is_spoilt_leaves_nothing_behind() {
+    let house = House::new();
+    let name = house.name("big", 0);
+    let mut bytes = house.bytes(name);
+    let mut spoilt = 0;
+    for slot in (2..bytes.len() / BLOCK).rev().take(4) {
+        house.store.restore(&house.left);
+        house.fixture.remembered.restore(&house.known);
+        bytes[slot * BLOCK + 9] ^= 1;
+        house.put(name, &bytes);
+        bytes[slot * BLOCK + 9] ^= 1;
+        let volume = house.open().unwrap();
+        let (root, big) = (volume.root().unwrap(), find(&volume, "big").unwrap());
+        spoilt += usize::from(volume.read(&big, 2 * CHUNK, &mut [0; 10]).is_err());
+        volume.release(volume.unlink(&root, b"big", now()).unwrap().unwrap());
+        let id = big.id();
+        drop(big);
+        goes_on(&house, &volume);
+        volume.close().unwrap();
+        assert!(house.chunks().iter().all(|(_, found)| found.inode != id), "slot {slot}: files are left");
+    }
+    assert_eq!(spoilt, 1, "one of the last slots is the table's");
+}
+
+/// The rules of this file, each broken once; the tests themselves hold.
+#[test]
+fn every_broken_rule_is_noticed() {
+    for (fault, test) in [
+        (Fault::AcknowledgedGivenUp, row_27_what_only_a_batch_has_is_not_given_up as fn()),
+        (Fault::AcknowledgedGivenUp, row_27_entries_that_only_a_batch_has_are_not_given_up),
+        (Fault::LostForgotten, row_27_a_file_that_was_exchanged_is_lost_and_nothing_else),
+    ] {
+        faults::plant(Some(fault));
+        let noticed = catch_unwind(test).is_err();
+        faults::plant(None);
+        assert!(noticed, "{fault:?}");
+    }
+}

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 const MOST: usize = 1 << 16;
 /// Slots that a chunk may have beyond twice its blocks, so that small ones need not sync early.
 const SPARE: usize = 64;
+/// Slots of the two roots.
+const ROOTS: usize = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -84,7 +86,7 @@ impl Slots {
             waiting,
             cursor: 2,
             blocks: blocks.into(),
-            floor: 2,
+            floor: ROOTS,
             most: most(),
         })
     }
@@ -183,9 +185,14 @@ impl Slots {
         }
     }
 
+    /// Ends that.
+    pub fn keep_no_more(&mut self) {
+        self.floor = ROOTS;
+    }
+
     /// Whether more than is needed is kept.
     pub fn is_kept(&self) -> bool {
-        self.floor > 2
+        self.floor > ROOTS
     }
 
     /// Uses low slots first from now on, to be able to give back high ones.

@@ -3,7 +3,7 @@
 use super::blocks::Key;
 use super::chunk::Chunk;
 use super::limits;
-use super::slots::Purpose;
+use super::slots::{Purpose, Slots};
 use super::table::Entry;
 use super::{BLOCK, Error, Result, Space};
 
@@ -56,6 +56,16 @@ impl Chunk {
         self.state.unsynced = true;
         self.slots_mut().keep(slots.min(1 << 16) as usize);
         Ok(())
+    }
+
+    /// Gives back what was allocated ahead; whether there was anything and it could be done now.
+    pub fn give_back(&mut self) -> Result<bool> {
+        if !self.is_at_rest() || !self.slots.as_ref().is_some_and(Slots::is_kept) {
+            return Ok(false);
+        }
+        self.slots_mut().keep_no_more();
+        self.truncate()?;
+        Ok(true)
     }
 
     /// Seals the whole chunk anew, under a new salt and the newest epoch, in other slots; the next commit says so. If

@@ -154,11 +154,22 @@ impl Volume {
             }
             drop(pending);
             drop(journal);
-            self.store(&unready).inspect_err(|error| {
-                if !error.is_passing() {
-                    self.stop(error);
-                }
-            })?;
+            self.store_sources(&unready)?;
+        }
+    }
+
+    /// On a full disk they get the room that the journal has ahead: what else waits for this batch may be what makes room.
+    fn store_sources(&self, sources: &[Arc<Inode>]) -> Result<()> {
+        match self.store(sources) {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_passing() => {
+                self.is_short.store(true, Ordering::Relaxed);
+                if self.journal.lock().give_back()? { self.store(sources) } else { Err(error) }
+            }
+            Err(error) => {
+                self.stop(&error);
+                Err(error)
+            }
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Journal {
     tail: u64,
     /// Batches were dropped of which orphans and reserved ids are still wanted: the next one has to repeat them.
     wants_anchor: bool,
+    /// What was allocated ahead was given back to a full disk.
+    gave_back: bool,
 }
 
 /// The live stream of a journal, with where it ends.
@@ -67,12 +69,13 @@ impl Journal {
             head: 0,
             tail: 0,
             wants_anchor: false,
+            gave_back: false,
         }
     }
 
     /// Goes on where a journal ended.
     pub fn resume(live: Live) -> Journal {
-        Journal { chunk: live.chunk, head: live.head, tail: live.tail, wants_anchor: false }
+        Journal { chunk: live.chunk, head: live.head, tail: live.tail, wants_anchor: false, gave_back: false }
     }
 
     /// The end of the stream.
@@ -106,6 +109,10 @@ impl Journal {
         if self.chunk.version().commit() == chunk::Commit(0) {
             self.chunk.preallocate(AHEAD)?;
         }
+        // As soon as there is room again.
+        if self.gave_back {
+            self.gave_back = self.chunk.preallocate(AHEAD).is_err();
+        }
         let (tail, inline) = (self.tail, self.chunk.inline().to_vec());
         let appended = STREAM.append(&mut self.chunk, tail, batch).and_then(|()| {
             self.tail += batch.len() as u64;
@@ -119,6 +126,14 @@ impl Journal {
             }
         }
         appended
+    }
+
+    /// Gives back what was allocated ahead, on a full disk: for what has to be stored before the next batch. Whether
+    /// there was anything.
+    pub fn give_back(&mut self) -> Result<bool> {
+        let gave = self.chunk.give_back()?;
+        self.gave_back |= gave;
+        Ok(gave)
     }
 
     /// Forgets all batches before a position; the next one has to be an anchor.

@@ -9,6 +9,7 @@ use super::record::{EXTENSION_SPARE, Extension, Record};
 use super::{Error, Result, Volume};
 use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What a new inode is to be.
 pub struct NewInode<'a> {
@@ -191,6 +192,9 @@ impl Volume {
     ) -> Result<Option<Arc<Inode>>> {
         check_name(from.1)?;
         check_name(to.1)?;
+        if how == Rename::Replace && self.is_short.load(Ordering::Relaxed) {
+            self.store_source(from, to)?;
+        }
         let mut pending = self.names()?;
         drop(self.listed(from.0)?);
         drop(self.listed(to.0)?);
@@ -250,6 +254,15 @@ impl Volume {
             self.create_locked(&mut pending, from.0, from.1, whiteout)?;
         }
         Ok(replaced)
+    }
+
+    /// Has the source of a rename that replaces durable before it begins: with no room for it, whatever happens later,
+    /// a deletion that makes room, would have to wait for it.
+    fn store_source(&self, from: (&Arc<Inode>, &[u8]), to: (&Arc<Inode>, &[u8])) -> Result<()> {
+        match (self.entry(from.0, from.1)?, self.entry(to.0, to.1)?) {
+            (Some((id, Kind::File)), Some(_)) => self.flush(&[self.inode(id)?]),
+            _ => Ok(()),
+        }
     }
 
     /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.

@@ -23,14 +23,22 @@ impl Volume {
             let tail = journal.tail();
             journal.replace_until(tail)?;
         }
-        let anchor = match *unfinished {
-            Some(anchor) => self.commit_behind(anchor)?,
-            None => self.commit_anchor_from()?,
+        let commit = || match *unfinished {
+            Some(anchor) => self.commit_behind(anchor),
+            None => self.commit_anchor_from(),
+        };
+        let anchor = match commit() {
+            Err(error) if error.is_passing() && !self.removals.lock().is_empty() => {
+                self.remove_deleted()?;
+                commit()?
+            }
+            anchor => anchor?,
         };
         *unfinished = Some(anchor);
         let stored = self.store_all()?;
         self.journal.lock().drop_until(anchor)?;
         *unfinished = None;
+        self.is_short.store(false, Ordering::Relaxed);
         for inode in stored {
             self.tidy(&inode);
             self.forget_if_clean(&inode);

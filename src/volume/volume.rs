@@ -49,6 +49,8 @@ pub struct Volume {
     pub(super) ahead: Ahead,
     loading: Loading,
     stopped: AtomicBool,
+    /// There was no room lately for what a batch has to wait for.
+    pub(super) is_short: AtomicBool,
 }
 
 /// What a volume is opened with, besides the context.
@@ -113,6 +115,7 @@ impl Volume {
             ahead: Ahead::default(),
             loading: Loading::default(),
             stopped: AtomicBool::new(false),
+            is_short: AtomicBool::new(false),
             context,
         };
         volume.replay()?;

@@ -1,10 +1,12 @@
 //! What runs out: room on the disk (an error for who writes, and a way out by deleting), file descriptors.
 
 use super::*;
+use crate::chunk::BLOCK;
 use crate::store::Area;
 use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::memory::Memory;
-use crate::volume::Error;
+use crate::volume::{Error, Rename};
+use std::collections::HashSet;
 
 /// Chunks that the fixture's volume holds open at most, and half as many that wait to be written; then what one
 /// operation opens for itself.
@@ -130,4 +132,73 @@ fn a_full_disk_gets_room_by_deleting() {
     wanted[10..17].copy_from_slice(b"changed");
     assert!(look(&volume, "kept").unwrap() == wanted);
     assert_eq!(names(&volume, &volume.root().unwrap()), ["kept"]);
+}
+
+/// A store that holds so many blocks; holes take none.
+fn of_size(capacity: usize) -> Arc<Faulty> {
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let mut taken = HashSet::new();
+    store.fail_when(move |event| {
+        let name = event.name?;
+        let block = BLOCK as u64;
+        let wanted = match event.call {
+            Call::Write => event.offset / block..(event.offset + event.length).div_ceil(block),
+            Call::Allocate => 0..event.offset.div_ceil(block),
+            Call::SetLength => {
+                taken.retain(|(file, at)| *file != name || *at < event.offset.div_ceil(block));
+                return None;
+            }
+            Call::Create | Call::Remove => {
+                taken.retain(|(file, _)| *file != name);
+                return None;
+            }
+            _ => return None,
+        };
+        let more: Vec<_> = wanted.map(|at| (name, at)).filter(|place| !taken.contains(place)).collect();
+        if !more.is_empty() && taken.len() + more.len() > capacity {
+            return Some(Fault::Error(libc::ENOSPC));
+        }
+        taken.extend(more);
+        None
+    });
+    store
+}
+
+/// A batch waits for the source of a rename that replaces; on a full disk the deletion that makes room must not wait
+/// with it for ever.
+#[test]
+fn a_full_disk_is_made_room_on_although_a_rename_has_to_be_stored_first() {
+    let store = of_size(2048);
+    let fixture = Fixture::new();
+    let volume = fixture.format(store.clone());
+    let root = volume.root().unwrap();
+    file(&volume, "saved", b"old");
+    file(&volume, "large", &pattern(4 << 20, 1));
+    volume.round().unwrap();
+    let fresh: Vec<_> = (0..3).map(|n| file(&volume, &format!("new{n}"), &pattern(20_000, n))).collect();
+    let filler = file(&volume, "filler", b"");
+    let mut at = 0;
+    let mut fill = || {
+        while volume.write(&filler, at, &[7; 4096], now(), 0).is_ok() {
+            at += 4096;
+        }
+    };
+    fill();
+    volume.release(
+        volume.rename((&root, b"new0"), (&root, b"saved"), Rename::Replace, None, now()).unwrap().unwrap(),
+    );
+    volume.release(volume.unlink(&root, b"large", now()).unwrap().unwrap());
+    volume.sync_directory(&root).unwrap();
+    // Where even that is used up, the next one is told at once.
+    fill();
+    let saved = volume.rename((&root, b"new1"), (&root, b"saved"), Rename::Replace, None, now());
+    assert!(matches!(saved, Err(Error::NoSpace)), "there is no room for its source");
+    volume.round().unwrap();
+    volume.rename((&root, b"new1"), (&root, b"saved"), Rename::Replace, None, now()).unwrap();
+    drop((root, fresh, filler));
+    volume.close().unwrap();
+    drop(volume);
+    let volume = fixture.open(store);
+    assert!(look(&volume, "saved").unwrap() == pattern(20_000, 1));
+    assert!(look(&volume, "large").is_none());
 }

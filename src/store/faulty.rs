@@ -118,6 +118,7 @@ struct Record {
 pub struct Faulty {
     inner: Arc<dyn Store>,
     record: Arc<Mutex<Record>>,
+    sync_all_is_complete: bool,
 }
 
 struct FaultyFile {
@@ -130,7 +131,12 @@ struct FaultyFile {
 
 impl Faulty {
     pub fn new(inner: Arc<dyn Store>) -> Faulty {
-        Faulty { inner, record: Arc::default() }
+        Faulty { inner, record: Arc::default(), sync_all_is_complete: true }
+    }
+
+    /// As on a filesystem whose syncfs does nothing.
+    pub fn without_sync_all(inner: Arc<dyn Store>) -> Faulty {
+        Faulty { sync_all_is_complete: false, ..Faulty::new(inner) }
     }
 
     /// From now on asks `plan` at every call. It must not call the store.
@@ -251,6 +257,10 @@ impl Store for Faulty {
         self.inner.sync_all()?;
         self.record.lock().all_synced += 1;
         Ok(())
+    }
+
+    fn sync_all_is_complete(&self) -> bool {
+        self.sync_all_is_complete
     }
 
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {

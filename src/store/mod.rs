@@ -103,6 +103,10 @@ pub trait Store: Send + Sync + 'static {
     fn sync_names(&self, names: &[FileName]) -> io::Result<()>;
     /// Makes everything written so far durable, contents and names: syncfs.
     fn sync_all(&self) -> io::Result<()>;
+    /// Whether that is as good as an fdatasync of every file: not on a network's or another FUSE filesystem.
+    fn sync_all_is_complete(&self) -> bool {
+        true
+    }
     /// Visits every entry of an area: the path below the area and whether it is a regular file. Names that are no
     /// chunk names are visited too. Order is arbitrary.
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()>;

@@ -4,6 +4,7 @@
 //! trimmed or removed. While fdatasync runs no state lock is held, so reads and writes go on; what they change is left
 //! to the next flush.
 
+use super::durable::{Undone, Unsynced};
 use super::faults::{self, Fault};
 use super::inode::{Inode, State};
 use super::kinds::Kind;
@@ -12,15 +13,11 @@ use super::listing::Unstored;
 use super::stream::Stream;
 use super::table::check_index;
 use super::{Error, Result, Volume};
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Commit, InodeId, Space};
-use crate::store::FileName;
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Space};
 use parking_lot::MutexGuard;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Above this many files one syncfs is cheaper than an fdatasync each.
-const SYNC_ALL_ABOVE: usize = 30;
 /// Inodes flushed in one go: bounds the descriptors held open.
 const GROUP: usize = 256;
 /// Metadata blocks of a record's extension.
@@ -42,20 +39,6 @@ struct Flush<'a> {
     /// Chunk 0 need not tell of times.
     but_times: bool,
     failed: Option<Error>,
-}
-
-/// A file that was written and not synced yet, or whose name was not.
-struct Unsynced<'a> {
-    inode: &'a Arc<Inode>,
-    index: u32,
-    sync: Option<chunk::Sync>,
-}
-
-/// What was not made durable.
-struct Undone {
-    error: Error,
-    /// An fdatasync failed: that cannot be tried again.
-    is_final: bool,
 }
 
 impl Volume {
@@ -275,73 +258,6 @@ impl Volume {
         Ok(())
     }
 
-    /// Syncs files and, where they are new, their names. Returns the inodes whose files had lost their names.
-    fn make_durable(
-        &self,
-        unsynced: Vec<Unsynced<'_>>,
-    ) -> std::result::Result<Vec<(InodeId, Error)>, Undone> {
-        let together = unsynced.len() > SYNC_ALL_ABOVE;
-        let all = if together { self.context.store.sync_all() } else { Ok(()) };
-        if !together && unsynced.len() > 1 {
-            unsynced.iter().filter_map(|unsynced| unsynced.sync.as_ref()).for_each(chunk::Sync::start);
-        }
-        let mut names = Vec::new();
-        let (mut results, mut is_final) = (Ok(()), all.is_err());
-        let mut finished = Vec::with_capacity(unsynced.len());
-        let mut damaged = Vec::new();
-        for Unsynced { inode, index, sync } in unsynced {
-            let outcome = match &sync {
-                Some(sync) if !together && !faults::makes(Fault::DataNotSynced) => sync.run(),
-                _ => copy_of(&all),
-            };
-            is_final |= outcome.is_err();
-            let mut state = inode.state.write();
-            let Some(chunk) = state.chunk_mut(index) else { continue };
-            if chunk.is_name_new() {
-                names.push(self.context.file_name(chunk.id()));
-            }
-            let synced = match sync {
-                Some(sync) => chunk.finish_sync(sync, outcome).map_err(Error::from),
-                None => outcome.map_err(Error::from),
-            };
-            match synced {
-                Err(error) if error.is_damage() => damaged.push((inode.id(), error)),
-                synced => {
-                    results = results.and(synced);
-                    finished.push((inode, index));
-                }
-            }
-        }
-        results.map_err(|error| Undone { error, is_final })?;
-        if !together && !faults::makes(Fault::NamesNotSynced) {
-            self.sync_names(&names).map_err(|error| Undone { error, is_final: false })?;
-        }
-        for (inode, index) in finished {
-            let mut state = inode.state.write();
-            if let Some(chunk) = state.chunk_mut(index) {
-                chunk.name_synced();
-            }
-            if index == 0 {
-                state.named = true;
-                state.progress.durable = state.progress.durable.max(state.progress.stored);
-                if state.progress.stored >= state.progress.carried {
-                    state.progress.carried = 0;
-                }
-            }
-        }
-        Ok(damaged)
-    }
-
-    /// Makes the coming and going of files durable.
-    pub(super) fn sync_names(&self, names: &[FileName]) -> Result<()> {
-        match names.len() {
-            0 => {}
-            count if count > SYNC_ALL_ABOVE => self.context.store.sync_all()?,
-            _ => self.context.store.sync_names(names)?,
-        }
-        Ok(())
-    }
-
     /// Moves a directory's log into new segments where chunk 0 has no room for it.
     fn store_segments(&self, flush: &mut Flush<'_>, state: &mut State) -> Result<()> {
         self.open_head(flush.inode, state)?;
@@ -468,13 +384,4 @@ pub(super) fn spill_inline(head: &mut Chunk) -> Result<()> {
         head.set_inline(Vec::new());
     }
     Ok(())
-}
-
-fn copy_of(outcome: &io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
-        }
-    }
 }

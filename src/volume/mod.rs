@@ -8,6 +8,7 @@ pub mod batch;
 mod content;
 pub mod directory;
 mod directory_log;
+mod durable;
 mod error;
 mod faults;
 mod findings;

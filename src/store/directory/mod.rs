@@ -21,6 +21,8 @@ use crate::sys::files::{self, Identity, Kind};
 pub struct Directory {
     folder: Arc<Folder>,
     read_only: bool,
+    /// Whether syncfs does all that is wanted of it there.
+    syncs_whole: bool,
 }
 
 struct DirectoryFile {
@@ -41,7 +43,8 @@ impl Directory {
     pub fn open(path: &Path, read_only: bool) -> io::Result<Directory> {
         let folder = Folder::open(path)?;
         let read_only = read_only || folder.is_read_only()?;
-        Ok(Directory { folder: Arc::new(folder), read_only })
+        let syncs_whole = files::syncs_whole(folder.root())?;
+        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole })
     }
 
     /// The backing folder itself, for the files in it that are no chunk files.
@@ -100,6 +103,10 @@ impl Store for Directory {
 
     fn sync_all(&self) -> io::Result<()> {
         files::sync_filesystem(self.folder.root())
+    }
+
+    fn sync_all_is_complete(&self) -> bool {
+        self.syncs_whole
     }
 
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {

@@ -211,3 +211,21 @@ fn calls_of_the_store() {
     });
     assert!(wrong.borrow().is_empty(), "unexpected: {:?}", wrong.borrow());
 }
+
+/// Where syncfs does nothing, as on most FUSE filesystems, every file is synced by itself however many they are.
+#[test]
+fn many_files_are_synced_one_by_one_where_one_syncfs_does_not_do() {
+    for complete in [true, false] {
+        let (fixture, memory) = (Fixture::new(), Arc::new(Memory::new()));
+        let store = if complete { Faulty::new(memory) } else { Faulty::without_sync_all(memory) };
+        let store = Arc::new(store);
+        let volume = fixture.format(store.clone());
+        let inodes: Vec<_> = (0..32).map(|n| file(&volume, &format!("f{n}"), &pattern(5000, n))).collect();
+        volume.commit_batch(None).unwrap();
+        store.reset();
+        volume.flush(&inodes).unwrap();
+        let counts = store.counts();
+        let (alone, together) = if complete { (0, 1) } else { (32, 0) };
+        assert_eq!((counts.syncs, counts.sync_alls), (alone, together));
+    }
+}

@@ -326,3 +326,52 @@ pub(super) fn no_chunk_is_closed_before_it_is_synced() {
     assert!(store.open_files() < 200, "some were closed");
     assert_eq!(store.closed_unsynced(), 0);
 }
+
+/// A batch has its number before it has what it carries; a flush in between commits an older content, which must not
+/// look newer.
+#[test]
+fn what_a_batch_carries_is_newer_than_a_chunk_0_committed_meanwhile() {
+    let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
+    let volume = fixture.format(store.clone());
+    let root = volume.root().unwrap();
+    let inode = file(&volume, "f", b"first");
+    volume.sync(&inode, false).unwrap();
+    volume.round().unwrap();
+    volume.rename((&root, b"f"), (&root, b"g"), Rename::Replace, None, now()).unwrap();
+    std::thread::scope(|scope| {
+        let mut state = inode.state.write();
+        let batch = scope.spawn(|| volume.commit_batch(Some(&inode)));
+        while !volume.namespace.is_locked() {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let head = state.head.as_deref_mut().unwrap();
+        head.commit().unwrap();
+        head.sync().unwrap();
+        head.set_inline(b"later".to_vec());
+        state.change();
+        drop(state);
+        batch.join().unwrap().unwrap();
+    });
+    drop((root, inode, volume));
+    assert_eq!(look(&fixture.open(store), "g").unwrap(), b"later");
+}
+
+/// A batch that failed has not said that an inode's id is in use.
+#[test]
+fn an_inode_of_a_failed_batch_gets_no_chunk_file() {
+    let memory = Memory::new();
+    let (fixture, store) = (Fixture::new(), Arc::new(Faulty::new(Arc::new(memory.clone()))));
+    let volume = fixture.format(store.clone());
+    let chunks = || memory.names().into_iter().filter(|name| name.area == Area::Chunks).count();
+    let before = chunks();
+    // The very first one: no id is reserved yet.
+    let inode = file(&volume, "f", b"content");
+    fail_journal(&store, Call::Write);
+    assert!(matches!(volume.commit_batch(None), Err(Error::NoSpace)));
+    volume.store_all().unwrap();
+    assert_eq!(chunks(), before, "a crash would leave the file behind");
+    volume.round().unwrap();
+    volume.sync(&inode, false).unwrap();
+    assert_eq!(look(&volume, "f").unwrap(), b"content");
+}

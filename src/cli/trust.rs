@@ -39,9 +39,10 @@ fn status(backing: &Path, place: &Place) -> Result<(), Failure> {
             text += &format!("Key slot {} is new to this device.\n", slot.id);
         }
     }
-    let findings = trust.findings().map_err(state)?;
-    text += &format!("Findings: {}\n", findings.len());
-    for found in findings {
+    let findings = trust.findings();
+    findings.damage.iter().for_each(|error| report::complain(&advice::list_of_findings(error)));
+    text += &format!("Findings: {}\n", findings.list.len());
+    for found in findings.list {
         text +=
             &format!("{}  {:<11}  {}  {}\n", report::time(found.when), found.kind, found.file, found.what);
     }

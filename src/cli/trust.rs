@@ -104,7 +104,7 @@ fn older(
     };
     let path = arguments.path.as_deref();
     let relative = path.map(|path| path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes());
-    volume.survey(relative, &mut compare).map_err(|error| match (error, path) {
+    volume.survey(relative, &versions.journals(), &mut compare).map_err(|error| match (error, path) {
         (volume::Error::NotFound | volume::Error::NotDirectory, Some(path)) => advice::no_such_path(path),
         (error, _) => advice::volume(backing, &error),
     })?;

@@ -21,13 +21,18 @@ pub struct Sight {
 impl Volume {
     /// Visits the chunks of the object at a path, or of the whole volume, journals included. What cannot be read for
     /// another reason than that its file is missing is passed over, and so is what lies below it. What is seen is durable.
-    pub fn survey(&self, path: Option<&[u8]>, visit: &mut dyn FnMut(Sight)) -> Result<()> {
+    /// `known`: journals that there should be.
+    pub fn survey(&self, path: Option<&[u8]>, known: &[ChunkId], visit: &mut dyn FnMut(Sight)) -> Result<()> {
         self.context.store.sync_all()?;
         let mut waiting = match path {
             Some(path) => vec![(self.at(path)?, path.to_vec())],
             None => {
-                let own = self.context.own_journal();
-                for journal in self.other_journals()?.into_iter().chain([own]) {
+                let mut journals = self.other_journals()?;
+                journals.push(self.context.own_journal());
+                journals.extend(known);
+                journals.sort_unstable();
+                journals.dedup();
+                for journal in journals {
                     self.look(journal, super::journal::BLOCKS, None, visit)?;
                 }
                 vec![(InodeId::ROOT, Vec::new())]

@@ -11,6 +11,7 @@ mod folder;
 mod freshness;
 mod leaks;
 mod random;
+mod told;
 
 use super::*;
 use crate::chunk::{BLOCK, ChunkId, InodeId};

@@ -198,6 +198,17 @@ impl Volume {
         }
     }
 
+    /// An error as the owner is told of it; `None` if it is no damage.
+    pub(super) fn finding(&self, error: &Error, place: Option<Place>) -> Option<Finding> {
+        let (chunk, damage) = match error {
+            Error::Damaged(chunk, damage) => (*chunk, Some(damage.clone())),
+            Error::NotArrived(chunk) => (*chunk, None),
+            _ => return None,
+        };
+        let path = place.and_then(|place| self.path_of(place));
+        Some(Finding { chunk, file: self.context.file_name(chunk), path, damage })
+    }
+
     /// A name's path, by the links of the directories above it. `None` if one of them cannot be read.
     pub(super) fn path_of(&self, (directory, name): Place) -> Option<Vec<u8>> {
         let (mut names, mut at, mut passed) = (vec![name], directory, HashSet::new());

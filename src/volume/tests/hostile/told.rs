@@ -133,3 +133,30 @@ fn what_was_removed_since_a_journal_was_written_is_not_told() {
         assert!(found.is_empty(), "{found:?}");
     }
 }
+
+/// A further chunk that is older than the table says can be opened, and is right all the same only when it is newer.
+#[test]
+fn an_older_further_chunk_is_told_once_and_does_not_come_right_by_being_opened() {
+    let house = House::new();
+    let volume = house.open().unwrap();
+    let inode = find(&volume, "big").unwrap();
+    // Another chunk 1, with a bound of its own.
+    for content in [&[][..], &pattern(2_500_000, 99)] {
+        volume.resize(&inode, 0, now(), 0).unwrap();
+        volume.write(&inode, 0, content, now(), 0).unwrap();
+        volume.round().unwrap();
+    }
+    drop(inode);
+    volume.close().unwrap();
+    drop(volume);
+    house.store.restore_file(&house.left, house.name("big", 1));
+    house.forget();
+    let (volume, told) = (house.open().unwrap(), Told::default());
+    assert!(told.at_open(&volume).is_empty());
+    for _ in 0..10 {
+        assert_damage(&read_path(&volume, "big").unwrap_err(), "big");
+        volume.report();
+        assert!(!told.is_clear());
+    }
+    assert_eq!(told.0.lock().0.len(), 1);
+}

@@ -11,6 +11,8 @@ pub trait Recall: Send + Sync {
     fn known(&self, id: ChunkId) -> Option<Version>;
     /// The chunk has this version, durably, and so has the file its name.
     fn durable(&self, id: ChunkId, version: &Version);
+    /// The journals that are known, as far as they were written down.
+    fn journals(&self) -> Vec<ChunkId>;
     /// This version was read, but it may lie in the page cache only: it counts from `seen_is_durable` on.
     fn seen(&self, id: ChunkId, version: &Version);
     /// Whether anything was seen that does not count yet.
@@ -32,6 +34,10 @@ impl Recall for Forgetful {
     }
 
     fn durable(&self, _: ChunkId, _: &Version) {}
+
+    fn journals(&self) -> Vec<ChunkId> {
+        Vec::new()
+    }
 
     fn seen(&self, _: ChunkId, _: &Version) {}
 

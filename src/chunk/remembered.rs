@@ -53,6 +53,11 @@ impl Recall for Remembered {
         Arc::make_mut(&mut state.known).insert(id, version.clone());
     }
 
+    fn journals(&self) -> Vec<ChunkId> {
+        let is_journal = |id: &&ChunkId| id.inode.journal_of().is_some();
+        self.0.lock().kept.keys().filter(is_journal).copied().collect()
+    }
+
     fn seen(&self, id: ChunkId, version: &Version) {
         self.0.lock().seen.insert(id, version.clone());
     }

@@ -44,7 +44,7 @@ pub fn filesystem(
     choices: &Choices,
 ) -> Result<Filesystem, Failure> {
     let volume = volume(backing, opened, trust, choices.read_only)?;
-    Ledger::open(backing, trust, &volume)?;
+    Ledger::open(backing, trust, &volume);
     choices.cache.inspect(|bytes| volume.keep_blocks(*bytes));
     volume.start().map_err(|error| advice::volume(backing, &error))?;
     Filesystem::new(volume, choices.filesystem).map_err(|_| advice::no_root(backing))

@@ -16,7 +16,9 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
         .map_err(|error| advice::opening(&backing, &error))?;
     let header = locked.claims();
     let expected = Trust::expected(locked.uuid()).map_err(|error| advice::state(&error))?;
-    let findings = Trust::findings_of(locked.uuid()).map_err(|error| advice::state(&error))?.len();
+    let findings = Trust::findings_of(locked.uuid());
+    findings.damage.iter().for_each(|error| report::complain(&advice::list_of_findings(error)));
+    let findings = findings.list.len();
     let mounts =
         mount::mounts_of(&backing).map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
     let fingerprint = expected.map(|fingerprint| fingerprint.to_string());

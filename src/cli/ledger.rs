@@ -1,6 +1,6 @@
 //! What a mount finds damaged: one line in the log, and an entry in the list that `cryptfs trust status` shows.
 
-use super::advice::{self, Failure};
+use super::advice;
 use crate::store::{Area, FileName};
 use crate::trust::{Found, Trust};
 use crate::volume::{Damage, Finding, Report, Volume};
@@ -19,9 +19,12 @@ pub struct Ledger {
 
 impl Ledger {
     /// Has the volume tell of what it finds, and of what comes right of what is on the list.
-    pub fn open(backing: &Path, trust: &Trust, volume: &Volume) -> Result<(), Failure> {
-        let listed = trust.findings().map_err(|error| advice::state(&error))?;
-        let listed = listed.iter().filter_map(|found| {
+    pub fn open(backing: &Path, trust: &Trust, volume: &Volume) {
+        let findings = trust.findings();
+        if let Some(error) = &findings.damage {
+            log::warn!("{}", advice::list_of_findings(error));
+        }
+        let listed = findings.list.iter().filter_map(|found| {
             let (area, path) = found.file.split_once('/')?;
             let area = if area == "journals" { Area::Journals } else { Area::Chunks };
             let file = FileName::parse(area, path.as_bytes())?;
@@ -29,7 +32,6 @@ impl Ledger {
         });
         let ledger = Ledger { backing: backing.to_owned(), trust: trust.clone() };
         volume.report_to(Box::new(ledger), listed);
-        Ok(())
     }
 }
 
@@ -41,8 +43,10 @@ impl Report for Ledger {
         }
         let off: Vec<String> = healed.iter().map(FileName::path).collect();
         let on = found.iter().map(entry).collect();
-        if let Err(error) = self.trust.change_findings(|found| off.contains(&found.file), on) {
-            log::warn!("the list of findings cannot be changed: {error}");
+        match self.trust.change_findings(|found| off.contains(&found.file), on) {
+            Ok(0) => {}
+            Ok(more) => log::warn!("the list of findings is full: {more} are told of in the log only"),
+            Err(error) => log::warn!("the list of findings cannot be changed: {error}"),
         }
     }
 }

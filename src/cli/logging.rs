@@ -1,4 +1,5 @@
-//! Where log lines go: to stderr while somebody looks, then to a file or to the system log.
+//! Where log lines go: to stderr while somebody looks, then to a file or to the system log, and what was said until then
+//! once more: whoever looks at the log of a mount later finds all of it there.
 //!
 //! One line per record: a file name may hold any character, and none can forge a line (`visible`).
 
@@ -13,12 +14,15 @@ use std::path::Path;
 /// The variable that chooses how much is logged: off, error, warn, info, debug or trace.
 pub const LEVEL: &str = "CRYPTFS_LOG";
 
-static LOGGER: Logger = Logger(Mutex::new(Sink::Stderr));
+/// Lines on stderr that are kept for the log.
+const REPEATED: usize = 1000;
+
+static LOGGER: Logger = Logger(Mutex::new(Sink::Stderr(Vec::new())));
 
 struct Logger(Mutex<Sink>);
 
 enum Sink {
-    Stderr,
+    Stderr(Vec<(Level, String)>),
     File(File),
     System(UnixDatagram),
     Nowhere,
@@ -35,7 +39,7 @@ pub fn start() {
 
 /// From now on to `file`, opened for appending.
 pub fn to_file(file: &Path) -> io::Result<()> {
-    *LOGGER.0.lock() = Sink::File(File::options().append(true).create(true).open(file)?);
+    LOGGER.go_on_at(Sink::File(File::options().append(true).create(true).open(file)?));
     Ok(())
 }
 
@@ -47,7 +51,45 @@ pub fn to_system() {
         socket.set_nonblocking(true)?;
         Ok::<_, io::Error>(socket)
     };
-    *LOGGER.0.lock() = connect().map_or(Sink::Nowhere, Sink::System);
+    LOGGER.go_on_at(connect().map_or(Sink::Nowhere, Sink::System));
+}
+
+impl Logger {
+    fn go_on_at(&self, mut next: Sink) {
+        let mut sink = self.0.lock();
+        if let Sink::Stderr(said) = &mut *sink {
+            said.drain(..).for_each(|(level, text)| next.say(level, text));
+        }
+        *sink = next;
+    }
+}
+
+impl Sink {
+    fn say(&mut self, level: Level, text: String) {
+        let (severity, word) = match level {
+            Level::Error => (3, "error"),
+            Level::Warn => (4, "warning"),
+            Level::Info => (6, "info"),
+            Level::Debug | Level::Trace => (7, "debug"),
+        };
+        // A log that cannot be written is no reason to fail what is being logged.
+        let _ = match self {
+            Sink::Stderr(said) => {
+                let written = writeln!(io::stderr(), "cryptfs: {word}: {text}");
+                if said.len() < REPEATED {
+                    said.push((level, text));
+                }
+                written
+            }
+            Sink::File(file) => file.write_all(format!("{} {word}: {text}\n", now()).as_bytes()),
+            // RFC 3164, facility 3: a daemon.
+            Sink::System(socket) => {
+                let line = format!("<{}>cryptfs[{}]: {text}", 3 * 8 + severity, std::process::id());
+                socket.send(line.as_bytes()).map(drop)
+            }
+            Sink::Nowhere => Ok(()),
+        };
+    }
 }
 
 impl Log for Logger {
@@ -59,24 +101,7 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let (severity, word) = match record.level() {
-            Level::Error => (3, "error"),
-            Level::Warn => (4, "warning"),
-            Level::Info => (6, "info"),
-            Level::Debug | Level::Trace => (7, "debug"),
-        };
-        let text = visible::line(&record.args().to_string());
-        // A log that cannot be written is no reason to fail what is being logged.
-        let _ = match &mut *self.0.lock() {
-            Sink::Stderr => writeln!(io::stderr(), "cryptfs: {word}: {text}"),
-            Sink::File(file) => file.write_all(format!("{} {word}: {text}\n", now()).as_bytes()),
-            // RFC 3164, facility 3: a daemon.
-            Sink::System(socket) => {
-                let line = format!("<{}>cryptfs[{}]: {text}", 3 * 8 + severity, std::process::id());
-                socket.send(line.as_bytes()).map(drop)
-            }
-            Sink::Nowhere => Ok(()),
-        };
+        self.0.lock().say(record.level(), visible::line(&record.args().to_string()));
     }
 
     fn flush(&self) {}

@@ -7,6 +7,7 @@
 
 use super::advice::{self, Failure};
 use super::key_args::Rotate;
+use super::ledger::Ledger;
 use super::mount::LOCK;
 use super::ways::Ways;
 use super::{assemble, key, report, unlock};
@@ -98,6 +99,7 @@ impl Rotation<'_> {
 fn reencrypt(backing: &Path, opened: &Opened, trust: &Trust, force: bool) -> Result<(), Failure> {
     let failed = |error| advice::volume(backing, &error);
     let volume = assemble::volume(backing, opened, trust, false)?;
+    Ledger::open(backing, trust, &volume);
     // Hidden by itself where stderr is no terminal.
     let bar = ProgressBar::new(0).with_style(style());
     let remains = volume.reencrypt(&mut |done, total| {
@@ -107,6 +109,7 @@ fn reencrypt(backing: &Path, opened: &Opened, trust: &Trust, force: bool) -> Res
     });
     bar.finish_and_clear();
     let remains: Remains = remains.map_err(failed)?;
+    volume.report();
     if !remains.is_empty() && !force {
         volume.close().map_err(failed)?;
         return Err(advice::old_key_needed(backing, &remains));

@@ -39,9 +39,10 @@ fn status(backing: &Path, place: &Place) -> Result<(), Failure> {
             text += &format!("Key slot {} is new to this device.\n", slot.id);
         }
     }
-    let findings = trust.findings().map_err(state)?;
-    text += &format!("Findings: {}\n", findings.len());
-    for found in findings {
+    let findings = trust.findings();
+    findings.damage.iter().for_each(|error| report::complain(&advice::list_of_findings(error)));
+    text += &format!("Findings: {}\n", findings.list.len());
+    for found in findings.list {
         text +=
             &format!("{}  {:<11}  {}  {}\n", report::time(found.when), found.kind, found.file, found.what);
     }
@@ -103,7 +104,7 @@ fn older(
     };
     let path = arguments.path.as_deref();
     let relative = path.map(|path| path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes());
-    volume.survey(relative, &mut compare).map_err(|error| match (error, path) {
+    volume.survey(relative, &versions.journals(), &mut compare).map_err(|error| match (error, path) {
         (volume::Error::NotFound | volume::Error::NotDirectory, Some(path)) => advice::no_such_path(path),
         (error, _) => advice::volume(backing, &error),
     })?;

@@ -8,7 +8,7 @@
 mod findings;
 mod versions;
 
-pub use findings::Found;
+pub use findings::{Findings, Found};
 pub use versions::{Versions, VersionsUnavailable};
 
 use crate::chunk::DeviceId;
@@ -258,18 +258,21 @@ impl Trust {
 
     /// The lines of a file; none if it is not there.
     fn read<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
-        let Some(path) = self.folder.as_ref().map(|folder| folder.join(name)) else { return Ok(Vec::new()) };
-        let mut text = String::new();
-        match File::open(&path).and_then(|file| file.take(MAX_LENGTH).read_to_string(&mut text)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(TrustUnavailable::Damaged(path));
-            }
-            Err(error) => return Err(TrustUnavailable::Io(path, error)),
-            Ok(_) => {}
-        }
-        let parsed: Option<Vec<T>> = text.lines().map(parse).collect();
+        let Some((path, bytes)) = self.read_bytes(name)? else { return Ok(Vec::new()) };
+        let text = str::from_utf8(&bytes).ok();
+        let parsed = text.and_then(|text| text.lines().map(parse).collect::<Option<Vec<T>>>());
         parsed.filter(|lines| !lines.is_empty()).ok_or(TrustUnavailable::Damaged(path))
+    }
+
+    /// The beginning of a file, and where it lies; `None` if it is not there.
+    fn read_bytes(&self, name: &str) -> Result<Option<(PathBuf, Vec<u8>)>> {
+        let Some(path) = self.folder.as_ref().map(|folder| folder.join(name)) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|file| file.take(MAX_LENGTH).read_to_end(&mut bytes)) {
+            Ok(_) => Ok(Some((path, bytes))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(TrustUnavailable::Io(path, error)),
+        }
     }
 
     /// Replaces a file as `replace` does; without lines there is none afterwards.

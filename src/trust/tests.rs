@@ -177,3 +177,51 @@ fn another_volume_in_a_known_folder_is_noticed() {
     assert!(!new.knows_another_at(Path::new("/elsewhere")).unwrap());
     assert!(!Trust::ephemeral().knows_another_at(here).unwrap());
 }
+
+fn finding(number: usize, length: usize) -> Found {
+    let file = format!("chunks/{number}");
+    Found { when: 7, kind: "spoilt".into(), file, what: "p".repeat(length) }
+}
+
+#[test]
+fn the_list_of_findings_stays_as_short_as_it_can_be_read() {
+    let (state, trust) = pinned(&Keyring::generate());
+    let path = state.path().join("cryptfs").join(VOLUME.to_string()).join("findings");
+    let (paths, file) = (500, || fs::metadata(&path).unwrap().len());
+    let more = trust.change_findings(|_| false, (0..paths).map(|n| finding(n, 4096)).collect()).unwrap();
+    let list = trust.findings();
+    assert!(list.damage.is_none(), "{:?}", list.damage);
+    assert!(file() < MAX_LENGTH && more > 0 && list.list.len() == paths - more, "{more} too many");
+    let short: Vec<Found> = (paths..paths + 2).map(|n| finding(n, 10)).collect();
+    assert_eq!(trust.change_findings(|_| false, short.clone()).unwrap(), 0, "what is short still has room");
+    assert!(trust.findings().list.ends_with(&short));
+    let many = (0..2000).map(|n| finding(n, 1)).collect();
+    assert_eq!(trust.change_findings(|_| true, many).unwrap(), 1000);
+    assert_eq!(trust.findings().list.len(), 1000);
+}
+
+#[test]
+fn a_damaged_list_of_findings_is_read_as_far_as_it_makes_sense() {
+    let (state, trust) = pinned(&Keyring::generate());
+    let path = state.path().join("cryptfs").join(VOLUME.to_string()).join("findings");
+    let line = |n, length| format!("{}\n", finding(n, length)).into_bytes();
+    let long = (0..300).flat_map(|n| line(n, 4096)).collect::<Vec<u8>>();
+    for (bad, read) in [
+        (Vec::new(), 0),
+        (b"nonsense\n".to_vec(), 0),
+        ([b"\xff 1 2 3\n".to_vec(), line(1, 1)].concat(), 1),
+        ([line(1, 1), b"7 spoilt chunks/2 a\x1b[2J\n".to_vec()].concat(), 1),
+        ([line(1, 1), b"7 spoilt chunks/2 cut of".to_vec()].concat(), 1),
+        (long, MAX_LENGTH as usize / line(100, 4096).len()),
+    ] {
+        fs::write(&path, bad).unwrap();
+        let found = trust.findings();
+        assert!(matches!(found.damage, Some(TrustUnavailable::Damaged(_))), "{:?}", found.damage);
+        assert_eq!(found.list.len(), read);
+        trust.change_findings(|_| false, Vec::new()).unwrap();
+        assert!(trust.findings().damage.is_none(), "written anew");
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(matches!(trust.findings().damage, Some(TrustUnavailable::Io(..))));
+}

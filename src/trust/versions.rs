@@ -3,7 +3,7 @@
 //! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
 //! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
 
-use crate::chunk::{ChunkId, Commit, DeviceId, Recall, Version};
+use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, Recall, Version};
 use parking_lot::{Mutex, RwLock};
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
@@ -22,6 +22,8 @@ const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("ve
 const MOST: u64 = if cfg!(test) { 1000 } else { 4_000_000 };
 /// Chunks that were read and not counted yet, at most; further ones wait for another mount.
 const SEEN_MOST: usize = 1 << 20;
+/// Journals that are looked for, at most.
+const JOURNALS_MOST: usize = 10_000;
 /// Bytes of the store that are kept in memory.
 const CACHE: usize = 16 << 20;
 
@@ -98,6 +100,19 @@ impl Versions {
         }
     }
 
+    fn read_journals(&self) -> Result<Vec<ChunkId>, redb::Error> {
+        let table = match self.store.begin_read()?.open_table(VERSIONS) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            opened => opened?,
+        };
+        // Their ids are the last of all.
+        let first = ChunkId { inode: InodeId::journal(DeviceId([0; 8])), index: 0 };
+        let range = table.range::<&[u8; 16]>(&first.block()..)?.take(JOURNALS_MOST);
+        Ok(range
+            .map(|entry| Ok(ChunkId::from_block(*entry?.0.value())))
+            .collect::<Result<_, redb::StorageError>>()?)
+    }
+
     /// In increasing order of key, which costs the least.
     fn write(&self, notes: &BTreeMap<[u8; 16], Option<Version>>) -> Result<(), redb::Error> {
         let write = self.store.begin_write()?;
@@ -152,6 +167,13 @@ impl Recall for Versions {
             notes.seen.remove(&id);
         }
         notes.new.insert(id, Some(version.clone()));
+    }
+
+    fn journals(&self) -> Vec<ChunkId> {
+        self.read_journals().unwrap_or_else(|error| {
+            self.warn(&error);
+            Vec::new()
+        })
     }
 
     fn seen(&self, id: ChunkId, version: &Version) {
@@ -258,6 +280,10 @@ mod tests {
         versions.durable(chunk(2), &two);
         versions.seen(chunk(3), &one);
         assert_eq!((versions.known(chunk(2)), versions.known(chunk(3))), (Some(two.clone()), None));
+        let journals = [1, 0xff].map(|device| InodeId::journal(DeviceId([device; 8])));
+        let journals = journals.map(|inode| ChunkId { inode, index: 0 });
+        journals.iter().for_each(|journal| versions.durable(*journal, &one));
+        assert!(versions.journals().is_empty(), "not written down yet");
         versions.keep();
         versions.durable(chunk(4), &one);
         drop(versions);
@@ -265,6 +291,8 @@ mod tests {
         let versions = open(&folder);
         let known = (1..5).map(|n| versions.known(chunk(n))).collect::<Vec<_>>();
         assert_eq!(known, [Some(one.clone()), Some(two.clone()), None, None]);
+        assert_eq!(versions.journals(), journals);
+        versions.gone(journals[0]);
         versions.gone(chunk(1));
         versions.seen(chunk(2), &one);
         versions.seen(chunk(3), &one);
@@ -277,7 +305,7 @@ mod tests {
         let versions = open(&folder);
         let known = (1..5).map(|n| versions.known(chunk(n))).collect::<Vec<_>>();
         assert_eq!(known, [None, Some(two), Some(one), None]);
-        assert_eq!(versions.count().unwrap(), 2);
+        assert_eq!((versions.count().unwrap(), versions.journals()), (3, journals[1..].to_vec()));
         let mode = std::fs::metadata(folder.path().join("versions")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

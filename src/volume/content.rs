@@ -6,7 +6,7 @@
 use super::flush::spill_inline;
 use super::inode::{Inode, State};
 use super::kinds::{Kind, Timestamp};
-use super::table::{LAST_INDEX, check_bound, check_index};
+use super::table::{LAST_INDEX, check_index};
 use super::{Error, Result, Volume};
 use crate::chunk::{self, BLOCK, Chunk, ChunkId, Space};
 use std::sync::Arc;
@@ -261,8 +261,7 @@ impl Volume {
         state.table.load(head, index)?;
         let Some(bound) = state.table.bound(index) else { return Ok(()) };
         let id = ChunkId { inode: inode.id(), index };
-        let chunk = self.open_file(id)?;
-        check_bound(&chunk, bound)?;
+        let chunk = self.open_file(id, bound)?;
         state.others.insert(index, chunk);
         self.opened(inode, index);
         Ok(())

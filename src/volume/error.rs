@@ -46,6 +46,14 @@ pub enum Damage {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The chunk that is damaged or has not arrived.
+    pub(super) fn chunk(&self) -> Option<ChunkId> {
+        match self {
+            Error::Damaged(id, _) | Error::NotArrived(id) => Some(*id),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed later, with nothing lost in between.
     pub(super) fn is_passing(&self) -> bool {
         match self {

@@ -6,7 +6,7 @@
 use super::inode::Inode;
 use super::{Damage, Error, Result, Volume};
 use crate::chunk::{ChunkId, InodeId};
-use crate::store::FileName;
+use crate::store::{Area, FileName};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ pub trait Report: Send + Sync {
 }
 
 /// A name: the directory that it stands in, and how it reads.
-type Place = (InodeId, Vec<u8>);
+pub(super) type Place = (InodeId, Vec<u8>);
 
 #[derive(Default)]
 pub(super) struct Findings {
@@ -45,6 +45,8 @@ pub(super) struct Findings {
 
 #[derive(Default)]
 struct State {
+    /// What the journals spoke of, to be looked at again once all of them were applied.
+    early: HashMap<ChunkId, (Error, Option<Place>)>,
     waiting: Vec<(ChunkId, Option<Damage>, Option<Place>)>,
     /// Noticed in this mount.
     noticed: HashSet<ChunkId>,
@@ -61,15 +63,33 @@ enum Listed {
 }
 
 impl Volume {
-    /// Tells of findings from now on. `listed`: chunk files that are on the list, and whether each is right again as
-    /// soon as its chunk can be opened.
+    /// Tells of findings from now on, and of those that were noticed while the volume was opened. `listed`: chunk files
+    /// that are on the list, and whether each is right again as soon as its chunk can be opened.
     pub fn report_to(&self, reporter: Box<dyn Report>, listed: impl Iterator<Item = (FileName, bool)>) {
+        let early = std::mem::take(&mut self.findings.state.lock().early);
+        for (error, place) in early.into_values() {
+            if self.is_wanted(&error, place.as_ref()) {
+                self.notice(&error, || place);
+            }
+        }
         let mut state = self.findings.state.lock();
-        let until = |opened| if opened { Listed::UntilOpened } else { Listed::UntilGone };
-        state.listed.extend(listed.map(|(file, opened)| (file, until(opened))));
+        for (file, opened) in listed {
+            let until = if opened { Listed::UntilOpened } else { Listed::UntilGone };
+            if state.listed.contains_key(&file) {
+                continue;
+            }
+            // Every journal was read when the volume was opened.
+            if file.area == Area::Journals {
+                state.healed.insert(file);
+            } else {
+                state.listed.insert(file, until);
+            }
+        }
         self.findings.any.store(!state.listed.is_empty(), Ordering::Relaxed);
+        drop(state);
         // A second one would be a mistake of the caller's, and is not heard.
         let _ = self.findings.reporter.set(reporter);
+        self.flusher.report();
     }
 
     /// Tells of everything noticed so far.
@@ -100,6 +120,27 @@ impl Volume {
                 })
             })
         })
+    }
+
+    /// Takes note of damage to what a journal speaks of, which later batches or another journal may have deleted.
+    pub(super) fn notice_early(&self, error: Error, place: Option<Place>) {
+        let (Error::Damaged(chunk, _) | Error::NotArrived(chunk)) = error else { return };
+        let mut state = self.findings.state.lock();
+        if place.is_some() && state.early.len() < MOST || !state.early.contains_key(&chunk) {
+            state.early.insert(chunk, (error, place));
+        }
+    }
+
+    /// Whether a name leads there. Where no name can be looked up, what is there counts and what is missing does not: it
+    /// may well have been deleted, and who looks for it will say so.
+    fn is_wanted(&self, error: &Error, place: Option<&Place>) -> bool {
+        let (chunk, is_missing) = match error {
+            Error::Damaged(chunk, damage) => (chunk, *damage == Damage::Deleted),
+            Error::NotArrived(chunk) => (chunk, true),
+            _ => return false,
+        };
+        let entry = place.and_then(|(directory, name)| self.entry(&self.inode(*directory).ok()?, name).ok());
+        entry.map_or(!is_missing, |entry| entry.is_some_and(|(inode, _)| inode == chunk.inode))
     }
 
     /// Takes note of an error if it is damage. No lock that `place` needs may be held.
@@ -155,6 +196,17 @@ impl Volume {
             drop(state);
             self.flusher.report();
         }
+    }
+
+    /// An error as the owner is told of it; `None` if it is no damage.
+    pub(super) fn finding(&self, error: &Error, place: Option<Place>) -> Option<Finding> {
+        let (chunk, damage) = match error {
+            Error::Damaged(chunk, damage) => (*chunk, Some(damage.clone())),
+            Error::NotArrived(chunk) => (*chunk, None),
+            _ => return None,
+        };
+        let path = place.and_then(|place| self.path_of(place));
+        Some(Finding { chunk, file: self.context.file_name(chunk), path, damage })
     }
 
     /// A name's path, by the links of the directories above it. `None` if one of them cannot be read.

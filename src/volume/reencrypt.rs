@@ -6,7 +6,7 @@
 
 use super::inode::Inode;
 use super::journal;
-use super::{Error, Result, Volume};
+use super::{Error, Finding, Result, Volume};
 use crate::chunk::{self, Chunk, ChunkId, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ const GROUP: usize = 64;
 pub struct Remains {
     /// Devices whose journals do.
     pub journals: Vec<DeviceId>,
-    /// Chunks that could not be sealed anew, and why.
-    pub chunks: Vec<Error>,
+    /// Chunks that could not be sealed anew, and that the volume speaks of.
+    pub chunks: Vec<Finding>,
 }
 
 /// Chunks to be sealed anew, by inode.
@@ -38,11 +38,11 @@ impl Remains {
 impl Volume {
     /// Seals everything of older epochs under the newest one, durably. `progress` is told how many files were looked
     /// at, and of how many; where it says false, the rest is left. Chunk files that open under no epoch, and those that
-    /// no file has any more, are passed over: nobody can read them now either.
+    /// nothing speaks of, are passed over: nobody can read them now either.
     pub fn reencrypt(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Remains> {
         self.check_writable()?;
         self.journal.lock().renew(&self.context)?;
-        let mut remains = Remains::default();
+        let (mut remains, mut left) = (Remains::default(), Vec::new());
         let chunks = self.all_chunks()?;
         let (mut group, mut size, total) = (Group::new(), 0, chunks.len() as u64);
         for (done, id) in (0..).zip(chunks) {
@@ -53,21 +53,24 @@ impl Volume {
                     size += 1;
                 }
                 Err(chunk::Error::Missing(_) | chunk::Error::Deleted(_)) => {}
-                Err(error @ chunk::Error::Damaged(..)) => log::warn!("passed over: {error}"),
+                Err(error @ chunk::Error::Damaged(..)) => {
+                    log::warn!("passed over: {}: {error}", self.context.file_name(id).path())
+                }
                 Err(error @ (chunk::Error::Incomplete(_) | chunk::Error::RolledBack { .. })) => {
-                    remains.chunks.push(error.into())
+                    left.push(error.into())
                 }
                 Err(error) => return Err(error.into()),
             }
             if size == GROUP.min(self.open.limit() / 2) {
-                self.reencrypt_group(std::mem::take(&mut group), &mut remains)?;
+                self.reencrypt_group(std::mem::take(&mut group), &mut left)?;
                 size = 0;
             }
             if !progress(done, total) {
                 return Ok(remains);
             }
         }
-        self.reencrypt_group(group, &mut remains)?;
+        self.reencrypt_group(group, &mut left)?;
+        remains.chunks = self.spoken_of(left)?;
         for id in self.other_journals()? {
             if journal::may_need_old_epoch(&self.context, id)? {
                 remains.journals.extend(id.inode.journal_of());
@@ -126,32 +129,52 @@ impl Volume {
         Ok(found)
     }
 
-    fn reencrypt_group(&self, group: Group, remains: &mut Remains) -> Result<()> {
+    /// What of this the volume speaks of: a name leads to the inode, or may where not every directory can be read, and
+    /// the inode does not deny the chunk. What is left by a crash, or was planted, waits for nothing.
+    fn spoken_of(&self, left: Vec<Error>) -> Result<Vec<Finding>> {
+        let left: BTreeMap<ChunkId, Error> =
+            left.into_iter().filter_map(|error| Some((error.chunk()?, error))).collect();
+        let (places, whole) = self.places_of(&left.keys().map(|id| id.inode).collect())?;
+        let mut found = Vec::new();
+        for (id, error) in left {
+            let place = places.get(&id.inode).cloned();
+            let is_named = place.is_some() || !whole || id.inode == InodeId::ROOT;
+            let is_denied =
+                || id.index > 0 && self.further(id.inode).is_ok_and(|further| !further.contains(&id.index));
+            if !is_named || is_denied() {
+                log::info!("passed over: nothing speaks of {}: {error}", self.context.file_name(id).path());
+                continue;
+            }
+            self.notice(&error, || place.clone());
+            found.extend(self.finding(&error, place));
+        }
+        Ok(found)
+    }
+
+    fn reencrypt_group(&self, group: Group, left: &mut Vec<Error>) -> Result<()> {
         let mut inodes = Vec::new();
         for (id, indices) in group {
             match self.inode(id) {
                 Ok(inode) => inodes.push((inode, indices)),
-                Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => remains.chunks.push(error),
+                Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => left.push(error),
                 Err(error) => return Err(error),
             }
         }
         let all: Vec<Arc<Inode>> = inodes.iter().map(|(inode, _)| inode.clone()).collect();
         // Twice: what was written but not committed yet holds slots, and the first rewrite wants as many as there are.
-        self.flush_for(&all, remains)?;
+        self.flush_for(&all, left)?;
         for step in [Chunk::rewrite, Chunk::compact] {
             for (inode, indices) in &mut inodes {
                 for index in std::mem::take(indices) {
                     match self.change_chunk(inode, index, step) {
                         Ok(true) => indices.push(index),
                         Ok(false) => {}
-                        Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
-                            remains.chunks.push(error)
-                        }
+                        Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => left.push(error),
                         Err(error) => return Err(error),
                     }
                 }
             }
-            self.flush_for(&all, remains)?;
+            self.flush_for(&all, left)?;
         }
         drop(all);
         for (inode, _) in inodes {
@@ -162,9 +185,9 @@ impl Volume {
     }
 
     /// A file that cannot be flushed, perhaps because it was deleted meanwhile, does not stop the others.
-    fn flush_for(&self, inodes: &[Arc<Inode>], remains: &mut Remains) -> Result<()> {
+    fn flush_for(&self, inodes: &[Arc<Inode>], left: &mut Vec<Error>) -> Result<()> {
         match self.flush(inodes) {
-            Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => remains.chunks.push(error),
+            Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => left.push(error),
             outcome => outcome?,
         }
         Ok(())

@@ -5,12 +5,13 @@
 
 use super::batch::{Batch, Item, parse};
 use super::faults::{self, Fault};
+use super::findings::Place;
 use super::inode::{Inode, Journalled, Standing, State};
 use super::journal::{self, Journal};
 use super::kinds::{Kind, Timestamp};
 use super::listing::Listing;
 use super::record::{Link, Record};
-use super::{Error, Result, Volume};
+use super::{Damage, Error, Result, Volume};
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use hashbrown::HashSet;
@@ -25,18 +26,23 @@ impl Volume {
             // durable, nor an fsync pass it over.
             self.context.store.sync_all()?;
         }
-        for id in self.other_journals()? {
-            match journal::read(&self.context, id) {
-                Ok(Some(live)) => {
-                    if let Err(error) = self.apply_all(&live.stream, id, false) {
-                        log::warn!("another device's journal could not be applied: {error}");
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => log::warn!("another device's journal cannot be read: {error}"),
+        let (own, present) = (self.context.own_journal(), self.other_journals()?);
+        for &id in &present {
+            let applied = match journal::read(&self.context, id) {
+                Ok(Some(live)) => self.apply_all(&live.stream, id, false),
+                read => read.map(drop),
+            };
+            match applied {
+                Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => self.notice(&error, || None),
+                Err(error) => log::warn!("another device's journal cannot be applied: {error}"),
+                Ok(()) => {}
             }
         }
-        let own = self.context.own_journal();
+        for id in self.context.recall.journals() {
+            if id != own && !present.contains(&id) {
+                self.notice(&Error::Damaged(id, Damage::Deleted), || None);
+            }
+        }
         let Some(live) = journal::read(&self.context, own)? else { return Ok(()) };
         self.apply_all(&live.stream, own, !self.read_only)?;
         *self.journal.lock() = Journal::resume(live);
@@ -86,17 +92,22 @@ impl Volume {
             }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
                 let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
-                self.tolerate(*inode, |inode| names.apply(number, inode))
+                self.tolerate(*inode, links, |inode| names.apply(number, inode))
             }
             Item::Directory { inode, devices, log } if !gone.has(*inode) => {
-                self.tolerate(*inode, |inode| self.apply_log(inode, log, devices))
+                self.tolerate(*inode, &[], |inode| self.apply_log(inode, log, devices))
             }
             _ => Ok(()),
         }
     }
 
-    /// Applies to an inode; one that cannot be read is left as it is: its own reader will say so.
-    fn tolerate(&self, id: InodeId, apply: impl FnOnce(&Arc<Inode>) -> Result<()>) -> Result<()> {
+    /// Applies to an inode; one that cannot be read is left as it is. `links`: its names, as far as they are told.
+    fn tolerate(
+        &self,
+        id: InodeId,
+        links: &[Link],
+        apply: impl FnOnce(&Arc<Inode>) -> Result<()>,
+    ) -> Result<()> {
         let outcome = self.inode(id).and_then(|inode| {
             apply(&inode)?;
             self.queue(&inode);
@@ -104,7 +115,7 @@ impl Volume {
         });
         match outcome {
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
-                log::warn!("the journal speaks of something that cannot be read: {error}");
+                self.notice_early(error, place(links));
                 Ok(())
             }
             outcome => outcome,
@@ -123,7 +134,7 @@ impl Volume {
             Ok(inode) => Some(inode),
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
                 if !self.can_be_made_anew(id, content.map(|_| commit)) {
-                    log::warn!("the journal speaks of something that cannot be read: {error}");
+                    self.notice_early(error, place(&record.extension.links));
                     return Ok(());
                 }
                 None
@@ -215,6 +226,10 @@ impl Volume {
         state.change();
         Ok(())
     }
+}
+
+fn place(links: &[Link]) -> Option<Place> {
+    links.first().map(|link| (link.parent, link.name.to_vec()))
 }
 
 /// The namespace part of an inode, as a batch has it.

@@ -1,11 +1,12 @@
 //! A look at every chunk of a volume, or of one object: which version of it is there. For comparing with what this device
 //! remembers, on a volume that is opened without it.
 
+use super::findings::Place;
 use super::inode::State;
 use super::{Error, Kind, Result, Volume};
 use crate::chunk::{self, Chunk, ChunkId, InodeId, Version};
 use crate::store::FileName;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 /// A chunk that the volume speaks of.
 #[derive(Clone, Debug)]
@@ -21,13 +22,18 @@ pub struct Sight {
 impl Volume {
     /// Visits the chunks of the object at a path, or of the whole volume, journals included. What cannot be read for
     /// another reason than that its file is missing is passed over, and so is what lies below it. What is seen is durable.
-    pub fn survey(&self, path: Option<&[u8]>, visit: &mut dyn FnMut(Sight)) -> Result<()> {
+    /// `known`: journals that there should be.
+    pub fn survey(&self, path: Option<&[u8]>, known: &[ChunkId], visit: &mut dyn FnMut(Sight)) -> Result<()> {
         self.context.store.sync_all()?;
         let mut waiting = match path {
             Some(path) => vec![(self.at(path)?, path.to_vec())],
             None => {
-                let own = self.context.own_journal();
-                for journal in self.other_journals()?.into_iter().chain([own]) {
+                let mut journals = self.other_journals()?;
+                journals.push(self.context.own_journal());
+                journals.extend(known);
+                journals.sort_unstable();
+                journals.dedup();
+                for journal in journals {
                     self.look(journal, super::journal::BLOCKS, None, visit)?;
                 }
                 vec![(InodeId::ROOT, Vec::new())]
@@ -57,21 +63,50 @@ impl Volume {
         })
     }
 
+    /// A name of each of these inodes that has one, and whether every directory could be read. Nothing may be renamed
+    /// meanwhile.
+    pub(super) fn places_of(&self, wanted: &HashSet<InodeId>) -> Result<(HashMap<InodeId, Place>, bool)> {
+        let (mut places, mut whole) = (HashMap::new(), true);
+        let (mut waiting, mut passed) = (vec![InodeId::ROOT], HashSet::new());
+        while let Some(at) = waiting.pop().filter(|_| places.len() < wanted.len()) {
+            if !passed.insert(at) {
+                continue;
+            }
+            let listed = self.inode(at).and_then(|directory| {
+                self.read_directory(&directory, 0, &mut |_, name, child, kind| {
+                    if wanted.contains(&child) {
+                        places.insert(child, (at, name.to_vec()));
+                    }
+                    waiting.extend((kind == Kind::Directory).then_some(child));
+                    true
+                })?;
+                self.forget_if_clean(&directory);
+                Ok(())
+            });
+            match listed {
+                Err(Error::Damaged(..) | Error::NotArrived(_)) => whole = false,
+                listed => listed?,
+            }
+        }
+        Ok((places, whole))
+    }
+
     /// The numbers of an inode's chunks, as far as they can be read.
     fn indices(&self, id: InodeId) -> Result<Vec<u32>> {
-        let inode = match self.inode(id) {
-            Ok(inode) => inode,
-            Err(Error::Damaged(..) | Error::NotArrived(_)) => return Ok(vec![0]),
-            Err(error) => return Err(error),
-        };
-        let mut state = inode.state.write();
-        let opened = self.open_head(&inode, &mut state);
-        let State { head, table, .. } = &mut *state;
-        match opened.and_then(|()| table.all(head.as_ref().expect("it was opened"))) {
+        match self.further(id) {
             Ok(further) => Ok([0].into_iter().chain(further).collect()),
             Err(Error::Damaged(..) | Error::NotArrived(_)) => Ok(vec![0]),
             Err(error) => Err(error),
         }
+    }
+
+    /// The numbers of its chunks but the first.
+    pub(super) fn further(&self, id: InodeId) -> Result<Vec<u32>> {
+        let inode = self.inode(id)?;
+        let mut state = inode.state.write();
+        self.open_head(&inode, &mut state)?;
+        let State { head, table, .. } = &mut *state;
+        Ok(table.all(head.as_ref().expect("it was opened"))?.into_iter().collect())
     }
 
     fn look(

@@ -225,15 +225,16 @@ impl Volume {
         state.check_whole()?;
         if state.head.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
-            state.head = Some(Box::new(self.open_file(id)?));
+            state.head = Some(Box::new(self.open_file(id, Commit(0))?));
             self.opened(inode, 0);
         }
         Ok(())
     }
 
-    /// Opens a chunk's file.
-    pub(super) fn open_file(&self, id: ChunkId) -> Result<Chunk> {
+    /// Opens a chunk's file. `bound`: what it must not be older than; only then it is right again.
+    pub(super) fn open_file(&self, id: ChunkId, bound: Commit) -> Result<Chunk> {
         let chunk = Chunk::open(&self.context, id, self.blocks)?;
+        check_bound(&chunk, bound)?;
         self.heal_opened(id);
         Ok(chunk)
     }
@@ -271,8 +272,7 @@ impl Volume {
         let mut log = Vec::new();
         for index in table.all(head)? {
             let id = ChunkId { inode: directory.id(), index };
-            let segment = self.open_file(id)?;
-            table.bound(index).map_or(Ok(()), |bound| check_bound(&segment, bound))?;
+            let segment = self.open_file(id, table.bound(index).unwrap_or_default())?;
             let mut bytes = vec![0; BLOCK];
             segment.read(Space::Data, 0, &mut bytes)?;
             let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
@@ -290,7 +290,7 @@ impl Volume {
 
     fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
-        let head = self.open_file(chunk)?;
+        let head = self.open_file(chunk, Commit(0))?;
         let record = read_record(&head).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
             error => error,

@@ -228,6 +228,22 @@ fn a_state_folder_that_is_lost_or_older_raises_no_alarm() {
     sandbox.fails(&mut mount(&sandbox), 29);
 }
 
+/// The list of findings is for the owner to look at: damage to it is a remark.
+#[test]
+fn a_damaged_list_of_findings_keeps_nobody_out() {
+    let sandbox = Sandbox::with_volume();
+    session(&sandbox, |plain| fs::write(plain.join("x"), "1").unwrap());
+    let state = fs::read_dir(sandbox.path("state/cryptfs")).unwrap().next().unwrap().unwrap().path();
+    let damaged = [b"7 spoilt chunks/aa/bb x\n".to_vec(), b"\xff".repeat(2 << 20)].concat();
+    fs::write(state.join("findings"), damaged).unwrap();
+    assert_eq!(findings(&sandbox).len(), 1);
+    let output = mount(&sandbox).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("cannot be read whole"), "{told}");
+    assert_eq!(fs::read(sandbox.plain().join("x")).unwrap(), b"1");
+    sandbox.succeeds(&mut sandbox.umount());
+}
+
 /// Two devices in turn, as two state folders.
 #[test]
 fn two_devices_in_turn_raise_no_alarm() {

@@ -135,6 +135,11 @@ pub fn no_memory() -> Failure {
     failure(Exit::Failed, "There is not enough memory for stretching a passphrase: 64 MiB are needed.")
 }
 
+/// The list of findings is not whole: a remark, for nothing depends on it.
+pub fn list_of_findings(error: &TrustUnavailable) -> String {
+    format!("The list of what was found in this volume cannot be read whole: {error}. Nothing else is lost.")
+}
+
 /// This device's memory of a volume is there but of no use.
 pub fn state(error: &TrustUnavailable) -> Failure {
     failure(

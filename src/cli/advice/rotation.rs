@@ -1,8 +1,8 @@
 //! What helps when a rotation of the volume's key cannot go on.
 
-use super::{Exit, Failure, failure, slot, slots};
+use super::{Exit, Failure, failure, object, slot, slots};
 use crate::keys::{RekeyError, hex};
-use crate::volume::Remains;
+use crate::volume::{Finding, Remains};
 use std::path::Path;
 
 /// Files that are named in a message.
@@ -45,7 +45,14 @@ pub fn too_many_epochs(backing: &Path) -> Failure {
 
 /// Everything that could be was encrypted anew.
 pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
-    let mut needs: Vec<String> = remains.chunks.iter().take(NAMED).map(|error| error.to_string()).collect();
+    let chunk = |finding: &Finding| {
+        let how = match &finding.damage {
+            None => "has not arrived yet".to_owned(),
+            Some(damage) => damage.to_string(),
+        };
+        format!("{} ({}: {how})", object(finding), finding.file.path())
+    };
+    let mut needs: Vec<String> = remains.chunks.iter().take(NAMED).map(chunk).collect();
     if let Some(more) = remains.chunks.len().checked_sub(NAMED).filter(|more| *more > 0) {
         needs.push(format!("{more} more"));
     }
@@ -57,7 +64,7 @@ pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
         Exit::OldKeyNeeded,
         format!(
             "{at}: the old key is kept, for these need it: {}. Mount the volume once on those devices, let the sync \
-             client finish, restore or delete those files; then run `cryptfs key rotate {at}` again. With --force it \
+             client finish, restore those files, or delete them; then run `cryptfs key rotate {at}` again. With --force it \
              is destroyed, and what needs it is lost.",
             needs.join("; ")
         ),

@@ -1,4 +1,5 @@
-//! What is no attack raises no alarm: devices in turn, a sync that stops half-way and goes on, two devices at once.
+//! What is no attack raises no alarm: devices in turn, a sync that stops half-way and goes on, two devices at once (row 16,
+//! as far as one device can know).
 
 use super::*;
 use crate::volume::{Damage, Rename};
@@ -45,7 +46,7 @@ fn work(volume: &Volume, seed: u64) {
 }
 
 #[test]
-fn two_devices_in_turn_and_then_a_rollback() {
+fn row_16_two_devices_in_turn_and_then_a_rollback() {
     let house = House::new();
     let devices = [house.fixture.another(house.fixture.device.0), house.fixture.another(*b"device 2")];
     let mut before = house.left.clone();
@@ -125,7 +126,7 @@ fn a_sync_that_stops_half_way_and_goes_on() {
 
 /// Both devices changed the same files without knowing of each other; the provider kept one of each.
 #[test]
-fn two_devices_at_once_are_a_conflict_and_no_attack() {
+fn row_16_two_devices_at_once_are_a_conflict_and_no_attack() {
     let house = House::new();
     let other = house.fixture.another(*b"device 2");
     let theirs = Memory::new();

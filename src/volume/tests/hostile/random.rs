@@ -3,12 +3,14 @@
 //!
 //! Right after an honest session, and as long as the attacker brings nothing old back, right means the state that was
 //! left. Otherwise it means, for each file and each name by itself, that state or what the owner made of it since, in
-//! sessions that were attacked: nothing from before, which the device remembers to be older. CRYPTFS_SEED replays the choices (nonces and ids are new each time),
-//! CRYPTFS_LONG=1 plays 20,000 rounds.
+//! sessions that were attacked: nothing from before, which the device remembers to be older. Every other epoch has a
+//! bystander. CRYPTFS_SEED replays the choices (nonces and ids are new each time), CRYPTFS_LONG=1 plays 20,000 rounds.
+
+mod attacker;
+mod bystander;
 
 use super::*;
 use crate::chunk::remembered;
-use crate::store::Area;
 use crate::volume::Rename;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc;
@@ -75,6 +77,9 @@ struct World {
     honest: Honest,
     past: VecDeque<Snapshot>,
     met: usize,
+    bystander: bystander::Bystander,
+    /// What was done to the folder since it was last as its owner left it.
+    attacks: Vec<String>,
 }
 
 impl World {
@@ -82,8 +87,12 @@ impl World {
         let (fixture, store) = (Fixture::new(), Memory::new());
         let volume = fixture.format(Arc::new(store.clone()));
         let (entries, contents, honest, past) = Default::default();
-        let mut world = World { fixture, store, dice: Dice(seed), entries, contents, honest, past, met: 0 };
         let root = volume.root().unwrap();
+        let bystander = bystander::Bystander::new(&volume);
+        let (dice, met, attacks) = (Dice(seed), 0, Vec::new());
+        let mut world =
+            World { fixture, store, dice, entries, contents, honest, past, met, bystander, attacks };
+        world.know_bystander();
         for name in [b"dir 1", b"dir 2"] {
             let directory = volume.create(&root, name, new(Kind::Directory)).unwrap();
             world.entries.insert((root.id(), name.to_vec(), directory.id()));
@@ -103,6 +112,7 @@ impl World {
     /// One honest session, then attacked ones from what it left.
     fn epoch(&mut self, attacks: usize) {
         self.honest = Honest::default();
+        self.bystander.is_spared = !self.bystander.is_spared;
         let volume = self.open().unwrap();
         (0..6).for_each(|_| self.operate(&volume));
         let left = self.look(&volume);
@@ -146,6 +156,7 @@ impl World {
         self.store.restore(&mark.store);
         self.fixture.remembered.restore(&mark.known);
         self.past = mark.past.clone();
+        self.attacks.clear();
         for (id, content) in &mark.contents {
             self.contents.get_mut(id).expect("a known file").push(content.clone());
         }
@@ -156,6 +167,7 @@ impl World {
             Ok(volume) => Some(volume),
             Err(error) => {
                 assert_damage(&error, "opening");
+                assert!(!self.bystander.is_spared, "it does not open: {error}; {:?}", self.attacks);
                 self.met += 1;
                 None
             }
@@ -165,12 +177,14 @@ impl World {
     /// Work on an attacked volume, which is attacked meanwhile as well.
     fn session(&mut self, volume: &Volume) {
         self.look(volume);
+        self.check_bystander(volume);
         for _ in 0..4 {
             match self.dice.roll(5) {
                 0 => self.mutate(true),
                 1 => drop(volume.round()),
                 _ => self.operate(volume),
             }
+            self.check_bystander(volume);
         }
         self.look(volume);
         if self.dice.roll(2) == 0 {
@@ -264,7 +278,8 @@ impl World {
 
     /// Something an owner does; what cannot be done on a damaged volume is not.
     fn operate(&mut self, volume: &Volume) {
-        let entries = self.walk(volume, &mut Vec::new());
+        let mut entries = self.walk(volume, &mut Vec::new());
+        entries.retain(|entry| !self.bystander.has(entry));
         let (directories, files): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|(.., kind)| *kind == Kind::Directory);
         let places: Vec<InodeId> =
@@ -341,68 +356,6 @@ impl World {
         content[at..at + data.len()].copy_from_slice(&data);
         self.contents.get_mut(&inode.id()).expect("a known file").push(content);
         let _ = volume.write(inode, at as u64, &data, now(), 0);
-    }
-
-    /// Something an attacker does; bringing back what is old only where `old`.
-    fn mutate(&mut self, old: bool) {
-        let names = self.store.names();
-        let (Some(&name), Some(&other)) = (self.dice.pick(&names), self.dice.pick(&names)) else { return };
-        let mut content = bytes(&self.store, name);
-        match self.dice.roll(if old { 11 } else { 8 }) {
-            0 | 1 if !content.is_empty() => {
-                let at = self.dice.roll(content.len().min(8 * BLOCK));
-                content[at] ^= 1 << self.dice.roll(8);
-                // In place: a file that is open sees it.
-                self.store.open(name).unwrap().write_at(0, &[IoSlice::new(&content)]).unwrap();
-            }
-            2 => {
-                let theirs = bytes(&self.store, other);
-                put(&self.store, other, &content);
-                put(&self.store, name, &theirs);
-            }
-            3 => {
-                let length = self.dice.roll(content.len() + 1);
-                self.store.open(name).unwrap().set_length(length as u64).unwrap();
-            }
-            4 => {
-                self.store.remove(name).unwrap();
-                put(&self.store, other, &content);
-            }
-            5 => {
-                let area = if self.dice.roll(2) == 0 { Area::Chunks } else { Area::Journals };
-                put(&self.store, FileName { area, bytes: crate::crypto::random() }, &content);
-            }
-            6 => self.store.remove(name).unwrap(),
-            7 => {
-                let theirs = bytes(&self.store, other);
-                let (from, to) = (self.dice.roll(6) * BLOCK, self.dice.roll(6) * BLOCK);
-                if theirs.len() >= from + BLOCK && content.len() >= to + BLOCK {
-                    content[to..to + BLOCK].copy_from_slice(&theirs[from..from + BLOCK]);
-                    put(&self.store, name, &content);
-                }
-            }
-            8 => self.roll_back(|store, past, _| store.restore_file(past, name)),
-            9 => self.roll_back(|store, past, dice| {
-                let now = store.snapshot();
-                store.restore_file(past, name);
-                if !store.names().contains(&name) {
-                    return store.restore_file(&now, name);
-                }
-                // One slot of the old version in the present one.
-                let (old, slot) = (bytes(store, name), dice.roll(8) * BLOCK);
-                if old.len() >= slot + BLOCK && content.len() >= slot + BLOCK {
-                    content[slot..slot + BLOCK].copy_from_slice(&old[slot..slot + BLOCK]);
-                }
-                put(store, name, &content);
-            }),
-            10 => self.roll_back(|store, past, _| store.restore(past)),
-            _ => {}
-        }
-    }
-
-    fn roll_back(&mut self, act: impl FnOnce(&Memory, &Snapshot, &mut Dice)) {
-        let at = self.dice.roll(self.past.len());
-        act(&self.store, &self.past[at], &mut self.dice);
     }
 }
 

@@ -1,0 +1,162 @@
+//! What the owner is told of what was found while the volume was opened, and later.
+
+use super::*;
+use crate::volume::{Damage, Finding, Rename, Report};
+use hashbrown::HashSet;
+use parking_lot::Mutex;
+
+/// What was told, and what is on the list.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<(Vec<Finding>, BTreeMap<FileName, bool>)>>);
+
+impl Report for Told {
+    fn tell(&self, found: &[Finding], healed: &HashSet<FileName>) {
+        let mut told = self.0.lock();
+        told.1.retain(|file, _| !healed.contains(file));
+        told.1.extend(found.iter().map(|finding| (finding.file, true)));
+        told.0.extend_from_slice(found);
+    }
+}
+
+impl Told {
+    /// What is told when the volume is opened, as a mount does it.
+    fn at_open(&self, volume: &Volume) -> Vec<Finding> {
+        let listed = self.0.lock().1.clone();
+        volume.report_to(Box::new(self.clone()), listed.into_iter());
+        volume.report();
+        std::mem::take(&mut self.0.lock().0)
+    }
+
+    fn is_clear(&self) -> bool {
+        self.0.lock().1.is_empty()
+    }
+}
+
+/// A house in which another device left a journal.
+fn shared() -> (House, Fixture, ChunkId) {
+    let house = House::new();
+    let other = house.fixture.another(*b"device 2");
+    let volume = other.open(Arc::new(house.store.clone()));
+    let inode = find(&volume, "small").unwrap();
+    volume.set_attributes(&inode, |_| true).unwrap();
+    file(&volume, "theirs", b"theirs");
+    volume.close().unwrap();
+    drop((inode, volume));
+    let journal = other.context(Arc::new(house.store.clone())).own_journal();
+    (house, other, journal)
+}
+
+#[test]
+fn another_devices_journal_that_is_damaged_is_told_until_it_is_right() {
+    let (house, _, journal) = shared();
+    let (file, told) = (house.file_name(journal), Told::default());
+    let whole = house.bytes(file);
+    house.put(file, &[7; 2 * BLOCK]);
+    for _ in 0..2 {
+        let found = told.at_open(&house.open().unwrap());
+        assert!(
+            matches!(&found[..], [Finding { chunk, damage: Some(Damage::Spoilt(_)), .. }] if *chunk == journal)
+        );
+    }
+    house.put(file, &whole);
+    assert!(!told.is_clear() && told.at_open(&house.open().unwrap()).is_empty() && told.is_clear());
+}
+
+#[test]
+fn another_devices_journal_that_is_gone_is_told_if_it_was_ever_seen() {
+    let (house, _, journal) = shared();
+    let (file, told) = (house.file_name(journal), Told::default());
+    let all = house.store.snapshot();
+    house.store.remove(file).unwrap();
+    assert!(told.at_open(&house.open().unwrap()).is_empty(), "it was never seen");
+    house.store.restore(&all);
+    house.open().unwrap().close().unwrap();
+    house.fixture.remembered.restart();
+    house.store.remove(file).unwrap();
+    let volume = house.open().unwrap();
+    let found = told.at_open(&volume);
+    assert!(
+        matches!(&found[..], [Finding { chunk, damage: Some(Damage::Deleted), .. }] if *chunk == journal)
+    );
+    let (mut seen, known, kept) =
+        (Vec::new(), volume.context.recall.journals(), house.fixture.remembered.snapshot());
+    drop(volume);
+    house.forget();
+    let volume = house.open().unwrap();
+    volume.survey(None, &known, &mut |sight| seen.push((sight.chunk, sight.version.is_some()))).unwrap();
+    assert!(seen.contains(&(journal, false)) && seen.iter().filter(|sight| sight.0 == journal).count() == 1);
+    drop(volume);
+    house.fixture.remembered.restore(&kept);
+    house.store.restore(&all);
+    assert!(told.at_open(&house.open().unwrap()).is_empty() && told.is_clear());
+}
+
+#[test]
+fn what_a_journal_speaks_of_is_told_with_its_path() {
+    let house = House::new();
+    let volume = house.open().unwrap();
+    let x = find(&volume, "x").unwrap();
+    volume.rename((&x, b"one"), (&x, b"moved"), Rename::Replace, None, now()).unwrap();
+    volume.sync_directory(&x).unwrap();
+    // Killed.
+    drop((x, volume));
+    let file = house.name("x/one", 0);
+    house.put(file, &[7; 2 * BLOCK]);
+    let told = Told::default();
+    let found = told.at_open(&house.open().unwrap());
+    assert!(matches!(&found[..], [Finding { path: Some(path), .. }] if path == b"x/moved"), "{found:?}");
+}
+
+/// The journal of a device that was killed speaks of a file that another one removed since: nothing is amiss.
+#[test]
+fn what_was_removed_since_a_journal_was_written_is_not_told() {
+    for forgets in [false, true] {
+        let (house, other, _) = shared();
+        let volume = other.open(Arc::new(house.store.clone()));
+        let root = volume.root().unwrap();
+        let to = (&root, &b"moved"[..]);
+        volume.rename((&root, b"theirs"), to, Rename::Replace, None, now()).unwrap();
+        volume.sync_directory(&root).unwrap();
+        drop((root, volume));
+        let volume = house.open().unwrap();
+        let root = volume.root().unwrap();
+        volume.release(volume.unlink(&root, b"moved", now()).unwrap().unwrap());
+        drop(root);
+        volume.close().unwrap();
+        drop(volume);
+        house.fixture.remembered.restart();
+        let here = if forgets { house.fixture.another(*b"device 3") } else { other };
+        let told = Told::default();
+        let found = told.at_open(&here.open(Arc::new(house.store.clone())));
+        assert!(found.is_empty(), "{found:?}");
+        let found = told.at_open(&house.open().unwrap());
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
+
+/// A further chunk that is older than the table says can be opened, and is right all the same only when it is newer.
+#[test]
+fn an_older_further_chunk_is_told_once_and_does_not_come_right_by_being_opened() {
+    let house = House::new();
+    let volume = house.open().unwrap();
+    let inode = find(&volume, "big").unwrap();
+    // Another chunk 1, with a bound of its own.
+    for content in [&[][..], &pattern(2_500_000, 99)] {
+        volume.resize(&inode, 0, now(), 0).unwrap();
+        volume.write(&inode, 0, content, now(), 0).unwrap();
+        volume.round().unwrap();
+    }
+    drop(inode);
+    volume.close().unwrap();
+    drop(volume);
+    house.store.restore_file(&house.left, house.name("big", 1));
+    house.forget();
+    let (volume, told) = (house.open().unwrap(), Told::default());
+    assert!(told.at_open(&volume).is_empty());
+    for _ in 0..10 {
+        assert_damage(&read_path(&volume, "big").unwrap_err(), "big");
+        volume.report();
+        assert!(!told.is_clear());
+    }
+    assert_eq!(told.0.lock().0.len(), 1);
+}

@@ -345,7 +345,7 @@ fn store_tail(state: &mut State, unstored: &Unstored, segments: &Range<u32>) -> 
 }
 
 /// Puts the record into chunk 0: with the names that durable batches speak of, and no others.
-fn store_record(state: &mut State, size: u64) -> Result<()> {
+pub(super) fn store_record(state: &mut State, size: u64) -> Result<()> {
     let State { record, journalled, head, table, .. } = state;
     let head = head.as_mut().expect("it was opened");
     table.store(head)?;

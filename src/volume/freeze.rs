@@ -89,7 +89,7 @@ impl Volume {
     /// As `commit_batch`; `None` if the journal has no room for it. An anchor repeats whatever older batches say that
     /// has not come to its end yet: orphans and reserved ids; everything before it can be dropped once it is stored
     /// elsewhere. Returns where the batch starts.
-    fn try_batch(&self, carry: Option<&Arc<Inode>>, anchor: bool) -> Result<Option<u64>> {
+    pub(super) fn try_batch(&self, carry: Option<&Arc<Inode>>, anchor: bool) -> Result<Option<u64>> {
         self.check_live()?;
         let (mut journal, mut pending) = self.freezable()?;
         let start = journal.tail();

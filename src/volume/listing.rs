@@ -112,6 +112,19 @@ impl Listing {
         self.pending.is_empty() && self.frozen.log.is_empty() && !self.has_journalled()
     }
 
+    /// Has all entries stored anew, where each change of them is durable in a batch; whether that is so.
+    pub fn begin_anew(&mut self) -> bool {
+        if !self.pending.is_empty() || !self.frozen.log.is_empty() {
+            return false;
+        }
+        let mut whole = Vec::new();
+        self.directory.write_compacted(&mut whole);
+        self.replacement = Some(whole);
+        self.journalled.clear();
+        self.vector = self.directory.vector().to_vec();
+        true
+    }
+
     /// Takes what the directory's chunks lack, to be stored now.
     pub fn take_unstored(&mut self) -> Unstored {
         let replacement = self.replacement.take();

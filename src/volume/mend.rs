@@ -1,27 +1,40 @@
 //! Inodes that cannot be stored, because their own chunk files were exchanged, spoilt or removed under the mount: they must
 //! not keep everything else from the disk.
 //!
-//! Where memory holds all of one, its chunk 0 is made anew. Otherwise what was not stored yet is lost: it answers with the
-//! damage until it leaves memory, for an older content must not stand in for what was written. What was acknowledged is
-//! never given up: where only batches have it, the volume stops instead, and the next mount looks for it there.
+//! Where memory holds all of one, its chunk 0 is made anew, unless another device wrote what was put there. Otherwise
+//! what was not stored yet is lost: it answers with the damage until it leaves memory, for an older content must not stand
+//! in for what was written. What was acknowledged is never given up: content that only a batch has goes into a chunk 0
+//! made anew, and where even that cannot be, the volume stops, and the next mount looks for it in the journal.
 
+use super::batch::{Item, parse};
 use super::faults::{self, Fault};
+use super::flush::store_record;
 use super::inode::{Inode, State};
+use super::journal;
 use super::kinds::Kind;
 use super::table::Table;
 use super::{Error, Result, Volume};
 use crate::chunk::{Chunk, ChunkId};
 use std::sync::Arc;
 
+/// How often a directory's changes are put into a batch, to find it with none under way.
+const TRIES: usize = 20;
+
 impl Volume {
-    /// Flushes inodes, and mends or gives up those that damage to their own chunk files keeps from it.
+    /// Flushes inodes, and mends or gives up those that damage to their own chunk files keeps from it. Directories are
+    /// mended within a round only.
     pub(super) fn store(&self, inodes: &[Arc<Inode>]) -> Result<()> {
         let (mut anew, mut lost) = (Vec::new(), Vec::new());
         for (inode, error) in self.flush_each(inodes)? {
-            match self.make_anew(&inode) {
+            let is_anew = match inode.is_directory() {
+                true => self.make_directory_anew(&inode)?,
+                false => self.make_anew(&inode),
+            };
+            match is_anew {
                 true => anew.push(inode.clone()),
                 false => lost.push((inode.clone(), error.again())),
             }
+            // It is told; what is done about it follows.
             let _ = self.notice_in::<()>(&inode, Err(error));
         }
         lost.extend(self.flush_each(&anew)?);
@@ -33,28 +46,74 @@ impl Volume {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         let is_bare = state.others.is_empty() && state.doomed.is_empty() && state.table.is_empty();
-        if state.lost.is_some() || !is_bare || !state.is_carryable() {
+        if !is_bare || !state.is_carryable() || !self.may_replace(inode, &state) {
             return false;
         }
-        let id = ChunkId { inode: inode.id(), index: 0 };
-        self.context.saw_known(id);
         let content = state.head.as_deref().map_or(&[][..], |head| head.inline()).to_vec();
+        self.put_new_head(inode, &mut state, content);
+        state.change();
+        true
+    }
+
+    /// The same for a directory: its entries are in memory, if any of them changed. Further chunks that it had go once
+    /// chunk 0 is durable.
+    fn make_directory_anew(&self, inode: &Arc<Inode>) -> Result<bool> {
+        for _ in 0..TRIES {
+            // Chunk 0 says no more than durable batches do.
+            if self.try_batch(None, false)?.is_none() {
+                return Ok(false);
+            }
+            let segments = self.files_of(inode.id())?;
+            let _serial = inode.serial.lock();
+            let (_journal, _names) = (self.journal.lock(), self.namespace.lock());
+            let mut state = inode.state.write();
+            if state.listing.is_none() || !self.may_replace(inode, &state) {
+                return Ok(false);
+            }
+            if !state.listing.as_mut().is_some_and(|listing| listing.begin_anew()) {
+                continue;
+            }
+            self.put_new_head(inode, &mut state, Vec::new());
+            state.record.size = 0;
+            state.doomed.extend(segments.into_iter().filter(|index| *index > 0));
+            state.change();
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Whether what stands in the place of chunk 0 is nobody else's work.
+    fn may_replace(&self, inode: &Arc<Inode>, state: &State) -> bool {
+        if state.lost.is_some() {
+            return false;
+        }
+        let found = Chunk::open(&self.context, ChunkId { inode: inode.id(), index: 0 }, self.blocks);
+        let is_older = |found: Chunk| {
+            state.head.as_deref().is_some_and(|head| head.version().dominates(found.version()))
+        };
+        found.map_or(true, is_older)
+    }
+
+    /// A chunk 0 without a file yet.
+    fn put_new_head(&self, inode: &Arc<Inode>, state: &mut State, content: Vec<u8>) {
+        let id = ChunkId { inode: inode.id(), index: 0 };
+        for index in std::mem::take(&mut state.others).into_keys().chain([0]) {
+            self.open.remove(ChunkId { index, ..id });
+        }
+        self.context.saw_known(id);
         let mut head = Chunk::new(&self.context, id, self.blocks);
         head.set_inline(content);
-        state.head = Some(Box::new(head));
-        state.change();
-        self.open.remove(id);
-        true
+        (state.head, state.table) = (Some(Box::new(head)), Table::empty());
     }
 
     /// Forgets what was not stored.
     fn give_up(&self, inode: &Arc<Inode>, error: Error) -> Result<()> {
         let _serial = inode.serial.lock();
         // An operation that changes names counts on directories that it loaded.
-        let _names = self.namespace.lock();
+        let (_journal, _names) = (self.journal.lock(), self.namespace.lock());
         let mut state = inode.state.write();
-        if state.has_acknowledged() && !faults::makes(Fault::AcknowledgedGivenUp) {
-            return Err(error);
+        if !faults::makes(Fault::AcknowledgedGivenUp) {
+            self.keep_acknowledged(inode, &mut state, &error)?;
         }
         if state.lost.is_none() {
             log::error!("{error}; what was written to it and not stored yet is lost");
@@ -69,13 +128,42 @@ impl Volume {
         state.stored = state.journalled.namespace;
         Ok(())
     }
-}
 
-impl State {
-    /// Whether batches alone have something that was acknowledged: content, or entries of a directory.
-    fn has_acknowledged(&self) -> bool {
-        self.progress.carried > 0
-            || self.record.kind == Kind::Directory
-                && self.listing.as_ref().is_some_and(|listing| !listing.is_stored())
+    /// Puts content that only a batch has into a chunk 0 made anew, durably. Refuses where that cannot be.
+    fn keep_acknowledged(&self, inode: &Arc<Inode>, state: &mut State, error: &Error) -> Result<()> {
+        if state.listing.as_ref().is_some_and(|listing| !listing.is_stored()) {
+            return Err(error.again());
+        }
+        if state.progress.carried == 0 {
+            return Ok(());
+        }
+        if state.record.kind != Kind::File || !self.may_replace(inode, state) {
+            return Err(error.again());
+        }
+        let content = self.carried_content(inode)?.ok_or_else(|| error.again())?;
+        state.record.size = content.len() as u64;
+        self.put_new_head(inode, state, content);
+        store_record(state, state.record.size)?;
+        let head = state.head.as_deref_mut().expect("it was just put there");
+        head.commit()?;
+        head.sync()?;
+        self.sync_names(&[self.context.file_name(head.id())])?;
+        head.name_synced();
+        state.progress.carried = 0;
+        Ok(())
+    }
+
+    /// What the newest batch that carries an inode says its content is.
+    fn carried_content(&self, inode: &Arc<Inode>) -> Result<Option<Vec<u8>>> {
+        let own = self.context.own_journal();
+        let Some(live) = journal::read(&self.context, own)? else { return Ok(None) };
+        let batches = parse(&live.stream).map_err(|what| Error::Damaged(own, what.0.into()))?;
+        let carried = batches.iter().rev().flat_map(|batch| &batch.items).find_map(|item| match item {
+            Item::Inode { inode: id, content: Some(content), .. } if *id == inode.id() => {
+                Some(content.to_vec())
+            }
+            _ => None,
+        });
+        Ok(carried)
     }
 }

@@ -93,11 +93,17 @@ impl Folder {
         if status.kind == Kind::Regular { Ok((file, status)) } else { Err(not_regular()) }
     }
 
-    /// Makes a new file and the folders above it. `AlreadyExists` when anything has that name.
+    /// Makes a new file and the folders above it, in the place of whatever is no folder there. `AlreadyExists` when
+    /// anything has that name.
     pub(super) fn create_file(&self, path: &CStr) -> io::Result<(File, files::Status)> {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         match self.open_file(path, flags) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_folders(&split(path).0)?;
+                self.open_file(path, flags)
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.clear_way(&split(path).0)?;
                 self.make_folders(&split(path).0)?;
                 self.open_file(path, flags)
             }
@@ -119,6 +125,17 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes whatever stands in the place of a folder and is none: a link that somebody put there.
+    fn clear_way(&self, path: &CStr) -> io::Result<()> {
+        let (parent, name) = split(path);
+        let parent = self.open_folder(&parent, libc::O_PATH)?;
+        if files::status_of(&parent, name)?.kind != Kind::Folder {
+            files::unlink(&parent, name)?;
+            self.linked.lock().remove(path);
+        }
+        Ok(())
     }
 
     fn open_folder(&self, path: &CStr, flags: libc::c_int) -> io::Result<File> {
@@ -159,8 +176,12 @@ impl Folder {
                             met.push((path, found));
                         }
                     }
-                    // Vanished when it became empty: then it is the going of the folder that has to be durable.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound && path.as_c_str() != c"." => {
+                    // Vanished when it became empty, or something else was put there: then it is the going of the
+                    // folder that has to be durable.
+                    Err(error)
+                        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData)
+                            && path.as_c_str() != c"." =>
+                    {
                         self.linked.lock().remove(&path);
                         above.insert(parent);
                     }

@@ -27,8 +27,11 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
     prepare(arguments)?;
     let mut ways = ways(arguments)?;
     let written = arguments.enrolment.recovery_file.as_deref();
-    if let Some((out, key)) = written.zip(ways.recovery.as_ref()) {
-        enrol::write_recovery_key(key, out)?;
+    // Before there is a slot for it: one whose key nobody has seen is worth nothing.
+    match (&ways.recovery, written) {
+        (Some(key), Some(out)) => enrol::write_recovery_key(key, out)?,
+        (Some(key), None) => enrol::show_recovery_key(key)?,
+        (None, _) => {}
     }
     let mut unfilled = None;
     let mut created = create(arguments, &ways, &mut unfilled);
@@ -46,11 +49,7 @@ pub fn run(arguments: &Init) -> Result<(), Failure> {
             enrol::discard(out);
         }
     })?;
-    let told = tell(backing, &ways, &arguments.recipients, &opened);
-    if let (Some(key), None) = (&ways.recovery, written) {
-        enrol::show_recovery_key(key)?;
-    }
-    told
+    tell(backing, &ways, &arguments.recipients, &opened)
 }
 
 /// `unfilled`: why the root directory could not be made, if that was it.

@@ -3,8 +3,8 @@
 //! `attacks`: rows of the attack matrix; `forged.rs`: slots that somebody made or changed; `freshness.rs`: old states
 //! brought back; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `owners.rs`: uid= and gid=; `recipients.rs`:
 //! age's plugins and SSH keys; `refusals.rs`: what is refused, with which words and exit code; `rotate.rs`: rotation;
-//! `texts.rs`: help and manual against committed copies, which `CRYPTFS_BLESS=1` rewrites; `ways_in.rs`: where secrets
-//! come from. `sandbox.rs` and `terminal.rs` are what they use.
+//! `secrets.rs`: what must not be logged or linked; `texts.rs`: help and manual against committed copies, which
+//! `CRYPTFS_BLESS=1` rewrites; `ways_in.rs`: where secrets come from. `sandbox.rs` and `terminal.rs` are what they use.
 
 mod attacks;
 mod forged;
@@ -16,6 +16,7 @@ mod recipients;
 mod refusals;
 mod rotate;
 mod sandbox;
+mod secrets;
 mod terminal;
 mod texts;
 mod transports;

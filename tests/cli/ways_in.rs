@@ -66,6 +66,10 @@ fn a_terminal_asks_twice_at_init_and_shows_nothing_typed() {
     assert!(shown.contains("These differ"), "{shown}");
     assert!(!shown.contains("sesam"), "{shown}");
     let line = shown.lines().map(str::trim).find(|line| line.split('-').count() == 14).expect(&shown);
+    assert!(
+        shown.find(line) < shown.find("is a volume now"),
+        "it is shown before its slot is written: {shown}"
+    );
 
     let mount = [OsStr::new("mount"), backing.as_ref(), plain.as_ref()];
     let prompt = "Passphrase or recovery key: ";

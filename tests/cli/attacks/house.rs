@@ -43,7 +43,7 @@ pub fn content(path: &str) -> Vec<u8> {
     (0..size).map(|at| (at / 7 + at % 251 + path.len() * usize::from(path.as_bytes()[0])) as u8).collect()
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
         if entry.is_dir() { found.extend(files_below(&entry)) } else { found.push(entry) }

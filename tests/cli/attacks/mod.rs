@@ -6,6 +6,7 @@
 mod files;
 mod folder;
 mod house;
+mod leaks;
 mod live;
 mod names;
 

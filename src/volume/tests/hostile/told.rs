@@ -5,9 +5,12 @@ use crate::volume::{Damage, Finding, Rename, Report};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 
+/// Files, and whether each is right again as soon as it can be opened.
+type List = BTreeMap<FileName, bool>;
+
 /// What was told, and what is on the list.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<(Vec<Finding>, BTreeMap<FileName, bool>)>>);
+struct Told(Arc<Mutex<(Vec<Finding>, List)>>);
 
 impl Report for Told {
     fn tell(&self, found: &[Finding], healed: &HashSet<FileName>) {

@@ -151,6 +151,17 @@ impl Folder {
         }
     }
 
+    /// Unlinks whatever stands in the place of a new file, an empty folder too.
+    pub(super) fn make_way(&self, path: &CStr) -> io::Result<()> {
+        let (parent, name) = split(path);
+        match self.unlink(path) {
+            Err(error) if error.raw_os_error() == Some(libc::EISDIR) => {
+                files::remove_folder(&self.open_folder(&parent, libc::O_PATH)?, name)
+            }
+            unlinked => unlinked,
+        }
+    }
+
     /// Makes the names in these folders durable. The name of a folder itself is made durable the first time that the
     /// folder is met, whoever made it: an earlier process may have died between mkdir and fsync.
     pub(super) fn sync_folders(&self, paths: BTreeSet<CString>) -> io::Result<()> {

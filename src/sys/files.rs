@@ -157,6 +157,12 @@ pub fn unlink(parent: &File, name: &CStr) -> io::Result<()> {
     retry(|| unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
 }
 
+/// Removes an empty folder, by a name of a single component likewise.
+pub fn remove_folder(parent: &File, name: &CStr) -> io::Result<()> {
+    // SAFETY: the descriptor is open and the path is a C string.
+    retry(|| unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
+}
+
 /// Writes all parts one after the other at `offset` (bytes).
 pub fn write_all_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
     let total: usize = parts.iter().map(|part| part.len()).sum();

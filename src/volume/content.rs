@@ -385,7 +385,8 @@ impl State {
 
 fn check_file(state: &State) -> Result<()> {
     match state.record.kind {
-        Kind::File => Ok(()),
+        // Not even that it ends: the kernel would show zeros behind it.
+        Kind::File => state.check_whole(),
         Kind::Directory => Err(Error::IsDirectory),
         _ => Err(Error::Invalid),
     }

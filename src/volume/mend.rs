@@ -141,9 +141,9 @@ impl Volume {
             return Err(error.again());
         }
         let content = self.carried_content(inode)?.ok_or_else(|| error.again())?;
-        state.record.size = content.len() as u64;
+        let size = content.len() as u64;
         self.put_new_head(inode, state, content);
-        store_record(state, state.record.size)?;
+        store_record(state, size)?;
         let head = state.head.as_deref_mut().expect("it was just put there");
         head.commit()?;
         head.sync()?;

@@ -80,7 +80,7 @@ impl Store for Directory {
         let path = c_path(name);
         let created = match self.folder.create_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.folder.unlink(&path)?;
+                self.folder.make_way(&path)?;
                 self.folder.create_file(&path)?
             }
             created => created?,

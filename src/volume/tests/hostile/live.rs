@@ -108,19 +108,24 @@ fn row_27_a_source_of_a_rename_that_was_exchanged() {
 /// What was acknowledged and stands in batches only is not given up: it is what the next mount shows.
 #[test]
 fn row_27_what_only_a_batch_has_is_not_given_up() {
-    let house = House::new();
-    let volume = house.open().unwrap();
-    let inode = file(&volume, "carried", b"acknowledged");
-    volume.sync(&inode, false).unwrap();
-    volume.write(&inode, 0, &pattern(50_000, 9), now(), 0).unwrap();
-    let name = house.id(&inode);
-    house.put(name, &house.bytes(house.name("twin", 0)));
-    volume.round().unwrap();
-    goes_on(&house, &volume);
-    is_replaced(read_all(&volume, &inode), house.identify(name));
-    volume.close().unwrap();
-    drop((inode, volume));
-    assert_eq!(read_path(&house.open().unwrap(), "carried").unwrap(), b"acknowledged");
+    for acknowledged in [&b"acknowledged"[..], b""] {
+        let house = House::new();
+        let volume = house.open().unwrap();
+        let inode = file(&volume, "carried", acknowledged);
+        volume.sync(&inode, false).unwrap();
+        volume.write(&inode, 0, &pattern(50_000, 9), now(), 0).unwrap();
+        let name = house.id(&inode);
+        house.put(name, &house.bytes(house.name("twin", 0)));
+        volume.round().unwrap();
+        goes_on(&house, &volume);
+        for at in [0, 60_000] {
+            is_replaced(volume.read(&inode, at, &mut [0; 9]), house.identify(name));
+            is_replaced(volume.seek(&inode, at, true), house.identify(name));
+        }
+        volume.close().unwrap();
+        drop((inode, volume));
+        assert_eq!(read_path(&house.open().unwrap(), "carried").unwrap(), acknowledged);
+    }
 }
 
 /// A directory that is exchanged by its like, spoilt, or gone is written anew from memory, segments and all.

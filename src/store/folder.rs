@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -28,6 +28,8 @@ pub struct Folder {
     linked: Mutex<BTreeMap<CString, Incarnation>>,
     /// The files belong to somebody else: then access times change as the filesystem likes.
     is_anothers: AtomicBool,
+    /// Folders that were put aside.
+    aside: AtomicU64,
 }
 
 /// Which folder has a path: a sync client may remove one and make another, and inode numbers are soon used again.
@@ -56,7 +58,12 @@ impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
     pub fn open(path: &Path) -> io::Result<Folder> {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
-        Ok(Folder { root, linked: Mutex::default(), is_anothers: AtomicBool::new(false) })
+        Ok(Folder {
+            root,
+            linked: Mutex::default(),
+            is_anothers: AtomicBool::new(false),
+            aside: AtomicU64::new(0),
+        })
     }
 
     pub(super) fn root(&self) -> &File {
@@ -151,14 +158,22 @@ impl Folder {
         }
     }
 
-    /// Unlinks whatever stands in the place of a new file, an empty folder too.
+    /// Unlinks whatever stands in the place of a new file, an empty folder too. One that is not empty is put aside.
     pub(super) fn make_way(&self, path: &CStr) -> io::Result<()> {
         let (parent, name) = split(path);
         match self.unlink(path) {
-            Err(error) if error.raw_os_error() == Some(libc::EISDIR) => {
-                files::remove_folder(&self.open_folder(&parent, libc::O_PATH)?, name)
+            Err(error) if error.raw_os_error() == Some(libc::EISDIR) => {}
+            unlinked => return unlinked,
+        }
+        let parent = self.open_folder(&parent, libc::O_PATH)?;
+        match files::remove_folder(&parent, name) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) => {
+                let number = self.aside.fetch_add(1, Ordering::Relaxed);
+                let aside = format!(".aside-{}-{number}", std::process::id());
+                let aside = CString::new([name.to_bytes(), aside.as_bytes()].concat())?;
+                files::rename(&parent, name, &aside)
             }
-            unlinked => unlinked,
+            removed => removed,
         }
     }
 

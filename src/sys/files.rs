@@ -163,6 +163,13 @@ pub fn remove_folder(parent: &File, name: &CStr) -> io::Result<()> {
     retry(|| unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
 }
 
+/// Gives a file or folder another name in the same folder; one that has that name is replaced.
+pub fn rename(parent: &File, from: &CStr, to: &CStr) -> io::Result<()> {
+    let folder = parent.as_raw_fd();
+    // SAFETY: the descriptor is open and the paths are C strings.
+    retry(|| unsafe { libc::renameat(folder, from.as_ptr(), folder, to.as_ptr()) }).map(drop)
+}
+
 /// Writes all parts one after the other at `offset` (bytes).
 pub fn write_all_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
     let total: usize = parts.iter().map(|part| part.len()).sum();

@@ -37,7 +37,10 @@ With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know t
 .PP
 .nf
 /home/anna/vault  /home/anna/plain  fuse.cryptfs  noauto,user,passphrase\\-file=/home/anna/.vault  0 0
-.fi";
+.fi
+.PP
+umount(8) unmounts, but returns while cryptfs may still be writing to the backing folder. \\fBcryptfs umount\\fR waits \
+until everything is written, and so does the next mount, for ten seconds at most.";
 
 const EXAMPLES: &str = "\
 .nf
@@ -68,7 +71,12 @@ What this device knows of each volume, the paths of what it found damaged among 
 const BUGS: &str = "\
 Linux counts the links of a FUSE file in its own cache. While one process removes one of a file's hard links and another \
 asks for the file's attributes, it can count the removal twice; then link(2) says ENOENT for a file that is there, until \
-somebody asks for its attributes again, as stat(2) and ls(1) do. The request never comes to cryptfs.";
+somebody asks for its attributes again, as stat(2) and ls(1) do. The request never comes to cryptfs.
+.PP
+With transport=fuser, st_ino is a number of the mount: it is another one after a remount, or when the kernel has \
+forgotten the file meanwhile, and another one than the d_ino that readdir(3) shows. Programs that know files by their \
+inode number from one run to the next, as tar(1) with \\-\\-listed\\-incremental, take all of them for new ones. Over the \
+other transports both are one number that a file keeps for life.";
 
 /// Writes `cryptfs.1` into a folder.
 pub fn write(folder: &Path) -> Result<(), Failure> {

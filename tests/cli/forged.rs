@@ -44,7 +44,7 @@ fn a_slot_with_any_one_field_changed() {
     }
     fs::write(&file, text).unwrap();
     sandbox.succeeds(&mut sandbox.mount());
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 /// A volume of the attacker's own, which the victim's identity opens, in the place of the victim's.
@@ -69,7 +69,7 @@ fn a_volume_of_somebody_else_for_the_victims_public_key() {
     };
     make("state");
     sandbox.succeeds(&mut mount());
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let own = fs::read(sandbox.backing().join("cryptfs.json")).unwrap();
     fs::remove_dir_all(sandbox.backing()).unwrap();
     make("the attacker's state");

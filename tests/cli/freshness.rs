@@ -10,7 +10,7 @@ use std::process::Command;
 fn session(sandbox: &Sandbox, work: impl FnOnce(&Path)) {
     sandbox.succeeds(&mut mount(sandbox));
     work(&sandbox.plain());
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 fn mount(sandbox: &Sandbox) -> Command {
@@ -102,7 +102,7 @@ fn row_13_an_older_file_reads_as_an_error_until_it_is_accepted() {
     );
 
     sandbox.fails(&mut trust(&sandbox, &["accept", "--yes"]), 15);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let told = sandbox.fails(&mut trust(&sandbox, &["accept"]), 14);
     assert!(told.contains("--yes"), "{told}");
     sandbox.fails(&mut trust(&sandbox, &["accept", "papers/nothing", "--yes"]), 1);
@@ -193,7 +193,7 @@ fn row_08_a_file_that_comes_back_is_read_without_a_remount() {
         fs::rename(&aside, &late).unwrap();
         assert!(read().unwrap() == "late".repeat(5000));
         eventually("that it is forgotten", || findings(&sandbox).is_empty());
-        sandbox.succeeds(&mut sandbox.umount());
+        sandbox.unmounts();
         session(&sandbox, |plain| {
             assert!(fs::read_to_string(plain.join("late")).unwrap() == "late".repeat(5000))
         });
@@ -241,7 +241,7 @@ fn a_damaged_list_of_findings_keeps_nobody_out() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && told.contains("cannot be read whole"), "{told}");
     assert_eq!(fs::read(sandbox.plain().join("x")).unwrap(), b"1");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 /// Two devices in turn, as two state folders.
@@ -306,7 +306,7 @@ fn without_a_state_folder() {
         assert!(output.status.success());
         assert!(String::from_utf8(output.stderr).unwrap().contains("an older state of it"));
         fs::write(sandbox.plain().join("x"), content).unwrap();
-        sandbox.succeeds(&mut sandbox.umount());
+        sandbox.unmounts();
         if content == "1" {
             copy(&sandbox.backing(), &earlier);
         }
@@ -315,5 +315,5 @@ fn without_a_state_folder() {
     copy(&earlier, &sandbox.backing());
     sandbox.succeeds(&mut program(mount(&sandbox)));
     assert_eq!(fs::read(sandbox.plain().join("x")).unwrap(), b"1");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }

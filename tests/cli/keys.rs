@@ -98,7 +98,7 @@ fn a_recipient_and_an_identity() {
         OsStr::new("--identity"),
         identity.as_ref(),
     ]));
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn detached_keys() {
     assert!(told.contains("--keys"), "{told}");
     let option = format!("keys={}", keys.display());
     sandbox.succeeds(sandbox.mount().args(["-o", &option]));
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]

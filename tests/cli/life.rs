@@ -18,7 +18,7 @@ fn what_was_written_is_there_after_a_remount() {
     fs::write(plain.join("folder/small"), "small").unwrap();
     fs::set_permissions(plain.join("folder/small"), fs::Permissions::from_mode(0o640)).unwrap();
     symlink("folder/small", plain.join("link")).unwrap();
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     assert!(!sandbox.is_mounted());
     assert_eq!(fs::read_dir(&plain).unwrap().count(), 0);
 
@@ -26,7 +26,7 @@ fn what_was_written_is_there_after_a_remount() {
     assert!(fs::read(plain.join("large")).unwrap() == large);
     assert_eq!(fs::read_to_string(plain.join("link")).unwrap(), "small");
     assert_eq!(fs::metadata(plain.join("folder/small")).unwrap().mode() & 0o7777, 0o640);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_read_only_mount_writes_nothing() {
     let before = snapshot().unwrap().stdout;
     sandbox.succeeds(sandbox.mount().args(["-o", "ro"]));
     assert!(fs::write(sandbox.plain().join("x"), "x").is_err());
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     assert_eq!(String::from_utf8(snapshot().unwrap().stdout), String::from_utf8(before));
 }
 
@@ -52,7 +52,7 @@ fn a_signal_unmounts_and_loses_nothing() {
         assert!(!sandbox.is_mounted(), "{signal}");
         sandbox.succeeds(&mut sandbox.mount());
         assert_eq!(fs::read_to_string(sandbox.plain().join("x")).unwrap(), signal);
-        sandbox.succeeds(&mut sandbox.umount());
+        sandbox.unmounts();
     }
 }
 
@@ -70,10 +70,10 @@ fn a_killed_daemon_is_replaced_by_mount_or_cleared_by_umount() {
     sandbox.succeeds(&mut sandbox.mount());
     assert_eq!(fs::read_to_string(sandbox.plain().join("x")).unwrap(), "kept");
     kill();
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     sandbox.succeeds(&mut sandbox.mount());
     assert_eq!(fs::read_to_string(sandbox.plain().join("x")).unwrap(), "kept");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn umount_refuses_what_is_in_use() {
     let told = sandbox.fails(&mut sandbox.umount(), 26);
     assert!(told.contains("fuser -vm"), "{told}");
     drop(held);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn row_36_the_daemons_memory_is_its_own() {
         let target = fs::read_link(format!("{process}/fd/{descriptor}")).unwrap();
         assert_eq!(target, std::path::Path::new("/dev/null"));
     }
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 /// Only root can become somebody else; as anybody else the other tests are this one.
@@ -151,10 +151,10 @@ fn mount_8_finds_the_helper() {
     let line = mounts.lines().find(|line| line.contains(sandbox.plain().to_str().unwrap())).unwrap();
     assert!(line.contains(" fuse.cryptfs rw,noexec,"), "{line}");
     assert!(!line.contains("nosuid"), "{line}");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     sandbox.fails(call(&[]).args(["-o", "nonsense"]), 2);
     sandbox.succeeds(call(&["-s"]).args(["-o", "nonsense"]));
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_copy_without_any_metadata_shows_the_same_tree() {
     sandbox.succeeds(&mut sandbox.mount());
     fs::write(sandbox.plain().join("x"), "x").unwrap();
     fs::set_permissions(sandbox.plain().join("x"), fs::Permissions::from_mode(0o751)).unwrap();
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let copy = sandbox.path("copy");
     sandbox.succeeds(Command::new("cp").arg("-r").arg(sandbox.backing()).arg(&copy));
     sandbox.succeeds(
@@ -173,7 +173,7 @@ fn a_copy_without_any_metadata_shows_the_same_tree() {
             .args(["--passphrase-file".as_ref(), sandbox.path("passphrase").as_os_str()]),
     );
     assert_eq!(fs::metadata(sandbox.plain().join("x")).unwrap().mode() & 0o7777, 0o751);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -192,5 +192,5 @@ fn info_of_a_mountpoint_is_that_of_its_volume() {
     assert_eq!(info["mountpoints"][0], sandbox.plain().to_str().unwrap());
     assert_eq!(info["slots"][0]["type"], "passphrase");
     assert_eq!(info["fingerprint"].as_str().unwrap().len(), 39);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }

@@ -22,7 +22,7 @@ fn everything_seems_to_belong_to_whom_the_options_say() {
     fs::write(sandbox.plain().join("folder/file"), "x").unwrap();
     std::os::unix::fs::symlink("folder", sandbox.plain().join("link")).unwrap();
     fs::write(sandbox.plain().join("new"), "x").unwrap();
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     for (options, seen) in [
         ("uid=1234,gid=5678", (1234, 5678)),
         ("uid=1234", (1234, own.gid())),
@@ -31,10 +31,10 @@ fn everything_seems_to_belong_to_whom_the_options_say() {
         sandbox.succeeds(sandbox.mount().args(["-o", options]));
         fs::write(sandbox.plain().join("new"), options).unwrap();
         assert_eq!(names.map(owner), names.map(|_| seen), "{options}");
-        sandbox.succeeds(&mut sandbox.umount());
+        sandbox.unmounts();
     }
     sandbox.succeeds(&mut sandbox.mount());
     assert_eq!(names.map(owner), names.map(|_| (own.uid(), own.gid())));
     assert_eq!(fs::read_to_string(sandbox.plain().join("new")).unwrap(), "gid=5678");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }

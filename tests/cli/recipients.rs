@@ -53,7 +53,7 @@ fn an_age_plugin_opens_the_volume() {
     assert!(list.contains(&format!("\"recipient\": \"{recipient}\"")), "{list}");
     sandbox.succeeds(&mut mount(&sandbox, &identity));
     fs::write(sandbox.plain().join("x"), "x").unwrap();
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let told = sandbox.fails(verify(&sandbox, &identity).env("PATH", "/usr/bin:/bin"), 1);
     assert!(told.contains("age-plugin-toy") && told.contains("PATH"), "{told}");
     let (_, other) = toy(&sandbox, "other");
@@ -63,7 +63,7 @@ fn an_age_plugin_opens_the_volume() {
     assert!(told.contains("Replaced slot"), "{told}");
     sandbox.succeeds(&mut mount(&sandbox, &identity));
     assert_eq!(fs::read_to_string(sandbox.plain().join("x")).unwrap(), "x");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn ssh_keys_of_each_kind() {
                 let told = sandbox.succeeds(&mut verify(&sandbox, &file));
                 assert!(told.starts_with("Opened by recipient slot "), "{told}");
                 sandbox.succeeds(&mut mount(&sandbox, &file));
-                sandbox.succeeds(&mut sandbox.umount());
+                sandbox.unmounts();
                 continue;
             }
             let told = sandbox.fails(&mut verify(&sandbox, &file), 13);

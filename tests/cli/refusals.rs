@@ -49,7 +49,7 @@ fn an_init_that_is_killed() {
             sandbox.succeeds(&mut sandbox.init());
         }
         sandbox.succeeds(&mut sandbox.mount());
-        sandbox.succeeds(&mut sandbox.umount());
+        sandbox.unmounts();
     }
     println!("cut short between the slots and the header: {begun} of 20");
 }
@@ -72,7 +72,7 @@ fn an_init_without_its_last_step() {
     sandbox.succeeds(sandbox.init().arg("--force"));
     sandbox.succeeds(&mut sandbox.mount());
     fs::write(sandbox.plain().join("file"), "content").unwrap();
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     // With files in it, it is a volume that has lost its header.
     fs::remove_file(sandbox.backing().join("cryptfs.json")).unwrap();
     let told = sandbox.fails(sandbox.init().arg("--force"), 16);
@@ -127,7 +127,7 @@ fn a_second_mount() {
         &sandbox.fails(&mut sandbox.mount(), 15),
         "DIR/backing: is in use on this machine already. `findmnt -t fuse.cryptfs` shows where it is mounted.",
     );
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn row_22_another_volume_in_the_place_of_the_known_one() {
     let mut accept = other.program(&["trust".as_ref(), "accept".as_ref(), other.backing().as_ref()]);
     other.succeeds(accept.arg("--passphrase-file").arg(passphrase));
     other.succeeds(&mut other.mount());
-    other.succeeds(&mut other.umount());
+    other.unmounts();
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn row_22_a_volume_of_another_id_in_the_place_of_the_known_one() {
     let mut accept = known.program(&["trust".as_ref(), "accept".as_ref(), known.backing().as_ref()]);
     known.succeeds(accept.arg("--passphrase-file").arg(known.path("passphrase")));
     known.succeeds(&mut known.mount());
-    known.succeeds(&mut known.umount());
+    known.unmounts();
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn an_expected_fingerprint() {
     let line = info.lines().find_map(|line| line.strip_prefix("Fingerprint")).unwrap();
     let option = format!("fingerprint={}", line.replace(' ', ""));
     sandbox.succeeds(sandbox.mount().args(["-o", &option]));
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]

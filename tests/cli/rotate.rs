@@ -90,7 +90,7 @@ fn a_rotation_that_is_killed_goes_on() {
     sandbox.succeeds(&mut sandbox.mount());
     fill(&sandbox);
     let mut expected = contents(&sandbox);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let start = Instant::now();
     sandbox.succeeds(&mut rotate(&sandbox));
     let whole = start.elapsed().as_micros() as u64;
@@ -111,7 +111,7 @@ fn a_rotation_that_is_killed_goes_on() {
         let bytes = vec![killed as u8; random.below(20_000) as usize];
         fs::write(&path, &bytes).unwrap();
         expected.insert(path, bytes);
-        sandbox.succeeds(&mut sandbox.umount());
+        sandbox.unmounts();
     }
     println!("killed {killed} times, resumed {resumed} times");
     let told = sandbox.succeeds(&mut rotate(&sandbox));
@@ -119,7 +119,7 @@ fn a_rotation_that_is_killed_goes_on() {
     slot(&sandbox);
     sandbox.succeeds(&mut sandbox.mount());
     assert!(contents(&sandbox) == expected);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn an_old_slot_put_back_opens_nothing() {
     let sandbox = Sandbox::with_volume();
     sandbox.succeeds(&mut sandbox.mount());
     fs::write(sandbox.plain().join("file"), "content").unwrap();
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let (old, bytes) = slot(&sandbox);
     let space = || -> u64 {
         let chunks = Command::new("du")
@@ -145,7 +145,7 @@ fn an_old_slot_put_back_opens_nothing() {
     // Both are there: the old one is passed over.
     sandbox.succeeds(&mut sandbox.mount());
     assert_eq!(fs::read_to_string(sandbox.plain().join("file")).unwrap(), "content");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let aside = sandbox.path("aside");
     fs::rename(&new, &aside).unwrap();
     sandbox.fails(&mut sandbox.mount(), 18);
@@ -160,7 +160,7 @@ fn an_old_slot_put_back_opens_nothing() {
     assert!(told.contains("neither of its roots authenticates"), "{told}");
     fs::rename(&aside, &new).unwrap();
     sandbox.succeeds(&mut sandbox.mount());
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn slots_that_cannot_be_opened_are_named() {
     sandbox.fails(&mut elsewhere(), 19);
     sandbox.set_passphrase(&passphrase);
     sandbox.succeeds(&mut elsewhere());
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -201,19 +201,19 @@ fn what_another_device_has_not_stored_keeps_the_old_key() {
     let mut elsewhere = sandbox.mount();
     sandbox.succeeds(elsewhere.env("XDG_STATE_HOME", sandbox.path("elsewhere")));
     fs::write(sandbox.plain().join("file"), "content").unwrap();
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let told = sandbox.fails(&mut rotate(&sandbox), 28);
     assert!(told.contains("the journal of device"), "{told}");
     sandbox.succeeds(elsewhere.env("XDG_STATE_HOME", sandbox.path("elsewhere")));
     assert_eq!(fs::read_to_string(sandbox.plain().join("file")).unwrap(), "content");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let told = sandbox.succeeds(&mut rotate(&sandbox));
     assert!(told.contains("Going on"), "{told}");
     sandbox.succeeds(&mut sandbox.mount());
     assert_eq!(fs::read_to_string(sandbox.plain().join("file")).unwrap(), "content");
     let told = sandbox.fails(&mut rotate(&sandbox), 15);
     assert!(told.contains("in use"), "{told}");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 /// A rotation whose new key is in the slots and whose long part has hardly begun.
@@ -245,7 +245,7 @@ fn a_mount_goes_on_with_it_beside_other_work_and_after_a_kill() {
         fs::write(sandbox.plain().join(format!("more {number}")), vec![number; 400_000]).unwrap();
     }
     let expected = contents(&sandbox);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     cut_short(&sandbox);
     let log = sandbox.path("log");
     let mount = || {
@@ -277,7 +277,7 @@ fn a_mount_goes_on_with_it_beside_other_work_and_after_a_kill() {
     assert!(number > 3 && slowest < Duration::from_secs(10), "{number} times, {slowest:?}");
     fs::remove_file(sandbox.plain().join("folder 1/meanwhile")).unwrap();
     assert!(contents(&sandbox) == expected);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 
     let done = written(&sandbox);
     let told = sandbox.succeeds(&mut rotate(&sandbox));
@@ -286,7 +286,7 @@ fn a_mount_goes_on_with_it_beside_other_work_and_after_a_kill() {
     assert!(again < 10, "{again} of {} chunk files were written again", done.len());
     sandbox.succeeds(&mut sandbox.mount());
     assert!(contents(&sandbox) == expected);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn a_terminal_shows_how_far_it_is_and_a_pipe_does_not() {
     let sandbox = Sandbox::with_volume();
     sandbox.succeeds(&mut sandbox.mount());
     fill(&sandbox);
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     let (backing, passphrase) = (sandbox.backing(), sandbox.path("passphrase"));
     let words: [&OsStr; 5] = [
         "key".as_ref(),
@@ -335,5 +335,5 @@ fn a_slot_of_dead_keys_is_no_way_in() {
     assert!(told.contains("from before a rotation"), "{told}");
     sandbox.succeeds(&mut key(&["remove", dead], &sandbox.path("passphrase")));
     sandbox.succeeds(&mut sandbox.mount());
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The program under test.
@@ -100,6 +101,20 @@ impl Sandbox {
 
     pub fn umount(&self) -> Command {
         self.program(&["umount".as_ref(), self.plain().as_ref()])
+    }
+
+    /// Unmounts, which has to succeed. A test beside this one that starts a program has copies of all descriptors of this
+    /// process for a moment, those of files in the mount too: then it is in use.
+    pub fn unmounts(&self) {
+        let start = Instant::now();
+        loop {
+            let output = self.umount().output().unwrap();
+            let is_busy = output.status.code() == Some(26) && start.elapsed() < Duration::from_secs(5);
+            if !is_busy {
+                return assert!(output.status.success(), "{output:?}");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Runs a command that has to succeed; returns its stdout.

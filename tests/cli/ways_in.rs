@@ -14,13 +14,13 @@ fn standard_input_and_credentials() {
     let mut piped = sandbox.program(&bare);
     let output = with_input(piped.args(["--passphrase-file", "-"]), b"correct horse");
     assert!(output.status.success(), "{output:?}");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 
     fs::create_dir(sandbox.path("credentials")).unwrap();
     fs::copy(sandbox.path("passphrase"), sandbox.path("credentials/cryptfs.passphrase")).unwrap();
     let mut service = sandbox.program(&bare);
     sandbox.succeeds(service.env("CREDENTIALS_DIRECTORY", sandbox.path("credentials")));
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_terminal_asks_twice_at_init_and_shows_nothing_typed() {
     for answers in tries {
         let (shown, code) = on_terminal(&sandbox, &mount, answers);
         assert_eq!(code, Some(0), "{shown}");
-        sandbox.succeeds(&mut sandbox.umount());
+        sandbox.unmounts();
     }
 }
 
@@ -98,7 +98,7 @@ fn a_readable_passphrase_file_is_warned_about() {
     let output = sandbox.mount().output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && told.contains("chmod 600"), "{told}");
-    sandbox.succeeds(&mut sandbox.umount());
+    sandbox.unmounts();
     sandbox.set_passphrase("\n");
     sandbox.fails(&mut sandbox.mount(), 1);
 }

@@ -99,7 +99,7 @@ fn row_22_the_chunks_of_another_volume() {
     let (house, other) = (House::new(), crate::sandbox::Sandbox::with_volume());
     other.succeeds(&mut other.mount());
     fs::write(other.plain().join("small"), content("small")).unwrap();
-    other.succeeds(&mut other.umount());
+    other.unmounts();
     let theirs =
         Command::new("find").arg(other.backing().join("chunks")).args(["-type", "f"]).output().unwrap();
     for theirs in String::from_utf8(theirs.stdout).unwrap().lines() {

@@ -124,7 +124,7 @@ impl House {
     pub fn session<R>(&self, work: impl FnOnce(&Path) -> R) -> R {
         self.sandbox.succeeds(&mut self.mount());
         let result = work(&self.sandbox.plain());
-        self.sandbox.succeeds(&mut self.sandbox.umount());
+        self.sandbox.unmounts();
         result
     }
 
@@ -170,10 +170,10 @@ impl House {
                     }
                 }
             }
-            self.sandbox.succeeds(&mut self.sandbox.umount());
+            self.sandbox.unmounts();
             self.sandbox.succeeds(&mut self.mount());
         }
-        self.sandbox.succeeds(&mut self.sandbox.umount());
+        self.sandbox.unmounts();
         assert!(!self.log().contains("panic"), "{}", self.log());
     }
 

@@ -80,5 +80,5 @@ fn mount_8_and_fstab_mount_and_umount_8_unmounts() {
         ("recovery", &recovery),
         ("fstab", &fstab),
     ];
-    sandbox.succeeds(&mut sandbox.prepared(command, &[]).envs(paths));
+    sandbox.succeeds(sandbox.prepared(command, &[]).envs(paths));
 }

@@ -59,6 +59,16 @@ fn times_out_of_the_page_cache() {
 }
 
 #[test]
+fn positions_in_a_directory_that_changes() {
+    prove(&["positions"]);
+}
+
+#[test]
+fn locks_between_processes() {
+    prove(&["locks"]);
+}
+
+#[test]
 fn sixteen_workers_agree_with_their_models() {
     run(Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/soak")).args([
         "--minutes",

@@ -22,6 +22,7 @@ mod child;
 mod files;
 mod life;
 mod live;
+mod programs;
 mod requests;
 mod serving;
 mod users;

@@ -37,7 +37,10 @@ With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know t
 .PP
 .nf
 /home/anna/vault  /home/anna/plain  fuse.cryptfs  noauto,user,passphrase\\-file=/home/anna/.vault  0 0
-.fi";
+.fi
+.PP
+umount(8) unmounts, but returns while cryptfs may still be writing to the backing folder. \\fBcryptfs umount\\fR waits \
+until everything is written, and so does the next mount, for ten seconds at most.";
 
 const EXAMPLES: &str = "\
 .nf

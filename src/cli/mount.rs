@@ -7,14 +7,19 @@ use super::logging;
 use super::mount_options::MountOptions;
 use super::{assemble, report, unlock};
 use crate::mount::{self, MountError, Mounted, Options};
-use crate::store::folder::{Folder, LockError};
+use crate::store::folder::{Folder, Lock, LockError};
 use crate::sys::daemon::{Termination, enter_mount_namespace};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The file that a mounted volume's daemon holds a lock on.
 pub const LOCK: &str = "cryptfs.json";
+
+/// How long a mount waits for a daemon whose mount is gone already.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be mounted, where, and how: resolved from the flags and from `-o`.
 struct Request {
@@ -96,7 +101,7 @@ fn perform(request: Request) -> Result<(), Failure> {
     check_mountpoint(&request.mountpoint)?;
     // Nobody should type a passphrase only to learn that the volume is in use; any other trouble with the lock means
     // that the folder is no volume, which unlocking tells better.
-    let lock = match folder.lock(LOCK) {
+    let lock = match lock_once_written(&folder, backing) {
         Err(error @ LockError::Held) => return Err(advice::locking(backing, &error)),
         lock => lock,
     };
@@ -126,6 +131,22 @@ fn perform(request: Request) -> Result<(), Failure> {
         serve(mounted, signals).map_err(|error| advice::system(request.mountpoint.display(), &error));
     drop(lock);
     served
+}
+
+/// Takes the lock of the volume. umount(8) does not wait for the daemon as `cryptfs umount` does: of a volume that is
+/// held and mounted nowhere, the rest is perhaps being written.
+fn lock_once_written(folder: &Folder, backing: &Path) -> Result<Lock, LockError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match folder.lock(LOCK) {
+            Err(LockError::Held)
+                if Instant::now() < deadline && mount::mounts_of(backing).is_ok_and(|at| at.is_empty()) =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            lock => return lock,
+        }
+    }
 }
 
 /// Whether the mountpoint can take a mount; a mount that a killed daemon left there is taken away.

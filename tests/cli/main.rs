@@ -9,6 +9,7 @@
 mod attacks;
 mod forged;
 mod freshness;
+mod fstab;
 mod keys;
 mod life;
 mod owners;

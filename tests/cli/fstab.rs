@@ -1,0 +1,84 @@
+//! mount(8), fstab(5) and umount(8), which find the program in /sbin as scripts/install puts it there.
+
+use crate::sandbox::{PROGRAM, Sandbox, is_root};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+const SCRIPT: &str = r#"
+sbin=$(realpath /sbin)
+mount -t overlay -o "lowerdir=$helpers:$sbin" overlay "$sbin"
+is_shown() { grep -qF " $plain fuse.cryptfs $1," /proc/mounts; }
+is_gone() { ! grep -qF " $plain " /proc/mounts; }
+holds_the_file_and_takes_no_other() {
+  is_shown ro
+  grep -qx kept "$plain/file"
+  if touch "$plain/new"; then exit 1; fi
+}
+
+mount -t fuse.cryptfs "$backing" "$plain" -o "passphrase-file=$passphrase"
+is_shown rw
+seq 300 | xargs -I{} sh -c "echo {} >\"\$plain/{}\""
+echo kept >"$plain/file"
+umount "$plain"
+is_gone
+# At once, when the daemon may still be writing. The type has a helper by either name.
+mount -t cryptfs "$backing" "$plain" -o "ro,passphrase-file=$recovery"
+holds_the_file_and_takes_no_other
+umount "$plain"
+mount -r -t fuse.cryptfs "$backing" "$plain" -o "passphrase-file=$recovery"
+holds_the_file_and_takes_no_other
+umount "$plain"
+is_gone
+
+mount -T "$fstab" "$plain"
+is_shown rw
+echo more >>"$plain/file"
+echo kept >"$plain/file"
+umount "$plain"
+mount -T "$fstab" -o ro "$plain"
+holds_the_file_and_takes_no_other
+umount "$plain"
+mount -T "$fstab" -a
+is_shown rw
+# What is mounted already stays.
+mount -T "$fstab" -a
+test "$(grep -cF " $plain " /proc/mounts)" = 1
+"$helpers/cryptfs" umount "$plain"
+is_gone
+"#;
+
+#[test]
+fn mount_8_and_fstab_mount_and_umount_8_unmounts() {
+    if !is_root() {
+        eprintln!("left out: only root may lay helpers over /sbin");
+        return;
+    }
+    let sandbox = Sandbox::empty();
+    let recovery = sandbox.path("recovery");
+    sandbox.succeeds(sandbox.init().arg("--recovery-file").arg(&recovery));
+    let helpers = sandbox.path("helpers");
+    fs::create_dir(&helpers).unwrap();
+    for name in ["mount.cryptfs", "mount.fuse.cryptfs", "cryptfs"] {
+        symlink(PROGRAM, helpers.join(name)).unwrap();
+    }
+    let (backing, plain, passphrase) = (sandbox.backing(), sandbox.plain(), sandbox.path("passphrase"));
+    let fstab = sandbox.path("fstab");
+    let (source, target, secret) = (backing.display(), plain.display(), passphrase.display());
+    let line = format!(
+        "{source} {target} fuse.cryptfs defaults,nofail,x-y=z,noatime,passphrase-file={secret} 0 0\n"
+    );
+    fs::write(&fstab, line).unwrap();
+    // Namespaces of its own: no helper is seen elsewhere, and no mount or process outlives the script.
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-exc", SCRIPT]);
+    let paths = [
+        ("helpers", &helpers),
+        ("backing", &backing),
+        ("plain", &plain),
+        ("passphrase", &passphrase),
+        ("recovery", &recovery),
+        ("fstab", &fstab),
+    ];
+    sandbox.succeeds(&mut sandbox.prepared(command, &[]).envs(paths));
+}

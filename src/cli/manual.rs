@@ -71,7 +71,12 @@ What this device knows of each volume, the paths of what it found damaged among 
 const BUGS: &str = "\
 Linux counts the links of a FUSE file in its own cache. While one process removes one of a file's hard links and another \
 asks for the file's attributes, it can count the removal twice; then link(2) says ENOENT for a file that is there, until \
-somebody asks for its attributes again, as stat(2) and ls(1) do. The request never comes to cryptfs.";
+somebody asks for its attributes again, as stat(2) and ls(1) do. The request never comes to cryptfs.
+.PP
+With transport=fuser, st_ino is a number of the mount: it is another one after a remount, or when the kernel has \
+forgotten the file meanwhile, and the d_ino that readdir(3) shows may be another one again. Programs that know files by \
+their inode number from one run to the next take all of them for new ones. Over the other transports both are one \
+number that a file keeps for life.";
 
 /// Writes `cryptfs.1` into a folder.
 pub fn write(folder: &Path) -> Result<(), Failure> {

@@ -84,7 +84,7 @@ impl Slots {
             free,
             dropped,
             waiting,
-            cursor: 2,
+            cursor: ROOTS,
             blocks: blocks.into(),
             floor: ROOTS,
             most: most(),

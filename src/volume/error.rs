@@ -70,7 +70,7 @@ impl Error {
 
     /// Whether it speaks of one chunk, and of nothing else.
     pub(super) fn is_damage(&self) -> bool {
-        matches!(self, Error::Damaged(..) | Error::NotArrived(_))
+        self.chunk().is_some()
     }
 
     /// A passing error, or damage, once more for each of those that it keeps from something.

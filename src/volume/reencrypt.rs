@@ -119,7 +119,7 @@ impl Volume {
     }
 
     /// Every chunk that a file stands for by its name, those of an inode together.
-    fn all_chunks(&self) -> Result<Vec<ChunkId>> {
+    pub(super) fn all_chunks(&self) -> Result<Vec<ChunkId>> {
         let mut found = Vec::new();
         self.context.store.list(Area::Chunks, &mut |name, is_file| {
             let name = FileName::parse(Area::Chunks, name).filter(|_| is_file);

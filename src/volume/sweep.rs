@@ -29,13 +29,8 @@ impl Volume {
 
     /// The chunks of an inode of which there are files.
     pub(super) fn files_of(&self, inode: InodeId) -> Result<Vec<u32>> {
-        let mut found = Vec::new();
-        self.context.store.list(Area::Chunks, &mut |name, is_file| {
-            let name = FileName::parse(Area::Chunks, name).filter(|_| is_file);
-            let id = name.and_then(|name| self.context.identify(name));
-            found.extend(id.filter(|id| id.inode == inode).map(|id| id.index));
-        })?;
-        Ok(found)
+        let all = self.all_chunks()?.into_iter();
+        Ok(all.filter(|id| id.inode == inode).map(|id| id.index).collect())
     }
 
     /// Makes all removals so far durable.

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cryptfs::fs::ops::{
     Allocate, Attributes, Caller, DirectoryEntry, Entry, Kind, NewNode, NodeId, Operations, RenameFlags,
-    Seek, SetAttributes, SetTime, SetXattr, Statistics, Timestamp, WriteHow,
+    Seek, SetAttributes, SetTime, SetXattr, Statistics, Times, Timestamp, WriteHow,
 };
 use cryptfs::fs::{Error, Result};
 use pages::{PAGE, Pages};
@@ -515,7 +515,7 @@ impl Operations for Memory {
         let inode = self.inode(node)?;
         let mut state = inode.state.write();
         state.file()?.write(offset, data);
-        if !how.keep_times {
+        if how.times == Times::Set {
             state.touch();
         }
         if how.clear_suid_sgid {
@@ -594,7 +594,15 @@ impl Operations for Memory {
         state.xattrs.remove(name).map(drop).ok_or(Error::NoData)
     }
 
-    fn allocate(&self, _: Caller, node: NodeId, offset: u64, length: u64, how: Allocate) -> Result<()> {
+    fn allocate(
+        &self,
+        _: Caller,
+        node: NodeId,
+        offset: u64,
+        length: u64,
+        how: Allocate,
+        times: Times,
+    ) -> Result<()> {
         let inode = self.inode(node)?;
         let mut state = inode.state.write();
         let pages = state.file()?;
@@ -610,7 +618,9 @@ impl Operations for Memory {
         if !keep_size && end > pages.size {
             pages.resize(end);
         }
-        state.touch();
+        if times == Times::Set {
+            state.touch();
+        }
         Ok(())
     }
 
@@ -621,10 +631,15 @@ impl Operations for Memory {
         }
     }
 
-    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64) -> Result<u64> {
+    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, times: Times) -> Result<u64> {
         let mut data = vec![0; length.min(1 << 20) as usize];
         let length = self.read(from.0, from.1, &mut data)?;
-        self.write(to.0, to.1, &data[..length], WriteHow { clear_suid_sgid: true, ..WriteHow::default() })?;
+        self.write(
+            to.0,
+            to.1,
+            &data[..length],
+            WriteHow { clear_suid_sgid: true, from_cache: false, times },
+        )?;
         Ok(length as u64)
     }
 

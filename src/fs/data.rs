@@ -2,7 +2,7 @@
 
 use super::attributes::privilege_bits;
 use super::filesystem::Filesystem;
-use super::ops::{Allocate, Caller, NodeId, Seek, WriteHow};
+use super::ops::{Allocate, Caller, NodeId, Seek, Times, WriteHow};
 use super::{Error, Result};
 use crate::volume::Inode;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ pub(super) fn read(fs: &Filesystem, node: NodeId, offset: u64, out: &mut [u8]) -
 pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how: WriteHow) -> Result<usize> {
     let inode = fs.file(node)?;
     let clear_mode = if how.clear_suid_sgid { inode.view(privilege_bits) } else { 0 };
-    let now = (!how.keep_times).then(|| fs.now());
+    let now = fs.new_times(how.times);
     let range = offset..offset.saturating_add(data.len() as u64);
     let written = fs.volume.write(&inode, offset, data, now, clear_mode);
     match &written {
         Ok(_) => fs.lost.mend(inode.id(), &range),
-        Err(_) if how.keep_times => fs.lost.add(inode.id(), range),
+        Err(_) if how.from_cache => fs.lost.add(inode.id(), range),
         Err(_) => {}
     }
     written?;
@@ -41,6 +41,7 @@ pub(super) fn allocate(
     offset: u64,
     length: u64,
     how: Allocate,
+    times: Times,
 ) -> Result<()> {
     let inode = fs.file(node)?;
     if length == 0 {
@@ -48,7 +49,7 @@ pub(super) fn allocate(
     }
     let end =
         offset.checked_add(length).filter(|&end| i64::try_from(end).is_ok()).ok_or(Error::FileTooLarge)?;
-    let now = fs.now();
+    let now = fs.new_times(times);
     let (size, privileged) = inode.view(|record| (record.size, privilege_bits(record)));
     let clear_mode = if caller.uid == 0 { 0 } else { privileged };
     let keep_size = match how {
@@ -71,7 +72,7 @@ pub(super) fn allocate(
     }
     fs.volume.set_attributes(&inode, |record| {
         record.mode &= !clear_mode;
-        record.changed = now;
+        record.changed = now.unwrap_or(record.changed);
         false
     })?;
     Ok(())
@@ -102,6 +103,7 @@ pub(super) fn copy_range(
     from: (NodeId, u64),
     to: (NodeId, u64),
     length: u64,
+    times: Times,
 ) -> Result<u64> {
     let (source, target) = (fs.file(from.0)?, fs.file(to.0)?);
     if fs.lost.touch(source.id(), &(from.1..from.1.saturating_add(length))) {
@@ -118,7 +120,8 @@ pub(super) fn copy_range(
     let mut copied = 0;
     while copied < length {
         let step = (length - copied).min(COPY_STEP) as usize;
-        match copy_step(fs, (&source, from.1 + copied), (&target, to.1 + copied), &mut buffer[..step]) {
+        match copy_step(fs, (&source, from.1 + copied), (&target, to.1 + copied), &mut buffer[..step], times)
+        {
             Ok(0) => break,
             Ok(count) => copied += count as u64,
             Err(error) if copied == 0 => return Err(error),
@@ -133,10 +136,11 @@ fn copy_step(
     from: (&Arc<Inode>, u64),
     to: (&Arc<Inode>, u64),
     buffer: &mut [u8],
+    times: Times,
 ) -> Result<usize> {
     let count = fs.volume.read(from.0, from.1, buffer)?;
     if count > 0 {
-        fs.volume.write(to.0, to.1, &buffer[..count], fs.now(), to.0.view(privilege_bits))?;
+        fs.volume.write(to.0, to.1, &buffer[..count], fs.new_times(times), to.0.view(privilege_bits))?;
         fs.lost.mend(to.0.id(), &(to.1..to.1 + count as u64));
     }
     Ok(count)

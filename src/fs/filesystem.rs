@@ -126,6 +126,10 @@ impl Filesystem {
     pub(super) fn now(&self) -> Timestamp {
         (self.clock)()
     }
+
+    pub(super) fn new_times(&self, times: Times) -> Option<Timestamp> {
+        (times == Times::Set).then(|| self.now())
+    }
 }
 
 impl Operations for Filesystem {
@@ -247,16 +251,24 @@ impl Operations for Filesystem {
         xattrs::remove(self, caller, node, name)
     }
 
-    fn allocate(&self, caller: Caller, node: NodeId, offset: u64, length: u64, how: Allocate) -> Result<()> {
-        data::allocate(self, caller, node, offset, length, how)
+    fn allocate(
+        &self,
+        caller: Caller,
+        node: NodeId,
+        offset: u64,
+        length: u64,
+        how: Allocate,
+        times: Times,
+    ) -> Result<()> {
+        data::allocate(self, caller, node, offset, length, how, times)
     }
 
     fn seek(&self, node: NodeId, offset: u64, whence: Seek) -> Result<u64> {
         data::seek(self, node, offset, whence)
     }
 
-    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64) -> Result<u64> {
-        data::copy_range(self, from, to, length)
+    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, times: Times) -> Result<u64> {
+        data::copy_range(self, from, to, length, times)
     }
 
     fn statistics(&self) -> Result<Statistics> {

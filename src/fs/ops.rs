@@ -125,14 +125,23 @@ pub enum Seek {
     Hole,
 }
 
+/// Whether a change of a file's content sets its times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Times {
+    #[default]
+    Set,
+    /// The kernel does (writeback cache), by its own coarser clock, and sends them by SETATTR where they changed.
+    Keep,
+}
+
 /// What a WRITE does besides writing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteHow {
     /// FUSE_WRITE_KILL_SUIDGID.
     pub clear_suid_sgid: bool,
-    /// The kernel keeps the times (writeback cache) and sends them by SETATTR: to set them here would move them to
-    /// whenever its cache was written back.
-    pub keep_times: bool,
+    /// Out of the page cache, with nobody waiting who could be told of an error.
+    pub from_cache: bool,
+    pub times: Times,
 }
 
 /// setxattr(2) flags.
@@ -211,9 +220,17 @@ pub trait Operations: Send + Sync + 'static {
     /// Names, each followed by NUL.
     fn list_xattrs(&self, caller: Caller, node: NodeId) -> Result<Vec<u8>>;
     fn remove_xattr(&self, caller: Caller, node: NodeId, name: &[u8]) -> Result<()>;
-    fn allocate(&self, caller: Caller, node: NodeId, offset: u64, length: u64, how: Allocate) -> Result<()>;
+    fn allocate(
+        &self,
+        caller: Caller,
+        node: NodeId,
+        offset: u64,
+        length: u64,
+        how: Allocate,
+        times: Times,
+    ) -> Result<()>;
     fn seek(&self, node: NodeId, offset: u64, whence: Seek) -> Result<u64>;
-    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64) -> Result<u64>;
+    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, times: Times) -> Result<u64>;
     fn statistics(&self) -> Result<Statistics>;
     /// Unmounting: everything is made durable. Called once, after the last other operation.
     fn shut_down(&self);

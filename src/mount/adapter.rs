@@ -25,7 +25,7 @@ use fuser::{
 use super::{Options, Transport, policy};
 use crate::fs::ops::{
     Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime,
-    Timestamp, WriteHow,
+    Times, Timestamp, WriteHow,
 };
 use crate::fs::{Error, Result};
 
@@ -61,6 +61,12 @@ pub struct Adapter {
     notifier: Option<Arc<OnceLock<Notifier>>>,
     /// OPEN is to be answered, because permissions are the filesystem's to check.
     opens: bool,
+}
+
+impl Adapter {
+    fn times(&self) -> Times {
+        if self.notifier.is_some() { Times::Keep } else { Times::Set }
+    }
 }
 
 fn guard(what: &str, act: impl FnOnce()) {
@@ -423,7 +429,8 @@ impl fuser::Filesystem for Adapter {
     ) {
         let how = WriteHow {
             clear_suid_sgid: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
-            keep_times: self.notifier.is_some() && flags.contains(WriteFlags::FUSE_WRITE_CACHE),
+            from_cache: flags.contains(WriteFlags::FUSE_WRITE_CACHE),
+            times: self.times(),
         };
         guard("write", || reply_written(reply, self.operations.write(node(ino), offset, data, how)));
     }
@@ -562,9 +569,9 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         guard("fallocate", || {
-            let result = policy::allocation(mode)
-                .ok_or(Error::NotSupported)
-                .and_then(|how| self.operations.allocate(caller(request), node(ino), offset, length, how));
+            let result = policy::allocation(mode).ok_or(Error::NotSupported).and_then(|how| {
+                self.operations.allocate(caller(request), node(ino), offset, length, how, self.times())
+            });
             reply_empty(reply, result);
         });
     }
@@ -606,7 +613,10 @@ impl fuser::Filesystem for Adapter {
         guard("copy_file_range", || {
             let (from, to) = ((node(from), from_offset), (node(to), to_offset));
             let length = length.min(u64::from(u32::MAX));
-            reply_written(reply, self.operations.copy_range(from, to, length).map(|copied| copied as usize));
+            reply_written(
+                reply,
+                self.operations.copy_range(from, to, length, self.times()).map(|copied| copied as usize),
+            );
         });
     }
 }

@@ -13,7 +13,7 @@ use super::reply::{self, Answer, Errno, Listing};
 use super::{Transport, policy};
 use crate::fs::Error;
 use crate::fs::ops::{
-    Caller, Entry, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime, Timestamp,
+    Caller, Entry, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime, Times, Timestamp,
     WriteHow,
 };
 
@@ -93,6 +93,10 @@ impl Dispatcher {
             opcode::COPY_FILE_RANGE | opcode::COPY_FILE_RANGE_64 => self.copy_range(header, body, out),
             _ => Err(Errno(libc::ENOSYS)),
         }
+    }
+
+    fn times(&self) -> Times {
+        if self.writeback { Times::Keep } else { Times::Set }
     }
 
     fn lookup(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
@@ -217,7 +221,8 @@ impl Dispatcher {
         let data = body.bytes(asked.size).ok_or(MALFORMED)?;
         let how = WriteHow {
             clear_suid_sgid: asked.write_flags & wire::WRITE_KILL_SUIDGID != 0,
-            keep_times: self.writeback && asked.write_flags & wire::WRITE_CACHE != 0,
+            from_cache: asked.write_flags & wire::WRITE_CACHE != 0,
+            times: self.times(),
         };
         let written = self.operations.write(node, asked.offset, data, how)?;
         reply::put(out, &wire::WriteOut { size: written as u32, padding: 0 })
@@ -312,7 +317,7 @@ impl Dispatcher {
         let asked: wire::FallocateIn = body.take().ok_or(MALFORMED)?;
         let how = policy::allocation(asked.mode as i32).ok_or(Errno(libc::EOPNOTSUPP))?;
         let (caller, node) = (caller(header), NodeId(header.node));
-        self.operations.allocate(caller, node, asked.offset, asked.length, how)?;
+        self.operations.allocate(caller, node, asked.offset, asked.length, how, self.times())?;
         Ok(0)
     }
 
@@ -332,7 +337,7 @@ impl Dispatcher {
         let from = (NodeId(header.node), asked.offset_in);
         let to = (NodeId(asked.node_out), asked.offset_out);
         let length = asked.length.min(u64::from(u32::MAX));
-        let copied = self.operations.copy_range(from, to, length)?;
+        let copied = self.operations.copy_range(from, to, length, self.times())?;
         match header.opcode {
             opcode::COPY_FILE_RANGE => reply::put(out, &wire::WriteOut { size: copied as u32, padding: 0 }),
             _ => reply::put(out, &wire::CopyFileRangeOut { copied }),

@@ -12,7 +12,14 @@ const CHUNKS_AT_ONCE: u64 = 16;
 
 impl Volume {
     /// Sets the size; what is cut off is gone, what is added reads as zeros.
-    pub fn resize(&self, inode: &Arc<Inode>, size: u64, now: Timestamp, clear_mode: u32) -> Result<()> {
+    pub fn resize(
+        &self,
+        inode: &Arc<Inode>,
+        size: u64,
+        now: impl Into<Option<Timestamp>>,
+        clear_mode: u32,
+    ) -> Result<()> {
+        let now = now.into();
         self.check_size(size)?;
         self.attempt(inode, |state| {
             let before = state.record.size;
@@ -30,14 +37,21 @@ impl Volume {
                     self.grow(inode, state, size)?;
                 }
             }
-            state.touch(size, Some(now), clear_mode);
+            state.touch(size, now, clear_mode);
             Ok(())
         })
     }
 
     /// Makes a range read as zeros, within the size.
-    pub fn punch(&self, inode: &Arc<Inode>, offset: u64, length: u64, now: Timestamp) -> Result<()> {
+    pub fn punch(
+        &self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        length: u64,
+        now: impl Into<Option<Timestamp>>,
+    ) -> Result<()> {
         let end = offset.saturating_add(length).min(inode.view(|record| record.size));
+        let now = now.into();
         let mut at = offset;
         loop {
             // In pieces: what is changed is held open until it is flushed.
@@ -50,7 +64,7 @@ impl Volume {
         }
     }
 
-    fn punch_piece(&self, inode: &Arc<Inode>, offset: u64, end: u64, now: Timestamp) -> Result<()> {
+    fn punch_piece(&self, inode: &Arc<Inode>, offset: u64, end: u64, now: Option<Timestamp>) -> Result<()> {
         self.attempt(inode, |state| {
             let end = end.min(state.record.size);
             if offset < end {
@@ -66,7 +80,7 @@ impl Volume {
                     self.clear_range(inode, state, offset, all)?;
                 }
             }
-            state.touch(state.record.size, Some(now), 0);
+            state.touch(state.record.size, now, 0);
             Ok(())
         })
     }

@@ -16,6 +16,7 @@ on_each_transport! {
     names_links_and_special_files
     attributes_and_extended_attributes
     times_survive_the_writeback_cache
+    fallocate_and_copies_leave_the_times_to_the_kernel
     a_directory_can_be_listed_while_it_changes
     shared_mappings_and_direct_io
     sparse_files
@@ -109,6 +110,28 @@ fn times_survive_the_writeback_cache(transport: Transport) {
         assert_eq!(fs::metadata(&dated).unwrap().modified().unwrap(), past);
         live.finish();
     }
+}
+
+/// What changes a content without WRITE leaves the time that stat shows, also within one tick of the kernel's clock.
+fn fallocate_and_copies_leave_the_times_to_the_kernel(transport: Transport) {
+    let live = Live::new(transport);
+    let source = live.path("source");
+    fs::write(&source, b"some").unwrap();
+    for round in 0..20 {
+        let name = format!("made {round}");
+        let changed = "import ctypes, os, sys; \
+            source, target = (os.open(path, os.O_RDWR | os.O_CREAT) for path in sys.argv[1:3]); \
+            copy = lambda at: os.copy_file_range(source, target, 4, 0, at) == 4; \
+            allocate = lambda at: ctypes.CDLL(None).fallocate(target, 0, ctypes.c_long(at), ctypes.c_long(2)) == 0; \
+            change = copy if sys.argv[3] == '0' else allocate; \
+            sys.exit(not all(change(at) for at in (0, 9, 99)))";
+        let mut change = Command::new("python3");
+        run(change.args(["-c", changed]).args([&source, &live.path(&name)]).arg((round % 2).to_string()));
+        let shown = fs::metadata(live.path(&name)).unwrap();
+        let kept = live.memory.modified(name.as_bytes()).unwrap();
+        assert_eq!((kept.seconds, i64::from(kept.nanoseconds)), (shown.mtime(), shown.mtime_nsec()));
+    }
+    live.finish();
 }
 
 fn a_directory_can_be_listed_while_it_changes(transport: Transport) {

@@ -201,7 +201,7 @@ fn changes_of_content_and_owner_clear_suid_and_sgid() {
     assert_eq!(after(0o6755, &|| _ = chown(&fs, ROOT_USER, file, Some(0), None)), 0o755);
     assert_eq!(after(0o6745, &|| _ = chown(&fs, ROOT_USER, file, Some(0), None)), 0o2745);
     assert_eq!(after(0o6745, &|| _ = chown(&fs, OTHER, file, None, Some(2000))), 0o745);
-    let punch = || fs.allocate(USER, file, 0, 1, Allocate::PunchHole).unwrap();
+    let punch = || fs.allocate(USER, file, 0, 1, Allocate::PunchHole, Times::Set).unwrap();
     assert_eq!(after(0o6755, &punch), 0o755);
     let directory = make_directory(&fs, USER, NodeId::ROOT, "d", 0o6755).unwrap();
     chown(&fs, ROOT_USER, directory, Some(5), Some(5)).unwrap();
@@ -338,13 +338,13 @@ fn ranges_that_cannot_be() {
     let missing = Err(Error::NoSuchDeviceOrAddress);
     assert_eq!((fs.seek(file, 100, Seek::Data), fs.seek(file, 100, Seek::Hole)), (missing, missing));
     assert_eq!(fs.seek(file, 50, Seek::Hole), Ok(100));
-    assert_eq!(fs.copy_range((file, 0), (file, 99), 100), Err(Error::Invalid));
-    assert_eq!(fs.copy_range((file, 0), (file, 100), 1000), Ok(100));
-    assert_eq!(fs.copy_range((file, 200), (file, 0), 1000), Ok(0));
+    assert_eq!(fs.copy_range((file, 0), (file, 99), 100, Times::Set), Err(Error::Invalid));
+    assert_eq!(fs.copy_range((file, 0), (file, 100), 1000, Times::Set), Ok(100));
+    assert_eq!(fs.copy_range((file, 200), (file, 0), 1000, Times::Set), Ok(0));
     let reserve = Allocate::Reserve { keep_size: false };
-    assert_eq!(fs.allocate(USER, file, 0, 0, reserve), Err(Error::Invalid));
-    assert_eq!(fs.allocate(USER, file, 1 << 62, 1 << 62, reserve), Err(Error::FileTooLarge));
-    assert_eq!(fs.allocate(USER, file, u64::MAX, 1, reserve), Err(Error::FileTooLarge));
+    assert_eq!(fs.allocate(USER, file, 0, 0, reserve, Times::Set), Err(Error::Invalid));
+    assert_eq!(fs.allocate(USER, file, 1 << 62, 1 << 62, reserve, Times::Set), Err(Error::FileTooLarge));
+    assert_eq!(fs.allocate(USER, file, u64::MAX, 1, reserve, Times::Set), Err(Error::FileTooLarge));
     let directory = make_directory(&fs, USER, NodeId::ROOT, "d", 0o755).unwrap();
     assert_eq!(fs.read(directory, 0, &mut [0]), Err(Error::IsDirectory));
     assert_eq!(fs.write(file, 1 << 62, b"x", WriteHow::default()), Err(Error::FileTooLarge));
@@ -429,7 +429,7 @@ fn a_read_only_volume_changes_nothing() {
     assert_eq!(fs.rename(USER, old, new, RenameFlags::default()), Err(refused));
     assert_eq!(chmod(&fs, USER, file, 0o600), Err(refused));
     assert_eq!(fs.write(file, 0, b"x", WriteHow::default()), Err(refused));
-    assert_eq!(fs.allocate(USER, file, 0, 1, Allocate::PunchHole), Err(refused));
+    assert_eq!(fs.allocate(USER, file, 0, 1, Allocate::PunchHole, Times::Set), Err(refused));
     assert_eq!(set(&fs, USER, file, b"user.x", b""), Err(refused));
     assert_eq!(fs.remove_xattr(USER, file, b"user.x"), Err(refused));
     assert_eq!(fs.sync(file, false), Ok(()));

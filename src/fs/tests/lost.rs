@@ -18,7 +18,7 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
     let fs = backing.mount_read_only();
     let node = fs.lookup(ROOT_USER, NodeId::ROOT, file).unwrap().unwrap().node;
     let mut out = [0xee; 4096];
-    let write = |keep_times| fs.write(node, 10, &[1; 40], WriteHow { keep_times, ..WriteHow::default() });
+    let write = |from_cache| fs.write(node, 10, &[1; 40], WriteHow { from_cache, ..WriteHow::default() });
     // Past the cache, the kernel's size stays as it is.
     write(false).unwrap_err();
     assert_eq!(fs.read(node, 0, &mut out), Ok(10));
@@ -32,7 +32,7 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
     assert_eq!(fs.seek(node, 10, Seek::Data), Ok(10));
     assert_eq!(fs.seek(node, 0, Seek::Hole), Ok(50));
     assert_eq!(fs.seek(node, 50, Seek::Data), Err(Error::NoSuchDeviceOrAddress));
-    assert_eq!(fs.copy_range((node, 0), (node, 4096), 4096), Err(Error::Io));
+    assert_eq!(fs.copy_range((node, 0), (node, 4096), 4096, Times::Set), Err(Error::Io));
     fs.forget(node, 1);
     let node = fs.lookup(ROOT_USER, NodeId::ROOT, file).unwrap().unwrap().node;
     assert_eq!(fs.read(node, 0, &mut out), Ok(10));

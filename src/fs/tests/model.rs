@@ -531,7 +531,15 @@ impl Operations for Model {
         Ok(())
     }
 
-    fn allocate(&self, caller: Caller, node: NodeId, offset: u64, length: u64, how: Allocate) -> Result<()> {
+    fn allocate(
+        &self,
+        caller: Caller,
+        node: NodeId,
+        offset: u64,
+        length: u64,
+        how: Allocate,
+        _: Times,
+    ) -> Result<()> {
         let mut file = self.file(node)?;
         if length == 0 {
             return Err(Error::Invalid);
@@ -571,7 +579,7 @@ impl Operations for Model {
         }
     }
 
-    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64) -> Result<u64> {
+    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, _: Times) -> Result<u64> {
         let content = self.file(from.0)?.content.clone();
         drop(self.file(to.0)?);
         let rest = content.get(from.1 as usize..).unwrap_or_default();

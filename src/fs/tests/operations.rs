@@ -263,10 +263,10 @@ pub(super) fn apply(
                 2 => Mode::PunchHole,
                 _ => Mode::ZeroRange { keep_size: how == 3 },
             };
-            fs.allocate(who(caller), node(inode), offset, length, how).map(done)
+            fs.allocate(who(caller), node(inode), offset, length, how, Times::Set).map(done)
         }
         CopyRange { from, offset, to, target, length } => fs
-            .copy_range((node(from), offset), (node(to), target), length)
+            .copy_range((node(from), offset), (node(to), target), length, Times::Set)
             .map(|count| (Answer::Count(count), None)),
         SetXattr { node: inode, name, length, fill, how } => {
             let how = [How::Any, How::Create, How::Replace][usize::from(how)];

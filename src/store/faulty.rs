@@ -41,7 +41,8 @@ pub enum Fault {
 }
 
 /// The errors that a real filesystem may answer at any call.
-pub const ERRORS: [i32; 6] = [libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EROFS, libc::EMFILE, libc::ENOMEM];
+pub const ERRORS: [i32; 7] =
+    [libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EROFS, libc::EMFILE, libc::ENOMEM, libc::EACCES];
 
 /// One call, as the plan sees it and the log keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -59,13 +59,19 @@ impl Error {
         match self {
             Error::NoSpace => true,
             Error::Store(error) => {
-                matches!(
-                    error.raw_os_error(),
-                    Some(libc::EDQUOT | libc::EMFILE | libc::ENFILE | libc::ENOMEM)
-                )
+                let number = error.raw_os_error();
+                let scarce =
+                    matches!(number, Some(libc::EDQUOT | libc::EMFILE | libc::ENFILE | libc::ENOMEM));
+                scarce || self.is_refusal()
             }
             _ => false,
         }
+    }
+
+    /// Whether the owner of a file or folder, or its modes, are in the way.
+    pub(super) fn is_refusal(&self) -> bool {
+        let Error::Store(error) = self else { return false };
+        matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM))
     }
 
     /// Whether it speaks of one chunk, and of nothing else.

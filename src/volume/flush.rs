@@ -62,7 +62,14 @@ impl Volume {
                     for (inode, error) in failed {
                         match error.is_damage() {
                             true => damaged.push((inode, error)),
-                            false => outcome = outcome.and(Err(error)),
+                            false => {
+                                if error.is_refusal() {
+                                    let name =
+                                        self.context.file_name(ChunkId { inode: inode.id(), index: 0 });
+                                    log::warn!("{name:?}, or a file that belongs to it: {error}");
+                                }
+                                outcome = outcome.and(Err(error));
+                            }
                         }
                     }
                 }

@@ -3,7 +3,7 @@
 //! Directories keep the tail of their log so (docs/FORMAT.md section 8), journals their batches (section 9). A stream has
 //! absolute positions; the block of position p is (p / 4096) mod `modulus`.
 
-use super::Result;
+use super::{Error, Result};
 use crate::chunk::{BLOCK, Chunk, Space};
 
 /// Where a stream's blocks lie.
@@ -52,8 +52,11 @@ impl Stream {
         Ok(())
     }
 
-    /// The bytes of [head, tail), where `tail` is the end of the stream.
+    /// The bytes of [head, tail), where `tail` is the end of the stream, or 0: none of it counts any more.
     pub fn read(self, chunk: &Chunk, head: u64, tail: u64) -> Result<Vec<u8>> {
+        if tail == 0 {
+            return Ok(Vec::new());
+        }
         let mut position = head - head % BLOCK as u64;
         let end = tail - tail % BLOCK as u64;
         let mut bytes = vec![0; (end.max(position) - position) as usize];
@@ -86,8 +89,12 @@ impl Stream {
     /// The bytes of the last, partial block.
     fn partial(self, chunk: &Chunk, tail: u64) -> Result<Vec<u8>> {
         let length = (tail % BLOCK as u64) as usize;
-        if length == 0 || !chunk.inline().is_empty() {
-            return Ok(chunk.inline().to_vec());
+        let inline = chunk.inline();
+        if inline.len() == length {
+            return Ok(inline.to_vec());
+        }
+        if !inline.is_empty() {
+            return Err(Error::Damaged(chunk.id(), "the end of its log is of another length".into()));
         }
         let mut block = vec![0; BLOCK];
         chunk.read(Space::Data, self.block(tail), &mut block)?;

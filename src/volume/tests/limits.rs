@@ -1,7 +1,9 @@
 //! Records and batches that grow to their limits: an error for who asks for more, and nothing that cannot be written.
 
 use super::*;
+use crate::chunk::{Chunk, ChunkId, InodeId};
 use crate::store::memory::Memory;
+use crate::volume::flush::TAIL;
 use crate::volume::{Error, Rename, limits};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,6 +125,48 @@ fn a_log_that_is_longer_than_a_chunk_is_read_back() {
     drop((root, volume));
     let volume = fixture.open(store);
     assert_eq!(names(&volume, &volume.root().unwrap()).len(), 5000);
+}
+
+/// A log that is compacted into segments while the end of the old one lies inline: nothing of the old one goes with it.
+#[test]
+fn a_compacted_log_that_goes_into_segments_is_read_back() {
+    limits::lower(limits::JOURNAL, 8 << 10, 4 << 10);
+    let (store, fixture, volume) = started();
+    let root = volume.root().unwrap();
+    let name = |number: usize, turn: usize| format!("{number:0>40}-{turn}").into_bytes();
+    for number in 0..80 {
+        volume.create(&root, &name(number, 0), new(Kind::File)).unwrap();
+    }
+    volume.round().unwrap();
+    for number in 80..160 {
+        volume.create(&root, &name(number, 0), new(Kind::File)).unwrap();
+    }
+    for turn in 1..4 {
+        for number in 0..160 {
+            let (from, to) = (name(number, turn - 1), name(number, turn));
+            volume.rename((&root, &from), (&root, &to), Rename::Replace, None, now()).unwrap();
+        }
+    }
+    volume.close().unwrap();
+    drop((root, volume));
+    let volume = fixture.open(store);
+    let mut found = names(&volume, &volume.root().unwrap());
+    found.sort();
+    let expected: Vec<String> = (0..160).map(|number| String::from_utf8(name(number, 3)).unwrap()).collect();
+    assert_eq!(found, expected);
+}
+
+/// What lies inline is the end of its stream, and of no other.
+#[test]
+fn the_end_of_a_stream_is_as_long_as_it_should_be() {
+    let (_, _, volume) = started();
+    let mut chunk = Chunk::new(&volume.context, ChunkId { inode: InodeId([1; 12]), index: 0 }, volume.blocks);
+    TAIL.append(&mut chunk, 0, &[7; 5000]).unwrap();
+    assert_eq!(TAIL.read(&chunk, 0, 5000).unwrap(), [7; 5000]);
+    assert!(TAIL.read(&chunk, 0, 0).unwrap().is_empty());
+    for wrong in [4096, 4999, 5001, 8192] {
+        assert!(matches!(TAIL.read(&chunk, 0, wrong), Err(Error::Damaged(..))), "{wrong}");
+    }
 }
 
 /// A directory that 255 other devices have written to takes no entry, and a rename that fails for it takes no name away.

@@ -154,13 +154,23 @@ fn takes_space(call: Call) -> bool {
     matches!(call, Call::Write | Call::Create | Call::Allocate | Call::SetLength | Call::SyncNames)
 }
 
-const WANTS: [Want; 7] = [
+const WANTS: [Want; 8] = [
     Want { what: "no space", number: libc::ENOSPC, hits: takes_space, passes: true },
     Want { what: "over quota", number: libc::EDQUOT, hits: takes_space, passes: true },
     Want {
         what: "no descriptors",
         number: libc::EMFILE,
         hits: |call| matches!(call, Call::Open | Call::Create | Call::Remove | Call::SyncNames | Call::List),
+        passes: true,
+    },
+    Want {
+        what: "no permission",
+        number: libc::EACCES,
+        hits: |call| {
+            let names =
+                [Call::Open, Call::Create, Call::Remove, Call::SyncNames, Call::List, Call::IsCurrent];
+            names.contains(&call)
+        },
         passes: true,
     },
     Want {

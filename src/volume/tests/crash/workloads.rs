@@ -227,7 +227,6 @@ fn random_sequences(count: usize, length: usize, effort: Effort, until: Duration
 fn narrow_sequences(count: usize, effort: Effort, until: Duration) -> usize {
     const ENTRIES: [&str; 12] = ["n", "p", "q", "r", "d/n", "d/p", "d/q", "d/r", "e/n", "e/p", "e/q", "e/r"];
     let begun = Instant::now();
-    limits::lower(16 << 10, 600, 300);
     chunk_limits::lower(9, 4);
     let start = Start::new(&FILES);
     let mut tally = Tally::default();
@@ -237,6 +236,8 @@ fn narrow_sequences(count: usize, effort: Effort, until: Duration) -> usize {
             break;
         }
         done += 1;
+        // With a tail so short a log is compacted into segments too.
+        limits::lower(16 << 10, [600, 150][run % 2], 300);
         let effort = Effort { seed: effort.seed.wrapping_add(run as u64), ..effort };
         let mut dice = Dice(effort.seed);
         let entry = |dice: &mut Dice| ENTRIES[dice.below(ENTRIES.len())];

@@ -19,8 +19,12 @@ pub struct Server {
     pace: Pace,
 }
 
-/// How long requests of each kind took of late, in nanoseconds. Quick until one was not.
+/// How long requests of each kind took of late, in nanoseconds. Quick until several in a row were not.
 struct Pace([AtomicU64; opcode::LIMIT]);
+
+/// What one request counts at most, in nanoseconds: a server that had to leave the CPU to somebody else for one slice must
+/// not pass for a slow disk. What is handed on then waits for the CPU once more, and longer.
+const COUNTED: u64 = 1_000_000;
 
 impl Pace {
     /// Whether the like of this took longer than `limit`.
@@ -31,7 +35,7 @@ impl Pace {
     fn note(&self, opcode: u32, took: Duration) {
         if let Some(pace) = self.0.get(opcode as usize) {
             let before = pace.load(Ordering::Relaxed);
-            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            let took = u64::try_from(took.as_nanos()).map_or(COUNTED, |took| took.min(COUNTED));
             pace.store(before - before / 8 + took / 8, Ordering::Relaxed);
         }
     }
@@ -90,5 +94,27 @@ impl Requests {
 impl Default for Requests {
     fn default() -> Requests {
         Requests([const { AtomicU64::new(0) }; opcode::LIMIT])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_slow_after_several_slow_ones_in_a_row() {
+        const LIMIT: u64 = 500_000;
+        let pace = Pace::default();
+        let after = |count: usize, took: Duration| {
+            (0..count).for_each(|_| pace.note(opcode::FSYNC, took));
+            pace.is_slow(opcode::FSYNC, LIMIT)
+        };
+        let (quick, slow) = (Duration::from_micros(20), Duration::from_millis(40));
+        assert!(!after(9, quick));
+        assert!(!after(1, slow), "one that was interrupted");
+        assert!(!after(3, slow));
+        assert!(after(4, slow));
+        assert!(!after(9, quick));
+        assert!(!pace.is_slow(opcode::WRITE, LIMIT));
     }
 }

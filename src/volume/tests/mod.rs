@@ -2,6 +2,7 @@
 
 mod ahead;
 mod basic;
+mod churn;
 mod clock;
 mod counts;
 mod crash;

@@ -1,0 +1,87 @@
+//! A directory whose entries come and go, against a set of names: with limits drawn at random, so that its log is
+//! compacted, moved into segments and back, and the journal fills up, at every size there is.
+
+use super::*;
+use crate::store::memory::Memory;
+use crate::volume::{Finding, Rename, Report, limits};
+use hashbrown::HashSet;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<Finding>>>);
+
+impl Report for Told {
+    fn tell(&self, found: &[Finding], _: &HashSet<crate::store::FileName>) {
+        self.0.lock().extend_from_slice(found);
+    }
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % end
+    }
+
+    fn name(&mut self, pool: usize, longest: usize) -> Vec<u8> {
+        let number = self.below(pool);
+        format!("{number:0>width$}", width = 4 + number % longest).into_bytes()
+    }
+}
+
+/// Nothing is ever found damaged, or mended: what is compared after a remount was read from what was written.
+fn churn(seed: u64) {
+    let mut dice = Dice(seed);
+    limits::lower((2 << 20) << dice.below(3), 100 << dice.below(9), 100 << dice.below(9));
+    let (fixture, store, told) = (Fixture::new(), Arc::new(Memory::new()), Told::default());
+    drop(fixture.format(store.clone()));
+    let (pool, longest, grows) = (10 << dice.below(8), 1 + dice.below(200), 1 + dice.below(4));
+    let mut expected = BTreeSet::new();
+    for _ in 0..3 {
+        let volume = fixture.open(store.clone());
+        volume.report_to(Box::new(told.clone()), std::iter::empty());
+        let root = volume.root().unwrap();
+        for _ in 0..dice.below(3000) {
+            let (name, other) = (dice.name(pool, longest), dice.name(pool, longest));
+            match dice.below(6) {
+                0 if dice.below(20) == 0 => volume.round().unwrap(),
+                1 if dice.below(20) == 0 => volume.sync_directory(&root).unwrap(),
+                2 if expected.remove(&name) => {
+                    let moved = volume.rename((&root, &name), (&root, &other), Rename::Replace, None, now());
+                    moved.unwrap().into_iter().for_each(|replaced| volume.release(replaced));
+                    expected.insert(other);
+                }
+                which if which > grows && expected.remove(&name) => {
+                    let gone = volume.unlink(&root, &name, now()).unwrap();
+                    gone.into_iter().for_each(|gone| volume.release(gone));
+                }
+                _ if !expected.contains(&name) => {
+                    volume.create(&root, &name, new(Kind::File)).unwrap();
+                    expected.insert(name);
+                }
+                _ => {}
+            }
+        }
+        volume.close().unwrap();
+        drop((root, volume));
+        let volume = fixture.open(store.clone());
+        let found: BTreeSet<Vec<u8>> =
+            names(&volume, &volume.root().unwrap()).into_iter().map(String::into_bytes).collect();
+        assert!(found == expected, "{} names instead of {}", found.len(), expected.len());
+        volume.close().unwrap();
+        assert!(told.0.lock().is_empty(), "{:?}", told.0.lock());
+    }
+}
+
+/// CRYPTFS_SEED says which, CRYPTFS_ROUNDS how many.
+#[test]
+fn directories_that_change_all_the_time_are_read_back() {
+    let variable = |name| std::env::var(name).ok().map(|text| text.parse().expect("a decimal number"));
+    let seed = variable("CRYPTFS_SEED").unwrap_or_else(|| u64::from_le_bytes(crate::crypto::random()));
+    println!("CRYPTFS_SEED={seed}");
+    for round in 0..variable("CRYPTFS_ROUNDS").unwrap_or(30) {
+        churn(seed.wrapping_add(round));
+    }
+}

@@ -5,8 +5,10 @@
 use super::model::Model;
 use super::operations::{Answer, Operation, Place, apply, operation};
 use super::support::{Backing, ROOT_USER, list, now, tick};
+use crate::chunk::limits as chunk_limits;
 use crate::fs::ops::*;
 use crate::fs::{Error, Filesystem};
+use crate::volume::tests::lower_limits;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use std::collections::BTreeMap;
@@ -225,8 +227,11 @@ fn the_filesystem_agrees_with_the_reference() {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &long_seed);
     let outcome = TestRunner::new_with_rng(config, rng).run(
-        &prop::collection::vec(operation(), 1..OPERATIONS),
-        |operations| {
+        &(0..9, 0..6, 0..6, prop::collection::vec(operation(), 1..OPERATIONS)),
+        |(tail, compact, slots, operations)| {
+            // What happens at sizes that a few operations do not reach, at sizes that they do.
+            lower_limits(2 << 20, 50_usize << tail, 50_u64 << compact);
+            chunk_limits::lower(9_u64 << (2 * slots), 2_usize << slots);
             let mut both = Both::new();
             operations.iter().for_each(|operation| both.step(operation));
             both.step(&Operation::Kill);
@@ -236,9 +241,10 @@ fn the_filesystem_agrees_with_the_reference() {
     );
     match outcome {
         Ok(()) => {}
-        Err(TestError::Fail(why, operations)) => {
+        Err(TestError::Fail(why, (tail, compact, slots, operations))) => {
             let lines: Vec<_> = operations.iter().map(|operation| format!("{operation:?}")).collect();
-            panic!("CRYPTFS_SEED={seed}: {why}\n{}", lines.join("\n"))
+            let limits = format!("tail {tail}, compact {compact}, slots {slots}");
+            panic!("CRYPTFS_SEED={seed}: {why}\n{limits}\n{}", lines.join("\n"))
         }
         Err(TestError::Abort(why)) => panic!("CRYPTFS_SEED={seed}: {why}"),
     }

@@ -75,6 +75,11 @@ impl Fixture {
     }
 }
 
+/// For tests of what stands above: the limits of this thread from now on, of the journal, of a tail, of a log.
+pub(crate) fn lower_limits(journal: u64, tail: usize, compact: u64) {
+    super::limits::lower(journal, tail, compact);
+}
+
 fn options() -> Options {
     Options { chunk_size: CHUNK, read_only: false, open_files: NonZeroUsize::new(64).unwrap() }
 }

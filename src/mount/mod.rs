@@ -150,7 +150,7 @@ pub fn mount(
         _ => device::connect(operations, device, &options, requests).map(Box::new).map(Session::Device),
     };
     mounted.session = Some(session?);
-    mounted.place.point.read_ahead(policy::MAX_REQUEST / 1024);
+    mounted.place.point.read_ahead(policy::READ_AHEAD / 1024);
     Ok(mounted)
 }
 

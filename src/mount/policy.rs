@@ -23,6 +23,8 @@ pub fn lifetime(attributes: &Attributes) -> Duration {
 
 /// The largest READ or WRITE, in bytes.
 pub const MAX_REQUEST: u32 = 1 << 20;
+/// How far the kernel reads ahead, in bytes: so that one READ is decrypted while the one before it is copied out.
+pub const READ_AHEAD: u32 = 2 * MAX_REQUEST;
 /// How many requests the kernel may have under way on its own account (readahead, writeback).
 pub const MAX_BACKGROUND: u16 = 64;
 /// st_blksize.

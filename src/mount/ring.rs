@@ -19,7 +19,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::channel::invalidate;
 use super::dispatch::may_take_long;
 use super::policy;
-use super::protocol::{Body, InHeader, OutHeader};
+use super::protocol::{Body, InHeader, OutHeader, ReadIn, opcode};
 use super::reply::{Answer, Errno, NO_THREAD, put_bytes};
 use super::server::Server;
 use crate::sys::uring::{Parts, Queue, Request, Waker, pin_to};
@@ -27,6 +27,9 @@ use crate::sys::uring::{Parts, Queue, Request, Waker, pin_to};
 /// A request that takes longer than this, in nanoseconds, is a worker's. It costs the waking of two threads, and the
 /// CPU's cache; fsync and 1 MiB on a fast disk stay below.
 const WORTH_HANDING_ON: u64 = 500_000;
+/// A READ of so many bytes is a worker's: the kernel reads ahead, and whoever reads can copy what is there meanwhile, which
+/// keeps this CPU busy.
+const LARGE_READ: u32 = 256 << 10;
 /// Up to so many queues, requests are of full size; all rooms together are 64 MiB then.
 const FEW: usize = 32;
 /// With more CPUs than this the rooms would be too much memory: 64 MiB at this number.
@@ -183,7 +186,9 @@ impl Shared<'_> {
                         queue.commit(request)?;
                         unsent = true;
                     }
-                } else if self.server.is_slow(&header, WORTH_HANDING_ON) {
+                } else if self.server.is_slow(&header, WORTH_HANDING_ON)
+                    || is_large_read(&mut request, &header)
+                {
                     jobs.send(Job { request, home: Arc::clone(home) }).map_err(io::Error::other)?;
                 } else {
                     if unsent && may_take_long(&header) {
@@ -239,6 +244,13 @@ fn reply_to(request: &mut Request, header: &InHeader, answer: Answer) {
     let reply = OutHeader { length, error, unique: header.unique };
     request.parts().message[..size_of::<OutHeader>()].copy_from_slice(reply.as_bytes());
     request.reply_with(payload);
+}
+
+fn is_large_read(request: &mut Request, header: &InHeader) -> bool {
+    header.opcode == opcode::READ
+        && Body::parts(request.parts().operation, &[])
+            .take::<ReadIn>()
+            .is_some_and(|asked| asked.size >= LARGE_READ)
 }
 
 fn header(request: &mut Request) -> InHeader {

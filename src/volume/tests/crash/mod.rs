@@ -10,6 +10,7 @@ mod model;
 mod mutants;
 mod operation;
 mod recorder;
+mod short;
 mod traces;
 mod workloads;
 

@@ -1,11 +1,12 @@
 //! Inodes that cannot be stored, because their own chunk files were exchanged, spoilt or removed under the mount: they must
 //! not keep everything else from the disk.
 //!
-//! Where memory holds all of one, its chunk 0 is made anew, unless another device wrote what was put there. Otherwise
-//! what was not stored yet is lost: it answers with the damage until it leaves memory, for an older content must not stand
-//! in for what was written. What was acknowledged is never given up: content that only a batch has goes into a chunk 0
-//! made anew, and where even that cannot be, the volume stops, and the next mount looks for it in the journal. The names
-//! that batches gave it since go into whatever chunk 0 there is.
+//! Where memory holds all of one, its chunk 0 is made anew, unless another device wrote what was put there. Until that is
+//! durable a crash leaves it damaged, whatever stood there. Otherwise what was not stored yet is lost: it answers with the
+//! damage until it leaves memory, for an older content must not stand in for what was written. What was acknowledged is
+//! never given up: content that only a batch has goes into a chunk 0 made anew, and where even that cannot be, the volume
+//! stops, and the next mount looks for it in the journal. The names that batches gave it since go into whatever chunk 0
+//! there is.
 
 use super::batch::{Item, parse};
 use super::faults::{self, Fault};

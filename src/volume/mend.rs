@@ -1,10 +1,12 @@
 //! Inodes that cannot be stored, because their own chunk files were exchanged, spoilt or removed under the mount: they must
 //! not keep everything else from the disk.
 //!
-//! Where memory holds all of one, its chunk 0 is made anew, unless another device wrote what was put there. Otherwise
-//! what was not stored yet is lost: it answers with the damage until it leaves memory, for an older content must not stand
-//! in for what was written. What was acknowledged is never given up: content that only a batch has goes into a chunk 0
-//! made anew, and where even that cannot be, the volume stops, and the next mount looks for it in the journal.
+//! Where memory holds all of one, its chunk 0 is made anew, unless another device wrote what was put there. Until that is
+//! durable a crash leaves it damaged, whatever stood there. Otherwise what was not stored yet is lost: it answers with the
+//! damage until it leaves memory, for an older content must not stand in for what was written. What was acknowledged is
+//! never given up: content that only a batch has goes into a chunk 0 made anew, and where even that cannot be, the volume
+//! stops, and the next mount looks for it in the journal. The names that batches gave it since go into whatever chunk 0
+//! there is.
 
 use super::batch::{Item, parse};
 use super::faults::{self, Fault};
@@ -12,6 +14,7 @@ use super::flush::store_record;
 use super::inode::{Inode, State};
 use super::journal;
 use super::kinds::Kind;
+use super::record::Record;
 use super::table::Table;
 use super::{Error, Result, Volume};
 use crate::chunk::{Chunk, ChunkId};
@@ -88,10 +91,12 @@ impl Volume {
             return false;
         }
         let found = Chunk::open(&self.context, ChunkId { inode: inode.id(), index: 0 }, self.blocks);
-        let is_older = |found: Chunk| {
-            state.head.as_deref().is_some_and(|head| head.version().dominates(found.version()))
+        let is_known = |found: Chunk| {
+            // Our own may be what an earlier try left.
+            let wrote = found.version().0.first().is_some_and(|entry| entry.0 == self.context.device);
+            wrote || state.head.as_deref().is_some_and(|head| head.version().dominates(found.version()))
         };
-        found.map_or(true, is_older)
+        found.map_or(true, is_known)
     }
 
     /// A chunk 0 without a file yet.
@@ -114,6 +119,9 @@ impl Volume {
         let mut state = inode.state.write();
         if !faults::makes(Fault::AcknowledgedGivenUp) {
             self.keep_acknowledged(inode, &mut state, &error)?;
+        }
+        if !faults::makes(Fault::NamesGivenUp) {
+            self.keep_names(inode, &state)?;
         }
         if state.lost.is_none() {
             log::error!("{error}; what was written to it and not stored yet is lost");
@@ -140,30 +148,62 @@ impl Volume {
         if state.record.kind != Kind::File || !self.may_replace(inode, state) {
             return Err(error.again());
         }
-        let content = self.carried_content(inode)?.ok_or_else(|| error.again())?;
-        let size = content.len() as u64;
-        self.put_new_head(inode, state, content);
-        store_record(state, size)?;
-        let head = state.head.as_deref_mut().expect("it was just put there");
-        head.commit()?;
-        head.sync()?;
-        self.sync_names(&[self.context.file_name(head.id())])?;
-        head.name_synced();
+        let (record, content) = self.carried_by_batch(inode)?.ok_or_else(|| error.again())?;
+        let (id, size) = (ChunkId { inode: inode.id(), index: 0 }, content.len() as u64);
+        self.context.saw_known(id);
+        let mut head = Chunk::new(&self.context, id, self.blocks);
+        head.set_inline(content);
+        // Apart from what memory has: should this fail and pass, the next round finds that as it was.
+        let mut kept = State::fresh(record, head);
+        let head = store_names(&mut kept, state, size)?;
+        if !faults::makes(Fault::KeptNotSynced) {
+            head.sync()?;
+        }
+        if !faults::makes(Fault::KeptWithoutName) {
+            self.sync_names(&[self.context.file_name(id)])?;
+            head.name_synced();
+        }
         state.progress.carried = 0;
         Ok(())
     }
 
-    /// What the newest batch that carries an inode says its content is.
-    fn carried_content(&self, inode: &Arc<Inode>) -> Result<Option<Vec<u8>>> {
+    /// Has what stands in the place of chunk 0 say the names that durable batches do, if it can be read: they are dropped,
+    /// and one who takes a name away later counts on the others.
+    fn keep_names(&self, inode: &Arc<Inode>, state: &State) -> Result<()> {
+        let kept = self.load(inode.id()).and_then(|there| {
+            let mut there = there.state.write();
+            if there.record.namespace >= state.journalled.namespace {
+                return Ok(());
+            }
+            let size = there.record.size;
+            Ok(store_names(&mut there, state, size)?.sync()?)
+        });
+        match kept {
+            Err(error) if error.is_damage() => Ok(()),
+            kept => kept,
+        }
+    }
+
+    /// What the newest batch that carries an inode says of it, and its content.
+    fn carried_by_batch(&self, inode: &Arc<Inode>) -> Result<Option<(Record, Vec<u8>)>> {
         let own = self.context.own_journal();
         let Some(live) = journal::read(&self.context, own)? else { return Ok(None) };
         let batches = parse(&live.stream).map_err(|what| Error::Damaged(own, what.0.into()))?;
         let carried = batches.iter().rev().flat_map(|batch| &batch.items).find_map(|item| match item {
-            Item::Inode { inode: id, content: Some(content), .. } if *id == inode.id() => {
-                Some(content.to_vec())
+            Item::Inode { inode: id, record, content: Some(content), .. } if *id == inode.id() => {
+                Some((Record::clone(record), content.to_vec()))
             }
             _ => None,
         });
         Ok(carried)
     }
+}
+
+/// Commits a chunk 0 with its own content and attributes, and the names that durable batches give to the inode.
+fn store_names<'a>(there: &'a mut State, state: &State, size: u64) -> Result<&'a mut Chunk> {
+    there.journalled = state.journalled.clone();
+    store_record(there, size)?;
+    let head = there.head.as_deref_mut().expect("it was just opened, or made");
+    head.commit()?;
+    Ok(head)
 }

@@ -288,7 +288,7 @@ impl Volume {
         Ok(Listing::loaded(entries, log.len() as u64))
     }
 
-    fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
+    pub(super) fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
         let head = self.open_file(chunk, Commit(0))?;
         let record = read_record(&head).map_err(|error| match error {

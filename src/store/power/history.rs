@@ -76,6 +76,12 @@ impl History {
         }
     }
 
+    /// Another process changes the whole file where it is, durably.
+    pub fn overwrite(&mut self, image: Image) {
+        self.synced += self.pending.len() as u64;
+        *self = History { synced: self.synced, ..History::of(image) };
+    }
+
     pub fn sync_everything(&mut self) {
         self.sync(self.newest());
     }

@@ -41,6 +41,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::image::Image;
 use super::memory::{AMPLE, list_names, not_found};
 use super::{Area, FileName, Space, Store, StoreFile};
 pub use choose::{Choose, Cuts, Extreme, Seeded};
@@ -147,6 +148,20 @@ impl Power {
         }
     }
 
+    /// Another process puts a file in the place of whatever has the name, or removes it: durably, under the program's
+    /// hands.
+    pub fn exchange(&self, name: FileName, bytes: Option<&[u8]>) {
+        let durable = bytes.map(|bytes| Arc::new(Mutex::new(History::of(image_of(bytes)))));
+        self.0.names.lock().insert(name, Name { durable, pending: Vec::new() });
+    }
+
+    /// Another process changes a file where it is: durably, and the program keeps it open.
+    pub fn overwrite(&self, name: FileName, bytes: &[u8]) {
+        if let Some(file) = self.0.names.lock().get(&name).and_then(Name::live) {
+            file.lock().overwrite(image_of(bytes));
+        }
+    }
+
     /// The store as the next process finds it when this one is killed: nothing lost, nothing synced.
     pub fn kill(&self) -> Power {
         let copy = |file: &FileRef| Arc::new(Mutex::new(file.lock().clone()));
@@ -209,6 +224,12 @@ impl Power {
     fn file(&self, name: FileName, history: &FileRef) -> Arc<dyn StoreFile> {
         Arc::new(PowerFile { name, history: Arc::clone(history), shared: Arc::clone(&self.0) })
     }
+}
+
+fn image_of(bytes: &[u8]) -> Image {
+    let mut image = Image::default();
+    image.write_at(0, &[IoSlice::new(bytes)]).expect("not that long");
+    image
 }
 
 impl Default for Power {

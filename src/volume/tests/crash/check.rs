@@ -1,14 +1,15 @@
 //! The oracle: opens what a crash left, compares it with what the model allows, goes on working, and looks for
 //! leftovers.
 
-use super::super::Fixture;
+use super::super::{CHUNK, Fixture};
 use super::model::{Model, Tree, Version, show};
 use super::operation::{Bench, Operation};
 use crate::chunk::remembered::{Remembered, Snapshot};
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::{Area, FileName, Store};
 use crate::volume::inode::State;
-use crate::volume::{Error, Kind, Volume};
+use crate::volume::{Error, Inode, Kind, Volume};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::rc::Rc;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub(super) struct Found {
     pub tree: Tree,
     pub versions: BTreeMap<InodeId, Version>,
+    /// The inode whose chunk files were spoilt, if it has a name and cannot be read: a directory then has no entries.
+    pub unreadable: Option<InodeId>,
 }
 
 pub(super) fn said<T>(what: &str, outcome: Result<T, impl Debug>) -> Result<T, String> {
@@ -27,13 +30,29 @@ pub(super) fn said<T>(what: &str, outcome: Result<T, impl Debug>) -> Result<T, S
 impl Found {
     /// Reads everything that has a name; checks that link counts and links agree with the names.
     pub fn of(volume: &Volume) -> Result<Found, String> {
-        let mut found = Found { tree: Tree::new(), versions: BTreeMap::new() };
+        Found::around(volume, None)
+    }
+
+    /// The same, where the chunk files of one inode were spoilt.
+    pub fn around(volume: &Volume, spoilt: Option<InodeId>) -> Result<Found, String> {
+        let mut found = Found { tree: Tree::new(), versions: BTreeMap::new(), unreadable: None };
+        let mut kinds = BTreeMap::new();
         let mut links: BTreeMap<InodeId, Vec<(InodeId, Vec<u8>)>> = BTreeMap::new();
         let mut open = vec![InodeId::ROOT];
         links.insert(InodeId::ROOT, Vec::new());
         while let Some(id) = open.pop() {
-            let (version, entries) = said("reading what a name points to", read(volume, id))?;
+            let (version, entries) = match read(volume, id) {
+                Err(error) if spoilt == Some(id) && error.is_damage() => {
+                    found.unreadable = spoilt;
+                    if kinds.get(&id) == Some(&Kind::Directory) {
+                        found.tree.insert(id, BTreeMap::new());
+                    }
+                    continue;
+                }
+                outcome => said("reading what a name points to", outcome)?,
+            };
             for (name, (child, kind)) in &entries {
+                kinds.insert(*child, *kind);
                 links.entry(*child).or_default().push((id, name.clone()));
                 if !found.versions.contains_key(child) && !open.contains(child) {
                     open.push(*child);
@@ -58,11 +77,17 @@ impl Found {
         id: InodeId,
         names: &mut Vec<(InodeId, Vec<u8>)>,
     ) -> Result<(), String> {
-        let inode = said("loading", volume.inode(id))?;
+        let inode = match volume.inode(id) {
+            Err(error) if self.unreadable == Some(id) && error.is_damage() => return Ok(()),
+            outcome => said("loading", outcome)?,
+        };
         let (count, mut links) = inode.view(|record| {
             let links = record.extension.links.iter().map(|link| (link.parent, link.name.to_vec()));
             (record.links_count as usize, links.collect::<Vec<_>>())
         });
+        // What its name is in a directory that cannot be read only it can tell.
+        let hidden = links.iter().filter(|(parent, _)| self.unreadable == Some(*parent));
+        names.extend(hidden.cloned().collect::<Vec<_>>());
         names.sort();
         links.sort();
         let directories = |entries: &BTreeMap<Vec<u8>, InodeId>| {
@@ -79,7 +104,7 @@ impl Found {
 
 type Entries = BTreeMap<Vec<u8>, (InodeId, Kind)>;
 
-fn read(volume: &Volume, id: InodeId) -> Result<(Version, Entries), Error> {
+pub(super) fn read(volume: &Volume, id: InodeId) -> Result<(Version, Entries), Error> {
     let inode = volume.inode(id)?;
     let mut entries = Entries::new();
     let (kind, mode, modified, xattrs, target, size) = inode.view(|record| {
@@ -87,18 +112,41 @@ fn read(volume: &Volume, id: InodeId) -> Result<(Version, Entries), Error> {
         let (xattrs, target) = (extension.xattrs.clone(), extension.target.clone());
         (record.kind, record.mode, record.modified.seconds, xattrs, target, record.size)
     });
-    let mut bytes = Vec::new();
+    let mut content = Rc::default();
     if kind == Kind::Directory {
         volume.read_directory(&inode, 0, &mut |_, name, id, kind| {
             entries.insert(name.to_vec(), (id, kind));
             true
         })?;
     } else if kind == Kind::File {
-        bytes.resize(size as usize, 0);
-        let length = volume.read(&inode, 0, &mut bytes)?;
-        assert_eq!(length, bytes.len());
+        content = read_content(volume, &inode, size as usize)?;
     }
-    Ok((Version { kind, content: Rc::new(bytes), mode, modified, xattrs, target }, entries))
+    Ok((Version { kind, content, mode, modified, xattrs, target }, entries))
+}
+
+type Content = Rc<Vec<u8>>;
+
+thread_local! {
+    /// Where contents are read to, and large ones as they were found lately: all but a few states have the same.
+    static READ: RefCell<(Vec<u8>, Vec<Content>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+fn read_content(volume: &Volume, inode: &Arc<Inode>, size: usize) -> Result<Content, Error> {
+    READ.with_borrow_mut(|(buffer, lately)| {
+        buffer.clear();
+        // Whatever a read leaves alone is not taken for what was there before.
+        buffer.resize(size, 0xa5);
+        assert_eq!(volume.read(inode, 0, buffer)?, size);
+        if let Some(same) = lately.iter().find(|content| ***content == *buffer) {
+            return Ok(same.clone());
+        }
+        let content = Rc::new(buffer.clone());
+        if size as u64 > CHUNK {
+            lately.truncate(7);
+            lately.insert(0, content.clone());
+        }
+        Ok(content)
+    })
 }
 
 /// The chunks beyond chunk 0 that the table names.
@@ -112,10 +160,20 @@ fn chunks(volume: &Volume, id: InodeId) -> Result<Vec<u32>, Error> {
 
 /// The chunk files that are there, against those that the reachable inodes need.
 pub(super) fn check_leftovers(volume: &Volume, store: &dyn Store) -> Result<(), String> {
+    check_leftovers_but(volume, store, None, &BTreeSet::new())
+}
+
+/// The same, of whatever inodes are not among `but`.
+pub(super) fn check_leftovers_but(
+    volume: &Volume,
+    store: &dyn Store,
+    spoilt: Option<InodeId>,
+    but: &BTreeSet<InodeId>,
+) -> Result<(), String> {
     let context = &volume.context;
     let mut wanted = BTreeSet::new();
-    let found = Found::of(volume)?;
-    for id in found.versions.keys() {
+    let found = Found::around(volume, spoilt)?;
+    for id in found.versions.keys().filter(|id| !but.contains(id)) {
         let chunks = said("the chunk table", chunks(volume, *id))?;
         for index in std::iter::once(0).chain(chunks) {
             wanted.insert(context.file_name(ChunkId { inode: *id, index }));
@@ -126,6 +184,7 @@ pub(super) fn check_leftovers(volume: &Volume, store: &dyn Store) -> Result<(), 
         there.extend(FileName::parse(Area::Chunks, name));
     });
     said("listing", list)?;
+    there.retain(|name| context.identify(*name).is_none_or(|chunk| !but.contains(&chunk.inode)));
     let name = |name: &FileName| (context.identify(*name), *name);
     let left: Vec<_> = there.difference(&wanted).map(name).collect();
     let lost: Vec<_> = wanted.difference(&there).map(name).collect();
@@ -148,8 +207,7 @@ pub(super) fn check(
     let volume = said("opening", fixture.try_open_with(store.clone(), &remembered))?;
     let found = Found::of(&volume)?;
     model.check(done, &found.tree, &found.versions)?;
-    let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
-    let mut after = Model::new(Vec::new(), found.tree, versions);
+    let mut after = Model::of(found);
     let mut bench = Bench { volume: &volume, model: &mut after, held: Vec::new() };
     for operation in [
         Operation::Create("after"),

@@ -73,9 +73,7 @@ fn run(start: &Start, number: u64, fault: Fault) -> Result<Option<(Call, Outcome
     let healthy =
         start.fixture.try_open_with(Arc::new(start.store.kill()), &Remembered::of(start.known.clone()));
     let healthy = said("opening", healthy)?;
-    let found = Found::of(&healthy)?;
-    let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
-    let mut model = Model::new(Vec::new(), found.tree, versions);
+    let mut model = Model::of(Found::of(&healthy)?);
     let mut bench = Bench { volume: &volume, model: &mut model, held: Vec::new() };
     for operation in WORKLOAD {
         match bench.run(operation) {

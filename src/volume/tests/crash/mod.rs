@@ -3,13 +3,17 @@
 //! `recorder` keeps every crash point of one run, with what the device remembers of the chunks by then, `model` says what
 //! may be found there, `check` looks.
 
+mod attack;
 mod check;
 mod directed;
 mod faults;
+mod mend;
 mod model;
 mod mutants;
 mod operation;
 mod recorder;
+mod short;
+mod surgery;
 mod traces;
 mod workloads;
 
@@ -63,9 +67,7 @@ impl Start {
     fn new(prepare: &[Operation]) -> Start {
         let (fixture, store) = (Fixture::new(), Power::new());
         let volume = fixture.format(Arc::new(store.clone()));
-        let found = Found::of(&volume).unwrap();
-        let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
-        let mut model = Model::new(Vec::new(), found.tree, versions);
+        let mut model = Model::of(Found::of(&volume).unwrap());
         let mut bench = Bench { volume: &volume, model: &mut model, held: Vec::new() };
         for operation in prepare {
             assert!(bench.run(*operation).unwrap(), "{operation:?}");
@@ -88,11 +90,7 @@ impl Start {
         let volume = said("opening", opened)?;
         let mut model = match model {
             Some(model) => model,
-            None => {
-                let found = Found::of(&volume)?;
-                let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
-                Model::new(Vec::new(), found.tree, versions)
-            }
+            None => Model::of(Found::of(&volume)?),
         };
         let mut bench = Bench { volume: &volume, model: &mut model, held: Vec::new() };
         for operation in operations {
@@ -115,9 +113,7 @@ impl Start {
         let remembered = Remembered::of(self.known.clone());
         let opened = self.fixture.try_open_with(Arc::new(self.store.kill()), &remembered);
         let volume = said("opening", opened)?;
-        let found = Found::of(&volume)?;
-        let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
-        let mut model = Model::new(Vec::new(), found.tree, versions);
+        let mut model = Model::of(Found::of(&volume)?);
         let mut bench = Bench { volume: &volume, model: &mut model, held: Vec::new() };
         let mut works = Vec::new();
         for operation in operations {
@@ -169,14 +165,7 @@ impl Start {
         let found = Found::of(&volume)?;
         model.check(done, &found.tree, &found.versions)?;
         drop(volume);
-        let earlier = model.trees(done).map(|(_, tree)| tree.clone()).collect();
-        let versions = model.inodes().map(|id| {
-            let mut allowed = model.allowed(id, done);
-            allowed.extend(found.versions.get(&id).cloned());
-            (id, allowed)
-        });
-        let versions = versions.filter(|(_, allowed): &(_, Vec<_>)| !allowed.is_empty());
-        let model = Model::new(earlier, found.tree, versions.collect());
+        let model = model.after_crash(done, found);
         let synced = model.find("b").filter(|id| model.file(*id).kind == Kind::File).map(|_| Sync("b"));
         let after = [Create("after"), Append { path: "after", length: 10 }, SyncDirectory(""), Round];
         let after: Vec<Operation> = synced.into_iter().chain(after).collect();

@@ -5,9 +5,10 @@
 //! necessarily the same one; of several chunks each by itself.
 
 use super::super::CHUNK;
+use super::check::Found;
 use crate::chunk::InodeId;
 use crate::volume::Kind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Directories with their entries.
@@ -68,6 +69,27 @@ impl Model {
         }
     }
 
+    /// A model whose present, and only state, is what was found.
+    pub fn of(found: Found) -> Model {
+        let versions = found.versions.into_iter().map(|(id, version)| (id, vec![version])).collect();
+        Model::new(Vec::new(), found.tree, versions)
+    }
+
+    /// A model whose present is what was found after a crash, but that the next one may take back to whatever was allowed
+    /// then.
+    pub fn after_crash(&self, done: usize, found: Found) -> Model {
+        let base = found.unreadable.map(|id| self.without_entries(id));
+        let base = base.as_ref().unwrap_or(self);
+        let earlier = base.trees(done).map(|(_, tree)| tree.clone()).collect();
+        let versions = self.files.keys().map(|id| {
+            let mut allowed = self.allowed(*id, done);
+            allowed.extend(found.versions.get(id).cloned());
+            (*id, allowed)
+        });
+        let versions = versions.filter(|(_, allowed): &(_, Vec<_>)| !allowed.is_empty());
+        Model::new(earlier, found.tree, versions.collect())
+    }
+
     /// Operations so far.
     pub fn done(&self) -> usize {
         self.promises.len() - 1
@@ -121,6 +143,36 @@ impl Model {
     /// The inode has just replaced another.
     pub fn replaced_by(&mut self, id: InodeId) {
         self.replacing.push((self.trees.len(), id, self.files[&id].len() - 1));
+    }
+
+    /// What is promised of a file: its version, counted from the first.
+    pub fn promised(&self, id: InodeId) -> Option<usize> {
+        self.promise.files.get(&id).copied()
+    }
+
+    /// The operation that is just over promised no more of a file than that, nor that it replaced with all that it held.
+    pub fn promise_only(&mut self, id: InodeId, version: Option<usize>) {
+        for promise in self.promises.last_mut().into_iter().chain([&mut self.promise]) {
+            promise.files.remove(&id);
+            promise.files.extend(version.map(|version| (id, version)));
+        }
+        self.replacing.retain(|(_, replacing, _)| *replacing != id);
+    }
+
+    /// The entries of a directory in all trees that may be found: those that are in any, and those that are in each.
+    pub fn entries(&self, id: InodeId, done: usize) -> (BTreeSet<InodeId>, BTreeSet<InodeId>) {
+        let entries = |tree: &Tree| tree.get(&id).into_iter().flatten().map(|(_, id)| *id).collect();
+        let trees: Vec<BTreeSet<InodeId>> = self.trees(done).map(|(_, tree)| entries(tree)).collect();
+        let each = trees.iter().cloned().reduce(|each, tree| &each & &tree).unwrap_or_default();
+        (trees.into_iter().flatten().collect(), each)
+    }
+
+    /// The same, but for the entries of one directory.
+    pub fn without_entries(&self, id: InodeId) -> Model {
+        let mut blind = self.clone();
+        let trees = blind.trees.iter_mut().map(Rc::make_mut).chain([&mut blind.now]);
+        trees.filter_map(|tree| tree.get_mut(&id)).for_each(BTreeMap::clear);
+        blind
     }
 
     /// The tree as it was before this operation will last.
@@ -197,12 +249,7 @@ impl Model {
         allowed
     }
 
-    /// Every inode there ever was.
-    pub fn inodes(&self) -> impl Iterator<Item = InodeId> {
-        self.files.keys().copied()
-    }
-
-    fn check_file(&self, done: usize, id: InodeId, found: &Version) -> Result<(), String> {
+    pub fn check_file(&self, done: usize, id: InodeId, found: &Version) -> Result<(), String> {
         if !self.files.contains_key(&id) {
             return Err(format!("{id:?} was never made"));
         }

@@ -38,6 +38,11 @@ impl Recorder {
         Recorder { power, remembered: Remembered::of(known), tape: Arc::default() }
     }
 
+    /// The store beneath: what another process does to it.
+    pub fn power(&self) -> Power {
+        self.power.clone()
+    }
+
     /// From now on points belong to the operation behind that many.
     pub fn set_done(&self, done: usize) {
         self.tape.lock().done = done;

@@ -1,7 +1,8 @@
 //! Row 27 and its like, on a volume that goes on: damage to what is in use costs that inode, and no other.
 
 use super::*;
-use crate::volume::faults::{self, Fault};
+use crate::store::faulty::{Call, Fault, Faulty};
+use crate::volume::faults;
 use crate::volume::{Damage, Rename, limits};
 use std::panic::catch_unwind;
 
@@ -81,6 +82,32 @@ fn row_27_a_file_that_was_exchanged_is_lost_and_nothing_else() {
     }
 }
 
+/// What chunk 0 says of the names of a file that was given up is true nevertheless: else the first of two that is removed
+/// would take the file along.
+#[test]
+fn row_27_a_file_that_was_given_up_keeps_its_names() {
+    for index in [0, 1] {
+        let house = House::new();
+        let volume = house.open().unwrap();
+        let (root, big) = (volume.root().unwrap(), find(&volume, "big").unwrap());
+        for at in [0, CHUNK] {
+            volume.write(&big, at, b"newer", now(), 0).unwrap();
+        }
+        volume.link(&big, &root, b"again", now()).unwrap();
+        house.store.restore_file(&house.left, house.name("big", index));
+        volume.round().unwrap();
+        is_replaced(read_all(&volume, &big), ChunkId { inode: big.id(), index });
+        drop((root, big));
+        volume.close().unwrap();
+        let volume = house.open().unwrap();
+        let root = volume.root().unwrap();
+        volume.release(volume.unlink(&root, b"big", now()).unwrap().unwrap());
+        volume.close().unwrap();
+        let volume = house.open().unwrap();
+        assert_eq!(read_path(&volume, "again").unwrap().len(), house.files["big"].len());
+    }
+}
+
 /// The source of a rename that replaces has to be durable first; one that never will be keeps nobody waiting.
 #[test]
 fn row_27_a_source_of_a_rename_that_was_exchanged() {
@@ -113,7 +140,8 @@ fn row_27_what_only_a_batch_has_is_not_given_up() {
         let volume = house.open().unwrap();
         let inode = file(&volume, "carried", acknowledged);
         volume.sync(&inode, false).unwrap();
-        volume.write(&inode, 0, &pattern(50_000, 9), now(), 0).unwrap();
+        let later = Timestamp { seconds: now().seconds + 9, ..now() };
+        volume.write(&inode, 0, &pattern(50_000, 9), later, 0).unwrap();
         let name = house.id(&inode);
         house.put(name, &house.bytes(house.name("twin", 0)));
         volume.round().unwrap();
@@ -124,7 +152,37 @@ fn row_27_what_only_a_batch_has_is_not_given_up() {
         }
         volume.close().unwrap();
         drop((inode, volume));
-        assert_eq!(read_path(&house.open().unwrap(), "carried").unwrap(), acknowledged);
+        let volume = house.open().unwrap();
+        assert_eq!(read_path(&volume, "carried").unwrap(), acknowledged);
+        let changed = find(&volume, "carried").unwrap().view(|record| record.modified);
+        assert!(changed <= now(), "its times are those of what it lost");
+    }
+}
+
+/// Nor does it stand in for what was lost where it could not be stored at the first try.
+#[test]
+fn row_27_what_only_a_batch_has_is_kept_at_the_second_try() {
+    for call in [Call::Create, Call::Write, Call::SyncNames] {
+        let house = House::new();
+        let store = Arc::new(Faulty::new(Arc::new(house.store.clone())));
+        let volume = house.fixture.try_open(store.clone()).unwrap();
+        let inode = file(&volume, "carried", b"acknowledged");
+        volume.sync(&inode, false).unwrap();
+        volume.write(&inode, 0, &pattern(50_000, 9), now(), 0).unwrap();
+        let name = house.id(&inode);
+        house.store.remove(name).unwrap();
+        let mut is_there = false;
+        store.fail_when(move |event| {
+            is_there |= event.call == Call::Create && event.name == Some(name);
+            (is_there && event.call == call).then_some(Fault::Error(libc::ENOSPC))
+        });
+        assert!(matches!(volume.round(), Err(Error::NoSpace)), "{call:?}");
+        store.heal();
+        volume.round().unwrap();
+        is_replaced(read_all(&volume, &inode), house.identify(name));
+        volume.close().unwrap();
+        drop((inode, volume));
+        assert_eq!(read_path(&house.open().unwrap(), "carried").unwrap(), b"acknowledged");
     }
 }
 
@@ -220,12 +278,12 @@ fn a_file_whose_chunk_table_is_spoilt_leaves_nothing_behind() {
 #[test]
 fn every_broken_rule_is_noticed() {
     for (fault, test) in [
-        (Fault::AcknowledgedGivenUp, row_27_what_only_a_batch_has_is_not_given_up as fn()),
+        (faults::Fault::AcknowledgedGivenUp, row_27_what_only_a_batch_has_is_not_given_up as fn()),
         (
-            Fault::AcknowledgedGivenUp,
+            faults::Fault::AcknowledgedGivenUp,
             row_27_a_directory_that_another_device_wrote_is_merged_by_the_next_mount,
         ),
-        (Fault::LostForgotten, row_27_a_file_that_was_exchanged_is_lost_and_nothing_else),
+        (faults::Fault::LostForgotten, row_27_a_file_that_was_exchanged_is_lost_and_nothing_else),
     ] {
         faults::plant(Some(fault));
         let noticed = catch_unwind(test).is_err();

@@ -1,8 +1,9 @@
 //! Inodes that cannot be stored, because their own chunk files were exchanged, spoilt or removed under the mount: they must
 //! not keep everything else from the disk.
 //!
-//! Where memory holds all of one, its chunk 0 is made anew, unless another device wrote what was put there. Until that is
-//! durable a crash leaves it damaged, whatever stood there. Otherwise what was not stored yet is lost: it answers with the
+//! Where memory holds all of one, its chunk 0 is made anew, unless another device wrote what was put there. What stands
+//! there is left until that is durable, if it can be read: a sync client may have put the same bytes there again, and
+//! they are all that a crash would leave. Otherwise what was not stored yet is lost: it answers with the
 //! damage until it leaves memory, for an older content must not stand in for what was written. What was acknowledged is
 //! never given up: content that only a batch has goes into a chunk 0 made anew, and where even that cannot be, the volume
 //! stops, and the next mount looks for it in the journal. The names that batches gave it since go into whatever chunk 0
@@ -17,7 +18,7 @@ use super::kinds::Kind;
 use super::record::Record;
 use super::table::Table;
 use super::{Error, Result, Volume};
-use crate::chunk::{Chunk, ChunkId};
+use crate::chunk::{Chunk, ChunkId, Commit, Space};
 use std::sync::Arc;
 
 /// How often a directory's changes are put into a batch, to find it with none under way.
@@ -99,16 +100,25 @@ impl Volume {
         found.map_or(true, is_known)
     }
 
-    /// A chunk 0 without a file yet.
+    /// A chunk 0 with nothing in it but inline content: that which stands there, or one without a file yet.
     fn put_new_head(&self, inode: &Arc<Inode>, state: &mut State, content: Vec<u8>) {
         let id = ChunkId { inode: inode.id(), index: 0 };
         for index in std::mem::take(&mut state.others).into_keys().chain([0]) {
             self.open.remove(ChunkId { index, ..id });
         }
-        self.context.saw_known(id);
-        let mut head = Chunk::new(&self.context, id, self.blocks);
+        let emptied = || -> Result<(Chunk, Table)> {
+            let mut head = Chunk::open(&self.context, id, self.blocks)?;
+            let mut table = Table::of(&head)?;
+            table.all(&head)?.into_iter().for_each(|index| table.set(index, Commit(0)));
+            head.clear(Space::Data, 0..self.blocks)?;
+            Ok((head, table))
+        };
+        let (mut head, table) = emptied().unwrap_or_else(|_| {
+            self.context.saw_known(id);
+            (Chunk::new(&self.context, id, self.blocks), Table::empty())
+        });
         head.set_inline(content);
-        (state.head, state.table) = (Some(Box::new(head)), Table::empty());
+        (state.head, state.table) = (Some(Box::new(head)), table);
     }
 
     /// Forgets what was not stored.

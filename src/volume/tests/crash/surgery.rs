@@ -107,7 +107,8 @@ impl Surgery<'_> {
         self.wound = Wound {
             id: Some(id),
             is_in_place: attack.is_in_place(),
-            may_fail: !is_carried,
+            // The same is as good as it was.
+            may_fail: !is_carried && attack != Attack::Same,
             is_lost: false,
             is_blind: false,
             hidden: model.entries(id, model.done()).0,

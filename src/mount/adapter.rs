@@ -40,6 +40,7 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
     let adapter = Adapter {
         operations,
         notifier: options.writeback.then(|| Arc::clone(&notifier)),
+        times: if options.writeback { Times::Keep } else { Times::Set },
         wanted: InitFlags::from_bits_retain(policy::wanted(options)),
         opens: !options.kernel_permissions,
     };
@@ -59,14 +60,9 @@ pub struct Adapter {
     wanted: InitFlags,
     /// Under the writeback cache: to have a file flushed before it is asked where its data lies (see `device`).
     notifier: Option<Arc<OnceLock<Notifier>>>,
+    times: Times,
     /// OPEN is to be answered, because permissions are the filesystem's to check.
     opens: bool,
-}
-
-impl Adapter {
-    fn times(&self) -> Times {
-        if self.notifier.is_some() { Times::Keep } else { Times::Set }
-    }
 }
 
 fn guard(what: &str, act: impl FnOnce()) {
@@ -430,7 +426,7 @@ impl fuser::Filesystem for Adapter {
         let how = WriteHow {
             clear_suid_sgid: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
             from_cache: flags.contains(WriteFlags::FUSE_WRITE_CACHE),
-            times: self.times(),
+            times: self.times,
         };
         guard("write", || reply_written(reply, self.operations.write(node(ino), offset, data, how)));
     }
@@ -570,7 +566,7 @@ impl fuser::Filesystem for Adapter {
     ) {
         guard("fallocate", || {
             let result = policy::allocation(mode).ok_or(Error::NotSupported).and_then(|how| {
-                self.operations.allocate(caller(request), node(ino), offset, length, how, self.times())
+                self.operations.allocate(caller(request), node(ino), offset, length, how, self.times)
             });
             reply_empty(reply, result);
         });
@@ -615,7 +611,7 @@ impl fuser::Filesystem for Adapter {
             let length = length.min(u64::from(u32::MAX));
             reply_written(
                 reply,
-                self.operations.copy_range(from, to, length, self.times()).map(|copied| copied as usize),
+                self.operations.copy_range(from, to, length, self.times).map(|copied| copied as usize),
             );
         });
     }

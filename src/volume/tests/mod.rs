@@ -6,6 +6,7 @@ mod churn;
 mod clock;
 mod counts;
 mod crash;
+mod files;
 mod full;
 mod hostile;
 mod limits;

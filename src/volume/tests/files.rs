@@ -414,6 +414,9 @@ impl World {
     fn end(&mut self) {
         self.look_at_all();
         let volume = self.volume().clone();
+        if self.fails || self.dice.below(2) == 0 {
+            volume.round().unwrap();
+        }
         let ends_well = self.dice.below(2) == 0;
         if !ends_well {
             for at in 0..self.nodes.len() {

@@ -8,6 +8,8 @@ use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::memory::Memory;
 use crate::volume::{Error, Rename, Result, limits};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// Sizes at which something changes.
 const BORDERS: [usize; 22] = [
@@ -439,17 +441,35 @@ impl World {
     }
 }
 
-fn run(seed: u64, fails: bool) {
+/// Stores all the time, and seals anew what is under an older epoch, with the same limits as the thread that began it.
+fn beside(volume: &Arc<Volume>, limits: (u64, usize, u64), chunk: (u64, usize), end: &AtomicBool) {
+    limits::lower(limits.0, limits.1, limits.2);
+    chunk_limits::lower(chunk.0, chunk.1);
+    while !end.load(Ordering::Relaxed) {
+        volume.round().unwrap();
+        volume.reencrypt(&mut |_, _| !end.load(Ordering::Relaxed)).unwrap();
+    }
+}
+
+fn run(seed: u64, fails: bool, is_alone: bool) {
     let mut world = World::new(seed, fails);
     let dice = &mut world.dice;
-    limits::lower((1 << 20) << dice.below(4), 100 << dice.below(9), 100 << dice.below(9));
-    chunk_limits::lower([50, 300, 5000][dice.below(3)], [0, 10, 64][dice.below(3)]);
+    let lowered = ((1 << 20) << dice.below(4), 100 << dice.below(9), 100 << dice.below(9));
+    let chunk_lowered = ([50, 300, 5000][dice.below(3)], [0, 10, 64][dice.below(3)]);
+    limits::lower(lowered.0, lowered.1, lowered.2);
+    chunk_limits::lower(chunk_lowered.0, chunk_lowered.1);
     for _ in 0..5 {
         world.open();
         world.look_at_all();
-        for _ in 0..world.dice.below(150) {
-            world.step();
-        }
+        let (volume, end) = (world.volume().clone(), AtomicBool::new(is_alone));
+        thread::scope(|scope| {
+            scope.spawn(|| beside(&volume, lowered, chunk_lowered, &end));
+            for _ in 0..world.dice.below(150) {
+                world.step();
+            }
+            end.store(true, Ordering::Relaxed);
+        });
+        drop(volume);
         world.end();
     }
     world.open();
@@ -458,21 +478,26 @@ fn run(seed: u64, fails: bool) {
     chunk_limits::raise();
 }
 
-fn runs(fails: bool) {
+fn runs(fails: bool, is_alone: bool) {
     let variable = |name| std::env::var(name).ok().map(|text| text.parse().expect("a decimal number"));
     let seed = variable("CRYPTFS_SEED").unwrap_or_else(|| u64::from_le_bytes(crate::crypto::random()));
     for round in 0..variable("CRYPTFS_ROUNDS").unwrap_or(10) {
         println!("CRYPTFS_SEED={}", seed.wrapping_add(round));
-        run(seed.wrapping_add(round), fails);
+        run(seed.wrapping_add(round), fails, is_alone);
     }
 }
 
 #[test]
 fn files_hold_what_was_written() {
-    runs(false);
+    runs(false, true);
 }
 
 #[test]
 fn files_hold_what_was_written_on_a_disk_that_is_full_at_times() {
-    runs(true);
+    runs(true, true);
+}
+
+#[test]
+fn files_hold_what_was_written_while_they_are_stored() {
+    runs(false, false);
 }

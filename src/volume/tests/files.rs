@@ -1,13 +1,13 @@
 //! Files and directories to which everything is done at random, against what they should hold: with limits drawn at
 //! random, on a store that is full at times, closed and opened again, by one device and another, while keys rotate.
 
-use super::churn::{Dice, Told};
+use super::churn::Dice;
+use super::world::{Node, World};
 use super::*;
-use crate::chunk::{InodeId, limits as chunk_limits};
-use crate::store::faulty::{Call, Fault, Faulty};
+use crate::chunk::limits as chunk_limits;
+use crate::store::faulty::{Call, Fault};
 use crate::store::memory::Memory;
-use crate::volume::{Error, Rename, Result, limits};
-use std::collections::BTreeMap;
+use crate::volume::{Rename, limits};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -37,111 +37,7 @@ const BORDERS: [usize; 22] = [
     3 * CHUNK as usize + 5000,
 ];
 
-/// What an inode should be.
-#[derive(Default)]
-struct Node {
-    id: Option<InodeId>,
-    content: Vec<u8>,
-    /// Where a write failed.
-    unsure: Vec<(usize, usize)>,
-    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    entries: BTreeMap<Vec<u8>, usize>,
-    is_directory: bool,
-    links: usize,
-}
-
-impl Node {
-    fn is_sure_within(&mut self, from: usize, until: usize) {
-        let outside = |&(a, b): &(usize, usize)| [(a, b.min(from)), (a.max(until), b)];
-        self.unsure = self.unsure.iter().flat_map(outside).filter(|(a, b)| a < b).collect();
-    }
-}
-
-struct World {
-    store: Arc<Faulty>,
-    fixture: Fixture,
-    others: Vec<Fixture>,
-    epochs: Vec<Secret>,
-    volume: Option<Arc<Volume>>,
-    /// The first is the root.
-    nodes: Vec<Node>,
-    orphans: Vec<(Arc<Inode>, usize)>,
-    told: Told,
-    dice: Dice,
-    fails: bool,
-}
-
 impl World {
-    fn new(seed: u64, fails: bool) -> World {
-        let (fixture, store) = (Fixture::new(), Arc::new(Faulty::new(Arc::new(Memory::new()))));
-        drop(fixture.format(store.clone()));
-        let others = vec![fixture.another(*b"device 2"), fixture.another(*b"device 3")];
-        let epochs = vec![fixture.content.duplicate()];
-        let root = Node { id: Some(InodeId::ROOT), is_directory: true, links: 1, ..Node::default() };
-        let (nodes, orphans) = (vec![root], Vec::new());
-        let (told, dice, volume) = (Told::default(), Dice(seed), None);
-        World { store, fixture, others, epochs, volume, nodes, orphans, told, dice, fails }
-    }
-
-    fn open(&mut self) {
-        let fixture = match self.dice.below(6) {
-            which @ 0..2 => &self.others[which],
-            _ => &self.fixture,
-        };
-        let content = self.epochs.iter().map(Secret::duplicate).collect();
-        let context =
-            Context::new(self.store.clone(), fixture.device, Cipher::Aes256Gcm, &fixture.name, content);
-        let context = context.remembering(Arc::new(fixture.remembered.clone()));
-        let open_files = NonZeroUsize::new(48 << self.dice.below(4)).unwrap();
-        let options = Options { chunk_size: CHUNK, read_only: false, open_files };
-        let volume = Volume::open(Arc::new(context), options).unwrap();
-        volume.report_to(Box::new(self.told.clone()), std::iter::empty());
-        self.volume = Some(volume);
-    }
-
-    fn volume(&self) -> &Arc<Volume> {
-        self.volume.as_ref().unwrap()
-    }
-
-    /// An outcome, unless it failed for a lack of room.
-    fn check<T>(&self, outcome: Result<T>) -> Option<T> {
-        match outcome {
-            Ok(value) => Some(value),
-            Err(error) if self.fails && (error.is_passing() || matches!(error, Error::NoSpace)) => None,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    fn inode(&self, at: usize) -> Option<Arc<Inode>> {
-        if let Some((inode, _)) = self.orphans.iter().find(|orphan| orphan.1 == at) {
-            return Some(inode.clone());
-        }
-        self.check(self.volume().inode(self.nodes[at].id.unwrap()))
-    }
-
-    fn some(&mut self, wanted: impl Fn(&Node) -> bool) -> Option<usize> {
-        let held = |at: &usize| self.orphans.iter().any(|orphan| orphan.1 == *at);
-        let found: Vec<usize> = (0..self.nodes.len())
-            .filter(|at| (self.nodes[*at].links > 0 || held(at)) && wanted(&self.nodes[*at]))
-            .collect();
-        if found.is_empty() { None } else { Some(found[self.dice.below(found.len())]) }
-    }
-
-    fn some_directory(&mut self) -> usize {
-        self.some(|node| node.is_directory && node.links > 0).unwrap()
-    }
-
-    fn some_entry(&mut self) -> Option<(usize, Vec<u8>)> {
-        let at = self.some(|node| node.links > 0 && !node.entries.is_empty())?;
-        let names: Vec<Vec<u8>> = self.nodes[at].entries.keys().cloned().collect();
-        Some((at, names[self.dice.below(names.len())].clone()))
-    }
-
-    fn some_name(&mut self) -> Vec<u8> {
-        let number = self.dice.below(12);
-        format!("{number:0>width$}", width = [2, 2, 60, 250][number % 4]).into_bytes()
-    }
-
     fn some_size(&mut self) -> usize {
         let border = BORDERS[self.dice.below(BORDERS.len())];
         (border + self.dice.below(3) * self.dice.below(50)).saturating_sub(self.dice.below(2) * 30)
@@ -338,49 +234,6 @@ impl World {
         Some(())
     }
 
-    fn look(&mut self, at: usize) {
-        let volume = self.volume().clone();
-        let inode = self.inode(at).unwrap();
-        let node = &mut self.nodes[at];
-        let found: Vec<_> = inode.view(|record| record.extension.xattrs.clone());
-        let wanted: Vec<_> =
-            node.xattrs.iter().map(|(n, v)| (n.clone().into_boxed_slice(), v.clone())).collect();
-        assert!(found == wanted, "xattrs of {at}");
-        if node.is_directory {
-            let names: Vec<Vec<u8>> = names(&volume, &inode).into_iter().map(String::into_bytes).collect();
-            assert_eq!(names.len(), node.entries.len(), "entries of {at}");
-            for (name, &below) in &self.nodes[at].entries {
-                let found = volume.lookup(&inode, name).unwrap().map(|inode| inode.id());
-                assert_eq!(found, self.nodes[below].id, "an entry of {at}");
-            }
-            return;
-        }
-        let links = inode.view(|record| (record.links_count as usize, record.extension.links.len()));
-        assert_eq!(links, (node.links, node.links), "links of {at}");
-        assert_eq!(inode.view(|record| record.size) as usize, node.content.len(), "size of {at}");
-        let found = content(&volume, &inode);
-        for &(from, until) in &node.unsure {
-            node.content[from..until].copy_from_slice(&found[from..until]);
-        }
-        let first = (0..found.len()).find(|&i| found[i] != node.content[i]);
-        assert!(first.is_none(), "content of {at} of {} bytes from {first:?}", found.len());
-        let from = self.dice.below(found.len() + 1);
-        let data = volume.seek(&inode, from as u64, true).unwrap().map_or(found.len(), |data| data as usize);
-        assert!(found[from..data].iter().all(|byte| *byte == 0), "data of {at} in a hole");
-    }
-
-    fn look_at_all(&mut self) {
-        self.store.heal();
-        let mut at = 0;
-        while at < self.nodes.len() {
-            if self.nodes[at].links > 0 || self.orphans.iter().any(|orphan| orphan.1 == at) {
-                self.look(at);
-            }
-            at += 1;
-        }
-        assert!(self.told.0.lock().is_empty(), "{:?}", self.told.0.lock());
-    }
-
     fn step(&mut self) {
         if self.fails {
             match self.dice.below(4) {
@@ -411,33 +264,6 @@ impl World {
             12 => self.rename(),
             _ => self.store(),
         };
-    }
-
-    fn end(&mut self) {
-        self.look_at_all();
-        let volume = self.volume().clone();
-        if self.fails || self.dice.below(2) == 0 {
-            volume.round().unwrap();
-        }
-        let ends_well = self.dice.below(2) == 0;
-        if !ends_well {
-            for at in 0..self.nodes.len() {
-                if self.nodes[at].links > 0 {
-                    volume.sync(&self.inode(at).unwrap(), false).unwrap();
-                }
-            }
-            volume.sync_directory(&volume.root().unwrap()).unwrap();
-        } else if self.dice.below(3) == 0 && volume.reencrypt(&mut |_, _| true).unwrap().is_empty() {
-            self.epochs.truncate(1);
-            volume.close().unwrap();
-        } else {
-            volume.close().unwrap();
-        }
-        self.orphans.clear();
-        (self.volume, _) = (None, drop(volume));
-        if self.dice.below(4) == 0 {
-            self.epochs.insert(0, Secret::random());
-        }
     }
 }
 
@@ -500,4 +326,23 @@ fn files_hold_what_was_written_on_a_disk_that_is_full_at_times() {
 #[test]
 fn files_hold_what_was_written_while_they_are_stored() {
     runs(false, false);
+}
+
+/// What one device added another removed, and neither came to store it.
+#[test]
+fn what_another_device_removed_since_does_not_come_back() {
+    let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
+    let volume = fixture.format(store.clone());
+    let root = volume.root().unwrap();
+    file(&volume, "f", b"content");
+    volume.sync_directory(&root).unwrap();
+    drop((root, volume));
+    let volume = fixture.another(*b"device 2").open(store.clone());
+    let root = volume.root().unwrap();
+    volume.release(volume.unlink(&root, b"f", now()).unwrap().unwrap());
+    volume.sync_directory(&root).unwrap();
+    drop((root, volume));
+    let volume = fixture.open(store);
+    assert!(look(&volume, "f").is_none());
+    volume.close().unwrap();
 }

@@ -11,6 +11,7 @@ mod full;
 mod hostile;
 mod limits;
 mod rotation;
+mod world;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
 use crate::chunk::remembered::{self, Remembered};

@@ -97,7 +97,7 @@ impl Volume {
         if data.is_empty() {
             return Ok(());
         }
-        self.attempt(inode, |state| {
+        let written = self.attempt(inode, |state| {
             if !self.write_inline(state, offset, data)? {
                 self.make_blocks(inode, state)?;
                 self.grow(inode, state, end)?;
@@ -105,7 +105,9 @@ impl Volume {
             }
             state.touch(state.record.size.max(end), now, clear_mode);
             Ok(())
-        })
+        });
+        // A part of it may lie beyond the size.
+        written.inspect_err(|_| inode.state.write().tail_clean = false)
     }
 
     /// The next offset from `offset` on that holds data, or that lies in a hole (the end of the file is one). `None`:

@@ -56,7 +56,9 @@ impl Volume {
 
     /// Commits an anchor, whether or not something is pending.
     pub(super) fn commit_anchor(&self) -> Result<()> {
-        let _one = self.round.lock();
+        let mut unfinished = self.round.lock();
+        // It may be dropped here: no round can go on from it.
+        *unfinished = None;
         self.commit_anchor_from().map(|_| ())
     }
 
@@ -142,7 +144,9 @@ impl Volume {
                 .values()
                 .filter(|inode| {
                     let state = inode.state.read();
+                    // Chunks that chunk 0 named before it was cut are committed last.
                     let ready = state.progress.durable >= state.progress.substantial
+                        && state.shrunk.is_none()
                         || state.lost.is_some()
                         || faults::makes(Fault::ReplacedBeforeData);
                     !(ready || few && state.is_carryable())

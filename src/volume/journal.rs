@@ -105,7 +105,7 @@ impl Journal {
 
     /// Appends a batch and makes it durable. The moment this returns is the moment it happened. After an error the
     /// stream ends where it did before.
-    pub fn append(&mut self, context: &Context, batch: &[u8]) -> Result<()> {
+    pub fn append(&mut self, context: &Arc<Context>, batch: &[u8]) -> Result<()> {
         if self.chunk.version().commit() == chunk::Commit(0) {
             self.chunk.preallocate(AHEAD)?;
         }
@@ -120,6 +120,12 @@ impl Journal {
         });
         match appended {
             Ok(()) => self.wants_anchor = false,
+            // No root was written for certain: what there is of a file is not a journal yet, and none could be read.
+            Err(_) if self.chunk.version().commit() == chunk::Commit(0) => {
+                (self.tail, self.gave_back) = (tail, false);
+                self.chunk = Chunk::new(context, context.own_journal(), BLOCKS);
+                context.store.remove(context.file_name(context.own_journal()))?;
+            }
             Err(_) => {
                 self.tail = tail;
                 self.chunk.set_inline(inline);

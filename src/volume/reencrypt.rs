@@ -48,7 +48,8 @@ impl Volume {
         for (done, id) in (0..).zip(chunks) {
             match Chunk::open(&self.context, id, self.blocks) {
                 Ok(chunk) if chunk.epoch_is_newest() => {}
-                Ok(_) => {
+                // One that is incomplete may just be being written: it is looked at again under its inode's lock.
+                Ok(_) | Err(chunk::Error::Incomplete(_)) => {
                     group.entry(id.inode).or_default().push(id.index);
                     size += 1;
                 }
@@ -56,9 +57,7 @@ impl Volume {
                 Err(error @ chunk::Error::Damaged(..)) => {
                     log::warn!("passed over: {}: {error}", self.context.file_name(id).path())
                 }
-                Err(error @ (chunk::Error::Incomplete(_) | chunk::Error::RolledBack { .. })) => {
-                    left.push(error.into())
-                }
+                Err(error @ chunk::Error::RolledBack { .. }) => left.push(error.into()),
                 Err(error) => return Err(error.into()),
             }
             if size == GROUP.min(self.open.limit() / 2) {

@@ -7,7 +7,7 @@ use super::batch::{Batch, Item, parse};
 use super::faults::{self, Fault};
 use super::findings::Place;
 use super::inode::{Inode, Journalled, Standing, State};
-use super::journal::{self, Journal};
+use super::journal::{self, Journal, Live};
 use super::kinds::{Kind, Timestamp};
 use super::listing::Listing;
 use super::record::{Link, Record};
@@ -27,15 +27,11 @@ impl Volume {
             self.context.store.sync_all()?;
         }
         let (own, present) = (self.context.own_journal(), self.other_journals()?);
+        let mut lives = Vec::new();
         for &id in &present {
-            let applied = match journal::read(&self.context, id) {
-                Ok(Some(live)) => self.apply_all(&live.stream, id, false),
-                read => read.map(drop),
-            };
-            match applied {
-                Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => self.notice(&error, || None),
-                Err(error) => log::warn!("another device's journal cannot be applied: {error}"),
-                Ok(()) => {}
+            match journal::read(&self.context, id) {
+                Ok(live) => lives.extend(live.map(|live| (id, live))),
+                Err(error) => self.pass_over(&error),
             }
         }
         for id in self.context.recall.journals() {
@@ -43,10 +39,31 @@ impl Volume {
                 self.notice(&Error::Damaged(id, Damage::Deleted), || None);
             }
         }
-        let Some(live) = journal::read(&self.context, own)? else { return Ok(()) };
-        self.apply_all(&live.stream, own, !self.read_only)?;
-        *self.journal.lock() = Journal::resume(live);
+        lives.extend(self.read_own_journal(own)?.map(|live| (own, live)));
+        self.apply_all(&lives)?;
+        if let Some((_, live)) = lives.pop_if(|(id, _)| *id == own) {
+            *self.journal.lock() = Journal::resume(live);
+        }
         Ok(())
+    }
+
+    /// This device's journal, if there is one. A crash leaves one whose root was never written.
+    fn read_own_journal(&self, own: ChunkId) -> Result<Option<Live>> {
+        match journal::read(&self.context, own) {
+            Err(error) if error.is_damage() && self.context.recall.known(own).is_none() => {
+                log::warn!("a journal that was never known to be durable is begun anew: {error}");
+                self.notice(&error, || None);
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    fn pass_over(&self, error: &Error) {
+        match error {
+            Error::Damaged(..) | Error::NotArrived(_) => self.notice(error, || None),
+            error => log::warn!("another device's journal cannot be applied: {error}"),
+        }
     }
 
     pub(super) fn other_journals(&self) -> Result<Vec<ChunkId>> {
@@ -59,19 +76,43 @@ impl Volume {
         Ok(found)
     }
 
-    fn apply_all(&self, stream: &[u8], journal: ChunkId, own: bool) -> Result<()> {
-        if stream.is_empty() {
-            return Ok(());
-        }
-        let batches = parse(stream).map_err(|what| Error::Damaged(journal, what.0.into()))?;
-        let gone = Gone::of(&batches);
-        for batch in &batches {
-            self.context.saw(batch.number);
-            for item in &batch.items {
-                self.apply(batch.number, item, &gone)?;
+    /// Applies journals in the order in which their batches were made: one device may have removed what another had
+    /// added, and neither be stored.
+    fn apply_all(&self, lives: &[(ChunkId, Live)]) -> Result<()> {
+        let own = self.context.own_journal();
+        let mut ordered = Vec::new();
+        let mut gone = Vec::new();
+        for (at, (id, live)) in lives.iter().enumerate() {
+            match parse(&live.stream).map_err(|what| Error::Damaged(*id, what.0.into())) {
+                Ok(batches) => {
+                    gone.push(Gone::of(&batches));
+                    ordered.extend(batches.into_iter().map(|batch| (at, batch)));
+                }
+                Err(error) if *id == own => return Err(error),
+                Err(error) => {
+                    gone.push(Gone::of(&[]));
+                    self.pass_over(&error);
+                }
             }
         }
-        if own {
+        ordered.sort_by_key(|(_, batch)| batch.number);
+        let mut passed_over = HashSet::new();
+        for (at, batch) in &ordered {
+            if passed_over.contains(at) {
+                continue;
+            }
+            self.context.saw(batch.number);
+            let applied = batch.items.iter().try_for_each(|item| self.apply(batch.number, item, &gone[*at]));
+            match applied {
+                Err(error) if lives[*at].0 != own => {
+                    self.pass_over(&error);
+                    passed_over.insert(*at);
+                }
+                applied => applied?,
+            }
+        }
+        let own = lives.iter().position(|(id, live)| *id == own && !live.stream.is_empty());
+        if let Some(gone) = own.filter(|_| !self.read_only).map(|at| &gone[at]) {
             // An id whose chunk 0 says that it has a name was named by a batch: an older journal was put in its place.
             let unnamed = |id: &&InodeId| {
                 faults::makes(Fault::NamedLeftoverSwept)

@@ -105,12 +105,13 @@ impl Volume {
         Ok(())
     }
 
-    /// Trims what a crash may have left beyond the size.
+    /// Trims what a crash, or a write that failed, may have left beyond the size.
     fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         let size = state.record.size;
         let next = size.div_ceil(self.chunk_size).max(1) as u32;
         let head = state.head.as_deref().expect("it was opened");
-        let beyond = state.table.all_from(head, next)?;
+        let mut beyond = state.table.all_from(head, next)?;
+        beyond.extend(state.others.range(next..).map(|(index, _)| *index));
         if !beyond.is_empty() {
             self.check_in_use()?;
             state.doom(beyond);
@@ -143,16 +144,17 @@ impl Volume {
         cut.extend(state.others.range(kept..).map(|(index, _)| *index));
         cut.sort_unstable();
         cut.dedup();
+        // All that may fail, on a full disk, comes before anything is given up.
+        let (last, from) = (self.index_of(size), size % self.chunk_size);
+        if from > 0 || last == 0 {
+            self.clear_within(inode, state, last, from, self.chunk_size)?;
+        }
         if before > self.chunk_size {
             state.shrunk = Some(state.progress.made + 1);
         }
         let cut_bytes = cut.len() as u64 * self.chunk_size;
         if !cut.is_empty() {
             state.doom(cut);
-        }
-        let (last, from) = (self.index_of(size), size % self.chunk_size);
-        if from > 0 || last == 0 {
-            self.clear_within(inode, state, last, from, self.chunk_size)?;
         }
         let own = u64::from(state.head.as_deref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
         let beyond = if kept > 1 { state.record.allocated.saturating_sub(own + cut_bytes) } else { 0 };

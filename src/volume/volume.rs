@@ -135,6 +135,10 @@ impl Volume {
                 return Ok(inode.clone());
             }
             let Some(claim) = self.loading.claim(id) else { continue };
+            // Read, changed and forgotten meanwhile, it could come back as it was.
+            if self.inodes.lock().contains_key(&id) {
+                continue;
+            }
             let loaded = self.load(id)?;
             let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
             drop(claim);

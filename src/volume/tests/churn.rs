@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<Finding>>>);
+pub(super) struct Told(pub Arc<Mutex<Vec<Finding>>>);
 
 impl Report for Told {
     fn tell(&self, found: &[Finding], _: &HashSet<crate::store::FileName>) {
@@ -17,10 +17,10 @@ impl Report for Told {
     }
 }
 
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % end
     }

@@ -202,3 +202,70 @@ fn a_full_disk_is_made_room_on_although_a_rename_has_to_be_stored_first() {
     assert!(look(&volume, "saved").unwrap() == pattern(20_000, 1));
     assert!(look(&volume, "large").is_none());
 }
+
+/// What a write that failed left behind the end of a file does not come to light when the file grows.
+#[test]
+fn a_write_that_fails_on_a_full_disk_leaves_nothing_behind_the_end() {
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let fixture = Fixture::new();
+    let volume = fixture.format(store.clone());
+    let inode = file(&volume, "f", &pattern(5000, 1));
+    volume.round().unwrap();
+    for failing in 0..3 {
+        let mut writes = 0;
+        store.fail_when(move |event| {
+            writes += usize::from(event.call == Call::Write);
+            (event.call == Call::Write && writes > failing).then_some(Fault::Error(libc::ENOSPC))
+        });
+        let data = pattern(CHUNK as usize + 10_000, 2);
+        assert!(matches!(volume.write(&inode, 10_000, &data, now(), 0), Err(Error::NoSpace)));
+        store.heal();
+        let mut wanted = pattern(5000, 1);
+        volume.resize(&inode, 3 * CHUNK, now(), 0).unwrap();
+        wanted.resize(3 * CHUNK as usize, 0);
+        assert!(content(&volume, &inode) == wanted, "after {failing} writes");
+        volume.resize(&inode, 5000, now(), 0).unwrap();
+    }
+    volume.close().unwrap();
+    drop(volume);
+    assert!(look(&fixture.open(store), "f").unwrap() == pattern(5000, 1));
+}
+
+#[test]
+fn a_file_that_cannot_be_cut_on_a_full_disk_stays_whole() {
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let volume = Fixture::new().format(store.clone());
+    let whole = pattern(3 * CHUNK as usize, 1);
+    let inode = file(&volume, "f", &whole);
+    volume.round().unwrap();
+    store.fail_when(|event| (event.call == Call::Write).then_some(Fault::Error(libc::ENOSPC)));
+    assert!(matches!(volume.resize(&inode, CHUNK + 5, now(), 0), Err(Error::NoSpace)));
+    store.heal();
+    assert!(content(&volume, &inode) == whole);
+    volume.close().unwrap();
+}
+
+/// The first batch of a device finds no room for its journal's root: what is left of that is no journal.
+#[test]
+fn a_journal_that_could_not_be_begun_is_not_in_the_way() {
+    for (call, fault) in
+        [Call::Write, Call::Allocate].into_iter().flat_map(|call| [(call, true), (call, false)])
+    {
+        let (fixture, store) = (Fixture::new(), Arc::new(Faulty::new(Arc::new(Memory::new()))));
+        let volume = fixture.format(store.clone());
+        store.fail_when(move |event| {
+            let in_journals = event.name.is_some_and(|name| name.area == Area::Journals);
+            let fault = if fault { Fault::Error(libc::ENOSPC) } else { Fault::Short(libc::ENOSPC) };
+            (in_journals && event.call == call).then_some(fault)
+        });
+        let root = volume.root().unwrap();
+        drop(volume.create(&root, b"f", new(Kind::File)).unwrap());
+        assert!(matches!(volume.sync_directory(&root), Err(Error::NoSpace)));
+        volume.release(volume.unlink(&root, b"f", now()).unwrap().unwrap());
+        drop((root, volume));
+        store.heal();
+        let volume = fixture.open(store);
+        file(&volume, "g", b"content");
+        volume.close().unwrap();
+    }
+}

@@ -6,10 +6,12 @@ mod churn;
 mod clock;
 mod counts;
 mod crash;
+mod files;
 mod full;
 mod hostile;
 mod limits;
 mod rotation;
+mod world;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
 use crate::chunk::remembered::{self, Remembered};

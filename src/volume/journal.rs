@@ -106,15 +106,16 @@ impl Journal {
     /// Appends a batch and makes it durable. The moment this returns is the moment it happened. After an error the
     /// stream ends where it did before.
     pub fn append(&mut self, context: &Arc<Context>, batch: &[u8]) -> Result<()> {
-        if self.chunk.version().commit() == chunk::Commit(0) {
-            self.chunk.preallocate(AHEAD)?;
-        }
+        let begun = match self.chunk.version().commit() {
+            chunk::Commit(0) => self.chunk.preallocate(AHEAD).map_err(Error::from),
+            _ => Ok(()),
+        };
         // As soon as there is room again.
         if self.gave_back {
             self.gave_back = self.chunk.preallocate(AHEAD).is_err();
         }
         let (tail, inline) = (self.tail, self.chunk.inline().to_vec());
-        let appended = STREAM.append(&mut self.chunk, tail, batch).and_then(|()| {
+        let appended = begun.and_then(|()| STREAM.append(&mut self.chunk, tail, batch)).and_then(|()| {
             self.tail += batch.len() as u64;
             self.commit(context)
         });

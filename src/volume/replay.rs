@@ -39,24 +39,12 @@ impl Volume {
                 self.notice(&Error::Damaged(id, Damage::Deleted), || None);
             }
         }
-        lives.extend(self.read_own_journal(own)?.map(|live| (own, live)));
+        lives.extend(journal::read(&self.context, own)?.map(|live| (own, live)));
         self.apply_all(&lives)?;
         if let Some((_, live)) = lives.pop_if(|(id, _)| *id == own) {
             *self.journal.lock() = Journal::resume(live);
         }
         Ok(())
-    }
-
-    /// This device's journal, if there is one. A crash leaves one whose root was never written.
-    fn read_own_journal(&self, own: ChunkId) -> Result<Option<Live>> {
-        match journal::read(&self.context, own) {
-            Err(error) if error.is_damage() && self.context.recall.known(own).is_none() => {
-                log::warn!("a journal that was never known to be durable is begun anew: {error}");
-                self.notice(&error, || None);
-                Ok(None)
-            }
-            read => read,
-        }
     }
 
     fn pass_over(&self, error: &Error) {

@@ -7,7 +7,7 @@ use super::limits;
 use super::stream::Stream;
 use super::wire::{Malformed, Reader};
 use super::{Error, Result};
-use crate::chunk::{self, Chunk, ChunkId, Context};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Context};
 use std::sync::Arc;
 
 /// Data blocks of a journal.
@@ -48,6 +48,24 @@ pub(super) fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> 
     let (head, tail) = decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
     let stream = STREAM.read(&chunk, head, tail)?;
     Ok(Some(Live { stream, chunk, head, tail }))
+}
+
+/// The same of this device's own. A crash may have left one whose first root was never durable: nothing was acknowledged by
+/// it, and it must keep nobody out. That root goes to slot 0, so where slot 1 holds anything there was a later one.
+pub(super) fn read_own(context: &Arc<Context>) -> Result<Option<Live>> {
+    let id = context.own_journal();
+    match read(context, id) {
+        Err(error) if error.is_damage() && context.recall.known(id).is_none() => {
+            let mut second = [0; BLOCK];
+            context.store.open(context.file_name(id))?.read_at(BLOCK as u64, &mut second)?;
+            if second != [0; BLOCK] {
+                return Err(error);
+            }
+            log::info!("a journal that a crash kept from being begun is begun anew: {error}");
+            Ok(None)
+        }
+        live => live,
+    }
 }
 
 /// Whether a journal's file is sealed under an older epoch, or has not arrived or is an old one, so that it may be.

@@ -39,7 +39,7 @@ impl Volume {
                 self.notice(&Error::Damaged(id, Damage::Deleted), || None);
             }
         }
-        lives.extend(journal::read(&self.context, own)?.map(|live| (own, live)));
+        lives.extend(journal::read_own(&self.context)?.map(|live| (own, live)));
         self.apply_all(&lives)?;
         if let Some((_, live)) = lives.pop_if(|(id, _)| *id == own) {
             *self.journal.lock() = Journal::resume(live);

@@ -3,6 +3,7 @@
 use super::super::{Fixture, content, file, look, names, new, now, pattern};
 use super::check::check_leftovers;
 use super::recorder::{Point, Recorder};
+use crate::chunk::BLOCK;
 use crate::chunk::remembered::{Remembered, Snapshot};
 use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::memory::Memory;
@@ -50,6 +51,22 @@ pub(super) fn fsync_after_a_kill_covers_what_the_killed_process_wrote() {
     let inode = volume.lookup(&volume.root().unwrap(), b"f").unwrap().unwrap();
     volume.sync(&inode, false).unwrap();
     assert!(look(&fixture.open(cut(&left)), "f").unwrap() == pattern(9000, 2));
+}
+
+/// A journal that was begun is not given up for one that was not, also by who remembers nothing of it.
+#[test]
+fn only_a_journal_without_a_second_root_was_never_begun() {
+    let (fixture, power) = (Fixture::new(), Power::new());
+    let volume = fixture.format(Arc::new(power.clone()));
+    volume.sync(&file(&volume, "f", b"acknowledged"), false).unwrap();
+    let name = volume.context.file_name(volume.context.own_journal());
+    drop(volume);
+    let journal = power.open(name).unwrap();
+    for (second, may_open) in [(7, false), (0, true)] {
+        journal.write_at(0, &[IoSlice::new(&[7; BLOCK]), IoSlice::new(&[second; BLOCK])]).unwrap();
+        let opened = fixture.another(fixture.device.0).try_open(Arc::new(power.clone()));
+        assert_eq!(opened.is_ok(), may_open, "{:?}", opened.err());
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::operation::Operation::{self, *};
 use super::short::{ACTIONS, NAMES, name_sequences, short_sequences};
 use super::{Effort, Start, Tally};
 use crate::chunk::limits as chunk_limits;
+use crate::chunk::remembered::Snapshot;
 use crate::volume::limits;
 use crate::volume::tests::clock;
 use std::time::{Duration, Instant};
@@ -220,4 +221,23 @@ fn a_hundred_thousand_states_survive() {
     });
     println!("{states} distinct states");
     assert!(states >= 100_000, "too few states in {seconds} seconds");
+}
+
+/// A device's first work on a volume: its journal does not exist until then.
+#[test]
+fn a_crash_in_a_devices_first_work_keeps_nobody_out() {
+    let begun = Start::new(&FILES);
+    let start = Start {
+        fixture: begun.fixture.another(*b"device 2"),
+        store: begun.store.kill(),
+        known: Snapshot::default(),
+    };
+    let mut tally = Tally::default();
+    let effort = Effort { cuts: 40, kills: 4, seed: seed() };
+    for first in
+        [&[Create("n"), Sync("n")][..], &[Append { path: "b", length: 5000 }], &[Rename("a", "b"), Round]]
+    {
+        let explored = start.explore(first, effort, &mut tally).unwrap_or_else(|error| panic!("{error}"));
+        assert!(explored);
+    }
 }

@@ -19,12 +19,15 @@ pub struct Server {
     pace: Pace,
 }
 
-/// How long requests of each kind took of late, in nanoseconds. Quick until several in a row were not.
+/// How long requests of each kind took of late, in nanoseconds. Quick until several in a row were not, or one was very slow.
 struct Pace([AtomicU64; opcode::LIMIT]);
 
 /// What one request counts at most, in nanoseconds: a server that had to leave the CPU to somebody else for one slice must
 /// not pass for a slow disk. What is handed on then waits for the CPU once more, and longer.
 const COUNTED: u64 = 1_000_000;
+/// More than a few slices, and what it counts.
+const LONG: Duration = Duration::from_millis(16);
+const LONG_COUNTED: u64 = 8_000_000;
 
 impl Pace {
     /// Whether the like of this took longer than `limit`.
@@ -35,7 +38,10 @@ impl Pace {
     fn note(&self, opcode: u32, took: Duration) {
         if let Some(pace) = self.0.get(opcode as usize) {
             let before = pace.load(Ordering::Relaxed);
-            let took = u64::try_from(took.as_nanos()).map_or(COUNTED, |took| took.min(COUNTED));
+            let took = match took < LONG {
+                true => (took.as_nanos() as u64).min(COUNTED),
+                false => LONG_COUNTED,
+            };
             pace.store(before - before / 8 + took / 8, Ordering::Relaxed);
         }
     }
@@ -109,11 +115,13 @@ mod tests {
             (0..count).for_each(|_| pace.note(opcode::FSYNC, took));
             pace.is_slow(opcode::FSYNC, LIMIT)
         };
-        let (quick, slow) = (Duration::from_micros(20), Duration::from_millis(40));
+        let (quick, slow) = (Duration::from_micros(20), Duration::from_millis(8));
         assert!(!after(9, quick));
         assert!(!after(1, slow), "one that was interrupted");
         assert!(!after(3, slow));
         assert!(after(4, slow));
+        assert!(!after(9, quick));
+        assert!(after(1, Duration::from_millis(40)));
         assert!(!after(9, quick));
         assert!(!pace.is_slow(opcode::WRITE, LIMIT));
     }

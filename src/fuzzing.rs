@@ -33,6 +33,7 @@ pub fn run(name: &str, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dice::{self, Dice};
     use std::fs;
     use std::path::PathBuf;
     use std::time::{Duration, Instant};
@@ -44,14 +45,7 @@ mod tests {
         [env!("CARGO_MANIFEST_DIR"), "fuzz/corpus", target].iter().collect()
     }
 
-    struct Dice(u64);
-
     impl Dice {
-        fn below(&mut self, end: usize) -> usize {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((self.0 >> 33) as usize) % end.max(1)
-        }
-
         /// Changes a few places: bits, bytes, numbers that are often wrong, parts cut out, put twice or taken from
         /// another input.
         fn mutate(&mut self, bytes: &mut Vec<u8>, other: &[u8]) {
@@ -79,12 +73,7 @@ mod tests {
 
     #[test]
     fn the_kept_corpus_and_mutations_of_it() {
-        let seed = std::env::var("CRYPTFS_SEED").ok().map_or_else(
-            || u64::from_le_bytes(crate::crypto::random()),
-            |seed| seed.parse().expect("CRYPTFS_SEED is a decimal number"),
-        );
-        println!("CRYPTFS_SEED={seed}");
-        let mut dice = Dice(seed);
+        let mut dice = Dice(dice::seed());
         for (name, target) in TARGETS {
             let files = fs::read_dir(corpus(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
             let mut paths: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();

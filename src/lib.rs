@@ -11,6 +11,8 @@ extern crate self as cryptfs;
 pub mod chunk;
 pub mod cli;
 pub mod crypto;
+#[cfg(test)]
+mod dice;
 pub mod fs;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

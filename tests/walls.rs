@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["mount", "fs", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"]),
     ("mount", &["fs", "sys"]),
-    ("fs", &["volume", "chunk", "sys"]),
-    ("volume", &["chunk", "crypto", "store", "keys", "trust", "sys", "planted"]),
+    ("fs", &["volume", "chunk", "sys", "dice"]),
+    ("volume", &["chunk", "crypto", "store", "keys", "trust", "sys", "planted", "dice"]),
     ("trust", &["keys", "chunk", "crypto", "store", "sys"]),
     ("keys", &["crypto", "store", "sys"]),
-    ("chunk", &["crypto", "store", "planted"]),
+    ("chunk", &["crypto", "store", "planted", "dice"]),
     ("crypto", &[]),
     ("store", &["sys"]),
     ("sys", &[]),
     ("planted", &[]),
+    ("dice", &["crypto"]),
     ("bin", &[]),
-    ("fuzzing", &["chunk", "cli", "crypto", "keys", "volume"]),
+    ("fuzzing", &["chunk", "cli", "crypto", "keys", "volume", "dice"]),
 ];
 
 /// Crates that only some rooms may name.

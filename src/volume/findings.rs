@@ -134,22 +134,15 @@ impl Volume {
     /// Whether a name leads there. Where no name can be looked up, what is there counts and what is missing does not: it
     /// may well have been deleted, and who looks for it will say so.
     fn is_wanted(&self, error: &Error, place: Option<&Place>) -> bool {
-        let (chunk, is_missing) = match error {
-            Error::Damaged(chunk, damage) => (chunk, *damage == Damage::Deleted),
-            Error::NotArrived(chunk) => (chunk, true),
-            _ => return false,
-        };
+        let Some((chunk, damage)) = parts(error) else { return false };
+        let is_missing = damage.is_none_or(|damage| damage == Damage::Deleted);
         let entry = place.and_then(|(directory, name)| self.entry(&self.inode(*directory).ok()?, name).ok());
         entry.map_or(!is_missing, |entry| entry.is_some_and(|(inode, _)| inode == chunk.inode))
     }
 
     /// Takes note of an error if it is damage. No lock that `place` needs may be held.
     pub(super) fn notice(&self, error: &Error, place: impl FnOnce() -> Option<Place>) {
-        let (chunk, damage) = match error {
-            Error::Damaged(chunk, damage) => (*chunk, Some(damage.clone())),
-            Error::NotArrived(chunk) => (*chunk, None),
-            _ => return,
-        };
+        let Some((chunk, damage)) = parts(error) else { return };
         let until = match damage {
             None | Some(Damage::Deleted | Damage::RolledBack { .. }) => Listed::UntilOpened,
             Some(Damage::Replaced | Damage::Spoilt(_)) => Listed::UntilGone,
@@ -200,11 +193,7 @@ impl Volume {
 
     /// An error as the owner is told of it; `None` if it is no damage.
     pub(super) fn finding(&self, error: &Error, place: Option<Place>) -> Option<Finding> {
-        let (chunk, damage) = match error {
-            Error::Damaged(chunk, damage) => (*chunk, Some(damage.clone())),
-            Error::NotArrived(chunk) => (*chunk, None),
-            _ => return None,
-        };
+        let (chunk, damage) = parts(error)?;
         let path = place.and_then(|place| self.path_of(place));
         Some(Finding { chunk, file: self.context.file_name(chunk), path, damage })
     }
@@ -223,5 +212,14 @@ impl Volume {
         }
         names.reverse();
         Some(names.join(&b'/'))
+    }
+}
+
+/// What an error says of a chunk, as a [`Finding`] has it; `None` if it is no damage.
+fn parts(error: &Error) -> Option<(ChunkId, Option<Damage>)> {
+    match error {
+        Error::Damaged(chunk, damage) => Some((*chunk, Some(damage.clone()))),
+        Error::NotArrived(chunk) => Some((*chunk, None)),
+        _ => None,
     }
 }

@@ -2,18 +2,14 @@
 
 use super::{Extension, Kind, Link, Record, Timestamp};
 use crate::chunk::{Commit, DeviceId, InodeId};
+use crate::dice::seed;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// Runs `test` on `cases` random values, from CRYPTFS_SEED if that is set; prints the seed.
 pub fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let seed = std::env::var("CRYPTFS_SEED").ok().map_or_else(
-        || u64::from_le_bytes(crate::crypto::random()),
-        |seed| seed.parse().expect("CRYPTFS_SEED is a decimal number"),
-    );
-    println!("CRYPTFS_SEED={seed}");
     let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[..8].copy_from_slice(&seed().to_le_bytes());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     TestRunner::new_with_rng(config, rng).run(&strategy, test).unwrap_or_else(|error| panic!("{error}"));

@@ -2,16 +2,10 @@
 
 use super::super::faults::{Fault, plant};
 use super::*;
-use crate::crypto::random;
+use crate::dice::{Dice, seed};
 
 const BLOCKS: u16 = 12;
 const KEPT: usize = 5;
-
-/// The next of a sequence of numbers.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *state >> 33
-}
 
 /// Random changes in part and as a whole, of two chunks, with commits, moves, new keys and reopenings between; what
 /// went wrong first.
@@ -22,15 +16,14 @@ fn run(seed: u64) -> std::result::Result<(), String> {
     let ids = [ID, ChunkId { index: 4, ..ID }];
     let mut chunks = ids.map(|id| Chunk::new(&context, id, 1024));
     let mut model = [vec![0; usize::from(BLOCKS) * BLOCK], vec![0; usize::from(BLOCKS) * BLOCK]];
-    let mut state = seed;
+    let mut dice = Dice(seed);
     for step in 0..400 {
-        let (which, number) =
-            ((next(&mut state) % 2) as usize, (next(&mut state) % u64::from(BLOCKS)) as u16);
+        let (which, number) = (dice.below(2), dice.below(BLOCKS.into()) as u16);
         let (chunk, content) = (&mut chunks[which], &mut model[which]);
         let at = usize::from(number) * BLOCK;
-        let within = (next(&mut state) % 4000) as usize;
-        let bytes = [next(&mut state) as u8; 96];
-        match next(&mut state) % 10 {
+        let within = dice.below(4000);
+        let bytes = [dice.below(256) as u8; 96];
+        match dice.below(10) {
             0..4 => {
                 chunk.write_part(number, within, &bytes).unwrap();
                 content[at + within..][..96].copy_from_slice(&bytes);
@@ -74,9 +67,7 @@ fn run(seed: u64) -> std::result::Result<(), String> {
 
 #[test]
 fn what_is_cached_is_never_stale_and_never_more_than_it_may_be() {
-    let seed = std::env::var("CRYPTFS_SEED").ok().map(|seed| seed.parse().expect("CRYPTFS_SEED is a number"));
-    let seed = seed.unwrap_or_else(|| u64::from_le_bytes(random()));
-    println!("CRYPTFS_SEED={seed}");
+    let seed = seed();
     for round in 0..20 {
         run(seed.wrapping_add(round)).unwrap();
     }

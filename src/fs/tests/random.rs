@@ -6,6 +6,7 @@ use super::model::Model;
 use super::operations::{Answer, Operation, Place, apply, operation};
 use super::support::{Backing, ROOT_USER, list, now, tick};
 use crate::chunk::limits as chunk_limits;
+use crate::dice::{seed, variable};
 use crate::fs::ops::*;
 use crate::fs::{Error, Filesystem};
 use crate::volume::tests::lower_limits;
@@ -213,15 +214,10 @@ fn comparable(attributes: Attributes) -> Attributes {
     Attributes { inode_number: 0, blocks: 0, size, links_in_doubt: false, ..attributes }
 }
 
-fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
-}
-
 #[test]
 fn the_filesystem_agrees_with_the_reference() {
-    let seed: u64 =
-        from_environment("CRYPTFS_SEED").unwrap_or_else(|| u64::from_le_bytes(crate::crypto::random()));
-    let cases = from_environment("CRYPTFS_CASES").unwrap_or(CASES);
+    let seed = seed();
+    let cases = variable("CRYPTFS_CASES").unwrap_or(CASES);
     let mut long_seed = [0; 32];
     long_seed[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };

@@ -1,30 +1,14 @@
 //! A directory whose entries come and go, against a set of names: with limits drawn at random, so that its log is
 //! compacted, moved into segments and back, and the journal fills up, at every size there is.
 
+use super::hostile::told::Told;
 use super::*;
+use crate::dice::{Dice, seed, variable};
 use crate::store::memory::Memory;
-use crate::volume::{Finding, Rename, Report, limits};
-use hashbrown::HashSet;
-use parking_lot::Mutex;
+use crate::volume::{Rename, limits};
 use std::collections::BTreeSet;
 
-#[derive(Clone, Default)]
-pub(super) struct Told(pub Arc<Mutex<Vec<Finding>>>);
-
-impl Report for Told {
-    fn tell(&self, found: &[Finding], _: &HashSet<crate::store::FileName>) {
-        self.0.lock().extend_from_slice(found);
-    }
-}
-
-pub(super) struct Dice(pub u64);
-
 impl Dice {
-    pub fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % end
-    }
-
     fn name(&mut self, pool: usize, longest: usize) -> Vec<u8> {
         let number = self.below(pool);
         format!("{number:0>width$}", width = 4 + number % longest).into_bytes()
@@ -41,7 +25,7 @@ fn churn(seed: u64) {
     let mut expected = BTreeSet::new();
     for _ in 0..3 {
         let volume = fixture.open(store.clone());
-        volume.report_to(Box::new(told.clone()), std::iter::empty());
+        assert_eq!(told.at_open(&volume), []);
         let root = volume.root().unwrap();
         for _ in 0..dice.below(3000) {
             let (name, other) = (dice.name(pool, longest), dice.name(pool, longest));
@@ -71,16 +55,14 @@ fn churn(seed: u64) {
             names(&volume, &volume.root().unwrap()).into_iter().map(String::into_bytes).collect();
         assert!(found == expected, "{} names instead of {}", found.len(), expected.len());
         volume.close().unwrap();
-        assert!(told.0.lock().is_empty(), "{:?}", told.0.lock());
+        assert_eq!(told.found(), []);
     }
 }
 
 /// CRYPTFS_SEED says which, CRYPTFS_ROUNDS how many.
 #[test]
 fn directories_that_change_all_the_time_are_read_back() {
-    let variable = |name| std::env::var(name).ok().map(|text| text.parse().expect("a decimal number"));
-    let seed = variable("CRYPTFS_SEED").unwrap_or_else(|| u64::from_le_bytes(crate::crypto::random()));
-    println!("CRYPTFS_SEED={seed}");
+    let seed = seed();
     for round in 0..variable("CRYPTFS_ROUNDS").unwrap_or(30) {
         churn(seed.wrapping_add(round));
     }

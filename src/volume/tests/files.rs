@@ -1,10 +1,10 @@
 //! Files and directories to which everything is done at random, against what they should hold: with limits drawn at
 //! random, on a store that is full at times, closed and opened again, by one device and another, while keys rotate.
 
-use super::churn::Dice;
 use super::world::{Node, World};
 use super::*;
 use crate::chunk::limits as chunk_limits;
+use crate::dice::{Dice, seed, variable};
 use crate::store::faulty::{Call, Fault};
 use crate::store::memory::Memory;
 use crate::volume::{Rename, limits};
@@ -305,8 +305,7 @@ fn run(seed: u64, fails: bool, is_alone: bool) {
 }
 
 fn runs(fails: bool, is_alone: bool) {
-    let variable = |name| std::env::var(name).ok().map(|text| text.parse().expect("a decimal number"));
-    let seed = variable("CRYPTFS_SEED").unwrap_or_else(|| u64::from_le_bytes(crate::crypto::random()));
+    let seed = seed();
     for round in 0..variable("CRYPTFS_ROUNDS").unwrap_or(10) {
         println!("CRYPTFS_SEED={}", seed.wrapping_add(round));
         run(seed.wrapping_add(round), fails, is_alone);

@@ -1,8 +1,9 @@
 //! What files and directories should hold, and comparing them: see `files`.
 
-use super::churn::{Dice, Told};
+use super::hostile::told::Told;
 use super::*;
 use crate::chunk::InodeId;
+use crate::dice::Dice;
 use crate::store::faulty::Faulty;
 use crate::store::memory::Memory;
 use crate::volume::{Error, Result};
@@ -171,7 +172,7 @@ impl World {
             at += 1;
         }
         // A journal that another device left behind may speak of what was deleted since.
-        let told = self.told.0.lock();
+        let told = self.told.found();
         assert!(told.iter().all(|found| self.abandoned && found.damage.is_none()), "{told:?}");
     }
 

@@ -2,8 +2,9 @@
 
 use super::operation::BORDER;
 use super::operation::Operation::{self, *};
-use super::workloads::{Covered, FILES, LARGE, seed};
+use super::workloads::{Covered, FILES, LARGE};
 use super::{Effort, Start, Tally};
+use crate::dice::seed;
 use std::time::{Duration, Instant};
 
 pub(super) const ACTIONS: [Operation; 42] = [

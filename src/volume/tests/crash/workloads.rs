@@ -6,6 +6,7 @@ use super::short::{ACTIONS, NAMES, name_sequences, short_sequences};
 use super::{Effort, Start, Tally};
 use crate::chunk::limits as chunk_limits;
 use crate::chunk::remembered::Snapshot;
+use crate::dice::{Dice, seed};
 use crate::volume::limits;
 use crate::volume::tests::clock;
 use std::time::{Duration, Instant};
@@ -25,15 +26,6 @@ pub(super) const FILES: [Operation; 9] = [
 
 pub(super) const LARGE: [Operation; 3] = [Create("c"), Write { path: "c", at: BORDER, length: 300 }, Round];
 
-pub(super) fn seed() -> u64 {
-    let seed = std::env::var("CRYPTFS_SEED").ok().map_or_else(
-        || u64::from_le_bytes(crate::crypto::random()),
-        |seed| seed.parse().expect("CRYPTFS_SEED is a decimal number"),
-    );
-    println!("CRYPTFS_SEED={seed}");
-    seed
-}
-
 /// How far a family of sequences was looked at: one that was cut short by the time has not been looked at all.
 pub(super) struct Covered {
     pub states: usize,
@@ -51,15 +43,6 @@ impl Covered {
 
     pub fn is_whole(&self) -> bool {
         self.done == self.due
-    }
-}
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % end
     }
 }
 

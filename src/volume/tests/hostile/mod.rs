@@ -12,7 +12,7 @@ mod freshness;
 mod leaks;
 mod live;
 mod random;
-mod told;
+pub(super) mod told;
 
 use super::*;
 use crate::chunk::{BLOCK, ChunkId, InodeId};

@@ -11,6 +11,7 @@ mod bystander;
 
 use super::*;
 use crate::chunk::remembered;
+use crate::dice::{Dice, seed};
 use crate::volume::Rename;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc;
@@ -26,22 +27,6 @@ struct Mark {
     known: remembered::Snapshot,
     past: VecDeque<Snapshot>,
     contents: BTreeMap<InodeId, Vec<u8>>,
-}
-
-struct Dice(u64);
-
-impl Dice {
-    /// Below `sides`.
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ mixed >> 31) % sides as u64) as usize
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        if from.is_empty() { None } else { from.get(self.roll(from.len())) }
-    }
 }
 
 /// An entry of a directory: directory, name, inode, kind.
@@ -137,12 +122,12 @@ impl World {
         for attack in 0..attacks {
             if attack % 2 == 0 {
                 self.go_back(&mark);
-                (0..=self.dice.roll(3)).for_each(|_| self.mutate(false));
+                (0..=self.dice.below(3)).for_each(|_| self.mutate(false));
                 let Some(volume) = self.try_open() else { continue };
                 let shown = self.look(&volume);
                 check_strictly(&left, &shown);
             } else {
-                (0..=self.dice.roll(3)).for_each(|_| self.mutate(true));
+                (0..=self.dice.below(3)).for_each(|_| self.mutate(true));
             }
             let Some(volume) = self.try_open() else { continue };
             self.session(&volume);
@@ -179,7 +164,7 @@ impl World {
         self.look(volume);
         self.check_bystander(volume);
         for _ in 0..4 {
-            match self.dice.roll(5) {
+            match self.dice.below(5) {
                 0 => self.mutate(true),
                 1 => drop(volume.round()),
                 _ => self.operate(volume),
@@ -187,7 +172,7 @@ impl World {
             self.check_bystander(volume);
         }
         self.look(volume);
-        if self.dice.roll(2) == 0 {
+        if self.dice.below(2) == 0 {
             let _ = volume.close();
         }
         self.remember();
@@ -287,7 +272,7 @@ impl World {
         let place = *self.dice.pick(&places).expect("the root");
         let name = *self.dice.pick(&NAMES).expect("names");
         let Ok(place) = volume.inode(place) else { return };
-        match self.dice.roll(8) {
+        match self.dice.below(8) {
             0 | 1 => {
                 self.touch(place.id(), name);
                 if let Ok(inode) = volume.create(&place, name, new(Kind::File)) {
@@ -341,16 +326,16 @@ impl World {
     /// Writes within one block, or cuts; a file that cannot be read as a whole is left alone.
     fn write(&mut self, volume: &Volume, inode: &Arc<Inode>) {
         let Ok(mut content) = read_all(volume, inode) else { return };
-        if content.len() < CHUNK as usize && self.dice.roll(4) == 0 {
-            let size = self.dice.roll(6 * BLOCK);
+        if content.len() < CHUNK as usize && self.dice.below(4) == 0 {
+            let size = self.dice.below(6 * BLOCK);
             content.resize(size, 0);
             self.contents.get_mut(&inode.id()).expect("a known file").push(content);
             let _ = volume.resize(inode, size as u64, now(), 0);
             return;
         }
         let blocks = if content.len() > CHUNK as usize { content.len() / BLOCK } else { 6 };
-        let (block, within) = (self.dice.roll(blocks), self.dice.roll(BLOCK));
-        let data = pattern(1 + self.dice.roll(BLOCK - within), self.dice.0);
+        let (block, within) = (self.dice.below(blocks), self.dice.below(BLOCK));
+        let data = pattern(1 + self.dice.below(BLOCK - within), self.dice.0);
         let at = block * BLOCK + within;
         content.resize(content.len().max(at + data.len()), 0);
         content[at..at + data.len()].copy_from_slice(&data);
@@ -374,10 +359,8 @@ fn check_strictly(left: &Shown, shown: &Shown) {
 
 #[test]
 fn a_random_attacker() {
-    let seed = std::env::var("CRYPTFS_SEED")
-        .map_or_else(|_| u64::from_le_bytes(crate::crypto::random()), |seed| seed.parse().expect("a number"));
+    let seed = seed();
     let rounds = if std::env::var_os("CRYPTFS_LONG").is_some() { 20_000 } else { 1_000 };
-    println!("CRYPTFS_SEED={seed}");
     let (progress, watch) = mpsc::channel();
     let play = std::thread::spawn(move || {
         let mut world = World::new(seed);

@@ -10,7 +10,7 @@ type List = BTreeMap<FileName, bool>;
 
 /// What was told, and what is on the list.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<(Vec<Finding>, List)>>);
+pub(in super::super) struct Told(Arc<Mutex<(Vec<Finding>, List)>>);
 
 impl Report for Told {
     fn tell(&self, found: &[Finding], healed: &HashSet<FileName>) {
@@ -23,11 +23,16 @@ impl Report for Told {
 
 impl Told {
     /// What is told when the volume is opened, as a mount does it.
-    fn at_open(&self, volume: &Volume) -> Vec<Finding> {
+    pub fn at_open(&self, volume: &Volume) -> Vec<Finding> {
         let listed = self.0.lock().1.clone();
         volume.report_to(Box::new(self.clone()), listed.into_iter());
         volume.report();
         std::mem::take(&mut self.0.lock().0)
+    }
+
+    /// What was told since.
+    pub fn found(&self) -> Vec<Finding> {
+        self.0.lock().0.clone()
     }
 
     fn is_clear(&self) -> bool {

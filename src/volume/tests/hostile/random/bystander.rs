@@ -47,7 +47,7 @@ impl World {
         if !self.bystander.is_spared {
             return;
         }
-        let content = pattern(1 + self.dice.roll(2 * BLOCK), self.dice.0);
+        let content = pattern(1 + self.dice.below(2 * BLOCK), self.dice.0);
         let states = self.contents.get_mut(&self.bystander.inode).expect("it is known");
         // Cut first: each call is a state.
         states.extend([Vec::new(), content.clone()]);

@@ -117,18 +117,14 @@ fn row_36_an_ordinary_user_mounts_and_nobody_can_trace_the_daemon() {
     }
     let sandbox = Sandbox::empty();
     sandbox.give_to_nobody();
-    let user = |mut command: Command| {
-        command.uid(65534).gid(65534);
-        command
-    };
-    sandbox.succeeds(&mut user(sandbox.init()));
-    sandbox.succeeds(&mut user(sandbox.mount()));
+    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
+    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
     let file = sandbox.plain().join("x");
-    let mut shell = user(Command::new("sh"));
-    sandbox.succeeds(shell.args(["-c", "echo mine > \"$0\" && cat \"$0\""]).arg(&file));
+    let mut shell = Command::new("sh");
+    sandbox.succeeds(shell.uid(65534).gid(65534).args(["-c", "echo mine > \"$0\" && cat \"$0\""]).arg(&file));
     // PR_SET_DUMPABLE 0 is what makes /proc/PID root's, and ptrace(2) impossible for the process's own user.
     assert_eq!(fs::metadata(format!("/proc/{}/environ", sandbox.daemon())).unwrap().uid(), 0);
-    sandbox.succeeds(&mut user(sandbox.umount()));
+    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.umount()));
     assert!(!sandbox.is_mounted());
 }
 

@@ -2,7 +2,6 @@
 
 use crate::sandbox::{PROGRAM, Sandbox};
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Instant;
@@ -192,13 +191,9 @@ fn no_dev_fuse() {
 fn no_fusermount3() {
     let sandbox = Sandbox::empty();
     sandbox.give_to_nobody();
-    let user = |mut command: Command| {
-        command.uid(65534).gid(65534);
-        command
-    };
-    sandbox.succeeds(&mut user(sandbox.init()));
+    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
     told(
-        &sandbox.fails(user(sandbox.mount()).env("PATH", "/nowhere"), 21),
+        &sandbox.fails(sandbox.as_nobody(&sandbox.mount()).env("PATH", "/nowhere"), 21),
         "fusermount3 is not installed; ordinary users need it: `apt install fuse3`, or mount as root.",
     );
 }

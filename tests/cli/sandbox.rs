@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -48,10 +49,19 @@ impl Sandbox {
         self.path("plain")
     }
 
-    /// Lets the user nobody work here.
+    /// Lets the user nobody work here, with a copy of the program: the one under test may lie where only root comes.
     pub fn give_to_nobody(&self) {
-        let chown = Command::new("chown").args(["-R", "65534:65534"]).arg(self.folder.path()).status();
-        assert!(chown.unwrap().success());
+        let mut install = Command::new("install");
+        self.succeeds(install.args(["-m", "755", PROGRAM]).arg(self.path("program")));
+        self.succeeds(Command::new("chown").args(["-R", "65534:65534"]).arg(self.folder.path()));
+    }
+
+    /// What this runs the program for, by that user.
+    pub fn as_nobody(&self, command: &Command) -> Command {
+        let arguments: Vec<&OsStr> = command.get_args().collect();
+        let mut command = self.prepared(Command::new(self.path("program")), &arguments);
+        command.uid(65534).gid(65534).current_dir(self.folder.path());
+        command
     }
 
     pub fn set_passphrase(&self, text: &str) {

@@ -59,6 +59,14 @@ fn a_golden_volume_with_a_journal_to_replay_is_read_as_ever() {
 }
 
 #[test]
+fn a_golden_volume_with_entries_beside_its_map_blocks_is_read_as_ever() {
+    let (sandbox, listing) = golden("beside");
+    the_format_says(&sandbox, &listing);
+    a_mount_shows(&sandbox, &listing);
+    the_format_says(&sandbox, &listing);
+}
+
+#[test]
 fn a_recovery_key_opens_a_golden_volume() {
     let (sandbox, listing) = golden("clean");
     sandbox.set_passphrase(&fs::read_to_string(in_tree("tests/volumes/v1/recovery")).unwrap());
@@ -72,7 +80,7 @@ fn a_fresh_volume_is_rescued_as_a_mount_shows_it() {
     sandbox.succeeds(sandbox.init().args(["--no-recovery", "--chunk-size=1M"]));
     sandbox.succeeds(&mut sandbox.mount());
     // Not `xattrs`: few filesystems could hold what is extracted.
-    let parts = ["files", "kinds", "names", "mapped", "large", "many", "late"];
+    let parts = ["files", "kinds", "names", "beside", "large", "many", "late"];
     sandbox.succeeds(Command::new(in_tree("tests/volumes/fill")).arg(sandbox.plain()).args(parts));
     let listing = sandbox.path("listing");
     let tree = sandbox.succeeds(&mut rescue(&sandbox, &sandbox.plain(), &["tree".as_ref()]));

@@ -26,12 +26,33 @@ impl Sync {
     }
 }
 
-/// Which of the two tables stand in map blocks.
-#[derive(Clone, Copy)]
-struct Mapped {
-    data: bool,
-    metadata: bool,
+/// How a table stands in a root.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Direct,
+    /// In map blocks, and beside them what changed since they were written.
+    Beside,
+    /// In map blocks alone.
+    Maps,
 }
+
+impl Form {
+    /// Entries that a root lists of a table. Everything is loaded.
+    fn listed(self, table: &Table) -> usize {
+        match self {
+            Form::Direct => table.count(),
+            Form::Beside => {
+                let mut listed = table.mapped();
+                table.each_beside_maps(|_, _| listed += 1);
+                listed
+            }
+            Form::Maps => table.maps(),
+        }
+    }
+}
+
+/// Of the data table and the metadata table.
+type Forms = [Form; 2];
 
 impl Chunk {
     /// Writes the changed map blocks and a root. Not durable yet. `Failed` while a sync is under way.
@@ -48,19 +69,16 @@ impl Chunk {
             return Err(Error::Failed(self.id));
         }
         self.prepare()?;
-        let mapped = self.choose_mapped()?;
-        self.check_current()?;
-        let maps = self.write_maps(mapped)?;
+        let forms = self.choose_forms()?;
+        let maps = self.write_maps(forms)?;
         let version = self.next_version(number);
-        let listing = |table, mapped, maps: &[NewMap]| list(table, mapped, maps);
-        let data = listing(&self.data, mapped.data, &maps);
-        let metadata = listing(&self.metadata, mapped.metadata, &maps);
+        let (data, metadata) = (list(&self.data, forms[0], &maps), list(&self.metadata, forms[1], &maps));
         let written = Written { which: self.next_root(), commit: number, settled: false };
         if let Err(error) = self.write_root(written, &version, data, metadata) {
             self.leave_in_doubt(&maps);
             return Err(error);
         }
-        self.install(mapped, &maps);
+        self.install(forms, &maps);
         self.version = version;
         self.newest = Some(written);
         self.slots_mut().committed();
@@ -167,10 +185,11 @@ impl Chunk {
             return Ok(false);
         }
         self.anchor()?;
-        self.check_current()?;
-        let listing =
-            |table: &Table| list(table, table.groups().iter().any(|group| !group.stored.is_hole()), &[]);
-        let (data, metadata) = (listing(&self.data), listing(&self.metadata));
+        let as_written = |table: &Table| {
+            let mapped = table.groups().iter().any(|group| !group.stored.is_hole());
+            list(table, if mapped { Form::Beside } else { Form::Direct }, &[])
+        };
+        let (data, metadata) = (as_written(&self.data), as_written(&self.metadata));
         let settled = Written { which: 1 - newest.which, settled: true, ..newest };
         self.write_root(settled, &self.version.clone(), data, metadata)?;
         self.newest = Some(settled);
@@ -196,15 +215,16 @@ impl Chunk {
         if faults::makes(Fault::RootOverDurable) { 1 - which } else { which }
     }
 
-    /// Direct tables if they fit, else the larger one in map blocks, else both.
-    fn choose_mapped(&self) -> Result<Mapped> {
+    /// Direct tables if they fit, else the larger one in map blocks, else both: with what changed beside them as long as
+    /// that fits, so that most commits write no map block.
+    fn choose_forms(&self) -> Result<Forms> {
         let devices = self.next_version(Commit(0)).0.len();
-        let larger_is_data = self.data.count() >= self.metadata.count();
-        let choices = [(false, false), (larger_is_data, !larger_is_data), (true, true)];
-        let choices = choices.map(|(data, metadata)| Mapped { data, metadata });
-        let fits = |mapped: &Mapped| {
-            let listed = |table: &Table, mapped| if mapped { table.maps() } else { table.count() };
-            let listed = listed(&self.data, mapped.data) + listed(&self.metadata, mapped.metadata);
+        let larger = usize::from(self.data.count() < self.metadata.count());
+        let one = |form| [0, 1].map(|table| if table == larger { form } else { Form::Direct });
+        let choices =
+            [one(Form::Direct), one(Form::Beside), one(Form::Maps), [Form::Beside; 2], [Form::Maps; 2]];
+        let fits = |forms: &Forms| {
+            let listed = forms[0].listed(&self.data) + forms[1].listed(&self.metadata);
             size(devices, self.record.len(), self.inline.len(), listed) <= PLAIN
         };
         let chosen = choices.into_iter().find(fits).filter(|_| self.record.len() <= RECORD);
@@ -221,15 +241,15 @@ impl Chunk {
     }
 
     /// Writes the map blocks that changed. If it fails, none was written.
-    fn write_maps(&mut self, mapped: Mapped) -> Result<Vec<NewMap>> {
+    fn write_maps(&mut self, forms: Forms) -> Result<Vec<NewMap>> {
         let mut maps = Vec::new();
-        for (space, mapped) in [(Space::Data, mapped.data), (Space::Metadata, mapped.metadata)] {
-            let changed = |k: &usize| {
+        for (space, form) in SPACES.into_iter().zip(forms) {
+            let is_due = |k: &usize| {
                 let group = &self.table(space).groups()[*k];
-                !group.is_empty() && (group.dirty || group.stored.is_hole())
+                !group.is_empty() && (group.stale || form == Form::Maps && group.is_changed())
             };
-            let count = if mapped { self.table(space).groups().len() } else { 0 };
-            for k in (0..count).filter(changed).collect::<Vec<_>>() {
+            let count = if form == Form::Direct { 0 } else { self.table(space).groups().len() };
+            for k in (0..count).filter(is_due).collect::<Vec<_>>() {
                 let mut block = [0; BLOCK];
                 self.table(space).groups()[k].loaded().expect("all maps are loaded").encode(&mut block);
                 match self.store(space.map_kind(), k as u16, &block, Purpose::Map) {
@@ -260,8 +280,7 @@ impl Chunk {
         });
         let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
         let offset = u64::from(root.which) * BLOCK as u64;
-        file.write_at(offset, &[IoSlice::new(&root_bytes)]).map_err(|error| self.io(error))?;
-        self.check_current()
+        file.write_at(offset, &[IoSlice::new(&root_bytes)]).map_err(|error| self.io(error))
     }
 
     /// After a root that was written perhaps: nothing that it names may be reused before a later one is durable.
@@ -277,23 +296,27 @@ impl Chunk {
     }
 
     /// The tables now stand as the root says; former map blocks are let go.
-    fn install(&mut self, mapped: Mapped, maps: &[NewMap]) {
+    fn install(&mut self, forms: Forms, maps: &[NewMap]) {
         let mut dropped = Vec::new();
-        for (table, mapped) in [(&mut self.data, mapped.data), (&mut self.metadata, mapped.metadata)] {
+        for (table, form) in [&mut self.data, &mut self.metadata].into_iter().zip(forms) {
             let space = table.space;
             for (k, group) in table.groups_mut().iter_mut().enumerate() {
-                let new = maps.iter().find(|map| map.space == space && map.k == k).map(|map| map.entry);
-                let kept = if mapped && !group.is_empty() { group.stored } else { Entry::HOLE };
-                let former = std::mem::replace(&mut group.stored, new.unwrap_or(kept));
+                let former = group.stored;
+                match maps.iter().find(|map| map.space == space && map.k == k) {
+                    Some(map) => group.map_written(map.entry),
+                    None if form == Form::Direct || group.is_empty() => group.map_dropped(),
+                    None => {}
+                }
                 if !former.is_hole() && former.slot != group.stored.slot {
                     dropped.push(former.slot);
                 }
-                group.dirty = false;
             }
         }
         dropped.into_iter().for_each(|slot| self.slots_mut().release(slot));
     }
 }
+
+const SPACES: [Space; 2] = [Space::Data, Space::Metadata];
 
 /// A map block that was just written.
 struct NewMap {
@@ -303,14 +326,19 @@ struct NewMap {
 }
 
 /// What a root lists of a table, of which `new` are not yet installed.
-fn list(table: &Table, mapped: bool, new: &[NewMap]) -> Listing {
-    if !mapped {
-        return Listing { mapped, entries: table.present().collect() };
+fn list(table: &Table, form: Form, new: &[NewMap]) -> Listing {
+    if form == Form::Direct {
+        return Listing { maps: Vec::new(), entries: table.present().collect() };
     }
     let groups = table.groups().iter().enumerate().filter(|(_, group)| !group.is_empty());
-    let entry = |(k, stored): (usize, Entry)| {
+    let map = |(k, stored): (usize, Entry)| {
         let new = new.iter().find(|map| map.space == table.space && map.k == k);
         (k as u16, new.map_or(stored, |map| map.entry))
     };
-    Listing { mapped, entries: groups.map(|(k, group)| entry((k, group.stored))).collect() }
+    let maps = groups.map(|(k, group)| map((k, group.stored))).filter(|(_, map)| !map.is_hole()).collect();
+    let mut entries = Vec::new();
+    if form == Form::Beside && !faults::makes(Fault::MapsAlone) {
+        table.each_beside_maps(|number, entry| entries.push((number, entry)));
+    }
+    Listing { maps, entries }
 }

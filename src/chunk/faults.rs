@@ -14,6 +14,8 @@ crate::planted::mistakes! {
     ReuseRejectedNumber,
     NoBlockCheck,
     NoMapCheck,
+    NoCheckBesideMaps,
+    MapsAlone,
     NoFallback,
     TakeOlderRoot,
     DurableBeforeSync,

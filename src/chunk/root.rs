@@ -35,11 +35,23 @@ pub(super) struct Root<'a> {
     pub metadata: Listing,
 }
 
-/// A table as it stands in a root: of blocks, or of map blocks.
+/// A table as it stands in a root.
 #[derive(Default)]
 pub(super) struct Listing {
-    pub mapped: bool,
+    /// Map blocks by group; none: the table is direct.
+    pub maps: Vec<(u16, Entry)>,
+    /// Blocks by number: all there are, or what counts instead of what map blocks say, holes included.
     pub entries: Vec<(u16, Entry)>,
+}
+
+impl Listing {
+    /// The two numbers that the root's header has of it: entries of the table, and entries beside it.
+    fn counts(&self) -> [usize; 2] {
+        match self.maps.len() {
+            0 => [self.entries.len(), 0],
+            maps => [maps, self.entries.len()],
+        }
+    }
 }
 
 /// A decoded root, on its own.
@@ -63,14 +75,14 @@ impl Root<'_> {
     pub fn encode(&self, out: &mut [u8]) {
         let flag = |on: bool, flag: u8| if on { flag } else { 0 };
         let flags = flag(self.settled, SETTLED)
-            | flag(self.data.mapped, DATA_MAPPED)
-            | flag(self.metadata.mapped, METADATA_MAPPED);
+            | flag(!self.data.maps.is_empty(), DATA_MAPPED)
+            | flag(!self.metadata.maps.is_empty(), METADATA_MAPPED);
         let mut out = Writer { out, at: 0 };
         out.put(&[VERSION, flags]);
-        let counts = [self.version.0.len(), self.record.len(), self.inline.len()];
-        let counts = counts.into_iter().chain([self.data.entries.len(), self.metadata.entries.len()]);
+        let ([data, beside_data], [metadata, beside_metadata]) = (self.data.counts(), self.metadata.counts());
+        let lengths = [self.version.0.len(), self.record.len(), self.inline.len()];
+        let counts = lengths.into_iter().chain([data, metadata, beside_data, beside_metadata]);
         counts.for_each(|count| out.put(&(count as u16).to_le_bytes()));
-        out.put(&[0; 4]);
         out.put(&self.seals.to_le_bytes());
         for (device, commit) in &self.version.0 {
             out.put(&device.0);
@@ -78,7 +90,8 @@ impl Root<'_> {
         }
         out.put(self.record);
         out.put(self.inline);
-        for (number, entry) in self.data.entries.iter().chain(&self.metadata.entries) {
+        let listings = [&self.data, &self.metadata].into_iter();
+        for (number, entry) in listings.flat_map(|listing| listing.maps.iter().chain(&listing.entries)) {
             out.put(&number.to_le_bytes());
             out.put(&entry.encode());
         }
@@ -98,10 +111,7 @@ impl Decoded {
         if flags & !(SETTLED | DATA_MAPPED | METADATA_MAPPED) != 0 {
             return Err("its root has unknown flags");
         }
-        let [devices, record, inline, data, metadata] = from.counts()?;
-        if from.take()? != [0; 4] {
-            return Err("its root has unknown fields");
-        }
+        let [devices, record, inline, data, metadata, beside_data, beside_metadata] = from.counts()?;
         if !(1..=DEVICES).contains(&devices) || record > RECORD {
             return Err("its root has a count out of bounds");
         }
@@ -111,11 +121,12 @@ impl Decoded {
             version: from.version(devices)?,
             record: from.bytes(record)?.to_vec(),
             inline: from.bytes(inline)?.to_vec(),
-            data: from.listing(data, flags & DATA_MAPPED != 0, blocks)?,
-            metadata: from.listing(metadata, flags & METADATA_MAPPED != 0, METADATA)?,
+            data: from.table([data, beside_data], flags & DATA_MAPPED != 0, blocks)?,
+            metadata: from.table([metadata, beside_metadata], flags & METADATA_MAPPED != 0, METADATA)?,
         };
-        let mut slots: Vec<u16> =
-            root.data.entries.iter().chain(&root.metadata.entries).map(|e| e.1.slot).collect();
+        let listings = [&root.data, &root.metadata].into_iter();
+        let listed = listings.flat_map(|listing| listing.maps.iter().chain(&listing.entries));
+        let mut slots: Vec<u16> = listed.filter(|(_, entry)| !entry.is_hole()).map(|e| e.1.slot).collect();
         slots.sort_unstable();
         if slots.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("its root names a slot twice");
@@ -149,8 +160,8 @@ impl<'a> Reader<'a> {
         Ok(self.bytes(N)?.try_into().expect("that many bytes were taken"))
     }
 
-    fn counts(&mut self) -> Result<[usize; 5], &'static str> {
-        let mut counts = [0; 5];
+    fn counts(&mut self) -> Result<[usize; 7], &'static str> {
+        let mut counts = [0; 7];
         for count in &mut counts {
             *count = usize::from(u16::from_le_bytes(self.take()?));
         }
@@ -173,20 +184,38 @@ impl<'a> Reader<'a> {
         Ok(version)
     }
 
-    fn listing(&mut self, count: usize, mapped: bool, blocks: u16) -> Result<Listing, &'static str> {
-        let limit = if mapped { usize::from(blocks).div_ceil(GROUP) } else { usize::from(blocks) };
+    fn table(&mut self, counts: [usize; 2], mapped: bool, blocks: u16) -> Result<Listing, &'static str> {
+        let maps = usize::from(blocks).div_ceil(GROUP);
+        match (mapped, counts) {
+            (false, [entries, 0]) => {
+                Ok(Listing { maps: Vec::new(), entries: self.listed(entries, blocks.into(), false)? })
+            }
+            (true, [count, beside]) => {
+                let maps = self.listed(count, maps, false)?;
+                let mut entries = self.listed(beside, blocks.into(), true)?;
+                entries.retain(|(_, entry)| !entry.is_hole() || !maps.is_empty());
+                Ok(Listing { maps, entries })
+            }
+            (false, _) => Err("its root lists entries beside map blocks that it has not"),
+        }
+    }
+
+    /// Entries of numbers below `limit`. Only where `holes` are allowed, slot 0 is.
+    fn listed(&mut self, count: usize, limit: usize, holes: bool) -> Result<Vec<(u16, Entry)>, &'static str> {
         let mut entries: Vec<(u16, Entry)> = Vec::new();
         for _ in 0..count {
             let number = u16::from_le_bytes(self.take()?);
-            let entry = Entry::decode(&self.take()?);
+            let mut entry = Entry::decode(&self.take()?);
             if usize::from(number) >= limit || entries.last().is_some_and(|last| last.0 >= number) {
                 return Err("a table of its root is out of order or out of bounds");
             }
-            if entry.slot < 2 {
-                return Err("its root names a slot of the roots");
+            match entry.slot {
+                0 if holes => entry = Entry::HOLE,
+                0 | 1 => return Err("its root names a slot of the roots"),
+                _ => {}
             }
             entries.push((number, entry));
         }
-        Ok(Listing { mapped, entries })
+        Ok(entries)
     }
 }

@@ -1,7 +1,7 @@
 //! Where the blocks of one logical space lie: entries in groups of 136, as map blocks hold them.
 //!
-//! A group is loaded when it is first read from; before anything is changed, all are. Only authenticated map blocks
-//! get in here. Below: `blocks`.
+//! A group is loaded when it is first read from; before anything is changed, all are. What changed since its map block
+//! was written stands beside it in the root. Only authenticated map blocks get in here. Below: `blocks`.
 
 use super::blocks::Blocks;
 use super::root::Listing;
@@ -15,6 +15,15 @@ pub(super) const ENTRY: usize = 2 + NONCE + TAG;
 pub(super) const GROUP: usize = 136;
 
 const _: () = assert!(GROUP * ENTRY + 16 == BLOCK);
+
+/// A bit for each entry of a group.
+type Places = [u64; GROUP.div_ceil(64)];
+
+const EVERY: Places = {
+    let mut places = [!0; _];
+    places[GROUP / 64] = (1 << (GROUP % 64)) - 1;
+    places
+};
 
 /// A block's place and what authenticates it. Slot 0: no block, a hole.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -52,11 +61,13 @@ impl Entry {
 pub(super) struct Entries {
     list: [Entry; GROUP],
     used: usize,
+    /// Those that the map block does not tell, or not so.
+    changed: Places,
 }
 
 impl Entries {
     fn empty() -> Box<Entries> {
-        Box::new(Entries { list: [Entry::HOLE; GROUP], used: 0 })
+        Box::new(Entries { list: [Entry::HOLE; GROUP], used: 0, changed: [0; _] })
     }
 
     /// From an authenticated map block.
@@ -84,21 +95,77 @@ impl Entries {
     pub fn list(&self) -> &[Entry; GROUP] {
         &self.list
     }
+
+    fn replace(&mut self, i: usize, entry: Entry) -> Entry {
+        let former = std::mem::replace(&mut self.list[i], entry);
+        self.used += usize::from(!entry.is_hole());
+        self.used -= usize::from(!former.is_hole());
+        self.changed[i / 64] |= 1 << (i % 64);
+        former
+    }
+
+    /// Visits the places of the entries that the map block does not tell.
+    pub fn each_changed(&self, mut visit: impl FnMut(usize)) {
+        for (word, &bits) in self.changed.iter().enumerate() {
+            let mut bits = bits;
+            while bits != 0 {
+                visit(64 * word + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+        }
+    }
 }
 
 /// One group: its map block, if it has one, and its entries, once they are loaded.
+#[derive(Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Group {
     /// The map block that the newest written root names; a hole if none.
     pub stored: Entry,
+    /// What the root, as it was found, lists beside the map block.
+    beside: Vec<(usize, Entry)>,
     entries: OnceLock<Box<Entries>>,
-    /// Whether the map block says something else.
-    pub dirty: bool,
+    /// Whether the map block has to be written anew, whatever it says.
+    pub stale: bool,
 }
 
 impl Group {
     pub fn is_empty(&self) -> bool {
         self.entries.get().map_or(self.stored.is_hole(), |entries| entries.used == 0)
+    }
+
+    /// Whether a root that lists what changed beside the map blocks still names one for this group.
+    pub fn is_mapped(&self) -> bool {
+        !self.is_empty() && (self.stale || !self.stored.is_hole())
+    }
+
+    /// Whether the map block does not tell everything.
+    pub fn is_changed(&self) -> bool {
+        self.loaded().is_some_and(|entries| entries.changed != [0; _])
+    }
+
+    /// The newest written root now names this map block, and beside it nothing.
+    pub fn map_written(&mut self, map: Entry) {
+        self.stored = map;
+        self.stale = false;
+        if let Some(entries) = self.entries.get_mut() {
+            entries.changed = [0; _];
+        }
+    }
+
+    /// The newest written root now names no map block of this group.
+    pub fn map_dropped(&mut self) {
+        self.stale = false;
+        if !std::mem::replace(&mut self.stored, Entry::HOLE).is_hole()
+            && let Some(entries) = self.entries.get_mut()
+        {
+            entries.changed = EVERY;
+        }
+    }
+
+    /// Whether two roots, as they were found, say the same of this group as far as can be told without its map block.
+    pub fn is_listed_like(&self, other: &Group) -> bool {
+        self.stored == other.stored && self.beside == other.beside
     }
 
     /// The entries of a group that is loaded.
@@ -124,16 +191,18 @@ impl Table {
     /// The table that a checked root lists.
     pub fn from_listing(space: Space, limit: u16, listing: &Listing) -> Table {
         let mut table = Table::new(space, limit);
+        for &(k, map) in &listing.maps {
+            table.grow(usize::from(k));
+            table.groups[usize::from(k)].stored = map;
+            table.groups[usize::from(k)].entries = OnceLock::new();
+        }
         for &(number, entry) in &listing.entries {
-            if listing.mapped {
-                table.grow(usize::from(number));
-                table.groups[usize::from(number)].stored = entry;
-                table.groups[usize::from(number)].entries = OnceLock::new();
-            } else {
-                table.replace(number, entry);
+            let (k, i) = position(number);
+            match table.groups.get_mut(k).filter(|group| !group.stored.is_hole()) {
+                Some(group) => group.beside.push((i, entry)),
+                None => drop(table.replace(number, entry)),
             }
         }
-        table.groups.iter_mut().for_each(|group| group.dirty = false);
         table
     }
 
@@ -149,7 +218,10 @@ impl Table {
     pub fn entries(&self, k: usize, blocks: &Blocks) -> Result<Option<&Entries>> {
         let Some(group) = self.groups.get(k) else { return Ok(None) };
         if group.entries.get().is_none() && !group.stored.is_hole() {
-            let entries = blocks.read_map(self.space, k, &group.stored)?;
+            let mut entries = blocks.read_map(self.space, k, &group.stored)?;
+            for &(i, entry) in &group.beside {
+                entries.replace(i, entry);
+            }
             group.entries.get_or_init(|| entries);
         }
         Ok(group.loaded())
@@ -168,13 +240,7 @@ impl Table {
     pub fn replace(&mut self, number: u16, entry: Entry) -> Entry {
         let (k, i) = position(number);
         self.grow(k);
-        let group = &mut self.groups[k];
-        group.dirty = true;
-        let entries = group.entries.get_mut().expect("all groups are loaded before a change");
-        let former = std::mem::replace(&mut entries.list[i], entry);
-        entries.used += usize::from(!entry.is_hole());
-        entries.used -= usize::from(!former.is_hole());
-        former
+        self.groups[k].entries.get_mut().expect("all groups are loaded before a change").replace(i, entry)
     }
 
     /// The first number from `from` on that has a block (or has none), up to the limit.
@@ -203,7 +269,12 @@ impl Table {
         self.groups.iter().filter_map(Group::loaded).map(|entries| entries.used).sum()
     }
 
-    /// Map blocks that it takes.
+    /// Map blocks that it takes with what changed beside them.
+    pub fn mapped(&self) -> usize {
+        self.groups.iter().filter(|group| group.is_mapped()).count()
+    }
+
+    /// Map blocks that it takes alone.
     pub fn maps(&self) -> usize {
         self.groups.iter().filter(|group| !group.is_empty()).count()
     }
@@ -217,10 +288,28 @@ impl Table {
         })
     }
 
+    /// Visits the entries that a root lists which names map blocks where there are some: of groups without one, and what
+    /// changed beside one. Of a group that is not loaded nothing has changed but what the root said so.
+    pub fn each_beside_maps(&self, mut visit: impl FnMut(u16, Entry)) {
+        let groups = self.groups.iter().enumerate();
+        for (k, group) in groups.filter(|(_, group)| !group.is_empty() && !group.stale) {
+            let mut tell = |i: usize, entry: Entry| visit((k * GROUP + i) as u16, entry);
+            match group.loaded() {
+                None => group.beside.iter().for_each(|&(i, entry)| tell(i, entry)),
+                Some(entries) => entries.each_changed(|i| {
+                    let entry = entries.list[i];
+                    if !entry.is_hole() || !group.stored.is_hole() {
+                        tell(i, entry);
+                    }
+                }),
+            }
+        }
+    }
+
     /// Makes group `k` exist, loaded and empty if it is new.
     fn grow(&mut self, k: usize) {
         while self.groups.len() <= k {
-            self.groups.push(Group { stored: Entry::HOLE, entries: OnceLock::new(), dirty: false });
+            self.groups.push(Group::default());
         }
         let group = &self.groups[k];
         if group.stored.is_hole() {

@@ -88,7 +88,7 @@ impl Chunk {
         }
         // Map blocks too are under the former key.
         let groups = self.data.groups_mut().iter_mut().chain(self.metadata.groups_mut());
-        groups.for_each(|group| group.dirty = true);
+        groups.for_each(|group| group.stale = true);
         self.state.dirty = true;
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Chunk {
                 self.put(space, number, Entry { slot, ..entry });
             }
             for group in self.table_mut(space).groups_mut() {
-                group.dirty |= usize::from(group.stored.slot) >= below;
+                group.stale |= usize::from(group.stored.slot) >= below;
             }
             self.state.dirty = true;
         }

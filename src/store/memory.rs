@@ -22,6 +22,9 @@ type Names = BTreeMap<FileName, Arc<RwLock<Image>>>;
 #[derive(Clone)]
 pub struct Snapshot(BTreeMap<FileName, Image>);
 
+/// A file without its name.
+pub struct Aside(FileName, Option<Arc<RwLock<Image>>>);
+
 struct MemoryFile {
     name: FileName,
     image: Arc<RwLock<Image>>,
@@ -51,6 +54,17 @@ impl Memory {
         if let Some(image) = snapshot.0.get(&name) {
             names.insert(name, Arc::new(RwLock::new(image.clone())));
         }
+    }
+
+    /// Takes a file's name away from it, leaving a copy in its place; [`Memory::put_back`] gives it back.
+    pub fn put_aside(&self, name: FileName) -> Aside {
+        let mut names = self.0.lock();
+        let copy = names.get(&name).map(|image| Arc::new(RwLock::new(image.read().clone())));
+        Aside(name, copy.and_then(|copy| names.insert(name, copy)))
+    }
+
+    pub fn put_back(&self, aside: Aside) {
+        self.0.lock().extend(aside.1.map(|image| (aside.0, image)));
     }
 
     /// The names of all files, in order.

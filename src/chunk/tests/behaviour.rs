@@ -99,16 +99,53 @@ fn a_small_chunk_costs_one_write_and_one_fdatasync() {
 }
 
 #[test]
-fn one_block_of_a_mapped_chunk_costs_three_writes() {
+fn one_block_of_a_mapped_chunk_costs_two_writes_until_the_root_is_full() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(1024);
-    bench.store.reset();
-    chunk.write(Space::Data, 500, &pattern(1, 1)).unwrap();
+    let (maps, room) = (8, 117);
+    for number in 0..2 * room + 2 {
+        bench.store.reset();
+        chunk.write(Space::Data, number, &pattern(1, 1)).unwrap();
+        chunk.commit().unwrap();
+        chunk.sync().unwrap();
+        let (counts, log) = (bench.store.counts(), bench.store.log());
+        // Then all map blocks that have anything to tell: block 117 lies in the first, as those before.
+        let writes = match number {
+            117 => 2 + 1,
+            235 => 2 + 2,
+            _ => 2,
+        };
+        assert_eq!(
+            (counts.writes, counts.syncs, counts.reads),
+            (writes, 1, 0),
+            "block {number} of {maps} maps"
+        );
+        assert!(log.iter().filter(|event| event.call == Call::Write).all(|event| event.length == 4096));
+    }
+}
+
+#[test]
+fn what_stands_beside_map_blocks_outlives_settling_without_being_loaded() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(300);
+    chunk.write(Space::Data, 150, &pattern(1, 1)).unwrap();
+    chunk.clear(Space::Data, 7..8).unwrap();
     chunk.commit().unwrap();
     chunk.sync().unwrap();
-    let (counts, log) = (bench.store.counts(), bench.store.log());
-    assert_eq!((counts.writes, counts.syncs, counts.reads), (3, 1, 0));
-    assert!(log.iter().filter(|event| event.call == Call::Write).all(|event| event.length == 4096));
+    let mut expected = pattern(0, 300);
+    expected[150 * BLOCK..151 * BLOCK].copy_from_slice(&pattern(1, 1));
+    expected[7 * BLOCK..8 * BLOCK].fill(0);
+    let mut chunk = bench.open().unwrap();
+    chunk.anchor().unwrap();
+    chunk.name_synced();
+    assert!(chunk.settle().unwrap());
+    for which in 0..2 {
+        let (mut file, whole) = (bench.bytes(), bench.bytes());
+        file[which * BLOCK..(which + 1) * BLOCK].fill(0);
+        bench.put_bytes(&file);
+        assert!(content(&bench.open().unwrap(), 300).unwrap() == expected, "without root {which}");
+        bench.put_bytes(&whole);
+    }
 }
 
 #[test]

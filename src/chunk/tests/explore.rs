@@ -9,6 +9,7 @@ use super::super::faults::{Fault, plant};
 use super::super::slots::limit;
 use super::super::{BLOCK, Chunk, Commit, Context, Error, Space, Sync};
 use super::disk::{Block, BlockNumber, Disk, Drive, Failure, TORN};
+use super::mutants::{BESIDE, FAILING, MAPPED, ONE};
 use super::node::{Content, Node, Registry, RootWords};
 use super::{ID, context_of};
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ pub struct Size {
     pub failures: u32,
     /// Bytes of inline content: with enough of it, two blocks need a map block.
     pub inline: usize,
+    /// Blocks that are written and durable before it begins; the last one is then left alone.
+    pub filled: u16,
 }
 
 /// What can be done.
@@ -88,7 +91,11 @@ pub fn explore(size: Size, fault: Option<Fault>) -> Result<Found, String> {
     };
     let (registry, seen, cuts, path) = (Registry::default(), HashMap::new(), 0, Vec::new());
     let mut explorer = Explorer { size, drive, context, registry, seen, cuts, path };
-    let outcome = explorer.visit(root, size.depth);
+    let filling = (0..size.filled).map(Action::Write);
+    let durable =
+        [Action::Commit, Action::StartSync, Action::FinishSync].into_iter().filter(|_| size.filled > 0);
+    let begun = filling.chain(durable).try_fold(root, |node, action| explorer.advance(&node, action));
+    let outcome = begun.and_then(|node| explorer.visit(node, size.depth));
     plant(None);
     limit(1 << 16);
     outcome.map_err(|what| format!("{what}\nafter {:?}", explorer.path))?;
@@ -121,7 +128,7 @@ impl Explorer {
     fn actions(&self, node: &Node) -> Vec<Action> {
         let mut actions = Vec::new();
         if !node.chunk.state.failed {
-            for number in 0..self.size.blocks {
+            for number in 0..self.size.blocks - u16::from(self.size.filled > 0) {
                 actions.push(Action::Write(number));
                 if node.content[usize::from(number)].is_some() {
                     actions.push(Action::Clear(number));
@@ -149,6 +156,12 @@ impl Explorer {
 
     /// One action, what must hold after it, and everything that can follow.
     fn step(&mut self, before: &Node, action: Action, left: u32) -> Judgement {
+        let node = self.advance(before, action)?;
+        self.visit(node, left - 1)
+    }
+
+    /// One action and what must hold after it.
+    fn advance(&mut self, before: &Node, action: Action) -> Result<Node, String> {
         let mut node = before.fork();
         self.load(&node);
         let done = self.act(&mut node, action)?;
@@ -170,7 +183,7 @@ impl Explorer {
         }
         // What a chunk says is durable is believed for ever.
         node.synced = node.synced.max(node.chunk.durable());
-        self.visit(node, left - 1)
+        Ok(node)
     }
 
     /// Whether it was done. Not so: a write without a free slot, a commit during a sync.
@@ -418,21 +431,13 @@ fn text(error: Error) -> String {
     error.to_string()
 }
 
-fn sizes(long: bool) -> Vec<Size> {
-    let one = Size { blocks: 1, slots: 3, depth: 11, crashes: 2, failures: 0, inline: 0 };
-    let two = Size { blocks: 2, slots: 4, depth: 8, ..one };
-    let mapped =
-        Size { blocks: 2, slots: 5, depth: 8, inline: super::super::root::PLAIN - 24 - 16 - 32, ..one };
-    let failing = Size { failures: 1, depth: 9, ..one };
-    let deeper = |size: Size| Size { depth: size.depth + if long { 3 } else { 0 }, ..size };
-    [one, two, mapped, failing].map(deeper).to_vec()
-}
-
 #[test]
 fn no_interleaving_loses_anything() {
-    let long = std::env::var_os("CRYPTFS_LONG").is_some();
-    for size in sizes(long) {
-        let started = std::time::Instant::now();
+    let deeper = if std::env::var_os("CRYPTFS_LONG").is_some() { 3 } else { 0 };
+    let two = Size { blocks: 2, slots: 4, depth: 8, ..ONE };
+    let (mapped, beside) = (Size { depth: 8, ..MAPPED }, Size { depth: 8, ..BESIDE });
+    for size in [ONE, two, mapped, beside, Size { depth: 9, ..FAILING }] {
+        let (size, started) = (Size { depth: size.depth + deeper, ..size }, std::time::Instant::now());
         let found = explore(size, None).unwrap();
         println!("{size:?}: {found:?} in {:.1?}", started.elapsed());
         assert!(found.states > 1000 && found.cuts > 300, "{found:?}");

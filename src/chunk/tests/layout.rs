@@ -104,6 +104,53 @@ fn a_root_with_mapped_data_and_its_settled_copy() {
 }
 
 #[test]
+fn a_root_with_entries_beside_its_map_blocks() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(300);
+    let former = unseal_root(&bench.bytes(), 0);
+    chunk.write(Space::Data, 150, &pattern(1, 1)).unwrap();
+    chunk.clear(Space::Data, 7..8).unwrap();
+    chunk.commit().unwrap();
+    let file = bench.bytes();
+    let root = unseal_root(&file, 1);
+    assert_eq!(root[..16], [1, 2, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0]);
+    let (maps, beside) = (&root[40..40 + 3 * 32], &root[40 + 3 * 32..40 + 5 * 32]);
+    assert_eq!(maps, &former[40..40 + 3 * 32], "no map block was written");
+    assert_eq!((number(beside, 0), &beside[2..32]), (7, &[0; 30][..]));
+    let (entry, slot) = (&beside[32..], number(beside, 34));
+    assert_eq!(number(entry, 0), 150);
+    let associated = [1, 150, 0, 0, 0];
+    let block = unseal(&file[..16], &entry[4..16], &associated, &file[slot * 4096..][..4096], &entry[16..]);
+    assert!(block == pattern(1, 1));
+    assert!(root[40 + 5 * 32..].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn nonsense_beside_map_blocks_is_refused() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(300);
+    chunk.write(Space::Data, 150, &pattern(1, 1)).unwrap();
+    chunk.clear(Space::Data, 7..8).unwrap();
+    chunk.commit().unwrap();
+    let good = unseal_root(&bench.bytes(), 1);
+    let beside = 40 + 3 * 32;
+    let defects: [(usize, &[u8]); 6] = [
+        (1, &[0]),
+        (14, &[1]),
+        (beside, &[150]),
+        (beside + 33, &[4]),
+        (beside + 34, &[1, 0]),
+        (beside + 34, &good[42..44]),
+    ];
+    for (offset, bytes) in defects {
+        let mut bad = good.clone();
+        bad[offset..][..bytes.len()].copy_from_slice(bytes);
+        assert!(Decoded::decode(&bad, 1024).is_err(), "{offset} {bytes:?}");
+    }
+    assert!(Decoded::decode(&good, 1024).is_ok());
+}
+
+#[test]
 fn roots_go_where_the_durable_one_is_not() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(1);

@@ -5,6 +5,7 @@ mod cache;
 mod disk;
 mod explore;
 mod failures;
+mod forms;
 mod layout;
 mod mutants;
 mod node;

@@ -5,12 +5,13 @@ use super::super::root::PLAIN;
 use super::explore::{Size, explore};
 use super::{Bench, Error};
 
-const ONE: Size = Size { blocks: 1, slots: 3, depth: 11, crashes: 2, failures: 0, inline: 0 };
-const FAILING: Size = Size { failures: 1, ..ONE };
-const MAPPED: Size = Size { blocks: 2, slots: 5, depth: 9, inline: PLAIN - 24 - 16 - 32, ..ONE };
+pub const ONE: Size = Size { blocks: 1, slots: 3, depth: 11, crashes: 2, failures: 0, inline: 0, filled: 0 };
+pub const FAILING: Size = Size { failures: 1, ..ONE };
+pub const MAPPED: Size = Size { blocks: 2, slots: 5, depth: 9, inline: PLAIN - 24 - 16 - 32, ..ONE };
+pub const BESIDE: Size = Size { blocks: 3, slots: 7, depth: 7, inline: MAPPED.inline - 32, filled: 3, ..ONE };
 
 /// A mistake, and the exploration that is to notice it.
-const MUTANTS: [(Fault, Size); 17] = [
+const MUTANTS: [(Fault, Size); 19] = [
     (Fault::NoSyncAfterOpen, ONE),
     (Fault::FreeAtCommit, ONE),
     (Fault::FreeAtSyncStart, ONE),
@@ -24,6 +25,8 @@ const MUTANTS: [(Fault, Size); 17] = [
     (Fault::ReuseRejectedNumber, ONE),
     (Fault::NoBlockCheck, ONE),
     (Fault::NoMapCheck, MAPPED),
+    (Fault::NoCheckBesideMaps, BESIDE),
+    (Fault::MapsAlone, BESIDE),
     (Fault::NoFallback, ONE),
     (Fault::TakeOlderRoot, ONE),
     (Fault::DurableBeforeSync, ONE),
@@ -51,7 +54,8 @@ fn without_the_look_at_the_path_a_replaced_file_would_be_acknowledged() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(1);
     bench.memory.restore(&bench.memory.snapshot());
-    assert!(matches!(chunk.commit(), Err(Error::Replaced(_))));
+    chunk.commit().unwrap();
+    assert!(matches!(chunk.sync(), Err(Error::Replaced(_))));
     plant(Some(Fault::NotCurrentIgnored));
     let acknowledged = chunk.commit().and_then(|_| chunk.sync());
     plant(None);

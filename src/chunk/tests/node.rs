@@ -49,7 +49,8 @@ pub struct Registry {
 pub struct RootWords {
     pub commit: Commit,
     pub settled: bool,
-    pub mapped: bool,
+    /// How many of the names are map blocks; the first ones.
+    pub maps: usize,
     pub names: Names,
 }
 
@@ -65,17 +66,19 @@ impl Registry {
                 let plain = chunk.key.open_root(chunk.id, which as u8, &live.bytes);
                 let root =
                     Decoded::decode(&plain.expect("roots are sealed as such"), chunk.data.limit).unwrap();
-                let names = root.data.entries.iter().map(|(number, entry)| {
-                    let block = self.block_of(entry, disk);
-                    if root.data.mapped {
-                        self.learn_map(&chunk.key, *number, entry, block, disk);
-                    }
-                    (*number, entry.slot, block)
-                });
-                let names = names.collect();
+                let mut names = Names::new();
+                for (k, map) in &root.data.maps {
+                    let block = self.block_of(map, disk);
+                    self.learn_map(&chunk.key, *k, map, block, disk);
+                    names.push((*k, map.slot, block));
+                }
+                for (number, entry) in &root.data.entries {
+                    let block = if entry.is_hole() { 0 } else { self.block_of(entry, disk) };
+                    names.push((*number, entry.slot, block));
+                }
                 let (commit, settled) = (root.version.commit(), root.settled);
                 self.roots
-                    .insert(live.number, RootWords { commit, settled, mapped: root.data.mapped, names });
+                    .insert(live.number, RootWords { commit, settled, maps: root.data.maps.len(), names });
             }
         }
     }
@@ -254,7 +257,7 @@ impl Words<'_> {
         let registry = self.registry;
         if let Some(root) = registry.roots.get(&block) {
             self.commits.push(root.commit.0);
-            self.out.extend([u64::from(root.settled), u64::from(root.mapped)]);
+            self.out.extend([u64::from(root.settled), root.maps as u64]);
             self.names(&root.names);
         }
         if let Some(names) = registry.maps.get(&block) {
@@ -283,12 +286,16 @@ impl Words<'_> {
                 used.map(|(i, entry)| (i as u16, entry.slot, of(entry))).collect()
             });
             self.out.extend([
-                u64::from(group.dirty),
+                u64::from(group.stale),
+                u64::from(group.is_changed()),
                 u64::from(group.loaded().is_some()),
                 group.stored.slot.into(),
             ]);
             self.block(stored);
             self.names(&entries);
+            if let Some(entries) = group.loaded() {
+                entries.each_changed(|i| self.out.push(i as u64));
+            }
         }
     }
 }

@@ -145,6 +145,11 @@ impl Chunk {
         self.state.dirty
     }
 
+    /// Whether everything is in a durable root, under a durable name.
+    pub fn is_all_durable(&self) -> bool {
+        !self.state.dirty && self.durable() == self.version.commit() && !self.state.name_new
+    }
+
     /// Whether a file of it is open: it was found, or made already.
     pub fn has_file(&self) -> bool {
         self.file.is_some()

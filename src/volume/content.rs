@@ -177,7 +177,8 @@ impl Volume {
             let had_file = state.head.as_deref().is_some_and(Chunk::has_file);
             let outcome =
                 self.open_head(inode, &mut state).map_err(Step::from).and_then(|()| change(&mut state));
-            let dirty = state.others.values().filter(|chunk| chunk.is_dirty()).count();
+            let most = DIRTY_MOST.min(self.open.limit() / 2);
+            let [many, too_many] = [most * 2 / 3, most].map(|count| state.others.are_dirty_above(count));
             if !had_file && state.head.as_deref().is_some_and(Chunk::has_file) {
                 self.opened(inode, 0);
             }
@@ -186,11 +187,10 @@ impl Volume {
             match outcome {
                 Ok(()) => {
                     self.queue(inode);
-                    let most = DIRTY_MOST.min(self.open.limit() / 2);
-                    if dirty > most {
+                    if too_many {
                         return self.flush(std::slice::from_ref(inode));
                     }
-                    if dirty > most * 2 / 3 {
+                    if many {
                         self.flusher.hurry();
                     }
                     return Ok(());
@@ -256,7 +256,7 @@ impl Volume {
     /// Opens a chunk if it exists.
     pub(super) fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<()> {
         self.open_head(inode, state)?;
-        if index == 0 || state.others.contains_key(&index) {
+        if index == 0 || state.others.contains(index) {
             return Ok(());
         }
         let head = state.head.as_deref().expect("it was opened");
@@ -273,7 +273,7 @@ impl Volume {
     pub(super) fn next_chunk(&self, state: &mut State, index: u32) -> Result<Option<u32>> {
         let head = state.head.as_deref().expect("it was opened");
         let stored = state.table.all_from(head, index + 1)?.first().copied();
-        let open = state.others.range(index + 1..).next().map(|(index, _)| *index);
+        let open = state.others.from(index + 1).next();
         Ok(stored.into_iter().chain(open).min())
     }
 
@@ -320,7 +320,7 @@ impl Volume {
         for run in self.runs(offset, data.len()) {
             let (part, rest) = data.split_at(run.length);
             self.open_chunk(inode, state, run.index)?;
-            if run.index > 0 && !state.others.contains_key(&run.index) {
+            if run.index > 0 && !state.others.contains(run.index) {
                 if state.shrunk.is_some() {
                     return Err(Step::Flush);
                 }
@@ -343,14 +343,14 @@ impl Volume {
 
 impl State {
     pub(super) fn chunk(&self, index: u32) -> Option<&Chunk> {
-        if index == 0 { self.head.as_deref() } else { self.others.get(&index) }
+        if index == 0 { self.head.as_deref() } else { self.others.get(index) }
     }
 
     /// Whether a read of this chunk needs nothing to be opened.
     fn is_readable(&self, index: u32) -> bool {
         self.head.is_some()
             && (index == 0
-                || self.others.contains_key(&index)
+                || self.others.contains(index)
                 || self.table.is_loaded(index) && self.table.bound(index).is_none())
     }
 

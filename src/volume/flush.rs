@@ -158,12 +158,14 @@ impl Volume {
         if state.record.kind == Kind::Directory {
             self.store_segments(flush, state)?;
         }
-        if state.others.values().any(Chunk::is_dirty) {
+        let busy = state.others.busy();
+        if busy.iter().any(|&index| state.chunk(index).is_some_and(Chunk::is_dirty)) {
             self.open_head(flush.inode, state)?;
         }
         let shrunk = state.shrunk.is_some();
         let State { others, table, head, .. } = state;
-        for (&index, chunk) in others.iter_mut() {
+        for index in busy {
+            let chunk = others.get_mut(index).expect("it is busy");
             if chunk.is_dirty() {
                 table.load(head.as_ref().expect("it was opened"), index)?;
                 let is_new = table.bound(index).is_none();
@@ -242,7 +244,8 @@ impl Volume {
         }
         self.remove_doomed(flush.inode, state)?;
         if state.shrunk.take().is_some() {
-            for (&index, chunk) in &mut state.others {
+            for index in state.others.busy() {
+                let chunk = state.others.get_mut(index).expect("it is busy");
                 if chunk.is_dirty() && state.table.bound(index).is_some() {
                     chunk.commit()?;
                     let sync = chunk.start_sync()?;
@@ -259,7 +262,7 @@ impl Volume {
             let id = ChunkId { inode: inode.id(), index };
             self.remove_file(id)?;
             self.open.remove(id);
-            state.others.remove(&index);
+            state.others.remove(index);
             state.doomed.remove(&index);
         }
         Ok(())
@@ -317,7 +320,7 @@ impl<'a> Flush<'a> {
         if let (Some(unstored), Some(listing)) = (self.unstored.take(), &mut state.listing) {
             listing.was_not_stored(unstored);
             for index in self.segments.clone() {
-                state.others.remove(&index);
+                state.others.remove(index);
                 state.table.set(index, Commit(0));
                 state.doomed.insert(index);
             }

@@ -330,7 +330,7 @@ fn freeze_inode(
 /// How many chunks an inode may have: one more than the highest index.
 fn chunks_of(inode: &Inode, chunk_size: u64) -> u32 {
     let state = inode.state.read();
-    let open = state.others.keys().chain(&state.doomed).max().map_or(0, |last| last + 1);
+    let open = state.others.from(0).next_back().max(state.doomed.last().copied()).map_or(0, |last| last + 1);
     let sized = u32::try_from(state.record.size.div_ceil(chunk_size)).unwrap_or(u32::MAX);
     open.max(sized).max(1)
 }

@@ -5,12 +5,13 @@
 
 use super::kinds::Kind;
 use super::listing::Listing;
+use super::others::Others;
 use super::record::{Link, Record};
 use super::table::Table;
 use super::{Error, Result};
 use crate::chunk::{Chunk, Commit, InodeId};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -40,7 +41,7 @@ pub(super) struct State {
     /// Chunk 0's file and name are durable.
     pub named: bool,
     /// The other chunks that are open.
-    pub others: BTreeMap<u32, Chunk>,
+    pub others: Others,
     pub table: Table,
     /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
     pub doomed: BTreeSet<u32>,
@@ -140,7 +141,7 @@ impl State {
             heard_of: false,
             head: Some(Box::new(head)),
             named: false,
-            others: BTreeMap::new(),
+            others: Others::default(),
             table: Table::empty(),
             doomed: BTreeSet::new(),
             shrunk: None,
@@ -166,7 +167,7 @@ impl State {
             heard_of: true,
             head: Some(Box::new(head)),
             named: true,
-            others: BTreeMap::new(),
+            others: Others::default(),
             table,
             doomed: BTreeSet::new(),
             shrunk: None,
@@ -185,7 +186,7 @@ impl State {
     }
 
     pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
-        if index == 0 { self.head.as_deref_mut() } else { self.others.get_mut(&index) }
+        if index == 0 { self.head.as_deref_mut() } else { self.others.get_mut(index) }
     }
 
     /// Notes a change of content or attributes.

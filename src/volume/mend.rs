@@ -103,7 +103,7 @@ impl Volume {
     /// A chunk 0 with nothing in it but inline content: that which stands there, or one without a file yet.
     fn put_new_head(&self, inode: &Arc<Inode>, state: &mut State, content: Vec<u8>) {
         let id = ChunkId { inode: inode.id(), index: 0 };
-        for index in std::mem::take(&mut state.others).into_keys().chain([0]) {
+        for index in std::mem::take(&mut state.others).from(0).chain([0]) {
             self.open.remove(ChunkId { index, ..id });
         }
         let emptied = || -> Result<(Chunk, Table)> {
@@ -136,7 +136,7 @@ impl Volume {
         if state.lost.is_none() {
             log::error!("{error}; what was written to it and not stored yet is lost");
         }
-        for index in std::mem::take(&mut state.others).into_keys().chain([0]) {
+        for index in std::mem::take(&mut state.others).from(0).chain([0]) {
             self.open.remove(ChunkId { inode: inode.id(), index });
         }
         state.lost = (!faults::makes(Fault::LostForgotten)).then(|| Box::new(error));

@@ -26,6 +26,7 @@ mod mend;
 mod names;
 mod namespace;
 mod open_files;
+mod others;
 mod pending;
 mod record;
 mod reencrypt;

@@ -130,7 +130,7 @@ impl Volume {
         }
         match index {
             0 => state.head = None,
-            _ => drop(state.others.remove(&index)),
+            _ => state.others.remove(index),
         }
         true
     }
@@ -162,5 +162,5 @@ impl Volume {
 
 fn open_chunks(state: &super::inode::State) -> Vec<u32> {
     let head = state.head.iter().filter(|head| head.has_file()).map(|_| 0);
-    head.chain(state.others.iter().filter(|(_, chunk)| chunk.has_file()).map(|(index, _)| *index)).collect()
+    head.chain(state.others.with_files()).collect()
 }

@@ -111,7 +111,7 @@ impl Volume {
         let next = size.div_ceil(self.chunk_size).max(1) as u32;
         let head = state.head.as_deref().expect("it was opened");
         let mut beyond = state.table.all_from(head, next)?;
-        beyond.extend(state.others.range(next..).map(|(index, _)| *index));
+        beyond.extend(state.others.from(next));
         if !beyond.is_empty() {
             self.check_in_use()?;
             state.doom(beyond);
@@ -141,7 +141,7 @@ impl Volume {
         let kept = size.div_ceil(self.chunk_size).max(1) as u32;
         let head = state.head.as_deref().expect("it was opened");
         let mut cut = state.table.all_from(head, kept)?;
-        cut.extend(state.others.range(kept..).map(|(index, _)| *index));
+        cut.extend(state.others.from(kept));
         cut.sort_unstable();
         cut.dedup();
         // All that may fail, on a full disk, comes before anything is given up.
@@ -216,7 +216,7 @@ impl State {
         self.shrunk = Some(self.progress.made + 1);
         self.change();
         for index in chunks {
-            self.others.remove(&index);
+            self.others.remove(index);
             self.table.set(index, Commit(0));
             self.doomed.insert(index);
         }

@@ -2,6 +2,7 @@
 
 use super::faults::{self, Fault};
 use super::inode::{Inode, State};
+use super::others::Others;
 use super::{Result, Volume};
 use crate::chunk::{self, Chunk, ChunkId, Commit};
 use std::collections::BTreeSet;
@@ -148,7 +149,7 @@ impl Volume {
     pub(super) fn remove_files(&self, inode: &Arc<Inode>) -> Result<()> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
-        let mut chunks: BTreeSet<u32> = state.others.keys().chain(&state.doomed).copied().collect();
+        let mut chunks: BTreeSet<u32> = state.others.from(0).chain(state.doomed.iter().copied()).collect();
         let mut made = state.heard_of || !chunks.is_empty();
         match self.table_of(inode, &mut state) {
             Ok(named) => chunks.extend(named),
@@ -167,7 +168,7 @@ impl Volume {
             self.remove_file(id)?;
             self.open.remove(id);
         }
-        state.others.clear();
+        state.others = Others::default();
         state.head = None;
         drop(state);
         self.inodes.lock().remove(&inode.id());
@@ -193,7 +194,7 @@ impl Volume {
             return;
         }
         let State { head, others, .. } = &mut *state;
-        for chunk in head.as_deref_mut().into_iter().chain(others.values_mut()) {
+        for chunk in head.as_deref_mut().into_iter().chain(others.all_mut()) {
             let tidied = if chunk.needs_tidying() { tidy(chunk) } else { Ok(()) };
             if let Err(error) = tidied.and_then(|()| chunk.settle().map(|_| ())) {
                 log::warn!("a chunk could not be tidied up: {error}");

@@ -82,7 +82,7 @@ impl Volume {
         }
         loaded?;
         let State { table, others, .. } = &mut *state;
-        let needed = table.bound(id.index).is_some() || others.contains_key(&id.index);
+        let needed = table.bound(id.index).is_some() || others.contains(id.index);
         if !needed && (alone || self.wrote(id)) {
             self.remove_file(id)?;
         }

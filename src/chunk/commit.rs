@@ -185,11 +185,7 @@ impl Chunk {
             return Ok(false);
         }
         self.anchor()?;
-        let as_written = |table: &Table| {
-            let mapped = table.groups().iter().any(|group| !group.stored.is_hole());
-            list(table, if mapped { Form::Beside } else { Form::Direct }, &[])
-        };
-        let (data, metadata) = (as_written(&self.data), as_written(&self.metadata));
+        let [data, metadata] = [&self.data, &self.metadata].map(|table| list(table, Form::Beside, &[]));
         let settled = Written { which: 1 - newest.which, settled: true, ..newest };
         self.write_root(settled, &self.version.clone(), data, metadata)?;
         self.newest = Some(settled);

@@ -198,9 +198,10 @@ impl Candidate {
 fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<()> {
     for (k, group) in table.groups().iter().enumerate() {
         let former = other.and_then(|other| other.groups().get(k));
-        let same_map = former.is_some_and(|former| former.stored == group.stored);
-        let same = former.is_some_and(|former| former.is_listed_like(group));
-        if !group.stored.is_hole() && (same || same_map && faults::makes(Fault::NoCheckBesideMaps)) {
+        let is_same = former.is_some_and(|former| former.is_listed_like(group));
+        let has_same_map =
+            !group.stored.is_hole() && former.is_some_and(|former| former.stored == group.stored);
+        if is_same || has_same_map && faults::makes(Fault::NoCheckBesideMaps) {
             continue;
         }
         if !group.stored.is_hole() && faults::makes(Fault::NoMapCheck) {

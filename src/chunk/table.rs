@@ -1,7 +1,8 @@
 //! Where the blocks of one logical space lie: entries in groups of 136, as map blocks hold them.
 //!
 //! A group is loaded when it is first read from; before anything is changed, all are. What changed since its map block
-//! was written stands beside it in the root. Only authenticated map blocks get in here. Below: `blocks`.
+//! was written stands beside it in the root, where there is none all of it. Only authenticated map blocks get in here.
+//! Below: `blocks`.
 
 use super::blocks::Blocks;
 use super::root::Listing;
@@ -122,7 +123,7 @@ impl Entries {
 pub(super) struct Group {
     /// The map block that the newest written root names; a hole if none.
     pub stored: Entry,
-    /// What the root, as it was found, lists beside the map block.
+    /// What the root, as it was found, lists beside the map block, or without one.
     beside: Vec<(usize, Entry)>,
     entries: OnceLock<Box<Entries>>,
     /// Whether the map block has to be written anew, whatever it says.
@@ -131,7 +132,7 @@ pub(super) struct Group {
 
 impl Group {
     pub fn is_empty(&self) -> bool {
-        self.entries.get().map_or(self.stored.is_hole(), |entries| entries.used == 0)
+        self.loaded().map_or(self.stored.is_hole() && self.beside.is_empty(), |entries| entries.used == 0)
     }
 
     /// Whether a root that lists what changed beside the map blocks still names one for this group.
@@ -192,16 +193,11 @@ impl Table {
     pub fn from_listing(space: Space, limit: u16, listing: &Listing) -> Table {
         let mut table = Table::new(space, limit);
         for &(k, map) in &listing.maps {
-            table.grow(usize::from(k));
-            table.groups[usize::from(k)].stored = map;
-            table.groups[usize::from(k)].entries = OnceLock::new();
+            table.group(usize::from(k)).stored = map;
         }
         for &(number, entry) in &listing.entries {
             let (k, i) = position(number);
-            match table.groups.get_mut(k).filter(|group| !group.stored.is_hole()) {
-                Some(group) => group.beside.push((i, entry)),
-                None => drop(table.replace(number, entry)),
-            }
+            table.group(k).beside.push((i, entry));
         }
         table
     }
@@ -217,8 +213,11 @@ impl Table {
     /// The entries of group `k`, loaded if need be; `None` where there are none.
     pub fn entries(&self, k: usize, blocks: &Blocks) -> Result<Option<&Entries>> {
         let Some(group) = self.groups.get(k) else { return Ok(None) };
-        if group.entries.get().is_none() && !group.stored.is_hole() {
-            let mut entries = blocks.read_map(self.space, k, &group.stored)?;
+        if group.entries.get().is_none() && !group.is_empty() {
+            let mut entries = match group.stored.is_hole() {
+                true => Entries::empty(),
+                false => blocks.read_map(self.space, k, &group.stored)?,
+            };
             for &(i, entry) in &group.beside {
                 entries.replace(i, entry);
             }
@@ -239,8 +238,11 @@ impl Table {
     /// Sets an entry and returns the former one. Everything is loaded.
     pub fn replace(&mut self, number: u16, entry: Entry) -> Entry {
         let (k, i) = position(number);
-        self.grow(k);
-        self.groups[k].entries.get_mut().expect("all groups are loaded before a change").replace(i, entry)
+        let group = self.group(k);
+        if group.is_empty() {
+            group.entries.get_or_init(Entries::empty);
+        }
+        group.entries.get_mut().expect("all groups are loaded before a change").replace(i, entry)
     }
 
     /// The first number from `from` on that has a block (or has none), up to the limit.
@@ -306,15 +308,12 @@ impl Table {
         }
     }
 
-    /// Makes group `k` exist, loaded and empty if it is new.
-    fn grow(&mut self, k: usize) {
-        while self.groups.len() <= k {
-            self.groups.push(Group::default());
+    /// Group `k`, made if need be.
+    fn group(&mut self, k: usize) -> &mut Group {
+        if self.groups.len() <= k {
+            self.groups.resize_with(k + 1, Group::default);
         }
-        let group = &self.groups[k];
-        if group.stored.is_hole() {
-            group.entries.get_or_init(Entries::empty);
-        }
+        &mut self.groups[k]
     }
 }
 

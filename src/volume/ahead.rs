@@ -10,7 +10,8 @@ use super::kinds::Kind;
 use super::walk::Walk;
 use super::{Result, Volume};
 use crate::chunk::InodeId;
-use hashbrown::HashSet;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,7 +95,8 @@ impl Ahead {
 /// Inodes that are being read, so that nobody reads one twice at a time.
 #[derive(Default)]
 pub(super) struct Loading {
-    ids: Mutex<HashSet<InodeId>>,
+    /// Whether somebody waits for it.
+    ids: Mutex<HashMap<InodeId, bool>>,
     done: Condvar,
 }
 
@@ -105,10 +107,12 @@ impl Loading {
     /// `None` after somebody else was done with it, well or not.
     pub fn claim(&self, id: InodeId) -> Option<Claim<'_>> {
         let mut ids = self.ids.lock();
-        if ids.insert(id) {
+        if let Entry::Vacant(free) = ids.entry(id) {
+            free.insert(false);
             return Some(Claim(self, id));
         }
-        while ids.contains(&id) {
+        while let Some(awaited) = ids.get_mut(&id) {
+            *awaited = true;
             self.done.wait(&mut ids);
         }
         None
@@ -117,8 +121,11 @@ impl Loading {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.0.ids.lock().remove(&self.1);
-        self.0.done.notify_all();
+        let was_awaited = self.0.ids.lock().remove(&self.1) == Some(true);
+        // Whoever waits for another one is not woken in vain.
+        if was_awaited {
+            self.0.done.notify_all();
+        }
     }
 }
 

@@ -323,8 +323,10 @@ struct NewMap {
 
 /// What a root lists of a table, of which `new` are not yet installed.
 fn list(table: &Table, form: Form, new: &[NewMap]) -> Listing {
+    let mut entries = Vec::new();
     if form == Form::Direct {
-        return Listing { maps: Vec::new(), entries: table.present().collect() };
+        table.each_present(|number, entry| entries.push((number, entry)));
+        return Listing { maps: Vec::new(), entries };
     }
     let groups = table.groups().iter().enumerate().filter(|(_, group)| !group.is_empty());
     let map = |(k, stored): (usize, Entry)| {
@@ -332,7 +334,6 @@ fn list(table: &Table, form: Form, new: &[NewMap]) -> Listing {
         (k as u16, new.map_or(stored, |map| map.entry))
     };
     let maps = groups.map(|(k, group)| map((k, group.stored))).filter(|(_, map)| !map.is_hole()).collect();
-    let mut entries = Vec::new();
     if form == Form::Beside && !faults::makes(Fault::MapsAlone) {
         table.each_beside_maps(|number, entry| entries.push((number, entry)));
     }

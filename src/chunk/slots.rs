@@ -35,6 +35,8 @@ pub(super) enum Purpose {
 pub(super) struct Slots {
     /// By slot; the two roots are named. As long as the file is, or will be.
     pub(super) state: Vec<State>,
+    /// Every fresh one, and perhaps some that are not any more.
+    pub(super) fresh: Vec<u16>,
     /// Free ones, in the order in which they are to be used again.
     pub(super) free: VecDeque<u16>,
     /// Named ones that no block uses any more, but the newest written root still does.
@@ -81,6 +83,7 @@ impl Slots {
         let (dropped, waiting) = (Vec::new(), Vec::new());
         Some(Slots {
             state,
+            fresh: Vec::new(),
             free,
             dropped,
             waiting,
@@ -133,7 +136,12 @@ impl Slots {
 
     /// A root that names all slots in use was written, or perhaps written.
     pub fn named(&mut self) {
-        self.state.iter_mut().filter(|state| **state == State::Fresh).for_each(|state| *state = State::Named);
+        for slot in self.fresh.drain(..) {
+            if let Some(state) = self.state.get_mut(usize::from(slot)).filter(|state| **state == State::Fresh)
+            {
+                *state = State::Named;
+            }
+        }
     }
 
     /// A root was written for certain, and it does not name those that were dropped.
@@ -243,6 +251,12 @@ impl Slots {
             self.state.resize(end, State::Free);
         }
         self.state[first..end].fill(State::Fresh);
+        // Slots that are taken and let go of in turn stand there again and again.
+        if self.fresh.len() > 2 * self.state.len() {
+            self.fresh.sort_unstable();
+            self.fresh.dedup();
+        }
+        self.fresh.extend(slot..=(end - 1) as u16);
         Run { slot, count: count as u16 }
     }
 }

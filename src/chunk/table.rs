@@ -308,6 +308,20 @@ impl Table {
         }
     }
 
+    /// Visits every block that is present, in order. Everything is loaded.
+    pub fn each_present(&self, mut visit: impl FnMut(u16, Entry)) {
+        for (k, group) in self.groups.iter().enumerate().filter(|(_, group)| !group.is_empty()) {
+            let Some(entries) = group.loaded() else { continue };
+            let mut tell = |i: usize| {
+                if !entries.list[i].is_hole() {
+                    visit((k * GROUP + i) as u16, entries.list[i]);
+                }
+            };
+            // Without a map block everything that is there changed since.
+            if group.stored.is_hole() { entries.each_changed(tell) } else { (0..GROUP).for_each(&mut tell) }
+        }
+    }
+
     /// Group `k`, made if need be.
     fn group(&mut self, k: usize) -> &mut Group {
         if self.groups.len() <= k {

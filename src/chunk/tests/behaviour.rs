@@ -149,6 +149,19 @@ fn what_stands_beside_map_blocks_outlives_settling_without_being_loaded() {
 }
 
 #[test]
+fn overwriting_without_a_commit_takes_no_memory() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(4);
+    for seed in 0..10_000 {
+        chunk.write(Space::Data, (seed % 4) as u16, &pattern(seed, 1)).unwrap();
+    }
+    let slots = chunk.slots.as_ref().unwrap();
+    assert!(slots.fresh.len() < 100 && slots.length() < 20, "{} {}", slots.fresh.len(), slots.length());
+    chunk.commit().unwrap();
+    assert!(chunk.slots.as_ref().unwrap().fresh.is_empty());
+}
+
+#[test]
 fn a_mebibyte_is_one_write_and_one_read() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(1024);

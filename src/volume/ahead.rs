@@ -223,3 +223,24 @@ fn read_ahead(volume: &Weak<Volume>) {
         oldest.inspect(|oldest| volume.forget_if_clean(oldest));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_an_inode_goes_on_when_it_was_read() {
+        let (loading, id) = (Loading::default(), InodeId([1; 12]));
+        let claim = loading.claim(id).unwrap();
+        assert!(loading.claim(InodeId([2; 12])).is_some(), "another one is free");
+        std::thread::scope(|scope| {
+            let waiters = [0; 3].map(|_| scope.spawn(|| loading.claim(id).is_none()));
+            while loading.ids.lock().get(&id) != Some(&true) {
+                std::thread::yield_now();
+            }
+            drop(claim);
+            assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap()));
+        });
+        assert!(loading.claim(id).is_some(), "it may be read again");
+    }
+}

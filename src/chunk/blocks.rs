@@ -155,6 +155,8 @@ impl Blocks<'_> {
 }
 
 impl Space {
+    pub(super) const BOTH: [Space; 2] = [Space::Data, Space::Metadata];
+
     pub(super) fn kind(self) -> u8 {
         match self {
             Space::Data => 1,

@@ -147,7 +147,8 @@ impl Chunk {
 
     /// Whether everything is in a durable root, under a durable name.
     pub fn is_all_durable(&self) -> bool {
-        !self.state.dirty && self.durable() == self.version.commit() && !self.state.name_new
+        let waits = self.state.dirty || self.state.name_new || self.state.failed;
+        !waits && self.durable() == self.version.commit()
     }
 
     /// Whether a file of it is open: it was found, or made already.

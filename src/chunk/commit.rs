@@ -121,7 +121,11 @@ impl Chunk {
             self.state.failed = true;
             return Err(self.io(error));
         }
-        self.check_current()?;
+        if let Err(error) = self.check_current() {
+            // What was committed is in no file that has the name: the chunk must not pass for one that can be closed.
+            self.state.dirty |= self.state.anchored;
+            return Err(error);
+        }
         self.durable = self.newest;
         self.state.anchored = true;
         if let Some(slots) = &mut self.slots {
@@ -239,7 +243,7 @@ impl Chunk {
     /// Writes the map blocks that changed. If it fails, none was written.
     fn write_maps(&mut self, forms: Forms) -> Result<Vec<NewMap>> {
         let mut maps = Vec::new();
-        for (space, form) in SPACES.into_iter().zip(forms) {
+        for (space, form) in Space::BOTH.into_iter().zip(forms) {
             let is_due = |k: &usize| {
                 let group = &self.table(space).groups()[*k];
                 !group.is_empty() && (group.stale || form == Form::Maps && group.is_changed())
@@ -312,8 +316,6 @@ impl Chunk {
     }
 }
 
-const SPACES: [Space; 2] = [Space::Data, Space::Metadata];
-
 /// A map block that was just written.
 struct NewMap {
     space: Space,
@@ -323,10 +325,8 @@ struct NewMap {
 
 /// What a root lists of a table, of which `new` are not yet installed.
 fn list(table: &Table, form: Form, new: &[NewMap]) -> Listing {
-    let mut entries = Vec::new();
     if form == Form::Direct {
-        table.each_present(|number, entry| entries.push((number, entry)));
-        return Listing { maps: Vec::new(), entries };
+        return Listing { maps: Vec::new(), entries: table.present() };
     }
     let groups = table.groups().iter().enumerate().filter(|(_, group)| !group.is_empty());
     let map = |(k, stored): (usize, Entry)| {
@@ -334,6 +334,7 @@ fn list(table: &Table, form: Form, new: &[NewMap]) -> Listing {
         (k as u16, new.map_or(stored, |map| map.entry))
     };
     let maps = groups.map(|(k, group)| map((k, group.stored))).filter(|(_, map)| !map.is_hole()).collect();
+    let mut entries = Vec::new();
     if form == Form::Beside && !faults::makes(Fault::MapsAlone) {
         table.each_beside_maps(|number, entry| entries.push((number, entry)));
     }

@@ -198,10 +198,14 @@ impl Candidate {
 fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<()> {
     for (k, group) in table.groups().iter().enumerate() {
         let former = other.and_then(|other| other.groups().get(k));
-        let is_same = former.is_some_and(|former| former.is_listed_like(group));
-        let has_same_map =
-            !group.stored.is_hole() && former.is_some_and(|former| former.stored == group.stored);
-        if is_same || has_same_map && faults::makes(Fault::NoCheckBesideMaps) {
+        let authenticate = |(i, entry): (usize, Entry)| {
+            let number = (k * GROUP + i) as u16;
+            blocks.read(table.space, number, &mut [0; BLOCK], |_| Ok::<Entry, Error>(entry))
+        };
+        if let Some(mut told) = former.and_then(|former| group.told_since(former)) {
+            if !faults::makes(Fault::NoCheckBesideMaps) || group.stored.is_hole() {
+                told.try_for_each(authenticate)?;
+            }
             continue;
         }
         if !group.stored.is_hole() && faults::makes(Fault::NoMapCheck) {
@@ -214,14 +218,9 @@ fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<
             // The other root's map block may have been reused since: then every block of ours is checked.
             Some(Err(_)) | None => None,
         };
-        for (i, entry) in entries.list().iter().enumerate() {
-            let same = former.is_some_and(|former| former.list()[i] == *entry);
-            if !entry.is_hole() && !same {
-                blocks.read(table.space, (k * GROUP + i) as u16, &mut [0; BLOCK], |_| {
-                    Ok::<Entry, Error>(*entry)
-                })?;
-            }
-        }
+        let same = |i: usize, entry: &Entry| former.is_some_and(|former| former.list()[i] == *entry);
+        let differ = |(i, entry): &(usize, Entry)| !entry.is_hole() && !same(*i, entry);
+        entries.list().iter().copied().enumerate().filter(differ).try_for_each(authenticate)?;
     }
     Ok(())
 }

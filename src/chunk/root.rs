@@ -2,7 +2,7 @@
 //!
 //! What is decoded here was authenticated before; it is checked all the same, and nonsense is an error.
 
-use super::table::{ENTRY, Entry, GROUP};
+use super::table::{ENTRY, Entry, GROUP, position};
 use super::{Commit, DeviceId, Version};
 
 /// Bytes of the plaintext.
@@ -193,7 +193,8 @@ impl<'a> Reader<'a> {
             (true, [count, beside]) => {
                 let maps = self.listed(count, maps, false)?;
                 let mut entries = self.listed(beside, blocks.into(), true)?;
-                entries.retain(|(_, entry)| !entry.is_hole() || !maps.is_empty());
+                let is_mapped = |number: u16| maps.iter().any(|map| usize::from(map.0) == position(number).0);
+                entries.retain(|(number, entry)| !entry.is_hole() || is_mapped(*number));
                 Ok(Listing { maps, entries })
             }
             (false, _) => Err("its root lists entries beside map blocks that it has not"),

@@ -164,9 +164,13 @@ impl Group {
         }
     }
 
-    /// Whether two roots, as they were found, say the same of this group as far as can be told without its map block.
-    pub fn is_listed_like(&self, other: &Group) -> bool {
-        self.stored == other.stored && self.beside == other.beside
+    /// What this root, as it was found, tells of the group that the other one does not; `None` if a map block has to be
+    /// asked. One that both name is no difference, and of two roots of one writer the newer tells more beside it.
+    pub fn told_since<'a>(&'a self, other: &'a Group) -> Option<impl Iterator<Item = (usize, Entry)> + 'a> {
+        let tells = |i: usize| self.beside.binary_search_by_key(&i, |(i, _)| *i).is_ok();
+        let tells_all = self.stored == other.stored && other.beside.iter().all(|(i, _)| tells(*i));
+        let told = self.beside.iter().filter(|told| !told.1.is_hole() && !other.beside.contains(told));
+        tells_all.then(|| told.copied())
     }
 
     /// The entries of a group that is loaded.
@@ -232,6 +236,12 @@ impl Table {
 
     pub fn get(&self, number: u16, blocks: &Blocks) -> Result<Entry> {
         let (k, i) = position(number);
+        // What stands beside a map block that cannot be read is there all the same.
+        if let Some(group) = self.groups.get(k).filter(|group| group.loaded().is_none())
+            && let Ok(at) = group.beside.binary_search_by_key(&i, |(i, _)| *i)
+        {
+            return Ok(group.beside[at].1);
+        }
         Ok(self.entries(k, blocks)?.map_or(Entry::HOLE, |entries| entries.list[i]))
     }
 
@@ -281,15 +291,6 @@ impl Table {
         self.groups.iter().filter(|group| !group.is_empty()).count()
     }
 
-    /// Every block that is present, in order. Everything is loaded.
-    pub fn present(&self) -> impl Iterator<Item = (u16, Entry)> + '_ {
-        self.groups.iter().enumerate().flat_map(|(k, group)| {
-            let list = group.loaded().map_or(&[] as &[Entry], |entries| &entries.list);
-            let numbered = move |(i, entry): (usize, &Entry)| ((k * GROUP + i) as u16, *entry);
-            list.iter().enumerate().map(numbered).filter(|(_, entry)| !entry.is_hole())
-        })
-    }
-
     /// Visits the entries that a root lists which names map blocks where there are some: of groups without one, and what
     /// changed beside one. Of a group that is not loaded nothing has changed but what the root said so.
     pub fn each_beside_maps(&self, mut visit: impl FnMut(u16, Entry)) {
@@ -308,18 +309,20 @@ impl Table {
         }
     }
 
-    /// Visits every block that is present, in order. Everything is loaded.
-    pub fn each_present(&self, mut visit: impl FnMut(u16, Entry)) {
+    /// Every block that is present, in order. Everything is loaded.
+    pub fn present(&self) -> Vec<(u16, Entry)> {
+        let mut present = Vec::with_capacity(self.count());
         for (k, group) in self.groups.iter().enumerate().filter(|(_, group)| !group.is_empty()) {
             let Some(entries) = group.loaded() else { continue };
             let mut tell = |i: usize| {
                 if !entries.list[i].is_hole() {
-                    visit((k * GROUP + i) as u16, entries.list[i]);
+                    present.push(((k * GROUP + i) as u16, entries.list[i]));
                 }
             };
             // Without a map block everything that is there changed since.
             if group.stored.is_hole() { entries.each_changed(tell) } else { (0..GROUP).for_each(&mut tell) }
         }
+        present
     }
 
     /// Group `k`, made if need be.

@@ -75,8 +75,7 @@ impl Chunk {
         let former = std::mem::replace(&mut self.key, Key::fresh(&self.context, self.id));
         let former_seals = std::mem::replace(&mut self.seals, 0);
         let mut moved = Vec::new();
-        let outcome =
-            [Space::Data, Space::Metadata].into_iter().try_for_each(|s| self.reseal(s, &former, &mut moved));
+        let outcome = Space::BOTH.into_iter().try_for_each(|s| self.reseal(s, &former, &mut moved));
         if let Err(error) = outcome {
             self.key = former;
             self.seals = former_seals;
@@ -88,7 +87,7 @@ impl Chunk {
         }
         // Map blocks too are under the former key.
         let groups = self.data.groups_mut().iter_mut().chain(self.metadata.groups_mut());
-        groups.for_each(|group| group.stale = true);
+        groups.for_each(|group| group.stale = !group.stored.is_hole());
         self.state.dirty = true;
         Ok(())
     }
@@ -138,9 +137,9 @@ impl Chunk {
     fn move_down(&mut self) -> Result<()> {
         let below = 2 + self.slots_mut().live();
         self.slots_mut().prefer_low();
-        for space in [Space::Data, Space::Metadata] {
-            let far = self.table(space).present().filter(|(_, entry)| usize::from(entry.slot) >= below);
-            for (number, entry) in far.collect::<Vec<_>>() {
+        for space in Space::BOTH {
+            let far = self.table(space).present().into_iter();
+            for (number, entry) in far.filter(|(_, entry)| usize::from(entry.slot) >= below) {
                 let Some(slot) = self.slots_mut().take_below(below) else { break };
                 self.state.unsynced = true;
                 if let Err(error) = self.blocks().copy(entry.slot, slot) {

@@ -142,5 +142,5 @@ impl Chunk {
 /// Slots of a table's blocks and map blocks.
 fn named(table: &Table) -> impl Iterator<Item = u16> + '_ {
     let maps = table.groups().iter().map(|group: &Group| group.stored).filter(|entry| !entry.is_hole());
-    table.present().map(|(_, entry)| entry.slot).chain(maps.map(|entry| entry.slot))
+    table.present().into_iter().map(|(_, entry)| entry.slot).chain(maps.map(|entry| entry.slot))
 }

@@ -1,7 +1,7 @@
 //! The chunks of an inode beyond chunk 0 that are open.
 //!
 //! A large file has hundreds of them, and an operation touches one. What it touched is *busy* until it is found durable,
-//! so that neither a write nor a flush looks at all of them.
+//! so that a write or a flush does not look at all of them.
 
 use crate::chunk::Chunk;
 use std::collections::{BTreeMap, BTreeSet};

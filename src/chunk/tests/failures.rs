@@ -145,7 +145,10 @@ fn replaced_between(from: u64, to: u64) -> (u64, u32) {
                 assert!(content(&found, 2).unwrap()[BLOCK..] == pattern(round, 1), "{from}, {to}");
                 acknowledged += 1;
             }
-            Err(error) => assert!(matches!(error, Error::Replaced(_)) && chunk.durable() < commit, "{error}"),
+            Err(error) => {
+                assert!(matches!(error, Error::Replaced(_)) && chunk.durable() < commit, "{error}");
+                assert!(chunk.is_dirty(), "it may be closed no more than before");
+            }
         }
         chunk.settle().unwrap();
     }
@@ -169,7 +172,8 @@ fn replaced_at_any_moment_for_any_time_nothing_is_acknowledged_that_is_not_there
 fn a_read_error_is_an_error_at_every_read() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(300);
-    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    // So much that the map blocks are written anew.
+    chunk.write(Space::Data, 0, &pattern(1, 150)).unwrap();
     chunk.commit().unwrap();
     let newest = chunk.version().commit();
     for failing in 0.. {

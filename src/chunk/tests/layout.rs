@@ -148,6 +148,14 @@ fn nonsense_beside_map_blocks_is_refused() {
         assert!(Decoded::decode(&bad, 1024).is_err(), "{offset} {bytes:?}");
     }
     assert!(Decoded::decode(&good, 1024).is_ok());
+    // A hole where there is no map block says nothing; a root that told it again would be refused.
+    let mut bad = good.clone();
+    bad[8] = 1;
+    bad.copy_within(40 + 3 * 32..40 + 5 * 32, 40 + 32);
+    bad[40 + 32..42 + 32].copy_from_slice(&136u16.to_le_bytes());
+    bad[40 + 5 * 32 - 64..].fill(0);
+    let root = Decoded::decode(&bad, 1024).unwrap();
+    assert_eq!(root.data.entries.iter().map(|entry| entry.0).collect::<Vec<_>>(), [150]);
 }
 
 #[test]

@@ -141,7 +141,7 @@ impl Node {
         let roots = roots.filter_map(|block| registry.roots.get(&block.number)).flat_map(|root| &root.names);
         let mut named: Vec<BlockNumber> = roots.map(|name| name.2).collect();
         let stored = self.chunk.data.groups().iter().map(|group| group.stored);
-        let entries = self.chunk.data.present().map(|(_, entry)| entry).chain(stored);
+        let entries = self.chunk.data.present().into_iter().map(|(_, entry)| entry).chain(stored);
         named.extend(entries.filter_map(|entry| registry.tags.get(&entry.tag)));
         let mapped: Vec<_> = named.iter().filter_map(|block| registry.maps.get(block)).flatten().collect();
         named.extend(mapped.into_iter().map(|name| name.2));

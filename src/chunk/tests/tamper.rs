@@ -173,3 +173,22 @@ fn a_half_made_commit_gives_way_to_the_one_before() {
     }
     assert_eq!(fallen, 2, "the two blocks that the last commit changed");
 }
+
+#[test]
+fn a_map_block_that_both_roots_name_is_no_reason_to_fall_back() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(300);
+    chunk.write(Space::Data, 1, &pattern(1, 1)).unwrap();
+    let commit = chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    let slot = usize::from(chunk.data.groups()[0].stored.slot);
+    let mut bytes = bench.bytes();
+    bytes[slot * BLOCK] ^= 1;
+    bench.put_bytes(&bytes);
+    let chunk = Chunk::open_known(&bench.context, ID, 1024, None).unwrap();
+    assert_eq!((chunk.version().commit(), chunk.rejected()), (commit, None));
+    let mut block = vec![0; BLOCK];
+    chunk.read(Space::Data, 1, &mut block).unwrap();
+    assert!(block == pattern(1, 1), "what the root tells itself is there");
+    assert!(matches!(chunk.read(Space::Data, 2, &mut block), Err(Error::Damaged(..))));
+}

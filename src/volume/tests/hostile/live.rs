@@ -46,6 +46,28 @@ fn row_27_a_small_file_that_was_exchanged_is_written_anew() {
     assert!(read_path(&house.open().unwrap(), "small").unwrap().starts_with(b"newer and more"));
 }
 
+/// With too many files open a chunk is closed, but not one that was committed into a file without the name.
+#[test]
+fn row_27_an_exchanged_chunk_is_not_closed_before_that_is_dealt_with() {
+    let house = House::new();
+    let context = house.fixture.context(Arc::new(house.store.clone()));
+    let open_files = NonZeroUsize::new(8).unwrap();
+    let volume = Volume::open(context, Options { chunk_size: CHUNK, read_only: false, open_files }).unwrap();
+    let big = find(&volume, "big").unwrap();
+    volume.write(&big, CHUNK, b"older", now(), 0).unwrap();
+    volume.round().unwrap();
+    let before = house.store.snapshot();
+    volume.write(&big, CHUNK, b"newer", now(), 0).unwrap();
+    house.store.restore_file(&before, house.name("big", 1));
+    is_replaced(volume.sync(&big, false), ChunkId { inode: big.id(), index: 1 });
+    for path in house.files.keys().filter(|path| **path != "big") {
+        let _ = read_path(&volume, path);
+    }
+    let mut found = [0; 5];
+    assert!(volume.read(&big, CHUNK, &mut found).is_err() || found == *b"newer");
+    assert!(volume.sync(&big, false).is_err());
+}
+
 /// Of one whose blocks lie in the file, what was not stored is lost, and said to be; no other content stands in for it.
 #[test]
 fn row_27_a_file_that_was_exchanged_is_lost_and_nothing_else() {

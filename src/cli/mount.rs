@@ -175,7 +175,7 @@ fn kernel_options(request: &Request) -> Options {
         no_dev: wanted.no_dev,
         kernel_permissions: wanted.kernel_permissions.unwrap_or(usual.kernel_permissions),
         acls: wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
-        writeback: wanted.writeback.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.writeback)),
+        writeback: wanted.writeback.or(wanted.kernel_permissions.filter(|checks| !checks)),
         threads: wanted.threads.unwrap_or(usual.threads),
         transport: wanted.transport.unwrap_or(usual.transport),
         ..usual

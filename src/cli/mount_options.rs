@@ -46,7 +46,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "Everything seems to belong to this user or group. What is created still belongs to its creator.",
     ),
     ("acl, noacl", "POSIX access control lists, on by default."),
-    ("writeback, no_writeback", "Whether the kernel gathers writes in its cache, as it does by default."),
+    (
+        "writeback, no_writeback",
+        "Whether the kernel gathers writes in its cache; by default it does over io_uring.",
+    ),
     (
         "cache=MIB",
         "How much is kept of decrypted blocks that are changed in part, 16 unless said; at most 4096.",

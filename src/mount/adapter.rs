@@ -37,11 +37,12 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
     config.n_threads = Some(options.threads.max(1));
     config.clone_fd = true;
     let notifier = Arc::new(OnceLock::new());
+    let writeback = options.writeback.unwrap_or(false);
     let adapter = Adapter {
         operations,
-        notifier: options.writeback.then(|| Arc::clone(&notifier)),
-        times: if options.writeback { Times::Keep } else { Times::Set },
-        wanted: InitFlags::from_bits_retain(policy::wanted(options)),
+        notifier: writeback.then(|| Arc::clone(&notifier)),
+        times: if writeback { Times::Keep } else { Times::Set },
+        wanted: InitFlags::from_bits_retain(policy::wanted(options, writeback)),
         opens: !options.kernel_permissions,
     };
     let session = Session::from_fd(adapter, OwnedFd::from(device), SessionACL::All, config)?;

@@ -67,7 +67,7 @@ pub fn connect(
     options: &Options,
     requests: Arc<Requests>,
 ) -> Result<Connection, MountError> {
-    let mut wanted = policy::wanted(options) | capability::SETXATTR_EXT;
+    let mut wanted = policy::wanted(options, options.writeback != Some(false)) | capability::SETXATTR_EXT;
     if options.transport != Transport::Device {
         wanted |= capability::INIT_EXT | capability::OVER_IO_URING;
     }
@@ -81,6 +81,9 @@ pub fn connect(
                     terms.capabilities &= !capability::OVER_IO_URING;
                 }
             }
+        }
+        if rings.is_none() && options.writeback.is_none() {
+            terms.capabilities &= !capability::WRITEBACK_CACHE;
         }
         terms
     })

@@ -75,8 +75,9 @@ pub struct Options {
     pub kernel_permissions: bool,
     /// POSIX ACLs, kept as `system.posix_acl_*` attributes. Implies `kernel_permissions`.
     pub acls: bool,
-    /// The kernel gathers writes in its cache until fsync, close or memory pressure.
-    pub writeback: bool,
+    /// Whether the kernel gathers writes in its cache until fsync, close or memory pressure. Unless it is said: over
+    /// io_uring only (docs/performance-transport.md).
+    pub writeback: Option<bool>,
     /// How many requests are worked on at once, at least 1; over io_uring, how many of the slow ones.
     pub threads: usize,
     pub transport: Transport,
@@ -95,7 +96,7 @@ impl Default for Options {
             no_dev: false,
             kernel_permissions: true,
             acls: true,
-            writeback: true,
+            writeback: None,
             threads: 2,
             transport: Transport::Auto,
             poll_for: Duration::from_micros(30),

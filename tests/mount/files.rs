@@ -25,7 +25,7 @@ on_each_transport! {
 
 fn files_read_back_what_was_written(transport: Transport) {
     for writeback in [true, false] {
-        let live = Live::with(&Options { writeback, transport, ..Options::default() });
+        let live = Live::with(&Options { writeback: Some(writeback), transport, ..Options::default() });
         let data: Vec<u8> = (0..5_000_001u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         fs::write(live.path("big"), &data).unwrap();
         assert!(fs::read(live.path("big")).unwrap() == data);
@@ -94,7 +94,7 @@ fn attributes_and_extended_attributes(transport: Transport) {
 
 fn times_survive_the_writeback_cache(transport: Transport) {
     for writeback in [true, false] {
-        let live = Live::with(&Options { writeback, transport, ..Options::default() });
+        let live = Live::with(&Options { writeback: Some(writeback), transport, ..Options::default() });
         let (written, dated) = (live.path("written"), live.path("dated"));
         fs::write(&written, b"some").unwrap();
         let shown = fs::metadata(&written).unwrap();

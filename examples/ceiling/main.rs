@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
         match (name, value.parse()) {
             ("allow_other", _) => options.allow_other = true,
-            ("no-writeback", _) => options.writeback = false,
+            ("no-writeback", _) => options.writeback = Some(false),
             ("no-acls", _) => options.acls = false,
             ("transport", _) => {
                 let found = Transport::ALL.into_iter().find(|transport| transport.name() == value);

@@ -152,13 +152,22 @@ impl Volume {
         if state.listing.as_ref().is_some_and(|listing| !listing.is_stored()) {
             return Err(error.again());
         }
-        if state.progress.carried == 0 {
+        let (is_carried, is_file) = (state.progress.carried > 0, state.record.kind == Kind::File);
+        // A file that was made, and written to beyond what is durable: batches have it empty, and no chunk 0 ever was.
+        let is_told = is_file && state.heard_of && !state.named;
+        if !is_carried && !is_told {
             return Ok(());
         }
-        if state.record.kind != Kind::File || !self.may_replace(inode, state) {
-            return Err(error.again());
-        }
-        let (record, content) = self.carried_by_batch(inode)?.ok_or_else(|| error.again())?;
+        let kept = if is_file && self.may_replace(inode, state) {
+            self.told_by_batch(inode, is_carried)?
+        } else {
+            None
+        };
+        let (record, content) = match kept {
+            Some(kept) => kept,
+            None if is_carried => return Err(error.again()),
+            None => return Ok(()),
+        };
         let (id, size) = (ChunkId { inode: inode.id(), index: 0 }, content.len() as u64);
         self.context.saw_known(id);
         let mut head = Chunk::new(&self.context, id, self.blocks);
@@ -194,14 +203,16 @@ impl Volume {
         }
     }
 
-    /// What the newest batch that carries an inode says of it, and its content.
-    fn carried_by_batch(&self, inode: &Arc<Inode>) -> Result<Option<(Record, Vec<u8>)>> {
+    /// What the newest batch says of an inode, and its content: of those that carry it, or else of all, empty.
+    fn told_by_batch(&self, inode: &Arc<Inode>, is_carried: bool) -> Result<Option<(Record, Vec<u8>)>> {
         let own = self.context.own_journal();
         let Some(live) = journal::read(&self.context, own)? else { return Ok(None) };
         let batches = parse(&live.stream).map_err(|what| Error::Damaged(own, what.0.into()))?;
         let carried = batches.iter().rev().flat_map(|batch| &batch.items).find_map(|item| match item {
-            Item::Inode { inode: id, record, content: Some(content), .. } if *id == inode.id() => {
-                Some((Record::clone(record), content.to_vec()))
+            Item::Inode { inode: id, record, content, .. }
+                if *id == inode.id() && (content.is_some() || !is_carried) =>
+            {
+                Some((Record::clone(record), content.as_ref().map_or(Vec::new(), |content| content.to_vec())))
             }
             _ => None,
         });

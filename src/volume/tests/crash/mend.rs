@@ -326,3 +326,13 @@ fn every_broken_rule_is_noticed() {
     }
     assert!(missed.is_empty(), "not noticed: {missed:?}");
 }
+
+/// An empty file that batches speak of, and no chunk 0: what it is written and not stored may be lost, it may not.
+#[test]
+fn a_file_that_no_chunk_0_ever_told_of_is_kept_empty() {
+    let subject = SUBJECTS.iter().find(|subject| (subject.path, subject.index) == ("n", 0)).unwrap();
+    let before = [Create("n"), Batch, Append { path: "n", length: 5000 }];
+    let effort = Effort { cuts: 4, kills: 1, seed: seed() };
+    let steps = around(&before, Attack::Same, &[]);
+    assert!(start_with(subject).explore_wound(subject, &steps, effort, &mut Tally::default()).unwrap());
+}

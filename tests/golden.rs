@@ -42,28 +42,26 @@ fn the_format_says(sandbox: &Sandbox, listing: &Path) {
     sandbox.succeeds(&mut rescue(sandbox, &sandbox.backing(), &["check-listing".as_ref(), listing.as_ref()]));
 }
 
-#[test]
-fn a_golden_volume_is_read_as_ever() {
-    let (sandbox, listing) = golden("clean");
+fn is_read_as_ever(name: &str) {
+    let (sandbox, listing) = golden(name);
     the_format_says(&sandbox, &listing);
     a_mount_shows(&sandbox, &listing);
     the_format_says(&sandbox, &listing);
+}
+
+#[test]
+fn a_golden_volume_is_read_as_ever() {
+    is_read_as_ever("clean");
 }
 
 #[test]
 fn a_golden_volume_with_a_journal_to_replay_is_read_as_ever() {
-    let (sandbox, listing) = golden("crashed");
-    the_format_says(&sandbox, &listing);
-    a_mount_shows(&sandbox, &listing);
-    the_format_says(&sandbox, &listing);
+    is_read_as_ever("crashed");
 }
 
 #[test]
 fn a_golden_volume_with_entries_beside_its_map_blocks_is_read_as_ever() {
-    let (sandbox, listing) = golden("beside");
-    the_format_says(&sandbox, &listing);
-    a_mount_shows(&sandbox, &listing);
-    the_format_says(&sandbox, &listing);
+    is_read_as_ever("beside");
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub fn connect(
     options: &Options,
     requests: Arc<Requests>,
 ) -> Result<Connection, MountError> {
-    let mut wanted = policy::wanted(options, options.writeback != Some(false)) | capability::SETXATTR_EXT;
+    let mut wanted = policy::wanted(options, true) | capability::SETXATTR_EXT;
     if options.transport != Transport::Device {
         wanted |= capability::INIT_EXT | capability::OVER_IO_URING;
     }
@@ -82,7 +82,7 @@ pub fn connect(
                 }
             }
         }
-        if rings.is_none() && options.writeback.is_none() {
+        if !options.writeback.unwrap_or(rings.is_some()) {
             terms.capabilities &= !capability::WRITEBACK_CACHE;
         }
         terms

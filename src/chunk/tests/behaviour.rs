@@ -127,11 +127,7 @@ fn one_block_of_a_mapped_chunk_costs_two_writes_until_the_root_is_full() {
 #[test]
 fn what_stands_beside_map_blocks_outlives_settling_without_being_loaded() {
     let bench = Bench::new();
-    let mut chunk = bench.chunk(300);
-    chunk.write(Space::Data, 150, &pattern(1, 1)).unwrap();
-    chunk.clear(Space::Data, 7..8).unwrap();
-    chunk.commit().unwrap();
-    chunk.sync().unwrap();
+    bench.chunk_beside_maps().sync().unwrap();
     let mut expected = pattern(0, 300);
     expected[150 * BLOCK..151 * BLOCK].copy_from_slice(&pattern(1, 1));
     expected[7 * BLOCK..8 * BLOCK].fill(0);

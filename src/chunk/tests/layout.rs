@@ -106,12 +106,9 @@ fn a_root_with_mapped_data_and_its_settled_copy() {
 #[test]
 fn a_root_with_entries_beside_its_map_blocks() {
     let bench = Bench::new();
-    let mut chunk = bench.chunk(300);
-    let former = unseal_root(&bench.bytes(), 0);
-    chunk.write(Space::Data, 150, &pattern(1, 1)).unwrap();
-    chunk.clear(Space::Data, 7..8).unwrap();
-    chunk.commit().unwrap();
+    bench.chunk_beside_maps();
     let file = bench.bytes();
+    let former = unseal_root(&file, 0);
     let root = unseal_root(&file, 1);
     assert_eq!(root[..16], [1, 2, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0]);
     let (maps, beside) = (&root[40..40 + 3 * 32], &root[40 + 3 * 32..40 + 5 * 32]);
@@ -128,10 +125,7 @@ fn a_root_with_entries_beside_its_map_blocks() {
 #[test]
 fn nonsense_beside_map_blocks_is_refused() {
     let bench = Bench::new();
-    let mut chunk = bench.chunk(300);
-    chunk.write(Space::Data, 150, &pattern(1, 1)).unwrap();
-    chunk.clear(Space::Data, 7..8).unwrap();
-    chunk.commit().unwrap();
+    bench.chunk_beside_maps();
     let good = unseal_root(&bench.bytes(), 1);
     let beside = 40 + 3 * 32;
     let defects: [(usize, &[u8]); 6] = [

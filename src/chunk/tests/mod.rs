@@ -57,6 +57,15 @@ impl Bench {
         chunk
     }
 
+    /// One of 300 blocks, of which block 150 was written again and 7 cleared since its map blocks were written. Committed.
+    fn chunk_beside_maps(&self) -> Chunk {
+        let mut chunk = self.chunk(300);
+        chunk.write(Space::Data, 150, &pattern(1, 1)).unwrap();
+        chunk.clear(Space::Data, 7..8).unwrap();
+        chunk.commit().unwrap();
+        chunk
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let file = self.memory.open(self.context.file_name(ID)).unwrap();
         let mut bytes = vec![0; file.length().unwrap() as usize];

@@ -17,8 +17,13 @@ pub struct MountOptions {
     pub no_exec: bool,
     pub no_suid: bool,
     pub no_dev: bool,
+    pub no_symlinks: bool,
+    /// Security contexts, word by word.
+    pub contexts: Vec<String>,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
+    pub umask: Option<u32>,
+    pub small_inode_numbers: bool,
     pub writeback: Option<bool>,
     pub acls: Option<bool>,
     pub threads: Option<usize>,
@@ -45,7 +50,26 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "uid=N, gid=N",
         "Everything seems to belong to this user or group. What is created still belongs to its creator.",
     ),
-    ("acl, noacl", "POSIX access control lists, on by default."),
+    (
+        "umask=OCTAL",
+        "Everything seems to lack these permission bits, for whoever checks them too. What is stored stays as it is. There \
+         are then no access control lists.",
+    ),
+    (
+        "inode32",
+        "Inode numbers of 32 bits, for programs that know no larger ones and otherwise fail with EOVERFLOW. A file then \
+         has another number at each mount.",
+    ),
+    (
+        "acl, noacl",
+        "POSIX access control lists, on by default. Without them none can be set, and those that are there count for \
+         nothing.",
+    ),
+    ("nosymfollow", "Symbolic links are not followed, as in mount(8). For root; fusermount3 refuses it."),
+    (
+        "context=, fscontext=, defcontext=, rootcontext=",
+        "SELinux contexts, as in mount(8). For root; a kernel without SELinux refuses them.",
+    ),
     (
         "writeback, no_writeback",
         "Whether the kernel gathers writes in its cache; by default it does over io_uring.",
@@ -70,7 +94,8 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("log-file=FILE", "Where the background process appends its log; else the system log."),
     (
         "defaults, auto, noauto, nofail, _netdev, x-*, comment=…, atime flags and the like",
-        "Accepted, for others to read. user, users, owner and group imply noexec, nosuid and nodev, as in mount(8).",
+        "Accepted, for others to read. Access times never move, whatever is said (a mount shows noatime); strictatime is \
+         refused. user, users, owner and group imply noexec, nosuid and nodev, as in mount(8).",
     ),
 ];
 
@@ -78,6 +103,11 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
 const VALUED: &[&str] = &[
     "uid",
     "gid",
+    "umask",
+    "context",
+    "fscontext",
+    "defcontext",
+    "rootcontext",
     "threads",
     "cache",
     "transport",
@@ -144,6 +174,10 @@ impl MountOptions {
             "suid" => self.no_suid = false,
             "nodev" => self.no_dev = true,
             "dev" => self.no_dev = false,
+            "nosymfollow" => self.no_symlinks = true,
+            "symfollow" => self.no_symlinks = false,
+            "inode32" => self.small_inode_numbers = true,
+            "inode64" => self.small_inode_numbers = false,
             "acl" => self.acls = Some(true),
             "noacl" => self.acls = Some(false),
             "writeback" => self.writeback = Some(true),
@@ -162,6 +196,10 @@ impl MountOptions {
         match name {
             "uid" => self.uid = Some(value.parse().map_err(|_| bad())?),
             "gid" => self.gid = Some(value.parse().map_err(|_| bad())?),
+            "umask" => {
+                let bits = u32::from_str_radix(value, 8).ok().filter(|bits| *bits <= 0o777);
+                self.umask = Some(bits.ok_or_else(bad)?);
+            }
             "threads" => {
                 let count = value.parse().ok().filter(|count| (1..=16).contains(count));
                 self.threads = Some(count.ok_or_else(bad)?);
@@ -175,6 +213,11 @@ impl MountOptions {
                 self.transport = Some(found.ok_or_else(bad)?);
             }
             _ if value.is_empty() => return Err(bad()),
+            "context" | "fscontext" | "defcontext" | "rootcontext" => {
+                // The kernel, too, ends a word at a comma.
+                let quote = if value.contains(',') && !value.starts_with('"') { "\"" } else { "" };
+                self.contexts.push(format!("{name}={quote}{value}{quote}"));
+            }
             "passphrase-file" => self.unlock.passphrase_file = Some(value.into()),
             "identity" => self.unlock.identities.push(value.into()),
             "pin-file" => self.unlock.pin_file = Some(value.into()),
@@ -206,7 +249,6 @@ fn is_for_others(name: &str) -> bool {
         "nodiratime",
         "relatime",
         "norelatime",
-        "strictatime",
         "lazytime",
         "nolazytime",
         "comment",
@@ -216,7 +258,6 @@ fn is_for_others(name: &str) -> bool {
         "subtype",
         "silent",
         "loud",
-        "nosymfollow",
         "_rnetdev",
         "nostrictatime",
     ];
@@ -261,6 +302,24 @@ mod tests {
             ..MountOptions::default()
         };
         assert_eq!(parsed, Ok(wanted));
+    }
+
+    #[test]
+    fn what_promises_something_is_done_or_refused() {
+        let parsed = parse("nosymfollow,context=a:b:c\\,d,umask=027,inode32").unwrap();
+        let (contexts, umask) = (vec!["context=\"a:b:c,d\"".to_owned()], Some(0o27));
+        let wanted = MountOptions {
+            no_symlinks: true,
+            small_inode_numbers: true,
+            contexts,
+            umask,
+            ..MountOptions::default()
+        };
+        assert_eq!(parsed, wanted);
+        for word in ["strictatime", "sync", "dirsync", "mand", "context", "umask=888", "umask=7777"] {
+            assert!(parse(word).is_err(), "{word}");
+        }
+        assert!(MountOptions::parse(["context="], true).is_err());
     }
 
     #[test]

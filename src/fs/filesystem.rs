@@ -5,7 +5,8 @@
 //! the volume. Reading does not change atime: each read would make a chunk that a sync client must upload.
 
 use super::lost::LostWrites;
-use super::nodes::{Node, Nodes, inode_number};
+use super::nodes::{Node, Nodes};
+use super::numbers::Numbers;
 use super::ops::*;
 use super::permission::Groups;
 use super::{Error, Result, attributes, data, listing, namespace, xattrs};
@@ -24,12 +25,26 @@ pub struct Options {
     pub uid: Option<u32>,
     /// The same for the group.
     pub gid: Option<u32>,
+    /// Permission bits that everything seems to lack.
+    pub umask: u32,
+    /// There are no ACLs: none can be set, and those that are stored count for nothing.
+    pub no_acls: bool,
+    /// Inode numbers of 32 bits, in the order in which inodes are met: another one at each mount.
+    pub small_numbers: bool,
 }
 
 impl Options {
     /// The user that an inode seems to belong to.
     pub(super) fn uid(&self, record: &Record) -> u32 {
         self.uid.unwrap_or(record.uid)
+    }
+
+    /// The mode that an inode seems to have.
+    pub(super) fn mode(&self, record: &Record) -> u32 {
+        match record.kind {
+            Kind::Symlink => record.mode,
+            _ => record.mode & !self.umask,
+        }
     }
 
     /// The group that an inode seems to belong to.
@@ -46,6 +61,7 @@ pub struct Filesystem {
     pub(super) clock: fn() -> Timestamp,
     pub(super) lost: LostWrites,
     nodes: Nodes,
+    numbers: Numbers,
 }
 
 impl Filesystem {
@@ -65,7 +81,9 @@ impl Filesystem {
         clock: fn() -> Timestamp,
     ) -> Result<Filesystem> {
         let nodes = Nodes::new(volume.root()?);
-        Ok(Filesystem { volume, options, groups: Groups::new(), clock, lost: LostWrites::default(), nodes })
+        let numbers = Numbers::new(options.small_numbers);
+        let (groups, lost) = (Groups::new(), LostWrites::default());
+        Ok(Filesystem { volume, options, groups, clock, lost, nodes, numbers })
     }
 
     /// The inode of a node. `Stale` if the transport should not know it, or has to look it up again since it can be read,
@@ -104,8 +122,13 @@ impl Filesystem {
     /// Counts a lookup of an inode whose record cannot be read, so that its name can be unlinked: the kernel sends no
     /// UNLINK before a LOOKUP has succeeded.
     pub(super) fn enter_unreadable(&self, id: InodeId, kind: Kind) -> Entry {
-        let attributes = attributes::unreadable(inode_number(id), kind);
+        let attributes = attributes::unreadable(self.number(id), kind);
         Entry { node: self.nodes.enter(Node::Unreadable(id)), attributes }
+    }
+
+    /// st_ino.
+    pub(super) fn number(&self, id: InodeId) -> u64 {
+        self.numbers.of(id)
     }
 
     /// Takes back lookups. With the last one the volume may drop the inode.
@@ -218,6 +241,10 @@ impl Operations for Filesystem {
         Ok(self.volume.sync_directory(&self.directory(node)?)?)
     }
 
+    fn sync_all(&self) -> Result<()> {
+        Ok(self.volume.sync_all()?)
+    }
+
     fn read_directory(
         &self,
         node: NodeId,
@@ -267,8 +294,15 @@ impl Operations for Filesystem {
         data::seek(self, node, offset, whence)
     }
 
-    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, times: Times) -> Result<u64> {
-        data::copy_range(self, from, to, length, times)
+    fn copy_range(
+        &self,
+        caller: Caller,
+        from: (NodeId, u64),
+        to: (NodeId, u64),
+        length: u64,
+        times: Times,
+    ) -> Result<u64> {
+        data::copy_range(self, caller, from, to, length, times)
     }
 
     fn statistics(&self) -> Result<Statistics> {

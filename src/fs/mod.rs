@@ -11,6 +11,7 @@ mod listing;
 mod lost;
 mod namespace;
 mod nodes;
+mod numbers;
 pub mod ops;
 mod permission;
 #[cfg(test)]

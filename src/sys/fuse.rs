@@ -58,6 +58,18 @@ pub fn get_xattr(path: &CStr, name: &CStr, value: &mut [u8]) -> io::Result<usize
     usize::try_from(length).map_err(|_| io::Error::last_os_error())
 }
 
+/// setxattr(2).
+pub fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> io::Result<()> {
+    // SAFETY: two NUL-terminated strings and as many readable bytes as is said, all outlive the call.
+    check(unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) })
+}
+
+/// syncfs(2): has the kernel hand over what it holds of the filesystem of this file.
+pub fn write_back(file: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open as long as the call lasts.
+    check(unsafe { libc::syncfs(file.as_raw_fd()) })
+}
+
 /// Receives one descriptor (SCM_RIGHTS). `UnexpectedEof` when the peer closed without sending one.
 pub fn receive_descriptor(socket: &UnixStream) -> io::Result<OwnedFd> {
     let mut byte = 0u8;

@@ -143,7 +143,7 @@ impl Volume {
                 return Ok(());
             }
             let goes_on = |cursor: &(InodeId, u64)| cursor.0 == directory.id() && after >= FIRST_COOKIE;
-            from = wish.cursor.filter(goes_on).map_or(from, |(_, cookie)| from.max(cookie));
+            from = wish.cursor.filter(goes_on).map_or(from, |(_, cookie)| from.min(cookie));
         }
         let stretch = self.stretch(directory, from)?;
         let mut wish = self.ahead.wish.lock();

@@ -120,6 +120,7 @@ impl From<Refused> for Error {
     fn from(refused: Refused) -> Error {
         match refused {
             Refused::Exists => Error::Exists,
+            Refused::Missing => Error::NotFound,
             Refused::NotAName => Error::Invalid,
             Refused::Full => Error::NoSpace,
         }

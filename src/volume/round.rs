@@ -92,6 +92,16 @@ impl Volume {
         inodes
     }
 
+    /// Makes everything that was done so far durable in its place.
+    pub fn sync_all(&self) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        self.round()?;
+        // What was made while a round was under way already waits for another.
+        if self.has_work() { self.round() } else { Ok(()) }
+    }
+
     /// Makes everything durable and leaves an empty journal behind.
     pub fn close(&self) -> Result<()> {
         self.end_ahead();

@@ -2,9 +2,9 @@
 //! came since. An entry stays when it is renamed within the directory, replaced, or exchanged.
 
 use super::support::*;
-use crate::dice::{Dice, seed};
 use crate::fs::Filesystem;
 use crate::fs::ops::*;
+use crate::test_rng::{TestRng, seed};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NAMES: usize = 60;
@@ -32,20 +32,20 @@ struct World {
 }
 
 impl World {
-    fn name(dice: &mut Dice) -> String {
-        format!("{:0>1$}", dice.below(NAMES), 1 + dice.below(2) * 40)
+    fn name(rng: &mut TestRng) -> String {
+        format!("{:0>1$}", rng.below(NAMES), 1 + rng.below(2) * 40)
     }
 
-    fn create(&mut self, dice: &mut Dice) {
-        let name = World::name(dice);
+    fn create(&mut self, rng: &mut TestRng) {
+        let name = World::name(rng);
         if make_file(&self.fs, USER, self.at, &name, 0o644).is_ok() {
             assert!(self.entries.insert(name, self.next).is_none());
             self.next += 1;
         }
     }
 
-    fn unlink(&mut self, dice: &mut Dice) {
-        let name = World::name(dice);
+    fn unlink(&mut self, rng: &mut TestRng) {
+        let name = World::name(rng);
         let removed = self.fs.unlink(USER, self.at, name.as_bytes()).is_ok();
         assert_eq!(removed, self.forget(&name));
     }
@@ -58,8 +58,8 @@ impl World {
         gone.is_some()
     }
 
-    fn rename(&mut self, dice: &mut Dice, exchange: bool) {
-        let (from, to) = (World::name(dice), World::name(dice));
+    fn rename(&mut self, rng: &mut TestRng, exchange: bool) {
+        let (from, to) = (World::name(rng), World::name(rng));
         let flags = RenameFlags { exchange, ..RenameFlags::default() };
         let done = self.fs.rename(USER, (self.at, from.as_bytes()), (self.at, to.as_bytes()), flags).is_ok();
         let there = [&from, &to].map(|name| self.entries.contains_key(name));
@@ -76,8 +76,8 @@ impl World {
     }
 
     /// Out to another directory and, under some name, in again.
-    fn leave_and_come(&mut self, dice: &mut Dice) {
-        let (from, to) = (World::name(dice), World::name(dice));
+    fn leave_and_come(&mut self, rng: &mut TestRng) {
+        let (from, to) = (World::name(rng), World::name(rng));
         let (inside, outside) = ((self.at, from.as_bytes()), (self.elsewhere, b"x".as_slice()));
         if self.fs.rename(USER, inside, outside, RenameFlags::default()).is_err() {
             return;
@@ -95,8 +95,8 @@ impl World {
         self.listings.push(Listing { awaited, ..Listing::default() });
     }
 
-    fn go_on(&mut self, dice: &mut Dice, count: usize) {
-        let at = dice.below(self.listings.len());
+    fn go_on(&mut self, rng: &mut TestRng, count: usize) {
+        let at = rng.below(self.listings.len());
         let listing = &mut self.listings[at];
         let found = list(&self.fs, self.at, listing.cookie, count).unwrap();
         listing.ended |= found.len() < count;
@@ -114,7 +114,7 @@ impl World {
 
 #[test]
 fn each_entry_that_stays_is_met_once() {
-    let mut dice = Dice(seed());
+    let mut rng = TestRng(seed());
     for _ in 0..ROUNDS {
         let fs = mounted();
         let at = make_directory(&fs, USER, NodeId::ROOT, "d", 0o755).unwrap();
@@ -122,21 +122,21 @@ fn each_entry_that_stays_is_met_once() {
         let mut world = World { fs, at, elsewhere, entries: BTreeMap::new(), next: 0, listings: Vec::new() };
         world.begin();
         for _ in 0..STEPS {
-            match dice.below(16) {
-                0..5 => world.create(&mut dice),
-                5..7 => world.unlink(&mut dice),
-                7..10 => world.rename(&mut dice, false),
-                10 => world.rename(&mut dice, true),
-                11 => world.leave_and_come(&mut dice),
+            match rng.below(16) {
+                0..5 => world.create(&mut rng),
+                5..7 => world.unlink(&mut rng),
+                7..10 => world.rename(&mut rng, false),
+                10 => world.rename(&mut rng, true),
+                11 => world.leave_and_come(&mut rng),
                 12 => world.begin(),
                 _ => {
-                    let count = 1 + dice.below(9);
-                    world.go_on(&mut dice, count);
+                    let count = 1 + rng.below(9);
+                    world.go_on(&mut rng, count);
                 }
             }
         }
         for _ in 0..10 * world.listings.len() {
-            world.go_on(&mut dice, NAMES);
+            world.go_on(&mut rng, NAMES);
         }
         assert!(world.listings.iter().any(|listing| listing.ended));
     }

@@ -120,6 +120,7 @@ fn perform(request: Request) -> Result<(), Failure> {
             uid: request.options.uid,
             gid: request.options.gid,
             umask: request.options.umask.unwrap_or(0),
+            only_for: request.options.allow_root.then(process::user),
             no_acls: request.options.acls == Some(false) || request.options.umask.is_some(),
             small_numbers: request.options.small_inode_numbers,
         },
@@ -185,7 +186,7 @@ fn kernel_options(request: &Request) -> Options {
     let usual = Options::default();
     Options {
         source: request.backing.clone().into(),
-        allow_other: wanted.allow_other,
+        allow_other: wanted.allow_other || wanted.allow_root,
         read_only: wanted.read_only,
         no_exec: wanted.no_exec,
         no_suid: wanted.no_suid,

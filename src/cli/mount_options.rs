@@ -13,6 +13,8 @@ use std::path::PathBuf;
 pub struct MountOptions {
     pub read_only: bool,
     pub allow_other: bool,
+    /// Root may enter, whoever mounts.
+    pub allow_root: bool,
     pub kernel_permissions: Option<bool>,
     pub no_exec: bool,
     pub no_suid: bool,
@@ -43,6 +45,11 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "allow_other",
         "Other users may enter the mount; an ordinary user needs user_allow_other in /etc/fuse.conf.",
+    ),
+    (
+        "allow_root",
+        "Root may enter beside who mounts, and nobody else: the root directory seems closed to others. An ordinary user \
+         needs user_allow_other in /etc/fuse.conf; not with allow_other or no_default_permissions.",
     ),
     ("default_permissions, no_default_permissions", "The kernel checks permissions, or cryptfs does."),
     ("noexec, nosuid, nodev", "As in mount(8). fusermount3 always sets the last two."),
@@ -125,6 +132,8 @@ const VALUED: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadOption {
     Unknown(String),
+    /// These two cannot both be.
+    Conflict(&'static str, &'static str),
     /// It needs a value, or takes none, or not this one.
     Value(String),
 }
@@ -141,6 +150,12 @@ impl MountOptions {
                 Err(BadOption::Unknown(_)) if sloppy => {}
                 other => other?,
             }
+        }
+        if options.allow_root && options.allow_other {
+            return Err(BadOption::Conflict("allow_root", "allow_other"));
+        }
+        if options.allow_root && options.kernel_permissions == Some(false) {
+            return Err(BadOption::Conflict("allow_root", "no_default_permissions"));
         }
         Ok(options)
     }
@@ -166,6 +181,7 @@ impl MountOptions {
             "ro" => self.read_only = true,
             "rw" => self.read_only = false,
             "allow_other" => self.allow_other = true,
+            "allow_root" => self.allow_root = true,
             "default_permissions" => self.kernel_permissions = Some(true),
             "no_default_permissions" => self.kernel_permissions = Some(false),
             "noexec" => self.no_exec = true,
@@ -320,6 +336,13 @@ mod tests {
             assert!(parse(word).is_err(), "{word}");
         }
         assert!(MountOptions::parse(["context="], true).is_err());
+    }
+
+    #[test]
+    fn root_alone_and_everybody_is_a_contradiction() {
+        assert!(parse("allow_root").unwrap().allow_root);
+        assert!(matches!(parse("allow_root,allow_other"), Err(BadOption::Conflict(..))));
+        assert!(matches!(parse("no_default_permissions,allow_root"), Err(BadOption::Conflict(..))));
     }
 
     #[test]

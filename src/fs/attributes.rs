@@ -5,6 +5,7 @@ use super::filesystem::Filesystem;
 use super::ops::{Attributes, Caller, Kind, NodeId, SetAttributes, SetTime, Statistics, Timestamp};
 use super::permission::{EXECUTE, READ, WRITE, owns};
 use super::{Error, Result, xattrs};
+use crate::chunk::InodeId;
 use crate::volume::{Inode, Record};
 use std::time::Duration;
 
@@ -20,12 +21,14 @@ const OPEN_EXECUTE: i32 = 0x20;
 
 pub(super) fn of(fs: &Filesystem, inode: &Inode) -> Attributes {
     let number = fs.number(inode.id());
+    let only_for = fs.options.only_for.filter(|_| inode.id() == InodeId::ROOT);
+    let closed = if only_for.is_some() { 0o077 } else { 0 };
     inode.view_names(|record, lost| Attributes {
         inode_number: number,
         kind: record.kind,
-        mode: fs.options.mode(record),
+        mode: fs.options.mode(record) & !closed,
         links: record.links_count,
-        uid: fs.options.uid(record),
+        uid: only_for.unwrap_or_else(|| fs.options.uid(record)),
         gid: fs.options.gid(record),
         device: record.device,
         size: size(record),

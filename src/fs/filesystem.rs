@@ -27,6 +27,9 @@ pub struct Options {
     pub gid: Option<u32>,
     /// Permission bits that everything seems to lack.
     pub umask: u32,
+    /// Only this user and root may enter: the root directory seems to be theirs and closed to others, so that a kernel
+    /// that checks permissions lets nobody else pass.
+    pub only_for: Option<u32>,
     /// There are no ACLs: none can be set, and those that are stored count for nothing.
     pub no_acls: bool,
     /// Inode numbers of 32 bits, in the order in which inodes are met: another one at each mount.

@@ -89,6 +89,9 @@ pub fn terminal(error: &io::Error) -> Failure {
 pub fn option(error: &BadOption) -> Failure {
     let message = match error {
         BadOption::Unknown(word) => format!("-o {word}: there is no such mount option."),
+        BadOption::Conflict(one, other) => {
+            format!("-o {one} and -o {other}: only one of these mount options can be used.")
+        }
         BadOption::Value(word) => format!("-o {word}: this mount option needs another value."),
     };
     failure(Exit::Usage, format!("{message} See MOUNT OPTIONS in `man cryptfs`."))

@@ -58,6 +58,20 @@ fn without_acls_none_is_set_and_none_counts() {
 }
 
 #[test]
+fn what_is_only_for_one_user_has_a_root_directory_closed_to_others() {
+    let backing = Backing::new();
+    let fs = backing.mount_with(Options { only_for: Some(1000), ..Options::default() });
+    chmod(&fs, ROOT_USER, NodeId::ROOT, 0o777).unwrap();
+    let root = fs.attributes(NodeId::ROOT).unwrap();
+    assert_eq!((root.uid, root.mode), (1000, 0o700));
+    let file = make_file(&fs, ROOT_USER, NodeId::ROOT, "f", 0o666).unwrap();
+    assert_eq!(mode(&fs, file), 0o666);
+    fs.shut_down();
+    let root = backing.mount(false).attributes(NodeId::ROOT).unwrap();
+    assert_eq!((root.uid, root.mode), (0, 0o777));
+}
+
+#[test]
 fn small_numbers_are_small_and_differ_and_last_as_long_as_the_mount() {
     let backing = Backing::new();
     let fs = backing.mount_with(Options { small_numbers: true, ..Options::default() });

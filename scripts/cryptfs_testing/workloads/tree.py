@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Prints all that a tree holds, one line a name, sorted: to be compared before and after.
+"""Lists all that a tree holds, one line a name, sorted: to be compared before and after.
 
 Kind, permissions, owner, mtime in ns, number of links, device, target, xattrs, and the SHA-256 of the content.
 """
@@ -7,12 +6,12 @@ Kind, permissions, owner, mtime in ns, number of links, device, target, xattrs, 
 import hashlib
 import os
 import stat
-import sys
 
 
-def line(path, name):
+def line(path: bytes, name: bytes) -> str:
     info = os.lstat(path)
-    fields = [f"{info.st_mode:o}", info.st_uid, info.st_gid, info.st_mtime_ns, info.st_nlink, info.st_rdev]
+    fields: list[object] = [f"{info.st_mode:o}", info.st_uid, info.st_gid]
+    fields += [info.st_mtime_ns, info.st_nlink, info.st_rdev]
     if stat.S_ISREG(info.st_mode):
         with open(path, "rb") as file:
             fields += [info.st_size, hashlib.file_digest(file, "sha256").hexdigest()]
@@ -23,14 +22,11 @@ def line(path, name):
     return " ".join(map(str, [repr(name), *fields]))
 
 
-def main(root):
-    root = os.fsencode(root)
+def listing(top: str | os.PathLike[str]) -> list[str]:
+    root = os.fsencode(top)
     lines = [line(root, b".")]
     for folder, folders, files in os.walk(root):
         for name in folders + files:
             path = os.path.join(folder, name)
             lines.append(line(path, os.path.relpath(path, root)))
-    print("\n".join(sorted(lines)))
-
-
-main(sys.argv[1])
+    return sorted(lines)

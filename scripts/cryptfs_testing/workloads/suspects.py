@@ -1,35 +1,27 @@
-#!/usr/bin/env python3
-"""Things that filesystems get wrong, each on purpose; `--again` checks after a remount what should have stayed.
-
-suspects.py [--again] FOLDER SCRATCH
-"""
+"""Things that filesystems get wrong, each on purpose; `check_again` after a remount: what should have stayed."""
 
 import mmap
 import os
 import shutil
 import subprocess
-import sys
 import threading
+
+from . import require as must
 
 CHUNK = 4 << 20
 
 
-def must(true, what):
-    if not true:
-        sys.exit(f"suspects: {what}")
-
-
-def read(path):
+def read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
 
 
-def write(path, data):
+def write(path: str, data: bytes | bytearray) -> None:
     with open(path, "wb") as file:
         file.write(data)
 
 
-def sparse_copies(root):
+def sparse_copies(root: str) -> None:
     """cp looks for holes; what another process has just written, still in the page cache, is none."""
     fd = os.open(f"{root}/sparse", os.O_RDWR | os.O_CREAT)
     os.ftruncate(fd, 3 * CHUNK)
@@ -44,7 +36,7 @@ def sparse_copies(root):
     os.close(fd)
 
 
-def blocks(root):
+def blocks(root: str) -> None:
     write(f"{root}/small", b"small")
     write(f"{root}/inline", bytes(3000))
     write(f"{root}/full", os.urandom(300_000))
@@ -56,7 +48,7 @@ def blocks(root):
     check_blocks(root)
 
 
-def check_blocks(root):
+def check_blocks(root: str) -> None:
     os.sync()
     used = {name: os.stat(f"{root}/{name}").st_blocks * 512 for name in ("small", "inline", "full", "holes")}
     must(0 < used["small"] <= 4096, f"st_blocks {used}")
@@ -65,7 +57,7 @@ def check_blocks(root):
     must(0 < used["holes"] <= 8192, f"st_blocks {used}")
 
 
-def mapped(root):
+def mapped(root: str) -> None:
     write(f"{root}/mapped", bytes(2 * CHUNK + 100))
     fd = os.open(f"{root}/mapped", os.O_RDWR)
     mapping = mmap.mmap(fd, 0)
@@ -79,22 +71,23 @@ def mapped(root):
     mapping.close()
 
 
-def direct(root):
+def direct(root: str) -> None:
     fd = os.open(f"{root}/direct", os.O_RDWR | os.O_CREAT | os.O_DIRECT)
     buffer = mmap.mmap(-1, 1 << 20)
-    for round in range(9):
-        buffer[:] = bytes([round + 1]) * len(buffer)
-        must(os.pwrite(fd, buffer, round << 20) == len(buffer), "O_DIRECT write")
+    for turn in range(9):
+        buffer[:] = bytes([turn + 1]) * len(buffer)
+        must(os.pwrite(fd, buffer, turn << 20) == len(buffer), "O_DIRECT write")
     must(os.preadv(fd, [buffer], 3 << 20) == len(buffer) and buffer[:] == b"\4" * len(buffer), "O_DIRECT read")
     with open(f"{root}/direct", "rb") as file:
         must(all(file.read(1 << 20) == bytes([n + 1]) * (1 << 20) for n in range(9)), "buffered after O_DIRECT")
     os.close(fd)
 
 
-def up_and_down(root):
+def up_and_down(root: str) -> None:
     fd = os.open(f"{root}/updown", os.O_RDWR | os.O_CREAT)
     model = bytearray()
-    for step, size in enumerate((2 * CHUNK + 1, CHUNK, CHUNK + 1, CHUNK - 1, 3 * CHUNK, 1, 2 * CHUNK, 0, CHUNK + 4095)):
+    sizes = (2 * CHUNK + 1, CHUNK, CHUNK + 1, CHUNK - 1, 3 * CHUNK, 1, 2 * CHUNK, 0, CHUNK + 4095)
+    for step, size in enumerate(sizes):
         os.ftruncate(fd, size)
         model[size:] = bytes(max(0, size - len(model)))
         must(os.pread(fd, size + 1, 0) == model, f"truncate {step} to {size}")
@@ -108,7 +101,7 @@ def up_and_down(root):
     write(f"{root}/updown.model", model)
 
 
-def unlinked(root):
+def unlinked(root: str) -> None:
     fd = os.open(f"{root}/unlinked", os.O_RDWR | os.O_CREAT)
     data = os.urandom(3 * CHUNK)
     os.write(fd, data)
@@ -123,14 +116,14 @@ def unlinked(root):
     os.close(fd)
 
 
-def renames(root):
-    """Editors: write a new file, fsync, rename over the old one; many at once, and readers that must see a whole one."""
+def renames(root: str) -> None:
+    """As editors save: write, fsync, rename over the old file; many at once, and readers must see a whole one."""
     os.mkdir(f"{root}/storm")
-    trouble = []
+    trouble: list[list[bytes]] = []
 
-    def writer(number):
-        for round in range(150):
-            data = b"%d %d\n" % (number, round) * 500
+    def writer(number: int) -> None:
+        for turn in range(150):
+            data = b"%d %d\n" % (number, turn) * 500
             temporary = f"{root}/storm/tmp{number}"
             with open(temporary, "wb") as file:
                 file.write(data)
@@ -138,7 +131,7 @@ def renames(root):
                 os.fsync(file.fileno())
             os.rename(temporary, f"{root}/storm/target{number % 2}")
 
-    def reader():
+    def reader() -> None:
         while any(thread.is_alive() for thread in writers):
             try:
                 lines = read(f"{root}/storm/target0").split(b"\n")
@@ -155,7 +148,7 @@ def renames(root):
     must(sorted(os.listdir(f"{root}/storm")) == ["target0", "target1"], "names after the storm")
 
 
-def deep_and_wide(root):
+def deep_and_wide(root: str) -> None:
     path = f"{root}/deep"
     os.mkdir(path)
     home = os.getcwd()
@@ -168,7 +161,7 @@ def deep_and_wide(root):
     shutil.rmtree(path)
 
 
-def check_again(root):
+def check_again(root: str) -> None:
     check_blocks(root)
     must(read(f"{root}/updown") == read(f"{root}/updown.model"), "truncated file after a remount")
     must(read(f"{root}/mapped")[-1] == 7, "the last byte mapped")
@@ -178,13 +171,10 @@ def check_again(root):
     must(not os.path.exists(f"{root}/unlinked"), "an unlinked file came back")
 
 
-def main(arguments):
-    root = arguments[-2]
-    if arguments[0] == "--again":
-        return check_again(root)
-    for suspect in (sparse_copies, blocks, mapped, direct, up_and_down, unlinked, renames, deep_and_wide):
+SUSPECTS = (sparse_copies, blocks, mapped, direct, up_and_down, unlinked, renames, deep_and_wide)
+
+
+def play(root: str) -> None:
+    for suspect in SUSPECTS:
         suspect(root)
-        print(f"  {suspect.__name__}")
-
-
-main(sys.argv[1:])
+        print(f"  {suspect.__name__}", flush=True)

@@ -1,14 +1,16 @@
-#!/usr/bin/env python3
 """What telldir, seekdir and rewinddir promise, in a directory that changes while it is read: what is there all along is
 shown once, a position leads back to where it was told, and from the start all is shown as it is now.
 
-positions.py FOLDER: works in a new folder below it.
+    python3 -m cryptfs_testing.workloads.positions FOLDER
 """
 
 import collections
 import ctypes
 import os
 import sys
+from collections.abc import Iterable, Iterator
+
+from . import require as check
 
 STAYING, GOING = 4000, 1000
 libc = ctypes.CDLL(None, use_errno=True)
@@ -22,7 +24,7 @@ libc.closedir.argtypes = [ctypes.c_void_p]
 NAME_OFFSET = 19
 
 
-def read(stream, limit=sys.maxsize):
+def read(stream: int, limit: int = sys.maxsize) -> Iterator[str]:
     """The names from here on."""
     while limit:
         entry = libc.readdir(stream)
@@ -32,16 +34,11 @@ def read(stream, limit=sys.maxsize):
         yield os.fsdecode(ctypes.string_at(entry + NAME_OFFSET))
 
 
-def check(holds, what):
-    if not holds:
-        sys.exit(f"positions: {what}")
-
-
-def staying(names):
+def staying(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith("stays")]
 
 
-def main(top):
+def play(top: str) -> None:
     folder = f"{top}/positions"
     os.mkdir(folder)
     for number in range(STAYING):
@@ -50,7 +47,8 @@ def main(top):
             os.mknod(f"{folder}/goes-{number}")
     going = collections.deque(range(GOING))
     stream = libc.opendir(os.fsencode(folder))
-    seen, told = [], []
+    seen: list[str] = []
+    told: list[tuple[int, int]] = []
     # A listing that goes in circles is to end too.
     for turn, name in enumerate(read(stream, 3 * STAYING)):
         seen.append(name)
@@ -81,4 +79,5 @@ def main(top):
     libc.closedir(stream)
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    play(sys.argv[1])

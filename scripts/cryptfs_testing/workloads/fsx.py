@@ -1,20 +1,19 @@
-#!/usr/bin/env python3
 """Random operations on two files of a mounted volume, each compared with a model in memory.
 
 Reads, writes (also O_DIRECT, O_APPEND and through mmap), truncation, punched holes, zeroed ranges, fallocate,
-copy_file_range, SEEK_DATA and SEEK_HOLE, fsync, and now and then `--remount COMMAND` (a clean one) or `--kill COMMAND`
-(the daemon killed right after an fsync, and mounted again), after which everything must be as the model says.
-
-The seed is printed; CRYPTFS_SEED repeats a run.
+copy_file_range, SEEK_DATA and SEEK_HOLE, fsync, and now and then a remount, or the daemon killed right after an fsync
+and mounted again, after which everything must be as the model says.
 """
 
-import argparse
 import ctypes
 import mmap
 import os
 import random
-import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import Mismatch
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -23,62 +22,86 @@ PAGE = 4096
 TRACE = 40
 
 
-def fallocate(fd, mode, offset, length):
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
     if libc.fallocate(fd, mode, offset, length):
         raise OSError(ctypes.get_errno(), "fallocate")
 
 
-class Mismatch(Exception):
-    pass
+@dataclass
+class Options:
+    """`remount` and `kill` mount the volume anew, after an honest unmount and after a kill."""
+
+    folder: str
+    remount: Callable[[], None]
+    kill: Callable[[], None]
+    operations: int = 100_000
+    # Operations between remounts.
+    every: int = 2_000
+    # The largest size of a file, and the volume's chunk size, for the borders; in bytes.
+    size: int = 5 << 20
+    chunk: int = 1 << 20
 
 
 class File:
     """One file and what it should hold."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
         self.model = bytearray()
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
 
-    def reopen(self):
+    def reopen(self) -> None:
         self.fd = os.open(self.path, os.O_RDWR)
 
-    def expect(self, offset, length, found, what):
+    def expect(self, offset: int, length: int, found: bytes, what: str) -> None:
         wanted = self.model[offset : offset + length]
         if found != wanted:
             at = next((i for i, (a, b) in enumerate(zip(found, wanted)) if a != b), min(len(found), len(wanted)))
             raise Mismatch(
                 f"{what} {self.path} {offset}+{length}: differs at {offset + at} of size {len(self.model)}; "
-                f"{len(found)} bytes instead of {len(wanted)}: {bytes(found[at:at + 16]).hex()} "
-                f"instead of {bytes(wanted[at:at + 16]).hex()}"
+                f"{len(found)} bytes instead of {len(wanted)}: {bytes(found[at : at + 16]).hex()} "
+                f"instead of {bytes(wanted[at : at + 16]).hex()}"
             )
 
-    def check_all(self, what):
+    def check_all(self, what: str) -> None:
         if os.fstat(self.fd).st_size != len(self.model):
             raise Mismatch(f"{what} {self.path}: size {os.fstat(self.fd).st_size}, not {len(self.model)}")
         self.expect(0, len(self.model), os.pread(self.fd, len(self.model) + 1, 0), what)
 
-    def put(self, offset, data):
+    def put(self, offset: int, data: bytes) -> None:
         if offset > len(self.model):
             self.model.extend(bytes(offset - len(self.model)))
         self.model[offset : offset + len(data)] = data
 
-    def resize(self, size):
+    def resize(self, size: int) -> None:
         del self.model[size:]
         self.model.extend(bytes(size - len(self.model)))
 
 
 class Exerciser:
-    def __init__(self, options, rng):
+    def __init__(self, options: Options, rng: random.Random) -> None:
         self.options, self.rng = options, rng
         self.files = [File(os.path.join(options.folder, name)) for name in ("a", "b")]
-        self.trace, self.counts = [], {}
+        self.trace: list[tuple[object, ...]] = []
+        self.counts: dict[str, int] = {}
         self.actions = {
-            "read": 20, "write": 22, "append": 3, "direct_read": 4, "direct_write": 4, "mmap_read": 8,
-            "mmap_write": 10, "truncate": 6, "punch": 5, "zero": 5, "reserve": 2, "copy": 6, "seek": 4, "fsync": 2,
+            "read": 20,
+            "write": 22,
+            "append": 3,
+            "direct_read": 4,
+            "direct_write": 4,
+            "mmap_read": 8,
+            "mmap_write": 10,
+            "truncate": 6,
+            "punch": 5,
+            "zero": 5,
+            "reserve": 2,
+            "copy": 6,
+            "seek": 4,
+            "fsync": 2,
         }
 
-    def range(self, aligned=False):
+    def range(self, aligned: bool = False) -> tuple[int, int]:
         limit = self.options.size
         length = min(int(2 ** self.rng.uniform(0, 18)), limit // 2)
         size = len(self.file.model)
@@ -91,15 +114,15 @@ class Exerciser:
             offset, length = offset // PAGE * PAGE, -(-length // PAGE) * PAGE
         return offset, min(length, limit - offset)
 
-    def data(self, length):
+    def data(self, length: int) -> bytes:
         return self.rng.randbytes(length) if self.rng.random() < 0.9 else bytes(length)
 
-    def read(self):
+    def read(self) -> None:
         offset, length = self.range()
         self.note(offset, length)
         self.file.expect(offset, length, os.pread(self.file.fd, length, offset), "read")
 
-    def write(self):
+    def write(self) -> None:
         offset, length = self.range()
         self.note(offset, length)
         data = self.data(length)
@@ -107,7 +130,7 @@ class Exerciser:
             raise Mismatch("short write")
         self.file.put(offset, data)
 
-    def append(self):
+    def append(self) -> None:
         length = min(self.range()[1], self.options.size - len(self.file.model))
         self.note(len(self.file.model), length)
         data = self.data(length)
@@ -116,7 +139,7 @@ class Exerciser:
         os.close(fd)
         self.file.put(len(self.file.model), data)
 
-    def direct_read(self):
+    def direct_read(self) -> None:
         offset, length = self.range(aligned=True)
         if length == 0:
             return
@@ -127,7 +150,7 @@ class Exerciser:
         os.close(fd)
         self.file.expect(offset, length, buffer[:count], "direct read")
 
-    def direct_write(self):
+    def direct_write(self) -> None:
         offset, length = self.range(aligned=True)
         if length == 0 or length % PAGE:
             return
@@ -140,7 +163,7 @@ class Exerciser:
         os.close(fd)
         self.file.put(offset, data)
 
-    def mapped(self):
+    def mapped(self) -> tuple[int, int, int, mmap.mmap] | None:
         offset, length = self.range()
         length = min(length, len(self.file.model) - offset)
         if length <= 0:
@@ -149,13 +172,13 @@ class Exerciser:
         start = offset // PAGE * PAGE
         return offset, length, start, mmap.mmap(self.file.fd, offset + length - start, offset=start)
 
-    def mmap_read(self):
+    def mmap_read(self) -> None:
         if (found := self.mapped()) is not None:
             offset, length, start, mapping = found
             self.file.expect(offset, length, mapping[offset - start : offset - start + length], "mmap read")
             mapping.close()
 
-    def mmap_write(self):
+    def mmap_write(self) -> None:
         if (found := self.mapped()) is not None:
             offset, length, start, mapping = found
             mapping[offset - start : offset - start + length] = data = self.data(length)
@@ -164,13 +187,13 @@ class Exerciser:
             mapping.close()
             self.file.put(offset, data)
 
-    def truncate(self):
+    def truncate(self) -> None:
         size = self.range()[0]
         self.note(size, 0)
         os.ftruncate(self.file.fd, size)
         self.file.resize(size)
 
-    def punch(self):
+    def punch(self) -> None:
         offset, length = self.range()
         if length == 0:
             return
@@ -180,7 +203,7 @@ class Exerciser:
         if offset < end:
             self.file.put(offset, bytes(end - offset))
 
-    def zero(self):
+    def zero(self) -> None:
         offset, length = self.range()
         if length == 0:
             return
@@ -191,7 +214,7 @@ class Exerciser:
         if offset < end:
             self.file.put(offset, bytes(end - offset))
 
-    def reserve(self):
+    def reserve(self) -> None:
         offset, length = self.range()
         if length == 0:
             return
@@ -201,7 +224,7 @@ class Exerciser:
         if not keep:
             self.file.resize(max(len(self.file.model), offset + length))
 
-    def copy(self):
+    def copy(self) -> None:
         source, target = self.file, self.rng.choice(self.files)
         offset, length = self.range()
         to = self.range()[0]
@@ -219,7 +242,7 @@ class Exerciser:
         if wanted:
             target.put(to, wanted)
 
-    def seek(self):
+    def seek(self) -> None:
         """What a hole covers must be zeros in the model; data and holes must alternate."""
         offset, _ = self.range()
         size = len(self.file.model)
@@ -236,33 +259,32 @@ class Exerciser:
         if any(self.file.model[offset:data]):
             raise Mismatch(f"seek {self.file.path}: {offset}..{data} is called a hole and is none")
 
-    def fsync(self):
+    def fsync(self) -> None:
         self.note(0, 0)
         self.rng.choice([os.fsync, os.fdatasync])(self.file.fd)
 
-    def note(self, *what):
+    def note(self, *what: object) -> None:
         self.trace.append((self.step, self.name, self.file.path, *what))
         del self.trace[:-TRACE]
         self.counts[self.name] = self.counts.get(self.name, 0) + 1
 
-    def again(self, name, command):
-        """Remounts, and compares all."""
-        if command is None:
-            return
+    def again(self, name: str, mount_anew: Callable[[], None]) -> None:
+        """Mounts anew, and compares all."""
         self.trace.append((self.step, name))
         self.counts[name] = self.counts.get(name, 0) + 1
         for file in self.files:
             if name == "kill":
                 os.fsync(file.fd)
             os.close(file.fd)
-        subprocess.run(command, shell=True, check=True)
+        mount_anew()
         for file in self.files:
             file.reopen()
             file.check_all("after " + name)
 
-    def run(self):
+    def run(self) -> None:
         names, weights = list(self.actions), list(self.actions.values())
-        for self.step in range(self.options.operations):
+        for step in range(self.options.operations):
+            self.step = step
             self.file = self.rng.choice(self.files)
             self.name = self.rng.choices(names, weights)[0]
             getattr(self, self.name)()
@@ -273,26 +295,16 @@ class Exerciser:
                 self.again(which, getattr(self.options, which))
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("--operations", type=int, default=100_000)
-    parser.add_argument("--every", type=int, default=2_000, help="operations between remounts")
-    parser.add_argument("--size", type=int, default=5 << 20, help="the largest size of a file")
-    parser.add_argument("--chunk", type=int, default=1 << 20, help="the volume's chunk size, for the borders")
-    parser.add_argument("--remount")
-    parser.add_argument("--kill")
-    options = parser.parse_args()
-    seed = int(os.environ.get("CRYPTFS_SEED", random.SystemRandom().randrange(1 << 32)))
-    print(f"fsx: CRYPTFS_SEED={seed}", flush=True)
+def play(options: Options, seed: int) -> None:
+    """Raises `Mismatch` after printing the last operations."""
     exerciser = Exerciser(options, random.Random(seed))
     try:
         exerciser.run()
     except (Mismatch, OSError) as error:
         for line in exerciser.trace:
             print(*line, file=sys.stderr)
-        sys.exit(f"fsx: step {exerciser.step}, {exerciser.name}: {error}")
-    print("fsx:", *(f"{count} {name}" for name, count in sorted(exerciser.counts.items())))
-
-
-main()
+        raise Mismatch(f"fsx: step {exerciser.step}, {exerciser.name}: {error}") from error
+    finally:
+        for file in exerciser.files:
+            os.close(file.fd)
+    print("fsx:", *(f"{count} {name}" for name, count in sorted(exerciser.counts.items())), flush=True)

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Locks between processes, flock(2) of files and fcntl(2) of ranges: who may not have one is told or waits, and who
 waits is woken, also by the end of a process.
 
-locks.py FOLDER: works on a new file in it.
+    python3 -m cryptfs_testing.workloads.locks FOLDER
 """
 
 import errno
@@ -10,14 +9,18 @@ import fcntl
 import multiprocessing
 import sys
 import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from . import require
 
 PATIENCE = 60
 SHARED, EXCLUSIVE, NONE = fcntl.LOCK_SH, fcntl.LOCK_EX, fcntl.LOCK_UN
 AT_ONCE = fcntl.LOCK_NB
 
 
-def serve(path, end):
-    """The life of a process that does what it is told, and tells what came of it."""
+def serve(path: str, end: "Connection[Any, Any]") -> None:
+    """Runs in a process of its own: makes the calls that it is told, and sends their results."""
     with open(path, "r+b") as file:
         while True:
             call, *words = end.recv()
@@ -25,46 +28,43 @@ def serve(path, end):
                 getattr(fcntl, call)(file, *words)
                 end.send("done")
             except OSError as error:
-                end.send(errno.errorcode[error.errno])
+                end.send(errno.errorcode[error.errno or 0])
 
 
 class Process:
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.pipe, end = multiprocessing.Pipe()
         self.process = multiprocessing.Process(target=serve, args=(path, end), daemon=True)
         self.process.start()
 
-    def expect(self, expected, *words):
+    def expect(self, expected: str, *words: object) -> None:
         self.pipe.send(words)
         self.ends(expected, words)
 
-    def ends(self, expected, words="waiting"):
-        if not self.pipe.poll(PATIENCE):
-            sys.exit(f"locks: {words} does not end")
-        came = self.pipe.recv()
-        if came != expected:
-            sys.exit(f"locks: {words}: {came}, not {expected}")
+    def ends(self, expected: str, words: object = "waiting") -> None:
+        require(self.pipe.poll(PATIENCE), f"{words} does not end")
+        result = self.pipe.recv()
+        require(result == expected, f"{words}: {result}, not {expected}")
 
-    def waits(self, *words):
+    def waits(self, *words: object) -> None:
         """Asks for a lock; returns when the kernel shows that it waits for it."""
         self.pipe.send(words)
         deadline = time.monotonic() + PATIENCE
         while not self.is_shown_waiting():
-            if self.pipe.poll() or time.monotonic() > deadline:
-                sys.exit(f"locks: {words} does not wait")
+            require(not self.pipe.poll() and time.monotonic() < deadline, f"{words} does not wait")
             time.sleep(0.001)
 
-    def is_shown_waiting(self):
+    def is_shown_waiting(self) -> bool:
         with open("/proc/locks") as locks:
             lines = [line.split() for line in locks]
         return any("->" in words and str(self.process.pid) in words for words in lines)
 
-    def kill(self):
+    def kill(self) -> None:
         self.process.kill()
         self.process.join()
 
 
-def whole_files(path):
+def whole_files(path: str) -> None:
     one, two, three = Process(path), Process(path), Process(path)
     one.expect("done", "flock", EXCLUSIVE)
     two.expect("EAGAIN", "flock", EXCLUSIVE | AT_ONCE)
@@ -83,7 +83,7 @@ def whole_files(path):
     three.kill()
 
 
-def ranges(path):
+def ranges(path: str) -> None:
     """lockf takes the length and then the start."""
     one, two = Process(path), Process(path)
     one.expect("done", "lockf", EXCLUSIVE, 10, 0)
@@ -100,7 +100,7 @@ def ranges(path):
     one.kill()
 
 
-def main(folder):
+def play(folder: str) -> None:
     path = f"{folder}/locked"
     with open(path, "wb") as file:
         file.write(b"x" * 100)
@@ -108,4 +108,5 @@ def main(folder):
     ranges(path)
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    play(sys.argv[1])

@@ -1,23 +1,20 @@
-#!/usr/bin/env python3
-"""Fills a small volume until ENOSPC; what was acknowledged must stay, and there must be room again after a deletion.
-
-full.py [--again] FOLDER: --again checks after a remount.
-"""
+"""Fills a small volume until ENOSPC; what was acknowledged must stay, and there must be room again after a deletion."""
 
 import errno
 import hashlib
 import os
 import shutil
-import sys
+
+from . import require
 
 
-def fill(root):
+def fill(root: str) -> dict[str, str]:
+    """Files of 1 MiB, each made durable, until there is no room; their digests."""
     sums = {}
     try:
         for number in range(10_000):
-            path = f"{root}/{number}"
             data = os.urandom(1 << 20)
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+            fd = os.open(f"{root}/{number}", os.O_WRONLY | os.O_CREAT, 0o644)
             try:
                 os.write(fd, data)
                 os.fsync(fd)
@@ -27,24 +24,20 @@ def fill(root):
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-    print(f"  full after {len(sums)} MiB")
+    print(f"  full after {len(sums)} MiB", flush=True)
     return sums
 
 
-def check(root, sums):
+def check(root: str, sums: dict[str, str]) -> None:
     for name, wanted in sums.items():
         with open(f"{root}/{name}", "rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != wanted:
-                sys.exit(f"full: {name} differs")
+            require(hashlib.file_digest(file, "sha256").hexdigest() == wanted, f"{name} differs")
 
 
-def main(again, root):
-    if again:
-        with open(f"{root}/sums") as file:
-            return check(root, dict(line.split() for line in file))
+def play(root: str) -> dict[str, str]:
+    """Returns the digests of what is left in the end."""
     sums = fill(root)
-    if len(sums) < 20:
-        sys.exit("full: too early")
+    require(len(sums) >= 20, "it is full too early")
     check(root, sums)
     for name in list(sums)[:10]:
         os.unlink(f"{root}/{name}")
@@ -55,12 +48,10 @@ def main(again, root):
     for name in os.listdir(root):
         if name not in sums:
             os.unlink(f"{root}/{name}")
-    with open(f"{root}/sums", "w") as file:
+    with open(f"{root}/new", "w") as file:
         file.writelines(f"{name} {wanted}\n" for name, wanted in sums.items())
         file.flush()
         os.fsync(file.fileno())
     check(root, sums)
-    print(f"  {shutil.disk_usage(root).free >> 20} MiB free in the end")
-
-
-main(sys.argv[1] == "--again", sys.argv[-1])
+    print(f"  {shutil.disk_usage(root).free >> 20} MiB free in the end", flush=True)
+    return sums

@@ -8,24 +8,25 @@ from ..harness.command import run
 
 
 class Sizes:
-    """How much each load does."""
+    """`scratch`: a folder in memory, for the archive of the tree."""
 
     def __init__(self, quick: bool, scratch: Path) -> None:
-        self.megabytes = 128 if quick else 1024
-        self.scattered = 4000 if quick else 20000
+        self.mebibytes = 128 if quick else 1024
+        self.scattered = 4000 if quick else 20_000
+        self.synced = 400 if quick else 4000
         self.files = 1000 if quick else 5000
-        self.transactions = 300 if quick else 2000
+        self.transactions = 200 if quick else 2000
         self.archive = scratch / "tree.tar"
-        make_tree(scratch / "source", 1000 if quick else 5000)
+        make_tree(scratch / "source", 900 if quick else 4500)
         run("tar", "-cf", self.archive, "-C", scratch / "source", ".")
         shutil.rmtree(scratch / "source")
 
 
 def make_tree(root: Path, files: int) -> None:
-    """A tree like a source tree: mostly small files, a few large ones, twenty to a folder."""
+    """A tree like a source tree: mostly small files, a few large ones, 18 kB on average, twenty to a folder."""
     chance = random.Random(1)
     for number in range(files):
         folder = root / f"module{number // 200}" / f"part{number // 20 % 10}"
         folder.mkdir(parents=True, exist_ok=True)
-        size = min(int(chance.lognormvariate(8.6, 1.4)), 2_000_000)
+        size = min(int(chance.lognormvariate(8.84, 1.4)), 2_000_000)
         (folder / f"file{number}.c").write_bytes(chance.randbytes(size))

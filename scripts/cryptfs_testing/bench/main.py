@@ -15,11 +15,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..harness import arguments, processes
+from ..harness import arguments, places, processes
 from ..harness.cryptfs import Cryptfs, variant
 from ..harness.peers import ENCRYPTED, Ceiling, CeilingDevice, Gocryptfs, Native, SecurefsLite
 from ..harness.system import System, is_installed
-from . import places
 from .loads import LOADS, USUAL, Load
 from .machine import URING, awake, description, setting
 from .results import Results

@@ -15,10 +15,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bench.places import place
 from ..harness import arguments
 from ..harness.cryptfs import Cryptfs
 from ..harness.peers import Cryfs, Gocryptfs
+from ..harness.places import place
 from ..harness.system import System, is_installed
 from .changes import CHANGES, create, fill
 from .client import Client, Uploads

@@ -20,7 +20,7 @@ use crate::fs::ops::{Allocate, Attributes, DirectoryEntry, Entry, Kind, NodeId};
 #[test]
 fn a_source_cannot_smuggle_options_into_fusermount3() {
     let options = Options { source: r"a,allow_other\,b".into(), no_dev: true, ..Options::default() };
-    let expected = r"subtype=cryptfs,fsname=a\,allow_other\\\,b,nodev,default_permissions";
+    let expected = r"subtype=cryptfs,fsname=a\,allow_other\\\,b,nodev,noatime,default_permissions";
     assert_eq!(point::helper_options(&options), OsStr::new(expected));
 }
 

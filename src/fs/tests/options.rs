@@ -18,7 +18,8 @@ fn umask_takes_permissions_away_and_leaves_what_is_stored() {
     let backing = Backing::new();
     let fs = backing.mount_with(Options { umask: 0o027, check_permissions: true, ..Options::default() });
     chmod(&fs, ROOT_USER, NodeId::ROOT, 0o777).unwrap();
-    let file = make_file(&fs, USER, NodeId::ROOT, "f", 0o777).unwrap();
+    let file = make_file(&fs, ROOT_USER, NodeId::ROOT, "f", 0o777).unwrap();
+    chown(&fs, ROOT_USER, file, Some(1000), Some(1000)).unwrap();
     fs.make_symlink(ROOT_USER, NodeId::ROOT, b"l", b"f").unwrap();
     assert_eq!((mode(&fs, file), found(&fs, b"l").attributes.mode), (0o750, 0o777));
     let member = Caller { uid: 3000, gid: 1000, pid: 0 };

@@ -116,6 +116,9 @@ impl Model {
     }
 
     fn read(&mut self, count: usize) -> Result<(), TestCaseError> {
+        if self.cookie == 0 {
+            self.awaited = self.map.keys().cloned().collect();
+        }
         let entries: Vec<_> = self.directory.iter_after(self.cookie).take(count).collect();
         for entry in &entries {
             prop_assert_eq!(self.map.get(entry.name), Some(&(entry.inode, entry.kind)));
@@ -127,7 +130,6 @@ impl Model {
         if entries.len() < count {
             prop_assert!(self.awaited.is_empty(), "the listing left out {:?}", self.awaited);
             self.cookie = 0;
-            self.awaited = self.map.keys().cloned().collect();
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Knows inode records, directory logs, file data and the order in which they become durable; not who asks. Above:
 //! `fs`. Below: `chunk`.
 
+mod base;
 mod cache;
 mod catalog;
 mod check;

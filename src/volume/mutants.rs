@@ -11,7 +11,7 @@ crate::mutant::mutants! {
     ReplacedBeforeData,
     ReserveNotRecorded,
     OrphanNotRecorded,
-    AnchorRepeatsNothing,
+    CheckpointRepeatsNothing,
     BatchInTwo,
     NameWithoutInode,
     NoSyncAtOpen,

@@ -8,13 +8,16 @@ use crate::volume::{Error, Result};
 
 /// Where a stream's blocks lie.
 #[derive(Clone, Copy)]
-pub(in crate::volume) struct Stream {
+pub struct Stream {
     /// Number of data blocks that positions wrap around in.
     pub modulus: u16,
     /// Bytes that the owner's record and the map entries of the blocks take in the root, at most: they limit the
     /// inline part.
     pub overhead: usize,
 }
+
+/// How a directory's tail lies in chunk 0.
+pub const TAIL: Stream = Stream { modulus: 256, overhead: 1024 + 2 * 32 };
 
 impl Stream {
     /// Bytes that a stream without a beginning cut off can have.

@@ -1,16 +1,17 @@
 //! Changing a file's size and making holes (docs/FORMAT.md section 7): what is cut off must not come to light again.
 
 use crate::chunk::{self, BLOCK, Chunk, Commit, Space};
-use crate::volume::data::content::{BLOCK_BYTES, Step};
+use super::Data;
+use super::content::{BLOCK_BYTES, Step};
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
-use crate::volume::{Result, Volume};
+use crate::volume::Result;
 use std::sync::Arc;
 
 /// Chunks in which a hole is made under one lock.
 const CHUNKS_AT_ONCE: u64 = 16;
 
-impl Volume {
+impl Data {
     /// Sets the size; what is cut off is gone, what is added reads as zeros.
     pub fn resize(
         &self,
@@ -20,7 +21,7 @@ impl Volume {
         clear_mode: u32,
     ) -> Result<()> {
         let now = now.into();
-        self.check_size(size)?;
+        self.base.check_size(size)?;
         self.attempt(inode, |state| {
             let before = state.record.size;
             if size < before {
@@ -55,7 +56,7 @@ impl Volume {
         let mut at = offset;
         loop {
             // In pieces: what is changed is held open until it is flushed.
-            let until = (at - at % self.chunk_size).saturating_add(CHUNKS_AT_ONCE * self.chunk_size).min(end);
+            let until = (at - at % self.base.chunk_size).saturating_add(CHUNKS_AT_ONCE * self.base.chunk_size).min(end);
             self.punch_piece(inode, at, until, now)?;
             if until >= end {
                 return Ok(());
@@ -69,7 +70,7 @@ impl Volume {
             let end = end.min(state.record.size);
             if offset < end {
                 if state.is_inline() {
-                    self.open_head(inode, state)?;
+                    self.cache.open_head(inode, state)?;
                     let head = state.head.as_deref_mut().expect("it was opened");
                     let mut content = head.inline().to_vec();
                     content[offset as usize..end as usize].fill(0);
@@ -86,7 +87,7 @@ impl Volume {
     }
 
     /// Readies the file for content up to `end`: nothing but zeros may come to light between the old end and there.
-    pub(in crate::volume) fn grow(
+    pub fn grow(
         &self,
         inode: &Arc<Inode>,
         state: &mut State,
@@ -108,7 +109,7 @@ impl Volume {
     /// Trims what a crash, or a write that failed, may have left beyond the size.
     fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         let size = state.record.size;
-        let next = size.div_ceil(self.chunk_size).max(1) as u32;
+        let next = size.div_ceil(self.base.chunk_size).max(1) as u32;
         let head = state.head.as_deref().expect("it was opened");
         let mut beyond = state.table.all_from(head, next)?;
         beyond.extend(state.others.from(next));
@@ -117,10 +118,10 @@ impl Volume {
             state.doom(beyond);
             return Err(Step::Flush);
         }
-        let last = self.index_of(size);
-        let from = size % self.chunk_size;
+        let last = self.base.index_of(size);
+        let from = size % self.base.chunk_size;
         if from > 0 || last == 0 {
-            self.clear_within(inode, state, last, from, self.chunk_size)?;
+            self.clear_within(inode, state, last, from, self.base.chunk_size)?;
         }
         Ok(())
     }
@@ -128,7 +129,7 @@ impl Volume {
     /// Cuts off what lies beyond `size`.
     fn shrink(&self, inode: &Arc<Inode>, state: &mut State, size: u64) -> std::result::Result<(), Step> {
         let before = state.record.size;
-        if before > self.chunk_size {
+        if before > self.base.chunk_size {
             self.check_in_use()?;
         }
         if state.is_inline() {
@@ -138,21 +139,21 @@ impl Volume {
             head.set_inline(content);
             return Ok(());
         }
-        let kept = size.div_ceil(self.chunk_size).max(1) as u32;
+        let kept = size.div_ceil(self.base.chunk_size).max(1) as u32;
         let head = state.head.as_deref().expect("it was opened");
         let mut cut = state.table.all_from(head, kept)?;
         cut.extend(state.others.from(kept));
         cut.sort_unstable();
         cut.dedup();
         // All that may fail, on a full disk, comes before anything is given up.
-        let (last, from) = (self.index_of(size), size % self.chunk_size);
+        let (last, from) = (self.base.index_of(size), size % self.base.chunk_size);
         if from > 0 || last == 0 {
-            self.clear_within(inode, state, last, from, self.chunk_size)?;
+            self.clear_within(inode, state, last, from, self.base.chunk_size)?;
         }
-        if before > self.chunk_size {
+        if before > self.base.chunk_size {
             state.shrunk = Some(state.progress.made + 1);
         }
-        let cut_bytes = cut.len() as u64 * self.chunk_size;
+        let cut_bytes = cut.len() as u64 * self.base.chunk_size;
         if !cut.is_empty() {
             state.doom(cut);
         }
@@ -171,13 +172,13 @@ impl Volume {
     ) -> std::result::Result<(), Step> {
         let mut at = offset;
         while at < end {
-            let index = self.index_of(at);
-            let start = u64::from(index) * self.chunk_size;
-            let until = (start + self.chunk_size).min(end);
+            let index = self.base.index_of(at);
+            let start = u64::from(index) * self.base.chunk_size;
+            let until = (start + self.base.chunk_size).min(end);
             self.clear_within(inode, state, index, at - start, until - start)?;
             at = match state.chunk_mut(index) {
                 Some(_) => until,
-                None => self.next_chunk(state, index)?.map_or(end, |next| u64::from(next) * self.chunk_size),
+                None => self.cache.next_chunk(state, index)?.map_or(end, |next| u64::from(next) * self.base.chunk_size),
             };
         }
         Ok(())
@@ -192,7 +193,7 @@ impl Volume {
         from: u64,
         until: u64,
     ) -> std::result::Result<(), Step> {
-        self.open_chunk(inode, state, index)?;
+        self.cache.open_chunk(inode, state, index)?;
         let Some(chunk) = state.chunk_mut(index) else { return Ok(()) };
         let before = chunk.data_blocks()?;
         let (first, last) = (from.div_ceil(BLOCK_BYTES), until / BLOCK_BYTES);
@@ -207,19 +208,6 @@ impl Volume {
         let after = chunk.data_blocks()?;
         state.count_blocks(before, after);
         Ok(outcome?)
-    }
-}
-
-impl State {
-    /// Lets chunks go: chunk 0 ceases to name them, and once that is durable they are removed.
-    fn doom(&mut self, chunks: Vec<u32>) {
-        self.shrunk = Some(self.progress.made + 1);
-        self.change();
-        for index in chunks {
-            self.others.remove(index);
-            self.table.set(index, Commit(0));
-            self.doomed.insert(index);
-        }
     }
 }
 

@@ -27,7 +27,7 @@ const ITEM_VECTOR: u8 = 4;
 
 /// What xattrs and further links leave free: for a directory's vector, and for a longer name, so that an entry can be
 /// made, and a file be renamed, whatever its owner has put into it.
-pub(in crate::volume) const EXTENSION_SPARE: usize = 8192;
+pub const EXTENSION_SPARE: usize = 8192;
 
 /// All that is known of an inode besides its content.
 #[derive(Clone, PartialEq, Debug)]
@@ -86,7 +86,7 @@ pub struct Encoded {
 
 impl Record {
     /// All but the extension and the times that may be lost.
-    pub(in crate::volume) fn head(&self) -> impl PartialEq + use<> {
+    pub fn head(&self) -> impl PartialEq + use<> {
         let numbers = [self.mode, self.uid, self.gid, self.device, self.links_count];
         (self.kind, numbers, [self.size, self.allocated], self.namespace, self.born)
     }
@@ -98,12 +98,12 @@ impl Record {
     }
 
     /// Bytes of the extension; more than there may be if it is beyond a limit.
-    pub(in crate::volume) fn extension_length(&self) -> usize {
+    pub fn extension_length(&self) -> usize {
         self.extension.checked_length().unwrap_or(EXTENSION_MAX + 1)
     }
 
     /// Whether the extension may get longer by `more` bytes.
-    pub(in crate::volume) fn has_room(&self, more: usize) -> bool {
+    pub fn has_room(&self, more: usize) -> bool {
         self.extension_length() + more <= EXTENSION_MAX
     }
 

@@ -11,7 +11,7 @@ use crate::volume::format::wire::TooLarge;
 use crate::volume::inode::directory::Directory;
 
 /// The entries of a directory and their changes.
-pub(in crate::volume) struct Listing {
+pub struct Listing {
     pub directory: Directory,
     pending: Vec<u8>,
     frozen: Frozen,
@@ -149,7 +149,7 @@ impl Listing {
 }
 
 /// Log bytes on their way from durable batches into the directory's chunks.
-pub(in crate::volume) struct Unstored {
+pub struct Unstored {
     /// Takes the place of all that is stored.
     pub replacement: Option<Vec<u8>>,
     /// Goes behind it.

@@ -7,7 +7,7 @@ use crate::chunk::Chunk;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
-pub(in crate::volume) struct Others {
+pub struct Others {
     chunks: BTreeMap<u32, Chunk>,
     /// Every chunk that is not durable, and perhaps some that are.
     busy: BTreeSet<u32>,

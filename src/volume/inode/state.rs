@@ -3,10 +3,11 @@
 //! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
 //! the last fdatasync; `state` guards the rest and is never held across an fdatasync. `serial` is taken before `state`.
 
-use crate::chunk::{Chunk, Commit, InodeId};
-use crate::volume::format::kinds::Kind;
+use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
+use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
-use crate::volume::inode::entries::Listing;
+use super::directory::Directory;
+use super::entries::Listing;
 use crate::volume::inode::extra_chunks::Others;
 use crate::volume::inode::table::Table;
 use crate::volume::{Error, Result};
@@ -18,16 +19,16 @@ use std::time::Instant;
 /// An inode that somebody works with.
 pub struct Inode {
     id: InodeId,
-    pub(in crate::volume) serial: Mutex<()>,
-    pub(in crate::volume) state: RwLock<State>,
+    pub serial: Mutex<()>,
+    pub state: RwLock<State>,
     /// Stands in the volume's list of what a round has to look at.
-    pub(in crate::volume) queued: AtomicBool,
+    pub queued: AtomicBool,
     /// Chunk files may be made: a batch names the inode, or reserved its id, durably.
-    pub(in crate::volume) grounded: AtomicBool,
+    pub grounded: AtomicBool,
 }
 
 /// What the lock guards.
-pub(in crate::volume) struct State {
+pub struct State {
     pub record: Record,
     /// The namespace part of the record as durable batches have it: what chunk 0 is to say.
     pub journalled: Journalled,
@@ -61,7 +62,7 @@ pub(in crate::volume) struct State {
 
 /// nlink and links.
 #[derive(Clone, Default)]
-pub(in crate::volume) struct Journalled {
+pub struct Journalled {
     pub links_count: u32,
     pub links: Vec<Link>,
     pub namespace: Commit,
@@ -69,7 +70,7 @@ pub(in crate::volume) struct Journalled {
 
 /// Whether the namespace part of the record differs from what durable batches say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::volume) enum Standing {
+pub enum Standing {
     /// It does not.
     Settled,
     /// It does, and the next batch will say so.
@@ -80,7 +81,7 @@ pub(in crate::volume) enum Standing {
 
 /// Counts changes, to know which of them reached what. All count the same changes.
 #[derive(Clone, Copy, Default)]
-pub(in crate::volume) struct Progress {
+pub struct Progress {
     /// Made in memory.
     pub made: u64,
     /// The last that was more than a change of times.
@@ -100,7 +101,7 @@ pub(in crate::volume) struct Progress {
 }
 
 impl Inode {
-    pub(in crate::volume) fn new(id: InodeId, state: State, grounded: bool) -> Inode {
+    pub fn new(id: InodeId, state: State, grounded: bool) -> Inode {
         Inode {
             id,
             serial: Mutex::new(()),
@@ -125,7 +126,7 @@ impl Inode {
         look(&state.record, state.lost_name)
     }
 
-    pub(in crate::volume) fn is_directory(&self) -> bool {
+    pub fn is_directory(&self) -> bool {
         self.view(|record| record.kind == Kind::Directory)
     }
 }
@@ -249,5 +250,35 @@ impl State {
 
     pub fn add_link(&mut self, parent: InodeId, name: &[u8]) {
         self.record.extension.links.push(Link { parent, name: name.into() });
+    }
+
+    pub fn listing(&self) -> &Directory {
+        &self.listing.as_ref().expect("the entries were loaded").directory
+    }
+
+    pub fn add_entry(
+        &mut self,
+        device: DeviceId,
+        name: &[u8],
+        inode: InodeId,
+        kind: Kind,
+    ) -> Result<()> {
+        let (directory, log) = self.listing.as_mut().ok_or(Error::NotDirectory)?.change();
+        directory.insert(device, name, inode, kind, log)?;
+        Ok(())
+    }
+
+    pub fn remove_entry(&mut self, name: &[u8]) {
+        if let Some(listing) = &mut self.listing {
+            let (directory, log) = listing.change();
+            directory.remove(name, log);
+        }
+    }
+
+    /// A directory's times and link count after one of its entries changed.
+    pub fn touch_directory(&mut self, now: Timestamp, directories: i64) {
+        self.record.links_count = self.record.links_count.saturating_add_signed(directories as i32);
+        self.record.modified = now;
+        self.record.changed = now;
     }
 }

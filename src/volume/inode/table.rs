@@ -1,21 +1,14 @@
 //! The chunk table: which chunks beyond chunk 0 an inode has (docs/FORMAT.md section 7).
 
+use crate::volume::format::limits::{LAST_INDEX, PER_PAGE};
 use crate::chunk::{BLOCK, Chunk, Commit, Space};
 use crate::volume::{Damage, Error, Result};
 use std::collections::BTreeMap;
 
 /// The metadata block of the table's first page.
 const FIRST: u16 = 64;
-/// Entries of a page.
-const PER_PAGE: u32 = 512;
-/// Pages at most.
-pub(in crate::volume) const PAGES: u32 = 4096;
-
-/// The highest chunk index a table can name.
-pub(in crate::volume) const LAST_INDEX: u32 = PAGES * PER_PAGE;
-
 /// Pages are read when asked for; changes wait for the next commit of chunk 0.
-pub(in crate::volume) struct Table {
+pub struct Table {
     /// No page exists and none is waiting.
     empty: bool,
     pages: BTreeMap<u32, Box<[u64; PER_PAGE as usize]>>,
@@ -157,7 +150,7 @@ fn encode(page: &[u64; PER_PAGE as usize]) -> [u8; BLOCK] {
 }
 
 /// Refuses a chunk that is older than the table, which names it, says.
-pub(in crate::volume) fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()> {
+pub fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()> {
     let found = chunk.version().commit();
     if found < bound {
         return Err(Error::Damaged(chunk.id(), Damage::RolledBack { found, known: bound }));
@@ -166,6 +159,6 @@ pub(in crate::volume) fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()>
 }
 
 /// Refuses a chunk index that no table can name.
-pub(in crate::volume) fn check_index(index: u64) -> Result<u32> {
+pub fn check_index(index: u64) -> Result<u32> {
     u32::try_from(index).ok().filter(|index| *index <= LAST_INDEX).ok_or(Error::FileTooLarge)
 }

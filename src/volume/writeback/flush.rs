@@ -4,6 +4,7 @@
 //! trimmed or removed. While fdatasync runs no state lock is held, so reads and writes go on; what they change is left
 //! to the next flush.
 
+use super::Writeback;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Space};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits;
@@ -11,20 +12,15 @@ use crate::volume::inode::entries::Unstored;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::check_index;
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::stream::Stream;
+use crate::volume::stream::TAIL;
 use crate::volume::writeback::durable::{Undone, Unsynced};
-use crate::volume::{Error, Result, Volume};
+use crate::volume::{Error, Result};
 use parking_lot::MutexGuard;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Inodes flushed in one go: bounds the descriptors held open.
 const GROUP: usize = 256;
-/// Metadata blocks of a record's extension.
-const OVERFLOW_BLOCKS: u16 = 64;
-
-/// How a directory's tail lies in chunk 0.
-pub(in crate::volume) const TAIL: Stream = Stream { modulus: 256, overhead: 1024 + 2 * 32 };
 
 /// One inode on its way to the disk.
 struct Flush<'a> {
@@ -41,22 +37,22 @@ struct Flush<'a> {
     failed: Option<Error>,
 }
 
-impl Volume {
+impl Writeback {
     /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure with
     /// the other inodes; returns the first.
-    pub(in crate::volume) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
+    pub fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
         self.flush_each(inodes)?.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// The same. Returns those inodes that damage to their own chunk files kept from it; an error is anything else.
     /// What it opened counts among the open chunks group by group: a round of thousands of new files must not run out
     /// of descriptors.
-    pub(in crate::volume) fn flush_each(&self, inodes: &[Arc<Inode>]) -> Result<Vec<(Arc<Inode>, Error)>> {
+    pub fn flush_each(&self, inodes: &[Arc<Inode>]) -> Result<Vec<(Arc<Inode>, Error)>> {
         // In one order everywhere: two that wait for each other's inodes would wait for ever.
         let mut inodes: Vec<&Arc<Inode>> = inodes.iter().collect();
         inodes.sort_unstable_by_key(|inode| inode.id());
         let (mut outcome, mut damaged) = (Ok(()), Vec::new());
-        for group in inodes.chunks(GROUP.min(self.open.limit() / 2)) {
+        for group in inodes.chunks(GROUP.min(self.cache.open_limit() / 2)) {
             match self.run(group.iter().map(|inode| Flush::begin(inode, false)).collect()) {
                 Ok(failed) => {
                     for (inode, error) in failed {
@@ -65,7 +61,7 @@ impl Volume {
                             false => {
                                 if error.is_refusal() {
                                     let name =
-                                        self.context.file_name(ChunkId { inode: inode.id(), index: 0 });
+                                        self.base.context.file_name(ChunkId { inode: inode.id(), index: 0 });
                                     log::warn!("{name:?}, or a file that belongs to it: {error}");
                                 }
                                 outcome = outcome.and(Err(error));
@@ -75,13 +71,13 @@ impl Volume {
                 }
                 Err(error) => outcome = outcome.and(Err(error)),
             }
-            group.iter().for_each(|inode| self.all_opened(inode));
+            group.iter().for_each(|inode| self.cache.all_opened(inode));
         }
         outcome.map(|()| damaged)
     }
 
     /// The same for one inode, but times may be lost: chunk 0 is left alone where it has nothing else to tell.
-    pub(in crate::volume) fn flush_but_times(&self, inode: &Arc<Inode>) -> Result<()> {
+    pub fn flush_but_times(&self, inode: &Arc<Inode>) -> Result<()> {
         let failed = self.run(vec![Flush::begin(inode, true)])?;
         failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
@@ -126,7 +122,7 @@ impl Volume {
                 Ok(())
             }
             Err(Undone { error, .. }) => {
-                self.stop(&error);
+                self.base.stop(&error);
                 Err(error)
             }
             Ok(damaged) => {
@@ -160,7 +156,7 @@ impl Volume {
         }
         let busy = state.others.busy();
         if busy.iter().any(|&index| state.chunk(index).is_some_and(Chunk::is_dirty)) {
-            self.open_head(flush.inode, state)?;
+            self.cache.open_head(flush.inode, state)?;
         }
         let shrunk = state.shrunk.is_some();
         let State { others, table, head, .. } = state;
@@ -195,7 +191,7 @@ impl Volume {
         if flush.but_times && state.is_head_stored() && state.progress.durable >= state.progress.head {
             return Ok(());
         }
-        self.open_head(flush.inode, state)?;
+        self.cache.open_head(flush.inode, state)?;
         let alone = state.others.is_empty() && state.table.is_empty();
         let is_directory = state.record.kind == Kind::Directory;
         if alone && !is_directory {
@@ -204,7 +200,7 @@ impl Volume {
         let news = state.progress.stored < flush.made || state.stored < state.journalled.namespace;
         if news || flush.unstored.is_some() || !state.table.is_stored() {
             if let Some(unstored) = &flush.unstored {
-                store_tail(state, unstored, &flush.segments)?;
+                state.store_tail(unstored, &flush.segments)?;
             }
             // From here on chunk 0 in memory has it: should the commit fail, the next flush only repeats that.
             if let (Some(unstored), Some(listing)) = (flush.unstored.take(), &mut state.listing) {
@@ -218,7 +214,7 @@ impl Volume {
                 false if mutants::is_active(Mutant::CutForgotten) => flush.size,
                 false => flush.size.min(state.record.size),
             };
-            store_record(state, size)?;
+            state.store_record(size)?;
             state.head.as_deref_mut().expect("it was opened").commit()?;
             state.progress.stored = flush.made;
             state.stored = state.journalled.namespace;
@@ -260,8 +256,8 @@ impl Volume {
     fn remove_doomed(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         while let Some(&index) = state.doomed.first() {
             let id = ChunkId { inode: inode.id(), index };
-            self.remove_file(id)?;
-            self.open.remove(id);
+            self.catalog.remove_file(id)?;
+            self.cache.closed(id);
             state.others.remove(index);
             state.doomed.remove(&index);
         }
@@ -270,7 +266,7 @@ impl Volume {
 
     /// Moves a directory's log into new segments where chunk 0 has no room for it.
     fn store_segments(&self, flush: &mut Flush<'_>, state: &mut State) -> Result<()> {
-        self.open_head(flush.inode, state)?;
+        self.cache.open_head(flush.inode, state)?;
         let State { listing, head, table, others, record, doomed, .. } = state;
         let Some(listing) = listing.as_mut().filter(|listing| listing.has_journalled()) else {
             return Ok(());
@@ -287,13 +283,13 @@ impl Volume {
         log.extend_from_slice(&unstored.log);
         let first = table.all(head)?.iter().chain(doomed.iter()).max().map_or(1, |last| last + 1);
         flush.segments = first..first;
-        for part in log.chunks(self.chunk_size as usize - 4) {
+        for part in log.chunks(self.base.chunk_size as usize - 4) {
             let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
             let mut segment = Vec::with_capacity((4 + part.len()).next_multiple_of(BLOCK));
             segment.extend_from_slice(&(part.len() as u32).to_le_bytes());
             segment.extend_from_slice(part);
             segment.resize(segment.len().next_multiple_of(BLOCK), 0);
-            let mut chunk = Chunk::new(&self.context, id, self.blocks);
+            let mut chunk = Chunk::new(&self.base.context, id, self.base.blocks);
             chunk.write(Space::Data, 0, &segment)?;
             others.insert(id.index, chunk);
             flush.segments.end += 1;
@@ -328,70 +324,4 @@ impl<'a> Flush<'a> {
         state.change();
         self.failed = Some(error);
     }
-}
-
-/// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
-fn store_tail(state: &mut State, unstored: &Unstored, segments: &Range<u32>) -> Result<()> {
-    let State { head, table, doomed, record, .. } = state;
-    let head = head.as_mut().expect("it was opened");
-    if unstored.replacement.is_some() {
-        for index in table.all(head)?.into_iter().filter(|index| !segments.contains(index)) {
-            table.set(index, Commit(0));
-            doomed.insert(index);
-        }
-    }
-    if unstored.replacement.is_some() || !segments.is_empty() {
-        head.clear(Space::Data, 0..TAIL.modulus)?;
-        head.set_inline(Vec::new());
-        record.size = 0;
-    }
-    if segments.is_empty() {
-        for log in [unstored.replacement.as_deref().unwrap_or_default(), &unstored.log] {
-            TAIL.append(head, record.size, log)?;
-            record.size += log.len() as u64;
-        }
-    }
-    Ok(())
-}
-
-/// Puts the record into chunk 0: with the names that durable batches speak of, and no others.
-pub(in crate::volume) fn store_record(state: &mut State, size: u64) -> Result<()> {
-    let State { record, journalled, head, table, .. } = state;
-    let head = head.as_mut().expect("it was opened");
-    table.store(head)?;
-    let now = (record.size, record.links_count, record.namespace);
-    let early = mutants::is_active(Mutant::LinksBeforeBatch);
-    if !early {
-        std::mem::swap(&mut record.extension.links, &mut journalled.links);
-    }
-    let count = if early { record.links_count } else { journalled.links_count };
-    (record.size, record.links_count, record.namespace) = (size, count, journalled.namespace);
-    let encoded = record.encode();
-    (record.size, record.links_count, record.namespace) = now;
-    if !early {
-        std::mem::swap(&mut record.extension.links, &mut journalled.links);
-    }
-    let encoded = encoded.map_err(|_| Error::NoSpace)?;
-    let mut overflow = encoded.overflow.unwrap_or_default();
-    overflow.resize(overflow.len().next_multiple_of(BLOCK), 0);
-    if !overflow.is_empty() {
-        head.write(Space::Metadata, 0, &overflow)?;
-    }
-    head.clear(Space::Metadata, (overflow.len() / BLOCK) as u16..OVERFLOW_BLOCKS)?;
-    if record.kind != Kind::Directory && head.inline().len() > head.inline_capacity(encoded.root.len()) {
-        spill_inline(head)?;
-    }
-    head.set_record(encoded.root);
-    Ok(())
-}
-
-/// Moves inline content into the first data block.
-pub(in crate::volume) fn spill_inline(head: &mut Chunk) -> Result<()> {
-    let mut block = head.inline().to_vec();
-    if !block.is_empty() {
-        block.resize(BLOCK, 0);
-        head.write(Space::Data, 0, &block)?;
-        head.set_inline(Vec::new());
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@
 //! stops, and the next mount looks for it in the journal. The names that batches gave it since go into whatever chunk 0
 //! there is.
 
+use super::Writeback;
 use crate::chunk::{Chunk, ChunkId, Commit, Space};
 use crate::volume::format::batch::{Item, parse};
 use crate::volume::format::kinds::Kind;
@@ -17,36 +18,35 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::Table;
 use crate::volume::journal::file;
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::writeback::flush::store_record;
-use crate::volume::{Error, Result, Volume};
+use crate::volume::{Error, Result};
 use std::sync::Arc;
 
 /// How often a directory's changes are put into a batch, to find it with none under way.
 const TRIES: usize = 20;
 
-impl Volume {
-    /// Flushes inodes, and mends or gives up those that damage to their own chunk files keeps from it. Directories are
-    /// mended within a round only.
-    pub(in crate::volume) fn store(&self, inodes: &[Arc<Inode>]) -> Result<()> {
-        let (mut anew, mut lost) = (Vec::new(), Vec::new());
-        for (inode, error) in self.flush_each(inodes)? {
-            let is_anew = match inode.is_directory() {
-                true => self.make_directory_anew(&inode)?,
-                false => self.make_anew(&inode),
+impl Writeback {
+    /// Rebuilds or abandons inodes that damage to their own chunk files kept from the disk. Directories are rebuilt within
+    /// a checkpoint only.
+    pub fn salvage(&self, damaged: Vec<(Arc<Inode>, Error)>) -> Result<()> {
+        let (mut rebuilt, mut lost) = (Vec::new(), Vec::new());
+        for (inode, error) in damaged {
+            let is_rebuilt = match inode.is_directory() {
+                true => self.rebuild_directory(&inode)?,
+                false => self.rebuild(&inode),
             };
-            match is_anew {
-                true => anew.push(inode.clone()),
+            match is_rebuilt {
+                true => rebuilt.push(inode.clone()),
                 false => lost.push((inode.clone(), error.again())),
             }
             // It is told; what is done about it follows.
-            let _ = self.notice_in::<()>(&inode, Err(error));
+            let _ = self.cache.notice_in::<()>(&inode, Err(error));
         }
-        lost.extend(self.flush_each(&anew)?);
-        lost.into_iter().try_for_each(|(inode, error)| self.give_up(&inode, error))
+        lost.extend(self.flush_each(&rebuilt)?);
+        lost.into_iter().try_for_each(|(inode, error)| self.abandon(&inode, error))
     }
 
     /// Has the next flush write a new chunk 0, if memory holds all that it would say; whether it does.
-    fn make_anew(&self, inode: &Arc<Inode>) -> bool {
+    fn rebuild(&self, inode: &Arc<Inode>) -> bool {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         let is_bare = state.others.is_empty() && state.doomed.is_empty() && state.table.is_empty();
@@ -61,15 +61,15 @@ impl Volume {
 
     /// The same for a directory: its entries are in memory, if any of them changed. Further chunks that it had go once
     /// chunk 0 is durable.
-    fn make_directory_anew(&self, inode: &Arc<Inode>) -> Result<bool> {
+    fn rebuild_directory(&self, inode: &Arc<Inode>) -> Result<bool> {
         for _ in 0..TRIES {
             // Chunk 0 says no more than durable batches do.
-            if self.try_batch(None, false)?.is_none() {
+            if self.try_commit(None, false)?.is_none() {
                 return Ok(false);
             }
-            let segments = self.files_of(inode.id())?;
+            let segments = self.catalog.files_of(inode.id())?;
             let _serial = inode.serial.lock();
-            let (_journal, _names) = (self.journal.lock(), self.namespace.lock());
+            let (_journal, _names) = (self.journal.file(), self.journal.names());
             let mut state = inode.state.write();
             if state.listing.is_none() || !self.may_replace(inode, &state) {
                 return Ok(false);
@@ -91,10 +91,10 @@ impl Volume {
         if state.lost.is_some() {
             return false;
         }
-        let found = Chunk::open(&self.context, ChunkId { inode: inode.id(), index: 0 }, self.blocks);
+        let found = Chunk::open(&self.base.context, ChunkId { inode: inode.id(), index: 0 }, self.base.blocks);
         let is_known = |found: Chunk| {
             // Our own may be what an earlier try left.
-            let wrote = found.version().0.first().is_some_and(|entry| entry.0 == self.context.device);
+            let wrote = found.version().0.first().is_some_and(|entry| entry.0 == self.base.context.device);
             wrote || state.head.as_deref().is_some_and(|head| head.version().dominates(found.version()))
         };
         found.map_or(true, is_known)
@@ -104,28 +104,28 @@ impl Volume {
     fn put_new_head(&self, inode: &Arc<Inode>, state: &mut State, content: Vec<u8>) {
         let id = ChunkId { inode: inode.id(), index: 0 };
         for index in std::mem::take(&mut state.others).from(0).chain([0]) {
-            self.open.remove(ChunkId { index, ..id });
+            self.cache.closed(ChunkId { index, ..id });
         }
         let emptied = || -> Result<(Chunk, Table)> {
-            let mut head = Chunk::open(&self.context, id, self.blocks)?;
+            let mut head = Chunk::open(&self.base.context, id, self.base.blocks)?;
             let mut table = Table::of(&head)?;
             table.all(&head)?.into_iter().for_each(|index| table.set(index, Commit(0)));
-            head.clear(Space::Data, 0..self.blocks)?;
+            head.clear(Space::Data, 0..self.base.blocks)?;
             Ok((head, table))
         };
         let (mut head, table) = emptied().unwrap_or_else(|_| {
-            self.context.saw_known(id);
-            (Chunk::new(&self.context, id, self.blocks), Table::empty())
+            self.base.context.saw_known(id);
+            (Chunk::new(&self.base.context, id, self.base.blocks), Table::empty())
         });
         head.set_inline(content);
         (state.head, state.table) = (Some(Box::new(head)), table);
     }
 
     /// Forgets what was not stored.
-    fn give_up(&self, inode: &Arc<Inode>, error: Error) -> Result<()> {
+    fn abandon(&self, inode: &Arc<Inode>, error: Error) -> Result<()> {
         let _serial = inode.serial.lock();
         // An operation that changes names counts on directories that it loaded.
-        let (_journal, _names) = (self.journal.lock(), self.namespace.lock());
+        let (_journal, _names) = (self.journal.file(), self.journal.names());
         let mut state = inode.state.write();
         if !mutants::is_active(Mutant::AcknowledgedGivenUp) {
             self.keep_acknowledged(inode, &mut state, &error)?;
@@ -137,7 +137,7 @@ impl Volume {
             log::error!("{error}; what was written to it and not stored yet is lost");
         }
         for index in std::mem::take(&mut state.others).from(0).chain([0]) {
-            self.open.remove(ChunkId { inode: inode.id(), index });
+            self.cache.closed(ChunkId { inode: inode.id(), index });
         }
         state.lost = (!mutants::is_active(Mutant::LostForgotten)).then(|| Box::new(error));
         (state.head, state.table, state.listing, state.shrunk) = (None, Table::empty(), None, None);
@@ -169,8 +169,8 @@ impl Volume {
             None => return Ok(()),
         };
         let (id, size) = (ChunkId { inode: inode.id(), index: 0 }, content.len() as u64);
-        self.context.saw_known(id);
-        let mut head = Chunk::new(&self.context, id, self.blocks);
+        self.base.context.saw_known(id);
+        let mut head = Chunk::new(&self.base.context, id, self.base.blocks);
         head.set_inline(content);
         // Apart from what memory has: should this fail and pass, the next round finds that as it was.
         let mut kept = State::fresh(record, head);
@@ -179,7 +179,7 @@ impl Volume {
             head.sync()?;
         }
         if !mutants::is_active(Mutant::KeptWithoutName) {
-            self.sync_names(&[self.context.file_name(id)])?;
+            self.base.sync_names(&[self.base.context.file_name(id)])?;
             head.name_synced();
         }
         state.progress.carried = 0;
@@ -189,7 +189,7 @@ impl Volume {
     /// Has what stands in the place of chunk 0 say the names that durable batches do, if it can be read: they are dropped,
     /// and one who takes a name away later counts on the others.
     fn keep_names(&self, inode: &Arc<Inode>, state: &State) -> Result<()> {
-        let kept = self.load(inode.id()).and_then(|there| {
+        let kept = self.cache.load(inode.id()).and_then(|there| {
             let mut there = there.state.write();
             if there.record.namespace >= state.journalled.namespace {
                 return Ok(());
@@ -205,8 +205,8 @@ impl Volume {
 
     /// What the newest batch says of an inode, and its content: of those that carry it, or else of all, empty.
     fn told_by_batch(&self, inode: &Arc<Inode>, is_carried: bool) -> Result<Option<(Record, Vec<u8>)>> {
-        let own = self.context.own_journal();
-        let Some(live) = file::read(&self.context, own)? else { return Ok(None) };
+        let own = self.base.context.own_journal();
+        let Some(live) = file::read(&self.base.context, own)? else { return Ok(None) };
         let batches = parse(&live.stream).map_err(|what| Error::Damaged(own, what.0.into()))?;
         let carried = batches.iter().rev().flat_map(|batch| &batch.items).find_map(|item| match item {
             Item::Inode { inode: id, record, content, .. }
@@ -223,7 +223,7 @@ impl Volume {
 /// Commits a chunk 0 with its own content and attributes, and the names that durable batches give to the inode.
 fn store_names<'a>(there: &'a mut State, state: &State, size: u64) -> Result<&'a mut Chunk> {
     there.journalled = state.journalled.clone();
-    store_record(there, size)?;
+    there.store_record(size)?;
     let head = there.head.as_deref_mut().expect("it was just opened, or made");
     head.commit()?;
     Ok(head)

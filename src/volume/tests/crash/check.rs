@@ -153,7 +153,7 @@ fn read_content(volume: &Volume, inode: &Arc<Inode>, size: usize) -> Result<Cont
 fn chunks(volume: &Volume, id: InodeId) -> Result<Vec<u32>, Error> {
     let inode = volume.inode(id)?;
     let mut state = inode.state.write();
-    volume.open_head(&inode, &mut state)?;
+    volume.cache.open_head(&inode, &mut state)?;
     let State { head, table, .. } = &mut *state;
     table.all(head.as_ref().expect("it was opened"))
 }
@@ -170,7 +170,7 @@ pub(super) fn check_leftovers_but(
     spoilt: Option<InodeId>,
     but: &BTreeSet<InodeId>,
 ) -> Result<(), String> {
-    let context = &volume.context;
+    let context = &volume.base.context;
     let mut wanted = BTreeSet::new();
     let found = Found::around(volume, spoilt)?;
     for id in found.versions.keys().filter(|id| !but.contains(id)) {

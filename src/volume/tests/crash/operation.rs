@@ -199,7 +199,7 @@ impl Bench<'_> {
                 self.model.promise_tree();
             }
             Batch => {
-                self.volume.commit_batch(None)?;
+                self.volume.writeback.commit(None)?;
                 self.model.promise_tree();
             }
             Flush(path) => {
@@ -207,11 +207,11 @@ impl Bench<'_> {
                 if !inode.state.read().heard_of {
                     return Err(Error::Invalid);
                 }
-                self.volume.flush(std::slice::from_ref(&inode))?;
+                self.volume.writeback.flush(std::slice::from_ref(&inode))?;
             }
             Forget(path) => self.volume.release(self.inode(path)?),
             _ => {
-                self.volume.round()?;
+                self.volume.checkpoint()?;
                 self.model.promise_all();
             }
         }

@@ -38,7 +38,7 @@ struct Busy {
 
 impl Busy {
     fn of(volume: &Volume, id: InodeId) -> Option<Busy> {
-        let inode = volume.inodes.lock().get(&id).cloned()?;
+        let inode = volume.cache.peek(id)?;
         let state = inode.state.read();
         let is_listed = state.listing.as_ref().is_none_or(|listing| listing.is_stored());
         let chunks = state.is_dirty() || state.standing != Standing::Settled || !is_listed;
@@ -47,7 +47,7 @@ impl Busy {
 }
 
 pub(super) fn in_memory(volume: &Volume, id: InodeId) -> Option<Arc<Inode>> {
-    volume.inodes.lock().get(&id).cloned()
+    volume.cache.peek(id)
 }
 
 pub(super) fn is_lost(inode: &Arc<Inode>) -> bool {
@@ -98,7 +98,7 @@ impl Surgery<'_> {
 
     fn spoil(&mut self, model: &Model, attack: Attack) -> bool {
         let Some(id) = model.find(self.subject.path) else { return false };
-        let name = self.volume.context.file_name(ChunkId { inode: id, index: self.subject.index });
+        let name = self.volume.base.context.file_name(ChunkId { inode: id, index: self.subject.index });
         let is_carried = in_memory(self.volume, id).is_some_and(|inode| {
             let state = inode.state.read();
             let is_written = !attack.is_in_place() || state.is_carryable();

@@ -173,7 +173,6 @@ impl Findings {
             self.base.schedule.report();
         }
     }
-
 }
 
 /// What an error says of a chunk, as a [`Finding`] has it; `None` if it is no damage.

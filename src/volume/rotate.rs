@@ -112,10 +112,7 @@ impl Rotation {
     }
 
     /// The same with at most a fifth of the time spent on it; ends early where `rest` says false.
-    pub fn reencrypt_gently(
-        &self,
-        rest: &mut dyn FnMut(Duration) -> bool,
-    ) -> Result<Remains> {
+    pub fn reencrypt_gently(&self, rest: &mut dyn FnMut(Duration) -> bool) -> Result<Remains> {
         let mut resumed = Instant::now();
         self.reencrypt(&mut |_, _| {
             let goes_on = rest(4 * resumed.elapsed());
@@ -158,10 +155,14 @@ impl Rotation {
         for (id, error) in left {
             let place = places.get(&id.inode).cloned();
             let is_named = place.is_some() || !whole || id.inode == InodeId::ROOT;
-            let is_denied =
-                || id.index > 0 && self.cache.further(id.inode).is_ok_and(|further| !further.contains(&id.index));
+            let is_denied = || {
+                id.index > 0 && self.cache.further(id.inode).is_ok_and(|further| !further.contains(&id.index))
+            };
             if !is_named || is_denied() {
-                log::info!("passed over: nothing speaks of {}: {error}", self.base.context.file_name(id).path());
+                log::info!(
+                    "passed over: nothing speaks of {}: {error}",
+                    self.base.context.file_name(id).path()
+                );
                 continue;
             }
             self.cache.notice_placed(&error, place.clone());

@@ -174,7 +174,13 @@ impl Volume {
     ///
     /// # Errors
     /// Directories have only one: `IsDirectory`.
-    pub fn link(&self, inode: &Arc<Inode>, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<()> {
+    pub fn link(
+        &self,
+        inode: &Arc<Inode>,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Result<()> {
         self.namespace.link(inode, directory, name, now)
     }
 
@@ -185,7 +191,12 @@ impl Volume {
     }
 
     /// Removes an empty directory. Returns it, as `unlink` does. Of one that is damaged the name goes and nothing else.
-    pub fn remove_directory(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
+    pub fn remove_directory(
+        &self,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
         self.namespace.remove_directory(directory, name, now)
     }
 
@@ -194,7 +205,14 @@ impl Volume {
     ///
     /// # Errors
     /// A directory cannot be moved into itself: `Invalid`.
-    pub fn rename(&self, from: (&Arc<Inode>, &[u8]), to: (&Arc<Inode>, &[u8]), how: Rename, whiteout: Option<NewInode<'_>>, now: Timestamp) -> Result<Option<Arc<Inode>>> {
+    pub fn rename(
+        &self,
+        from: (&Arc<Inode>, &[u8]),
+        to: (&Arc<Inode>, &[u8]),
+        how: Rename,
+        whiteout: Option<NewInode<'_>>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
         self.namespace.rename(from, to, how, whiteout, now)
     }
 
@@ -237,7 +255,14 @@ impl Volume {
 
     /// Writes all of `data` at `offset`, in bytes; the file grows as needed. `clear_mode`: permission bits that are cleared by
     /// it. `now`: the new times, unless they are set otherwise.
-    pub fn write(&self, inode: &Arc<Inode>, offset: u64, data: &[u8], now: impl Into<Option<Timestamp>>, clear_mode: u32) -> Result<()> {
+    pub fn write(
+        &self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        data: &[u8],
+        now: impl Into<Option<Timestamp>>,
+        clear_mode: u32,
+    ) -> Result<()> {
         self.data.write(inode, offset, data, now, clear_mode)
     }
 
@@ -248,12 +273,24 @@ impl Volume {
     }
 
     /// Sets the size, in bytes; what is cut off is gone, what is added reads as zeros.
-    pub fn resize(&self, inode: &Arc<Inode>, size: u64, now: impl Into<Option<Timestamp>>, clear_mode: u32) -> Result<()> {
+    pub fn resize(
+        &self,
+        inode: &Arc<Inode>,
+        size: u64,
+        now: impl Into<Option<Timestamp>>,
+        clear_mode: u32,
+    ) -> Result<()> {
         self.data.resize(inode, size, now, clear_mode)
     }
 
     /// Makes a range of bytes read as zeros, within the size.
-    pub fn punch(&self, inode: &Arc<Inode>, offset: u64, length: u64, now: impl Into<Option<Timestamp>>) -> Result<()> {
+    pub fn punch(
+        &self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        length: u64,
+        now: impl Into<Option<Timestamp>>,
+    ) -> Result<()> {
         self.data.punch(inode, offset, length, now)
     }
 

@@ -34,12 +34,7 @@ impl Cache {
     }
 
     /// Opens a chunk if it exists.
-    pub fn open_chunk(
-        &self,
-        inode: &Arc<Inode>,
-        state: &mut State,
-        index: u32,
-    ) -> Result<()> {
+    pub fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<()> {
         self.open_head(inode, state)?;
         if index == 0 || state.others.contains(index) {
             return Ok(());
@@ -137,11 +132,7 @@ impl Cache {
         Ok(Listing::loaded(entries, log.len() as u64))
     }
 
-    pub fn entry(
-        &self,
-        directory: &Arc<Inode>,
-        name: &[u8],
-    ) -> Result<Option<(InodeId, Kind)>> {
+    pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
         if name.len() > 255 {
             return Err(Error::NameTooLong);
         }

@@ -3,8 +3,8 @@
 //! Every chunk whose file is open stands in the list, from the moment it is opened or made until it is closed or gone.
 //! A chunk closes only where that loses nothing; what is being written waits for its flush.
 
-use crate::chunk::{ChunkId, InodeId};
 use super::Cache;
+use crate::chunk::{ChunkId, InodeId};
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use lru::LruCache;

@@ -5,11 +5,12 @@
 //! Bounded: so many ids wait at most, and of what was read the newest are held; what nobody asked for until then is
 //! forgotten again. Nothing is changed, so there is nothing to undo when it ends.
 
+use super::Cache;
 use crate::chunk::InodeId;
+use crate::volume::Result;
 use crate::volume::cache::walk::Walk;
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::Inode;
-use crate::volume::Result;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use parking_lot::{Condvar, Mutex};

@@ -5,9 +5,9 @@
 //! inodes and of reserved ids go, and those that their inode's chunk table does not name. The journal is in use before
 //! any such file can come to be. Another device's files are left alone.
 
+use super::Catalog;
 use crate::chunk::{Chunk, ChunkId, InodeId};
 use crate::store::{Area, FileName};
-use super::Catalog;
 use crate::volume::inode::state::State;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
@@ -64,5 +64,4 @@ impl Catalog {
         self.cache.forget_if_clean(&inode);
         Ok(())
     }
-
 }

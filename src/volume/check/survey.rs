@@ -2,11 +2,11 @@
 //! remembers, on a volume that is opened without it.
 
 use super::Check;
-use crate::volume::journal::file::BLOCKS;
 use crate::chunk::{self, Chunk, ChunkId, InodeId, Version};
 use crate::store::FileName;
 use crate::volume::findings::Place;
 use crate::volume::inode::state::State;
+use crate::volume::journal::file::BLOCKS;
 use crate::volume::{Error, Kind, Result};
 use hashbrown::{HashMap, HashSet};
 
@@ -67,10 +67,7 @@ impl Check {
 
     /// A name of each of these inodes that has one, and whether every directory could be read. Nothing may be renamed
     /// meanwhile.
-    pub fn places_of(
-        &self,
-        wanted: &HashSet<InodeId>,
-    ) -> Result<(HashMap<InodeId, Place>, bool)> {
+    pub fn places_of(&self, wanted: &HashSet<InodeId>) -> Result<(HashMap<InodeId, Place>, bool)> {
         let (mut places, mut whole) = (HashMap::new(), true);
         let (mut waiting, mut passed) = (vec![InodeId::ROOT], HashSet::new());
         while let Some(at) = waiting.pop().filter(|_| places.len() < wanted.len()) {

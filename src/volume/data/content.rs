@@ -3,12 +3,12 @@
 //! A write encrypts whole blocks straight into free slots; roots follow at the next flush. Memory stays bounded because
 //! content never waits here.
 
+use super::Data;
 use crate::chunk::{self, BLOCK, Chunk, ChunkId, Space};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::inode::state::{Inode, State};
-use crate::volume::inode::table::check_index;
-use super::Data;
 use crate::volume::inode::stored::spill_inline;
+use crate::volume::inode::table::check_index;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -146,9 +146,10 @@ impl Data {
                 return Ok(if found < size { Some(found) } else { (!data).then_some(size) });
             }
             at = match state.chunk_mut(index) {
-                None if data => {
-                    self.cache.next_chunk(&mut state, index)?.map_or(size, |next| u64::from(next) * self.base.chunk_size)
-                }
+                None if data => self
+                    .cache
+                    .next_chunk(&mut state, index)?
+                    .map_or(size, |next| u64::from(next) * self.base.chunk_size),
                 _ => start + self.base.chunk_size,
             };
             if self.cache.is_full() {
@@ -262,11 +263,7 @@ impl Data {
     }
 
     /// Goes over from inline content to blocks.
-    pub fn make_blocks(
-        &self,
-        inode: &Arc<Inode>,
-        state: &mut State,
-    ) -> std::result::Result<(), Step> {
+    pub fn make_blocks(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         if !inode.grounded.load(Ordering::Acquire) {
             return Err(Step::Ground);
         }

@@ -1,11 +1,11 @@
 //! Changing a file's size and making holes (docs/FORMAT.md section 7): what is cut off must not come to light again.
 
-use crate::chunk::{self, BLOCK, Chunk, Commit, Space};
 use super::Data;
 use super::content::{BLOCK_BYTES, Step};
+use crate::chunk::{self, BLOCK, Chunk, Commit, Space};
+use crate::volume::Result;
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
-use crate::volume::Result;
 use std::sync::Arc;
 
 /// Chunks in which a hole is made under one lock.
@@ -56,7 +56,9 @@ impl Data {
         let mut at = offset;
         loop {
             // In pieces: what is changed is held open until it is flushed.
-            let until = (at - at % self.base.chunk_size).saturating_add(CHUNKS_AT_ONCE * self.base.chunk_size).min(end);
+            let until = (at - at % self.base.chunk_size)
+                .saturating_add(CHUNKS_AT_ONCE * self.base.chunk_size)
+                .min(end);
             self.punch_piece(inode, at, until, now)?;
             if until >= end {
                 return Ok(());
@@ -87,12 +89,7 @@ impl Data {
     }
 
     /// Readies the file for content up to `end`: nothing but zeros may come to light between the old end and there.
-    pub fn grow(
-        &self,
-        inode: &Arc<Inode>,
-        state: &mut State,
-        end: u64,
-    ) -> std::result::Result<(), Step> {
+    pub fn grow(&self, inode: &Arc<Inode>, state: &mut State, end: u64) -> std::result::Result<(), Step> {
         if end <= state.record.size {
             return Ok(());
         }
@@ -178,7 +175,10 @@ impl Data {
             self.clear_within(inode, state, index, at - start, until - start)?;
             at = match state.chunk_mut(index) {
                 Some(_) => until,
-                None => self.cache.next_chunk(state, index)?.map_or(end, |next| u64::from(next) * self.base.chunk_size),
+                None => self
+                    .cache
+                    .next_chunk(state, index)?
+                    .map_or(end, |next| u64::from(next) * self.base.chunk_size),
             };
         }
         Ok(())

@@ -5,5 +5,5 @@ pub mod directory;
 pub mod entries;
 pub mod extra_chunks;
 pub mod state;
-pub mod table;
 pub mod stored;
+pub mod table;

@@ -3,11 +3,11 @@
 //! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
 //! the last fdatasync; `state` guards the rest and is never held across an fdatasync. `serial` is taken before `state`.
 
+use super::directory::Directory;
+use super::entries::Listing;
 use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
-use super::directory::Directory;
-use super::entries::Listing;
 use crate::volume::inode::extra_chunks::Others;
 use crate::volume::inode::table::Table;
 use crate::volume::{Error, Result};
@@ -256,13 +256,7 @@ impl State {
         &self.listing.as_ref().expect("the entries were loaded").directory
     }
 
-    pub fn add_entry(
-        &mut self,
-        device: DeviceId,
-        name: &[u8],
-        inode: InodeId,
-        kind: Kind,
-    ) -> Result<()> {
+    pub fn add_entry(&mut self, device: DeviceId, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
         let (directory, log) = self.listing.as_mut().ok_or(Error::NotDirectory)?.change();
         directory.insert(device, name, inode, kind, log)?;
         Ok(())

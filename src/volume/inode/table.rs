@@ -1,7 +1,7 @@
 //! The chunk table: which chunks beyond chunk 0 an inode has (docs/FORMAT.md section 7).
 
-use crate::volume::format::limits::{LAST_INDEX, PER_PAGE};
 use crate::chunk::{BLOCK, Chunk, Commit, Space};
+use crate::volume::format::limits::{LAST_INDEX, PER_PAGE};
 use crate::volume::{Damage, Error, Result};
 use std::collections::BTreeMap;
 

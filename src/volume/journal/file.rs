@@ -93,7 +93,13 @@ impl JournalFile {
 
     /// Goes on where a journal ended.
     pub fn resume(live: Live) -> JournalFile {
-        JournalFile { chunk: live.chunk, head: live.head, tail: live.tail, wants_checkpoint_batch: false, gave_back: false }
+        JournalFile {
+            chunk: live.chunk,
+            head: live.head,
+            tail: live.tail,
+            wants_checkpoint_batch: false,
+            gave_back: false,
+        }
     }
 
     /// The end of the stream.

@@ -41,7 +41,9 @@ impl Journal {
             base: base.clone(),
             cache: cache.clone(),
             catalog: catalog.clone(),
-            file: Mutex::new(replayed.own.map_or_else(|| JournalFile::new(&base.context), JournalFile::resume)),
+            file: Mutex::new(
+                replayed.own.map_or_else(|| JournalFile::new(&base.context), JournalFile::resume),
+            ),
             names: Mutex::default(),
             in_use: AtomicBool::new(in_use),
         })

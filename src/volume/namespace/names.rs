@@ -1,11 +1,11 @@
 //! Single names: an entry taken out of a directory or put in, with the link in its inode. What is one step for the user
 //! is made of these under one namespace lock (`namespace`).
 
+use super::Namespace;
 use crate::chunk::{ChunkId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::Record;
 use crate::volume::inode::state::{Inode, Standing, State};
-use super::Namespace;
 use crate::volume::journal::Pending;
 use crate::volume::{Error, Result};
 use hashbrown::HashSet;
@@ -20,10 +20,7 @@ const REMOVALS_MOST: usize = 4096;
 
 impl Namespace {
     /// A directory with its entries, to be changed. A removed directory takes no more entries.
-    pub fn listed<'a>(
-        &self,
-        directory: &'a Arc<Inode>,
-    ) -> Result<RwLockWriteGuard<'a, State>> {
+    pub fn listed<'a>(&self, directory: &'a Arc<Inode>) -> Result<RwLockWriteGuard<'a, State>> {
         self.cache.load_listing(directory)?;
         let state = directory.state.write();
         if state.record.links_count == 0 {

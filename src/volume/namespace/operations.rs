@@ -1,11 +1,11 @@
 //! Operations on names: create, link, unlink, rename. All of them happen in memory under the namespace lock; the next
 //! batch of the journal makes them durable together (docs/FORMAT.md section 9).
 
+use super::Namespace;
 use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
 use crate::volume::inode::state::{Inode, State};
-use super::Namespace;
 use crate::volume::journal::Pending;
 use crate::volume::namespace::names::{check_growth, check_name, check_room};
 use crate::volume::{Error, Result};

@@ -80,7 +80,6 @@ impl Writeback {
         }
         Ok(damaged)
     }
-
 }
 
 fn copy_of(outcome: &io::Result<()>) -> io::Result<()> {

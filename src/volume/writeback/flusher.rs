@@ -13,7 +13,8 @@ impl Writeback {
     /// The system has no thread for it: nothing would be written but by fsync.
     pub fn start_flusher(self: &Arc<Self>) -> Result<()> {
         let writeback = Arc::downgrade(self);
-        let thread = std::thread::Builder::new().name("flusher".into()).spawn(move || flush_on_schedule(&writeback));
+        let thread =
+            std::thread::Builder::new().name("flusher".into()).spawn(move || flush_on_schedule(&writeback));
         *self.flusher.lock() = Some(thread?);
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! fsync: returns when what was written, and the name it has, would survive a power cut.
 
 use super::Writeback;
-use crate::volume::inode::state::{Inode, Standing, State};
 use crate::volume::Result;
+use crate::volume::inode::state::{Inode, Standing, State};
 use std::sync::Arc;
 
 impl Writeback {

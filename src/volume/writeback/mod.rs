@@ -42,7 +42,12 @@ pub struct Writeback {
 }
 
 impl Writeback {
-    pub fn new(base: &Arc<Base>, cache: &Arc<Cache>, catalog: &Arc<Catalog>, journal: &Arc<Journal>) -> Writeback {
+    pub fn new(
+        base: &Arc<Base>,
+        cache: &Arc<Cache>,
+        catalog: &Arc<Catalog>,
+        journal: &Arc<Journal>,
+    ) -> Writeback {
         Writeback {
             base: base.clone(),
             cache: cache.clone(),

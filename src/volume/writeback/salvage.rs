@@ -91,7 +91,8 @@ impl Writeback {
         if state.lost.is_some() {
             return false;
         }
-        let found = Chunk::open(&self.base.context, ChunkId { inode: inode.id(), index: 0 }, self.base.blocks);
+        let found =
+            Chunk::open(&self.base.context, ChunkId { inode: inode.id(), index: 0 }, self.base.blocks);
         let is_known = |found: Chunk| {
             // Our own may be what an earlier try left.
             let wrote = found.version().0.first().is_some_and(|entry| entry.0 == self.base.context.device);

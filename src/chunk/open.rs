@@ -2,10 +2,11 @@
 
 use super::blocks::{Blocks, Key};
 use super::chunk::{Chunk, State, Written};
+use super::entry::{Entry, GROUP};
 use super::mutants::{self, Mutant};
 use super::root::{Decoded, METADATA};
-use super::table::{Entry, GROUP, Table};
-use super::{BLOCK, ChunkId, Context, Error, Result, Space, Version};
+use super::table::Table;
+use super::{BLOCK, ChunkId, Context, Error, Result, Section, Version};
 use crate::store::StoreFile;
 use std::io;
 use std::sync::Arc;
@@ -119,8 +120,8 @@ impl Candidate {
         for key in shared.into_iter().chain(keys) {
             let Some(plain) = key.open_root(id, which, block) else { continue };
             let root = Decoded::decode(&plain, blocks).map_err(|what| Error::Damaged(id, what))?;
-            let data = Table::from_listing(Space::Data, blocks, &root.data);
-            let metadata = Table::from_listing(Space::Metadata, METADATA, &root.metadata);
+            let data = Table::from_root(Section::Data, blocks, &root.data);
+            let metadata = Table::from_root(Section::Metadata, METADATA, &root.metadata);
             return Ok(Some(Candidate { which, root, key, data, metadata }));
         }
         Ok(None)
@@ -200,7 +201,7 @@ fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<
         let former = other.and_then(|other| other.groups().get(k));
         let authenticate = |(i, entry): (usize, Entry)| {
             let number = (k * GROUP + i) as u16;
-            blocks.read(table.space, number, &mut [0; BLOCK], |_| Ok::<Entry, Error>(entry))
+            blocks.read(table.section, number, &mut [0; BLOCK], |_| Ok::<Entry, Error>(entry))
         };
         if let Some(mut told) = former.and_then(|former| group.told_since(former)) {
             if !mutants::is_active(Mutant::NoCheckBesideMaps) || group.stored.is_hole() {

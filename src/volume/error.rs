@@ -39,7 +39,7 @@ pub enum Damage {
     /// Its file was exchanged while it was open.
     Replaced,
     /// It does not authenticate, or makes no sense.
-    Spoilt(String),
+    Corrupt(String),
 }
 
 /// The result of a volume's operation.
@@ -112,7 +112,7 @@ impl From<chunk::Error> for Error {
 
 impl From<&str> for Damage {
     fn from(what: &str) -> Damage {
-        Damage::Spoilt(what.into())
+        Damage::Corrupt(what.into())
     }
 }
 
@@ -166,7 +166,7 @@ impl fmt::Display for Damage {
                 write!(f, "it is older than it was: commit {} instead of {}", found.0, known.0)
             }
             Damage::Replaced => f.write_str("its chunk file was replaced while it was open"),
-            Damage::Spoilt(what) => f.write_str(what),
+            Damage::Corrupt(what) => f.write_str(what),
         }
     }
 }

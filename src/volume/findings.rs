@@ -128,7 +128,7 @@ impl Findings {
         let Some((chunk, damage)) = parts(error) else { return };
         let until = match damage {
             None | Some(Damage::Deleted | Damage::RolledBack { .. }) => Listed::UntilOpened,
-            Some(Damage::Replaced | Damage::Spoilt(_)) => Listed::UntilGone,
+            Some(Damage::Replaced | Damage::Corrupt(_)) => Listed::UntilGone,
         };
         let mut ledger = self.ledger.lock();
         if ledger.noticed.len() >= MOST || !ledger.noticed.insert(chunk) {

@@ -66,12 +66,12 @@ impl Volume {
             extension: Extension::default(),
         };
         let id = ChunkId { inode: InodeId::ROOT, index: 0 };
-        let mut head = Chunk::new(context, id, (chunk_size / BLOCK as u64) as u16);
-        head.set_record(record.encode().map_err(|_| Error::Invalid)?.root);
-        head.commit()?;
-        head.sync()?;
+        let mut first_chunk = Chunk::new(context, id, (chunk_size / BLOCK as u64) as u16);
+        first_chunk.set_record(record.encode().map_err(|_| Error::Invalid)?.root);
+        first_chunk.commit()?;
+        first_chunk.sync()?;
         context.store.sync_names(&[context.file_name(id)])?;
-        head.name_synced();
+        first_chunk.name_synced();
         context.recall.keep();
         Ok(())
     }
@@ -128,7 +128,10 @@ impl Volume {
         self.cache.end_readahead();
         self.writeback.end_flusher();
         self.rotation.end();
-        let closed = if self.base.read_only { Ok(()) } else { self.writeback.close() };
+        let closed = match self.base.read_only {
+            true => Ok(()),
+            false => self.writeback.finish().and_then(|()| self.journal.clear()),
+        };
         self.cache.report();
         if !mutants::is_active(Mutant::NotKeptAtClose) {
             self.keep_seen();
@@ -343,7 +346,7 @@ impl Volume {
         self.catalog.discard_journal(device)
     }
 
-    /// Space in the backing filesystem.
+    /// Section in the backing filesystem.
     pub fn space(&self) -> Result<store::Space> {
         Ok(self.base.context.store.space()?)
     }

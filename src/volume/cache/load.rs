@@ -1,25 +1,25 @@
 //! Reading an inode from its chunks: chunk 0 and its record, further chunks, a directory's entries.
 
 use super::Cache;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Space};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Section};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Directory;
-use crate::volume::inode::entries::Listing;
+use crate::volume::inode::entries::Entries;
 use crate::volume::inode::state::{Inode, State};
-use crate::volume::inode::table::{Table, check_bound};
+use crate::volume::inode::table::{ChunkTable, check_bound};
 use crate::volume::stream::TAIL;
 use crate::volume::{Error, Result, Visit};
 use std::sync::Arc;
 
 impl Cache {
     /// Opens chunk 0 of an inode, if it is not.
-    pub fn open_head(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
+    pub fn open_first_chunk(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         state.check_whole()?;
-        if state.head.is_none() {
+        if state.first_chunk.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
-            state.head = Some(Box::new(self.open_file(id, Commit(0))?));
+            state.first_chunk = Some(Box::new(self.open_file(id, Commit(0))?));
             self.opened(inode, 0);
         }
         Ok(())
@@ -35,119 +35,119 @@ impl Cache {
 
     /// Opens a chunk if it exists.
     pub fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<()> {
-        self.open_head(inode, state)?;
-        if index == 0 || state.others.contains(index) {
+        self.open_first_chunk(inode, state)?;
+        if index == 0 || state.extra_chunks.contains(index) {
             return Ok(());
         }
-        let head = state.head.as_deref().expect("it was opened");
-        state.table.load(head, index)?;
+        let first_chunk = state.first_chunk.as_deref().expect("it was opened");
+        state.table.load(first_chunk, index)?;
         let Some(bound) = state.table.bound(index) else { return Ok(()) };
         let id = ChunkId { inode: inode.id(), index };
         let chunk = self.open_file(id, bound)?;
-        state.others.insert(index, chunk);
+        state.extra_chunks.insert(index, chunk);
         self.opened(inode, index);
         Ok(())
     }
 
     /// The next chunk behind `index` that exists.
     pub fn next_chunk(&self, state: &mut State, index: u32) -> Result<Option<u32>> {
-        let head = state.head.as_deref().expect("it was opened");
-        let stored = state.table.all_from(head, index + 1)?.first().copied();
-        let open = state.others.from(index + 1).next();
+        let first_chunk = state.first_chunk.as_deref().expect("it was opened");
+        let stored = state.table.all_from(first_chunk, index + 1)?.first().copied();
+        let open = state.extra_chunks.from(index + 1).next();
         Ok(stored.into_iter().chain(open).min())
     }
 
     pub fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
-        let head = self.open_file(chunk, Commit(0))?;
-        let record = read_record(&head).map_err(|error| match error {
+        let first_chunk = self.open_file(chunk, Commit(0))?;
+        let record = read_record(&first_chunk).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
             error => error,
         })?;
-        self.check_size_of(&record, &head)?;
-        let table = Table::of(&head)?;
-        Ok(Arc::new(Inode::new(id, State::stored(record, head, table), true)))
+        self.check_size_of(&record, &first_chunk)?;
+        let table = ChunkTable::of(&first_chunk)?;
+        Ok(Arc::new(Inode::new(id, State::stored(record, first_chunk, table), true)))
     }
 
     /// Refuses a size that cannot be, or that is not the inline content's.
-    fn check_size_of(&self, record: &Record, head: &Chunk) -> Result<()> {
+    fn check_size_of(&self, record: &Record, first_chunk: &Chunk) -> Result<()> {
         let (most, inline) = match record.kind {
             Kind::File => (self.base.size_limit(), record.size),
             Kind::Directory => (TAIL.limit(), record.size % BLOCK as u64),
             _ => return Ok(()),
         };
-        let is_inline = head.inline().is_empty() || head.inline().len() as u64 == inline;
+        let is_inline = first_chunk.inline().is_empty() || first_chunk.inline().len() as u64 == inline;
         if record.size <= most && is_inline {
             return Ok(());
         }
-        Err(Error::Damaged(head.id(), "its size is not that of its content".into()))
+        Err(Error::Damaged(first_chunk.id(), "its size is not that of its content".into()))
     }
 
     /// Loads a directory's entries, if they are not.
-    pub fn load_listing(&self, directory: &Arc<Inode>) -> Result<()> {
+    pub fn load_entries(&self, directory: &Arc<Inode>) -> Result<()> {
         {
             let state = directory.state.read();
             if state.record.kind != Kind::Directory {
                 return Err(Error::NotDirectory);
             }
-            if state.listing.is_some() {
+            if state.entries.is_some() {
                 return Ok(());
             }
         }
         let mut state = directory.state.write();
-        let outcome = match state.listing {
+        let outcome = match state.entries {
             Some(_) => Ok(()),
             None => self
-                .read_listing(directory, &mut state)
-                .map(|listing| state.listing = Some(Box::new(listing))),
+                .read_entries(directory, &mut state)
+                .map(|entries| state.entries = Some(Box::new(entries))),
         };
         drop(state);
         self.notice_in(directory, outcome)
     }
 
-    fn read_listing(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Listing> {
-        self.open_head(directory, state)?;
-        let State { head, table, record, .. } = state;
-        let head = head.as_ref().expect("it was opened");
+    fn read_entries(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Entries> {
+        self.open_first_chunk(directory, state)?;
+        let State { first_chunk, table, record, .. } = state;
+        let first_chunk = first_chunk.as_ref().expect("it was opened");
         let damaged =
             |index, what: &str| Error::Damaged(ChunkId { inode: directory.id(), index }, what.into());
         let mut entries = Directory::new(record.extension.vector.clone());
         // An entry may begin in one segment and end in the next.
         let mut log = Vec::new();
-        for index in table.all(head)? {
+        for index in table.all(first_chunk)? {
             let id = ChunkId { inode: directory.id(), index };
             let segment = self.open_file(id, table.bound(index).unwrap_or_default())?;
             let mut bytes = vec![0; BLOCK];
-            segment.read(Space::Data, 0, &mut bytes)?;
+            segment.read(Section::Data, 0, &mut bytes)?;
             let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
             if length as u64 > self.base.chunk_size {
                 return Err(damaged(index, "its length makes no sense"));
             }
             bytes.resize(length.next_multiple_of(BLOCK), 0);
-            segment.read(Space::Data, 0, &mut bytes)?;
+            segment.read(Section::Data, 0, &mut bytes)?;
             log.extend_from_slice(&bytes[4..length]);
         }
-        log.extend_from_slice(&TAIL.read(head, 0, record.size)?);
+        log.extend_from_slice(&TAIL.read(first_chunk, 0, record.size)?);
         entries.load(&log).map_err(|what| damaged(0, what.0))?;
-        Ok(Listing::loaded(entries, log.len() as u64))
+        Ok(Entries::loaded(entries, log.len() as u64))
     }
 
     pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
         if name.len() > 255 {
             return Err(Error::NameTooLong);
         }
-        self.load_listing(directory)?;
+        self.load_entries(directory)?;
         let state = directory.state.read();
-        let listing = state.listing.as_ref().ok_or(Error::NotDirectory)?;
-        Ok(listing.directory.get(name).map(|entry| (entry.inode, entry.kind)))
+        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
+        Ok(entries.directory.get(name).map(|entry| (entry.inode, entry.kind)))
     }
 
     /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
     pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
-        self.load_listing(directory)?;
+        self.load_entries(directory)?;
         let state = directory.state.read();
-        let listing = state.listing.as_ref().ok_or(Error::NotDirectory)?;
-        for entry in listing.directory.iter_after(after) {
+        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
+        for entry in entries.directory.iter_after(after) {
             if !visit(entry.cookie, entry.name, entry.inode, entry.kind) {
                 break;
             }
@@ -167,23 +167,23 @@ impl Cache {
     pub fn further(&self, id: InodeId) -> Result<Vec<u32>> {
         let inode = self.inode(id)?;
         let mut state = inode.state.write();
-        self.open_head(&inode, &mut state)?;
-        let State { head, table, .. } = &mut *state;
-        Ok(table.all(head.as_ref().expect("it was opened"))?.into_iter().collect())
+        self.open_first_chunk(&inode, &mut state)?;
+        let State { first_chunk, table, .. } = &mut *state;
+        Ok(table.all(first_chunk.as_ref().expect("it was opened"))?.into_iter().collect())
     }
 }
 
 /// The record in chunk 0, with its extension from wherever it lies.
-fn read_record(head: &Chunk) -> Result<Record> {
-    let malformed = |what: Malformed| Error::Damaged(head.id(), what.0.into());
-    let overflow = match Record::overflow_length(head.record()).map_err(malformed)? {
+fn read_record(first_chunk: &Chunk) -> Result<Record> {
+    let malformed = |what: Malformed| Error::Damaged(first_chunk.id(), what.0.into());
+    let overflow = match Record::overflow_length(first_chunk.record()).map_err(malformed)? {
         None => None,
         Some(length) => {
             let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
-            head.read(Space::Metadata, 0, &mut blocks)?;
+            first_chunk.read(Section::Metadata, 0, &mut blocks)?;
             blocks.truncate(length);
             Some(blocks)
         }
     };
-    Record::decode(head.record(), overflow.as_deref()).map_err(malformed)
+    Record::decode(first_chunk.record(), overflow.as_deref()).map_err(malformed)
 }

@@ -106,12 +106,12 @@ impl Cache {
         inodes.retain(|inode| {
             inode.queued.store(false, Ordering::Release);
             let state = inode.state.read();
-            let (named, heard_of) = (state.record.links_count > 0, state.heard_of);
+            let (named, recorded) = (state.record.links_count > 0, state.recorded);
             drop(state);
-            if named && !heard_of {
+            if named && !recorded {
                 self.queue(inode);
             }
-            named && heard_of
+            named && recorded
         });
         inodes
     }

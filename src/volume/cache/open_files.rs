@@ -20,7 +20,7 @@ const TRIES: usize = 8;
 pub struct OpenFiles {
     list: Mutex<LruCache<ChunkId, Weak<Inode>>>,
     limit: usize,
-    /// How many were open after the last round that was made to close some: unlinked files that are in use stay open.
+    /// How many were open after the last checkpoint that was made to close some: unlinked files that are in use stay open.
     kept: AtomicUsize,
 }
 
@@ -53,7 +53,7 @@ impl OpenFiles {
         if list.len() > self.limit { list.pop_lru() } else { None }
     }
 
-    /// So many that a round is worth its while.
+    /// So many that a checkpoint is worth its while.
     fn are_far_too_many(&self) -> bool {
         let open = self.len();
         let kept = self.kept.fetch_min(open, Ordering::Relaxed).min(open);
@@ -146,8 +146,8 @@ impl Cache {
             return false;
         }
         match index {
-            0 => state.head = None,
-            _ => state.others.remove(index),
+            0 => state.first_chunk = None,
+            _ => state.extra_chunks.remove(index),
         }
         true
     }
@@ -178,6 +178,6 @@ impl Cache {
 }
 
 fn open_chunks(state: &crate::volume::inode::state::State) -> Vec<u32> {
-    let head = state.head.iter().filter(|head| head.has_file()).map(|_| 0);
-    head.chain(state.others.with_files()).collect()
+    let first_chunk = state.first_chunk.iter().filter(|first_chunk| first_chunk.has_file()).map(|_| 0);
+    first_chunk.chain(state.extra_chunks.with_files()).collect()
 }

@@ -11,8 +11,6 @@ use crate::volume::Result;
 use crate::volume::cache::walk::Walk;
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::Inode;
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

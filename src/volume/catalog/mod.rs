@@ -4,13 +4,13 @@ mod sweep;
 
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::store::{Area, FileName};
+use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
-use crate::volume::inode::extra_chunks::Others;
+use crate::volume::inode::extra_chunks::ExtraChunks;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Error, Result};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -22,9 +22,9 @@ pub struct Catalog {
     findings: Arc<Findings>,
     cache: Arc<Cache>,
     /// Inodes whose deletion is durable; their chunk files are still to be removed.
-    removals: Mutex<Vec<Arc<Inode>>>,
+    pending_deletes: Mutex<Vec<Arc<Inode>>>,
     /// Chunk files that were removed, but a power cut may bring them back.
-    removed: Mutex<Vec<FileName>>,
+    unsynced_unlinks: Mutex<Vec<FileName>>,
     /// Inodes of which a crash may have left chunk files, if the journal was in use when the volume was opened.
     leftovers: Mutex<Option<HashSet<InodeId>>>,
 }
@@ -35,28 +35,28 @@ impl Catalog {
             base: base.clone(),
             findings: findings.clone(),
             cache: cache.clone(),
-            removals: Mutex::default(),
-            removed: Mutex::default(),
+            pending_deletes: Mutex::default(),
+            unsynced_unlinks: Mutex::default(),
             leftovers: Mutex::default(),
         }
     }
 
     /// Whether a checkpoint has something to remove, or a removal to make durable. Takes one lock at a time.
     pub fn has_work(&self) -> bool {
-        let removals = !self.removals.lock().is_empty();
-        let removed = !self.removed.lock().is_empty();
+        let pending_deletes = !self.pending_deletes.lock().is_empty();
+        let unsynced_unlinks = !self.unsynced_unlinks.lock().is_empty();
         let leftovers = self.leftovers.lock().is_some();
-        removals || removed || leftovers
+        pending_deletes || unsynced_unlinks || leftovers
     }
 
     /// Has the next checkpoint remove the chunk files of inodes whose deletion is durable.
     pub fn delete(&self, inodes: impl IntoIterator<Item = Arc<Inode>>) {
-        self.removals.lock().extend(inodes);
+        self.pending_deletes.lock().extend(inodes);
     }
 
     /// How many inodes wait for their chunk files to be removed.
     pub fn pending_deletes(&self) -> usize {
-        self.removals.lock().len()
+        self.pending_deletes.lock().len()
     }
 
     /// Has the next checkpoint look for what a crash before this mount left behind; `gone`: inodes that are deleted, or
@@ -102,16 +102,18 @@ impl Catalog {
         Ok(self.base.context.store.sync_names(&[name])?)
     }
 
-    /// Removes a chunk file; the next round makes that durable. What was put in its place and is no file stays.
+    /// Removes a chunk file; the next checkpoint makes that durable. What was put in its place and is no file stays.
     pub fn remove_file(&self, id: ChunkId) -> Result<()> {
         let name = self.base.context.file_name(id);
         match self.base.context.store.remove(name) {
-            Err(error) if is_in_the_way(&error) => log::warn!("{} cannot be removed: {error}", name.path()),
-            removed => removed?,
+            Err(error) if is_in_the_way(&error) => {
+                log::warn!("{} cannot be unsynced_unlinks: {error}", name.path())
+            }
+            unsynced_unlinks => unsynced_unlinks?,
         }
         self.base.context.recall.gone(id);
         self.findings.heal_gone(id);
-        self.removed.lock().push(name);
+        self.unsynced_unlinks.lock().push(name);
         Ok(())
     }
 
@@ -127,20 +129,20 @@ impl Catalog {
     }
 
     /// Makes all removals so far durable.
-    pub fn sync_removed(&self) -> Result<()> {
-        let names = std::mem::take(&mut *self.removed.lock());
-        if mutants::is_active(Mutant::RemovalNotSynced) {
+    pub fn sync_unlinks(&self) -> Result<()> {
+        let names = std::mem::take(&mut *self.unsynced_unlinks.lock());
+        if mutants::is_active(Mutant::UnlinkNotSynced) {
             return Ok(());
         }
-        self.base.sync_names(&names).inspect_err(|_| self.removed.lock().extend(names))
+        self.base.sync_names(&names).inspect_err(|_| self.unsynced_unlinks.lock().extend(names))
     }
 
     /// Removes the chunk files of inodes whose deletion is durable.
     pub fn remove_deleted(&self) -> Result<()> {
-        let removals = std::mem::take(&mut *self.removals.lock());
-        for (at, inode) in removals.iter().enumerate() {
+        let pending_deletes = std::mem::take(&mut *self.pending_deletes.lock());
+        for (at, inode) in pending_deletes.iter().enumerate() {
             if let Err(error) = self.remove_files(inode) {
-                self.removals.lock().extend_from_slice(&removals[at..]);
+                self.pending_deletes.lock().extend_from_slice(&pending_deletes[at..]);
                 return Err(error);
             }
         }
@@ -151,16 +153,18 @@ impl Catalog {
     pub fn remove_files(&self, inode: &Arc<Inode>) -> Result<()> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
-        let mut chunks: BTreeSet<u32> = state.others.from(0).chain(state.doomed.iter().copied()).collect();
-        let mut made = state.heard_of || !chunks.is_empty();
+        let mut chunks: BTreeSet<u32> =
+            state.extra_chunks.from(0).chain(state.doomed.iter().copied()).collect();
+        let mut made = state.recorded || !chunks.is_empty();
         match self.table_of(inode, &mut state) {
             Ok(named) => chunks.extend(named),
             Err(error) if error.is_damage() => chunks.extend(self.files_of(inode.id())?),
             Err(error) => return Err(error),
         }
         // A chunk 0 that was closed is there.
-        let is_there = |head: &Chunk| head.is_name_new() || head.version().commit() != Commit(0);
-        made |= state.head.as_deref().is_none_or(is_there);
+        let is_there =
+            |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
+        made |= state.first_chunk.as_deref().is_none_or(is_there);
         state.doomed.extend(&chunks);
         if made {
             chunks.insert(0);
@@ -170,8 +174,8 @@ impl Catalog {
             self.remove_file(id)?;
             self.cache.closed(id);
         }
-        state.others = Others::default();
-        state.head = None;
+        state.extra_chunks = ExtraChunks::default();
+        state.first_chunk = None;
         drop(state);
         self.cache.remove(inode.id());
         Ok(())
@@ -183,9 +187,9 @@ impl Catalog {
         if state.table.is_empty() {
             return Ok(Vec::new());
         }
-        self.cache.open_head(inode, state)?;
-        let State { head, table, .. } = state;
-        table.all(head.as_ref().expect("it was opened"))
+        self.cache.open_first_chunk(inode, state)?;
+        let State { first_chunk, table, .. } = state;
+        table.all(first_chunk.as_ref().expect("it was opened"))
     }
 
     /// Whether this device wrote a chunk last.

@@ -5,7 +5,6 @@ use super::Check;
 use crate::chunk::{self, Chunk, ChunkId, InodeId, Version};
 use crate::store::FileName;
 use crate::volume::findings::Place;
-use crate::volume::inode::state::State;
 use crate::volume::journal::file::BLOCKS;
 use crate::volume::{Error, Kind, Result};
 use hashbrown::{HashMap, HashSet};

@@ -4,7 +4,7 @@
 //! content never waits here.
 
 use super::Data;
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Space};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Section};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::stored::spill_inline;
@@ -124,7 +124,7 @@ impl Data {
         if offset >= size {
             return Ok(None);
         }
-        self.cache.open_head(inode, &mut state)?;
+        self.cache.open_first_chunk(inode, &mut state)?;
         if state.is_inline() {
             return Ok(Some(if data { offset } else { size }));
         }
@@ -135,9 +135,9 @@ impl Data {
             let start = u64::from(index) * self.base.chunk_size;
             self.cache.open_chunk(inode, &mut state, index)?;
             let found = match state.chunk_mut(index) {
-                Some(chunk) if data => chunk.next_present(Space::Data, from)?,
+                Some(chunk) if data => chunk.next_present(Section::Data, from)?,
                 Some(chunk) => {
-                    Some(chunk.next_absent(Space::Data, from)?).filter(|block| *block < self.base.blocks)
+                    Some(chunk.next_absent(Section::Data, from)?).filter(|block| *block < self.base.blocks)
                 }
                 None => (!data).then_some(from),
             };
@@ -171,12 +171,16 @@ impl Data {
         loop {
             let mut state = inode.state.write();
             check_file(&state)?;
-            let had_file = state.head.as_deref().is_some_and(Chunk::has_file);
-            let outcome =
-                self.cache.open_head(inode, &mut state).map_err(Step::from).and_then(|()| change(&mut state));
+            let had_file = state.first_chunk.as_deref().is_some_and(Chunk::has_file);
+            let outcome = self
+                .cache
+                .open_first_chunk(inode, &mut state)
+                .map_err(Step::from)
+                .and_then(|()| change(&mut state));
             let most = DIRTY_MOST.min(self.cache.open_limit() / 2);
-            let [many, too_many] = [most * 2 / 3, most].map(|count| state.others.are_dirty_above(count));
-            if !had_file && state.head.as_deref().is_some_and(Chunk::has_file) {
+            let [many, too_many] =
+                [most * 2 / 3, most].map(|count| state.extra_chunks.are_dirty_above(count));
+            if !had_file && state.first_chunk.as_deref().is_some_and(Chunk::has_file) {
                 self.cache.opened(inode, 0);
             }
             drop(state);
@@ -221,8 +225,8 @@ impl Data {
 
     fn read_runs(&self, state: &State, offset: u64, mut out: &mut [u8]) -> Result<()> {
         if state.is_inline() {
-            let head = state.head.as_deref().expect("it was looked for");
-            out.copy_from_slice(&head.inline()[offset as usize..offset as usize + out.len()]);
+            let first_chunk = state.first_chunk.as_deref().expect("it was looked for");
+            out.copy_from_slice(&first_chunk.inline()[offset as usize..offset as usize + out.len()]);
             return Ok(());
         }
         for run in self.runs(offset, out.len()) {
@@ -245,7 +249,7 @@ impl Data {
     /// How much inline content chunk 0 has room for.
     pub fn inline_room(&self, state: &State) -> std::result::Result<u64, Step> {
         let record = state.record.root_length().map_err(|_| Error::NoSpace)?;
-        Ok(state.head.as_deref().map_or(0, |head| head.inline_capacity(record)) as u64)
+        Ok(state.first_chunk.as_deref().map_or(0, |first_chunk| first_chunk.inline_capacity(record)) as u64)
     }
 
     /// Writes into inline content, if what results is small enough to be inline.
@@ -254,23 +258,23 @@ impl Data {
         if !state.is_inline() || end > BLOCK_BYTES || end > self.inline_room(state)? {
             return Ok(false);
         }
-        let head = state.head.as_deref_mut().expect("it was opened");
-        let mut content = head.inline().to_vec();
+        let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
+        let mut content = first_chunk.inline().to_vec();
         content.resize(content.len().max(end as usize), 0);
         content[offset as usize..end as usize].copy_from_slice(data);
-        head.set_inline(content);
+        first_chunk.set_inline(content);
         Ok(true)
     }
 
     /// Goes over from inline content to blocks.
     pub fn make_blocks(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
-        if !inode.grounded.load(Ordering::Acquire) {
+        if !inode.id_durable.load(Ordering::Acquire) {
             return Err(Step::Ground);
         }
-        let head = state.head.as_deref_mut().expect("it was opened");
-        let before = head.data_blocks()?;
-        spill_inline(head)?;
-        let after = head.data_blocks()?;
+        let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
+        let before = first_chunk.data_blocks()?;
+        spill_inline(first_chunk)?;
+        let after = first_chunk.data_blocks()?;
         state.count_blocks(before, after);
         Ok(())
     }
@@ -285,13 +289,13 @@ impl Data {
         for run in self.runs(offset, data.len()) {
             let (part, rest) = data.split_at(run.length);
             self.cache.open_chunk(inode, state, run.index)?;
-            if run.index > 0 && !state.others.contains(run.index) {
+            if run.index > 0 && !state.extra_chunks.contains(run.index) {
                 if state.shrunk.is_some() {
                     return Err(Step::Flush);
                 }
                 self.check_in_use()?;
                 let id = ChunkId { inode: inode.id(), index: check_index(u64::from(run.index))? };
-                state.others.insert(run.index, Chunk::new(&self.base.context, id, self.base.blocks));
+                state.extra_chunks.insert(run.index, Chunk::new(&self.base.context, id, self.base.blocks));
                 self.cache.opened(inode, run.index);
             }
             let chunk = state.chunk_mut(run.index).expect("it was opened or made");
@@ -329,7 +333,7 @@ fn read_bytes(chunk: &Chunk, from: u64, out: &mut [u8]) -> chunk::Result<()> {
     }
     let (full, ragged) = rest.split_at_mut(rest.len() - rest.len() % BLOCK);
     if !full.is_empty() {
-        chunk.read(Space::Data, block, full)?;
+        chunk.read(Section::Data, block, full)?;
     }
     if !ragged.is_empty() {
         let mut whole = [0; BLOCK];
@@ -351,7 +355,7 @@ fn write_bytes(chunk: &mut Chunk, from: u64, data: &[u8]) -> chunk::Result<()> {
     }
     let (full, ragged) = rest.split_at(rest.len() - rest.len() % BLOCK);
     if !full.is_empty() {
-        chunk.write(Space::Data, block, full)?;
+        chunk.write(Section::Data, block, full)?;
     }
     if !ragged.is_empty() {
         chunk.write_part(block + (full.len() / BLOCK) as u16, 0, ragged)?;

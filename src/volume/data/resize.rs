@@ -2,7 +2,7 @@
 
 use super::Data;
 use super::content::{BLOCK_BYTES, Step};
-use crate::chunk::{self, BLOCK, Chunk, Commit, Space};
+use crate::chunk::{self, BLOCK, Chunk, Section};
 use crate::volume::Result;
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
@@ -29,10 +29,10 @@ impl Data {
             } else if size > before {
                 let room = self.inline_room(state)?;
                 if state.is_inline() && size <= room {
-                    let head = state.head.as_deref_mut().expect("inline content was looked at");
-                    let mut content = head.inline().to_vec();
+                    let first_chunk = state.first_chunk.as_deref_mut().expect("inline content was looked at");
+                    let mut content = first_chunk.inline().to_vec();
                     content.resize(size as usize, 0);
-                    head.set_inline(content);
+                    first_chunk.set_inline(content);
                 } else {
                     self.make_blocks(inode, state)?;
                     self.grow(inode, state, size)?;
@@ -72,11 +72,11 @@ impl Data {
             let end = end.min(state.record.size);
             if offset < end {
                 if state.is_inline() {
-                    self.cache.open_head(inode, state)?;
-                    let head = state.head.as_deref_mut().expect("it was opened");
-                    let mut content = head.inline().to_vec();
+                    self.cache.open_first_chunk(inode, state)?;
+                    let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
+                    let mut content = first_chunk.inline().to_vec();
                     content[offset as usize..end as usize].fill(0);
-                    head.set_inline(content);
+                    first_chunk.set_inline(content);
                 } else {
                     // Behind the end there is nothing to keep: the last block becomes a hole too.
                     let all = if end == state.record.size { end.next_multiple_of(BLOCK_BYTES) } else { end };
@@ -107,9 +107,9 @@ impl Data {
     fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         let size = state.record.size;
         let next = size.div_ceil(self.base.chunk_size).max(1) as u32;
-        let head = state.head.as_deref().expect("it was opened");
-        let mut beyond = state.table.all_from(head, next)?;
-        beyond.extend(state.others.from(next));
+        let first_chunk = state.first_chunk.as_deref().expect("it was opened");
+        let mut beyond = state.table.all_from(first_chunk, next)?;
+        beyond.extend(state.extra_chunks.from(next));
         if !beyond.is_empty() {
             self.check_in_use()?;
             state.doom(beyond);
@@ -130,16 +130,16 @@ impl Data {
             self.check_in_use()?;
         }
         if state.is_inline() {
-            let head = state.head.as_deref_mut().expect("it was opened");
-            let mut content = head.inline().to_vec();
+            let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
+            let mut content = first_chunk.inline().to_vec();
             content.truncate(size as usize);
-            head.set_inline(content);
+            first_chunk.set_inline(content);
             return Ok(());
         }
         let kept = size.div_ceil(self.base.chunk_size).max(1) as u32;
-        let head = state.head.as_deref().expect("it was opened");
-        let mut cut = state.table.all_from(head, kept)?;
-        cut.extend(state.others.from(kept));
+        let first_chunk = state.first_chunk.as_deref().expect("it was opened");
+        let mut cut = state.table.all_from(first_chunk, kept)?;
+        cut.extend(state.extra_chunks.from(kept));
         cut.sort_unstable();
         cut.dedup();
         // All that may fail, on a full disk, comes before anything is given up.
@@ -154,7 +154,8 @@ impl Data {
         if !cut.is_empty() {
             state.doom(cut);
         }
-        let own = u64::from(state.head.as_deref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
+        let own =
+            u64::from(state.first_chunk.as_deref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
         let beyond = if kept > 1 { state.record.allocated.saturating_sub(own + cut_bytes) } else { 0 };
         state.record.allocated = own + beyond;
         Ok(())
@@ -203,7 +204,7 @@ impl Data {
             }
             zero_bytes(chunk, from, first * BLOCK_BYTES)?;
             zero_bytes(chunk, last * BLOCK_BYTES, until)?;
-            chunk.clear(Space::Data, first as u16..last as u16)
+            chunk.clear(Section::Data, first as u16..last as u16)
         })();
         let after = chunk.data_blocks()?;
         state.count_blocks(before, after);
@@ -214,7 +215,7 @@ impl Data {
 /// Zeros bytes within one block; a hole stays one.
 fn zero_bytes(chunk: &mut Chunk, from: u64, until: u64) -> chunk::Result<()> {
     let block = (from / BLOCK_BYTES) as u16;
-    if from >= until || !chunk.is_present(Space::Data, block)? {
+    if from >= until || !chunk.is_present(Section::Data, block)? {
         return Ok(());
     }
     let zeros = [0; BLOCK];

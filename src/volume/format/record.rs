@@ -86,7 +86,7 @@ pub struct Encoded {
 
 impl Record {
     /// All but the extension and the times that may be lost.
-    pub fn head(&self) -> impl PartialEq + use<> {
+    pub fn without_times(&self) -> impl PartialEq + use<> {
         let numbers = [self.mode, self.uid, self.gid, self.device, self.links_count];
         (self.kind, numbers, [self.size, self.allocated], self.namespace, self.born)
     }

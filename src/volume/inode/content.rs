@@ -6,23 +6,26 @@ use crate::volume::format::kinds::Timestamp;
 
 impl State {
     pub fn chunk(&self, index: u32) -> Option<&Chunk> {
-        if index == 0 { self.head.as_deref() } else { self.others.get(index) }
+        if index == 0 { self.first_chunk.as_deref() } else { self.extra_chunks.get(index) }
     }
 
     /// Whether a read of this chunk needs nothing to be opened.
     pub fn is_readable(&self, index: u32) -> bool {
-        self.head.is_some()
+        self.first_chunk.is_some()
             && (index == 0
-                || self.others.contains(index)
+                || self.extra_chunks.contains(index)
                 || self.table.is_loaded(index) && self.table.bound(index).is_none())
     }
 
     /// Whether the content is inline (or there is none, and nothing left of any). Needs chunk 0 to be open.
     pub fn is_inline(&self) -> bool {
-        let Some(head) = &self.head else { return false };
-        let bare =
-            || self.others.is_empty() && self.table.is_empty() && head.data_blocks().is_ok_and(|n| n == 0);
-        !head.inline().is_empty() || self.record.size == 0 && bare()
+        let Some(first_chunk) = &self.first_chunk else { return false };
+        let bare = || {
+            self.extra_chunks.is_empty()
+                && self.table.is_empty()
+                && first_chunk.data_blocks().is_ok_and(|n| n == 0)
+        };
+        !first_chunk.inline().is_empty() || self.record.size == 0 && bare()
     }
 
     /// Size, times and mode bits after the content changed.
@@ -34,7 +37,7 @@ impl State {
             (record.modified, record.changed) = (now, now);
         }
         record.mode &= !clear_mode;
-        if beyond && !self.head.as_deref().is_some_and(Chunk::is_dirty) {
+        if beyond && !self.first_chunk.as_deref().is_some_and(Chunk::is_dirty) {
             self.change_beyond();
         } else {
             self.change();
@@ -52,7 +55,7 @@ impl State {
         self.shrunk = Some(self.progress.made + 1);
         self.change();
         for index in chunks {
-            self.others.remove(index);
+            self.extra_chunks.remove(index);
             self.table.set(index, Commit(0));
             self.doomed.insert(index);
         }

@@ -4,12 +4,12 @@
 //! the last fdatasync; `state` guards the rest and is never held across an fdatasync. `serial` is taken before `state`.
 
 use super::directory::Directory;
-use super::entries::Listing;
+use super::entries::Entries;
 use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
-use crate::volume::inode::extra_chunks::Others;
-use crate::volume::inode::table::Table;
+use crate::volume::inode::extra_chunks::ExtraChunks;
+use crate::volume::inode::table::ChunkTable;
 use crate::volume::{Error, Result};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
@@ -21,10 +21,10 @@ pub struct Inode {
     id: InodeId,
     pub serial: Mutex<()>,
     pub state: RwLock<State>,
-    /// Stands in the volume's list of what a round has to look at.
+    /// Stands in the volume's list of what a checkpoint has to look at.
     pub queued: AtomicBool,
     /// Chunk files may be made: a batch names the inode, or reserved its id, durably.
-    pub grounded: AtomicBool,
+    pub id_durable: AtomicBool,
 }
 
 /// What the lock guards.
@@ -36,14 +36,14 @@ pub struct State {
     pub stored: Commit,
     pub standing: Standing,
     /// Some batch, durable or under way, speaks of the inode, or it was read from the disk.
-    pub heard_of: bool,
+    pub recorded: bool,
     /// Chunk 0, if open: in a place of its own, as most inodes have none open.
-    pub head: Option<Box<Chunk>>,
+    pub first_chunk: Option<Box<Chunk>>,
     /// Chunk 0's file and name are durable.
     pub named: bool,
     /// The other chunks that are open.
-    pub others: Others,
-    pub table: Table,
+    pub extra_chunks: ExtraChunks,
+    pub table: ChunkTable,
     /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
     pub doomed: BTreeSet<u32>,
     /// The change by which the size last shrank over further chunks, until chunk 0 is durable with it and those are
@@ -54,7 +54,7 @@ pub struct State {
     /// Nothing but zeros lies beyond the size.
     pub tail_clean: bool,
     /// A directory's entries, once loaded.
-    pub listing: Option<Box<Listing>>,
+    pub entries: Option<Box<Entries>>,
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
     pub lost: Option<Box<Error>>,
     pub progress: Progress,
@@ -72,7 +72,7 @@ pub struct Journalled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It does not.
-    Settled,
+    Durable,
     /// It does, and the next batch will say so.
     Pending,
     /// A batch that is being committed says so.
@@ -89,7 +89,7 @@ pub struct Progress {
     /// The last of a directory's own attributes, of which batches do not speak.
     pub attributes: u64,
     /// The last that chunk 0 has to tell of: more than times, or content beyond it.
-    pub head: u64,
+    pub first_chunk: u64,
     /// In the newest root of chunk 0.
     pub stored: u64,
     /// Durable, in chunk 0 or in a batch.
@@ -101,13 +101,13 @@ pub struct Progress {
 }
 
 impl Inode {
-    pub fn new(id: InodeId, state: State, grounded: bool) -> Inode {
+    pub fn new(id: InodeId, state: State, id_durable: bool) -> Inode {
         Inode {
             id,
             serial: Mutex::new(()),
             state: RwLock::new(state),
             queued: AtomicBool::new(false),
-            grounded: AtomicBool::new(grounded),
+            id_durable: AtomicBool::new(id_durable),
         }
     }
 
@@ -133,30 +133,30 @@ impl Inode {
 
 impl State {
     /// Of an inode that no batch knows yet.
-    pub fn fresh(record: Record, head: Chunk) -> State {
-        let listing = (record.kind == Kind::Directory).then(|| Box::new(Listing::empty()));
+    pub fn fresh(record: Record, first_chunk: Chunk) -> State {
+        let entries = (record.kind == Kind::Directory).then(|| Box::new(Entries::empty()));
         State {
             journalled: Journalled::default(),
             stored: Commit(0),
             standing: Standing::Pending,
-            heard_of: false,
-            head: Some(Box::new(head)),
+            recorded: false,
+            first_chunk: Some(Box::new(first_chunk)),
             named: false,
-            others: Others::default(),
-            table: Table::empty(),
+            extra_chunks: ExtraChunks::default(),
+            table: ChunkTable::empty(),
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
             lost: None,
             tail_clean: true,
-            listing,
-            progress: Progress { made: 1, substantial: 1, head: 1, ..Progress::default() },
+            entries,
+            progress: Progress { made: 1, substantial: 1, first_chunk: 1, ..Progress::default() },
             record,
         }
     }
 
     /// Of an inode read from its chunk 0.
-    pub fn stored(record: Record, head: Chunk, table: Table) -> State {
+    pub fn stored(record: Record, first_chunk: Chunk, table: ChunkTable) -> State {
         State {
             journalled: Journalled {
                 links_count: record.links_count,
@@ -164,18 +164,18 @@ impl State {
                 namespace: record.namespace,
             },
             stored: record.namespace,
-            standing: Standing::Settled,
-            heard_of: true,
-            head: Some(Box::new(head)),
+            standing: Standing::Durable,
+            recorded: true,
+            first_chunk: Some(Box::new(first_chunk)),
             named: true,
-            others: Others::default(),
+            extra_chunks: ExtraChunks::default(),
             table,
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
             lost: None,
             tail_clean: false,
-            listing: None,
+            entries: None,
             progress: Progress::default(),
             record,
         }
@@ -187,13 +187,13 @@ impl State {
     }
 
     pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
-        if index == 0 { self.head.as_deref_mut() } else { self.others.get_mut(index) }
+        if index == 0 { self.first_chunk.as_deref_mut() } else { self.extra_chunks.get_mut(index) }
     }
 
     /// Notes a change of content or attributes.
     pub fn change(&mut self) {
         self.change_beyond();
-        self.progress.head = self.progress.made;
+        self.progress.first_chunk = self.progress.made;
     }
 
     /// Notes a change of content beyond chunk 0 that leaves the size as it is.
@@ -203,11 +203,11 @@ impl State {
     }
 
     /// Whether chunk 0 is as it has to be, but for times.
-    pub fn is_head_stored(&self) -> bool {
-        self.progress.head <= self.progress.stored
+    pub fn is_first_chunk_stored(&self) -> bool {
+        self.progress.first_chunk <= self.progress.stored
             && self.stored == self.journalled.namespace
             && self.table.is_stored()
-            && !self.head.as_deref().is_some_and(Chunk::is_dirty)
+            && !self.first_chunk.as_deref().is_some_and(Chunk::is_dirty)
     }
 
     /// Notes a change of times only.
@@ -225,11 +225,11 @@ impl State {
         self.progress.attributes = self.progress.made;
     }
 
-    /// Whether a round has something to write.
+    /// Whether a checkpoint has something to write.
     pub fn is_dirty(&self) -> bool {
         self.progress.stored < self.progress.made
             || self.stored < self.journalled.namespace
-            || self.listing.as_ref().is_some_and(|listing| listing.has_journalled())
+            || self.entries.as_ref().is_some_and(|entries| entries.has_journalled())
     }
 
     /// Whether the whole content can go into a batch: there is no block, only inline content or none.
@@ -253,18 +253,18 @@ impl State {
     }
 
     pub fn listing(&self) -> &Directory {
-        &self.listing.as_ref().expect("the entries were loaded").directory
+        &self.entries.as_ref().expect("the entries were loaded").directory
     }
 
     pub fn add_entry(&mut self, device: DeviceId, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
-        let (directory, log) = self.listing.as_mut().ok_or(Error::NotDirectory)?.change();
+        let (directory, log) = self.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         directory.insert(device, name, inode, kind, log)?;
         Ok(())
     }
 
     pub fn remove_entry(&mut self, name: &[u8]) {
-        if let Some(listing) = &mut self.listing {
-            let (directory, log) = listing.change();
+        if let Some(entries) = &mut self.entries {
+            let (directory, log) = entries.change();
             directory.remove(name, log);
         }
     }

@@ -117,7 +117,7 @@ impl JournalFile {
         self.len() + length as u64 <= limits::journal()
     }
 
-    /// Whether a round should come soon and drop something.
+    /// Whether a checkpoint should come soon and drop something.
     pub fn is_filling(&self) -> bool {
         self.len() > limits::journal() / 4
     }
@@ -188,8 +188,8 @@ impl JournalFile {
         self.drop_until(self.tail)?;
         self.commit(context)?;
         // Spoiling one root must not bring old batches back.
-        if !mutants::is_active(Mutant::JournalNotSettled) {
-            self.chunk.settle()?;
+        if !mutants::is_active(Mutant::JournalWithoutBackupRoot) {
+            self.chunk.write_backup_root()?;
         }
         Ok(self.chunk.sync_rest()?)
     }

@@ -46,7 +46,7 @@ struct FrozenInode {
     carried: u64,
     /// The change up to which it has to come from the batch if it is not in chunk 0: of a directory the entries.
     told: u64,
-    was_heard_of: bool,
+    was_recorded: bool,
 }
 
 impl Journal {
@@ -135,8 +135,8 @@ impl Journal {
                 continue;
             }
             let mut state = inode.state.write();
-            if let Some(listing) = &mut state.listing {
-                listing.freeze(inode.id(), &mut batch).map_err(too_large)?;
+            if let Some(entries) = &mut state.entries {
+                entries.freeze(inode.id(), &mut batch).map_err(too_large)?;
             }
         }
         frozen.replacing = std::mem::take(&mut pending.replacing);
@@ -166,17 +166,17 @@ impl Journal {
     fn commit_succeeded(&self, frozen: Frozen) {
         let named: Vec<InodeId> = frozen.inodes.iter().map(|frozen| frozen.inode.id()).collect();
         for FrozenInode { inode, journalled, carried, told, .. } in frozen.inodes {
-            inode.grounded.store(true, Ordering::Release);
+            inode.id_durable.store(true, Ordering::Release);
             let mut state = inode.state.write();
             state.journalled = journalled;
             state.record.namespace = frozen.number;
             if state.standing == Standing::Frozen {
-                state.standing = Standing::Settled;
+                state.standing = Standing::Durable;
             }
             state.progress.durable = state.progress.durable.max(carried);
             state.progress.carried = state.progress.carried.max(told);
-            if let Some(listing) = &mut state.listing {
-                listing.thaw();
+            if let Some(entries) = &mut state.entries {
+                entries.thaw();
             }
             drop(state);
             self.cache.queue(&inode);
@@ -189,13 +189,13 @@ impl Journal {
     fn commit_failed(&self, frozen: Frozen) {
         let mut pending = self.names.lock();
         pending.bytes += frozen.bytes.len();
-        for FrozenInode { inode, was_heard_of, .. } in frozen.inodes {
+        for FrozenInode { inode, was_recorded, .. } in frozen.inodes {
             let mut state = inode.state.write();
             state.standing = Standing::Pending;
             // Its chunk files may come nevertheless, where its id is reserved: that makes room in a full journal.
-            state.heard_of = was_heard_of || inode.grounded.load(Ordering::Acquire);
-            if let Some(listing) = &mut state.listing {
-                listing.refreeze();
+            state.recorded = was_recorded || inode.id_durable.load(Ordering::Acquire);
+            if let Some(entries) = &mut state.entries {
+                entries.refreeze();
             }
             drop(state);
             pending.add(&inode);
@@ -236,7 +236,7 @@ fn freeze_inode(
     if record.links_count == 0 {
         // Its deletion, or that it is an orphan, is all that the batch says of it.
     } else if let Some(context) = carry.filter(|_| state.is_carryable()) {
-        let content = state.head.as_deref().map_or(&[][..], |head| head.inline());
+        let content = state.first_chunk.as_deref().map_or(&[][..], |first_chunk| first_chunk.inline());
         // A number of its own, under the lock: a flush may have committed an older content since the batch has one.
         batch.inode(inode.id(), context.next_commit(), record, Some(content))?;
         carried = state.progress.made;
@@ -262,15 +262,16 @@ fn freeze_inode(
         namespace: number,
     };
     state.standing = Standing::Frozen;
-    let was_heard_of = std::mem::replace(&mut state.heard_of, true);
+    let was_recorded = std::mem::replace(&mut state.recorded, true);
     let told = if state.record.kind == Kind::Directory { state.progress.made } else { carried };
-    Ok(FrozenInode { inode: inode.clone(), journalled, carried, told, was_heard_of })
+    Ok(FrozenInode { inode: inode.clone(), journalled, carried, told, was_recorded })
 }
 
 /// How many chunks an inode may have: one more than the highest index.
 fn chunks_of(inode: &Inode, chunk_size: u64) -> u32 {
     let state = inode.state.read();
-    let open = state.others.from(0).next_back().max(state.doomed.last().copied()).map_or(0, |last| last + 1);
+    let open =
+        state.extra_chunks.from(0).next_back().max(state.doomed.last().copied()).map_or(0, |last| last + 1);
     let sized = u32::try_from(state.record.size.div_ceil(chunk_size)).unwrap_or(u32::MAX);
     open.max(sized).max(1)
 }

@@ -1,4 +1,4 @@
-//! Replaying journals at mount: what durable batches say is applied in memory, and the next round stores it.
+//! Replaying journals at mount: what durable batches say is applied in memory, and the next checkpoint stores it.
 //!
 //! Idempotent: records are absolute, and applied only where they are newer. Of another device's journal nothing is
 //! deleted, and it is never written.
@@ -11,7 +11,7 @@ use crate::volume::findings::Place;
 use crate::volume::format::batch::{Batch, Item, parse};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
-use crate::volume::inode::entries::Listing;
+use crate::volume::inode::entries::Entries;
 use crate::volume::inode::state::{Inode, Journalled, Standing, State};
 use crate::volume::journal::file::{Live, read, read_own};
 use crate::volume::mutants::{self, Mutant};
@@ -169,7 +169,7 @@ impl Replay<'_> {
         let existing = match self.cache.inode(id) {
             Ok(inode) => Some(inode),
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
-                if !self.can_be_made_anew(id, content.map(|_| commit)) {
+                if !self.can_be_rebuilt(id, content.map(|_| commit)) {
                     self.cache.notice_early(error, place(&record.extension.links));
                     return Ok(());
                 }
@@ -181,7 +181,10 @@ impl Replay<'_> {
             let state = inode.state.read();
             mutants::is_active(Mutant::ReplayedOverNewer) && content.is_some()
                 || content.is_some()
-                    && state.head.as_deref().is_some_and(|head| head.version().commit() < commit)
+                    && state
+                        .first_chunk
+                        .as_deref()
+                        .is_some_and(|first_chunk| first_chunk.version().commit() < commit)
         };
         match existing {
             Some(inode) if !older(&inode) => {
@@ -208,10 +211,10 @@ impl Replay<'_> {
 
     /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch carries whole
     /// (`carried`: as of that commit) and newer. Any other one would come back empty.
-    fn can_be_made_anew(&self, id: InodeId, carried: Option<Commit>) -> bool {
+    fn can_be_rebuilt(&self, id: InodeId, carried: Option<Commit>) -> bool {
         let known = self.base.context.recall.known(ChunkId { inode: id, index: 0 });
         known.is_none_or(|known| carried.is_some_and(|carried| carried > known.commit()))
-            || mutants::is_active(Mutant::DamageMadeAnew)
+            || mutants::is_active(Mutant::DamageRebuilt)
     }
 
     /// Puts an inode in place of whatever chunk 0 says. One that is in memory stays the same one: two of the same id
@@ -226,22 +229,22 @@ impl Replay<'_> {
     ) {
         let chunk = ChunkId { inode: id, index: 0 };
         self.base.context.saw_known(chunk);
-        let mut head = Chunk::new(&self.base.context, chunk, self.base.blocks);
-        head.set_inline(content.unwrap_or_default().to_vec());
-        let mut state = State::fresh(record.clone(), head);
-        state.listing = (record.kind == Kind::Directory).then(|| Box::new(Listing::empty()));
+        let mut first_chunk = Chunk::new(&self.base.context, chunk, self.base.blocks);
+        first_chunk.set_inline(content.unwrap_or_default().to_vec());
+        let mut state = State::fresh(record.clone(), first_chunk);
+        state.entries = (record.kind == Kind::Directory).then(|| Box::new(Entries::empty()));
         state.record.namespace = number;
         state.journalled = Journalled {
             links_count: record.links_count,
             links: record.extension.links.clone(),
             namespace: number,
         };
-        state.standing = Standing::Settled;
-        state.heard_of = true;
+        state.standing = Standing::Durable;
+        state.recorded = true;
         let inode = match existing {
             Some(inode) => {
                 *inode.state.write() = state;
-                inode.grounded.store(true, Ordering::Release);
+                inode.id_durable.store(true, Ordering::Release);
                 inode
             }
             None => {
@@ -254,11 +257,11 @@ impl Replay<'_> {
     }
 
     fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {
-        self.cache.load_listing(inode)?;
+        self.cache.load_entries(inode)?;
         let mut state = inode.state.write();
-        let listing = state.listing.as_mut().ok_or(Error::NotDirectory)?;
+        let entries = state.entries.as_mut().ok_or(Error::NotDirectory)?;
         let id = ChunkId { inode: inode.id(), index: 0 };
-        listing.replay(log, devices).map_err(|what| Error::Damaged(id, what.0.into()))?;
+        entries.replay(log, devices).map_err(|what| Error::Damaged(id, what.0.into()))?;
         state.change();
         Ok(())
     }

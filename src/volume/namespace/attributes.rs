@@ -18,7 +18,8 @@ impl Namespace {
         if more > 0 && !record.has_room(EXTENSION_SPARE) {
             return Err(Error::NoSpace);
         }
-        let only_times = record.extension == state.record.extension && record.head() == state.record.head();
+        let only_times = record.extension == state.record.extension
+            && record.without_times() == state.record.without_times();
         state.record = record;
         state.changed_attributes(only_times);
         drop(state);
@@ -36,8 +37,8 @@ impl Namespace {
         self.base.check_writable()?;
         let mut state = inode.state.write();
         state.check_whole()?;
-        let before = state.record.head();
-        let only_times = !change(&mut state.record) && before == state.record.head();
+        let before = state.record.without_times();
+        let only_times = !change(&mut state.record) && before == state.record.without_times();
         state.changed_attributes(only_times);
         drop(state);
         self.cache.queue(inode);

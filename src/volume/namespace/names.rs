@@ -9,19 +9,17 @@ use crate::volume::inode::state::{Inode, Standing, State};
 use crate::volume::journal::Pending;
 use crate::volume::{Error, Result};
 use hashbrown::HashSet;
-use parking_lot::{MutexGuard, RwLockWriteGuard};
+use parking_lot::RwLockWriteGuard;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// What a change of a name takes in the next batch: two entries of a directory's log and a link, of the longest names.
 const CHANGE_BYTES: usize = 1024;
-/// Deleted inodes whose files wait to be removed, at which an operation waits for a round: each may hold a descriptor.
-const REMOVALS_MOST: usize = 4096;
 
 impl Namespace {
     /// A directory with its entries, to be changed. A removed directory takes no more entries.
     pub fn listed<'a>(&self, directory: &'a Arc<Inode>) -> Result<RwLockWriteGuard<'a, State>> {
-        self.cache.load_listing(directory)?;
+        self.cache.load_entries(directory)?;
         let state = directory.state.write();
         if state.record.links_count == 0 {
             return Err(Error::NotFound);
@@ -36,9 +34,9 @@ impl Namespace {
 
     pub fn check_empty(&self, directory: InodeId) -> Result<()> {
         let directory = self.cache.inode(directory)?;
-        self.cache.load_listing(&directory)?;
+        self.cache.load_entries(&directory)?;
         let state = directory.state.read();
-        let empty = state.listing.as_ref().is_some_and(|listing| listing.directory.is_empty());
+        let empty = state.entries.as_ref().is_some_and(|listing| listing.directory.is_empty());
         if empty { Ok(()) } else { Err(Error::NotEmpty) }
     }
 

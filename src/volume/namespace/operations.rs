@@ -10,7 +10,6 @@ use crate::volume::journal::Pending;
 use crate::volume::namespace::names::{check_growth, check_name, check_room};
 use crate::volume::{Error, Result};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// What a new inode is to be.
 pub struct NewInode<'a> {
@@ -93,14 +92,14 @@ impl Namespace {
             return Err(Error::Exists);
         }
         check_room(&parent.record)?;
-        let (id, grounded) = pending.reserve.take();
+        let (id, id_durable) = pending.reserve.take();
         parent.add_entry(self.base.context.device, name, id, new.kind)?;
         parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
         drop(parent);
-        let head = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, self.base.blocks);
-        let mut state = State::fresh(record, head);
+        let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, self.base.blocks);
+        let mut state = State::fresh(record, first_chunk);
         state.add_link(directory.id(), name);
-        let inode = Arc::new(Inode::new(id, state, grounded));
+        let inode = Arc::new(Inode::new(id, state, id_durable));
         self.cache.insert(&inode);
         self.changed_name(pending, directory);
         self.changed_name(pending, &inode);
@@ -274,16 +273,16 @@ impl Namespace {
     /// Nobody above knows this inode any more. Without a name it is deleted.
     pub fn release(&self, inode: Arc<Inode>) {
         let mut pending = self.journal.names();
-        let (named, heard_of) = {
+        let (named, recorded) = {
             let state = inode.state.read();
-            (state.record.links_count > 0, state.heard_of)
+            (state.record.links_count > 0, state.recorded)
         };
         if named || self.base.read_only {
             drop(pending);
             return self.cache.forget_if_clean(&inode);
         }
         pending.orphans.remove(&inode.id());
-        if !heard_of {
+        if !recorded {
             pending.inodes.remove(&inode.id());
             pending.reserve.settle(inode.id());
             drop(pending);

@@ -185,10 +185,10 @@ fn deleted_files_leave_nothing_behind() {
     };
     let before = count(&store);
     let volume = fixture.open(store.clone());
-    for round in [false, true] {
+    for checkpoint in [false, true] {
         for size in [10, 10_000, 3_000_000] {
             let inode = file(&volume, "f", &pattern(size, 1));
-            if round {
+            if checkpoint {
                 volume.checkpoint().unwrap();
             }
             let root = volume.root().unwrap();

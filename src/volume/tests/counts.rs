@@ -100,7 +100,7 @@ fn fsync_costs_one_fdatasync() {
     syncs("fsync of a clean directory", &[], &|| volume.sync_directory(&root).unwrap());
     volume.checkpoint().unwrap();
     volume.checkpoint().unwrap();
-    syncs("a round with nothing to do", &[], &|| volume.checkpoint().unwrap());
+    syncs("a checkpoint with nothing to do", &[], &|| volume.checkpoint().unwrap());
     assert!(wrong.borrow().is_empty(), "unexpected: {:?}", wrong.borrow());
 }
 
@@ -141,13 +141,13 @@ fn calls_of_the_store() {
     };
     calls("create a file of 3,000 bytes", "", &|| make(0..1));
     calls(
-        "a round after it",
+        "a checkpoint after it",
         "Create 2, Allocate 1, Write 5, Sync 4, IsCurrent 3, SyncNames 2, Length 1",
         &|| volume.checkpoint().unwrap(),
     );
     calls("create 100 files of 3,000 bytes", "", &|| make(1..101));
     calls(
-        "a round after them",
+        "a checkpoint after them",
         "Read 1, Write 105, Sync 6, IsCurrent 102, Create 100, SyncAll 3, SyncNames 1",
         &|| volume.checkpoint().unwrap(),
     );
@@ -165,7 +165,7 @@ fn calls_of_the_store() {
     calls("rename", "", &|| {
         volume.rename((&root, b"small 7"), (&root, b"other"), Rename::Replace, None, now()).unwrap();
     });
-    calls("a round after both", "Read 4, Write 8, Sync 6, IsCurrent 3, Open 1, Length 2", &|| {
+    calls("a checkpoint after both", "Read 4, Write 8, Sync 6, IsCurrent 3, Open 1, Length 2", &|| {
         volume.checkpoint().unwrap()
     });
     calls("unlink 100 files", "Open 100, Read 100", &|| {
@@ -174,7 +174,7 @@ fn calls_of_the_store() {
             volume.release(gone);
         }
     });
-    calls("a round after it", "Write 7, Sync 2, IsCurrent 2, Read 2, Remove 100, SyncAll 1", &|| {
+    calls("a checkpoint after it", "Write 7, Sync 2, IsCurrent 2, Read 2, Remove 100, SyncAll 1", &|| {
         volume.checkpoint().unwrap()
     });
     let large = file(&volume, "large", b"");

@@ -123,7 +123,7 @@ fn a_full_disk_gets_room_by_deleting() {
     for _ in 0..5 {
         assert!(matches!(volume.checkpoint(), Err(Error::NoSpace)));
     }
-    assert_eq!(volume.journal.file().tail(), journal, "rounds in vain fill the journal");
+    assert_eq!(volume.journal.file().tail(), journal, "checkpoints in vain fill the journal");
     store.heal();
     volume.close().unwrap();
     drop(volume);

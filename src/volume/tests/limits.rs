@@ -92,7 +92,7 @@ fn an_inode_has_as_many_names_as_its_record_has_room_for() {
     inode.view(|record| assert_eq!(record.extension.links.len(), record.links_count as usize));
 }
 
-/// Whatever is done between two rounds fits into batches.
+/// Whatever is done between two checkpoints fits into batches.
 #[test]
 fn much_that_is_pending_is_committed_before_it_is_too_much() {
     let (store, fixture, volume) = started();

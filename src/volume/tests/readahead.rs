@@ -26,7 +26,7 @@ fn a_listed_directorys_inodes_are_read_once_and_before_they_are_wanted() {
     let fixture = Fixture::new();
     let store = populated(&fixture);
     let volume = fixture.open(store.clone());
-    volume.start_ahead();
+    volume.cache.start_readahead();
     let root = volume.root().unwrap();
     let (mut ids, mut cookies) = (Vec::new(), Vec::new());
     volume
@@ -71,7 +71,7 @@ fn the_directories_to_come_of_a_walk_are_read_too() {
     volume.close().unwrap();
     drop((root, volume));
     let volume = fixture.open(store);
-    volume.start_ahead();
+    volume.cache.start_readahead();
     let root = volume.root().unwrap();
     volume.expect_entries(&root, 0).unwrap();
     let first = volume.lookup(&root, b"a").unwrap().unwrap();

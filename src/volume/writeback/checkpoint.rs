@@ -131,7 +131,7 @@ impl Writeback {
         let named = self.cache.take_queue();
         let flushed = self.store(&named);
         let outcome = flushed.and(self.catalog.remove_deleted());
-        let outcome = outcome.and_then(|()| self.catalog.sweep()).and_then(|()| self.catalog.sync_removed());
+        let outcome = outcome.and_then(|()| self.catalog.sweep()).and_then(|()| self.catalog.sync_unlinks());
         if let Err(error) = outcome {
             self.cache.notice(&error);
             named.iter().for_each(|inode| self.cache.queue(inode));
@@ -155,15 +155,14 @@ impl Writeback {
         self.cache.has_queued() || !self.journal.names().is_empty() || self.catalog.has_work()
     }
 
-    /// Makes everything durable and leaves an empty journal behind.
-    pub fn close(&self) -> Result<()> {
+    /// Makes everything durable in its place, and deletes what nobody will use any more.
+    pub fn finish(&self) -> Result<()> {
         self.journal.names().delete_orphans();
         match self.checkpoint() {
-            Err(error) if !error.is_passing() => return Err(error),
-            Err(_) => self.checkpoint()?,
-            Ok(()) if self.has_work() => self.checkpoint()?,
-            Ok(()) => {}
+            Err(error) if !error.is_passing() => Err(error),
+            Err(_) => self.checkpoint(),
+            Ok(()) if self.has_work() => self.checkpoint(),
+            Ok(()) => Ok(()),
         }
-        self.journal.clear()
     }
 }

@@ -2,10 +2,10 @@
 
 use super::Writeback;
 use crate::chunk::{self, InodeId};
+use crate::volume::Error;
 use crate::volume::base::SYNC_ALL_ABOVE;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Error, Result};
 use std::io;
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 //! to the next flush.
 
 use super::Writeback;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Space};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Section};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits;
 use crate::volume::inode::entries::Unstored;
@@ -45,7 +45,7 @@ impl Writeback {
     }
 
     /// The same. Returns those inodes that damage to their own chunk files kept from it; an error is anything else.
-    /// What it opened counts among the open chunks group by group: a round of thousands of new files must not run out
+    /// What it opened counts among the open chunks group by group: a checkpoint of thousands of new files must not run out
     /// of descriptors.
     pub fn flush_each(&self, inodes: &[Arc<Inode>]) -> Result<Vec<(Arc<Inode>, Error)>> {
         // In one order everywhere: two that wait for each other's inodes would wait for ever.
@@ -89,10 +89,10 @@ impl Writeback {
                 let state = flush.inode.state.read();
                 (flush.size, flush.made) = (state.record.size, state.progress.made);
             });
-            self.stage(&mut flushes, Self::commit_head)?;
+            self.stage(&mut flushes, Self::commit_first_chunk)?;
         }
-        self.stage(&mut flushes, Self::commit_others)?;
-        self.stage(&mut flushes, Self::commit_head)?;
+        self.stage(&mut flushes, Self::commit_extra_chunks)?;
+        self.stage(&mut flushes, Self::commit_first_chunk)?;
         self.stage(&mut flushes, Self::trim)?;
         let failed = |flush: Flush<'_>| Some((flush.inode.clone(), flush.failed?));
         Ok(flushes.into_iter().filter_map(failed).collect())
@@ -140,7 +140,7 @@ impl Writeback {
 
     /// The chunks beyond chunk 0. Of a file that shrank only those that chunk 0 does not name yet: with the others it
     /// goes first.
-    fn commit_others<'a>(
+    fn commit_extra_chunks<'a>(
         &self,
         flush: &mut Flush<'a>,
         state: &mut State,
@@ -154,16 +154,16 @@ impl Writeback {
         if state.record.kind == Kind::Directory {
             self.store_segments(flush, state)?;
         }
-        let busy = state.others.busy();
+        let busy = state.extra_chunks.busy();
         if busy.iter().any(|&index| state.chunk(index).is_some_and(Chunk::is_dirty)) {
-            self.cache.open_head(flush.inode, state)?;
+            self.cache.open_first_chunk(flush.inode, state)?;
         }
         let shrunk = state.shrunk.is_some();
-        let State { others, table, head, .. } = state;
+        let State { extra_chunks, table, first_chunk, .. } = state;
         for index in busy {
-            let chunk = others.get_mut(index).expect("it is busy");
+            let chunk = extra_chunks.get_mut(index).expect("it is busy");
             if chunk.is_dirty() {
-                table.load(head.as_ref().expect("it was opened"), index)?;
+                table.load(first_chunk.as_ref().expect("it was opened"), index)?;
                 let is_new = table.bound(index).is_none();
                 if shrunk && !is_new {
                     continue;
@@ -182,17 +182,20 @@ impl Writeback {
     }
 
     /// Chunk 0, with what is durable of the rest.
-    fn commit_head<'a>(
+    fn commit_first_chunk<'a>(
         &self,
         flush: &mut Flush<'a>,
         state: &mut State,
         unsynced: &mut Vec<Unsynced<'a>>,
     ) -> Result<()> {
-        if flush.but_times && state.is_head_stored() && state.progress.durable >= state.progress.head {
+        if flush.but_times
+            && state.is_first_chunk_stored()
+            && state.progress.durable >= state.progress.first_chunk
+        {
             return Ok(());
         }
-        self.cache.open_head(flush.inode, state)?;
-        let alone = state.others.is_empty() && state.table.is_empty();
+        self.cache.open_first_chunk(flush.inode, state)?;
+        let alone = state.extra_chunks.is_empty() && state.table.is_empty();
         let is_directory = state.record.kind == Kind::Directory;
         if alone && !is_directory {
             (flush.size, flush.made) = (state.record.size, state.progress.made);
@@ -203,10 +206,10 @@ impl Writeback {
                 state.store_tail(unstored, &flush.segments)?;
             }
             // From here on chunk 0 in memory has it: should the commit fail, the next flush only repeats that.
-            if let (Some(unstored), Some(listing)) = (flush.unstored.take(), &mut state.listing) {
-                listing.was_stored(&unstored);
+            if let (Some(unstored), Some(entries)) = (flush.unstored.take(), &mut state.entries) {
+                entries.was_stored(&unstored);
                 let too_far = mutants::is_active(Mutant::VectorTooFar);
-                let vector = if too_far { listing.directory.vector().to_vec() } else { unstored.vector };
+                let vector = if too_far { entries.directory.vector().to_vec() } else { unstored.vector };
                 state.record.extension.vector = vector;
             }
             let size = match is_directory {
@@ -215,12 +218,12 @@ impl Writeback {
                 false => flush.size.min(state.record.size),
             };
             state.store_record(size)?;
-            state.head.as_deref_mut().expect("it was opened").commit()?;
+            state.first_chunk.as_deref_mut().expect("it was opened").commit()?;
             state.progress.stored = flush.made;
             state.stored = state.journalled.namespace;
         }
-        let head = state.head.as_deref_mut().expect("it was opened");
-        match head.start_sync()? {
+        let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
+        match first_chunk.start_sync()? {
             sync @ Some(_) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
             None => state.progress.durable = state.progress.durable.max(state.progress.stored),
         }
@@ -240,8 +243,8 @@ impl Writeback {
         }
         self.remove_doomed(flush.inode, state)?;
         if state.shrunk.take().is_some() {
-            for index in state.others.busy() {
-                let chunk = state.others.get_mut(index).expect("it is busy");
+            for index in state.extra_chunks.busy() {
+                let chunk = state.extra_chunks.get_mut(index).expect("it is busy");
                 if chunk.is_dirty() && state.table.bound(index).is_some() {
                     chunk.commit()?;
                     let sync = chunk.start_sync()?;
@@ -258,7 +261,7 @@ impl Writeback {
             let id = ChunkId { inode: inode.id(), index };
             self.catalog.remove_file(id)?;
             self.cache.closed(id);
-            state.others.remove(index);
+            state.extra_chunks.remove(index);
             state.doomed.remove(&index);
         }
         Ok(())
@@ -266,22 +269,22 @@ impl Writeback {
 
     /// Moves a directory's log into new segments where chunk 0 has no room for it.
     fn store_segments(&self, flush: &mut Flush<'_>, state: &mut State) -> Result<()> {
-        self.cache.open_head(flush.inode, state)?;
-        let State { listing, head, table, others, record, doomed, .. } = state;
-        let Some(listing) = listing.as_mut().filter(|listing| listing.has_journalled()) else {
+        self.cache.open_first_chunk(flush.inode, state)?;
+        let State { entries, first_chunk, table, extra_chunks, record, doomed, .. } = state;
+        let Some(entries) = entries.as_mut().filter(|entries| entries.has_journalled()) else {
             return Ok(());
         };
-        let head = head.as_ref().expect("it was opened");
-        let unstored = flush.unstored.insert(listing.take_unstored());
+        let first_chunk = first_chunk.as_ref().expect("it was opened");
+        let unstored = flush.unstored.insert(entries.take_unstored());
         let kept = if unstored.replacement.is_some() { 0 } else { record.size };
         let replaced = unstored.replacement.as_ref().map_or(0, Vec::len);
         if kept as usize + replaced + unstored.log.len() <= limits::tail() {
             return Ok(());
         }
-        let mut log = TAIL.read(head, 0, kept)?;
+        let mut log = TAIL.read(first_chunk, 0, kept)?;
         log.extend_from_slice(unstored.replacement.as_deref().unwrap_or_default());
         log.extend_from_slice(&unstored.log);
-        let first = table.all(head)?.iter().chain(doomed.iter()).max().map_or(1, |last| last + 1);
+        let first = table.all(first_chunk)?.iter().chain(doomed.iter()).max().map_or(1, |last| last + 1);
         flush.segments = first..first;
         for part in log.chunks(self.base.chunk_size as usize - 4) {
             let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
@@ -290,8 +293,8 @@ impl Writeback {
             segment.extend_from_slice(part);
             segment.resize(segment.len().next_multiple_of(BLOCK), 0);
             let mut chunk = Chunk::new(&self.base.context, id, self.base.blocks);
-            chunk.write(Space::Data, 0, &segment)?;
-            others.insert(id.index, chunk);
+            chunk.write(Section::Data, 0, &segment)?;
+            extra_chunks.insert(id.index, chunk);
             flush.segments.end += 1;
         }
         Ok(())
@@ -313,10 +316,10 @@ impl<'a> Flush<'a> {
     }
     /// Leaves everything to the next flush. Segments that were made in vain are removed once chunk 0 is durable.
     fn fail(&mut self, error: Error, state: &mut State) {
-        if let (Some(unstored), Some(listing)) = (self.unstored.take(), &mut state.listing) {
-            listing.was_not_stored(unstored);
+        if let (Some(unstored), Some(entries)) = (self.unstored.take(), &mut state.entries) {
+            entries.was_not_stored(unstored);
             for index in self.segments.clone() {
-                state.others.remove(index);
+                state.extra_chunks.remove(index);
                 state.table.set(index, Commit(0));
                 state.doomed.insert(index);
             }

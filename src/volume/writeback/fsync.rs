@@ -44,7 +44,7 @@ impl Writeback {
             (true, true) => Ok(()),
             (true, false) if data_only => self.flush_but_times(inode),
             (true, false) => flush(),
-            (false, true) => self.commit_unless_settled(inode),
+            (false, true) => self.commit_unless_durable(inode),
             (false, false) if at.carryable => {
                 self.commit(Some(inode))?;
                 // Meanwhile it may have outgrown what a batch carries.
@@ -53,7 +53,7 @@ impl Writeback {
             }
             (false, false) => {
                 flush()?;
-                self.commit_unless_settled(inode)
+                self.commit_unless_durable(inode)
             }
         }
     }
@@ -73,9 +73,9 @@ impl Writeback {
         Ok(())
     }
 
-    fn commit_unless_settled(&self, inode: &Arc<Inode>) -> Result<()> {
+    fn commit_unless_durable(&self, inode: &Arc<Inode>) -> Result<()> {
         let standing = inode.state.read().standing;
-        if standing == Standing::Settled { Ok(()) } else { self.commit(None) }
+        if standing == Standing::Durable { Ok(()) } else { self.commit(None) }
     }
 }
 
@@ -97,7 +97,7 @@ impl Standpoint {
         let wanted = if data_only { progress.substantial } else { progress.made };
         let durable = if data_only { progress.durable.max(progress.secured) } else { progress.durable };
         Standpoint {
-            settled: state.standing == Standing::Settled && state.named,
+            settled: state.standing == Standing::Durable && state.named,
             clean: durable >= wanted,
             carryable: state.is_carryable(),
             wanted,

@@ -13,10 +13,10 @@ impl Writeback {
         if state.is_dirty() {
             return;
         }
-        let State { head, others, .. } = &mut *state;
-        for chunk in head.as_deref_mut().into_iter().chain(others.all_mut()) {
-            let tidied = if chunk.needs_tidying() { tidy(chunk) } else { Ok(()) };
-            if let Err(error) = tidied.and_then(|()| chunk.settle().map(|_| ())) {
+        let State { first_chunk, extra_chunks, .. } = &mut *state;
+        for chunk in first_chunk.as_deref_mut().into_iter().chain(extra_chunks.all_mut()) {
+            let tidied = if chunk.needs_reclaim() { tidy(chunk) } else { Ok(()) };
+            if let Err(error) = tidied.and_then(|()| chunk.write_backup_root().map(|_| ())) {
                 log::warn!("a chunk could not be tidied up: {error}");
             }
         }
@@ -25,7 +25,7 @@ impl Writeback {
 
 /// What tidying changed is committed at once: no flush would come for it.
 fn tidy(chunk: &mut Chunk) -> chunk::Result<()> {
-    chunk.tidy()?;
+    chunk.reclaim()?;
     if chunk.is_dirty() {
         chunk.commit()?;
         chunk.sync()?;

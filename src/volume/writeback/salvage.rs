@@ -1,4 +1,4 @@
-//! Inodes that cannot be stored, because their own chunk files were exchanged, spoilt or removed under the mount: they must
+//! Inodes that cannot be stored, because their own chunk files were exchanged, corrupt or removed under the mount: they must
 //! not keep everything else from the disk.
 //!
 //! Where memory holds all of one, its chunk 0 is made anew, unless another device wrote what was put there. What stands
@@ -10,12 +10,12 @@
 //! there is.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId, Commit, Space};
+use crate::chunk::{Chunk, ChunkId, Commit, Section};
 use crate::volume::format::batch::{Item, parse};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
 use crate::volume::inode::state::{Inode, State};
-use crate::volume::inode::table::Table;
+use crate::volume::inode::table::ChunkTable;
 use crate::volume::journal::file;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
@@ -49,12 +49,13 @@ impl Writeback {
     fn rebuild(&self, inode: &Arc<Inode>) -> bool {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
-        let is_bare = state.others.is_empty() && state.doomed.is_empty() && state.table.is_empty();
+        let is_bare = state.extra_chunks.is_empty() && state.doomed.is_empty() && state.table.is_empty();
         if !is_bare || !state.is_carryable() || !self.may_replace(inode, &state) {
             return false;
         }
-        let content = state.head.as_deref().map_or(&[][..], |head| head.inline()).to_vec();
-        self.put_new_head(inode, &mut state, content);
+        let content =
+            state.first_chunk.as_deref().map_or(&[][..], |first_chunk| first_chunk.inline()).to_vec();
+        self.put_new_first_chunk(inode, &mut state, content);
         state.change();
         true
     }
@@ -71,13 +72,13 @@ impl Writeback {
             let _serial = inode.serial.lock();
             let (_journal, _names) = (self.journal.file(), self.journal.names());
             let mut state = inode.state.write();
-            if state.listing.is_none() || !self.may_replace(inode, &state) {
+            if state.entries.is_none() || !self.may_replace(inode, &state) {
                 return Ok(false);
             }
-            if !state.listing.as_mut().is_some_and(|listing| listing.begin_anew()) {
+            if !state.entries.as_mut().is_some_and(|entries| entries.begin_rebuild()) {
                 continue;
             }
-            self.put_new_head(inode, &mut state, Vec::new());
+            self.put_new_first_chunk(inode, &mut state, Vec::new());
             state.record.size = 0;
             state.doomed.extend(segments.into_iter().filter(|index| *index > 0));
             state.change();
@@ -96,30 +97,34 @@ impl Writeback {
         let is_known = |found: Chunk| {
             // Our own may be what an earlier try left.
             let wrote = found.version().0.first().is_some_and(|entry| entry.0 == self.base.context.device);
-            wrote || state.head.as_deref().is_some_and(|head| head.version().dominates(found.version()))
+            wrote
+                || state
+                    .first_chunk
+                    .as_deref()
+                    .is_some_and(|first_chunk| first_chunk.version().dominates(found.version()))
         };
         found.map_or(true, is_known)
     }
 
     /// A chunk 0 with nothing in it but inline content: that which stands there, or one without a file yet.
-    fn put_new_head(&self, inode: &Arc<Inode>, state: &mut State, content: Vec<u8>) {
+    fn put_new_first_chunk(&self, inode: &Arc<Inode>, state: &mut State, content: Vec<u8>) {
         let id = ChunkId { inode: inode.id(), index: 0 };
-        for index in std::mem::take(&mut state.others).from(0).chain([0]) {
+        for index in std::mem::take(&mut state.extra_chunks).from(0).chain([0]) {
             self.cache.closed(ChunkId { index, ..id });
         }
-        let emptied = || -> Result<(Chunk, Table)> {
-            let mut head = Chunk::open(&self.base.context, id, self.base.blocks)?;
-            let mut table = Table::of(&head)?;
-            table.all(&head)?.into_iter().for_each(|index| table.set(index, Commit(0)));
-            head.clear(Space::Data, 0..self.base.blocks)?;
-            Ok((head, table))
+        let emptied = || -> Result<(Chunk, ChunkTable)> {
+            let mut first_chunk = Chunk::open(&self.base.context, id, self.base.blocks)?;
+            let mut table = ChunkTable::of(&first_chunk)?;
+            table.all(&first_chunk)?.into_iter().for_each(|index| table.set(index, Commit(0)));
+            first_chunk.clear(Section::Data, 0..self.base.blocks)?;
+            Ok((first_chunk, table))
         };
-        let (mut head, table) = emptied().unwrap_or_else(|_| {
+        let (mut first_chunk, table) = emptied().unwrap_or_else(|_| {
             self.base.context.saw_known(id);
-            (Chunk::new(&self.base.context, id, self.base.blocks), Table::empty())
+            (Chunk::new(&self.base.context, id, self.base.blocks), ChunkTable::empty())
         });
-        head.set_inline(content);
-        (state.head, state.table) = (Some(Box::new(head)), table);
+        first_chunk.set_inline(content);
+        (state.first_chunk, state.table) = (Some(Box::new(first_chunk)), table);
     }
 
     /// Forgets what was not stored.
@@ -128,20 +133,21 @@ impl Writeback {
         // An operation that changes names counts on directories that it loaded.
         let (_journal, _names) = (self.journal.file(), self.journal.names());
         let mut state = inode.state.write();
-        if !mutants::is_active(Mutant::AcknowledgedGivenUp) {
+        if !mutants::is_active(Mutant::AcknowledgedAbandoned) {
             self.keep_acknowledged(inode, &mut state, &error)?;
         }
-        if !mutants::is_active(Mutant::NamesGivenUp) {
+        if !mutants::is_active(Mutant::NamesAbandoned) {
             self.keep_names(inode, &state)?;
         }
         if state.lost.is_none() {
             log::error!("{error}; what was written to it and not stored yet is lost");
         }
-        for index in std::mem::take(&mut state.others).from(0).chain([0]) {
+        for index in std::mem::take(&mut state.extra_chunks).from(0).chain([0]) {
             self.cache.closed(ChunkId { inode: inode.id(), index });
         }
         state.lost = (!mutants::is_active(Mutant::LostForgotten)).then(|| Box::new(error));
-        (state.head, state.table, state.listing, state.shrunk) = (None, Table::empty(), None, None);
+        (state.first_chunk, state.table, state.entries, state.shrunk) =
+            (None, ChunkTable::empty(), None, None);
         state.doomed.clear();
         state.progress.stored = state.progress.made;
         state.stored = state.journalled.namespace;
@@ -150,12 +156,12 @@ impl Writeback {
 
     /// Puts content that only a batch has into a chunk 0 made anew, durably. Refuses where that cannot be.
     fn keep_acknowledged(&self, inode: &Arc<Inode>, state: &mut State, error: &Error) -> Result<()> {
-        if state.listing.as_ref().is_some_and(|listing| !listing.is_stored()) {
+        if state.entries.as_ref().is_some_and(|entries| !entries.is_stored()) {
             return Err(error.again());
         }
         let (is_carried, is_file) = (state.progress.carried > 0, state.record.kind == Kind::File);
         // A file that was made, and written to beyond what is durable: batches have it empty, and no chunk 0 ever was.
-        let is_told = is_file && state.heard_of && !state.named;
+        let is_told = is_file && state.recorded && !state.named;
         if !is_carried && !is_told {
             return Ok(());
         }
@@ -171,17 +177,17 @@ impl Writeback {
         };
         let (id, size) = (ChunkId { inode: inode.id(), index: 0 }, content.len() as u64);
         self.base.context.saw_known(id);
-        let mut head = Chunk::new(&self.base.context, id, self.base.blocks);
-        head.set_inline(content);
-        // Apart from what memory has: should this fail and pass, the next round finds that as it was.
-        let mut kept = State::fresh(record, head);
-        let head = store_names(&mut kept, state, size)?;
+        let mut first_chunk = Chunk::new(&self.base.context, id, self.base.blocks);
+        first_chunk.set_inline(content);
+        // Apart from what memory has: should this fail and pass, the next checkpoint finds that as it was.
+        let mut kept = State::fresh(record, first_chunk);
+        let first_chunk = store_names(&mut kept, state, size)?;
         if !mutants::is_active(Mutant::KeptNotSynced) {
-            head.sync()?;
+            first_chunk.sync()?;
         }
         if !mutants::is_active(Mutant::KeptWithoutName) {
             self.base.sync_names(&[self.base.context.file_name(id)])?;
-            head.name_synced();
+            first_chunk.name_synced();
         }
         state.progress.carried = 0;
         Ok(())
@@ -225,7 +231,7 @@ impl Writeback {
 fn store_names<'a>(there: &'a mut State, state: &State, size: u64) -> Result<&'a mut Chunk> {
     there.journalled = state.journalled.clone();
     there.store_record(size)?;
-    let head = there.head.as_deref_mut().expect("it was just opened, or made");
-    head.commit()?;
-    Ok(head)
+    let first_chunk = there.first_chunk.as_deref_mut().expect("it was just opened, or made");
+    first_chunk.commit()?;
+    Ok(first_chunk)
 }

@@ -244,7 +244,7 @@ pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
         let inode = volume.lookup(&volume.root().unwrap(), b"f").unwrap().unwrap();
         volume.writeback.commit_checkpoint_batch().unwrap();
         volume.write(&inode, 1_049_000, b"news", now(), 0).unwrap();
-        volume.write(&inode, 0, b"head", now(), 0).unwrap();
+        volume.write(&inode, 0, b"first_chunk", now(), 0).unwrap();
         let (cutter, cut_inode, mut syncs) = (volume.clone(), inode.clone(), 0);
         power.during_sync(move |_| {
             if syncs == nth {
@@ -259,7 +259,7 @@ pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
                 let opened = fixture.try_open_with(Arc::new(cut), &Remembered::of(known.clone()));
                 let found = look(&opened.unwrap(), "f").unwrap();
                 assert!([2_500_000, 1_050_000].contains(&found.len()), "{nth} {number}: {}", found.len());
-                let old = [&old[..4], b"head"].iter().any(|start| found.starts_with(start));
+                let old = [&old[..4], b"first_chunk"].iter().any(|start| found.starts_with(start));
                 let news = found[1_049_000..1_049_004] == new[1_049_000..1_049_004]
                     || found[1_049_000..1_049_004] == pattern(2_500_000, 1)[1_049_000..1_049_004];
                 let rest = found[4..1_049_000] == new[4..1_049_000]
@@ -302,7 +302,7 @@ pub(super) fn an_older_journal_put_in_place_deletes_nothing_that_has_a_name() {
     let mut older = vec![0; file_of(journal).length().unwrap() as usize];
     file_of(journal).read_at(0, &mut older).unwrap();
     let inode = file(&volume, "reserved", &pattern(9000, 1));
-    assert!(inode.grounded.load(Ordering::Acquire), "its id was reserved by that journal");
+    assert!(inode.id_durable.load(Ordering::Acquire), "its id was reserved by that journal");
     volume.close().unwrap();
     store.create(journal).unwrap().write_at(0, &[IoSlice::new(&older)]).unwrap();
     // A device that remembers nothing takes it.
@@ -363,10 +363,10 @@ fn what_a_batch_carries_is_newer_than_a_chunk_0_committed_meanwhile() {
             std::thread::yield_now();
         }
         std::thread::sleep(std::time::Duration::from_millis(30));
-        let head = state.head.as_deref_mut().unwrap();
-        head.commit().unwrap();
-        head.sync().unwrap();
-        head.set_inline(b"later".to_vec());
+        let first_chunk = state.first_chunk.as_deref_mut().unwrap();
+        first_chunk.commit().unwrap();
+        first_chunk.sync().unwrap();
+        first_chunk.set_inline(b"later".to_vec());
         state.change();
         drop(state);
         batch.join().unwrap().unwrap();

@@ -52,7 +52,7 @@ pub(super) enum Operation {
     SyncDirectory(Path),
     Batch,
     Round,
-    /// What a round does while other operations go on.
+    /// What a checkpoint does while other operations go on.
     Flush(Path),
     /// What the volume need not know any more it forgets.
     Forget(Path),
@@ -204,7 +204,7 @@ impl Bench<'_> {
             }
             Flush(path) => {
                 let inode = self.inode(path)?;
-                if !inode.state.read().heard_of {
+                if !inode.state.read().recorded {
                     return Err(Error::Invalid);
                 }
                 self.volume.writeback.flush(std::slice::from_ref(&inode))?;

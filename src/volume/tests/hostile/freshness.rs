@@ -108,7 +108,7 @@ fn row_13_an_older_directory_and_row_09_with_what_it_names() {
 
 /// Spoiling the newest root brings the one before to light, which is authentic and older.
 #[test]
-fn row_13_a_spoilt_root_does_not_bring_the_one_before_back() {
+fn row_13_a_corrupt_root_does_not_bring_the_one_before_back() {
     let house = House::new();
     let volume = house.open().unwrap();
     let inode = find(&volume, "small").unwrap();
@@ -298,7 +298,7 @@ fn every_broken_rule_is_noticed() {
     }
     for (fault, expected) in [
         (mutants::Mutant::NotKeptAtClose, [false, false, true, false]),
-        (mutants::Mutant::DamageMadeAnew, [false, false, false, true]),
+        (mutants::Mutant::DamageRebuilt, [false, false, false, true]),
     ] {
         mutants::plant(Some(fault));
         let found = noticed();

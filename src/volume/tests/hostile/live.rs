@@ -20,7 +20,7 @@ fn goes_on(house: &House, volume: &Volume) {
     volume.sync(&bystander, false).unwrap();
     volume.checkpoint().unwrap();
     assert!(read_all(volume, &bystander).unwrap().starts_with(b"after"));
-    assert!(volume.journal.file().len() < 4096, "the round let its batches go");
+    assert!(volume.journal.file().len() < 4096, "the checkpoint let its batches go");
     assert!(house.bytes(house.name("x/one", 0)).len() > BLOCK);
 }
 
@@ -209,10 +209,11 @@ fn row_27_what_only_a_batch_has_is_kept_at_the_second_try() {
     }
 }
 
-/// A directory that is exchanged by its like, spoilt, or gone is written anew from memory, segments and all.
+/// A directory that is exchanged by its like, corrupt, or gone is written anew from memory, segments and all.
 #[test]
 fn row_27_a_directory_that_was_exchanged_is_written_anew() {
-    for (attack, entries) in [("the same", 3), ("spoilt", 3), ("gone", 3), ("older", 2000), ("spoilt", 2000)]
+    for (attack, entries) in
+        [("the same", 3), ("corrupt", 3), ("gone", 3), ("older", 2000), ("corrupt", 2000)]
     {
         limits::lower(limits::JOURNAL, 8 << 10, limits::COMPACT);
         let house = House::new();
@@ -230,7 +231,7 @@ fn row_27_a_directory_that_was_exchanged_is_written_anew() {
         match attack {
             "gone" => house.store.remove(name).unwrap(),
             "older" => house.put(name, &older),
-            "spoilt" => house.put(name, &[7; 3 * BLOCK]),
+            "corrupt" => house.put(name, &[7; 3 * BLOCK]),
             _ => house.put(name, &house.bytes(name)),
         }
         volume.checkpoint().unwrap();
@@ -273,11 +274,11 @@ fn row_27_a_directory_that_another_device_wrote_is_merged_by_the_next_mount() {
 
 /// Of a file whose chunk table cannot be read, all chunk files go with its name.
 #[test]
-fn a_file_whose_chunk_table_is_spoilt_leaves_nothing_behind() {
+fn a_file_whose_chunk_table_is_corrupt_leaves_nothing_behind() {
     let house = House::new();
     let name = house.name("big", 0);
     let mut bytes = house.bytes(name);
-    let mut spoilt = 0;
+    let mut corrupt = 0;
     for slot in (2..bytes.len() / BLOCK).rev().take(4) {
         house.store.restore(&house.left);
         house.fixture.remembered.restore(&house.known);
@@ -286,7 +287,7 @@ fn a_file_whose_chunk_table_is_spoilt_leaves_nothing_behind() {
         bytes[slot * BLOCK + 9] ^= 1;
         let volume = house.open().unwrap();
         let (root, big) = (volume.root().unwrap(), find(&volume, "big").unwrap());
-        spoilt += usize::from(volume.read(&big, 2 * CHUNK, &mut [0; 10]).is_err());
+        corrupt += usize::from(volume.read(&big, 2 * CHUNK, &mut [0; 10]).is_err());
         volume.release(volume.unlink(&root, b"big", now()).unwrap().unwrap());
         let id = big.id();
         drop(big);
@@ -294,16 +295,16 @@ fn a_file_whose_chunk_table_is_spoilt_leaves_nothing_behind() {
         volume.close().unwrap();
         assert!(house.chunks().iter().all(|(_, found)| found.inode != id), "slot {slot}: files are left");
     }
-    assert_eq!(spoilt, 1, "one of the last slots is the table's");
+    assert_eq!(corrupt, 1, "one of the last slots is the table's");
 }
 
 /// The rules of this file, each broken once; the tests themselves hold.
 #[test]
 fn every_broken_rule_is_noticed() {
     for (fault, test) in [
-        (mutants::Mutant::AcknowledgedGivenUp, row_27_what_only_a_batch_has_is_not_given_up as fn()),
+        (mutants::Mutant::AcknowledgedAbandoned, row_27_what_only_a_batch_has_is_not_given_up as fn()),
         (
-            mutants::Mutant::AcknowledgedGivenUp,
+            mutants::Mutant::AcknowledgedAbandoned,
             row_27_a_directory_that_another_device_wrote_is_merged_by_the_next_mount,
         ),
         (mutants::Mutant::LostForgotten, row_27_a_file_that_was_exchanged_is_lost_and_nothing_else),

@@ -63,7 +63,7 @@ fn another_devices_journal_that_is_damaged_is_told_until_it_is_right() {
     for _ in 0..2 {
         let found = told.at_open(&house.open().unwrap());
         assert!(
-            matches!(&found[..], [Finding { chunk, damage: Some(Damage::Spoilt(_)), .. }] if *chunk == journal)
+            matches!(&found[..], [Finding { chunk, damage: Some(Damage::Corrupt(_)), .. }] if *chunk == journal)
         );
     }
     house.put(file, &whole);

@@ -1,7 +1,6 @@
 //! What can go wrong in a volume.
 
 use crate::chunk::{self, ChunkId, Commit};
-use crate::volume::inode::directory::Refused;
 use std::{fmt, io};
 
 /// A failure of a volume's operation.
@@ -113,16 +112,6 @@ impl From<chunk::Error> for Error {
 impl From<&str> for Damage {
     fn from(what: &str) -> Damage {
         Damage::Corrupt(what.into())
-    }
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Error {
-        match refused {
-            Refused::Exists => Error::Exists,
-            Refused::NotAName => Error::Invalid,
-            Refused::Full => Error::NoSpace,
-        }
     }
 }
 

@@ -65,7 +65,7 @@ pub fn batch(bytes: &[u8]) {
 
 /// The record in a journal's root.
 pub fn journal(bytes: &[u8]) {
-    let _ = journal::file::decode(bytes);
+    let _ = crate::volume::format::journal::decode(bytes);
 }
 
 /// A volume of one chunk, or of a root directory and one more chunk: the first byte says which. The rest is the

@@ -1,6 +1,6 @@
 //! The volume: one façade over its rooms.
 
-use super::base::Base;
+use super::base::{Base, Options};
 use super::cache::Cache;
 use super::catalog::Catalog;
 use super::check::Check;
@@ -9,17 +9,17 @@ use super::data::Data;
 use super::findings::{Findings, Report};
 use super::format::kinds::{Kind, Timestamp};
 use super::format::record::{Extension, Record};
+use super::inode::directory::Visit;
 use super::inode::state::Inode;
 use super::journal::Journal;
 use super::mutants::{self, Mutant};
 use super::namespace::Namespace;
-use super::namespace::operations::{NewInode, Rename, Visit};
+use super::namespace::operations::{NewInode, Rename};
 use super::rotate::{Remains, Rotation};
 use super::writeback::Writeback;
 use super::{Error, Result};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{self, FileName};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// An open volume. Every method may be called from any thread.
@@ -33,16 +33,6 @@ pub struct Volume {
     namespace: Namespace,
     check: Arc<Check>,
     pub(super) rotation: Arc<Rotation>,
-}
-
-/// What a volume is opened with, besides the context.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Bytes; from the header.
-    pub chunk_size: u64,
-    pub read_only: bool,
-    /// Chunk files held open at most, unless more are waiting to be synced.
-    pub open_files: NonZeroUsize,
 }
 
 impl Volume {

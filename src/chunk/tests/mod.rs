@@ -10,6 +10,7 @@ mod layout;
 mod mutants;
 mod node;
 mod tamper;
+mod versions;
 
 use super::*;
 use crate::crypto::{Cipher, Secret};

@@ -8,12 +8,23 @@ pub use schedule::{Schedule, Task};
 use crate::chunk::{BLOCK, Context};
 use crate::store::FileName;
 use crate::volume::format::limits::LAST_INDEX;
-use crate::volume::{Error, Options, Result};
+use crate::volume::{Error, Result};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Above this many files one syncfs is cheaper than an fdatasync each, where it does as much.
 pub const SYNC_ALL_ABOVE: usize = 30;
+
+/// What a volume is opened with, besides the context.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes; from the header.
+    pub chunk_size: u64,
+    pub read_only: bool,
+    /// Chunk files held open at most, unless more are waiting to be synced.
+    pub open_files: NonZeroUsize,
+}
 
 pub struct Base {
     pub context: Arc<Context>,
@@ -41,7 +52,7 @@ impl Base {
     /// No promise can be kept any more: from now on nothing is written.
     pub fn stop(&self, error: &Error) {
         if !self.stopped.swap(true, Ordering::AcqRel) {
-            log::error!("the volume stops: {error}; unmount it, mend the backing folder, and mount again");
+            log::error!("the volume stops, and nothing is written any more: {error}");
         }
     }
 

@@ -3,11 +3,12 @@
 use super::Cache;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Section};
 use crate::volume::format::kinds::Kind;
+use crate::volume::format::limits::NAME_MAX;
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Directory;
 use crate::volume::inode::entries::Entries;
-use crate::volume::inode::state::{Inode, State};
+use crate::volume::inode::state::{Facts, Inode, State};
 use crate::volume::inode::table::{ChunkTable, check_bound};
 use crate::volume::stream::TAIL;
 use crate::volume::{Error, Result, Visit};
@@ -19,7 +20,7 @@ impl Cache {
         state.check_whole()?;
         if state.first_chunk.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
-            state.first_chunk = Some(Box::new(self.open_file(id, Commit(0))?));
+            state.hold(0, self.open_file(id, Commit(0))?);
             self.opened(inode, 0);
         }
         Ok(())
@@ -39,20 +40,18 @@ impl Cache {
         if index == 0 || state.extra_chunks.contains(index) {
             return Ok(());
         }
-        let first_chunk = state.first_chunk.as_deref().expect("it was opened");
-        state.table.load(first_chunk, index)?;
+        state.load_table(index)?;
         let Some(bound) = state.table.bound(index) else { return Ok(()) };
         let id = ChunkId { inode: inode.id(), index };
         let chunk = self.open_file(id, bound)?;
-        state.extra_chunks.insert(index, chunk);
+        state.hold(index, chunk);
         self.opened(inode, index);
         Ok(())
     }
 
     /// The next chunk behind `index` that exists.
     pub fn next_chunk(&self, state: &mut State, index: u32) -> Result<Option<u32>> {
-        let first_chunk = state.first_chunk.as_deref().expect("it was opened");
-        let stored = state.table.all_from(first_chunk, index + 1)?.first().copied();
+        let stored = state.named_chunks(index + 1)?.first().copied();
         let open = state.extra_chunks.from(index + 1).next();
         Ok(stored.into_iter().chain(open).min())
     }
@@ -97,9 +96,7 @@ impl Cache {
         let mut state = directory.state.write();
         let outcome = match state.entries {
             Some(_) => Ok(()),
-            None => self
-                .read_entries(directory, &mut state)
-                .map(|entries| state.entries = Some(Box::new(entries))),
+            None => self.read_entries(directory, &mut state).map(|entries| state.entries_loaded(entries)),
         };
         drop(state);
         self.notice_in(directory, outcome)
@@ -107,14 +104,15 @@ impl Cache {
 
     fn read_entries(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Entries> {
         self.open_first_chunk(directory, state)?;
-        let State { first_chunk, table, record, .. } = state;
+        let named = state.named_chunks(1)?;
+        let Facts { first_chunk, table, record, .. } = &**state;
         let first_chunk = first_chunk.as_ref().expect("it was opened");
         let damaged =
             |index, what: &str| Error::Damaged(ChunkId { inode: directory.id(), index }, what.into());
         let mut entries = Directory::new(record.extension.vector.clone());
         // An entry may begin in one segment and end in the next.
         let mut log = Vec::new();
-        for index in table.all(first_chunk)? {
+        for index in named {
             let id = ChunkId { inode: directory.id(), index };
             let segment = self.open_file(id, table.bound(index).unwrap_or_default())?;
             let mut bytes = vec![0; BLOCK];
@@ -133,7 +131,7 @@ impl Cache {
     }
 
     pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
-        if name.len() > 255 {
+        if name.len() > NAME_MAX {
             return Err(Error::NameTooLong);
         }
         self.load_entries(directory)?;
@@ -168,8 +166,7 @@ impl Cache {
         let inode = self.inode(id)?;
         let mut state = inode.state.write();
         self.open_first_chunk(&inode, &mut state)?;
-        let State { first_chunk, table, .. } = &mut *state;
-        Ok(table.all(first_chunk.as_ref().expect("it was opened"))?.into_iter().collect())
+        state.named_chunks(1)
     }
 }
 

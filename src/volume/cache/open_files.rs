@@ -145,10 +145,7 @@ impl Cache {
         if !mutants::is_active(Mutant::ClosedUnsynced) && chunk.sync_rest().is_err() {
             return false;
         }
-        match index {
-            0 => state.first_chunk = None,
-            _ => state.extra_chunks.remove(index),
-        }
+        state.close(index);
         true
     }
 

@@ -8,7 +8,6 @@ use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
-use crate::volume::inode::extra_chunks::ExtraChunks;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use hashbrown::HashSet;
@@ -165,7 +164,7 @@ impl Catalog {
         let is_there =
             |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
         made |= state.first_chunk.as_deref().is_none_or(is_there);
-        state.doomed.extend(&chunks);
+        state.doom_unnamed(chunks.iter().copied());
         if made {
             chunks.insert(0);
         }
@@ -174,8 +173,7 @@ impl Catalog {
             self.remove_file(id)?;
             self.cache.closed(id);
         }
-        state.extra_chunks = ExtraChunks::default();
-        state.first_chunk = None;
+        state.close_all();
         drop(state);
         self.cache.remove(inode.id());
         Ok(())
@@ -188,8 +186,7 @@ impl Catalog {
             return Ok(Vec::new());
         }
         self.cache.open_first_chunk(inode, state)?;
-        let State { first_chunk, table, .. } = state;
-        table.all(first_chunk.as_ref().expect("it was opened"))
+        state.named_chunks(1)
     }
 
     /// Whether this device wrote a chunk last.

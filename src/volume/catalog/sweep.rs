@@ -8,7 +8,6 @@
 use super::Catalog;
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::{Area, FileName};
-use crate::volume::inode::state::State;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use hashbrown::HashSet;
@@ -45,16 +44,13 @@ impl Catalog {
         let Ok(inode) = self.cache.inode(id.inode) else { return Ok(()) };
         let serial = inode.serial.lock();
         let mut state = inode.state.write();
-        let loaded = self.cache.open_first_chunk(&inode, &mut state).and_then(|()| {
-            let State { first_chunk, table, .. } = &mut *state;
-            table.load(first_chunk.as_ref().expect("it was opened"), id.index)
-        });
+        let loaded =
+            self.cache.open_first_chunk(&inode, &mut state).and_then(|()| state.load_table(id.index));
         if let Err(Error::Damaged(..) | Error::NotArrived(_)) = loaded {
             return Ok(());
         }
         loaded?;
-        let State { table, extra_chunks, .. } = &mut *state;
-        let needed = table.bound(id.index).is_some() || extra_chunks.contains(id.index);
+        let needed = state.table.bound(id.index).is_some() || state.extra_chunks.contains(id.index);
         if !needed && (alone || self.wrote(id)) {
             self.remove_file(id)?;
         }

@@ -5,7 +5,7 @@ use super::Check;
 use crate::chunk::{self, Chunk, ChunkId, InodeId, Version};
 use crate::store::FileName;
 use crate::volume::findings::Place;
-use crate::volume::journal::file::BLOCKS;
+use crate::volume::format::limits::JOURNAL_BLOCKS;
 use crate::volume::{Error, Kind, Result};
 use hashbrown::{HashMap, HashSet};
 
@@ -35,7 +35,7 @@ impl Check {
                 journals.sort_unstable();
                 journals.dedup();
                 for journal in journals {
-                    self.look(journal, BLOCKS, None, visit)?;
+                    self.look(journal, JOURNAL_BLOCKS, None, visit)?;
                 }
                 vec![(InodeId::ROOT, Vec::new())]
             }

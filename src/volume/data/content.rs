@@ -108,7 +108,7 @@ impl Data {
             Ok(())
         });
         // A part of it may lie beyond the size.
-        written.inspect_err(|_| inode.state.write().tail_clean = false)
+        written.inspect_err(|_| inode.state.write().set_tail_clean(false))
     }
 
     /// The next offset from `offset` on that holds data, or that lies in a hole (the end of the file is one). `None`:
@@ -178,8 +178,7 @@ impl Data {
                 .map_err(Step::from)
                 .and_then(|()| change(&mut state));
             let most = DIRTY_MOST.min(self.cache.open_limit() / 2);
-            let [many, too_many] =
-                [most * 2 / 3, most].map(|count| state.extra_chunks.are_dirty_above(count));
+            let [many, too_many] = [most * 2 / 3, most].map(|count| state.are_dirty_above(count));
             if !had_file && state.first_chunk.as_deref().is_some_and(Chunk::has_file) {
                 self.cache.opened(inode, 0);
             }
@@ -258,7 +257,7 @@ impl Data {
         if !state.is_inline() || end > BLOCK_BYTES || end > self.inline_room(state)? {
             return Ok(false);
         }
-        let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
+        let first_chunk = state.first_chunk_mut();
         let mut content = first_chunk.inline().to_vec();
         content.resize(content.len().max(end as usize), 0);
         content[offset as usize..end as usize].copy_from_slice(data);
@@ -271,7 +270,7 @@ impl Data {
         if !inode.id_durable.load(Ordering::Acquire) {
             return Err(Step::Ground);
         }
-        let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
+        let first_chunk = state.first_chunk_mut();
         let before = first_chunk.data_blocks()?;
         spill_inline(first_chunk)?;
         let after = first_chunk.data_blocks()?;
@@ -295,7 +294,7 @@ impl Data {
                 }
                 self.check_in_use()?;
                 let id = ChunkId { inode: inode.id(), index: check_index(u64::from(run.index))? };
-                state.extra_chunks.insert(run.index, Chunk::new(&self.base.context, id, self.base.blocks));
+                state.hold(run.index, Chunk::new(&self.base.context, id, self.base.blocks));
                 self.cache.opened(inode, run.index);
             }
             let chunk = state.chunk_mut(run.index).expect("it was opened or made");

@@ -29,7 +29,7 @@ impl Data {
             } else if size > before {
                 let room = self.inline_room(state)?;
                 if state.is_inline() && size <= room {
-                    let first_chunk = state.first_chunk.as_deref_mut().expect("inline content was looked at");
+                    let first_chunk = state.first_chunk_mut();
                     let mut content = first_chunk.inline().to_vec();
                     content.resize(size as usize, 0);
                     first_chunk.set_inline(content);
@@ -73,7 +73,7 @@ impl Data {
             if offset < end {
                 if state.is_inline() {
                     self.cache.open_first_chunk(inode, state)?;
-                    let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
+                    let first_chunk = state.first_chunk_mut();
                     let mut content = first_chunk.inline().to_vec();
                     content[offset as usize..end as usize].fill(0);
                     first_chunk.set_inline(content);
@@ -98,7 +98,7 @@ impl Data {
         }
         if !state.tail_clean {
             self.clean_tail(inode, state)?;
-            state.tail_clean = true;
+            state.set_tail_clean(true);
         }
         Ok(())
     }
@@ -107,8 +107,7 @@ impl Data {
     fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         let size = state.record.size;
         let next = size.div_ceil(self.base.chunk_size).max(1) as u32;
-        let first_chunk = state.first_chunk.as_deref().expect("it was opened");
-        let mut beyond = state.table.all_from(first_chunk, next)?;
+        let mut beyond = state.named_chunks(next)?;
         beyond.extend(state.extra_chunks.from(next));
         if !beyond.is_empty() {
             self.check_in_use()?;
@@ -130,15 +129,14 @@ impl Data {
             self.check_in_use()?;
         }
         if state.is_inline() {
-            let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
+            let first_chunk = state.first_chunk_mut();
             let mut content = first_chunk.inline().to_vec();
             content.truncate(size as usize);
             first_chunk.set_inline(content);
             return Ok(());
         }
         let kept = size.div_ceil(self.base.chunk_size).max(1) as u32;
-        let first_chunk = state.first_chunk.as_deref().expect("it was opened");
-        let mut cut = state.table.all_from(first_chunk, kept)?;
+        let mut cut = state.named_chunks(kept)?;
         cut.extend(state.extra_chunks.from(kept));
         cut.sort_unstable();
         cut.dedup();
@@ -148,7 +146,7 @@ impl Data {
             self.clear_within(inode, state, last, from, self.base.chunk_size)?;
         }
         if before > self.base.chunk_size {
-            state.shrunk = Some(state.progress.made + 1);
+            state.begin_cut();
         }
         let cut_bytes = cut.len() as u64 * self.base.chunk_size;
         if !cut.is_empty() {
@@ -157,7 +155,7 @@ impl Data {
         let own =
             u64::from(state.first_chunk.as_deref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
         let beyond = if kept > 1 { state.record.allocated.saturating_sub(own + cut_bytes) } else { 0 };
-        state.record.allocated = own + beyond;
+        state.set_allocated(own + beyond);
         Ok(())
     }
 

@@ -1,5 +1,24 @@
-//! Sizes at which something that is rare otherwise happens: tests lower them.
+//! The limits of docs/FORMAT.md section 10 that concern inodes, directories and the journal, and sizes at which something
+//! that is rare otherwise happens: tests lower those.
 
+/// Bytes of a name.
+pub const NAME_MAX: usize = 255;
+/// Bytes of a symlink's target.
+pub const TARGET_MAX: usize = 4095;
+/// Bytes of an xattr's name.
+pub const XATTR_NAME_MAX: usize = 255;
+/// Bytes of an xattr's value.
+pub const XATTR_VALUE_MAX: usize = 65_536;
+/// Bytes of a record that the root of a chunk has room for.
+pub const ROOT_MAX: usize = 1024;
+/// Bytes of a record's extension: xattrs, links and whatever else varies in length.
+pub const EXTENSION_MAX: usize = 262_144;
+/// Devices in a directory's vector.
+pub const DEVICES_MAX: usize = 255;
+/// Data blocks of a journal.
+pub const JOURNAL_BLOCKS: u16 = 4096;
+/// Bytes of a batch: all of the journal's data blocks.
+pub const BATCH_MAX: usize = JOURNAL_BLOCKS as usize * 4096;
 /// Entries of a page of the chunk table.
 pub const PER_PAGE: u32 = 512;
 /// Pages of a chunk table at most.
@@ -8,7 +27,7 @@ pub const PAGES: u32 = 4096;
 pub const LAST_INDEX: u32 = PAGES * PER_PAGE;
 
 /// Live bytes of the journal at most, with room to spare for the partial blocks at both ends.
-pub const JOURNAL: u64 = (4096 - 2) * 4096;
+pub const JOURNAL: u64 = (JOURNAL_BLOCKS as u64 - 2) * 4096;
 /// A directory's tail in chunk 0: beyond this it moves into a segment.
 pub const TAIL: usize = 256 << 10;
 /// Log bytes beyond which a directory's log is compacted once twice as long as it need be.

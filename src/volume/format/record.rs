@@ -3,6 +3,7 @@
 //! A decoded record is within all limits of the format, and so is whatever `encode` gives out. Neighbours: `batch`
 //! carries records whole; `directory` owns the vector that stands in the extension.
 
+use super::limits::{DEVICES_MAX, EXTENSION_MAX, ROOT_MAX, TARGET_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use crate::chunk::{Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
@@ -10,13 +11,6 @@ use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_
 const VERSION: u8 = 1;
 /// Bytes before the extension.
 const FIXED: usize = 100;
-/// What the root of a chunk has room for.
-const ROOT_MAX: usize = 1024;
-/// The longest extension.
-const EXTENSION_MAX: usize = 262_144;
-const TARGET_MAX: usize = 4095;
-const XATTR_VALUE_MAX: usize = 65_536;
-const DEVICES_MAX: usize = 255;
 const FLAG_OVERFLOW: u16 = 1;
 /// Type and length.
 const ITEM_HEADER: usize = 5;
@@ -223,7 +217,7 @@ impl Extension {
             && self
                 .xattrs
                 .iter()
-                .all(|(name, value)| (1..=255).contains(&name.len()) && value.len() <= XATTR_VALUE_MAX);
+                .all(|(name, value)| (1..=XATTR_NAME_MAX).contains(&name.len()) && value.len() <= XATTR_VALUE_MAX);
         let optional = |length: usize| if length == 0 { 0 } else { ITEM_HEADER + length };
         let length = optional(self.target.len())
             + self

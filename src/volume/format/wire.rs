@@ -2,6 +2,7 @@
 //!
 //! Nothing here allocates: what a length field claims is believed only as far as the bytes at hand reach.
 
+use super::limits::NAME_MAX;
 use crate::chunk::{DeviceId, InodeId};
 use std::fmt;
 
@@ -92,7 +93,7 @@ impl<'a> Reader<'a> {
 
 /// Whether `name` may stand in a directory.
 pub fn is_name(name: &[u8]) -> bool {
-    (1..=255).contains(&name.len())
+    (1..=NAME_MAX).contains(&name.len())
         && name != b"."
         && name != b".."
         && !name.iter().any(|&b| b == b'/' || b == 0)

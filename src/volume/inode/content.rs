@@ -30,7 +30,7 @@ impl State {
 
     /// Size, times and mode bits after the content changed.
     pub fn touch(&mut self, size: u64, now: Option<Timestamp>, clear_mode: u32) {
-        let record = &mut self.record;
+        let record = &mut self.0.record;
         let beyond = size == record.size && record.mode & clear_mode == 0;
         record.size = size;
         if let Some(now) = now {
@@ -47,17 +47,17 @@ impl State {
     /// Keeps count of the blocks with data.
     pub fn count_blocks(&mut self, before: u32, after: u32) {
         let change = (i64::from(after) - i64::from(before)) * BLOCK as i64;
-        self.record.allocated = self.record.allocated.saturating_add_signed(change);
+        self.0.record.allocated = self.record.allocated.saturating_add_signed(change);
     }
 
     /// Lets chunks go: chunk 0 ceases to name them, and once that is durable they are removed.
     pub fn doom(&mut self, chunks: Vec<u32>) {
-        self.shrunk = Some(self.progress.made + 1);
+        self.0.shrunk = Some(self.progress.made + 1);
         self.change();
         for index in chunks {
-            self.extra_chunks.remove(index);
-            self.table.set(index, Commit(0));
-            self.doomed.insert(index);
+            self.0.extra_chunks.remove(index);
+            self.0.table.set(index, Commit(0));
+            self.0.doomed.insert(index);
         }
     }
 }

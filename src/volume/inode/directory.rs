@@ -1,12 +1,14 @@
 //! A directory in memory, and how it comes from its log and writes it (docs/FORMAT.md section 8).
 //!
 //! Slots lie in increasing order of cookie, removed ones among them until they outnumber the others; so a cookie finds
-//! its place by bisection whatever was added or removed meanwhile. Names lie end to end in one arena, because a
+//! its place by bisection whatever was added or removed meanwhile. Names lie end to end in one arena, because crate::volume::format::limits::DEVICES_MAX;
+use a
 //! million small allocations would cost more than the names. A name stands in two live slots only after a merge of two
 //! devices' logs; the later one is then the entry, the other is hidden. `.` and `..` are the caller's: their cookies
 //! may be 1 and 2, since counters begin at 1 and cookies therefore at 256.
 
 use crate::chunk::{DeviceId, InodeId};
+use crate::volume::Error;
 use crate::volume::format::directory_log::{ADD_LENGTH, COUNTER_MAX, Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::wire::{Malformed, is_name};
@@ -16,7 +18,9 @@ use std::hash::{BuildHasher, RandomState};
 
 /// Removed slots that are not worth a tidying.
 const DEAD_MIN: usize = 32;
-const DEVICES_MAX: usize = 255;
+
+/// Is shown an entry: cookie, name, inode, kind. Answers whether it wants more.
+pub type Visit<'a> = dyn FnMut(u64, &[u8], InodeId, Kind) -> bool + 'a;
 
 /// The entries of a directory.
 pub struct Directory {
@@ -359,6 +363,16 @@ impl Directory {
 impl Slot {
     fn name_in<'a>(&self, names: &'a [u8]) -> &'a [u8] {
         &names[self.name as usize..][..usize::from(self.length)]
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        match refused {
+            Refused::Exists => Error::Exists,
+            Refused::NotAName => Error::Invalid,
+            Refused::Full => Error::NoSpace,
+        }
     }
 }
 

@@ -7,3 +7,4 @@ pub mod extra_chunks;
 pub mod state;
 pub mod stored;
 pub mod table;
+mod transitions;

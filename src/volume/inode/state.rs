@@ -13,6 +13,7 @@ use crate::volume::inode::table::ChunkTable;
 use crate::volume::{Error, Result};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -27,8 +28,10 @@ pub struct Inode {
     pub id_durable: AtomicBool,
 }
 
-/// What the lock guards.
-pub struct State {
+/// What the lock guards. Anybody may read the facts; only the transitions of this room change them.
+pub struct State(pub(super) Facts);
+
+pub struct Facts {
     pub record: Record,
     /// The namespace part of the record as durable batches have it: what chunk 0 is to say.
     pub journalled: Journalled,
@@ -58,6 +61,14 @@ pub struct State {
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
     pub lost: Option<Box<Error>>,
     pub progress: Progress,
+}
+
+impl Deref for State {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.0
+    }
 }
 
 /// nlink and links.
@@ -135,7 +146,7 @@ impl State {
     /// Of an inode that no batch knows yet.
     pub fn fresh(record: Record, first_chunk: Chunk) -> State {
         let entries = (record.kind == Kind::Directory).then(|| Box::new(Entries::empty()));
-        State {
+        State(Facts {
             journalled: Journalled::default(),
             stored: Commit(0),
             standing: Standing::Pending,
@@ -152,12 +163,12 @@ impl State {
             entries,
             progress: Progress { made: 1, substantial: 1, first_chunk: 1, ..Progress::default() },
             record,
-        }
+        })
     }
 
     /// Of an inode read from its chunk 0.
     pub fn stored(record: Record, first_chunk: Chunk, table: ChunkTable) -> State {
-        State {
+        State(Facts {
             journalled: Journalled {
                 links_count: record.links_count,
                 links: record.extension.links.clone(),
@@ -178,7 +189,7 @@ impl State {
             entries: None,
             progress: Progress::default(),
             record,
-        }
+        })
     }
 
     /// Refuses to work with something of which a part is lost.
@@ -187,19 +198,19 @@ impl State {
     }
 
     pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
-        if index == 0 { self.first_chunk.as_deref_mut() } else { self.extra_chunks.get_mut(index) }
+        if index == 0 { self.0.first_chunk.as_deref_mut() } else { self.0.extra_chunks.get_mut(index) }
     }
 
     /// Notes a change of content or attributes.
     pub fn change(&mut self) {
         self.change_beyond();
-        self.progress.first_chunk = self.progress.made;
+        self.0.progress.first_chunk = self.progress.made;
     }
 
     /// Notes a change of content beyond chunk 0 that leaves the size as it is.
     pub fn change_beyond(&mut self) {
-        self.progress.made += 1;
-        self.progress.substantial = self.progress.made;
+        self.0.progress.made += 1;
+        self.0.progress.substantial = self.progress.made;
     }
 
     /// Whether chunk 0 is as it has to be, but for times.
@@ -212,17 +223,17 @@ impl State {
 
     /// Notes a change of times only.
     pub fn change_times(&mut self) {
-        self.progress.made += 1;
+        self.0.progress.made += 1;
     }
 
     /// Notes a change of attributes.
-    pub fn changed_attributes(&mut self, only_times: bool) {
+    pub(super) fn changed_attributes(&mut self, only_times: bool) {
         if only_times {
             self.change_times();
         } else {
             self.change();
         }
-        self.progress.attributes = self.progress.made;
+        self.0.progress.attributes = self.progress.made;
     }
 
     /// Whether a checkpoint has something to write.
@@ -243,27 +254,27 @@ impl State {
 
     /// Removes one link that reads (parent, name); whether there was one.
     pub fn remove_link(&mut self, parent: InodeId, name: &[u8]) -> bool {
-        let links = &mut self.record.extension.links;
+        let links = &mut self.0.record.extension.links;
         let at = links.iter().position(|link| link.parent == parent && *link.name == *name);
         at.map(|at| links.swap_remove(at)).is_some()
     }
 
     pub fn add_link(&mut self, parent: InodeId, name: &[u8]) {
-        self.record.extension.links.push(Link { parent, name: name.into() });
+        self.0.record.extension.links.push(Link { parent, name: name.into() });
     }
 
-    pub fn listing(&self) -> &Directory {
+    pub fn directory(&self) -> &Directory {
         &self.entries.as_ref().expect("the entries were loaded").directory
     }
 
     pub fn add_entry(&mut self, device: DeviceId, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
-        let (directory, log) = self.entries.as_mut().ok_or(Error::NotDirectory)?.change();
+        let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         directory.insert(device, name, inode, kind, log)?;
         Ok(())
     }
 
     pub fn remove_entry(&mut self, name: &[u8]) {
-        if let Some(entries) = &mut self.entries {
+        if let Some(entries) = &mut self.0.entries {
             let (directory, log) = entries.change();
             directory.remove(name, log);
         }
@@ -271,8 +282,8 @@ impl State {
 
     /// A directory's times and link count after one of its entries changed.
     pub fn touch_directory(&mut self, now: Timestamp, directories: i64) {
-        self.record.links_count = self.record.links_count.saturating_add_signed(directories as i32);
-        self.record.modified = now;
-        self.record.changed = now;
+        self.0.record.links_count = self.record.links_count.saturating_add_signed(directories as i32);
+        self.0.record.modified = now;
+        self.0.record.changed = now;
     }
 }

@@ -1,7 +1,7 @@
 //! What chunk 0 is to hold of an inode: its record, chunk table, and a directory's log. The next commit makes it so.
 
 use super::entries::Unstored;
-use super::state::State;
+use super::state::{Facts, State};
 use crate::chunk::{BLOCK, Chunk, Commit, Section};
 use crate::volume::format::kinds::Kind;
 use crate::volume::mutants::{self, Mutant};
@@ -15,7 +15,7 @@ const OVERFLOW_BLOCKS: u16 = 64;
 impl State {
     /// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
     pub fn store_tail(&mut self, unstored: &Unstored, segments: &Range<u32>) -> Result<()> {
-        let State { first_chunk, table, doomed, record, .. } = self;
+        let Facts { first_chunk, table, doomed, record, .. } = &mut self.0;
         let first_chunk = first_chunk.as_mut().expect("it was opened");
         if unstored.replacement.is_some() {
             for index in table.all(first_chunk)?.into_iter().filter(|index| !segments.contains(index)) {
@@ -39,7 +39,7 @@ impl State {
 
     /// Puts the record into chunk 0: with the names that durable batches speak of, and no others.
     pub fn store_record(&mut self, size: u64) -> Result<()> {
-        let State { record, journalled, first_chunk, table, .. } = self;
+        let Facts { record, journalled, first_chunk, table, .. } = &mut self.0;
         let first_chunk = first_chunk.as_mut().expect("it was opened");
         table.store(first_chunk)?;
         let now = (record.size, record.links_count, record.namespace);

@@ -3,21 +3,17 @@
 //! What a batch says is `freeze`'s affair; here it is bytes that are appended, made durable, and dropped.
 
 use crate::chunk::{self, BLOCK, Chunk, ChunkId, Context};
-use crate::volume::format::limits;
-use crate::volume::format::wire::{Malformed, Reader};
+use crate::volume::format::journal::{RECORD, decode, encode};
+use crate::volume::format::limits::{self, JOURNAL_BLOCKS};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::Stream;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
 
-/// Data blocks of a journal.
-pub const BLOCKS: u16 = 4096;
 /// Slots allocated ahead, so that metadata can be committed when the disk is full.
 const AHEAD: u32 = 256;
-const RECORD: usize = 24;
-const KIND: u8 = 8;
 
-const STREAM: Stream = Stream { modulus: BLOCKS, overhead: RECORD + 31 * 32 };
+const STREAM: Stream = Stream { modulus: JOURNAL_BLOCKS, overhead: RECORD + 31 * 32 };
 
 /// This device's journal.
 pub struct JournalFile {
@@ -40,7 +36,7 @@ pub struct Live {
 
 /// Reads a journal; `None` if there is no such file.
 pub fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> {
-    let chunk = match Chunk::open(context, id, BLOCKS) {
+    let chunk = match Chunk::open(context, id, JOURNAL_BLOCKS) {
         Ok(chunk) => chunk,
         Err(chunk::Error::Missing(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -70,7 +66,7 @@ pub fn read_own(context: &Arc<Context>) -> Result<Option<Live>> {
 
 /// Whether a journal's file is sealed under an older epoch, or has not arrived or is an old one, so that it may be.
 pub fn may_need_old_epoch(context: &Arc<Context>, id: ChunkId) -> Result<bool> {
-    match Chunk::open(context, id, BLOCKS) {
+    match Chunk::open(context, id, JOURNAL_BLOCKS) {
         Ok(chunk) => Ok(!chunk.epoch_is_newest()),
         Err(chunk::Error::Incomplete(_)) => Ok(true),
         Err(chunk::Error::RolledBack { .. }) => Ok(true),
@@ -83,7 +79,7 @@ impl JournalFile {
     /// A journal without a file yet.
     pub fn new(context: &Arc<Context>) -> JournalFile {
         JournalFile {
-            chunk: Chunk::new(context, context.own_journal(), BLOCKS),
+            chunk: Chunk::new(context, context.own_journal(), JOURNAL_BLOCKS),
             head: 0,
             tail: 0,
             wants_checkpoint_batch: false,
@@ -148,7 +144,7 @@ impl JournalFile {
             // No root was written for certain: what there is of a file is not a journal yet, and none could be read.
             Err(_) if self.chunk.version().commit() == chunk::Commit(0) => {
                 (self.tail, self.gave_back) = (tail, false);
-                self.chunk = Chunk::new(context, context.own_journal(), BLOCKS);
+                self.chunk = Chunk::new(context, context.own_journal(), JOURNAL_BLOCKS);
                 context.store.remove(context.file_name(context.own_journal()))?;
             }
             Err(_) => {
@@ -204,10 +200,7 @@ impl JournalFile {
     }
 
     fn commit(&mut self, context: &Context) -> Result<()> {
-        let mut record = vec![1, KIND, 0, 0, 0, 0, 0, 0];
-        record.extend_from_slice(&self.head.to_le_bytes());
-        record.extend_from_slice(&self.tail.to_le_bytes());
-        self.chunk.set_record(record);
+        self.chunk.set_record(encode(self.head, self.tail));
         if self.chunk.wants_rewrite() {
             self.chunk.rewrite()?;
         }
@@ -219,16 +212,4 @@ impl JournalFile {
         }
         Ok(())
     }
-}
-
-pub fn decode(record: &[u8]) -> std::result::Result<(u64, u64), Malformed> {
-    let mut reader = Reader(record);
-    if reader.array()? != [1, KIND, 0, 0, 0, 0, 0, 0] {
-        return Err(Malformed("this is no journal"));
-    }
-    let (head, tail) = (reader.u64()?, reader.u64()?);
-    if !reader.is_empty() || head > tail || tail - head > limits::JOURNAL {
-        return Err(Malformed("the journal's ends make no sense"));
-    }
-    Ok((head, tail))
 }

@@ -8,7 +8,7 @@ use crate::chunk::{Commit, Context, InodeId};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::wire::TooLarge;
-use crate::volume::inode::state::{Inode, Journalled, Standing};
+use crate::volume::inode::state::{Inode, Journalled};
 use crate::volume::journal::pending::Pending;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
@@ -135,9 +135,7 @@ impl Journal {
                 continue;
             }
             let mut state = inode.state.write();
-            if let Some(entries) = &mut state.entries {
-                entries.freeze(inode.id(), &mut batch).map_err(too_large)?;
-            }
+            state.freeze_entries(inode.id(), &mut batch).map_err(too_large)?;
         }
         frozen.replacing = std::mem::take(&mut pending.replacing);
         frozen.deleted = std::mem::take(&mut pending.deleted);
@@ -168,16 +166,7 @@ impl Journal {
         for FrozenInode { inode, journalled, carried, told, .. } in frozen.inodes {
             inode.id_durable.store(true, Ordering::Release);
             let mut state = inode.state.write();
-            state.journalled = journalled;
-            state.record.namespace = frozen.number;
-            if state.standing == Standing::Frozen {
-                state.standing = Standing::Durable;
-            }
-            state.progress.durable = state.progress.durable.max(carried);
-            state.progress.carried = state.progress.carried.max(told);
-            if let Some(entries) = &mut state.entries {
-                entries.thaw();
-            }
+            state.batch_durable(journalled, carried, told);
             drop(state);
             self.cache.queue(&inode);
         }
@@ -191,12 +180,8 @@ impl Journal {
         pending.bytes += frozen.bytes.len();
         for FrozenInode { inode, was_recorded, .. } in frozen.inodes {
             let mut state = inode.state.write();
-            state.standing = Standing::Pending;
             // Its chunk files may come nevertheless, where its id is reserved: that makes room in a full journal.
-            state.recorded = was_recorded || inode.id_durable.load(Ordering::Acquire);
-            if let Some(entries) = &mut state.entries {
-                entries.refreeze();
-            }
+            state.batch_failed(was_recorded || inode.id_durable.load(Ordering::Acquire));
             drop(state);
             pending.add(&inode);
         }
@@ -261,8 +246,7 @@ fn freeze_inode(
         links: state.record.extension.links.clone(),
         namespace: number,
     };
-    state.standing = Standing::Frozen;
-    let was_recorded = std::mem::replace(&mut state.recorded, true);
+    let was_recorded = state.freeze();
     let told = if state.record.kind == Kind::Directory { state.progress.made } else { carried };
     Ok(FrozenInode { inode: inode.clone(), journalled, carried, told, was_recorded })
 }

@@ -11,8 +11,7 @@ use crate::volume::findings::Place;
 use crate::volume::format::batch::{Batch, Item, parse};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
-use crate::volume::inode::entries::Entries;
-use crate::volume::inode::state::{Inode, Journalled, Standing, State};
+use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::file::{Live, read, read_own};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Damage, Error, Result};
@@ -231,16 +230,7 @@ impl Replay<'_> {
         self.base.context.saw_known(chunk);
         let mut first_chunk = Chunk::new(&self.base.context, chunk, self.base.blocks);
         first_chunk.set_inline(content.unwrap_or_default().to_vec());
-        let mut state = State::fresh(record.clone(), first_chunk);
-        state.entries = (record.kind == Kind::Directory).then(|| Box::new(Entries::empty()));
-        state.record.namespace = number;
-        state.journalled = Journalled {
-            links_count: record.links_count,
-            links: record.extension.links.clone(),
-            namespace: number,
-        };
-        state.standing = Standing::Durable;
-        state.recorded = true;
+        let state = State::replayed(number, record, first_chunk);
         let inode = match existing {
             Some(inode) => {
                 *inode.state.write() = state;
@@ -259,11 +249,9 @@ impl Replay<'_> {
     fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {
         self.cache.load_entries(inode)?;
         let mut state = inode.state.write();
-        let entries = state.entries.as_mut().ok_or(Error::NotDirectory)?;
         let id = ChunkId { inode: inode.id(), index: 0 };
-        entries.replay(log, devices).map_err(|what| Error::Damaged(id, what.0.into()))?;
-        state.change();
-        Ok(())
+        let replayed = state.replay_entries(log, devices).ok_or(Error::NotDirectory)?;
+        replayed.map_err(|what| Error::Damaged(id, what.0.into()))
     }
 }
 
@@ -280,20 +268,7 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn apply(&self, number: Commit, inode: &Arc<Inode>) -> Result<()> {
-        let mut state = inode.state.write();
-        if state.record.namespace >= number {
-            return Ok(());
-        }
-        state.record.namespace = number;
-        state.record.links_count = self.links_count;
-        state.record.extension.links = self.links.to_vec();
-        if state.record.kind == Kind::Directory {
-            state.record.modified = state.record.modified.max(self.times.0);
-            state.record.changed = state.record.changed.max(self.times.1);
-        }
-        state.journalled =
-            Journalled { links_count: self.links_count, links: self.links.to_vec(), namespace: number };
-        state.change();
+        inode.state.write().replay_names(number, self.links_count, self.links, self.times);
         Ok(())
     }
 }

@@ -18,10 +18,7 @@ impl Namespace {
         if more > 0 && !record.has_room(EXTENSION_SPARE) {
             return Err(Error::NoSpace);
         }
-        let only_times = record.extension == state.record.extension
-            && record.without_times() == state.record.without_times();
-        state.record = record;
-        state.changed_attributes(only_times);
+        state.set_attributes(record);
         drop(state);
         if more > 0 {
             // Of a new inode the next batch tells them too.
@@ -37,9 +34,7 @@ impl Namespace {
         self.base.check_writable()?;
         let mut state = inode.state.write();
         state.check_whole()?;
-        let before = state.record.without_times();
-        let only_times = !change(&mut state.record) && before == state.record.without_times();
-        state.changed_attributes(only_times);
+        state.change_attributes(change);
         drop(state);
         self.cache.queue(inode);
         Ok(())

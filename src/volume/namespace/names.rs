@@ -4,14 +4,14 @@
 use super::Namespace;
 use crate::chunk::{ChunkId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::limits::NAME_MAX;
 use crate::volume::format::record::Record;
-use crate::volume::inode::state::{Inode, Standing, State};
+use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
 use crate::volume::{Error, Result};
 use hashbrown::HashSet;
 use parking_lot::RwLockWriteGuard;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What a change of a name takes in the next batch: two entries of a directory's log and a link, of the longest names.
 const CHANGE_BYTES: usize = 1024;
@@ -29,7 +29,7 @@ impl Namespace {
 
     /// Whether this device may add entries to a directory, which was listed.
     pub fn takes_entries(&self, directory: &Arc<Inode>) -> bool {
-        directory.state.read().listing().takes(self.base.context.device)
+        directory.state.read().directory().takes(self.base.context.device)
     }
 
     pub fn check_empty(&self, directory: InodeId) -> Result<()> {
@@ -79,7 +79,7 @@ impl Namespace {
         self.take_name(pending, (directory, name), &inode, now)?;
         let mut state = inode.state.write();
         if state.record.extension.links.is_empty() {
-            state.record.links_count = 0;
+            state.unlinked();
             pending.replacing.remove(&id);
             pending.orphans.insert(id, inode.clone());
         }
@@ -132,12 +132,12 @@ impl Namespace {
         self.take_entry(pending, (directory, name), is_directory, now)?;
         let mut state = inode.state.write();
         if state.remove_link(directory.id(), name) && !is_directory {
-            state.record.links_count -= 1;
+            state.count_links(-1);
             if state.record.links_count > 0 {
-                state.lost_name = Some(Instant::now());
+                state.lost_name();
             }
         }
-        state.record.changed = now;
+        state.set_changed(now);
         state.change();
         drop(state);
         self.changed_name(pending, inode);
@@ -160,7 +160,7 @@ impl Namespace {
         let mut state = inode.state.write();
         state.add_link(directory.id(), name);
         if kind != Kind::Directory {
-            state.record.links_count += 1;
+            state.count_links(1);
         }
         drop(state);
         self.changed_name(pending, directory);
@@ -171,8 +171,7 @@ impl Namespace {
     /// Notes that the next batch has to speak of this inode.
     pub fn changed_name(&self, pending: &mut Pending, inode: &Arc<Inode>) {
         let mut state = inode.state.write();
-        state.change();
-        state.standing = Standing::Pending;
+        state.names_changed();
         pending.bytes += CHANGE_BYTES;
         if !pending.inodes.contains_key(&inode.id()) {
             pending.bytes += state.record.extension_length();
@@ -186,7 +185,7 @@ impl Namespace {
 pub fn check_name(name: &[u8]) -> Result<()> {
     match name {
         b"" | b"." | b".." => Err(Error::Invalid),
-        name if name.len() > 255 => Err(Error::NameTooLong),
+        name if name.len() > NAME_MAX => Err(Error::NameTooLong),
         name if name.contains(&b'/') || name.contains(&0) => Err(Error::Invalid),
         _ => Ok(()),
     }

@@ -27,9 +27,6 @@ pub struct NewInode<'a> {
     pub now: Timestamp,
 }
 
-/// Is shown an entry: cookie, name, inode, kind. Answers whether it wants more.
-pub type Visit<'a> = dyn FnMut(u64, &[u8], InodeId, Kind) -> bool + 'a;
-
 /// What a rename does when the new name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rename {
@@ -88,7 +85,7 @@ impl Namespace {
             return Err(Error::NoSpace);
         }
         let mut parent = self.listed(directory)?;
-        if parent.listing().get(name).is_some() {
+        if parent.directory().get(name).is_some() {
             return Err(Error::Exists);
         }
         check_room(&parent.record)?;
@@ -121,7 +118,7 @@ impl Namespace {
             return Err(Error::IsDirectory);
         }
         let mut parent = self.listed(directory)?;
-        if parent.listing().get(name).is_some() {
+        if parent.directory().get(name).is_some() {
             return Err(Error::Exists);
         }
         check_room(&parent.record)?;
@@ -139,8 +136,8 @@ impl Namespace {
             state.remove_link(directory.id(), name);
             return Err(error);
         }
-        state.record.links_count += 1;
-        state.record.changed = now;
+        state.count_links(1);
+        state.set_changed(now);
         state.change();
         drop(state);
         parent.touch_directory(now, 0);

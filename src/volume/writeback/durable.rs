@@ -71,11 +71,7 @@ impl Writeback {
                 chunk.name_synced();
             }
             if index == 0 {
-                state.named = true;
-                state.progress.durable = state.progress.durable.max(state.progress.stored);
-                if state.progress.stored >= state.progress.carried {
-                    state.progress.carried = 0;
-                }
+                state.first_chunk_named();
             }
         }
         Ok(damaged)

@@ -154,25 +154,15 @@ impl Writeback {
         if state.record.kind == Kind::Directory {
             self.store_segments(flush, state)?;
         }
-        let busy = state.extra_chunks.busy();
+        let busy = state.busy_chunks();
         if busy.iter().any(|&index| state.chunk(index).is_some_and(Chunk::is_dirty)) {
             self.cache.open_first_chunk(flush.inode, state)?;
         }
-        let shrunk = state.shrunk.is_some();
-        let State { extra_chunks, table, first_chunk, .. } = state;
         for index in busy {
-            let chunk = extra_chunks.get_mut(index).expect("it is busy");
-            if chunk.is_dirty() {
-                table.load(first_chunk.as_ref().expect("it was opened"), index)?;
-                let is_new = table.bound(index).is_none();
-                if shrunk && !is_new {
-                    continue;
-                }
-                let commit = chunk.commit()?;
-                if is_new {
-                    table.set(index, commit);
-                }
+            if !state.commit_extra_chunk(index)? {
+                continue;
             }
+            let chunk = state.chunk_mut(index).expect("it is busy");
             let sync = chunk.start_sync()?;
             if sync.is_some() || chunk.is_name_new() && !mutants::is_active(Mutant::NameForgotten) {
                 unsynced.push(Unsynced { inode: flush.inode, index, sync });
@@ -206,11 +196,9 @@ impl Writeback {
                 state.store_tail(unstored, &flush.segments)?;
             }
             // From here on chunk 0 in memory has it: should the commit fail, the next flush only repeats that.
-            if let (Some(unstored), Some(entries)) = (flush.unstored.take(), &mut state.entries) {
-                entries.was_stored(&unstored);
+            if let Some(unstored) = flush.unstored.take() {
                 let too_far = mutants::is_active(Mutant::VectorTooFar);
-                let vector = if too_far { entries.directory.vector().to_vec() } else { unstored.vector };
-                state.record.extension.vector = vector;
+                state.was_stored(unstored, too_far.then(|| state.directory().vector().to_vec()));
             }
             let size = match is_directory {
                 true => state.record.size,
@@ -218,14 +206,12 @@ impl Writeback {
                 false => flush.size.min(state.record.size),
             };
             state.store_record(size)?;
-            state.first_chunk.as_deref_mut().expect("it was opened").commit()?;
-            state.progress.stored = flush.made;
-            state.stored = state.journalled.namespace;
+            state.first_chunk_mut().commit()?;
+            state.first_chunk_committed(flush.made);
         }
-        let first_chunk = state.first_chunk.as_deref_mut().expect("it was opened");
-        match first_chunk.start_sync()? {
+        match state.first_chunk_mut().start_sync()? {
             sync @ Some(_) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
-            None => state.progress.durable = state.progress.durable.max(state.progress.stored),
+            None => state.first_chunk_durable(),
         }
         Ok(())
     }
@@ -242,17 +228,18 @@ impl Writeback {
             return Ok(());
         }
         self.remove_doomed(flush.inode, state)?;
-        if state.shrunk.take().is_some() {
-            for index in state.extra_chunks.busy() {
-                let chunk = state.extra_chunks.get_mut(index).expect("it is busy");
-                if chunk.is_dirty() && state.table.bound(index).is_some() {
+        if state.take_cut() {
+            for index in state.busy_chunks() {
+                let is_named = state.table.bound(index).is_some();
+                let chunk = state.chunk_mut(index).expect("it is busy");
+                if chunk.is_dirty() && is_named {
                     chunk.commit()?;
                     let sync = chunk.start_sync()?;
                     unsynced.push(Unsynced { inode: flush.inode, index, sync });
                 }
             }
         }
-        state.progress.secured = state.progress.secured.max(flush.made);
+        state.secured(flush.made);
         Ok(())
     }
 
@@ -261,8 +248,7 @@ impl Writeback {
             let id = ChunkId { inode: inode.id(), index };
             self.catalog.remove_file(id)?;
             self.cache.closed(id);
-            state.extra_chunks.remove(index);
-            state.doomed.remove(&index);
+            state.removed(index);
         }
         Ok(())
     }
@@ -270,21 +256,17 @@ impl Writeback {
     /// Moves a directory's log into new segments where chunk 0 has no room for it.
     fn store_segments(&self, flush: &mut Flush<'_>, state: &mut State) -> Result<()> {
         self.cache.open_first_chunk(flush.inode, state)?;
-        let State { entries, first_chunk, table, extra_chunks, record, doomed, .. } = state;
-        let Some(entries) = entries.as_mut().filter(|entries| entries.has_journalled()) else {
-            return Ok(());
-        };
-        let first_chunk = first_chunk.as_ref().expect("it was opened");
-        let unstored = flush.unstored.insert(entries.take_unstored());
-        let kept = if unstored.replacement.is_some() { 0 } else { record.size };
+        let Some(unstored) = state.take_unstored() else { return Ok(()) };
+        let unstored = flush.unstored.insert(unstored);
+        let kept = if unstored.replacement.is_some() { 0 } else { state.record.size };
         let replaced = unstored.replacement.as_ref().map_or(0, Vec::len);
         if kept as usize + replaced + unstored.log.len() <= limits::tail() {
             return Ok(());
         }
-        let mut log = TAIL.read(first_chunk, 0, kept)?;
+        let mut log = TAIL.read(state.first_chunk_mut(), 0, kept)?;
         log.extend_from_slice(unstored.replacement.as_deref().unwrap_or_default());
         log.extend_from_slice(&unstored.log);
-        let first = table.all(first_chunk)?.iter().chain(doomed.iter()).max().map_or(1, |last| last + 1);
+        let first = state.next_segment()?;
         flush.segments = first..first;
         for part in log.chunks(self.base.chunk_size as usize - 4) {
             let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
@@ -294,7 +276,7 @@ impl Writeback {
             segment.resize(segment.len().next_multiple_of(BLOCK), 0);
             let mut chunk = Chunk::new(&self.base.context, id, self.base.blocks);
             chunk.write(Section::Data, 0, &segment)?;
-            extra_chunks.insert(id.index, chunk);
+            state.hold(id.index, chunk);
             flush.segments.end += 1;
         }
         Ok(())
@@ -314,17 +296,10 @@ impl<'a> Flush<'a> {
             failed: None,
         }
     }
+
     /// Leaves everything to the next flush. Segments that were made in vain are removed once chunk 0 is durable.
     fn fail(&mut self, error: Error, state: &mut State) {
-        if let (Some(unstored), Some(entries)) = (self.unstored.take(), &mut state.entries) {
-            entries.was_not_stored(unstored);
-            for index in self.segments.clone() {
-                state.extra_chunks.remove(index);
-                state.table.set(index, Commit(0));
-                state.doomed.insert(index);
-            }
-        }
-        state.change();
+        state.was_not_stored(self.unstored.take(), self.segments.clone());
         self.failed = Some(error);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Writeback;
 use crate::chunk::{self, Chunk};
-use crate::volume::inode::state::{Inode, State};
+use crate::volume::inode::state::Inode;
 use std::sync::Arc;
 
 impl Writeback {
@@ -13,8 +13,7 @@ impl Writeback {
         if state.is_dirty() {
             return;
         }
-        let State { first_chunk, extra_chunks, .. } = &mut *state;
-        for chunk in first_chunk.as_deref_mut().into_iter().chain(extra_chunks.all_mut()) {
+        for chunk in state.chunks_mut() {
             let tidied = if chunk.needs_reclaim() { tidy(chunk) } else { Ok(()) };
             if let Err(error) = tidied.and_then(|()| chunk.write_backup_root().map(|_| ())) {
                 log::warn!("a chunk could not be tidied up: {error}");

@@ -75,13 +75,11 @@ impl Writeback {
             if state.entries.is_none() || !self.may_replace(inode, &state) {
                 return Ok(false);
             }
-            if !state.entries.as_mut().is_some_and(|entries| entries.begin_rebuild()) {
+            if !state.begin_rebuild() {
                 continue;
             }
             self.put_new_first_chunk(inode, &mut state, Vec::new());
-            state.record.size = 0;
-            state.doomed.extend(segments.into_iter().filter(|index| *index > 0));
-            state.change();
+            state.rebuilt_directory(segments.into_iter().filter(|index| *index > 0));
             return Ok(true);
         }
         Ok(false)
@@ -109,7 +107,7 @@ impl Writeback {
     /// A chunk 0 with nothing in it but inline content: that which stands there, or one without a file yet.
     fn put_new_first_chunk(&self, inode: &Arc<Inode>, state: &mut State, content: Vec<u8>) {
         let id = ChunkId { inode: inode.id(), index: 0 };
-        for index in std::mem::take(&mut state.extra_chunks).from(0).chain([0]) {
+        for index in state.close_all() {
             self.cache.closed(ChunkId { index, ..id });
         }
         let emptied = || -> Result<(Chunk, ChunkTable)> {
@@ -124,7 +122,7 @@ impl Writeback {
             (Chunk::new(&self.base.context, id, self.base.blocks), ChunkTable::empty())
         });
         first_chunk.set_inline(content);
-        (state.first_chunk, state.table) = (Some(Box::new(first_chunk)), table);
+        state.replace_first_chunk(first_chunk, table);
     }
 
     /// Forgets what was not stored.
@@ -142,15 +140,10 @@ impl Writeback {
         if state.lost.is_none() {
             log::error!("{error}; what was written to it and not stored yet is lost");
         }
-        for index in std::mem::take(&mut state.extra_chunks).from(0).chain([0]) {
+        for index in state.close_all() {
             self.cache.closed(ChunkId { inode: inode.id(), index });
         }
-        state.lost = (!mutants::is_active(Mutant::LostForgotten)).then(|| Box::new(error));
-        (state.first_chunk, state.table, state.entries, state.shrunk) =
-            (None, ChunkTable::empty(), None, None);
-        state.doomed.clear();
-        state.progress.stored = state.progress.made;
-        state.stored = state.journalled.namespace;
+        state.abandon((!mutants::is_active(Mutant::LostForgotten)).then_some(error));
         Ok(())
     }
 
@@ -189,7 +182,7 @@ impl Writeback {
             self.base.sync_names(&[self.base.context.file_name(id)])?;
             first_chunk.name_synced();
         }
-        state.progress.carried = 0;
+        state.kept();
         Ok(())
     }
 
@@ -229,9 +222,9 @@ impl Writeback {
 
 /// Commits a chunk 0 with its own content and attributes, and the names that durable batches give to the inode.
 fn store_names<'a>(there: &'a mut State, state: &State, size: u64) -> Result<&'a mut Chunk> {
-    there.journalled = state.journalled.clone();
+    there.adopt_names(state);
     there.store_record(size)?;
-    let first_chunk = there.first_chunk.as_deref_mut().expect("it was just opened, or made");
+    let first_chunk = there.first_chunk_mut();
     first_chunk.commit()?;
     Ok(first_chunk)
 }

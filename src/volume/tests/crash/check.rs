@@ -7,7 +7,6 @@ use super::operation::{Bench, Operation};
 use crate::chunk::remembered::{Remembered, Snapshot};
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::{Area, FileName, Store};
-use crate::volume::inode::state::State;
 use crate::volume::{Error, Inode, Kind, Volume};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,8 +153,7 @@ fn chunks(volume: &Volume, id: InodeId) -> Result<Vec<u32>, Error> {
     let inode = volume.inode(id)?;
     let mut state = inode.state.write();
     volume.cache.open_first_chunk(&inode, &mut state)?;
-    let State { first_chunk, table, .. } = &mut *state;
-    table.all(first_chunk.as_ref().expect("it was opened"))
+    state.named_chunks(1)
 }
 
 /// The chunk files that are there, against those that the reachable inodes need.

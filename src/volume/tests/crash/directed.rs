@@ -363,7 +363,7 @@ fn what_a_batch_carries_is_newer_than_a_chunk_0_committed_meanwhile() {
             std::thread::yield_now();
         }
         std::thread::sleep(std::time::Duration::from_millis(30));
-        let first_chunk = state.first_chunk.as_deref_mut().unwrap();
+        let first_chunk = state.first_chunk_mut();
         first_chunk.commit().unwrap();
         first_chunk.sync().unwrap();
         first_chunk.set_inline(b"later".to_vec());

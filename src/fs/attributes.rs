@@ -7,7 +7,7 @@ use super::permission::{EXECUTE, READ, WRITE, owns};
 use super::stat::{self, BLOCK};
 use super::stored::put;
 use super::{Error, Result};
-use crate::volume::{Inode, Record};
+use crate::volume::Record;
 
 const NAME_MAX: u32 = 255;
 const SUID: u32 = libc::S_ISUID;

@@ -38,7 +38,10 @@ fn a_chunk_is_opened_from_a_file_under_another_name() {
     assert!(content(&opened, 5).unwrap() == pattern(0, 5) && opened.version() == chunk.version());
     let mut newer = chunk.version().clone();
     newer.0[0].1.0 += 1;
-    assert!(matches!(open(ID, Some(&newer)), Err(Error::RolledBack { .. })), "it is held against what is known");
+    assert!(
+        matches!(open(ID, Some(&newer)), Err(Error::RolledBack { .. })),
+        "it is held against what is known"
+    );
     let wrong = open(ChunkId { index: ID.index + 1, ..ID }, None);
     assert!(matches!(wrong, Err(Error::Damaged(..))), "the roots say which chunk it is, not the name");
 }

@@ -214,10 +214,9 @@ impl Extension {
         let within = self.target.len() <= TARGET_MAX
             && self.vector.len() <= DEVICES_MAX
             && self.links.iter().all(|link| is_name(&link.name))
-            && self
-                .xattrs
-                .iter()
-                .all(|(name, value)| (1..=XATTR_NAME_MAX).contains(&name.len()) && value.len() <= XATTR_VALUE_MAX);
+            && self.xattrs.iter().all(|(name, value)| {
+                (1..=XATTR_NAME_MAX).contains(&name.len()) && value.len() <= XATTR_VALUE_MAX
+            });
         let optional = |length: usize| if length == 0 { 0 } else { ITEM_HEADER + length };
         let length = optional(self.target.len())
             + self

@@ -1,8 +1,7 @@
 //! A directory in memory, and how it comes from its log and writes it (docs/FORMAT.md section 8).
 //!
 //! Slots lie in increasing order of cookie, removed ones among them until they outnumber the others; so a cookie finds
-//! its place by bisection whatever was added or removed meanwhile. Names lie end to end in one arena, because crate::volume::format::limits::DEVICES_MAX;
-use a
+//! its place by bisection whatever was added or removed meanwhile. Names lie end to end in one arena, because a
 //! million small allocations would cost more than the names. A name stands in two live slots only after a merge of two
 //! devices' logs; the later one is then the entry, the other is hidden. `.` and `..` are the caller's: their cookies
 //! may be 1 and 2, since counters begin at 1 and cookies therefore at 256.
@@ -11,6 +10,7 @@ use crate::chunk::{DeviceId, InodeId};
 use crate::volume::Error;
 use crate::volume::format::directory_log::{ADD_LENGTH, COUNTER_MAX, Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
+use crate::volume::format::limits::DEVICES_MAX;
 use crate::volume::format::wire::{Malformed, is_name};
 use hashbrown::HashTable;
 use std::collections::HashSet;

@@ -31,7 +31,6 @@ pub enum Commitment {
 
 /// What a batch under way holds.
 struct Frozen {
-    number: Commit,
     bytes: Vec<u8>,
     inodes: Vec<FrozenInode>,
     deleted: Vec<Arc<Inode>>,
@@ -106,7 +105,6 @@ impl Journal {
         let number = self.base.context.next_commit();
         let mut batch = Builder::default();
         let mut frozen = Frozen {
-            number,
             bytes: Vec::new(),
             inodes: Vec::new(),
             deleted: Vec::new(),

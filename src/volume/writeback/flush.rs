@@ -5,7 +5,7 @@
 //! to the next flush.
 
 use super::Writeback;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Section};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits;
 use crate::volume::inode::entries::Unstored;

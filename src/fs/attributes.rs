@@ -4,77 +4,17 @@ use super::acl;
 use super::filesystem::Filesystem;
 use super::ops::{Attributes, Caller, Kind, NodeId, SetAttributes, SetTime, Statistics, Timestamp};
 use super::permission::{EXECUTE, READ, WRITE, owns};
-use super::{Error, Result, xattrs};
-use crate::chunk::InodeId;
-use crate::volume::{Inode, Record};
-use std::time::Duration;
+use super::stat::{self, BLOCK};
+use super::stored::{CAPABILITY, put, take};
+use super::{Error, Result};
+use crate::volume::Record;
 
-const BLOCK: u32 = 4096;
 const NAME_MAX: u32 = 255;
 const SUID: u32 = libc::S_ISUID;
 const SGID: u32 = libc::S_ISGID;
 const GROUP_EXECUTE: u32 = libc::S_IXGRP;
-/// How long after the removal of a name a reply may still overtake that of the removal.
-const DOUBT: Duration = Duration::from_secs(10);
 /// In the flags of open(2), where the file is to be executed: the kernel's __FMODE_EXEC.
 const OPEN_EXECUTE: i32 = 0x20;
-
-pub(super) fn of(fs: &Filesystem, inode: &Inode) -> Attributes {
-    let number = fs.number(inode.id());
-    let only_for = fs.options.only_for.filter(|_| inode.id() == InodeId::ROOT);
-    let closed = if only_for.is_some() { 0o077 } else { 0 };
-    inode.view_names(|record, lost| Attributes {
-        inode_number: number,
-        kind: record.kind,
-        mode: fs.options.mode(record) & !closed,
-        links: record.links_count,
-        uid: only_for.unwrap_or_else(|| fs.options.uid(record)),
-        gid: fs.options.gid(record),
-        device: record.device,
-        size: size(record),
-        blocks: blocks(record),
-        accessed: record.accessed,
-        modified: record.modified,
-        changed: record.changed,
-        born: record.born,
-        links_in_doubt: lost.is_some_and(|lost| lost.elapsed() < DOUBT),
-    })
-}
-
-/// Of 512 bytes. Content that may be inline counts like a block of its own: archivers take a file without blocks for one
-/// without data.
-fn blocks(record: &Record) -> u64 {
-    let inline = if record.size <= u64::from(BLOCK) { record.size } else { 0 };
-    record.allocated.max(inline).div_ceil(512)
-}
-
-fn size(record: &Record) -> u64 {
-    match record.kind {
-        Kind::Symlink => record.extension.target.len() as u64,
-        _ => record.size,
-    }
-}
-
-/// What is said of an inode whose record cannot be read. No links: a transport must not cache it.
-pub(super) fn unreadable(inode_number: u64, kind: Kind) -> Attributes {
-    let never = Timestamp::default();
-    Attributes {
-        inode_number,
-        kind,
-        mode: 0,
-        links: 0,
-        uid: 0,
-        gid: 0,
-        device: 0,
-        size: 0,
-        blocks: 0,
-        accessed: never,
-        modified: never,
-        changed: never,
-        born: never,
-        links_in_doubt: false,
-    }
-}
 
 /// The bits that a caller clears by changing content or owner: suid, and sgid where it means execution or the caller is
 /// not in the group.
@@ -106,7 +46,7 @@ pub(super) fn set(
             true => file.view(|record| privilege_bits(fs, caller, record)),
             false => 0,
         };
-        xattrs::clear_capability(fs, &file)?;
+        fs.clear_capability(&file)?;
         fs.volume.resize(&file, size, now, clear)?;
         fs.lost.mend(file.id(), &(size..u64::MAX));
     }
@@ -116,7 +56,7 @@ pub(super) fn set(
     if touches || changed.is_some() {
         fs.volume.set_attributes(&inode, |record| apply(fs, caller, record, change, now))?;
     }
-    Ok(of(fs, &inode))
+    Ok(stat::of(&fs.options, fs.number(inode.id()), &inode))
 }
 
 /// Applies all but the size; whether that changed an xattr, and then it is no longer than before.
@@ -135,7 +75,7 @@ fn apply(
     if change.uid.is_some() || change.gid.is_some() {
         if record.kind != Kind::Directory {
             record.mode &= !privilege_bits(fs, caller, record);
-            changes_xattr |= xattrs::take(record, xattrs::CAPABILITY);
+            changes_xattr |= take(record, CAPABILITY);
         }
         record.uid = change.uid.unwrap_or(record.uid);
         record.gid = change.gid.unwrap_or(record.gid);
@@ -147,7 +87,7 @@ fn apply(
         }
         if let Some(mut access) = acl::stored(record, acl::ACCESS) {
             access.set_mode(mode);
-            xattrs::put(record, acl::ACCESS, access.encode());
+            put(record, acl::ACCESS, access.encode());
             changes_xattr = true;
         }
     }

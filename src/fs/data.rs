@@ -3,7 +3,6 @@
 use super::attributes::privilege_bits;
 use super::filesystem::Filesystem;
 use super::ops::{Allocate, Caller, NodeId, Seek, Times, Timestamp, WriteHow};
-use super::xattrs::clear_capability;
 use super::{Error, Result};
 use crate::volume::Inode;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how
     let clear_mode = how.clear_suid_sgid.map_or(0, clear);
     // Before it marks a page as changed the kernel sees to them itself; what is set since then stays.
     if !how.from_cache {
-        clear_capability(fs, &inode)?;
+        fs.clear_capability(&inode)?;
     }
     let now = fs.new_times(how.times);
     let range = offset..offset.saturating_add(data.len() as u64);
@@ -58,7 +57,7 @@ pub(super) fn allocate(
     let now = fs.new_times(times);
     let size = inode.view(|record| record.size);
     let clear_mode = unprivileged_bits(fs, caller, &inode);
-    clear_capability(fs, &inode)?;
+    fs.clear_capability(&inode)?;
     if how == (Allocate::ZeroRange { keep_size: false }) && end > size {
         fs.volume.resize(&inode, end, now, clear_mode)?;
     }
@@ -117,7 +116,7 @@ pub(super) fn copy_range(
     }
     let clear_mode = unprivileged_bits(fs, caller, &target);
     if length > 0 {
-        clear_capability(fs, &target)?;
+        fs.clear_capability(&target)?;
     }
     let mut buffer = vec![0; length.min(COPY_STEP) as usize];
     let mut copied = 0;

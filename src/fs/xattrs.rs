@@ -4,14 +4,12 @@ use super::acl::{self, Acl};
 use super::filesystem::Filesystem;
 use super::ops::{Caller, Kind, NodeId, SetXattr};
 use super::permission::{READ, WRITE, owns};
+use super::stored::{find, put, take};
 use super::{Error, Result};
 use crate::volume::{Inode, Record};
-use std::sync::Arc;
 
 const NAME_MAX: usize = 255;
 const VALUE_MAX: usize = 65_536;
-/// File capabilities: gone when content or owner change. Whether they count at execution is the kernel's business.
-pub(super) const CAPABILITY: &[u8] = b"security.capability";
 
 /// The namespaces of xattr(7).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,36 +33,6 @@ fn namespace(fs: &Filesystem, name: &[u8]) -> Result<Namespace> {
         _ if named(b"security.") => Ok(Namespace::Security),
         _ => Err(Error::NotSupported),
     }
-}
-
-/// The value of an xattr as stored.
-pub(super) fn find<'a>(record: &'a Record, name: &[u8]) -> Option<&'a [u8]> {
-    position(record, name).ok().map(|index| record.extension.xattrs[index].1.as_slice())
-}
-
-/// Stores a value, whether or not there was one.
-pub(super) fn put(record: &mut Record, name: &[u8], value: Vec<u8>) {
-    match position(record, name) {
-        Ok(index) => record.extension.xattrs[index].1 = value,
-        Err(index) => record.extension.xattrs.insert(index, (name.into(), value)),
-    }
-}
-
-/// Takes away what a file may do beyond who executes it, as every change of its content does.
-pub(super) fn clear_capability(fs: &Filesystem, inode: &Arc<Inode>) -> Result<()> {
-    if inode.view(|record| find(record, CAPABILITY).is_some()) {
-        fs.volume.update(inode, |record| Ok(take(record, CAPABILITY)))?;
-    }
-    Ok(())
-}
-
-/// Whether there was one.
-pub(super) fn take(record: &mut Record, name: &[u8]) -> bool {
-    position(record, name).map(|index| record.extension.xattrs.remove(index)).is_ok()
-}
-
-fn position(record: &Record, name: &[u8]) -> std::result::Result<usize, usize> {
-    record.extension.xattrs.binary_search_by(|(known, _)| known.as_ref().cmp(name))
 }
 
 pub(super) fn set(

@@ -9,8 +9,10 @@
 //! may be 1 and 2, since counters begin at 1 and cookies therefore at 256.
 
 use crate::chunk::{DeviceId, InodeId};
+use crate::volume::Error;
 use crate::volume::format::directory_log::{ADD_LENGTH, COUNTER_MAX, Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
+use crate::volume::format::limits::DEVICES_MAX;
 use crate::volume::format::wire::{Malformed, is_name};
 use hashbrown::{HashMap, HashTable};
 use std::collections::HashSet;
@@ -18,7 +20,9 @@ use std::hash::{BuildHasher, RandomState};
 
 /// Removed slots that are not worth a tidying.
 const DEAD_MIN: usize = 32;
-const DEVICES_MAX: usize = 255;
+
+/// Is shown an entry: cookie, name, inode, kind. Answers whether it wants more.
+pub type Visit<'a> = dyn FnMut(u64, &[u8], InodeId, Kind) -> bool + 'a;
 
 /// The entries of a directory.
 pub struct Directory {
@@ -404,5 +408,17 @@ impl Slot {
 }
 
 mod renew;
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        match refused {
+            Refused::Exists => Error::Exists,
+            Refused::Missing => Error::NotFound,
+            Refused::NotAName => Error::Invalid,
+            Refused::Full => Error::NoSpace,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

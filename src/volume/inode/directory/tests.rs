@@ -3,15 +3,15 @@ use crate::volume::testing::{check, device, hex, inode, mangle};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-type Listing = Vec<(u64, Vec<u8>, InodeId, Kind)>;
+type Entries = Vec<(u64, Vec<u8>, InodeId, Kind)>;
 
 /// Entries that were renamed have other cookies once they are loaded.
-fn by_name(mut listing: Listing) -> Vec<(Vec<u8>, InodeId, Kind)> {
+fn by_name(mut listing: Entries) -> Vec<(Vec<u8>, InodeId, Kind)> {
     listing.sort_by(|a, b| a.1.cmp(&b.1));
     listing.into_iter().map(|(_, name, inode, kind)| (name, inode, kind)).collect()
 }
 
-fn list(directory: &Directory) -> Listing {
+fn list(directory: &Directory) -> Entries {
     directory.iter_after(0).map(|e| (e.cookie, e.name.to_vec(), e.inode, e.kind)).collect()
 }
 

@@ -43,6 +43,7 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
     ),
     (&["fuser"], &["mount"]),
     (&["redb"], &["trust"]),
+    (&["rustix", "io_uring"], &["sys"]),
     (&["tss_esapi"], &["bin"]),
     (&["clap", "clap_complete", "clap_mangen", "indicatif"], &["cli"]),
 ];

@@ -160,13 +160,11 @@ fn mount_as_root(path: &Path, device: File, options: &Options) -> Result<File, M
         data.push(',');
         data.push_str(option);
     }
-    let flags = [
-        (options.read_only, libc::MS_RDONLY),
-        (options.no_exec, libc::MS_NOEXEC),
-        (options.no_suid, libc::MS_NOSUID),
-        (options.no_dev, libc::MS_NODEV),
-    ];
-    let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
+    let mut flags = sys::MountFlags::empty();
+    flags.set(sys::MountFlags::RDONLY, options.read_only);
+    flags.set(sys::MountFlags::NOEXEC, options.no_exec);
+    flags.set(sys::MountFlags::NOSUID, options.no_suid);
+    flags.set(sys::MountFlags::NODEV, options.no_dev);
     let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|error| MountError::Kernel(error.into()));
     sys::mount(
         &c_string(options.source.as_bytes())?,

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::Folder;
 use super::{Area, FileName, Space, Store, StoreFile};
-use crate::sys::files::{self, Identity, Kind};
+use crate::sys::files::{self, Identity, Kind, OFlags};
 
 /// A [`Store`] in a folder of a real filesystem.
 pub struct Directory {
@@ -70,7 +70,7 @@ fn c_path(name: FileName) -> CString {
 impl Store for Directory {
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         let path = c_path(name);
-        let flags = if self.read_only { libc::O_RDONLY } else { libc::O_RDWR };
+        let flags = if self.read_only { OFlags::RDONLY } else { OFlags::RDWR };
         let opened = self.folder.open_file(&path, flags)?;
         Ok(self.file(path, opened))
     }

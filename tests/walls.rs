@@ -45,7 +45,7 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["redb"], &["trust"]),
     (&["rustix", "io_uring"], &["sys"]),
     (&["tss_esapi"], &["bin"]),
-    (&["clap", "clap_complete", "clap_mangen", "indicatif"], &["cli"]),
+    (&["clap", "clap_complete", "clap_mangen", "indicatif", "jiff", "env_logger", "env_filter"], &["cli"]),
 ];
 
 /// Lines.

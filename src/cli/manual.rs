@@ -52,7 +52,11 @@ cryptfs umount ~/plain
 const ENVIRONMENT: &str = "\
 .TP
 CRYPTFS_LOG
-How much is logged: off, error, warn (as when it is not set), info, debug or trace.
+What is logged: off, error, warn (the default), info, debug or trace, or filters by module as of env_logger, as in \
+cryptfs::mount=debug,info. At debug and trace the log can contain names of files.
+.TP
+RUST_LOG
+The same; used where CRYPTFS_LOG is not set.
 .TP
 CREDENTIALS_DIRECTORY
 See SECRETS.";

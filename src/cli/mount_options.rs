@@ -92,10 +92,12 @@ const VALUED: &[&str] = &[
 ];
 
 /// Why an option list is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadOption {
+    #[error("-o {0}: there is no such mount option")]
     Unknown(String),
     /// It needs a value, or takes none, or not this one.
+    #[error("-o {0}: this mount option needs another value")]
     Value(String),
 }
 

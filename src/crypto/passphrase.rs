@@ -12,7 +12,8 @@ pub struct Cost {
 }
 
 /// A cost outside of its bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("outside of the bounds of a passphrase's cost")]
 pub struct CostError;
 
 impl Cost {

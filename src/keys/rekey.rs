@@ -9,7 +9,6 @@ use super::{
     Credential, Enrol, Keyring, Kind, Label, NewPin, Opened, Slot, SlotError, SlotId, SlotKey, SlotType,
 };
 use crate::crypto;
-use std::fmt;
 
 /// What the new keyring may be given to.
 pub enum Means<'a> {
@@ -28,30 +27,19 @@ pub struct Rekeyed {
 }
 
 /// Why no slot was replaced. New slots may be there beside the old ones.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum RekeyError {
     /// This slot holds an epoch that the new keyring lacks: chunks may have been written under it. Unlock with it.
+    #[error("key slot {0} holds keys of an interrupted rotation")]
     Diverged(SlotId),
     /// The slot that opened the volume cannot be opened by any of the means.
+    #[error("no key slot could take the new keys")]
     NoMeans,
-    Slot(SlotId, SlotError),
-    Slots(SlotsError),
+    #[error("key slot {0}: {1}")]
+    Slot(SlotId, #[source] SlotError),
+    #[error("{0}")]
+    Slots(#[source] SlotsError),
 }
-
-impl fmt::Display for RekeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RekeyError::Diverged(id) => {
-                write!(f, "key slot {id} holds keys of a rotation that was cut short")
-            }
-            RekeyError::NoMeans => f.write_str("no key slot could take the new keys"),
-            RekeyError::Slot(id, error) => write!(f, "key slot {id}: {error}"),
-            RekeyError::Slots(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RekeyError {}
 
 /// A keyring, and the slot that holds it.
 pub struct Held {

@@ -41,11 +41,13 @@ struct Incarnation {
 }
 
 /// Why a lock was not taken.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process holds it.
+    #[error("another process holds the lock")]
     Held,
-    Io(io::Error),
+    #[error("{0}")]
+    Io(#[source] io::Error),
 }
 
 /// An exclusive lock on a file or folder, given back on drop.

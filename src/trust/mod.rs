@@ -34,12 +34,15 @@ pub struct Trust {
 }
 
 /// Why this device has no memory of the volume.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TrustUnavailable {
     /// No home folder, hence no place for it.
+    #[error("there is no home folder")]
     NoPlace,
-    Io(PathBuf, io::Error),
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, #[source] io::Error),
     /// The file makes no sense.
+    #[error("{} is damaged", .0.display())]
     Damaged(PathBuf),
 }
 
@@ -68,18 +71,6 @@ pub enum Pin {
         pinned: Fingerprint,
     },
 }
-
-impl fmt::Display for TrustUnavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TrustUnavailable::NoPlace => f.write_str("there is no home folder"),
-            TrustUnavailable::Io(path, error) => write!(f, "{}: {error}", path.display()),
-            TrustUnavailable::Damaged(path) => write!(f, "{} is damaged", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for TrustUnavailable {}
 
 type Result<T> = std::result::Result<T, TrustUnavailable>;
 

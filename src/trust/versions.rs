@@ -28,11 +28,13 @@ const JOURNALS_MOST: usize = 10_000;
 const CACHE: usize = 16 << 20;
 
 /// Why versions cannot be remembered.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum VersionsUnavailable {
     /// Another program has them open: a mount of another copy of the folder.
+    #[error("another mount of the same volume has it open")]
     InUse,
-    Store(Box<redb::Error>),
+    #[error("{0}")]
+    Store(#[source] Box<redb::Error>),
 }
 
 /// What is remembered of a volume's chunks.
@@ -222,17 +224,6 @@ impl From<redb::Error> for VersionsUnavailable {
         VersionsUnavailable::Store(Box::new(error))
     }
 }
-
-impl std::fmt::Display for VersionsUnavailable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            VersionsUnavailable::InUse => f.write_str("another mount of the same volume has it open"),
-            VersionsUnavailable::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for VersionsUnavailable {}
 
 fn encode(version: &Version) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(16 * version.0.len());

@@ -87,11 +87,7 @@ pub fn terminal(error: &io::Error) -> Failure {
 }
 
 pub fn option(error: &BadOption) -> Failure {
-    let message = match error {
-        BadOption::Unknown(word) => format!("-o {word}: there is no such mount option."),
-        BadOption::Value(word) => format!("-o {word}: this mount option needs another value."),
-    };
-    failure(Exit::Usage, format!("{message} See MOUNT OPTIONS in `man cryptfs`."))
+    failure(Exit::Usage, format!("{error}. See MOUNT OPTIONS in `man cryptfs`."))
 }
 
 pub fn no_folder(path: &Path) -> Failure {

@@ -157,7 +157,9 @@ mod held {
             if let Some((highest, place)) = before
                 && highest >= rank
             {
-                panic!("the lock {rank:?} is taken while {highest:?} is held (taken at {place}): src/locks.rs");
+                panic!(
+                    "the lock {rank:?} is taken while {highest:?} is held (taken at {place}): src/locks.rs"
+                );
             }
             Held::out_of_order(rank)
         }

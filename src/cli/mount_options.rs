@@ -60,8 +60,8 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     (
         "transport=auto, transport=uring, transport=device, transport=fuser",
-        "What carries requests: io_uring, cryptfs's own loop over /dev/fuse, or fuser's. By default io_uring where the \
-         kernel has it enabled for FUSE, else the loop. cryptfs info MOUNTPOINT says which.",
+        "What carries requests: io_uring, cryptfs's own loop over /dev/fuse, or the fuser crate where cryptfs was built with it. By default \
+         io_uring where the kernel has it enabled for FUSE, else the loop. cryptfs info MOUNTPOINT says which.",
     ),
     (
         "passphrase-file=FILE, identity=FILE, pin-file=FILE, slot=ID|TYPE, fingerprint=HEX, keys=DIR, tcti=TCTI",
@@ -173,7 +173,7 @@ impl MountOptions {
                 self.cache = Some(mebibytes.ok_or_else(bad)?);
             }
             "transport" => {
-                let found = Transport::ALL.into_iter().find(|transport| transport.name() == value);
+                let found = Transport::ALL.iter().copied().find(|transport| transport.name() == value);
                 self.transport = Some(found.ok_or_else(bad)?);
             }
             _ if value.is_empty() => return Err(bad()),

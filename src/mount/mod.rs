@@ -2,8 +2,9 @@
 //!
 //! Knows mount(2), fusermount3 and the FUSE protocol, and no semantics: whatever a request means is asked of
 //! [`Operations`]. Three transports do the same work and are held to the same tests: our own over /dev/fuse (`device`)
-//! and over io_uring (`ring`), and `adapter` over the fuser crate. Above: `cli`.
+//! and over io_uring (`ring`), and `adapter` over the fuser crate (a cargo feature). Above: `cli`.
 
+#[cfg(feature = "fuser")]
 mod adapter;
 mod channel;
 mod device;
@@ -42,11 +43,18 @@ pub enum Transport {
     /// Our own queues over io_uring, one per CPU.
     Uring,
     /// The fuser crate. Shows node numbers as inode numbers, and no birth times.
+    #[cfg(feature = "fuser")]
     Fuser,
 }
 
 impl Transport {
-    pub const ALL: [Transport; 4] = [Transport::Auto, Transport::Device, Transport::Uring, Transport::Fuser];
+    pub const ALL: &[Transport] = &[
+        Transport::Auto,
+        Transport::Device,
+        Transport::Uring,
+        #[cfg(feature = "fuser")]
+        Transport::Fuser,
+    ];
 
     /// What people write for it and read of it.
     pub fn name(self) -> &'static str {
@@ -54,6 +62,7 @@ impl Transport {
             Transport::Auto => "auto",
             Transport::Device => "device",
             Transport::Uring => "uring",
+            #[cfg(feature = "fuser")]
             Transport::Fuser => "fuser",
         }
     }
@@ -115,6 +124,7 @@ pub struct Mounted {
 
 enum Session {
     Device(Box<device::Connection>),
+    #[cfg(feature = "fuser")]
     Fuser(Box<adapter::Session>),
 }
 
@@ -145,6 +155,7 @@ pub fn mount(
     let mut mounted =
         Mounted { place, operations: operations.clone(), session: None, requests: requests.clone() };
     let session = match options.transport {
+        #[cfg(feature = "fuser")]
         Transport::Fuser => adapter::connect(operations, device, &options)
             .map(|session| Session::Fuser(Box::new(session)))
             .map_err(MountError::Handshake),
@@ -163,6 +174,7 @@ impl Mounted {
     pub fn run(mut self) -> io::Result<()> {
         let served = match self.session.take() {
             Some(Session::Device(connection)) => connection.run(&|| self.place.point.abort()),
+            #[cfg(feature = "fuser")]
             Some(Session::Fuser(session)) => adapter::run(*session),
             None => Ok(()),
         };

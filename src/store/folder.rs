@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
+use crate::locks::{Mutex, Rank};
 
 use crate::sys::files::{self, Kind, OFlags};
 
@@ -62,7 +62,7 @@ impl Folder {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
         Ok(Folder {
             root,
-            linked: Mutex::default(),
+            linked: Mutex::new(Rank::LinkedFolders, BTreeMap::new()),
             is_anothers: AtomicBool::new(false),
             aside: AtomicU64::new(0),
         })

@@ -1,15 +1,19 @@
 //! Where chunk files lie.
 //!
-//! Knows names and bytes, no keys and no contents. Above: `chunk`, `volume`. Implementations: `directory` (a real
-//! folder), `memory`, and for tests `faulty` (errors on demand) and `power` (what a power cut may leave).
+//! Knows names and bytes, no keys and no contents. Above: `chunk`, `volume`. Implementation: `directory`, a real
+//! folder. Compiled for tests only: `memory`, `faulty` (errors on demand) and `power` (what a power cut may leave).
 
 #[cfg(test)]
 mod conformance;
 pub mod directory;
+#[cfg(test)]
 pub mod faulty;
 pub mod folder;
+#[cfg(any(test, fuzzing))]
 mod image;
+#[cfg(any(test, fuzzing))]
 pub mod memory;
+#[cfg(test)]
 pub mod power;
 
 use std::fmt;

@@ -4,7 +4,7 @@
 //! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
 
 use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, Recall, Version};
-use parking_lot::{Mutex, RwLock};
+use crate::locks::{Mutex, Rank, RwLock};
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition, TableError,
@@ -70,9 +70,9 @@ impl Versions {
         })?;
         Ok(Versions {
             store,
-            table: RwLock::default(),
-            notes: Mutex::default(),
-            keeping: Mutex::default(),
+            table: RwLock::new(Rank::VersionsTable, None),
+            notes: Mutex::new(Rank::VersionsNotes, Notes::default()),
+            keeping: Mutex::new(Rank::VersionsWriter, ()),
             failed: AtomicBool::new(false),
         })
     }

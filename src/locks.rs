@@ -1,5 +1,5 @@
 //! Mutexes and read-write locks with a rank. A thread that holds a lock takes only locks of a higher rank, so that no
-//! two threads can wait for each other.
+//! two threads can wait for each other. Locks of one rank are told apart by a number, and taken in its order likewise.
 //!
 //! Builds with debug assertions, the tests' among them, check each lock as it is taken and panic where the order is
 //! broken, whether or not another thread is in the way. Release builds check nothing and store nothing: a lock is
@@ -17,6 +17,28 @@ pub enum Rank {
     Nodes,
     /// `fs`: ranges whose content was lost.
     LostRanges,
+    /// `volume`: one checkpoint at a time.
+    Checkpoint,
+    /// `volume`: who commits and syncs an inode's chunks; several at once in the order of the inodes' ids.
+    InodeSerial,
+    /// `volume`: the journal file.
+    Journal,
+    /// `volume`: changes of names that no batch has yet.
+    Names,
+    /// `volume`: the inodes in memory.
+    Inodes,
+    /// `volume`: one inode's state. Two inodes' states are never locked at once.
+    InodeState,
+    /// `volume`: which chunk files are open.
+    OpenFiles,
+    /// `volume`: what the next checkpoint has to look at.
+    Queue,
+    /// `volume`: inodes whose chunk files are to be removed.
+    Deletes,
+    /// `volume`: chunk files whose removal is not durable yet.
+    UnsyncedUnlinks,
+    /// `volume`: inodes of which a crash may have left chunk files.
+    Leftovers,
     /// `trust`: one writer of the versions at a time.
     VersionsWriter,
     /// `trust`: the table of versions.
@@ -31,15 +53,19 @@ pub enum Rank {
 
 pub struct Mutex<T> {
     #[cfg(debug_assertions)]
-    rank: Rank,
+    place: Place,
     inner: parking_lot::Mutex<T>,
 }
 
 pub struct RwLock<T> {
     #[cfg(debug_assertions)]
-    rank: Rank,
+    place: Place,
     inner: parking_lot::RwLock<T>,
 }
+
+/// A rank, and the number among the locks of that rank.
+#[cfg(debug_assertions)]
+type Place = (Rank, u128);
 
 /// A lock that is held: until it is dropped.
 pub struct Guard<G> {
@@ -56,7 +82,7 @@ pub type WriteGuard<'a, T> = Guard<parking_lot::RwLockWriteGuard<'a, T>>;
 macro_rules! take {
     ($self:ident, $lock:ident) => {{
         #[cfg(debug_assertions)]
-        let _held = Held::in_order($self.rank);
+        let _held = Held::in_order($self.place);
         Guard {
             inner: $self.inner.$lock(),
             #[cfg(debug_assertions)]
@@ -71,17 +97,22 @@ macro_rules! try_take {
         $self.inner.$lock().map(|inner| Guard {
             inner,
             #[cfg(debug_assertions)]
-            _held: Held::out_of_order($self.rank),
+            _held: Held::out_of_order($self.place),
         })
     };
 }
 
 impl<T> Mutex<T> {
-    #[cfg_attr(not(debug_assertions), expect(unused_variables))]
     pub const fn new(rank: Rank, value: T) -> Mutex<T> {
+        Mutex::numbered(rank, 0, value)
+    }
+
+    /// One of several that a thread may hold at once, if it takes them in the order of their numbers.
+    #[cfg_attr(not(debug_assertions), expect(unused_variables))]
+    pub const fn numbered(rank: Rank, number: u128, value: T) -> Mutex<T> {
         Mutex {
             #[cfg(debug_assertions)]
-            rank,
+            place: (rank, number),
             inner: parking_lot::Mutex::new(value),
         }
     }
@@ -101,7 +132,7 @@ impl<T> RwLock<T> {
     pub const fn new(rank: Rank, value: T) -> RwLock<T> {
         RwLock {
             #[cfg(debug_assertions)]
-            rank,
+            place: (rank, 0),
             inner: parking_lot::RwLock::new(value),
         }
     }
@@ -141,41 +172,39 @@ impl<G: DerefMut> DerefMut for Guard<G> {
 
 #[cfg(debug_assertions)]
 mod held {
-    use super::Rank;
+    use super::Place;
     use std::cell::RefCell;
     use std::panic::Location;
 
-    thread_local!(static RANKS: RefCell<Vec<(Rank, &'static Location<'static>)>> = const { RefCell::new(Vec::new()) });
+    thread_local!(static PLACES: RefCell<Vec<(Place, &'static Location<'static>)>> = const { RefCell::new(Vec::new()) });
 
     /// Says that this thread holds a lock of a rank. Guards do not leave their thread.
-    pub struct Held(Rank);
+    pub struct Held(Place);
 
     impl Held {
         #[track_caller]
-        pub fn in_order(rank: Rank) -> Held {
-            let before = RANKS.with_borrow(|ranks| ranks.iter().copied().max_by_key(|(rank, _)| *rank));
-            if let Some((highest, place)) = before
-                && highest >= rank
+        pub fn in_order(place: Place) -> Held {
+            let before = PLACES.with_borrow(|places| places.iter().copied().max_by_key(|(place, _)| *place));
+            if let Some((highest, taken_at)) = before
+                && highest >= place
             {
-                panic!(
-                    "the lock {rank:?} is taken while {highest:?} is held (taken at {place}): src/locks.rs"
-                );
+                panic!("the lock {place:?} is taken while {highest:?} is held, taken at {taken_at}");
             }
-            Held::out_of_order(rank)
+            Held::out_of_order(place)
         }
 
         #[track_caller]
-        pub fn out_of_order(rank: Rank) -> Held {
-            RANKS.with_borrow_mut(|ranks| ranks.push((rank, Location::caller())));
-            Held(rank)
+        pub fn out_of_order(place: Place) -> Held {
+            PLACES.with_borrow_mut(|places| places.push((place, Location::caller())));
+            Held(place)
         }
     }
 
     impl Drop for Held {
         fn drop(&mut self) {
-            RANKS.with_borrow_mut(|ranks| {
-                let at = ranks.iter().rposition(|(rank, _)| *rank == self.0);
-                ranks.remove(at.expect("`Held` was made by this thread"));
+            PLACES.with_borrow_mut(|places| {
+                let at = places.iter().rposition(|(place, _)| *place == self.0);
+                places.remove(at.expect("`Held` was made by this thread"));
             });
         }
     }
@@ -191,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_takes_locks_in_the_order_of_their_ranks_only() {
+    fn a_thread_takes_locks_in_the_order_of_their_places_only() {
         let outer = Mutex::new(Rank::Nodes, 1);
         let inner = RwLock::new(Rank::BlockCache, 2);
         let also_inner = RwLock::new(Rank::BlockCache, 3);
@@ -212,6 +241,17 @@ mod tests {
         assert!(!panics(|| drop(inner.read())), "what was refused is not held");
         let other_thread = std::thread::scope(|scope| scope.spawn(|| *inner.read()).join().unwrap());
         assert_eq!(other_thread, 3, "other threads hold nothing");
+    }
+
+    #[test]
+    fn locks_of_one_rank_are_taken_in_the_order_of_their_numbers() {
+        let [first, second] = [1, 2].map(|number| Mutex::numbered(Rank::InodeSerial, number, ()));
+        {
+            let _first = first.lock();
+            assert!(!panics(|| drop(second.lock())));
+        }
+        let _second = second.lock();
+        assert!(panics(|| drop(first.lock())));
     }
 
     #[test]

@@ -125,6 +125,11 @@ impl<T> Mutex<T> {
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         try_take!(self, try_lock)
     }
+
+    #[cfg(test)]
+    pub fn is_locked(&self) -> bool {
+        self.inner.is_locked()
+    }
 }
 
 impl<T> RwLock<T> {

@@ -45,7 +45,7 @@ impl Report for Ledger {
         let on = found.iter().map(entry).collect();
         match self.trust.change_findings(|found| off.contains(&found.file), on) {
             Ok(0) => {}
-            Ok(more) => log::warn!("the list of findings is full: {more} are told of in the log only"),
+            Ok(more) => log::warn!("the list of findings is full: {more} more are reported in the log only"),
             Err(error) => log::warn!("the list of findings cannot be changed: {error}"),
         }
     }

@@ -43,20 +43,20 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("noexec, nosuid, nodev", "As in mount(8). fusermount3 always sets the last two."),
     (
         "uid=N, gid=N",
-        "Everything seems to belong to this user or group. What is created still belongs to its creator.",
+        "Show all files as owned by this user or group. New files still belong to their creator.",
     ),
     ("acl, noacl", "POSIX access control lists, on by default."),
     (
         "writeback, no_writeback",
-        "Whether the kernel gathers writes in its cache; by default it does over io_uring.",
+        "Whether the kernel collects writes in its cache; on by default over io_uring.",
     ),
     (
         "cache=MIB",
-        "How much is kept of decrypted blocks that are changed in part, 16 unless said; at most 4096.",
+        "Size of the cache of decrypted blocks, in MiB; it serves writes of parts of blocks. 16 by default, at most 4096.",
     ),
     (
         "threads=N",
-        "How many requests are worked on at once, 1 to 16; over io_uring, which has a queue per CPU, how many slow ones.",
+        "How many requests are served at once, 1 to 16; over io_uring, which has one queue per CPU, how many slow ones.",
     ),
     (
         "transport=auto, transport=uring, transport=device, transport=fuser",
@@ -70,7 +70,7 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("log-file=FILE", "Where the background process appends its log; else the system log."),
     (
         "defaults, auto, noauto, nofail, _netdev, x-*, comment=…, atime flags and the like",
-        "Accepted, for others to read. user, users, owner and group imply noexec, nosuid and nodev, as in mount(8).",
+        "Accepted and ignored; other programs read them. user, users, owner and group imply noexec, nosuid and nodev, as in mount(8).",
     ),
 ];
 

@@ -70,8 +70,8 @@ pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened
 pub fn remember(locked: &Locked) -> Trust {
     Trust::open(locked.uuid()).unwrap_or_else(|error| {
         log::warn!(
-            "without a state folder ({error}) it cannot be noticed that the volume was exchanged, an older state of \
-             it or a removed key slot brought back"
+            "there is no state folder ({error}), so an exchanged volume, an older state of it, or a removed key slot that \
+             came back cannot be detected"
         );
         Trust::ephemeral()
     })

@@ -38,8 +38,9 @@ impl<'a> Ways<'a> {
                 let answer = there(wanted).then(|| secret_input::ask(prompt)).transpose()?;
                 Ok(answer.filter(|answer| !answer.is_empty()))
             };
-            passphrase = ask(SlotType::Passphrase, "Passphrase (nothing: its slot is left behind): ")?;
-            recovery = ask(SlotType::Recovery, "Recovery key (nothing: its slot is left behind): ")?;
+            passphrase =
+                ask(SlotType::Passphrase, "Passphrase (empty: its slot does not get the new key): ")?;
+            recovery = ask(SlotType::Recovery, "Recovery key (empty: its slot does not get the new key): ")?;
         }
         let recovery = recovery.map(|typed| {
             let typed = std::str::from_utf8(&typed).unwrap_or_default();

@@ -76,7 +76,7 @@ pub fn send(mut device: &File, unique: u64, answer: Answer, reply: &mut [u8]) {
     if let Err(error) = device.write(&reply[..length]) {
         // ENOENT: whoever asked was killed meanwhile. ENODEV: unmounted.
         if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) {
-            log::error!("a reply of {length} bytes was not taken: {error}");
+            log::error!("the kernel refused a reply of {length} bytes: {error}");
         }
     }
 }

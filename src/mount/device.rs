@@ -77,7 +77,7 @@ pub fn connect(
             match Rings::prepare(&device) {
                 Ok(prepared) => terms.largest = rings.insert(prepared).largest(),
                 Err(error) => {
-                    log::info!("no io_uring, so /dev/fuse is read: {error}");
+                    log::info!("io_uring is not available, /dev/fuse is used: {error}");
                     terms.capabilities &= !capability::OVER_IO_URING;
                 }
             }
@@ -146,7 +146,7 @@ impl Device {
             let start = |number| {
                 let thread = thread::Builder::new().name(format!("fuse-{number}"));
                 let started = thread.spawn_scoped(scope, || self.serve(scope));
-                started.inspect_err(|error| log::warn!("one thread less: {error}")).ok()
+                started.inspect_err(|error| log::warn!("a worker thread could not be started: {error}")).ok()
             };
             let others: Vec<_> = (1..threads).filter_map(start).collect();
             let first = self.serve(scope);

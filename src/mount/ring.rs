@@ -143,7 +143,7 @@ impl Home {
     fn bring(&self, request: Request) {
         self.finished.lock().push(request);
         if let Err(error) = self.waker.wake() {
-            log::error!("a reply is late: {error}");
+            log::error!("a reply is delayed: {error}");
         }
     }
 }
@@ -166,7 +166,7 @@ impl Shared<'_> {
         let lost = |error: io::Error| {
             // ENOTCONN, ECONNABORTED: unmounted.
             if !matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) {
-                log::error!("the queue of CPU {cpu} lost a place: {error}");
+                log::error!("the queue of CPU {cpu} has one entry less: {error}");
             }
         };
         while queue.wait(&mut found, lost)? {

@@ -139,7 +139,7 @@ impl Versions {
     fn warn(&self, why: &dyn std::fmt::Display) {
         if !self.failed.swap(true, Ordering::Relaxed) {
             log::warn!(
-                "not every change of the volume is remembered, so not every older state will be noticed: {why}"
+                "some changes of the volume are not recorded, so some older states will not be detected: {why}"
             );
         }
     }

@@ -63,9 +63,9 @@ pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
     failure(
         Exit::OldKeyNeeded,
         format!(
-            "{at}: the old key is kept, for these need it: {}. Mount the volume once on those devices, let the sync \
+            "{at}: the old key is kept because these still need it: {}. Mount the volume once on those devices, let the sync \
              client finish, restore those files, or delete them; then run `cryptfs key rotate {at}` again. With --force it \
-             is destroyed, and what needs it is lost.",
+             is destroyed, and whatever needs it is lost.",
             needs.join("; ")
         ),
     )

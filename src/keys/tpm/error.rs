@@ -24,10 +24,10 @@ pub enum TpmError {
     #[error("the TPM's owner hierarchy has a password")]
     OwnerPassword,
     /// The PCRs that the slot depends on differ from those at enrolment.
-    #[error("boot state changed since enrolment (PCR {pcrs})")]
+    #[error("the boot state has changed since enrolment (PCR {pcrs})")]
     BootStateChanged { pcrs: PcrMask },
     /// PCRs were extended during every one of the tries.
-    #[error("PCRs are being extended all the time")]
+    #[error("the TPM's PCRs keep changing")]
     PcrsKeepChanging,
     /// The TPM has no PCRs for this hash algorithm, so a policy over them would hold for anyone.
     #[error("the TPM has no SHA-256 bank of PCRs")]
@@ -35,13 +35,13 @@ pub enum TpmError {
     #[error("wrong PIN ({} of {} tries left)", .0.tries_left(), .0.max_tries)]
     WrongPin(Lockout),
     /// Too many wrong tries; the TPM refuses all for now.
-    #[error("TPM locked; a try returns every {} s", .0.interval_seconds)]
+    #[error("the TPM is locked; one more try is allowed every {} s", .0.interval_seconds)]
     Locked(Lockout),
     /// The sealed object is not one that this TPM made, or was changed since.
-    #[error("TPM slot damaged or altered")]
+    #[error("the TPM slot is damaged or was altered")]
     Damaged,
     /// No room for another key or session in the TPM.
-    #[error("TPM out of memory for keys and sessions")]
+    #[error("the TPM is out of memory for keys and sessions")]
     OutOfSlots,
     /// The TPM stopped answering, twice.
     #[error("the TPM stopped answering")]

@@ -104,7 +104,7 @@ fn is_empty(backing: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether an init was cut short here: there are key slots, nothing says what they are for, and there is no chunk file
+/// Whether an init was interrupted here: there are key slots, nothing says what they are for, and there is no chunk file
 /// but a root directory's at most. Each file of a volume has one of its own, so nothing can be lost with these.
 fn begun(backing: &Path) -> io::Result<bool> {
     let folder = Folder::open(backing)?;

@@ -102,7 +102,7 @@ pub enum BadOption {
 }
 
 impl MountOptions {
-    /// Parses lists of options; with `sloppy`, unknown ones are passed over.
+    /// Parses lists of options; with `sloppy`, unknown ones are ignored.
     pub fn parse<'a>(
         lists: impl IntoIterator<Item = &'a str>,
         sloppy: bool,

@@ -11,7 +11,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     print_as_it_is(visible::lines(text).as_bytes())
 }
 
-/// The same of a text that is our own.
+/// Prints a text of our own, unescaped.
 pub fn print_as_it_is(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
@@ -20,7 +20,7 @@ pub fn print_as_it_is(text: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Says one line on stderr; where nobody listens there, that is all right.
+/// Prints one line on stderr. A closed stderr is no failure.
 pub fn complain(text: &str) {
     // Not `eprintln!`, which panics where stderr is closed.
     let _ = writeln!(io::stderr(), "cryptfs: {}", visible::line(text));

@@ -1,4 +1,4 @@
-//! `cryptfs key rotate`: a new epoch, everything sealed anew under it, the old epochs destroyed.
+//! `cryptfs key rotate`: a new epoch, everything re-encrypted under it, the old epochs destroyed.
 //!
 //! Resumed at any point by running it again: which keyrings the slots hold and which epoch each chunk lies under say
 //! how far it came. The order is what makes that so: the new keyring is in the slots, and expected by this device,

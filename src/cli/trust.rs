@@ -113,7 +113,7 @@ fn older(
     Ok(older)
 }
 
-/// Says what is older, and by how much, and asks whether that is right.
+/// Lists what is older and by how much, and asks for confirmation.
 fn confirm(arguments: &Accept, older: &[(Sight, Version)]) -> Result<(), Failure> {
     if older.is_empty() {
         return report::print("Nothing is older than the version that this device has seen.\n");

@@ -1,4 +1,4 @@
-//! Every way in that somebody has at once: a rotation gives the new key to all slots that these open.
+//! All credentials of the owner at once: a rotation gives the new key to every slot that they open.
 //!
 //! Unlike `unlock.rs`, which is content with the first that works. A secret that was given and opens nothing is an
 //! error: a slot that was mistyped would be left behind.

@@ -56,7 +56,7 @@ impl LostWrites {
     }
 
     /// `written` holds what it should, or is no more.
-    pub(super) fn mend(&self, inode: InodeId, written: &Range<u64>) {
+    pub(super) fn clear(&self, inode: InodeId, written: &Range<u64>) {
         if self.any.load(Ordering::Acquire)
             && let Some(ranges) = self.ranges.lock().get_mut(&inode)
         {

@@ -1,7 +1,7 @@
 //! Putting another keyring into the slots: the first and the last step of a rotation.
 //!
-//! Slots are made anew with the same way in, first all of them and only then the old ones go. Nothing that lies in
-//! the folder is believed for that: a slot gets the new keyring only if it was opened, or if its public key was named
+//! Slots are created again with the same credential, first all of them and only then the old ones go. Nothing that lies in
+//! the folder is trusted for that: a slot gets the new keyring only if it was opened, or if its public key was named
 //! by the caller. Whoever holds the folder can plant a slot for a public key of their own.
 
 use super::slots::{Slots, SlotsError};
@@ -48,7 +48,7 @@ pub struct Held {
     pub keyring: Keyring,
 }
 
-/// What the slots of the volume hold that the means open: more than one keyring if a rotation was cut short.
+/// What the slots of the volume hold that the means open: more than one keyring if a rotation was interrupted.
 pub fn survey(slots: &Slots, opened: &Opened, means: &[Means<'_>]) -> Result<Vec<Held>, SlotsError> {
     let open = |slot: Slot| {
         let credentials = means.iter().filter_map(|means| match means {
@@ -99,7 +99,7 @@ pub fn rekey(
         let made = new.iter().map(|((slot, _), means): &((Slot, SlotKey), _)| (slot, *means));
         let mut held = done.iter().map(|(slot, means)| (slot, *means)).chain(made);
         if !held.any(|other| is_same_way_in(other, (slot, means))) {
-            let made = anew(slot, opened, keyring, means);
+            let made = replacement(slot, opened, keyring, means);
             new.push((made.map_err(|error| RekeyError::Slot(slot.id, error))?, *means));
         }
     }
@@ -165,7 +165,7 @@ fn is_same_way_in((a, means_of_a): (&Slot, &Means<'_>), (b, means_of_b): (&Slot,
 }
 
 /// A new slot with the way in of an old one.
-fn anew(
+fn replacement(
     slot: &Slot,
     opened: &Opened,
     keyring: &Keyring,

@@ -47,10 +47,10 @@ impl Buffers {
     }
 }
 
-/// What came of waiting for a request.
+/// The outcome of waiting for a request.
 pub enum Received {
     Bytes(usize),
-    /// Nothing yet, or one that was taken back.
+    /// None yet, or it was cancelled.
     Nothing,
     /// Unmounted.
     End,

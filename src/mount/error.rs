@@ -2,13 +2,13 @@
 
 use std::io;
 
-/// A mount that did not come about.
+/// Why mounting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// There is no /dev/fuse: the kernel module is missing or not loaded.
     #[error("there is no /dev/fuse")]
     NoDevice,
-    /// /dev/fuse is there, but not for this user.
+    /// This user may not open /dev/fuse.
     #[error("no permission to open /dev/fuse")]
     DeviceForbidden,
     /// fusermount3, which ordinary users need, is not installed.
@@ -35,7 +35,7 @@ pub enum MountError {
     /// mount(2) refused.
     #[error("the kernel refused the mount: {0}")]
     Kernel(#[source] io::Error),
-    /// FUSE over io_uring asked for, and this kernel has it not, has it turned off, or forbids io_uring.
+    /// FUSE over io_uring was asked for, and this kernel does not have it, has it disabled, or forbids io_uring.
     #[error("FUSE over io_uring is not available")]
     NoRing,
     /// The kernel's FUSE protocol is not one this program speaks, or the mount went away during the first exchange.

@@ -56,7 +56,7 @@ impl Transport {
         Transport::Fuser,
     ];
 
-    /// What people write for it and read of it.
+    /// Its name in options and messages.
     pub fn name(self) -> &'static str {
         match self {
             Transport::Auto => "auto",
@@ -84,10 +84,10 @@ pub struct Options {
     pub kernel_permissions: bool,
     /// POSIX ACLs, kept as `system.posix_acl_*` attributes. Implies `kernel_permissions`.
     pub acls: bool,
-    /// Whether the kernel gathers writes in its cache until fsync, close or memory pressure. Unless it is said: over
+    /// Whether the kernel collects writes in its cache until fsync, close or memory pressure. Unless it is said: over
     /// io_uring only (docs/performance-transport.md).
     pub writeback: Option<bool>,
-    /// How many requests are worked on at once, at least 1; over io_uring, how many of the slow ones.
+    /// How many requests are served at once, at least 1; over io_uring, how many of the slow ones.
     pub threads: usize,
     pub transport: Transport,
     /// How long the transport polls for the next request before it sleeps, while they come quickly. Zero: never.

@@ -18,7 +18,7 @@ use crate::locks::{Mutex, Rank};
 
 use crate::sys::files::{self, Kind, OFlags};
 
-/// More entries than this in a folder of small files are not believed.
+/// Most entries that are read from a folder of small files: docs/FORMAT.md section 10 allows fewer.
 const MAX_ENTRIES: usize = 10_000;
 
 /// An open folder. Paths are relative to it, with `/` between components.

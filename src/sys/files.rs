@@ -68,7 +68,7 @@ fn openat2(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> {
     Ok(retry_on_intr(|| fs::openat2(folder, path, flags, mode_of(flags), resolve))?.into())
 }
 
-/// The same promise for kernels before 5.6: one component at a time, none of them a link.
+/// The same guarantee for kernels before 5.6: one component at a time, none of them a link.
 fn open_by_steps(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> {
     let mut steps = path.to_bytes().split(|byte| *byte == b'/').peekable();
     let mut within: Option<File> = None;
@@ -252,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// Both ways of opening keep the same promise; the second is what old kernels and sandboxes get.
+    /// Both ways of opening give the same guarantee; the second is what old kernels and sandboxes get.
     #[test]
     fn opening_stays_beneath_the_folder_and_follows_no_link() {
         let root = tempfile::tempdir().unwrap();

@@ -92,7 +92,7 @@ pub struct Queue {
     alive: usize,
 }
 
-/// Why a request's room was given up.
+/// Why a request's buffers were released.
 pub type Lost = io::Error;
 
 impl Queue {

@@ -195,7 +195,7 @@ impl Trust {
     }
 
     /// Whether this device knows another volume in this folder: whoever holds it can exchange a volume whole, id and
-    /// all, and a pin speaks of one volume id only.
+    /// all, and a pin is about one volume id only.
     pub fn knows_another_at(&self, backing: &Path) -> Result<bool> {
         let Some(folder) = &self.folder else { return Ok(false) };
         let all = folder.parent().map_or_else(|| Err(io::ErrorKind::NotFound.into()), fs::read_dir);

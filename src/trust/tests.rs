@@ -41,7 +41,7 @@ fn another_keyring_is_noticed() {
 }
 
 #[test]
-fn a_rotation_is_believed_from_the_owners_own_slots_only() {
+fn a_rotation_is_accepted_from_the_owners_own_slots_only() {
     let old = Keyring::generate();
     let (_state, trust) = pinned(&old);
     let new = old.with_new_epoch().unwrap();
@@ -153,7 +153,7 @@ fn the_state_folder_is_found_as_others_find_it() {
 }
 
 #[test]
-fn a_rotation_of_this_device_is_believed_from_any_slot() {
+fn a_rotation_by_this_device_is_accepted_from_any_slot() {
     let old = Keyring::generate();
     let (_state, trust) = pinned(&old);
     let new = old.with_new_epoch().unwrap();

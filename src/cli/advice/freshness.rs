@@ -1,4 +1,4 @@
-//! What helps when something in a volume is damaged, older than it was, or gone.
+//! Advice for damage in a volume, older versions, and missing files.
 
 use super::{Exit, Failure, failure};
 use crate::chunk::{ChunkId, Commit};
@@ -112,12 +112,12 @@ pub fn no_such_path(path: &Path) -> Failure {
     )
 }
 
-/// Somebody has to say yes, and cannot be asked.
+/// A confirmation is needed and there is no terminal.
 pub fn no_answer() -> Failure {
     failure(Exit::NothingToAskOn, "There is no terminal to ask on; --yes accepts all that is listed.")
 }
 
-/// The owner did not say yes.
+/// The confirmation was refused.
 pub fn not_accepted() -> Failure {
     failure(Exit::Failed, "Nothing was accepted.")
 }

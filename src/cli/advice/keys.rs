@@ -1,4 +1,4 @@
-//! What helps when a folder is no volume, a slot does not open, or a volume is not the one that was expected.
+//! Advice for folders that are no volume, slots that do not open, and volumes that are not the expected one.
 
 use super::{Exit, Failure, failure, system, tpm};
 use crate::crypto::recipient::RecipientError;

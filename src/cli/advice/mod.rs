@@ -131,12 +131,12 @@ pub fn no_memory() -> Failure {
     failure(Exit::Failed, "There is not enough memory to derive a key from a passphrase: 64 MiB are needed.")
 }
 
-/// The list of findings is not whole: a remark, for nothing depends on it.
+/// The list of findings is incomplete; only a warning, since nothing depends on it.
 pub fn list_of_findings(error: &TrustUnavailable) -> String {
     format!("The list of findings for this volume cannot be read in full: {error}. Nothing else is affected.")
 }
 
-/// This device's memory of a volume is there but of no use.
+/// This device's record of the volume exists but cannot be used.
 pub fn state(error: &TrustUnavailable) -> Failure {
     failure(
         Exit::Failed,

@@ -1,4 +1,4 @@
-//! What helps when a mount does not come about or go away.
+//! Advice for failures of mounting and unmounting.
 
 use super::{Exit, Failure, failure, plain, system};
 use crate::mount::MountError;

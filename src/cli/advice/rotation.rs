@@ -1,4 +1,4 @@
-//! What helps when a rotation of the volume's key cannot go on.
+//! Advice for failures of a key rotation.
 
 use super::{Exit, Failure, failure, object, slot, slots};
 use crate::keys::{RekeyError, hex};
@@ -43,7 +43,7 @@ pub fn too_many_epochs(backing: &Path) -> Failure {
     failure(Exit::Failed, format!("{}: its keyring has no room for another key.", backing.display()))
 }
 
-/// Everything that could be was encrypted anew.
+/// All that can be re-encrypted was; something else still needs the old key.
 pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
     let chunk = |finding: &Finding| {
         let how = match &finding.damage {

@@ -1,4 +1,4 @@
-//! What helps when the TPM does not give its secret.
+//! Advice for failures of the TPM.
 
 use super::{Exit, Failure, failure, system};
 use crate::keys::tpm::{ClientError, TpmError};

@@ -3,7 +3,7 @@
 //! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
 //! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
 
-use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, Recall, Version};
+use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, Recall, StoredVersion, Version};
 use crate::locks::{Mutex, Rank, RwLock};
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
@@ -15,6 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// By `ChunkId::block`: the version vector, its writer first, each entry as device id ‖ commit number.
 const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("versions");
@@ -226,20 +227,13 @@ impl From<redb::Error> for VersionsUnavailable {
 }
 
 fn encode(version: &Version) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(16 * version.0.len());
-    for (device, commit) in &version.0 {
-        bytes.extend_from_slice(&device.0);
-        bytes.extend_from_slice(&commit.0.to_le_bytes());
-    }
-    bytes
+    let entries: Vec<StoredVersion> = version.0.iter().copied().map(StoredVersion::from).collect();
+    entries.as_bytes().to_vec()
 }
 
 fn decode(bytes: &[u8]) -> Option<Version> {
-    let (entries, []) = bytes.as_chunks::<16>() else { return None };
-    let half = |half: &[u8]| half.try_into().expect("eight bytes");
-    let entry =
-        |entry: &[u8; 16]| (DeviceId(half(&entry[..8])), Commit(u64::from_le_bytes(half(&entry[8..]))));
-    Some(Version(entries.iter().map(entry).collect()))
+    let entries = <[StoredVersion]>::ref_from_bytes(bytes).ok()?;
+    Some(Version(entries.iter().copied().map(<(DeviceId, Commit)>::from).collect()))
 }
 
 #[cfg(test)]

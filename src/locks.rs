@@ -17,28 +17,6 @@ pub enum Rank {
     Nodes,
     /// `fs`: ranges whose content was lost.
     LostRanges,
-    /// `volume`: one checkpoint at a time.
-    Checkpoint,
-    /// `volume`: who commits and syncs an inode's chunks; several at once in the order of the inodes' ids.
-    InodeSerial,
-    /// `volume`: the journal file.
-    Journal,
-    /// `volume`: changes of names that no batch has yet.
-    Names,
-    /// `volume`: the inodes in memory.
-    Inodes,
-    /// `volume`: one inode's state. Two inodes' states are never locked at once.
-    InodeState,
-    /// `volume`: which chunk files are open.
-    OpenFiles,
-    /// `volume`: what the next checkpoint has to look at.
-    Queue,
-    /// `volume`: inodes whose chunk files are to be removed.
-    Deletes,
-    /// `volume`: chunk files whose removal is not durable yet.
-    UnsyncedUnlinks,
-    /// `volume`: inodes of which a crash may have left chunk files.
-    Leftovers,
     /// `trust`: one writer of the versions at a time.
     VersionsWriter,
     /// `trust`: the table of versions.
@@ -92,6 +70,7 @@ macro_rules! take {
 }
 
 /// Takes a lock if it is free: that waits for nobody, so that any order will do.
+#[cfg(test)]
 macro_rules! try_take {
     ($self:ident, $lock:ident) => {
         $self.inner.$lock().map(|inner| Guard {
@@ -122,13 +101,9 @@ impl<T> Mutex<T> {
         take!(self, lock)
     }
 
+    #[cfg(test)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         try_take!(self, try_lock)
-    }
-
-    #[cfg(test)]
-    pub fn is_locked(&self) -> bool {
-        self.inner.is_locked()
     }
 }
 
@@ -152,10 +127,12 @@ impl<T> RwLock<T> {
         take!(self, write)
     }
 
+    #[cfg(test)]
     pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
         try_take!(self, try_read)
     }
 
+    #[cfg(test)]
     pub fn try_write(&self) -> Option<WriteGuard<'_, T>> {
         try_take!(self, try_write)
     }
@@ -250,7 +227,7 @@ mod tests {
 
     #[test]
     fn locks_of_one_rank_are_taken_in_the_order_of_their_numbers() {
-        let [first, second] = [1, 2].map(|number| Mutex::numbered(Rank::InodeSerial, number, ()));
+        let [first, second] = [1, 2].map(|number| Mutex::numbered(Rank::Nodes, number, ()));
         {
             let _first = first.lock();
             assert!(!panics(|| drop(second.lock())));

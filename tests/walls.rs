@@ -10,7 +10,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["mount", "fs", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"]),
     ("mount", &["fs", "sys"]),
     ("fs", &["volume", "chunk", "sys", "test_rng", "locks"]),
-    ("volume", &["chunk", "crypto", "store", "keys", "trust", "sys", "mutant", "test_rng", "locks"]),
+    ("volume", &["chunk", "crypto", "store", "keys", "trust", "sys", "mutant", "test_rng"]),
     ("trust", &["keys", "chunk", "crypto", "store", "sys", "locks"]),
     ("keys", &["crypto", "store", "sys"]),
     ("chunk", &["crypto", "store", "mutant", "test_rng", "locks"]),

@@ -1,7 +1,6 @@
 //! The volume: which inodes are in memory, what is open, and whether promises can still be kept.
 
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
-use crate::locks::{Mutex, Rank};
 use crate::store::{self, FileName};
 use crate::volume::cache::open_files::OpenFiles;
 use crate::volume::cache::readahead::{Ahead, Loading};
@@ -16,6 +15,7 @@ use crate::volume::journal::pending::Pending;
 use crate::volume::writeback::flusher::Flusher;
 use crate::volume::{Error, Result};
 use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,15 +100,15 @@ impl Volume {
             chunk_size: options.chunk_size,
             blocks: (options.chunk_size / BLOCK as u64) as u16,
             read_only: options.read_only || context.store.is_read_only(),
-            inodes: Mutex::new(Rank::Inodes, HashMap::new()),
-            namespace: Mutex::new(Rank::Names, Pending::default()),
-            journal: Mutex::new(Rank::Journal, Journal::new(&context)),
-            queue: Mutex::new(Rank::Queue, Vec::new()),
-            removals: Mutex::new(Rank::Deletes, Vec::new()),
-            removed: Mutex::new(Rank::UnsyncedUnlinks, Vec::new()),
-            leftovers: Mutex::new(Rank::Leftovers, None),
+            inodes: Mutex::default(),
+            namespace: Mutex::default(),
+            journal: Mutex::new(Journal::new(&context)),
+            queue: Mutex::default(),
+            removals: Mutex::default(),
+            removed: Mutex::default(),
+            leftovers: Mutex::default(),
             in_use: AtomicBool::new(false),
-            round: Mutex::new(Rank::Checkpoint, None),
+            round: Mutex::default(),
             flusher: Flusher::default(),
             findings: Findings::default(),
             open: OpenFiles::new(options.open_files),

@@ -4,11 +4,11 @@
 //! A chunk closes only where that loses nothing; what is being written waits for its flush.
 
 use crate::chunk::{ChunkId, InodeId};
-use crate::locks::{Mutex, Rank};
 use crate::volume::Volume;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use lru::LruCache;
+use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -26,11 +26,7 @@ pub(in crate::volume) struct OpenFiles {
 
 impl OpenFiles {
     pub fn new(limit: NonZeroUsize) -> OpenFiles {
-        OpenFiles {
-            list: Mutex::new(Rank::OpenFiles, LruCache::unbounded()),
-            limit: limit.get(),
-            kept: AtomicUsize::new(0),
-        }
+        OpenFiles { list: Mutex::new(LruCache::unbounded()), limit: limit.get(), kept: AtomicUsize::new(0) }
     }
 
     /// How many should be open at most.

@@ -4,13 +4,13 @@
 //! the last fdatasync; `state` guards the rest and is never held across an fdatasync. `serial` is taken before `state`.
 
 use crate::chunk::{Chunk, Commit, InodeId};
-use crate::locks::{Mutex, Rank, RwLock};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::entries::Listing;
 use crate::volume::inode::extra_chunks::Others;
 use crate::volume::inode::table::Table;
 use crate::volume::{Error, Result};
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -99,17 +99,12 @@ pub(in crate::volume) struct Progress {
     pub secured: u64,
 }
 
-/// The order in which several inodes' `serial` is taken: that of their ids.
-fn order(id: InodeId) -> u128 {
-    id.0.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
-}
-
 impl Inode {
     pub(in crate::volume) fn new(id: InodeId, state: State, grounded: bool) -> Inode {
         Inode {
             id,
-            serial: Mutex::numbered(Rank::InodeSerial, order(id), ()),
-            state: RwLock::new(Rank::InodeState, state),
+            serial: Mutex::new(()),
+            state: RwLock::new(state),
             queued: AtomicBool::new(false),
             grounded: AtomicBool::new(grounded),
         }

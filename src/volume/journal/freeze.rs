@@ -4,7 +4,6 @@
 //! inode's `state`. A rename that replaces has its source's data durable, or carried whole, before its batch is.
 
 use crate::chunk::{Commit, Context, InodeId};
-use crate::locks::MutexGuard;
 use crate::volume::format::batch::Builder;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::wire::TooLarge;
@@ -14,6 +13,7 @@ use crate::volume::journal::pending::Pending;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result, Volume};
 use hashbrown::{HashMap, HashSet};
+use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

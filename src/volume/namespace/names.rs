@@ -2,13 +2,13 @@
 //! is made of these under one namespace lock (`namespace`).
 
 use crate::chunk::{ChunkId, InodeId};
-use crate::locks::{MutexGuard, WriteGuard};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::Record;
 use crate::volume::inode::state::{Inode, Standing, State};
 use crate::volume::journal::pending::Pending;
 use crate::volume::{Error, Result, Volume};
 use hashbrown::HashSet;
+use parking_lot::{MutexGuard, RwLockWriteGuard};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,7 +53,10 @@ impl Volume {
     }
 
     /// A directory with its entries, to be changed. A removed directory takes no more entries.
-    pub(in crate::volume) fn listed<'a>(&self, directory: &'a Arc<Inode>) -> Result<WriteGuard<'a, State>> {
+    pub(in crate::volume) fn listed<'a>(
+        &self,
+        directory: &'a Arc<Inode>,
+    ) -> Result<RwLockWriteGuard<'a, State>> {
         self.load_listing(directory)?;
         let state = directory.state.write();
         if state.record.links_count == 0 {

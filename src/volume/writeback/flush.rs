@@ -5,7 +5,6 @@
 //! to the next flush.
 
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Space};
-use crate::locks::MutexGuard;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits;
 use crate::volume::inode::entries::Unstored;
@@ -15,6 +14,7 @@ use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::Stream;
 use crate::volume::writeback::durable::{Undone, Unsynced};
 use crate::volume::{Error, Result, Volume};
+use parking_lot::MutexGuard;
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -56,6 +56,8 @@ pub enum Received {
     End,
 }
 
+/// # Errors
+/// What the kernel answers, except interruptions and requests that were taken back.
 pub fn receive(mut device: &File, room: &mut [u8]) -> io::Result<Received> {
     match device.read(room) {
         Ok(length) => Ok(Received::Bytes(length)),

@@ -142,6 +142,9 @@ struct Place {
 pub struct Unmounter(Arc<Place>);
 
 /// Mounts `operations` at `mountpoint` and agrees with the kernel on the protocol.
+///
+/// # Errors
+/// Why the kernel, fusermount3 or the first exchange refused; nothing is mounted then.
 pub fn mount(
     operations: Arc<dyn Operations>,
     mountpoint: &Path,
@@ -209,6 +212,9 @@ impl Drop for Mounted {
 impl Unmounter {
     /// Takes the mount out of the tree; [`Mounted::run`] returns once the last open file in it is closed. Does nothing
     /// when the mount is gone already, whatever else is mounted there by now.
+    ///
+    /// # Errors
+    /// `ResourceBusy` while a file in it is open; otherwise what umount2(2) or fusermount3 says.
     pub fn unmount(&self) -> io::Result<()> {
         if self.0.ended.load(Ordering::Acquire) { Ok(()) } else { self.0.point.unmount() }
     }

@@ -99,6 +99,9 @@ impl Rings {
 
     /// Serves until the connection ends. `abort` ends it when a queue's thread fails: whoever asks on its CPU would
     /// wait for ever.
+    ///
+    /// # Errors
+    /// A thread could not be started, or a queue failed.
     pub fn run(
         self,
         server: &Server,

@@ -58,6 +58,9 @@ pub struct Lock {
 
 impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
+    ///
+    /// # Errors
+    /// The folder does not exist, is no folder, or cannot be opened.
     pub fn open(path: &Path) -> io::Result<Folder> {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
         Ok(Folder {
@@ -73,6 +76,9 @@ impl Folder {
     }
 
     /// Whether the folder refuses writes: a read-only filesystem or no permission.
+    ///
+    /// # Errors
+    /// Whether that is so cannot be found out.
     pub fn is_read_only(&self) -> io::Result<bool> {
         match files::may_write(&self.root) {
             Ok(()) => Ok(false),
@@ -224,6 +230,9 @@ impl Folder {
     }
 
     /// Reads a whole file of at most `max` bytes; a longer one is `InvalidData`.
+    ///
+    /// # Errors
+    /// `InvalidData` for a longer file and for whatever is no regular file; `NotFound`; what the system says.
     pub fn read_small(&self, path: &str, max: usize) -> io::Result<Vec<u8>> {
         let (file, _) = self.open_file(&CString::new(path)?, OFlags::RDONLY)?;
         let mut bytes = Vec::new();
@@ -236,6 +245,9 @@ impl Folder {
 
     /// Writes a new file under its own name, durably; `AlreadyExists` when anything has that name. What a failure left
     /// half-made is removed again.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; what the system says, ENOSPC among it.
     pub fn write_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let path = CString::new(path)?;
         let (file, _) = self.create_file(&path)?;
@@ -250,6 +262,9 @@ impl Folder {
     }
 
     /// Unlinks a file durably. Quiet when it is not there.
+    ///
+    /// # Errors
+    /// What the system says; a file that is not there is none.
     pub fn remove_durably(&self, path: &str) -> io::Result<()> {
         let path = CString::new(path)?;
         self.unlink(&path)?;
@@ -258,6 +273,9 @@ impl Folder {
 
     /// The regular files in a folder of small files (`.` is this one), sorted; none when there is no such folder.
     /// `InvalidData` when it is larger than any such folder can be.
+    ///
+    /// # Errors
+    /// `InvalidData` for more entries than any such folder can have; what the system says.
     pub fn list_names(&self, folder: &str) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();
         let mut seen = 0;
@@ -299,6 +317,9 @@ impl Folder {
     }
 
     /// Takes the exclusive lock of the folder itself; none where its filesystem has no locks for folders, as NFS.
+    ///
+    /// # Errors
+    /// `Held` by another process.
     pub fn lock_whole(&self) -> Result<Option<Lock>, LockError> {
         let folder = self.root.try_clone().map_err(LockError::Io)?;
         match files::lock(&folder) {
@@ -314,6 +335,9 @@ impl Folder {
     }
 
     /// Takes the exclusive lock of a file without writing to it.
+    ///
+    /// # Errors
+    /// `Held` by another process; `Io` where the file is missing or no regular file.
     pub fn lock(&self, path: &str) -> Result<Lock, LockError> {
         let path = CString::new(path).map_err(|error| LockError::Io(error.into()))?;
         // NFS grants an exclusive lock only to a descriptor that may write; it answers EBADF otherwise.

@@ -1,6 +1,6 @@
 //! What becoming a daemon needs of the kernel: fork, a session of one's own, limits, signals as ordinary events.
 //!
-//! Above: `cli::daemon`.
+//! Each function returns the error of the system call behind it. Above: `cli::daemon`.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,6 +1,6 @@
 //! What mounting needs of the kernel: mount(2), umount2(2), a descriptor over a socket, a clone of /dev/fuse.
 //!
-//! Above: `mount`.
+//! Each function returns the error of the system call behind it. Above: `mount`.
 
 use std::ffi::CStr;
 use std::fs::File;

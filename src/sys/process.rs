@@ -1,6 +1,6 @@
 //! What a process may be asked about itself, and what it can do to keep its memory to itself.
 //!
-//! Neighbours: `keys::tpm::tcti` (whose environment counts), the programs' first lines (no dumps).
+//! Each function returns the error of the system call behind it. Neighbours: `keys::tpm::tcti` (whose environment counts), the programs' first lines (no dumps).
 
 use std::ffi::CStr;
 use std::io;

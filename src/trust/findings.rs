@@ -55,6 +55,9 @@ impl Trust {
 
     /// Takes findings off the list, and puts others on it, each in place of an earlier one about the same chunk file.
     /// Answers how many there was no room for: the latest ones, and those that are too long for what room is left.
+    ///
+    /// # Errors
+    /// The list could not be read, is damaged, or could not be written.
     pub fn change_findings(&self, off: impl Fn(&Found) -> bool, on: Vec<Found>) -> Result<usize> {
         let before = self.findings();
         let about: HashSet<String> = on.iter().map(|found| found.file.clone()).collect();

@@ -40,6 +40,9 @@ const NO_END: u64 = u64::MAX;
 impl Directory {
     /// Opens the backing folder at `path`; its sub-folders are made when first needed. Read-only on request, and where
     /// the filesystem or its permissions allow no more.
+    ///
+    /// # Errors
+    /// The folder does not exist or cannot be opened.
     pub fn open(path: &Path, read_only: bool) -> io::Result<Directory> {
         let folder = Folder::open(path)?;
         let read_only = read_only || folder.is_read_only()?;

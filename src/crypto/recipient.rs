@@ -91,7 +91,7 @@ impl Identities {
         Identities::read(file, NoCallbacks)
     }
 
-    /// The same with a person, who is asked for an SSH key's passphrase at once, and what plugins want to know when
+    /// Reads identities as [`Identities::parse`] does, with a person who is asked for an SSH key's passphrase at once, and what plugins want to know when
     /// they are used.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(time(4_107_542_399), "2100-02-28 23:59 UTC");
         assert_eq!(time(4_107_542_400), "2100-03-01 00:00 UTC");
         assert_eq!(commit_time(Commit(951_827_696_999_999)), "2000-02-29 12:34:56 UTC");
-        assert_eq!(time(253_402_300_799 - 86_400), "9999-12-30 23:59 UTC");
+        assert_eq!(time(253_402_203_599), "9999-12-30 20:59 UTC");
         assert_eq!(time(u64::MAX), "after the year 9999");
         assert_eq!(commit_time(Commit(u64::MAX)), "after the year 9999");
     }

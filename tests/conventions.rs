@@ -49,6 +49,8 @@ fn lost_sources(text: &str) -> Vec<&str> {
         if is_error_type && line.starts_with("    ") && wraps_an_error(line) && !names_source && !is_list {
             found.push(line);
         }
+        // A struct without fields, or with one in brackets.
+        is_error_type &= !(line.starts_with("pub struct") && line.ends_with(';'));
     }
     found
 }

@@ -126,16 +126,6 @@ impl<T> RwLock<T> {
     pub fn write(&self) -> WriteGuard<'_, T> {
         take!(self, write)
     }
-
-    #[cfg(test)]
-    pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
-        try_take!(self, try_read)
-    }
-
-    #[cfg(test)]
-    pub fn try_write(&self) -> Option<WriteGuard<'_, T>> {
-        try_take!(self, try_write)
-    }
 }
 
 impl<G: Deref> Deref for Guard<G> {

@@ -196,10 +196,10 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    fn list<T: FromBytes + Immutable>(&mut self, count: usize) -> Result<&'a [T], &'static str>
+    fn list<T>(&mut self, count: usize) -> Result<&'a [T], &'static str>
     where
+        T: FromBytes + Immutable + Unaligned,
         [T]: KnownLayout<PointerMetadata = usize>,
-        T: Unaligned,
     {
         let (list, rest) = <[T]>::ref_from_prefix_with_elems(self.0, count).map_err(|_| UNFIT)?;
         self.0 = rest;

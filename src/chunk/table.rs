@@ -5,126 +5,9 @@
 //! Below: `blocks`.
 
 use super::blocks::Blocks;
-use super::root::Listing;
-use super::{BLOCK, Result, Space};
-use crate::crypto::{NONCE, Nonce, TAG, Tag};
+use super::entry::{EVERY, Entries, Entry, GROUP, RootTable, position};
+use super::{Result, Section};
 use std::sync::OnceLock;
-use zerocopy::little_endian::U16;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
-/// Bytes of an entry.
-pub(super) const ENTRY: usize = size_of::<StoredEntry>();
-/// Entries of a map block.
-pub(super) const GROUP: usize = 136;
-
-const _: () = assert!(GROUP * ENTRY + 16 == BLOCK);
-
-/// A bit for each entry of a group.
-type Places = [u64; GROUP.div_ceil(64)];
-
-const EVERY: Places = {
-    let mut places = [!0; _];
-    places[GROUP / 64] = (1 << (GROUP % 64)) - 1;
-    places
-};
-
-/// A block's place and what authenticates it. Slot 0: no block, a hole.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub slot: u16,
-    pub nonce: Nonce,
-    pub tag: Tag,
-}
-
-impl Entry {
-    pub const HOLE: Entry = Entry { slot: 0, nonce: [0; NONCE], tag: [0; TAG] };
-
-    pub fn is_hole(&self) -> bool {
-        self.slot == 0
-    }
-}
-
-/// An entry as it is stored (docs/FORMAT.md section 6.1).
-#[repr(C)]
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-pub(super) struct StoredEntry {
-    slot: U16,
-    nonce: Nonce,
-    tag: Tag,
-}
-
-impl From<Entry> for StoredEntry {
-    fn from(Entry { slot, nonce, tag }: Entry) -> StoredEntry {
-        StoredEntry { slot: slot.into(), nonce, tag }
-    }
-}
-
-impl From<&StoredEntry> for Entry {
-    fn from(stored: &StoredEntry) -> Entry {
-        Entry { slot: stored.slot.get(), nonce: stored.nonce, tag: stored.tag }
-    }
-}
-
-/// The entries of one group.
-#[cfg_attr(test, derive(Clone))]
-pub(super) struct Entries {
-    list: [Entry; GROUP],
-    used: usize,
-    /// Those that the map block does not tell, or not so.
-    changed: Places,
-}
-
-impl Entries {
-    fn empty() -> Box<Entries> {
-        Box::new(Entries { list: [Entry::HOLE; GROUP], used: 0, changed: [0; _] })
-    }
-
-    /// From an authenticated map block.
-    pub fn decode(block: &[u8; BLOCK]) -> std::result::Result<Box<Entries>, &'static str> {
-        let mut entries = Entries::empty();
-        let stored = <[StoredEntry]>::ref_from_prefix_with_elems(block, GROUP);
-        let (stored, _) = stored.expect("a block has room for a group");
-        for (entry, stored) in entries.list.iter_mut().zip(stored) {
-            *entry = Entry::from(stored);
-            match entry.slot {
-                0 => *entry = Entry::HOLE,
-                1 => return Err("a map block names a slot of the roots"),
-                _ => entries.used += 1,
-            }
-        }
-        Ok(entries)
-    }
-
-    pub fn encode(&self, block: &mut [u8]) {
-        block.fill(0);
-        for (entry, bytes) in self.list.iter().zip(block.chunks_exact_mut(ENTRY)) {
-            bytes.copy_from_slice(StoredEntry::from(*entry).as_bytes());
-        }
-    }
-
-    pub fn list(&self) -> &[Entry; GROUP] {
-        &self.list
-    }
-
-    fn replace(&mut self, i: usize, entry: Entry) -> Entry {
-        let former = std::mem::replace(&mut self.list[i], entry);
-        self.used += usize::from(!entry.is_hole());
-        self.used -= usize::from(!former.is_hole());
-        self.changed[i / 64] |= 1 << (i % 64);
-        former
-    }
-
-    /// Visits the places of the entries that the map block does not tell.
-    pub fn each_changed(&self, mut visit: impl FnMut(usize)) {
-        for (word, &bits) in self.changed.iter().enumerate() {
-            let mut bits = bits;
-            while bits != 0 {
-                visit(64 * word + bits.trailing_zeros() as usize);
-                bits &= bits - 1;
-            }
-        }
-    }
-}
 
 /// One group: its map block, if it has one, and its entries, once they are loaded.
 #[derive(Default)]
@@ -191,24 +74,24 @@ impl Group {
 /// The entries of one space.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Table {
-    pub space: Space,
+    pub section: Section,
     /// One more than the largest number.
     pub limit: u16,
     groups: Vec<Group>,
 }
 
 impl Table {
-    pub fn new(space: Space, limit: u16) -> Table {
-        Table { space, limit, groups: Vec::new() }
+    pub fn new(section: Section, limit: u16) -> Table {
+        Table { section, limit, groups: Vec::new() }
     }
 
     /// The table that a checked root lists.
-    pub fn from_listing(space: Space, limit: u16, listing: &Listing) -> Table {
-        let mut table = Table::new(space, limit);
-        for &(k, map) in &listing.maps {
+    pub fn from_root(section: Section, limit: u16, listed: &RootTable) -> Table {
+        let mut table = Table::new(section, limit);
+        for &(k, map) in &listed.maps {
             table.group(usize::from(k)).stored = map;
         }
-        for &(number, entry) in &listing.entries {
+        for &(number, entry) in &listed.entries {
             let (k, i) = position(number);
             table.group(k).beside.push((i, entry));
         }
@@ -229,7 +112,7 @@ impl Table {
         if group.entries.get().is_none() && !group.is_empty() {
             let mut entries = match group.stored.is_hole() {
                 true => Entries::empty(),
-                false => blocks.read_map(self.space, k, &group.stored)?,
+                false => blocks.read_map(self.section, k, &group.stored)?,
             };
             for &(i, entry) in &group.beside {
                 entries.replace(i, entry);
@@ -341,9 +224,4 @@ impl Table {
         }
         &mut self.groups[k]
     }
-}
-
-/// The group of a number, and the place in it.
-pub(super) fn position(number: u16) -> (usize, usize) {
-    (usize::from(number) / GROUP, usize::from(number) % GROUP)
 }

@@ -1,7 +1,6 @@
 //! What can go wrong in a volume.
 
 use crate::chunk::{self, ChunkId, Commit};
-use crate::volume::inode::directory::Refused;
 use std::io;
 
 /// A failure of a volume's operation.
@@ -58,7 +57,7 @@ pub enum Damage {
     Replaced,
     /// It does not authenticate, or makes no sense.
     #[error("{0}")]
-    Spoilt(String),
+    Corrupt(String),
 }
 
 /// The result of a volume's operation.
@@ -131,17 +130,7 @@ impl From<chunk::Error> for Error {
 
 impl From<&str> for Damage {
     fn from(what: &str) -> Damage {
-        Damage::Spoilt(what.into())
-    }
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Error {
-        match refused {
-            Refused::Exists => Error::Exists,
-            Refused::NotAName => Error::Invalid,
-            Refused::Full => Error::NoSpace,
-        }
+        Damage::Corrupt(what.into())
     }
 }
 

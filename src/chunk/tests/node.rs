@@ -3,10 +3,11 @@
 
 use super::super::blocks::Key;
 use super::super::chunk::Chunk;
+use super::super::entry::{Entry, GROUP, StoredEntry};
 use super::super::root::Decoded;
 use super::super::slots::State as SlotState;
-use super::super::table::{Entry, GROUP, StoredEntry, Table};
-use super::super::{Commit, Space};
+use super::super::table::Table;
+use super::super::{Commit, Section};
 use super::disk::{BlockNumber, Disk};
 use crate::crypto::Tag;
 use std::collections::hash_map::DefaultHasher;
@@ -94,7 +95,7 @@ impl Registry {
             return;
         }
         let mut plain = *disk.slots[usize::from(entry.slot)].live().bytes;
-        key.open(Space::Data.map_kind(), k, entry, &mut plain).expect("map blocks are sealed as such");
+        key.open(Section::Data.map_kind(), k, entry, &mut plain).expect("map blocks are sealed as such");
         let mut names = Vec::new();
         let (stored, _) = <[StoredEntry]>::ref_from_prefix_with_elems(&plain, GROUP).unwrap();
         for (i, entry) in stored.iter().map(Entry::from).enumerate() {

@@ -1,0 +1,144 @@
+//! Block entries, alone, in the groups that map blocks hold, and as a root lists them: values and their bytes.
+
+use super::BLOCK;
+use crate::crypto::{NONCE, Nonce, TAG, Tag};
+use zerocopy::little_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// Bytes of an entry.
+pub(super) const ENTRY: usize = size_of::<StoredEntry>();
+/// Entries of a map block.
+pub(super) const GROUP: usize = 136;
+
+const _: () = assert!(GROUP * ENTRY + 16 == BLOCK);
+
+/// A bit for each entry of a group.
+pub(super) type Places = [u64; GROUP.div_ceil(64)];
+
+pub(super) const EVERY: Places = {
+    let mut places = [!0; _];
+    places[GROUP / 64] = (1 << (GROUP % 64)) - 1;
+    places
+};
+
+/// A block's place and what authenticates it. Slot 0: no block, a hole.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub slot: u16,
+    pub nonce: Nonce,
+    pub tag: Tag,
+}
+
+impl Entry {
+    pub const HOLE: Entry = Entry { slot: 0, nonce: [0; NONCE], tag: [0; TAG] };
+
+    pub fn is_hole(&self) -> bool {
+        self.slot == 0
+    }
+}
+
+/// An entry as it is stored (docs/FORMAT.md section 6.1).
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+pub(super) struct StoredEntry {
+    slot: U16,
+    nonce: Nonce,
+    tag: Tag,
+}
+
+impl From<Entry> for StoredEntry {
+    fn from(Entry { slot, nonce, tag }: Entry) -> StoredEntry {
+        StoredEntry { slot: slot.into(), nonce, tag }
+    }
+}
+
+impl From<&StoredEntry> for Entry {
+    fn from(stored: &StoredEntry) -> Entry {
+        Entry { slot: stored.slot.get(), nonce: stored.nonce, tag: stored.tag }
+    }
+}
+
+/// The entries of one group.
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Entries {
+    pub list: [Entry; GROUP],
+    pub used: usize,
+    /// Those that the map block does not tell, or not so.
+    pub changed: Places,
+}
+
+impl Entries {
+    pub fn empty() -> Box<Entries> {
+        Box::new(Entries { list: [Entry::HOLE; GROUP], used: 0, changed: [0; _] })
+    }
+
+    /// From an authenticated map block.
+    pub fn decode(block: &[u8; BLOCK]) -> std::result::Result<Box<Entries>, &'static str> {
+        let mut entries = Entries::empty();
+        let stored = <[StoredEntry]>::ref_from_prefix_with_elems(block, GROUP);
+        let (stored, _) = stored.expect("a block has room for a group");
+        for (entry, stored) in entries.list.iter_mut().zip(stored) {
+            *entry = Entry::from(stored);
+            match entry.slot {
+                0 => *entry = Entry::HOLE,
+                1 => return Err("a map block names a slot of the roots"),
+                _ => entries.used += 1,
+            }
+        }
+        Ok(entries)
+    }
+
+    pub fn encode(&self, block: &mut [u8]) {
+        block.fill(0);
+        for (entry, bytes) in self.list.iter().zip(block.chunks_exact_mut(ENTRY)) {
+            bytes.copy_from_slice(StoredEntry::from(*entry).as_bytes());
+        }
+    }
+
+    pub fn list(&self) -> &[Entry; GROUP] {
+        &self.list
+    }
+
+    pub fn replace(&mut self, i: usize, entry: Entry) -> Entry {
+        let former = std::mem::replace(&mut self.list[i], entry);
+        self.used += usize::from(!entry.is_hole());
+        self.used -= usize::from(!former.is_hole());
+        self.changed[i / 64] |= 1 << (i % 64);
+        former
+    }
+
+    /// Visits the places of the entries that the map block does not tell.
+    pub fn each_changed(&self, mut visit: impl FnMut(usize)) {
+        for (word, &bits) in self.changed.iter().enumerate() {
+            let mut bits = bits;
+            while bits != 0 {
+                visit(64 * word + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+        }
+    }
+}
+
+/// A table as it stands in a root.
+#[derive(Default)]
+pub(super) struct RootTable {
+    /// Map blocks by group; none: the table is direct.
+    pub maps: Vec<(u16, Entry)>,
+    /// Blocks by number: all there are, or what counts instead of what map blocks say, holes included.
+    pub entries: Vec<(u16, Entry)>,
+}
+
+impl RootTable {
+    /// The two numbers that the root's header has of it: entries of the table, and entries beside it.
+    pub fn counts(&self) -> [usize; 2] {
+        match self.maps.len() {
+            0 => [self.entries.len(), 0],
+            maps => [maps, self.entries.len()],
+        }
+    }
+}
+
+/// The group of a number, and the place in it.
+pub(super) fn position(number: u16) -> (usize, usize) {
+    (usize::from(number) / GROUP, usize::from(number) % GROUP)
+}

@@ -32,9 +32,6 @@ use crate::fs::{Error, Result};
 pub type Session = fuser::Session<Adapter>;
 
 /// Answers INIT on a freshly mounted device.
-///
-/// # Errors
-/// The first exchange with the kernel failed.
 pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options) -> io::Result<Session> {
     let mut config = Config::default();
     config.n_threads = Some(options.threads.max(1));
@@ -54,9 +51,6 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
 }
 
 /// Serves until the connection ends.
-///
-/// # Errors
-/// The device could not be read or a thread not be started.
 pub fn run(session: Session) -> io::Result<()> {
     session.run()
 }

@@ -58,9 +58,6 @@ pub struct Lock {
 
 impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
-    ///
-    /// # Errors
-    /// The folder does not exist, is no folder, or cannot be opened.
     pub fn open(path: &Path) -> io::Result<Folder> {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
         Ok(Folder {
@@ -76,9 +73,6 @@ impl Folder {
     }
 
     /// Whether the folder refuses writes: a read-only filesystem or no permission.
-    ///
-    /// # Errors
-    /// Whether that is so cannot be found out.
     pub fn is_read_only(&self) -> io::Result<bool> {
         match files::may_write(&self.root) {
             Ok(()) => Ok(false),
@@ -262,9 +256,6 @@ impl Folder {
     }
 
     /// Unlinks a file durably. Quiet when it is not there.
-    ///
-    /// # Errors
-    /// What the system says; a file that is not there is none.
     pub fn remove_durably(&self, path: &str) -> io::Result<()> {
         let path = CString::new(path)?;
         self.unlink(&path)?;

@@ -48,7 +48,7 @@ pub(super) fn set(
         };
         fs.clear_capability(&file)?;
         fs.volume.resize(&file, size, now, clear)?;
-        fs.lost.mend(file.id(), &(size..u64::MAX));
+        fs.lost.clear(file.id(), &(size..u64::MAX));
     }
     let SetAttributes { mode, uid, gid, accessed, modified, changed, .. } = *change;
     let touches =

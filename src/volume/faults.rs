@@ -20,6 +20,7 @@ crate::planted::mistakes! {
     ReplayedOverNewer,
     NoSweep,
     DamageMadeAnew,
+    MadeFromAnothersJournal,
     NotKeptAtClose,
     AcknowledgedGivenUp,
     LostForgotten,

@@ -90,9 +90,10 @@ impl Volume {
                 continue;
             }
             self.context.saw(batch.number);
-            let applied = batch.items.iter().try_for_each(|item| self.apply(batch.number, item, &gone[*at]));
+            let source = Source { is_own: lives[*at].0 == own, gone: &gone[*at] };
+            let applied = batch.items.iter().try_for_each(|item| self.apply(batch.number, item, &source));
             match applied {
-                Err(error) if lives[*at].0 != own => {
+                Err(error) if !source.is_own => {
                     self.pass_over(&error);
                     passed_over.insert(*at);
                 }
@@ -113,11 +114,15 @@ impl Volume {
         Ok(())
     }
 
-    fn apply(&self, number: Commit, item: &Item<'_>, gone: &Gone) -> Result<()> {
+    fn apply(&self, number: Commit, item: &Item<'_>, source: &Source<'_>) -> Result<()> {
+        let gone = source.gone;
         match item {
             Item::Inode { inode, commit, record, content } if !gone.has(*inode) => {
                 self.context.saw(*commit);
-                self.apply_inode(number, *inode, *commit, record, *content)
+                // That a file is empty only its own device knows: its content may be on the way.
+                let is_bare = record.kind == Kind::File && content.is_none_or(<[u8]>::is_empty);
+                let may_make = source.is_own || !is_bare || faults::makes(Fault::MadeFromAnothersJournal);
+                self.apply_inode(number, *inode, *commit, record, *content, may_make)
             }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
                 let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
@@ -151,6 +156,7 @@ impl Volume {
         }
     }
 
+    /// `may_make`: a chunk 0 that is not there may be made.
     fn apply_inode(
         &self,
         number: Commit,
@@ -158,11 +164,12 @@ impl Volume {
         commit: Commit,
         record: &Record,
         content: Option<&[u8]>,
+        may_make: bool,
     ) -> Result<()> {
         let existing = match self.inode(id) {
             Ok(inode) => Some(inode),
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
-                if !self.can_be_made_anew(id, content.map(|_| commit)) {
+                if !may_make || !self.can_be_made_anew(id, content.map(|_| commit)) {
                     self.notice_early(error, place(&record.extension.links));
                     return Ok(());
                 }
@@ -286,6 +293,12 @@ impl Names<'_> {
         state.change();
         Ok(())
     }
+}
+
+/// The journal that a batch stands in.
+struct Source<'a> {
+    is_own: bool,
+    gone: &'a Gone,
 }
 
 /// What is gone at the end of a journal.

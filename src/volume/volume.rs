@@ -12,6 +12,7 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::{Table, check_bound};
 use crate::volume::journal::file::Journal;
 use crate::volume::journal::pending::Pending;
+use crate::volume::journal::stand_ins::StandIns;
 use crate::volume::writeback::flusher::Flusher;
 use crate::volume::{Error, Result};
 use hashbrown::{HashMap, HashSet};
@@ -31,6 +32,7 @@ pub struct Volume {
     pub(in crate::volume) inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
     pub(in crate::volume) namespace: Mutex<Pending>,
     pub(in crate::volume) journal: Mutex<Journal>,
+    pub(in crate::volume) stand_ins: Mutex<StandIns>,
     /// Inodes that the next round has to look at.
     pub(in crate::volume) queue: Mutex<Vec<Arc<Inode>>>,
     /// Inodes whose deletion is durable; their chunk files are still to be removed.
@@ -42,7 +44,7 @@ pub struct Volume {
     /// The journal is in use: after a crash now, the next mount looks for what was left behind.
     pub(in crate::volume) in_use: AtomicBool,
     /// One round at a time.
-    pub(in crate::volume) round: Mutex<Option<u64>>,
+    pub(in crate::volume) round: Mutex<()>,
     pub(in crate::volume) flusher: Flusher,
     pub(in crate::volume) findings: Findings,
     pub(in crate::volume) open: OpenFiles,
@@ -103,6 +105,7 @@ impl Volume {
             inodes: Mutex::default(),
             namespace: Mutex::default(),
             journal: Mutex::new(Journal::new(&context)),
+            stand_ins: Mutex::default(),
             queue: Mutex::default(),
             removals: Mutex::default(),
             removed: Mutex::default(),

@@ -2,7 +2,7 @@
 //!
 //! What a batch says is `freeze`'s affair; here it is bytes that are appended, made durable, and dropped.
 
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Context};
+use crate::chunk::{self, Chunk, ChunkId, Context};
 use crate::volume::format::limits;
 use crate::volume::format::wire::{Malformed, Reader};
 use crate::volume::mutants::{self, Mutant};
@@ -24,8 +24,9 @@ pub(in crate::volume) struct Journal {
     chunk: Chunk,
     head: u64,
     tail: u64,
-    /// Batches were dropped of which orphans and reserved ids are still wanted: the next one has to repeat them.
-    wants_anchor: bool,
+    /// What stands before it is stored elsewhere, and goes with the next batch, which has to repeat orphans and reserved
+    /// ids.
+    done: Option<u64>,
     /// What was allocated ahead was given back to a full disk.
     gave_back: bool,
 }
@@ -34,7 +35,7 @@ pub(in crate::volume) struct Journal {
 pub(in crate::volume) struct Live {
     pub stream: Vec<u8>,
     chunk: Chunk,
-    head: u64,
+    pub head: u64,
     tail: u64,
 }
 
@@ -56,9 +57,7 @@ pub(in crate::volume) fn read_own(context: &Arc<Context>) -> Result<Option<Live>
     let id = context.own_journal();
     match read(context, id) {
         Err(error) if error.is_damage() && context.recall.known(id).is_none() => {
-            let mut second = [0; BLOCK];
-            context.store.open(context.file_name(id))?.read_at(BLOCK as u64, &mut second)?;
-            if second != [0; BLOCK] {
+            if !Chunk::was_never_durable(context, id)? {
                 return Err(error);
             }
             log::info!("a journal that a crash kept from being begun is begun anew: {error}");
@@ -86,14 +85,14 @@ impl Journal {
             chunk: Chunk::new(context, context.own_journal(), BLOCKS),
             head: 0,
             tail: 0,
-            wants_anchor: false,
+            done: None,
             gave_back: false,
         }
     }
 
     /// Goes on where a journal ended.
     pub fn resume(live: Live) -> Journal {
-        Journal { chunk: live.chunk, head: live.head, tail: live.tail, wants_anchor: false, gave_back: false }
+        Journal { chunk: live.chunk, head: live.head, tail: live.tail, done: None, gave_back: false }
     }
 
     /// The end of the stream.
@@ -101,9 +100,14 @@ impl Journal {
         self.tail
     }
 
-    /// Live bytes.
+    /// The start of the stream, in memory and, after a batch, on the disk.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Live bytes, without those that go with the next batch.
     pub fn len(&self) -> u64 {
-        self.tail - self.head
+        self.tail - self.done.unwrap_or(self.head)
     }
 
     /// Whether a batch of that many bytes can be appended.
@@ -118,7 +122,7 @@ impl Journal {
 
     /// Whether the next batch has to be an anchor.
     pub fn wants_anchor(&self) -> bool {
-        self.wants_anchor
+        self.done.is_some()
     }
 
     /// Appends a batch and makes it durable. The moment this returns is the moment it happened. After an error the
@@ -133,12 +137,13 @@ impl Journal {
             self.gave_back = self.chunk.preallocate(AHEAD).is_err();
         }
         let (tail, inline) = (self.tail, self.chunk.inline().to_vec());
-        let appended = begun.and_then(|()| STREAM.append(&mut self.chunk, tail, batch)).and_then(|()| {
+        let appended = begun.and_then(|()| self.drop_done()).and_then(|()| {
+            STREAM.append(&mut self.chunk, tail, batch)?;
             self.tail += batch.len() as u64;
             self.commit(context)
         });
         match appended {
-            Ok(()) => self.wants_anchor = false,
+            Ok(()) => self.done = None,
             // No root was written for certain: what there is of a file is not a journal yet, and none could be read.
             Err(_) if self.chunk.version().commit() == chunk::Commit(0) => {
                 (self.tail, self.gave_back) = (tail, false);
@@ -161,14 +166,13 @@ impl Journal {
         Ok(gave)
     }
 
-    /// Forgets all batches before a position; the next one has to be an anchor.
-    pub fn replace_until(&mut self, position: u64) -> Result<()> {
-        self.wants_anchor = true;
-        self.drop_until(position)
+    /// Forgets all batches before a position as soon as the next one is there, which has to be an anchor.
+    pub fn replace_until(&mut self, position: u64) {
+        self.done = Some(position);
     }
 
-    /// Forgets all batches before a position. The next commit says so.
-    pub fn drop_until(&mut self, position: u64) -> Result<()> {
+    fn drop_done(&mut self) -> Result<()> {
+        let position = self.done.unwrap_or(self.head);
         STREAM.drop_front(&mut self.chunk, self.head, position)?;
         self.head = position;
         Ok(())
@@ -176,11 +180,13 @@ impl Journal {
 
     /// Forgets all batches, durably, and leaves nothing under an older epoch; lets a journal that was never used alone.
     pub fn clear(&mut self, context: &Context) -> Result<()> {
-        if self.len() == 0 {
+        if self.head == self.tail {
             return self.renew(context);
         }
-        self.drop_until(self.tail)?;
+        self.replace_until(self.tail);
+        self.drop_done()?;
         self.commit(context)?;
+        self.done = None;
         // Spoiling one root must not bring old batches back.
         if !mutants::is_active(Mutant::JournalNotSettled) {
             self.chunk.settle()?;

@@ -23,11 +23,15 @@ const CARRIED_MOST: usize = 512;
 /// What a batch under way holds, to be believed once it is durable.
 struct Frozen {
     number: Commit,
+    /// Where it starts in the journal's stream.
+    start: u64,
     bytes: Vec<u8>,
     inodes: Vec<FrozenInode>,
     deleted: Vec<Arc<Inode>>,
     fresh: Vec<InodeId>,
     replacing: HashMap<InodeId, Arc<Inode>>,
+    /// Whose chunk 0 it says to be durable.
+    durable: Vec<(InodeId, Commit)>,
 }
 
 struct FrozenInode {
@@ -43,11 +47,10 @@ struct FrozenInode {
 impl Volume {
     /// Commits everything pending as one batch; returns when it is durable. Content of `carry` goes with it, if it can.
     pub(in crate::volume) fn commit_batch(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
-        if self.try_batch(carry, false)?.is_none() {
-            let mut unfinished = self.round.lock();
+        if !self.try_batch(carry, false)? {
+            let _round = self.round.lock();
             // The round that was waited for may have made room.
-            if self.try_batch(carry, false)?.is_none() {
-                *unfinished = None;
+            if !self.try_batch(carry, false)? {
                 self.commit_in_room(carry)?;
             }
         }
@@ -56,54 +59,35 @@ impl Volume {
 
     /// Commits an anchor, whether or not something is pending.
     pub(in crate::volume) fn commit_anchor(&self) -> Result<()> {
-        let mut unfinished = self.round.lock();
-        // It may be dropped here: no round can go on from it.
-        *unfinished = None;
-        self.commit_anchor_from().map(|_| ())
+        let _round = self.round.lock();
+        if self.try_batch(None, true)? { Ok(()) } else { self.commit_in_room(None) }
     }
 
-    /// The same, within a round. Returns where the anchor starts.
-    pub(in crate::volume) fn commit_anchor_from(&self) -> Result<u64> {
-        match self.try_batch(None, true)? {
-            Some(start) => Ok(start),
-            None => self.commit_in_room(None),
-        }
-    }
-
-    /// Commits what is pending in a round that goes on from the anchor of one that failed; returns the anchor to drop
-    /// until.
-    pub(in crate::volume) fn commit_behind(&self, anchor: u64) -> Result<u64> {
-        match self.try_batch(None, false)? {
-            Some(_) => Ok(anchor),
-            None => self.commit_in_room(None),
-        }
+    /// As `commit_batch`, within a round.
+    pub(in crate::volume) fn commit_in_round(&self) -> Result<()> {
+        if self.try_batch(None, false)? { Ok(()) } else { self.commit_in_room(None) }
     }
 
     /// Commits an anchor that takes the place of everything in the journal, which is full. Within a round. Batches that
     /// others commit while it stores are not stored by it, and stay.
-    fn commit_in_room(&self, carry: Option<&Arc<Inode>>) -> Result<u64> {
+    fn commit_in_room(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
         let full = self.journal.lock().tail();
         self.store_all()?;
-        self.journal.lock().replace_until(full)?;
-        self.try_batch(carry, true)?.ok_or(Error::NoSpace)
+        self.journal.lock().replace_until(full);
+        if self.try_batch(carry, true)? { Ok(()) } else { Err(Error::NoSpace) }
     }
 
-    /// As `commit_batch`; `None` if the journal has no room for it. An anchor repeats whatever older batches say that
-    /// has not come to its end yet: orphans and reserved ids; everything before it can be dropped once it is stored
-    /// elsewhere. Returns where the batch starts.
-    pub(in crate::volume) fn try_batch(
-        &self,
-        carry: Option<&Arc<Inode>>,
-        anchor: bool,
-    ) -> Result<Option<u64>> {
+    /// As `commit_batch`; whether the journal has room for it. An anchor repeats whatever older batches say that has not
+    /// come to its end yet: orphans and reserved ids; everything before it can be dropped once it is stored elsewhere.
+    pub(in crate::volume) fn try_batch(&self, carry: Option<&Arc<Inode>>, anchor: bool) -> Result<bool> {
         self.check_live()?;
         let (mut journal, mut pending) = self.freezable()?;
-        let start = journal.tail();
-        if pending.is_empty() && carry.is_none() && !anchor {
-            return Ok(Some(start));
+        let untold = self.stand_ins.lock().has_untold();
+        if pending.is_empty() && carry.is_none() && !anchor && !untold {
+            return Ok(true);
         }
         let anchor = anchor || journal.wants_anchor();
-        let frozen = match self.freeze(&mut pending, carry, anchor) {
+        let frozen = match self.freeze(&mut pending, carry, anchor, journal.tail()) {
             Ok(frozen) => frozen,
             Err(error) => {
                 self.stop(&error);
@@ -113,7 +97,7 @@ impl Volume {
         drop(pending);
         if !journal.has_room(frozen.bytes.len()) {
             self.disbelieve(frozen);
-            return Ok(None);
+            return Ok(false);
         }
         if mutants::is_active(Mutant::DeletedBeforeBatch) {
             frozen.deleted.iter().try_for_each(|inode| self.remove_files(inode))?;
@@ -122,10 +106,11 @@ impl Volume {
             Ok(()) => {
                 self.in_use.store(true, Ordering::Release);
                 self.believe(frozen);
+                self.stand_ins.lock().dropped_until(journal.head());
                 if journal.is_filling() {
                     self.flusher.hurry();
                 }
-                Ok(Some(start))
+                Ok(true)
             }
             Err(error) => {
                 self.disbelieve(frozen);
@@ -181,16 +166,25 @@ impl Volume {
         }
     }
 
-    fn freeze(&self, pending: &mut Pending, carry: Option<&Arc<Inode>>, anchor: bool) -> Result<Frozen> {
+    /// `start`: where the batch starts.
+    fn freeze(
+        &self,
+        pending: &mut Pending,
+        carry: Option<&Arc<Inode>>,
+        anchor: bool,
+        start: u64,
+    ) -> Result<Frozen> {
         let number = self.context.next_commit();
         let mut batch = Builder::default();
         let mut frozen = Frozen {
             number,
+            start,
             bytes: Vec::new(),
             inodes: Vec::new(),
             deleted: Vec::new(),
             fresh: Vec::new(),
             replacing: HashMap::new(),
+            durable: Vec::new(),
         };
         if let Some(inode) = carry {
             pending.add(inode);
@@ -205,7 +199,9 @@ impl Volume {
             if inode.view(|record| record.links_count == 0) {
                 unnamed.insert(inode.id());
             }
-            let inode = freeze_inode(&mut batch, inode, number, wanted.then_some(&self.context));
+            let stand_in = |commit| self.stand_ins.lock().put(inode.id(), start, commit);
+            let carry = wanted.then_some(&*self.context);
+            let inode = freeze_inode(&mut batch, inode, number, carry, stand_in);
             frozen.inodes.push(inode.map_err(too_large)?);
         }
         for (at, inode) in inodes.iter().filter(|inode| inode.is_directory()).enumerate() {
@@ -237,6 +233,12 @@ impl Volume {
         if !reserved.is_empty() && !mutants::is_active(Mutant::ReserveNotRecorded) {
             batch.reserve(&reserved).map_err(too_large)?;
         }
+        if !mutants::is_active(Mutant::DurableNotTold) {
+            frozen.durable = self.stand_ins.lock().untold();
+        }
+        if !frozen.durable.is_empty() {
+            batch.durable(&frozen.durable).map_err(too_large)?;
+        }
         frozen.bytes = batch.finish(number);
         Ok(frozen)
     }
@@ -260,6 +262,7 @@ impl Volume {
             drop(state);
             self.queue(&inode);
         }
+        self.stand_ins.lock().told(frozen.start, &frozen.durable);
         self.namespace.lock().reserve.made_durable(&named, frozen.fresh);
         self.removals.lock().extend(frozen.deleted);
     }
@@ -288,12 +291,14 @@ impl Volume {
     }
 }
 
-/// `carry`: with its content, if it can be.
+/// `carry`: with its content, if it can be. `stand_in` is told if the batch stands in for its chunk 0, with the commit of
+/// the content that it has.
 fn freeze_inode(
     batch: &mut Builder,
     inode: &Arc<Inode>,
     number: Commit,
     carry: Option<&Context>,
+    stand_in: impl FnOnce(Commit),
 ) -> std::result::Result<FrozenInode, TooLarge> {
     let mut state = inode.state.write();
     let record = &state.record;
@@ -303,15 +308,18 @@ fn freeze_inode(
     } else if let Some(context) = carry.filter(|_| state.is_carryable()) {
         let content = state.head.as_deref().map_or(&[][..], |head| head.inline());
         // A number of its own, under the lock: a flush may have committed an older content since the batch has one.
-        batch.inode(inode.id(), context.next_commit(), record, Some(content))?;
+        let commit = context.next_commit();
+        batch.inode(inode.id(), commit, record, Some(content))?;
+        stand_in(commit);
         carried = state.progress.made;
-    } else if !state.named && !mutants::is_active(Mutant::NameWithoutInode) {
+    } else if !state.named && state.lost.is_none() && !mutants::is_active(Mutant::NameWithoutInode) {
         let mut record = record.clone();
         if record.kind != Kind::Symlink {
             record.size = 0;
         }
         record.extension.vector.clear();
         batch.inode(inode.id(), Commit(0), &record, None)?;
+        stand_in(Commit(0));
     } else {
         batch.namespace(
             inode.id(),

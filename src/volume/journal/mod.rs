@@ -4,3 +4,4 @@ pub mod file;
 pub mod freeze;
 pub mod pending;
 pub mod replay;
+pub mod stand_ins;

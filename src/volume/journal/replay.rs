@@ -14,7 +14,7 @@ use crate::volume::inode::state::{Inode, Journalled, Standing, State};
 use crate::volume::journal::file::{Journal, Live, read, read_own};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Damage, Error, Result, Volume};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -73,24 +73,28 @@ impl Volume {
         for (at, (id, live)) in lives.iter().enumerate() {
             match parse(&live.stream).map_err(|what| Error::Damaged(*id, what.0.into())) {
                 Ok(batches) => {
-                    gone.push(Gone::of(&batches));
+                    gone.push(Ended::of(&batches));
                     ordered.extend(batches.into_iter().map(|batch| (at, batch)));
                 }
                 Err(error) if *id == own => return Err(error),
                 Err(error) => {
-                    gone.push(Gone::of(&[]));
+                    gone.push(Ended::of(&[]));
                     self.pass_over(&error);
                 }
             }
         }
         ordered.sort_by_key(|(_, batch)| batch.number);
+        if let Some(at) = lives.iter().position(|(id, _)| *id == own) {
+            self.remember_durable(&gone[at]);
+        }
         let mut passed_over = HashSet::new();
         for (at, batch) in &ordered {
             if passed_over.contains(at) {
                 continue;
             }
             self.context.saw(batch.number);
-            let source = Source { is_own: lives[*at].0 == own, gone: &gone[*at] };
+            let (id, live) = &lives[*at];
+            let source = Source { is_own: *id == own, head: live.head, gone: &gone[*at] };
             let applied = batch.items.iter().try_for_each(|item| self.apply(batch.number, item, &source));
             match applied {
                 Err(error) if !source.is_own => {
@@ -114,15 +118,29 @@ impl Volume {
         Ok(())
     }
 
+    /// What the own journal says to be durable counts as if it had been written down: a memory may be behind.
+    fn remember_durable(&self, journal: &Ended) {
+        for (inode, commit) in journal.durable.iter().filter(|(inode, _)| !journal.has(**inode)) {
+            self.context.saw(*commit);
+            self.context.was_durable(ChunkId { inode: *inode, index: 0 }, *commit);
+        }
+    }
+
     fn apply(&self, number: Commit, item: &Item<'_>, source: &Source<'_>) -> Result<()> {
         let gone = source.gone;
         match item {
             Item::Inode { inode, commit, record, content } if !gone.has(*inode) => {
                 self.context.saw(*commit);
-                // That a file is empty only its own device knows: its content may be on the way.
-                let is_bare = record.kind == Kind::File && content.is_none_or(<[u8]>::is_empty);
-                let may_make = source.is_own || !is_bare || faults::makes(Fault::MadeFromAnothersJournal);
-                self.apply_inode(number, *inode, *commit, record, *content, may_make)
+                self.apply_inode(
+                    number,
+                    *inode,
+                    &Stated { commit: *commit, record, content: *content },
+                    source,
+                )?;
+                if source.is_own && !self.read_only {
+                    self.stands_in(*inode, *commit, source);
+                }
+                Ok(())
             }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
                 let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
@@ -156,20 +174,32 @@ impl Volume {
         }
     }
 
-    /// `may_make`: a chunk 0 that is not there may be made.
+    /// The own journal would go on to make chunk 0, if it were taken away.
+    fn stands_in(&self, id: InodeId, commit: Commit, source: &Source<'_>) {
+        let inode = self.inodes.lock().get(&id).cloned();
+        let found = inode.and_then(|inode| {
+            let state = inode.state.read();
+            state.head.as_deref().filter(|_| state.named).map(|head| head.version().commit())
+        });
+        let mut stand_ins = self.stand_ins.lock();
+        stand_ins.put(id, source.head, commit);
+        if let Some(found) = found {
+            stand_ins.is_durable(id, found);
+        }
+    }
+
     fn apply_inode(
         &self,
         number: Commit,
         id: InodeId,
-        commit: Commit,
-        record: &Record,
-        content: Option<&[u8]>,
-        may_make: bool,
+        stated: &Stated<'_>,
+        source: &Source<'_>,
     ) -> Result<()> {
+        let Stated { commit, record, content } = *stated;
         let existing = match self.inode(id) {
             Ok(inode) => Some(inode),
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
-                if !may_make || !self.can_be_made_anew(id, content.map(|_| commit)) {
+                if !self.can_be_made(id, stated, source)? {
                     self.notice_early(error, place(&record.extension.links));
                     return Ok(());
                 }
@@ -206,12 +236,25 @@ impl Volume {
         Ok(())
     }
 
-    /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch carries whole
-    /// (`carried`: as of that commit) and newer. Any other one would come back empty.
-    fn can_be_made_anew(&self, id: InodeId, carried: Option<Commit>) -> bool {
-        let known = self.context.recall.known(ChunkId { inode: id, index: 0 });
-        known.is_none_or(|known| carried.is_some_and(|carried| carried > known.commit()))
-            || mutants::is_active(Mutant::DamageMadeAnew)
+    /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch has the whole
+    /// content of, and no older one than was ever durable. Any other one would come back empty, or as it was before.
+    fn can_be_made(&self, id: InodeId, stated: &Stated<'_>, source: &Source<'_>) -> Result<bool> {
+        let chunk = ChunkId { inode: id, index: 0 };
+        let known = self.context.recall.known(chunk).map(|known| known.commit());
+        let told =
+            source.gone.durable.get(&id).copied().filter(|_| !mutants::is_active(Mutant::StoodInForDurable));
+        let is_newest = known.max(told).is_none_or(|durable| stated.has_whole() && stated.commit > durable);
+        if !is_newest {
+            return Ok(mutants::is_active(Mutant::DamageMadeAnew));
+        }
+        // That a file is empty only its own device knows: its content may be on the way.
+        let is_bare = stated.record.kind == Kind::File && stated.content.is_none_or(<[u8]>::is_empty);
+        if !source.is_own {
+            return Ok(!is_bare || mutants::is_active(Mutant::MadeFromAnothersJournal));
+        }
+        Ok(stated.has_whole()
+            || Chunk::was_never_durable(&self.context, chunk)?
+            || mutants::is_active(Mutant::DamageTakenForGarbage))
     }
 
     /// Puts an inode in place of whatever chunk 0 says. One that is in memory stays the same one: two of the same id
@@ -295,22 +338,40 @@ impl Names<'_> {
     }
 }
 
+/// What a batch says of an inode.
+struct Stated<'a> {
+    commit: Commit,
+    record: &'a Record,
+    content: Option<&'a [u8]>,
+}
+
+impl Stated<'_> {
+    /// Whether that is all there was of it.
+    fn has_whole(&self) -> bool {
+        self.content.is_some()
+    }
+}
+
 /// The journal that a batch stands in.
 struct Source<'a> {
     is_own: bool,
-    gone: &'a Gone,
+    /// Where it starts.
+    head: u64,
+    gone: &'a Ended,
 }
 
-/// What is gone at the end of a journal.
-struct Gone {
+/// What is true at the end of a journal.
+struct Ended {
     ids: HashSet<InodeId>,
     /// Reserved, but no batch names them.
     reserved: HashSet<InodeId>,
+    /// Whose chunk 0 was durable, and by which commit.
+    durable: HashMap<InodeId, Commit>,
 }
 
-impl Gone {
-    fn of(batches: &[Batch<'_>]) -> Gone {
-        let mut gone = Gone { ids: HashSet::new(), reserved: HashSet::new() };
+impl Ended {
+    fn of(batches: &[Batch<'_>]) -> Ended {
+        let mut gone = Ended { ids: HashSet::new(), reserved: HashSet::new(), durable: HashMap::new() };
         for item in batches.iter().flat_map(|batch| &batch.items) {
             match item {
                 Item::Delete { inode, .. } | Item::Orphan { inode, .. } => {
@@ -321,6 +382,10 @@ impl Gone {
                     gone.reserved.remove(inode);
                 }
                 Item::Reserve(ids) => gone.reserved.extend(ids),
+                Item::Durable(inodes) => inodes.iter().for_each(|(inode, commit)| {
+                    let durable = gone.durable.entry(*inode).or_insert(*commit);
+                    *durable = (*durable).max(*commit);
+                }),
                 Item::Directory { .. } => {}
             }
         }

@@ -10,42 +10,52 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Volume {
-    /// Makes everything durable in its place. After an error what is not done yet waits for the next round, which goes
-    /// on from the same anchor: on a full disk the journal must not fill up with anchors. Deleted files go whether or
-    /// not there was room for the rest: they are what makes room.
+    /// Makes everything durable in its place. After an error what is not done yet waits for the next round. Deleted files
+    /// go whether or not there was room for the rest: they are what makes room.
     pub fn round(&self) -> Result<()> {
-        let mut unfinished = self.round.lock();
+        let _round = self.round.lock();
+        let stored = self.store_in_place()?;
+        // The durable journal would stand in for files that are in their place, should they be taken away.
+        let any = stored.is_some_and(|stored| self.stand_ins.lock().any_before(stored));
+        if !any || mutants::is_active(Mutant::StandInsKept) {
+            return Ok(());
+        }
+        match self.try_batch(None, true) {
+            Err(error) if !error.is_passing() => Err(error),
+            // It goes with the next batch.
+            _ => Ok(()),
+        }
+    }
+
+    /// The part of a round after which everything is where it belongs. Returns up to where the journal is of no use any
+    /// more; none if there was nothing to do.
+    fn store_in_place(&self) -> Result<Option<u64>> {
         self.check_live()?;
         if !self.has_work() {
-            return Ok(());
+            return Ok(None);
         }
         if mutants::is_active(Mutant::BatchDroppedEarly) {
             let mut journal = self.journal.lock();
             let tail = journal.tail();
-            journal.replace_until(tail)?;
+            journal.replace_until(tail);
         }
-        let commit = || match *unfinished {
-            Some(anchor) => self.commit_behind(anchor),
-            None => self.commit_anchor_from(),
-        };
-        let anchor = match commit() {
+        match self.commit_in_round() {
             Err(error) if error.is_passing() && !self.removals.lock().is_empty() => {
                 self.remove_deleted()?;
-                commit()?
+                self.commit_in_round()?
             }
-            anchor => anchor?,
-        };
-        *unfinished = Some(anchor);
+            committed => committed?,
+        }
+        let full = self.journal.lock().tail();
         let stored = self.store_all()?;
-        self.journal.lock().drop_until(anchor)?;
-        *unfinished = None;
+        self.journal.lock().replace_until(full);
         self.is_short.store(false, Ordering::Relaxed);
         for inode in stored {
             self.tidy(&inode);
             self.forget_if_clean(&inode);
         }
         self.context.recall.keep();
-        Ok(())
+        Ok(Some(full))
     }
 
     /// Makes what batches say so far durable in its place. Within a round. What cannot be done and will not pass is
@@ -115,11 +125,11 @@ impl Volume {
 
     fn close_journal(&self) -> Result<()> {
         self.delete_orphans();
-        match self.round() {
+        let _round = self.round.lock();
+        match self.store_in_place() {
             Err(error) if !error.is_passing() => return Err(error),
-            Err(_) => self.round()?,
-            Ok(()) if self.has_work() => self.round()?,
-            Ok(()) => {}
+            Ok(_) if !self.has_work() => {}
+            _ => drop(self.store_in_place()?),
         }
         self.journal.lock().clear(&self.context)?;
         self.in_use.store(false, Ordering::Release);

@@ -74,6 +74,9 @@ impl Volume {
             }
             if index == 0 {
                 state.named = true;
+                if let Some(head) = state.head.as_deref() {
+                    self.stand_ins.lock().is_durable(inode.id(), head.durable());
+                }
                 state.progress.durable = state.progress.durable.max(state.progress.stored);
                 if state.progress.stored >= state.progress.carried {
                     state.progress.carried = 0;

@@ -64,7 +64,7 @@ impl Volume {
     fn make_directory_anew(&self, inode: &Arc<Inode>) -> Result<bool> {
         for _ in 0..TRIES {
             // Chunk 0 says no more than durable batches do.
-            if self.try_batch(None, false)?.is_none() {
+            if !self.try_batch(None, false)? {
                 return Ok(false);
             }
             let segments = self.files_of(inode.id())?;

@@ -25,6 +25,8 @@ crate::mutant::mutants! {
     StoodInForDurable,
     DamageTakenForGarbage,
     StandInsKept,
+    WithheldNotRepeated,
+    WithheldNotApplied,
     NotKeptAtClose,
     AcknowledgedGivenUp,
     LostForgotten,

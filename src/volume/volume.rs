@@ -13,6 +13,8 @@ use crate::volume::inode::table::{Table, check_bound};
 use crate::volume::journal::file::Journal;
 use crate::volume::journal::pending::Pending;
 use crate::volume::journal::stand_ins::StandIns;
+use crate::volume::journal::withheld::Withheld;
+use crate::volume::mutants::{self, Mutant};
 use crate::volume::writeback::flusher::Flusher;
 use crate::volume::{Error, Result};
 use hashbrown::{HashMap, HashSet};
@@ -33,6 +35,7 @@ pub struct Volume {
     pub(in crate::volume) namespace: Mutex<Pending>,
     pub(in crate::volume) journal: Mutex<Journal>,
     pub(in crate::volume) stand_ins: Mutex<StandIns>,
+    pub(in crate::volume) withheld: Mutex<Withheld>,
     /// Inodes that the next round has to look at.
     pub(in crate::volume) queue: Mutex<Vec<Arc<Inode>>>,
     /// Inodes whose deletion is durable; their chunk files are still to be removed.
@@ -106,6 +109,7 @@ impl Volume {
             namespace: Mutex::default(),
             journal: Mutex::new(Journal::new(&context)),
             stand_ins: Mutex::default(),
+            withheld: Mutex::default(),
             queue: Mutex::default(),
             removals: Mutex::default(),
             removed: Mutex::default(),
@@ -292,12 +296,14 @@ impl Volume {
         }
         log.extend_from_slice(&crate::volume::writeback::flush::TAIL.read(head, 0, record.size)?);
         entries.load(&log).map_err(|what| damaged(0, what.0))?;
+        self.check_not_withheld(directory.id())?;
         Ok(Listing::loaded(entries, log.len() as u64))
     }
 
     pub(in crate::volume) fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
         let head = self.open_file(chunk, Commit(0))?;
+        self.check_not_withheld(id)?;
         let record = read_record(&head).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
             error => error,
@@ -305,6 +311,12 @@ impl Volume {
         self.check_size_of(&record, &head)?;
         let table = Table::of(&head)?;
         Ok(Arc::new(Inode::new(id, State::stored(record, head, table), true)))
+    }
+
+    /// Refuses what came back without what batches say of it.
+    fn check_not_withheld(&self, id: InodeId) -> Result<()> {
+        let is_withheld = self.withheld.lock().has(id) && !mutants::is_active(Mutant::WithheldNotApplied);
+        if is_withheld { Err(Error::NotArrived(ChunkId { inode: id, index: 0 })) } else { Ok(()) }
     }
 
     /// Refuses a size that cannot be, or that is not the inline content's.

@@ -169,6 +169,16 @@ impl Builder {
         })
     }
 
+    /// All records of another one.
+    pub fn append(&mut self, other: &Builder) -> Result<(), TooLarge> {
+        if self.bytes.len() + other.bytes.len() - HEADER > BATCH_MAX {
+            return Err(TooLarge);
+        }
+        self.bytes.extend_from_slice(&other.bytes[HEADER..]);
+        self.records += other.records;
+        Ok(())
+    }
+
     /// The batch. `number`: of the journal's commit that is to hold it.
     pub fn finish(mut self, number: Commit) -> Vec<u8> {
         let payload = (self.bytes.len() - HEADER) as u32;

@@ -63,6 +63,11 @@ impl Volume {
         if self.try_batch(None, true)? { Ok(()) } else { self.commit_in_room(None) }
     }
 
+    /// Commits an anchor after which nobody works with the volume any more, in place of all that was stored.
+    pub(in crate::volume) fn commit_last(&self) -> Result<()> {
+        if self.try_batch(None, true)? { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
     /// As `commit_batch`, within a round.
     pub(in crate::volume) fn commit_in_round(&self) -> Result<()> {
         if self.try_batch(None, false)? { Ok(()) } else { self.commit_in_room(None) }
@@ -232,6 +237,9 @@ impl Volume {
         }
         if !reserved.is_empty() && !mutants::is_active(Mutant::ReserveNotRecorded) {
             batch.reserve(&reserved).map_err(too_large)?;
+        }
+        if repeat && !mutants::is_active(Mutant::WithheldNotRepeated) {
+            self.withheld.lock().repeat(&mut batch).map_err(too_large)?;
         }
         if !mutants::is_active(Mutant::DurableNotTold) {
             frozen.durable = self.stand_ins.lock().untold();

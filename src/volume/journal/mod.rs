@@ -5,3 +5,4 @@ pub mod freeze;
 pub mod pending;
 pub mod replay;
 pub mod stand_ins;
+pub mod withheld;

@@ -128,47 +128,47 @@ impl Volume {
 
     fn apply(&self, number: Commit, item: &Item<'_>, source: &Source<'_>) -> Result<()> {
         let gone = source.gone;
-        match item {
+        let is_applied = match item {
             Item::Inode { inode, commit, record, content } if !gone.has(*inode) => {
                 self.context.saw(*commit);
-                self.apply_inode(
-                    number,
-                    *inode,
-                    &Stated { commit: *commit, record, content: *content },
-                    source,
-                )?;
+                let stated = Stated { commit: *commit, record, content: *content };
+                let is_applied = self.apply_inode(number, *inode, &stated, source)?;
                 if source.is_own && !self.read_only {
                     self.stands_in(*inode, *commit, source);
                 }
-                Ok(())
+                is_applied
             }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
                 let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
-                self.tolerate(*inode, links, |inode| names.apply(number, inode))
+                self.tolerate(*inode, links, |inode| names.apply(number, inode))?
             }
             Item::Directory { inode, devices, log } if !gone.has(*inode) => {
-                self.tolerate(*inode, &[], |inode| self.apply_log(inode, log, devices))
+                self.tolerate(*inode, &[], |inode| self.apply_log(inode, log, devices))?
             }
-            _ => Ok(()),
+            _ => true,
+        };
+        if !is_applied && source.is_own {
+            self.withheld.lock().add(item).map_err(|_| Error::NoSpace)?;
         }
+        Ok(())
     }
 
-    /// Applies to an inode; one that cannot be read is left as it is. `links`: its names, as far as they are told.
+    /// Applies to an inode; one that cannot be read is left as it is, and the answer is no. `links`: its names, as far as they are told.
     fn tolerate(
         &self,
         id: InodeId,
         links: &[Link],
         apply: impl FnOnce(&Arc<Inode>) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let outcome = self.inode(id).and_then(|inode| {
             apply(&inode)?;
             self.queue(&inode);
-            Ok(())
+            Ok(true)
         });
         match outcome {
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
                 self.notice_early(error, place(links));
-                Ok(())
+                Ok(false)
             }
             outcome => outcome,
         }
@@ -188,20 +188,21 @@ impl Volume {
         }
     }
 
+    /// `false`: it cannot be read, and the batch does not stand in for it.
     fn apply_inode(
         &self,
         number: Commit,
         id: InodeId,
         stated: &Stated<'_>,
         source: &Source<'_>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let Stated { commit, record, content } = *stated;
         let existing = match self.inode(id) {
             Ok(inode) => Some(inode),
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
                 if !self.can_be_made(id, stated, source)? {
                     self.notice_early(error, place(&record.extension.links));
-                    return Ok(());
+                    return Ok(false);
                 }
                 None
             }
@@ -233,7 +234,7 @@ impl Volume {
                 self.put_inode(number, id, record, content, existing);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch has the whole

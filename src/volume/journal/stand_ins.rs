@@ -13,6 +13,8 @@ pub(in crate::volume) struct StandIns {
     live: HashMap<InodeId, StandIn>,
     /// Chunk 0 is durable by this commit, and no durable batch says so.
     untold: HashMap<InodeId, Commit>,
+    /// Where the durable journal starts.
+    head: u64,
 }
 
 /// The last inode record that a batch, durable or under way, has of an inode.
@@ -28,13 +30,12 @@ impl StandIns {
     /// `is_durable`.
     pub fn put(&mut self, id: InodeId, at: u64, commit: Commit) {
         self.live.insert(id, StandIn { at, commit });
-        self.untold.remove(&id);
     }
 
     /// Chunk 0 of this inode is durable, with its name.
     pub fn is_durable(&mut self, id: InodeId, commit: Commit) {
         if self.live.get(&id).is_some_and(|stand_in| stand_in.commit < commit) {
-            self.untold.entry(id).or_insert(commit);
+            self.untold.insert(id, commit);
         }
     }
 
@@ -55,20 +56,23 @@ impl StandIns {
     /// The batch is durable that starts there and says this.
     pub fn told(&mut self, at: u64, durable: &[(InodeId, Commit)]) {
         for (id, commit) in durable {
-            if self.untold.get(id) == Some(commit) {
-                self.untold.remove(id);
-                // One in the same batch may have been put there after that.
-                if self.live.get(id).is_some_and(|stand_in| stand_in.at < at) {
-                    self.live.remove(id);
-                }
+            if self.untold.get(id) != Some(commit) {
+                continue;
+            }
+            self.untold.remove(id);
+            // One in the same batch may have been put there after that.
+            if self.live.get(id).is_some_and(|stand_in| stand_in.at < at) {
+                self.live.remove(id);
             }
         }
     }
 
     /// The durable journal starts there.
     pub fn dropped_until(&mut self, head: u64) {
-        self.live.retain(|_, stand_in| stand_in.at >= head);
-        self.untold.retain(|id, _| self.live.contains_key(id));
+        if std::mem::replace(&mut self.head, head) != head {
+            self.live.retain(|_, stand_in| stand_in.at >= head);
+            self.untold.retain(|id, _| self.live.contains_key(id));
+        }
     }
 
     /// Whether anything before that place stands in for something.

@@ -138,6 +138,7 @@ impl Volume {
         log::warn!("a name was removed whose inode cannot be read: {error}");
         if let Error::Damaged(id, _) | Error::NotArrived(id) = error {
             self.heal_gone(*id);
+            self.withheld.lock().remove(id.inode);
         }
         self.take_entry(pending, (directory, name), kind == Kind::Directory, now)
     }

@@ -131,6 +131,10 @@ impl Volume {
             Ok(_) if !self.has_work() => {}
             _ => drop(self.store_in_place()?),
         }
+        if !self.withheld.lock().is_empty() {
+            // Nothing but that is left: all else was stored.
+            return self.commit_last();
+        }
         self.journal.lock().clear(&self.context)?;
         self.in_use.store(false, Ordering::Release);
         Ok(())

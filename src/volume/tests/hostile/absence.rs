@@ -241,6 +241,39 @@ fn row_39_damage_is_not_taken_for_what_a_crash_left() {
     assert!(house.bytes(name) == bytes, "it is left alone");
 }
 
+/// A directory that cannot be read when its batches are replayed comes back without what they say: it is repeated until it
+/// can be, and until then nothing is built on the directory.
+#[test]
+fn row_40_what_batches_say_of_a_directory_waits_for_it() {
+    let house = House::new();
+    let volume = house.open().unwrap();
+    let x = find(&volume, "x").unwrap();
+    volume.create(&x, b"fresh", new(Kind::File)).unwrap();
+    volume.sync_directory(&x).unwrap();
+    drop((x, volume));
+    let name = house.name("x", 0);
+    let whole = house.bytes(name);
+    house.store.remove(name).unwrap();
+    for _ in 0..2 {
+        let volume = house.open().unwrap();
+        assert!(find(&volume, "x").is_err_and(|error| is_damage(&error)));
+        volume.round().unwrap();
+        volume.close().unwrap();
+        house.fixture.remembered.restart();
+    }
+    let volume = house.open().unwrap();
+    house.put(name, &whole);
+    assert!(find(&volume, "x").is_err_and(|error| is_damage(&error)), "without its newest name");
+    volume.close().unwrap();
+    drop(volume);
+    let volume = house.open().unwrap();
+    let mut found = list(&volume, &find(&volume, "x").unwrap()).unwrap();
+    found.sort();
+    assert_eq!(found, ["fresh", "one", "two"]);
+    volume.close().unwrap();
+    assert_eq!(volume.journal.lock().len(), 0, "nothing is left of it in the journal");
+}
+
 /// The rules of this file, each broken once; the tests themselves hold.
 #[test]
 fn every_broken_rule_is_noticed() {
@@ -254,6 +287,8 @@ fn every_broken_rule_is_noticed() {
         (StandInsKept, row_39_what_a_round_stored_is_not_made_from_a_batch),
         (StandInsKept, row_39_a_directory_that_was_stored_is_not_made_from_a_batch),
         (DamageTakenForGarbage, row_39_damage_is_not_taken_for_what_a_crash_left),
+        (WithheldNotRepeated, row_40_what_batches_say_of_a_directory_waits_for_it),
+        (WithheldNotApplied, row_40_what_batches_say_of_a_directory_waits_for_it),
     ] {
         mutants::plant(Some(mutant));
         let noticed = catch_unwind(test).is_err();

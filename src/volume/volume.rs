@@ -15,6 +15,7 @@ use crate::volume::journal::pending::Pending;
 use crate::volume::journal::stand_ins::StandIns;
 use crate::volume::journal::withheld::Withheld;
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::writeback::checkpoint::Round;
 use crate::volume::writeback::flusher::Flusher;
 use crate::volume::{Error, Result};
 use hashbrown::{HashMap, HashSet};
@@ -47,7 +48,7 @@ pub struct Volume {
     /// The journal is in use: after a crash now, the next mount looks for what was left behind.
     pub(in crate::volume) in_use: AtomicBool,
     /// One round at a time.
-    pub(in crate::volume) round: Mutex<()>,
+    pub(in crate::volume) round: Mutex<Round>,
     pub(in crate::volume) flusher: Flusher,
     pub(in crate::volume) findings: Findings,
     pub(in crate::volume) open: OpenFiles,

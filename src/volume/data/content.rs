@@ -196,7 +196,10 @@ impl Volume {
                     return Ok(());
                 }
                 Err(Step::Flush) => self.flush(std::slice::from_ref(inode))?,
-                Err(Step::Ground) => self.commit_batch(Some(inode))?,
+                Err(Step::Ground) => {
+                    self.namespace.lock().add(inode);
+                    self.commit_batch(None)?
+                }
                 Err(Step::Anchor) => self.commit_anchor()?,
                 Err(Step::Fail(error)) => return self.notice_in(inode, Err(error)),
             }

@@ -69,8 +69,8 @@ impl Volume {
     }
 
     /// As `commit_batch`, within a round.
-    pub(in crate::volume) fn commit_in_round(&self) -> Result<()> {
-        if self.try_batch(None, false)? { Ok(()) } else { self.commit_in_room(None) }
+    pub(in crate::volume) fn commit_in_round(&self, anchor: bool) -> Result<()> {
+        if self.try_batch(None, anchor)? { Ok(()) } else { self.commit_in_room(None) }
     }
 
     /// Commits an anchor that takes the place of everything in the journal, which is full. Within a round. Batches that

@@ -148,7 +148,7 @@ impl Volume {
             _ => true,
         };
         if !is_applied && source.is_own {
-            self.withheld.lock().add(item).map_err(|_| Error::NoSpace)?;
+            self.withheld.lock().add(item, &gone.durable).map_err(|_| Error::NoSpace)?;
         }
         Ok(())
     }
@@ -248,8 +248,8 @@ impl Volume {
         if !is_newest {
             return Ok(mutants::is_active(Mutant::DamageMadeAnew));
         }
-        // That a file is empty only its own device knows: its content may be on the way.
-        let is_bare = stated.record.kind == Kind::File && stated.content.is_none_or(<[u8]>::is_empty);
+        // Whether there is any content only the device itself knows: it may be on the way.
+        let is_bare = stated.record.kind == Kind::File && !stated.has_whole();
         if !source.is_own {
             return Ok(!is_bare || mutants::is_active(Mutant::MadeFromAnothersJournal));
         }

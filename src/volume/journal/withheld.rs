@@ -3,7 +3,7 @@
 //! A chunk file that is not there, or is damaged, may come back as it was, and then lacks what only a batch had. Until
 //! the volume is opened again such an inode stays unreadable, so that nothing is built on it without that.
 
-use crate::chunk::InodeId;
+use crate::chunk::{Commit, InodeId};
 use crate::volume::format::batch::{Builder, Item};
 use crate::volume::format::wire::TooLarge;
 use hashbrown::HashMap;
@@ -21,8 +21,8 @@ impl Withheld {
         self.0.contains_key(&id)
     }
 
-    /// Of an inode record the names are kept: whatever else it says is in chunk 0.
-    pub fn add(&mut self, item: &Item<'_>) -> Result<(), TooLarge> {
+    /// `durable`: what the journal says to have been durable, which goes with the inode record.
+    pub fn add(&mut self, item: &Item<'_>, durable: &HashMap<InodeId, Commit>) -> Result<(), TooLarge> {
         match item {
             Item::Directory { inode, devices, log } => {
                 let vector: Vec<_> = devices.iter().map(|device| (*device, 0)).collect();
@@ -32,10 +32,13 @@ impl Withheld {
                 let records = self.0.entry(*inode).or_default();
                 records.namespace(*inode, *links_count, *modified, *changed, links)
             }
-            Item::Inode { inode, record, .. } => {
-                let (times, links) = ((record.modified, record.changed), &record.extension.links);
+            Item::Inode { inode, commit, record, content } => {
                 let records = self.0.entry(*inode).or_default();
-                records.namespace(*inode, record.links_count, times.0, times.1, links)
+                records.inode(*inode, *commit, record, *content)?;
+                match durable.get(inode) {
+                    Some(durable) => records.durable(&[(*inode, *durable)]),
+                    None => Ok(()),
+                }
             }
             _ => Ok(()),
         }

@@ -9,12 +9,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// What rounds know of each other.
+#[derive(Default)]
+pub(in crate::volume) struct Round {
+    /// The last one committed an anchor and failed then.
+    is_unfinished: bool,
+}
+
 impl Volume {
-    /// Makes everything durable in its place. After an error what is not done yet waits for the next round. Deleted files
-    /// go whether or not there was room for the rest: they are what makes room.
+    /// Makes everything durable in its place. After an error what is not done yet waits for the next round, which needs
+    /// no anchor of its own: on a full disk the journal must not fill up with anchors. Deleted files go whether or not
+    /// there was room for the rest: they are what makes room.
     pub fn round(&self) -> Result<()> {
-        let _round = self.round.lock();
-        let stored = self.store_in_place()?;
+        let mut round = self.round.lock();
+        let stored = self.store_in_place(&mut round)?;
         // The durable journal would stand in for files that are in their place, should they be taken away.
         let any = stored.is_some_and(|stored| self.stand_ins.lock().any_before(stored));
         if !any || mutants::is_active(Mutant::StandInsKept) {
@@ -29,7 +37,7 @@ impl Volume {
 
     /// The part of a round after which everything is where it belongs. Returns up to where the journal is of no use any
     /// more; none if there was nothing to do.
-    fn store_in_place(&self) -> Result<Option<u64>> {
+    fn store_in_place(&self, round: &mut Round) -> Result<Option<u64>> {
         self.check_live()?;
         if !self.has_work() {
             return Ok(None);
@@ -39,16 +47,18 @@ impl Volume {
             let tail = journal.tail();
             journal.replace_until(tail);
         }
-        match self.commit_in_round() {
+        match self.commit_in_round(!round.is_unfinished) {
             Err(error) if error.is_passing() && !self.removals.lock().is_empty() => {
                 self.remove_deleted()?;
-                self.commit_in_round()?
+                self.commit_in_round(!round.is_unfinished)?
             }
             committed => committed?,
         }
+        round.is_unfinished = true;
         let full = self.journal.lock().tail();
         let stored = self.store_all()?;
         self.journal.lock().replace_until(full);
+        round.is_unfinished = false;
         self.is_short.store(false, Ordering::Relaxed);
         for inode in stored {
             self.tidy(&inode);
@@ -125,11 +135,11 @@ impl Volume {
 
     fn close_journal(&self) -> Result<()> {
         self.delete_orphans();
-        let _round = self.round.lock();
-        match self.store_in_place() {
+        let mut round = self.round.lock();
+        match self.store_in_place(&mut round) {
             Err(error) if !error.is_passing() => return Err(error),
             Ok(_) if !self.has_work() => {}
-            _ => drop(self.store_in_place()?),
+            _ => drop(self.store_in_place(&mut round)?),
         }
         if !self.withheld.lock().is_empty() {
             // Nothing but that is left: all else was stored.

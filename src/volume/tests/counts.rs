@@ -165,7 +165,7 @@ fn calls_of_the_store() {
     calls("rename", "", &|| {
         volume.rename((&root, b"small 7"), (&root, b"other"), Rename::Replace, None, now()).unwrap();
     });
-    calls("a round after both", "Write 7, Sync 6, IsCurrent 3, Open 1, Read 3, Length 2", &|| {
+    calls("a round after both", "Write 8, Sync 6, IsCurrent 3, Open 1, Read 3, Length 2", &|| {
         volume.round().unwrap()
     });
     calls("unlink 100 files", "Open 100, Read 100", &|| {

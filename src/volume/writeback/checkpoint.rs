@@ -56,7 +56,11 @@ impl Volume {
         }
         round.is_unfinished = true;
         let full = self.journal.lock().tail();
-        let stored = self.store_all()?;
+        let makes_room = !self.removals.lock().is_empty();
+        let stored = match self.store_all() {
+            Err(error) if error.is_passing() && makes_room => self.store_all()?,
+            stored => stored?,
+        };
         self.journal.lock().replace_until(full);
         round.is_unfinished = false;
         self.is_short.store(false, Ordering::Relaxed);

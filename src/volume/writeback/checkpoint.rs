@@ -1,242 +1,175 @@
-//! A round: what is pending becomes a batch, what changed goes to its chunks, and the batch can be dropped.
+//! A checkpoint: what is pending becomes a batch, what changed goes to its chunks, and the batch can be dropped. The only
+//! place that loops over commits: whatever a commit demands is done here, and the commit tried again.
 
-use crate::chunk::{self, Chunk, ChunkId, Commit};
-use crate::volume::inode::extra_chunks::Others;
-use crate::volume::inode::state::{Inode, State};
+use super::Writeback;
+use crate::volume::inode::state::Inode;
+use crate::volume::journal::Commitment;
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Result, Volume};
-use std::collections::BTreeSet;
+use crate::volume::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// What rounds know of each other.
-#[derive(Default)]
-pub(in crate::volume) struct Round {
-    /// The last one committed an anchor and failed then.
-    is_unfinished: bool,
-}
-
-impl Volume {
-    /// Makes everything durable in its place. After an error what is not done yet waits for the next round, which needs
-    /// no anchor of its own: on a full disk the journal must not fill up with anchors. Deleted files go whether or not
-    /// there was room for the rest: they are what makes room.
-    pub fn round(&self) -> Result<()> {
-        let mut round = self.round.lock();
-        let stored = self.store_in_place(&mut round)?;
+impl Writeback {
+    /// Makes everything durable in its place. After an error what is not done yet waits for the next checkpoint, which
+    /// needs no checkpoint batch of its own: on a full disk the journal must not fill up with them. Deleted files go whether
+    /// or not there was room for the rest: they are what makes room.
+    ///
+    /// # Errors
+    /// One that passes leaves the rest to the next checkpoint; any other stops the volume.
+    pub fn checkpoint(&self) -> Result<()> {
+        let mut unfinished = self.unfinished.lock();
+        let stored = self.store_in_place(&mut unfinished)?;
         // The durable journal would stand in for files that are in their place, should they be taken away.
-        let any = stored.is_some_and(|stored| self.stand_ins.lock().any_before(stored));
+        let any = stored.is_some_and(|stored| self.base.stand_ins.lock().any_before(stored));
         if !any || mutants::is_active(Mutant::StandInsKept) {
             return Ok(());
         }
-        match self.try_batch(None, true) {
+        match self.try_commit(None, true) {
             Err(error) if !error.is_passing() => Err(error),
             // It goes with the next batch.
             _ => Ok(()),
         }
     }
 
-    /// The part of a round after which everything is where it belongs. Returns up to where the journal is of no use any
-    /// more; none if there was nothing to do.
-    fn store_in_place(&self, round: &mut Round) -> Result<Option<u64>> {
-        self.check_live()?;
+    /// The part of a checkpoint after which everything is where it belongs. Returns up to where the journal is of no use
+    /// any more; none if there was nothing to do.
+    fn store_in_place(&self, unfinished: &mut bool) -> Result<Option<u64>> {
+        self.base.check_live()?;
         if !self.has_work() {
             return Ok(None);
         }
         if mutants::is_active(Mutant::BatchDroppedEarly) {
-            let mut journal = self.journal.lock();
-            let tail = journal.tail();
-            journal.replace_until(tail);
+            let mut file = self.journal.file();
+            let tail = file.tail();
+            file.replace_until(tail);
         }
-        match self.commit_in_round(!round.is_unfinished) {
-            Err(error) if error.is_passing() && !self.removals.lock().is_empty() => {
-                self.remove_deleted()?;
-                self.commit_in_round(!round.is_unfinished)?
+        match self.commit_within(!*unfinished) {
+            Err(error) if error.is_passing() && self.catalog.pending_deletes() > 0 => {
+                self.catalog.remove_deleted()?;
+                self.commit_within(!*unfinished)?
             }
             committed => committed?,
         }
-        round.is_unfinished = true;
-        let full = self.journal.lock().tail();
-        let makes_room = !self.removals.lock().is_empty();
+        *unfinished = true;
+        let full = self.journal.file().tail();
+        let makes_room = self.catalog.pending_deletes() > 0;
         let stored = match self.store_all() {
             Err(error) if error.is_passing() && makes_room => self.store_all()?,
             stored => stored?,
         };
-        self.journal.lock().replace_until(full);
-        round.is_unfinished = false;
-        self.is_short.store(false, Ordering::Relaxed);
+        self.journal.file().replace_until(full);
+        *unfinished = false;
+        self.low_space.store(false, Ordering::Relaxed);
         for inode in stored {
-            self.tidy(&inode);
-            self.forget_if_clean(&inode);
+            self.reclaim(&inode);
+            self.cache.forget_if_clean(&inode);
         }
-        self.context.recall.keep();
+        self.base.context.recall.keep();
         Ok(Some(full))
     }
 
-    /// Makes what batches say so far durable in its place. Within a round. What cannot be done and will not pass is
+    /// Commits everything pending as one batch; returns when it is durable. Content of `carry` goes with it, if it can.
+    pub fn commit(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
+        if !self.try_commit(carry, false)? {
+            let _checkpoint = self.unfinished.lock();
+            // The checkpoint that was waited for may have made room.
+            if !self.try_commit(carry, false)? {
+                self.commit_in_room(carry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits a checkpoint batch, whether or not something is pending.
+    pub fn commit_checkpoint_batch(&self) -> Result<()> {
+        let _checkpoint = self.unfinished.lock();
+        self.commit_within(true)
+    }
+
+    /// The same, or only what is pending, within a checkpoint.
+    fn commit_within(&self, checkpoint: bool) -> Result<()> {
+        if self.try_commit(None, checkpoint)? { Ok(()) } else { self.commit_in_room(None) }
+    }
+
+    /// Commits a checkpoint batch that takes the place of everything in the journal, which is full. Within a checkpoint.
+    /// Batches that others commit while it stores are not stored by it, and stay.
+    fn commit_in_room(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
+        let full = self.journal.file().tail();
+        self.store_all()?;
+        self.journal.file().replace_until(full);
+        if self.try_commit(carry, true)? { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
+    /// Commits a batch, once every source of a replacing rename is durable or can be carried. Whether the journal
+    /// has room for it.
+    pub fn try_commit(&self, carry: Option<&Arc<Inode>>, checkpoint: bool) -> Result<bool> {
+        loop {
+            match self.journal.commit(carry, checkpoint)? {
+                Commitment::Durable => return Ok(true),
+                Commitment::Full => return Ok(false),
+                Commitment::Unready(sources) => self.store_sources(&sources)?,
+            }
+        }
+    }
+
+    /// On a full disk they get the room that the journal has ahead: what else waits for this batch may be what makes room.
+    fn store_sources(&self, sources: &[Arc<Inode>]) -> Result<()> {
+        match self.store(sources) {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_passing() => {
+                self.low_space.store(true, Ordering::Relaxed);
+                if self.journal.file().give_back()? { self.store(sources) } else { Err(error) }
+            }
+            Err(error) => {
+                self.base.stop(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes what batches say so far durable in its place. Within a checkpoint. What cannot be done and will not pass is
     /// the end of the volume: the journal would fill up.
-    pub(in crate::volume) fn store_all(&self) -> Result<Vec<Arc<Inode>>> {
-        let named = self.take_queue();
+    pub fn store_all(&self) -> Result<Vec<Arc<Inode>>> {
+        let named = self.cache.take_queue();
         let flushed = self.store(&named);
-        let outcome = flushed.and(self.remove_deleted());
-        let outcome = outcome.and_then(|()| self.sweep()).and_then(|()| self.sync_removed());
+        let outcome = flushed.and(self.catalog.remove_deleted());
+        let outcome = outcome.and_then(|()| self.catalog.sweep()).and_then(|()| self.catalog.sync_unlinks());
         if let Err(error) = outcome {
-            self.notice(&error, || None);
-            named.iter().for_each(|inode| self.queue(inode));
+            self.cache.notice(&error);
+            named.iter().for_each(|inode| self.cache.queue(inode));
             if !error.is_passing() {
-                self.stop(&error);
+                self.base.stop(&error);
             }
             return Err(error);
         }
         Ok(named)
     }
 
-    /// Whether a round has anything to do. Takes one lock at a time.
+    /// Flushes inodes, and salvages those that damage to their own chunk files keeps from it. Directories are rebuilt
+    /// within a checkpoint only.
+    pub fn store(&self, inodes: &[Arc<Inode>]) -> Result<()> {
+        let damaged = self.flush_each(inodes)?;
+        if damaged.is_empty() { Ok(()) } else { self.salvage(damaged) }
+    }
+
+    /// Whether a checkpoint has anything to do. Takes one lock at a time.
     fn has_work(&self) -> bool {
-        let queued = !self.queue.lock().is_empty();
-        let pending = !self.namespace.lock().is_empty();
-        let removals = !self.removals.lock().is_empty();
-        let removed = !self.removed.lock().is_empty();
-        let leftovers = self.leftovers.lock().is_some();
-        queued || pending || removals || removed || leftovers
+        self.cache.has_queued() || !self.journal.names().is_empty() || self.catalog.has_work()
     }
 
-    /// What this round is to store: no inode without a name, and none that no batch speaks of yet.
-    fn take_queue(&self) -> Vec<Arc<Inode>> {
-        let mut inodes = std::mem::take(&mut *self.queue.lock());
-        inodes.retain(|inode| {
-            inode.queued.store(false, Ordering::Release);
-            let state = inode.state.read();
-            let (named, heard_of) = (state.record.links_count > 0, state.heard_of);
-            drop(state);
-            if named && !heard_of {
-                self.queue(inode);
-            }
-            named && heard_of
-        });
-        inodes
-    }
-
-    /// Makes everything durable and leaves an empty journal behind.
-    pub fn close(&self) -> Result<()> {
-        self.end_ahead();
-        self.end_flusher();
-        let closed = if self.read_only { Ok(()) } else { self.close_journal() };
-        self.report();
-        if !mutants::is_active(Mutant::NotKeptAtClose) {
-            self.keep_seen();
-        }
-        closed
-    }
-
-    /// What was only read counts from now on.
-    fn keep_seen(&self) {
-        let recall = &self.context.recall;
-        if recall.has_seen() && !self.read_only && self.context.store.sync_all().is_ok() {
-            recall.seen_is_durable();
-        }
-        recall.keep();
-    }
-
-    fn close_journal(&self) -> Result<()> {
-        self.delete_orphans();
-        let mut round = self.round.lock();
-        match self.store_in_place(&mut round) {
+    /// Makes everything durable in its place, and deletes what nobody will use any more. Leaves the journal empty, but for
+    /// what is withheld.
+    pub fn finish(&self) -> Result<()> {
+        self.journal.names().delete_orphans();
+        let mut unfinished = self.unfinished.lock();
+        match self.store_in_place(&mut unfinished) {
             Err(error) if !error.is_passing() => return Err(error),
             Ok(_) if !self.has_work() => {}
-            _ => drop(self.store_in_place(&mut round)?),
+            _ => drop(self.store_in_place(&mut unfinished)?),
         }
-        if !self.withheld.lock().is_empty() {
-            // Nothing but that is left: all else was stored.
-            return self.commit_last();
+        if self.base.withheld.lock().is_empty() {
+            return self.journal.clear();
         }
-        self.journal.lock().clear(&self.context)?;
-        self.in_use.store(false, Ordering::Release);
-        Ok(())
+        if self.try_commit(None, true)? { Ok(()) } else { Err(Error::NoSpace) }
     }
-
-    /// Nobody will use the inodes without a name any more.
-    fn delete_orphans(&self) {
-        let mut pending = self.namespace.lock();
-        let orphans: Vec<Arc<Inode>> = pending.orphans.drain().map(|(_, inode)| inode).collect();
-        pending.deleted.extend(orphans);
-    }
-
-    /// Removes the chunk files of inodes whose deletion is durable.
-    fn remove_deleted(&self) -> Result<()> {
-        let removals = std::mem::take(&mut *self.removals.lock());
-        for (at, inode) in removals.iter().enumerate() {
-            if let Err(error) = self.remove_files(inode) {
-                self.removals.lock().extend_from_slice(&removals[at..]);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes all chunk files of an inode, chunk 0 last: it says which others there are.
-    pub(in crate::volume) fn remove_files(&self, inode: &Arc<Inode>) -> Result<()> {
-        let _serial = inode.serial.lock();
-        let mut state = inode.state.write();
-        let mut chunks: BTreeSet<u32> = state.others.from(0).chain(state.doomed.iter().copied()).collect();
-        let mut made = state.heard_of || !chunks.is_empty();
-        match self.table_of(inode, &mut state) {
-            Ok(named) => chunks.extend(named),
-            Err(error) if error.is_damage() => chunks.extend(self.files_of(inode.id())?),
-            Err(error) => return Err(error),
-        }
-        // A chunk 0 that was closed is there.
-        let is_there = |head: &Chunk| head.is_name_new() || head.version().commit() != Commit(0);
-        made |= state.head.as_deref().is_none_or(is_there);
-        state.doomed.extend(&chunks);
-        if made {
-            chunks.insert(0);
-        }
-        for index in chunks.into_iter().rev() {
-            let id = ChunkId { inode: inode.id(), index };
-            self.remove_file(id)?;
-            self.open.remove(id);
-        }
-        state.others = Others::default();
-        state.head = None;
-        drop(state);
-        self.inodes.lock().remove(&inode.id());
-        Ok(())
-    }
-
-    /// The further chunks that chunk 0 names, which need not be read to learn that there are none.
-    fn table_of(&self, inode: &Arc<Inode>, state: &mut State) -> Result<Vec<u32>> {
-        state.check_whole()?;
-        if state.table.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.open_head(inode, state)?;
-        let State { head, table, .. } = state;
-        table.all(head.as_ref().expect("it was opened"))
-    }
-
-    /// What can wait until an inode is durable: settled roots, space given back.
-    pub(in crate::volume) fn tidy(&self, inode: &Arc<Inode>) {
-        let _serial = inode.serial.lock();
-        let mut state = inode.state.write();
-        if state.is_dirty() {
-            return;
-        }
-        let State { head, others, .. } = &mut *state;
-        for chunk in head.as_deref_mut().into_iter().chain(others.all_mut()) {
-            let tidied = if chunk.needs_tidying() { tidy(chunk) } else { Ok(()) };
-            if let Err(error) = tidied.and_then(|()| chunk.settle().map(|_| ())) {
-                log::warn!("a chunk could not be tidied up: {error}");
-            }
-        }
-    }
-}
-
-/// What tidying changed is committed at once: no flush would come for it.
-fn tidy(chunk: &mut Chunk) -> chunk::Result<()> {
-    chunk.tidy()?;
-    if chunk.is_dirty() {
-        chunk.commit()?;
-        chunk.sync()?;
-    }
-    Ok(())
 }

@@ -1,17 +1,18 @@
 //! fsync: returns when what was written, and the name it has, would survive a power cut.
 
+use super::Writeback;
+use crate::volume::Result;
 use crate::volume::inode::state::{Inode, Standing, State};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Result, Volume};
 use std::sync::Arc;
 
-impl Volume {
+impl Writeback {
     /// Makes a file durable with its name. `data_only`: times may be lost.
     pub fn sync(&self, inode: &Arc<Inode>, data_only: bool) -> Result<()> {
-        if self.read_only {
+        if self.base.read_only {
             return Ok(());
         }
-        self.check_live()?;
+        self.base.check_live()?;
         if inode.is_directory() {
             return self.sync_directory(inode);
         }
@@ -34,12 +35,8 @@ impl Volume {
 
     /// What is in chunk 0 now, no batch may stand in for any more.
     fn tell_durable(&self, inode: &Inode) -> Result<()> {
-        let is_untold = self.stand_ins.lock().is_untold(inode.id());
-        if is_untold && !mutants::is_active(Mutant::DurableNotTold) {
-            self.commit_batch(None)
-        } else {
-            Ok(())
-        }
+        let is_untold = self.base.stand_ins.lock().is_untold(inode.id());
+        if is_untold && !mutants::is_active(Mutant::DurableNotTold) { self.commit(None) } else { Ok(()) }
     }
 
     /// Once whoever flushes it is done: what is trimmed is durable only then.
@@ -54,26 +51,26 @@ impl Volume {
             (true, true) => Ok(()),
             (true, false) if data_only => self.flush_but_times(inode),
             (true, false) => flush(),
-            (false, true) => self.commit_unless_settled(inode),
+            (false, true) => self.commit_unless_durable(inode),
             (false, false) if at.carryable => {
-                self.commit_batch(Some(inode))?;
+                self.commit(Some(inode))?;
                 // Meanwhile it may have outgrown what a batch carries.
                 let is_durable = inode.state.read().progress.durable >= at.wanted;
                 if is_durable { Ok(()) } else { flush() }
             }
             (false, false) => {
                 flush()?;
-                self.commit_unless_settled(inode)
+                self.commit_unless_durable(inode)
             }
         }
     }
 
     /// Makes a directory's entries durable, with whatever is pending of all directories, and its attributes.
     pub fn sync_directory(&self, directory: &Arc<Inode>) -> Result<()> {
-        if self.read_only {
+        if self.base.read_only {
             return Ok(());
         }
-        self.commit_batch(None)?;
+        self.commit(None)?;
         let state = directory.state.read();
         let (named, progress) = (state.record.links_count > 0, state.progress);
         drop(state);
@@ -83,9 +80,9 @@ impl Volume {
         self.tell_durable(directory)
     }
 
-    fn commit_unless_settled(&self, inode: &Arc<Inode>) -> Result<()> {
+    fn commit_unless_durable(&self, inode: &Arc<Inode>) -> Result<()> {
         let standing = inode.state.read().standing;
-        if standing == Standing::Settled { Ok(()) } else { self.commit_batch(None) }
+        if standing == Standing::Durable { Ok(()) } else { self.commit(None) }
     }
 }
 
@@ -107,7 +104,7 @@ impl Standpoint {
         let wanted = if data_only { progress.substantial } else { progress.made };
         let durable = if data_only { progress.durable.max(progress.secured) } else { progress.durable };
         Standpoint {
-            settled: state.standing == Standing::Settled && state.named,
+            settled: state.standing == Standing::Durable && state.named,
             clean: durable >= wanted,
             carryable: state.is_carryable(),
             wanted,

@@ -51,7 +51,7 @@ impl Live {
         let found = read_path(&volume, "fresh");
         assert!(matches!(found, Err(Error::NotArrived(id)) if id == self.id), "{what}: {found:?}");
         assert!(read_path(&volume, "small").unwrap() == self.house.files["small"]);
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         volume.close().unwrap();
         drop(volume);
         assert!(!copy.names().contains(&self.name()), "{what}: something was made in its place");
@@ -68,15 +68,15 @@ fn row_37_a_chunk_file_of_another_devices_journal_has_not_arrived() {
         let live = Live::new(is_first);
         live.volume.sync_directory(&live.volume.root().unwrap()).unwrap();
         live.write();
-        live.volume.flush(&[live.volume.inode(live.id.inode).unwrap()]).unwrap();
+        live.volume.writeback.flush(&[live.volume.inode(live.id.inode).unwrap()]).unwrap();
         live.check_elsewhere("flushed");
         live.sync();
         live.check_elsewhere("synced");
-        live.volume.round().unwrap();
-        live.check_elsewhere("after a round");
+        live.volume.checkpoint().unwrap();
+        live.check_elsewhere("after a checkpoint");
         file(&live.volume, "later", b"x");
-        live.volume.round().unwrap();
-        live.check_elsewhere("after two rounds");
+        live.volume.checkpoint().unwrap();
+        live.check_elsewhere("after two checkpoints");
     }
 }
 
@@ -86,7 +86,7 @@ fn row_38_an_older_journal_makes_no_empty_file() {
     for is_first in [false, true] {
         let live = Live::new(is_first);
         live.volume.sync_directory(&live.volume.root().unwrap()).unwrap();
-        let journal = live.house.file_name(live.volume.context.own_journal());
+        let journal = live.house.file_name(live.volume.base.context.own_journal());
         let older = live.house.bytes(journal);
         live.write();
         live.sync();
@@ -142,7 +142,7 @@ fn check_at_home(house: &House, id: ChunkId, path: &str, is_right: &dyn Fn(&Volu
             let volume = house.open().unwrap();
             let found = is_right(&volume);
             assert!(found.is_err_and(|error| is_damage(&error)), "{what}: no error");
-            volume.round().unwrap();
+            volume.checkpoint().unwrap();
             volume.close().unwrap();
             let there = house.store.names().contains(&name).then(|| house.bytes(name));
             assert!(there == now, "{what}: something was written over it");
@@ -189,11 +189,11 @@ fn row_39_what_fsync_returned_for_is_known_to_the_journal() {
 
 /// Nobody asked for it to be durable, but it is, and no batch is needed for it any more.
 #[test]
-fn row_39_what_a_round_stored_is_not_made_from_a_batch() {
+fn row_39_what_a_checkpoint_stored_is_not_made_from_a_batch() {
     let live = Live::new(false);
     live.volume.sync_directory(&live.volume.root().unwrap()).unwrap();
     live.write();
-    live.volume.round().unwrap();
+    live.volume.checkpoint().unwrap();
     let Live { house, volume, id } = live;
     drop(volume);
     check_at_home(&house, id, "fresh", &is_fresh(&pattern(CONTENT, 5)));
@@ -207,7 +207,7 @@ fn row_39_a_directory_that_was_stored_is_not_made_from_a_batch() {
     volume.create(&d, b"early", new(Kind::File)).unwrap();
     volume.sync_directory(&d).unwrap();
     volume.create(&d, b"late", new(Kind::File)).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     let id = ChunkId { inode: d.id(), index: 0 };
     drop((d, volume));
     check_at_home(&house, id, "d", &|volume| {
@@ -226,7 +226,7 @@ fn row_39_damage_is_not_taken_for_what_a_crash_left() {
     let inode = live.volume.inode(live.id.inode).unwrap();
     for seed in [4, 5] {
         live.volume.write(&inode, 0, &pattern(CONTENT, seed), now(), 0).unwrap();
-        live.volume.flush(std::slice::from_ref(&inode)).unwrap();
+        live.volume.writeback.flush(std::slice::from_ref(&inode)).unwrap();
     }
     let Live { house, volume, id } = live;
     drop((inode, volume));
@@ -257,7 +257,7 @@ fn row_40_what_batches_say_of_a_directory_waits_for_it() {
     for _ in 0..2 {
         let volume = house.open().unwrap();
         assert!(find(&volume, "x").is_err_and(|error| is_damage(&error)));
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         volume.close().unwrap();
         house.fixture.remembered.restart();
     }
@@ -271,7 +271,7 @@ fn row_40_what_batches_say_of_a_directory_waits_for_it() {
     found.sort();
     assert_eq!(found, ["fresh", "one", "two"]);
     volume.close().unwrap();
-    assert_eq!(volume.journal.lock().len(), 0, "nothing is left of it in the journal");
+    assert_eq!(volume.journal.file().len(), 0, "nothing is left of it in the journal");
 }
 
 /// The rules of this file, each broken once; the tests themselves hold.
@@ -284,7 +284,7 @@ fn every_broken_rule_is_noticed() {
         (MadeFromAnothersJournal, row_38_an_older_journal_makes_no_empty_file),
         (StoodInForDurable, row_38_content_of_a_journal_does_not_stand_in_for_a_newer_chunk_file),
         (DurableNotTold, row_39_what_fsync_returned_for_is_known_to_the_journal),
-        (StandInsKept, row_39_what_a_round_stored_is_not_made_from_a_batch),
+        (StandInsKept, row_39_what_a_checkpoint_stored_is_not_made_from_a_batch),
         (StandInsKept, row_39_a_directory_that_was_stored_is_not_made_from_a_batch),
         (DamageTakenForGarbage, row_39_damage_is_not_taken_for_what_a_crash_left),
         (WithheldNotRepeated, row_40_what_batches_say_of_a_directory_waits_for_it),

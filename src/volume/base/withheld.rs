@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 /// Records by inode, encoded, in the order of their batches.
 #[derive(Default)]
-pub(in crate::volume) struct Withheld(HashMap<InodeId, Builder>);
+pub struct Withheld(HashMap<InodeId, Builder>);
 
 impl Withheld {
     pub fn is_empty(&self) -> bool {

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 /// Guarded by a lock that is taken last, below an inode's state.
 #[derive(Default)]
-pub(in crate::volume) struct StandIns {
+pub struct StandIns {
     live: HashMap<InodeId, StandIn>,
     /// Chunk 0 is durable by this commit, and no durable batch says so.
     untold: HashMap<InodeId, Commit>,

@@ -157,8 +157,8 @@ impl Writeback {
         self.cache.has_queued() || !self.journal.names().is_empty() || self.catalog.has_work()
     }
 
-    /// Makes everything durable in its place, and deletes what nobody will use any more. Leaves the journal empty, but for
-    /// what is withheld.
+    /// Makes everything durable in its place, and deletes what nobody will use any more. Of the journal only what is
+    /// withheld is needed then.
     pub fn finish(&self) -> Result<()> {
         self.journal.names().delete_orphans();
         let mut unfinished = self.unfinished.lock();
@@ -168,7 +168,7 @@ impl Writeback {
             _ => drop(self.store_in_place(&mut unfinished)?),
         }
         if self.base.withheld.lock().is_empty() {
-            return self.journal.clear();
+            return Ok(());
         }
         if self.try_commit(None, true)? { Ok(()) } else { Err(Error::NoSpace) }
     }

@@ -1,15 +1,10 @@
 //! The clock that the kernel stamps files with.
 
-use std::mem;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Seconds and nanoseconds since 1970, as of the last tick: CLOCK_REALTIME_COARSE.
 pub fn coarse() -> (i64, u32) {
-    let mut now = mem::MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: room for one timespec, which outlives the call.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, now.as_mut_ptr()) };
-    assert!(failed == 0, "every kernel has this clock");
-    // SAFETY: the call filled it in.
-    let now = unsafe { now.assume_init() };
+    let now = clock_gettime(ClockId::RealtimeCoarse);
     (now.tv_sec, now.tv_nsec as u32)
 }
 

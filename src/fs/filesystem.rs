@@ -3,6 +3,7 @@
 //! No lock is held across operations: what has to be atomic is one call of
 //! the volume. Reading does not change atime: each read would make a chunk that a sync client must upload.
 
+use super::ending::Ending;
 use super::groups::Groups;
 use super::lost::LostWrites;
 use super::nodes::{Node, Nodes, inode_number};
@@ -21,6 +22,7 @@ pub struct Filesystem {
     pub(super) groups: Groups,
     pub(super) clock: fn() -> Timestamp,
     pub(super) lost: LostWrites,
+    pub(super) ending: Ending,
     nodes: Nodes,
 }
 
@@ -41,7 +43,8 @@ impl Filesystem {
         clock: fn() -> Timestamp,
     ) -> Result<Filesystem> {
         let nodes = Nodes::new(volume.root()?);
-        Ok(Filesystem { volume, options, groups: Groups::new(), clock, lost: LostWrites::default(), nodes })
+        let (groups, lost, ending) = (Groups::new(), LostWrites::default(), Ending::default());
+        Ok(Filesystem { volume, options, groups, clock, lost, ending, nodes })
     }
 
     /// The inode of a node. `Stale` if the transport should not know it, or has to look it up again since it can be read,

@@ -17,10 +17,8 @@ const MOST: usize = 64;
 pub(super) struct LostWrites {
     /// Whether there ever was one: most mounts never take the lock.
     any: AtomicBool,
-    /// In bytes; they may overlap.
-    ranges: Mutex<HashMap<InodeId, Vec<Range<u64>>>>,
-    /// Why the last one failed.
-    errors: Mutex<HashMap<InodeId, Error>>,
+    /// In bytes; they may overlap. And why the last one was lost.
+    ranges: Mutex<HashMap<InodeId, (Vec<Range<u64>>, Error)>>,
 }
 
 impl Default for LostWrites {
@@ -31,9 +29,9 @@ impl Default for LostWrites {
 
 impl LostWrites {
     pub(super) fn add(&self, inode: InodeId, lost: Range<u64>, error: Error) {
-        self.errors.lock().insert(inode, error);
         let mut all = self.ranges.lock();
-        let ranges = all.entry(inode).or_default();
+        let (ranges, why) = all.entry(inode).or_insert_with(|| (Vec::new(), error));
+        *why = error;
         ranges.push(lost);
         if ranges.len() > MOST {
             let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
@@ -48,13 +46,15 @@ impl LostWrites {
     pub(super) fn touch(&self, inode: InodeId, read: &Range<u64>) -> bool {
         let overlaps = |lost: &Range<u64>| lost.start < read.end && read.start < lost.end;
         self.any.load(Ordering::Acquire)
-            && self.ranges.lock().get(&inode).is_some_and(|ranges| ranges.iter().any(overlaps))
+            && self.ranges.lock().get(&inode).is_some_and(|(ranges, _)| ranges.iter().any(overlaps))
     }
 
     /// Why something of an inode is lost, as long as it is.
     pub(super) fn error(&self, inode: InodeId) -> Option<Error> {
-        self.end(inode)?;
-        self.errors.lock().get(&inode).copied()
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        self.ranges.lock().get(&inode).filter(|(ranges, _)| !ranges.is_empty()).map(|(_, why)| *why)
     }
 
     /// Where the last of an inode's lost ranges ends, if there is one.
@@ -62,13 +62,13 @@ impl LostWrites {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.ranges.lock().get(&inode)?.iter().map(|range| range.end).max()
+        self.ranges.lock().get(&inode)?.0.iter().map(|range| range.end).max()
     }
 
     /// `written` holds what it should, or is no more.
     pub(super) fn clear(&self, inode: InodeId, written: &Range<u64>) {
         if self.any.load(Ordering::Acquire)
-            && let Some(ranges) = self.ranges.lock().get_mut(&inode)
+            && let Some((ranges, _)) = self.ranges.lock().get_mut(&inode)
         {
             let around = |lost: &Range<u64>| {
                 [lost.start..lost.end.min(written.start), lost.start.max(written.end)..lost.end]
@@ -81,7 +81,6 @@ impl LostWrites {
     pub(super) fn forget(&self, inode: InodeId) {
         if self.any.load(Ordering::Acquire) {
             self.ranges.lock().remove(&inode);
-            self.errors.lock().remove(&inode);
         }
     }
 }

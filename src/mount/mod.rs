@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use control::{discard, store};
 pub use error::MountError;
-pub use point::{Found, check, clear_stale, find, mounts_of, transport_of};
+pub use point::{Found, check, clear_stale, find, is_stale, mounts_of, sync, transport_of};
 
 use crate::fs::ops::Operations;
 use point::MountPoint;
@@ -81,6 +81,10 @@ pub struct Options {
     pub no_exec: bool,
     pub no_suid: bool,
     pub no_dev: bool,
+    /// Symbolic links in the mount are not followed.
+    pub no_symlinks: bool,
+    /// Security contexts, as the kernel reads them among mount options.
+    pub contexts: Vec<String>,
     /// The kernel checks permissions by mode and owner, and OPEN is never sent. Without it [`Operations::open`],
     /// [`Operations::access`] and every other operation are where access is refused.
     pub kernel_permissions: bool,
@@ -105,6 +109,8 @@ impl Default for Options {
             no_exec: false,
             no_suid: false,
             no_dev: false,
+            no_symlinks: false,
+            contexts: Vec::new(),
             kernel_permissions: true,
             acls: true,
             writeback: false,
@@ -244,7 +250,7 @@ impl Unmounter {
     /// Gets everything out of the kernel's cache and makes it durable, whoever holds files in the mount.
     pub fn store(&self) -> io::Result<()> {
         self.0.point.sync_kernel()?;
-        self.1.store().map_err(|error| io::Error::from_raw_os_error(error.errno()))
+        self.1.sync_all().map_err(|error| io::Error::from_raw_os_error(error.errno()))
     }
 
     /// What cannot be stored at the end is given up.

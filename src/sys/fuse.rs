@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use rustix::fs::XattrFlags;
 use rustix::ioctl;
 use rustix::mount::UnmountFlags;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -52,7 +53,12 @@ pub fn get_xattr(path: &CStr, name: &CStr, value: &mut [u8]) -> io::Result<usize
 
 /// setxattr(2).
 pub fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> io::Result<()> {
-    Ok(rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty())?)
+    Ok(rustix::fs::setxattr(path, name, value, XattrFlags::empty())?)
+}
+
+/// syncfs(2): has the kernel hand over what it holds of the filesystem of this file.
+pub fn write_back(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
 }
 
 /// Receives one descriptor (SCM_RIGHTS).

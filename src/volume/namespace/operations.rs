@@ -217,19 +217,8 @@ impl Namespace {
             self.check_not_inside(to.0, id)?;
         }
         let inode = self.cache.inode(id)?;
-        if how == Rename::Exchange {
-            let (other, other_kind) = target.expect("it was looked at");
-            if other_kind == Kind::Directory {
-                self.check_not_inside(from.0, other)?;
-            }
-            let other = self.cache.inode(other)?;
-            check_growth(&inode, from.1, to.1)?;
-            check_growth(&other, to.1, from.1)?;
-            self.take_name(&mut pending, from, &inode, now)?;
-            self.take_name(&mut pending, to, &other, now)?;
-            self.give_name(&mut pending, to, &inode, now)?;
-            self.give_name(&mut pending, from, &other, now)?;
-            return Ok(None);
+        if let (Rename::Exchange, Some(target)) = (how, target) {
+            return self.exchange(&mut pending, from, to, &inode, target, now).map(|()| None);
         }
         check_growth(&inode, from.1, to.1)?;
         let replaced = match target {
@@ -256,6 +245,28 @@ impl Namespace {
             self.create_locked(&mut pending, from.0, from.1, whiteout)?;
         }
         Ok(replaced)
+    }
+
+    /// Has two names change places. Whatever may fail comes before a name is taken.
+    fn exchange(
+        &self,
+        pending: &mut Pending,
+        from: (&Arc<Inode>, &[u8]),
+        to: (&Arc<Inode>, &[u8]),
+        inode: &Arc<Inode>,
+        (other, kind): (InodeId, Kind),
+        now: Timestamp,
+    ) -> Result<()> {
+        if kind == Kind::Directory {
+            self.check_not_inside(from.0, other)?;
+        }
+        let other = self.cache.inode(other)?;
+        check_growth(inode, from.1, to.1)?;
+        check_growth(&other, to.1, from.1)?;
+        self.take_name(pending, from, inode, now)?;
+        self.take_name(pending, to, &other, now)?;
+        self.give_name(pending, to, inode, now)?;
+        self.give_name(pending, from, &other, now)
     }
 
     /// Has the source of a rename that replaces durable before it begins: with no room for it, whatever happens later,

@@ -19,7 +19,8 @@ impl Cache {
         Ok(entries.directory.get(name).map(|entry| (entry.inode, entry.kind)))
     }
 
-    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
+    /// Visits the entries that follow a cookie in a listing (0: all), until `visit` answers false; the newest come first,
+    /// so that one added meanwhile is not met. Cookies are at least 256.
     pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
         self.load_entries(directory)?;
         let state = directory.state.read();

@@ -1,7 +1,7 @@
 //! What an inode can be and when things happened to it, with their bytes (docs/FORMAT.md section 7).
 
+use crate::sys::clock;
 use crate::volume::format::wire::{Malformed, Reader};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds and nanoseconds since 1970-01-01 UTC; `seconds` may be negative, `nanoseconds` is 0..1_000_000_000.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,11 +44,11 @@ impl Kind {
 }
 
 impl Timestamp {
+    /// By the clock that the kernel stamps files with. It ticks some hundred times a second: by a finer one a file would
+    /// be born after the kernel says that it was written.
     pub fn now() -> Timestamp {
-        match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(now) => Timestamp { seconds: now.as_secs() as i64, nanoseconds: now.subsec_nanos() },
-            Err(_) => Timestamp::default(),
-        }
+        let (seconds, nanoseconds) = clock::coarse();
+        Timestamp { seconds, nanoseconds }
     }
 
     pub fn encode(self, out: &mut Vec<u8>) {

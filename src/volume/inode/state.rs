@@ -273,6 +273,18 @@ impl State {
         Ok(())
     }
 
+    /// Gives an entry another name that is free.
+    pub fn rename_entry(&mut self, device: DeviceId, from: &[u8], to: &[u8]) -> Result<()> {
+        let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
+        Ok(directory.rename(device, from, to, log)?)
+    }
+
+    /// Has an entry stand for another inode.
+    pub fn replace_entry(&mut self, device: DeviceId, name: &[u8], by: (InodeId, Kind)) -> Result<()> {
+        let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
+        Ok(directory.replace(device, name, by, log)?)
+    }
+
     pub fn remove_entry(&mut self, name: &[u8]) {
         if let Some(entries) = &mut self.0.entries {
             let (directory, log) = entries.change();

@@ -14,11 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Ranges of one inode that are told apart, at most.
 const MOST: usize = 64;
 
+/// Ranges of one inode, and why the last one was lost.
+type Lost = (Vec<Range<u64>>, Error);
+
 pub(super) struct LostWrites {
     /// Whether there ever was one: most mounts never take the lock.
     any: AtomicBool,
-    /// In bytes; they may overlap. And why the last one was lost.
-    ranges: Mutex<HashMap<InodeId, (Vec<Range<u64>>, Error)>>,
+    /// In bytes; they may overlap.
+    ranges: Mutex<HashMap<InodeId, Lost>>,
 }
 
 impl Default for LostWrites {

@@ -50,7 +50,18 @@ kernel writes to cryptfs what it holds and does not tell it that anybody waits.
 .PP
 Access times never move, since each would make a chunk file that has to be copied; mount(8) shows noatime. A file can be \
 as long as 2097153 chunks: 8 TiB at 4 MiB a chunk. fallocate(2) sets nothing aside, as nothing is overwritten in place, \
-and says so; posix_fallocate(3) then writes zeros.";
+and says so; posix_fallocate(3) then writes zeros.
+.PP
+What was not synced is stored five seconds after the change at the latest, later where the disk is slow; a power cut \
+before that takes it along, and so does the death of the daemon. Where root mounts, the kernel spares the daemon when \
+memory runs out.
+.PP
+SIGTERM, SIGINT and SIGHUP have everything stored, what programs still hold open and mapped too, before the mount goes. \
+What is written after that is stored as above, until the last file is closed.
+.PP
+Where not everything can be stored for want of space, \\fBcryptfs umount\\fR and the first signal leave the mount as it is, so \
+that room can be made; after an umount(8) the daemon stays, and tries until there is room or a signal gives it up. With \
+\\fB\\-o writeback\\fR the kernel accepts writes without asking: errors come at fsync(2) and close(2) only.";
 
 const EXAMPLES: &str = "\
 .nf

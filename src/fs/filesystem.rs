@@ -3,6 +3,7 @@
 //! No lock is held across operations: what has to be atomic is one call of
 //! the volume. Reading does not change atime: each read would make a chunk that a sync client must upload.
 
+use super::ending::Ending;
 use super::groups::Groups;
 use super::lost::LostWrites;
 use super::nodes::{Node, Nodes};
@@ -23,6 +24,7 @@ pub struct Filesystem {
     pub(super) groups: Groups,
     pub(super) clock: fn() -> Timestamp,
     pub(super) lost: LostWrites,
+    pub(super) ending: Ending,
     nodes: Nodes,
     numbers: Numbers,
 }
@@ -45,8 +47,8 @@ impl Filesystem {
     ) -> Result<Filesystem> {
         let nodes = Nodes::new(volume.root()?);
         let numbers = Numbers::new(options.small_numbers);
-        let (groups, lost) = (Groups::new(), LostWrites::default());
-        Ok(Filesystem { volume, options, groups, clock, lost, nodes, numbers })
+        let (groups, lost, ending) = (Groups::new(), LostWrites::default(), Ending::default());
+        Ok(Filesystem { volume, options, groups, clock, lost, ending, nodes, numbers })
     }
 
     /// The inode of a node. `Stale` if the transport should not know it, or has to look it up again since it can be read,

@@ -158,9 +158,15 @@ impl Operations for Filesystem {
         attributes::statistics(self)
     }
 
-    fn shut_down(&self) {
-        if let Err(error) = self.volume.close() {
-            log::error!("the last changes could not be made durable: {error}");
-        }
+    fn flush(&self, node: NodeId) -> Result<()> {
+        self.lost.error(self.inode(node)?.id()).map_or(Ok(()), Err)
+    }
+
+    fn give_up(&self) {
+        self.ending.give_up();
+    }
+
+    fn shut_down(&self) -> Result<()> {
+        self.ending.shut_down(&self.volume)
     }
 }

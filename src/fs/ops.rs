@@ -243,6 +243,13 @@ pub trait Operations: Send + Sync + 'static {
         times: Times,
     ) -> Result<u64>;
     fn statistics(&self) -> Result<Statistics>;
-    /// Unmounting: everything is made durable. Called once, after the last other operation.
-    fn shut_down(&self);
+    /// close(2) under a writeback cache: the error of a write out of it that nobody could be told of.
+    fn flush(&self, _node: NodeId) -> Result<()> {
+        Ok(())
+    }
+    /// What cannot be stored when `shut_down` comes, or has come, is given up.
+    fn give_up(&self) {}
+    /// Unmounting: everything is made durable, however long it has to wait for space; unless it is given up, then the
+    /// error. Called once, after the last other operation.
+    fn shut_down(&self) -> Result<()>;
 }

@@ -22,7 +22,7 @@ use fuser::{
     ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
 };
 
-use super::{Options, Transport, policy};
+use super::{Options, Transport, control, policy};
 use crate::fs::ops::{
     Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime,
     Times, Timestamp, WriteHow,
@@ -37,12 +37,12 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
     config.n_threads = Some(options.threads.max(1));
     config.clone_fd = true;
     let notifier = Arc::new(OnceLock::new());
-    let writeback = options.writeback.unwrap_or(false);
+    let writeback = options.writeback;
     let adapter = Adapter {
         operations,
         notifier: writeback.then(|| Arc::clone(&notifier)),
         times: if writeback { Times::Keep } else { Times::Set },
-        wanted: InitFlags::from_bits_retain(policy::wanted(options, writeback)),
+        wanted: InitFlags::from_bits_retain(policy::wanted(options)),
         opens: !options.kernel_permissions,
         generation: Generation(policy::generation()),
     };
@@ -457,8 +457,11 @@ impl fuser::Filesystem for Adapter {
         guard("write", || reply_written(reply, self.operations.write(node(ino), offset, data, how)));
     }
 
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        reply.error(Errno::ENOSYS);
+    fn flush(&self, _: &Request, ino: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        match self.times {
+            Times::Keep => guard("flush", || reply_empty(reply, self.operations.flush(node(ino)))),
+            Times::Set => reply.error(Errno::ENOSYS),
+        }
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
@@ -539,16 +542,10 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         guard("setxattr", || {
-            if policy::is_sync(node(ino), name.as_bytes()) {
-                return reply_empty(reply, self.operations.sync_all());
-            }
-            let result = self.operations.set_xattr(
-                caller(request),
-                node(ino),
-                name.as_bytes(),
-                value,
-                policy::set_xattr_mode(flags),
-            );
+            let (caller, node, name) = (caller(request), node(ino), name.as_bytes());
+            let how = policy::set_xattr_mode(flags);
+            let result = control::set(&*self.operations, caller, node, name)
+                .unwrap_or_else(|| self.operations.set_xattr(caller, node, name, value, how));
             reply_empty(reply, result);
         });
     }

@@ -3,7 +3,8 @@
 //!
 //! Always holds: a malformed request is EINVAL; nothing is allocated here. OPEN, OPENDIR, CREATE and FLUSH get ENOSYS
 //! where the kernel can do without (it then uses MKNOD for CREATE and has nothing to RELEASE; where permissions are ours
-//! to check it cannot, since who creates a file may open it whatever its mode), as do INTERRUPT (no
+//! to check it cannot, since who creates a file may open it whatever its mode; FLUSH is wanted where a writeback cache has
+//! writes that nobody waited for), as do INTERRUPT (no
 //! operation waits for long), locks (the kernel's own do) and whatever is not known. Neighbours: `protocol`, `reply`,
 //! `server`.
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use super::protocol::{self as wire, Body, InHeader, opcode, valid};
 use super::reply::{self, Answer, Errno, Listing};
-use super::{Transport, policy};
+use super::{Transport, control, policy};
 use crate::fs::Error;
 use crate::fs::ops::{
     Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime, Times,
@@ -83,6 +84,10 @@ impl Dispatcher {
             opcode::READ => self.read(node, body, out),
             opcode::WRITE => self.write(header, body, out),
             opcode::FSYNC | opcode::FSYNCDIR => self.sync(header, body),
+            opcode::FLUSH if self.writeback => {
+                self.operations.flush(node)?;
+                Ok(0)
+            }
             opcode::READDIR | opcode::READDIRPLUS => self.list(header, body, out),
             opcode::STATFS => self.statistics(out),
             opcode::SETXATTR => self.set_xattr(header, body),
@@ -302,8 +307,8 @@ impl Dispatcher {
         let name = body.name().ok_or(MALFORMED)?;
         let value = body.bytes(asked.size).ok_or(MALFORMED)?;
         let (caller, node) = (caller(header), NodeId(header.node));
-        if policy::is_sync(node, name) {
-            self.operations.sync_all()?;
+        if let Some(done) = control::set(&*self.operations, caller, node, name) {
+            done?;
             return Ok(0);
         }
         self.operations.set_xattr(caller, node, name, value, policy::set_xattr_mode(asked.flags as i32))?;

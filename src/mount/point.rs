@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -57,6 +57,17 @@ impl MountPoint {
             Some(found) if found.device == self.device => found.detach(),
             _ => Ok(()),
         }
+    }
+
+    /// Has the kernel send what it caches of files that were written to. Where something else is at the path now nothing is
+    /// done.
+    pub fn sync_kernel(&self) -> io::Result<()> {
+        let root = File::open(&self.path)?;
+        let device = root.metadata()?.dev();
+        if format!("{}:{}", libc::major(device), libc::minor(device)) != self.device {
+            return Ok(());
+        }
+        sys::write_back(&root)
     }
 
     /// Has the kernel end the connection: every request fails, those under way too.

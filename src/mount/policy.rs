@@ -56,7 +56,7 @@ pub mod capability {
 
 /// The capabilities to ask for. DONT_MASK always: only the filesystem knows whether a default ACL stands in for the
 /// umask. HANDLE_KILLPRIV_V2 always: the filesystem clears suid, sgid and file capabilities itself.
-pub fn wanted(options: &Options, writeback: bool) -> u64 {
+pub fn wanted(options: &Options) -> u64 {
     use capability::*;
     let always = ASYNC_READ
         | BIG_WRITES
@@ -70,7 +70,7 @@ pub fn wanted(options: &Options, writeback: bool) -> u64 {
         | NO_OPENDIR_SUPPORT
         | HANDLE_KILLPRIV_V2;
     let choices = [
-        (writeback, WRITEBACK_CACHE),
+        (options.writeback, WRITEBACK_CACHE),
         (options.kernel_permissions, NO_OPEN_SUPPORT),
         (options.acls, POSIX_ACL),
     ];

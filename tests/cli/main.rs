@@ -1,7 +1,7 @@
 //! cryptfs as a person uses it: the program itself, on real mounts.
 //!
 //! `attacks`: rows of the attack matrix; `commands.rs`: where a mount is not as it should be; `forged.rs`: slots that somebody made or changed; `freshness.rs`: old states
-//! brought back; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `options.rs`: mount options that promise
+//! brought back; `full.rs`: a full disk, an ended daemon; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `options.rs`: mount options that promise
 //! something; `owners.rs`: uid= and gid=; `recipients.rs`:
 //! age's plugins and SSH keys; `refusals.rs`: what is refused, with which words and exit code; `rotate.rs`: rotation;
 //! `secrets.rs`: what must not be logged or linked; `texts.rs`: help and manual against committed copies, which
@@ -12,6 +12,7 @@ mod commands;
 mod forged;
 mod freshness;
 mod fstab;
+mod full;
 mod keys;
 mod life;
 mod options;

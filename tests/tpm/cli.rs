@@ -258,7 +258,7 @@ fn an_altered_slot() {
             assert_eq!(output.status.code(), Some(50), "{field} {byte}: {output:?}");
         }
     }
-    machine.refuses(&mut machine.mount(), 50, "damaged or altered");
+    machine.refuses(&mut machine.mount(), 50, "damaged or was altered");
     flip("srk_name", 5);
     machine.refuses(&mut machine.mount(), 43, "another TPM");
     flip("wrapped", 9);

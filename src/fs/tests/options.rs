@@ -25,7 +25,7 @@ fn umask_takes_permissions_away_and_leaves_what_is_stored() {
     let member = Caller { uid: 3000, gid: 1000, pid: 0 };
     let may = |caller, mask| fs.access(caller, file, mask).is_ok();
     assert!(may(USER, 7) && may(member, 5) && !may(member, 2) && !may(OTHER, 4));
-    fs.shut_down();
+    fs.shut_down().unwrap();
     assert_eq!(found(&backing.mount(false), b"f").attributes.mode, 0o777);
 }
 
@@ -39,7 +39,7 @@ fn without_acls_none_is_set_and_none_counts() {
     fs.set_xattr(USER, file, ACCESS, &list, SetXattr::Any).unwrap();
     fs.set_xattr(ROOT_USER, NodeId::ROOT, DEFAULT, &list, SetXattr::Any).unwrap();
     assert_eq!(fs.access(OTHER, file, 2), Ok(()));
-    fs.shut_down();
+    fs.shut_down().unwrap();
 
     let fs = backing.mount_with(Options { no_acls: true, check_permissions: true, ..Options::default() });
     let file = found(&fs, b"f").node;
@@ -53,7 +53,7 @@ fn without_acls_none_is_set_and_none_counts() {
     assert_eq!(fs.list_xattrs(USER, file).unwrap(), b"");
     let new = NewNode { kind: Kind::File, mode: 0o666, umask: 0o022, device: 0 };
     assert_eq!(fs.make_node(USER, NodeId::ROOT, b"g", &new).unwrap().attributes.mode, 0o644);
-    fs.shut_down();
+    fs.shut_down().unwrap();
     let fs = backing.mount(true);
     assert_eq!(fs.get_xattr(USER, found(&fs, b"f").node, ACCESS).unwrap(), list);
 }
@@ -67,7 +67,7 @@ fn what_is_only_for_one_user_has_a_root_directory_closed_to_others() {
     assert_eq!((root.uid, root.mode), (1000, 0o700));
     let file = make_file(&fs, ROOT_USER, NodeId::ROOT, "f", 0o666).unwrap();
     assert_eq!(mode(&fs, file), 0o666);
-    fs.shut_down();
+    fs.shut_down().unwrap();
     let root = backing.mount(false).attributes(NodeId::ROOT).unwrap();
     assert_eq!((root.uid, root.mode), (0, 0o777));
 }

@@ -1,6 +1,5 @@
 //! What an inode can be and when things happened to it, with their bytes (docs/FORMAT.md section 7).
 
-use crate::sys::clock;
 use crate::volume::format::wire::{Malformed, Reader};
 
 /// Seconds and nanoseconds since 1970-01-01 UTC; `seconds` may be negative, `nanoseconds` is 0..1_000_000_000.
@@ -44,13 +43,6 @@ impl Kind {
 }
 
 impl Timestamp {
-    /// By the clock that the kernel stamps files with. It ticks some hundred times a second: by a finer one a file would
-    /// be born after the kernel says that it was written.
-    pub fn now() -> Timestamp {
-        let (seconds, nanoseconds) = clock::coarse();
-        Timestamp { seconds, nanoseconds }
-    }
-
     pub fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.seconds.to_le_bytes());
         out.extend_from_slice(&self.nanoseconds.to_le_bytes());

@@ -172,7 +172,7 @@ impl Directory {
     pub fn remove(&mut self, name: &[u8], log: &mut Vec<u8>) -> Option<(InodeId, Kind)> {
         let entry = self.get(name)?;
         let removed = (entry.inode, entry.kind);
-        // A hidden entry of this name would otherwise come to light.
+        // A hidden entry of this name would otherwise become visible.
         while let Some(position) = self.find(name) {
             LogRecord::Remove(self.dot(&self.slots[position])).encode(log);
             self.delete(position);

@@ -49,7 +49,7 @@ pub struct Facts {
     pub table: ChunkTable,
     /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
     pub doomed: BTreeSet<u32>,
-    /// The change by which the size last shrank over further chunks, until chunk 0 is durable with it and those are
+    /// The change by which the size last shrank over extra chunks, until chunk 0 is durable with it and those are
     /// trimmed.
     pub shrunk: Option<u64>,
     /// When one of several names was last removed.

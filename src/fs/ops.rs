@@ -206,7 +206,7 @@ pub trait Operations: Send + Sync + 'static {
     /// Returns when the file (and its name) would survive a power cut.
     fn sync(&self, node: NodeId, data_only: bool) -> Result<()>;
     fn sync_directory(&self, node: NodeId, data_only: bool) -> Result<()>;
-    /// The same for everything that was asked so far.
+    /// Returns when everything that was asked so far would survive a power cut.
     fn sync_all(&self) -> Result<()>;
     /// Hands the entries that follow `cookie` (0: from the start) to `sink` until it answers false (that entry is not
     /// taken). What is added after a listing began does not show in it; an entry that stays, be it under another name or for

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{StatVfsMountFlags, XattrFlags};
 use rustix::ioctl;
 use rustix::mount::UnmountFlags;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -54,6 +54,11 @@ pub fn get_xattr(path: &CStr, name: &CStr, value: &mut [u8]) -> io::Result<usize
 /// setxattr(2).
 pub fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::setxattr(path, name, value, XattrFlags::empty())?)
+}
+
+/// Whether the filesystem of this file is mounted read-only.
+pub fn is_read_only(file: &File) -> io::Result<bool> {
+    Ok(rustix::fs::fstatvfs(file)?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// syncfs(2): has the kernel hand over what it holds of the filesystem of this file.

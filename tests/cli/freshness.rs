@@ -239,7 +239,7 @@ fn a_damaged_list_of_findings_keeps_nobody_out() {
     assert_eq!(findings(&sandbox).len(), 1);
     let output = mount(&sandbox).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && told.contains("cannot be read whole"), "{told}");
+    assert!(output.status.success() && told.contains("cannot be read in full"), "{told}");
     assert_eq!(fs::read(sandbox.plain().join("x")).unwrap(), b"1");
     sandbox.unmounts();
 }

@@ -104,7 +104,7 @@ fn a_rotation_that_is_killed_goes_on() {
         child.kill().unwrap();
         let output = child.wait_with_output().unwrap();
         killed += u32::from(!output.status.success());
-        resumed += u32::from(String::from_utf8(output.stdout).unwrap().contains("Going on"));
+        resumed += u32::from(String::from_utf8(output.stdout).unwrap().contains("Resuming"));
         sandbox.succeeds(&mut sandbox.mount());
         assert!(contents(&sandbox) == expected, "something changed after {killed} kills");
         let path = sandbox.plain().join(format!("folder 1/written after {}", killed % 20));
@@ -176,9 +176,9 @@ fn slots_that_cannot_be_opened_are_named() {
     let id =
         list.lines().find(|line| line.contains(" recovery ")).unwrap().split(' ').next().unwrap().to_owned();
     let told = sandbox.succeeds(rotate(&sandbox).arg("--recovery-key-file").arg(&recovery));
-    assert!(!told.contains("left as it is") && told.contains(&format!("Replaced slot {id}")), "{told}");
+    assert!(!told.contains("left unchanged") && told.contains(&format!("Replaced slot {id}")), "{told}");
     let told = sandbox.succeeds(&mut rotate(&sandbox));
-    assert!(told.contains("left as it is") && told.contains("cryptfs key add"), "{told}");
+    assert!(told.contains("left unchanged") && told.contains("cryptfs key add"), "{told}");
     let passphrase = fs::read_to_string(sandbox.path("passphrase")).unwrap();
     fs::copy(&recovery, sandbox.path("passphrase")).unwrap();
     let told = sandbox.fails(&mut sandbox.mount(), 17);
@@ -208,7 +208,7 @@ fn what_another_device_has_not_stored_keeps_the_old_key() {
     assert_eq!(fs::read_to_string(sandbox.plain().join("file")).unwrap(), "content");
     sandbox.unmounts();
     let told = sandbox.succeeds(&mut rotate(&sandbox));
-    assert!(told.contains("Going on"), "{told}");
+    assert!(told.contains("Resuming"), "{told}");
     sandbox.succeeds(&mut sandbox.mount());
     assert_eq!(fs::read_to_string(sandbox.plain().join("file")).unwrap(), "content");
     let told = sandbox.fails(&mut rotate(&sandbox), 15);
@@ -281,7 +281,7 @@ fn a_mount_goes_on_with_it_beside_other_work_and_after_a_kill() {
 
     let done = written(&sandbox);
     let told = sandbox.succeeds(&mut rotate(&sandbox));
-    assert!(told.contains("Going on") && told.contains("the old one is destroyed"), "{told}");
+    assert!(told.contains("Resuming") && told.contains("the old one is destroyed"), "{told}");
     let again = written(&sandbox).iter().filter(|(path, time)| done.get(*path) != Some(*time)).count();
     assert!(again < 10, "{again} of {} chunk files were written again", done.len());
     sandbox.succeeds(&mut sandbox.mount());

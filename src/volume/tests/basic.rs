@@ -151,7 +151,7 @@ fn names_move_and_go() {
         |volume| {
             let root = volume.root().unwrap();
             let sub = volume.lookup(&root, b"sub").unwrap().unwrap();
-            assert_eq!(names(volume, &root), ["sub", "a", "d", "deep"]);
+            assert_eq!(names(volume, &root), ["deep", "d", "a", "sub"]);
             let mut inside = names(volume, &sub);
             inside.sort();
             assert_eq!(inside, ["a2", "b"]);

@@ -136,7 +136,7 @@ fn a_directory_whose_flush_failed_is_stored_by_the_next() {
             for number in 0..12 {
                 let name = format!("a name of some length: {number}");
                 volume.create(&root, name.as_bytes(), new(Kind::Fifo)).unwrap();
-                wanted.push(name);
+                wanted.insert(0, name);
                 volume.sync_directory(&root).unwrap();
                 if number % 4 == 3 {
                     let mut left = nth;
@@ -287,7 +287,7 @@ pub(super) fn a_closed_journal_says_the_same_in_both_roots() {
         store.open(journal).unwrap().write_at(which * 4096, &[IoSlice::new(&[7; 4096])]).unwrap();
         let volume = fixture.open(Arc::new(store.clone()));
         assert!(!volume.catalog.expects_leftovers(), "without root {which} old batches come back");
-        assert_eq!(names(&volume, &volume.root().unwrap()), ["a", "b", "c"]);
+        assert_eq!(names(&volume, &volume.root().unwrap()), ["c", "b", "a"]);
     }
 }
 

@@ -88,7 +88,7 @@ fn row_09_bring_back_a_deleted_files_chunk() {
     }
     for _ in 0..2 {
         let volume = house.open().unwrap();
-        assert_eq!(names(&volume, &volume.root().unwrap()), ["x", "y", "other", "twin", "small"]);
+        assert_eq!(names(&volume, &volume.root().unwrap()), ["small", "twin", "other", "y", "x"]);
         assert_eq!(names(&volume, &find(&volume, "x").unwrap()), ["two"]);
         assert_eq!(look(&volume, "small").unwrap(), b"another small file");
         volume.close().unwrap();

@@ -125,7 +125,7 @@ fn row_08_what_is_missing_is_listed_and_can_be_removed() {
     house.store.remove(house.name("big", 1)).unwrap();
     let volume = house.open().unwrap();
     let (root, x) = (volume.root().unwrap(), find(&volume, "x").unwrap());
-    assert_eq!(names(&volume, &x), ["one", "two"]);
+    assert_eq!(names(&volume, &x), ["two", "one"]);
     assert!(volume.unlink(&x, b"one", now()).unwrap().is_none());
     let big = volume.unlink(&root, b"big", now()).unwrap().unwrap();
     volume.release(big);

@@ -116,7 +116,7 @@ fn mounting_asks_nothing() {
     machine.tpm.extend_pcr(7);
     let output = succeeds(machine.mount().arg("--passphrase-file").arg(machine.path("recovery")));
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("Boot state changed"), "{told}");
+    assert!(told.contains("boot state has changed"), "{told}");
     machine.umount();
 }
 
@@ -139,7 +139,7 @@ fn a_refreshed_slot_keeps_its_pcrs_and_asks_for_a_pin_still() {
     succeeds(machine.mount().arg("--pin-file").arg(&pin));
     machine.umount();
     machine.tpm.extend_pcr(7);
-    machine.refuses(machine.mount().arg("--pin-file").arg(&pin), 45, "Boot state changed");
+    machine.refuses(machine.mount().arg("--pin-file").arg(&pin), 45, "boot state has changed");
 }
 
 #[test]

@@ -78,6 +78,7 @@ impl Data {
                 }
                 Err(Step::Flush) => self.writeback.flush(std::slice::from_ref(inode))?,
                 Err(Step::MakeIdDurable) => {
+                    // Without its content, which is about to be another one.
                     self.journal.names().add(inode);
                     self.writeback.commit(None)?
                 }

@@ -3,7 +3,6 @@
 use super::Writeback;
 use crate::volume::Result;
 use crate::volume::inode::state::{Inode, Standing, State};
-use crate::volume::mutants::{self, Mutant};
 use std::sync::Arc;
 
 impl Writeback {
@@ -30,13 +29,7 @@ impl Writeback {
         while self.is_cut(inode) {
             self.flush(std::slice::from_ref(inode))?;
         }
-        self.tell_durable(inode)
-    }
-
-    /// What is in chunk 0 now, no batch may stand in for any more.
-    fn tell_durable(&self, inode: &Inode) -> Result<()> {
-        let is_untold = self.base.stand_ins.lock().is_untold(inode.id());
-        if is_untold && !mutants::is_active(Mutant::DurableNotTold) { self.commit(None) } else { Ok(()) }
+        Ok(())
     }
 
     /// Once whoever flushes it is done: what is trimmed is durable only then.
@@ -75,9 +68,9 @@ impl Writeback {
         let (named, progress) = (state.record.links_count > 0, state.progress);
         drop(state);
         if named && progress.durable < progress.attributes {
-            self.flush(std::slice::from_ref(directory))?;
+            return self.flush(std::slice::from_ref(directory));
         }
-        self.tell_durable(directory)
+        Ok(())
     }
 
     fn commit_unless_durable(&self, inode: &Arc<Inode>) -> Result<()> {

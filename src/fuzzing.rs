@@ -19,6 +19,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("sealed", volume::fuzzing::sealed),
     ("header", keys::fuzzing::header),
     ("slot", keys::fuzzing::slot),
+    ("list", keys::fuzzing::list),
     ("typed", keys::fuzzing::typed),
     ("tpm", keys::fuzzing::tpm),
     ("options", cli::fuzzing::options),

@@ -28,6 +28,7 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
     (
         &[
             "aes",
+            "ed25519_dalek",
             "aes_gcm",
             "age",
             "argon2",

@@ -21,6 +21,7 @@ mod manual;
 mod mount;
 mod mount_options;
 mod report;
+mod request;
 mod rotate;
 mod secret_input;
 mod trust;

@@ -10,6 +10,10 @@ use std::ops::RangeInclusive;
 
 /// Longest file, in bytes.
 pub const MAX_LENGTH: usize = 1 << 16;
+/// The version of the format.
+pub const VERSION: u64 = 2;
+/// Generations and epochs' numbers.
+pub const NUMBERS: RangeInclusive<u64> = 1..=(1 << 40) - 1;
 /// Creation times, in seconds since 1970.
 pub const TIMES: RangeInclusive<u64> = 0..=(1 << 40) - 1;
 
@@ -24,7 +28,9 @@ pub enum Defect {
     /// Another kind of document.
     Foreign,
     /// A version that this program does not know.
-    Newer(u64),
+    Version(u64),
+    /// Its signature does not hold.
+    Forged,
     Duplicate(String),
     Missing(&'static str),
     Unknown(String),
@@ -39,7 +45,8 @@ impl fmt::Display for Defect {
             Defect::TooLong => write!(f, "longer than {MAX_LENGTH} bytes"),
             Defect::NotJson => f.write_str("not a JSON object"),
             Defect::Foreign => f.write_str("not a document of cryptfs"),
-            Defect::Newer(version) => write!(f, "of the newer version {version}"),
+            Defect::Version(version) => write!(f, "of version {version}, not of version {VERSION}"),
+            Defect::Forged => f.write_str("not signed by the owner key, or changed since"),
             Defect::Duplicate(name) => write!(f, "member {name:?} stands twice"),
             Defect::Missing(name) => write!(f, "member {name:?} is missing"),
             Defect::Unknown(name) => write!(f, "member {name:?} is unknown"),
@@ -109,7 +116,7 @@ enum Value {
 
 impl Members {
     /// The members beside `format` and `version`, which have to be these.
-    pub fn parse(bytes: &[u8], format: &str, version: u64) -> Result<Members, Defect> {
+    pub fn parse(bytes: &[u8], format: &str) -> Result<Members, Defect> {
         if bytes.len() > MAX_LENGTH {
             return Err(Defect::TooLong);
         }
@@ -126,8 +133,8 @@ impl Members {
             return Err(Defect::Foreign);
         }
         match members.number("version", 1..=u64::MAX)? {
-            found if found == version => Ok(members),
-            found => Err(Defect::Newer(found)),
+            VERSION => Ok(members),
+            found => Err(Defect::Version(found)),
         }
     }
 

@@ -1,17 +1,17 @@
-//! The folder of the key slots: listing, adding, changing and removing them.
+//! The folder of the key slots and lists: what lies there, and writing it.
 //!
-//! No slot's file is ever rewritten, and an old slot goes only when the new one was read back and opened. So a crash
-//! at any instant leaves every old slot or the new one, and a half-written file at worst, which is a broken slot.
+//! No file is ever rewritten, and an old one goes only when the new one was read back. So a crash at any instant leaves
+//! every old file or the new one, and a half-written file at worst, which is junk.
 
 use super::document::{Defect, MAX_LENGTH};
-use super::{Keyring, Opened, Slot, SlotId, SlotKey, SlotType, VolumeId};
+use super::list::SignedList;
+use super::{HeaderDigest, Keyring, List, OwnerSeed, Slot, SlotId, SlotKey};
 use crate::crypto;
 use crate::store::folder::Folder;
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-const MAX_SLOTS: usize = 64;
 const SUFFIX: &str = ".json";
 
 /// A folder of small files that are written once, durably.
@@ -25,25 +25,45 @@ pub trait KeyFiles {
     fn remove(&self, name: &str) -> io::Result<()>;
 }
 
-/// The slots of one volume.
+/// The key folder of one volume.
 pub struct Slots(Box<dyn KeyFiles>);
 
-/// What the folder holds.
+/// What the folder holds, as the owner's signatures say.
 #[derive(Default)]
 pub struct Listing {
-    /// In the order of their ids.
+    /// Those that count, the cheapest to try first.
     pub slots: Vec<Slot>,
-    /// Files that are named like a slot and are none.
-    pub broken: Vec<(SlotId, Broken)>,
-    /// Names of other files: a sync client's copies, or something that does not belong here.
-    pub foreign: Vec<Vec<u8>>,
+    /// Authentic ones that are not to be used any more.
+    pub spent: Vec<(Slot, Spent)>,
+    /// Names of files that the owner did not make, and what is wrong with them.
+    pub junk: Vec<(String, Junk)>,
+    /// How many more of these there are.
+    pub more_junk: usize,
+    /// The names of the files of authentic slots; copies have names of their own.
+    pub(super) files: Vec<(SlotId, String)>,
 }
 
-/// What is wrong with a slot's file.
+/// Why an authentic slot does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    Revoked,
+    /// It lacks the newest epoch.
+    Outdated,
+}
+
+/// What is wrong with a file.
 #[derive(Debug)]
-pub enum Broken {
+pub enum Junk {
     Io(io::Error),
     Defect(Defect),
+    /// Its name does not end as those of key files do, or is no text.
+    NotOurs,
+}
+
+/// What a file is.
+pub(super) enum KeyFile {
+    Slot(Slot),
+    List(SignedList),
 }
 
 /// Why the slots could not be listed or changed.
@@ -59,6 +79,10 @@ pub enum SlotsError {
     LastIndependentOfTpm,
     /// Without this slot nothing would open the volume.
     LastSlot,
+    /// What opened the volume does not hold the owner's seed.
+    NotOwner,
+    /// The list has no room for another entry.
+    ListFull,
 }
 
 impl From<io::Error> for SlotsError {
@@ -67,12 +91,22 @@ impl From<io::Error> for SlotsError {
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for Junk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Broken::Io(error) => error.fmt(f),
-            Broken::Defect(defect) => defect.fmt(f),
+            Junk::Io(error) => error.fmt(f),
+            Junk::Defect(defect) => defect.fmt(f),
+            Junk::NotOurs => f.write_str("not named as key files are"),
         }
+    }
+}
+
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Spent::Revoked => "revoked",
+            Spent::Outdated => "outdated",
+        })
     }
 }
 
@@ -80,18 +114,33 @@ impl fmt::Display for SlotsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SlotsError::Io(error) => error.fmt(f),
-            SlotsError::TooMany => write!(f, "more than {MAX_SLOTS} key slots"),
+            SlotsError::TooMany => write!(f, "it has as many key slots as there may be"),
             SlotsError::NoSuchSlot(id) => write!(f, "there is no key slot {id}"),
             SlotsError::NotVerified(id) => write!(f, "key slot {id} does not read back as it was written"),
             SlotsError::LastIndependentOfTpm => {
                 f.write_str("it is the last key slot that does not depend on a TPM")
             }
             SlotsError::LastSlot => f.write_str("it is the last key slot"),
+            SlotsError::NotOwner => f.write_str("the slot that opened it does not hold the owner key"),
+            SlotsError::ListFull => f.write_str("its list of revoked slots is full"),
         }
     }
 }
 
 impl std::error::Error for SlotsError {}
+
+impl Listing {
+    /// All that the owner made, whether it counts or not.
+    pub fn authentic(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().chain(self.spent.iter().map(|(slot, _)| slot))
+    }
+
+    /// Slots that are not revoked, those that count first.
+    pub(super) fn valid(&self) -> impl Iterator<Item = &Slot> {
+        let outdated = self.spent.iter().filter(|(_, why)| *why == Spent::Outdated);
+        self.slots.iter().chain(outdated.map(|(slot, _)| slot))
+    }
+}
 
 impl Slots {
     #[cfg(test)]
@@ -99,7 +148,7 @@ impl Slots {
         Slots(Box::new(files))
     }
 
-    /// The slots in `keys/` below the backing folder, or right in a folder elsewhere.
+    /// The files in `keys/` below the backing folder, or right in a folder elsewhere.
     pub fn open(backing: &Path, detached: Option<&Path>) -> io::Result<Slots> {
         let files = match detached {
             None => KeyFolder { folder: Folder::open(backing)?, within: "keys" },
@@ -108,87 +157,103 @@ impl Slots {
         Ok(Slots(Box::new(files)))
     }
 
-    /// Everything in the folder, whatever state it is in.
-    pub fn list(&self) -> Result<Listing, SlotsError> {
-        let mut listing = Listing::default();
+    /// The names of all files, and those of key files by themselves.
+    pub(super) fn names(&self) -> io::Result<(Vec<String>, Vec<Vec<u8>>)> {
+        let (mut ours, mut others) = (Vec::new(), Vec::new());
         for name in self.0.names()? {
-            let Some(id) = slot_of(&name) else {
-                listing.foreign.push(name);
-                continue;
-            };
-            if listing.slots.len() + listing.broken.len() == MAX_SLOTS {
-                return Err(SlotsError::TooMany);
-            }
-            match self.read(id) {
-                Ok(slot) => listing.slots.push(slot),
-                Err(Broken::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(broken) => listing.broken.push((id, broken)),
+            match String::from_utf8(name) {
+                Ok(name) if name.ends_with(SUFFIX) => ours.push(name),
+                Ok(name) => others.push(name.into_bytes()),
+                Err(name) => others.push(name.into_bytes()),
             }
         }
-        listing.slots.sort_unstable_by_key(|slot| slot.id);
-        Ok(listing)
+        ours.sort_unstable();
+        Ok((ours, others))
     }
 
-    fn read(&self, id: SlotId) -> Result<Slot, Broken> {
-        let bytes = self.0.read(&file_name(id)).map_err(Broken::Io)?;
-        Slot::parse(id, &bytes).map_err(Broken::Defect)
+    /// Whether anything lies there that is named as this program names its files.
+    pub fn are_begun(&self) -> io::Result<bool> {
+        Ok(self.names()?.0.iter().any(|name| id_in(name).is_some()))
+    }
+
+    /// Removes all such files: they are of a volume that was never finished.
+    pub fn clear(&self) -> io::Result<()> {
+        let ours = self.names()?.0.into_iter().filter(|name| id_in(name).is_some());
+        ours.into_iter().try_for_each(|name| self.0.remove(&name))
+    }
+
+    pub(super) fn read(&self, name: &str) -> Result<KeyFile, Junk> {
+        let bytes = self.0.read(name).map_err(Junk::Io)?;
+        match Slot::parse(&bytes) {
+            Ok(slot) => Ok(KeyFile::Slot(slot)),
+            Err(Defect::Foreign) => SignedList::parse(&bytes).map(KeyFile::List).map_err(Junk::Defect),
+            Err(defect) => Err(Junk::Defect(defect)),
+        }
     }
 
     /// Writes a new slot and opens what was written.
-    pub fn add(
+    pub(super) fn write_slot(
         &self,
-        volume: VolumeId,
+        volume: &HeaderDigest,
         (slot, key): &(Slot, SlotKey),
         keyring: &Keyring,
     ) -> Result<(), SlotsError> {
-        let listing = self.list()?;
-        if listing.slots.len() + listing.broken.len() == MAX_SLOTS {
-            return Err(SlotsError::TooMany);
-        }
-        self.0.write_new(&file_name(slot.id), &slot.to_json())?;
-        let opened = self.read(slot.id).ok().and_then(|slot| slot.unwrap(volume, key).ok());
+        let name = file_name(slot.id);
+        self.0.write_new(&name, &slot.to_json())?;
+        let opened = match self.read(&name) {
+            Ok(KeyFile::Slot(slot)) => slot.unwrap(volume, key).ok(),
+            _ => None,
+        };
         if opened.is_some_and(|opened| crypto::same(&opened.encode(), &keyring.encode())) {
             return Ok(());
         }
-        self.0.remove(&file_name(slot.id))?;
+        self.0.remove(&name)?;
         Err(SlotsError::NotVerified(slot.id))
     }
 
-    /// Puts a new slot in the place of an old one of the same type.
-    pub fn change(
-        &self,
-        volume: VolumeId,
-        old: SlotId,
-        new: &(Slot, SlotKey),
-        keyring: &Keyring,
-    ) -> Result<(), SlotsError> {
-        self.add(volume, new, keyring)?;
-        self.remove(old, None)
+    /// Puts a slot that somebody else made and that was read and signed here.
+    pub(super) fn write_signed(&self, slot: &Slot) -> Result<(), SlotsError> {
+        Ok(self.0.write_new(&file_name(slot.id), &slot.to_json())?)
     }
 
-    /// Deletes a slot's file; with `instead`, what the volume was opened with, only if that makes up for it. A slot
-    /// that merely lies there is no way in: it may hold keys from before a rotation, or its secret may be lost.
-    pub fn remove(&self, id: SlotId, instead: Option<&Opened>) -> Result<(), SlotsError> {
-        let listing = self.list()?;
-        match (listing.slots.iter().find(|slot| slot.id == id), instead) {
-            (None, _) if listing.broken.iter().all(|(broken, _)| *broken != id) => {
-                Err(SlotsError::NoSuchSlot(id))
+    /// Writes a new list; its file's name.
+    pub(super) fn write_list(
+        &self,
+        volume: &HeaderDigest,
+        seed: &OwnerSeed,
+        list: &List,
+    ) -> Result<String, SlotsError> {
+        let id = SlotId(crypto::random());
+        let (name, bytes) = (file_name(id), list.to_json(id, volume, seed));
+        if bytes.len() > MAX_LENGTH {
+            return Err(SlotsError::ListFull);
+        }
+        self.0.write_new(&name, &bytes)?;
+        match self.read(&name) {
+            Ok(KeyFile::List(read)) if read.is_by(seed.public(), volume) && read.list == *list => Ok(name),
+            _ => {
+                self.0.remove(&name)?;
+                Err(SlotsError::NotVerified(id))
             }
-            (Some(_), Some(way)) if way.slot == id => Err(SlotsError::LastSlot),
-            (Some(slot), Some(way)) if slot.needs_no_tpm() && way.slot_type == SlotType::Tpm2 => {
-                Err(SlotsError::LastIndependentOfTpm)
-            }
-            _ => Ok(self.0.remove(&file_name(id))?),
+        }
+    }
+
+    /// Deletes a file; one that is gone already is as well.
+    pub(super) fn remove_file(&self, name: &str) -> Result<(), SlotsError> {
+        match self.0.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
         }
     }
 }
 
-fn file_name(id: SlotId) -> String {
+pub(super) fn file_name(id: SlotId) -> String {
     format!("{id}{SUFFIX}")
 }
 
-fn slot_of(name: &[u8]) -> Option<SlotId> {
-    std::str::from_utf8(name).ok()?.strip_suffix(SUFFIX)?.parse().ok()
+/// The id that a file is named for.
+pub(super) fn id_in(name: &str) -> Option<SlotId> {
+    name.strip_suffix(SUFFIX)?.parse().ok()
 }
 
 struct KeyFolder {

@@ -1,10 +1,10 @@
 //! Ways to a slot key: one that a person or machine has (`Credential`), and one that it is given (`Enrol`).
 
-use super::{Kind, NewPin, Recipient, Sealer, Slot, SlotKey, Stretch, Tpm2, UnwrapError};
+use super::{Issuer, Kind, NewPin, Recipient, Sealer, Slot, SlotKey, Stretch, Tpm2, UnwrapError};
 use crate::crypto::recipient::{self, Identities, RecipientError};
 use crate::crypto::{self, Cost, CostError, Secret};
 use crate::keys::tpm::{ClientError, PcrMask, TpmError};
-use crate::keys::{Keyring, Label, RecoveryKey, SlotId, SlotType, VolumeId};
+use crate::keys::{HeaderDigest, Keyring, Label, RecoveryKey, SlotId, SlotType};
 use std::fmt;
 
 /// Something that opens slots of one type.
@@ -56,8 +56,10 @@ pub enum SlotError {
     Tpm(ClientError),
     /// The TPM's secret is under a PIN and none was given.
     NeedsPin,
-    /// The slot opens; its keyring is not the one that made this volume's header.
+    /// The slot opens; its keyring is another one than header and owner key say.
     ForeignKeyring,
+    /// Trying it would cost more than slots that nobody vouches for may.
+    TooCostly,
 }
 
 impl fmt::Display for SlotError {
@@ -69,8 +71,9 @@ impl fmt::Display for SlotError {
             SlotError::Recipient(error) => error.fmt(f),
             SlotError::Tpm(error) => error.fmt(f),
             SlotError::NeedsPin => f.write_str("asks for a PIN"),
+            SlotError::TooCostly => f.write_str("not tried: too costly for a slot that nobody vouches for"),
             SlotError::ForeignKeyring => {
-                f.write_str("holds the keys of something else, or the header was changed")
+                f.write_str("holds other keys than those of this volume")
             }
         }
     }
@@ -106,7 +109,7 @@ impl Slot {
     }
 
     /// The keyring, if this credential opens the slot. May take seconds, and ask a device.
-    pub fn open(&self, volume: VolumeId, credential: &Credential<'_>) -> Result<Keyring, SlotError> {
+    pub fn open(&self, volume: &HeaderDigest, credential: &Credential<'_>) -> Result<Keyring, SlotError> {
         let key = match (&self.kind, credential) {
             (Kind::Passphrase(stretch), Credential::Passphrase(passphrase)) => {
                 stretched(stretch, passphrase)?
@@ -123,7 +126,7 @@ impl Slot {
 
     /// A new slot, and its key to verify it with.
     pub fn enrol(
-        volume: VolumeId,
+        by: &Issuer<'_>,
         label: Label,
         with: &Enrol<'_>,
         keyring: &Keyring,
@@ -146,11 +149,11 @@ impl Slot {
                 )
             }
             Enrol::Tpm { tpm, pcrs, pin } => {
-                let (slot, key) = Tpm2::enrol(volume, id, *tpm, *pcrs, *pin)?;
+                let (slot, key) = Tpm2::enrol(&by.volume, id, *tpm, *pcrs, *pin)?;
                 (Kind::Tpm2(slot), key)
             }
         };
-        let slot = Slot::wrap(volume, id, label, kind, &key, keyring);
+        let slot = Slot::wrap(by, id, label, kind, &key, keyring);
         Ok((slot, key))
     }
 }
@@ -161,7 +164,7 @@ fn stretched(stretch: &Stretch, passphrase: &[u8]) -> Result<SlotKey, SlotError>
 }
 
 fn recovered(key: &RecoveryKey) -> SlotKey {
-    SlotKey(crypto::expand(&key.0, &[b"cryptfs v1 recovery"]))
+    SlotKey(crypto::expand(&key.0, &[b"cryptfs v2 recovery"]))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("fs", &["volume", "chunk", "sys", "test_rng"]),
     ("volume", &["chunk", "crypto", "store", "keys", "trust", "sys", "mutant", "test_rng"]),
     ("trust", &["keys", "chunk", "crypto", "store", "sys"]),
-    ("keys", &["crypto", "store", "sys"]),
+    ("keys", &["crypto", "store", "sys", "test_rng"]),
     ("chunk", &["crypto", "store", "mutant", "test_rng"]),
     ("crypto", &[]),
     ("store", &["sys"]),

@@ -108,12 +108,12 @@ fn is_empty(backing: &Path) -> io::Result<bool> {
 /// but a root directory's at most. Each file of a volume has one of its own, so nothing can be lost with these.
 fn begun(backing: &Path) -> io::Result<bool> {
     let folder = Folder::open(backing)?;
-    let mut chunks = folder.list_names("journals")?.len();
+    let mut chunks = folder.count("journals")?;
     for fan_out in fs::read_dir(backing.join("chunks")).into_iter().flatten() {
         let name = fan_out?.file_name();
-        chunks += folder.list_names(&format!("chunks/{}", name.to_string_lossy()))?.len();
+        chunks += folder.count(&format!("chunks/{}", name.to_string_lossy()))?;
     }
-    Ok(chunks <= 1 && !folder.list_names("keys")?.is_empty())
+    Ok(chunks <= 1 && folder.count("keys")? > 0)
 }
 
 /// Removes the slots and the empty header that such an init left. Its root directory has a name that means nothing any more.

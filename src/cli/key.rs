@@ -149,7 +149,8 @@ fn change(arguments: &Change) -> Result<(), Failure> {
     let _alone = lock(backing, &arguments.unlock.place)?;
     let mut unlocked = unlock_as_owner(backing, &arguments.unlock)?;
     let all = look(backing, &arguments.unlock.place, arguments.unlock.fingerprint)?.0;
-    let old = find(&all, arguments.changed).ok_or_else(|| advice::no_such_slot(backing, arguments.changed))?;
+    let old =
+        find(&all, arguments.changed).ok_or_else(|| advice::no_such_slot(backing, arguments.changed))?;
     let new_passphrase = arguments.new.new_passphrase_file.as_deref();
     replace(backing, &arguments.unlock, &arguments.enrolment, new_passphrase, &mut unlocked, old)
 }
@@ -166,9 +167,7 @@ fn refresh(arguments: &Refresh) -> Result<(), Failure> {
         (None, ..) => return Err(advice::which_tpm_slot(backing)),
     };
     match old.kind {
-        Kind::Tpm2(_) => {
-            replace(backing, &arguments.unlock, &arguments.enrolment, None, &mut unlocked, old)
-        }
+        Kind::Tpm2(_) => replace(backing, &arguments.unlock, &arguments.enrolment, None, &mut unlocked, old),
         _ => Err(advice::which_tpm_slot(backing)),
     }
 }
@@ -187,8 +186,7 @@ fn replace(
     unlocked: &mut Unlocked,
     old: &Slot,
 ) -> Result<(), Failure> {
-    let wish =
-        Wish { backing, unlock, enrolment, new_passphrase, old: Some(old.id), owners: old.is_owners };
+    let wish = Wish { backing, unlock, enrolment, new_passphrase, old: Some(old.id), owners: old.is_owners };
     let given = &enrolment.label;
     let label = if given.as_str().is_empty() { old.label.clone() } else { given.clone() };
     let source = match &old.kind {
@@ -293,7 +291,6 @@ fn remove(arguments: &Remove) -> Result<(), Failure> {
     }
     let (mut whole, _) = look(backing, &how.place, how.fingerprint)?;
     locked.leave_out_for(going).map_err(refused)?;
-    locked.keep_owners();
     let unlocked = unlock_locked(backing, locked, trust, how)?;
     whole.remove(going, Some(&unlocked.opened)).map_err(refused)?;
     let trust = unlocked.trust;

@@ -12,7 +12,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Keeps a slot in this device's state folder, where no signature is needed.
-pub fn keep_here(wish: &Wish<'_>, unlocked: &Unlocked, with: &Enrol<'_>, label: Label) -> Result<(), Failure> {
+pub fn keep_here(
+    wish: &Wish<'_>,
+    unlocked: &Unlocked,
+    with: &Enrol<'_>,
+    label: Label,
+) -> Result<(), Failure> {
     let ((slot, _), _) = wish.enrol(unlocked, with, label)?;
     unlocked.trust.keep_own_slot(&slot).map_err(|error| advice::state(&error))?;
     report::print(

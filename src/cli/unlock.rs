@@ -132,8 +132,8 @@ fn tell_what_does_not_count(locked: &Locked) {
     let count = junk.len() + locked.listing.more_junk;
     if count > 0 {
         let names: Vec<_> = junk.iter().take(NAMED).map(|(name, _)| name.as_str()).collect();
-        let more = if count > NAMED { ", …" } else { "" };
-        log::warn!("not the owner's, and not used: {count} files beside the key slots ({}{more})", names.join(", "));
+        let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
+        log::warn!("not the owner's, and not used, beside the key slots: {}{more}", names.join(", "));
     }
 }
 
@@ -181,7 +181,8 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn run(&self) -> Result<Opened, Failure> {
         if self.locked.usable().next().is_none() {
-            return Err(advice::no_slots(self.backing));
+            let others = self.locked.listing.spent.len() + self.locked.listing.junk.len();
+            return Err(advice::no_slots(self.backing, others));
         }
         let mut last = None;
         let given = self.given()?;

@@ -63,7 +63,8 @@ impl Locked {
 
     /// Deletes the files of a slot, and a file that is named for it.
     pub(super) fn delete(&self, id: SlotId) -> Result<(), SlotsError> {
-        let named = self.listing.junk.iter().map(|(name, _)| name.as_str()).find(|name| *name == file_name(id));
+        let named =
+            self.listing.junk.iter().map(|(name, _)| name.as_str()).find(|name| *name == file_name(id));
         let mut files = self.listing.files_of(id).chain(named).peekable();
         if files.peek().is_none() {
             return Err(SlotsError::NoSuchSlot(id));

@@ -1,7 +1,7 @@
 //! Fuzzing of the files beside the chunks, of what people type, and of what the TPM's helper says.
 
-use super::tpm::protocol::{Request, Response};
 use super::list::SignedList;
+use super::tpm::protocol::{Request, Response};
 use super::{Fingerprint, Header, Label, RecoveryKey, Slot, SlotId, SlotType};
 
 /// `cryptfs.json`.
@@ -23,8 +23,8 @@ pub fn slot(bytes: &[u8]) {
 pub fn list(bytes: &[u8]) {
     if let Ok(list) = SignedList::parse(bytes) {
         let again = list.to_json();
-        let twice = SignedList::parse(&again)
-            .unwrap_or_else(|defect| panic!("it is refused once written: {defect}"));
+        let twice =
+            SignedList::parse(&again).unwrap_or_else(|defect| panic!("it is refused once written: {defect}"));
         assert!(twice.to_json() == again, "a list changes when it is written again");
     }
 }

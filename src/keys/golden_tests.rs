@@ -65,7 +65,8 @@ impl Sealer for GoldenTpm {
 #[test]
 fn keyring_and_what_is_derived_from_it() {
     let keyring = keyring();
-    let roots: Vec<_> = keyring.content_roots(keyring.newest()).iter().map(|root| hex::encode(root.bytes())).collect();
+    let roots: Vec<_> =
+        keyring.content_roots(keyring.newest()).iter().map(|root| hex::encode(root.bytes())).collect();
     assert_eq!(hex::encode(&keyring.encode()), KEYRING);
     assert_eq!(
         hex::encode(keyring.name_key().bytes()),
@@ -127,7 +128,10 @@ fn slots() {
         (TPM2, 32, "laptop", tpm),
     ] {
         let slot = Slot::parse(file).unwrap();
-        assert_eq!((slot.id, slot.label.as_str(), slot.created), (SlotId(counting(first)), label, 1_700_000_001));
+        assert_eq!(
+            (slot.id, slot.label.as_str(), slot.created),
+            (SlotId(counting(first)), label, 1_700_000_001)
+        );
         assert!(slot.is_by(keyring().owner(), &volume()) && slot.generation == 3);
         assert_eq!(hex::encode(&slot.open(&volume(), &credential).unwrap().encode()), KEYRING, "{label}");
         assert_eq!(slot.to_json(), file);

@@ -115,8 +115,7 @@ impl List {
 
     /// The file of this list.
     pub(super) fn to_json(&self, id: SlotId, volume: &HeaderDigest, seed: &OwnerSeed) -> Vec<u8> {
-        let mut signed =
-            SignedList { id, owner: seed.public(), list: self.clone(), signature: [0; 64] };
+        let mut signed = SignedList { id, owner: seed.public(), list: self.clone(), signature: [0; 64] };
         signed.signature = seed.sign(&signed.message(volume));
         signed.to_json()
     }

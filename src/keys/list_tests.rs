@@ -1,6 +1,7 @@
 use super::*;
 use crate::keys::Keyring;
 use crate::keys::golden_tests::volume;
+use crate::test_rng::{TestRng, seed};
 
 fn owners<const N: usize>() -> [Keyring; N] {
     [(); N].map(|()| Keyring::generate())
@@ -20,15 +21,17 @@ fn random_list(dice: &mut impl FnMut(u64) -> u64, keyrings: &[Keyring]) -> List 
             list.successions.insert(succession(keyring, &keyrings[dice(keyrings.len() as u64) as usize]));
         }
     }
-    (0..dice(4)).for_each(|_| drop(list.revoked.insert(SlotId([dice(5) as u8; 16]), dice(4))));
+    for _ in 0..dice(4) {
+        list.revoked.insert(SlotId([dice(5) as u8; 16]), dice(4));
+    }
     list
 }
 
 #[test]
 fn lists_merge_to_the_same_in_any_order() {
     let keyrings = owners::<3>().map(|keyring| keyring.with_new_epoch().unwrap());
-    let mut dice = crate::dice::Dice::new("CRYPTFS_SEED");
-    let mut dice = |below: u64| dice.below(below);
+    let mut rng = TestRng(seed());
+    let mut dice = |below: u64| rng.below(below as usize) as u64;
     for _ in 0..300 {
         let [a, b, c] = [(); 3].map(|()| random_list(&mut dice, &keyrings));
         let merged = |lists: [&List; 4]| {

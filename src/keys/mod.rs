@@ -20,8 +20,8 @@ mod recovery_key;
 mod rekey;
 mod slot;
 mod slots;
-pub mod tpm;
 mod survey;
+pub mod tpm;
 mod volume;
 
 pub use document::{Defect, MAX_LENGTH};

@@ -6,11 +6,11 @@
 
 use super::slots::SlotsError;
 use super::survey::revocations;
-use super::{
-    Credential, Enrol, Issuer, Keyring, Kind, Label, List, Locked, NewPin, Opened, Slot, SlotError, SlotId, SlotKey,
-    Succession, TooManyEpochs,
-};
 use super::tpm::PcrMask;
+use super::{
+    Credential, Enrol, Issuer, Keyring, Kind, Label, List, Locked, NewPin, Opened, Slot, SlotError, SlotId,
+    SlotKey, Succession, TooManyEpochs,
+};
 use crate::crypto;
 use std::fmt;
 
@@ -116,7 +116,8 @@ pub fn rekey(
         locked.slots.write_slot(&locked.volume(), made, held).map_err(RekeyError::Slots)?;
     }
     for (old, means) in &stale {
-        let mut held = done.iter().filter(|(held, by)| held.opens_as(&old.like()) && std::ptr::eq(*by, *means));
+        let mut held =
+            done.iter().filter(|(held, by)| held.opens_as(&old.like()) && std::ptr::eq(*by, *means));
         rekeyed.replaced.extend(held.next().map(|(new, _)| (old.id, new.id)));
     }
     let epochs = keyring.epochs();

@@ -16,8 +16,8 @@ const SUFFIX: &str = ".json";
 
 /// A folder of small files that are written once, durably.
 pub trait KeyFiles {
-    /// The names of the regular files; none if the folder is missing.
-    fn names(&self) -> io::Result<Vec<Vec<u8>>>;
+    /// Tells the name of each regular file; of none if the folder is missing.
+    fn each_name(&self, tell: &mut dyn FnMut(&[u8])) -> io::Result<()>;
     /// A file's contents; an error if they are longer than 64 KiB, or if this is no regular file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
     /// Makes a file; an error if anything has that name.
@@ -62,7 +62,7 @@ pub enum Junk {
 
 /// What a file is.
 pub(super) enum KeyFile {
-    Slot(Slot),
+    Slot(Box<Slot>),
     List(SignedList),
 }
 
@@ -79,6 +79,8 @@ pub enum SlotsError {
     LastIndependentOfTpm,
     /// Without this slot nothing would open the volume.
     LastSlot,
+    /// Without this slot nobody could sign.
+    LastOwner,
     /// What opened the volume does not hold the owner's seed.
     NotOwner,
     /// The list has no room for another entry.
@@ -121,6 +123,7 @@ impl fmt::Display for SlotsError {
                 f.write_str("it is the last key slot that does not depend on a TPM")
             }
             SlotsError::LastSlot => f.write_str("it is the last key slot"),
+            SlotsError::LastOwner => f.write_str("without it no owner's slot would be left to sign with"),
             SlotsError::NotOwner => f.write_str("the slot that opened it does not hold the owner key"),
             SlotsError::ListFull => f.write_str("its list of revoked slots is full"),
         }
@@ -157,35 +160,35 @@ impl Slots {
         Ok(Slots(Box::new(files)))
     }
 
-    /// The names of all files, and those of key files by themselves.
-    pub(super) fn names(&self) -> io::Result<(Vec<String>, Vec<Vec<u8>>)> {
-        let (mut ours, mut others) = (Vec::new(), Vec::new());
-        for name in self.0.names()? {
-            match String::from_utf8(name) {
-                Ok(name) if name.ends_with(SUFFIX) => ours.push(name),
-                Ok(name) => others.push(name.into_bytes()),
-                Err(name) => others.push(name.into_bytes()),
-            }
-        }
-        ours.sort_unstable();
-        Ok((ours, others))
+    /// Tells of each file its name, and whether it ends as those of key files do.
+    pub(super) fn each(&self, tell: &mut dyn FnMut(&str, bool)) -> io::Result<()> {
+        self.0.each_name(&mut |name| match std::str::from_utf8(name) {
+            Ok(name) => tell(name, name.ends_with(SUFFIX)),
+            Err(_) => tell(&String::from_utf8_lossy(name), false),
+        })
     }
 
-    /// Whether anything lies there that is named as this program names its files.
+    /// Files that are named as this program names its own.
+    fn own(&self) -> io::Result<Vec<String>> {
+        let mut own = Vec::new();
+        self.each(&mut |name, _| own.extend(id_in(name).map(file_name)))?;
+        Ok(own)
+    }
+
+    /// Whether there are such files.
     pub fn are_begun(&self) -> io::Result<bool> {
-        Ok(self.names()?.0.iter().any(|name| id_in(name).is_some()))
+        Ok(!self.own()?.is_empty())
     }
 
     /// Removes all such files: they are of a volume that was never finished.
     pub fn clear(&self) -> io::Result<()> {
-        let ours = self.names()?.0.into_iter().filter(|name| id_in(name).is_some());
-        ours.into_iter().try_for_each(|name| self.0.remove(&name))
+        self.own()?.iter().try_for_each(|name| self.0.remove(name))
     }
 
     pub(super) fn read(&self, name: &str) -> Result<KeyFile, Junk> {
         let bytes = self.0.read(name).map_err(Junk::Io)?;
         match Slot::parse(&bytes) {
-            Ok(slot) => Ok(KeyFile::Slot(slot)),
+            Ok(slot) => Ok(KeyFile::Slot(Box::new(slot))),
             Err(Defect::Foreign) => SignedList::parse(&bytes).map(KeyFile::List).map_err(Junk::Defect),
             Err(defect) => Err(Junk::Defect(defect)),
         }
@@ -268,8 +271,8 @@ impl KeyFolder {
 }
 
 impl KeyFiles for KeyFolder {
-    fn names(&self) -> io::Result<Vec<Vec<u8>>> {
-        self.folder.list_names(self.within)
+    fn each_name(&self, tell: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        self.folder.each_name(self.within, tell)
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {

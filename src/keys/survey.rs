@@ -57,10 +57,9 @@ pub(super) struct Survey {
 }
 
 pub(super) fn survey(slots: &Slots, header: &Header, expected: &Expected) -> Result<Survey, SlotsError> {
-    let (names, others) = slots.names()?;
     let volume = header.digest();
     let roots: Vec<_> = expected.pinned.into_iter().chain([header.owner]).collect();
-    let lists = lists(slots, &names, &volume, &roots, &expected.list);
+    let lists = lists(slots, &volume, &roots, &expected.list)?;
     let mut known = expected.list.clone();
     lists.iter().for_each(|(_, signed)| known.successions.extend(&signed.list.successions));
     let (owner, contact) = choose(header.owner, expected, &known);
@@ -73,38 +72,39 @@ pub(super) fn survey(slots: &Slots, header: &Header, expected: &Expected) -> Res
     let is_done = |(_, signed): &&(String, SignedList)| known.owners_from(signed.owner).contains(&owner);
     let list_files = lists.iter().filter(is_done).map(|(name, _)| name.clone()).collect();
     let mut listing = Listing::default();
-    for name in others {
-        listing.add_junk(String::from_utf8_lossy(&name).into_owned(), Junk::NotOurs);
-    }
-    let lists: BTreeSet<_> = lists.iter().map(|(name, _)| name).collect();
-    for name in names.iter().filter(|name| !lists.contains(name)) {
-        listing.add(slots, name, owner, &volume, &list, &expected.removed);
-    }
+    let lists: BTreeSet<_> = lists.iter().map(|(name, _)| name.as_str()).collect();
+    slots.each(&mut |name, is_ours| {
+        if !is_ours {
+            listing.add_junk(name, Junk::NotOurs);
+        } else if !lists.contains(name) {
+            listing.add(slots, name, owner, &volume, &list, &expected.removed);
+        }
+    })?;
     listing.slots.sort_unstable_by_key(|slot| (slot.cost(), slot.id));
     listing.spent.sort_unstable_by_key(|(slot, _)| slot.id);
+    listing.junk.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     Ok(Survey { owner, contact, list, list_files, listing })
 }
 
 /// The lists by owners to whom successions lead from one of `roots`, with these successions only.
 fn lists(
     slots: &Slots,
-    names: &[String],
     volume: &HeaderDigest,
     roots: &[OwnerKey],
     known: &List,
-) -> Vec<(String, SignedList)> {
+) -> Result<Vec<(String, SignedList)>, SlotsError> {
     let mut lists = Vec::new();
-    for name in names {
-        let Ok(KeyFile::List(mut signed)) = slots.read(name) else { continue };
+    slots.each(&mut |name, is_ours| {
+        let Some(Ok(KeyFile::List(mut signed))) = is_ours.then(|| slots.read(name)) else { return };
         let mut successions = signed.list.successions.clone();
         successions.extend(&known.successions);
-        let Some(line) = line(roots, &successions, known, volume) else { continue };
+        let Some(line) = line(roots, &successions, known, volume) else { return };
         if line.contains(&signed.owner) && signed.is_by(signed.owner, volume) {
             signed.list.successions.retain(|succession| line.contains(&succession.former));
-            lists.push((name.clone(), signed));
+            lists.push((name.to_owned(), signed));
         }
-    }
-    lists
+    })?;
+    Ok(lists)
 }
 
 /// The owners that successions lead to; `None` if one of these is forged: then no other is looked at.
@@ -135,7 +135,8 @@ fn choose(first: OwnerKey, expected: &Expected, known: &List) -> (OwnerKey, Cont
     let ends = |from: OwnerKey| known.owners_after(from).into_iter().collect::<Vec<_>>();
     let from = expected.pinned.filter(|pinned| line.contains(pinned)).unwrap_or(first);
     let ends = ends(from);
-    let confirmed = expected.confirmed.map(|print| ends.iter().find(|end| end.fingerprint() == print).copied());
+    let confirmed =
+        expected.confirmed.map(|print| ends.iter().find(|end| end.fingerprint() == print).copied());
     let own = expected.announced.filter(|own| ends.contains(own));
     match (confirmed, &ends[..], expected.pinned) {
         (_, [end], Some(pinned)) if *end == pinned && confirmed != Some(None) => (pinned, Contact::Known),
@@ -153,9 +154,9 @@ fn choose(first: OwnerKey, expected: &Expected, known: &List) -> (OwnerKey, Cont
 }
 
 impl Listing {
-    fn add_junk(&mut self, name: String, why: Junk) {
+    fn add_junk(&mut self, name: &str, why: Junk) {
         match self.junk.len() < NAMED_JUNK {
-            true => self.junk.push((name, why)),
+            true => self.junk.push((name.to_owned(), why)),
             false => self.more_junk += 1,
         }
     }
@@ -170,14 +171,19 @@ impl Listing {
         removed: &[SlotId],
     ) {
         let slot = match slots.read(name) {
-            Ok(KeyFile::Slot(slot)) if slot.is_by(owner, volume) => slot,
-            Ok(_) => return self.add_junk(name.to_owned(), Junk::Defect(Defect::Forged)),
+            Ok(KeyFile::Slot(slot)) if slot.is_by(owner, volume) => *slot,
+            Ok(_) => return self.add_junk(name, Junk::Defect(Defect::Forged)),
             // Deleted since the folder was listed.
             Err(Junk::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return,
-            Err(why) => return self.add_junk(name.to_owned(), why),
+            Err(why) => return self.add_junk(name, why),
         };
+        let is_copy = self.authentic().any(|other| other.id == slot.id);
+        if is_copy && self.files.len() >= NAMED_JUNK {
+            self.more_junk += 1;
+            return;
+        }
         self.files.push((slot.id, name.to_owned()));
-        if self.authentic().any(|other| other.id == slot.id) {
+        if is_copy {
             return;
         }
         if list.revoked.contains_key(&slot.id) || removed.contains(&slot.id) {

@@ -1,13 +1,13 @@
 //! What the tests of several files here need.
 
+use super::slots::file_name;
 use super::tpm::{
     ClientError, Lockout, PcrBank, PcrMask, SealedSecret, TEMPLATE_ECC_P256, TpmError, TpmSlotFields,
     new_secret,
 };
-use super::slots::file_name;
 use super::{
-    ChunkSize, Credential, Enrol, Expected, Found, Header, Issuer, KeyFiles, Keyring, List, Locked, Opened, Sealer,
-    Slot, SlotId, Slots,
+    ChunkSize, Credential, Enrol, Expected, Found, Header, Issuer, KeyFiles, Keyring, List, Locked, Opened,
+    Sealer, Slot, SlotId, Slots,
 };
 use crate::crypto::Cipher;
 use std::cell::{Cell, RefCell};
@@ -148,9 +148,10 @@ impl CrashingFiles {
 }
 
 impl KeyFiles for CrashingFiles {
-    fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+    fn each_name(&self, tell: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         self.step()?;
-        Ok(self.files.borrow().keys().map(|name| name.clone().into_bytes()).collect())
+        self.files.borrow().keys().for_each(|name| tell(name.as_bytes()));
+        Ok(())
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {

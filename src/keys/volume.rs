@@ -8,8 +8,8 @@ use super::header::FILE;
 use super::slots::{Listing, Slots, SlotsError};
 use super::survey::{Contact, Expected, survey};
 use super::{
-    ChunkSize, Credential, Defect, Enrol, EpochId, Header, HeaderDigest, Issuer, Keyring, Label, List, MAX_LENGTH,
-    OwnerKey, Slot, SlotError, SlotId, SlotType, VolumeId,
+    ChunkSize, Credential, Defect, Enrol, EpochId, Header, HeaderDigest, Issuer, Keyring, Label, List,
+    MAX_LENGTH, OwnerKey, Slot, SlotError, SlotId, SlotType, VolumeId,
 };
 use crate::crypto::{Cipher, Secret};
 use crate::store::folder::Folder;
@@ -185,7 +185,8 @@ fn write_keys(
         first.get_or_insert((new.0.id, new.0.kind.slot_type()));
     }
     let first = first.ok_or(CreateError::NoSlots)?;
-    let list = List { generation: 1, floor: 1, epochs: keyring.epochs().into_iter().collect(), ..List::default() };
+    let list =
+        List { generation: 1, floor: 1, epochs: keyring.epochs().into_iter().collect(), ..List::default() };
     let seed = seed.ok_or(CreateError::Slots(SlotsError::NotOwner))?;
     slots.write_list(volume, seed, &list).map_err(CreateError::Slots)?;
     Ok(first)
@@ -281,7 +282,8 @@ impl Locked {
         self.local.clear();
     }
 
-    /// Leaves out what does not make up for a slot that is to go: itself and, if it needs no TPM, those that do.
+    /// Leaves out what does not make up for a slot that is to go: itself, if it needs no TPM, those that do, and what
+    /// cannot sign that it went.
     pub fn leave_out_for(&mut self, going: SlotId) -> Result<(), SlotsError> {
         let slot = self.listing.slots.iter().find(|slot| slot.id == going);
         let independent = slot.ok_or(SlotsError::NoSuchSlot(going))?.needs_no_tpm();
@@ -290,7 +292,11 @@ impl Locked {
             return Err(SlotsError::LastSlot);
         }
         self.listing.slots.retain(|slot| !independent || slot.needs_no_tpm());
-        if self.listing.slots.is_empty() { Err(SlotsError::LastIndependentOfTpm) } else { Ok(()) }
+        if self.listing.slots.is_empty() {
+            return Err(SlotsError::LastIndependentOfTpm);
+        }
+        self.keep_owners();
+        if self.listing.slots.is_empty() { Err(SlotsError::LastOwner) } else { Ok(()) }
     }
 
     /// Tries the credential on every slot of its type that counts, or on `only` this one. A slot of other keys does not

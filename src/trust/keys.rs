@@ -167,10 +167,10 @@ fn line(text: &str) -> Option<List> {
     match words[..] {
         ["generation", number] => list.generation = number.parse().ok()?,
         ["floor", number] => list.floor = number.parse().ok()?,
-        ["epoch", id] => drop(list.epochs.insert(id.parse::<EpochId>().ok()?)),
-        ["revoked", slot, number] => drop(list.revoked.insert(slot.parse().ok()?, number.parse().ok()?)),
+        ["epoch", id] => list.epochs = [id.parse::<EpochId>().ok()?].into(),
+        ["revoked", slot, number] => list.revoked = [(slot.parse().ok()?, number.parse().ok()?)].into(),
         ["succession", bytes] => {
-            drop(list.successions.insert(Succession::from_bytes(&hex::decode_array(bytes)?)));
+            list.successions = [Succession::from_bytes(&hex::decode_array(bytes)?)].into();
         }
         _ => return None,
     }

@@ -48,7 +48,12 @@ fn is_missing(error: &io::Error) -> bool {
 
 fn defective(defect: &Defect) -> String {
     match defect {
-        Defect::Version(_) | Defect::Forged | Defect::Foreign | Defect::NotJson | Defect::NotAFile | Defect::TooLong => {
+        Defect::Version(_)
+        | Defect::Forged
+        | Defect::Foreign
+        | Defect::NotJson
+        | Defect::NotAFile
+        | Defect::TooLong => {
             format!("is {defect}")
         }
         Defect::Duplicate(_) | Defect::Missing(_) | Defect::Unknown(_) | Defect::Invalid(_) => {
@@ -69,16 +74,21 @@ pub fn slots(place: &Path, error: &SlotsError) -> Failure {
             format!("{at}: {error}. `cryptfs key list {at}` shows those there are."),
         ),
         SlotsError::NotOwner => not_owner(place),
-        SlotsError::ListFull => failure(
-            Exit::Failed,
-            format!("{at}: {error}. `cryptfs key rotate {at}` makes it short again."),
-        ),
+        SlotsError::ListFull => {
+            failure(Exit::Failed, format!("{at}: {error}. `cryptfs key rotate {at}` makes it short again."))
+        }
         SlotsError::NotVerified(_) => failure(Exit::Failed, format!("{at}: {error}. Nothing was changed.")),
         SlotsError::LastIndependentOfTpm => failure(
             Exit::LastSlot,
             format!(
                 "{at}: {error}; without it a broken TPM would cost every file. Add another first, `cryptfs key add \
                  --recovery {at}`, or insist with --force."
+            ),
+        ),
+        SlotsError::LastOwner => failure(
+            Exit::LastSlot,
+            format!(
+                "{at}: {error}. Add another owner's slot first, `cryptfs key add --owner {at}`, or insist with --force."
             ),
         ),
         SlotsError::LastSlot => failure(
@@ -256,8 +266,8 @@ pub fn other_volume(backing: &Path, found: Fingerprint, expected: Fingerprint) -
     failure(
         Exit::OtherVolume,
         format!(
-            "{at}: its fingerprint is {found}, but {expected} is expected here. Somebody exchanged the volume. Nothing \
-             was tried or written. If a device that you trust shows the same new fingerprint in `cryptfs info`, accept \
+            "{at}: its fingerprint is {found}, but {expected} is expected here. Somebody exchanged the volume. No \
+             secret was tried. Nothing was written. If a device that you trust shows the same new fingerprint in `cryptfs info`, accept \
              it: `cryptfs trust accept {at}`."
         ),
     )
@@ -270,15 +280,16 @@ pub fn owner_replaced(backing: &Path, found: Fingerprint, expected: Fingerprint)
         Exit::OtherVolume,
         format!(
             "{at}: its owner key was replaced: the fingerprint was {expected}, and is {found}. If the owner says so too, \
-             or a device that you trust shows it in `cryptfs info`, accept it: `cryptfs trust accept {at}`. Nothing was \
-             tried or written."
+             or a device that you trust shows it in `cryptfs info`, accept it: `cryptfs trust accept {at}`. No secret was \
+             tried. Nothing was written."
         ),
     )
 }
 
 /// Former owner keys name more than one that comes after.
 pub fn unclear_owner(backing: &Path, all: &[Fingerprint]) -> Failure {
-    let (at, all) = (backing.display(), all.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join("; "));
+    let (at, all) =
+        (backing.display(), all.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join("; "));
     failure(
         Exit::OtherVolume,
         format!(
@@ -295,7 +306,7 @@ pub fn exchanged_volume(backing: &Path, found: Fingerprint) -> Failure {
         Exit::OtherVolume,
         format!(
             "{at}: is not the volume that this device knows there, but one with the fingerprint {found}. Somebody \
-             exchanged it. Nothing was tried or written. If you put it there yourself, accept it: `cryptfs trust accept \
+             exchanged it. No secret was tried. Nothing was written. If you put it there yourself, accept it: `cryptfs trust accept \
              {at}`."
         ),
     )
@@ -368,14 +379,17 @@ pub fn no_such_slot(backing: &Path, id: SlotId) -> Failure {
     slots(backing, &SlotsError::NoSuchSlot(id))
 }
 
-pub fn no_slots(backing: &Path) -> Failure {
-    failure(
-        Exit::NoSuchSlot,
-        format!(
-            "{}: has no key slots in keys/. If they are kept elsewhere, say where with --keys.",
-            backing.display()
+/// No slot counts; `others` lie there.
+pub fn no_slots(backing: &Path, others: usize) -> Failure {
+    let at = backing.display();
+    let what = match others {
+        0 => "has no key slots in keys/. If they are kept elsewhere, say where with --keys.".to_owned(),
+        _ => format!(
+            "none of its key slots counts: they were revoked, are from before a rotation, or not the owner's. `cryptfs key \
+             list {at}` shows them."
         ),
-    )
+    };
+    failure(Exit::NoSuchSlot, format!("{at}: {what}"))
 }
 
 pub fn which_tpm_slot(backing: &Path) -> Failure {

@@ -107,14 +107,7 @@ impl Slot {
     }
 
     /// Puts the keyring under a slot key.
-    fn wrap(
-        by: &Issuer<'_>,
-        id: SlotId,
-        label: Label,
-        kind: Kind,
-        key: &SlotKey,
-        keyring: &Keyring,
-    ) -> Slot {
+    fn wrap(by: &Issuer<'_>, id: SlotId, label: Label, kind: Kind, key: &SlotKey, keyring: &Keyring) -> Slot {
         let mut slot = Slot {
             id,
             label,
@@ -150,11 +143,7 @@ impl Slot {
     }
 
     fn signed(&self, volume: &HeaderDigest) -> Vec<u8> {
-        let rest = [
-            Field::Bytes(&self.nonce),
-            Field::Bytes(&self.commitment),
-            Field::Bytes(&self.wrapped),
-        ];
+        let rest = [Field::Bytes(&self.nonce), Field::Bytes(&self.commitment), Field::Bytes(&self.wrapped)];
         let label = document::length_prefixed(&[Field::Text("cryptfs v2 signed slot")]);
         [label, self.authenticated(volume), document::length_prefixed(&rest)].concat()
     }

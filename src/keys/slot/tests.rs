@@ -262,7 +262,10 @@ fn row_18_values_are_bounded_and_have_one_spelling() {
 fn a_slot_opens_under_its_own_volume_only() {
     let key = RecoveryKey::parse(RECOVERY_KEY).ok().unwrap();
     let slot = Slot::parse(RECOVERY).unwrap();
-    let header = Header { chunk_size: crate::keys::ChunkSize::new(1 << 20).unwrap(), ..Header::parse(HEADER).unwrap() };
+    let header = Header {
+        chunk_size: crate::keys::ChunkSize::new(1 << 20).unwrap(),
+        ..Header::parse(HEADER).unwrap()
+    };
     let elsewhere = slot.open(&header.digest(), &Credential::Recovery(&key));
     assert!(matches!(elsewhere, Err(SlotError::WrongKey)));
     assert!(!slot.is_by(keyring().owner(), &header.digest()));

@@ -72,9 +72,7 @@ impl fmt::Display for SlotError {
             SlotError::Tpm(error) => error.fmt(f),
             SlotError::NeedsPin => f.write_str("asks for a PIN"),
             SlotError::TooCostly => f.write_str("not tried: too costly for a slot that nobody vouches for"),
-            SlotError::ForeignKeyring => {
-                f.write_str("holds other keys than those of this volume")
-            }
+            SlotError::ForeignKeyring => f.write_str("holds other keys than those of this volume"),
         }
     }
 }

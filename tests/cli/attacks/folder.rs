@@ -65,7 +65,7 @@ fn row_21_no_regular_file_in_the_place_of_the_header() {
 fn row_21_no_regular_files_among_the_slots() {
     let house = House::new();
     let keys = house.sandbox.backing().join("keys");
-    let real = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
+    let real = house.slot();
     for (number, (_, plant)) in KINDS.into_iter().enumerate() {
         plant(&keys.join(format!("{number:032}.json")), &real);
     }
@@ -222,11 +222,5 @@ fn row_28_a_folder_of_slots_without_an_end() {
     for number in 0..11_000 {
         fs::write(keys.join(format!("{number} (conflicted copy).json")), "").unwrap();
     }
-    within(Duration::from_secs(60), "being refused", || {
-        assert!(!house.mount().output().unwrap().status.success());
-    });
-    for number in 0..11_000 {
-        fs::remove_file(keys.join(format!("{number} (conflicted copy).json"))).unwrap();
-    }
-    house.expect(&[]);
+    within(Duration::from_secs(60), "the mount", || house.expect(&[]));
 }

@@ -4,6 +4,7 @@
 //! One line per record: a file name may hold any character, and none can forge a line (`visible`).
 
 use super::visible;
+use crate::sys::files;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
 use std::fs::File;
@@ -37,9 +38,9 @@ pub fn start() {
     }
 }
 
-/// From now on to `file`, opened for appending.
+/// From now on to `file`, opened for appending, and made for nobody else to read: paths of damaged files stand in it.
 pub fn to_file(file: &Path) -> io::Result<()> {
-    LOGGER.go_on_at(Sink::File(File::options().append(true).create(true).open(file)?));
+    LOGGER.go_on_at(Sink::File(files::append_to(file)?));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use super::{assemble, report, unlock};
 use crate::mount::{self, MountError, Mounted, Options};
 use crate::store::folder::{Folder, Lock, LockError};
 use crate::sys::daemon::{Termination, enter_mount_namespace};
+use crate::sys::memory;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,6 +121,9 @@ fn perform(request: Request) -> Result<(), Failure> {
     };
     let filesystem = assemble::filesystem(backing, &unlocked.opened, &unlocked.trust, &choices)?;
     drop(unlocked);
+    if let Err(error) = memory::lock_all() {
+        log::info!("memory may go to swap, but for the keys: {error}");
+    }
     options.read_only |= filesystem.is_read_only();
     let mounted = mount::mount(Arc::new(filesystem), &request.mountpoint, &options)
         .map_err(|error| advice::mounting(&request.mountpoint, &error))?;
@@ -171,8 +175,8 @@ fn kernel_options(request: &Request) -> Options {
         allow_other: wanted.allow_other,
         read_only: wanted.read_only,
         no_exec: wanted.no_exec,
-        no_suid: wanted.no_suid,
-        no_dev: wanted.no_dev,
+        no_suid: !wanted.suid,
+        no_dev: !wanted.dev,
         kernel_permissions: wanted.kernel_permissions.unwrap_or(usual.kernel_permissions),
         acls: wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
         writeback: wanted.writeback.or(wanted.kernel_permissions.filter(|checks| !checks)),

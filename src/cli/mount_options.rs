@@ -15,8 +15,9 @@ pub struct MountOptions {
     pub allow_other: bool,
     pub kernel_permissions: Option<bool>,
     pub no_exec: bool,
-    pub no_suid: bool,
-    pub no_dev: bool,
+    /// Whether set-user-ID bits and device nodes are to work.
+    pub suid: bool,
+    pub dev: bool,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub writeback: Option<bool>,
@@ -40,7 +41,11 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "Other users may enter the mount; an ordinary user needs user_allow_other in /etc/fuse.conf.",
     ),
     ("default_permissions, no_default_permissions", "The kernel checks permissions, or cryptfs does."),
-    ("noexec, nosuid, nodev", "As in mount(8). fusermount3 always sets the last two."),
+    (
+        "noexec, suid, dev",
+        "As in mount(8), but nosuid and nodev are the default: whoever holds the backing folder's keys could make a file \
+         that runs as root. Only root can ask for suid and dev.",
+    ),
     (
         "uid=N, gid=N",
         "Everything seems to belong to this user or group. What is created still belongs to its creator.",
@@ -140,16 +145,16 @@ impl MountOptions {
             "no_default_permissions" => self.kernel_permissions = Some(false),
             "noexec" => self.no_exec = true,
             "exec" => self.no_exec = false,
-            "nosuid" => self.no_suid = true,
-            "suid" => self.no_suid = false,
-            "nodev" => self.no_dev = true,
-            "dev" => self.no_dev = false,
+            "suid" => self.suid = true,
+            "nosuid" => self.suid = false,
+            "dev" => self.dev = true,
+            "nodev" => self.dev = false,
             "acl" => self.acls = Some(true),
             "noacl" => self.acls = Some(false),
             "writeback" => self.writeback = Some(true),
             "no_writeback" => self.writeback = Some(false),
             "user" | "users" | "owner" | "group" => {
-                (self.no_exec, self.no_suid, self.no_dev) = (true, true, true);
+                (self.no_exec, self.suid, self.dev) = (true, false, false);
             }
             _ if VALUED.contains(&name) => return Err(BadOption::Value(name.to_owned())),
             _ => return Err(BadOption::Unknown(name.to_owned())),
@@ -255,8 +260,6 @@ mod tests {
         );
         let wanted = MountOptions {
             allow_other: true,
-            no_suid: true,
-            no_dev: true,
             unlock: Unlock { passphrase_file: Some("/etc/a,b\\c".into()), ..Unlock::default() },
             ..MountOptions::default()
         };
@@ -267,6 +270,10 @@ mod tests {
     fn later_words_win() {
         assert!(!parse("ro,rw").unwrap().read_only);
         assert!(MountOptions::parse(["rw", "ro"], false).unwrap().read_only);
+        let either = |list| parse(list).map(|options| (options.suid, options.dev)).unwrap();
+        assert_eq!(either("defaults"), (false, false));
+        assert_eq!(either("suid,dev"), (true, true));
+        assert_eq!(either("suid,dev,user,exec"), (false, false));
     }
 
     #[test]

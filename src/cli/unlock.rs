@@ -41,7 +41,7 @@ pub fn unlock_as_owner(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure
     locked.keep_owners();
     let unlocked = unlock_locked(backing, locked, trust, how);
     unlocked.inspect_err(|failure| {
-        if matches!(failure.exit, Exit::WrongSecret | Exit::NoSuchSlot) {
+        if matches!(failure.exit, Exit::WrongSecret | Exit::NoSuchSlot | Exit::NothingToAskOn) {
             report::complain("Only a slot of the owner's is of use here.");
         }
     })

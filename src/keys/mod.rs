@@ -22,6 +22,8 @@ mod slot;
 mod slots;
 mod survey;
 pub mod tpm;
+#[cfg(test)]
+mod vector_tests;
 mod volume;
 
 pub use document::{Defect, MAX_LENGTH};

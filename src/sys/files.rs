@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// Which file a descriptor or a name stands for: equal only for the same file.
@@ -106,6 +108,12 @@ fn open_by_steps(folder: &File, path: &CStr, flags: libc::c_int) -> io::Result<F
         within = Some(unsafe { OwnedFd::from_raw_fd(descriptor) }.into());
     }
     within.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+}
+
+/// Opens a file for appending, or makes one that nobody else can read. No link is followed.
+pub fn append_to(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 /// stat of an open file.

@@ -5,6 +5,7 @@
 pub mod daemon;
 pub mod files;
 pub mod fuse;
+pub mod memory;
 pub mod process;
 pub mod terminal;
 pub mod uring;

@@ -10,6 +10,7 @@ mod layout;
 mod mutants;
 mod node;
 mod tamper;
+mod vectors;
 
 use super::*;
 use crate::crypto::{Cipher, Secret};

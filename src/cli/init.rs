@@ -163,15 +163,10 @@ fn slots<'a>(arguments: &'a Init, ways: &'a Ways) -> Vec<(Label, Enrol<'a>)> {
     all.map(|slot| (arguments.enrolment.label.clone(), slot)).collect()
 }
 
-/// What the list of a new volume says that could be hidden later.
-fn first_list(opened: &Opened) -> List {
-    List { generation: 1, floor: 1, epochs: [opened.newest].into(), ..List::default() }
-}
-
 /// From now on this device expects these keys.
 fn remember(backing: &Path, opened: &Opened) -> Trust {
     let pinned = Trust::open(opened.header.uuid).and_then(|trust| {
-        trust.pin(opened.header.owner, &first_list(opened))?;
+        trust.pin(opened.header.owner, &List::default())?;
         // A folder that was just written to has a path.
         fs::canonicalize(backing).map_or(Ok(()), |place| trust.note_place(&place))?;
         Ok(trust)

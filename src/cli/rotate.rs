@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use super::mount::LOCK;
 use super::ways::Ways;
 use super::{assemble, key, report, unlock};
-use crate::keys::{self, Contact, Keyring, Locked, Means, Opened, Rekeyed, SlotType};
+use crate::keys::{self, Contact, Credential, Keyring, Locked, Means, Opened, Rekeyed};
 use crate::store::folder::Folder;
 use crate::trust::Trust;
 use crate::volume::Remains;
@@ -29,10 +29,11 @@ struct Rotation<'a> {
 
 pub fn run(arguments: &Rotate) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
-    let (locked, trust) = unlock::look(backing, &arguments.place, None)?;
+    unlock::find(backing, &arguments.place)?;
     let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
     let _unmounted = folder.lock(LOCK).map_err(|error| advice::locking(backing, &error))?;
     let _alone = key::lock(backing, &arguments.place)?;
+    let (locked, trust) = unlock::look(backing, &arguments.place, None)?;
     unlock::settle(backing, &locked, &trust)?;
     if locked.contact == Contact::First {
         return Err(advice::not_known_here(backing, locked.owner.fingerprint()));
@@ -57,12 +58,8 @@ impl Rotation<'_> {
     /// The keyring to go on with, and whether it is from an earlier run.
     fn begin(&self, arguments: &Rotate) -> Result<(Keyring, bool), Failure> {
         let full = |_| advice::too_many_epochs(self.backing);
-        let named = self.means.iter().any(|means| matches!(means, Means::PublicKey(_)));
-        let given = |means: &&Means<'_>| match means {
-            Means::Credential(credential) => Some(credential.slot_type()),
-            Means::PublicKey(_) => None,
-        } != Some(SlotType::Tpm2);
-        if !named && !arguments.force && !self.means.iter().any(|means| given(&means)) {
+        let independent = |means: &Means<'_>| !matches!(means, Means::Credential(Credential::Tpm { .. }));
+        if !arguments.force && !self.means.iter().any(independent) {
             return Err(advice::rotation_needs_independent(self.backing));
         }
         let (keyring, under_way) = keys::gather(&self.locked, self.opened, self.means).map_err(full)?;

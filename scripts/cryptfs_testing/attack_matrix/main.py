@@ -1,7 +1,7 @@
 """Plays attacks of the matrix on cryptfs and its peers, on real mounts, and prints what each mount says afterwards.
 
-Needs root, the peers from Debian (`apt-get install gocryptfs securefs cryfs encfs`; those missing are left out and
-named) and `cargo build --release`, or --binary. Takes some minutes.
+Needs root, what `scripts/setup --peers` installs (what is missing is left out and named) and `cargo build --release`,
+or --binary. Takes some minutes.
 
 Each attack has a volume of its own. Backing files are found by looking at the backing folder before and after something
 is made, as the holder of the folder would. An attack that has several forms (which file, which block) is played in

@@ -4,9 +4,9 @@ tmpfs and on disks, CPUs that may sleep and CPUs that are kept awake, a fresh mo
 Within a round each system runs each load in turn; figures are medians over the rounds. The last table has a column for
 each place, state of the CPUs and transport: ratios to the best peer of the same run, the worst column first.
 Bigger is better everywhere. Disks are ext4, btrfs and xfs in a file each, with direct I/O; there CPUs may sleep, as
-spinning misleads (bench/machine.py says why). Needs root, the peers from Debian (gocryptfs, securefs, cryfs, encfs;
-those missing are left out and named) and `cargo build --release --locked`; for the systems ceiling and ceiling-device
-(the transport over memory, without crypto) also `--example ceiling`.
+spinning misleads (bench/machine.py says why). Needs root, what `scripts/setup --peers` installs (what is missing is
+left out and named) and `cargo build --release --locked`; for the systems ceiling and ceiling-device (the transport
+over memory, without crypto) also `--example ceiling`.
 """
 
 import argparse
@@ -15,11 +15,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..harness import arguments, processes
+from ..harness import arguments, places, processes
 from ..harness.cryptfs import Cryptfs, variant
 from ..harness.peers import ENCRYPTED, Ceiling, CeilingDevice, Gocryptfs, Native, SecurefsLite
 from ..harness.system import System, is_installed
-from . import places
 from .loads import LOADS, USUAL, Load
 from .machine import URING, awake, description, setting
 from .results import Results

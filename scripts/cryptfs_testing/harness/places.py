@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..harness.command import CommandError, run
+from .command import CommandError, run
 
 # By filesystem, the command that makes one without asking, and the package that has it.
 MKFS: dict[str, tuple[list[str], str]] = {

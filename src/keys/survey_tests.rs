@@ -136,7 +136,7 @@ fn row_45_an_owner_key_changes_by_the_former_owners_word_only() {
     let mut world = World::new();
     let first = world.keyring.duplicate();
     let pinned = || Expected { pinned: Some(first.owner()), ..Expected::default() };
-    let [next, rival] = [(); 2].map(|()| first.with_new_owner());
+    let [next, rival, third] = [(); 3].map(|()| first.with_new_owner());
     let epochs = || -> BTreeSet<_> { first.epochs().into_iter().collect() };
     let list = |successions: &[Succession]| List {
         generation: 2,
@@ -146,7 +146,7 @@ fn row_45_an_owner_key_changes_by_the_former_owners_word_only() {
     };
     // Somebody else's word, in a list of their own.
     world.keyring = rival.duplicate();
-    world.put_list(&list(&[word(&world, &rival, &next), word(&world, &next, &rival)]));
+    world.put_list(&list(&[word(&world, &rival, &third), word(&world, &third, &next)]));
     assert_eq!(world.look_as(&pinned()).contact, Contact::Known);
     // The owner's.
     world.keyring = next.duplicate();

@@ -17,8 +17,9 @@ pub fn lock_all() -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit that outlives the call.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) } == 0;
-    // A limit that is merely large would make allocations fail later on. Root has none.
-    if !super::process::is_root() && !(known && limit.rlim_cur == libc::RLIM_INFINITY) {
+    let unlimited = super::process::is_root() || (known && limit.rlim_cur == libc::RLIM_INFINITY);
+    // A limit that is merely large would make allocations fail later on.
+    if !unlimited {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     // SAFETY: the call takes flags only, and changes nothing that Rust can see.

@@ -227,7 +227,7 @@ fn row_18_values_are_bounded_and_have_one_spelling() {
         (PASSPHRASE, passphrase_slot, "label", json!("x".repeat(257)), "label"),
         (PASSPHRASE, passphrase_slot, "nonce", json!("AB".repeat(12)), "nonce"),
         (PASSPHRASE, passphrase_slot, "commitment", json!(""), "commitment"),
-        (PASSPHRASE, passphrase_slot, "wrapped", json!("00".repeat(123)), "wrapped"),
+        (PASSPHRASE, passphrase_slot, "wrapped", json!("00".repeat(122)), "wrapped"),
         (PASSPHRASE, passphrase_slot, "wrapped", json!("00".repeat(2676)), "wrapped"),
         (PASSPHRASE, passphrase_slot, "wrapped", json!("00".repeat(100) + "0"), "wrapped"),
         (TPM2, tpm2_slot, "parent", json!(1), "parent"),

@@ -198,7 +198,7 @@ fn row_48_two_known_volumes_exchanged() {
 fn a_volume_of_version_1_is_refused_with_words_of_its_own() {
     let sandbox = Sandbox::empty();
     fs::create_dir(sandbox.backing()).unwrap();
-    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/volumes/v1/beside/cryptfs.json");
+    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/volumes/v1/cryptfs.json");
     fs::copy(header, sandbox.backing().join("cryptfs.json")).unwrap();
     let told = sandbox.fails(&mut sandbox.mount(), 11);
     assert!(told.contains("format 1, which was never released"), "{told}");

@@ -70,7 +70,7 @@ impl<'a> Ways<'a> {
         let backing = arguments.backing.as_path();
         let (mut found, mut why) = (None, None);
         for credential in self.credentials() {
-            match (locked.unlock(&credential, None), &credential) {
+            match (locked.unlock_as_owner(&credential), &credential) {
                 (Ok(opened), _) if opened.keyring.seed().is_some() => drop(found.get_or_insert(opened)),
                 (Ok(_), _) => drop(why.get_or_insert_with(|| advice::not_owner(backing))),
                 (Err(error), Credential::Tpm { .. }) => {

@@ -302,10 +302,24 @@ impl Locked {
     /// Tries the credential on every slot of its type that counts, or on `only` this one. A slot of other keys does not
     /// count, so that a planted one cannot stand in the way of the others.
     pub fn unlock(&self, credential: &Credential<'_>, only: Option<SlotId>) -> Result<Opened, UnlockError> {
-        let (mut refused, mut tries, mut cost) = (Vec::new(), 0, 0);
         let bounded = self.contact == Contact::First && only.is_none();
-        let wanted = |slot: &&Slot| slot.fits(credential) && only.is_none_or(|id| id == slot.id);
-        for slot in self.usable().filter(wanted) {
+        self.unlock_where(credential, bounded, &|slot| only.is_none_or(|id| id == slot.id))
+    }
+
+    /// The same with owners' slots before the others: one secret may open both.
+    pub fn unlock_as_owner(&self, credential: &Credential<'_>) -> Result<Opened, UnlockError> {
+        let owners = self.unlock_where(credential, false, &|slot| slot.is_owners);
+        owners.or_else(|_| self.unlock(credential, None))
+    }
+
+    fn unlock_where(
+        &self,
+        credential: &Credential<'_>,
+        bounded: bool,
+        wanted: &dyn Fn(&Slot) -> bool,
+    ) -> Result<Opened, UnlockError> {
+        let (mut refused, mut tries, mut cost) = (Vec::new(), 0, 0);
+        for slot in self.usable().filter(|slot| slot.fits(credential) && wanted(slot)) {
             (tries, cost) = (tries + 1, cost + slot.cost());
             if bounded && slot.cost() > 0 && (tries > UNKNOWN_TRIES || cost > UNKNOWN_COST) {
                 refused.push((slot.id, SlotError::TooCostly));

@@ -139,6 +139,18 @@ fn a_slot_of_other_keys_does_not_stand_in_the_way() {
 }
 
 #[test]
+fn one_secret_for_a_members_slot_and_an_owners_is_an_owners() {
+    let world = World::new();
+    let key = RecoveryKey::generate();
+    for _ in 0..8 {
+        world.add_by(&world.keyring, "member", &Enrol::Recovery(&key), &world.keyring.without_seed());
+    }
+    world.add("owner", &Enrol::Recovery(&key));
+    let opened = world.look().unlock_as_owner(&Credential::Recovery(&key)).unwrap();
+    assert!(opened.keyring.seed().is_some());
+}
+
+#[test]
 fn slots_of_this_device_are_tried_too() {
     let world = World::new();
     let own = world.add("x", &Enrol::Recovery(&RecoveryKey::generate()));

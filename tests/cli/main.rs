@@ -1,7 +1,8 @@
 //! cryptfs as a person uses it: the program itself, on real mounts.
 //!
 //! `attacks`: rows of the attack matrix; `forged.rs`: slots that somebody made or changed; `freshness.rs`: old states
-//! brought back; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `owner_key.rs`: who owns a
+//! brought back; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `machine.rs`: rights, log,
+//! swap; `owner_key.rs`: who owns a
 //! volume; `owners.rs`: uid= and gid=; `recipients.rs`:
 //! age's plugins and SSH keys; `refusals.rs`: what is refused, with which words and exit code; `rotate.rs`: rotation;
 //! `secrets.rs`: what must not be logged or linked; `texts.rs`: help and manual against committed copies, which
@@ -13,6 +14,7 @@ mod freshness;
 mod fstab;
 mod keys;
 mod life;
+mod machine;
 mod owner_key;
 mod owners;
 mod recipients;

@@ -4,7 +4,7 @@ use super::advice::{self, Failure};
 use super::args::{Accept, Place, TrustCommand, Unlock};
 use super::mount::LOCK;
 use super::{assemble, report, secret_input, unlock};
-use crate::chunk::{Recall, Version};
+use crate::chunk::{Recall, Relation, Version};
 use crate::keys::{Contact, Expected, Found, List, Locked, Opened, OwnerKey};
 use crate::store::folder::Folder;
 use crate::trust::{Trust, Versions};
@@ -160,7 +160,7 @@ fn older(
     let mut older = Vec::new();
     let mut compare = |sight: Sight| {
         let Some(known) = versions.known(sight.chunk) else { return };
-        if sight.version.as_ref().is_none_or(|version| version.is_older_than(&known)) {
+        if sight.version.as_ref().is_none_or(|version| version.compare(&known) == Relation::Older) {
             older.push((sight, known));
         }
     };

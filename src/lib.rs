@@ -16,6 +16,7 @@ pub mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod keys;
+mod locks;
 pub mod mount;
 mod mutant;
 pub mod store;

@@ -14,14 +14,15 @@ use std::path::Path;
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["mount", "fs", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"]),
     ("mount", &["fs", "sys"]),
-    ("fs", &["volume", "chunk"]),
+    ("fs", &["volume", "chunk", "locks"]),
     ("volume", &["chunk", "store", "mutant"]),
-    ("trust", &["keys", "chunk", "crypto", "sys"]),
+    ("trust", &["keys", "chunk", "crypto", "sys", "locks"]),
     ("keys", &["crypto", "store", "sys"]),
-    ("chunk", &["crypto", "store", "mutant"]),
+    ("chunk", &["crypto", "store", "mutant", "locks"]),
     ("crypto", &[]),
-    ("store", &["sys"]),
+    ("store", &["sys", "locks"]),
     ("sys", &[]),
+    ("locks", &[]),
     ("mutant", &[]),
     ("test_rng", &["crypto"]),
     ("bin", &[]),
@@ -49,8 +50,9 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
     ),
     (&["fuser"], &["mount"]),
     (&["redb"], &["trust"]),
+    (&["rustix", "io_uring"], &["sys"]),
     (&["tss_esapi"], &["bin"]),
-    (&["clap", "clap_complete", "clap_mangen", "indicatif"], &["cli"]),
+    (&["clap", "clap_complete", "clap_mangen", "indicatif", "jiff", "env_logger", "env_filter"], &["cli"]),
 ];
 
 /// Lines.

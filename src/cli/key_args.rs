@@ -175,11 +175,11 @@ pub struct Refresh {
     pub unlock: Unlock,
 }
 
-/// Give the volume a new key, and encrypt everything anew with it
+/// Give the volume a new key and re-encrypt everything with it
 ///
-/// For when somebody who knew a way in should not have it any more: remove that slot, then rotate. The volume must not
-/// be mounted. Every slot that can be opened, or whose public key is given, gets the new key; the others are named and
-/// have to be made again. It may be interrupted at any time and is resumed by running it again. The old key is destroyed
+/// Use it when somebody who knows a secret must lose access: remove that slot, then rotate. The volume must not
+/// be mounted. Every slot that can be opened, or whose public key is given, gets the new key; the others are listed and
+/// have to be created again. It may be interrupted at any time and is resumed by running it again. The old key is destroyed
 /// when nothing needs it any more. Needs an owner's slot.
 #[derive(Args, Debug)]
 pub struct Rotate {

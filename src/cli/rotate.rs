@@ -1,4 +1,4 @@
-//! `cryptfs key rotate`: a new epoch, everything sealed anew under it, the old epochs destroyed.
+//! `cryptfs key rotate`: a new epoch, everything re-encrypted under it, the old epochs destroyed.
 //!
 //! Resumed at any point by running it again: which keyrings the slots hold and which epoch each chunk lies under say
 //! how far it came. The order is what makes that so: the new keyring is in the slots, and expected by this device,
@@ -43,7 +43,7 @@ pub fn run(arguments: &Rotate) -> Result<(), Failure> {
     let mut rotation = Rotation { backing, locked, trust: &trust, opened: &opened, means: &ways.means() };
     let (keyring, under_way) = rotation.begin(arguments)?;
     if under_way {
-        report::print("Going on with a rotation that was cut short.\n")?;
+        report::print("Resuming an interrupted rotation.\n")?;
     }
     let (rekeyed, opened) = rotation.give(keyring)?;
     reencrypt(backing, &opened, &trust, arguments.force)?;
@@ -109,7 +109,7 @@ fn reencrypt(backing: &Path, opened: &Opened, trust: &Trust, force: bool) -> Res
 }
 
 fn style() -> ProgressStyle {
-    let template = "Encrypting anew {bar:32} {human_pos} of {human_len} files, {eta} left";
+    let template = "Re-encrypting {bar:32} {human_pos} of {human_len} files, {eta} left";
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -124,7 +124,8 @@ fn finish(backing: &Path, opened: &Opened, first: &Rekeyed, last: &Rekeyed) -> R
     for (id, label) in first.left.iter().filter(|(id, _)| first.replaced.iter().all(|(old, _)| old != id)) {
         let name = if label.as_str().is_empty() { String::new() } else { format!(" ({})", label.as_str()) };
         text += &format!(
-            "Slot {id}{name} was not opened and was left as it is: it lacks the new key and is not used any more. Make it again with `cryptfs key add {at}`, then `cryptfs key remove {at} {id}`.\n"
+            "Slot {id}{name} was not opened and was left unchanged: it lacks the new key and no longer opens the \
+             volume. Replace it: `cryptfs key add {at}`, then `cryptfs key remove {at} {id}`.\n"
         );
     }
     text += &format!(

@@ -26,7 +26,9 @@ fn status(backing: &Path, place: &Place) -> Result<(), Failure> {
     let locked = unlock::peek(backing, place)?;
     let state = |error| advice::state(&error);
     let Some(owner) = Trust::pinned_of(locked.uuid()).map_err(state)? else {
-        return report::print("This device has not seen the volume yet: it takes what it finds first.\n");
+        return report::print(
+            "This device has not opened the volume yet; it will pin the owner key that it finds first.\n",
+        );
     };
     let trust = Trust::open(locked.uuid()).map_err(state)?;
     let known = trust.known_slots().map_err(state)?;
@@ -173,10 +175,10 @@ fn older(
     Ok(older)
 }
 
-/// Says what is older, and by how much, and asks whether that is right.
+/// Lists what is older and by how much, and asks for confirmation.
 fn confirm(arguments: &Accept, older: &[(Sight, Version)]) -> Result<(), Failure> {
     if older.is_empty() {
-        return report::print("Nothing is older than this device has seen it.\n");
+        return report::print("Nothing is older than the version that this device has seen.\n");
     }
     let mut text = String::new();
     for (sight, known) in older.iter().take(LISTED) {

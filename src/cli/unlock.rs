@@ -91,8 +91,8 @@ pub fn find(backing: &Path, place: &Place) -> Result<Found, Failure> {
 fn remember(volume: VolumeId) -> Trust {
     Trust::open(volume).unwrap_or_else(|error| {
         log::warn!(
-            "without a state folder ({error}) it cannot be noticed that the volume was exchanged, an older state of \
-             it or a removed key slot brought back"
+            "there is no state folder ({error}), so an exchanged volume, an older state of it, or a removed key slot that \
+             came back cannot be detected"
         );
         Trust::ephemeral()
     })
@@ -165,7 +165,7 @@ pub fn canonical(backing: &Path) -> Result<PathBuf, Failure> {
     std::fs::canonicalize(backing).map_err(|error| advice::system(backing.display(), &error))
 }
 
-/// Why a way in did not work, if others are still to be tried.
+/// Logs why a credential did not work, where others are still to be tried.
 fn warn(failure: Option<Failure>) {
     if let Some(failure) = failure {
         log::warn!("{failure}");

@@ -12,7 +12,6 @@ use super::{
     SlotKey, Succession, TooManyEpochs,
 };
 use crate::crypto;
-use std::fmt;
 
 /// What the new keyring may be given to.
 pub enum Means<'a> {
@@ -31,30 +30,19 @@ pub struct Rekeyed {
 }
 
 /// Why no slot was replaced. New slots may be there beside the old ones.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum RekeyError {
     /// This slot holds an epoch that the new keyring lacks: chunks may have been written under it. Unlock with it.
+    #[error("key slot {0} holds keys of an interrupted rotation")]
     Diverged(SlotId),
     /// The slot that opened the volume cannot be opened by any of the means.
+    #[error("no key slot could take the new keys")]
     NoMeans,
-    Slot(SlotId, SlotError),
-    Slots(SlotsError),
+    #[error("key slot {0}: {1}")]
+    Slot(SlotId, #[source] SlotError),
+    #[error("{0}")]
+    Slots(#[source] SlotsError),
 }
-
-impl fmt::Display for RekeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RekeyError::Diverged(id) => {
-                write!(f, "key slot {id} holds keys of a rotation that was cut short")
-            }
-            RekeyError::NoMeans => f.write_str("no key slot could take the new keys"),
-            RekeyError::Slot(id, error) => write!(f, "key slot {id}: {error}"),
-            RekeyError::Slots(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RekeyError {}
 
 /// The keyring of all epochs that the means open, and whether a rotation is under way: then it is to be gone on with.
 /// Owners who rotated apart leave two epochs that are the newest: those want a new one.
@@ -103,7 +91,7 @@ pub fn rekey(
     let mut new = Vec::new();
     for (slot, means) in &stale {
         if !done.iter().any(|(held, by)| held.opens_as(&slot.like()) && std::ptr::eq(*by, *means)) {
-            let made = anew(slot, &give, means).map_err(|error| RekeyError::Slot(slot.id, error))?;
+            let made = replacement(slot, &give, means).map_err(|error| RekeyError::Slot(slot.id, error))?;
             done.push((made.0.like(), means));
             new.push((made, slot.is_owners));
         }
@@ -215,7 +203,7 @@ impl Slot {
 }
 
 /// A new slot with the way in of an old one.
-fn anew(slot: &Slot, give: &Given<'_>, means: &Means<'_>) -> Result<(Slot, SlotKey), SlotError> {
+fn replacement(slot: &Slot, give: &Given<'_>, means: &Means<'_>) -> Result<(Slot, SlotKey), SlotError> {
     let keyring = give.keyring(slot.is_owners);
     let enrol = |with: &Enrol<'_>| Slot::enrol(&give.by, slot.label.clone(), with, keyring);
     match (&slot.kind, means) {

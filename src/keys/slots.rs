@@ -52,11 +52,14 @@ pub enum Spent {
 }
 
 /// What is wrong with a file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Junk {
-    Io(io::Error),
-    Defect(Defect),
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    #[error("{0}")]
+    Defect(#[source] Defect),
     /// Its name does not end as those of key files do, or is no text.
+    #[error("not named as key files are")]
     NotOurs,
 }
 
@@ -67,40 +70,33 @@ pub(super) enum KeyFile {
 }
 
 /// Why the slots could not be listed or changed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum SlotsError {
-    Io(io::Error),
+    #[error("{0}")]
+    Io(#[from] io::Error),
     /// More slots than there may be.
+    #[error("it has as many key slots as there may be")]
     TooMany,
+    #[error("there is no key slot {0}")]
     NoSuchSlot(SlotId),
     /// What was read back is not what was written, or does not open; nothing was changed.
+    #[error("key slot {0} does not read back as it was written")]
     NotVerified(SlotId),
     /// Without this slot nothing but a TPM would open the volume.
+    #[error("it is the last key slot that does not depend on a TPM")]
     LastIndependentOfTpm,
     /// Without this slot nothing would open the volume.
+    #[error("it is the last key slot")]
     LastSlot,
     /// Without this slot nobody could sign.
+    #[error("without it no owner's slot would be left to sign with")]
     LastOwner,
     /// What opened the volume does not hold the owner's seed.
+    #[error("the slot that opened it does not hold the owner key")]
     NotOwner,
     /// The list has no room for another entry.
+    #[error("its list of revoked slots is full")]
     ListFull,
-}
-
-impl From<io::Error> for SlotsError {
-    fn from(error: io::Error) -> SlotsError {
-        SlotsError::Io(error)
-    }
-}
-
-impl fmt::Display for Junk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Junk::Io(error) => error.fmt(f),
-            Junk::Defect(defect) => defect.fmt(f),
-            Junk::NotOurs => f.write_str("not named as key files are"),
-        }
-    }
 }
 
 impl fmt::Display for Spent {
@@ -111,26 +107,6 @@ impl fmt::Display for Spent {
         })
     }
 }
-
-impl fmt::Display for SlotsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SlotsError::Io(error) => error.fmt(f),
-            SlotsError::TooMany => write!(f, "it has as many key slots as there may be"),
-            SlotsError::NoSuchSlot(id) => write!(f, "there is no key slot {id}"),
-            SlotsError::NotVerified(id) => write!(f, "key slot {id} does not read back as it was written"),
-            SlotsError::LastIndependentOfTpm => {
-                f.write_str("it is the last key slot that does not depend on a TPM")
-            }
-            SlotsError::LastSlot => f.write_str("it is the last key slot"),
-            SlotsError::LastOwner => f.write_str("without it no owner's slot would be left to sign with"),
-            SlotsError::NotOwner => f.write_str("the slot that opened it does not hold the owner key"),
-            SlotsError::ListFull => f.write_str("its list of revoked slots is full"),
-        }
-    }
-}
-
-impl std::error::Error for SlotsError {}
 
 impl Listing {
     /// All that the owner made, whether it counts or not.

@@ -14,9 +14,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
+use crate::locks::{Mutex, Rank};
 
-use crate::sys::files::{self, Kind};
+use crate::sys::files::{self, Kind, OFlags};
 
 /// An open folder. Paths are relative to it, with `/` between components.
 pub struct Folder {
@@ -38,11 +38,13 @@ struct Incarnation {
 }
 
 /// Why a lock was not taken.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process holds it.
+    #[error("another process holds the lock")]
     Held,
-    Io(io::Error),
+    #[error("{0}")]
+    Io(#[source] io::Error),
 }
 
 /// An exclusive lock on a file or folder, given back on drop.
@@ -57,7 +59,7 @@ impl Folder {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
         Ok(Folder {
             root,
-            linked: Mutex::default(),
+            linked: Mutex::new(Rank::LinkedFolders, BTreeMap::new()),
             is_anothers: AtomicBool::new(false),
             aside: AtomicU64::new(0),
         })
@@ -78,15 +80,16 @@ impl Folder {
 
     /// Opens a regular file. Anything else is not even opened, as opening a device may do something, but where it was
     /// put there just now. Reading leaves no access time: that would be a write, and tell what was read.
-    pub(super) fn open_file(&self, path: &CStr, flags: libc::c_int) -> io::Result<(File, files::Status)> {
-        let makes = flags & libc::O_CREAT != 0;
+    pub(super) fn open_file(&self, path: &CStr, flags: OFlags) -> io::Result<(File, files::Status)> {
+        let makes = flags.contains(OFlags::CREATE);
         let is_special = |status: files::Status| status.kind != Kind::Regular;
         if !makes && files::status_of(&self.root, path).is_ok_and(is_special) {
             return Err(not_regular());
         }
-        let quietly = if self.is_anothers.load(Ordering::Relaxed) { 0 } else { libc::O_NOATIME };
+        let quietly =
+            if self.is_anothers.load(Ordering::Relaxed) { OFlags::empty() } else { OFlags::NOATIME };
         let file = match files::open_beneath(&self.root, path, flags | quietly) {
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) && quietly != 0 => {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) && !quietly.is_empty() => {
                 self.is_anothers.store(true, Ordering::Relaxed);
                 files::open_beneath(&self.root, path, flags)
             }
@@ -100,7 +103,7 @@ impl Folder {
     /// Makes a new file and the folders above it, in the place of whatever is no folder there. `AlreadyExists` when
     /// anything has that name.
     pub(super) fn create_file(&self, path: &CStr) -> io::Result<(File, files::Status)> {
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         match self.open_file(path, flags) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.make_folders(&split(path).0)?;
@@ -121,7 +124,7 @@ impl Folder {
         }
         let (parent, name) = split(path);
         self.make_folders(&parent)?;
-        match files::make_folder(&self.open_folder(&parent, libc::O_PATH)?, name) {
+        match files::make_folder(&self.open_folder(&parent, OFlags::PATH)?, name) {
             Ok(()) => {
                 self.linked.lock().remove(path);
                 Ok(())
@@ -134,7 +137,7 @@ impl Folder {
     /// Removes whatever stands in the place of a folder and is none: a link that somebody put there.
     fn clear_way(&self, path: &CStr) -> io::Result<()> {
         let (parent, name) = split(path);
-        let parent = self.open_folder(&parent, libc::O_PATH)?;
+        let parent = self.open_folder(&parent, OFlags::PATH)?;
         if files::status_of(&parent, name)?.kind != Kind::Folder {
             files::unlink(&parent, name)?;
             self.linked.lock().remove(path);
@@ -142,14 +145,14 @@ impl Folder {
         Ok(())
     }
 
-    fn open_folder(&self, path: &CStr, flags: libc::c_int) -> io::Result<File> {
-        files::open_beneath(&self.root, path, flags | libc::O_DIRECTORY).map_err(refusal)
+    fn open_folder(&self, path: &CStr, flags: OFlags) -> io::Result<File> {
+        files::open_beneath(&self.root, path, flags | OFlags::DIRECTORY).map_err(refusal)
     }
 
     /// Unlinks a file; not durable by itself. Quiet when it is not there.
     pub(super) fn unlink(&self, path: &CStr) -> io::Result<()> {
         let (parent, name) = split(path);
-        match self.open_folder(&parent, libc::O_PATH).and_then(|parent| files::unlink(&parent, name)) {
+        match self.open_folder(&parent, OFlags::PATH).and_then(|parent| files::unlink(&parent, name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -162,7 +165,7 @@ impl Folder {
             Err(error) if error.raw_os_error() == Some(libc::EISDIR) => {}
             unlinked => return unlinked,
         }
-        let parent = self.open_folder(&parent, libc::O_PATH)?;
+        let parent = self.open_folder(&parent, OFlags::PATH)?;
         match files::remove_folder(&parent, name) {
             Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) => {
                 let number = self.aside.fetch_add(1, Ordering::Relaxed);
@@ -190,7 +193,7 @@ impl Folder {
             let mut above = BTreeSet::new();
             for path in paths {
                 let (parent, _) = split(&path);
-                match self.open_folder(&path, libc::O_RDONLY) {
+                match self.open_folder(&path, OFlags::RDONLY) {
                     Ok(folder) => {
                         sync(&path, &folder)?;
                         let found = Incarnation::of(&folder)?;
@@ -218,8 +221,11 @@ impl Folder {
     }
 
     /// Reads a whole file of at most `max` bytes; a longer one is `InvalidData`.
+    ///
+    /// # Errors
+    /// `InvalidData` for a longer file and for whatever is no regular file; `NotFound`; what the system says.
     pub fn read_small(&self, path: &str, max: usize) -> io::Result<Vec<u8>> {
-        let (file, _) = self.open_file(&CString::new(path)?, libc::O_RDONLY)?;
+        let (file, _) = self.open_file(&CString::new(path)?, OFlags::RDONLY)?;
         let mut bytes = Vec::new();
         file.take(max as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() > max {
@@ -230,6 +236,9 @@ impl Folder {
 
     /// Writes a new file under its own name, durably; `AlreadyExists` when anything has that name. What a failure left
     /// half-made is removed again.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; what the system says, ENOSPC among it.
     pub fn write_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let path = CString::new(path)?;
         let (file, _) = self.create_file(&path)?;
@@ -273,7 +282,7 @@ impl Folder {
         path: &CStr,
         visit: &mut dyn FnMut(&CStr, Kind) -> io::Result<()>,
     ) -> io::Result<()> {
-        let folder = match self.open_folder(path, libc::O_RDONLY) {
+        let folder = match self.open_folder(path, OFlags::RDONLY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             folder => folder?,
         };
@@ -290,6 +299,9 @@ impl Folder {
     }
 
     /// Takes the exclusive lock of the folder itself; none where its filesystem has no locks for folders, as NFS.
+    ///
+    /// # Errors
+    /// `Held` by another process.
     pub fn lock_whole(&self) -> Result<Option<Lock>, LockError> {
         let folder = self.root.try_clone().map_err(LockError::Io)?;
         match files::lock(&folder) {
@@ -305,10 +317,13 @@ impl Folder {
     }
 
     /// Takes the exclusive lock of a file without writing to it.
+    ///
+    /// # Errors
+    /// `Held` by another process; `Io` where the file is missing or no regular file.
     pub fn lock(&self, path: &str) -> Result<Lock, LockError> {
         let path = CString::new(path).map_err(|error| LockError::Io(error.into()))?;
         // NFS grants an exclusive lock only to a descriptor that may write; it answers EBADF otherwise.
-        for flags in [libc::O_RDONLY, libc::O_RDWR] {
+        for flags in [OFlags::RDONLY, OFlags::RDWR] {
             let (file, _) = self.open_file(&path, flags).map_err(LockError::Io)?;
             match files::lock(&file) {
                 Ok(()) => return Ok(Lock { _file: file }),

@@ -33,12 +33,15 @@ pub struct Trust {
 }
 
 /// Why this device has no memory of the volume.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TrustUnavailable {
     /// No home folder, hence no place for it.
+    #[error("there is no home folder")]
     NoPlace,
-    Io(PathBuf, io::Error),
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, #[source] io::Error),
     /// The file makes no sense.
+    #[error("{} is damaged", .0.display())]
     Damaged(PathBuf),
 }
 
@@ -53,22 +56,13 @@ pub enum BlindSpot {
     Rollback,
 }
 
-impl fmt::Display for TrustUnavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TrustUnavailable::NoPlace => f.write_str("there is no home folder"),
-            TrustUnavailable::Io(path, error) => write!(f, "{}: {error}", path.display()),
-            TrustUnavailable::Damaged(path) => write!(f, "{} is damaged", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for TrustUnavailable {}
-
 type Result<T> = std::result::Result<T, TrustUnavailable>;
 
 impl Trust {
     /// The memory in this user's state folder, made if there is none yet.
+    ///
+    /// # Errors
+    /// `NoPlace` without a home folder, `Io` where the folder cannot be made, `Damaged` for files of another form.
     pub fn open(volume: VolumeId) -> Result<Trust> {
         let state = state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root());
         Trust::open_in(&state.ok_or(TrustUnavailable::NoPlace)?, volume)
@@ -82,6 +76,9 @@ impl Trust {
     }
 
     /// The memory below this state folder.
+    ///
+    /// # Errors
+    /// As [`Trust::open`].
     pub fn open_in(state: &Path, volume: VolumeId) -> Result<Trust> {
         let folder = state.join("cryptfs").join(volume.to_string());
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
@@ -113,6 +110,9 @@ impl Trust {
     }
 
     /// The newest durable versions of the volume's chunks; `None` without a state folder. One program at a time.
+    ///
+    /// # Errors
+    /// `InUse` while another program has them open, `Store` where the file is damaged or cannot be opened.
     pub fn versions(&self) -> std::result::Result<Option<Versions>, VersionsUnavailable> {
         self.folder.as_ref().map(|folder| Versions::open(&folder.join("versions"))).transpose()
     }

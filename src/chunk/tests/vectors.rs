@@ -49,7 +49,7 @@ fn verdict(vector: &Value) -> (&'static str, Option<Chunk>) {
     }
     let read = Chunk::open(&context, id, 1024).and_then(|chunk| {
         let mut block = [0; BLOCK];
-        (0..1024).try_for_each(|number| chunk.read(Space::Data, number, &mut block))?;
+        (0..1024).try_for_each(|number| chunk.read(Section::Data, number, &mut block))?;
         Ok(chunk)
     });
     match read {
@@ -66,7 +66,7 @@ fn content_of(chunk: &Chunk) -> Value {
     let mut data = serde_json::Map::new();
     for number in 0..1024 {
         let mut block = [0; BLOCK];
-        chunk.read(Space::Data, number, &mut block).unwrap();
+        chunk.read(Section::Data, number, &mut block).unwrap();
         if block != [0; BLOCK] {
             data.insert(number.to_string(), hex(&sha256(&[&block])).into());
         }

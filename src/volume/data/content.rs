@@ -196,7 +196,10 @@ impl Data {
                     return Ok(());
                 }
                 Err(Step::Flush) => self.writeback.flush(std::slice::from_ref(inode))?,
-                Err(Step::Ground) => self.writeback.commit(Some(inode))?,
+                Err(Step::Ground) => {
+                    self.journal.names().add(inode);
+                    self.writeback.commit(None)?
+                }
                 Err(Step::Anchor) => self.writeback.commit_checkpoint_batch()?,
                 Err(Step::Fail(error)) => return self.cache.notice_in(inode, Err(error)),
             }

@@ -15,7 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["mount", "fs", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"]),
     ("mount", &["fs", "sys"]),
     ("fs", &["volume", "chunk", "locks"]),
-    ("volume", &["chunk", "store", "mutant"]),
+    ("volume", &["chunk", "store", "sys", "mutant"]),
     ("trust", &["keys", "chunk", "crypto", "sys", "locks"]),
     ("keys", &["crypto", "store", "sys"]),
     ("chunk", &["crypto", "store", "mutant", "locks"]),
@@ -61,8 +61,9 @@ const LONGEST_FILE: usize = 450;
 /// Files that are one thing at more than that, and how long they may get.
 const LONGER: &[(&str, usize)] = &[
     // One trait's implementation, which Rust wants in one block.
-    ("src/mount/adapter.rs", 620),
+    ("src/mount/adapter.rs", 660),
     ("src/fs/tests/model.rs", 620),
+    ("src/fs/tests/cases.rs", 500),
     // One file that a user can carry away.
     ("scripts/cryptfs-rescue", 1500),
     ("scripts/attack-matrix", 620),

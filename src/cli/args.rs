@@ -26,6 +26,7 @@ pub enum Command {
     Init(Init),
     Mount(Mount),
     Umount(Umount),
+    Sync(Sync),
     Info(Info),
     /// Show and change the key slots of a volume
     #[command(subcommand, disable_help_subcommand = true)]
@@ -177,9 +178,24 @@ pub struct Mount {
 
 /// Unmount a volume
 ///
-/// Returns once everything is on the backing folder's disk, so that it can be unplugged or mounted again.
+/// Returns once everything is on the backing folder's disk, so that it can be unplugged or mounted again. Where there is no
+/// space for all of it, the mount stays.
 #[derive(Args, Debug)]
 pub struct Umount {
+    /// Give up what there is no space for
+    #[arg(long)]
+    pub discard: bool,
+    /// Where the volume is mounted
+    #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
+    pub mountpoint: PathBuf,
+}
+
+/// Make everything in a mount durable
+///
+/// Returns once all that was written so far, files that are still open included, is on the backing folder's disk. sync(1)
+/// does not: the kernel does not tell a FUSE filesystem of it. fsync(2) of a file or folder does it for that one.
+#[derive(Args, Debug)]
+pub struct Sync {
     /// Where the volume is mounted
     #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,

@@ -26,7 +26,8 @@ a volume that is older as a whole is not mounted until \\fBcryptfs trust accept\
 const SECRETS: &str = "\
 A passphrase is read from the file that \\fB\\-\\-passphrase\\-file\\fR or \\fB\\-o passphrase\\-file=\\fR names, else \
 from \\fI$CREDENTIALS_DIRECTORY/cryptfs.passphrase\\fR (see LoadCredential= in systemd.exec(5)), else it is asked for \
-on the terminal. One trailing newline is not part of it. It is never taken from an argument or from the environment.
+on the terminal. A byte\\-order mark in front of it and one newline behind it are not part of it, and it does not matter \
+whether accents are characters of their own, as macOS writes them. It is never taken from an argument or from the environment.
 .PP
 A key of age may be kept by a plugin, as by age\\-plugin\\-yubikey in a YubiKey: the plugin's program, \
 age\\-plugin\\-\\fINAME\\fR, is looked for in PATH. What it, or an SSH key that is under a passphrase, wants to know is \
@@ -56,6 +57,26 @@ With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know t
 .PP
 umount(8) unmounts, but returns while cryptfs may still be writing to the backing folder. \\fBcryptfs umount\\fR waits \
 until everything is written, and so does the next mount, for ten seconds at most.";
+
+const DURABILITY: &str = "\
+What fsync(2) or fdatasync(2) of a file or a folder returned for survives a power cut, names included, and so does \
+everything once \\fBcryptfs sync\\fR or \\fBcryptfs umount\\fR returned. sync(1) and syncfs(2) make nothing durable: the \
+kernel writes to cryptfs what it holds and does not tell it that anybody waits.
+.PP
+Access times never move, since each would make a chunk file that has to be copied; mount(8) shows noatime. A file can be \
+as long as 2097153 chunks: 8 TiB at 4 MiB a chunk. fallocate(2) sets nothing aside, as nothing is overwritten in place, \
+and says so; posix_fallocate(3) then writes zeros.
+.PP
+What was not synced is stored five seconds after the change at the latest, later where the disk is slow; a power cut \
+before that takes it along, and so does the death of the daemon. Where root mounts, the kernel spares the daemon when \
+memory runs out.
+.PP
+SIGTERM, SIGINT and SIGHUP have everything stored, what programs still hold open and mapped too, before the mount goes. \
+What is written after that is stored as above, until the last file is closed.
+.PP
+Where not everything can be stored for want of space, \\fBcryptfs umount\\fR and the first signal leave the mount as it is, so \
+that room can be made; after an umount(8) the daemon stays, and tries until there is room or a signal gives it up. With \
+\\fB\\-o writeback\\fR the kernel accepts writes without asking: errors come at fsync(2) and close(2) only.";
 
 const EXAMPLES: &str = "\
 .nf
@@ -118,6 +139,7 @@ fn write_page(out: &mut dyn Write) -> io::Result<()> {
     }
     section(out, "SECRETS", SECRETS)?;
     section(out, "OWNERS AND MEMBERS", OWNERS)?;
+    section(out, "DURABILITY AND LIMITS", DURABILITY)?;
     section(out, "MOUNT OPTIONS", &list(DESCRIPTIONS.iter().map(|&(name, text)| (name.to_owned(), text))))?;
     section(out, "AS A MOUNT HELPER", FSTAB)?;
     let codes = Exit::ALL.iter().map(|&(exit, meaning)| ((exit as u8).to_string(), meaning));

@@ -24,6 +24,7 @@ mod report;
 mod request;
 mod rotate;
 mod secret_input;
+mod sync;
 mod trust;
 mod umount;
 mod unlock;
@@ -73,6 +74,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Init(arguments) => init::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),
+        Command::Sync(arguments) => sync::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Key(command) => key::run(&command),
         Command::Trust(command) => trust::run(&command),

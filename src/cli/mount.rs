@@ -6,10 +6,12 @@ use super::daemon::Waiting;
 use super::logging;
 use super::mount_options::MountOptions;
 use super::{assemble, report, unlock};
-use crate::mount::{self, MountError, Mounted, Options};
+use crate::fs::Filesystem;
+use crate::fs::ops::{NodeId, Operations};
+use crate::mount::{self, MountError, Mounted, Options, RunError, Unmounter};
 use crate::store::folder::{Folder, Lock, LockError};
-use crate::sys::daemon::{Termination, enter_mount_namespace};
-use crate::sys::memory;
+use crate::sys::daemon::{Termination, enter_mount_namespace, spare_from_oom};
+use crate::sys::{memory, process};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -117,6 +119,10 @@ fn perform(request: Request) -> Result<(), Failure> {
             check_permissions: !options.kernel_permissions && !options.acls,
             uid: request.options.uid,
             gid: request.options.gid,
+            umask: request.options.umask.unwrap_or(0),
+            only_for: request.options.allow_root.then(process::user),
+            no_acls: request.options.acls == Some(false) || request.options.umask.is_some(),
+            small_numbers: request.options.small_inode_numbers,
         },
     };
     let filesystem = assemble::filesystem(backing, &unlocked.opened, &unlocked.trust, &choices)?;
@@ -125,14 +131,20 @@ fn perform(request: Request) -> Result<(), Failure> {
         log::info!("memory may go to swap, but for the keys: {error}");
     }
     options.read_only |= filesystem.is_read_only();
+    tell_owner(&filesystem, &request);
     let mounted = mount::mount(Arc::new(filesystem), &request.mountpoint, &options)
         .map_err(|error| advice::mounting(&request.mountpoint, &error))?;
     if !waiting.is_in_front() {
         log_elsewhere(request.log_file.as_deref())?;
     }
     waiting.release().map_err(system)?;
-    let served =
-        serve(mounted, signals).map_err(|error| advice::system(request.mountpoint.display(), &error));
+    if let Err(error) = spare_from_oom() {
+        log::debug!("where memory runs out this process is as likely to be ended as any other: {error}");
+    }
+    let served = serve(mounted, signals).map_err(|error| match error {
+        RunError::Transport(error) => advice::system(request.mountpoint.display(), &error),
+        RunError::NotStored(error) => advice::not_stored(&request.mountpoint, &error),
+    });
     drop(lock);
     served
 }
@@ -167,19 +179,32 @@ fn check_mountpoint(mountpoint: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Says so where the files belong to another user than who mounts and could then not use them: another machine's, or the
+/// one outside of a user namespace.
+fn tell_owner(filesystem: &Filesystem, request: &Request) {
+    let user = process::user();
+    let owner = filesystem.attributes(NodeId::ROOT).map_or(user, |root| root.uid);
+    if owner != user && !process::is_root() {
+        report::complain(&advice::foreign_files(&request.backing, owner, user));
+    }
+}
+
 fn kernel_options(request: &Request) -> Options {
     let wanted = &request.options;
     let usual = Options::default();
     Options {
         source: request.backing.clone().into(),
-        allow_other: wanted.allow_other,
+        allow_other: wanted.allow_other || wanted.allow_root,
         read_only: wanted.read_only,
         no_exec: wanted.no_exec,
         no_suid: !wanted.suid,
         no_dev: !wanted.dev,
+        no_symlinks: wanted.no_symlinks,
+        contexts: wanted.contexts.clone(),
         kernel_permissions: wanted.kernel_permissions.unwrap_or(usual.kernel_permissions),
-        acls: wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
-        writeback: wanted.writeback.or(wanted.kernel_permissions.filter(|checks| !checks)),
+        acls: wanted.umask.is_none()
+            && wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
+        writeback: wanted.writeback.unwrap_or(usual.writeback),
         threads: wanted.threads.unwrap_or(usual.threads),
         transport: wanted.transport.unwrap_or(usual.transport),
         ..usual
@@ -197,14 +222,32 @@ fn log_elsewhere(file: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// Serves until somebody unmounts, or a signal asks for it.
-fn serve(mounted: Mounted, signals: Termination) -> std::io::Result<()> {
+fn serve(mounted: Mounted, signals: Termination) -> Result<(), RunError> {
     let unmounter = mounted.unmounter();
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        while signals.wait().is_ok() {
-            if let Err(error) = unmounter.unmount() {
-                log::error!("cannot unmount: {error}");
+    let thread = std::thread::Builder::new().name("signals".into());
+    thread.spawn(move || obey(&signals, &unmounter)).map_err(RunError::Transport)?;
+    mounted.run()
+}
+
+/// At a signal everything is stored first, whoever still holds files in the mount: what asked for the end may soon kill this
+/// process. Where there is no space for that the mount stays, until there is or a second signal comes.
+fn obey(signals: &Termination, unmounter: &Unmounter) {
+    let mut has_refused = false;
+    while signals.wait().is_ok() {
+        if has_refused || unmounter.has_ended() {
+            unmounter.give_up();
+        } else if let Err(error) = unmounter.store() {
+            log::error!("not everything could be stored: {error}");
+            if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) {
+                log::error!(
+                    "the mount stays; make room, and send the signal again, which gives up what is left"
+                );
+                has_refused = true;
+                continue;
             }
         }
-    })?;
-    mounted.run()
+        if let Err(error) = unmounter.unmount() {
+            log::error!("cannot unmount: {error}");
+        }
+    }
 }

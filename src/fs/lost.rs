@@ -4,6 +4,7 @@
 //! may have succeeded. What was never written must not look like something that was, be it zeros: reads of it are
 //! errors, until it is written again or cut off, or the kernel forgets the inode.
 
+use super::Error;
 use crate::chunk::InodeId;
 use crate::locks::{Mutex, Rank};
 use std::collections::HashMap;
@@ -13,11 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Ranges of one inode that are told apart, at most.
 const MOST: usize = 64;
 
+/// Ranges of one inode, and why the last one was lost.
+type Lost = (Vec<Range<u64>>, Error);
+
 pub(super) struct LostWrites {
     /// Whether there ever was one: most mounts never take the lock.
     any: AtomicBool,
     /// In bytes; they may overlap.
-    ranges: Mutex<HashMap<InodeId, Vec<Range<u64>>>>,
+    ranges: Mutex<HashMap<InodeId, Lost>>,
 }
 
 impl Default for LostWrites {
@@ -27,9 +31,10 @@ impl Default for LostWrites {
 }
 
 impl LostWrites {
-    pub(super) fn add(&self, inode: InodeId, lost: Range<u64>) {
+    pub(super) fn add(&self, inode: InodeId, lost: Range<u64>, error: Error) {
         let mut all = self.ranges.lock();
-        let ranges = all.entry(inode).or_default();
+        let (ranges, why) = all.entry(inode).or_insert_with(|| (Vec::new(), error));
+        *why = error;
         ranges.push(lost);
         if ranges.len() > MOST {
             let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
@@ -44,7 +49,15 @@ impl LostWrites {
     pub(super) fn touch(&self, inode: InodeId, read: &Range<u64>) -> bool {
         let overlaps = |lost: &Range<u64>| lost.start < read.end && read.start < lost.end;
         self.any.load(Ordering::Acquire)
-            && self.ranges.lock().get(&inode).is_some_and(|ranges| ranges.iter().any(overlaps))
+            && self.ranges.lock().get(&inode).is_some_and(|(ranges, _)| ranges.iter().any(overlaps))
+    }
+
+    /// Why something of an inode is lost, as long as it is.
+    pub(super) fn error(&self, inode: InodeId) -> Option<Error> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        self.ranges.lock().get(&inode).filter(|(ranges, _)| !ranges.is_empty()).map(|(_, why)| *why)
     }
 
     /// Where the last of an inode's lost ranges ends, if there is one.
@@ -52,13 +65,13 @@ impl LostWrites {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.ranges.lock().get(&inode)?.iter().map(|range| range.end).max()
+        self.ranges.lock().get(&inode)?.0.iter().map(|range| range.end).max()
     }
 
     /// `written` holds what it should, or is no more.
     pub(super) fn clear(&self, inode: InodeId, written: &Range<u64>) {
         if self.any.load(Ordering::Acquire)
-            && let Some(ranges) = self.ranges.lock().get_mut(&inode)
+            && let Some((ranges, _)) = self.ranges.lock().get_mut(&inode)
         {
             let around = |lost: &Range<u64>| {
                 [lost.start..lost.end.min(written.start), lost.start.max(written.end)..lost.end]

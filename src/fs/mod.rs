@@ -5,6 +5,7 @@
 mod acl;
 mod attributes;
 mod data;
+mod ending;
 mod error;
 mod filesystem;
 mod groups;
@@ -12,6 +13,7 @@ mod listing;
 mod lost;
 mod namespace;
 mod nodes;
+mod numbers;
 mod operations;
 pub mod ops;
 mod options;

@@ -7,6 +7,7 @@
 #[cfg(feature = "fuser")]
 mod adapter;
 mod channel;
+mod control;
 mod device;
 mod dispatch;
 mod error;
@@ -27,8 +28,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use control::{discard, store};
 pub use error::MountError;
-pub use point::{Found, check, clear_stale, find, mounts_of, transport_of};
+pub use point::{Found, check, clear_stale, find, is_stale, mounts_of, sync, transport_of};
 
 use crate::fs::ops::Operations;
 use point::MountPoint;
@@ -79,14 +81,18 @@ pub struct Options {
     pub no_exec: bool,
     pub no_suid: bool,
     pub no_dev: bool,
+    /// Symbolic links in the mount are not followed.
+    pub no_symlinks: bool,
+    /// Security contexts, as the kernel reads them among mount options.
+    pub contexts: Vec<String>,
     /// The kernel checks permissions by mode and owner, and OPEN is never sent. Without it [`Operations::open`],
     /// [`Operations::access`] and every other operation are where access is refused.
     pub kernel_permissions: bool,
     /// POSIX ACLs, kept as `system.posix_acl_*` attributes. Implies `kernel_permissions`.
     pub acls: bool,
-    /// Whether the kernel collects writes in its cache until fsync, close or memory pressure. Unless it is said: over
-    /// io_uring only (docs/performance-transport.md).
-    pub writeback: Option<bool>,
+    /// The kernel gathers writes in its cache until fsync, close or memory pressure. It accepts them without asking, so
+    /// that nobody learns at the write that there is no space.
+    pub writeback: bool,
     /// How many requests are served at once, at least 1; over io_uring, how many of the slow ones.
     pub threads: usize,
     pub transport: Transport,
@@ -103,9 +109,11 @@ impl Default for Options {
             no_exec: false,
             no_suid: false,
             no_dev: false,
+            no_symlinks: false,
+            contexts: Vec::new(),
             kernel_permissions: true,
             acls: true,
-            writeback: None,
+            writeback: false,
             threads: 2,
             transport: Transport::Auto,
             poll_for: Duration::from_micros(30),
@@ -137,9 +145,18 @@ struct Place {
     ended: AtomicBool,
 }
 
-/// Unmounts from any thread.
+/// Unmounts from any thread, and has stored what there is to store.
 #[derive(Clone)]
-pub struct Unmounter(Arc<Place>);
+pub struct Unmounter(Arc<Place>, Arc<dyn Operations>);
+
+/// Why serving did not end well.
+#[derive(Debug)]
+pub enum RunError {
+    /// The device could not be read or a thread not be started.
+    Transport(io::Error),
+    /// What was acknowledged could not be stored, and was given up.
+    NotStored(io::Error),
+}
 
 /// Mounts `operations` at `mountpoint` and agrees with the kernel on the protocol.
 ///
@@ -169,12 +186,21 @@ pub fn mount(
     Ok(mounted)
 }
 
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RunError::Transport(error) => error.fmt(f),
+            RunError::NotStored(error) => write!(f, "the last changes could not be stored: {error}"),
+        }
+    }
+}
+
 impl Mounted {
     /// Serves until unmounted, then has [`Operations::shut_down`] make everything durable.
     ///
     /// # Errors
-    /// The device could not be read or a thread not be started; the mount is gone then too.
-    pub fn run(mut self) -> io::Result<()> {
+    /// The mount is gone then too.
+    pub fn run(mut self) -> Result<(), RunError> {
         let served = match self.session.take() {
             Some(Session::Device(connection)) => connection.run(&|| self.place.point.abort()),
             #[cfg(feature = "fuser")]
@@ -185,12 +211,14 @@ impl Mounted {
             self.unmounter().unmount_or_log();
         }
         self.place.ended.store(true, Ordering::Release);
-        self.operations.shut_down();
-        served
+        let stored = self.operations.shut_down();
+        let number = |error: crate::fs::Error| io::Error::from_raw_os_error(error.errno());
+        stored.map_err(|error| RunError::NotStored(number(error)))?;
+        served.map_err(RunError::Transport)
     }
 
     pub fn unmounter(&self) -> Unmounter {
-        Unmounter(Arc::clone(&self.place))
+        Unmounter(Arc::clone(&self.place), Arc::clone(&self.operations))
     }
 
     pub fn requests(&self) -> Arc<Requests> {
@@ -217,6 +245,22 @@ impl Unmounter {
     /// `ResourceBusy` while a file in it is open; otherwise what umount2(2) or fusermount3 says.
     pub fn unmount(&self) -> io::Result<()> {
         if self.0.ended.load(Ordering::Acquire) { Ok(()) } else { self.0.point.unmount() }
+    }
+
+    /// Gets everything out of the kernel's cache and makes it durable, whoever holds files in the mount.
+    pub fn store(&self) -> io::Result<()> {
+        self.0.point.sync_kernel()?;
+        self.1.sync_all().map_err(|error| io::Error::from_raw_os_error(error.errno()))
+    }
+
+    /// What cannot be stored at the end is given up.
+    pub fn give_up(&self) {
+        self.1.give_up();
+    }
+
+    /// Whether the connection to the kernel is over.
+    pub fn has_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire)
     }
 
     fn unmount_or_log(&self) {

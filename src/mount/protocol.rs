@@ -33,6 +33,7 @@ pub mod opcode {
     pub const STATFS: u32 = 17;
     pub const RELEASE: u32 = 18;
     pub const FSYNC: u32 = 20;
+    pub const FLUSH: u32 = 25;
     pub const SETXATTR: u32 = 21;
     pub const GETXATTR: u32 = 22;
     pub const LISTXATTR: u32 = 23;
@@ -41,6 +42,7 @@ pub mod opcode {
     pub const READDIR: u32 = 28;
     pub const FSYNCDIR: u32 = 30;
     pub const ACCESS: u32 = 34;
+    pub const CREATE: u32 = 35;
     pub const DESTROY: u32 = 38;
     pub const BATCH_FORGET: u32 = 42;
     pub const FALLOCATE: u32 = 43;
@@ -122,6 +124,7 @@ wire! {
         gid: u32, unused5: u32,
     }
     MknodIn = 16 { mode: u32, device: u32, umask: u32, padding: u32 }
+    CreateIn = 16 { flags: u32, mode: u32, umask: u32, open_flags: u32 }
     MkdirIn = 8 { mode: u32, umask: u32 }
     RenameIn = 8 { new_parent: u64 }
     Rename2In = 16 { new_parent: u64, flags: u32, padding: u32 }
@@ -155,7 +158,7 @@ wire! {
         flags: u64,
     }
     CopyFileRangeOut = 8 { copied: u64 }
-    /// All zero but the node: the whole file.
+    /// All zero but the node: the whole file. A negative offset: its attributes alone.
     InvalidateInode = 24 { node: u64, offset: i64, length: i64 }
     Dirent = 24 { inode: u64, cookie: u64, name_length: u32, kind: u32 }
     StatxTime = 16 { seconds: i64, nanoseconds: u32, reserved: i32 }

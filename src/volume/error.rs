@@ -73,7 +73,7 @@ impl Error {
     }
 
     /// Whether the same call may succeed later, with nothing lost in between.
-    pub(in crate::volume) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         match self {
             Error::NoSpace => true,
             Error::Store(error) => {

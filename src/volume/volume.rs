@@ -110,6 +110,14 @@ impl Volume {
         Ok(())
     }
 
+    /// Makes everything that was done so far durable in its place.
+    ///
+    /// # Errors
+    /// Something could not be written; it waits for the next time.
+    pub fn sync_all(&self) -> Result<()> {
+        if self.base.read_only { Ok(()) } else { self.writeback.sync_all() }
+    }
+
     /// Makes everything durable and leaves an empty journal behind.
     ///
     /// # Errors

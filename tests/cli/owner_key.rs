@@ -104,7 +104,7 @@ fn a_member_opens_and_asks_and_an_owner_signs() {
     let list = sandbox.succeeds(&mut key(&sandbox, &["list"]));
     let id = |kind: &str| list.lines().find(|line| line.contains(kind)).unwrap().split(' ').next().unwrap();
     sandbox.fails(&mut as_member(&["remove", id(" recipient ")]), 14);
-    let told = sandbox.fails(&mut as_member(&["rotate"]), 30);
+    let told = sandbox.fails(&mut as_member(&["rotate"]), 31);
     assert!(told.contains("key request"), "{told}");
     sandbox.fails(&mut with_passphrase(&sandbox, &["remove", id(" passphrase ")]), 27);
 

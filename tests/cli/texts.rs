@@ -22,6 +22,7 @@ fn help() {
         "init",
         "mount",
         "umount",
+        "sync",
         "info",
         "key",
         "key list",

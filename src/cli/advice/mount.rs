@@ -62,10 +62,52 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
     failure(exit, message)
 }
 
+pub fn foreign_files(backing: &Path, owner: u32, user: u32) -> String {
+    let backing = backing.display();
+    format!(
+        "{backing}: the files belong to user {owner}, this is user {user}. With `-o uid={user}` they seem to be this user's."
+    )
+}
+
+/// What is said of a mountpoint instead of who serves it.
+pub fn stale(mountpoint: &Path) -> String {
+    let at = mountpoint.display();
+    format!("{at} (its daemon is gone; `cryptfs umount {at}` takes it away)")
+}
+
+pub fn syncing(path: &Path, error: &io::Error) -> Failure {
+    let at = path.display();
+    match error.raw_os_error() {
+        Some(libc::ENOTCONN) => failure(Exit::StaleMountpoint, format!("{at}: its daemon is gone.")),
+        _ => system(format!("{at}: not everything is durable"), error),
+    }
+}
+
 pub fn not_mounted(path: &Path) -> Failure {
     failure(
         Exit::NotMounted,
         format!("{}: there is no cryptfs mount. `findmnt -t fuse.cryptfs` lists them.", path.display()),
+    )
+}
+
+/// Not unmounted, so that room can be made in it.
+pub fn no_space_to_store(path: &Path, error: &io::Error) -> Failure {
+    let at = path.display();
+    failure(
+        Exit::NotStored,
+        format!(
+            "{at}: still mounted, since not everything in it can be stored: {}. Make room on the backing folder's disk, \
+             or delete something in {at}, and try again; or give up what is not stored: `cryptfs umount --discard {at}`.",
+            plain(error)
+        ),
+    )
+}
+
+/// Unmounted, and something is lost.
+pub fn not_stored(path: &Path, error: &io::Error) -> Failure {
+    failure(
+        Exit::NotStored,
+        format!("{}: unmounted, but the last changes could not be stored: {}.", path.display(), plain(error)),
     )
 }
 

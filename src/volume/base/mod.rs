@@ -1,6 +1,7 @@
 //! What every room of a volume works with: the chunk context and options, whether promises can still be kept, and when
 //! the flusher has something to do.
 
+mod clock;
 mod schedule;
 mod stand_ins;
 mod withheld;

@@ -1,9 +1,8 @@
-//! Reading an inode from its chunks: chunk 0 and its record, further chunks, a directory's entries.
+//! Reading an inode from its chunks: chunk 0 and its record, extra chunks, a directory's entries.
 
 use super::Cache;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Section};
 use crate::volume::format::kinds::Kind;
-use crate::volume::format::limits::NAME_MAX;
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Directory;
@@ -12,7 +11,7 @@ use crate::volume::inode::state::{Facts, Inode, State};
 use crate::volume::inode::table::{ChunkTable, check_bound};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
-use crate::volume::{Error, Result, Visit};
+use crate::volume::{Error, Result};
 use std::sync::Arc;
 
 impl Cache {
@@ -137,45 +136,6 @@ impl Cache {
         log.extend_from_slice(&TAIL.read(first_chunk, 0, record.size)?);
         entries.load(&log).map_err(|what| damaged(0, what.0))?;
         Ok(Entries::loaded(entries, log.len() as u64))
-    }
-
-    pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
-        if name.len() > NAME_MAX {
-            return Err(Error::NameTooLong);
-        }
-        self.load_entries(directory)?;
-        let state = directory.state.read();
-        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
-        Ok(entries.directory.get(name).map(|entry| (entry.inode, entry.kind)))
-    }
-
-    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
-    pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
-        self.load_entries(directory)?;
-        let state = directory.state.read();
-        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
-        for entry in entries.directory.iter_after(after) {
-            if !visit(entry.cookie, entry.name, entry.inode, entry.kind) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// The directory that a directory lies in; the root lies in itself.
-    pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
-        match directory.view(|record| record.extension.links.first().map(|link| link.parent)) {
-            Some(parent) => self.inode(parent),
-            None => Ok(directory.clone()),
-        }
-    }
-
-    /// The numbers of its chunks but the first.
-    pub fn further(&self, id: InodeId) -> Result<Vec<u32>> {
-        let inode = self.inode(id)?;
-        let mut state = inode.state.write();
-        self.open_first_chunk(&inode, &mut state)?;
-        state.named_chunks(1)
     }
 }
 

@@ -56,7 +56,9 @@ pub fn read_own(context: &Arc<Context>) -> Result<Option<Live>> {
             if !Chunk::was_never_durable(context, id)? {
                 return Err(error);
             }
-            log::info!("a journal that a crash kept from being begun is begun anew: {error}");
+            log::info!(
+                "a journal whose first commit a crash kept from being durable is started again, empty: {error}"
+            );
             Ok(None)
         }
         live => live,

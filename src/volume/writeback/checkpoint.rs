@@ -157,6 +157,13 @@ impl Writeback {
         self.cache.has_queued() || !self.journal.names().is_empty() || self.catalog.has_work()
     }
 
+    /// Makes everything that was done so far durable in its place.
+    pub fn sync_all(&self) -> Result<()> {
+        self.checkpoint()?;
+        // What was made while a checkpoint was under way already waits for another.
+        if self.has_work() { self.checkpoint() } else { Ok(()) }
+    }
+
     /// Makes everything durable in its place, and deletes what nobody will use any more. Of the journal only what is
     /// withheld is needed then.
     pub fn finish(&self) -> Result<()> {

@@ -8,6 +8,7 @@
 #[cfg(test)]
 extern crate self as cryptfs;
 
+pub mod check;
 pub mod chunk;
 pub mod cli;
 pub mod crypto;
@@ -20,6 +21,7 @@ pub mod fuzzing;
 pub mod keys;
 pub mod mount;
 mod planted;
+pub mod repair;
 pub mod store;
 pub mod sys;
 pub mod trust;

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// What each room of `src` may name of the crate's others. Dependencies run downward only.
 const MAY_NAME: &[(&str, &[&str])] = &[
-    ("cli", &["mount", "fs", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"]),
+    ("cli", &["mount", "fs", "check", "repair", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"]),
     ("mount", &["fs", "sys"]),
     ("fs", &["volume", "chunk", "sys", "dice"]),
     ("volume", &["chunk", "crypto", "store", "keys", "trust", "sys", "planted", "dice"]),
+    ("repair", &["check", "volume", "chunk", "store", "dice"]),
+    ("check", &["volume", "chunk", "store", "dice"]),
     ("trust", &["keys", "chunk", "crypto", "store", "sys"]),
     ("keys", &["crypto", "store", "sys"]),
     ("chunk", &["crypto", "store", "planted", "dice"]),

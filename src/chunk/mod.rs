@@ -34,7 +34,7 @@ pub use commit::Sync;
 pub use context::Context;
 pub use error::{Error, Result};
 pub use ids::{ChunkId, Commit, DeviceId, InodeId, Version};
-pub use recall::{Forgetful, Recall};
+pub use recall::{Forgetful, ReadOnly, Recall};
 
 /// Bytes of a block.
 pub const BLOCK: usize = 4096;

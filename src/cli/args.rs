@@ -4,6 +4,7 @@
 //! `key_args.rs` has those of `cryptfs key`.
 
 use super::key_args::KeyCommand;
+use super::look_args::{Cat, Check, Du, Export, Ls, Stat, Tree};
 use super::values;
 use crate::crypto::Cipher;
 use crate::keys::tpm::PcrMask;
@@ -27,6 +28,13 @@ pub enum Command {
     Mount(Mount),
     Umount(Umount),
     Info(Info),
+    Check(Check),
+    Ls(Ls),
+    Tree(Tree),
+    Cat(Cat),
+    Stat(Stat),
+    Du(Du),
+    Export(Export),
     /// Look at and change what opens a volume
     #[command(subcommand, disable_help_subcommand = true)]
     Key(KeyCommand),

@@ -2,7 +2,7 @@
 
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::FileName;
-use crate::volume::{Damage, Error, Kind};
+use crate::volume::{Damage, Error, Kind, Link};
 use std::ops::Range;
 
 /// One finding.
@@ -50,22 +50,44 @@ pub enum What {
     /// A chunk file that its inode's chunk table does not name.
     Unused,
     /// A part of a file's content is lost: bytes.
-    Content { range: Range<u64>, trouble: Trouble },
+    Content {
+        range: Range<u64>,
+        trouble: Trouble,
+    },
     /// The entries of a directory cannot be read, or its table of segments.
     Entries(Trouble),
     /// A chunk table, or the blocks of a record, cannot be read.
     Table(Trouble),
     /// A name leads to an inode that cannot be read. `further`: those of its chunks that have a file.
-    Dangling { directory: InodeId, name: Vec<u8>, kind: Kind, trouble: Trouble, further: Vec<u32> },
+    Dangling {
+        directory: InodeId,
+        name: Vec<u8>,
+        kind: Kind,
+        trouble: Trouble,
+        further: Vec<u32>,
+    },
     /// The root directory cannot be read.
     Root(Trouble),
     /// No directory has a name for this inode. `parent`: by the inode's own link; whether that directory can be read.
-    Unnamed { parent: Option<InodeId>, parent_is_there: bool, kind: Kind },
-    /// The names that an inode has are not those that it says it has.
-    Links,
-    LinkCount { found: u32, due: u32 },
+    Unnamed {
+        parent: Option<InodeId>,
+        parent_is_there: bool,
+        kind: Kind,
+    },
+    /// The names that an inode has are not those that it says it has. `missing`: those that no directory has.
+    Links {
+        missing: Vec<Link>,
+    },
+    LinkCount {
+        found: u32,
+        due: u32,
+    },
     /// A directory has two entries of this name; the hidden one's inode.
-    Twice { directory: InodeId, name: Vec<u8>, hidden: InodeId },
+    Twice {
+        directory: InodeId,
+        name: Vec<u8>,
+        hidden: InodeId,
+    },
     /// A directory that has several names.
     SeveralNames,
     /// A directory that lies in itself, and nowhere else.
@@ -87,7 +109,9 @@ impl Finding {
     pub fn key(&self) -> String {
         let file = self.file.as_deref().unwrap_or("-");
         match &self.what {
-            What::Content { range, .. } => format!("{} {file} {}-{}", self.what.word(), range.start, range.end),
+            What::Content { range, .. } => {
+                format!("{} {file} {}-{}", self.what.word(), range.start, range.end)
+            }
             what => format!("{} {file}", what.word()),
         }
     }
@@ -122,7 +146,7 @@ impl What {
             What::Dangling { .. } => "dangling-name",
             What::Root(_) => "root",
             What::Unnamed { .. } => "unnamed",
-            What::Links => "links",
+            What::Links { .. } => "links",
             What::LinkCount { .. } => "link-count",
             What::Twice { .. } => "name-twice",
             What::SeveralNames => "several-names",

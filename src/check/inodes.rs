@@ -225,7 +225,8 @@ impl Look<'_> {
             Err(error) => self.find(What::Table(Trouble::of(&error)), ChunkId { inode: id, index: 0 }),
             Ok(further) => {
                 let is_named = |chunk: &&ChunkId| {
-                    chunk.index == 0 || further.binary_search_by_key(&chunk.index, |(index, _)| *index).is_ok()
+                    chunk.index == 0
+                        || further.binary_search_by_key(&chunk.index, |(index, _)| *index).is_ok()
                 };
                 let unused: Vec<_> = chunks.iter().filter(|chunk| !is_named(chunk)).collect();
                 unused.into_iter().for_each(|chunk| self.find(What::Unused, *chunk));
@@ -253,7 +254,8 @@ impl Look<'_> {
                     };
                     let path = self.reader.path_of(node.id).map(|path| join(&path, &name));
                     let chunk = ChunkId { inode: child, index: 0 };
-                    let what = What::Dangling { directory: node.id, name, kind, trouble, further: Vec::new() };
+                    let what =
+                        What::Dangling { directory: node.id, name, kind, trouble, further: Vec::new() };
                     let file = self.reader.context().file_name(chunk);
                     self.found.push(Finding::of(what, chunk, file, path));
                 }

@@ -4,7 +4,7 @@
 use super::finding::{Finding, Trouble, What};
 use super::inodes::{Facts, View, join};
 use crate::chunk::{ChunkId, InodeId};
-use crate::volume::{Kind, Reader};
+use crate::volume::{Kind, Link, Reader};
 
 pub fn check(reader: &Reader, facts: &Facts) -> Vec<Finding> {
     let mut names = Names { reader, facts, found: Vec::new() };
@@ -62,15 +62,31 @@ impl Names<'_> {
         if kind == Kind::Directory {
             count = 2 + view.directories;
         }
-        if !view.links_agree && !(is_root && view.links == 0) {
-            self.find(What::Links, view.id);
+        if !view.links_agree {
+            let missing = self.missing(view.id);
+            self.find(What::Links { missing }, view.id);
         } else if view.links_count != count && (kind != Kind::Directory || view.is_listed) {
             self.find(What::LinkCount { found: view.links_count, due: count }, view.id);
         }
     }
 
+    /// Names that an inode says it has and no directory has for it.
+    fn missing(&self, id: InodeId) -> Vec<Link> {
+        let mut links = self.reader.node(id).map(|node| node.record.extension.links).unwrap_or_default();
+        let is_there = |link: &Link| {
+            let entries = self.reader.node(link.parent).and_then(|node| self.reader.entries(&node));
+            entries.is_ok_and(|entries| entries.get(&link.name).is_some_and(|entry| entry.inode == id))
+        };
+        links.retain(|link| !is_there(link));
+        links
+    }
+
     /// A name that was lost, or whose directory cannot be read.
     fn unnamed(&mut self, view: &View<'_>, kind: Kind) {
+        if view.links == 0 && view.links_count == 0 {
+            // It was deleted, and its chunk files came back or were left.
+            return self.find_at(What::Unused, view.id, None);
+        }
         let links = self.reader.node(view.id).map(|node| node.record.extension.links).unwrap_or_default();
         let parent = links.first().map(|link| link.parent);
         let is_there = |id: InodeId| match self.reader.node(id) {

@@ -31,8 +31,8 @@ pub fn run(arguments: &Check) -> Result<(), Failure> {
         return Err(advice::repair_beside_mount(&backing));
     }
     let session = Session { arguments, backing: &backing, opened };
-    let settled: HashSet<String> = session.settled()?;
     let checked = session.check(&session.opened.reader, &session.opened.journals)?;
+    let settled = session.settled(&checked)?;
     let open = |checked: &Checked| -> Vec<Finding> {
         checked.findings.iter().filter(|finding| !settled.contains(&finding.key())).cloned().collect()
     };
@@ -58,9 +58,32 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn settled(&self) -> Result<HashSet<String>, Failure> {
+    /// What an earlier repair could do nothing about and is still so. What was put right is forgotten, so that the next
+    /// damage to it is told of.
+    fn settled(&self, checked: &Checked) -> Result<HashSet<String>, Failure> {
         let settled = self.opened.unlocked.trust.settled().map_err(|error| advice::state(&error))?;
-        Ok(settled.into_iter().collect())
+        let found: HashSet<String> = checked.findings.iter().map(Finding::key).collect();
+        let is_unseen = |key: &String| !self.arguments.data && key.starts_with("content ");
+        let still: HashSet<String> =
+            settled.iter().filter(|key| found.contains(*key) || is_unseen(key)).cloned().collect();
+        if still.len() < settled.len() && !self.opened.is_beside {
+            self.settle(&still)?;
+        }
+        Ok(still)
+    }
+
+    fn settle(&self, settled: &HashSet<String>) -> Result<(), Failure> {
+        let mut lines: Vec<String> = settled.iter().cloned().collect();
+        lines.sort_unstable();
+        self.opened.unlocked.trust.settle(&lines).map_err(|error| advice::state(&error))
+    }
+
+    /// Takes off the list that mounts keep what is not so any more.
+    fn heal(&self, findings: &[Finding]) -> Result<(), Failure> {
+        let open: HashSet<&String> = findings.iter().filter_map(|finding| finding.file.as_ref()).collect();
+        let changed =
+            self.opened.unlocked.trust.change_findings(|found| !open.contains(&found.file), Vec::new());
+        changed.map(drop).map_err(|error| advice::state(&error))
     }
 
     /// Checks; beside a mount twice, and what was found both times counts: the rest changed while it was read.
@@ -80,9 +103,9 @@ impl Session<'_> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let options = Options { data: self.arguments.data, threads };
         let (progress, is_done) = (Progress::default(), AtomicBool::new(false));
+        // Hidden by itself where stderr is no terminal.
+        let bar = ProgressBar::new(0).with_style(style(self.arguments.data));
         thread::scope(|scope| {
-            // Hidden by itself where stderr is no terminal.
-            let bar = ProgressBar::new(0).with_style(style(self.arguments.data));
             let shown = scope.spawn(|| show(&bar, &progress, &is_done));
             let checked = check::run(reader, journals, options, &progress);
             is_done.store(true, Ordering::Release);
@@ -121,7 +144,8 @@ impl Session<'_> {
                 text += &format!("{}  and {} more\n", word(class), of.len() - LISTED);
             }
         }
-        let data = if self.arguments.data { format!(", {} bytes of content", checked.bytes) } else { String::new() };
+        let data =
+            if self.arguments.data { format!(", {} bytes of content", checked.bytes) } else { String::new() };
         text += &format!(
             "Checked {} files and folders in {} chunk files{data}.\n",
             checked.inodes, checked.chunk_files
@@ -139,10 +163,17 @@ impl Session<'_> {
         let mut has_begun = false;
         for _ in 0..ROUNDS {
             let reader = fresh.as_ref().unwrap_or(&self.opened.reader);
-            let findings: Vec<Finding> =
-                checked.findings.iter().filter(|finding| !settled.contains(&finding.key())).cloned().collect();
+            let findings: Vec<Finding> = checked
+                .findings
+                .iter()
+                .filter(|finding| !settled.contains(&finding.key()))
+                .cloned()
+                .collect();
             let plan = Plan::of(reader, &findings, reader.context().own_journal(), choices);
             if plan.is_empty() {
+                if has_begun {
+                    self.heal(&findings)?;
+                }
                 return match (verdict(&findings, self.backing), has_begun) {
                     (Ok(()), true) => Err(advice::repaired()),
                     (verdict, _) => verdict,
@@ -191,12 +222,8 @@ impl Session<'_> {
     ) -> Result<(), Failure> {
         let failed = |error: volume::Error| advice::volume(self.backing, &error);
         let unlocked = &self.opened.unlocked;
-        let context = assemble::to_repair(
-            self.backing,
-            &unlocked.opened,
-            &unlocked.trust,
-            self.opened.recall.clone(),
-        )?;
+        let context =
+            assemble::to_repair(self.backing, &unlocked.opened, &unlocked.trust, self.opened.recall.clone())?;
         let owner = metadata(self.backing).map_err(|error| advice::system(self.backing.display(), &error))?;
         let keep = &mut |chunk: ChunkId| self.keep(&context, chunk);
         let owner = (owner.uid(), owner.gid());
@@ -205,13 +232,12 @@ impl Session<'_> {
         let apply = Apply { volume: &volume, reader, checked, now: Timestamp::now() };
         let done = apply.run(&plan.steps).and_then(|done| volume.close().map(|()| done)).map_err(failed)?;
         for (name, lost) in &done.copied {
-            let ranges: Vec<_> = lost.iter().map(|range| format!("{} to {}", range.start, range.end)).collect();
+            let ranges: Vec<_> =
+                lost.iter().map(|range| format!("{} to {}", range.start, range.end)).collect();
             report::print(&format!("{}: bytes {} are lost\n", advice::escape(name), ranges.join(", ")))?;
         }
         settled.extend(done.settled);
-        let mut lines: Vec<String> = settled.iter().cloned().collect();
-        lines.sort_unstable();
-        unlocked.trust.settle(&lines).map_err(|error| advice::state(&error))
+        self.settle(settled)
     }
 
     /// Copies a chunk file that is about to be replaced into the state folder.
@@ -237,7 +263,9 @@ impl Session<'_> {
 fn path_of(reader: &Reader, step: &Step) -> Option<Vec<u8>> {
     match step {
         Step::Adopt { inode, .. } | Step::OneName { inode } | Step::CorrectLinks { inode } => {
-            let name = |id: InodeId| reader.node(id).ok()?.record.extension.links.first().map(|link| link.name.to_vec());
+            let name = |id: InodeId| {
+                reader.node(id).ok()?.record.extension.links.first().map(|link| link.name.to_vec())
+            };
             reader.path_of(*inode).or_else(|| name(*inode))
         }
         _ => None,

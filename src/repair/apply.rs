@@ -5,7 +5,9 @@ use super::plan::Step;
 use super::{LOST_FOUND, PARTIAL};
 use crate::check::Checked;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Context, InodeId, Space};
-use crate::volume::{Content, Error, Inode, Kind, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume};
+use crate::volume::{
+    Content, Error, Inode, Kind, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
+};
 use hashbrown::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -65,7 +67,8 @@ impl Apply<'_> {
     /// The volume's. What was done until then stays.
     pub fn run(&self, steps: &[Step]) -> Result<Done> {
         let mut done = Done::default();
-        let corrects = steps.iter().all(|step| matches!(step, Step::CorrectLinks { .. } | Step::Settle { .. }));
+        let corrects =
+            steps.iter().all(|step| matches!(step, Step::CorrectLinks { .. } | Step::Settle { .. }));
         let wrong: HashSet<InodeId> = steps
             .iter()
             .filter_map(|step| match step {
@@ -84,6 +87,10 @@ impl Apply<'_> {
                 // Before the volume was opened.
                 Step::NewJournal | Step::NewRoot => {}
                 Step::Adopt { inode, home } => self.adopt(*inode, home)?,
+                Step::AddName { inode, home } => {
+                    let (directory, name) = self.home(home)?;
+                    self.volume.link(&self.volume.inode(*inode)?, &directory, &name, self.now)?;
+                }
                 Step::Replace { lost, directory, name } => self.replace(*lost, *directory, name)?,
                 Step::CopyRest { inode, directory, name, further } => {
                     done.copied.push(self.copy_rest(*inode, *directory, name, further)?);
@@ -122,7 +129,12 @@ impl Apply<'_> {
     }
 
     fn adopt(&self, id: InodeId, home: &Home) -> Result<()> {
-        let inode = self.volume.inode(id)?;
+        let (directory, name) = self.home(home)?;
+        self.volume.adopt(&self.volume.inode(id)?, &directory, &name, self.now)
+    }
+
+    /// A directory, and a name in it that is free.
+    fn home(&self, home: &Home) -> Result<(Arc<Inode>, Vec<u8>)> {
         let (directory, name) = match home {
             Home::Back { directory, name } => (self.volume.inode(*directory)?, name),
             Home::Rebuilt { lost, name } => {
@@ -132,7 +144,7 @@ impl Apply<'_> {
             Home::Found { folders, name } => (self.folder(folders, None)?, name),
         };
         let name = self.free_name(&directory, name, None)?;
-        self.volume.adopt(&inode, &directory, &name, self.now)
+        Ok((directory, name))
     }
 
     /// A folder below lost+found, made as far as it is not there. `like`: what the last one is to look like.
@@ -209,7 +221,8 @@ impl Apply<'_> {
             _ => Ok(()),
         };
         match self.volume.lookup(directory, name).map(|inode| inode.map(entries).transpose()) {
-            Err(Error::Damaged(..) | Error::NotArrived(_)) | Ok(Err(Error::Damaged(..) | Error::NotArrived(_))) => {
+            Err(Error::Damaged(..) | Error::NotArrived(_))
+            | Ok(Err(Error::Damaged(..) | Error::NotArrived(_))) => {
                 absent(self.volume.forget_entry(directory, name, self.now))
             }
             // It came back, or is gone already.
@@ -220,8 +233,17 @@ impl Apply<'_> {
     /// Names both of two entries of one name; whichever cannot be read keeps nothing of it.
     fn part_names(&self, directory: InodeId, name: &[u8], hidden: InodeId) -> Result<()> {
         let directory = self.volume.inode(directory)?;
-        let Some(shown) = self.volume.lookup(&directory, name)? else { return Ok(()) };
-        let hidden = self.volume.inode(hidden)?;
+        let shown = match self.volume.lookup(&directory, name) {
+            Ok(Some(shown)) => shown,
+            // Its name goes with all that bear it, and the other gets a place in lost+found.
+            Ok(None) | Err(Error::Damaged(..) | Error::NotArrived(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let hidden = match self.volume.inode(hidden) {
+            Err(Error::Damaged(..)) => shown.clone(),
+            Err(Error::NotArrived(_)) => return Ok(()),
+            hidden => hidden?,
+        };
         self.volume.forget_entry(&directory, name, self.now)?;
         self.volume.adopt(&shown, &directory, name, self.now)?;
         if hidden.id() == shown.id() {
@@ -299,7 +321,8 @@ impl Apply<'_> {
                 lost.push(end..start);
             }
             end = start + chunk_size;
-            let Ok(chunk) = Chunk::open(self.reader.context(), ChunkId { inode: id, index: *index }, blocks) else {
+            let Ok(chunk) = Chunk::open(self.reader.context(), ChunkId { inode: id, index: *index }, blocks)
+            else {
                 lost.push(start..end);
                 continue;
             };

@@ -8,6 +8,8 @@
 mod apply;
 mod places;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 pub use apply::{Apply, Done, open_again};
 pub use places::Home;

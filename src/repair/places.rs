@@ -21,7 +21,10 @@ pub enum Home {
 #[derive(Clone)]
 enum Parent {
     /// It can be read: born at this time in µs since 1970, at this path.
-    There { born: u64, path: Option<Vec<u8>> },
+    There {
+        born: u64,
+        path: Option<Vec<u8>>,
+    },
     Lost,
     NotArrived,
 }
@@ -37,13 +40,7 @@ pub struct Places<'a> {
 
 impl<'a> Places<'a> {
     pub fn new(reader: &'a Reader, choices: Choices) -> Places<'a> {
-        Places {
-            reader,
-            choices,
-            parents: HashMap::new(),
-            dangling: HashMap::new(),
-            root_is_lost: false,
-        }
+        Places { reader, choices, parents: HashMap::new(), dangling: HashMap::new(), root_is_lost: false }
     }
 
     pub fn note_dangling(&mut self, findings: &[Finding]) {
@@ -66,6 +63,19 @@ impl<'a> Places<'a> {
         let Some(link) = node.record.extension.links.first().cloned() else {
             return Some(Home::Found { folders: Vec::new(), name: nameless(inode) });
         };
+        self.home(&node.record, &link)
+    }
+
+    /// The same for one of several names. A directory has but one.
+    pub fn home_of_name(&mut self, inode: InodeId, link: &Link) -> Option<Home> {
+        let node = self.reader.node(inode).ok()?;
+        match node.record.kind {
+            Kind::Directory => Some(Home::Found { folders: Vec::new(), name: nameless(inode) }),
+            _ => self.home(&node.record, link),
+        }
+    }
+
+    fn home(&mut self, record: &Record, link: &Link) -> Option<Home> {
         let name = link.name.to_vec();
         match self.parent(link.parent) {
             Parent::NotArrived if !self.choices.missing_is_lost => None,
@@ -74,7 +84,7 @@ impl<'a> Places<'a> {
             }
             Parent::NotArrived | Parent::Lost => Some(Home::Rebuilt { lost: link.parent, name }),
             // It cannot have been removed from a directory that was made later.
-            Parent::There { born, .. } if born > node.record.namespace.0 && was_named(&node.record) => {
+            Parent::There { born, .. } if born > record.namespace.0 => {
                 Some(Home::Back { directory: link.parent, name })
             }
             Parent::There { path, .. } => {
@@ -123,10 +133,14 @@ impl<'a> Places<'a> {
         Some((link.parent, link.name.to_vec()))
     }
 
+    /// Whether the entries of a directory can be read.
+    pub fn is_listed(&self, directory: InodeId) -> bool {
+        self.reader.node(directory).and_then(|node| self.reader.entries(&node)).is_ok()
+    }
+
     pub fn is_file(&self, inode: InodeId) -> bool {
         self.reader.node(inode).is_ok_and(|node| node.record.kind == Kind::File)
     }
-
 }
 
 /// What to call something whose name is lost.
@@ -135,7 +149,11 @@ pub fn nameless(id: InodeId) -> Vec<u8> {
 }
 
 /// The links of these inodes, as directories have them. Every directory is read.
-pub fn true_links(reader: &Reader, wanted: &HashSet<InodeId>, directories: &[InodeId]) -> HashMap<InodeId, Vec<Link>> {
+pub fn true_links(
+    reader: &Reader,
+    wanted: &HashSet<InodeId>,
+    directories: &[InodeId],
+) -> HashMap<InodeId, Vec<Link>> {
     let mut found: HashMap<InodeId, Vec<Link>> = wanted.iter().map(|id| (*id, Vec::new())).collect();
     for directory in directories {
         let Ok(entries) = reader.node(*directory).and_then(|node| reader.entries(&node)) else { continue };
@@ -151,8 +169,4 @@ pub fn true_links(reader: &Reader, wanted: &HashSet<InodeId>, directories: &[Ino
 fn micros(record: &Record) -> u64 {
     let seconds = u64::try_from(record.born.seconds).unwrap_or(0);
     seconds.saturating_mul(1_000_000) + u64::from(record.born.nanoseconds / 1000)
-}
-
-fn was_named(record: &Record) -> bool {
-    record.links_count > 0
 }

@@ -22,6 +22,8 @@ pub enum Step {
     NewRoot,
     /// Give an inode without a name a place.
     Adopt { inode: InodeId, home: Home },
+    /// Give a file one of its other names back.
+    AddName { inode: InodeId, home: Home },
     /// A directory was made anew from its children: put it in the place of the name that leads nowhere.
     Replace { lost: InodeId, directory: InodeId, name: Vec<u8> },
     /// Copy what is left of a file beside it; places that are lost are holes.
@@ -86,7 +88,7 @@ impl Step {
             Step::NewRoot => 1,
             Step::OneName { .. } | Step::LeaveRing { .. } => 2,
             Step::PartNames { .. } => 3,
-            Step::Adopt { .. } => 4,
+            Step::Adopt { .. } | Step::AddName { .. } => 4,
             Step::CopyRest { .. } => 5,
             Step::Replace { .. } => 6,
             Step::RemoveName { .. } => 7,
@@ -125,6 +127,10 @@ impl Making<'_> {
         match &finding.what {
             What::Journal(_) => steps.push(Step::NewJournal),
             What::Root(_) => steps.push(Step::NewRoot),
+            // Its own entries cannot be read: they come back without it.
+            What::Unnamed { kind: Kind::Directory, .. } if !self.places.is_listed(inode) => {
+                steps.push(settle)
+            }
             What::Unnamed { .. } => match self.places.home_of(inode) {
                 Some(home) => steps.push(Step::Adopt { inode, home }),
                 None => self.plan.waiting += 1,
@@ -156,23 +162,34 @@ impl Making<'_> {
                 }
             }
             What::Content { .. } | What::Table(_) => {
-                if let Some((directory, name)) = self.places.name_of(inode)
-                    && self.places.is_file(inode)
-                    && self.copied.insert(inode)
-                {
+                // Without a name it gets one first.
+                let Some((directory, name)) = self.places.name_of(inode) else { return };
+                if self.places.is_file(inode) && self.copied.insert(inode) {
                     steps.push(Step::CopyRest { inode, directory, name, further: Vec::new() });
                 }
                 steps.push(settle);
             }
             What::Garbage(_) => steps.push(settle),
-            What::Twice { directory, name, hidden } => steps.push(Step::PartNames {
-                directory: *directory,
-                name: name.clone(),
-                hidden: *hidden,
-            }),
+            What::Twice { directory, name, hidden } => {
+                steps.push(Step::PartNames { directory: *directory, name: name.clone(), hidden: *hidden })
+            }
             What::SeveralNames => steps.push(Step::OneName { inode }),
             What::Cycle => steps.push(Step::LeaveRing { inode }),
-            What::Links | What::LinkCount { .. } => {
+            What::Links { missing } => {
+                let homes: Vec<_> =
+                    missing.iter().map(|link| self.places.home_of_name(inode, link)).collect();
+                if homes.contains(&None) {
+                    self.plan.waiting += 1;
+                    return;
+                }
+                // What a directory that can be read lacks was removed from it.
+                let names = homes.into_iter().flatten().filter(|home| !matches!(home, Home::Found { .. }));
+                steps.extend(names.map(|home| Step::AddName { inode, home }));
+                if self.corrected.insert(inode) {
+                    steps.push(Step::CorrectLinks { inode });
+                }
+            }
+            What::LinkCount { .. } => {
                 if self.corrected.insert(inode) {
                     steps.push(Step::CorrectLinks { inode });
                 }

@@ -18,7 +18,12 @@ fn tree(sandbox: &Sandbox, folder: &Path) -> Vec<u8> {
 
 fn same_tree(sandbox: &Sandbox, folder: &Path, listing: &Path) {
     let mut rescue = Command::new(in_tree("scripts/cryptfs-rescue"));
-    rescue.arg("--passphrase-file").arg(sandbox.path("passphrase")).arg(folder).arg("check-tree").arg(listing);
+    rescue
+        .arg("--passphrase-file")
+        .arg(sandbox.path("passphrase"))
+        .arg(folder)
+        .arg("check-tree")
+        .arg(listing);
     sandbox.succeeds(&mut rescue);
 }
 
@@ -66,7 +71,9 @@ fn an_export_is_what_a_mount_shows() {
     fs::create_dir(&streamed).unwrap();
     let mut stream = look(&sandbox, &["export", "-"], "").stdout(Stdio::piped()).spawn().unwrap();
     let mut extract = Command::new("tar");
-    extract.args(["--extract", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--directory"]).arg(&streamed);
+    extract
+        .args(["--extract", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--directory"])
+        .arg(&streamed);
     sandbox.succeeds(extract.stdin(stream.stdout.take().unwrap()));
     // Sockets are what a tar stream cannot hold.
     assert_eq!(stream.wait().unwrap().code(), Some(30));
@@ -74,7 +81,9 @@ fn an_export_is_what_a_mount_shows() {
     assert!(!socket.exists());
     let held = fs::read_to_string(&listing).unwrap();
     let extracted = String::from_utf8(tree(&sandbox, &streamed)).unwrap();
-    let lines = |text: &str| text.lines().filter(|line| !line.contains("socket")).map(str::to_owned).collect::<Vec<_>>();
+    let lines = |text: &str| {
+        text.lines().filter(|line| !line.contains("socket")).map(str::to_owned).collect::<Vec<_>>()
+    };
     // The folder of the socket was touched by nothing else.
     assert_eq!(lines(&extracted), lines(&held));
 }
@@ -88,13 +97,15 @@ fn a_volume_is_listed_without_a_mount_and_beside_one() {
     let all = sandbox.succeeds(&mut look(&sandbox, &["ls", "-R"], ""));
     assert!(all.starts_with("/:\nfiles\nkinds\n\nfiles:\n") && all.contains("\nkinds:\nblock\n"), "{all}");
     let json = sandbox.succeeds(&mut look(&sandbox, &["ls", "-R", "--json"], ""));
-    let objects: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let objects: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let sparse = objects.iter().find(|object| object["path"] == "files/sparse").unwrap();
     assert_eq!((&sparse["size"], &sparse["kind"]), (&(9 << 20).into(), &"file".into()));
     let drawn = sandbox.succeeds(&mut look(&sandbox, &["tree"], ""));
     assert!(drawn.starts_with("/\n├── files\n│   ├── hole\n"), "{drawn}");
     let stat: serde_json::Value =
-        serde_json::from_str(&sandbox.succeeds(&mut look(&sandbox, &["stat", "--json"], "kinds/long-link"))).unwrap();
+        serde_json::from_str(&sandbox.succeeds(&mut look(&sandbox, &["stat", "--json"], "kinds/long-link")))
+            .unwrap();
     assert_eq!((&stat["links"], stat["target"].as_str().unwrap().len()), (&2.into(), 4000));
     // A hard link counts once: 1 + 1000 + … bytes, whatever else names them.
     let sum = sandbox.succeeds(&mut look(&sandbox, &["du", "-s"], ""));

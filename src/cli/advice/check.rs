@@ -37,7 +37,7 @@ fn what(what: &What) -> String {
             "is in no folder; that which it says it is in has not arrived yet".to_owned()
         }
         What::Unnamed { .. } => "is in no folder any more".to_owned(),
-        What::Links => "has other names than it says".to_owned(),
+        What::Links { .. } => "has other names than it says".to_owned(),
         What::LinkCount { found, due } => format!("has a link count of {found} instead of {due}"),
         What::Twice { .. } => "this name stands twice in its folder".to_owned(),
         What::SeveralNames => "is a folder with several names".to_owned(),
@@ -64,22 +64,35 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
     let object = path.map_or_else(|| "something without a readable path".to_owned(), escape);
     let to = |name: &[u8]| escape(name);
     Some(match step {
-        Step::NewJournal => "Begin a new journal for this device; the damaged one is kept in the state folder.".to_owned(),
-        Step::NewRoot => "Begin a new root directory; what says that it was in it gets its name back.".to_owned(),
-        Step::Adopt { home: Home::Back { name, .. }, .. } => format!("Put {} back into its folder.", to(name)),
-        Step::Adopt { home: Home::Rebuilt { name, .. }, .. } => {
+        Step::NewJournal => {
+            "Begin a new journal for this device; the damaged one is kept in the state folder.".to_owned()
+        }
+        Step::NewRoot => {
+            "Begin a new root directory; what says that it was in it gets its name back.".to_owned()
+        }
+        Step::Adopt { home: Home::Back { name, .. }, .. }
+        | Step::AddName { home: Home::Back { name, .. }, .. } => {
+            format!("Put {} back into its folder.", to(name))
+        }
+        Step::Adopt { home: Home::Rebuilt { name, .. }, .. }
+        | Step::AddName { home: Home::Rebuilt { name, .. }, .. } => {
             format!("Put {} into a new folder in place of the lost one.", to(name))
         }
-        Step::Adopt { home: Home::Found { folders, name }, .. } => {
+        Step::Adopt { home: Home::Found { folders, name }, .. }
+        | Step::AddName { home: Home::Found { folders, name }, .. } => {
             let all: Vec<&[u8]> = folders.iter().chain([name]).map(Vec::as_slice).collect();
             format!("Put {object} at lost+found/{}.", to(&all.join(&b'/')))
         }
         Step::Replace { name, .. } => format!("Put what is left of the folder {} in its place.", to(name)),
-        Step::CopyRest { name, .. } => format!("Copy what is left of {} to {}.partial beside it.", to(name), to(name)),
+        Step::CopyRest { name, .. } => {
+            format!("Copy what is left of {} to {}.partial beside it.", to(name), to(name))
+        }
         Step::RemoveName { path, name, .. } => {
             format!("Remove the name {}: what it stood for is lost.", to(path.as_ref().unwrap_or(name)))
         }
-        Step::PartNames { name, .. } => format!("Give the second of two entries named {} a number.", to(name)),
+        Step::PartNames { name, .. } => {
+            format!("Give the second of two entries named {} a number.", to(name))
+        }
         Step::OneName { .. } => format!("Leave the folder {object} one of its names."),
         Step::LeaveRing { .. } => "Take a folder that lies in itself out of there.".to_owned(),
         Step::CorrectLinks { .. } => format!("Correct the names and the count of links that {object} has."),

@@ -17,7 +17,9 @@ pub fn reading(context: &Context, error: &Error) -> String {
 pub fn unreadable(what: &str, why: &str) -> Failure {
     failure(
         Exit::Unreadable,
-        format!("{what}: cannot be read: {why}. Let the sync client finish, or restore that file from a copy."),
+        format!(
+            "{what}: cannot be read: {why}. Let the sync client finish, or restore that file from a copy."
+        ),
     )
 }
 
@@ -43,7 +45,10 @@ pub fn unread_journal(why: &str) -> String {
 pub fn destination_not_empty(at: &Path) -> Failure {
     failure(
         Exit::NotEmpty,
-        format!("{}: is not empty. Choose another folder, or go on with an export by --resume.", at.display()),
+        format!(
+            "{}: is not empty. Choose another folder, or go on with an export by --resume.",
+            at.display()
+        ),
     )
 }
 

@@ -60,7 +60,8 @@ impl Folder {
             Kind::Symlink => found.is_symlink(),
             _ => !found.is_dir() && !found.is_file() && !found.is_symlink(),
         };
-        let time = (found.mtime(), found.mtime_nsec()) == (record.modified.seconds, record.modified.nanoseconds.into());
+        let time = (found.mtime(), found.mtime_nsec())
+            == (record.modified.seconds, record.modified.nanoseconds.into());
         self.resume && same_kind && time && (record.kind != Kind::File || found.len() == record.size)
     }
 

@@ -119,7 +119,9 @@ impl<'a, D: Destination> Walk<'a, D> {
         }
         let not_kept = self.destination.not_kept();
         if not_kept > 0 {
-            log::warn!("{not_kept} attributes could not be kept: the destination or this user's rights lack them");
+            log::warn!(
+                "{not_kept} attributes could not be kept: the destination or this user's rights lack them"
+            );
         }
         Ok(self.unread)
     }
@@ -137,7 +139,10 @@ impl<'a, D: Destination> Walk<'a, D> {
         if node.record.kind != Kind::File {
             return match self.destination.special(path, node) {
                 Err(error)
-                    if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) =>
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+                    ) =>
                 {
                     let what = format!("not exported: {}", advice::plain(&error));
                     self.unread.remark(&below(&self.opened.path, path), &what);

@@ -129,7 +129,8 @@ impl Destination for Tar {
         let (mut pax, mut map) = (Pax::new(), Vec::new());
         if !is_whole {
             // A hole at the end is said by a range of no length there.
-            let end = (source.data.last().map(|range| range.end) != Some(source.size)).then_some((source.size, 0));
+            let end =
+                (source.data.last().map(|range| range.end) != Some(source.size)).then_some((source.size, 0));
             let ranges = source.data.iter().map(|range| (range.start, range.end - range.start)).chain(end);
             let ranges: Vec<_> = ranges.collect();
             map = format!("{}\n", ranges.len()).into_bytes();

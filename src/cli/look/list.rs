@@ -73,12 +73,7 @@ fn list(
 }
 
 /// Prints one entry; `node` or else its kind.
-fn show(
-    arguments: &Ls,
-    path: &[u8],
-    name: Option<&[u8]>,
-    node: Result<&Node, Kind>,
-) -> Result<(), Failure> {
+fn show(arguments: &Ls, path: &[u8], name: Option<&[u8]>, node: Result<&Node, Kind>) -> Result<(), Failure> {
     let name = name.unwrap_or_default();
     let record = node.as_ref().ok().map(|node| &node.record);
     if arguments.json {

@@ -101,9 +101,10 @@ impl Opened {
             volume::Error::NotFound | volume::Error::NotDirectory => {
                 advice::no_such_path(Path::new(OsStr::from_bytes(&self.path)))
             }
-            error => {
-                advice::unreadable(&advice::escape(&self.path), &advice::reading(self.reader.context(), error))
-            }
+            error => advice::unreadable(
+                &advice::escape(&self.path),
+                &advice::reading(self.reader.context(), error),
+            ),
         }
     }
 

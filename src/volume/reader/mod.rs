@@ -12,12 +12,9 @@ mod tests;
 
 pub use content::{Content, Layout, Lost};
 
-use super::directory::Directory;
-use super::flush::TAIL;
-use super::kinds::Kind;
-use super::record::Record;
-use super::table::{Table, check_bound};
-use super::{Error, Result};
+use super::inode::table::{LAST_INDEX, Table, check_bound};
+use super::writeback::flush::TAIL;
+use super::{Directory, Error, Kind, Malformed, Record, Result};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
 use hashbrown::HashSet;
 use overlay::Overlay;
@@ -205,7 +202,7 @@ impl Node {
     /// Refuses a size that cannot be, or that is not the inline content's.
     fn check_size(&self, chunk_size: u64) -> Result<()> {
         let (most, inline) = match self.record.kind {
-            Kind::File => (chunk_size * (u64::from(super::table::LAST_INDEX) + 1), self.record.size),
+            Kind::File => (chunk_size * (u64::from(LAST_INDEX) + 1), self.record.size),
             Kind::Directory => (TAIL.limit(), self.record.size % BLOCK as u64),
             _ => return Ok(()),
         };
@@ -220,7 +217,7 @@ impl Node {
 
 /// The record in chunk 0, with its extension from wherever it lies.
 pub(super) fn read_record(head: &Chunk) -> Result<Record> {
-    let malformed = |what: super::Malformed| Error::Damaged(head.id(), what.0.into());
+    let malformed = |what: Malformed| Error::Damaged(head.id(), what.0.into());
     let overflow = match Record::overflow_length(head.record()).map_err(malformed)? {
         None => None,
         Some(length) => {

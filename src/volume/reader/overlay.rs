@@ -1,15 +1,12 @@
 //! What the durable batches of all journals say of inodes, applied to what chunk files say (docs/FORMAT.md section 9).
 //! In memory only: nothing here changes a volume.
 
-use super::super::batch::{Batch, Item, parse};
-use super::super::directory::Directory;
-use super::super::journal;
-use super::super::kinds::{Kind, Timestamp};
-use super::super::record::{Link, Record};
-use super::super::{Damage, Error, Result};
 use super::{Node, Source};
 use crate::chunk::{ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{Area, FileName};
+use crate::volume::format::batch::{Batch, Item, parse};
+use crate::volume::journal::file as journal;
+use crate::volume::{Damage, Directory, Error, Kind, Link, Record, Result, Timestamp};
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 

@@ -1,0 +1,5 @@
+//! Names: the entries of directories and the links of inodes.
+
+pub mod names;
+pub mod operations;
+pub mod restore;

@@ -4,7 +4,7 @@
 //! `key_args.rs` has those of `cryptfs key`.
 
 use super::key_args::KeyCommand;
-use super::look_args::{Cat, Check, Du, Export, Ls, Stat, Tree};
+use super::look_args::{Cat, Check, Du, Export, Import, Ls, Stat, Tree};
 use super::values;
 use crate::crypto::Cipher;
 use crate::keys::tpm::PcrMask;
@@ -35,6 +35,7 @@ pub enum Command {
     Stat(Stat),
     Du(Du),
     Export(Export),
+    Import(Import),
     /// Look at and change what opens a volume
     #[command(subcommand, disable_help_subcommand = true)]
     Key(KeyCommand),

@@ -47,7 +47,7 @@ exit_codes! {
     LastSlot = 27 "The slot is the last one that does not depend on this machine's TPM."
     OldKeyNeeded = 28 "key rotate: something still needs the old key, which is kept."
     RolledBack = 29 "The volume is older than it was on this device."
-    Unreadable = 30 "ls, tree, cat, stat, du, export: something could not be read; the rest is there."
+    Unreadable = 30 "ls, tree, cat, stat, du, export, import: something could not be read; the rest is there."
     NoSuchPath = 31 "There is no such path in the volume."
     NoTpm = 40 "There is no TPM 2.0."
     TpmForbidden = 41 "This user may not use the TPM."

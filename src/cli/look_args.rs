@@ -95,6 +95,25 @@ pub struct Export {
     pub resume: bool,
 }
 
+/// Copy a folder or a file into a volume, without mounting it
+///
+/// What is in a folder goes into the folder of that PATH, a file goes into it under its own name; folders on the way are
+/// made. All metadata goes with it. What is there already stays, and is listed.
+#[derive(Args, Debug)]
+pub struct Import {
+    /// A folder or a file
+    #[arg(value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
+    pub source: PathBuf,
+    /// The folder of the volume, and a path in it behind a colon; without one, the volume's root
+    #[arg(value_name = "VOLUME[:PATH]", value_hint = ValueHint::DirPath)]
+    pub target: OsString,
+    #[command(flatten)]
+    pub unlock: Unlock,
+    /// Go on with an import that was interrupted: what is there, of the same size and time, is left alone
+    #[arg(long)]
+    pub resume: bool,
+}
+
 /// Check a volume, without mounting it, and repair it
 ///
 /// Authenticates every root, directory, table and link, with --data every block, and holds names and inodes against each

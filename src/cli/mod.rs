@@ -13,6 +13,7 @@ mod exit;
 mod export;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod import;
 mod info;
 mod init;
 mod key;
@@ -82,6 +83,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Cat(arguments) => look::cat(&arguments),
         Command::Stat(arguments) => look::stat(&arguments),
         Command::Du(arguments) => look::du(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Trust(command) => trust::run(&command),
         Command::Completions { shell } => {

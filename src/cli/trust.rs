@@ -4,13 +4,14 @@ use super::advice::{self, Failure};
 use super::args::{Accept, Place, TrustCommand};
 use super::mount::LOCK;
 use super::{assemble, report, secret_input, unlock};
-use crate::chunk::{Recall, Version};
+use crate::chunk::{Forgetful, Recall, Version};
 use crate::keys::{Locked, Opened};
 use crate::store::folder::Folder;
 use crate::trust::{Trust, Versions};
 use crate::volume::{self, Sight};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Objects that are listed one by one before the rest is counted.
 const LISTED: usize = 100;
@@ -94,7 +95,7 @@ fn older(
     versions: &Versions,
 ) -> Result<Vec<(Sight, Version)>, Failure> {
     let backing = arguments.backing.as_path();
-    let volume = assemble::unquestioned(backing, opened, trust)?;
+    let (reader, _) = assemble::reader(backing, opened, trust, Arc::new(Forgetful))?;
     let mut older = Vec::new();
     let mut compare = |sight: Sight| {
         let Some(known) = versions.known(sight.chunk) else { return };
@@ -104,7 +105,7 @@ fn older(
     };
     let path = arguments.path.as_deref();
     let relative = path.map(|path| path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes());
-    volume.survey(relative, &versions.journals(), &mut compare).map_err(|error| match (error, path) {
+    reader.survey(relative, &versions.journals(), &mut compare).map_err(|error| match (error, path) {
         (volume::Error::NotFound | volume::Error::NotDirectory, Some(path)) => advice::no_such_path(path),
         (error, _) => advice::volume(backing, &error),
     })?;

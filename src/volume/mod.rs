@@ -27,7 +27,6 @@ pub(crate) mod tests;
 mod volume;
 mod writeback;
 
-pub use check::survey::Sight;
 pub use error::{Damage, Error, Result};
 pub use findings::{Finding, Report};
 pub use format::kinds::{Kind, Timestamp};
@@ -36,6 +35,6 @@ pub use format::wire::{Malformed, TooLarge};
 pub use inode::directory::Directory;
 pub use inode::state::Inode;
 pub use namespace::operations::{NewInode, Rename, Visit};
-pub use reader::{Content, Layout, Lost, Node, Reader};
+pub use reader::{Content, Layout, Lost, Node, Reader, Sight};
 pub use rotate::Remains;
 pub use volume::{Options, Volume};

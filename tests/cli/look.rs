@@ -146,3 +146,35 @@ fn of_a_folder_that_is_partly_there_the_rest_is_read() {
     let rescued = fs::read(folder.join("files/size-20000")).unwrap();
     assert!(rescued.len() == 20000 && rescued.iter().filter(|byte| **byte == 0).count() >= 4096);
 }
+
+#[test]
+fn an_import_is_what_a_mount_would_have_copied() {
+    let (sandbox, listing) = filled(&["files", "kinds", "names", "many"]);
+    let folder = sandbox.path("exported");
+    sandbox.succeeds(&mut look(&sandbox, &["export", folder.to_str().unwrap()], ""));
+    // Into another volume, in two goes, the first one cut short.
+    let other = Sandbox::with_volume();
+    let import = |resume: bool| {
+        let mut command = other.program(&["import".as_ref(), folder.as_ref(), other.backing().as_ref()]);
+        command.args(resume.then_some("--resume")).arg("--passphrase-file").arg(other.path("passphrase"));
+        command
+    };
+    let some = folder.join("files/size-20000");
+    let bytes = fs::read(&some).unwrap();
+    let time = fs::metadata(&some).unwrap().modified().unwrap();
+    fs::write(&some, "half").unwrap();
+    other.succeeds(&mut import(false));
+    fs::write(&some, bytes).unwrap();
+    fs::File::options().append(true).open(&some).unwrap().set_modified(time).unwrap();
+    other.fails(&mut import(false), 30);
+    other.succeeds(&mut import(true));
+    other.succeeds(&mut other.mount());
+    // The root is the volume's own.
+    let lines = |bytes: &[u8]| {
+        let text = str::from_utf8(bytes).unwrap();
+        text.lines().filter(|line| !line.contains("\"path\": \".\"")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let held = lines(&tree(&other, &other.plain()));
+    other.unmounts();
+    assert_eq!(held, lines(&fs::read(&listing).unwrap()));
+}

@@ -30,6 +30,7 @@ fn help() {
         "stat",
         "du",
         "export",
+        "import",
         "key",
         "key list",
         "key add",

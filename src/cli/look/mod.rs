@@ -13,4 +13,4 @@ pub use du::run as du;
 pub use list::{ls, tree};
 pub use shown::device;
 pub use stat::run as stat;
-pub use target::{Opened, Unread, below};
+pub use target::{Opened, Unread, below, split};

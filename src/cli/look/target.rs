@@ -35,7 +35,7 @@ pub struct Unread {
 }
 
 /// The folder and the path that `VOLUME[:PATH]` stands for: of the colons the first behind the name of a folder.
-fn split(target: &OsStr) -> (PathBuf, Vec<u8>) {
+pub fn split(target: &OsStr) -> (PathBuf, Vec<u8>) {
     let bytes = target.as_bytes();
     let colons = (0..bytes.len()).filter(|at| bytes[*at] == b':');
     let is_folder = |end: &usize| Path::new(OsStr::from_bytes(&bytes[..*end])).is_dir();

@@ -7,10 +7,12 @@
 
 mod content;
 mod overlay;
+mod survey;
 #[cfg(test)]
 mod tests;
 
 pub use content::{Content, Layout, Lost};
+pub use survey::Sight;
 
 use super::inode::table::{LAST_INDEX, Table, check_bound};
 use super::writeback::flush::TAIL;

@@ -215,7 +215,7 @@ impl Node {
 }
 
 /// The journals in the backing folder.
-fn list(context: &Context) -> Result<Vec<ChunkId>> {
+pub(super) fn list(context: &Context) -> Result<Vec<ChunkId>> {
     let mut found = Vec::new();
     context.store.list(Area::Journals, &mut |name, is_file| {
         let name = FileName::parse(Area::Journals, name).filter(|_| is_file);

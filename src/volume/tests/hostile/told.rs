@@ -1,7 +1,7 @@
 //! What the owner is told of what was found while the volume was opened, and later.
 
 use super::*;
-use crate::volume::{Damage, Finding, Rename, Report};
+use crate::volume::{Damage, Finding, Reader, Rename, Report};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 
@@ -90,10 +90,9 @@ fn another_devices_journal_that_is_gone_is_told_if_it_was_ever_seen() {
         (Vec::new(), volume.context.recall.journals(), house.fixture.remembered.snapshot());
     drop(volume);
     house.forget();
-    let volume = house.open().unwrap();
-    volume.survey(None, &known, &mut |sight| seen.push((sight.chunk, sight.version.is_some()))).unwrap();
+    let (reader, _) = Reader::new(house.fixture.context(house.store.clone()), CHUNK).with_journals().unwrap();
+    reader.survey(None, &known, &mut |sight| seen.push((sight.chunk, sight.version.is_some()))).unwrap();
     assert!(seen.contains(&(journal, false)) && seen.iter().filter(|sight| sight.0 == journal).count() == 1);
-    drop(volume);
     house.fixture.remembered.restore(&kept);
     house.store.restore(&all);
     assert!(told.at_open(&house.open().unwrap()).is_empty() && told.is_clear());

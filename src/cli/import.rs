@@ -95,7 +95,7 @@ impl Source {
         Timestamp { seconds: self.metadata.atime(), nanoseconds: self.metadata.atime_nsec() as u32 }
     }
 
-    fn new(&self) -> NewInode<'_> {
+    fn as_new(&self) -> NewInode<'_> {
         NewInode {
             kind: self.kind,
             mode: self.metadata.mode() & 0o7777,
@@ -194,7 +194,7 @@ impl Copying<'_> {
                 there
             }
             Some(_) => return self.skip(path, &io::ErrorKind::AlreadyExists.into()),
-            None => self.volume.create(directory, name, look.new())?,
+            None => self.volume.create(directory, name, look.as_new())?,
         };
         if has_names {
             self.first.insert(id, inode.clone());
@@ -248,7 +248,7 @@ impl Copying<'_> {
 
     /// Owner, mode and times, which what was done since may have changed.
     fn dress(&self, inode: &Arc<Inode>, look: &Source) -> volume::Result<()> {
-        let new = look.new();
+        let new = look.as_new();
         self.volume.update(inode, |record| {
             (record.mode, record.uid, record.gid) = (new.mode, new.uid, new.gid);
             (record.accessed, record.modified) = (look.accessed(), look.modified());

@@ -6,7 +6,7 @@ use super::{LOST_FOUND, PARTIAL};
 use crate::check::Checked;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Context, InodeId, Space};
 use crate::volume::{
-    Content, Error, Inode, Kind, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
+    Content, Error, Inode, Kind, Link, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
 };
 use hashbrown::{HashMap, HashSet};
 use std::ops::Range;
@@ -86,11 +86,8 @@ impl Apply<'_> {
             match step {
                 // Before the volume was opened.
                 Step::NewJournal | Step::NewRoot => {}
-                Step::Adopt { inode, home } => self.adopt(*inode, home)?,
-                Step::AddName { inode, home } => {
-                    let (directory, name) = self.home(home)?;
-                    self.volume.link(&self.volume.inode(*inode)?, &directory, &name, self.now)?;
-                }
+                Step::Adopt { inode, home } => self.adopt(*inode, None, home)?,
+                Step::AddName { inode, link, home } => self.adopt(*inode, Some(link), home)?,
                 Step::Replace { lost, directory, name } => self.replace(*lost, *directory, name)?,
                 Step::CopyRest { inode, directory, name, further } => {
                     done.copied.push(self.copy_rest(*inode, *directory, name, further)?);
@@ -128,9 +125,9 @@ impl Apply<'_> {
         Ok(done)
     }
 
-    fn adopt(&self, id: InodeId, home: &Home) -> Result<()> {
+    fn adopt(&self, id: InodeId, instead_of: Option<&Link>, home: &Home) -> Result<()> {
         let (directory, name) = self.home(home)?;
-        self.volume.adopt(&self.volume.inode(id)?, &directory, &name, self.now)
+        self.volume.adopt(&self.volume.inode(id)?, &directory, &name, instead_of, self.now)
     }
 
     /// A directory, and a name in it that is free.
@@ -245,12 +242,12 @@ impl Apply<'_> {
             hidden => hidden?,
         };
         self.volume.forget_entry(&directory, name, self.now)?;
-        self.volume.adopt(&shown, &directory, name, self.now)?;
+        self.volume.adopt(&shown, &directory, name, None, self.now)?;
         if hidden.id() == shown.id() {
             return Ok(());
         }
         let other = self.free_name(&directory, name, None)?;
-        self.volume.adopt(&hidden, &directory, &other, self.now)
+        self.volume.adopt(&hidden, &directory, &other, None, self.now)
     }
 
     /// Copies what is left of a file to a name beside it.

@@ -3,7 +3,7 @@
 use super::places::{Home, Places};
 use crate::check::{Class, Finding, Trouble, What};
 use crate::chunk::{ChunkId, InodeId};
-use crate::volume::{Kind, Reader};
+use crate::volume::{Kind, Link, Reader};
 use hashbrown::HashSet;
 
 /// What the owner decides.
@@ -23,7 +23,7 @@ pub enum Step {
     /// Give an inode without a name a place.
     Adopt { inode: InodeId, home: Home },
     /// Give a file one of its other names back.
-    AddName { inode: InodeId, home: Home },
+    AddName { inode: InodeId, link: Link, home: Home },
     /// A directory was made anew from its children: put it in the place of the name that leads nowhere.
     Replace { lost: InodeId, directory: InodeId, name: Vec<u8> },
     /// Copy what is left of a file beside it; places that are lost are holes.
@@ -183,8 +183,9 @@ impl Making<'_> {
                     return;
                 }
                 // What a directory that can be read lacks was removed from it.
-                let names = homes.into_iter().flatten().filter(|home| !matches!(home, Home::Found { .. }));
-                steps.extend(names.map(|home| Step::AddName { inode, home }));
+                let names = missing.iter().cloned().zip(homes.into_iter().flatten());
+                let names = names.filter(|(_, home)| !matches!(home, Home::Found { .. }));
+                steps.extend(names.map(|(link, home)| Step::AddName { inode, link, home }));
                 if self.corrected.insert(inode) {
                     steps.push(Step::CorrectLinks { inode });
                 }

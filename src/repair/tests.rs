@@ -180,6 +180,9 @@ fn names_and_inodes_are_made_to_agree() {
             false
         })
         .unwrap();
+    // Only a batch speaks of the count.
+    let folder = volume.inode(world.id("a/b")).unwrap();
+    volume.create(&folder, b"another", kind(crate::volume::Kind::File)).unwrap();
     volume.close().unwrap();
     mended(&world, &["link-count", "links"], &[]);
 
@@ -187,7 +190,7 @@ fn names_and_inodes_are_made_to_agree() {
     let world = World::new();
     let volume = world.open();
     let (folder, into) = (volume.inode(world.id("b")).unwrap(), volume.inode(world.id("a")).unwrap());
-    volume.adopt(&folder, &into, b"b again", now()).unwrap();
+    volume.adopt(&folder, &into, b"b again", None, now()).unwrap();
     volume.close().unwrap();
     mended(&world, &["several-names"], &["b"]);
     assert!(world.tree().contains_key("a/b again/three"));

@@ -7,7 +7,7 @@ use crate::volume::{Error, Inode, Kind, Link, Result, Timestamp, Volume};
 use std::sync::Arc;
 
 impl Volume {
-    /// Gives an inode that no directory names this name and no other.
+    /// Gives an inode this name: in place of one that no directory has, or of all that it says it has.
     ///
     /// # Errors
     /// `Exists`, `NoSpace` if the directory takes no more entries, `Invalid` for a directory that would lie in itself.
@@ -16,6 +16,7 @@ impl Volume {
         inode: &Arc<Inode>,
         directory: &Arc<Inode>,
         name: &[u8],
+        instead_of: Option<&Link>,
         now: Timestamp,
     ) -> Result<()> {
         check_name(name)?;
@@ -32,9 +33,12 @@ impl Volume {
             self.check_not_inside(directory, inode.id())?;
         }
         let mut state = inode.state.write();
-        state.record.extension.links.clear();
+        match instead_of {
+            Some(link) => drop(state.remove_link(link.parent, &link.name)),
+            None => state.record.extension.links.clear(),
+        }
         if !is_directory {
-            state.record.links_count = 0;
+            state.record.links_count = state.record.extension.links.len() as u32;
         }
         drop(state);
         self.give_name(&mut pending, (directory, name), inode, now)

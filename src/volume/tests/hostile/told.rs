@@ -90,7 +90,8 @@ fn another_devices_journal_that_is_gone_is_told_if_it_was_ever_seen() {
         (Vec::new(), volume.context.recall.journals(), house.fixture.remembered.snapshot());
     drop(volume);
     house.forget();
-    let (reader, _) = Reader::new(house.fixture.context(house.store.clone()), CHUNK).with_journals().unwrap();
+    let (reader, _) =
+        Reader::new(house.fixture.context(Arc::new(house.store.clone())), CHUNK).with_journals().unwrap();
     reader.survey(None, &known, &mut |sight| seen.push((sight.chunk, sight.version.is_some()))).unwrap();
     assert!(seen.contains(&(journal, false)) && seen.iter().filter(|sight| sight.0 == journal).count() == 1);
     house.fixture.remembered.restore(&kept);

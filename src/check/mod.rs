@@ -11,8 +11,6 @@ mod folder;
 mod inodes;
 mod journals;
 mod names;
-#[cfg(test)]
-mod tests;
 
 pub use finding::{Class, Finding, Trouble, What};
 

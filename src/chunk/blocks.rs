@@ -2,8 +2,8 @@
 //!
 //! Nothing that failed to authenticate gets out of here.
 
-use super::table::{Entries, Entry};
-use super::{BLOCK, ChunkId, Context, Error, Result, Space};
+use super::entry::{Entries, Entry};
+use super::{BLOCK, ChunkId, Context, Error, Result, Section};
 use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand, fill_random, random};
 use crate::store::StoreFile;
 use std::cell::RefCell;
@@ -14,7 +14,10 @@ use std::sync::Arc;
 const PIECE: usize = 256;
 
 const SALT: usize = 16;
-const ROOT_PLAIN: std::ops::Range<usize> = SALT + 12..BLOCK - 16;
+/// Where the plaintext of a root lies in its block.
+pub(super) const ROOT_PLAIN: std::ops::Range<usize> = SALT + 12..BLOCK - 16;
+
+const ROOT_PLAIN_LENGTH: usize = ROOT_PLAIN.end - ROOT_PLAIN.start;
 
 /// The key of a chunk, under one salt and one epoch. Clones share its schedule.
 #[derive(Clone)]
@@ -59,10 +62,10 @@ impl Key {
     }
 
     /// The plaintext of a root that authenticates under this key.
-    pub fn open_root(&self, id: ChunkId, which: u8, block: &[u8; BLOCK]) -> Option<[u8; super::root::PLAIN]> {
+    pub fn open_root(&self, id: ChunkId, which: u8, block: &[u8; BLOCK]) -> Option<[u8; ROOT_PLAIN_LENGTH]> {
         let nonce: Nonce = block[SALT..ROOT_PLAIN.start].try_into().expect("a nonce's size");
         let tag: Tag = block[ROOT_PLAIN.end..].try_into().expect("a tag's size");
-        let mut plain = [0; super::root::PLAIN];
+        let mut plain = [0; ROOT_PLAIN_LENGTH];
         plain.copy_from_slice(&block[ROOT_PLAIN]);
         let opened = self.aead.open(&nonce, &root_data(id, which), &mut plain, &tag);
         opened.ok().map(|()| plain)
@@ -88,23 +91,23 @@ impl Blocks<'_> {
     /// Reads blocks whose slots are consecutive: number `first + i` has `entry(i)`.
     pub fn read(
         &self,
-        space: Space,
+        section: Section,
         first: u16,
         out: &mut [u8],
         entry: impl Fn(u16) -> Result<Entry>,
     ) -> Result<()> {
         read_slots(self.file()?, self.id, entry(0)?.slot, out)?;
         for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
-            let opened = self.key.open(space.kind(), first + i as u16, &entry(i as u16)?, block);
+            let opened = self.key.open(section.kind(), first + i as u16, &entry(i as u16)?, block);
             opened.map_err(|Unauthentic| Error::Damaged(self.id, "a block does not authenticate"))?;
         }
         Ok(())
     }
 
-    pub fn read_map(&self, space: Space, k: usize, entry: &Entry) -> Result<Box<Entries>> {
+    pub fn read_map(&self, section: Section, k: usize, entry: &Entry) -> Result<Box<Entries>> {
         let mut block = [0; BLOCK];
         read_slots(self.file()?, self.id, entry.slot, &mut block)?;
-        let opened = self.key.open(space.map_kind(), k as u16, entry, &mut block);
+        let opened = self.key.open(section.map_kind(), k as u16, entry, &mut block);
         opened.map_err(|Unauthentic| Error::Damaged(self.id, "a map block does not authenticate"))?;
         Entries::decode(&block).map_err(|what| Error::Damaged(self.id, what))
     }
@@ -154,13 +157,13 @@ impl Blocks<'_> {
     }
 }
 
-impl Space {
-    pub(super) const BOTH: [Space; 2] = [Space::Data, Space::Metadata];
+impl Section {
+    pub(super) const BOTH: [Section; 2] = [Section::Data, Section::Metadata];
 
     pub(super) fn kind(self) -> u8 {
         match self {
-            Space::Data => 1,
-            Space::Metadata => 3,
+            Section::Data => 1,
+            Section::Metadata => 3,
         }
     }
 

@@ -5,8 +5,8 @@
 //! moves or replaces a block gives it other ones, so what is found here is never stale; and never more is held than
 //! was asked for. Blocks are wiped when they go.
 
+use super::entry::Entry;
 use super::mutants::{self, Mutant};
-use super::table::Entry;
 use super::{BLOCK, ChunkId};
 use crate::crypto::{NONCE, TAG};
 use lru::LruCache;

@@ -4,10 +4,11 @@
 //! chunk has yet. Changing: `write`; making it last: `commit`; finding it again: `open`; space: `tidy`.
 
 use super::blocks::{Blocks, Key};
+use super::entry::GROUP;
 use super::root::{self, METADATA, PLAIN};
 use super::slots::Slots;
-use super::table::{GROUP, Table};
-use super::{BLOCK, ChunkId, Commit, Context, Error, Result, Space, Version};
+use super::table::Table;
+use super::{BLOCK, ChunkId, Commit, Context, Error, Result, Section, Version};
 use crate::store::StoreFile;
 use std::sync::Arc;
 
@@ -80,8 +81,8 @@ impl Chunk {
             file: None,
             key: Key::fresh(context, id),
             seals: 0,
-            data: Table::new(Space::Data, blocks),
-            metadata: Table::new(Space::Metadata, METADATA),
+            data: Table::new(Section::Data, blocks),
+            metadata: Table::new(Section::Metadata, METADATA),
             slots: Slots::new(blocks, 2, std::iter::empty()),
             record: Vec::new(),
             inline: Vec::new(),
@@ -179,8 +180,8 @@ impl Chunk {
     }
 
     /// Reads whole blocks, `first` onward; holes are zeros. One read of the file for each run of slots.
-    pub fn read(&self, space: Space, first: u16, out: &mut [u8]) -> Result<()> {
-        self.read_under(&self.key, space, first, out)
+    pub fn read(&self, section: Section, first: u16, out: &mut [u8]) -> Result<()> {
+        self.read_under(&self.key, section, first, out)
     }
 
     /// Reads one data block, and keeps it at hand: for those that are wanted in part.
@@ -189,19 +190,19 @@ impl Chunk {
         if !entry.is_hole() && self.context.cache.get(self.id, &entry, out) {
             return Ok(());
         }
-        self.read(Space::Data, number, out)?;
+        self.read(Section::Data, number, out)?;
         if !entry.is_hole() {
             self.context.cache.put(self.id, &entry, out);
         }
         Ok(())
     }
 
-    pub(super) fn read_under(&self, key: &Key, space: Space, first: u16, out: &mut [u8]) -> Result<()> {
-        let (blocks, table) = (Blocks { key, ..self.blocks() }, self.table(space));
+    pub(super) fn read_under(&self, key: &Key, section: Section, first: u16, out: &mut [u8]) -> Result<()> {
+        let (blocks, table) = (Blocks { key, ..self.blocks() }, self.table(section));
         assert!(out.len().is_multiple_of(BLOCK), "whole blocks are read");
         assert!(
             usize::from(first) + out.len() / BLOCK <= usize::from(table.limit),
-            "blocks within the space are read"
+            "blocks within the section are read"
         );
         let (mut number, mut rest) = (first, out);
         while !rest.is_empty() {
@@ -218,7 +219,7 @@ impl Chunk {
             if entry.is_hole() {
                 run.fill(0);
             } else {
-                blocks.read(space, number, run, |i| table.get(number + i, &blocks))?;
+                blocks.read(section, number, run, |i| table.get(number + i, &blocks))?;
             }
             number += count;
             rest = after;
@@ -226,20 +227,20 @@ impl Chunk {
         Ok(())
     }
 
-    pub fn is_present(&self, space: Space, number: u16) -> Result<bool> {
-        Ok(!self.table(space).get(number, &self.blocks())?.is_hole())
+    pub fn is_present(&self, section: Section, number: u16) -> Result<bool> {
+        Ok(!self.table(section).get(number, &self.blocks())?.is_hole())
     }
 
     /// The first block from `from` on that is no hole.
-    pub fn next_present(&self, space: Space, from: u16) -> Result<Option<u16>> {
-        let table = self.table(space);
+    pub fn next_present(&self, section: Section, from: u16) -> Result<Option<u16>> {
+        let table = self.table(section);
         let next = table.next(from, true, &self.blocks())?;
         Ok((next < table.limit).then_some(next))
     }
 
     /// The first hole from `from` on; the number of blocks the space may have if there is none.
-    pub fn next_absent(&self, space: Space, from: u16) -> Result<u16> {
-        self.table(space).next(from, false, &self.blocks())
+    pub fn next_absent(&self, section: Section, from: u16) -> Result<u16> {
+        self.table(section).next(from, false, &self.blocks())
     }
 
     /// How many data blocks are present.
@@ -248,17 +249,17 @@ impl Chunk {
         Ok(self.data.count() as u32)
     }
 
-    pub(super) fn table(&self, space: Space) -> &Table {
-        match space {
-            Space::Data => &self.data,
-            Space::Metadata => &self.metadata,
+    pub(super) fn table(&self, section: Section) -> &Table {
+        match section {
+            Section::Data => &self.data,
+            Section::Metadata => &self.metadata,
         }
     }
 
-    pub(super) fn table_mut(&mut self, space: Space) -> &mut Table {
-        match space {
-            Space::Data => &mut self.data,
-            Space::Metadata => &mut self.metadata,
+    pub(super) fn table_mut(&mut self, section: Section) -> &mut Table {
+        match section {
+            Section::Data => &mut self.data,
+            Section::Metadata => &mut self.metadata,
         }
     }
 

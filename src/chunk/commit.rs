@@ -1,11 +1,12 @@
 //! Making changes last: commit, sync, settle (docs/FORMAT.md section 6.3).
 
 use super::chunk::{Chunk, Written};
+use super::entry::{Entry, RootTable};
 use super::mutants::{self, Mutant};
-use super::root::{DEVICES, Listing, PLAIN, RECORD, Root, size};
+use super::root::{DEVICES, PLAIN, RECORD, Root, size};
 use super::slots::Purpose;
-use super::table::{Entry, Table};
-use super::{BLOCK, Commit, Error, Result, Space, Version};
+use super::table::Table;
+use super::{BLOCK, Commit, Error, Result, Section, Version};
 use crate::store::StoreFile;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -178,10 +179,10 @@ impl Chunk {
     }
 
     /// Writes the durable root once more, marked as settled, over the other one, where that is of use; whether it did.
-    pub fn settle(&mut self) -> Result<bool> {
+    pub fn write_backup_root(&mut self) -> Result<bool> {
         self.usable()?;
         let Some(newest) = self.newest.filter(|root| !root.settled) else { return Ok(false) };
-        let durable = self.durable == self.newest || mutants::is_active(Mutant::SettleBeforeDurable);
+        let durable = self.durable == self.newest || mutants::is_active(Mutant::BackupRootBeforeDurable);
         // Without it, whoever spoils the newest root brings the one before back to light.
         let has_past = self.data.maps() + self.metadata.maps() > 0 || self.seals > 1;
         let open_questions = self.state.dirty || self.state.syncing || self.state.name_new;
@@ -243,17 +244,17 @@ impl Chunk {
     /// Writes the map blocks that changed. If it fails, none was written.
     fn write_maps(&mut self, forms: Forms) -> Result<Vec<NewMap>> {
         let mut maps = Vec::new();
-        for (space, form) in Space::BOTH.into_iter().zip(forms) {
+        for (section, form) in Section::BOTH.into_iter().zip(forms) {
             let is_due = |k: &usize| {
-                let group = &self.table(space).groups()[*k];
+                let group = &self.table(section).groups()[*k];
                 !group.is_empty() && (group.stale || form == Form::Maps && group.is_changed())
             };
-            let count = if form == Form::Direct { 0 } else { self.table(space).groups().len() };
+            let count = if form == Form::Direct { 0 } else { self.table(section).groups().len() };
             for k in (0..count).filter(is_due).collect::<Vec<_>>() {
                 let mut block = [0; BLOCK];
-                self.table(space).groups()[k].loaded().expect("all maps are loaded").encode(&mut block);
-                match self.store(space.map_kind(), k as u16, &block, Purpose::Map) {
-                    Ok(entries) => maps.push(NewMap { space, k, entry: entries[0] }),
+                self.table(section).groups()[k].loaded().expect("all maps are loaded").encode(&mut block);
+                match self.store(section.map_kind(), k as u16, &block, Purpose::Map) {
+                    Ok(entries) => maps.push(NewMap { section, k, entry: entries[0] }),
                     Err(error) => {
                         maps.iter().for_each(|map| self.slots_mut().release(map.entry.slot));
                         return Err(error);
@@ -268,8 +269,8 @@ impl Chunk {
         &mut self,
         root: Written,
         version: &Version,
-        data: Listing,
-        metadata: Listing,
+        data: RootTable,
+        metadata: RootTable,
     ) -> Result<()> {
         self.seals += 1;
         self.attempted = root.commit;
@@ -299,10 +300,10 @@ impl Chunk {
     fn install(&mut self, forms: Forms, maps: &[NewMap]) {
         let mut dropped = Vec::new();
         for (table, form) in [&mut self.data, &mut self.metadata].into_iter().zip(forms) {
-            let space = table.space;
+            let section = table.section;
             for (k, group) in table.groups_mut().iter_mut().enumerate() {
                 let former = group.stored;
-                match maps.iter().find(|map| map.space == space && map.k == k) {
+                match maps.iter().find(|map| map.section == section && map.k == k) {
                     Some(map) => group.map_written(map.entry),
                     None if form == Form::Direct || group.is_empty() => group.map_dropped(),
                     None => {}
@@ -318,19 +319,19 @@ impl Chunk {
 
 /// A map block that was just written.
 struct NewMap {
-    space: Space,
+    section: Section,
     k: usize,
     entry: Entry,
 }
 
 /// What a root lists of a table, of which `new` are not yet installed.
-fn list(table: &Table, form: Form, new: &[NewMap]) -> Listing {
+fn list(table: &Table, form: Form, new: &[NewMap]) -> RootTable {
     if form == Form::Direct {
-        return Listing { maps: Vec::new(), entries: table.present() };
+        return RootTable { maps: Vec::new(), entries: table.present() };
     }
     let groups = table.groups().iter().enumerate().filter(|(_, group)| !group.is_empty());
     let map = |(k, stored): (usize, Entry)| {
-        let new = new.iter().find(|map| map.space == table.space && map.k == k);
+        let new = new.iter().find(|map| map.section == table.section && map.k == k);
         (k as u16, new.map_or(stored, |map| map.entry))
     };
     let maps = groups.map(|(k, group)| map((k, group.stored))).filter(|(_, map)| !map.is_hole()).collect();
@@ -338,5 +339,5 @@ fn list(table: &Table, form: Form, new: &[NewMap]) -> Listing {
     if form == Form::Beside && !mutants::is_active(Mutant::MapsAlone) {
         table.each_beside_maps(|number, entry| entries.push((number, entry)));
     }
-    Listing { maps, entries }
+    RootTable { maps, entries }
 }

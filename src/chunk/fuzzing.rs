@@ -1,8 +1,8 @@
 //! Fuzzing of what an authenticated root and map block say.
 
 use super::blocks::Key;
+use super::entry::Entries;
 use super::root::{Decoded, PLAIN, Root};
-use super::table::Entries;
 use super::{BLOCK, ChunkId, Context};
 use std::sync::Arc;
 

@@ -71,6 +71,18 @@ impl ChunkId {
     }
 }
 
+/// How one version of a chunk stands to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    Equal,
+    /// It lacks something that the other includes, and includes nothing that the other lacks.
+    Older,
+    /// The other is older.
+    Newer,
+    /// Each includes something that the other lacks: two devices wrote.
+    Concurrent,
+}
+
 impl Version {
     /// The number of the commit that made this version; zero for none.
     pub fn commit(&self) -> Commit {
@@ -82,9 +94,14 @@ impl Version {
         other.0.iter().all(|(device, theirs)| self.0.iter().any(|(d, ours)| d == device && ours >= theirs))
     }
 
-    /// Whether this version lacks something that `other` includes, and includes nothing that `other` lacks.
-    pub fn is_older_than(&self, other: &Version) -> bool {
+    /// How this version stands to another one.
+    pub fn compare(&self, other: &Version) -> Relation {
         let (ours, theirs) = (self.dominates(other), other.dominates(self));
-        if mutants::is_active(Mutant::DominatesReversed) { ours && !theirs } else { theirs && !ours }
+        match if mutants::is_active(Mutant::DominatesReversed) { (theirs, ours) } else { (ours, theirs) } {
+            (true, true) => Relation::Equal,
+            (true, false) => Relation::Newer,
+            (false, true) => Relation::Older,
+            (false, false) => Relation::Concurrent,
+        }
     }
 }

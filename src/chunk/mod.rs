@@ -8,6 +8,7 @@ mod cache;
 mod chunk;
 mod commit;
 mod context;
+mod entry;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -19,6 +20,7 @@ mod limits;
 pub(crate) mod mutants;
 mod open;
 mod recall;
+mod reclaim;
 #[cfg(test)]
 pub(crate) mod remembered;
 mod root;
@@ -26,14 +28,13 @@ mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
-mod tidy;
 mod write;
 
 pub use chunk::Chunk;
 pub use commit::Sync;
 pub use context::Context;
 pub use error::{Error, Result};
-pub use ids::{ChunkId, Commit, DeviceId, InodeId, Version};
+pub use ids::{ChunkId, Commit, DeviceId, InodeId, Relation, Version};
 pub use recall::{Forgetful, ReadOnly, Recall};
 
 /// Bytes of a block.
@@ -41,7 +42,7 @@ pub const BLOCK: usize = 4096;
 
 /// A logical space of a chunk; its blocks are numbered from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Space {
+pub enum Section {
     /// The content of a file, a directory or a journal.
     Data,
     /// Whatever of an inode outgrows the root.

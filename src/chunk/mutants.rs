@@ -7,7 +7,7 @@ crate::mutant::mutants! {
     ReuseLiveSlot,
     RootOverDurable,
     RootDuringSync,
-    SettleBeforeDurable,
+    BackupRootBeforeDurable,
     FallBackOnReadError,
     FallBackFromSettled,
     FallBackFromKnown,

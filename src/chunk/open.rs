@@ -2,10 +2,11 @@
 
 use super::blocks::{Blocks, Key};
 use super::chunk::{Chunk, State, Written};
+use super::entry::{Entry, GROUP};
 use super::mutants::{self, Mutant};
 use super::root::{Decoded, METADATA};
-use super::table::{Entry, GROUP, Table};
-use super::{BLOCK, ChunkId, Context, Error, Result, Space, Version};
+use super::table::Table;
+use super::{BLOCK, ChunkId, Context, Error, Relation, Result, Section, Version};
 use crate::store::StoreFile;
 use std::io;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ struct Candidate {
 impl Chunk {
     /// Opens a chunk, and holds it against what is remembered of it. `blocks`: data blocks it may have.
     ///
+    /// # Errors
     /// `Missing`, `Deleted`, `Incomplete`, `RolledBack`, `Damaged`, or the store's error.
     pub fn open(context: &Arc<Context>, id: ChunkId, blocks: u16) -> Result<Chunk> {
         let known = context.recall.known(id);
@@ -45,6 +47,22 @@ impl Chunk {
             io::ErrorKind::InvalidData => Error::Damaged(id, "it is not a regular file"),
             _ => Error::Io(id, error),
         })?;
+        Chunk::open_file(context, id, blocks, file, known)
+    }
+
+    /// Opens a chunk in a file that may lie anywhere, such as a sync client's conflict copy: the roots say which chunk it
+    /// is, not the name. `known`: a version known to have been durable. A commit of it goes to the canonical name only if
+    /// that still names this file.
+    ///
+    /// # Errors
+    /// `Incomplete`, `RolledBack`, `Damaged`, or the store's error.
+    pub fn open_file(
+        context: &Arc<Context>,
+        id: ChunkId,
+        blocks: u16,
+        file: Arc<dyn StoreFile>,
+        known: Option<&Version>,
+    ) -> Result<Chunk> {
         let (newest, other) = read_roots(context, id, blocks, &*file)?;
         newest.hold_against(known, id)?;
         let is_known = known.is_some_and(|known| known.dominates(&newest.root.version));
@@ -119,8 +137,8 @@ impl Candidate {
         for key in shared.into_iter().chain(keys) {
             let Some(plain) = key.open_root(id, which, block) else { continue };
             let root = Decoded::decode(&plain, blocks).map_err(|what| Error::Damaged(id, what))?;
-            let data = Table::from_listing(Space::Data, blocks, &root.data);
-            let metadata = Table::from_listing(Space::Metadata, METADATA, &root.metadata);
+            let data = Table::from_root(Section::Data, blocks, &root.data);
+            let metadata = Table::from_root(Section::Metadata, METADATA, &root.metadata);
             return Ok(Some(Candidate { which, root, key, data, metadata }));
         }
         Ok(None)
@@ -143,11 +161,14 @@ impl Candidate {
     fn hold_against(&self, known: Option<&Version>, id: ChunkId) -> Result<()> {
         let Some(known) = known.filter(|_| !mutants::is_active(Mutant::RollbackTaken)) else { return Ok(()) };
         let found = &self.root.version;
-        if found.is_older_than(known) {
-            return Err(Error::RolledBack { id, found: found.commit(), known: known.commit() });
-        }
-        if !found.dominates(known) {
-            log::info!("{id:?} was changed on two devices; commit {} is taken", found.commit().0);
+        match found.compare(known) {
+            Relation::Older => {
+                return Err(Error::RolledBack { id, found: found.commit(), known: known.commit() });
+            }
+            Relation::Concurrent => {
+                log::info!("{id:?} was changed on two devices; commit {} is taken", found.commit().0);
+            }
+            Relation::Equal | Relation::Newer => {}
         }
         Ok(())
     }
@@ -200,7 +221,7 @@ fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<
         let former = other.and_then(|other| other.groups().get(k));
         let authenticate = |(i, entry): (usize, Entry)| {
             let number = (k * GROUP + i) as u16;
-            blocks.read(table.space, number, &mut [0; BLOCK], |_| Ok::<Entry, Error>(entry))
+            blocks.read(table.section, number, &mut [0; BLOCK], |_| Ok::<Entry, Error>(entry))
         };
         if let Some(mut told) = former.and_then(|former| group.told_since(former)) {
             if !mutants::is_active(Mutant::NoCheckBesideMaps) || group.stored.is_hole() {

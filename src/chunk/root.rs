@@ -2,11 +2,12 @@
 //!
 //! What is decoded here was authenticated before; it is checked all the same, and nonsense is an error.
 
-use super::table::{ENTRY, Entry, GROUP, position};
+use super::blocks::ROOT_PLAIN;
+use super::entry::{ENTRY, Entry, GROUP, RootTable, position};
 use super::{Commit, DeviceId, Version};
 
 /// Bytes of the plaintext.
-pub(super) const PLAIN: usize = 4052;
+pub(super) const PLAIN: usize = ROOT_PLAIN.end - ROOT_PLAIN.start;
 /// Most entries of a version vector.
 pub(super) const DEVICES: usize = 16;
 /// Most bytes of a record.
@@ -31,27 +32,8 @@ pub(super) struct Root<'a> {
     pub seals: u64,
     pub record: &'a [u8],
     pub inline: &'a [u8],
-    pub data: Listing,
-    pub metadata: Listing,
-}
-
-/// A table as it stands in a root.
-#[derive(Default)]
-pub(super) struct Listing {
-    /// Map blocks by group; none: the table is direct.
-    pub maps: Vec<(u16, Entry)>,
-    /// Blocks by number: all there are, or what counts instead of what map blocks say, holes included.
-    pub entries: Vec<(u16, Entry)>,
-}
-
-impl Listing {
-    /// The two numbers that the root's header has of it: entries of the table, and entries beside it.
-    fn counts(&self) -> [usize; 2] {
-        match self.maps.len() {
-            0 => [self.entries.len(), 0],
-            maps => [maps, self.entries.len()],
-        }
-    }
+    pub data: RootTable,
+    pub metadata: RootTable,
 }
 
 /// A decoded root, on its own.
@@ -61,8 +43,8 @@ pub(super) struct Decoded {
     pub seals: u64,
     pub record: Vec<u8>,
     pub inline: Vec<u8>,
-    pub data: Listing,
-    pub metadata: Listing,
+    pub data: RootTable,
+    pub metadata: RootTable,
 }
 
 /// Bytes that a root takes up.
@@ -90,8 +72,8 @@ impl Root<'_> {
         }
         out.put(self.record);
         out.put(self.inline);
-        let listings = [&self.data, &self.metadata].into_iter();
-        for (number, entry) in listings.flat_map(|listing| listing.maps.iter().chain(&listing.entries)) {
+        let tables = [&self.data, &self.metadata].into_iter();
+        for (number, entry) in tables.flat_map(|table| table.maps.iter().chain(&table.entries)) {
             out.put(&number.to_le_bytes());
             out.put(&entry.encode());
         }
@@ -124,8 +106,8 @@ impl Decoded {
             data: from.table([data, beside_data], flags & DATA_MAPPED != 0, blocks)?,
             metadata: from.table([metadata, beside_metadata], flags & METADATA_MAPPED != 0, METADATA)?,
         };
-        let listings = [&root.data, &root.metadata].into_iter();
-        let listed = listings.flat_map(|listing| listing.maps.iter().chain(&listing.entries));
+        let tables = [&root.data, &root.metadata].into_iter();
+        let listed = tables.flat_map(|table| table.maps.iter().chain(&table.entries));
         let mut slots: Vec<u16> = listed.filter(|(_, entry)| !entry.is_hole()).map(|e| e.1.slot).collect();
         slots.sort_unstable();
         if slots.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -184,18 +166,18 @@ impl<'a> Reader<'a> {
         Ok(version)
     }
 
-    fn table(&mut self, counts: [usize; 2], mapped: bool, blocks: u16) -> Result<Listing, &'static str> {
+    fn table(&mut self, counts: [usize; 2], mapped: bool, blocks: u16) -> Result<RootTable, &'static str> {
         let maps = usize::from(blocks).div_ceil(GROUP);
         match (mapped, counts) {
             (false, [entries, 0]) => {
-                Ok(Listing { maps: Vec::new(), entries: self.listed(entries, blocks.into(), false)? })
+                Ok(RootTable { maps: Vec::new(), entries: self.listed(entries, blocks.into(), false)? })
             }
             (true, [count, beside]) => {
                 let maps = self.listed(count, maps, false)?;
                 let mut entries = self.listed(beside, blocks.into(), true)?;
                 let is_mapped = |number: u16| maps.iter().any(|map| usize::from(map.0) == position(number).0);
                 entries.retain(|(number, entry)| !entry.is_hole() || is_mapped(*number));
-                Ok(Listing { maps, entries })
+                Ok(RootTable { maps, entries })
             }
             (false, _) => Err("its root lists entries beside map blocks that it has not"),
         }

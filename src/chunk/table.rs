@@ -5,117 +5,9 @@
 //! Below: `blocks`.
 
 use super::blocks::Blocks;
-use super::root::Listing;
-use super::{BLOCK, Result, Space};
-use crate::crypto::{NONCE, Nonce, TAG, Tag};
+use super::entry::{EVERY, Entries, Entry, GROUP, RootTable, position};
+use super::{Result, Section};
 use std::sync::OnceLock;
-
-/// Bytes of an entry.
-pub(super) const ENTRY: usize = 2 + NONCE + TAG;
-/// Entries of a map block.
-pub(super) const GROUP: usize = 136;
-
-const _: () = assert!(GROUP * ENTRY + 16 == BLOCK);
-
-/// A bit for each entry of a group.
-type Places = [u64; GROUP.div_ceil(64)];
-
-const EVERY: Places = {
-    let mut places = [!0; _];
-    places[GROUP / 64] = (1 << (GROUP % 64)) - 1;
-    places
-};
-
-/// A block's place and what authenticates it. Slot 0: no block, a hole.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub slot: u16,
-    pub nonce: Nonce,
-    pub tag: Tag,
-}
-
-impl Entry {
-    pub const HOLE: Entry = Entry { slot: 0, nonce: [0; NONCE], tag: [0; TAG] };
-
-    pub fn is_hole(&self) -> bool {
-        self.slot == 0
-    }
-
-    pub fn encode(&self) -> [u8; ENTRY] {
-        let mut out = [0; ENTRY];
-        out[..2].copy_from_slice(&self.slot.to_le_bytes());
-        out[2..][..NONCE].copy_from_slice(&self.nonce);
-        out[2 + NONCE..].copy_from_slice(&self.tag);
-        out
-    }
-
-    pub fn decode(bytes: &[u8; ENTRY]) -> Entry {
-        let mut entry = Entry { slot: u16::from_le_bytes([bytes[0], bytes[1]]), ..Entry::HOLE };
-        entry.nonce.copy_from_slice(&bytes[2..][..NONCE]);
-        entry.tag.copy_from_slice(&bytes[2 + NONCE..]);
-        entry
-    }
-}
-
-/// The entries of one group.
-#[cfg_attr(test, derive(Clone))]
-pub(super) struct Entries {
-    list: [Entry; GROUP],
-    used: usize,
-    /// Those that the map block does not tell, or not so.
-    changed: Places,
-}
-
-impl Entries {
-    fn empty() -> Box<Entries> {
-        Box::new(Entries { list: [Entry::HOLE; GROUP], used: 0, changed: [0; _] })
-    }
-
-    /// From an authenticated map block.
-    pub fn decode(block: &[u8; BLOCK]) -> std::result::Result<Box<Entries>, &'static str> {
-        let mut entries = Entries::empty();
-        let (bytes, _) = block.as_chunks::<ENTRY>();
-        for (entry, bytes) in entries.list.iter_mut().zip(bytes) {
-            *entry = Entry::decode(bytes);
-            match entry.slot {
-                0 => *entry = Entry::HOLE,
-                1 => return Err("a map block names a slot of the roots"),
-                _ => entries.used += 1,
-            }
-        }
-        Ok(entries)
-    }
-
-    pub fn encode(&self, block: &mut [u8]) {
-        block.fill(0);
-        for (entry, bytes) in self.list.iter().zip(block.chunks_exact_mut(ENTRY)) {
-            bytes.copy_from_slice(&entry.encode());
-        }
-    }
-
-    pub fn list(&self) -> &[Entry; GROUP] {
-        &self.list
-    }
-
-    fn replace(&mut self, i: usize, entry: Entry) -> Entry {
-        let former = std::mem::replace(&mut self.list[i], entry);
-        self.used += usize::from(!entry.is_hole());
-        self.used -= usize::from(!former.is_hole());
-        self.changed[i / 64] |= 1 << (i % 64);
-        former
-    }
-
-    /// Visits the places of the entries that the map block does not tell.
-    pub fn each_changed(&self, mut visit: impl FnMut(usize)) {
-        for (word, &bits) in self.changed.iter().enumerate() {
-            let mut bits = bits;
-            while bits != 0 {
-                visit(64 * word + bits.trailing_zeros() as usize);
-                bits &= bits - 1;
-            }
-        }
-    }
-}
 
 /// One group: its map block, if it has one, and its entries, once they are loaded.
 #[derive(Default)]
@@ -182,24 +74,24 @@ impl Group {
 /// The entries of one space.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Table {
-    pub space: Space,
+    pub section: Section,
     /// One more than the largest number.
     pub limit: u16,
     groups: Vec<Group>,
 }
 
 impl Table {
-    pub fn new(space: Space, limit: u16) -> Table {
-        Table { space, limit, groups: Vec::new() }
+    pub fn new(section: Section, limit: u16) -> Table {
+        Table { section, limit, groups: Vec::new() }
     }
 
     /// The table that a checked root lists.
-    pub fn from_listing(space: Space, limit: u16, listing: &Listing) -> Table {
-        let mut table = Table::new(space, limit);
-        for &(k, map) in &listing.maps {
+    pub fn from_root(section: Section, limit: u16, listed: &RootTable) -> Table {
+        let mut table = Table::new(section, limit);
+        for &(k, map) in &listed.maps {
             table.group(usize::from(k)).stored = map;
         }
-        for &(number, entry) in &listing.entries {
+        for &(number, entry) in &listed.entries {
             let (k, i) = position(number);
             table.group(k).beside.push((i, entry));
         }
@@ -220,7 +112,7 @@ impl Table {
         if group.entries.get().is_none() && !group.is_empty() {
             let mut entries = match group.stored.is_hole() {
                 true => Entries::empty(),
-                false => blocks.read_map(self.space, k, &group.stored)?,
+                false => blocks.read_map(self.section, k, &group.stored)?,
             };
             for &(i, entry) in &group.beside {
                 entries.replace(i, entry);
@@ -332,9 +224,4 @@ impl Table {
         }
         &mut self.groups[k]
     }
-}
-
-/// The group of a number, and the place in it.
-pub(super) fn position(number: u16) -> (usize, usize) {
-    (usize::from(number) / GROUP, usize::from(number) % GROUP)
 }

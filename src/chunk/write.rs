@@ -1,29 +1,30 @@
 //! Changing blocks: only ever into free slots (docs/FORMAT.md section 6.3, rules 1 and 6).
 
 use super::chunk::Chunk;
+use super::entry::Entry;
 use super::mutants::{self, Mutant};
 use super::slots::{Purpose, Slots};
-use super::table::{Entry, Group, Table};
-use super::{BLOCK, Error, Result, Space};
+use super::table::{Group, Table};
+use super::{BLOCK, Error, Result, Section};
 use std::ops::Range;
 use zeroize::Zeroizing;
 
 impl Chunk {
     /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after the
     /// next commit. If it fails nothing was changed. `SlotsExhausted`: commit, sync, try again.
-    pub fn write(&mut self, space: Space, first: u16, data: &[u8]) -> Result<()> {
+    pub fn write(&mut self, section: Section, first: u16, data: &[u8]) -> Result<()> {
         assert!(data.len().is_multiple_of(BLOCK), "whole blocks are written");
         let count = data.len() / BLOCK;
         assert!(
-            usize::from(first) + count <= usize::from(self.table(space).limit),
-            "the space has these blocks"
+            usize::from(first) + count <= usize::from(self.table(section).limit),
+            "the section has these blocks"
         );
         if count == 0 {
             return Ok(());
         }
-        let entries = self.store(space.kind(), first, data, Purpose::Content)?;
+        let entries = self.store(section.kind(), first, data, Purpose::Content)?;
         for (number, entry) in (first..).zip(entries) {
-            self.put(space, number, entry);
+            self.put(section, number, entry);
         }
         Ok(())
     }
@@ -34,7 +35,7 @@ impl Chunk {
         self.read_block(number, &mut block)?;
         let former = self.data.get(number, &self.blocks())?;
         block[within..within + data.len()].copy_from_slice(data);
-        self.write(Space::Data, number, &block[..])?;
+        self.write(Section::Data, number, &block[..])?;
         self.context.cache.drop(self.id, &former);
         let entry = self.data.get(number, &self.blocks())?;
         self.context.cache.put(self.id, &entry, &block[..]);
@@ -42,11 +43,11 @@ impl Chunk {
     }
 
     /// Makes holes.
-    pub fn clear(&mut self, space: Space, range: Range<u16>) -> Result<()> {
+    pub fn clear(&mut self, section: Section, range: Range<u16>) -> Result<()> {
         let mut from = range.start;
-        while let Some(number) = self.next_present(space, from)?.filter(|number| range.contains(number)) {
+        while let Some(number) = self.next_present(section, from)?.filter(|number| range.contains(number)) {
             self.prepare()?;
-            self.put(space, number, Entry::HOLE);
+            self.put(section, number, Entry::HOLE);
             from = number + 1;
         }
         Ok(())
@@ -74,8 +75,8 @@ impl Chunk {
     }
 
     /// Sets an entry, and lets go of the slot that the former one named.
-    pub(super) fn put(&mut self, space: Space, number: u16, entry: Entry) {
-        let former = self.table_mut(space).replace(number, entry);
+    pub(super) fn put(&mut self, section: Section, number: u16, entry: Entry) {
+        let former = self.table_mut(section).replace(number, entry);
         if !former.is_hole() {
             self.slots_mut().release(former.slot);
         }

@@ -57,7 +57,7 @@ fn entry(finding: &Finding) -> Found {
         Some(Damage::Deleted) => "gone",
         Some(Damage::RolledBack { .. }) => "older",
         Some(Damage::Replaced) => "replaced",
-        Some(Damage::Spoilt(_)) => "spoilt",
+        Some(Damage::Corrupt(_)) => "spoilt",
     };
     Found {
         when: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),

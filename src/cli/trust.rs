@@ -4,14 +4,13 @@ use super::advice::{self, Failure};
 use super::args::{Accept, Place, TrustCommand};
 use super::mount::LOCK;
 use super::{assemble, report, secret_input, unlock};
-use crate::chunk::{Forgetful, Recall, Version};
+use crate::chunk::{Recall, Relation, Version};
 use crate::keys::{Locked, Opened};
 use crate::store::folder::Folder;
 use crate::trust::{Trust, Versions};
 use crate::volume::{self, Sight};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Objects that are listed one by one before the rest is counted.
 const LISTED: usize = 100;
@@ -95,17 +94,17 @@ fn older(
     versions: &Versions,
 ) -> Result<Vec<(Sight, Version)>, Failure> {
     let backing = arguments.backing.as_path();
-    let (reader, _) = assemble::reader(backing, opened, trust, Arc::new(Forgetful))?;
+    let volume = assemble::unquestioned(backing, opened, trust)?;
     let mut older = Vec::new();
     let mut compare = |sight: Sight| {
         let Some(known) = versions.known(sight.chunk) else { return };
-        if sight.version.as_ref().is_none_or(|version| version.is_older_than(&known)) {
+        if sight.version.as_ref().is_none_or(|version| version.compare(&known) == Relation::Older) {
             older.push((sight, known));
         }
     };
     let path = arguments.path.as_deref();
     let relative = path.map(|path| path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes());
-    reader.survey(relative, &versions.journals(), &mut compare).map_err(|error| match (error, path) {
+    volume.survey(relative, &versions.journals(), &mut compare).map_err(|error| match (error, path) {
         (volume::Error::NotFound | volume::Error::NotDirectory, Some(path)) => advice::no_such_path(path),
         (error, _) => advice::volume(backing, &error),
     })?;

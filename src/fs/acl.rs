@@ -34,7 +34,7 @@ pub(super) struct Acl {
 
 /// An inode's ACL of one type. One that does not parse counts as none: none such is let in.
 pub(super) fn stored(record: &Record, name: &[u8]) -> Option<Acl> {
-    super::xattrs::find(record, name).and_then(|value| Acl::parse(value).ok().flatten())
+    super::stored::find(record, name).and_then(|value| Acl::parse(value).ok().flatten())
 }
 
 impl Acl {

@@ -2,77 +2,19 @@
 
 use super::acl;
 use super::filesystem::Filesystem;
-use super::nodes::inode_number;
 use super::ops::{Attributes, Caller, Kind, NodeId, SetAttributes, SetTime, Statistics, Timestamp};
 use super::permission::{EXECUTE, READ, WRITE, owns};
-use super::{Error, Result, xattrs};
-use crate::volume::{Inode, Record};
-use std::time::Duration;
+use super::stat::{self, BLOCK};
+use super::stored::put;
+use super::{Error, Result};
+use crate::volume::Record;
 
-const BLOCK: u32 = 4096;
 const NAME_MAX: u32 = 255;
 const SUID: u32 = libc::S_ISUID;
 const SGID: u32 = libc::S_ISGID;
 const GROUP_EXECUTE: u32 = libc::S_IXGRP;
-/// How long after the removal of a name a reply may still overtake that of the removal.
-const DOUBT: Duration = Duration::from_secs(10);
 /// In the flags of open(2), where the file is to be executed: the kernel's __FMODE_EXEC.
 const OPEN_EXECUTE: i32 = 0x20;
-
-pub(super) fn of(fs: &Filesystem, inode: &Inode) -> Attributes {
-    let number = inode_number(inode.id());
-    inode.view_names(|record, lost| Attributes {
-        inode_number: number,
-        kind: record.kind,
-        mode: record.mode,
-        links: record.links_count,
-        uid: fs.options.uid(record),
-        gid: fs.options.gid(record),
-        device: record.device,
-        size: size(record),
-        blocks: blocks(record),
-        accessed: record.accessed,
-        modified: record.modified,
-        changed: record.changed,
-        born: record.born,
-        links_in_doubt: lost.is_some_and(|lost| lost.elapsed() < DOUBT),
-    })
-}
-
-/// Of 512 bytes. Content that may be inline counts like a block of its own: archivers take a file without blocks for one
-/// without data.
-fn blocks(record: &Record) -> u64 {
-    let inline = if record.size <= u64::from(BLOCK) { record.size } else { 0 };
-    record.allocated.max(inline).div_ceil(512)
-}
-
-fn size(record: &Record) -> u64 {
-    match record.kind {
-        Kind::Symlink => record.extension.target.len() as u64,
-        _ => record.size,
-    }
-}
-
-/// What is said of an inode whose record cannot be read. No links: a transport must not cache it.
-pub(super) fn unreadable(inode_number: u64, kind: Kind) -> Attributes {
-    let never = Timestamp::default();
-    Attributes {
-        inode_number,
-        kind,
-        mode: 0,
-        links: 0,
-        uid: 0,
-        gid: 0,
-        device: 0,
-        size: 0,
-        blocks: 0,
-        accessed: never,
-        modified: never,
-        changed: never,
-        born: never,
-        links_in_doubt: false,
-    }
-}
 
 /// The bits that a change of content or owner clears: suid, and sgid where it means execution.
 pub(super) fn privilege_bits(record: &Record) -> u32 {
@@ -106,7 +48,7 @@ pub(super) fn set(
     if touches || changed.is_some() {
         fs.volume.set_attributes(&inode, |record| apply(fs, caller, record, change, now))?;
     }
-    Ok(of(fs, &inode))
+    Ok(stat::of(&fs.options, &inode))
 }
 
 /// Applies all but the size; whether that changed an xattr, and then it is as long as before.
@@ -139,7 +81,7 @@ fn apply(
         }
         if let Some(mut access) = acl::stored(record, acl::ACCESS) {
             access.set_mode(mode);
-            xattrs::put(record, acl::ACCESS, access.encode());
+            put(record, acl::ACCESS, access.encode());
             with_acl = true;
         }
     }

@@ -7,15 +7,21 @@ mod attributes;
 mod data;
 mod error;
 mod filesystem;
+mod groups;
 mod listing;
 mod lost;
 mod namespace;
 mod nodes;
+mod operations;
 pub mod ops;
+mod options;
 mod permission;
+mod stat;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod xattrs;
 
 pub use error::{Error, Result};
-pub use filesystem::{Filesystem, Options};
+pub use filesystem::Filesystem;
+pub use options::Options;

@@ -4,6 +4,7 @@ use super::acl::{self, Acl};
 use super::filesystem::Filesystem;
 use super::ops::{Caller, Kind, NodeId, SetXattr};
 use super::permission::{READ, WRITE, owns};
+use super::stored::{find, put, take};
 use super::{Error, Result};
 use crate::volume::{Inode, Record};
 
@@ -34,28 +35,6 @@ fn namespace(name: &[u8]) -> Result<Namespace> {
         _ if named(b"security.") => Ok(Namespace::Security),
         _ => Err(Error::NotSupported),
     }
-}
-
-/// The value of an xattr as stored.
-pub(super) fn find<'a>(record: &'a Record, name: &[u8]) -> Option<&'a [u8]> {
-    position(record, name).ok().map(|index| record.extension.xattrs[index].1.as_slice())
-}
-
-/// Stores a value, whether or not there was one.
-pub(super) fn put(record: &mut Record, name: &[u8], value: Vec<u8>) {
-    match position(record, name) {
-        Ok(index) => record.extension.xattrs[index].1 = value,
-        Err(index) => record.extension.xattrs.insert(index, (name.into(), value)),
-    }
-}
-
-/// Whether there was one.
-fn take(record: &mut Record, name: &[u8]) -> bool {
-    position(record, name).map(|index| record.extension.xattrs.remove(index)).is_ok()
-}
-
-fn position(record: &Record, name: &[u8]) -> std::result::Result<usize, usize> {
-    record.extension.xattrs.binary_search_by(|(known, _)| known.as_ref().cmp(name))
 }
 
 pub(super) fn set(

@@ -4,7 +4,7 @@ use super::places::{Home, nameless, true_links};
 use super::plan::Step;
 use super::{LOST_FOUND, PARTIAL};
 use crate::check::Checked;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Context, InodeId, Space};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Context, InodeId, Section};
 use crate::volume::{
     Content, Error, Inode, Kind, Link, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
 };
@@ -325,10 +325,10 @@ impl Apply<'_> {
             };
             let (mut from, mut block) = (0, [0; BLOCK]);
             while from < blocks
-                && let Ok(Some(number)) = chunk.next_present(Space::Data, from)
+                && let Ok(Some(number)) = chunk.next_present(Section::Data, from)
             {
                 let at = start + u64::from(number) * BLOCK as u64;
-                match chunk.read(Space::Data, number, &mut block) {
+                match chunk.read(Section::Data, number, &mut block) {
                     Ok(()) => self.volume.write(copy, at, &block, self.now, 0)?,
                     Err(_) => lost.push(at..at + BLOCK as u64),
                 }

@@ -1,7 +1,6 @@
 //! What can go wrong in a volume.
 
 use crate::chunk::{self, ChunkId, Commit};
-use crate::volume::inode::directory::Refused;
 use std::{fmt, io};
 
 /// A failure of a volume's operation.
@@ -39,7 +38,7 @@ pub enum Damage {
     /// Its file was exchanged while it was open.
     Replaced,
     /// It does not authenticate, or makes no sense.
-    Spoilt(String),
+    Corrupt(String),
 }
 
 /// The result of a volume's operation.
@@ -112,17 +111,7 @@ impl From<chunk::Error> for Error {
 
 impl From<&str> for Damage {
     fn from(what: &str) -> Damage {
-        Damage::Spoilt(what.into())
-    }
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Error {
-        match refused {
-            Refused::Exists => Error::Exists,
-            Refused::NotAName => Error::Invalid,
-            Refused::Full => Error::NoSpace,
-        }
+        Damage::Corrupt(what.into())
     }
 }
 
@@ -166,7 +155,7 @@ impl fmt::Display for Damage {
                 write!(f, "it is older than it was: commit {} instead of {}", found.0, known.0)
             }
             Damage::Replaced => f.write_str("its chunk file was replaced while it was open"),
-            Damage::Spoilt(what) => f.write_str(what),
+            Damage::Corrupt(what) => f.write_str(what),
         }
     }
 }

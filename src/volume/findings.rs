@@ -1,12 +1,12 @@
-//! What was found damaged, told once for each chunk, with the path that the owner knows it by.
+//! The ledger of what was found damaged, each chunk once.
 //!
 //! Noticed wherever an operation fails for it; told by the flusher, for finding out the path takes locks that whoever
 //! notices may hold.
 
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::{Area, FileName};
-use crate::volume::inode::state::Inode;
-use crate::volume::{Damage, Error, Result, Volume};
+use crate::volume::base::Base;
+use crate::volume::{Damage, Error};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,21 +33,21 @@ pub trait Report: Send + Sync {
 }
 
 /// A name: the directory that it stands in, and how it reads.
-pub(in crate::volume) type Place = (InodeId, Vec<u8>);
+pub type Place = (InodeId, Vec<u8>);
 
-#[derive(Default)]
-pub(in crate::volume) struct Findings {
+pub struct Findings {
+    base: Arc<Base>,
     reporter: OnceLock<Box<dyn Report>>,
     /// There is something that could come right.
     any: AtomicBool,
-    state: Mutex<State>,
+    ledger: Mutex<Ledger>,
 }
 
 #[derive(Default)]
-struct State {
+struct Ledger {
     /// What the journals spoke of, to be looked at again once all of them were applied.
     early: HashMap<ChunkId, (Error, Option<Place>)>,
-    waiting: Vec<(ChunkId, Option<Damage>, Option<Place>)>,
+    waiting: Vec<Untold>,
     /// Noticed in this mount.
     noticed: HashSet<ChunkId>,
     /// On the list, since this mount or an earlier one.
@@ -62,161 +62,121 @@ enum Listed {
     UntilGone,
 }
 
-impl Volume {
-    /// Tells of findings from now on, and of those that were noticed while the volume was opened. `listed`: chunk files
-    /// that are on the list, and whether each is right again as soon as its chunk can be opened.
-    pub fn report_to(&self, reporter: Box<dyn Report>, listed: impl Iterator<Item = (FileName, bool)>) {
-        let early = std::mem::take(&mut self.findings.state.lock().early);
-        for (error, place) in early.into_values() {
-            if self.is_wanted(&error, place.as_ref()) {
-                self.notice(&error, || place);
-            }
+/// A finding that nobody was told of yet: its chunk, what was done to it, and a name that leads there.
+pub type Untold = (ChunkId, Option<Damage>, Option<Place>);
+
+impl Findings {
+    pub fn new(base: &Arc<Base>) -> Findings {
+        Findings {
+            base: base.clone(),
+            reporter: OnceLock::new(),
+            any: AtomicBool::new(false),
+            ledger: Mutex::default(),
         }
-        let mut state = self.findings.state.lock();
+    }
+
+    /// Takes what the journals spoke of while the volume was opened.
+    pub fn take_early(&self) -> Vec<(Error, Option<Place>)> {
+        std::mem::take(&mut self.ledger.lock().early).into_values().collect()
+    }
+
+    /// Tells of findings from now on. `listed`: chunk files that are on the list, and whether each is right again as soon
+    /// as its chunk can be opened.
+    pub fn report_to(&self, reporter: Box<dyn Report>, listed: impl Iterator<Item = (FileName, bool)>) {
+        let mut ledger = self.ledger.lock();
         for (file, opened) in listed {
             let until = if opened { Listed::UntilOpened } else { Listed::UntilGone };
-            if state.listed.contains_key(&file) {
+            if ledger.listed.contains_key(&file) {
                 continue;
             }
             // Every journal was read when the volume was opened.
             if file.area == Area::Journals {
-                state.healed.insert(file);
+                ledger.healed.insert(file);
             } else {
-                state.listed.insert(file, until);
+                ledger.listed.insert(file, until);
             }
         }
-        self.findings.any.store(!state.listed.is_empty(), Ordering::Relaxed);
-        drop(state);
+        self.any.store(!ledger.listed.is_empty(), Ordering::Relaxed);
+        drop(ledger);
         // A second one would be a mistake of the caller's, and is not heard.
-        let _ = self.findings.reporter.set(reporter);
-        self.flusher.report();
+        let _ = self.reporter.set(reporter);
+        self.base.schedule.report();
     }
 
-    /// Tells of everything noticed so far.
-    pub fn report(&self) {
-        let Some(reporter) = self.findings.reporter.get() else { return };
-        let (waiting, healed) = {
-            let mut state = self.findings.state.lock();
-            (std::mem::take(&mut state.waiting), std::mem::take(&mut state.healed))
-        };
-        let found = waiting.into_iter().map(|(chunk, damage, place)| {
-            let path = place.and_then(|place| self.path_of(place));
-            Finding { chunk, file: self.context.file_name(chunk), path, damage }
-        });
-        let found: Vec<Finding> = found.collect();
-        if !found.is_empty() || !healed.is_empty() {
-            reporter.tell(&found, &healed);
-        }
+    /// Who is told of findings, if somebody is.
+    pub fn reporter(&self) -> Option<&dyn Report> {
+        self.reporter.get().map(|reporter| &**reporter)
     }
 
-    /// Passes an outcome on, and takes note of it if it is damage. `inode`: what was worked with.
-    pub(in crate::volume) fn notice_in<T>(&self, inode: &Inode, outcome: Result<T>) -> Result<T> {
-        outcome.inspect_err(|error| {
-            self.notice(error, || {
-                inode.view(|record| {
-                    let link = record.extension.links.first();
-                    link.map(|link| (link.parent, link.name.to_vec()))
-                        .or((inode.id() == InodeId::ROOT).then(|| (InodeId::ROOT, Vec::new())))
-                })
-            })
-        })
+    /// Takes what nobody was told of yet, and what healed since.
+    pub fn take_untold(&self) -> (Vec<Untold>, HashSet<FileName>) {
+        let mut ledger = self.ledger.lock();
+        (std::mem::take(&mut ledger.waiting), std::mem::take(&mut ledger.healed))
     }
 
     /// Takes note of damage to what a journal speaks of, which later batches or another journal may have deleted.
-    pub(in crate::volume) fn notice_early(&self, error: Error, place: Option<Place>) {
+    pub fn notice_early(&self, error: Error, place: Option<Place>) {
         let (Error::Damaged(chunk, _) | Error::NotArrived(chunk)) = error else { return };
-        let mut state = self.findings.state.lock();
-        if place.is_some() && state.early.len() < MOST || !state.early.contains_key(&chunk) {
-            state.early.insert(chunk, (error, place));
+        let mut ledger = self.ledger.lock();
+        if place.is_some() && ledger.early.len() < MOST || !ledger.early.contains_key(&chunk) {
+            ledger.early.insert(chunk, (error, place));
         }
-    }
-
-    /// Whether a name leads there. Where no name can be looked up, what is there counts and what is missing does not: it
-    /// may well have been deleted, and who looks for it will say so.
-    fn is_wanted(&self, error: &Error, place: Option<&Place>) -> bool {
-        let Some((chunk, damage)) = parts(error) else { return false };
-        let is_missing = damage.is_none_or(|damage| damage == Damage::Deleted);
-        let entry = place.and_then(|(directory, name)| self.entry(&self.inode(*directory).ok()?, name).ok());
-        entry.map_or(!is_missing, |entry| entry.is_some_and(|(inode, _)| inode == chunk.inode))
     }
 
     /// Takes note of an error if it is damage. No lock that `place` needs may be held.
-    pub(in crate::volume) fn notice(&self, error: &Error, place: impl FnOnce() -> Option<Place>) {
+    pub fn notice(&self, error: &Error, place: impl FnOnce() -> Option<Place>) {
         let Some((chunk, damage)) = parts(error) else { return };
         let until = match damage {
             None | Some(Damage::Deleted | Damage::RolledBack { .. }) => Listed::UntilOpened,
-            Some(Damage::Replaced | Damage::Spoilt(_)) => Listed::UntilGone,
+            Some(Damage::Replaced | Damage::Corrupt(_)) => Listed::UntilGone,
         };
-        let mut state = self.findings.state.lock();
-        if state.noticed.len() >= MOST || !state.noticed.insert(chunk) {
+        let mut ledger = self.ledger.lock();
+        if ledger.noticed.len() >= MOST || !ledger.noticed.insert(chunk) {
             return;
         }
-        state.listed.insert(self.context.file_name(chunk), until);
-        state.waiting.push((chunk, damage, None));
-        drop(state);
+        ledger.listed.insert(self.base.context.file_name(chunk), until);
+        ledger.waiting.push((chunk, damage, None));
+        drop(ledger);
         let place = place();
-        let mut state = self.findings.state.lock();
-        if let Some(waiting) = state.waiting.iter_mut().find(|waiting| waiting.0 == chunk) {
+        let mut ledger = self.ledger.lock();
+        if let Some(waiting) = ledger.waiting.iter_mut().find(|waiting| waiting.0 == chunk) {
             waiting.2 = place;
         }
-        drop(state);
-        self.findings.any.store(true, Ordering::Relaxed);
-        self.flusher.report();
+        drop(ledger);
+        self.any.store(true, Ordering::Relaxed);
+        self.base.schedule.report();
     }
 
     /// The chunk was opened.
-    pub(in crate::volume) fn heal_opened(&self, chunk: ChunkId) {
+    pub fn heal_opened(&self, chunk: ChunkId) {
         self.heal(chunk, |listed| listed == Listed::UntilOpened);
     }
 
     /// The chunk is wanted no more.
-    pub(in crate::volume) fn heal_gone(&self, chunk: ChunkId) {
+    pub fn heal_gone(&self, chunk: ChunkId) {
         self.heal(chunk, |_| true);
     }
 
     fn heal(&self, chunk: ChunkId, is_healed: impl Fn(Listed) -> bool) {
-        if !self.findings.any.load(Ordering::Relaxed) {
+        if !self.any.load(Ordering::Relaxed) {
             return;
         }
-        let file = self.context.file_name(chunk);
-        let mut state = self.findings.state.lock();
-        if state.listed.get(&file).is_some_and(|listed| is_healed(*listed)) {
-            state.listed.remove(&file);
-            state.noticed.remove(&chunk);
-            state.waiting.retain(|waiting| waiting.0 != chunk);
-            state.healed.insert(file);
-            self.findings.any.store(!state.listed.is_empty(), Ordering::Relaxed);
-            drop(state);
-            self.flusher.report();
+        let file = self.base.context.file_name(chunk);
+        let mut ledger = self.ledger.lock();
+        if ledger.listed.get(&file).is_some_and(|listed| is_healed(*listed)) {
+            ledger.listed.remove(&file);
+            ledger.noticed.remove(&chunk);
+            ledger.waiting.retain(|waiting| waiting.0 != chunk);
+            ledger.healed.insert(file);
+            self.any.store(!ledger.listed.is_empty(), Ordering::Relaxed);
+            drop(ledger);
+            self.base.schedule.report();
         }
-    }
-
-    /// An error as the owner is told of it; `None` if it is no damage.
-    pub(in crate::volume) fn finding(&self, error: &Error, place: Option<Place>) -> Option<Finding> {
-        let (chunk, damage) = parts(error)?;
-        let path = place.and_then(|place| self.path_of(place));
-        Some(Finding { chunk, file: self.context.file_name(chunk), path, damage })
-    }
-
-    /// A name's path, by the links of the directories above it. `None` if one of them cannot be read.
-    pub(in crate::volume) fn path_of(&self, (directory, name): Place) -> Option<Vec<u8>> {
-        let (mut names, mut at, mut passed) = (vec![name], directory, HashSet::new());
-        while at != InodeId::ROOT {
-            if !passed.insert(at) {
-                return None;
-            }
-            let inode: Arc<Inode> = self.inode(at).ok()?;
-            let link = inode.view(|record| record.extension.links.first().cloned())?;
-            names.push(link.name.to_vec());
-            at = link.parent;
-        }
-        names.reverse();
-        Some(names.join(&b'/'))
     }
 }
 
 /// What an error says of a chunk, as a [`Finding`] has it; `None` if it is no damage.
-fn parts(error: &Error) -> Option<(ChunkId, Option<Damage>)> {
+pub fn parts(error: &Error) -> Option<(ChunkId, Option<Damage>)> {
     match error {
         Error::Damaged(chunk, damage) => Some((*chunk, Some(damage.clone()))),
         Error::NotArrived(chunk) => Some((*chunk, None)),

@@ -7,7 +7,8 @@ use crate::crypto::{Cipher, Secret};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::volume::format::batch::{Item, parse};
-use crate::volume::{Directory, Kind, Options, Record, Volume, journal};
+use crate::volume::format::journal::decode;
+use crate::volume::{Directory, Kind, Options, Record, Volume};
 use std::io::IoSlice;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
@@ -65,7 +66,7 @@ pub fn batch(bytes: &[u8]) {
 
 /// The record in a journal's root.
 pub fn journal(bytes: &[u8]) {
-    let _ = journal::file::decode(bytes);
+    let _ = decode(bytes);
 }
 
 /// A volume of one chunk, or of a root directory and one more chunk: the first byte says which. The rest is the

@@ -3,6 +3,7 @@
 //! Knows inode records, directory logs, file data and the order in which they become durable; not who asks. Above:
 //! `fs`. Below: `chunk`.
 
+mod base;
 mod cache;
 mod catalog;
 mod check;
@@ -27,14 +28,16 @@ pub(crate) mod tests;
 mod volume;
 mod writeback;
 
+pub use base::Options;
+pub use check::survey::Sight;
 pub use error::{Damage, Error, Result};
 pub use findings::{Finding, Report};
 pub use format::kinds::{Kind, Timestamp};
 pub use format::record::{Encoded, Extension, Link, Record};
 pub use format::wire::{Malformed, TooLarge};
-pub use inode::directory::Directory;
+pub use inode::directory::{Directory, Visit};
 pub use inode::state::Inode;
-pub use namespace::operations::{NewInode, Rename, Visit};
-pub use reader::{Content, Layout, Lost, Node, Reader, Sight};
+pub use namespace::operations::{NewInode, Rename};
+pub use reader::{Content, Layout, Lost, Node, Reader};
 pub use rotate::Remains;
-pub use volume::{Options, Volume};
+pub use volume::Volume;

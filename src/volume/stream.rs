@@ -3,18 +3,21 @@
 //! Directories keep the tail of their log so (docs/FORMAT.md section 8), journals their batches (section 9). A stream has
 //! absolute positions; the block of position p is (p / 4096) mod `modulus`.
 
-use crate::chunk::{BLOCK, Chunk, Space};
+use crate::chunk::{BLOCK, Chunk, Section};
 use crate::volume::{Error, Result};
 
 /// Where a stream's blocks lie.
 #[derive(Clone, Copy)]
-pub(in crate::volume) struct Stream {
+pub struct Stream {
     /// Number of data blocks that positions wrap around in.
     pub modulus: u16,
     /// Bytes that the owner's record and the map entries of the blocks take in the root, at most: they limit the
     /// inline part.
     pub overhead: usize,
 }
+
+/// How a directory's tail lies in chunk 0.
+pub const TAIL: Stream = Stream { modulus: 256, overhead: 1024 + 2 * 32 };
 
 impl Stream {
     /// Bytes that a stream without a beginning cut off can have.
@@ -35,7 +38,7 @@ impl Stream {
         while !full.is_empty() {
             let until_wrap = usize::from(self.modulus - self.block(position)) * BLOCK;
             let (run, rest) = full.split_at(full.len().min(until_wrap));
-            chunk.write(Space::Data, self.block(position), run)?;
+            chunk.write(Section::Data, self.block(position), run)?;
             position += run.len() as u64;
             full = rest;
         }
@@ -43,10 +46,10 @@ impl Stream {
         let block = self.block(position);
         if rest.len() > chunk.inline_capacity(self.overhead) {
             rest.resize(BLOCK, 0);
-            chunk.write(Space::Data, block, &rest)?;
+            chunk.write(Section::Data, block, &rest)?;
             rest.clear();
         } else if !rest.is_empty() {
-            chunk.clear(Space::Data, block..block + 1)?;
+            chunk.clear(Section::Data, block..block + 1)?;
         }
         chunk.set_inline(rest);
         Ok(())
@@ -65,7 +68,7 @@ impl Stream {
             let until_wrap = usize::from(self.modulus - self.block(position)) * BLOCK;
             let length = rest.len().min(until_wrap);
             let (run, more) = rest.split_at_mut(length);
-            chunk.read(Space::Data, self.block(position), run)?;
+            chunk.read(Section::Data, self.block(position), run)?;
             position += length as u64;
             rest = more;
         }
@@ -80,7 +83,7 @@ impl Stream {
         while block < end {
             let at = (block % u64::from(self.modulus)) as u16;
             let count = (end - block).min(u64::from(self.modulus - at));
-            chunk.clear(Space::Data, at..at + count as u16)?;
+            chunk.clear(Section::Data, at..at + count as u16)?;
             block += count;
         }
         Ok(())
@@ -97,7 +100,7 @@ impl Stream {
             return Err(Error::Damaged(chunk.id(), "the end of its log is of another length".into()));
         }
         let mut block = vec![0; BLOCK];
-        chunk.read(Space::Data, self.block(tail), &mut block)?;
+        chunk.read(Section::Data, self.block(tail), &mut block)?;
         block.truncate(length);
         Ok(block)
     }

@@ -1,66 +1,38 @@
-//! The volume: which inodes are in memory, what is open, and whether promises can still be kept.
+//! The volume: one façade over its rooms.
 
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
+use super::base::{Base, Options};
+use super::cache::Cache;
+use super::catalog::Catalog;
+use super::check::Check;
+use super::check::survey::Sight;
+use super::data::Data;
+use super::findings::{Findings, Report};
+use super::format::kinds::{Kind, Timestamp};
+use super::format::record::{Extension, Link, Record};
+use super::inode::directory::Visit;
+use super::inode::state::Inode;
+use super::journal::Journal;
+use super::mutants::{self, Mutant};
+use super::namespace::Namespace;
+use super::namespace::operations::{NewInode, Rename};
+use super::rotate::{Remains, Rotation};
+use super::writeback::Writeback;
+use super::{Error, Result};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{self, FileName};
-use crate::volume::cache::open_files::OpenFiles;
-use crate::volume::cache::readahead::{Ahead, Loading};
-use crate::volume::findings::Findings;
-use crate::volume::format::kinds::{Kind, Timestamp};
-use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
-use crate::volume::inode::entries::Listing;
-use crate::volume::inode::state::{Inode, State};
-use crate::volume::inode::table::{Table, check_bound};
-use crate::volume::journal::file::Journal;
-use crate::volume::journal::pending::Pending;
-use crate::volume::writeback::flusher::Flusher;
-use crate::volume::{Error, Result};
-use hashbrown::{HashMap, HashSet};
-use parking_lot::Mutex;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An open volume. Every method may be called from any thread.
 pub struct Volume {
-    pub(in crate::volume) context: Arc<Context>,
-    /// Bytes.
-    pub(in crate::volume) chunk_size: u64,
-    /// Blocks of a chunk.
-    pub(in crate::volume) blocks: u16,
-    pub(in crate::volume) read_only: bool,
-    pub(in crate::volume) inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
-    pub(in crate::volume) namespace: Mutex<Pending>,
-    pub(in crate::volume) journal: Mutex<Journal>,
-    /// Inodes that the next round has to look at.
-    pub(in crate::volume) queue: Mutex<Vec<Arc<Inode>>>,
-    /// Inodes whose deletion is durable; their chunk files are still to be removed.
-    pub(in crate::volume) removals: Mutex<Vec<Arc<Inode>>>,
-    /// Chunk files that were removed, but a power cut may bring them back.
-    pub(in crate::volume) removed: Mutex<Vec<FileName>>,
-    /// Inodes of which a crash may have left chunk files, if the journal was in use when the volume was opened.
-    pub(in crate::volume) leftovers: Mutex<Option<HashSet<InodeId>>>,
-    /// The journal is in use: after a crash now, the next mount looks for what was left behind.
-    pub(in crate::volume) in_use: AtomicBool,
-    /// One round at a time.
-    pub(in crate::volume) round: Mutex<Option<u64>>,
-    pub(in crate::volume) flusher: Flusher,
-    pub(in crate::volume) findings: Findings,
-    pub(in crate::volume) open: OpenFiles,
-    pub(in crate::volume) ahead: Ahead,
-    loading: Loading,
-    stopped: AtomicBool,
-    /// There was no room lately for what a batch has to wait for.
-    pub(in crate::volume) is_short: AtomicBool,
-}
-
-/// What a volume is opened with, besides the context.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Bytes; from the header.
-    pub chunk_size: u64,
-    pub read_only: bool,
-    /// Chunk files held open at most, unless more are waiting to be synced.
-    pub open_files: NonZeroUsize,
+    pub(super) base: Arc<Base>,
+    pub(super) cache: Arc<Cache>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) writeback: Arc<Writeback>,
+    data: Data,
+    namespace: Namespace,
+    check: Arc<Check>,
+    pub(super) rotation: Arc<Rotation>,
 }
 
 impl Volume {
@@ -84,252 +56,333 @@ impl Volume {
             extension: Extension::default(),
         };
         let id = ChunkId { inode: InodeId::ROOT, index: 0 };
-        let mut head = Chunk::new(context, id, (chunk_size / BLOCK as u64) as u16);
-        head.set_record(record.encode().map_err(|_| Error::Invalid)?.root);
-        head.commit()?;
-        head.sync()?;
+        let mut first_chunk = Chunk::new(context, id, (chunk_size / BLOCK as u64) as u16);
+        first_chunk.set_record(record.encode().map_err(|_| Error::Invalid)?.root);
+        first_chunk.commit()?;
+        first_chunk.sync()?;
         context.store.sync_names(&[context.file_name(id)])?;
-        head.name_synced();
+        first_chunk.name_synced();
         context.recall.keep();
         Ok(())
     }
 
     /// Opens a volume and replays its journals. The flusher is started by [`Volume::start`].
+    ///
+    /// # Errors
+    /// This device's journal or the root directory cannot be read.
     pub fn open(context: Arc<Context>, options: Options) -> Result<Arc<Volume>> {
-        let volume = Volume {
-            chunk_size: options.chunk_size,
-            blocks: (options.chunk_size / BLOCK as u64) as u16,
-            read_only: options.read_only || context.store.is_read_only(),
-            inodes: Mutex::default(),
-            namespace: Mutex::default(),
-            journal: Mutex::new(Journal::new(&context)),
-            queue: Mutex::default(),
-            removals: Mutex::default(),
-            removed: Mutex::default(),
-            leftovers: Mutex::default(),
-            in_use: AtomicBool::new(false),
-            round: Mutex::default(),
-            flusher: Flusher::default(),
-            findings: Findings::default(),
-            open: OpenFiles::new(options.open_files),
-            ahead: Ahead::default(),
-            loading: Loading::default(),
-            stopped: AtomicBool::new(false),
-            is_short: AtomicBool::new(false),
-            context,
+        let base = Arc::new(Base::new(context, options));
+        let findings = Arc::new(Findings::new(&base));
+        let cache = Arc::new(Cache::new(&base, &findings, options));
+        let catalog = Arc::new(Catalog::new(&base, &findings, &cache));
+        let journal = Arc::new(Journal::open(&base, &cache, &catalog)?);
+        let writeback = Arc::new(Writeback::new(&base, &cache, &catalog, &journal));
+        let data = Data {
+            base: base.clone(),
+            cache: cache.clone(),
+            journal: journal.clone(),
+            writeback: writeback.clone(),
         };
-        volume.replay()?;
-        volume.inode(InodeId::ROOT)?;
-        Ok(Arc::new(volume))
+        let namespace = Namespace {
+            base: base.clone(),
+            cache: cache.clone(),
+            catalog: catalog.clone(),
+            journal: journal.clone(),
+            writeback: writeback.clone(),
+        };
+        let check = Arc::new(Check { base: base.clone(), cache: cache.clone(), catalog: catalog.clone() });
+        let rotation = Arc::new(Rotation::new(&writeback, &check, &journal));
+        cache.inode(InodeId::ROOT)?;
+        Ok(Arc::new(Volume { base, cache, catalog, journal, writeback, data, namespace, check, rotation }))
+    }
+
+    /// Starts the background flusher, readahead, and the end of a rotation if one is under way. They end with
+    /// [`Volume::close`]. Of a volume that is read-only the flusher does nothing but tell of findings.
+    ///
+    /// # Errors
+    /// The system has no thread for the flusher: nothing would be written but by fsync.
+    pub fn start(self: &Arc<Volume>) -> Result<()> {
+        self.writeback.start_flusher()?;
+        self.cache.start_readahead();
+        if !self.base.read_only {
+            self.rotation.start();
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable and leaves an empty journal behind.
+    ///
+    /// # Errors
+    /// Something could not be written; the journal still says what is durable.
+    pub fn close(&self) -> Result<()> {
+        self.cache.end_readahead();
+        self.writeback.end_flusher();
+        self.rotation.end();
+        let closed = match self.base.read_only {
+            true => Ok(()),
+            false => self.writeback.finish().and_then(|()| self.journal.clear()),
+        };
+        self.cache.report();
+        if !mutants::is_active(Mutant::NotKeptAtClose) {
+            self.keep_seen();
+        }
+        closed
+    }
+
+    /// What was only read counts from now on.
+    fn keep_seen(&self) {
+        let recall = &self.base.context.recall;
+        if recall.has_seen() && !self.base.read_only && self.base.context.store.sync_all().is_ok() {
+            recall.seen_is_durable();
+        }
+        recall.keep();
     }
 
     /// The root directory.
     pub fn root(&self) -> Result<Arc<Inode>> {
-        self.inode(InodeId::ROOT)
+        self.cache.inode(InodeId::ROOT)
     }
 
     /// An inode, read from the backing folder if it is not in memory.
     pub fn inode(&self, id: InodeId) -> Result<Arc<Inode>> {
-        loop {
-            if let Some(inode) = self.inodes.lock().get(&id) {
-                return Ok(inode.clone());
-            }
-            let Some(claim) = self.loading.claim(id) else { continue };
-            // Read, changed and forgotten meanwhile, it could come back as it was.
-            if self.inodes.lock().contains_key(&id) {
-                continue;
-            }
-            let loaded = self.load(id)?;
-            let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
-            drop(claim);
-            self.opened(&inode, 0);
-            return Ok(inode);
-        }
+        self.cache.inode(id)
+    }
+
+    /// Finds a name in a directory.
+    pub fn lookup(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
+        self.namespace.lookup(directory, name)
+    }
+
+    /// The inode that a name in a directory stands for.
+    pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
+        self.namespace.named_inode(directory, name, id)
+    }
+
+    /// Makes a new inode under a name.
+    pub fn create(&self, directory: &Arc<Inode>, name: &[u8], new: NewInode<'_>) -> Result<Arc<Inode>> {
+        self.namespace.create(directory, name, new)
+    }
+
+    /// Gives an inode one more name.
+    ///
+    /// # Errors
+    /// Directories have only one: `IsDirectory`.
+    pub fn link(
+        &self,
+        inode: &Arc<Inode>,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Result<()> {
+        self.namespace.link(inode, directory, name, now)
+    }
+
+    /// Removes a name of anything but a directory. Returns the inode, which lives until it is released; `None` if it
+    /// cannot be read: then only the name is gone.
+    pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
+        self.namespace.unlink(directory, name, now)
+    }
+
+    /// Removes an empty directory. Returns it, as `unlink` does. Of one that is damaged the name goes and nothing else.
+    pub fn remove_directory(
+        &self,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
+        self.namespace.remove_directory(directory, name, now)
+    }
+
+    /// Moves a name; what it replaces is gone, in one step, and returned as `unlink` does. `whiteout` is made in place of
+    /// the old name.
+    ///
+    /// # Errors
+    /// A directory cannot be moved into itself: `Invalid`.
+    pub fn rename(
+        &self,
+        from: (&Arc<Inode>, &[u8]),
+        to: (&Arc<Inode>, &[u8]),
+        how: Rename,
+        whiteout: Option<NewInode<'_>>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
+        self.namespace.rename(from, to, how, whiteout, now)
+    }
+
+    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
+    pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
+        self.cache.read_directory(directory, after, visit)
+    }
+
+    /// Begins to read the inodes of a directory's entries behind a cookie. The caller, who wants them too, had best
+    /// begin at the other end.
+    pub fn expect_entries(&self, directory: &Arc<Inode>, after: u64) -> Result<()> {
+        self.cache.expect_entries(directory, after)
+    }
+
+    /// The directory that a directory lies in; the root lies in itself.
+    pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
+        self.cache.parent(directory)
+    }
+
+    /// Nobody above knows this inode any more. Without a name it is deleted.
+    pub fn release(&self, inode: Arc<Inode>) {
+        self.namespace.release(inode);
+    }
+
+    /// Gives an inode this name: in place of one that no directory has, or of all that it says it has. For repairs.
+    ///
+    /// # Errors
+    /// `Exists`, `NoSpace` if the directory takes no more entries, `Invalid` for a directory that would lie in itself.
+    pub fn adopt(
+        &self,
+        inode: &Arc<Inode>,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        instead_of: Option<&Link>,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.namespace.adopt(inode, directory, name, instead_of, now)
+    }
+
+    /// Takes a name out of a directory, and leaves what it leads to alone. For repairs.
+    pub fn forget_entry(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<()> {
+        self.namespace.forget_entry(directory, name, now)
+    }
+
+    /// Sets the links of an inode, and its link count to them. For repairs.
+    pub fn correct_links(&self, inode: &Arc<Inode>, links: Vec<Link>) -> Result<()> {
+        self.namespace.correct_links(inode, links)
+    }
+
+    /// Removes this device's journal and what is remembered of it, before the volume is opened: it cannot be read.
+    pub fn discard_own_journal(context: &Context) -> Result<()> {
+        let id = context.own_journal();
+        let name = context.file_name(id);
+        context.store.remove(name)?;
+        context.store.sync_names(&[name])?;
+        context.recall.gone(id);
+        context.recall.keep();
+        Ok(())
     }
 
     /// Changes attributes, xattrs among them.
     pub fn update<R>(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> Result<R>) -> Result<R> {
-        drop(self.names()?);
-        let mut state = inode.state.write();
-        state.check_whole()?;
-        let mut record = state.record.clone();
-        let result = change(&mut record)?;
-        let more = record.extension_length().saturating_sub(state.record.extension_length());
-        if more > 0 && !record.has_room(EXTENSION_SPARE) {
-            return Err(Error::NoSpace);
-        }
-        let only_times = record.extension == state.record.extension && record.head() == state.record.head();
-        state.record = record;
-        state.changed_attributes(only_times);
-        drop(state);
-        if more > 0 {
-            // Of a new inode the next batch tells them too.
-            self.namespace.lock().bytes += more;
-        }
-        self.queue(inode);
-        Ok(result)
+        self.namespace.update(inode, change)
     }
 
-    /// The same for mode, owner and times, in place: a record may be long. `change` answers whether it changed an
-    /// xattr, which must not get longer.
+    /// Changes mode, owner and times, in place: a record may be long. `change` answers whether it changed an xattr, which
+    /// must not get longer.
     pub fn set_attributes(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> bool) -> Result<()> {
-        self.check_writable()?;
-        let mut state = inode.state.write();
-        state.check_whole()?;
-        let before = state.record.head();
-        let only_times = !change(&mut state.record) && before == state.record.head();
-        state.changed_attributes(only_times);
-        drop(state);
-        self.queue(inode);
-        Ok(())
+        self.namespace.set_attributes(inode, change)
     }
 
-    /// Space in the backing filesystem.
+    /// Fills `out` from `offset`, in bytes; returns the number of bytes, fewer than wanted only at the end of the file.
+    pub fn read(&self, inode: &Arc<Inode>, offset: u64, out: &mut [u8]) -> Result<usize> {
+        self.data.read(inode, offset, out)
+    }
+
+    /// Writes all of `data` at `offset`, in bytes; the file grows as needed. `clear_mode`: permission bits that are cleared by
+    /// it. `now`: the new times, unless they are set otherwise.
+    pub fn write(
+        &self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        data: &[u8],
+        now: impl Into<Option<Timestamp>>,
+        clear_mode: u32,
+    ) -> Result<()> {
+        self.data.write(inode, offset, data, now, clear_mode)
+    }
+
+    /// The next offset, in bytes, from `offset` on that holds data, or that lies in a hole (the end of the file is one).
+    /// `None`: no more data, or beyond the end.
+    pub fn seek(&self, inode: &Arc<Inode>, offset: u64, data: bool) -> Result<Option<u64>> {
+        self.data.seek(inode, offset, data)
+    }
+
+    /// Sets the size, in bytes; what is cut off is gone, what is added reads as zeros.
+    pub fn resize(
+        &self,
+        inode: &Arc<Inode>,
+        size: u64,
+        now: impl Into<Option<Timestamp>>,
+        clear_mode: u32,
+    ) -> Result<()> {
+        self.data.resize(inode, size, now, clear_mode)
+    }
+
+    /// Makes a range of bytes read as zeros, within the size.
+    pub fn punch(
+        &self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        length: u64,
+        now: impl Into<Option<Timestamp>>,
+    ) -> Result<()> {
+        self.data.punch(inode, offset, length, now)
+    }
+
+    /// The largest size a file may have, in bytes.
+    pub fn size_limit(&self) -> u64 {
+        self.base.size_limit()
+    }
+
+    /// Makes a file durable with its name. `data_only`: times may be lost.
+    pub fn sync(&self, inode: &Arc<Inode>, data_only: bool) -> Result<()> {
+        self.writeback.sync(inode, data_only)
+    }
+
+    /// Makes a directory's entries durable, with whatever is pending of all directories, and its attributes.
+    pub fn sync_directory(&self, directory: &Arc<Inode>) -> Result<()> {
+        self.writeback.sync_directory(directory)
+    }
+
+    /// Makes everything durable in its place.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.writeback.checkpoint()
+    }
+
+    /// Tells of findings from now on, and of those that were noticed while the volume was opened. `listed`: chunk files
+    /// that are on the list, and whether each is right again as soon as its chunk can be opened.
+    pub fn report_to(&self, reporter: Box<dyn Report>, listed: impl Iterator<Item = (FileName, bool)>) {
+        self.cache.report_to(reporter, listed);
+    }
+
+    /// Tells of everything noticed so far.
+    pub fn report(&self) {
+        self.cache.report();
+    }
+
+    /// Visits the chunks of the object at a path, or of the whole volume, journals included. What cannot be read for
+    /// another reason than that its file is missing is left out, and so is what lies below it. What is seen is durable.
+    /// `known`: journals that there should be.
+    pub fn survey(&self, path: Option<&[u8]>, known: &[ChunkId], visit: &mut dyn FnMut(Sight)) -> Result<()> {
+        self.check.survey(path, known, visit)
+    }
+
+    /// Seals everything of older epochs under the newest one, durably. `progress` is told how many files were looked at, and
+    /// of how many; where it says false, the rest is left.
+    pub fn reencrypt(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Remains> {
+        self.rotation.reencrypt(progress)
+    }
+
+    /// Deletes another device's journal, with whatever it says.
+    pub fn discard_journal(&self, device: DeviceId) -> Result<()> {
+        self.catalog.discard_journal(device)
+    }
+
+    /// Section in the backing filesystem.
     pub fn space(&self) -> Result<store::Space> {
-        Ok(self.context.store.space()?)
+        Ok(self.base.context.store.space()?)
     }
 
     /// Keeps decrypted blocks of so many bytes at most.
     pub fn keep_blocks(&self, bytes: usize) {
-        self.context.keep_blocks(bytes);
+        self.base.context.keep_blocks(bytes);
     }
 
     pub fn is_read_only(&self) -> bool {
-        self.read_only
+        self.base.read_only
     }
-
-    /// Adds an inode to what the next round looks at.
-    pub(in crate::volume) fn queue(&self, inode: &Arc<Inode>) {
-        if !inode.queued.swap(true, Ordering::AcqRel) {
-            self.queue.lock().push(inode.clone());
-            self.flusher.wake();
-        }
-    }
-
-    /// No promise can be kept any more: from now on nothing is written.
-    pub(in crate::volume) fn stop(&self, error: &Error) {
-        if !self.stopped.swap(true, Ordering::AcqRel) {
-            log::error!("the volume stops: {error}; unmount it, mend the backing folder, and mount again");
-        }
-    }
-
-    pub(in crate::volume) fn check_live(&self) -> Result<()> {
-        if self.stopped.load(Ordering::Acquire) { Err(Error::Stopped) } else { Ok(()) }
-    }
-
-    pub(in crate::volume) fn check_writable(&self) -> Result<()> {
-        if self.read_only {
-            return Err(Error::ReadOnly);
-        }
-        self.check_live()
-    }
-
-    /// Opens chunk 0 of an inode, if it is not.
-    pub(in crate::volume) fn open_head(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
-        state.check_whole()?;
-        if state.head.is_none() {
-            let id = ChunkId { inode: inode.id(), index: 0 };
-            state.head = Some(Box::new(self.open_file(id, Commit(0))?));
-            self.opened(inode, 0);
-        }
-        Ok(())
-    }
-
-    /// Opens a chunk's file. `bound`: what it must not be older than; only then it is right again.
-    pub(in crate::volume) fn open_file(&self, id: ChunkId, bound: Commit) -> Result<Chunk> {
-        let chunk = Chunk::open(&self.context, id, self.blocks)?;
-        check_bound(&chunk, bound)?;
-        self.heal_opened(id);
-        Ok(chunk)
-    }
-
-    /// Loads a directory's entries, if they are not.
-    pub(in crate::volume) fn load_listing(&self, directory: &Arc<Inode>) -> Result<()> {
-        {
-            let state = directory.state.read();
-            if state.record.kind != Kind::Directory {
-                return Err(Error::NotDirectory);
-            }
-            if state.listing.is_some() {
-                return Ok(());
-            }
-        }
-        let mut state = directory.state.write();
-        let outcome = match state.listing {
-            Some(_) => Ok(()),
-            None => self
-                .read_listing(directory, &mut state)
-                .map(|listing| state.listing = Some(Box::new(listing))),
-        };
-        drop(state);
-        self.notice_in(directory, outcome)
-    }
-
-    fn read_listing(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Listing> {
-        self.open_head(directory, state)?;
-        let State { head, table, record, .. } = state;
-        let head = head.as_ref().expect("it was opened");
-        let damaged =
-            |index, what: &str| Error::Damaged(ChunkId { inode: directory.id(), index }, what.into());
-        let mut entries = crate::volume::inode::directory::Directory::new(record.extension.vector.clone());
-        // An entry may begin in one segment and end in the next.
-        let mut log = Vec::new();
-        for index in table.all(head)? {
-            let id = ChunkId { inode: directory.id(), index };
-            let segment = self.open_file(id, table.bound(index).unwrap_or_default())?;
-            let mut bytes = vec![0; BLOCK];
-            segment.read(Space::Data, 0, &mut bytes)?;
-            let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
-            if length as u64 > self.chunk_size {
-                return Err(damaged(index, "its length makes no sense"));
-            }
-            bytes.resize(length.next_multiple_of(BLOCK), 0);
-            segment.read(Space::Data, 0, &mut bytes)?;
-            log.extend_from_slice(&bytes[4..length]);
-        }
-        log.extend_from_slice(&crate::volume::writeback::flush::TAIL.read(head, 0, record.size)?);
-        entries.load(&log).map_err(|what| damaged(0, what.0))?;
-        Ok(Listing::loaded(entries, log.len() as u64))
-    }
-
-    pub(in crate::volume) fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
-        let chunk = ChunkId { inode: id, index: 0 };
-        let head = self.open_file(chunk, Commit(0))?;
-        let record = read_record(&head).map_err(|error| match error {
-            Error::Damaged(_, what) => Error::Damaged(chunk, what),
-            error => error,
-        })?;
-        self.check_size_of(&record, &head)?;
-        let table = Table::of(&head)?;
-        Ok(Arc::new(Inode::new(id, State::stored(record, head, table), true)))
-    }
-
-    /// Refuses a size that cannot be, or that is not the inline content's.
-    fn check_size_of(&self, record: &Record, head: &Chunk) -> Result<()> {
-        let (most, inline) = match record.kind {
-            Kind::File => (self.size_limit(), record.size),
-            Kind::Directory => (crate::volume::writeback::flush::TAIL.limit(), record.size % BLOCK as u64),
-            _ => return Ok(()),
-        };
-        let is_inline = head.inline().is_empty() || head.inline().len() as u64 == inline;
-        if record.size <= most && is_inline {
-            return Ok(());
-        }
-        Err(Error::Damaged(head.id(), "its size is not that of its content".into()))
-    }
-}
-
-/// The record in chunk 0, with its extension from wherever it lies.
-fn read_record(head: &Chunk) -> Result<Record> {
-    let malformed = |what: crate::volume::Malformed| Error::Damaged(head.id(), what.0.into());
-    let overflow = match Record::overflow_length(head.record()).map_err(malformed)? {
-        None => None,
-        Some(length) => {
-            let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
-            head.read(Space::Metadata, 0, &mut blocks)?;
-            blocks.truncate(length);
-            Some(blocks)
-        }
-    };
-    Record::decode(head.record(), overflow.as_deref()).map_err(malformed)
 }

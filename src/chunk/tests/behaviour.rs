@@ -13,10 +13,10 @@ fn reads_what_was_written_before_and_after_reopening() {
     assert!(chunk.is_dirty() && !chunk.is_name_new() && matches!(bench.open(), Err(Error::Missing(_))));
     chunk.set_record(b"record".to_vec());
     chunk.set_inline(b"inline".to_vec());
-    chunk.write(Space::Data, 3, &pattern(1, 400)).unwrap();
-    chunk.write(Space::Metadata, 4100, &pattern(2, 60)).unwrap();
-    chunk.clear(Space::Data, 100..200).unwrap();
-    chunk.write(Space::Data, 150, &pattern(3, 2)).unwrap();
+    chunk.write(Section::Data, 3, &pattern(1, 400)).unwrap();
+    chunk.write(Section::Metadata, 4100, &pattern(2, 60)).unwrap();
+    chunk.clear(Section::Data, 100..200).unwrap();
+    chunk.write(Section::Data, 150, &pattern(3, 2)).unwrap();
     assert!(chunk.is_name_new());
     let commit = chunk.commit().unwrap();
     for chunk in [chunk, bench.open().unwrap()] {
@@ -25,17 +25,19 @@ fn reads_what_was_written_before_and_after_reopening() {
         expected[150 * BLOCK..152 * BLOCK].copy_from_slice(&pattern(3, 2));
         assert!(content(&chunk, 408).unwrap() == expected);
         let mut metadata = vec![0; 60 * BLOCK];
-        chunk.read(Space::Metadata, 4100, &mut metadata).unwrap();
+        chunk.read(Section::Metadata, 4100, &mut metadata).unwrap();
         assert!(metadata == pattern(2, 60));
         assert_eq!((chunk.record(), chunk.inline()), (&b"record"[..], &b"inline"[..]));
         assert_eq!((chunk.version().commit(), chunk.data_blocks().unwrap()), (commit, 302));
-        assert_eq!(chunk.next_present(Space::Data, 0).unwrap(), Some(3));
-        assert_eq!(chunk.next_absent(Space::Data, 3).unwrap(), 100);
-        assert_eq!(chunk.next_present(Space::Data, 100).unwrap(), Some(150));
-        assert_eq!(chunk.next_present(Space::Data, 403).unwrap(), None);
-        assert_eq!(chunk.next_absent(Space::Data, 1023).unwrap(), 1023);
-        assert_eq!(chunk.next_absent(Space::Metadata, 4150).unwrap(), 4160);
-        assert!(chunk.is_present(Space::Data, 151).unwrap() && !chunk.is_present(Space::Data, 152).unwrap());
+        assert_eq!(chunk.next_present(Section::Data, 0).unwrap(), Some(3));
+        assert_eq!(chunk.next_absent(Section::Data, 3).unwrap(), 100);
+        assert_eq!(chunk.next_present(Section::Data, 100).unwrap(), Some(150));
+        assert_eq!(chunk.next_present(Section::Data, 403).unwrap(), None);
+        assert_eq!(chunk.next_absent(Section::Data, 1023).unwrap(), 1023);
+        assert_eq!(chunk.next_absent(Section::Metadata, 4150).unwrap(), 4160);
+        assert!(
+            chunk.is_present(Section::Data, 151).unwrap() && !chunk.is_present(Section::Data, 152).unwrap()
+        );
     }
 }
 
@@ -50,10 +52,10 @@ fn random_changes_read_back() {
         for (seed, (first, count, what)) in (1..).zip(changes) {
             let range = usize::from(first) * BLOCK..usize::from(first + count) * BLOCK;
             match what {
-                0 => { chunk.clear(Space::Data, first..first + count).unwrap(); model[range].fill(0); }
+                0 => { chunk.clear(Section::Data, first..first + count).unwrap(); model[range].fill(0); }
                 1 => drop(chunk.commit().unwrap()),
-                2 => { chunk.commit().unwrap(); chunk.sync().unwrap(); chunk.name_synced(); chunk.settle().unwrap(); }
-                3 => { chunk.commit().unwrap(); chunk.sync().unwrap(); chunk.tidy().unwrap(); }
+                2 => { chunk.commit().unwrap(); chunk.sync().unwrap(); chunk.name_synced(); chunk.write_backup_root().unwrap(); }
+                3 => { chunk.commit().unwrap(); chunk.sync().unwrap(); chunk.reclaim().unwrap(); }
                 4 => {
                     chunk.commit().unwrap();
                     drop(chunk);
@@ -61,10 +63,10 @@ fn random_changes_read_back() {
                 }
                 _ => {
                     let data = pattern(seed, count);
-                    if let Err(Error::SlotsExhausted(_)) = chunk.write(Space::Data, first, &data) {
+                    if let Err(Error::SlotsExhausted(_)) = chunk.write(Section::Data, first, &data) {
                         chunk.commit().unwrap();
                         chunk.sync().unwrap();
-                        chunk.write(Space::Data, first, &data).unwrap();
+                        chunk.write(Section::Data, first, &data).unwrap();
                     }
                     model[range].copy_from_slice(&data);
                 }
@@ -94,7 +96,7 @@ fn a_small_chunk_costs_one_write_and_one_fdatasync() {
         );
     }
     bench.store.reset();
-    assert!(!chunk.settle().unwrap() && chunk.start_sync().unwrap().is_none());
+    assert!(!chunk.write_backup_root().unwrap() && chunk.start_sync().unwrap().is_none());
     assert_eq!(bench.store.counts().writes + bench.store.counts().syncs, 0);
 }
 
@@ -105,7 +107,7 @@ fn one_block_of_a_mapped_chunk_costs_two_writes_until_the_root_is_full() {
     let (maps, room) = (8, 117);
     for number in 0..2 * room + 2 {
         bench.store.reset();
-        chunk.write(Space::Data, number, &pattern(1, 1)).unwrap();
+        chunk.write(Section::Data, number, &pattern(1, 1)).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         let (counts, log) = (bench.store.counts(), bench.store.log());
@@ -134,7 +136,7 @@ fn what_stands_beside_map_blocks_outlives_settling_without_being_loaded() {
     let mut chunk = bench.open().unwrap();
     chunk.anchor().unwrap();
     chunk.name_synced();
-    assert!(chunk.settle().unwrap());
+    assert!(chunk.write_backup_root().unwrap());
     for which in 0..2 {
         let (mut file, whole) = (bench.bytes(), bench.bytes());
         file[which * BLOCK..(which + 1) * BLOCK].fill(0);
@@ -149,7 +151,7 @@ fn overwriting_without_a_commit_takes_no_memory() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(4);
     for seed in 0..10_000 {
-        chunk.write(Space::Data, (seed % 4) as u16, &pattern(seed, 1)).unwrap();
+        chunk.write(Section::Data, (seed % 4) as u16, &pattern(seed, 1)).unwrap();
     }
     let slots = chunk.slots.as_ref().unwrap();
     assert!(slots.fresh.len() < 100 && slots.length() < 20, "{} {}", slots.fresh.len(), slots.length());
@@ -163,12 +165,12 @@ fn a_mebibyte_is_one_write_and_one_read() {
     let mut chunk = bench.chunk(1024);
     for first in [0, 256, 512] {
         bench.store.reset();
-        chunk.write(Space::Data, first, &pattern(8, 256)).unwrap();
+        chunk.write(Section::Data, first, &pattern(8, 256)).unwrap();
         assert_eq!((bench.store.counts().writes, bench.store.counts().syncs), (1, 0), "at {first}");
     }
     bench.store.reset();
     let mut out = vec![0; 256 * BLOCK];
-    chunk.read(Space::Data, 256, &mut out).unwrap();
+    chunk.read(Section::Data, 256, &mut out).unwrap();
     assert!(out == pattern(8, 256));
     assert_eq!(bench.store.counts().reads, 1);
 }
@@ -177,13 +179,13 @@ fn a_mebibyte_is_one_write_and_one_read() {
 fn an_open_costs_one_fdatasync_before_the_first_write_and_none_to_read() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
-    chunk.settle().unwrap();
+    chunk.write_backup_root().unwrap();
     drop(chunk);
     bench.store.reset();
     let mut chunk = bench.open().unwrap();
     content(&chunk, 3).unwrap();
     assert_eq!((bench.store.counts().reads, bench.store.counts().syncs), (2, 0));
-    chunk.write(Space::Data, 0, &pattern(4, 1)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(4, 1)).unwrap();
     let log = bench.store.log();
     let place = |call| log.iter().position(|event| event.call == call);
     assert!(place(Call::Sync).unwrap() < place(Call::Write).unwrap());
@@ -195,19 +197,19 @@ fn overwriting_stays_within_twice_the_blocks() {
     let mut chunk = bench.chunk(1024);
     for round in 1..6 {
         for first in (0..1024).step_by(64) {
-            chunk.write(Space::Data, first, &pattern(round, 64)).unwrap();
+            chunk.write(Section::Data, first, &pattern(round, 64)).unwrap();
         }
         chunk.commit().unwrap();
         chunk.sync().unwrap();
     }
     assert!(bench.bytes().len() <= (2 * 1024 + 100) * BLOCK, "{} blocks", bench.bytes().len() / BLOCK);
     assert!((1..2000).any(|round| matches!(
-        chunk.write(Space::Data, 0, &pattern(round, 64)).and_then(|()| chunk.commit().map(drop)),
+        chunk.write(Section::Data, 0, &pattern(round, 64)).and_then(|()| chunk.commit().map(drop)),
         Err(Error::SlotsExhausted(_))
     )));
     chunk.commit().unwrap();
     chunk.sync().unwrap();
-    chunk.write(Space::Data, 0, &pattern(9, 1024)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(9, 1024)).unwrap();
     assert!(content(&chunk, 1024).unwrap() == pattern(9, 1024));
 }
 
@@ -215,13 +217,13 @@ fn overwriting_stays_within_twice_the_blocks() {
 fn tidying_gives_space_back() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(1024);
-    chunk.clear(Space::Data, 0..1000).unwrap();
+    chunk.clear(Section::Data, 0..1000).unwrap();
     for _ in 0..4 {
         chunk.commit().unwrap();
         chunk.sync().unwrap();
-        chunk.tidy().unwrap();
+        chunk.reclaim().unwrap();
     }
-    assert!(!chunk.needs_tidying());
+    assert!(!chunk.needs_reclaim());
     assert!(bench.bytes().len() <= 40 * BLOCK, "{} blocks", bench.bytes().len() / BLOCK);
     let mut expected = pattern(0, 1024);
     expected[..1000 * BLOCK].fill(0);
@@ -238,9 +240,9 @@ fn preallocated_space_is_kept() {
     chunk.preallocate(100).unwrap();
     chunk.commit().unwrap();
     chunk.sync().unwrap();
-    chunk.tidy().unwrap();
+    chunk.reclaim().unwrap();
     assert_eq!(bench.bytes().len(), 100 * BLOCK);
-    chunk.write(Space::Data, 0, &pattern(1, 90)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(1, 90)).unwrap();
     chunk.commit().unwrap();
     assert_eq!(bench.bytes().len(), 100 * BLOCK);
     assert!(content(&bench.open().unwrap(), 90).unwrap() == pattern(1, 90));
@@ -250,7 +252,7 @@ fn preallocated_space_is_kept() {
 fn rewriting_takes_a_new_salt_and_the_newest_epoch() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(300);
-    chunk.write(Space::Metadata, 70, &pattern(5, 3)).unwrap();
+    chunk.write(Section::Metadata, 70, &pattern(5, 3)).unwrap();
     chunk.commit().unwrap();
     drop(chunk);
     let salt = |root: usize| bench.bytes()[root * BLOCK..][..16].to_vec();
@@ -265,7 +267,7 @@ fn rewriting_takes_a_new_salt_and_the_newest_epoch() {
     assert!(content(&chunk, 300).unwrap() == pattern(0, 300));
     assert!([salt(0), salt(1)].iter().filter(|salt| !former.contains(salt)).count() == 1);
     chunk.name_synced();
-    assert!(chunk.settle().unwrap());
+    assert!(chunk.write_backup_root().unwrap());
     let new_only = context_of(Arc::new(bench.store.clone()), &[3]);
     let chunk = Chunk::open(&new_only, ID, 1024).unwrap();
     assert!(content(&chunk, 300).unwrap() == pattern(0, 300));
@@ -277,14 +279,14 @@ fn many_seals_ask_for_a_new_salt() {
     let mut chunk = bench.chunk(1000);
     let before = bench.bytes()[..16].to_vec();
     while chunk.seals < seals() {
-        chunk.write(Space::Data, 0, &pattern(1, 1000)).unwrap();
+        chunk.write(Section::Data, 0, &pattern(1, 1000)).unwrap();
     }
     chunk.commit().unwrap();
     chunk.sync().unwrap();
     drop(chunk);
     let mut chunk = bench.open().unwrap();
-    assert!(chunk.seals >= seals() && chunk.needs_tidying());
-    chunk.tidy().unwrap();
+    assert!(chunk.seals >= seals() && chunk.needs_reclaim());
+    chunk.reclaim().unwrap();
     chunk.commit().unwrap();
     chunk.sync().unwrap();
     assert!(chunk.seals < seals() && chunk.key.salt[..] != before[..]);
@@ -304,7 +306,7 @@ fn inline_content_fills_the_root_and_no_more() {
     chunk.set_inline(vec![2; capacity + 1]);
     assert!(matches!(chunk.commit(), Err(Error::TooLarge(_))));
     chunk.set_inline(Vec::new());
-    chunk.write(Space::Metadata, 0, &pattern(1, 200)).unwrap();
+    chunk.write(Section::Metadata, 0, &pattern(1, 200)).unwrap();
     assert_eq!(chunk.inline_capacity(1000), capacity - 2 * 32);
     chunk.set_inline(vec![3; capacity - 2 * 32]);
     chunk.commit().unwrap();
@@ -346,7 +348,7 @@ fn what_settling_wrote_is_synced_before_the_end() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
     assert!(!chunk.is_unsynced());
-    assert!(chunk.settle().unwrap() && chunk.is_unsynced());
+    assert!(chunk.write_backup_root().unwrap() && chunk.is_unsynced());
     assert!(chunk.start_sync().unwrap().is_none(), "the commit itself is durable");
     bench.store.reset();
     chunk.sync_rest().unwrap();
@@ -363,7 +365,7 @@ fn a_clock_that_was_set_back_makes_nothing_look_older() {
     let context = context_of(Arc::new(Memory::new()), &[2]);
     let context = Arc::new(Arc::into_inner(context).unwrap().remembering(Arc::new(remembered)));
     let mut chunk = Chunk::new(&context, ID, 1024);
-    chunk.write(Space::Data, 0, &pattern(0, 1)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(0, 1)).unwrap();
     chunk.commit().unwrap();
     chunk.sync().unwrap();
     assert!(Chunk::open(&context, ID, 1024).is_ok());

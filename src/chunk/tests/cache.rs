@@ -29,11 +29,11 @@ fn run(seed: u64) -> std::result::Result<(), String> {
                 content[at + within..][..96].copy_from_slice(&bytes);
             }
             4 => {
-                chunk.write(Space::Data, number, &[bytes[0]; BLOCK]).unwrap();
+                chunk.write(Section::Data, number, &[bytes[0]; BLOCK]).unwrap();
                 content[at..][..BLOCK].fill(bytes[0]);
             }
             5 => {
-                chunk.clear(Space::Data, number..number + 1).unwrap();
+                chunk.clear(Section::Data, number..number + 1).unwrap();
                 content[at..][..BLOCK].fill(0);
             }
             6 => drop(chunk.commit().unwrap()),

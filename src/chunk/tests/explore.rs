@@ -7,7 +7,7 @@
 
 use super::super::mutants::{Mutant, plant};
 use super::super::slots::limit;
-use super::super::{BLOCK, Chunk, Commit, Context, Error, Space, Sync};
+use super::super::{BLOCK, Chunk, Commit, Context, Error, Section, Sync};
 use super::disk::{Block, BlockNumber, Disk, Drive, Failure, TORN};
 use super::mutants::{BESIDE, FAILING, MAPPED, ONE};
 use super::node::{Content, Node, Registry, RootWords};
@@ -192,14 +192,14 @@ impl Explorer {
         match action {
             Action::Write(number) => {
                 let value = self.drive.0.lock().written + 1;
-                match chunk.write(Space::Data, number, &plain(value)) {
+                match chunk.write(Section::Data, number, &plain(value)) {
                     Ok(()) => Ok(true),
                     Err(Error::SlotsExhausted(_)) => Ok(false),
                     Err(error) => Err(text(error)),
                 }
             }
             Action::Clear(number) => {
-                chunk.clear(Space::Data, number..number + 1).map_err(text)?;
+                chunk.clear(Section::Data, number..number + 1).map_err(text)?;
                 node.content[usize::from(number)] = None;
                 Ok(true)
             }
@@ -230,7 +230,7 @@ impl Explorer {
                 Ok(true)
             }
             Action::FinishSync | Action::FailSync => self.finish(node, matches!(action, Action::FailSync)),
-            Action::Settle => chunk.settle().map_err(text),
+            Action::Settle => chunk.write_backup_root().map_err(text),
             Action::Kill => self.kill(node).map(|()| true),
             Action::PowerCut => unreachable!("a power cut has many outcomes"),
         }
@@ -361,7 +361,7 @@ impl Explorer {
     fn judge_content(&self, chunk: &Chunk, content: &Content) -> Judgement {
         for (number, block) in (0..).zip(content) {
             let mut out = [0; BLOCK];
-            chunk.read(Space::Data, number, &mut out).map_err(text)?;
+            chunk.read(Section::Data, number, &mut out).map_err(text)?;
             let expected = block.map_or([0; BLOCK], plain);
             if out != expected {
                 return Err(format!("block {number} is not what was written"));

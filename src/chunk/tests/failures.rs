@@ -26,12 +26,12 @@ fn every_write_may_fail_once_and_be_tried_again() {
                 }
             };
             let first = pattern(1, 20);
-            retry(&mut || chunk.write(Space::Data, 40, &first));
+            retry(&mut || chunk.write(Section::Data, 40, &first));
             retry(&mut || chunk.commit().map(drop));
-            retry(&mut || chunk.write(Space::Data, 150, &first[..BLOCK]));
+            retry(&mut || chunk.write(Section::Data, 150, &first[..BLOCK]));
             retry(&mut || chunk.commit().map(drop));
             retry(&mut || chunk.sync());
-            retry(&mut || chunk.settle().map(drop));
+            retry(&mut || chunk.write_backup_root().map(drop));
             let mut expected = pattern(0, 300);
             expected[40 * BLOCK..60 * BLOCK].copy_from_slice(&first);
             expected[150 * BLOCK..151 * BLOCK].copy_from_slice(&first[..BLOCK]);
@@ -52,15 +52,15 @@ fn every_write_may_fail_once_and_be_tried_again() {
 fn a_failed_write_changes_nothing() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
-    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
     let before = content(&chunk, 4).unwrap();
     for _ in 0..100 {
         bench.store.fail_nth(0, FULL);
-        assert!(matches!(chunk.write(Space::Data, 0, &pattern(2, 4)), Err(Error::Io(..))));
+        assert!(matches!(chunk.write(Section::Data, 0, &pattern(2, 4)), Err(Error::Io(..))));
         assert!(content(&chunk, 4).unwrap() == before);
     }
     bench.store.heal();
-    chunk.write(Space::Data, 0, &pattern(2, 4)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(2, 4)).unwrap();
     assert!(bench.bytes().len() < 20 * BLOCK, "slots of failed writes are free again");
 }
 
@@ -69,33 +69,33 @@ fn a_failed_fdatasync_is_final() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
     let durable = chunk.durable();
-    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
     chunk.commit().unwrap();
     bench.store.fail_nth(0, EIO);
     assert!(matches!(chunk.sync(), Err(Error::Io(..))));
     bench.store.heal();
     assert_eq!(chunk.durable(), durable);
     assert!(matches!(chunk.sync(), Err(Error::Failed(_))));
-    assert!(matches!(chunk.write(Space::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
+    assert!(matches!(chunk.write(Section::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
     assert!(matches!(chunk.commit(), Err(Error::Failed(_))));
-    assert!(matches!(chunk.settle(), Err(Error::Failed(_))));
+    assert!(matches!(chunk.write_backup_root(), Err(Error::Failed(_))));
     let mut chunk = bench.open().unwrap();
     bench.store.fail_when(|event| (event.call == Call::Sync).then_some(EIO));
-    assert!(matches!(chunk.write(Space::Data, 0, &pattern(1, 1)), Err(Error::Io(..))));
+    assert!(matches!(chunk.write(Section::Data, 0, &pattern(1, 1)), Err(Error::Io(..))));
     bench.store.heal();
-    assert!(matches!(chunk.write(Space::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
+    assert!(matches!(chunk.write(Section::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
 }
 
 #[test]
 fn no_commit_while_a_sync_is_under_way_but_writes() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
-    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
     let commit = chunk.commit().unwrap();
     let sync = chunk.start_sync().unwrap().unwrap();
     assert!(matches!(chunk.commit(), Err(Error::Failed(_))));
-    assert!(!chunk.settle().unwrap());
-    chunk.write(Space::Data, 1, &pattern(2, 1)).unwrap();
+    assert!(!chunk.write_backup_root().unwrap());
+    chunk.write(Section::Data, 1, &pattern(2, 1)).unwrap();
     let outcome = sync.run();
     chunk.finish_sync(sync, outcome).unwrap();
     assert_eq!((chunk.durable(), chunk.is_dirty()), (commit, true));
@@ -107,7 +107,7 @@ fn a_replaced_file_acknowledges_nothing() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
     let durable = chunk.durable();
-    chunk.write(Space::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
     chunk.commit().unwrap();
     bench.memory.restore(&bench.memory.snapshot());
     for _ in 0..2 {
@@ -136,7 +136,7 @@ fn replaced_between(from: u64, to: u64) -> (u64, u32) {
     });
     let mut acknowledged = 0;
     for round in 1..=3 {
-        chunk.write(Space::Data, 1, &pattern(round, 1)).unwrap();
+        chunk.write(Section::Data, 1, &pattern(round, 1)).unwrap();
         let commit = chunk.commit().unwrap();
         match chunk.sync() {
             Ok(()) => {
@@ -150,7 +150,7 @@ fn replaced_between(from: u64, to: u64) -> (u64, u32) {
                 assert!(chunk.is_dirty(), "it may be closed no more than before");
             }
         }
-        chunk.settle().unwrap();
+        chunk.write_backup_root().unwrap();
     }
     (bench.store.calls() - begun, acknowledged)
 }
@@ -173,7 +173,7 @@ fn a_read_error_is_an_error_at_every_read() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(300);
     // So much that the map blocks are written anew.
-    chunk.write(Space::Data, 0, &pattern(1, 150)).unwrap();
+    chunk.write(Section::Data, 0, &pattern(1, 150)).unwrap();
     chunk.commit().unwrap();
     let newest = chunk.version().commit();
     for failing in 0.. {

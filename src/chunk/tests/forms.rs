@@ -12,21 +12,21 @@ fn run(seed: u64) {
     limits::lower(1000 + rng.below(4000) as u64, 64);
     let bench = Bench::new();
     let mut chunk = Chunk::new(&bench.context, ID, BLOCKS);
-    let mut content = [Space::Data, Space::Metadata].map(|_| vec![0; usize::from(BLOCKS) * BLOCK]);
+    let mut content = [Section::Data, Section::Metadata].map(|_| vec![0; usize::from(BLOCKS) * BLOCK]);
     for step in 0..150 {
         let which = usize::from(rng.below(4) == 0);
-        let space = [Space::Data, Space::Metadata][which];
+        let section = [Section::Data, Section::Metadata][which];
         let count = if rng.below(3) == 0 { 1 + rng.below(200) } else { 1 };
         let first = rng.below(usize::from(BLOCKS) - count);
         let range = first * BLOCK..(first + count) * BLOCK;
         match rng.below(8) {
             0..=3 => {
                 let data = pattern(step, count as u16);
-                chunk.write(space, first as u16, &data).unwrap();
+                chunk.write(section, first as u16, &data).unwrap();
                 content[which][range].copy_from_slice(&data);
             }
             4 => {
-                chunk.clear(space, first as u16..(first + count) as u16).unwrap();
+                chunk.clear(section, first as u16..(first + count) as u16).unwrap();
                 content[which][range].fill(0);
             }
             5 => chunk.set_record(vec![step as u8; rng.below(1025)]),
@@ -35,20 +35,20 @@ fn run(seed: u64) {
                 if rng.below(2) == 0 {
                     chunk.sync().unwrap();
                     chunk.name_synced();
-                    chunk.settle().unwrap();
+                    chunk.write_backup_root().unwrap();
                 }
-                if chunk.needs_tidying() {
-                    chunk.tidy().unwrap();
+                if chunk.needs_reclaim() {
+                    chunk.reclaim().unwrap();
                 }
             }
             _ => {
                 chunk.commit().unwrap();
                 chunk.sync().unwrap();
                 chunk = Chunk::open(&bench.context, ID, BLOCKS).unwrap();
-                for (space, content) in [Space::Data, Space::Metadata].into_iter().zip(&content) {
+                for (section, content) in [Section::Data, Section::Metadata].into_iter().zip(&content) {
                     let mut found = vec![1; content.len()];
-                    chunk.read(space, 0, &mut found).unwrap();
-                    assert!(found == *content, "{space:?} at step {step} of {seed}");
+                    chunk.read(section, 0, &mut found).unwrap();
+                    assert!(found == *content, "{section:?} at step {step} of {seed}");
                 }
             }
         }

@@ -35,8 +35,8 @@ fn a_root_with_direct_tables() {
     let mut chunk = Chunk::new(&bench.context, ID, 1024);
     chunk.set_record(b"rec".to_vec());
     chunk.set_inline(b"inlin".to_vec());
-    chunk.write(Space::Data, 700, &pattern(1, 2)).unwrap();
-    chunk.write(Space::Metadata, 64, &pattern(2, 1)).unwrap();
+    chunk.write(Section::Data, 700, &pattern(1, 2)).unwrap();
+    chunk.write(Section::Metadata, 64, &pattern(2, 1)).unwrap();
     let commit = chunk.commit().unwrap();
     let file = bench.bytes();
     assert_eq!(file.len(), 5 * 4096);
@@ -67,7 +67,7 @@ fn a_root_with_direct_tables() {
 fn a_root_with_mapped_data_and_its_settled_copy() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(300);
-    assert!(chunk.settle().unwrap());
+    assert!(chunk.write_backup_root().unwrap());
     let file = bench.bytes();
     let (root, settled) = (unseal_root(&file, 0), unseal_root(&file, 1));
     assert_eq!(root[..16], [1, 2, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);

@@ -10,6 +10,7 @@ mod layout;
 mod mutants;
 mod node;
 mod tamper;
+mod versions;
 
 use super::*;
 use crate::crypto::{Cipher, Secret};
@@ -50,7 +51,7 @@ impl Bench {
     /// A new chunk with this many data blocks, synced.
     fn chunk(&self, blocks: u16) -> Chunk {
         let mut chunk = Chunk::new(&self.context, ID, 1024);
-        chunk.write(Space::Data, 0, &pattern(0, blocks)).unwrap();
+        chunk.write(Section::Data, 0, &pattern(0, blocks)).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         chunk.name_synced();
@@ -60,8 +61,8 @@ impl Bench {
     /// One of 300 blocks, of which block 150 was written again and 7 cleared since its map blocks were written. Committed.
     fn chunk_beside_maps(&self) -> Chunk {
         let mut chunk = self.chunk(300);
-        chunk.write(Space::Data, 150, &pattern(1, 1)).unwrap();
-        chunk.clear(Space::Data, 7..8).unwrap();
+        chunk.write(Section::Data, 150, &pattern(1, 1)).unwrap();
+        chunk.clear(Section::Data, 7..8).unwrap();
         chunk.commit().unwrap();
         chunk
     }
@@ -87,6 +88,6 @@ fn pattern(seed: u32, blocks: u16) -> Vec<u8> {
 
 fn content(chunk: &Chunk, blocks: u16) -> Result<Vec<u8>> {
     let mut out = vec![0; usize::from(blocks) * BLOCK];
-    chunk.read(Space::Data, 0, &mut out)?;
+    chunk.read(Section::Data, 0, &mut out)?;
     Ok(out)
 }

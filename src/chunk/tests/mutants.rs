@@ -18,7 +18,7 @@ const MUTANTS: [(Mutant, Size); 19] = [
     (Mutant::ReuseLiveSlot, ONE),
     (Mutant::RootOverDurable, ONE),
     (Mutant::RootDuringSync, ONE),
-    (Mutant::SettleBeforeDurable, ONE),
+    (Mutant::BackupRootBeforeDurable, ONE),
     (Mutant::FallBackOnReadError, ONE),
     (Mutant::FallBackFromSettled, ONE),
     (Mutant::FallBackFromKnown, ONE),

@@ -3,10 +3,11 @@
 
 use super::super::blocks::Key;
 use super::super::chunk::Chunk;
+use super::super::entry::{ENTRY, Entry, GROUP};
 use super::super::root::Decoded;
 use super::super::slots::State as SlotState;
-use super::super::table::{ENTRY, Entry, GROUP, Table};
-use super::super::{Commit, Space};
+use super::super::table::Table;
+use super::super::{Commit, Section};
 use super::disk::{BlockNumber, Disk};
 use crate::crypto::Tag;
 use std::collections::hash_map::DefaultHasher;
@@ -93,7 +94,7 @@ impl Registry {
             return;
         }
         let mut plain = *disk.slots[usize::from(entry.slot)].live().bytes;
-        key.open(Space::Data.map_kind(), k, entry, &mut plain).expect("map blocks are sealed as such");
+        key.open(Section::Data.map_kind(), k, entry, &mut plain).expect("map blocks are sealed as such");
         let mut names = Vec::new();
         for (i, bytes) in plain.as_chunks::<ENTRY>().0.iter().enumerate() {
             let entry = Entry::decode(bytes);

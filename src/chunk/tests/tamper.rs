@@ -9,12 +9,12 @@ fn history(bench: &Bench) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut chunk = bench.chunk(BLOCKS);
     let mut states = vec![(bench.bytes(), content(&chunk, BLOCKS).unwrap())];
     for seed in 1..3 {
-        chunk.write(Space::Data, 1, &pattern(seed, 2)).unwrap();
+        chunk.write(Section::Data, 1, &pattern(seed, 2)).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         states.push((bench.bytes(), content(&chunk, BLOCKS).unwrap()));
     }
-    assert!(chunk.settle().unwrap());
+    assert!(chunk.write_backup_root().unwrap());
     states.push((bench.bytes(), content(&chunk, BLOCKS).unwrap()));
     states
 }
@@ -27,7 +27,7 @@ fn judge(bench: &Bench, states: &[(Vec<u8>, Vec<u8>)], what: &str) -> bool {
     for number in 0..BLOCKS {
         let mut block = [0; BLOCK];
         let at = usize::from(number) * BLOCK;
-        match chunk.read(Space::Data, number, &mut block) {
+        match chunk.read(Section::Data, number, &mut block) {
             Ok(()) => candidates.retain(|content| content[at..][..BLOCK] == block),
             Err(Error::Damaged(..) | Error::Incomplete(_)) => whole = false,
             Err(error) => panic!("{what}: {error}"),
@@ -109,7 +109,7 @@ fn another_chunks_file_is_refused() {
     let bytes = bench.bytes();
     for other in [ChunkId { index: 4, ..ID }, ChunkId { inode: InodeId([8; 12]), ..ID }] {
         let mut chunk = Chunk::new(&bench.context, other, 1024);
-        chunk.write(Space::Data, 0, &pattern(5, 2)).unwrap();
+        chunk.write(Section::Data, 0, &pattern(5, 2)).unwrap();
         chunk.commit().unwrap();
         let file = bench.memory.open(bench.context.file_name(other)).unwrap();
         file.write_at(0, &[std::io::IoSlice::new(&bytes)]).unwrap();
@@ -178,7 +178,7 @@ fn a_half_made_commit_gives_way_to_the_one_before() {
 fn a_map_block_that_both_roots_name_is_no_reason_to_fall_back() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(300);
-    chunk.write(Space::Data, 1, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, 1, &pattern(1, 1)).unwrap();
     let commit = chunk.commit().unwrap();
     chunk.sync().unwrap();
     let slot = usize::from(chunk.data.groups()[0].stored.slot);
@@ -188,7 +188,7 @@ fn a_map_block_that_both_roots_name_is_no_reason_to_fall_back() {
     let chunk = Chunk::open_known(&bench.context, ID, 1024, None).unwrap();
     assert_eq!((chunk.version().commit(), chunk.rejected()), (commit, None));
     let mut block = vec![0; BLOCK];
-    chunk.read(Space::Data, 1, &mut block).unwrap();
+    chunk.read(Section::Data, 1, &mut block).unwrap();
     assert!(block == pattern(1, 1), "what the root tells itself is there");
-    assert!(matches!(chunk.read(Space::Data, 2, &mut block), Err(Error::Damaged(..))));
+    assert!(matches!(chunk.read(Section::Data, 2, &mut block), Err(Error::Damaged(..))));
 }

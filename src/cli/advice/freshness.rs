@@ -32,7 +32,7 @@ pub fn finding(backing: &Path, finding: &Finding) -> String {
             "was exchanged while it was open".to_owned(),
             "Unmount, let the sync client finish, and mount again.".to_owned(),
         ),
-        Some(Damage::Spoilt(why)) => (
+        Some(Damage::Corrupt(why)) => (
             format!("is damaged: {why}"),
             "Restore that file from a copy or from the provider's history, or remove the entry.".to_owned(),
         ),

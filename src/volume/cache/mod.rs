@@ -1,5 +1,118 @@
-//! Inodes and descriptors that are held in memory, and reading ahead into it.
+//! Inodes and descriptors that are held in memory: loading an inode once, whoever asks for it, reading ahead, and
+//! closing what can be closed.
 
-pub mod open_files;
-pub mod readahead;
-pub mod walk;
+mod load;
+mod loading;
+mod open_files;
+mod readahead;
+mod report;
+mod walk;
+
+use crate::chunk::InodeId;
+use crate::volume::Options;
+use crate::volume::Result;
+use crate::volume::base::Base;
+use crate::volume::findings::Findings;
+use crate::volume::inode::state::Inode;
+use hashbrown::HashMap;
+use loading::Loading;
+use open_files::OpenFiles;
+use parking_lot::Mutex;
+use readahead::Readahead;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub struct Cache {
+    base: Arc<Base>,
+    findings: Arc<Findings>,
+    inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
+    /// Inodes that the next checkpoint has to look at.
+    queue: Mutex<Vec<Arc<Inode>>>,
+    open: OpenFiles,
+    readahead: Readahead,
+    loading: Loading,
+}
+
+impl Cache {
+    pub fn new(base: &Arc<Base>, findings: &Arc<Findings>, options: Options) -> Cache {
+        Cache {
+            base: base.clone(),
+            findings: findings.clone(),
+            inodes: Mutex::default(),
+            queue: Mutex::default(),
+            open: OpenFiles::new(options.open_files),
+            readahead: Readahead::default(),
+            loading: Loading::default(),
+        }
+    }
+
+    /// An inode, read from the backing folder if it is not in memory.
+    pub fn inode(&self, id: InodeId) -> Result<Arc<Inode>> {
+        loop {
+            if let Some(inode) = self.inodes.lock().get(&id) {
+                return Ok(inode.clone());
+            }
+            let Some(claim) = self.loading.claim(id) else { continue };
+            // Read, changed and forgotten meanwhile, it could come back as it was.
+            if self.inodes.lock().contains_key(&id) {
+                continue;
+            }
+            let loaded = self.load(id)?;
+            let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
+            drop(claim);
+            self.opened(&inode, 0);
+            return Ok(inode);
+        }
+    }
+
+    /// An inode that is in memory.
+    #[cfg(test)]
+    pub fn peek(&self, id: InodeId) -> Option<Arc<Inode>> {
+        self.inodes.lock().get(&id).cloned()
+    }
+
+    /// How many inodes are in memory.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.inodes.lock().len()
+    }
+
+    /// Holds an inode that was made here.
+    pub fn insert(&self, inode: &Arc<Inode>) {
+        self.inodes.lock().insert(inode.id(), inode.clone());
+    }
+
+    /// Forgets an inode of which nothing is left.
+    pub fn remove(&self, id: InodeId) {
+        self.inodes.lock().remove(&id);
+    }
+
+    /// Adds an inode to what the next checkpoint looks at.
+    pub fn queue(&self, inode: &Arc<Inode>) {
+        if !inode.queued.swap(true, Ordering::AcqRel) {
+            self.queue.lock().push(inode.clone());
+            self.base.schedule.wake();
+        }
+    }
+
+    /// Whether the next checkpoint has an inode to look at.
+    pub fn has_queued(&self) -> bool {
+        !self.queue.lock().is_empty()
+    }
+
+    /// Takes what a checkpoint is to store: no inode without a name, and none that no batch speaks of yet.
+    pub fn take_queue(&self) -> Vec<Arc<Inode>> {
+        let mut inodes = std::mem::take(&mut *self.queue.lock());
+        inodes.retain(|inode| {
+            inode.queued.store(false, Ordering::Release);
+            let state = inode.state.read();
+            let (named, recorded) = (state.record.links_count > 0, state.recorded);
+            drop(state);
+            if named && !recorded {
+                self.queue(inode);
+            }
+            named && recorded
+        });
+        inodes
+    }
+}

@@ -1,10 +1,10 @@
-//! How many chunk files are held open: closing those that can be, and waiting for a round where none can.
+//! How many chunk files are held open: closing those that can be, and asking for a checkpoint where none can.
 //!
 //! Every chunk whose file is open stands in the list, from the moment it is opened or made until it is closed or gone.
 //! A chunk closes only where that loses nothing; what is being written waits for its flush.
 
+use super::Cache;
 use crate::chunk::{ChunkId, InodeId};
-use crate::volume::Volume;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use lru::LruCache;
@@ -17,10 +17,10 @@ use std::sync::{Arc, Weak};
 const TRIES: usize = 8;
 
 /// The chunks that are open, oldest first.
-pub(in crate::volume) struct OpenFiles {
+pub struct OpenFiles {
     list: Mutex<LruCache<ChunkId, Weak<Inode>>>,
     limit: usize,
-    /// How many were open after the last round that was made to close some: unlinked files that are in use stay open.
+    /// How many were open after the last checkpoint that was made to close some: unlinked files that are in use stay open.
     kept: AtomicUsize,
 }
 
@@ -53,7 +53,7 @@ impl OpenFiles {
         if list.len() > self.limit { list.pop_lru() } else { None }
     }
 
-    /// So many that a round is worth its while.
+    /// So many that a checkpoint is worth its while.
     fn are_far_too_many(&self) -> bool {
         let open = self.len();
         let kept = self.kept.fetch_min(open, Ordering::Relaxed).min(open);
@@ -61,15 +61,15 @@ impl OpenFiles {
     }
 }
 
-impl Volume {
+impl Cache {
     /// Notes that a chunk is open now, and closes older ones that can be closed.
-    pub(in crate::volume) fn opened(&self, inode: &Arc<Inode>, index: u32) {
+    pub fn opened(&self, inode: &Arc<Inode>, index: u32) {
         self.open.list.lock().push(ChunkId { inode: inode.id(), index }, Arc::downgrade(inode));
         self.close_spare();
     }
 
     /// Notes all that is open of an inode. Not while its state is locked.
-    pub(in crate::volume) fn all_opened(&self, inode: &Arc<Inode>) {
+    pub fn all_opened(&self, inode: &Arc<Inode>) {
         for index in open_chunks(&inode.state.read()) {
             self.open.list.lock().push(ChunkId { inode: inode.id(), index }, Arc::downgrade(inode));
         }
@@ -87,17 +87,34 @@ impl Volume {
         }
     }
 
-    /// For operations that may open more, while they hold no lock: where chunks cannot be closed because they wait to
-    /// be written, they are written now. What fails about that is for the flusher to tell.
-    pub(in crate::volume) fn make_room(&self) {
+    /// Whether more chunks are open than should be.
+    pub fn is_full(&self) -> bool {
+        self.open.is_full()
+    }
+
+    /// How many chunks should be open at most.
+    pub fn open_limit(&self) -> usize {
+        self.open.limit()
+    }
+
+    /// A chunk file is gone.
+    pub fn closed(&self, id: ChunkId) {
+        self.open.remove(id);
+    }
+
+    /// For operations that may open more, while they hold no lock: closes what can be closed. Whether so much waits to be
+    /// written that a checkpoint is due first; [`Cache::close_written`] is to follow that.
+    pub fn make_room(&self) -> bool {
         let mut open = usize::MAX;
         while self.open.is_full() && self.open.len() < open {
             open = self.open.len();
             self.close_spare();
         }
-        if !self.open.are_far_too_many() || self.read_only || self.round().is_err() {
-            return;
-        }
+        self.open.are_far_too_many()
+    }
+
+    /// Closes what a checkpoint made closable.
+    pub fn close_written(&self) {
         while self.open.is_full() && self.close_some() {}
         self.open.kept.store(self.open.len(), Ordering::Relaxed);
     }
@@ -128,15 +145,12 @@ impl Volume {
         if !mutants::is_active(Mutant::ClosedUnsynced) && chunk.sync_rest().is_err() {
             return false;
         }
-        match index {
-            0 => state.head = None,
-            _ => state.others.remove(index),
-        }
+        state.close(index);
         true
     }
 
     /// Forgets an inode that nobody but this volume's table knows and that has nothing to be written.
-    pub(in crate::volume) fn forget_if_clean(&self, inode: &Arc<Inode>) {
+    pub fn forget_if_clean(&self, inode: &Arc<Inode>) {
         let mut inodes = self.inodes.lock();
         let known_twice = Arc::strong_count(inode) == 2;
         let clean = || inode.state.try_read().is_some_and(|state| !state.is_dirty());
@@ -161,6 +175,6 @@ impl Volume {
 }
 
 fn open_chunks(state: &crate::volume::inode::state::State) -> Vec<u32> {
-    let head = state.head.iter().filter(|head| head.has_file()).map(|_| 0);
-    head.chain(state.others.with_files()).collect()
+    let first_chunk = state.first_chunk.iter().filter(|first_chunk| first_chunk.has_file()).map(|_| 0);
+    first_chunk.chain(state.extra_chunks.with_files()).collect()
 }

@@ -11,7 +11,7 @@ const WINDOW: std::ops::RangeInclusive<usize> = 32..=512;
 
 /// One walk; a second at the same time only makes both look like none.
 #[derive(Default)]
-pub(in crate::volume) struct Walk {
+pub struct Walk {
     /// Expected, the next at the end.
     to_come: Vec<InodeId>,
     /// Read ahead and not listed yet, with the number of inodes, in the order in which they should be.

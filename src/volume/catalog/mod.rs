@@ -1,3 +1,205 @@
 //! Chunk files and journals in the store: listing, identifying and removing them.
 
-pub mod sweep;
+mod sweep;
+
+use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
+use crate::store::{Area, FileName};
+use crate::volume::Result;
+use crate::volume::base::Base;
+use crate::volume::cache::Cache;
+use crate::volume::findings::Findings;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::mutants::{self, Mutant};
+use hashbrown::HashSet;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+pub struct Catalog {
+    base: Arc<Base>,
+    findings: Arc<Findings>,
+    cache: Arc<Cache>,
+    /// Inodes whose deletion is durable; their chunk files are still to be removed.
+    pending_deletes: Mutex<Vec<Arc<Inode>>>,
+    /// Chunk files that were removed, but a power cut may bring them back.
+    unsynced_unlinks: Mutex<Vec<FileName>>,
+    /// Inodes of which a crash may have left chunk files, if the journal was in use when the volume was opened.
+    leftovers: Mutex<Option<HashSet<InodeId>>>,
+}
+
+impl Catalog {
+    pub fn new(base: &Arc<Base>, findings: &Arc<Findings>, cache: &Arc<Cache>) -> Catalog {
+        Catalog {
+            base: base.clone(),
+            findings: findings.clone(),
+            cache: cache.clone(),
+            pending_deletes: Mutex::default(),
+            unsynced_unlinks: Mutex::default(),
+            leftovers: Mutex::default(),
+        }
+    }
+
+    /// Whether a checkpoint has something to remove, or a removal to make durable. Takes one lock at a time.
+    pub fn has_work(&self) -> bool {
+        let pending_deletes = !self.pending_deletes.lock().is_empty();
+        let unsynced_unlinks = !self.unsynced_unlinks.lock().is_empty();
+        let leftovers = self.leftovers.lock().is_some();
+        pending_deletes || unsynced_unlinks || leftovers
+    }
+
+    /// Has the next checkpoint remove the chunk files of inodes whose deletion is durable.
+    pub fn delete(&self, inodes: impl IntoIterator<Item = Arc<Inode>>) {
+        self.pending_deletes.lock().extend(inodes);
+    }
+
+    /// How many inodes wait for their chunk files to be removed.
+    pub fn pending_deletes(&self) -> usize {
+        self.pending_deletes.lock().len()
+    }
+
+    /// Has the next checkpoint look for what a crash before this mount left behind; `gone`: inodes that are deleted, or
+    /// whose ids were reserved.
+    pub fn expect_leftovers(&self, gone: HashSet<InodeId>) {
+        *self.leftovers.lock() = Some(gone);
+    }
+
+    /// Whether the next checkpoint looks for what a crash left behind.
+    #[cfg(test)]
+    pub fn expects_leftovers(&self) -> bool {
+        self.leftovers.lock().is_some()
+    }
+
+    /// Every chunk that a file stands for by its name, those of an inode together.
+    pub fn all_chunks(&self) -> Result<Vec<ChunkId>> {
+        let mut found = Vec::new();
+        self.base.context.store.list(Area::Chunks, &mut |name, is_file| {
+            let name = FileName::parse(Area::Chunks, name).filter(|_| is_file);
+            found.extend(name.and_then(|name| self.base.context.identify(name)));
+        })?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Journals of other devices.
+    pub fn other_journals(&self) -> Result<Vec<ChunkId>> {
+        let mut found = Vec::new();
+        self.base.context.store.list(Area::Journals, &mut |name, is_file| {
+            let name = FileName::parse(Area::Journals, name).filter(|_| is_file);
+            found.extend(name.and_then(|name| self.base.context.identify(name)).filter(|id| id.index == 0));
+        })?;
+        found.retain(|id| *id != self.base.context.own_journal());
+        Ok(found)
+    }
+
+    /// Deletes another device's journal, with whatever it says.
+    pub fn discard_journal(&self, device: DeviceId) -> Result<()> {
+        let id = ChunkId { inode: InodeId::journal(device), index: 0 };
+        let name = self.base.context.file_name(id);
+        self.base.context.store.remove(name)?;
+        self.base.context.recall.gone(id);
+        Ok(self.base.context.store.sync_names(&[name])?)
+    }
+
+    /// Removes a chunk file; the next checkpoint makes that durable. What was put in its place and is no file stays.
+    pub fn remove_file(&self, id: ChunkId) -> Result<()> {
+        let name = self.base.context.file_name(id);
+        match self.base.context.store.remove(name) {
+            Err(error) if is_in_the_way(&error) => {
+                log::warn!("{} cannot be unsynced_unlinks: {error}", name.path())
+            }
+            unsynced_unlinks => unsynced_unlinks?,
+        }
+        self.base.context.recall.gone(id);
+        self.findings.heal_gone(id);
+        self.unsynced_unlinks.lock().push(name);
+        Ok(())
+    }
+
+    /// Nothing leads to a chunk any more: damage to it is no matter.
+    pub fn wanted_no_more(&self, id: ChunkId) {
+        self.findings.heal_gone(id);
+    }
+
+    /// The chunks of an inode of which there are files.
+    pub fn files_of(&self, inode: InodeId) -> Result<Vec<u32>> {
+        let all = self.all_chunks()?.into_iter();
+        Ok(all.filter(|id| id.inode == inode).map(|id| id.index).collect())
+    }
+
+    /// Makes all removals so far durable.
+    pub fn sync_unlinks(&self) -> Result<()> {
+        let names = std::mem::take(&mut *self.unsynced_unlinks.lock());
+        if mutants::is_active(Mutant::UnlinkNotSynced) {
+            return Ok(());
+        }
+        self.base.sync_names(&names).inspect_err(|_| self.unsynced_unlinks.lock().extend(names))
+    }
+
+    /// Removes the chunk files of inodes whose deletion is durable.
+    pub fn remove_deleted(&self) -> Result<()> {
+        let pending_deletes = std::mem::take(&mut *self.pending_deletes.lock());
+        for (at, inode) in pending_deletes.iter().enumerate() {
+            if let Err(error) = self.remove_files(inode) {
+                self.pending_deletes.lock().extend_from_slice(&pending_deletes[at..]);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all chunk files of an inode, chunk 0 last: it says which others there are.
+    pub fn remove_files(&self, inode: &Arc<Inode>) -> Result<()> {
+        let _serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        let mut chunks: BTreeSet<u32> =
+            state.extra_chunks.from(0).chain(state.doomed.iter().copied()).collect();
+        let mut made = state.recorded || !chunks.is_empty();
+        match self.table_of(inode, &mut state) {
+            Ok(named) => chunks.extend(named),
+            Err(error) if error.is_damage() => chunks.extend(self.files_of(inode.id())?),
+            Err(error) => return Err(error),
+        }
+        // A chunk 0 that was closed is there.
+        let is_there =
+            |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
+        made |= state.first_chunk.as_deref().is_none_or(is_there);
+        state.doom_unnamed(chunks.iter().copied());
+        if made {
+            chunks.insert(0);
+        }
+        for index in chunks.into_iter().rev() {
+            let id = ChunkId { inode: inode.id(), index };
+            self.remove_file(id)?;
+            self.cache.closed(id);
+        }
+        state.close_all();
+        drop(state);
+        self.cache.remove(inode.id());
+        Ok(())
+    }
+
+    /// The further chunks that chunk 0 names, which need not be read to learn that there are none.
+    fn table_of(&self, inode: &Arc<Inode>, state: &mut State) -> Result<Vec<u32>> {
+        state.check_whole()?;
+        if state.table.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.cache.open_first_chunk(inode, state)?;
+        state.named_chunks(1)
+    }
+
+    /// Whether this device wrote a chunk last.
+    fn wrote(&self, id: ChunkId) -> bool {
+        let chunk = Chunk::open(&self.base.context, id, self.base.blocks);
+        chunk.is_ok_and(|chunk| {
+            chunk.version().0.first().is_some_and(|entry| entry.0 == self.base.context.device)
+        })
+    }
+}
+
+/// Something that is no file stands in a file's place, or above it.
+fn is_in_the_way(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+        || matches!(error.raw_os_error(), Some(libc::EISDIR | libc::EPERM))
+}

@@ -1,4 +1,18 @@
-//! File content.
+//! File content: reading, writing, resizing. An attempt under an inode's lock returns what it wants first (`Step`); one
+//! loop obeys and tries again.
 
-pub mod content;
-pub mod resize;
+mod content;
+mod resize;
+
+use crate::volume::base::Base;
+use crate::volume::cache::Cache;
+use crate::volume::journal::Journal;
+use crate::volume::writeback::Writeback;
+use std::sync::Arc;
+
+pub struct Data {
+    pub base: Arc<Base>,
+    pub cache: Arc<Cache>,
+    pub journal: Arc<Journal>,
+    pub writeback: Arc<Writeback>,
+}

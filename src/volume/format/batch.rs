@@ -2,6 +2,7 @@
 //!
 //! This is the bytes only; when a batch is written, applied and dropped is the journal's affair.
 
+use super::limits::{BATCH_MAX, DEVICES_MAX};
 use crate::chunk::{Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::format::record::{Link, Record};
@@ -9,9 +10,6 @@ use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_
 
 /// Length of the payload, number of records, batch number.
 const HEADER: usize = 16;
-/// All of the journal's data blocks.
-const BATCH_MAX: usize = 4096 * 4096;
-const DEVICES_MAX: usize = 255;
 
 const DIRECTORY: u8 = 1;
 const NAMESPACE: u8 = 2;

@@ -7,19 +7,19 @@ use crate::volume::format::wire::{Malformed, Reader, checked_name};
 const ADD: u8 = 1;
 const REMOVE: u8 = 2;
 /// Bytes of an add without the name.
-pub(in crate::volume) const ADD_LENGTH: usize = 24;
+pub const ADD_LENGTH: usize = 24;
 /// The largest counter: a cookie has to fit a signed 64-bit file offset.
-pub(in crate::volume) const COUNTER_MAX: u64 = (1 << 55) - 1;
+pub const COUNTER_MAX: u64 = (1 << 55) - 1;
 
 /// Names an entry of a directory: the position of a device in a vector, and a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::volume) struct Dot {
+pub struct Dot {
     pub device: u8,
     pub counter: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::volume) enum LogRecord<'a> {
+pub enum LogRecord<'a> {
     Add { dot: Dot, kind: Kind, inode: InodeId, name: &'a [u8] },
     Remove(Dot),
 }
@@ -53,7 +53,7 @@ impl LogRecord<'_> {
 }
 
 /// The records of a log, in order; ends behind the first error.
-pub(in crate::volume) fn records(log: &[u8]) -> impl Iterator<Item = Result<LogRecord<'_>, Malformed>> {
+pub fn records(log: &[u8]) -> impl Iterator<Item = Result<LogRecord<'_>, Malformed>> {
     let mut reader = Reader(log);
     std::iter::from_fn(move || {
         let next = (!reader.is_empty()).then(|| decode(&mut reader))?;

@@ -51,12 +51,12 @@ impl Timestamp {
         }
     }
 
-    pub(in crate::volume) fn encode(self, out: &mut Vec<u8>) {
+    pub fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.seconds.to_le_bytes());
         out.extend_from_slice(&self.nanoseconds.to_le_bytes());
     }
 
-    pub(in crate::volume) fn decode(reader: &mut Reader<'_>) -> Result<Timestamp, Malformed> {
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Timestamp, Malformed> {
         let time = Timestamp { seconds: reader.u64()?.cast_signed(), nanoseconds: reader.u32()? };
         if time.nanoseconds < 1_000_000_000 {
             Ok(time)

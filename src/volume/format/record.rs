@@ -3,6 +3,7 @@
 //! A decoded record is within all limits of the format, and so is whatever `encode` gives out. Neighbours: `batch`
 //! carries records whole; `directory` owns the vector that stands in the extension.
 
+use super::limits::{DEVICES_MAX, EXTENSION_MAX, ROOT_MAX, TARGET_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use crate::chunk::{Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
@@ -10,13 +11,6 @@ use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_
 const VERSION: u8 = 1;
 /// Bytes before the extension.
 const FIXED: usize = 100;
-/// What the root of a chunk has room for.
-const ROOT_MAX: usize = 1024;
-/// The longest extension.
-const EXTENSION_MAX: usize = 262_144;
-const TARGET_MAX: usize = 4095;
-const XATTR_VALUE_MAX: usize = 65_536;
-const DEVICES_MAX: usize = 255;
 const FLAG_OVERFLOW: u16 = 1;
 /// Type and length.
 const ITEM_HEADER: usize = 5;
@@ -27,7 +21,7 @@ const ITEM_VECTOR: u8 = 4;
 
 /// What xattrs and further links leave free: for a directory's vector, and for a longer name, so that an entry can be
 /// made, and a file be renamed, whatever its owner has put into it.
-pub(in crate::volume) const EXTENSION_SPARE: usize = 8192;
+pub const EXTENSION_SPARE: usize = 8192;
 
 /// All that is known of an inode besides its content.
 #[derive(Clone, PartialEq, Debug)]
@@ -86,7 +80,7 @@ pub struct Encoded {
 
 impl Record {
     /// All but the extension and the times that may be lost.
-    pub(in crate::volume) fn head(&self) -> impl PartialEq + use<> {
+    pub fn without_times(&self) -> impl PartialEq + use<> {
         let numbers = [self.mode, self.uid, self.gid, self.device, self.links_count];
         (self.kind, numbers, [self.size, self.allocated], self.namespace, self.born)
     }
@@ -98,12 +92,12 @@ impl Record {
     }
 
     /// Bytes of the extension; more than there may be if it is beyond a limit.
-    pub(in crate::volume) fn extension_length(&self) -> usize {
+    pub fn extension_length(&self) -> usize {
         self.extension.checked_length().unwrap_or(EXTENSION_MAX + 1)
     }
 
     /// Whether the extension may get longer by `more` bytes.
-    pub(in crate::volume) fn has_room(&self, more: usize) -> bool {
+    pub fn has_room(&self, more: usize) -> bool {
         self.extension_length() + more <= EXTENSION_MAX
     }
 
@@ -220,10 +214,9 @@ impl Extension {
         let within = self.target.len() <= TARGET_MAX
             && self.vector.len() <= DEVICES_MAX
             && self.links.iter().all(|link| is_name(&link.name))
-            && self
-                .xattrs
-                .iter()
-                .all(|(name, value)| (1..=255).contains(&name.len()) && value.len() <= XATTR_VALUE_MAX);
+            && self.xattrs.iter().all(|(name, value)| {
+                (1..=XATTR_NAME_MAX).contains(&name.len()) && value.len() <= XATTR_VALUE_MAX
+            });
         let optional = |length: usize| if length == 0 { 0 } else { ITEM_HEADER + length };
         let length = optional(self.target.len())
             + self

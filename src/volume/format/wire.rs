@@ -2,6 +2,7 @@
 //!
 //! Nothing here allocates: what a length field claims is believed only as far as the bytes at hand reach.
 
+use super::limits::NAME_MAX;
 use crate::chunk::{DeviceId, InodeId};
 use std::fmt;
 
@@ -30,7 +31,7 @@ impl std::error::Error for TooLarge {}
 
 /// Takes fields off the front of some bytes.
 #[derive(Clone)]
-pub(in crate::volume) struct Reader<'a>(pub &'a [u8]);
+pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
     pub fn is_empty(&self) -> bool {
@@ -91,13 +92,13 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether `name` may stand in a directory.
-pub(in crate::volume) fn is_name(name: &[u8]) -> bool {
-    (1..=255).contains(&name.len())
+pub fn is_name(name: &[u8]) -> bool {
+    (1..=NAME_MAX).contains(&name.len())
         && name != b"."
         && name != b".."
         && !name.iter().any(|&b| b == b'/' || b == 0)
 }
 
-pub(in crate::volume) fn checked_name(name: &[u8]) -> Result<&[u8], Malformed> {
+pub fn checked_name(name: &[u8]) -> Result<&[u8], Malformed> {
     if is_name(name) { Ok(name) } else { Err(Malformed("not a name")) }
 }

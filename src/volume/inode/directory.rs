@@ -7,8 +7,10 @@
 //! may be 1 and 2, since counters begin at 1 and cookies therefore at 256.
 
 use crate::chunk::{DeviceId, InodeId};
+use crate::volume::Error;
 use crate::volume::format::directory_log::{ADD_LENGTH, COUNTER_MAX, Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
+use crate::volume::format::limits::DEVICES_MAX;
 use crate::volume::format::wire::{Malformed, is_name};
 use hashbrown::HashTable;
 use std::collections::HashSet;
@@ -16,7 +18,9 @@ use std::hash::{BuildHasher, RandomState};
 
 /// Removed slots that are not worth a tidying.
 const DEAD_MIN: usize = 32;
-const DEVICES_MAX: usize = 255;
+
+/// Is shown an entry: cookie, name, inode, kind. Answers whether it wants more.
+pub type Visit<'a> = dyn FnMut(u64, &[u8], InodeId, Kind) -> bool + 'a;
 
 /// The entries of a directory.
 pub struct Directory {
@@ -366,6 +370,16 @@ impl Directory {
 impl Slot {
     fn name_in<'a>(&self, names: &'a [u8]) -> &'a [u8] {
         &names[self.name as usize..][..usize::from(self.length)]
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        match refused {
+            Refused::Exists => Error::Exists,
+            Refused::NotAName => Error::Invalid,
+            Refused::Full => Error::NoSpace,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::volume::format::wire::TooLarge;
 use crate::volume::inode::directory::Directory;
 
 /// The entries of a directory and their changes.
-pub(in crate::volume) struct Listing {
+pub struct Entries {
     pub directory: Directory,
     pending: Vec<u8>,
     frozen: Frozen,
@@ -30,15 +30,15 @@ struct Frozen {
     compacted: Option<Vec<u8>>,
 }
 
-impl Listing {
+impl Entries {
     /// Of a new directory.
-    pub fn empty() -> Listing {
-        Listing::loaded(Directory::new(Vec::new()), 0)
+    pub fn empty() -> Entries {
+        Entries::loaded(Directory::new(Vec::new()), 0)
     }
 
     /// Of a directory whose log took `stored` bytes.
-    pub fn loaded(directory: Directory, stored: u64) -> Listing {
-        Listing {
+    pub fn loaded(directory: Directory, stored: u64) -> Entries {
+        Entries {
             vector: directory.vector().to_vec(),
             directory,
             pending: Vec::new(),
@@ -113,7 +113,7 @@ impl Listing {
     }
 
     /// Has all entries stored anew, where each change of them is durable in a batch; whether that is so.
-    pub fn begin_anew(&mut self) -> bool {
+    pub fn begin_rebuild(&mut self) -> bool {
         if !self.pending.is_empty() || !self.frozen.log.is_empty() {
             return false;
         }
@@ -149,7 +149,7 @@ impl Listing {
 }
 
 /// Log bytes on their way from durable batches into the directory's chunks.
-pub(in crate::volume) struct Unstored {
+pub struct Unstored {
     /// Takes the place of all that is stored.
     pub replacement: Option<Vec<u8>>,
     /// Goes behind it.

@@ -7,13 +7,13 @@ use crate::chunk::Chunk;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
-pub(in crate::volume) struct Others {
+pub struct ExtraChunks {
     chunks: BTreeMap<u32, Chunk>,
     /// Every chunk that is not durable, and perhaps some that are.
     busy: BTreeSet<u32>,
 }
 
-impl Others {
+impl ExtraChunks {
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
@@ -88,29 +88,30 @@ mod tests {
         let store = Arc::new(Memory::new());
         let context = Context::new(store, DeviceId([1; 8]), Cipher::Aes256Gcm, &Secret::random(), secret());
         let context = Arc::new(context);
-        let mut others = Others::default();
+        let mut extra_chunks = ExtraChunks::default();
         for index in 1..=100 {
-            others.insert(index, Chunk::new(&context, ChunkId { inode: InodeId([1; 12]), index }, 1024));
+            extra_chunks
+                .insert(index, Chunk::new(&context, ChunkId { inode: InodeId([1; 12]), index }, 1024));
         }
-        assert_eq!(others.busy(), Vec::from_iter(1..=100));
-        assert!(others.are_dirty_above(99) && !others.are_dirty_above(100));
-        for chunk in others.all_mut() {
+        assert_eq!(extra_chunks.busy(), Vec::from_iter(1..=100));
+        assert!(extra_chunks.are_dirty_above(99) && !extra_chunks.are_dirty_above(100));
+        for chunk in extra_chunks.all_mut() {
             chunk.commit().unwrap();
         }
-        assert!(others.busy().len() == 100 && !others.are_dirty_above(0));
-        for chunk in others.all_mut() {
+        assert!(extra_chunks.busy().len() == 100 && !extra_chunks.are_dirty_above(0));
+        for chunk in extra_chunks.all_mut() {
             chunk.sync().unwrap();
         }
-        assert_eq!(others.busy().len(), 100, "their names are new");
-        others.all_mut().for_each(Chunk::name_synced);
-        assert!(others.busy().is_empty());
-        others.get_mut(7).unwrap().set_inline(vec![1]);
-        others.get_mut(8).unwrap();
-        assert_eq!(others.busy, BTreeSet::from([7, 8]), "all that is looked at");
-        assert_eq!(others.busy(), [7]);
-        assert!(others.are_dirty_above(0));
-        others.remove(7);
-        assert!(others.busy().is_empty());
-        assert!(others.from(6).eq(std::iter::once(6).chain(8..=100)));
+        assert_eq!(extra_chunks.busy().len(), 100, "their names are new");
+        extra_chunks.all_mut().for_each(Chunk::name_synced);
+        assert!(extra_chunks.busy().is_empty());
+        extra_chunks.get_mut(7).unwrap().set_inline(vec![1]);
+        extra_chunks.get_mut(8).unwrap();
+        assert_eq!(extra_chunks.busy, BTreeSet::from([7, 8]), "all that is looked at");
+        assert_eq!(extra_chunks.busy(), [7]);
+        assert!(extra_chunks.are_dirty_above(0));
+        extra_chunks.remove(7);
+        assert!(extra_chunks.busy().is_empty());
+        assert!(extra_chunks.from(6).eq(std::iter::once(6).chain(8..=100)));
     }
 }

@@ -3,31 +3,35 @@
 //! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
 //! the last fdatasync; `state` guards the rest and is never held across an fdatasync. `serial` is taken before `state`.
 
-use crate::chunk::{Chunk, Commit, InodeId};
-use crate::volume::format::kinds::Kind;
+use super::directory::Directory;
+use super::entries::Entries;
+use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
+use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
-use crate::volume::inode::entries::Listing;
-use crate::volume::inode::extra_chunks::Others;
-use crate::volume::inode::table::Table;
+use crate::volume::inode::extra_chunks::ExtraChunks;
+use crate::volume::inode::table::ChunkTable;
 use crate::volume::{Error, Result};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// An inode that somebody works with.
 pub struct Inode {
     id: InodeId,
-    pub(in crate::volume) serial: Mutex<()>,
-    pub(in crate::volume) state: RwLock<State>,
-    /// Stands in the volume's list of what a round has to look at.
-    pub(in crate::volume) queued: AtomicBool,
+    pub serial: Mutex<()>,
+    pub state: RwLock<State>,
+    /// Stands in the volume's list of what a checkpoint has to look at.
+    pub queued: AtomicBool,
     /// Chunk files may be made: a batch names the inode, or reserved its id, durably.
-    pub(in crate::volume) grounded: AtomicBool,
+    pub id_durable: AtomicBool,
 }
 
-/// What the lock guards.
-pub(in crate::volume) struct State {
+/// What the lock guards. Anybody may read the facts; only the transitions of this room change them.
+pub struct State(pub(super) Facts);
+
+pub struct Facts {
     pub record: Record,
     /// The namespace part of the record as durable batches have it: what chunk 0 is to say.
     pub journalled: Journalled,
@@ -35,14 +39,14 @@ pub(in crate::volume) struct State {
     pub stored: Commit,
     pub standing: Standing,
     /// Some batch, durable or under way, speaks of the inode, or it was read from the disk.
-    pub heard_of: bool,
+    pub recorded: bool,
     /// Chunk 0, if open: in a place of its own, as most inodes have none open.
-    pub head: Option<Box<Chunk>>,
+    pub first_chunk: Option<Box<Chunk>>,
     /// Chunk 0's file and name are durable.
     pub named: bool,
     /// The other chunks that are open.
-    pub others: Others,
-    pub table: Table,
+    pub extra_chunks: ExtraChunks,
+    pub table: ChunkTable,
     /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
     pub doomed: BTreeSet<u32>,
     /// The change by which the size last shrank over further chunks, until chunk 0 is durable with it and those are
@@ -53,15 +57,23 @@ pub(in crate::volume) struct State {
     /// Nothing but zeros lies beyond the size.
     pub tail_clean: bool,
     /// A directory's entries, once loaded.
-    pub listing: Option<Box<Listing>>,
+    pub entries: Option<Box<Entries>>,
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
     pub lost: Option<Box<Error>>,
     pub progress: Progress,
 }
 
+impl Deref for State {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.0
+    }
+}
+
 /// nlink and links.
 #[derive(Clone, Default)]
-pub(in crate::volume) struct Journalled {
+pub struct Journalled {
     pub links_count: u32,
     pub links: Vec<Link>,
     pub namespace: Commit,
@@ -69,9 +81,9 @@ pub(in crate::volume) struct Journalled {
 
 /// Whether the namespace part of the record differs from what durable batches say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::volume) enum Standing {
+pub enum Standing {
     /// It does not.
-    Settled,
+    Durable,
     /// It does, and the next batch will say so.
     Pending,
     /// A batch that is being committed says so.
@@ -80,7 +92,7 @@ pub(in crate::volume) enum Standing {
 
 /// Counts changes, to know which of them reached what. All count the same changes.
 #[derive(Clone, Copy, Default)]
-pub(in crate::volume) struct Progress {
+pub struct Progress {
     /// Made in memory.
     pub made: u64,
     /// The last that was more than a change of times.
@@ -88,7 +100,7 @@ pub(in crate::volume) struct Progress {
     /// The last of a directory's own attributes, of which batches do not speak.
     pub attributes: u64,
     /// The last that chunk 0 has to tell of: more than times, or content beyond it.
-    pub head: u64,
+    pub first_chunk: u64,
     /// In the newest root of chunk 0.
     pub stored: u64,
     /// Durable, in chunk 0 or in a batch.
@@ -100,13 +112,13 @@ pub(in crate::volume) struct Progress {
 }
 
 impl Inode {
-    pub(in crate::volume) fn new(id: InodeId, state: State, grounded: bool) -> Inode {
+    pub fn new(id: InodeId, state: State, id_durable: bool) -> Inode {
         Inode {
             id,
             serial: Mutex::new(()),
             state: RwLock::new(state),
             queued: AtomicBool::new(false),
-            grounded: AtomicBool::new(grounded),
+            id_durable: AtomicBool::new(id_durable),
         }
     }
 
@@ -125,59 +137,59 @@ impl Inode {
         look(&state.record, state.lost_name)
     }
 
-    pub(in crate::volume) fn is_directory(&self) -> bool {
+    pub fn is_directory(&self) -> bool {
         self.view(|record| record.kind == Kind::Directory)
     }
 }
 
 impl State {
     /// Of an inode that no batch knows yet.
-    pub fn fresh(record: Record, head: Chunk) -> State {
-        let listing = (record.kind == Kind::Directory).then(|| Box::new(Listing::empty()));
-        State {
+    pub fn fresh(record: Record, first_chunk: Chunk) -> State {
+        let entries = (record.kind == Kind::Directory).then(|| Box::new(Entries::empty()));
+        State(Facts {
             journalled: Journalled::default(),
             stored: Commit(0),
             standing: Standing::Pending,
-            heard_of: false,
-            head: Some(Box::new(head)),
+            recorded: false,
+            first_chunk: Some(Box::new(first_chunk)),
             named: false,
-            others: Others::default(),
-            table: Table::empty(),
+            extra_chunks: ExtraChunks::default(),
+            table: ChunkTable::empty(),
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
             lost: None,
             tail_clean: true,
-            listing,
-            progress: Progress { made: 1, substantial: 1, head: 1, ..Progress::default() },
+            entries,
+            progress: Progress { made: 1, substantial: 1, first_chunk: 1, ..Progress::default() },
             record,
-        }
+        })
     }
 
     /// Of an inode read from its chunk 0.
-    pub fn stored(record: Record, head: Chunk, table: Table) -> State {
-        State {
+    pub fn stored(record: Record, first_chunk: Chunk, table: ChunkTable) -> State {
+        State(Facts {
             journalled: Journalled {
                 links_count: record.links_count,
                 links: record.extension.links.clone(),
                 namespace: record.namespace,
             },
             stored: record.namespace,
-            standing: Standing::Settled,
-            heard_of: true,
-            head: Some(Box::new(head)),
+            standing: Standing::Durable,
+            recorded: true,
+            first_chunk: Some(Box::new(first_chunk)),
             named: true,
-            others: Others::default(),
+            extra_chunks: ExtraChunks::default(),
             table,
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
             lost: None,
             tail_clean: false,
-            listing: None,
+            entries: None,
             progress: Progress::default(),
             record,
-        }
+        })
     }
 
     /// Refuses to work with something of which a part is lost.
@@ -186,49 +198,49 @@ impl State {
     }
 
     pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
-        if index == 0 { self.head.as_deref_mut() } else { self.others.get_mut(index) }
+        if index == 0 { self.0.first_chunk.as_deref_mut() } else { self.0.extra_chunks.get_mut(index) }
     }
 
     /// Notes a change of content or attributes.
     pub fn change(&mut self) {
         self.change_beyond();
-        self.progress.head = self.progress.made;
+        self.0.progress.first_chunk = self.progress.made;
     }
 
     /// Notes a change of content beyond chunk 0 that leaves the size as it is.
     pub fn change_beyond(&mut self) {
-        self.progress.made += 1;
-        self.progress.substantial = self.progress.made;
+        self.0.progress.made += 1;
+        self.0.progress.substantial = self.progress.made;
     }
 
     /// Whether chunk 0 is as it has to be, but for times.
-    pub fn is_head_stored(&self) -> bool {
-        self.progress.head <= self.progress.stored
+    pub fn is_first_chunk_stored(&self) -> bool {
+        self.progress.first_chunk <= self.progress.stored
             && self.stored == self.journalled.namespace
             && self.table.is_stored()
-            && !self.head.as_deref().is_some_and(Chunk::is_dirty)
+            && !self.first_chunk.as_deref().is_some_and(Chunk::is_dirty)
     }
 
     /// Notes a change of times only.
     pub fn change_times(&mut self) {
-        self.progress.made += 1;
+        self.0.progress.made += 1;
     }
 
     /// Notes a change of attributes.
-    pub fn changed_attributes(&mut self, only_times: bool) {
+    pub(super) fn changed_attributes(&mut self, only_times: bool) {
         if only_times {
             self.change_times();
         } else {
             self.change();
         }
-        self.progress.attributes = self.progress.made;
+        self.0.progress.attributes = self.progress.made;
     }
 
-    /// Whether a round has something to write.
+    /// Whether a checkpoint has something to write.
     pub fn is_dirty(&self) -> bool {
         self.progress.stored < self.progress.made
             || self.stored < self.journalled.namespace
-            || self.listing.as_ref().is_some_and(|listing| listing.has_journalled())
+            || self.entries.as_ref().is_some_and(|entries| entries.has_journalled())
     }
 
     /// Whether the whole content can go into a batch: there is no block, only inline content or none.
@@ -242,12 +254,36 @@ impl State {
 
     /// Removes one link that reads (parent, name); whether there was one.
     pub fn remove_link(&mut self, parent: InodeId, name: &[u8]) -> bool {
-        let links = &mut self.record.extension.links;
+        let links = &mut self.0.record.extension.links;
         let at = links.iter().position(|link| link.parent == parent && *link.name == *name);
         at.map(|at| links.swap_remove(at)).is_some()
     }
 
     pub fn add_link(&mut self, parent: InodeId, name: &[u8]) {
-        self.record.extension.links.push(Link { parent, name: name.into() });
+        self.0.record.extension.links.push(Link { parent, name: name.into() });
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.entries.as_ref().expect("the entries were loaded").directory
+    }
+
+    pub fn add_entry(&mut self, device: DeviceId, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
+        let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
+        directory.insert(device, name, inode, kind, log)?;
+        Ok(())
+    }
+
+    pub fn remove_entry(&mut self, name: &[u8]) {
+        if let Some(entries) = &mut self.0.entries {
+            let (directory, log) = entries.change();
+            directory.remove(name, log);
+        }
+    }
+
+    /// A directory's times and link count after one of its entries changed.
+    pub fn touch_directory(&mut self, now: Timestamp, directories: i64) {
+        self.0.record.links_count = self.record.links_count.saturating_add_signed(directories as i32);
+        self.0.record.modified = now;
+        self.0.record.changed = now;
     }
 }

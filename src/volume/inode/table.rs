@@ -1,37 +1,30 @@
 //! The chunk table: which chunks beyond chunk 0 an inode has (docs/FORMAT.md section 7).
 
-use crate::chunk::{BLOCK, Chunk, Commit, Space};
+use crate::chunk::{BLOCK, Chunk, Commit, Section};
+use crate::volume::format::limits::{LAST_INDEX, PER_PAGE};
 use crate::volume::{Damage, Error, Result};
 use std::collections::BTreeMap;
 
 /// The metadata block of the table's first page.
 const FIRST: u16 = 64;
-/// Entries of a page.
-const PER_PAGE: u32 = 512;
-/// Pages at most.
-pub(in crate::volume) const PAGES: u32 = 4096;
-
-/// The highest chunk index a table can name.
-pub(in crate::volume) const LAST_INDEX: u32 = PAGES * PER_PAGE;
-
 /// Pages are read when asked for; changes wait for the next commit of chunk 0.
-pub(in crate::volume) struct Table {
+pub struct ChunkTable {
     /// No page exists and none is waiting.
     empty: bool,
     pages: BTreeMap<u32, Box<[u64; PER_PAGE as usize]>>,
     changed: BTreeMap<u32, Commit>,
 }
 
-impl Table {
+impl ChunkTable {
     /// Of an inode without further chunks.
-    pub fn empty() -> Table {
-        Table { empty: true, pages: BTreeMap::new(), changed: BTreeMap::new() }
+    pub fn empty() -> ChunkTable {
+        ChunkTable { empty: true, pages: BTreeMap::new(), changed: BTreeMap::new() }
     }
 
     /// As chunk 0 has it.
-    pub fn of(head: &Chunk) -> Result<Table> {
-        let empty = head.next_present(Space::Metadata, FIRST)?.is_none();
-        Ok(Table { empty, ..Table::empty() })
+    pub fn of(first_chunk: &Chunk) -> Result<ChunkTable> {
+        let empty = first_chunk.next_present(Section::Metadata, FIRST)?.is_none();
+        Ok(ChunkTable { empty, ..ChunkTable::empty() })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -57,28 +50,28 @@ impl Table {
     }
 
     /// Reads the page that a chunk stands in.
-    pub fn load(&mut self, head: &Chunk, index: u32) -> Result<()> {
+    pub fn load(&mut self, first_chunk: &Chunk, index: u32) -> Result<()> {
         if !self.is_loaded(index) {
-            self.load_page(head, place(index).0)?;
+            self.load_page(first_chunk, place(index).0)?;
         }
         Ok(())
     }
 
     /// Every chunk that exists, in increasing order.
-    pub fn all(&mut self, head: &Chunk) -> Result<Vec<u32>> {
-        self.all_from(head, 1)
+    pub fn all(&mut self, first_chunk: &Chunk) -> Result<Vec<u32>> {
+        self.all_from(first_chunk, 1)
     }
 
     /// Every chunk from `first` that exists, in increasing order.
-    pub fn all_from(&mut self, head: &Chunk, first: u32) -> Result<Vec<u32>> {
+    pub fn all_from(&mut self, first_chunk: &Chunk, first: u32) -> Result<Vec<u32>> {
         if self.empty {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
         let mut from = FIRST + place(first).0 as u16;
-        while let Some(block) = head.next_present(Space::Metadata, from)? {
+        while let Some(block) = first_chunk.next_present(Section::Metadata, from)? {
             let page = u32::from(block - FIRST);
-            self.load(head, 1 + page * PER_PAGE)?;
+            self.load(first_chunk, 1 + page * PER_PAGE)?;
             from = block + 1;
         }
         let stored = self.pages.iter().flat_map(|(&page, bounds)| {
@@ -102,14 +95,14 @@ impl Table {
     }
 
     /// Puts the changes into chunk 0's metadata blocks; the next commit makes them so.
-    pub fn store(&mut self, head: &mut Chunk) -> Result<()> {
+    pub fn store(&mut self, first_chunk: &mut Chunk) -> Result<()> {
         let pages: Vec<u32> = {
             let mut pages: Vec<u32> = self.changed.keys().map(|index| place(*index).0).collect();
             pages.dedup();
             pages
         };
         for number in pages {
-            self.load_page(head, number)?;
+            self.load_page(first_chunk, number)?;
             let page = self.pages.get_mut(&number).expect("it was just loaded");
             let first = 1 + number * PER_PAGE;
             let mut next = **page;
@@ -118,9 +111,9 @@ impl Table {
             }
             let block = FIRST + number as u16;
             if next.iter().all(|bound| *bound == 0) {
-                head.clear(Space::Metadata, block..block + 1)?;
+                first_chunk.clear(Section::Metadata, block..block + 1)?;
             } else {
-                head.write(Space::Metadata, block, &encode(&next))?;
+                first_chunk.write(Section::Metadata, block, &encode(&next))?;
             }
             **page = next;
         }
@@ -128,12 +121,12 @@ impl Table {
         Ok(())
     }
 
-    fn load_page(&mut self, head: &Chunk, number: u32) -> Result<()> {
+    fn load_page(&mut self, first_chunk: &Chunk, number: u32) -> Result<()> {
         if self.pages.contains_key(&number) {
             return Ok(());
         }
         let mut block = [0; BLOCK];
-        head.read(Space::Metadata, FIRST + number as u16, &mut block)?;
+        first_chunk.read(Section::Metadata, FIRST + number as u16, &mut block)?;
         let mut page = Box::new([0; PER_PAGE as usize]);
         for (bound, bytes) in page.iter_mut().zip(block.chunks_exact(8)) {
             *bound = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
@@ -157,7 +150,7 @@ fn encode(page: &[u64; PER_PAGE as usize]) -> [u8; BLOCK] {
 }
 
 /// Refuses a chunk that is older than the table, which names it, says.
-pub(in crate::volume) fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()> {
+pub fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()> {
     let found = chunk.version().commit();
     if found < bound {
         return Err(Error::Damaged(chunk.id(), Damage::RolledBack { found, known: bound }));
@@ -166,6 +159,6 @@ pub(in crate::volume) fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()>
 }
 
 /// Refuses a chunk index that no table can name.
-pub(in crate::volume) fn check_index(index: u64) -> Result<u32> {
+pub fn check_index(index: u64) -> Result<u32> {
     u32::try_from(index).ok().filter(|index| *index <= LAST_INDEX).ok_or(Error::FileTooLarge)
 }

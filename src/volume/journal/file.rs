@@ -3,35 +3,31 @@
 //! What a batch says is `freeze`'s affair; here it is bytes that are appended, made durable, and dropped.
 
 use crate::chunk::{self, BLOCK, Chunk, ChunkId, Context};
-use crate::volume::format::limits;
-use crate::volume::format::wire::{Malformed, Reader};
+use crate::volume::format::journal::{RECORD, decode, encode};
+use crate::volume::format::limits::{self, JOURNAL_BLOCKS};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::Stream;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
 
-/// Data blocks of a journal.
-pub(in crate::volume) const BLOCKS: u16 = 4096;
 /// Slots allocated ahead, so that metadata can be committed when the disk is full.
 const AHEAD: u32 = 256;
-const RECORD: usize = 24;
-const KIND: u8 = 8;
 
-const STREAM: Stream = Stream { modulus: BLOCKS, overhead: RECORD + 31 * 32 };
+const STREAM: Stream = Stream { modulus: JOURNAL_BLOCKS, overhead: RECORD + 31 * 32 };
 
 /// This device's journal.
-pub(in crate::volume) struct Journal {
+pub struct JournalFile {
     chunk: Chunk,
     head: u64,
     tail: u64,
     /// Batches were dropped of which orphans and reserved ids are still wanted: the next one has to repeat them.
-    wants_anchor: bool,
+    wants_checkpoint_batch: bool,
     /// What was allocated ahead was given back to a full disk.
     gave_back: bool,
 }
 
 /// The live stream of a journal, with where it ends.
-pub(in crate::volume) struct Live {
+pub struct Live {
     pub stream: Vec<u8>,
     chunk: Chunk,
     head: u64,
@@ -39,8 +35,8 @@ pub(in crate::volume) struct Live {
 }
 
 /// Reads a journal; `None` if there is no such file.
-pub(in crate::volume) fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> {
-    let chunk = match Chunk::open(context, id, BLOCKS) {
+pub fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> {
+    let chunk = match Chunk::open(context, id, JOURNAL_BLOCKS) {
         Ok(chunk) => chunk,
         Err(chunk::Error::Missing(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -52,7 +48,7 @@ pub(in crate::volume) fn read(context: &Arc<Context>, id: ChunkId) -> Result<Opt
 
 /// The same of this device's own. A crash may have left one whose first root was never durable: nothing was acknowledged by
 /// it, and it must keep nobody out. That root goes to slot 0, so where slot 1 holds anything there was a later one.
-pub(in crate::volume) fn read_own(context: &Arc<Context>) -> Result<Option<Live>> {
+pub fn read_own(context: &Arc<Context>) -> Result<Option<Live>> {
     let id = context.own_journal();
     match read(context, id) {
         Err(error) if error.is_damage() && context.recall.known(id).is_none() => {
@@ -69,8 +65,8 @@ pub(in crate::volume) fn read_own(context: &Arc<Context>) -> Result<Option<Live>
 }
 
 /// Whether a journal's file is sealed under an older epoch, or has not arrived or is an old one, so that it may be.
-pub(in crate::volume) fn may_need_old_epoch(context: &Arc<Context>, id: ChunkId) -> Result<bool> {
-    match Chunk::open(context, id, BLOCKS) {
+pub fn may_need_old_epoch(context: &Arc<Context>, id: ChunkId) -> Result<bool> {
+    match Chunk::open(context, id, JOURNAL_BLOCKS) {
         Ok(chunk) => Ok(!chunk.epoch_is_newest()),
         Err(chunk::Error::Incomplete(_)) => Ok(true),
         Err(chunk::Error::RolledBack { .. }) => Ok(true),
@@ -79,21 +75,27 @@ pub(in crate::volume) fn may_need_old_epoch(context: &Arc<Context>, id: ChunkId)
     }
 }
 
-impl Journal {
+impl JournalFile {
     /// A journal without a file yet.
-    pub fn new(context: &Arc<Context>) -> Journal {
-        Journal {
-            chunk: Chunk::new(context, context.own_journal(), BLOCKS),
+    pub fn new(context: &Arc<Context>) -> JournalFile {
+        JournalFile {
+            chunk: Chunk::new(context, context.own_journal(), JOURNAL_BLOCKS),
             head: 0,
             tail: 0,
-            wants_anchor: false,
+            wants_checkpoint_batch: false,
             gave_back: false,
         }
     }
 
     /// Goes on where a journal ended.
-    pub fn resume(live: Live) -> Journal {
-        Journal { chunk: live.chunk, head: live.head, tail: live.tail, wants_anchor: false, gave_back: false }
+    pub fn resume(live: Live) -> JournalFile {
+        JournalFile {
+            chunk: live.chunk,
+            head: live.head,
+            tail: live.tail,
+            wants_checkpoint_batch: false,
+            gave_back: false,
+        }
     }
 
     /// The end of the stream.
@@ -111,14 +113,14 @@ impl Journal {
         self.len() + length as u64 <= limits::journal()
     }
 
-    /// Whether a round should come soon and drop something.
+    /// Whether a checkpoint should come soon and drop something.
     pub fn is_filling(&self) -> bool {
         self.len() > limits::journal() / 4
     }
 
-    /// Whether the next batch has to be an anchor.
-    pub fn wants_anchor(&self) -> bool {
-        self.wants_anchor
+    /// Whether the next batch has to be a checkpoint batch.
+    pub fn wants_checkpoint_batch(&self) -> bool {
+        self.wants_checkpoint_batch
     }
 
     /// Appends a batch and makes it durable. The moment this returns is the moment it happened. After an error the
@@ -138,11 +140,11 @@ impl Journal {
             self.commit(context)
         });
         match appended {
-            Ok(()) => self.wants_anchor = false,
+            Ok(()) => self.wants_checkpoint_batch = false,
             // No root was written for certain: what there is of a file is not a journal yet, and none could be read.
             Err(_) if self.chunk.version().commit() == chunk::Commit(0) => {
                 (self.tail, self.gave_back) = (tail, false);
-                self.chunk = Chunk::new(context, context.own_journal(), BLOCKS);
+                self.chunk = Chunk::new(context, context.own_journal(), JOURNAL_BLOCKS);
                 context.store.remove(context.file_name(context.own_journal()))?;
             }
             Err(_) => {
@@ -161,9 +163,9 @@ impl Journal {
         Ok(gave)
     }
 
-    /// Forgets all batches before a position; the next one has to be an anchor.
+    /// Forgets all batches before a position; the next one has to be a checkpoint batch.
     pub fn replace_until(&mut self, position: u64) -> Result<()> {
-        self.wants_anchor = true;
+        self.wants_checkpoint_batch = true;
         self.drop_until(position)
     }
 
@@ -182,8 +184,8 @@ impl Journal {
         self.drop_until(self.tail)?;
         self.commit(context)?;
         // Spoiling one root must not bring old batches back.
-        if !mutants::is_active(Mutant::JournalNotSettled) {
-            self.chunk.settle()?;
+        if !mutants::is_active(Mutant::JournalWithoutBackupRoot) {
+            self.chunk.write_backup_root()?;
         }
         Ok(self.chunk.sync_rest()?)
     }
@@ -198,10 +200,7 @@ impl Journal {
     }
 
     fn commit(&mut self, context: &Context) -> Result<()> {
-        let mut record = vec![1, KIND, 0, 0, 0, 0, 0, 0];
-        record.extend_from_slice(&self.head.to_le_bytes());
-        record.extend_from_slice(&self.tail.to_le_bytes());
-        self.chunk.set_record(record);
+        self.chunk.set_record(encode(self.head, self.tail));
         if self.chunk.wants_rewrite() {
             self.chunk.rewrite()?;
         }
@@ -213,16 +212,4 @@ impl Journal {
         }
         Ok(())
     }
-}
-
-pub(in crate::volume) fn decode(record: &[u8]) -> std::result::Result<(u64, u64), Malformed> {
-    let mut reader = Reader(record);
-    if reader.array()? != [1, KIND, 0, 0, 0, 0, 0, 0] {
-        return Err(Malformed("this is no journal"));
-    }
-    let (head, tail) = (reader.u64()?, reader.u64()?);
-    if !reader.is_empty() || head > tail || tail - head > limits::JOURNAL {
-        return Err(Malformed("the journal's ends make no sense"));
-    }
-    Ok((head, tail))
 }

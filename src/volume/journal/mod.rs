@@ -1,6 +1,79 @@
-//! The journal: what is pending becomes a batch, is committed, and is replayed at mount.
+//! The journal: what is pending becomes a batch, is committed, and is replayed at mount (docs/FORMAT.md section 9).
 
 pub mod file;
-pub mod freeze;
-pub mod pending;
+mod freeze;
+mod pending;
 pub mod replay;
+
+pub use freeze::Commitment;
+pub use pending::Pending;
+
+use crate::volume::Result;
+use crate::volume::base::Base;
+use crate::volume::cache::Cache;
+use crate::volume::catalog::Catalog;
+use file::JournalFile;
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Locks, in this order: the file, the names.
+pub struct Journal {
+    base: Arc<Base>,
+    cache: Arc<Cache>,
+    catalog: Arc<Catalog>,
+    file: Mutex<JournalFile>,
+    /// What the next batch has to say.
+    names: Mutex<Pending>,
+    /// After a crash now, the next mount looks for what was left behind.
+    in_use: AtomicBool,
+}
+
+impl Journal {
+    /// Opens this device's journal, and applies all there are.
+    pub fn open(base: &Arc<Base>, cache: &Arc<Cache>, catalog: &Arc<Catalog>) -> Result<Journal> {
+        let replayed = replay::Replay { base, cache, catalog }.run()?;
+        let in_use = replayed.leftovers.is_some();
+        if let Some(leftovers) = replayed.leftovers {
+            catalog.expect_leftovers(leftovers);
+        }
+        Ok(Journal {
+            base: base.clone(),
+            cache: cache.clone(),
+            catalog: catalog.clone(),
+            file: Mutex::new(
+                replayed.own.map_or_else(|| JournalFile::new(&base.context), JournalFile::resume),
+            ),
+            names: Mutex::default(),
+            in_use: AtomicBool::new(in_use),
+        })
+    }
+
+    /// The namespace lock, which whoever changes names holds.
+    pub fn names(&self) -> MutexGuard<'_, Pending> {
+        self.names.lock()
+    }
+
+    /// Whether somebody holds that.
+    #[cfg(test)]
+    pub fn is_changing_names(&self) -> bool {
+        self.names.is_locked()
+    }
+
+    /// The journal's file, which whoever commits or drops batches holds.
+    pub fn file(&self) -> MutexGuard<'_, JournalFile> {
+        self.file.lock()
+    }
+
+    /// Whether chunk files may come and go: after a crash, the next mount looks for them.
+    pub fn is_in_use(&self) -> bool {
+        self.in_use.load(Ordering::Acquire)
+    }
+
+    /// Leaves an empty journal behind, durably.
+    pub fn clear(&self) -> Result<()> {
+        self.file.lock().clear(&self.base.context)?;
+        self.in_use.store(false, Ordering::Release);
+        Ok(())
+    }
+}

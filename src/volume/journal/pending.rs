@@ -10,7 +10,7 @@ const RESERVE: usize = 256;
 
 /// Guarded by the namespace lock, which every operation that changes names holds, and a freeze too.
 #[derive(Default)]
-pub(in crate::volume) struct Pending {
+pub struct Pending {
     /// Inodes whose namespace part changed, directories whose entries did.
     pub inodes: HashMap<InodeId, Arc<Inode>>,
     /// Inodes that replaced another by rename: their data has to be durable before the batch is.
@@ -26,7 +26,7 @@ pub(in crate::volume) struct Pending {
 
 /// Inode ids of which durable batches say that chunk files may exist.
 #[derive(Default)]
-pub(in crate::volume) struct Reserve {
+pub struct Reserve {
     unused: Vec<InodeId>,
     /// Used, but no batch names the inode yet.
     outstanding: HashSet<InodeId>,
@@ -36,6 +36,11 @@ impl Pending {
     /// Whether the next batch has anything to say.
     pub fn is_empty(&self) -> bool {
         self.inodes.is_empty() && self.deleted.is_empty()
+    }
+
+    /// Nobody will use the inodes without a name any more.
+    pub fn delete_orphans(&mut self) {
+        self.deleted.extend(self.orphans.drain().map(|(_, inode)| inode));
     }
 
     pub fn add(&mut self, inode: &Arc<Inode>) {

@@ -1,73 +1,80 @@
-//! Replaying journals at mount: what durable batches say is applied in memory, and the next round stores it.
+//! Replaying journals at mount: what durable batches say is applied in memory, and the next checkpoint stores it.
 //!
 //! Idempotent: records are absolute, and applied only where they are newer. Of another device's journal nothing is
 //! deleted, and it is never written.
 
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
-use crate::store::{Area, FileName};
+use crate::volume::base::Base;
+use crate::volume::cache::Cache;
+use crate::volume::catalog::Catalog;
 use crate::volume::findings::Place;
 use crate::volume::format::batch::{Batch, Item, parse};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
-use crate::volume::inode::entries::Listing;
-use crate::volume::inode::state::{Inode, Journalled, Standing, State};
-use crate::volume::journal::file::{Journal, Live, read, read_own};
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::journal::file::{Live, read, read_own};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Damage, Error, Result, Volume};
+use crate::volume::{Damage, Error, Result};
 use hashbrown::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-impl Volume {
+/// What a replay works on: the cache that batches are applied to.
+pub struct Replay<'a> {
+    pub base: &'a Arc<Base>,
+    pub cache: &'a Cache,
+    pub catalog: &'a Catalog,
+}
+
+/// What a replay found.
+pub struct Replayed {
+    /// This device's journal, if it has one.
+    pub own: Option<Live>,
+    /// If that was in use: inodes that are deleted or whose ids were reserved, of which a crash may have left files.
+    pub leftovers: Option<HashSet<InodeId>>,
+}
+
+impl Replay<'_> {
     /// Applies all journals, this device's last.
-    pub(in crate::volume) fn replay(&self) -> Result<()> {
-        if !self.read_only && !mutants::is_active(Mutant::NoSyncAtOpen) {
+    ///
+    /// # Errors
+    /// Those of this device's journal; what is wrong with another's is noticed, and that journal is left out.
+    pub fn run(&self) -> Result<Replayed> {
+        if !self.base.read_only && !mutants::is_active(Mutant::NoSyncAtOpen) {
             // What is found may be in the page cache only: the daemon was killed. Nothing may build on it before it is
             // durable, nor an fsync pass it over.
-            self.context.store.sync_all()?;
+            self.base.context.store.sync_all()?;
         }
-        let (own, present) = (self.context.own_journal(), self.other_journals()?);
+        let (own, present) = (self.base.context.own_journal(), self.catalog.other_journals()?);
         let mut lives = Vec::new();
         for &id in &present {
-            match read(&self.context, id) {
+            match read(&self.base.context, id) {
                 Ok(live) => lives.extend(live.map(|live| (id, live))),
                 Err(error) => self.pass_over(&error),
             }
         }
-        for id in self.context.recall.journals() {
+        for id in self.base.context.recall.journals() {
             if id != own && !present.contains(&id) {
-                self.notice(&Error::Damaged(id, Damage::Deleted), || None);
+                self.cache.notice(&Error::Damaged(id, Damage::Deleted));
             }
         }
-        lives.extend(read_own(&self.context)?.map(|live| (own, live)));
-        self.apply_all(&lives)?;
-        if let Some((_, live)) = lives.pop_if(|(id, _)| *id == own) {
-            *self.journal.lock() = Journal::resume(live);
-        }
-        Ok(())
+        lives.extend(read_own(&self.base.context)?.map(|live| (own, live)));
+        let leftovers = self.apply_all(&lives)?;
+        let own = lives.pop_if(|(id, _)| *id == own).map(|(_, live)| live);
+        Ok(Replayed { own, leftovers })
     }
 
     fn pass_over(&self, error: &Error) {
         match error {
-            Error::Damaged(..) | Error::NotArrived(_) => self.notice(error, || None),
+            Error::Damaged(..) | Error::NotArrived(_) => self.cache.notice(error),
             error => log::warn!("another device's journal cannot be applied: {error}"),
         }
     }
 
-    pub(in crate::volume) fn other_journals(&self) -> Result<Vec<ChunkId>> {
-        let mut found = Vec::new();
-        self.context.store.list(Area::Journals, &mut |name, is_file| {
-            let name = FileName::parse(Area::Journals, name).filter(|_| is_file);
-            found.extend(name.and_then(|name| self.context.identify(name)).filter(|id| id.index == 0));
-        })?;
-        found.retain(|id| *id != self.context.own_journal());
-        Ok(found)
-    }
-
     /// Applies journals in the order in which their batches were made: one device may have removed what another had
     /// added, and neither be stored.
-    fn apply_all(&self, lives: &[(ChunkId, Live)]) -> Result<()> {
-        let own = self.context.own_journal();
+    fn apply_all(&self, lives: &[(ChunkId, Live)]) -> Result<Option<HashSet<InodeId>>> {
+        let own = self.base.context.own_journal();
         let mut ordered = Vec::new();
         let mut gone = Vec::new();
         for (at, (id, live)) in lives.iter().enumerate() {
@@ -89,7 +96,7 @@ impl Volume {
             if passed_over.contains(at) {
                 continue;
             }
-            self.context.saw(batch.number);
+            self.base.context.saw(batch.number);
             let applied = batch.items.iter().try_for_each(|item| self.apply(batch.number, item, &gone[*at]));
             match applied {
                 Err(error) if lives[*at].0 != own => {
@@ -100,23 +107,22 @@ impl Volume {
             }
         }
         let own = lives.iter().position(|(id, live)| *id == own && !live.stream.is_empty());
-        if let Some(gone) = own.filter(|_| !self.read_only).map(|at| &gone[at]) {
+        if let Some(gone) = own.filter(|_| !self.base.read_only).map(|at| &gone[at]) {
             // An id whose chunk 0 says that it has a name was named by a batch: an older journal was put in its place.
             let unnamed = |id: &&InodeId| {
                 mutants::is_active(Mutant::NamedLeftoverSwept)
-                    || !self.inode(**id).is_ok_and(|inode| inode.view(|record| record.links_count > 0))
+                    || !self.cache.inode(**id).is_ok_and(|inode| inode.view(|record| record.links_count > 0))
             };
             let reserved = gone.reserved.iter().filter(unnamed);
-            *self.leftovers.lock() = Some(gone.ids.iter().chain(reserved).copied().collect());
-            self.in_use.store(true, Ordering::Release);
+            return Ok(Some(gone.ids.iter().chain(reserved).copied().collect()));
         }
-        Ok(())
+        Ok(None)
     }
 
     fn apply(&self, number: Commit, item: &Item<'_>, gone: &Gone) -> Result<()> {
         match item {
             Item::Inode { inode, commit, record, content } if !gone.has(*inode) => {
-                self.context.saw(*commit);
+                self.base.context.saw(*commit);
                 self.apply_inode(number, *inode, *commit, record, *content)
             }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
@@ -137,14 +143,14 @@ impl Volume {
         links: &[Link],
         apply: impl FnOnce(&Arc<Inode>) -> Result<()>,
     ) -> Result<()> {
-        let outcome = self.inode(id).and_then(|inode| {
+        let outcome = self.cache.inode(id).and_then(|inode| {
             apply(&inode)?;
-            self.queue(&inode);
+            self.cache.queue(&inode);
             Ok(())
         });
         match outcome {
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
-                self.notice_early(error, place(links));
+                self.cache.notice_early(error, place(links));
                 Ok(())
             }
             outcome => outcome,
@@ -159,11 +165,11 @@ impl Volume {
         record: &Record,
         content: Option<&[u8]>,
     ) -> Result<()> {
-        let existing = match self.inode(id) {
+        let existing = match self.cache.inode(id) {
             Ok(inode) => Some(inode),
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
-                if !self.can_be_made_anew(id, content.map(|_| commit)) {
-                    self.notice_early(error, place(&record.extension.links));
+                if !self.can_be_rebuilt(id, content.map(|_| commit)) {
+                    self.cache.notice_early(error, place(&record.extension.links));
                     return Ok(());
                 }
                 None
@@ -174,14 +180,17 @@ impl Volume {
             let state = inode.state.read();
             mutants::is_active(Mutant::ReplayedOverNewer) && content.is_some()
                 || content.is_some()
-                    && state.head.as_deref().is_some_and(|head| head.version().commit() < commit)
+                    && state
+                        .first_chunk
+                        .as_deref()
+                        .is_some_and(|first_chunk| first_chunk.version().commit() < commit)
         };
         match existing {
             Some(inode) if !older(&inode) => {
                 let links = &record.extension.links;
                 let times = (record.modified, record.changed);
                 Names { links_count: record.links_count, links, times }.apply(number, &inode)?;
-                self.queue(&inode);
+                self.cache.queue(&inode);
             }
             existing => {
                 let size = match record.kind {
@@ -201,10 +210,10 @@ impl Volume {
 
     /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch carries whole
     /// (`carried`: as of that commit) and newer. Any other one would come back empty.
-    fn can_be_made_anew(&self, id: InodeId, carried: Option<Commit>) -> bool {
-        let known = self.context.recall.known(ChunkId { inode: id, index: 0 });
+    fn can_be_rebuilt(&self, id: InodeId, carried: Option<Commit>) -> bool {
+        let known = self.base.context.recall.known(ChunkId { inode: id, index: 0 });
         known.is_none_or(|known| carried.is_some_and(|carried| carried > known.commit()))
-            || mutants::is_active(Mutant::DamageMadeAnew)
+            || mutants::is_active(Mutant::DamageRebuilt)
     }
 
     /// Puts an inode in place of whatever chunk 0 says. One that is in memory stays the same one: two of the same id
@@ -218,42 +227,31 @@ impl Volume {
         existing: Option<Arc<Inode>>,
     ) {
         let chunk = ChunkId { inode: id, index: 0 };
-        self.context.saw_known(chunk);
-        let mut head = Chunk::new(&self.context, chunk, self.blocks);
-        head.set_inline(content.unwrap_or_default().to_vec());
-        let mut state = State::fresh(record.clone(), head);
-        state.listing = (record.kind == Kind::Directory).then(|| Box::new(Listing::empty()));
-        state.record.namespace = number;
-        state.journalled = Journalled {
-            links_count: record.links_count,
-            links: record.extension.links.clone(),
-            namespace: number,
-        };
-        state.standing = Standing::Settled;
-        state.heard_of = true;
+        self.base.context.saw_known(chunk);
+        let mut first_chunk = Chunk::new(&self.base.context, chunk, self.base.blocks);
+        first_chunk.set_inline(content.unwrap_or_default().to_vec());
+        let state = State::replayed(number, record, first_chunk);
         let inode = match existing {
             Some(inode) => {
                 *inode.state.write() = state;
-                inode.grounded.store(true, Ordering::Release);
+                inode.id_durable.store(true, Ordering::Release);
                 inode
             }
             None => {
                 let inode = Arc::new(Inode::new(id, state, true));
-                self.inodes.lock().insert(id, inode.clone());
+                self.cache.insert(&inode);
                 inode
             }
         };
-        self.queue(&inode);
+        self.cache.queue(&inode);
     }
 
     fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {
-        self.load_listing(inode)?;
+        self.cache.load_entries(inode)?;
         let mut state = inode.state.write();
-        let listing = state.listing.as_mut().ok_or(Error::NotDirectory)?;
         let id = ChunkId { inode: inode.id(), index: 0 };
-        listing.replay(log, devices).map_err(|what| Error::Damaged(id, what.0.into()))?;
-        state.change();
-        Ok(())
+        let replayed = state.replay_entries(log, devices).ok_or(Error::NotDirectory)?;
+        replayed.map_err(|what| Error::Damaged(id, what.0.into()))
     }
 }
 
@@ -270,20 +268,7 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn apply(&self, number: Commit, inode: &Arc<Inode>) -> Result<()> {
-        let mut state = inode.state.write();
-        if state.record.namespace >= number {
-            return Ok(());
-        }
-        state.record.namespace = number;
-        state.record.links_count = self.links_count;
-        state.record.extension.links = self.links.to_vec();
-        if state.record.kind == Kind::Directory {
-            state.record.modified = state.record.modified.max(self.times.0);
-            state.record.changed = state.record.changed.max(self.times.1);
-        }
-        state.journalled =
-            Journalled { links_count: self.links_count, links: self.links.to_vec(), namespace: number };
-        state.change();
+        inode.state.write().replay_names(number, self.links_count, self.links, self.times);
         Ok(())
     }
 }

@@ -1,5 +1,21 @@
-//! Names: the entries of directories and the links of inodes.
+//! Names and attributes: the entries of directories, the links of inodes, and what their records say.
 
-pub mod names;
+mod attributes;
+mod names;
 pub mod operations;
-pub mod restore;
+mod restore;
+
+use crate::volume::base::Base;
+use crate::volume::cache::Cache;
+use crate::volume::catalog::Catalog;
+use crate::volume::journal::Journal;
+use crate::volume::writeback::Writeback;
+use std::sync::Arc;
+
+pub struct Namespace {
+    pub base: Arc<Base>,
+    pub cache: Arc<Cache>,
+    pub catalog: Arc<Catalog>,
+    pub journal: Arc<Journal>,
+    pub writeback: Arc<Writeback>,
+}

@@ -1,63 +1,25 @@
 //! Single names: an entry taken out of a directory or put in, with the link in its inode. What is one step for the user
 //! is made of these under one namespace lock (`namespace`).
 
+use super::Namespace;
 use crate::chunk::{ChunkId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::limits::NAME_MAX;
 use crate::volume::format::record::Record;
-use crate::volume::inode::state::{Inode, Standing, State};
-use crate::volume::journal::pending::Pending;
-use crate::volume::{Error, Result, Volume};
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::journal::Pending;
+use crate::volume::{Error, Result};
 use hashbrown::HashSet;
-use parking_lot::{MutexGuard, RwLockWriteGuard};
+use parking_lot::RwLockWriteGuard;
 use std::sync::Arc;
-use std::time::Instant;
 
-/// Pending inodes at which an operation waits for a batch first: bounds memory and the size of a batch.
-const PENDING_MOST: usize = 8192;
-/// The same in bytes that these take in the batch, about: it has room for four times as many.
-const PENDING_BYTES: usize = 4 << 20;
-/// What a change of a name takes in it: two entries of a directory's log and a link, of the longest names.
+/// What a change of a name takes in the next batch: two entries of a directory's log and a link, of the longest names.
 const CHANGE_BYTES: usize = 1024;
-/// Deleted inodes whose files wait to be removed, at which an operation waits for a round: each may hold a descriptor.
-const REMOVALS_MOST: usize = 4096;
 
-impl Volume {
-    /// The namespace lock, once there is room for another change.
-    pub(in crate::volume) fn names(&self) -> Result<MutexGuard<'_, Pending>> {
-        self.check_writable()?;
-        self.make_room();
-        if self.removals.lock().len() >= REMOVALS_MOST {
-            self.round()?;
-        }
-        let pending = self.namespace.lock();
-        if pending.inodes.len() + pending.deleted.len() < PENDING_MOST && pending.bytes < PENDING_BYTES {
-            return Ok(pending);
-        }
-        drop(pending);
-        self.commit_batch(None)?;
-        Ok(self.namespace.lock())
-    }
-
-    pub(in crate::volume) fn entry(
-        &self,
-        directory: &Arc<Inode>,
-        name: &[u8],
-    ) -> Result<Option<(InodeId, Kind)>> {
-        if name.len() > 255 {
-            return Err(Error::NameTooLong);
-        }
-        self.load_listing(directory)?;
-        let state = directory.state.read();
-        let listing = state.listing.as_ref().ok_or(Error::NotDirectory)?;
-        Ok(listing.directory.get(name).map(|entry| (entry.inode, entry.kind)))
-    }
-
+impl Namespace {
     /// A directory with its entries, to be changed. A removed directory takes no more entries.
-    pub(in crate::volume) fn listed<'a>(
-        &self,
-        directory: &'a Arc<Inode>,
-    ) -> Result<RwLockWriteGuard<'a, State>> {
-        self.load_listing(directory)?;
+    pub fn listed<'a>(&self, directory: &'a Arc<Inode>) -> Result<RwLockWriteGuard<'a, State>> {
+        self.cache.load_entries(directory)?;
         let state = directory.state.write();
         if state.record.links_count == 0 {
             return Err(Error::NotFound);
@@ -66,20 +28,20 @@ impl Volume {
     }
 
     /// Whether this device may add entries to a directory, which was listed.
-    pub(in crate::volume) fn takes_entries(&self, directory: &Arc<Inode>) -> bool {
-        directory.state.read().listing().takes(self.context.device)
+    pub fn takes_entries(&self, directory: &Arc<Inode>) -> bool {
+        directory.state.read().directory().takes(self.base.context.device)
     }
 
-    pub(in crate::volume) fn check_empty(&self, directory: InodeId) -> Result<()> {
-        let directory = self.inode(directory)?;
-        self.load_listing(&directory)?;
+    pub fn check_empty(&self, directory: InodeId) -> Result<()> {
+        let directory = self.cache.inode(directory)?;
+        self.cache.load_entries(&directory)?;
         let state = directory.state.read();
-        let empty = state.listing.as_ref().is_some_and(|listing| listing.directory.is_empty());
+        let empty = state.entries.as_ref().is_some_and(|listing| listing.directory.is_empty());
         if empty { Ok(()) } else { Err(Error::NotEmpty) }
     }
 
     /// Refuses to move a directory below itself. Chunks of different times may make a circle of parents: damage.
-    pub(in crate::volume) fn check_not_inside(&self, directory: &Arc<Inode>, moved: InodeId) -> Result<()> {
+    pub fn check_not_inside(&self, directory: &Arc<Inode>, moved: InodeId) -> Result<()> {
         let mut at = directory.clone();
         let mut passed = HashSet::new();
         loop {
@@ -93,12 +55,12 @@ impl Volume {
             if at.id() == InodeId::ROOT {
                 return Ok(());
             }
-            at = self.parent(&at)?;
+            at = self.cache.parent(&at)?;
         }
     }
 
     /// Removes an entry for good, and the inode with its last one.
-    pub(in crate::volume) fn remove_name(
+    pub fn remove_name(
         &self,
         pending: &mut Pending,
         directory: &Arc<Inode>,
@@ -106,7 +68,7 @@ impl Volume {
         id: InodeId,
         now: Timestamp,
     ) -> Result<Option<Arc<Inode>>> {
-        let inode = match self.inode(id) {
+        let inode = match self.cache.inode(id) {
             Ok(inode) => inode,
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
                 self.remove_unreadable(pending, directory, name, Kind::File, &error, now)?;
@@ -117,7 +79,7 @@ impl Volume {
         self.take_name(pending, (directory, name), &inode, now)?;
         let mut state = inode.state.write();
         if state.record.extension.links.is_empty() {
-            state.record.links_count = 0;
+            state.unlinked();
             pending.replacing.remove(&id);
             pending.orphans.insert(id, inode.clone());
         }
@@ -126,7 +88,7 @@ impl Volume {
     }
 
     /// Removes the name of something that cannot be read.
-    pub(in crate::volume) fn remove_unreadable(
+    pub fn remove_unreadable(
         &self,
         pending: &mut Pending,
         directory: &Arc<Inode>,
@@ -137,7 +99,7 @@ impl Volume {
     ) -> Result<()> {
         log::warn!("a name was removed whose inode cannot be read: {error}");
         if let Error::Damaged(id, _) | Error::NotArrived(id) = error {
-            self.heal_gone(*id);
+            self.catalog.wanted_no_more(*id);
         }
         self.take_entry(pending, (directory, name), kind == Kind::Directory, now)
     }
@@ -159,7 +121,7 @@ impl Volume {
 
     /// Takes an entry out of a directory and the link out of its inode. A directory that was rolled back may show a
     /// name that its inode does not have any more: the inode's other names stay.
-    pub(in crate::volume) fn take_name(
+    pub fn take_name(
         &self,
         pending: &mut Pending,
         (directory, name): (&Arc<Inode>, &[u8]),
@@ -170,12 +132,12 @@ impl Volume {
         self.take_entry(pending, (directory, name), is_directory, now)?;
         let mut state = inode.state.write();
         if state.remove_link(directory.id(), name) && !is_directory {
-            state.record.links_count -= 1;
+            state.count_links(-1);
             if state.record.links_count > 0 {
-                state.lost_name = Some(Instant::now());
+                state.lost_name();
             }
         }
-        state.record.changed = now;
+        state.set_changed(now);
         state.change();
         drop(state);
         self.changed_name(pending, inode);
@@ -183,7 +145,7 @@ impl Volume {
     }
 
     /// Puts an inode whose name was taken under another one.
-    pub(in crate::volume) fn give_name(
+    pub fn give_name(
         &self,
         pending: &mut Pending,
         (directory, name): (&Arc<Inode>, &[u8]),
@@ -192,13 +154,13 @@ impl Volume {
     ) -> Result<()> {
         let kind = inode.view(|record| record.kind);
         let mut parent = self.listed(directory)?;
-        parent.add_entry(self, name, inode.id(), kind)?;
+        parent.add_entry(self.base.context.device, name, inode.id(), kind)?;
         parent.touch_directory(now, i64::from(kind == Kind::Directory));
         drop(parent);
         let mut state = inode.state.write();
         state.add_link(directory.id(), name);
         if kind != Kind::Directory {
-            state.record.links_count += 1;
+            state.count_links(1);
         }
         drop(state);
         self.changed_name(pending, directory);
@@ -207,68 +169,35 @@ impl Volume {
     }
 
     /// Notes that the next batch has to speak of this inode.
-    pub(in crate::volume) fn changed_name(&self, pending: &mut Pending, inode: &Arc<Inode>) {
+    pub fn changed_name(&self, pending: &mut Pending, inode: &Arc<Inode>) {
         let mut state = inode.state.write();
-        state.change();
-        state.standing = Standing::Pending;
+        state.names_changed();
         pending.bytes += CHANGE_BYTES;
         if !pending.inodes.contains_key(&inode.id()) {
             pending.bytes += state.record.extension_length();
         }
         drop(state);
         pending.add(inode);
-        self.queue(inode);
+        self.cache.queue(inode);
     }
 }
 
-impl State {
-    pub(in crate::volume) fn listing(&self) -> &crate::volume::inode::directory::Directory {
-        &self.listing.as_ref().expect("the entries were loaded").directory
-    }
-
-    pub(in crate::volume) fn add_entry(
-        &mut self,
-        volume: &Volume,
-        name: &[u8],
-        inode: InodeId,
-        kind: Kind,
-    ) -> Result<()> {
-        let (directory, log) = self.listing.as_mut().ok_or(Error::NotDirectory)?.change();
-        directory.insert(volume.context.device, name, inode, kind, log)?;
-        Ok(())
-    }
-
-    pub(in crate::volume) fn remove_entry(&mut self, name: &[u8]) {
-        if let Some(listing) = &mut self.listing {
-            let (directory, log) = listing.change();
-            directory.remove(name, log);
-        }
-    }
-
-    /// A directory's times and link count after one of its entries changed.
-    pub(in crate::volume) fn touch_directory(&mut self, now: Timestamp, directories: i64) {
-        self.record.links_count = self.record.links_count.saturating_add_signed(directories as i32);
-        self.record.modified = now;
-        self.record.changed = now;
-    }
-}
-
-pub(in crate::volume) fn check_name(name: &[u8]) -> Result<()> {
+pub fn check_name(name: &[u8]) -> Result<()> {
     match name {
         b"" | b"." | b".." => Err(Error::Invalid),
-        name if name.len() > 255 => Err(Error::NameTooLong),
+        name if name.len() > NAME_MAX => Err(Error::NameTooLong),
         name if name.contains(&b'/') || name.contains(&0) => Err(Error::Invalid),
         _ => Ok(()),
     }
 }
 
 /// Refuses to give a longer name to an inode that has no room for it.
-pub(in crate::volume) fn check_growth(inode: &Inode, from: &[u8], to: &[u8]) -> Result<()> {
+pub fn check_growth(inode: &Inode, from: &[u8], to: &[u8]) -> Result<()> {
     let more = to.len().saturating_sub(from.len());
     if more == 0 || inode.view(|record| record.has_room(more)) { Ok(()) } else { Err(Error::NoSpace) }
 }
 
 /// A directory's link count is 32 bits.
-pub(in crate::volume) fn check_room(directory: &Record) -> Result<()> {
+pub fn check_room(directory: &Record) -> Result<()> {
     if directory.links_count == u32::MAX { Err(Error::TooManyLinks) } else { Ok(()) }
 }

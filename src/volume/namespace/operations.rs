@@ -1,15 +1,15 @@
 //! Operations on names: create, link, unlink, rename. All of them happen in memory under the namespace lock; the next
 //! batch of the journal makes them durable together (docs/FORMAT.md section 9).
 
+use super::Namespace;
 use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
 use crate::volume::inode::state::{Inode, State};
-use crate::volume::journal::pending::Pending;
+use crate::volume::journal::Pending;
 use crate::volume::namespace::names::{check_growth, check_name, check_room};
-use crate::volume::{Error, Result, Volume};
+use crate::volume::{Error, Result};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// What a new inode is to be.
 pub struct NewInode<'a> {
@@ -27,9 +27,6 @@ pub struct NewInode<'a> {
     pub now: Timestamp,
 }
 
-/// Is shown an entry: cookie, name, inode, kind. Answers whether it wants more.
-pub type Visit<'a> = dyn FnMut(u64, &[u8], InodeId, Kind) -> bool + 'a;
-
 /// What a rename does when the new name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rename {
@@ -39,10 +36,10 @@ pub enum Rename {
     Exchange,
 }
 
-impl Volume {
+impl Namespace {
     /// Finds a name in a directory.
     pub fn lookup(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
-        match self.entry(directory, name)? {
+        match self.cache.entry(directory, name)? {
             Some((id, _)) => self.named_inode(directory, name, id).map(Some),
             None => Ok(None),
         }
@@ -50,13 +47,14 @@ impl Volume {
 
     /// The inode that a name in a directory stands for.
     pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
-        self.inode(id).inspect_err(|error| self.notice(error, || Some((directory.id(), name.to_vec()))))
+        self.cache.inode(id).inspect_err(|error| self.cache.notice_at(error, directory.id(), name))
     }
 
     /// Makes a new inode under a name.
     pub fn create(&self, directory: &Arc<Inode>, name: &[u8], new: NewInode<'_>) -> Result<Arc<Inode>> {
         check_name(name)?;
-        let mut pending = self.names()?;
+        self.writeback.admit_change()?;
+        let mut pending = self.journal.names();
         self.create_locked(&mut pending, directory, name, new)
     }
 
@@ -87,19 +85,19 @@ impl Volume {
             return Err(Error::NoSpace);
         }
         let mut parent = self.listed(directory)?;
-        if parent.listing().get(name).is_some() {
+        if parent.directory().get(name).is_some() {
             return Err(Error::Exists);
         }
         check_room(&parent.record)?;
-        let (id, grounded) = pending.reserve.take();
-        parent.add_entry(self, name, id, new.kind)?;
+        let (id, id_durable) = pending.reserve.take();
+        parent.add_entry(self.base.context.device, name, id, new.kind)?;
         parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
         drop(parent);
-        let head = Chunk::new(&self.context, ChunkId { inode: id, index: 0 }, self.blocks);
-        let mut state = State::fresh(record, head);
+        let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, self.base.blocks);
+        let mut state = State::fresh(record, first_chunk);
         state.add_link(directory.id(), name);
-        let inode = Arc::new(Inode::new(id, state, grounded));
-        self.inodes.lock().insert(id, inode.clone());
+        let inode = Arc::new(Inode::new(id, state, id_durable));
+        self.cache.insert(&inode);
         self.changed_name(pending, directory);
         self.changed_name(pending, &inode);
         Ok(inode)
@@ -114,12 +112,13 @@ impl Volume {
         now: Timestamp,
     ) -> Result<()> {
         check_name(name)?;
-        let mut pending = self.names()?;
+        self.writeback.admit_change()?;
+        let mut pending = self.journal.names();
         if inode.is_directory() {
             return Err(Error::IsDirectory);
         }
         let mut parent = self.listed(directory)?;
-        if parent.listing().get(name).is_some() {
+        if parent.directory().get(name).is_some() {
             return Err(Error::Exists);
         }
         check_room(&parent.record)?;
@@ -133,12 +132,12 @@ impl Volume {
             return Err(Error::TooManyLinks);
         }
         let kind = state.record.kind;
-        if let Err(error) = parent.add_entry(self, name, inode.id(), kind) {
+        if let Err(error) = parent.add_entry(self.base.context.device, name, inode.id(), kind) {
             state.remove_link(directory.id(), name);
             return Err(error);
         }
-        state.record.links_count += 1;
-        state.record.changed = now;
+        state.count_links(1);
+        state.set_changed(now);
         state.change();
         drop(state);
         parent.touch_directory(now, 0);
@@ -152,8 +151,9 @@ impl Volume {
     /// cannot be read: then only the name is gone.
     pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
         check_name(name)?;
-        let mut pending = self.names()?;
-        match self.entry(directory, name)?.ok_or(Error::NotFound)? {
+        self.writeback.admit_change()?;
+        let mut pending = self.journal.names();
+        match self.cache.entry(directory, name)?.ok_or(Error::NotFound)? {
             (_, Kind::Directory) => Err(Error::IsDirectory),
             (id, _) => self.remove_name(&mut pending, directory, name, id, now),
         }
@@ -167,8 +167,9 @@ impl Volume {
         now: Timestamp,
     ) -> Result<Option<Arc<Inode>>> {
         check_name(name)?;
-        let mut pending = self.names()?;
-        match self.entry(directory, name)?.ok_or(Error::NotFound)? {
+        self.writeback.admit_change()?;
+        let mut pending = self.journal.names();
+        match self.cache.entry(directory, name)?.ok_or(Error::NotFound)? {
             (id, Kind::Directory) => match self.check_empty(id) {
                 Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
                     self.remove_unreadable(&mut pending, directory, name, Kind::Directory, &error, now)?;
@@ -192,14 +193,15 @@ impl Volume {
     ) -> Result<Option<Arc<Inode>>> {
         check_name(from.1)?;
         check_name(to.1)?;
-        if how == Rename::Replace && self.is_short.load(Ordering::Relaxed) {
+        if how == Rename::Replace && self.writeback.is_low_on_space() {
             self.store_source(from, to)?;
         }
-        let mut pending = self.names()?;
+        self.writeback.admit_change()?;
+        let mut pending = self.journal.names();
         drop(self.listed(from.0)?);
         drop(self.listed(to.0)?);
-        let (id, kind) = self.entry(from.0, from.1)?.ok_or(Error::NotFound)?;
-        let target = self.entry(to.0, to.1)?;
+        let (id, kind) = self.cache.entry(from.0, from.1)?.ok_or(Error::NotFound)?;
+        let target = self.cache.entry(to.0, to.1)?;
         // Nothing may fail once a name was taken.
         let gives_back = how == Rename::Exchange || whiteout.is_some();
         if !self.takes_entries(to.0) || gives_back && !self.takes_entries(from.0) {
@@ -214,13 +216,13 @@ impl Volume {
         if kind == Kind::Directory {
             self.check_not_inside(to.0, id)?;
         }
-        let inode = self.inode(id)?;
+        let inode = self.cache.inode(id)?;
         if how == Rename::Exchange {
             let (other, other_kind) = target.expect("it was looked at");
             if other_kind == Kind::Directory {
                 self.check_not_inside(from.0, other)?;
             }
-            let other = self.inode(other)?;
+            let other = self.cache.inode(other)?;
             check_growth(&inode, from.1, to.1)?;
             check_growth(&other, to.1, from.1)?;
             self.take_name(&mut pending, from, &inode, now)?;
@@ -259,53 +261,32 @@ impl Volume {
     /// Has the source of a rename that replaces durable before it begins: with no room for it, whatever happens later,
     /// a deletion that makes room, would have to wait for it.
     fn store_source(&self, from: (&Arc<Inode>, &[u8]), to: (&Arc<Inode>, &[u8])) -> Result<()> {
-        match (self.entry(from.0, from.1)?, self.entry(to.0, to.1)?) {
-            (Some((id, Kind::File)), Some(_)) => self.flush(&[self.inode(id)?]),
+        match (self.cache.entry(from.0, from.1)?, self.cache.entry(to.0, to.1)?) {
+            (Some((id, Kind::File)), Some(_)) => self.writeback.flush(&[self.cache.inode(id)?]),
             _ => Ok(()),
-        }
-    }
-
-    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
-    pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
-        self.load_listing(directory)?;
-        let state = directory.state.read();
-        let listing = state.listing.as_ref().ok_or(Error::NotDirectory)?;
-        for entry in listing.directory.iter_after(after) {
-            if !visit(entry.cookie, entry.name, entry.inode, entry.kind) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// The directory that a directory lies in; the root lies in itself.
-    pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
-        match directory.view(|record| record.extension.links.first().map(|link| link.parent)) {
-            Some(parent) => self.inode(parent),
-            None => Ok(directory.clone()),
         }
     }
 
     /// Nobody above knows this inode any more. Without a name it is deleted.
     pub fn release(&self, inode: Arc<Inode>) {
-        let mut pending = self.namespace.lock();
-        let (named, heard_of) = {
+        let mut pending = self.journal.names();
+        let (named, recorded) = {
             let state = inode.state.read();
-            (state.record.links_count > 0, state.heard_of)
+            (state.record.links_count > 0, state.recorded)
         };
-        if named || self.read_only {
+        if named || self.base.read_only {
             drop(pending);
-            return self.forget_if_clean(&inode);
+            return self.cache.forget_if_clean(&inode);
         }
         pending.orphans.remove(&inode.id());
-        if !heard_of {
+        if !recorded {
             pending.inodes.remove(&inode.id());
             pending.reserve.settle(inode.id());
             drop(pending);
-            self.removals.lock().push(inode);
+            self.catalog.delete([inode]);
         } else {
             pending.deleted.push(inode);
         }
-        self.flusher.wake();
+        self.base.schedule.wake();
     }
 }

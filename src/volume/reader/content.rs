@@ -1,7 +1,7 @@
 //! A file's content: which places hold data, which are holes, and which cannot be read.
 
 use super::{Error, Node, Reader, Result};
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Space};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Section};
 use std::ops::Range;
 
 const BLOCK_BYTES: u64 = BLOCK as u64;
@@ -81,9 +81,9 @@ impl<'a> Content<'a> {
         let Some(chunk) = self.chunk(index)? else { return Ok(Vec::new()) };
         let (mut runs, mut from) = (Vec::new(), 0);
         while from < blocks
-            && let Some(start) = chunk.next_present(Space::Data, from)?
+            && let Some(start) = chunk.next_present(Section::Data, from)?
         {
-            from = chunk.next_absent(Space::Data, start)?.min(blocks);
+            from = chunk.next_absent(Section::Data, start)?.min(blocks);
             runs.push(u64::from(start) * BLOCK_BYTES..u64::from(from) * BLOCK_BYTES);
         }
         Ok(runs)
@@ -108,7 +108,7 @@ impl<'a> Content<'a> {
             let length = (rest.len() as u64).min(self.reader.chunk_size - within) as usize;
             let (run, more) = rest.split_at_mut(length);
             if let Some(chunk) = self.chunk(index as u32)? {
-                chunk.read(Space::Data, (within / BLOCK_BYTES) as u16, run)?;
+                chunk.read(Section::Data, (within / BLOCK_BYTES) as u16, run)?;
                 // Bytes beyond the size count for nothing.
                 let valid = size.saturating_sub(at).min(length as u64) as usize;
                 run[valid..].fill(0);

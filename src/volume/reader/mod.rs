@@ -7,17 +7,16 @@
 
 mod content;
 mod overlay;
-mod survey;
 #[cfg(test)]
 mod tests;
 
 pub use content::{Content, Layout, Lost};
-pub use survey::Sight;
 
-use super::inode::table::{LAST_INDEX, Table, check_bound};
-use super::writeback::flush::TAIL;
+use super::format::limits::LAST_INDEX;
+use super::inode::table::{ChunkTable, check_bound};
+use super::stream::TAIL;
 use super::{Directory, Error, Kind, Malformed, Record, Result};
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Section};
 use hashbrown::HashSet;
 use overlay::Overlay;
 use std::sync::Arc;
@@ -131,13 +130,13 @@ impl Reader {
         for (index, bound) in node.further()? {
             let segment = self.open(ChunkId { inode: node.id, index }, bound)?;
             let mut bytes = vec![0; BLOCK];
-            segment.read(Space::Data, 0, &mut bytes)?;
+            segment.read(Section::Data, 0, &mut bytes)?;
             let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
             if length as u64 > self.chunk_size {
                 return Err(damaged(index, "its length makes no sense"));
             }
             bytes.resize(length.next_multiple_of(BLOCK), 0);
-            segment.read(Space::Data, 0, &mut bytes)?;
+            segment.read(Section::Data, 0, &mut bytes)?;
             log.extend_from_slice(&bytes[4..length]);
         }
         log.extend_from_slice(&TAIL.read(head, 0, node.record.size)?);
@@ -180,7 +179,7 @@ impl Node {
     /// `Damaged`, or the store's: the table cannot be read.
     pub fn further(&self) -> Result<Vec<(u32, Commit)>> {
         let Source::Chunk(head) = &self.source else { return Ok(Vec::new()) };
-        let mut table = Table::of(head)?;
+        let mut table = ChunkTable::of(head)?;
         let all = table.all(head)?;
         Ok(all.into_iter().map(|index| (index, table.bound(index).unwrap_or_default())).collect())
     }
@@ -224,7 +223,7 @@ pub(super) fn read_record(head: &Chunk) -> Result<Record> {
         None => None,
         Some(length) => {
             let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
-            head.read(Space::Metadata, 0, &mut blocks)?;
+            head.read(Section::Metadata, 0, &mut blocks)?;
             blocks.truncate(length);
             Some(blocks)
         }

@@ -10,7 +10,7 @@ fn everywhere(prepare: impl Fn(&Volume), check: impl Fn(&Volume)) {
     let volume = fixture.format(store.clone());
     prepare(&volume);
     check(&volume);
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     check(&volume);
     drop(volume);
     let volume = fixture.open(store.clone());
@@ -185,11 +185,11 @@ fn deleted_files_leave_nothing_behind() {
     };
     let before = count(&store);
     let volume = fixture.open(store.clone());
-    for round in [false, true] {
+    for checkpoint in [false, true] {
         for size in [10, 10_000, 3_000_000] {
             let inode = file(&volume, "f", &pattern(size, 1));
-            if round {
-                volume.round().unwrap();
+            if checkpoint {
+                volume.checkpoint().unwrap();
             }
             let root = volume.root().unwrap();
             drop(volume.unlink(&root, b"f", now()).unwrap());
@@ -211,7 +211,7 @@ fn large_directories_are_compacted() {
                 let name = format!("a file with a name that is rather long, so that the log grows: {number}");
                 drop(volume.create(&root, name.as_bytes(), new(Kind::File)).unwrap());
                 if number % 500 == 0 {
-                    volume.round().unwrap();
+                    volume.checkpoint().unwrap();
                 }
                 if !keep(number) {
                     let inode = volume.unlink(&root, name.as_bytes(), now()).unwrap().unwrap();
@@ -221,7 +221,7 @@ fn large_directories_are_compacted() {
             for number in 0..2_000 {
                 drop(volume.create(&root, format!("{number:0200}").as_bytes(), new(Kind::Fifo)).unwrap());
                 if number % 300 == 0 {
-                    volume.round().unwrap();
+                    volume.checkpoint().unwrap();
                 }
             }
         },
@@ -238,7 +238,7 @@ fn flushes_of_the_same_inodes_do_not_wait_for_each_other_for_ever() {
     for inodes in [[a.clone(), b.clone()], [b, a]] {
         let (volume, done) = (volume.clone(), done.clone());
         std::thread::spawn(move || {
-            (0..20_000).for_each(|_| volume.flush(&inodes).unwrap());
+            (0..20_000).for_each(|_| volume.writeback.flush(&inodes).unwrap());
             done.send(()).unwrap();
         });
     }

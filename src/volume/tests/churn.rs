@@ -31,7 +31,7 @@ fn churn(seed: u64) {
         for _ in 0..rng.below(3000) {
             let (name, other) = (rng.name(pool, longest), rng.name(pool, longest));
             match rng.below(6) {
-                0 if rng.below(20) == 0 => volume.round().unwrap(),
+                0 if rng.below(20) == 0 => volume.checkpoint().unwrap(),
                 1 if rng.below(20) == 0 => volume.sync_directory(&root).unwrap(),
                 2 if expected.remove(&name) => {
                     let moved = volume.rename((&root, &name), (&root, &other), Rename::Replace, None, now());

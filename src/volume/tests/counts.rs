@@ -25,11 +25,11 @@ fn fsync_costs_one_fdatasync() {
     let root = volume.root().unwrap();
     let warm = file(&volume, "warm", b"x");
     volume.sync(&warm, false).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     let two = file(&volume, "two blocks", &pattern(8000, 1));
     let large = file(&volume, "two chunks", &pattern(1_100_000, 1));
-    volume.round().unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
+    volume.checkpoint().unwrap();
     let wrong = std::cell::RefCell::new(Vec::new());
     let syncs = |what: &'static str, expected: &[&'static str], act: &dyn Fn()| {
         store.reset();
@@ -98,9 +98,9 @@ fn fsync_costs_one_fdatasync() {
         volume.sync_directory(&root).unwrap();
     });
     syncs("fsync of a clean directory", &[], &|| volume.sync_directory(&root).unwrap());
-    volume.round().unwrap();
-    volume.round().unwrap();
-    syncs("a round with nothing to do", &[], &|| volume.round().unwrap());
+    volume.checkpoint().unwrap();
+    volume.checkpoint().unwrap();
+    syncs("a checkpoint with nothing to do", &[], &|| volume.checkpoint().unwrap());
     assert!(wrong.borrow().is_empty(), "unexpected: {:?}", wrong.borrow());
 }
 
@@ -133,7 +133,7 @@ fn calls_of_the_store() {
         }
     };
     let root = volume.root().unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     let make = |names: std::ops::Range<usize>| {
         for number in names {
             file(&volume, &format!("small {number}"), &pattern(3000, number as u64));
@@ -141,15 +141,15 @@ fn calls_of_the_store() {
     };
     calls("create a file of 3,000 bytes", "", &|| make(0..1));
     calls(
-        "a round after it",
+        "a checkpoint after it",
         "Create 2, Allocate 1, Write 5, Sync 4, IsCurrent 3, SyncNames 2, Length 1",
-        &|| volume.round().unwrap(),
+        &|| volume.checkpoint().unwrap(),
     );
     calls("create 100 files of 3,000 bytes", "", &|| make(1..101));
     calls(
-        "a round after them",
+        "a checkpoint after them",
         "Read 1, Write 105, Sync 6, IsCurrent 102, Create 100, SyncAll 3, SyncNames 1",
-        &|| volume.round().unwrap(),
+        &|| volume.checkpoint().unwrap(),
     );
     let look = |name: &str| volume.lookup(&root, name.as_bytes()).unwrap().unwrap();
     calls("look up, read and change attributes, warm", "Open 1, Read 1", &|| {
@@ -165,8 +165,8 @@ fn calls_of_the_store() {
     calls("rename", "", &|| {
         volume.rename((&root, b"small 7"), (&root, b"other"), Rename::Replace, None, now()).unwrap();
     });
-    calls("a round after both", "Read 4, Write 8, Sync 6, IsCurrent 3, Open 1, Length 2", &|| {
-        volume.round().unwrap()
+    calls("a checkpoint after both", "Read 4, Write 8, Sync 6, IsCurrent 3, Open 1, Length 2", &|| {
+        volume.checkpoint().unwrap()
     });
     calls("unlink 100 files", "Open 100, Read 100", &|| {
         for number in (0..101).filter(|number| *number != 7) {
@@ -174,8 +174,8 @@ fn calls_of_the_store() {
             volume.release(gone);
         }
     });
-    calls("a round after it", "Write 7, Sync 2, IsCurrent 2, Read 2, Remove 100, SyncAll 1", &|| {
-        volume.round().unwrap()
+    calls("a checkpoint after it", "Write 7, Sync 2, IsCurrent 2, Read 2, Remove 100, SyncAll 1", &|| {
+        volume.checkpoint().unwrap()
     });
     let large = file(&volume, "large", b"");
     calls("write 1 MiB in 8 parts", "Create 1, Write 8", &|| {
@@ -221,9 +221,9 @@ fn many_files_are_synced_one_by_one_where_one_syncfs_does_not_do() {
         let store = Arc::new(store);
         let volume = fixture.format(store.clone());
         let inodes: Vec<_> = (0..32).map(|n| file(&volume, &format!("f{n}"), &pattern(5000, n))).collect();
-        volume.commit_batch(None).unwrap();
+        volume.writeback.commit(None).unwrap();
         store.reset();
-        volume.flush(&inodes).unwrap();
+        volume.writeback.flush(&inodes).unwrap();
         let counts = store.counts();
         let (alone, together) = if complete { (0, 1) } else { (32, 0) };
         assert_eq!((counts.syncs, counts.sync_alls), (alone, together));

@@ -180,7 +180,7 @@ impl Expected {
         self.look_at_all();
         let volume = self.volume().clone();
         if self.fails || self.rng.below(2) == 0 {
-            volume.round().unwrap();
+            volume.checkpoint().unwrap();
         }
         let ends_well = self.rng.below(2) == 0;
         if !ends_well {
@@ -196,7 +196,7 @@ impl Expected {
         } else {
             volume.close().unwrap();
         }
-        self.unended = (!ends_well).then_some(volume.context.device);
+        self.unended = (!ends_well).then_some(volume.base.context.device);
         self.orphans.clear();
         (self.volume, _) = (None, drop(volume));
         if self.rng.below(4) == 0 {

@@ -208,14 +208,14 @@ impl Expected {
     fn store(&mut self) -> Option<()> {
         let volume = self.volume().clone();
         match self.rng.below(8) {
-            0 | 1 => self.check(volume.round())?,
+            0 | 1 => self.check(volume.checkpoint())?,
             2 => {
                 let (at, data_only) = (self.some(|_| true)?, self.rng.below(2) == 0);
                 self.check(volume.sync(&self.inode(at)?, data_only))?
             }
             3 => {
                 let at = self.some(|node| node.links > 0)?;
-                self.check(volume.flush(&[self.inode(at)?]))?
+                self.check(volume.writeback.flush(&[self.inode(at)?]))?
             }
             4 if !self.fails => {
                 let until = self.rng.below(40) as u64;
@@ -272,7 +272,7 @@ fn beside(volume: &Arc<Volume>, limits: (u64, usize, u64), chunk: (u64, usize), 
     limits::lower(limits.0, limits.1, limits.2);
     chunk_limits::lower(chunk.0, chunk.1);
     while !end.load(Ordering::Relaxed) {
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         volume.reencrypt(&mut |_, _| !end.load(Ordering::Relaxed)).unwrap();
     }
 }

@@ -23,8 +23,8 @@ fn limited() -> (Arc<Faulty>, Fixture, Arc<Volume>) {
 fn many_new_files_are_not_all_held_open() {
     let (store, _, volume) = limited();
     let inodes: Vec<_> = (0..2000).map(|n| file(&volume, &format!("f{n}"), b"small")).collect();
-    volume.commit_batch(None).unwrap();
-    volume.flush(&inodes).unwrap();
+    volume.writeback.commit(None).unwrap();
+    volume.writeback.flush(&inodes).unwrap();
     assert!(store.open_files() <= 65, "{} files are open", store.open_files());
 }
 
@@ -43,7 +43,7 @@ fn files_that_wait_to_be_written_are_written_before_they_are_too_many() {
         volume.release(gone);
     }
     volume.close().unwrap();
-    let store = volume.context.store.clone();
+    let store = volume.base.context.store.clone();
     drop(volume);
     assert_eq!(names(&fixture.open(store.clone()), &root).len(), 100);
 }
@@ -66,9 +66,9 @@ fn a_file_of_many_chunks_is_not_held_open_whole() {
     assert_eq!(volume.seek(&inode, 0, false).unwrap(), Some(8192));
     volume.punch(&inode, 0, 300 * CHUNK, now()).unwrap();
     assert_eq!(volume.seek(&inode, 0, true).unwrap(), None);
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     drop(inode);
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     assert!(store.open_files() <= 65, "{} files are open", store.open_files());
 }
 
@@ -78,7 +78,7 @@ fn what_cannot_be_closed_is_counted_all_the_same() {
     let (store, _, volume) = limited();
     let root = volume.root().unwrap();
     let files: Vec<_> = (0..80).map(|n| file(&volume, &format!("f{n}"), &pattern(5000, n))).collect();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     for n in 0..80 {
         drop(volume.unlink(&root, format!("f{n}").as_bytes(), now()).unwrap());
     }
@@ -87,8 +87,8 @@ fn what_cannot_be_closed_is_counted_all_the_same() {
         drop(file(&volume, &format!("g{n}"), &pattern(5000, n)));
     }
     drop(held);
-    volume.round().unwrap();
-    volume.make_room();
+    volume.checkpoint().unwrap();
+    volume.writeback.make_room();
     assert!(store.open_files() <= 65, "{} files are open", store.open_files());
     for (n, inode) in (0..).zip(&files) {
         assert!(content(&volume, inode) == pattern(5000, n));
@@ -106,7 +106,7 @@ fn a_full_disk_gets_room_by_deleting() {
     let root = volume.root().unwrap();
     drop(file(&volume, "big", &pattern(100_000, 1)));
     let kept = file(&volume, "kept", &pattern(100_000, 2));
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     let chunk_files = || memory.names().len();
     let before = chunk_files();
     volume.write(&kept, 10, b"changed", now(), 0).unwrap();
@@ -114,16 +114,16 @@ fn a_full_disk_gets_room_by_deleting() {
         let in_chunks = event.name.is_some_and(|name| name.area == Area::Chunks);
         (in_chunks && event.call == Call::Write).then_some(Fault::Error(libc::ENOSPC))
     });
-    assert!(matches!(volume.round(), Err(Error::NoSpace)));
+    assert!(matches!(volume.checkpoint(), Err(Error::NoSpace)));
     let gone = volume.unlink(&root, b"big", now()).unwrap().unwrap();
     volume.release(gone);
-    assert!(matches!(volume.round(), Err(Error::NoSpace)));
+    assert!(matches!(volume.checkpoint(), Err(Error::NoSpace)));
     assert_eq!(chunk_files(), before - 1, "deleting waits for no room");
-    let journal = volume.journal.lock().tail();
+    let journal = volume.journal.file().tail();
     for _ in 0..5 {
-        assert!(matches!(volume.round(), Err(Error::NoSpace)));
+        assert!(matches!(volume.checkpoint(), Err(Error::NoSpace)));
     }
-    assert_eq!(volume.journal.lock().tail(), journal, "rounds in vain fill the journal");
+    assert_eq!(volume.journal.file().tail(), journal, "checkpoints in vain fill the journal");
     store.heal();
     volume.close().unwrap();
     drop(volume);
@@ -174,7 +174,7 @@ fn a_full_disk_is_made_room_on_although_a_rename_has_to_be_stored_first() {
     let root = volume.root().unwrap();
     file(&volume, "saved", b"old");
     file(&volume, "large", &pattern(4 << 20, 1));
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     let fresh: Vec<_> = (0..3).map(|n| file(&volume, &format!("new{n}"), &pattern(20_000, n))).collect();
     let filler = file(&volume, "filler", b"");
     let mut at = 0;
@@ -193,7 +193,7 @@ fn a_full_disk_is_made_room_on_although_a_rename_has_to_be_stored_first() {
     fill();
     let saved = volume.rename((&root, b"new1"), (&root, b"saved"), Rename::Replace, None, now());
     assert!(matches!(saved, Err(Error::NoSpace)), "there is no room for its source");
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.rename((&root, b"new1"), (&root, b"saved"), Rename::Replace, None, now()).unwrap();
     drop((root, fresh, filler));
     volume.close().unwrap();
@@ -210,7 +210,7 @@ fn a_write_that_fails_on_a_full_disk_leaves_nothing_behind_the_end() {
     let fixture = Fixture::new();
     let volume = fixture.format(store.clone());
     let inode = file(&volume, "f", &pattern(5000, 1));
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     for failing in 0..3 {
         let mut writes = 0;
         store.fail_when(move |event| {
@@ -237,7 +237,7 @@ fn a_file_that_cannot_be_cut_on_a_full_disk_stays_whole() {
     let volume = Fixture::new().format(store.clone());
     let whole = pattern(3 * CHUNK as usize, 1);
     let inode = file(&volume, "f", &whole);
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     store.fail_when(|event| (event.call == Call::Write).then_some(Fault::Error(libc::ENOSPC)));
     assert!(matches!(volume.resize(&inode, CHUNK + 5, now(), 0), Err(Error::NoSpace)));
     store.heal();

@@ -4,7 +4,7 @@ use super::*;
 use crate::chunk::{Chunk, ChunkId, InodeId};
 use crate::store::memory::Memory;
 use crate::volume::format::limits;
-use crate::volume::writeback::flush::TAIL;
+use crate::volume::stream::TAIL;
 use crate::volume::{Error, Rename};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ fn a_full_record_takes_a_longer_name_and_a_first_entry() {
     }
     volume.rename((&root, b"f"), (&root, LONG), Rename::Replace, None, now()).unwrap();
     volume.create(&directory, LONG, new(Kind::File)).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     // And once it is stored.
     volume.rename((&root, b"d"), (&root, &LONG[1..]), Rename::Replace, None, now()).unwrap();
     volume.close().unwrap();
@@ -92,7 +92,7 @@ fn an_inode_has_as_many_names_as_its_record_has_room_for() {
     inode.view(|record| assert_eq!(record.extension.links.len(), record.links_count as usize));
 }
 
-/// Whatever is done between two rounds fits into batches.
+/// Whatever is done between two checkpoints fits into batches.
 #[test]
 fn much_that_is_pending_is_committed_before_it_is_too_much() {
     let (store, fixture, volume) = started();
@@ -138,7 +138,7 @@ fn a_compacted_log_that_goes_into_segments_is_read_back() {
     for number in 0..80 {
         volume.create(&root, &name(number, 0), new(Kind::File)).unwrap();
     }
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     for number in 80..160 {
         volume.create(&root, &name(number, 0), new(Kind::File)).unwrap();
     }
@@ -161,7 +161,8 @@ fn a_compacted_log_that_goes_into_segments_is_read_back() {
 #[test]
 fn the_end_of_a_stream_is_as_long_as_it_should_be() {
     let (_, _, volume) = started();
-    let mut chunk = Chunk::new(&volume.context, ChunkId { inode: InodeId([1; 12]), index: 0 }, volume.blocks);
+    let mut chunk =
+        Chunk::new(&volume.base.context, ChunkId { inode: InodeId([1; 12]), index: 0 }, volume.base.blocks);
     TAIL.append(&mut chunk, 0, &[7; 5000]).unwrap();
     assert_eq!(TAIL.read(&chunk, 0, 5000).unwrap(), [7; 5000]);
     assert!(TAIL.read(&chunk, 0, 0).unwrap().is_empty());
@@ -200,10 +201,10 @@ fn a_batch_that_comes_while_a_full_journal_is_stored_stays() {
     let (store, fixture, volume) = started();
     let root = volume.root().unwrap();
     let gone = file(&volume, "gone", b"content");
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.unlink(&root, b"gone", now()).unwrap();
     volume.release(gone.clone());
-    volume.commit_batch(None).unwrap();
+    volume.writeback.commit(None).unwrap();
     let large = file(&volume, "large", b"content");
     set_xattr(&volume, &large, "user.large", 60_000).unwrap();
     thread::scope(|scope| {
@@ -211,7 +212,7 @@ fn a_batch_that_comes_while_a_full_journal_is_stored_stays() {
         let held = gone.serial.lock();
         let full = scope.spawn(|| {
             limits::lower(32 << 10, limits::TAIL, limits::COMPACT);
-            volume.commit_batch(None)
+            volume.writeback.commit(None)
         });
         let start = Instant::now();
         while !large.state.read().named {

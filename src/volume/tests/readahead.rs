@@ -26,7 +26,7 @@ fn a_listed_directorys_inodes_are_read_once_and_before_they_are_wanted() {
     let fixture = Fixture::new();
     let store = populated(&fixture);
     let volume = fixture.open(store.clone());
-    volume.start_ahead();
+    volume.cache.start_readahead();
     let root = volume.root().unwrap();
     let (mut ids, mut cookies) = (Vec::new(), Vec::new());
     volume
@@ -39,7 +39,7 @@ fn a_listed_directorys_inodes_are_read_once_and_before_they_are_wanted() {
     assert_eq!(ids.len(), FILES);
     store.reset();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let read = || ids.iter().filter(|id| volume.inodes.lock().contains_key(*id)).count();
+    let read = || ids.iter().filter(|id| volume.cache.peek(**id).is_some()).count();
     let mut after = 0;
     while read() < FILES {
         assert!(Instant::now() < deadline, "{} of {FILES} were read", read());
@@ -71,15 +71,15 @@ fn the_directories_to_come_of_a_walk_are_read_too() {
     volume.close().unwrap();
     drop((root, volume));
     let volume = fixture.open(store);
-    volume.start_ahead();
+    volume.cache.start_readahead();
     let root = volume.root().unwrap();
     volume.expect_entries(&root, 0).unwrap();
     let first = volume.lookup(&root, b"a").unwrap().unwrap();
     volume.expect_entries(&first, 0).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let everything = 1 + 4 + 4 * 2;
-    while volume.inodes.lock().len() < everything {
-        assert!(Instant::now() < deadline, "{} inodes were read", volume.inodes.lock().len());
+    while volume.cache.len() < everything {
+        assert!(Instant::now() < deadline, "{} inodes were read", volume.cache.len());
         std::thread::sleep(Duration::from_millis(1));
     }
     volume.close().unwrap();

@@ -74,7 +74,7 @@ fn everything_opens_without_the_old_epoch_and_takes_no_more_space() {
         file(&volume, &format!("f{length}"), &pattern(length, 1));
     }
     // Ended without close: there are batches in the journal.
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     drop(volume);
     let before = size(&rotation.store);
     assert!(rotation.reencrypt().is_empty());
@@ -115,7 +115,7 @@ fn beside_other_work_it_takes_a_fifth_of_the_time() {
         rests += time;
         true
     };
-    assert!(volume.reencrypt_gently(rest).unwrap().is_empty());
+    assert!(volume.rotation.reencrypt_gently(rest).unwrap().is_empty());
     let worked = start.elapsed();
     assert!(rests > worked * 7 / 2, "{rests:?} of rest for {worked:?} of work");
     volume.close().unwrap();
@@ -144,12 +144,12 @@ fn a_rolled_back_chunk_stays_one() {
     let volume = rotation.fixture.format(rotation.store.clone());
     let inode = file(&volume, "file", &pattern(1_500_000, 1));
     let id = ChunkId { inode: inode.id(), index: 1 };
-    volume.round().unwrap();
-    let name = volume.context.file_name(id);
+    volume.checkpoint().unwrap();
+    let name = volume.base.context.file_name(id);
     let older = rotation.bytes(name);
     // Another chunk 1, with a bound of its own.
     volume.resize(&inode, 1000, now(), 0).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.write(&inode, 0, &pattern(1_500_000, 2), now(), 0).unwrap();
     drop(inode);
     volume.close().unwrap();
@@ -166,8 +166,8 @@ fn a_rolled_back_file_stays_one() {
     let rotation = Rotation::new();
     let volume = rotation.fixture.format(rotation.store.clone());
     let inode = file(&volume, "file", b"older");
-    let name = volume.context.file_name(ChunkId { inode: inode.id(), index: 0 });
-    volume.round().unwrap();
+    let name = volume.base.context.file_name(ChunkId { inode: inode.id(), index: 0 });
+    volume.checkpoint().unwrap();
     let older = rotation.bytes(name);
     volume.write(&inode, 0, b"newer", now(), 0).unwrap();
     drop(inode);
@@ -191,7 +191,7 @@ fn half_a_file_is_in_the_way_if_a_name_leads_to_it() {
         let folder = volume.create(&volume.root().unwrap(), b"folder", new(Kind::Directory)).unwrap();
         let inode = volume.create(&folder, b"file", new(Kind::File)).unwrap();
         volume.write(&inode, 0, &pattern(1_500_000, 1), now(), 0).unwrap();
-        let chunk = |inode: InodeId, index| volume.context.file_name(ChunkId { inode, index });
+        let chunk = |inode: InodeId, index| volume.base.context.file_name(ChunkId { inode, index });
         let strays = [chunk(InodeId([7; 12]), 0), chunk(InodeId([8; 12]), 1), chunk(inode.id(), 9)];
         let (named, folder_file) = ([0, 1].map(|index| chunk(inode.id(), index)), chunk(folder.id(), 0));
         drop((inode, folder));
@@ -226,7 +226,7 @@ fn half_a_file_is_in_the_way_if_a_name_leads_to_it() {
 fn files_that_open_under_no_epoch_are_not_in_the_way() {
     let rotation = Rotation::new();
     let volume = rotation.fixture.format(rotation.store.clone());
-    let garbage = volume.context.file_name(ChunkId { inode: InodeId([7; 12]), index: 0 });
+    let garbage = volume.base.context.file_name(ChunkId { inode: InodeId([7; 12]), index: 0 });
     volume.close().unwrap();
     rotation.put(garbage, &[5; 3 * 4096]);
     assert!(rotation.reencrypt().is_empty());

@@ -1,151 +1,45 @@
-//! The background flusher: a round about a second after the last change, five seconds after the first at the latest.
+//! The background flusher: runs a checkpoint, or tells of findings, when the schedule says so.
 
-use crate::volume::{Result, Volume};
-use parking_lot::{Condvar, Mutex};
+use super::Writeback;
+use crate::volume::Result;
+use crate::volume::base::Task;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-const QUIET: Duration = Duration::from_secs(1);
-const LATEST: Duration = Duration::from_secs(5);
-/// How soon a round that failed for want of space is tried again.
-const RETRY: Duration = Duration::from_secs(2);
-
-/// What the flusher waits for.
-#[derive(Default)]
-pub(in crate::volume) struct Flusher {
-    wish: Mutex<Wish>,
-    woken: Condvar,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    /// For other work in the background, which ends when the flusher does.
-    ended: Condvar,
-    pub(in crate::volume) aside: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Default)]
-struct Wish {
-    /// First and last change since the last round began.
-    changed: Option<(Instant, Instant)>,
-    now: bool,
-    /// Something is to be told.
-    report: bool,
-    end: bool,
-}
-
-enum Task {
-    Round,
-    Report,
-}
-
-impl Flusher {
-    /// Something changed.
-    pub fn wake(&self) {
-        let now = Instant::now();
-        let mut wish = self.wish.lock();
-        match &mut wish.changed {
-            Some((_, last)) => *last = now,
-            None => {
-                wish.changed = Some((now, now));
-                self.woken.notify_one();
-            }
-        }
-    }
-
-    /// A round should begin at once.
-    pub fn hurry(&self) {
-        self.wish.lock().now = true;
-        self.woken.notify_one();
-    }
-
-    /// Findings are to be told.
-    pub fn report(&self) {
-        self.wish.lock().report = true;
-        self.woken.notify_one();
-    }
-
-    /// Waits until something is to be done; `None` when it is time to end.
-    fn wait(&self) -> Option<Task> {
-        let mut wish = self.wish.lock();
-        loop {
-            if wish.end {
-                return None;
-            }
-            if std::mem::take(&mut wish.report) {
-                return Some(Task::Report);
-            }
-            let due = wish.changed.map(|(first, last)| (last + QUIET).min(first + LATEST));
-            if wish.now || due.is_some_and(|due| due <= Instant::now()) {
-                wish.now = false;
-                wish.changed = None;
-                return Some(Task::Round);
-            }
-            match due {
-                Some(due) => drop(self.woken.wait_until(&mut wish, due)),
-                None => self.woken.wait(&mut wish),
-            }
-        }
-    }
-
-    /// Waits so long, or until it is time to end, and then returns false.
-    pub fn rest(&self, duration: Duration) -> bool {
-        let mut wish = self.wish.lock();
-        let until = Instant::now() + duration;
-        while !wish.end && Instant::now() < until {
-            self.ended.wait_until(&mut wish, until);
-        }
-        !wish.end
-    }
-
-    fn pause(&self) {
-        let mut wish = self.wish.lock();
-        let until = Instant::now() + RETRY;
-        while !wish.end && Instant::now() < until {
-            self.woken.wait_until(&mut wish, until);
-        }
-    }
-}
-
-impl Volume {
-    /// Starts the background flusher, and the end of a rotation if one is under way. It ends with [`Volume::close`]. Of a
-    /// volume that is read-only it does nothing but tell of findings. An error: there is no thread to be had for it, and
-    /// nothing would be written but by fsync.
-    pub fn start(self: &Arc<Volume>) -> Result<()> {
-        let volume: Weak<Volume> = Arc::downgrade(self);
-        let thread = std::thread::Builder::new().name("flusher".into()).spawn(move || {
-            while let Some(volume) = volume.upgrade() {
-                match volume.flusher.wait() {
-                    None => return,
-                    Some(Task::Report) => {
-                        volume.report();
-                        continue;
-                    }
-                    Some(Task::Round) if volume.read_only => continue,
-                    Some(Task::Round) => {}
-                }
-                if let Err(error) = volume.round() {
-                    log::warn!("not everything could be written yet: {error}");
-                    volume.flusher.wake();
-                    volume.flusher.pause();
-                }
-            }
-        });
-        *self.flusher.thread.lock() = Some(thread?);
-        self.start_ahead();
-        if !self.read_only {
-            self.reencrypt_aside();
-        }
+impl Writeback {
+    /// Starts the background flusher, which ends with [`Writeback::end_flusher`]. Of a volume that is read-only it does
+    /// nothing but tell of findings.
+    ///
+    /// # Errors
+    /// The system has no thread for it: nothing would be written but by fsync.
+    pub fn start_flusher(self: &Arc<Self>) -> Result<()> {
+        let writeback = Arc::downgrade(self);
+        let thread =
+            std::thread::Builder::new().name("flusher".into()).spawn(move || flush_on_schedule(&writeback));
+        *self.flusher.lock() = Some(thread?);
         Ok(())
     }
 
     /// Ends the flusher and waits for it.
-    pub(in crate::volume) fn end_flusher(&self) {
-        self.flusher.wish.lock().end = true;
-        self.flusher.woken.notify_all();
-        self.flusher.ended.notify_all();
-        let threads = [self.flusher.thread.lock().take(), self.flusher.aside.lock().take()];
-        for thread in threads.into_iter().flatten() {
-            if thread.join().is_err() {
-                log::error!("the flusher, or what works beside it, ended in a panic");
+    pub fn end_flusher(&self) {
+        self.base.schedule.end();
+        if self.flusher.lock().take().is_some_and(|thread| thread.join().is_err()) {
+            log::error!("the flusher ended in a panic");
+        }
+    }
+}
+
+fn flush_on_schedule(writeback: &Weak<Writeback>) {
+    while let Some(writeback) = writeback.upgrade() {
+        match writeback.base.schedule.wait() {
+            None => return,
+            Some(Task::Report) => writeback.cache.report(),
+            Some(Task::Checkpoint) if writeback.base.read_only => {}
+            Some(Task::Checkpoint) => {
+                if let Err(error) = writeback.checkpoint() {
+                    log::warn!("not everything could be written yet: {error}");
+                    writeback.base.schedule.wake();
+                    writeback.base.schedule.pause();
+                }
             }
         }
     }

@@ -1,16 +1,17 @@
 //! fsync: returns when what was written, and the name it has, would survive a power cut.
 
+use super::Writeback;
+use crate::volume::Result;
 use crate::volume::inode::state::{Inode, Standing, State};
-use crate::volume::{Result, Volume};
 use std::sync::Arc;
 
-impl Volume {
+impl Writeback {
     /// Makes a file durable with its name. `data_only`: times may be lost.
     pub fn sync(&self, inode: &Arc<Inode>, data_only: bool) -> Result<()> {
-        if self.read_only {
+        if self.base.read_only {
             return Ok(());
         }
-        self.check_live()?;
+        self.base.check_live()?;
         if inode.is_directory() {
             return self.sync_directory(inode);
         }
@@ -43,26 +44,26 @@ impl Volume {
             (true, true) => Ok(()),
             (true, false) if data_only => self.flush_but_times(inode),
             (true, false) => flush(),
-            (false, true) => self.commit_unless_settled(inode),
+            (false, true) => self.commit_unless_durable(inode),
             (false, false) if at.carryable => {
-                self.commit_batch(Some(inode))?;
+                self.commit(Some(inode))?;
                 // Meanwhile it may have outgrown what a batch carries.
                 let is_durable = inode.state.read().progress.durable >= at.wanted;
                 if is_durable { Ok(()) } else { flush() }
             }
             (false, false) => {
                 flush()?;
-                self.commit_unless_settled(inode)
+                self.commit_unless_durable(inode)
             }
         }
     }
 
     /// Makes a directory's entries durable, with whatever is pending of all directories, and its attributes.
     pub fn sync_directory(&self, directory: &Arc<Inode>) -> Result<()> {
-        if self.read_only {
+        if self.base.read_only {
             return Ok(());
         }
-        self.commit_batch(None)?;
+        self.commit(None)?;
         let state = directory.state.read();
         let (named, progress) = (state.record.links_count > 0, state.progress);
         drop(state);
@@ -72,9 +73,9 @@ impl Volume {
         Ok(())
     }
 
-    fn commit_unless_settled(&self, inode: &Arc<Inode>) -> Result<()> {
+    fn commit_unless_durable(&self, inode: &Arc<Inode>) -> Result<()> {
         let standing = inode.state.read().standing;
-        if standing == Standing::Settled { Ok(()) } else { self.commit_batch(None) }
+        if standing == Standing::Durable { Ok(()) } else { self.commit(None) }
     }
 }
 
@@ -96,7 +97,7 @@ impl Standpoint {
         let wanted = if data_only { progress.substantial } else { progress.made };
         let durable = if data_only { progress.durable.max(progress.secured) } else { progress.durable };
         Standpoint {
-            settled: state.standing == Standing::Settled && state.named,
+            settled: state.standing == Standing::Durable && state.named,
             clean: durable >= wanted,
             carryable: state.is_carryable(),
             wanted,

@@ -1,8 +1,88 @@
 //! Writing back: commit, flush and checkpoint, fsync, and what is done about inodes that cannot be stored.
+//!
+//! What stands below says what it wants of this room by what it returns: a commit that sources have to be stored first,
+//! or that the journal is full; the cache that it has no room. What stands above asks for room before it takes a lock.
 
-pub mod checkpoint;
-pub mod durable;
-pub mod flush;
-pub mod flusher;
-pub mod fsync;
-pub mod salvage;
+mod checkpoint;
+mod durable;
+mod flush;
+mod flusher;
+mod fsync;
+mod reclaim;
+mod salvage;
+
+use crate::volume::Result;
+use crate::volume::base::Base;
+use crate::volume::cache::Cache;
+use crate::volume::catalog::Catalog;
+use crate::volume::journal::Journal;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+/// Pending inodes at which an operation waits for a batch first: bounds memory and the size of a batch.
+const PENDING_MOST: usize = 8192;
+/// The same in bytes that these take in the batch, about: it has room for four times as many.
+const PENDING_BYTES: usize = 4 << 20;
+/// Deleted inodes whose files wait to be removed, at which an operation waits for a checkpoint: each may hold a
+/// descriptor.
+const DELETES_MOST: usize = 4096;
+
+pub struct Writeback {
+    base: Arc<Base>,
+    cache: Arc<Cache>,
+    catalog: Arc<Catalog>,
+    journal: Arc<Journal>,
+    /// One checkpoint at a time; where the batch starts from which the next one goes on, if the last one failed.
+    unfinished: Mutex<Option<u64>>,
+    /// There was no room lately for what a batch has to wait for.
+    low_space: AtomicBool,
+    flusher: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writeback {
+    pub fn new(
+        base: &Arc<Base>,
+        cache: &Arc<Cache>,
+        catalog: &Arc<Catalog>,
+        journal: &Arc<Journal>,
+    ) -> Writeback {
+        Writeback {
+            base: base.clone(),
+            cache: cache.clone(),
+            catalog: catalog.clone(),
+            journal: journal.clone(),
+            unfinished: Mutex::default(),
+            low_space: AtomicBool::new(false),
+            flusher: Mutex::default(),
+        }
+    }
+
+    /// Whether there was no room lately for what a batch has to wait for.
+    pub fn is_low_on_space(&self) -> bool {
+        self.low_space.load(Ordering::Relaxed)
+    }
+
+    /// For operations that may open more, while they hold no lock: where chunks cannot be closed because they wait to
+    /// be written, they are written now. What fails about that is for the flusher to tell.
+    pub fn make_room(&self) {
+        if self.cache.make_room() && !self.base.read_only && self.checkpoint().is_ok() {
+            self.cache.close_written();
+        }
+    }
+
+    /// For operations that change names, before they take the namespace lock: makes room for another change.
+    pub fn admit_change(&self) -> Result<()> {
+        self.base.check_writable()?;
+        self.make_room();
+        if self.catalog.pending_deletes() >= DELETES_MOST {
+            self.checkpoint()?;
+        }
+        let is_full = {
+            let pending = self.journal.names();
+            pending.inodes.len() + pending.deleted.len() >= PENDING_MOST || pending.bytes >= PENDING_BYTES
+        };
+        if is_full { self.commit(None) } else { Ok(()) }
+    }
+}

@@ -3,9 +3,9 @@ use crate::volume::testing::{check, device, hex, inode, mangle};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-type Listing = Vec<(u64, Vec<u8>, InodeId, Kind)>;
+type Entries = Vec<(u64, Vec<u8>, InodeId, Kind)>;
 
-fn list(directory: &Directory) -> Listing {
+fn list(directory: &Directory) -> Entries {
     directory.iter_after(0).map(|e| (e.cookie, e.name.to_vec(), e.inode, e.kind)).collect()
 }
 

@@ -68,7 +68,7 @@ fn bytes(store: &Power, name: FileName) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// What is spoilt, and what is done with it before and afterwards.
+/// What is corrupt, and what is done with it before and afterwards.
 pub(super) struct Subject {
     pub path: &'static str,
     pub index: u32,

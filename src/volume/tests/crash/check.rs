@@ -7,7 +7,6 @@ use super::operation::{Bench, Operation};
 use crate::chunk::remembered::{Remembered, Snapshot};
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::{Area, FileName, Store};
-use crate::volume::inode::state::State;
 use crate::volume::{Error, Inode, Kind, Volume};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +18,7 @@ use std::sync::Arc;
 pub(super) struct Found {
     pub tree: Tree,
     pub versions: BTreeMap<InodeId, Version>,
-    /// The inode whose chunk files were spoilt, if it has a name and cannot be read: a directory then has no entries.
+    /// The inode whose chunk files were corrupt, if it has a name and cannot be read: a directory then has no entries.
     pub unreadable: Option<InodeId>,
 }
 
@@ -33,8 +32,8 @@ impl Found {
         Found::around(volume, None)
     }
 
-    /// The same, where the chunk files of one inode were spoilt.
-    pub fn around(volume: &Volume, spoilt: Option<InodeId>) -> Result<Found, String> {
+    /// The same, where the chunk files of one inode were corrupt.
+    pub fn around(volume: &Volume, corrupt: Option<InodeId>) -> Result<Found, String> {
         let mut found = Found { tree: Tree::new(), versions: BTreeMap::new(), unreadable: None };
         let mut kinds = BTreeMap::new();
         let mut links: BTreeMap<InodeId, Vec<(InodeId, Vec<u8>)>> = BTreeMap::new();
@@ -42,8 +41,8 @@ impl Found {
         links.insert(InodeId::ROOT, Vec::new());
         while let Some(id) = open.pop() {
             let (version, entries) = match read(volume, id) {
-                Err(error) if spoilt == Some(id) && error.is_damage() => {
-                    found.unreadable = spoilt;
+                Err(error) if corrupt == Some(id) && error.is_damage() => {
+                    found.unreadable = corrupt;
                     if kinds.get(&id) == Some(&Kind::Directory) {
                         found.tree.insert(id, BTreeMap::new());
                     }
@@ -153,9 +152,8 @@ fn read_content(volume: &Volume, inode: &Arc<Inode>, size: usize) -> Result<Cont
 fn chunks(volume: &Volume, id: InodeId) -> Result<Vec<u32>, Error> {
     let inode = volume.inode(id)?;
     let mut state = inode.state.write();
-    volume.open_head(&inode, &mut state)?;
-    let State { head, table, .. } = &mut *state;
-    table.all(head.as_ref().expect("it was opened"))
+    volume.cache.open_first_chunk(&inode, &mut state)?;
+    state.named_chunks(1)
 }
 
 /// The chunk files that are there, against those that the reachable inodes need.
@@ -167,12 +165,12 @@ pub(super) fn check_leftovers(volume: &Volume, store: &dyn Store) -> Result<(), 
 pub(super) fn check_leftovers_but(
     volume: &Volume,
     store: &dyn Store,
-    spoilt: Option<InodeId>,
+    corrupt: Option<InodeId>,
     but: &BTreeSet<InodeId>,
 ) -> Result<(), String> {
-    let context = &volume.context;
+    let context = &volume.base.context;
     let mut wanted = BTreeSet::new();
-    let found = Found::around(volume, spoilt)?;
+    let found = Found::around(volume, corrupt)?;
     for id in found.versions.keys().filter(|id| !but.contains(id)) {
         let chunks = said("the chunk table", chunks(volume, *id))?;
         for index in std::iter::once(0).chain(chunks) {
@@ -183,7 +181,7 @@ pub(super) fn check_leftovers_but(
     let list = store.list(Area::Chunks, &mut |name, _| {
         there.extend(FileName::parse(Area::Chunks, name));
     });
-    said("listing", list)?;
+    said("entries", list)?;
     there.retain(|name| context.identify(*name).is_none_or(|chunk| !but.contains(&chunk.inode)));
     let name = |name: &FileName| (context.identify(*name), *name);
     let left: Vec<_> = there.difference(&wanted).map(name).collect();

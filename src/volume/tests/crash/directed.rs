@@ -40,7 +40,7 @@ pub(super) fn fsync_after_a_kill_covers_what_the_killed_process_wrote() {
     let (fixture, power) = (Fixture::new(), Power::new());
     let volume = fixture.format(Arc::new(power.clone()));
     let inode = file(&volume, "f", &pattern(9000, 1));
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.write(&inode, 0, &pattern(9000, 2), now(), 0).unwrap();
     let killed = Arc::new(std::sync::Mutex::new(None));
     let (seen, store) = (killed.clone(), power.clone());
@@ -60,7 +60,7 @@ fn only_a_journal_without_a_second_root_was_never_begun() {
     let (fixture, power) = (Fixture::new(), Power::new());
     let volume = fixture.format(Arc::new(power.clone()));
     volume.sync(&file(&volume, "f", b"acknowledged"), false).unwrap();
-    let name = volume.context.file_name(volume.context.own_journal());
+    let name = volume.base.context.file_name(volume.base.context.own_journal());
     drop(volume);
     let journal = power.open(name).unwrap();
     for (second, may_open) in [(7, false), (0, true)] {
@@ -83,9 +83,9 @@ fn a_batch_that_failed_leaves_no_trace() {
             fail_journal(&store, call);
             assert!(matches!(volume.sync_directory(&root), Err(Error::NoSpace)));
             store.heal();
-            let tail = volume.journal.lock().len();
+            let tail = volume.journal.file().len();
             volume.sync_directory(&root).unwrap();
-            assert!(volume.journal.lock().len() < tail + 5000);
+            assert!(volume.journal.file().len() < tail + 5000);
         }
         let volume = fixture.open(cut(&power));
         assert_eq!(names(&volume, &volume.root().unwrap()).len(), 30);
@@ -98,13 +98,13 @@ fn a_rename_that_replaces_keeps_its_source_through_a_failed_batch() {
     let volume = fixture.format(store.clone());
     let root = volume.root().unwrap();
     file(&volume, "old", b"old");
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     file(&volume, "new", b"new");
     volume.rename((&root, b"new"), (&root, b"old"), Rename::Replace, None, now()).unwrap();
     fail_journal(&store, Call::Write);
-    assert!(volume.commit_batch(None).is_err());
+    assert!(volume.writeback.commit(None).is_err());
     store.heal();
-    volume.commit_batch(None).unwrap();
+    volume.writeback.commit(None).unwrap();
     assert_eq!(look(&fixture.open(cut(&power)), "old").unwrap(), b"new");
 }
 
@@ -146,9 +146,9 @@ fn a_directory_whose_flush_failed_is_stored_by_the_next() {
                         left -= i32::from(hit);
                         (hit && left == -1).then_some(Fault::Error(libc::ENOSPC))
                     });
-                    let _ = volume.round();
+                    let _ = volume.checkpoint();
                     store.heal();
-                    match volume.round() {
+                    match volume.checkpoint() {
                         Err(Error::Stopped) => break,
                         outcome => outcome.unwrap(),
                     }
@@ -160,7 +160,7 @@ fn a_directory_whose_flush_failed_is_stored_by_the_next() {
             }
             let volume = fixture.open(store.clone());
             assert_eq!(names(&volume, &volume.root().unwrap()), wanted, "{call:?} {nth}");
-            volume.round().unwrap();
+            volume.checkpoint().unwrap();
             check_leftovers(&volume, &*store).unwrap();
         }
     }
@@ -174,7 +174,7 @@ fn a_write_behind_a_shrinking_that_failed_is_written_by_the_next_fsync() {
         let volume = fixture.format(store.clone());
         let inode = file(&volume, "f", &pattern(2_500_000, 1));
         volume.sync(&inode, false).unwrap();
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         volume.resize(&inode, 1_500_000, now(), 0).unwrap();
         volume.write(&inode, 1_200_000, b"news", now(), 0).unwrap();
         let mut left = nth;
@@ -197,7 +197,7 @@ fn a_file_deleted_after_a_failed_first_write_leaves_no_chunk_file() {
     let fixture = Fixture::new();
     let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
     let volume = fixture.format(store.clone());
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     let root = volume.root().unwrap();
     volume.sync_directory(&root).unwrap();
     let inode = file(&volume, "f", b"");
@@ -216,15 +216,15 @@ fn an_inode_that_cannot_be_stored_stops_the_volume() {
     let (fixture, _, store) = faulty();
     let volume = fixture.format(store.clone());
     let inode = file(&volume, "f", &pattern(9000, 1));
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.write(&inode, 0, b"more", now(), 0).unwrap();
     store.fail_when(|event| {
         let hit = event.call == Call::Write && event.name.is_some_and(|name| name.area == Area::Chunks);
         hit.then_some(Fault::Error(libc::EIO))
     });
-    assert!(volume.round().is_err());
+    assert!(volume.checkpoint().is_err());
     store.heal();
-    assert!(matches!(volume.round(), Err(Error::Stopped)));
+    assert!(matches!(volume.checkpoint(), Err(Error::Stopped)));
 }
 
 #[test]
@@ -242,9 +242,9 @@ pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
         let opened = fixture.try_open_with(Arc::new(recorder.clone()), &recorder.remembered);
         let volume = opened.unwrap();
         let inode = volume.lookup(&volume.root().unwrap(), b"f").unwrap().unwrap();
-        volume.commit_anchor().unwrap();
+        volume.writeback.commit_checkpoint_batch().unwrap();
         volume.write(&inode, 1_049_000, b"news", now(), 0).unwrap();
-        volume.write(&inode, 0, b"head", now(), 0).unwrap();
+        volume.write(&inode, 0, b"first_chunk", now(), 0).unwrap();
         let (cutter, cut_inode, mut syncs) = (volume.clone(), inode.clone(), 0);
         power.during_sync(move |_| {
             if syncs == nth {
@@ -259,7 +259,7 @@ pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
                 let opened = fixture.try_open_with(Arc::new(cut), &Remembered::of(known.clone()));
                 let found = look(&opened.unwrap(), "f").unwrap();
                 assert!([2_500_000, 1_050_000].contains(&found.len()), "{nth} {number}: {}", found.len());
-                let old = [&old[..4], b"head"].iter().any(|start| found.starts_with(start));
+                let old = [&old[..4], b"first_chunk"].iter().any(|start| found.starts_with(start));
                 let news = found[1_049_000..1_049_004] == new[1_049_000..1_049_004]
                     || found[1_049_000..1_049_004] == pattern(2_500_000, 1)[1_049_000..1_049_004];
                 let rest = found[4..1_049_000] == new[4..1_049_000]
@@ -279,14 +279,14 @@ pub(super) fn a_closed_journal_says_the_same_in_both_roots() {
         file(&volume, name, &pattern(9000, 1));
         volume.sync_directory(&root).unwrap();
     }
-    let journal = volume.context.file_name(volume.context.own_journal());
+    let journal = volume.base.context.file_name(volume.base.context.own_journal());
     volume.close().unwrap();
     let left = store.snapshot();
     for which in 0..2 {
         store.restore(&left);
         store.open(journal).unwrap().write_at(which * 4096, &[IoSlice::new(&[7; 4096])]).unwrap();
         let volume = fixture.open(Arc::new(store.clone()));
-        assert!(volume.leftovers.lock().is_none(), "without root {which} old batches come back");
+        assert!(!volume.catalog.expects_leftovers(), "without root {which} old batches come back");
         assert_eq!(names(&volume, &volume.root().unwrap()), ["a", "b", "c"]);
     }
 }
@@ -297,18 +297,18 @@ pub(super) fn an_older_journal_put_in_place_deletes_nothing_that_has_a_name() {
     let volume = fixture.format(Arc::new(store.clone()));
     file(&volume, "first", b"");
     volume.sync_directory(&volume.root().unwrap()).unwrap();
-    let journal = volume.context.file_name(volume.context.own_journal());
+    let journal = volume.base.context.file_name(volume.base.context.own_journal());
     let file_of = |name| store.open(name).unwrap();
     let mut older = vec![0; file_of(journal).length().unwrap() as usize];
     file_of(journal).read_at(0, &mut older).unwrap();
     let inode = file(&volume, "reserved", &pattern(9000, 1));
-    assert!(inode.grounded.load(Ordering::Acquire), "its id was reserved by that journal");
+    assert!(inode.id_durable.load(Ordering::Acquire), "its id was reserved by that journal");
     volume.close().unwrap();
     store.create(journal).unwrap().write_at(0, &[IoSlice::new(&older)]).unwrap();
     // A device that remembers nothing takes it.
     fixture.remembered.restore(&Snapshot::default());
     let volume = fixture.open(Arc::new(store.clone()));
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.close().unwrap();
     assert!(look(&fixture.open(Arc::new(store)), "reserved").unwrap() == pattern(9000, 1));
 }
@@ -337,7 +337,7 @@ pub(super) fn no_chunk_is_closed_before_it_is_synced() {
     for n in 0..200 {
         file(&volume, &format!("f{n}"), &pattern(9000, n));
     }
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     for n in 0..200 {
         assert!(look(&volume, &format!("f{n}")).unwrap() == pattern(9000, n));
     }
@@ -354,19 +354,19 @@ fn what_a_batch_carries_is_newer_than_a_chunk_0_committed_meanwhile() {
     let root = volume.root().unwrap();
     let inode = file(&volume, "f", b"first");
     volume.sync(&inode, false).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.rename((&root, b"f"), (&root, b"g"), Rename::Replace, None, now()).unwrap();
     std::thread::scope(|scope| {
         let mut state = inode.state.write();
-        let batch = scope.spawn(|| volume.commit_batch(Some(&inode)));
-        while !volume.namespace.is_locked() {
+        let batch = scope.spawn(|| volume.writeback.commit(Some(&inode)));
+        while !volume.journal.is_changing_names() {
             std::thread::yield_now();
         }
         std::thread::sleep(std::time::Duration::from_millis(30));
-        let head = state.head.as_deref_mut().unwrap();
-        head.commit().unwrap();
-        head.sync().unwrap();
-        head.set_inline(b"later".to_vec());
+        let first_chunk = state.first_chunk_mut();
+        first_chunk.commit().unwrap();
+        first_chunk.sync().unwrap();
+        first_chunk.set_inline(b"later".to_vec());
         state.change();
         drop(state);
         batch.join().unwrap().unwrap();
@@ -386,10 +386,10 @@ fn an_inode_of_a_failed_batch_gets_no_chunk_file() {
     // The very first one: no id is reserved yet.
     let inode = file(&volume, "f", b"content");
     fail_journal(&store, Call::Write);
-    assert!(matches!(volume.commit_batch(None), Err(Error::NoSpace)));
-    volume.store_all().unwrap();
+    assert!(matches!(volume.writeback.commit(None), Err(Error::NoSpace)));
+    volume.writeback.store_all().unwrap();
     assert_eq!(chunks(), before, "a crash would leave the file behind");
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.sync(&inode, false).unwrap();
     assert_eq!(look(&volume, "f").unwrap(), b"content");
 }

@@ -39,7 +39,7 @@ const MUTANTS: [(Mutant, &[Operation]); 17] = [
         &[UnlinkHeld("b"), Round, Append { path: "a", length: 10 }, Sync("a"), Create("n"), Round],
     ),
     (
-        Mutant::AnchorRepeatsNothing,
+        Mutant::CheckpointRepeatsNothing,
         &[
             UnlinkHeld("b"),
             Round,
@@ -54,7 +54,7 @@ const MUTANTS: [(Mutant, &[Operation]); 17] = [
     (Mutant::BatchInTwo, &[Rename("a", "d/a"), Round]),
     (Mutant::NameWithoutInode, &[Create("n"), Batch]),
     (Mutant::TrimmedEarly, &[Resize { path: "c", size: 10 }, Round]),
-    (Mutant::RemovalNotSynced, &[Unlink("c"), Round, Create("n"), Round, Create("m"), Round]),
+    (Mutant::UnlinkNotSynced, &[Unlink("c"), Round, Create("n"), Round, Create("m"), Round]),
     (
         Mutant::ReplayedOverNewer,
         &[
@@ -126,7 +126,7 @@ fn every_broken_rule_of_a_directed_test_is_noticed() {
     let mutants: [(Mutant, fn()); 7] = [
         (Mutant::NoSyncAtOpen, fsync_after_a_kill_covers_what_the_killed_process_wrote),
         (Mutant::ClosedUnsynced, no_chunk_is_closed_before_it_is_synced),
-        (Mutant::JournalNotSettled, a_closed_journal_says_the_same_in_both_roots),
+        (Mutant::JournalWithoutBackupRoot, a_closed_journal_says_the_same_in_both_roots),
         (Mutant::NamedLeftoverSwept, an_older_journal_put_in_place_deletes_nothing_that_has_a_name),
         (Mutant::CutForgotten, a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut),
         (Mutant::TrimmedBetween, a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut),

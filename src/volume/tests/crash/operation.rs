@@ -52,7 +52,7 @@ pub(super) enum Operation {
     SyncDirectory(Path),
     Batch,
     Round,
-    /// What a round does while other operations go on.
+    /// What a checkpoint does while other operations go on.
     Flush(Path),
     /// What the volume need not know any more it forgets.
     Forget(Path),
@@ -199,19 +199,19 @@ impl Bench<'_> {
                 self.model.promise_tree();
             }
             Batch => {
-                self.volume.commit_batch(None)?;
+                self.volume.writeback.commit(None)?;
                 self.model.promise_tree();
             }
             Flush(path) => {
                 let inode = self.inode(path)?;
-                if !inode.state.read().heard_of {
+                if !inode.state.read().recorded {
                     return Err(Error::Invalid);
                 }
-                self.volume.flush(std::slice::from_ref(&inode))?;
+                self.volume.writeback.flush(std::slice::from_ref(&inode))?;
             }
             Forget(path) => self.volume.release(self.inode(path)?),
             _ => {
-                self.volume.round()?;
+                self.volume.checkpoint()?;
                 self.model.promise_all();
             }
         }

@@ -1,5 +1,5 @@
 //! Damage under a live mount, and then a crash: another process exchanges, spoils or removes a chunk file at any moment
-//! between write, fsync, batch and round. Whatever crash follows, nothing else is touched by it; what was spoilt is
+//! between write, fsync, batch and checkpoint. Whatever crash follows, nothing else is touched by it; what was corrupt is
 //! an error, or as the model says; and what was synced after that, or only a batch had, is there.
 
 use super::attack::{Attack, MORE, SUBJECTS, Subject};
@@ -106,7 +106,7 @@ impl Start {
         Ok(true)
     }
 
-    /// The process is killed, the next one goes on, also with what was spoilt, and then the power is cut.
+    /// The process is killed, the next one goes on, also with what was corrupt, and then the power is cut.
     fn kill_wounded(
         &self,
         subject: &Subject,
@@ -146,7 +146,7 @@ impl Start {
     }
 }
 
-/// Holds what is found against the model, and what was spoilt against what holds of it.
+/// Holds what is found against the model, and what was corrupt against what holds of it.
 fn check_found(volume: &Volume, model: &Model, done: usize, wound: &Wound) -> Result<Found, String> {
     let found = Found::around(volume, wound.id)?;
     if let Some(id) = wound.id.filter(|_| wound.is_blind) {
@@ -163,11 +163,11 @@ fn check_found(volume: &Volume, model: &Model, done: usize, wound: &Wound) -> Re
         return Ok(found);
     };
     if !wound.may_fail {
-        return Err(format!("{:?}: what was spoilt is lost", read(volume, id).err()));
+        return Err(format!("{:?}: what was corrupt is lost", read(volume, id).err()));
     }
     model.without_entries(id).check(done, &found.tree, &found.versions)?;
     for child in model.entries(id, done).1 {
-        let (version, _) = said("reading what stood in the spoilt directory", read(volume, child))?;
+        let (version, _) = said("reading what stood in the corrupt directory", read(volume, child))?;
         model.check_file(done, child, &version)?;
     }
     Ok(found)
@@ -229,7 +229,7 @@ fn check_wound(
     check_leftovers_but(&volume, &*store, wound.id, &but)
 }
 
-/// An attack with what stands before and behind it, and a round at last and what comes after.
+/// An attack with what stands before and behind it, and a checkpoint at last and what comes after.
 fn around(before: &[Operation], attack: Attack, after: &[Operation]) -> Vec<Step> {
     let work = |operations: &[Operation]| operations.iter().copied().map(Step::Do).collect();
     let tail = [Round, Create("z"), Sync("z"), Round];
@@ -264,7 +264,7 @@ fn wounds(subjects: &[Subject], step: usize, effort: Effort, until: Duration) ->
         }
         limits::lower(limits::JOURNAL, limits::TAIL, limits::COMPACT);
     }
-    Covered::report("chunk files that are spoilt", done, due, &tally, begun)
+    Covered::report("chunk files that are corrupt", done, due, &tally, begun)
 }
 
 fn start_with(subject: &Subject) -> Start {
@@ -276,14 +276,14 @@ fn start_with(subject: &Subject) -> Start {
 }
 
 #[test]
-fn what_is_spoilt_costs_nothing_else() {
+fn what_is_corrupt_costs_nothing_else() {
     wounds(&SUBJECTS, 401, Effort { cuts: 4, kills: 1, seed: seed() }, Duration::from_secs(20));
 }
 
 /// By `scripts/crash --whole`.
 #[test]
 #[ignore = "many minutes: scripts/crash --whole"]
-fn whatever_is_spoilt_costs_nothing_else() {
+fn whatever_is_corrupt_costs_nothing_else() {
     let effort = Effort { cuts: 4, kills: 1, seed: seed() };
     std::thread::scope(|scope| {
         let halves = SUBJECTS.chunks(SUBJECTS.len() / 2);
@@ -306,8 +306,8 @@ fn every_broken_rule_is_noticed() {
         (Mutant::KeptNotSynced, new, carried, Attack::Gone),
         (Mutant::KeptWithoutName, new, carried, Attack::Gone),
         (Mutant::KeptNotSynced, new, carried, Attack::Garbage),
-        (Mutant::AcknowledgedGivenUp, new, carried, Attack::Gone),
-        (Mutant::NamesGivenUp, blocks, two_names, Attack::Same),
+        (Mutant::AcknowledgedAbandoned, new, carried, Attack::Gone),
+        (Mutant::NamesAbandoned, blocks, two_names, Attack::Same),
     ];
     let mut missed = Vec::new();
     for (fault, subject, before, attack) in mutants {

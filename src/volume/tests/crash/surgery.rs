@@ -1,4 +1,4 @@
-//! Operations and attacks on a volume under a live mount, and what they mean for the inode that is spoilt: whether it may
+//! Operations and attacks on a volume under a live mount, and what they mean for the inode that is corrupt: whether it may
 //! be an error by now, and what is promised of it.
 
 use super::Start;
@@ -14,7 +14,7 @@ use crate::volume::{Error, Inode, Kind, Volume};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What is known of the inode that was spoilt.
+/// What is known of the inode that was corrupt.
 #[derive(Clone, Default)]
 pub(super) struct Wound {
     pub id: Option<InodeId>,
@@ -38,16 +38,16 @@ struct Busy {
 
 impl Busy {
     fn of(volume: &Volume, id: InodeId) -> Option<Busy> {
-        let inode = volume.inodes.lock().get(&id).cloned()?;
+        let inode = volume.cache.peek(id)?;
         let state = inode.state.read();
-        let is_listed = state.listing.as_ref().is_none_or(|listing| listing.is_stored());
-        let chunks = state.is_dirty() || state.standing != Standing::Settled || !is_listed;
+        let is_listed = state.entries.as_ref().is_none_or(|entries| entries.is_stored());
+        let chunks = state.is_dirty() || state.standing != Standing::Durable || !is_listed;
         Some(Busy { chunks, durable: state.progress.durable < state.progress.made })
     }
 }
 
 pub(super) fn in_memory(volume: &Volume, id: InodeId) -> Option<Arc<Inode>> {
-    volume.inodes.lock().get(&id).cloned()
+    volume.cache.peek(id)
 }
 
 pub(super) fn is_lost(inode: &Arc<Inode>) -> bool {
@@ -72,7 +72,7 @@ pub(super) enum Step {
     Spoil(Attack),
 }
 
-/// Runs operations on a volume and notes what they mean for what is spoilt.
+/// Runs operations on a volume and notes what they mean for what is corrupt.
 pub(super) struct Surgery<'a> {
     pub start: &'a Start,
     pub subject: &'a Subject,
@@ -98,7 +98,7 @@ impl Surgery<'_> {
 
     fn spoil(&mut self, model: &Model, attack: Attack) -> bool {
         let Some(id) = model.find(self.subject.path) else { return false };
-        let name = self.volume.context.file_name(ChunkId { inode: id, index: self.subject.index });
+        let name = self.volume.base.context.file_name(ChunkId { inode: id, index: self.subject.index });
         let is_carried = in_memory(self.volume, id).is_some_and(|inode| {
             let state = inode.state.read();
             let is_written = !attack.is_in_place() || state.is_carryable();
@@ -124,7 +124,7 @@ impl Surgery<'_> {
         let open = in_memory(self.volume, id);
         let was_carryable = open.as_ref().is_some_and(is_carryable);
         let was_whole =
-            was_carryable || open.as_ref().is_some_and(|inode| inode.state.read().listing.is_some());
+            was_carryable || open.as_ref().is_some_and(|inode| inode.state.read().entries.is_some());
         let is_done = match bench.run(operation) {
             Ok(true) => true,
             Ok(false) => return Ok(false),

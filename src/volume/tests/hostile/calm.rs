@@ -64,7 +64,7 @@ fn row_16_two_devices_in_turn_and_then_a_rollback() {
     // The device that only read the last turn's work knows it all the same.
     let volume = devices[0].try_open(Arc::new(house.store.clone())).unwrap();
     let small = find(&volume, "small").unwrap();
-    let vector = volume.context.recall.known(ChunkId { inode: small.id(), index: 0 });
+    let vector = volume.base.context.recall.known(ChunkId { inode: small.id(), index: 0 });
     assert_eq!(vector.unwrap().0.len(), 2);
     all_right(&volume);
     volume.close().unwrap();
@@ -90,7 +90,7 @@ fn a_sync_that_stops_half_way_and_goes_on() {
         here.restore(&house.store.snapshot());
         let volume = writer.try_open(Arc::new(house.store.clone())).unwrap();
         work(&volume, 1);
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         work(&volume, 2);
         volume.close().unwrap();
         drop(volume);
@@ -159,7 +159,7 @@ fn a_memory_that_is_behind() {
     for seed in 1..6 {
         let volume = house.open().unwrap();
         work(&volume, seed);
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         match seed % 3 {
             0 => house.fixture.remembered.restore(&known),
             1 => house.fixture.remembered.restart(),

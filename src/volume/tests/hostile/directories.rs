@@ -120,7 +120,7 @@ fn row_13_directories_that_lie_in_each_other() {
     let (x, y) = (find(&volume, "x").unwrap(), find(&volume, "y").unwrap());
     volume.create(&y, b"z", new(Kind::Directory)).unwrap();
     volume.rename((&root, b"x"), (&y, b"x"), Rename::Replace, None, now()).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     let in_y = house.store.snapshot();
     volume.rename((&y, b"x"), (&root, b"x"), Rename::Replace, None, now()).unwrap();
     volume.rename((&root, b"y"), (&x, b"y"), Rename::Replace, None, now()).unwrap();

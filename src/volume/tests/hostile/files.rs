@@ -217,7 +217,7 @@ fn row_14_mix_the_blocks_of_two_versions() {
     for content in [pattern(content.len(), 98), newer_content.clone()] {
         // The second goes where the first version was.
         volume.write(&find(&volume, "blocks").unwrap(), 0, &content, now(), 0).unwrap();
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
     }
     volume.close().unwrap();
     drop(volume);
@@ -250,7 +250,7 @@ fn row_14_a_chunk_from_before_its_file_was_cut() {
     let volume = house.open().unwrap();
     let inode = find(&volume, "big").unwrap();
     volume.resize(&inode, 10, now(), 0).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.write(&inode, 0, &pattern(2_500_000, 77), now(), 0).unwrap();
     drop(inode);
     volume.close().unwrap();

@@ -108,13 +108,13 @@ fn row_13_an_older_directory_and_row_09_with_what_it_names() {
 
 /// Spoiling the newest root brings the one before to light, which is authentic and older.
 #[test]
-fn row_13_a_spoilt_root_does_not_bring_the_one_before_back() {
+fn row_13_a_corrupt_root_does_not_bring_the_one_before_back() {
     let house = House::new();
     let volume = house.open().unwrap();
     let inode = find(&volume, "small").unwrap();
     volume.write(&inode, 0, b"newer", now(), 0).unwrap();
     // Durable, and not settled yet.
-    volume.flush(std::slice::from_ref(&inode)).unwrap();
+    volume.writeback.flush(std::slice::from_ref(&inode)).unwrap();
     drop((inode, volume));
     let name = house.name("small", 0);
     let whole = house.bytes(name);
@@ -231,7 +231,7 @@ fn row_27_a_chunk_that_is_replaced_between_check_and_use() {
     let volume = house.open().unwrap();
     let inode = find(&volume, "blocks").unwrap();
     volume.write(&inode, 0, b"newer", now(), 0).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     volume.release(inode);
     house.store.restore_file(&house.left, house.name("blocks", 0));
     is_rolled_back(read_path(&volume, "blocks"), house.chunk("blocks", 0));
@@ -266,7 +266,7 @@ fn row_01_what_was_durable_is_not_made_anew_from_the_journal() {
     let (fresh, old) = (file(&volume, "fresh", &pattern(9000, 1)), file(&volume, "old", b"small"));
     volume.sync(&old, false).unwrap();
     volume.sync_directory(&root).unwrap();
-    volume.flush(&[fresh.clone(), old.clone()]).unwrap();
+    volume.writeback.flush(&[fresh.clone(), old.clone()]).unwrap();
     let chunks = [&fresh, &old].map(|inode| ChunkId { inode: inode.id(), index: 0 });
     // Killed: the journal holds the batches that brought both of them.
     drop((root, fresh, old, volume));
@@ -298,7 +298,7 @@ fn every_broken_rule_is_noticed() {
     }
     for (fault, expected) in [
         (mutants::Mutant::NotKeptAtClose, [false, false, true, false]),
-        (mutants::Mutant::DamageMadeAnew, [false, false, false, true]),
+        (mutants::Mutant::DamageRebuilt, [false, false, false, true]),
     ] {
         mutants::plant(Some(fault));
         let found = noticed();

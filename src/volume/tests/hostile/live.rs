@@ -18,9 +18,9 @@ fn goes_on(house: &House, volume: &Volume) {
     let bystander = find(volume, "x/one").unwrap();
     volume.write(&bystander, 0, b"after", now(), 0).unwrap();
     volume.sync(&bystander, false).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     assert!(read_all(volume, &bystander).unwrap().starts_with(b"after"));
-    assert!(volume.journal.lock().len() < 4096, "the round let its batches go");
+    assert!(volume.journal.file().len() < 4096, "the checkpoint let its batches go");
     assert!(house.bytes(house.name("x/one", 0)).len() > BLOCK);
 }
 
@@ -38,7 +38,7 @@ fn row_27_a_small_file_that_was_exchanged_is_written_anew() {
     let small = find(&volume, "small").unwrap();
     volume.write(&small, 0, b"newer", now(), 0).unwrap();
     house.store.restore_file(&house.left, house.name("small", 0));
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     goes_on(&house, &volume);
     volume.write(&small, 5, b" and more", now(), 0).unwrap();
     volume.sync(&small, false).unwrap();
@@ -56,7 +56,7 @@ fn row_27_an_exchanged_chunk_is_not_closed_before_that_is_dealt_with() {
     let volume = Volume::open(context, Options { chunk_size: CHUNK, read_only: false, open_files }).unwrap();
     let big = find(&volume, "big").unwrap();
     volume.write(&big, CHUNK, b"older", now(), 0).unwrap();
-    volume.round().unwrap();
+    volume.checkpoint().unwrap();
     let before = house.store.snapshot();
     volume.write(&big, CHUNK, b"newer", now(), 0).unwrap();
     house.store.restore_file(&before, house.name("big", 1));
@@ -81,7 +81,7 @@ fn row_27_a_file_that_was_exchanged_is_lost_and_nothing_else() {
         }
         house.store.restore_file(&house.left, house.name("big", index));
         let chunk = ChunkId { inode: big.id(), index };
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         for _ in 0..2 {
             goes_on(&house, &volume);
             is_replaced(volume.sync(&big, false), chunk);
@@ -93,7 +93,7 @@ fn row_27_a_file_that_was_exchanged_is_lost_and_nothing_else() {
             // What is said of its names goes on.
             let root = volume.root().unwrap();
             volume.link(&big, &root, b"again", now()).unwrap();
-            volume.round().unwrap();
+            volume.checkpoint().unwrap();
             volume.unlink(&root, b"again", now()).unwrap();
         }
         // It can be removed, and then nothing is left of it.
@@ -118,7 +118,7 @@ fn row_27_a_file_that_was_given_up_keeps_its_names() {
         }
         volume.link(&big, &root, b"again", now()).unwrap();
         house.store.restore_file(&house.left, house.name("big", index));
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         is_replaced(read_all(&volume, &big), ChunkId { inode: big.id(), index });
         drop((root, big));
         volume.close().unwrap();
@@ -167,7 +167,7 @@ fn row_27_what_only_a_batch_has_is_not_given_up() {
         volume.write(&inode, 0, &pattern(50_000, 9), later, 0).unwrap();
         let name = house.id(&inode);
         house.put(name, &house.bytes(house.name("twin", 0)));
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         goes_on(&house, &volume);
         for at in [0, 60_000] {
             is_replaced(volume.read(&inode, at, &mut [0; 9]), house.identify(name));
@@ -199,9 +199,9 @@ fn row_27_what_only_a_batch_has_is_kept_at_the_second_try() {
             is_there |= event.call == Call::Create && event.name == Some(name);
             (is_there && event.call == call).then_some(Fault::Error(libc::ENOSPC))
         });
-        assert!(matches!(volume.round(), Err(Error::NoSpace)), "{call:?}");
+        assert!(matches!(volume.checkpoint(), Err(Error::NoSpace)), "{call:?}");
         store.heal();
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         is_replaced(read_all(&volume, &inode), house.identify(name));
         volume.close().unwrap();
         drop((inode, volume));
@@ -209,10 +209,11 @@ fn row_27_what_only_a_batch_has_is_kept_at_the_second_try() {
     }
 }
 
-/// A directory that is exchanged by its like, spoilt, or gone is written anew from memory, segments and all.
+/// A directory that is exchanged by its like, corrupt, or gone is written anew from memory, segments and all.
 #[test]
 fn row_27_a_directory_that_was_exchanged_is_written_anew() {
-    for (attack, entries) in [("the same", 3), ("spoilt", 3), ("gone", 3), ("older", 2000), ("spoilt", 2000)]
+    for (attack, entries) in
+        [("the same", 3), ("corrupt", 3), ("gone", 3), ("older", 2000), ("corrupt", 2000)]
     {
         limits::lower(limits::JOURNAL, 8 << 10, limits::COMPACT);
         let house = House::new();
@@ -222,7 +223,7 @@ fn row_27_a_directory_that_was_exchanged_is_written_anew() {
         for number in 0..entries {
             volume.create(&x, format!("early {number}").as_bytes(), new(Kind::File)).unwrap();
         }
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         volume.create(&x, b"fresh", new(Kind::File)).unwrap();
         volume.sync_directory(&x).unwrap();
         volume.create(&x, b"not synced", new(Kind::File)).unwrap();
@@ -230,10 +231,10 @@ fn row_27_a_directory_that_was_exchanged_is_written_anew() {
         match attack {
             "gone" => house.store.remove(name).unwrap(),
             "older" => house.put(name, &older),
-            "spoilt" => house.put(name, &[7; 3 * BLOCK]),
+            "corrupt" => house.put(name, &[7; 3 * BLOCK]),
             _ => house.put(name, &house.bytes(name)),
         }
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
         goes_on(&house, &volume);
         volume.create(&x, b"later", new(Kind::File)).unwrap();
         volume.close().unwrap();
@@ -263,8 +264,8 @@ fn row_27_a_directory_that_another_device_wrote_is_merged_by_the_next_mount() {
     volume.create(&x, b"ours", new(Kind::File)).unwrap();
     volume.sync_directory(&x).unwrap();
     house.put(house.name("x", 0), &written);
-    assert!(volume.round().is_err());
-    assert!(matches!(volume.round(), Err(Error::Stopped)));
+    assert!(volume.checkpoint().is_err());
+    assert!(matches!(volume.checkpoint(), Err(Error::Stopped)));
     drop((x, volume));
     let volume = house.open().unwrap();
     find(&volume, "x/ours").unwrap();
@@ -273,11 +274,11 @@ fn row_27_a_directory_that_another_device_wrote_is_merged_by_the_next_mount() {
 
 /// Of a file whose chunk table cannot be read, all chunk files go with its name.
 #[test]
-fn a_file_whose_chunk_table_is_spoilt_leaves_nothing_behind() {
+fn a_file_whose_chunk_table_is_corrupt_leaves_nothing_behind() {
     let house = House::new();
     let name = house.name("big", 0);
     let mut bytes = house.bytes(name);
-    let mut spoilt = 0;
+    let mut corrupt = 0;
     for slot in (2..bytes.len() / BLOCK).rev().take(4) {
         house.store.restore(&house.left);
         house.fixture.remembered.restore(&house.known);
@@ -286,7 +287,7 @@ fn a_file_whose_chunk_table_is_spoilt_leaves_nothing_behind() {
         bytes[slot * BLOCK + 9] ^= 1;
         let volume = house.open().unwrap();
         let (root, big) = (volume.root().unwrap(), find(&volume, "big").unwrap());
-        spoilt += usize::from(volume.read(&big, 2 * CHUNK, &mut [0; 10]).is_err());
+        corrupt += usize::from(volume.read(&big, 2 * CHUNK, &mut [0; 10]).is_err());
         volume.release(volume.unlink(&root, b"big", now()).unwrap().unwrap());
         let id = big.id();
         drop(big);
@@ -294,16 +295,16 @@ fn a_file_whose_chunk_table_is_spoilt_leaves_nothing_behind() {
         volume.close().unwrap();
         assert!(house.chunks().iter().all(|(_, found)| found.inode != id), "slot {slot}: files are left");
     }
-    assert_eq!(spoilt, 1, "one of the last slots is the table's");
+    assert_eq!(corrupt, 1, "one of the last slots is the table's");
 }
 
 /// The rules of this file, each broken once; the tests themselves hold.
 #[test]
 fn every_broken_rule_is_noticed() {
     for (fault, test) in [
-        (mutants::Mutant::AcknowledgedGivenUp, row_27_what_only_a_batch_has_is_not_given_up as fn()),
+        (mutants::Mutant::AcknowledgedAbandoned, row_27_what_only_a_batch_has_is_not_given_up as fn()),
         (
-            mutants::Mutant::AcknowledgedGivenUp,
+            mutants::Mutant::AcknowledgedAbandoned,
             row_27_a_directory_that_another_device_wrote_is_merged_by_the_next_mount,
         ),
         (mutants::Mutant::LostForgotten, row_27_a_file_that_was_exchanged_is_lost_and_nothing_else),

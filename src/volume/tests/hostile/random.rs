@@ -166,7 +166,7 @@ impl Scenario {
         for _ in 0..4 {
             match self.rng.below(5) {
                 0 => self.mutate(true),
-                1 => drop(volume.round()),
+                1 => drop(volume.checkpoint()),
                 _ => self.operate(volume),
             }
             self.check_bystander(volume);

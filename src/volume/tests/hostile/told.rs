@@ -1,7 +1,7 @@
 //! What the owner is told of what was found while the volume was opened, and later.
 
 use super::*;
-use crate::volume::{Damage, Finding, Reader, Rename, Report};
+use crate::volume::{Damage, Finding, Rename, Report};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 
@@ -63,7 +63,7 @@ fn another_devices_journal_that_is_damaged_is_told_until_it_is_right() {
     for _ in 0..2 {
         let found = told.at_open(&house.open().unwrap());
         assert!(
-            matches!(&found[..], [Finding { chunk, damage: Some(Damage::Spoilt(_)), .. }] if *chunk == journal)
+            matches!(&found[..], [Finding { chunk, damage: Some(Damage::Corrupt(_)), .. }] if *chunk == journal)
         );
     }
     house.put(file, &whole);
@@ -87,13 +87,13 @@ fn another_devices_journal_that_is_gone_is_told_if_it_was_ever_seen() {
         matches!(&found[..], [Finding { chunk, damage: Some(Damage::Deleted), .. }] if *chunk == journal)
     );
     let (mut seen, known, kept) =
-        (Vec::new(), volume.context.recall.journals(), house.fixture.remembered.snapshot());
+        (Vec::new(), volume.base.context.recall.journals(), house.fixture.remembered.snapshot());
     drop(volume);
     house.forget();
-    let (reader, _) =
-        Reader::new(house.fixture.context(Arc::new(house.store.clone())), CHUNK).with_journals().unwrap();
-    reader.survey(None, &known, &mut |sight| seen.push((sight.chunk, sight.version.is_some()))).unwrap();
+    let volume = house.open().unwrap();
+    volume.survey(None, &known, &mut |sight| seen.push((sight.chunk, sight.version.is_some()))).unwrap();
     assert!(seen.contains(&(journal, false)) && seen.iter().filter(|sight| sight.0 == journal).count() == 1);
+    drop(volume);
     house.fixture.remembered.restore(&kept);
     house.store.restore(&all);
     assert!(told.at_open(&house.open().unwrap()).is_empty() && told.is_clear());
@@ -152,7 +152,7 @@ fn an_older_further_chunk_is_told_once_and_does_not_come_right_by_being_opened()
     for content in [&[][..], &pattern(2_500_000, 99)] {
         volume.resize(&inode, 0, now(), 0).unwrap();
         volume.write(&inode, 0, content, now(), 0).unwrap();
-        volume.round().unwrap();
+        volume.checkpoint().unwrap();
     }
     drop(inode);
     volume.close().unwrap();

@@ -1,11 +1,11 @@
-//! Space and seals: giving back what is free, moving what lies far out, sealing anew what was sealed often.
+//! Section and seals: giving back what is free, moving what lies far out, sealing anew what was sealed often.
 
 use super::blocks::Key;
 use super::chunk::Chunk;
+use super::entry::Entry;
 use super::limits;
 use super::slots::{Purpose, Slots};
-use super::table::Entry;
-use super::{BLOCK, Error, Result, Space};
+use super::{BLOCK, Error, Result, Section};
 
 /// Blocks that are sealed anew at a time.
 const BATCH: u16 = 256;
@@ -14,13 +14,13 @@ const SLACK: usize = 4;
 
 impl Chunk {
     /// Whether `tidy` would be of use now.
-    pub fn needs_tidying(&self) -> bool {
+    pub fn needs_reclaim(&self) -> bool {
         self.seals >= limits::seals() || self.can_truncate() || self.is_mostly_free()
     }
 
     /// Does what is due and can be done now: seals everything anew, gives back free slots at the end, or moves blocks
     /// to lower slots. What it changed is made to last by commit and sync, as usual.
-    pub fn tidy(&mut self) -> Result<()> {
+    pub fn reclaim(&mut self) -> Result<()> {
         if self.seals >= limits::seals() {
             return self.rewrite();
         }
@@ -75,15 +75,15 @@ impl Chunk {
         let former = std::mem::replace(&mut self.key, Key::fresh(&self.context, self.id));
         let former_seals = std::mem::replace(&mut self.seals, 0);
         let mut moved = Vec::new();
-        let outcome = Space::BOTH.into_iter().try_for_each(|s| self.reseal(s, &former, &mut moved));
+        let outcome = Section::BOTH.into_iter().try_for_each(|s| self.reseal(s, &former, &mut moved));
         if let Err(error) = outcome {
             self.key = former;
             self.seals = former_seals;
             moved.iter().for_each(|&(_, _, entry)| self.slots_mut().release(entry.slot));
             return Err(error);
         }
-        for (space, number, entry) in moved {
-            self.put(space, number, entry);
+        for (section, number, entry) in moved {
+            self.put(section, number, entry);
         }
         // Map blocks too are under the former key.
         let groups = self.data.groups_mut().iter_mut().chain(self.metadata.groups_mut());
@@ -92,14 +92,19 @@ impl Chunk {
         Ok(())
     }
 
-    fn reseal(&mut self, space: Space, former: &Key, moved: &mut Vec<(Space, u16, Entry)>) -> Result<()> {
+    fn reseal(
+        &mut self,
+        section: Section,
+        former: &Key,
+        moved: &mut Vec<(Section, u16, Entry)>,
+    ) -> Result<()> {
         let mut from = 0;
-        while let Some(first) = self.next_present(space, from)? {
-            let end = self.next_absent(space, first)?.min(first.saturating_add(BATCH));
+        while let Some(first) = self.next_present(section, from)? {
+            let end = self.next_absent(section, first)?.min(first.saturating_add(BATCH));
             let mut content = vec![0; usize::from(end - first) * BLOCK];
-            self.read_under(former, space, first, &mut content)?;
-            let entries = self.store(space.kind(), first, &content, Purpose::Content)?;
-            moved.extend((first..).zip(entries).map(|(number, entry)| (space, number, entry)));
+            self.read_under(former, section, first, &mut content)?;
+            let entries = self.store(section.kind(), first, &content, Purpose::Content)?;
+            moved.extend((first..).zip(entries).map(|(number, entry)| (section, number, entry)));
             from = end;
         }
         Ok(())
@@ -137,8 +142,8 @@ impl Chunk {
     fn move_down(&mut self) -> Result<()> {
         let below = 2 + self.slots_mut().live();
         self.slots_mut().prefer_low();
-        for space in Space::BOTH {
-            let far = self.table(space).present().into_iter();
+        for section in Section::BOTH {
+            let far = self.table(section).present().into_iter();
             for (number, entry) in far.filter(|(_, entry)| usize::from(entry.slot) >= below) {
                 let Some(slot) = self.slots_mut().take_below(below) else { break };
                 self.state.unsynced = true;
@@ -146,9 +151,9 @@ impl Chunk {
                     self.slots_mut().release(slot);
                     return Err(error);
                 }
-                self.put(space, number, Entry { slot, ..entry });
+                self.put(section, number, Entry { slot, ..entry });
             }
-            for group in self.table_mut(space).groups_mut() {
+            for group in self.table_mut(section).groups_mut() {
                 group.stale |= usize::from(group.stored.slot) >= below;
             }
             self.state.dirty = true;

@@ -1,0 +1,47 @@
+//! Versions compared, and chunks opened from files under other names.
+
+use super::*;
+
+#[test]
+fn versions_compare_in_four_ways() {
+    let version = |entries: &[(u8, u64)]| {
+        Version(entries.iter().map(|&(device, commit)| (DeviceId([device; 8]), Commit(commit))).collect())
+    };
+    let (old, new) = (version(&[(1, 5)]), version(&[(1, 6)]));
+    let (other, both) = (version(&[(2, 9), (1, 5)]), version(&[(2, 9), (1, 6)]));
+    for (ours, theirs, relation) in [
+        (&old, &old, Relation::Equal),
+        (&other, &version(&[(1, 5), (2, 9)]), Relation::Equal),
+        (&old, &new, Relation::Older),
+        (&new, &old, Relation::Newer),
+        (&old, &other, Relation::Older),
+        (&both, &new, Relation::Newer),
+        (&other, &new, Relation::Concurrent),
+        (&new, &other, Relation::Concurrent),
+    ] {
+        assert_eq!(ours.compare(theirs), relation, "{ours:?} beside {theirs:?}");
+    }
+}
+
+#[test]
+fn a_chunk_is_opened_from_a_file_under_another_name() {
+    let bench = Bench::new();
+    let chunk = bench.chunk(5);
+    let copy = bench.context.file_name(ChunkId { index: ID.index + 1, ..ID });
+    let file = bench.memory.create(copy).unwrap();
+    file.write_at(0, &[std::io::IoSlice::new(&bench.bytes())]).unwrap();
+    bench.memory.remove(bench.context.file_name(ID)).unwrap();
+    let open = |id: ChunkId, known: Option<&Version>| {
+        Chunk::open_file(&bench.context, id, 1024, bench.memory.open(copy).unwrap(), known)
+    };
+    let opened = open(ID, None).unwrap();
+    assert!(content(&opened, 5).unwrap() == pattern(0, 5) && opened.version() == chunk.version());
+    let mut newer = chunk.version().clone();
+    newer.0[0].1.0 += 1;
+    assert!(
+        matches!(open(ID, Some(&newer)), Err(Error::RolledBack { .. })),
+        "it is held against what is known"
+    );
+    let wrong = open(ChunkId { index: ID.index + 1, ..ID }, None);
+    assert!(matches!(wrong, Err(Error::Damaged(..))), "the roots say which chunk it is, not the name");
+}

@@ -1,0 +1,101 @@
+//! What every room of a volume works with: the chunk context and options, whether promises can still be kept, and when
+//! the flusher has something to do.
+
+mod schedule;
+
+pub use schedule::{Schedule, Task};
+
+use crate::chunk::{BLOCK, Context};
+use crate::store::FileName;
+use crate::volume::format::limits::LAST_INDEX;
+use crate::volume::{Error, Result};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Above this many files one syncfs is cheaper than an fdatasync each, where it does as much.
+pub const SYNC_ALL_ABOVE: usize = 30;
+
+/// What a volume is opened with, besides the context.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes; from the header.
+    pub chunk_size: u64,
+    pub read_only: bool,
+    /// Chunk files held open at most, unless more are waiting to be synced.
+    pub open_files: NonZeroUsize,
+}
+
+pub struct Base {
+    pub context: Arc<Context>,
+    /// Bytes.
+    pub chunk_size: u64,
+    /// Blocks of a chunk.
+    pub blocks: u16,
+    pub read_only: bool,
+    pub schedule: Schedule,
+    stopped: AtomicBool,
+}
+
+impl Base {
+    pub fn new(context: Arc<Context>, options: Options) -> Base {
+        Base {
+            chunk_size: options.chunk_size,
+            blocks: (options.chunk_size / BLOCK as u64) as u16,
+            read_only: options.read_only || context.store.is_read_only(),
+            schedule: Schedule::default(),
+            stopped: AtomicBool::new(false),
+            context,
+        }
+    }
+
+    /// No promise can be kept any more: from now on nothing is written.
+    pub fn stop(&self, error: &Error) {
+        if !self.stopped.swap(true, Ordering::AcqRel) {
+            log::error!("the volume stops, and nothing is written any more: {error}");
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Stopped`] once the volume stopped.
+    pub fn check_live(&self) -> Result<()> {
+        if self.stopped.load(Ordering::Acquire) { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// # Errors
+    /// [`Error::ReadOnly`] and [`Error::Stopped`].
+    pub fn check_writable(&self) -> Result<()> {
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
+        self.check_live()
+    }
+
+    /// The largest size a file may have, in bytes.
+    pub fn size_limit(&self) -> u64 {
+        self.chunk_size * (u64::from(LAST_INDEX) + 1)
+    }
+
+    /// # Errors
+    /// [`Error::FileTooLarge`] if a file cannot end at `end` bytes.
+    pub fn check_size(&self, end: u64) -> Result<()> {
+        if end > self.size_limit() { Err(Error::FileTooLarge) } else { Ok(()) }
+    }
+
+    /// The chunk in which a byte of a file lies.
+    pub fn index_of(&self, offset: u64) -> u32 {
+        (offset / self.chunk_size) as u32
+    }
+
+    /// Makes the coming and going of files durable.
+    pub fn sync_names(&self, names: &[FileName]) -> Result<()> {
+        match names.len() {
+            0 => {}
+            count if count > SYNC_ALL_ABOVE && self.context.store.sync_all_is_complete() => {
+                self.context.store.sync_all()?
+            }
+            _ => self.context.store.sync_names(names)?,
+        }
+        Ok(())
+    }
+}

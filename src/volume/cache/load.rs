@@ -1,0 +1,186 @@
+//! Reading an inode from its chunks: chunk 0 and its record, further chunks, a directory's entries.
+
+use super::Cache;
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Section};
+use crate::volume::format::kinds::Kind;
+use crate::volume::format::limits::NAME_MAX;
+use crate::volume::format::record::Record;
+use crate::volume::format::wire::Malformed;
+use crate::volume::inode::directory::Directory;
+use crate::volume::inode::entries::Entries;
+use crate::volume::inode::state::{Facts, Inode, State};
+use crate::volume::inode::table::{ChunkTable, check_bound};
+use crate::volume::stream::TAIL;
+use crate::volume::{Error, Result, Visit};
+use std::sync::Arc;
+
+impl Cache {
+    /// Opens chunk 0 of an inode, if it is not.
+    pub fn open_first_chunk(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
+        state.check_whole()?;
+        if state.first_chunk.is_none() {
+            let id = ChunkId { inode: inode.id(), index: 0 };
+            state.hold(0, self.open_file(id, Commit(0))?);
+            self.opened(inode, 0);
+        }
+        Ok(())
+    }
+
+    /// Opens a chunk's file. `bound`: what it must not be older than; only then it is right again.
+    pub fn open_file(&self, id: ChunkId, bound: Commit) -> Result<Chunk> {
+        let chunk = Chunk::open(&self.base.context, id, self.base.blocks)?;
+        check_bound(&chunk, bound)?;
+        self.findings.heal_opened(id);
+        Ok(chunk)
+    }
+
+    /// Opens a chunk if it exists.
+    pub fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<()> {
+        self.open_first_chunk(inode, state)?;
+        if index == 0 || state.extra_chunks.contains(index) {
+            return Ok(());
+        }
+        state.load_table(index)?;
+        let Some(bound) = state.table.bound(index) else { return Ok(()) };
+        let id = ChunkId { inode: inode.id(), index };
+        let chunk = self.open_file(id, bound)?;
+        state.hold(index, chunk);
+        self.opened(inode, index);
+        Ok(())
+    }
+
+    /// The next chunk behind `index` that exists.
+    pub fn next_chunk(&self, state: &mut State, index: u32) -> Result<Option<u32>> {
+        let stored = state.named_chunks(index + 1)?.first().copied();
+        let open = state.extra_chunks.from(index + 1).next();
+        Ok(stored.into_iter().chain(open).min())
+    }
+
+    pub fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
+        let chunk = ChunkId { inode: id, index: 0 };
+        let first_chunk = self.open_file(chunk, Commit(0))?;
+        let record = read_record(&first_chunk).map_err(|error| match error {
+            Error::Damaged(_, what) => Error::Damaged(chunk, what),
+            error => error,
+        })?;
+        self.check_size_of(&record, &first_chunk)?;
+        let table = ChunkTable::of(&first_chunk)?;
+        Ok(Arc::new(Inode::new(id, State::stored(record, first_chunk, table), true)))
+    }
+
+    /// Refuses a size that cannot be, or that is not the inline content's.
+    fn check_size_of(&self, record: &Record, first_chunk: &Chunk) -> Result<()> {
+        let (most, inline) = match record.kind {
+            Kind::File => (self.base.size_limit(), record.size),
+            Kind::Directory => (TAIL.limit(), record.size % BLOCK as u64),
+            _ => return Ok(()),
+        };
+        let is_inline = first_chunk.inline().is_empty() || first_chunk.inline().len() as u64 == inline;
+        if record.size <= most && is_inline {
+            return Ok(());
+        }
+        Err(Error::Damaged(first_chunk.id(), "its size is not that of its content".into()))
+    }
+
+    /// Loads a directory's entries, if they are not.
+    pub fn load_entries(&self, directory: &Arc<Inode>) -> Result<()> {
+        {
+            let state = directory.state.read();
+            if state.record.kind != Kind::Directory {
+                return Err(Error::NotDirectory);
+            }
+            if state.entries.is_some() {
+                return Ok(());
+            }
+        }
+        let mut state = directory.state.write();
+        let outcome = match state.entries {
+            Some(_) => Ok(()),
+            None => self.read_entries(directory, &mut state).map(|entries| state.entries_loaded(entries)),
+        };
+        drop(state);
+        self.notice_in(directory, outcome)
+    }
+
+    fn read_entries(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Entries> {
+        self.open_first_chunk(directory, state)?;
+        let named = state.named_chunks(1)?;
+        let Facts { first_chunk, table, record, .. } = &**state;
+        let first_chunk = first_chunk.as_ref().expect("it was opened");
+        let damaged =
+            |index, what: &str| Error::Damaged(ChunkId { inode: directory.id(), index }, what.into());
+        let mut entries = Directory::new(record.extension.vector.clone());
+        // An entry may begin in one segment and end in the next.
+        let mut log = Vec::new();
+        for index in named {
+            let id = ChunkId { inode: directory.id(), index };
+            let segment = self.open_file(id, table.bound(index).unwrap_or_default())?;
+            let mut bytes = vec![0; BLOCK];
+            segment.read(Section::Data, 0, &mut bytes)?;
+            let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
+            if length as u64 > self.base.chunk_size {
+                return Err(damaged(index, "its length makes no sense"));
+            }
+            bytes.resize(length.next_multiple_of(BLOCK), 0);
+            segment.read(Section::Data, 0, &mut bytes)?;
+            log.extend_from_slice(&bytes[4..length]);
+        }
+        log.extend_from_slice(&TAIL.read(first_chunk, 0, record.size)?);
+        entries.load(&log).map_err(|what| damaged(0, what.0))?;
+        Ok(Entries::loaded(entries, log.len() as u64))
+    }
+
+    pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
+        if name.len() > NAME_MAX {
+            return Err(Error::NameTooLong);
+        }
+        self.load_entries(directory)?;
+        let state = directory.state.read();
+        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
+        Ok(entries.directory.get(name).map(|entry| (entry.inode, entry.kind)))
+    }
+
+    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
+    pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
+        self.load_entries(directory)?;
+        let state = directory.state.read();
+        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
+        for entry in entries.directory.iter_after(after) {
+            if !visit(entry.cookie, entry.name, entry.inode, entry.kind) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory that a directory lies in; the root lies in itself.
+    pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
+        match directory.view(|record| record.extension.links.first().map(|link| link.parent)) {
+            Some(parent) => self.inode(parent),
+            None => Ok(directory.clone()),
+        }
+    }
+
+    /// The numbers of its chunks but the first.
+    pub fn further(&self, id: InodeId) -> Result<Vec<u32>> {
+        let inode = self.inode(id)?;
+        let mut state = inode.state.write();
+        self.open_first_chunk(&inode, &mut state)?;
+        state.named_chunks(1)
+    }
+}
+
+/// The record in chunk 0, with its extension from wherever it lies.
+fn read_record(first_chunk: &Chunk) -> Result<Record> {
+    let malformed = |what: Malformed| Error::Damaged(first_chunk.id(), what.0.into());
+    let overflow = match Record::overflow_length(first_chunk.record()).map_err(malformed)? {
+        None => None,
+        Some(length) => {
+            let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
+            first_chunk.read(Section::Metadata, 0, &mut blocks)?;
+            blocks.truncate(length);
+            Some(blocks)
+        }
+    };
+    Record::decode(first_chunk.record(), overflow.as_deref()).map_err(malformed)
+}

@@ -1,0 +1,102 @@
+//! Telling of findings, with the path that the owner knows each by.
+
+use super::Cache;
+use crate::chunk::InodeId;
+use crate::store::FileName;
+use crate::volume::findings::{Finding, Place, Report, parts};
+use crate::volume::inode::state::Inode;
+use crate::volume::{Damage, Error, Result};
+use hashbrown::HashSet;
+use std::sync::Arc;
+
+impl Cache {
+    /// Tells of findings from now on, and of those that were noticed while the volume was opened. `listed`: chunk files
+    /// that are on the list, and whether each is right again as soon as its chunk can be opened.
+    pub fn report_to(&self, reporter: Box<dyn Report>, listed: impl Iterator<Item = (FileName, bool)>) {
+        for (error, place) in self.findings.take_early() {
+            if self.is_wanted(&error, place.as_ref()) {
+                self.findings.notice(&error, || place);
+            }
+        }
+        self.findings.report_to(reporter, listed);
+    }
+
+    /// Tells of everything noticed so far.
+    pub fn report(&self) {
+        let Some(reporter) = self.findings.reporter() else { return };
+        let (untold, healed) = self.findings.take_untold();
+        let found = untold.into_iter().map(|(chunk, damage, place)| {
+            let path = place.and_then(|place| self.path_of(place));
+            Finding { chunk, file: self.base.context.file_name(chunk), path, damage }
+        });
+        let found: Vec<Finding> = found.collect();
+        if !found.is_empty() || !healed.is_empty() {
+            reporter.tell(&found, &healed);
+        }
+    }
+
+    /// Passes an outcome on, and takes note of it if it is damage. `inode`: what was worked with.
+    pub fn notice_in<T>(&self, inode: &Inode, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|error| {
+            self.findings.notice(error, || {
+                inode.view(|record| {
+                    let link = record.extension.links.first();
+                    link.map(|link| (link.parent, link.name.to_vec()))
+                        .or((inode.id() == InodeId::ROOT).then(|| (InodeId::ROOT, Vec::new())))
+                })
+            })
+        })
+    }
+
+    /// Takes note of an error if it is damage, of which no name is known.
+    pub fn notice(&self, error: &Error) {
+        self.findings.notice(error, || None);
+    }
+
+    /// Takes note of damage to what a name stands for.
+    pub fn notice_at(&self, error: &Error, directory: InodeId, name: &[u8]) {
+        self.findings.notice(error, || Some((directory, name.to_vec())));
+    }
+
+    /// The same where a name may be known.
+    pub fn notice_placed(&self, error: &Error, place: Option<Place>) {
+        self.findings.notice(error, || place);
+    }
+
+    /// Takes note of damage to what a journal speaks of, which later batches or another journal may have deleted.
+    pub fn notice_early(&self, error: Error, place: Option<Place>) {
+        self.findings.notice_early(error, place);
+    }
+
+    /// Whether a name leads there. Where no name can be looked up, what is there counts and what is missing does not: it
+    /// may well have been deleted, and who looks for it will say so.
+    fn is_wanted(&self, error: &Error, place: Option<&Place>) -> bool {
+        let Some((chunk, damage)) = parts(error) else { return false };
+        let is_missing = damage.is_none_or(|damage| damage == Damage::Deleted);
+        let entry = place.and_then(|(directory, name)| self.entry(&self.inode(*directory).ok()?, name).ok());
+        entry.map_or(!is_missing, |entry| entry.is_some_and(|(inode, _)| inode == chunk.inode))
+    }
+
+    /// An error as the owner is told of it; `None` if it is no damage.
+    pub fn finding(&self, error: &Error, place: Option<Place>) -> Option<Finding> {
+        let (chunk, damage) = parts(error)?;
+        let path = place.and_then(|place| self.path_of(place));
+        Some(Finding { chunk, file: self.base.context.file_name(chunk), path, damage })
+    }
+
+    /// A name's path, by the links of the directories above it. `None` if one of them cannot be read.
+    pub fn path_of(&self, (directory, name): Place) -> Option<Vec<u8>> {
+        let (mut names, mut at, mut passed) = (vec![name], directory, HashSet::new());
+        while at != InodeId::ROOT {
+            if !passed.insert(at) {
+                return None;
+            }
+            let inode: Arc<Inode> = self.inode(at).ok()?;
+            let link = inode.view(|record| record.extension.links.first().cloned())?;
+            names.push(link.name.to_vec());
+            at = link.parent;
+        }
+        names.reverse();
+        Some(names.join(&b'/'))
+    }
+}

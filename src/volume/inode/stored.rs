@@ -1,0 +1,83 @@
+//! What chunk 0 is to hold of an inode: its record, chunk table, and a directory's log. The next commit makes it so.
+
+use super::entries::Unstored;
+use super::state::{Facts, State};
+use crate::chunk::{BLOCK, Chunk, Commit, Section};
+use crate::volume::format::kinds::Kind;
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::stream::TAIL;
+use crate::volume::{Error, Result};
+use std::ops::Range;
+
+/// Metadata blocks of a record's extension.
+const OVERFLOW_BLOCKS: u16 = 64;
+
+impl State {
+    /// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
+    pub fn store_tail(&mut self, unstored: &Unstored, segments: &Range<u32>) -> Result<()> {
+        let Facts { first_chunk, table, doomed, record, .. } = &mut self.0;
+        let first_chunk = first_chunk.as_mut().expect("it was opened");
+        if unstored.replacement.is_some() {
+            for index in table.all(first_chunk)?.into_iter().filter(|index| !segments.contains(index)) {
+                table.set(index, Commit(0));
+                doomed.insert(index);
+            }
+        }
+        if unstored.replacement.is_some() || !segments.is_empty() {
+            first_chunk.clear(Section::Data, 0..TAIL.modulus)?;
+            first_chunk.set_inline(Vec::new());
+            record.size = 0;
+        }
+        if segments.is_empty() {
+            for log in [unstored.replacement.as_deref().unwrap_or_default(), &unstored.log] {
+                TAIL.append(first_chunk, record.size, log)?;
+                record.size += log.len() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the record into chunk 0: with the names that durable batches speak of, and no others.
+    pub fn store_record(&mut self, size: u64) -> Result<()> {
+        let Facts { record, journalled, first_chunk, table, .. } = &mut self.0;
+        let first_chunk = first_chunk.as_mut().expect("it was opened");
+        table.store(first_chunk)?;
+        let now = (record.size, record.links_count, record.namespace);
+        let early = mutants::is_active(Mutant::LinksBeforeBatch);
+        if !early {
+            std::mem::swap(&mut record.extension.links, &mut journalled.links);
+        }
+        let count = if early { record.links_count } else { journalled.links_count };
+        (record.size, record.links_count, record.namespace) = (size, count, journalled.namespace);
+        let encoded = record.encode();
+        (record.size, record.links_count, record.namespace) = now;
+        if !early {
+            std::mem::swap(&mut record.extension.links, &mut journalled.links);
+        }
+        let encoded = encoded.map_err(|_| Error::NoSpace)?;
+        let mut overflow = encoded.overflow.unwrap_or_default();
+        overflow.resize(overflow.len().next_multiple_of(BLOCK), 0);
+        if !overflow.is_empty() {
+            first_chunk.write(Section::Metadata, 0, &overflow)?;
+        }
+        first_chunk.clear(Section::Metadata, (overflow.len() / BLOCK) as u16..OVERFLOW_BLOCKS)?;
+        if record.kind != Kind::Directory
+            && first_chunk.inline().len() > first_chunk.inline_capacity(encoded.root.len())
+        {
+            spill_inline(first_chunk)?;
+        }
+        first_chunk.set_record(encoded.root);
+        Ok(())
+    }
+}
+
+/// Moves inline content into the first data block.
+pub fn spill_inline(first_chunk: &mut Chunk) -> Result<()> {
+    let mut block = first_chunk.inline().to_vec();
+    if !block.is_empty() {
+        block.resize(BLOCK, 0);
+        first_chunk.write(Section::Data, 0, &block)?;
+        first_chunk.set_inline(Vec::new());
+    }
+    Ok(())
+}

@@ -1,0 +1,373 @@
+//! How an inode's state changes: chunks opened and closed, what a flush stored, what a batch made durable, names taken and
+//! given, what is salvaged and what is lost.
+
+use super::entries::{Entries, Unstored};
+use super::extra_chunks::ExtraChunks;
+use super::state::{Facts, Journalled, Standing, State};
+use super::table::ChunkTable;
+use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
+use crate::volume::format::batch::Builder;
+use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::record::{Link, Record};
+use crate::volume::format::wire::{Malformed, TooLarge};
+use crate::volume::{Error, Result};
+use std::ops::Range;
+use std::time::Instant;
+
+/// Chunks.
+impl State {
+    /// Holds a chunk that was opened or made.
+    pub fn hold(&mut self, index: u32, chunk: Chunk) {
+        match index {
+            0 => self.0.first_chunk = Some(Box::new(chunk)),
+            _ => self.0.extra_chunks.insert(index, chunk),
+        }
+    }
+
+    /// Closes a chunk.
+    pub fn close(&mut self, index: u32) {
+        match index {
+            0 => self.0.first_chunk = None,
+            _ => self.0.extra_chunks.remove(index),
+        }
+    }
+
+    /// Closes all chunks; returns the indexes of those that were open, and 0.
+    pub fn close_all(&mut self) -> Vec<u32> {
+        self.0.first_chunk = None;
+        std::mem::take(&mut self.0.extra_chunks).from(0).chain([0]).collect()
+    }
+
+    /// Chunk 0, which was opened.
+    pub fn first_chunk_mut(&mut self) -> &mut Chunk {
+        self.0.first_chunk.as_deref_mut().expect("chunk 0 was opened")
+    }
+
+    /// All that are open, to be changed.
+    pub fn chunks_mut(&mut self) -> impl Iterator<Item = &mut Chunk> {
+        let Facts { first_chunk, extra_chunks, .. } = &mut self.0;
+        first_chunk.as_deref_mut().into_iter().chain(extra_chunks.all_mut())
+    }
+
+    /// Chunks beyond chunk 0 that are not durable, in order.
+    pub fn busy_chunks(&mut self) -> Vec<u32> {
+        self.0.extra_chunks.busy()
+    }
+
+    /// Whether more than so many chunks beyond chunk 0 are dirty.
+    pub fn are_dirty_above(&mut self, count: usize) -> bool {
+        self.0.extra_chunks.are_dirty_above(count)
+    }
+
+    /// Reads what the chunk table says of a chunk. Needs chunk 0 to be open, if there is anything to read.
+    pub fn load_table(&mut self, index: u32) -> Result<()> {
+        let Facts { first_chunk, table, .. } = &mut self.0;
+        table.load(first_chunk.as_ref().expect("chunk 0 was opened"), index)
+    }
+
+    /// Every chunk from `first` on that the chunk table names. Needs chunk 0 to be open.
+    pub fn named_chunks(&mut self, first: u32) -> Result<Vec<u32>> {
+        let Facts { first_chunk, table, .. } = &mut self.0;
+        table.all_from(first_chunk.as_ref().expect("chunk 0 was opened"), first)
+    }
+
+    /// Has chunk files removed that chunk 0 does not name.
+    pub fn doom_unnamed(&mut self, chunks: impl IntoIterator<Item = u32>) {
+        self.0.doomed.extend(chunks);
+    }
+
+    /// A doomed chunk's file was removed.
+    pub fn removed(&mut self, index: u32) {
+        self.0.extra_chunks.remove(index);
+        self.0.doomed.remove(&index);
+    }
+}
+
+/// Content.
+impl State {
+    /// Whether nothing but zeros lies beyond the size.
+    pub fn set_tail_clean(&mut self, is_clean: bool) {
+        self.0.tail_clean = is_clean;
+    }
+
+    /// Notes that the change under way cuts the size over further chunks.
+    pub fn begin_cut(&mut self) {
+        self.0.shrunk = Some(self.progress.made + 1);
+    }
+
+    /// The bytes beyond chunk 0 that hold data, as a hint.
+    pub fn set_allocated(&mut self, bytes: u64) {
+        self.0.record.allocated = bytes;
+    }
+}
+
+/// A flush.
+impl State {
+    /// Commits a chunk beyond chunk 0, if it is dirty. False: chunk 0 goes first, which names it, as the file shrank.
+    pub fn commit_extra_chunk(&mut self, index: u32) -> Result<bool> {
+        let is_cut = self.shrunk.is_some();
+        let Facts { extra_chunks, table, first_chunk, .. } = &mut self.0;
+        let chunk = extra_chunks.get_mut(index).expect("it is busy");
+        if !chunk.is_dirty() {
+            return Ok(true);
+        }
+        table.load(first_chunk.as_ref().expect("chunk 0 was opened"), index)?;
+        let is_new = table.bound(index).is_none();
+        if is_cut && !is_new {
+            return Ok(false);
+        }
+        let commit = chunk.commit()?;
+        if is_new {
+            table.set(index, commit);
+        }
+        Ok(true)
+    }
+
+    /// Takes what is durable of a directory's entries in batches only, to be stored.
+    pub fn take_unstored(&mut self) -> Option<Unstored> {
+        let entries = self.0.entries.as_mut().filter(|entries| entries.has_journalled())?;
+        Some(entries.take_unstored())
+    }
+
+    /// The index of the next segment of a directory's log. Needs chunk 0 to be open.
+    pub fn next_segment(&mut self) -> Result<u32> {
+        let named = self.named_chunks(1)?;
+        Ok(named.iter().chain(self.doomed.iter()).max().map_or(1, |last| last + 1))
+    }
+
+    /// Chunk 0 in memory holds what was taken. `vector`: what it says of it, if not what that covers.
+    pub fn was_stored(&mut self, unstored: Unstored, vector: Option<Vec<(DeviceId, u64)>>) {
+        if let Some(entries) = &mut self.0.entries {
+            entries.was_stored(&unstored);
+            self.0.record.extension.vector = vector.unwrap_or(unstored.vector);
+        }
+    }
+
+    /// A flush failed: what was taken has yet to be stored, and segments that were made for it go.
+    pub fn was_not_stored(&mut self, unstored: Option<Unstored>, segments: Range<u32>) {
+        if let (Some(unstored), Some(entries)) = (unstored, &mut self.0.entries) {
+            entries.was_not_stored(unstored);
+            for index in segments {
+                self.0.extra_chunks.remove(index);
+                self.0.table.set(index, Commit(0));
+                self.0.doomed.insert(index);
+            }
+        }
+        self.change();
+    }
+
+    /// Chunk 0 was committed with the changes up to `made`, and all names that are durable in batches.
+    pub fn first_chunk_committed(&mut self, made: u64) {
+        self.0.progress.stored = made;
+        self.0.stored = self.journalled.namespace;
+    }
+
+    /// What chunk 0's newest root says is durable.
+    pub fn first_chunk_durable(&mut self) {
+        self.0.progress.durable = self.progress.durable.max(self.progress.stored);
+    }
+
+    /// So is its name.
+    pub fn first_chunk_named(&mut self) {
+        self.0.named = true;
+        self.first_chunk_durable();
+        if self.progress.stored >= self.progress.carried {
+            self.0.progress.carried = 0;
+        }
+    }
+
+    /// Chunk 0 is durable with the size, and what it does not name is removed; whether the file had shrunk.
+    pub fn take_cut(&mut self) -> bool {
+        self.0.shrunk.take().is_some()
+    }
+
+    /// Everything up to a change is durable but for times.
+    pub fn secured(&mut self, made: u64) {
+        self.0.progress.secured = self.progress.secured.max(made);
+    }
+}
+
+/// Batches.
+impl State {
+    /// A batch under way speaks of the inode; whether one did before.
+    pub fn freeze(&mut self) -> bool {
+        self.0.standing = Standing::Frozen;
+        std::mem::replace(&mut self.0.recorded, true)
+    }
+
+    /// Puts the pending changes of a directory's entries into a batch.
+    pub fn freeze_entries(&mut self, id: InodeId, batch: &mut Builder) -> std::result::Result<(), TooLarge> {
+        self.0.entries.as_mut().map_or(Ok(()), |entries| entries.freeze(id, batch))
+    }
+
+    /// The batch is durable. `carried`: the change up to which it carries the inode; `told`: the change up to which only it
+    /// has what is not in chunk 0.
+    pub fn batch_durable(&mut self, journalled: Journalled, carried: u64, told: u64) {
+        self.0.record.namespace = journalled.namespace;
+        self.0.journalled = journalled;
+        if self.standing == Standing::Frozen {
+            self.0.standing = Standing::Durable;
+        }
+        self.0.progress.durable = self.progress.durable.max(carried);
+        self.0.progress.carried = self.progress.carried.max(told);
+        if let Some(entries) = &mut self.0.entries {
+            entries.thaw();
+        }
+    }
+
+    /// The batch was not written. `recorded`: whether some other batch speaks of the inode, or its id is durable.
+    pub fn batch_failed(&mut self, recorded: bool) {
+        self.0.standing = Standing::Pending;
+        self.0.recorded = recorded;
+        if let Some(entries) = &mut self.0.entries {
+            entries.refreeze();
+        }
+    }
+
+    /// Of an inode that a durable batch carries.
+    pub fn replayed(number: Commit, record: &Record, first_chunk: Chunk) -> State {
+        let mut state = State::fresh(record.clone(), first_chunk);
+        state.0.record.namespace = number;
+        state.0.journalled = Journalled {
+            links_count: record.links_count,
+            links: record.extension.links.clone(),
+            namespace: number,
+        };
+        state.0.standing = Standing::Durable;
+        state.0.recorded = true;
+        state
+    }
+
+    /// Applies the namespace part of a durable batch, unless a newer one is known. `times`: modified and changed, which
+    /// count for a directory.
+    pub fn replay_names(
+        &mut self,
+        number: Commit,
+        links_count: u32,
+        links: &[Link],
+        times: (Timestamp, Timestamp),
+    ) {
+        let record = &mut self.0.record;
+        if record.namespace >= number {
+            return;
+        }
+        record.namespace = number;
+        record.links_count = links_count;
+        record.extension.links = links.to_vec();
+        if record.kind == Kind::Directory {
+            record.modified = record.modified.max(times.0);
+            record.changed = record.changed.max(times.1);
+        }
+        self.0.journalled = Journalled { links_count, links: links.to_vec(), namespace: number };
+        self.change();
+    }
+
+    /// Applies a directory log of a durable batch. `None`: this is no directory.
+    pub fn replay_entries(
+        &mut self,
+        log: &[u8],
+        devices: &[DeviceId],
+    ) -> Option<std::result::Result<(), Malformed>> {
+        let replayed = self.0.entries.as_mut()?.replay(log, devices);
+        if replayed.is_ok() {
+            self.change();
+        }
+        Some(replayed)
+    }
+}
+
+/// Names and attributes.
+impl State {
+    /// Holds a directory's entries.
+    pub fn entries_loaded(&mut self, entries: Entries) {
+        self.0.entries = Some(Box::new(entries));
+    }
+
+    /// Changes attributes in place, and notes that, as `change` answers: whether it changed more than the record without
+    /// its extension and times shows.
+    pub fn change_attributes(&mut self, change: impl FnOnce(&mut Record) -> bool) {
+        let before = self.record.without_times();
+        let only_times = !change(&mut self.0.record) && before == self.record.without_times();
+        self.changed_attributes(only_times);
+    }
+
+    /// Takes another record with the same names.
+    pub fn set_attributes(&mut self, record: Record) {
+        let only_times = record.extension == self.record.extension
+            && record.without_times() == self.record.without_times();
+        self.0.record = record;
+        self.changed_attributes(only_times);
+    }
+
+    /// Counts names that came, or went.
+    pub fn count_links(&mut self, change: i32) {
+        self.0.record.links_count = self.record.links_count.wrapping_add_signed(change);
+    }
+
+    /// Takes other names, and the link count that goes with them.
+    pub fn set_links(&mut self, links: Vec<Link>, count: u32) {
+        (self.0.record.extension.links, self.0.record.links_count) = (links, count);
+    }
+
+    /// The last name went.
+    pub fn unlinked(&mut self) {
+        self.0.record.links_count = 0;
+    }
+
+    /// The time of the last change of attributes or names.
+    pub fn set_changed(&mut self, now: Timestamp) {
+        self.0.record.changed = now;
+    }
+
+    /// Notes that one of several names was removed now.
+    pub fn lost_name(&mut self) {
+        self.0.lost_name = Some(Instant::now());
+    }
+
+    /// The next batch has to speak of the inode.
+    pub fn names_changed(&mut self) {
+        self.change();
+        self.0.standing = Standing::Pending;
+    }
+}
+
+/// Salvage.
+impl State {
+    /// Takes another chunk 0, of which the table names these chunks.
+    pub fn replace_first_chunk(&mut self, first_chunk: Chunk, table: ChunkTable) {
+        (self.0.first_chunk, self.0.table) = (Some(Box::new(first_chunk)), table);
+    }
+
+    /// Has all of a directory's entries stored again, where each change of them is durable in a batch; whether that is so.
+    pub fn begin_rebuild(&mut self) -> bool {
+        self.0.entries.as_mut().is_some_and(|entries| entries.begin_rebuild())
+    }
+
+    /// Nothing lies in a directory's new chunk 0 yet; segments that it had go.
+    pub fn rebuilt_directory(&mut self, segments: impl IntoIterator<Item = u32>) {
+        self.0.record.size = 0;
+        self.0.doomed.extend(segments);
+        self.change();
+    }
+
+    /// What only batches had is kept elsewhere.
+    pub fn kept(&mut self) {
+        self.0.progress.carried = 0;
+    }
+
+    /// Takes the names that durable batches give to the inode from another state of it.
+    pub fn adopt_names(&mut self, state: &State) {
+        self.0.journalled = state.journalled.clone();
+    }
+
+    /// Forgets what was not stored: from now on the inode answers with `lost`.
+    pub fn abandon(&mut self, lost: Option<Error>) {
+        self.0.lost = lost.map(Box::new);
+        (self.0.first_chunk, self.0.table, self.0.entries, self.0.shrunk) =
+            (None, ChunkTable::empty(), None, None);
+        self.0.extra_chunks = ExtraChunks::default();
+        self.0.doomed.clear();
+        self.0.progress.stored = self.progress.made;
+        self.0.stored = self.journalled.namespace;
+    }
+}

@@ -17,6 +17,7 @@ pub mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod keys;
+mod locks;
 pub mod mount;
 mod mutant;
 pub mod repair;

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             ("no-writeback", _) => options.writeback = Some(false),
             ("no-acls", _) => options.acls = false,
             ("transport", _) => {
-                let found = Transport::ALL.into_iter().find(|transport| transport.name() == value);
+                let found = Transport::ALL.iter().copied().find(|transport| transport.name() == value);
                 let Some(transport) = found else {
                     eprintln!("ceiling: unknown transport {value}");
                     return ExitCode::from(2);

@@ -9,8 +9,8 @@ use super::entry::Entry;
 use super::mutants::{self, Mutant};
 use super::{BLOCK, ChunkId};
 use crate::crypto::{NONCE, TAG};
+use crate::locks::{Mutex, Rank};
 use lru::LruCache;
-use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use zeroize::Zeroizing;
 
@@ -26,7 +26,10 @@ pub(super) struct Cache {
 
 impl Cache {
     pub fn new(bytes: usize) -> Cache {
-        Cache { blocks: Mutex::new(LruCache::unbounded()), most: AtomicUsize::new(bytes / BLOCK) }
+        Cache {
+            blocks: Mutex::new(Rank::BlockCache, LruCache::unbounded()),
+            most: AtomicUsize::new(bytes / BLOCK),
+        }
     }
 
     /// From now on keeps whole blocks of so many bytes together at most; of 0, none.

@@ -2,9 +2,11 @@
 
 use super::BLOCK;
 use crate::crypto::{NONCE, Nonce, TAG, Tag};
+use zerocopy::little_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Bytes of an entry.
-pub(super) const ENTRY: usize = 2 + NONCE + TAG;
+pub(super) const ENTRY: usize = size_of::<StoredEntry>();
 /// Entries of a map block.
 pub(super) const GROUP: usize = 136;
 
@@ -33,20 +35,26 @@ impl Entry {
     pub fn is_hole(&self) -> bool {
         self.slot == 0
     }
+}
 
-    pub fn encode(&self) -> [u8; ENTRY] {
-        let mut out = [0; ENTRY];
-        out[..2].copy_from_slice(&self.slot.to_le_bytes());
-        out[2..][..NONCE].copy_from_slice(&self.nonce);
-        out[2 + NONCE..].copy_from_slice(&self.tag);
-        out
+/// An entry as it is stored (docs/FORMAT.md section 6.1).
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+pub(super) struct StoredEntry {
+    slot: U16,
+    nonce: Nonce,
+    tag: Tag,
+}
+
+impl From<Entry> for StoredEntry {
+    fn from(Entry { slot, nonce, tag }: Entry) -> StoredEntry {
+        StoredEntry { slot: slot.into(), nonce, tag }
     }
+}
 
-    pub fn decode(bytes: &[u8; ENTRY]) -> Entry {
-        let mut entry = Entry { slot: u16::from_le_bytes([bytes[0], bytes[1]]), ..Entry::HOLE };
-        entry.nonce.copy_from_slice(&bytes[2..][..NONCE]);
-        entry.tag.copy_from_slice(&bytes[2 + NONCE..]);
-        entry
+impl From<&StoredEntry> for Entry {
+    fn from(stored: &StoredEntry) -> Entry {
+        Entry { slot: stored.slot.get(), nonce: stored.nonce, tag: stored.tag }
     }
 }
 
@@ -67,9 +75,10 @@ impl Entries {
     /// From an authenticated map block.
     pub fn decode(block: &[u8; BLOCK]) -> std::result::Result<Box<Entries>, &'static str> {
         let mut entries = Entries::empty();
-        let (bytes, _) = block.as_chunks::<ENTRY>();
-        for (entry, bytes) in entries.list.iter_mut().zip(bytes) {
-            *entry = Entry::decode(bytes);
+        let stored = <[StoredEntry]>::ref_from_prefix_with_elems(block, GROUP);
+        let (stored, _) = stored.expect("a block has room for a group");
+        for (entry, stored) in entries.list.iter_mut().zip(stored) {
+            *entry = Entry::from(stored);
             match entry.slot {
                 0 => *entry = Entry::HOLE,
                 1 => return Err("a map block names a slot of the roots"),
@@ -82,7 +91,7 @@ impl Entries {
     pub fn encode(&self, block: &mut [u8]) {
         block.fill(0);
         for (entry, bytes) in self.list.iter().zip(block.chunks_exact_mut(ENTRY)) {
-            bytes.copy_from_slice(&entry.encode());
+            bytes.copy_from_slice(StoredEntry::from(*entry).as_bytes());
         }
     }
 

@@ -1,6 +1,8 @@
 //! What chunks are called and how their versions compare (docs/FORMAT.md sections 5 and 6.2).
 
 use super::mutants::{self, Mutant};
+use zerocopy::little_endian::U64;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Names an inode for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +26,26 @@ pub struct Commit(pub u64);
 /// A version vector: for each device its last commit; the writer's comes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Version(pub Vec<(DeviceId, Commit)>);
+
+/// An entry of a version as it is stored (docs/FORMAT.md section 6.1).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct StoredVersion {
+    device: [u8; 8],
+    commit: U64,
+}
+
+impl From<(DeviceId, Commit)> for StoredVersion {
+    fn from((device, commit): (DeviceId, Commit)) -> StoredVersion {
+        StoredVersion { device: device.0, commit: commit.0.into() }
+    }
+}
+
+impl From<StoredVersion> for (DeviceId, Commit) {
+    fn from(stored: StoredVersion) -> (DeviceId, Commit) {
+        (DeviceId(stored.device), Commit(stored.commit.get()))
+    }
+}
 
 impl InodeId {
     /// The root directory.

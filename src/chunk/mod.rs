@@ -34,7 +34,7 @@ pub use chunk::Chunk;
 pub use commit::Sync;
 pub use context::Context;
 pub use error::{Error, Result};
-pub use ids::{ChunkId, Commit, DeviceId, InodeId, Relation, Version};
+pub use ids::{ChunkId, Commit, DeviceId, InodeId, Relation, StoredVersion, Version};
 pub use recall::{Forgetful, ReadOnly, Recall};
 
 /// Bytes of a block.

@@ -3,8 +3,11 @@
 //! What is decoded here was authenticated before; it is checked all the same, and nonsense is an error.
 
 use super::blocks::ROOT_PLAIN;
-use super::entry::{ENTRY, Entry, GROUP, RootTable, position};
+use super::entry::{Entry, GROUP, RootTable, StoredEntry, position};
+use super::ids::StoredVersion;
 use super::{Commit, DeviceId, Version};
+use zerocopy::little_endian::{U16, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Bytes of the plaintext.
 pub(super) const PLAIN: usize = ROOT_PLAIN.end - ROOT_PLAIN.start;
@@ -19,11 +22,37 @@ const VERSION: u8 = 1;
 const SETTLED: u8 = 1;
 const DATA_MAPPED: u8 = 2;
 const METADATA_MAPPED: u8 = 4;
-const HEADER: usize = 24;
-const DEVICE: usize = 16;
-const LISTED: usize = 2 + ENTRY;
 /// Far above any clock, and far below where counting on would wrap.
 const COMMITS: u64 = 1 << 63;
+
+const UNFIT: &str = "the parts of its root do not fit";
+
+/// The beginning of the plaintext. Lengths are in bytes, the rest counts entries.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+struct Header {
+    version: u8,
+    flags: u8,
+    devices: U16,
+    record: U16,
+    inline: U16,
+    data: U16,
+    metadata: U16,
+    beside_data: U16,
+    beside_metadata: U16,
+    seals: U64,
+}
+
+/// An entry of a table, with its number.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+struct Listed {
+    number: U16,
+    entry: StoredEntry,
+}
+
+const _: () =
+    assert!(size_of::<Header>() == 24 && size_of::<StoredVersion>() == 16 && size_of::<Listed>() == 32);
 
 /// What a root says.
 pub(super) struct Root<'a> {
@@ -49,7 +78,11 @@ pub(super) struct Decoded {
 
 /// Bytes that a root takes up.
 pub(super) const fn size(devices: usize, record: usize, inline: usize, listed: usize) -> usize {
-    HEADER + DEVICE * devices + record + inline + LISTED * listed
+    size_of::<Header>()
+        + size_of::<StoredVersion>() * devices
+        + record
+        + inline
+        + size_of::<Listed>() * listed
 }
 
 impl Root<'_> {
@@ -59,23 +92,28 @@ impl Root<'_> {
         let flags = flag(self.settled, SETTLED)
             | flag(!self.data.maps.is_empty(), DATA_MAPPED)
             | flag(!self.metadata.maps.is_empty(), METADATA_MAPPED);
-        let mut out = Writer { out, at: 0 };
-        out.put(&[VERSION, flags]);
         let ([data, beside_data], [metadata, beside_metadata]) = (self.data.counts(), self.metadata.counts());
-        let lengths = [self.version.0.len(), self.record.len(), self.inline.len()];
-        let counts = lengths.into_iter().chain([data, metadata, beside_data, beside_metadata]);
-        counts.for_each(|count| out.put(&(count as u16).to_le_bytes()));
-        out.put(&self.seals.to_le_bytes());
-        for (device, commit) in &self.version.0 {
-            out.put(&device.0);
-            out.put(&commit.0.to_le_bytes());
-        }
+        let count = |count: usize| U16::new(count as u16);
+        let header = Header {
+            version: VERSION,
+            flags,
+            devices: count(self.version.0.len()),
+            record: count(self.record.len()),
+            inline: count(self.inline.len()),
+            data: count(data),
+            metadata: count(metadata),
+            beside_data: count(beside_data),
+            beside_metadata: count(beside_metadata),
+            seals: self.seals.into(),
+        };
+        let mut out = Writer { out, at: 0 };
+        out.put(header.as_bytes());
+        self.version.0.iter().for_each(|entry| out.put(StoredVersion::from(*entry).as_bytes()));
         out.put(self.record);
         out.put(self.inline);
         let tables = [&self.data, &self.metadata].into_iter();
         for (number, entry) in tables.flat_map(|table| table.maps.iter().chain(&table.entries)) {
-            out.put(&number.to_le_bytes());
-            out.put(&entry.encode());
+            out.put(Listed { number: (*number).into(), entry: (*entry).into() }.as_bytes());
         }
         let end = out.at;
         out.out[end..].fill(0);
@@ -85,26 +123,28 @@ impl Root<'_> {
 impl Decoded {
     /// `blocks`: data blocks that the chunk may have.
     pub fn decode(bytes: &[u8], blocks: u16) -> Result<Decoded, &'static str> {
-        let mut from = Reader(bytes);
-        let [version, flags] = from.take()?;
-        if version != VERSION {
+        let (header, rest) = Header::read_from_prefix(bytes).map_err(|_| UNFIT)?;
+        let (mut from, flags) = (Reader(rest), header.flags);
+        if header.version != VERSION {
             return Err("its root has an unknown version");
         }
         if flags & !(SETTLED | DATA_MAPPED | METADATA_MAPPED) != 0 {
             return Err("its root has unknown flags");
         }
-        let [devices, record, inline, data, metadata, beside_data, beside_metadata] = from.counts()?;
+        let [devices, record, inline] = [header.devices, header.record, header.inline].map(usize::from);
+        let data = [header.data, header.beside_data].map(usize::from);
+        let metadata = [header.metadata, header.beside_metadata].map(usize::from);
         if !(1..=DEVICES).contains(&devices) || record > RECORD {
             return Err("its root has a count out of bounds");
         }
         let root = Decoded {
             settled: flags & SETTLED != 0,
-            seals: u64::from_le_bytes(from.take()?),
+            seals: header.seals.get(),
             version: from.version(devices)?,
             record: from.bytes(record)?.to_vec(),
             inline: from.bytes(inline)?.to_vec(),
-            data: from.table([data, beside_data], flags & DATA_MAPPED != 0, blocks)?,
-            metadata: from.table([metadata, beside_metadata], flags & METADATA_MAPPED != 0, METADATA)?,
+            data: from.table(data, flags & DATA_MAPPED != 0, blocks)?,
+            metadata: from.table(metadata, flags & METADATA_MAPPED != 0, METADATA)?,
         };
         let tables = [&root.data, &root.metadata].into_iter();
         let listed = tables.flat_map(|table| table.maps.iter().chain(&table.entries));
@@ -133,28 +173,24 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn bytes(&mut self, count: usize) -> Result<&'a [u8], &'static str> {
-        let (bytes, rest) = self.0.split_at_checked(count).ok_or("the parts of its root do not fit")?;
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or(UNFIT)?;
         self.0 = rest;
         Ok(bytes)
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
-        Ok(self.bytes(N)?.try_into().expect("that many bytes were taken"))
-    }
-
-    fn counts(&mut self) -> Result<[usize; 7], &'static str> {
-        let mut counts = [0; 7];
-        for count in &mut counts {
-            *count = usize::from(u16::from_le_bytes(self.take()?));
-        }
-        Ok(counts)
+    fn list<T>(&mut self, count: usize) -> Result<&'a [T], &'static str>
+    where
+        T: FromBytes + Immutable + Unaligned,
+        [T]: KnownLayout<PointerMetadata = usize>,
+    {
+        let (list, rest) = <[T]>::ref_from_prefix_with_elems(self.0, count).map_err(|_| UNFIT)?;
+        self.0 = rest;
+        Ok(list)
     }
 
     fn version(&mut self, devices: usize) -> Result<Version, &'static str> {
-        let mut version = Version(Vec::with_capacity(devices));
-        for _ in 0..devices {
-            version.0.push((DeviceId(self.take()?), Commit(u64::from_le_bytes(self.take()?))));
-        }
+        let entries = self.list::<StoredVersion>(devices)?;
+        let version = Version(entries.iter().copied().map(<(DeviceId, Commit)>::from).collect());
         let others = &version.0[1..];
         let in_order = others.windows(2).all(|pair| pair[0].0 < pair[1].0);
         if !in_order || others.iter().any(|other| other.0 == version.0[0].0) {
@@ -186,9 +222,9 @@ impl<'a> Reader<'a> {
     /// Entries of numbers below `limit`. Only where `holes` are allowed, slot 0 is.
     fn listed(&mut self, count: usize, limit: usize, holes: bool) -> Result<Vec<(u16, Entry)>, &'static str> {
         let mut entries: Vec<(u16, Entry)> = Vec::new();
-        for _ in 0..count {
-            let number = u16::from_le_bytes(self.take()?);
-            let mut entry = Entry::decode(&self.take()?);
+        for listed in self.list::<Listed>(count)? {
+            let number = listed.number.get();
+            let mut entry = Entry::from(&listed.entry);
             if usize::from(number) >= limit || entries.last().is_some_and(|last| last.0 >= number) {
                 return Err("a table of its root is out of order or out of bounds");
             }

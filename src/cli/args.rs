@@ -36,10 +36,10 @@ pub enum Command {
     Du(Du),
     Export(Export),
     Import(Import),
-    /// Look at and change what opens a volume
+    /// Show and change the key slots of a volume
     #[command(subcommand, disable_help_subcommand = true)]
     Key(KeyCommand),
-    /// Look at and change what this device expects of a volume
+    /// Show and change what this device expects of a volume
     #[command(subcommand, disable_help_subcommand = true)]
     Trust(TrustCommand),
     /// Print the completions of a shell
@@ -118,31 +118,31 @@ pub struct Enrolment {
     pub new_pin_file: Option<PathBuf>,
 }
 
-/// Make a folder a volume
+/// Create a volume in a folder
 ///
 /// On a terminal asks for a passphrase and shows a recovery key, unless flags say otherwise; uses the TPM if there is
 /// one.
 #[derive(Args, Debug)]
 pub struct Init {
-    /// The folder that will hold the encrypted files; made if it does not exist
+    /// The folder that will hold the encrypted files; created if it does not exist
     #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
     pub backing: PathBuf,
     /// Read the passphrase from FILE; - is standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub passphrase_file: Option<PathBuf>,
-    /// Make no slot for a passphrase
+    /// Create no passphrase slot
     #[arg(long, conflicts_with = "passphrase_file")]
     pub no_passphrase: bool,
-    /// Make no recovery key
+    /// Create no recovery key
     #[arg(long, conflicts_with = "recovery_file")]
     pub no_recovery: bool,
-    /// Insist on a slot for this machine's TPM
+    /// Fail if no slot for this machine's TPM can be created
     #[arg(long)]
     pub tpm2: bool,
-    /// Make no slot for the TPM
+    /// Create no TPM slot
     #[arg(long, conflicts_with_all = ["tpm2", "pin", "pcrs", "new_pin_file"])]
     pub no_tpm2: bool,
-    /// Make a slot for this age recipient or SSH public key; may be given several times
+    /// Create a slot for this age recipient or SSH public key; may be given several times
     #[arg(long = "recipient", value_name = "KEY")]
     pub recipients: Vec<String>,
     #[command(flatten)]
@@ -155,7 +155,7 @@ pub struct Init {
     /// aes-256-gcm, or chacha20-poly1305 for machines without AES instructions
     #[arg(long, value_name = "NAME", default_value = "aes-256-gcm", value_parser = values::cipher)]
     pub cipher: Cipher,
-    /// Take a folder that is not empty; what is in it stays as it is
+    /// Accept a folder that is not empty; its contents are left unchanged
     #[arg(long)]
     pub force: bool,
 }
@@ -194,7 +194,7 @@ pub struct Umount {
     pub mountpoint: PathBuf,
 }
 
-/// Tell what a volume is; needs no secret
+/// Show information about a volume; needs no secret
 #[derive(Args, Debug)]
 pub struct Info {
     /// The folder of a volume, or where it is mounted
@@ -220,7 +220,7 @@ pub enum TrustCommand {
     Accept(Accept),
 }
 
-/// Take the volume from now on as it is now
+/// Accept the present state of a volume
 ///
 /// For a volume that was restored to an older state, or whose keys were rotated or exchanged, on purpose. Shows the
 /// fingerprint of the keys that were expected and of those that are there, and lists what is older than this device has
@@ -230,7 +230,7 @@ pub struct Accept {
     /// The folder of the volume
     #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
     pub backing: PathBuf,
-    /// Of what is older, accept only the file or folder of this path in the volume, itself
+    /// Accept only the file or folder at this path in the volume, not what a folder contains
     #[arg(value_name = "PATH")]
     pub path: Option<PathBuf>,
     /// Do not ask

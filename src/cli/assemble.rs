@@ -131,7 +131,7 @@ pub fn remembered(trust: &Trust) -> Arc<dyn Recall> {
         Ok(Some(versions)) => Arc::new(versions),
         Ok(None) => Arc::new(Forgetful),
         Err(error) => {
-            log::warn!("it cannot be noticed that files are older than they were: {error}");
+            log::warn!("older versions of files cannot be detected: {error}");
             Arc::new(Forgetful)
         }
     }

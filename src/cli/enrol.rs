@@ -66,7 +66,7 @@ pub fn new_passphrase(file: Option<&Path>) -> Result<Given, Failure> {
     }
 }
 
-/// Keeps a recovery key where it was asked for, before anything depends on it.
+/// Writes a recovery key to the file that was asked for, before anything depends on it.
 pub fn write_recovery_key(key: &RecoveryKey, out: &Path) -> Result<(), Failure> {
     let write = || {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(out)?;

@@ -104,7 +104,7 @@ fn is_empty(backing: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether an init was cut short here: there are key slots, nothing says what they are for, and there is no chunk file
+/// Whether an init was interrupted here: there are key slots, nothing says what they are for, and there is no chunk file
 /// but a root directory's at most. Each file of a volume has one of its own, so nothing can be lost with these.
 fn begun(backing: &Path) -> io::Result<bool> {
     let folder = Folder::open(backing)?;
@@ -189,9 +189,11 @@ fn tell(backing: &Path, ways: &Ways, recipients: &[String], opened: &Opened) -> 
         (ways.recovery.is_some(), "the recovery key"),
         (!recipients.is_empty(), "the recipients' keys"),
     ];
-    let asks = |failure| format!("Mounting will not be without a question here. {failure}\n");
+    let asks = |failure| format!("Mounting will ask for a secret, since no TPM slot was made. {failure}\n");
     let asks = ways.no_tpm.as_ref().map(asks).unwrap_or_default();
     let ways: Vec<_> = yes.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
     let (at, by, fingerprint) = (backing.display(), ways.join(", "), opened.keyring.fingerprint());
-    report::print(&format!("{asks}{at} is a volume now, opened by {by}.\nFingerprint: {fingerprint}\n"))
+    report::print(&format!(
+        "{asks}{at} is now a cryptfs volume. It opens with {by}.\nFingerprint: {fingerprint}\n"
+    ))
 }

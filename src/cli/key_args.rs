@@ -30,7 +30,7 @@ pub struct List {
     pub json: bool,
 }
 
-/// Add a key slot; needs a way in
+/// Add a key slot; needs a secret that opens the volume
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("kind").required(true).args(["passphrase", "recovery", "tpm2", "recipient"]))]
 pub struct Add {
@@ -65,7 +65,7 @@ pub struct NewPassphrase {
     pub new_passphrase_file: Option<PathBuf>,
 }
 
-/// Remove a key slot; needs another way in
+/// Remove a key slot; needs the secret of another one
 ///
 /// Opens the volume without that slot first, and without the TPM unless the slot is of one, so that nobody is locked
 /// out. On this device the slot stays removed: should its file come back, it is not used.
@@ -79,12 +79,12 @@ pub struct Remove {
     pub removed: SlotId,
     #[command(flatten)]
     pub unlock: Unlock,
-    /// Without another way in; also the last slot that does not depend on a TPM, or the last of all
+    /// Do not require the secret of another slot; also remove the last slot that does not depend on a TPM, or the last of all
     #[arg(long)]
     pub force: bool,
 }
 
-/// Give a slot a new passphrase, recovery key or PIN; needs a way in
+/// Change the passphrase, recovery key or PIN of a slot; needs a secret that opens the volume
 #[derive(Args, Debug)]
 pub struct Change {
     /// The folder of the volume
@@ -101,7 +101,7 @@ pub struct Change {
     pub unlock: Unlock,
 }
 
-/// Seal a TPM slot to the present boot state, as after an update of the firmware; needs another way in
+/// Seal a TPM slot to the present boot state, as after a firmware update; needs the secret of another slot
 #[derive(Args, Debug)]
 pub struct Refresh {
     /// The folder of the volume
@@ -116,11 +116,11 @@ pub struct Refresh {
     pub unlock: Unlock,
 }
 
-/// Give the volume a new key, and encrypt everything anew with it
+/// Give the volume a new key and re-encrypt everything with it
 ///
-/// For when somebody who knew a way in should not have it any more: remove that slot, then rotate. The volume must not
-/// be mounted. Every slot that can be opened, or whose public key is given, gets the new key; the others are named and
-/// have to be made again. It may be interrupted at any time and is resumed by running it again. The old key is destroyed
+/// Use it when somebody who knows a secret must lose access: remove that slot, then rotate. The volume must not
+/// be mounted. Every slot that can be opened, or whose public key is given, gets the new key; the others are listed and
+/// have to be created again. It may be interrupted at any time and is resumed by running it again. The old key is destroyed
 /// when nothing needs it any more.
 #[derive(Args, Debug)]
 pub struct Rotate {

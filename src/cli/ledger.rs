@@ -45,7 +45,7 @@ impl Report for Ledger {
         let on = found.iter().map(entry).collect();
         match self.trust.change_findings(|found| off.contains(&found.file), on) {
             Ok(0) => {}
-            Ok(more) => log::warn!("the list of findings is full: {more} are told of in the log only"),
+            Ok(more) => log::warn!("the list of findings is full: {more} more are reported in the log only"),
             Err(error) => log::warn!("the list of findings cannot be changed: {error}"),
         }
     }
@@ -57,7 +57,7 @@ fn entry(finding: &Finding) -> Found {
         Some(Damage::Deleted) => "gone",
         Some(Damage::RolledBack { .. }) => "older",
         Some(Damage::Replaced) => "replaced",
-        Some(Damage::Corrupt(_)) => "spoilt",
+        Some(Damage::Corrupt(_)) => "corrupt",
     };
     Found {
         when: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),

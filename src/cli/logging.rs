@@ -1,45 +1,87 @@
-//! Where log lines go: to stderr while somebody looks, then to a file or to the system log, and what was said until then
+//! Where log records go: to stderr while somebody looks, then to a file or to the system log, and what went to stderr
 //! once more: whoever looks at the log of a mount later finds all of it there.
 //!
-//! One line per record: a file name may hold any character, and none can forge a line (`visible`).
+//! env_logger filters, formats and hands on. One line per record: a file name may hold any character, and none can forge
+//! a line (`visible`).
 
 use super::visible;
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use env_logger::{Builder, Target};
+use log::{Level, LevelFilter};
 use parking_lot::Mutex;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-/// The variable that chooses how much is logged: off, error, warn, info, debug or trace.
-pub const LEVEL: &str = "CRYPTFS_LOG";
+/// The variables that choose what is logged, by env_logger's filters; the first that is set counts.
+pub const VARIABLES: [&str; 2] = ["CRYPTFS_LOG", "RUST_LOG"];
 
-/// Lines on stderr that are kept for the log.
+/// Records on stderr that are kept for the log.
 const REPEATED: usize = 1000;
 
-static LOGGER: Logger = Logger(Mutex::new(Sink::Stderr(Vec::new())));
+/// syslog(3)'s facility "daemon" (RFC 3164, section 4.1.1).
+const FACILITY: u8 = 3;
 
-struct Logger(Mutex<Sink>);
+static SINK: Mutex<Sink> = Mutex::new(Sink::Stderr(Vec::new()));
 
 enum Sink {
-    Stderr(Vec<(Level, String)>),
+    Stderr(Vec<Line>),
     File(File),
     System(UnixDatagram),
     Nowhere,
 }
 
+/// A record as it is handed on: syslog(3)'s severity and the text.
+struct Line {
+    severity: u8,
+    text: String,
+}
+
+/// env_logger's target: each write is one record, `<SEVERITY>TEXT` and a newline.
+struct Output;
+
 /// Starts logging to stderr.
 pub fn start() {
-    let level = std::env::var(LEVEL).ok().and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::Warn);
+    let (mut builder, mistake) = builder(|name| std::env::var(name).ok());
     // Fails only if a logger was set before, which then does the work.
-    if log::set_logger(&LOGGER).is_ok() {
-        log::set_max_level(level);
+    let _ = builder.try_init();
+    if let Some(mistake) = mistake {
+        log::warn!("{mistake}");
+    }
+}
+
+/// The logger that the environment asks for, and what is wrong with what it asks for.
+fn builder(variable: impl Fn(&str) -> Option<String>) -> (Builder, Option<String>) {
+    let mut builder = Builder::new();
+    builder.filter_level(LevelFilter::Warn);
+    let set = VARIABLES.iter().find_map(|name| Some((name, variable(name)?)));
+    let mistake = set.and_then(|(name, filter)| match env_filter::Builder::new().try_parse(&filter) {
+        Ok(_) => {
+            builder.parse_filters(&filter);
+            None
+        }
+        Err(error) => Some(format!("{name} is ignored, warnings and errors are logged: {error}")),
+    });
+    builder.format(|out, record| {
+        let text = visible::line(&record.args().to_string());
+        writeln!(out, "<{}>{text}", severity(record.level()))
+    });
+    builder.target(Target::Pipe(Box::new(Output)));
+    (builder, mistake)
+}
+
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
     }
 }
 
 /// From now on to `file`, opened for appending.
 pub fn to_file(file: &Path) -> io::Result<()> {
-    LOGGER.go_on_at(Sink::File(File::options().append(true).create(true).open(file)?));
+    SINK.lock().go_on_at(Sink::File(File::options().append(true).create(true).open(file)?));
     Ok(())
 }
 
@@ -51,63 +93,128 @@ pub fn to_system() {
         socket.set_nonblocking(true)?;
         Ok::<_, io::Error>(socket)
     };
-    LOGGER.go_on_at(connect().map_or(Sink::Nowhere, Sink::System));
+    SINK.lock().go_on_at(connect().map_or(Sink::Nowhere, Sink::System));
 }
 
-impl Logger {
-    fn go_on_at(&self, mut next: Sink) {
-        let mut sink = self.0.lock();
-        if let Sink::Stderr(said) = &mut *sink {
-            said.drain(..).for_each(|(level, text)| next.say(level, text));
+impl Write for Output {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        SINK.lock().write(Line::parse(record));
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Line {
+    fn parse(record: &[u8]) -> Line {
+        let record = String::from_utf8_lossy(record);
+        let parts = record.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+        let (severity, text) = parts.expect("`builder` set the format");
+        let severity = severity.parse().expect("`builder` set the format");
+        Line { severity, text: text.trim_end_matches('\n').to_owned() }
+    }
+
+    fn word(&self) -> &'static str {
+        match self.severity {
+            3 => "error",
+            4 => "warning",
+            6 => "info",
+            _ => "debug",
         }
-        *sink = next;
     }
 }
 
 impl Sink {
-    fn say(&mut self, level: Level, text: String) {
-        let (severity, word) = match level {
-            Level::Error => (3, "error"),
-            Level::Warn => (4, "warning"),
-            Level::Info => (6, "info"),
-            Level::Debug | Level::Trace => (7, "debug"),
-        };
-        // A log that cannot be written is no reason to fail what is being logged.
+    fn go_on_at(&mut self, mut next: Sink) {
+        if let Sink::Stderr(lines) = self {
+            lines.drain(..).for_each(|line| next.write(line));
+        }
+        *self = next;
+    }
+
+    /// A log that cannot be written to is no reason to fail what is being logged.
+    fn write(&mut self, line: Line) {
+        let (word, text) = (line.word(), &line.text);
         let _ = match self {
-            Sink::Stderr(said) => {
+            Sink::Stderr(lines) => {
                 let written = writeln!(io::stderr(), "cryptfs: {word}: {text}");
-                if said.len() < REPEATED {
-                    said.push((level, text));
+                if lines.len() < REPEATED {
+                    lines.push(line);
                 }
                 written
             }
             Sink::File(file) => file.write_all(format!("{} {word}: {text}\n", now()).as_bytes()),
-            // RFC 3164, facility 3: a daemon.
+            // RFC 3164.
             Sink::System(socket) => {
-                let line = format!("<{}>cryptfs[{}]: {text}", 3 * 8 + severity, std::process::id());
-                socket.send(line.as_bytes()).map(drop)
+                let priority = FACILITY * 8 + line.severity;
+                let message = format!("<{priority}>cryptfs[{}]: {text}", std::process::id());
+                socket.send(message.as_bytes()).map(drop)
             }
             Sink::Nowhere => Ok(()),
         };
     }
 }
 
-impl Log for Logger {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
-            return;
-        }
-        self.0.lock().say(record.level(), visible::line(&record.args().to_string()));
-    }
-
-    fn flush(&self) {}
-}
-
 /// Seconds since 1970.
 fn now() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::{Log as _, Metadata, Record};
+    use std::io::{Read as _, Seek as _};
+
+    fn builder_with(set: &[(&str, &str)]) -> (Builder, Option<String>) {
+        let value =
+            |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+        builder(value)
+    }
+
+    /// The most detailed level that is logged of the modules `mount` and `fs`.
+    fn levels(set: &[(&str, &str)]) -> [LevelFilter; 2] {
+        let logger = builder_with(set).0.build();
+        ["cryptfs::mount::device", "cryptfs::fs"].map(|target| {
+            let is_on =
+                |level: &Level| logger.enabled(&Metadata::builder().level(*level).target(target).build());
+            Level::iter().filter(is_on).last().map_or(LevelFilter::Off, |level| level.to_level_filter())
+        })
+    }
+
+    #[test]
+    fn what_is_logged_is_chosen_by_the_first_variable_that_is_set() {
+        use LevelFilter::{Debug, Info, Off, Warn};
+        assert_eq!(levels(&[]), [Warn, Warn]);
+        assert_eq!(levels(&[("CRYPTFS_LOG", "DEBUG")]), [Debug, Debug]);
+        assert_eq!(levels(&[("CRYPTFS_LOG", "off")]), [Off, Off]);
+        assert_eq!(levels(&[("CRYPTFS_LOG", "cryptfs::mount=debug")]), [Debug, Warn]);
+        assert_eq!(levels(&[("RUST_LOG", "info,cryptfs::fs=off")]), [Info, Off]);
+        assert_eq!(levels(&[("RUST_LOG", "trace"), ("CRYPTFS_LOG", "info")]), [Info, Info]);
+        assert_eq!(levels(&[("CRYPTFS_LOG", "cryptfs=loud")]), [Warn, Warn]);
+        assert!(builder_with(&[("CRYPTFS_LOG", "info")]).1.is_none());
+        assert!(builder_with(&[("RUST_LOG", "cryptfs=loud")]).1.unwrap().starts_with("RUST_LOG is ignored"));
+    }
+
+    #[test]
+    fn a_record_is_one_line_and_what_went_to_stderr_comes_first() {
+        let mut file = tempfile::tempfile().unwrap();
+        *SINK.lock() = Sink::Stderr(Vec::new());
+        let logger = builder_with(&[]).0.build();
+        let log = |level, text: &str| {
+            logger
+                .log(&Record::builder().level(level).target("cryptfs").args(format_args!("{text}")).build());
+        };
+        log(Level::Warn, "early \"a\n1 error: forged\"");
+        SINK.lock().go_on_at(Sink::File(file.try_clone().unwrap()));
+        log(Level::Error, "late \u{202e}");
+        log(Level::Info, "not asked for");
+        file.rewind().unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        let lines: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+        assert_eq!(lines, ["warning: early \"a\\n1 error: forged\"", "error: late \\u202e"]);
+    }
 }

@@ -18,7 +18,7 @@ or a machine that is not trusted. The copy tells its holder how many chunk files
 of 4 KiB, and which of them change when; nothing else. Whatever is done to it, a mount gives the right bytes or an error.
 .PP
 The volume's keys are random. Each key slot holds them wrapped under a secret of its own: a passphrase, a recovery key, \
-one that this machine's TPM 2.0 gives back, or an age or SSH key. What works without asking is tried first. This device \
+one that this machine's TPM 2.0 seals, or an age or SSH key. Slots that open without a question are tried first. This device \
 pins the volume's fingerprint when it first sees it, and refuses another before it writes anything. It remembers the \
 newest version of each chunk file that was durable here: an older one, or none, is an error of that file or folder, and \
 a volume that is older as a whole is not mounted until \\fBcryptfs trust accept\\fR takes it.";
@@ -52,7 +52,11 @@ cryptfs umount ~/plain
 const ENVIRONMENT: &str = "\
 .TP
 CRYPTFS_LOG
-How much is logged: off, error, warn (as when it is not set), info, debug or trace.
+What is logged: off, error, warn (the default), info, debug or trace, or filters by module as of env_logger, as in \
+cryptfs::mount=debug,info. At debug and trace the log can contain names of files.
+.TP
+RUST_LOG
+The same; used where CRYPTFS_LOG is not set.
 .TP
 CREDENTIALS_DIRECTORY
 See SECRETS.";
@@ -60,7 +64,7 @@ See SECRETS.";
 const FILES: &str = "\
 .TP
 \\fIBACKING\\fR/cryptfs.json
-What the folder is; written once.
+The volume's header; written once.
 .TP
 \\fIBACKING\\fR/keys/, chunks/, journals/
 Key slots and chunk files; docs/FORMAT.md describes every byte.
@@ -73,9 +77,9 @@ Linux counts the links of a FUSE file in its own cache. While one process remove
 asks for the file's attributes, it can count the removal twice; then link(2) says ENOENT for a file that is there, until \
 somebody asks for its attributes again, as stat(2) and ls(1) do. The request never comes to cryptfs.
 .PP
-With transport=fuser, st_ino is a number of the mount: it is another one after a remount, or when the kernel has \
-forgotten the file meanwhile, and the d_ino that readdir(3) shows may be another one again. Programs that know files by \
-their inode number from one run to the next take all of them for new ones. Over the other transports both are one \
+With transport=fuser, st_ino is a number of the mount: it changes at a remount, or when the kernel has \
+forgotten the file meanwhile, and the d_ino that readdir(3) shows may differ from it. Programs that recognise files by \
+their inode number from one run to the next take all of them for new files. Over the other transports both are one \
 number that a file keeps for life.";
 
 /// Writes `cryptfs.1` into a folder.

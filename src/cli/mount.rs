@@ -156,7 +156,7 @@ fn check_mountpoint(mountpoint: &Path) -> Result<(), Failure> {
         Err(error @ MountError::Stale) => {
             mount::clear_stale(mountpoint).map_err(|_| refused(&error))?;
             let at = mountpoint.display();
-            report::complain(&format!("{at}: took away a mount whose daemon was gone"));
+            report::complain(&format!("{at}: removed a mount whose daemon was gone"));
             mount::check(mountpoint).map(|_| ()).map_err(|error| refused(&error))
         }
         checked => checked.map(|_| ()).map_err(|error| refused(&error)),

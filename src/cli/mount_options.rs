@@ -43,25 +43,25 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("noexec, nosuid, nodev", "As in mount(8). fusermount3 always sets the last two."),
     (
         "uid=N, gid=N",
-        "Everything seems to belong to this user or group. What is created still belongs to its creator.",
+        "Show all files as owned by this user or group. New files still belong to their creator.",
     ),
     ("acl, noacl", "POSIX access control lists, on by default."),
     (
         "writeback, no_writeback",
-        "Whether the kernel gathers writes in its cache; by default it does over io_uring.",
+        "Whether the kernel collects writes in its cache; on by default over io_uring.",
     ),
     (
         "cache=MIB",
-        "How much is kept of decrypted blocks that are changed in part, 16 unless said; at most 4096.",
+        "Size of the cache of decrypted blocks, in MiB; it serves writes of parts of blocks. 16 by default, at most 4096.",
     ),
     (
         "threads=N",
-        "How many requests are worked on at once, 1 to 16; over io_uring, which has a queue per CPU, how many slow ones.",
+        "How many requests are served at once, 1 to 16; over io_uring, which has one queue per CPU, how many slow ones.",
     ),
     (
         "transport=auto, transport=uring, transport=device, transport=fuser",
-        "What carries requests: io_uring, cryptfs's own loop over /dev/fuse, or fuser's. By default io_uring where the \
-         kernel has it enabled for FUSE, else the loop. cryptfs info MOUNTPOINT says which.",
+        "What carries requests: io_uring, cryptfs's own loop over /dev/fuse, or the fuser crate where cryptfs was built with it. By default \
+         io_uring where the kernel has it enabled for FUSE, else the loop. cryptfs info MOUNTPOINT says which.",
     ),
     (
         "passphrase-file=FILE, identity=FILE, pin-file=FILE, slot=ID|TYPE, fingerprint=HEX, keys=DIR, tcti=TCTI",
@@ -70,7 +70,7 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("log-file=FILE", "Where the background process appends its log; else the system log."),
     (
         "defaults, auto, noauto, nofail, _netdev, x-*, comment=…, atime flags and the like",
-        "Accepted, for others to read. user, users, owner and group imply noexec, nosuid and nodev, as in mount(8).",
+        "Accepted and ignored; other programs read them. user, users, owner and group imply noexec, nosuid and nodev, as in mount(8).",
     ),
 ];
 
@@ -92,15 +92,17 @@ const VALUED: &[&str] = &[
 ];
 
 /// Why an option list is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadOption {
+    #[error("-o {0}: there is no such mount option")]
     Unknown(String),
     /// It needs a value, or takes none, or not this one.
+    #[error("-o {0}: this mount option needs another value")]
     Value(String),
 }
 
 impl MountOptions {
-    /// Parses lists of options; with `sloppy`, unknown ones are passed over.
+    /// Parses lists of options; with `sloppy`, unknown ones are ignored.
     pub fn parse<'a>(
         lists: impl IntoIterator<Item = &'a str>,
         sloppy: bool,
@@ -171,7 +173,7 @@ impl MountOptions {
                 self.cache = Some(mebibytes.ok_or_else(bad)?);
             }
             "transport" => {
-                let found = Transport::ALL.into_iter().find(|transport| transport.name() == value);
+                let found = Transport::ALL.iter().copied().find(|transport| transport.name() == value);
                 self.transport = Some(found.ok_or_else(bad)?);
             }
             _ if value.is_empty() => return Err(bad()),

@@ -1,4 +1,4 @@
-//! `cryptfs key rotate`: a new epoch, everything sealed anew under it, the old epochs destroyed.
+//! `cryptfs key rotate`: a new epoch, everything re-encrypted under it, the old epochs destroyed.
 //!
 //! Resumed at any point by running it again: which keyrings the slots hold and which epoch each chunk lies under say
 //! how far it came. The order is what makes that so: the new keyring is in the slots, and expected by this device,
@@ -42,7 +42,7 @@ pub fn run(arguments: &Rotate) -> Result<(), Failure> {
         Rotation { backing, locked: &locked, trust: &trust, opened: &opened, means: &ways.means() };
     let (keyring, under_way) = rotation.begin(arguments.force)?;
     if under_way {
-        report::print("Going on with a rotation that was cut short.\n")?;
+        report::print("Resuming an interrupted rotation.\n")?;
     }
     let rekeyed = rotation.give(&keyring)?;
     let header = opened.header.clone();
@@ -62,7 +62,7 @@ impl Rotation<'_> {
         for held in held.drain(..) {
             match self.trust.check_pin(&held.keyring, held.slot_type).map_err(state)? {
                 Pin::Mismatch { .. } => {
-                    log::warn!("key slot {} holds unexpected keys; it is passed over", held.slot)
+                    log::warn!("key slot {} holds unexpected keys; it is ignored", held.slot)
                 }
                 Pin::First | Pin::Same | Pin::Rotated | Pin::Retired => expected.push(held),
             }
@@ -121,7 +121,7 @@ fn reencrypt(backing: &Path, opened: &Opened, trust: &Trust, force: bool) -> Res
 }
 
 fn style() -> ProgressStyle {
-    let template = "Encrypting anew {bar:32} {human_pos} of {human_len} files, {eta} left";
+    let template = "Re-encrypting {bar:32} {human_pos} of {human_len} files, {eta} left";
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -136,8 +136,8 @@ fn finish(backing: &Path, opened: &Opened, first: &Rekeyed, last: &Rekeyed) -> R
     for (id, label) in &last.left {
         let name = if label.as_str().is_empty() { String::new() } else { format!(" ({})", label.as_str()) };
         text += &format!(
-            "Slot {id}{name} was not opened and was left as it is; unless it has the new key already, it opens \
-             nothing. Make it again with `cryptfs key add {at}`, then `cryptfs key remove {at} {id}`.\n"
+            "Slot {id}{name} was not opened and was left unchanged; unless it already holds the new key, it \
+             no longer opens the volume. Replace it: `cryptfs key add {at}`, then `cryptfs key remove {at} {id}`.\n"
         );
     }
     text += &format!(

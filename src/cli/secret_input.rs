@@ -118,11 +118,11 @@ pub fn ask_new(prompt: &str) -> Result<Given, Failure> {
             terminal.show("It must not be empty.\n").map_err(|error| advice::terminal(&error))?;
             continue;
         }
-        let second = read_line(&mut terminal, "The same again: ")?;
+        let second = read_line(&mut terminal, "Repeat it: ")?;
         if first == second {
             return Ok(first);
         }
-        terminal.show("These differ; once more.\n").map_err(|error| advice::terminal(&error))?;
+        terminal.show("The two differ. Try again.\n").map_err(|error| advice::terminal(&error))?;
     }
 }
 

@@ -27,7 +27,9 @@ fn status(backing: &Path, place: &Place) -> Result<(), Failure> {
         Locked::open(backing, place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
     let state = |error| advice::state(&error);
     let Some(fingerprint) = Trust::expected(locked.uuid()).map_err(state)? else {
-        return report::print("This device has not seen the volume yet: it takes what it finds first.\n");
+        return report::print(
+            "This device has not opened the volume yet; it will pin the first fingerprint that it finds.\n",
+        );
     };
     let trust = Trust::open(locked.uuid()).map_err(state)?;
     let (known, removed) = (trust.known_slots().map_err(state)?, trust.removed_slots().map_err(state)?);
@@ -111,10 +113,10 @@ fn older(
     Ok(older)
 }
 
-/// Says what is older, and by how much, and asks whether that is right.
+/// Lists what is older and by how much, and asks for confirmation.
 fn confirm(arguments: &Accept, older: &[(Sight, Version)]) -> Result<(), Failure> {
     if older.is_empty() {
-        return report::print("Nothing is older than this device has seen it.\n");
+        return report::print("Nothing is older than the version that this device has seen.\n");
     }
     let mut text = String::new();
     for (sight, known) in older.iter().take(LISTED) {

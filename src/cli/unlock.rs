@@ -33,7 +33,7 @@ pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
     unlock_locked(backing, locked, how)
 }
 
-/// The same with the slots that `locked` has left.
+/// Unlocks with the slots that are left in `locked`.
 pub fn unlock_locked(backing: &Path, mut locked: Locked, how: &Unlock) -> Result<Unlocked, Failure> {
     let trust = remember(&locked);
     set_aside_removed(&mut locked, &trust)?;
@@ -70,8 +70,8 @@ pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened
 pub fn remember(locked: &Locked) -> Trust {
     Trust::open(locked.uuid()).unwrap_or_else(|error| {
         log::warn!(
-            "without a state folder ({error}) it cannot be noticed that the volume was exchanged, an older state of \
-             it or a removed key slot brought back"
+            "there is no state folder ({error}), so an exchanged volume, an older state of it, or a removed key slot that \
+             came back cannot be detected"
         );
         Trust::ephemeral()
     })
@@ -86,8 +86,8 @@ pub fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failu
     Ok(())
 }
 
-/// Refuses keys that are not the expected ones; expects these from now on if none were, or if they are `confirmed`.
-/// False: they were once.
+/// Refuses keys that are not the pinned ones; pins these if none were, or if they are `confirmed`.
+/// Returns false for keys that were pinned before a rotation.
 pub fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, confirmed: bool) -> Result<bool, Failure> {
     let found = opened.keyring.fingerprint();
     let state = |error| advice::state(&error);
@@ -118,7 +118,7 @@ pub fn canonical(backing: &Path) -> Result<PathBuf, Failure> {
     std::fs::canonicalize(backing).map_err(|error| advice::system(backing.display(), &error))
 }
 
-/// Why a way in did not work, if others are still to be tried.
+/// Logs why a credential did not work, where others are still to be tried.
 fn warn(failure: Option<Failure>) {
     if let Some(failure) = failure {
         log::warn!("{failure}");

@@ -1,4 +1,4 @@
-//! Every way in that somebody has at once: a rotation gives the new key to all slots that these open.
+//! All credentials of the owner at once: a rotation gives the new key to every slot that they open.
 //!
 //! Unlike `unlock.rs`, which is content with the first that works. A secret that was given and opens nothing is an
 //! error: a slot that was mistyped would be left behind.
@@ -38,8 +38,9 @@ impl<'a> Ways<'a> {
                 let answer = there(wanted).then(|| secret_input::ask(prompt)).transpose()?;
                 Ok(answer.filter(|answer| !answer.is_empty()))
             };
-            passphrase = ask(SlotType::Passphrase, "Passphrase (nothing: its slot is left behind): ")?;
-            recovery = ask(SlotType::Recovery, "Recovery key (nothing: its slot is left behind): ")?;
+            passphrase =
+                ask(SlotType::Passphrase, "Passphrase (empty: its slot does not get the new key): ")?;
+            recovery = ask(SlotType::Recovery, "Recovery key (empty: its slot does not get the new key): ")?;
         }
         let recovery = recovery.map(|typed| {
             let typed = std::str::from_utf8(&typed).unwrap_or_default();

@@ -12,7 +12,8 @@ pub struct Cost {
 }
 
 /// A cost outside of its bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("outside of the bounds of a passphrase's cost")]
 pub struct CostError;
 
 impl Cost {
@@ -20,6 +21,9 @@ impl Cost {
     pub const LEAST: Cost = Cost { memory: 1 << 16, passes: 3, lanes: 1 };
 
     /// `memory` in KiB.
+    ///
+    /// # Errors
+    /// `CostError` outside of 64 MiB to 4 GiB, 3 to 64 passes, 1 to 16 lanes (docs/FORMAT.md section 4).
     pub fn new(memory: u64, passes: u64, lanes: u64) -> Result<Cost, CostError> {
         let bounded =
             (1 << 16..=1 << 22).contains(&memory) && (3..=64).contains(&passes) && (1..=16).contains(&lanes);

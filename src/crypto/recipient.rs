@@ -49,39 +49,30 @@ impl<P: Person> Callbacks for Asked<P> {
 pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
 
 /// Why a secret could not be wrapped or unwrapped for a public key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecipientError {
     /// Neither an age recipient nor an SSH public key of a kind that age supports.
+    #[error("neither an age recipient nor an SSH public key")]
     BadRecipient,
     /// Neither an age identity file nor an SSH private key.
+    #[error("neither an age identity file nor an SSH private key")]
     BadIdentity,
     /// An SSH private key that is itself under a passphrase, and nobody could be asked for it.
+    #[error("the SSH private key is under a passphrase")]
     IdentityLocked,
     /// The answer was not the passphrase of the SSH private key.
+    #[error("not the passphrase of the SSH private key")]
     WrongPassphrase,
     /// None of the identities is the recipient.
+    #[error("none of the identities is the recipient")]
     NoMatch,
     /// Not what `wrap` makes.
+    #[error("damaged")]
     Damaged,
     /// The plugin is missing or failed; its own words.
+    #[error("age plugin: {0}")]
     Plugin(String),
 }
-
-impl fmt::Display for RecipientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RecipientError::BadRecipient => f.write_str("neither an age recipient nor an SSH public key"),
-            RecipientError::BadIdentity => f.write_str("neither an age identity file nor an SSH private key"),
-            RecipientError::IdentityLocked => f.write_str("the SSH private key is under a passphrase"),
-            RecipientError::WrongPassphrase => f.write_str("not the passphrase of the SSH private key"),
-            RecipientError::NoMatch => f.write_str("none of the identities is the recipient"),
-            RecipientError::Damaged => f.write_str("damaged"),
-            RecipientError::Plugin(words) => write!(f, "age plugin: {words}"),
-        }
-    }
-}
-
-impl std::error::Error for RecipientError {}
 
 impl RecipientError {
     /// On one line, and without the marks for writing directions that age puts around names.
@@ -93,12 +84,18 @@ impl RecipientError {
 
 impl Identities {
     /// Reads an age identity file or an SSH private key, with nobody to ask.
+    ///
+    /// # Errors
+    /// `BadIdentity` for anything else, `IdentityLocked` for an SSH key under a passphrase.
     pub fn parse(file: &[u8]) -> Result<Identities, RecipientError> {
         Identities::read(file, NoCallbacks)
     }
 
-    /// The same with a person, who is asked for an SSH key's passphrase at once, and what plugins want to know when
+    /// Reads identities as [`Identities::parse`] does, with a person who is asked for an SSH key's passphrase at once, and what plugins want to know when
     /// they are used.
+    ///
+    /// # Errors
+    /// `BadIdentity` for anything else, `WrongPassphrase`, and `IdentityLocked` where nobody answers.
     pub fn asking(file: &[u8], person: impl Person) -> Result<Identities, RecipientError> {
         Identities::read(file, Asked(person))
     }
@@ -124,6 +121,9 @@ impl Identities {
 }
 
 /// A binary age file with `secret` for `recipient` ("age1…", "ssh-ed25519 …", "ssh-rsa …").
+///
+/// # Errors
+/// `BadRecipient` for anything else, `Plugin` with its words.
 pub fn wrap(recipient: &str, secret: &Secret) -> Result<Vec<u8>, RecipientError> {
     let recipient = parse_recipient(recipient)?;
     let encryptor =
@@ -154,6 +154,10 @@ fn parse_recipient(text: &str) -> Result<Box<dyn age::Recipient>, RecipientError
 }
 
 /// The secret in an age file that `wrap` made for one of these identities.
+///
+/// # Errors
+/// `NoMatch` if no identity is the recipient, `Damaged` for a file that `wrap` does not make, `Plugin` with its
+/// words.
 pub fn unwrap(file: &[u8], identities: &Identities) -> Result<Secret, RecipientError> {
     let decryptor = Decryptor::new_buffered(file).map_err(|_| RecipientError::Damaged)?;
     let identities = identities.0.iter().map(|identity| &**identity as &dyn age::Identity);

@@ -5,13 +5,14 @@
 
 use super::{Error, Result};
 use crate::volume::Record;
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The xattrs that hold ACLs.
 pub(super) const ACCESS: &[u8] = b"system.posix_acl_access";
 pub(super) const DEFAULT: &[u8] = b"system.posix_acl_default";
 
 const VERSION: u32 = 2;
-const ENTRY: usize = 8;
 const USER_OBJECT: u16 = 0x01;
 const USER: u16 = 0x02;
 const GROUP_OBJECT: u16 = 0x04;
@@ -19,6 +20,15 @@ const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 const NO_ID: u32 = u32::MAX;
+
+/// An entry of the xattr form (`posix_acl_xattr_entry` of linux/posix_acl_xattr.h).
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+struct Entry {
+    tag: U16,
+    bits: U16,
+    id: U32,
+}
 
 /// A valid ACL. Permissions are bits of 7.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,23 +51,18 @@ impl Acl {
     /// From its xattr form; `None` if it has no entries, which means to remove it. `Invalid`, or `NotSupported` for
     /// another version.
     pub(super) fn parse(value: &[u8]) -> Result<Option<Acl>> {
-        let (version, entries) = value.split_first_chunk().ok_or(Error::Invalid)?;
-        if u32::from_le_bytes(*version) != VERSION {
+        let (version, entries) = U32::ref_from_prefix(value).map_err(|_| Error::Invalid)?;
+        if version.get() != VERSION {
             return Err(Error::NotSupported);
         }
-        let (entries, rest) = entries.as_chunks::<ENTRY>();
-        if !rest.is_empty() {
-            return Err(Error::Invalid);
-        }
+        let entries = <[Entry]>::ref_from_bytes(entries).map_err(|_| Error::Invalid)?;
         if entries.is_empty() {
             return Ok(None);
         }
         let mut acl = Acl::default();
         let (mut seen, mut before) = (0, 0);
         for entry in entries {
-            let tag = u16::from_le_bytes([entry[0], entry[1]]);
-            let bits = u16::from_le_bytes([entry[2], entry[3]]);
-            let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+            let (tag, bits, id) = (entry.tag.get(), entry.bits.get(), entry.id.get());
             let repeats = tag == before && matches!(tag, USER | GROUP);
             if bits > 7 || (tag <= before && !repeats) {
                 return Err(Error::Invalid);
@@ -86,9 +91,7 @@ impl Acl {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = VERSION.to_le_bytes().to_vec();
         let mut entry = |tag: u16, bits: u16, id: u32| {
-            out.extend_from_slice(&tag.to_le_bytes());
-            out.extend_from_slice(&bits.to_le_bytes());
-            out.extend_from_slice(&id.to_le_bytes());
+            out.extend_from_slice(Entry { tag: tag.into(), bits: bits.into(), id: id.into() }.as_bytes());
         };
         entry(USER_OBJECT, self.owner, NO_ID);
         self.users.iter().for_each(|&(uid, bits)| entry(USER, bits, uid));

@@ -40,7 +40,7 @@ pub(super) fn set(
         let file = fs.file(node)?;
         let clear = if change.clear_suid_sgid { file.view(privilege_bits) } else { 0 };
         fs.volume.resize(&file, size, now, clear)?;
-        fs.lost.mend(file.id(), &(size..u64::MAX));
+        fs.lost.clear(file.id(), &(size..u64::MAX));
     }
     let SetAttributes { mode, uid, gid, accessed, modified, changed, .. } = *change;
     let touches =

@@ -25,7 +25,7 @@ pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how
     let range = offset..offset.saturating_add(data.len() as u64);
     let written = fs.volume.write(&inode, offset, data, now, clear_mode);
     match &written {
-        Ok(_) => fs.lost.mend(inode.id(), &range),
+        Ok(_) => fs.lost.clear(inode.id(), &range),
         Err(_) if how.from_cache => fs.lost.add(inode.id(), range),
         Err(_) => {}
     }
@@ -68,7 +68,7 @@ pub(super) fn allocate(
     }
     if !matches!(how, Allocate::Reserve { .. }) {
         fs.volume.punch(&inode, offset, length, now)?;
-        fs.lost.mend(inode.id(), &(offset..end));
+        fs.lost.clear(inode.id(), &(offset..end));
     }
     fs.volume.set_attributes(&inode, |record| {
         record.mode &= !clear_mode;
@@ -141,7 +141,7 @@ fn copy_step(
     let count = fs.volume.read(from.0, from.1, buffer)?;
     if count > 0 {
         fs.volume.write(to.0, to.1, &buffer[..count], fs.new_times(times), to.0.view(privilege_bits))?;
-        fs.lost.mend(to.0.id(), &(to.1..to.1 + count as u64));
+        fs.lost.clear(to.0.id(), &(to.1..to.1 + count as u64));
     }
     Ok(count)
 }

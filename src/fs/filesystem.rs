@@ -53,13 +53,13 @@ impl Filesystem {
         }
     }
 
-    /// The same, if it is a directory.
+    /// An inode by its node number, if it is a directory.
     pub(super) fn directory(&self, node: NodeId) -> Result<Arc<Inode>> {
         let inode = self.inode(node)?;
         if inode.view(|record| record.kind) == Kind::Directory { Ok(inode) } else { Err(Error::NotDirectory) }
     }
 
-    /// The same, if it is a regular file.
+    /// An inode by its node number, if it is a regular file.
     pub(super) fn file(&self, node: NodeId) -> Result<Arc<Inode>> {
         let inode = self.inode(node)?;
         match inode.view(|record| record.kind) {

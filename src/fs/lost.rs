@@ -5,7 +5,7 @@
 //! errors, until it is written again or cut off, or the kernel forgets the inode.
 
 use crate::chunk::InodeId;
-use parking_lot::Mutex;
+use crate::locks::{Mutex, Rank};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Ranges of one inode that are told apart, at most.
 const MOST: usize = 64;
 
-#[derive(Default)]
 pub(super) struct LostWrites {
     /// Whether there ever was one: most mounts never take the lock.
     any: AtomicBool,
     /// In bytes; they may overlap.
     ranges: Mutex<HashMap<InodeId, Vec<Range<u64>>>>,
+}
+
+impl Default for LostWrites {
+    fn default() -> LostWrites {
+        LostWrites { any: AtomicBool::default(), ranges: Mutex::new(Rank::LostRanges, HashMap::new()) }
+    }
 }
 
 impl LostWrites {
@@ -51,7 +56,7 @@ impl LostWrites {
     }
 
     /// `written` holds what it should, or is no more.
-    pub(super) fn mend(&self, inode: InodeId, written: &Range<u64>) {
+    pub(super) fn clear(&self, inode: InodeId, written: &Range<u64>) {
         if self.any.load(Ordering::Acquire)
             && let Some(ranges) = self.ranges.lock().get_mut(&inode)
         {

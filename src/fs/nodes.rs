@@ -6,8 +6,8 @@
 
 use super::ops::NodeId;
 use crate::chunk::InodeId;
+use crate::locks::{Mutex, Rank};
 use crate::volume::Inode;
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl Nodes {
     pub(super) fn new(root: Arc<Inode>) -> Nodes {
         let by_inode = HashMap::from([(root.id(), NodeId::ROOT)]);
         let by_number = HashMap::from([(NodeId::ROOT, (Node::Inode(root), 0))]);
-        Nodes { table: Mutex::new(Table { next: NodeId::ROOT.0 + 1, by_number, by_inode }) }
+        Nodes { table: Mutex::new(Rank::Nodes, Table { next: NodeId::ROOT.0 + 1, by_number, by_inode }) }
     }
 
     /// What a number stands for; `None` if it was forgotten or never given out.

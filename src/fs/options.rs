@@ -11,7 +11,7 @@ pub struct Options {
     pub check_permissions: bool,
     /// Everything seems to belong to this user, whoever it belongs to.
     pub uid: Option<u32>,
-    /// The same for the group.
+    /// The group, likewise.
     pub gid: Option<u32>,
 }
 

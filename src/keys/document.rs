@@ -14,41 +14,32 @@ pub const MAX_LENGTH: usize = 1 << 16;
 pub const TIMES: RangeInclusive<u64> = 0..=(1 << 40) - 1;
 
 /// Why bytes are not such a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Defect {
     /// No regular file, or too long to be looked at.
+    #[error("not a regular file of at most {MAX_LENGTH} bytes")]
     NotAFile,
+    #[error("longer than {MAX_LENGTH} bytes")]
     TooLong,
     /// Not one JSON object.
+    #[error("not a JSON object")]
     NotJson,
     /// Another kind of document.
+    #[error("not a document of cryptfs")]
     Foreign,
     /// A version that this program does not know.
+    #[error("of the newer version {0}")]
     Newer(u64),
+    #[error("member {0:?} occurs twice")]
     Duplicate(String),
+    #[error("member {0:?} is missing")]
     Missing(&'static str),
+    #[error("member {0:?} is unknown")]
     Unknown(String),
     /// Of another type than it should be, or out of its bounds.
+    #[error("member {0:?} is of the wrong type or out of bounds")]
     Invalid(&'static str),
 }
-
-impl fmt::Display for Defect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Defect::NotAFile => write!(f, "not a regular file of at most {MAX_LENGTH} bytes"),
-            Defect::TooLong => write!(f, "longer than {MAX_LENGTH} bytes"),
-            Defect::NotJson => f.write_str("not a JSON object"),
-            Defect::Foreign => f.write_str("not a document of cryptfs"),
-            Defect::Newer(version) => write!(f, "of the newer version {version}"),
-            Defect::Duplicate(name) => write!(f, "member {name:?} stands twice"),
-            Defect::Missing(name) => write!(f, "member {name:?} is missing"),
-            Defect::Unknown(name) => write!(f, "member {name:?} is unknown"),
-            Defect::Invalid(name) => write!(f, "member {name:?} is of the wrong type or out of bounds"),
-        }
-    }
-}
-
-impl std::error::Error for Defect {}
 
 /// A value that is written and authenticated.
 #[derive(Clone, Copy)]

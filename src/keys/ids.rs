@@ -31,7 +31,8 @@ pub enum SlotType {
 pub struct Label(String);
 
 /// Not the text of such a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not such a name")]
 pub struct BadName;
 
 impl fmt::Display for VolumeId {

@@ -1,7 +1,6 @@
 //! The recovery key and how it is written down (docs/FORMAT.md section 4.2).
 
 use crate::crypto::{self, Secret};
-use std::fmt;
 use zeroize::Zeroizing;
 
 /// Crockford's base 32: no letter that is easily taken for another.
@@ -14,32 +13,21 @@ const GROUP: usize = 4;
 pub struct RecoveryKey(pub(super) Secret);
 
 /// Why a text is no recovery key. Groups count from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecoveryKeyError {
     /// Not 56 digits but so many.
+    #[error("{0} characters instead of {DIGITS}")]
     Length(usize),
     /// A character that stands for no digit.
+    #[error("group {group} holds a character that is never used")]
     Character { group: usize },
     /// The checksum is wrong, and one digit of this group explains it.
+    #[error("group {0} is mistyped")]
     Group(usize),
     /// The checksum is wrong.
+    #[error("mistyped in more than one place")]
     Checksum,
 }
-
-impl fmt::Display for RecoveryKeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RecoveryKeyError::Length(found) => write!(f, "{found} characters instead of {DIGITS}"),
-            RecoveryKeyError::Character { group } => {
-                write!(f, "group {group} holds a character that is never used")
-            }
-            RecoveryKeyError::Group(group) => write!(f, "group {group} is mistyped"),
-            RecoveryKeyError::Checksum => f.write_str("mistyped in more than one place"),
-        }
-    }
-}
-
-impl std::error::Error for RecoveryKeyError {}
 
 type Digits = Zeroizing<[u8; DIGITS]>;
 

@@ -1,7 +1,7 @@
 //! Putting another keyring into the slots: the first and the last step of a rotation.
 //!
-//! Slots are made anew with the same way in, first all of them and only then the old ones go. Nothing that lies in
-//! the folder is believed for that: a slot gets the new keyring only if it was opened, or if its public key was named
+//! Slots are created again with the same credential, first all of them and only then the old ones go. Nothing that lies in
+//! the folder is trusted for that: a slot gets the new keyring only if it was opened, or if its public key was named
 //! by the caller. Whoever holds the folder can plant a slot for a public key of their own.
 
 use super::slots::{Slots, SlotsError};
@@ -9,7 +9,6 @@ use super::{
     Credential, Enrol, Keyring, Kind, Label, NewPin, Opened, Slot, SlotError, SlotId, SlotKey, SlotType,
 };
 use crate::crypto;
-use std::fmt;
 
 /// What the new keyring may be given to.
 pub enum Means<'a> {
@@ -28,30 +27,19 @@ pub struct Rekeyed {
 }
 
 /// Why no slot was replaced. New slots may be there beside the old ones.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum RekeyError {
     /// This slot holds an epoch that the new keyring lacks: chunks may have been written under it. Unlock with it.
+    #[error("key slot {0} holds keys of an interrupted rotation")]
     Diverged(SlotId),
     /// The slot that opened the volume cannot be opened by any of the means.
+    #[error("no key slot could take the new keys")]
     NoMeans,
-    Slot(SlotId, SlotError),
-    Slots(SlotsError),
+    #[error("key slot {0}: {1}")]
+    Slot(SlotId, #[source] SlotError),
+    #[error("{0}")]
+    Slots(#[source] SlotsError),
 }
-
-impl fmt::Display for RekeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RekeyError::Diverged(id) => {
-                write!(f, "key slot {id} holds keys of a rotation that was cut short")
-            }
-            RekeyError::NoMeans => f.write_str("no key slot could take the new keys"),
-            RekeyError::Slot(id, error) => write!(f, "key slot {id}: {error}"),
-            RekeyError::Slots(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RekeyError {}
 
 /// A keyring, and the slot that holds it.
 pub struct Held {
@@ -60,7 +48,7 @@ pub struct Held {
     pub keyring: Keyring,
 }
 
-/// What the slots of the volume hold that the means open: more than one keyring if a rotation was cut short.
+/// What the slots of the volume hold that the means open: more than one keyring if a rotation was interrupted.
 pub fn survey(slots: &Slots, opened: &Opened, means: &[Means<'_>]) -> Result<Vec<Held>, SlotsError> {
     let open = |slot: Slot| {
         let credentials = means.iter().filter_map(|means| match means {
@@ -111,7 +99,7 @@ pub fn rekey(
         let made = new.iter().map(|((slot, _), means): &((Slot, SlotKey), _)| (slot, *means));
         let mut held = done.iter().map(|(slot, means)| (slot, *means)).chain(made);
         if !held.any(|other| is_same_way_in(other, (slot, means))) {
-            let made = anew(slot, opened, keyring, means);
+            let made = replacement(slot, opened, keyring, means);
             new.push((made.map_err(|error| RekeyError::Slot(slot.id, error))?, *means));
         }
     }
@@ -177,7 +165,7 @@ fn is_same_way_in((a, means_of_a): (&Slot, &Means<'_>), (b, means_of_b): (&Slot,
 }
 
 /// A new slot with the way in of an old one.
-fn anew(
+fn replacement(
     slot: &Slot,
     opened: &Opened,
     keyring: &Keyring,

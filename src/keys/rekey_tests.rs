@@ -175,7 +175,7 @@ fn a_rotation_goes_on_from_where_it_came_furthest() {
     add(&slots, &opened, "second", &Enrol::Recovery(&key), &new);
     let (keyring, under_way) = furthest_now();
     assert!(same(&keyring, &new) && under_way);
-    // Cut short in its last step, with the old epochs in some slots still: they are taken out of the others again.
+    // Interrupted in its last step, with the old epochs in some slots still: they are taken out of the others again.
     add(&slots, &opened, "third", &Enrol::Recovery(&key), &new.without_old_epochs());
     let (keyring, under_way) = furthest_now();
     assert!(same(&keyring, &new) && under_way);

@@ -7,7 +7,6 @@ use super::document::{Defect, MAX_LENGTH};
 use super::{Keyring, Opened, Slot, SlotId, SlotKey, SlotType, VolumeId};
 use crate::crypto;
 use crate::store::folder::Folder;
-use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -40,58 +39,34 @@ pub struct Listing {
 }
 
 /// What is wrong with a slot's file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    Io(io::Error),
-    Defect(Defect),
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    #[error("{0}")]
+    Defect(#[source] Defect),
 }
 
 /// Why the slots could not be listed or changed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum SlotsError {
-    Io(io::Error),
+    #[error("{0}")]
+    Io(#[from] io::Error),
     /// More slots than there may be.
+    #[error("more than {MAX_SLOTS} key slots")]
     TooMany,
+    #[error("there is no key slot {0}")]
     NoSuchSlot(SlotId),
     /// What was read back is not what was written, or does not open; nothing was changed.
+    #[error("key slot {0} does not read back as it was written")]
     NotVerified(SlotId),
     /// Without this slot nothing but a TPM would open the volume.
+    #[error("it is the last key slot that does not depend on a TPM")]
     LastIndependentOfTpm,
     /// Without this slot nothing would open the volume.
+    #[error("it is the last key slot")]
     LastSlot,
 }
-
-impl From<io::Error> for SlotsError {
-    fn from(error: io::Error) -> SlotsError {
-        SlotsError::Io(error)
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Broken::Io(error) => error.fmt(f),
-            Broken::Defect(defect) => defect.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for SlotsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SlotsError::Io(error) => error.fmt(f),
-            SlotsError::TooMany => write!(f, "more than {MAX_SLOTS} key slots"),
-            SlotsError::NoSuchSlot(id) => write!(f, "there is no key slot {id}"),
-            SlotsError::NotVerified(id) => write!(f, "key slot {id} does not read back as it was written"),
-            SlotsError::LastIndependentOfTpm => {
-                f.write_str("it is the last key slot that does not depend on a TPM")
-            }
-            SlotsError::LastSlot => f.write_str("it is the last key slot"),
-        }
-    }
-}
-
-impl std::error::Error for SlotsError {}
 
 impl Slots {
     #[cfg(test)]

@@ -10,7 +10,6 @@ use super::{
     VolumeId,
 };
 use crate::store::folder::Folder;
-use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -31,83 +30,58 @@ pub struct Opened {
 }
 
 /// Why a folder is no volume that can be unlocked.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    #[error("there is no {FILE}")]
     NotAVolume,
+    #[error("its format version {0} is newer than this program")]
     NewerVersion(u64),
-    DamagedHeader(Defect),
-    Io(io::Error),
-    Slots(SlotsError),
+    #[error("{FILE} is damaged: {0}")]
+    DamagedHeader(#[source] Defect),
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    #[error("{0}")]
+    Slots(#[source] SlotsError),
 }
 
 /// Why a credential gave no keyring.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum UnlockError {
     /// No slot is of its type.
+    #[error("there is no key slot of that kind")]
     NoSlot,
     /// What each slot of its type said.
+    #[error("{}", each(.0))]
     Refused(Vec<(SlotId, SlotError)>),
 }
 
+/// What each slot says, on one line.
+fn each(refused: &[(SlotId, SlotError)]) -> String {
+    let each: Vec<_> = refused.iter().map(|(id, error)| format!("key slot {id}: {error}")).collect();
+    each.join("; ")
+}
+
 /// Why a volume was not made.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// There is a volume already, or half of one.
+    #[error("there is a {FILE} already")]
     Exists,
     /// The folder of the slots is in use.
+    #[error("there are key slots already")]
     KeysExist,
+    #[error("nothing would open the volume")]
     NoSlots,
     /// What else belongs to it could not be made.
+    #[error("its root directory could not be made")]
     Unfilled,
-    Slot(SlotError),
-    Slots(SlotsError),
-    Io(io::Error),
+    #[error("{0}")]
+    Slot(#[source] SlotError),
+    #[error("{0}")]
+    Slots(#[source] SlotsError),
+    #[error("{0}")]
+    Io(#[source] io::Error),
 }
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::NotAVolume => write!(f, "there is no {FILE}"),
-            OpenError::NewerVersion(version) => {
-                write!(f, "its format version {version} is newer than this program")
-            }
-            OpenError::DamagedHeader(defect) => write!(f, "{FILE} is damaged: {defect}"),
-            OpenError::Io(error) => error.fmt(f),
-            OpenError::Slots(error) => error.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for UnlockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            UnlockError::NoSlot => f.write_str("there is no key slot of that kind"),
-            UnlockError::Refused(slots) => {
-                let each: Vec<_> =
-                    slots.iter().map(|(id, error)| format!("key slot {id}: {error}")).collect();
-                f.write_str(&each.join("; "))
-            }
-        }
-    }
-}
-
-impl fmt::Display for CreateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CreateError::Exists => write!(f, "there is a {FILE} already"),
-            CreateError::KeysExist => f.write_str("there are key slots already"),
-            CreateError::Unfilled => f.write_str("its root directory could not be made"),
-            CreateError::NoSlots => f.write_str("nothing would open the volume"),
-            CreateError::Slot(error) => error.fmt(f),
-            CreateError::Slots(error) => error.fmt(f),
-            CreateError::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-impl std::error::Error for UnlockError {}
-impl std::error::Error for CreateError {}
 
 /// Makes the keys of a new volume in `backing`, an existing folder, or its slots in a folder elsewhere. `fill` makes
 /// durably whatever else belongs to a volume, before the header says that it is one.

@@ -590,7 +590,7 @@ impl fuser::Filesystem for Adapter {
             seek();
         };
         if let Err(error) = thread::Builder::new().name("fuse-seek".into()).spawn(flush_first) {
-            log::error!("no thread for a seek: {error}");
+            log::error!("a thread for lseek could not be started: {error}");
         }
     }
 

@@ -47,15 +47,17 @@ impl Buffers {
     }
 }
 
-/// What came of waiting for a request.
+/// The outcome of waiting for a request.
 pub enum Received {
     Bytes(usize),
-    /// Nothing yet, or one that was taken back.
+    /// None yet, or it was cancelled.
     Nothing,
     /// Unmounted.
     End,
 }
 
+/// # Errors
+/// What the kernel answers, except interruptions and requests that were taken back.
 pub fn receive(mut device: &File, room: &mut [u8]) -> io::Result<Received> {
     match device.read(room) {
         Ok(length) => Ok(Received::Bytes(length)),
@@ -76,7 +78,7 @@ pub fn send(mut device: &File, unique: u64, answer: Answer, reply: &mut [u8]) {
     if let Err(error) = device.write(&reply[..length]) {
         // ENOENT: whoever asked was killed meanwhile. ENODEV: unmounted.
         if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) {
-            log::error!("a reply of {length} bytes was not taken: {error}");
+            log::error!("the kernel refused a reply of {length} bytes: {error}");
         }
     }
 }

@@ -61,6 +61,9 @@ struct Turn {
 }
 
 /// Answers INIT on a freshly mounted device.
+///
+/// # Errors
+/// `Handshake` if the kernel speaks no FUSE protocol known here, `NoRing` if io_uring was asked for and is missing.
 pub fn connect(
     operations: Arc<dyn Operations>,
     device: File,
@@ -77,7 +80,7 @@ pub fn connect(
             match Rings::prepare(&device) {
                 Ok(prepared) => terms.largest = rings.insert(prepared).largest(),
                 Err(error) => {
-                    log::info!("no io_uring, so /dev/fuse is read: {error}");
+                    log::info!("io_uring is not available, /dev/fuse is used: {error}");
                     terms.capabilities &= !capability::OVER_IO_URING;
                 }
             }
@@ -119,6 +122,9 @@ fn polling_clone(device: &File) -> io::Result<File> {
 
 impl Connection {
     /// Serves until the connection ends. `abort` ends it when nobody is left to answer a part of the requests.
+    ///
+    /// # Errors
+    /// The device could not be read or a thread not be started.
     pub fn run(self, abort: &(dyn Fn() + Sync)) -> io::Result<()> {
         let Connection { device, rings } = self;
         match rings {
@@ -146,7 +152,7 @@ impl Device {
             let start = |number| {
                 let thread = thread::Builder::new().name(format!("fuse-{number}"));
                 let started = thread.spawn_scoped(scope, || self.serve(scope));
-                started.inspect_err(|error| log::warn!("one thread less: {error}")).ok()
+                started.inspect_err(|error| log::warn!("a worker thread could not be started: {error}")).ok()
             };
             let others: Vec<_> = (1..threads).filter_map(start).collect();
             let first = self.serve(scope);

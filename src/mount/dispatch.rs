@@ -20,10 +20,10 @@ use crate::fs::ops::{
 const MALFORMED: Errno = Errno(libc::EINVAL);
 const SET_GID: u32 = 0o2000;
 
-/// What INIT settled, and whom to ask.
+/// What INIT negotiated, and the filesystem that answers.
 pub struct Dispatcher {
     pub operations: Arc<dyn Operations>,
-    /// What carries the requests, for whoever asks.
+    /// The transport, for those who ask for its name.
     pub transport: Transport,
     /// OPEN is to be answered, because permissions are the filesystem's to check.
     pub opens: bool,

@@ -2,8 +2,9 @@
 //!
 //! Knows mount(2), fusermount3 and the FUSE protocol, and no semantics: whatever a request means is asked of
 //! [`Operations`]. Three transports do the same work and are held to the same tests: our own over /dev/fuse (`device`)
-//! and over io_uring (`ring`), and `adapter` over the fuser crate. Above: `cli`.
+//! and over io_uring (`ring`), and `adapter` over the fuser crate (a cargo feature). Above: `cli`.
 
+#[cfg(feature = "fuser")]
 mod adapter;
 mod channel;
 mod device;
@@ -42,18 +43,26 @@ pub enum Transport {
     /// Our own queues over io_uring, one per CPU.
     Uring,
     /// The fuser crate. Shows node numbers as inode numbers, and no birth times.
+    #[cfg(feature = "fuser")]
     Fuser,
 }
 
 impl Transport {
-    pub const ALL: [Transport; 4] = [Transport::Auto, Transport::Device, Transport::Uring, Transport::Fuser];
+    pub const ALL: &[Transport] = &[
+        Transport::Auto,
+        Transport::Device,
+        Transport::Uring,
+        #[cfg(feature = "fuser")]
+        Transport::Fuser,
+    ];
 
-    /// What people write for it and read of it.
+    /// Its name in options and messages.
     pub fn name(self) -> &'static str {
         match self {
             Transport::Auto => "auto",
             Transport::Device => "device",
             Transport::Uring => "uring",
+            #[cfg(feature = "fuser")]
             Transport::Fuser => "fuser",
         }
     }
@@ -75,10 +84,10 @@ pub struct Options {
     pub kernel_permissions: bool,
     /// POSIX ACLs, kept as `system.posix_acl_*` attributes. Implies `kernel_permissions`.
     pub acls: bool,
-    /// Whether the kernel gathers writes in its cache until fsync, close or memory pressure. Unless it is said: over
+    /// Whether the kernel collects writes in its cache until fsync, close or memory pressure. Unless it is said: over
     /// io_uring only (docs/performance-transport.md).
     pub writeback: Option<bool>,
-    /// How many requests are worked on at once, at least 1; over io_uring, how many of the slow ones.
+    /// How many requests are served at once, at least 1; over io_uring, how many of the slow ones.
     pub threads: usize,
     pub transport: Transport,
     /// How long the transport polls for the next request before it sleeps, while they come quickly. Zero: never.
@@ -115,6 +124,7 @@ pub struct Mounted {
 
 enum Session {
     Device(Box<device::Connection>),
+    #[cfg(feature = "fuser")]
     Fuser(Box<adapter::Session>),
 }
 
@@ -132,6 +142,9 @@ struct Place {
 pub struct Unmounter(Arc<Place>);
 
 /// Mounts `operations` at `mountpoint` and agrees with the kernel on the protocol.
+///
+/// # Errors
+/// Why the kernel, fusermount3 or the first exchange refused; nothing is mounted then.
 pub fn mount(
     operations: Arc<dyn Operations>,
     mountpoint: &Path,
@@ -145,6 +158,7 @@ pub fn mount(
     let mut mounted =
         Mounted { place, operations: operations.clone(), session: None, requests: requests.clone() };
     let session = match options.transport {
+        #[cfg(feature = "fuser")]
         Transport::Fuser => adapter::connect(operations, device, &options)
             .map(|session| Session::Fuser(Box::new(session)))
             .map_err(MountError::Handshake),
@@ -163,6 +177,7 @@ impl Mounted {
     pub fn run(mut self) -> io::Result<()> {
         let served = match self.session.take() {
             Some(Session::Device(connection)) => connection.run(&|| self.place.point.abort()),
+            #[cfg(feature = "fuser")]
             Some(Session::Fuser(session)) => adapter::run(*session),
             None => Ok(()),
         };
@@ -197,6 +212,9 @@ impl Drop for Mounted {
 impl Unmounter {
     /// Takes the mount out of the tree; [`Mounted::run`] returns once the last open file in it is closed. Does nothing
     /// when the mount is gone already, whatever else is mounted there by now.
+    ///
+    /// # Errors
+    /// `ResourceBusy` while a file in it is open; otherwise what umount2(2) or fusermount3 says.
     pub fn unmount(&self) -> io::Result<()> {
         if self.0.ended.load(Ordering::Acquire) { Ok(()) } else { self.0.point.unmount() }
     }

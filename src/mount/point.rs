@@ -78,6 +78,9 @@ impl MountPoint {
 }
 
 /// What carries the requests of the mount at `path`, by the word that its daemon uses.
+///
+/// # Errors
+/// What getxattr(2) says: the daemon is gone, or lets nobody else in.
 pub fn transport_of(path: &Path) -> io::Result<String> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let name = CString::new(policy::TRANSPORT_XATTR)?;
@@ -87,12 +90,18 @@ pub fn transport_of(path: &Path) -> io::Result<String> {
 }
 
 /// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.
+///
+/// # Errors
+/// /proc/self/mountinfo could not be read.
 pub fn find(path: &Path) -> io::Result<Option<Found>> {
     let path = absolute(path)?;
     Ok(mounted_at(&path)?.filter(|found| found.kind == KIND))
 }
 
 /// Removes a mount of this type at `path` whose daemon is gone.
+///
+/// # Errors
+/// What umount2(2) or fusermount3 says.
 pub fn clear_stale(path: &Path) -> io::Result<()> {
     let is_stale = matches!(check(path), Err(MountError::Stale));
     match find(path)? {
@@ -102,6 +111,9 @@ pub fn clear_stale(path: &Path) -> io::Result<()> {
 }
 
 /// Where this folder is mounted now, in this process's mount namespace.
+///
+/// # Errors
+/// /proc/self/mountinfo could not be read.
 pub fn mounts_of(source: &Path) -> io::Result<Vec<PathBuf>> {
     let table = fs::read("/proc/self/mountinfo")?;
     let of_source = |line: &[u8]| {
@@ -115,6 +127,9 @@ pub fn mounts_of(source: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The canonical form of a mountpoint that can take a mount, where there is a /dev/fuse to mount with.
+///
+/// # Errors
+/// Why nothing can be mounted there, or `NoDevice` and `DeviceForbidden`.
 pub fn check(path: &Path) -> Result<PathBuf, MountError> {
     open_device()?;
     // stat(2) may still answer from the kernel's cache where the daemon is long dead; statfs(2) asks it.
@@ -146,6 +161,9 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Opens /dev/fuse.
+///
+/// # Errors
+/// `NoDevice` or `DeviceForbidden`.
 pub fn open_device() -> Result<File, MountError> {
     OpenOptions::new().read(true).write(true).open("/dev/fuse").map_err(|error| match error.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => MountError::DeviceForbidden,
@@ -160,13 +178,11 @@ fn mount_as_root(path: &Path, device: File, options: &Options) -> Result<File, M
         data.push(',');
         data.push_str(option);
     }
-    let flags = [
-        (options.read_only, libc::MS_RDONLY),
-        (options.no_exec, libc::MS_NOEXEC),
-        (options.no_suid, libc::MS_NOSUID),
-        (options.no_dev, libc::MS_NODEV),
-    ];
-    let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
+    let mut flags = sys::MountFlags::empty();
+    flags.set(sys::MountFlags::RDONLY, options.read_only);
+    flags.set(sys::MountFlags::NOEXEC, options.no_exec);
+    flags.set(sys::MountFlags::NOSUID, options.no_suid);
+    flags.set(sys::MountFlags::NODEV, options.no_dev);
     let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|error| MountError::Kernel(error.into()));
     sys::mount(
         &c_string(options.source.as_bytes())?,

@@ -15,7 +15,7 @@ use crate::fs::ops::{Attributes, DirectoryEntry, Entry, Kind, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
-/// There is no thread to be had for what cannot be done in this one.
+/// No thread could be started for a request that this one cannot answer.
 pub const NO_THREAD: Errno = Errno(libc::ENOMEM);
 
 impl From<Error> for Errno {

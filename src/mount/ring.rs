@@ -1,7 +1,7 @@
 //! Our own transport over io_uring: a queue per CPU, each served by a thread that stays on that CPU.
 //!
 //! The kernel puts a request into the queue of the CPU that its caller runs on, so caller and server take turns there
-//! and nobody on another CPU has to be woken. A queue's thread answers whatever is quick; what took long of late goes
+//! and nobody on another CPU has to be woken. A queue's thread answers whatever is quick; what recently took long goes
 //! to a worker, and comes back to be sent, so that the others who ask on this CPU need not wait for it.
 //!
 //! Forgets, INIT and notifications still go over /dev/fuse: `device` reads it beside. Below: `sys::uring`.
@@ -24,10 +24,10 @@ use super::reply::{Answer, Errno, NO_THREAD, put_bytes};
 use super::server::Server;
 use crate::sys::uring::{Parts, Queue, Request, Waker, pin_to};
 
-/// A request that takes longer than this, in nanoseconds, is a worker's. It costs the waking of two threads, and the
+/// A request that takes longer than this, in nanoseconds, goes to a worker. It costs the waking of two threads, and the
 /// CPU's cache; fsync and 1 MiB on a fast disk stay below.
 const WORTH_HANDING_ON: u64 = 500_000;
-/// A READ of so many bytes is a worker's: the kernel reads ahead, and whoever reads can copy what is there meanwhile, which
+/// A READ of so many bytes goes to a worker: the kernel reads ahead, and whoever reads can copy what is there meanwhile, which
 /// keeps this CPU busy.
 const LARGE_READ: u32 = 256 << 10;
 /// Up to so many queues, requests are of full size; all rooms together are 64 MiB then.
@@ -45,7 +45,7 @@ pub struct Rings {
     largest: u32,
 }
 
-/// Where a queue's thread looks for what workers are done with.
+/// Where workers leave the requests that they have answered, for the queue's thread to send.
 struct Home {
     finished: Mutex<Vec<Request>>,
     waker: Waker,
@@ -99,6 +99,9 @@ impl Rings {
 
     /// Serves until the connection ends. `abort` ends it when a queue's thread fails: whoever asks on its CPU would
     /// wait for ever.
+    ///
+    /// # Errors
+    /// A thread could not be started, or a queue failed.
     pub fn run(
         self,
         server: &Server,
@@ -143,13 +146,13 @@ impl Home {
     fn bring(&self, request: Request) {
         self.finished.lock().push(request);
         if let Err(error) = self.waker.wake() {
-            log::error!("a reply is late: {error}");
+            log::error!("a reply is delayed: {error}");
         }
     }
 }
 
 impl Shared<'_> {
-    /// The life of a queue's thread.
+    /// Runs a queue's thread until the connection ends.
     fn serve<'scope>(
         &'scope self,
         scope: &'scope thread::Scope<'scope, '_>,
@@ -166,7 +169,7 @@ impl Shared<'_> {
         let lost = |error: io::Error| {
             // ENOTCONN, ECONNABORTED: unmounted.
             if !matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) {
-                log::error!("the queue of CPU {cpu} lost a place: {error}");
+                log::error!("the queue of CPU {cpu} has one entry less: {error}");
             }
         };
         while queue.wait(&mut found, lost)? {
@@ -206,7 +209,7 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// The life of a worker.
+    /// Runs a worker until there are no more jobs.
     fn work(&self, jobs: &Mutex<Receiver<Job>>) {
         let mut scratch = vec![0; SCRATCH];
         loop {

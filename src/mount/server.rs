@@ -19,18 +19,19 @@ pub struct Server {
     pace: Pace,
 }
 
-/// How long requests of each kind took of late, in nanoseconds. Quick until several in a row were not, or one was very slow.
+/// How long requests of each kind took recently, in nanoseconds. A kind is quick until several in a row were slow, or one
+/// was very slow.
 struct Pace([AtomicU64; opcode::LIMIT]);
 
-/// What one request counts at most, in nanoseconds: a server that had to leave the CPU to somebody else for one slice must
-/// not pass for a slow disk. What is handed on then waits for the CPU once more, and longer.
+/// The most that one request counts, in nanoseconds: a server that lost the CPU for one time slice must not look like a
+/// slow disk. A request handed to a worker would wait for the CPU again, and longer.
 const COUNTED: u64 = 1_000_000;
-/// More than a few slices, and what it counts.
+/// A duration of more than a few time slices, and what it counts.
 const LONG: Duration = Duration::from_millis(16);
 const LONG_COUNTED: u64 = 8_000_000;
 
 impl Pace {
-    /// Whether the like of this took longer than `limit`.
+    /// Whether requests of this kind took longer than `limit`, in nanoseconds.
     fn is_slow(&self, opcode: u32, limit: u64) -> bool {
         self.0.get(opcode as usize).is_none_or(|pace| pace.load(Ordering::Relaxed) > limit)
     }
@@ -62,7 +63,7 @@ impl Server {
         self.requests.count(header.opcode);
     }
 
-    /// Whether requests of this kind took longer than `limit`, in nanoseconds, of late.
+    /// Whether requests of this kind recently took longer than `limit`, in nanoseconds.
     pub fn is_slow(&self, header: &InHeader, limit: u64) -> bool {
         dispatch::may_take_long(header) && self.pace.is_slow(header.opcode, limit)
     }

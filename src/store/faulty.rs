@@ -188,7 +188,7 @@ impl Faulty {
         self.record.lock().log.clone()
     }
 
-    /// Begins counting and logging anew; the plan stays.
+    /// Restarts counting and logging; the plan stays.
     pub fn reset(&self) {
         let mut record = self.record.lock();
         record.counts = Counts::default();

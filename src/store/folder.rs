@@ -14,11 +14,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
+use crate::locks::{Mutex, Rank};
 
-use crate::sys::files::{self, Kind};
+use crate::sys::files::{self, Kind, OFlags};
 
-/// More entries than this in a folder of small files are not believed.
+/// Most entries that are read from a folder of small files: docs/FORMAT.md section 10 allows fewer.
 const MAX_ENTRIES: usize = 10_000;
 
 /// An open folder. Paths are relative to it, with `/` between components.
@@ -41,11 +41,13 @@ struct Incarnation {
 }
 
 /// Why a lock was not taken.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process holds it.
+    #[error("another process holds the lock")]
     Held,
-    Io(io::Error),
+    #[error("{0}")]
+    Io(#[source] io::Error),
 }
 
 /// An exclusive lock on a file or folder, given back on drop.
@@ -60,7 +62,7 @@ impl Folder {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
         Ok(Folder {
             root,
-            linked: Mutex::default(),
+            linked: Mutex::new(Rank::LinkedFolders, BTreeMap::new()),
             is_anothers: AtomicBool::new(false),
             aside: AtomicU64::new(0),
         })
@@ -81,15 +83,16 @@ impl Folder {
 
     /// Opens a regular file. Anything else is not even opened, as opening a device may do something, but where it was
     /// put there just now. Reading leaves no access time: that would be a write, and tell what was read.
-    pub(super) fn open_file(&self, path: &CStr, flags: libc::c_int) -> io::Result<(File, files::Status)> {
-        let makes = flags & libc::O_CREAT != 0;
+    pub(super) fn open_file(&self, path: &CStr, flags: OFlags) -> io::Result<(File, files::Status)> {
+        let makes = flags.contains(OFlags::CREATE);
         let is_special = |status: files::Status| status.kind != Kind::Regular;
         if !makes && files::status_of(&self.root, path).is_ok_and(is_special) {
             return Err(not_regular());
         }
-        let quietly = if self.is_anothers.load(Ordering::Relaxed) { 0 } else { libc::O_NOATIME };
+        let quietly =
+            if self.is_anothers.load(Ordering::Relaxed) { OFlags::empty() } else { OFlags::NOATIME };
         let file = match files::open_beneath(&self.root, path, flags | quietly) {
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) && quietly != 0 => {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) && !quietly.is_empty() => {
                 self.is_anothers.store(true, Ordering::Relaxed);
                 files::open_beneath(&self.root, path, flags)
             }
@@ -103,7 +106,7 @@ impl Folder {
     /// Makes a new file and the folders above it, in the place of whatever is no folder there. `AlreadyExists` when
     /// anything has that name.
     pub(super) fn create_file(&self, path: &CStr) -> io::Result<(File, files::Status)> {
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         match self.open_file(path, flags) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.make_folders(&split(path).0)?;
@@ -124,7 +127,7 @@ impl Folder {
         }
         let (parent, name) = split(path);
         self.make_folders(&parent)?;
-        match files::make_folder(&self.open_folder(&parent, libc::O_PATH)?, name) {
+        match files::make_folder(&self.open_folder(&parent, OFlags::PATH)?, name) {
             Ok(()) => {
                 self.linked.lock().remove(path);
                 Ok(())
@@ -137,7 +140,7 @@ impl Folder {
     /// Removes whatever stands in the place of a folder and is none: a link that somebody put there.
     fn clear_way(&self, path: &CStr) -> io::Result<()> {
         let (parent, name) = split(path);
-        let parent = self.open_folder(&parent, libc::O_PATH)?;
+        let parent = self.open_folder(&parent, OFlags::PATH)?;
         if files::status_of(&parent, name)?.kind != Kind::Folder {
             files::unlink(&parent, name)?;
             self.linked.lock().remove(path);
@@ -145,14 +148,14 @@ impl Folder {
         Ok(())
     }
 
-    fn open_folder(&self, path: &CStr, flags: libc::c_int) -> io::Result<File> {
-        files::open_beneath(&self.root, path, flags | libc::O_DIRECTORY).map_err(refusal)
+    fn open_folder(&self, path: &CStr, flags: OFlags) -> io::Result<File> {
+        files::open_beneath(&self.root, path, flags | OFlags::DIRECTORY).map_err(refusal)
     }
 
     /// Unlinks a file; not durable by itself. Quiet when it is not there.
     pub(super) fn unlink(&self, path: &CStr) -> io::Result<()> {
         let (parent, name) = split(path);
-        match self.open_folder(&parent, libc::O_PATH).and_then(|parent| files::unlink(&parent, name)) {
+        match self.open_folder(&parent, OFlags::PATH).and_then(|parent| files::unlink(&parent, name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -165,7 +168,7 @@ impl Folder {
             Err(error) if error.raw_os_error() == Some(libc::EISDIR) => {}
             unlinked => return unlinked,
         }
-        let parent = self.open_folder(&parent, libc::O_PATH)?;
+        let parent = self.open_folder(&parent, OFlags::PATH)?;
         match files::remove_folder(&parent, name) {
             Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) => {
                 let number = self.aside.fetch_add(1, Ordering::Relaxed);
@@ -193,7 +196,7 @@ impl Folder {
             let mut above = BTreeSet::new();
             for path in paths {
                 let (parent, _) = split(&path);
-                match self.open_folder(&path, libc::O_RDONLY) {
+                match self.open_folder(&path, OFlags::RDONLY) {
                     Ok(folder) => {
                         sync(&path, &folder)?;
                         let found = Incarnation::of(&folder)?;
@@ -221,8 +224,11 @@ impl Folder {
     }
 
     /// Reads a whole file of at most `max` bytes; a longer one is `InvalidData`.
+    ///
+    /// # Errors
+    /// `InvalidData` for a longer file and for whatever is no regular file; `NotFound`; what the system says.
     pub fn read_small(&self, path: &str, max: usize) -> io::Result<Vec<u8>> {
-        let (file, _) = self.open_file(&CString::new(path)?, libc::O_RDONLY)?;
+        let (file, _) = self.open_file(&CString::new(path)?, OFlags::RDONLY)?;
         let mut bytes = Vec::new();
         file.take(max as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() > max {
@@ -233,6 +239,9 @@ impl Folder {
 
     /// Writes a new file under its own name, durably; `AlreadyExists` when anything has that name. What a failure left
     /// half-made is removed again.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; what the system says, ENOSPC among it.
     pub fn write_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let path = CString::new(path)?;
         let (file, _) = self.create_file(&path)?;
@@ -255,6 +264,9 @@ impl Folder {
 
     /// The regular files in a folder of small files (`.` is this one), sorted; none when there is no such folder.
     /// `InvalidData` when it is larger than any such folder can be.
+    ///
+    /// # Errors
+    /// `InvalidData` for more entries than any such folder can have; what the system says.
     pub fn list_names(&self, folder: &str) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();
         let mut seen = 0;
@@ -279,7 +291,7 @@ impl Folder {
         path: &CStr,
         visit: &mut dyn FnMut(&CStr, Kind) -> io::Result<()>,
     ) -> io::Result<()> {
-        let folder = match self.open_folder(path, libc::O_RDONLY) {
+        let folder = match self.open_folder(path, OFlags::RDONLY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             folder => folder?,
         };
@@ -296,6 +308,9 @@ impl Folder {
     }
 
     /// Takes the exclusive lock of the folder itself; none where its filesystem has no locks for folders, as NFS.
+    ///
+    /// # Errors
+    /// `Held` by another process.
     pub fn lock_whole(&self) -> Result<Option<Lock>, LockError> {
         let folder = self.root.try_clone().map_err(LockError::Io)?;
         match files::lock(&folder) {
@@ -311,10 +326,13 @@ impl Folder {
     }
 
     /// Takes the exclusive lock of a file without writing to it.
+    ///
+    /// # Errors
+    /// `Held` by another process; `Io` where the file is missing or no regular file.
     pub fn lock(&self, path: &str) -> Result<Lock, LockError> {
         let path = CString::new(path).map_err(|error| LockError::Io(error.into()))?;
         // NFS grants an exclusive lock only to a descriptor that may write; it answers EBADF otherwise.
-        for flags in [libc::O_RDONLY, libc::O_RDWR] {
+        for flags in [OFlags::RDONLY, OFlags::RDWR] {
             let (file, _) = self.open_file(&path, flags).map_err(LockError::Io)?;
             match files::lock(&file) {
                 Ok(()) => return Ok(Lock { _file: file }),

@@ -1,20 +1,26 @@
 //! Where chunk files lie.
 //!
-//! Knows names and bytes, no keys and no contents. Above: `chunk`, `volume`. Implementations: `directory` (a real
-//! folder), `memory`, and for tests `faulty` (errors on demand) and `power` (what a power cut may leave).
+//! Knows names and bytes, no keys and no contents. Above: `chunk`, `volume`. Implementation: `directory`, a real
+//! folder. Compiled for tests only: `memory`, `faulty` (errors on demand) and `power` (what a power cut may leave).
 
 #[cfg(test)]
 mod conformance;
 pub mod directory;
+#[cfg(test)]
 pub mod faulty;
 pub mod folder;
+#[cfg(any(test, fuzzing))]
 mod image;
+#[cfg(any(test, fuzzing))]
 pub mod memory;
+#[cfg(test)]
 pub mod power;
 
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
 
 /// The folder of the backing directory that a file lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,36 +46,18 @@ impl FileName {
             (Area::Chunks, _) => return None,
             (Area::Journals, path) => path.to_vec(),
         };
-        let mut bytes = [0; 16];
-        if digits.len() != 32 {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
-        }
+        // Lower case only: a name in upper case was made by a cloud that does not keep case.
+        let bytes = HEXLOWER.decode(&digits).ok()?.try_into().ok()?;
         Some(FileName { area, bytes })
     }
 
     /// The path below the backing directory: `chunks/a7/3f0c…` or `journals/a73f0c…`.
     pub fn path(&self) -> String {
-        let hex = self.bytes.iter().fold(String::with_capacity(32), |mut hex, byte| {
-            hex.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
-            hex.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
-            hex
-        });
+        let hex = HEXLOWER.encode(&self.bytes);
         match self.area {
             Area::Chunks => format!("chunks/{}/{}", &hex[..2], &hex[2..]),
             Area::Journals => format!("journals/{hex}"),
         }
-    }
-}
-
-/// Lower case only: what a cloud made of it otherwise is not the file.
-fn hex_digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
     }
 }
 

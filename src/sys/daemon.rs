@@ -1,12 +1,17 @@
 //! What becoming a daemon needs of the kernel: fork, a session of one's own, limits, signals as ordinary events.
 //!
-//! Above: `cli::daemon`.
+//! Each function returns the error of the system call behind it. Above: `cli::daemon`.
 
 use std::fs::{self, File};
 use std::io;
 use std::mem;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::ptr;
+
+use rustix::io::{fcntl_dupfd_cloexec, retry_on_intr};
+use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getrlimit, setrlimit, setsid, waitpid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// The two ends of a fork.
 pub enum Forked {
@@ -15,16 +20,12 @@ pub enum Forked {
 }
 
 /// A child of this process.
-pub struct Process(libc::pid_t);
+pub struct Process(Pid);
 
 /// How a process ended.
 pub enum Ended {
     Code(u8),
     Signal(u8),
-}
-
-fn check(result: libc::c_int) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// fork(2). Refused while there are other threads: the child would hold their locks for ever.
@@ -36,7 +37,7 @@ pub fn fork() -> io::Result<Forked> {
     // consistent and it may do whatever the parent could have done.
     match unsafe { libc::fork() } {
         0 => Ok(Forked::Child),
-        child if child > 0 => Ok(Forked::Parent { child: Process(child) }),
+        child if child > 0 => Ok(Forked::Parent { child: Process(Pid::from_raw(child).expect("not 0")) }),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -44,58 +45,40 @@ pub fn fork() -> io::Result<Forked> {
 impl Process {
     /// Waits for its end.
     pub fn wait(self) -> io::Result<Ended> {
-        let mut status = 0;
-        loop {
-            // SAFETY: `status` outlives the call.
-            if unsafe { libc::waitpid(self.0, &raw mut status, 0) } == self.0 {
-                break;
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
-        if libc::WIFSIGNALED(status) {
-            return Ok(Ended::Signal(libc::WTERMSIG(status) as u8));
-        }
-        Ok(Ended::Code(libc::WEXITSTATUS(status) as u8))
+        let ended = retry_on_intr(|| waitpid(Some(self.0), WaitOptions::empty()))?;
+        let (_, status) = ended.expect("waiting without NOHANG returns a child that ended");
+        Ok(match status.terminating_signal() {
+            Some(signal) => Ended::Signal(signal as u8),
+            None => Ended::Code(status.exit_status().unwrap_or(0) as u8),
+        })
     }
 }
 
 /// Leaves the session, the working directory and the standard descriptors of whoever started this process.
 pub fn leave_session() -> io::Result<()> {
-    // SAFETY: takes nothing.
-    check(unsafe { libc::setsid() })?;
+    setsid()?;
     std::env::set_current_dir("/")?;
     let null = File::options().read(true).write(true).open("/dev/null")?;
-    for standard in 0..=2 {
-        // SAFETY: both are descriptors; whoever uses the standard ones by number reads and writes /dev/null from now.
-        check(unsafe { libc::dup2(null.as_raw_fd(), standard) })?;
-    }
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
     Ok(())
 }
 
-/// Raises the number of files this process may hold open to what it is allowed; returns it.
+/// Raises the number of files that this process may hold open to the hard limit; returns it.
 pub fn raise_open_files() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` outlives both calls.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: as above.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
-    Ok(limit.rlim_cur)
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(maximum.unwrap_or(u64::MAX))
 }
 
 /// Has the kernel's table of this process's descriptors grow to `count` at once. Where there is more than one thread,
 /// each growing (to 128, 256, 512, …) has the one that opens a file wait for an RCU grace period, some milliseconds.
 pub fn expect_open_files(count: u64) -> io::Result<()> {
     let null = fs::File::open("/dev/null")?;
-    let last = libc::c_int::try_from(count.saturating_sub(1)).unwrap_or(libc::c_int::MAX);
-    // SAFETY: no pointers are involved.
-    let highest = unsafe { libc::fcntl(null.as_raw_fd(), libc::F_DUPFD_CLOEXEC, last) };
-    check(highest)?;
-    // SAFETY: the call before made it, and nobody else knows of it.
-    check(unsafe { libc::close(highest) })
+    let last = i32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX);
+    fcntl_dupfd_cloexec(&null, last)?;
+    Ok(())
 }
 
 /// Has the threads started from now on take memory from two heaps: with one each, as glibc has it, what one thread freed
@@ -143,6 +126,5 @@ impl Termination {
 
 /// Enters the mount namespace that `namespace` (a file below /proc/PID/ns, or a bind mount of one) stands for.
 pub fn enter_mount_namespace(namespace: &File) -> io::Result<()> {
-    // SAFETY: an open descriptor; the kernel refuses one that is no mount namespace.
-    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) })
+    Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))?)
 }

@@ -3,12 +3,19 @@
 //!
 //! Every function takes open descriptors, returns the OS error as it is and retries EINTR. Used by `store`.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
+
+use rustix::fs::{
+    self, Access, AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, ResolveFlags, StatVfs,
+    StatxFlags,
+};
+use rustix::io::{Errno, retry_on_intr};
+
+pub use rustix::fs::OFlags;
 
 /// Which file a descriptor or a name stands for: equal only for the same file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,137 +44,101 @@ pub struct Status {
 /// Most parts that one pwritev(2) takes (Linux's UIO_MAXIOV).
 const MAX_PARTS: usize = 1024;
 
-fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<libc::c_int> {
-    loop {
-        let result = call();
-        if result >= 0 {
-            return Ok(result);
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-}
-
 /// Opens `path` below `folder`. No component may be a symbolic link (ELOOP) or lead out of the folder (EXDEV); opening
 /// never waits and never gets a controlling terminal. A new file gets mode 0600.
-pub fn open_beneath(folder: &File, path: &CStr, flags: libc::c_int) -> io::Result<File> {
+pub fn open_beneath(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> {
     static HAS_OPENAT2: OnceLock<bool> = OnceLock::new();
     // Asked once and of a call that cannot fail otherwise: a sandbox may answer EPERM for ENOSYS, and EPERM from a
     // real open means something else.
-    let available = *HAS_OPENAT2.get_or_init(|| openat2(folder, c".", libc::O_PATH).is_ok());
-    let flags = flags
-        | libc::O_CLOEXEC
-        | if flags & libc::O_PATH == 0 { libc::O_NONBLOCK | libc::O_NOCTTY } else { 0 };
+    let available = *HAS_OPENAT2.get_or_init(|| openat2(folder, c".", OFlags::PATH).is_ok());
+    let mut flags = flags | OFlags::CLOEXEC;
+    if !flags.contains(OFlags::PATH) {
+        flags |= OFlags::NONBLOCK | OFlags::NOCTTY;
+    }
     if available { openat2(folder, path, flags) } else { open_by_steps(folder, path, flags) }
 }
 
-fn openat2(folder: &File, path: &CStr, flags: libc::c_int) -> io::Result<File> {
-    // SAFETY: all zeros is a valid open_how; it is a plain struct of integers.
-    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = u64::from(flags.cast_unsigned());
-    how.mode = if flags & libc::O_CREAT == 0 { 0 } else { 0o600 };
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
-    let descriptor = retry(|| {
-        // SAFETY: the path is a C string and `how` lives across the call; the size passed is its own.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_openat2,
-                folder.as_raw_fd(),
-                path.as_ptr(),
-                &how,
-                size_of::<libc::open_how>(),
-            )
-        };
-        result as libc::c_int
-    })?;
-    // SAFETY: the kernel has just returned this descriptor and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }.into())
+/// The mode of a file that opening with `flags` may create; the kernel refuses one where nothing is created.
+fn mode_of(flags: OFlags) -> Mode {
+    if flags.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() }
 }
 
-/// The same promise for kernels before 5.6: one component at a time, none of them a link.
-fn open_by_steps(folder: &File, path: &CStr, flags: libc::c_int) -> io::Result<File> {
+fn openat2(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    Ok(retry_on_intr(|| fs::openat2(folder, path, flags, mode_of(flags), resolve))?.into())
+}
+
+/// The same guarantee for kernels before 5.6: one component at a time, none of them a link.
+fn open_by_steps(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> {
     let mut steps = path.to_bytes().split(|byte| *byte == b'/').peekable();
     let mut within: Option<File> = None;
     while let Some(step) = steps.next() {
         if step == b".." || step.is_empty() {
-            return Err(io::Error::from_raw_os_error(libc::EXDEV));
+            return Err(Errno::XDEV.into());
         }
-        let step = std::ffi::CString::new(step)?;
+        let step = CString::new(step)?;
         let last = steps.peek().is_none();
-        let flags = if last { flags } else { libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC };
+        let flags = if last { flags } else { OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC };
+        let flags = flags | OFlags::NOFOLLOW;
         let parent = within.as_ref().unwrap_or(folder);
-        let descriptor = retry(|| {
-            // SAFETY: the descriptor is open and the path is a C string.
-            unsafe { libc::openat(parent.as_raw_fd(), step.as_ptr(), flags | libc::O_NOFOLLOW, 0o600) }
-        })?;
-        // SAFETY: the kernel has just returned this descriptor and nobody else owns it.
-        within = Some(unsafe { OwnedFd::from_raw_fd(descriptor) }.into());
+        within = Some(retry_on_intr(|| fs::openat(parent, &step, flags, mode_of(flags)))?.into());
     }
-    within.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+    within.ok_or_else(|| Errno::NOENT.into())
 }
 
 /// stat of an open file.
 pub fn status(file: &File) -> io::Result<Status> {
-    status_at(file, c"", libc::AT_EMPTY_PATH)
+    status_at(file, c"", AtFlags::EMPTY_PATH)
 }
 
 /// stat of a path below a folder; a link at its end is not followed.
 pub fn status_of(folder: &File, path: &CStr) -> io::Result<Status> {
-    status_at(folder, path, libc::AT_SYMLINK_NOFOLLOW)
+    status_at(folder, path, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// Asks for nothing but what it gives: of a file whose time of change was asked for, the next write notes a fine-grained
 /// one (Linux 6.13), and each of those moves the clock by which the kernel tells whether a file in our own mount has a new
 /// time to be sent to us.
-fn status_at(folder: &File, path: &CStr, flags: libc::c_int) -> io::Result<Status> {
-    let mut found = MaybeUninit::<libc::statx>::uninit();
-    let wanted = libc::STATX_TYPE | libc::STATX_INO | libc::STATX_SIZE;
-    // SAFETY: the path is a C string and the buffer is as large as the kernel's struct.
-    retry(|| unsafe { libc::statx(folder.as_raw_fd(), path.as_ptr(), flags, wanted, found.as_mut_ptr()) })?;
-    // SAFETY: statx succeeded, so it has filled the buffer.
-    let found = unsafe { found.assume_init() };
-    let kind = match u32::from(found.stx_mode) & libc::S_IFMT {
-        libc::S_IFREG => Kind::Regular,
-        libc::S_IFDIR => Kind::Folder,
-        _ => Kind::Other,
-    };
-    let device = libc::makedev(found.stx_dev_major, found.stx_dev_minor);
+fn status_at(folder: &File, path: &CStr, flags: AtFlags) -> io::Result<Status> {
+    let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::SIZE;
+    let found = retry_on_intr(|| fs::statx(folder, path, flags, wanted))?;
+    let device = fs::makedev(found.stx_dev_major, found.stx_dev_minor);
     let identity = Identity { device, inode: found.stx_ino };
+    let kind = kind_of(FileType::from_raw_mode(found.stx_mode.into()));
     Ok(Status { identity, kind, length: found.stx_size })
+}
+
+fn kind_of(kind: FileType) -> Kind {
+    match kind {
+        FileType::RegularFile => Kind::Regular,
+        FileType::Directory => Kind::Folder,
+        _ => Kind::Other,
+    }
 }
 
 /// Whether this process may write in a folder (EROFS and EACCES say why not).
 pub fn may_write(folder: &File) -> io::Result<()> {
-    // SAFETY: the descriptor is open and the path is a C string.
-    retry(|| unsafe { libc::faccessat(folder.as_raw_fd(), c".".as_ptr(), libc::W_OK, libc::AT_EACCESS) })
-        .map(drop)
+    Ok(retry_on_intr(|| fs::accessat(folder, c".", Access::WRITE_OK, AtFlags::EACCESS))?)
 }
 
 /// Makes one folder, mode 0700. `name` must be a single component, so that no link can be followed.
 pub fn make_folder(parent: &File, name: &CStr) -> io::Result<()> {
-    // SAFETY: the descriptor is open and the path is a C string.
-    retry(|| unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), 0o700) }).map(drop)
+    Ok(retry_on_intr(|| fs::mkdirat(parent, name, Mode::RWXU))?)
 }
 
 /// Unlinks one file. `name` must be a single component, so that no link can be followed.
 pub fn unlink(parent: &File, name: &CStr) -> io::Result<()> {
-    // SAFETY: the descriptor is open and the path is a C string.
-    retry(|| unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+    Ok(retry_on_intr(|| fs::unlinkat(parent, name, AtFlags::empty()))?)
 }
 
-/// Removes an empty folder, by a name of a single component likewise.
+/// Removes an empty folder. `name` must be a single component, so that no link can be followed.
 pub fn remove_folder(parent: &File, name: &CStr) -> io::Result<()> {
-    // SAFETY: the descriptor is open and the path is a C string.
-    retry(|| unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
+    Ok(retry_on_intr(|| fs::unlinkat(parent, name, AtFlags::REMOVEDIR))?)
 }
 
-/// Gives a file or folder another name in the same folder; one that has that name is replaced.
+/// Renames a file or folder within one folder; whatever has the new name is replaced.
 pub fn rename(parent: &File, from: &CStr, to: &CStr) -> io::Result<()> {
-    let folder = parent.as_raw_fd();
-    // SAFETY: the descriptor is open and the paths are C strings.
-    retry(|| unsafe { libc::renameat(folder, from.as_ptr(), folder, to.as_ptr()) }).map(drop)
+    Ok(retry_on_intr(|| fs::renameat(parent, from, parent, to))?)
 }
 
 /// Writes all parts one after the other at `offset` (bytes).
@@ -192,34 +163,16 @@ pub fn write_all_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Resu
 }
 
 fn write_some_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-    let count = parts.len().min(MAX_PARTS) as libc::c_int;
-    let offset = file_offset(offset)?;
-    loop {
-        // SAFETY: IoSlice is guaranteed to have the layout of iovec; `count` parts exist and are only read.
-        let written = unsafe { libc::pwritev(file.as_raw_fd(), parts.as_ptr().cast(), count, offset) };
-        match usize::try_from(written) {
-            Ok(written) => return Ok(written),
-            Err(_) => match io::Error::last_os_error() {
-                error if error.kind() == io::ErrorKind::Interrupted => {}
-                error => return Err(error),
-            },
-        }
-    }
+    let parts = &parts[..parts.len().min(MAX_PARTS)];
+    Ok(retry_on_intr(|| rustix::io::pwritev(file, parts, offset))?)
 }
 
 /// Allocates the first `length` bytes of a file, growing it. EOPNOTSUPP where the filesystem cannot.
 pub fn allocate(file: &File, length: u64) -> io::Result<()> {
-    let length = file_offset(length)?;
-    // SAFETY: the descriptor is open; no memory is passed.
-    retry(|| unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length) }).map(drop)
+    Ok(retry_on_intr(|| fs::fallocate(file, FallocateFlags::empty(), 0, length))?)
 }
 
-fn file_offset(bytes: u64) -> io::Result<libc::off_t> {
-    libc::off_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
-}
-
-/// Starts writing a file's dirty pages out, without waiting and without a word on whether it went well: for that there is
-/// fdatasync.
+/// Starts writing a file's dirty pages to disk without waiting. It reports no failure: fdatasync does.
 pub fn start_writing(file: &File) {
     // SAFETY: the descriptor is open; no memory is passed.
     unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
@@ -227,23 +180,18 @@ pub fn start_writing(file: &File) {
 
 /// syncfs(2) of the filesystem that `file` lies on.
 pub fn sync_filesystem(file: &File) -> io::Result<()> {
-    // SAFETY: the descriptor is open; no memory is passed.
-    retry(|| unsafe { libc::syncfs(file.as_raw_fd()) }).map(drop)
+    Ok(retry_on_intr(|| fs::syncfs(file))?)
 }
 
 /// Whether `file` lies on a filesystem of this machine's own disks or memory, whose syncfs(2) is known to do all that an
 /// fdatasync of each file does. FUSE answers it without asking the server, CIFS likewise.
 pub fn syncs_whole(file: &File) -> io::Result<bool> {
+    // Filesystems that the kernel's headers lack (linux/magic.h): from their own sources.
     const BCACHEFS: i64 = 0xca45_1a4e;
     const EXFAT: i64 = 0x2011_bab0;
     const ZFS: i64 = 0x2fc1_2fc1;
-    let mut buffer = MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: the buffer is as large as the struct that the call fills.
-    retry(|| unsafe { libc::fstatfs(file.as_raw_fd(), buffer.as_mut_ptr()) })?;
-    // SAFETY: fstatfs succeeded, so it has filled the buffer.
-    let kind = unsafe { buffer.assume_init() }.f_type;
     Ok(matches!(
-        kind,
+        retry_on_intr(|| fs::fstatfs(file))?.f_type,
         libc::EXT4_SUPER_MAGIC
             | libc::XFS_SUPER_MAGIC
             | libc::BTRFS_SUPER_MAGIC
@@ -258,32 +206,21 @@ pub fn syncs_whole(file: &File) -> io::Result<bool> {
 }
 
 /// statvfs(2) of the filesystem that `file` lies on.
-pub fn usage(file: &File) -> io::Result<libc::statvfs> {
-    let mut buffer = MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the buffer is as large as the struct that the call fills.
-    retry(|| unsafe { libc::fstatvfs(file.as_raw_fd(), buffer.as_mut_ptr()) })?;
-    // SAFETY: fstatvfs succeeded, so it has filled the buffer.
-    Ok(unsafe { buffer.assume_init() })
+pub fn usage(file: &File) -> io::Result<StatVfs> {
+    Ok(retry_on_intr(|| fs::fstatvfs(file))?)
 }
 
 /// flock(2), exclusive, without waiting; EWOULDBLOCK when somebody else holds it. Closing the file gives it back.
 pub fn lock(file: &File) -> io::Result<()> {
-    // SAFETY: the descriptor is open; no memory is passed.
-    retry(|| unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }).map(drop)
+    Ok(retry_on_intr(|| fs::flock(file, FlockOperation::NonBlockingLockExclusive))?)
 }
 
-/// The entries of an open folder, without `.` and `..`, and what each is when the filesystem says so for nothing.
-pub struct Entries(*mut libc::DIR);
+/// The entries of an open folder without `.` and `..`, each with its kind where the filesystem reports it for free.
+pub struct Entries(Dir);
 
 /// Reads a folder from its beginning. The descriptor must not be shared with another reader.
 pub fn entries(folder: File) -> io::Result<Entries> {
-    // SAFETY: the descriptor is open; on success the stream owns it, hence the forget.
-    let stream = unsafe { libc::fdopendir(folder.as_raw_fd()) };
-    if stream.is_null() {
-        return Err(io::Error::last_os_error());
-    }
-    std::mem::forget(folder);
-    Ok(Entries(stream))
+    Ok(Entries(Dir::new(folder)?))
 }
 
 impl Iterator for Entries {
@@ -291,34 +228,20 @@ impl Iterator for Entries {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            // SAFETY: the calling thread's errno is always valid memory.
-            unsafe { *libc::__errno_location() = 0 };
-            // SAFETY: the stream is open until drop, and `&mut self` keeps other threads out.
-            let entry = unsafe { libc::readdir64(self.0) };
-            if entry.is_null() {
-                let error = io::Error::last_os_error();
-                return if error.raw_os_error() == Some(0) { None } else { Some(Err(error)) };
-            }
-            // SAFETY: readdir64 returned an entry that is valid until the next call; its name ends with a zero.
-            let (name, kind) = unsafe { (CStr::from_ptr((*entry).d_name.as_ptr()), (*entry).d_type) };
+            let entry = match self.0.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error.into())),
+            };
+            let name = entry.file_name();
             if name == c"." || name == c".." {
                 continue;
             }
-            let kind = match kind {
-                libc::DT_REG => Some(Kind::Regular),
-                libc::DT_DIR => Some(Kind::Folder),
-                libc::DT_UNKNOWN => None,
-                _ => Some(Kind::Other),
+            let kind = match entry.file_type() {
+                FileType::Unknown => None,
+                kind => Some(kind_of(kind)),
             };
             return Some(Ok((name.into(), kind)));
         }
-    }
-}
-
-impl Drop for Entries {
-    fn drop(&mut self) {
-        // SAFETY: the stream was opened by `entries` and is closed only here.
-        unsafe { libc::closedir(self.0) };
     }
 }
 
@@ -329,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// Both ways of opening keep the same promise; the second is what old kernels and sandboxes get.
+    /// Both ways of opening give the same guarantee; the second is what old kernels and sandboxes get.
     #[test]
     fn opening_stays_beneath_the_folder_and_follows_no_link() {
         let root = tempfile::tempdir().unwrap();
@@ -339,18 +262,18 @@ mod tests {
         symlink("file", below.join("link")).unwrap();
         symlink("deep", root.path().join("folder/linked")).unwrap();
         let folder = File::open(root.path().join("folder")).unwrap();
-        type Open = fn(&File, &CStr, libc::c_int) -> io::Result<File>;
+        type Open = fn(&File, &CStr, OFlags) -> io::Result<File>;
         for open in [openat2 as Open, open_by_steps] {
             let error = |path, flags| open(&folder, path, flags).unwrap_err().raw_os_error().unwrap();
-            open(&folder, c".", libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
-            open(&folder, c"deep/file", libc::O_RDWR).unwrap();
-            assert_eq!(error(c"deep/none", libc::O_RDONLY), libc::ENOENT);
-            assert_eq!(error(c"deep/file", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL), libc::EEXIST);
-            assert_eq!(error(c"deep/link", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL), libc::EEXIST);
-            assert_eq!(error(c"deep/link", libc::O_RDONLY), libc::ELOOP);
-            assert!([libc::ELOOP, libc::ENOTDIR].contains(&error(c"linked/file", libc::O_RDONLY)));
+            open(&folder, c".", OFlags::RDONLY | OFlags::DIRECTORY).unwrap();
+            open(&folder, c"deep/file", OFlags::RDWR).unwrap();
+            assert_eq!(error(c"deep/none", OFlags::RDONLY), libc::ENOENT);
+            assert_eq!(error(c"deep/file", OFlags::RDWR | OFlags::CREATE | OFlags::EXCL), libc::EEXIST);
+            assert_eq!(error(c"deep/link", OFlags::RDWR | OFlags::CREATE | OFlags::EXCL), libc::EEXIST);
+            assert_eq!(error(c"deep/link", OFlags::RDONLY), libc::ELOOP);
+            assert!([libc::ELOOP, libc::ENOTDIR].contains(&error(c"linked/file", OFlags::RDONLY)));
             for outside in [c"..", c"../other", c"deep/../../other", c"/etc/passwd"] {
-                assert_eq!(error(outside, libc::O_RDONLY), libc::EXDEV, "{outside:?}");
+                assert_eq!(error(outside, OFlags::RDONLY), libc::EXDEV, "{outside:?}");
             }
         }
     }
@@ -360,14 +283,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = File::open(root.path()).unwrap();
         let [one, two] = [c"one", c"two"].map(|name| {
-            status(&open_beneath(&folder, name, libc::O_RDWR | libc::O_CREAT).unwrap()).unwrap().identity
+            status(&open_beneath(&folder, name, OFlags::RDWR | OFlags::CREATE).unwrap()).unwrap().identity
         });
         assert_ne!(one, two);
         assert_eq!(status_of(&folder, c"one").unwrap().identity, one);
     }
 
     fn coarse_now() -> (i64, i64) {
-        let mut now = MaybeUninit::<libc::timespec>::uninit();
+        let mut now = std::mem::MaybeUninit::<libc::timespec>::uninit();
         // SAFETY: `now` outlives the call, which fills it.
         let now = unsafe {
             assert_eq!(libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, now.as_mut_ptr()), 0);
@@ -381,7 +304,7 @@ mod tests {
     fn a_look_has_the_next_write_note_no_finer_time() {
         let root = tempfile::tempdir().unwrap();
         let folder = File::open(root.path()).unwrap();
-        let file = open_beneath(&folder, c"file", libc::O_RDWR | libc::O_CREAT).unwrap();
+        let file = open_beneath(&folder, c"file", OFlags::RDWR | OFlags::CREATE).unwrap();
         let quiet = (0..200).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(12));
             let now = coarse_now();

@@ -1,39 +1,31 @@
 //! What a process may be asked about itself, and what it can do to keep its memory to itself.
 //!
-//! Neighbours: `keys::tpm::tcti` (whose environment counts), the programs' first lines (no dumps).
+//! Each function returns the error of the system call behind it. Neighbours: `keys::tpm::tcti` (whose environment counts), the programs' first lines (no dumps).
 
 use std::ffi::CStr;
 use std::io;
 
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getegid, geteuid, getgid, getuid, set_dumpable_behavior, setrlimit,
+};
+
 /// Makes this process's memory unreadable to other processes of the same user and turns core dumps off.
 pub fn forbid_memory_dumps() -> io::Result<()> {
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `none` is a valid rlimit that outlives the call.
-    if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: PR_SET_DUMPABLE takes one integer and no pointer.
-    if unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Whether this process has rights that the user who started it does not have (set-user-ID, set-group-ID, file
 /// capabilities): what that user controls, such as the environment, must then not be followed.
 pub fn is_privileged_for_another_user() -> bool {
-    // SAFETY: these calls take no pointer and cannot fail.
-    unsafe {
-        libc::getuid() != libc::geteuid()
-            || libc::getgid() != libc::getegid()
-            || libc::getauxval(libc::AT_SECURE) != 0
-    }
+    // SAFETY: the call takes no pointer and cannot fail.
+    let is_secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    getuid() != geteuid() || getgid() != getegid() || is_secure
 }
 
 /// Whether this process acts as root.
 pub fn is_root() -> bool {
-    // SAFETY: the call takes no pointer and cannot fail.
-    unsafe { libc::geteuid() == 0 }
+    geteuid().is_root()
 }
 
 /// Replaces the whole environment by one variable.

@@ -5,8 +5,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::mem;
-use std::os::fd::AsRawFd;
+
+use rustix::termios::{
+    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
+};
 
 const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
@@ -20,7 +22,7 @@ pub struct Terminal(File);
 /// A terminal in hidden mode.
 struct Hidden<'a> {
     terminal: &'a mut File,
-    before: libc::termios,
+    before: Termios,
 }
 
 impl Terminal {
@@ -35,8 +37,8 @@ impl Terminal {
 
     /// Asks, and reads a line as the terminal edits it. What was typed before the question is discarded.
     pub fn ask(&mut self, prompt: &str) -> io::Result<String> {
-        // SAFETY: an open descriptor. What cannot be discarded is no reason not to ask.
-        unsafe { libc::tcflush(self.0.as_raw_fd(), libc::TCIFLUSH) };
+        // A terminal whose input cannot be discarded can still be asked.
+        let _ = tcflush(&self.0, QueueSelector::IFlush);
         self.0.write_all(prompt.as_bytes())?;
         let mut line = Vec::new();
         let mut byte = [0];
@@ -77,29 +79,26 @@ fn remove_character(line: &mut Vec<u8>) {
 
 impl<'a> Hidden<'a> {
     fn enter(terminal: &'a mut File) -> io::Result<Hidden<'a>> {
-        // SAFETY: all-zero is a valid termios, and tcgetattr fills it in or fails.
-        let mut before: libc::termios = unsafe { mem::zeroed() };
-        // SAFETY: an open descriptor and a termios that outlives the call.
-        if unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut before) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let mut hidden = before;
-        hidden.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::ISIG | libc::IEXTEN);
-        hidden.c_cc[libc::VMIN] = 1;
-        hidden.c_cc[libc::VTIME] = 0;
-        // SAFETY: as above.
-        if unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSAFLUSH, &raw const hidden) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let before = tcgetattr(&*terminal)?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(
+            LocalModes::ECHO
+                | LocalModes::ECHONL
+                | LocalModes::ICANON
+                | LocalModes::ISIG
+                | LocalModes::IEXTEN,
+        );
+        hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
+        hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(&*terminal, OptionalActions::Flush, &hidden)?;
         Ok(Hidden { terminal, before })
     }
 }
 
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
-        // SAFETY: the descriptor is open as long as the borrow, and `before` came from tcgetattr.
-        unsafe { libc::tcsetattr(self.terminal.as_raw_fd(), libc::TCSADRAIN, &raw const self.before) };
-        // The newline that was not echoed; a terminal that is gone needs none.
+        // A terminal that is gone needs no restoring, nor the newline that was not echoed.
+        let _ = tcsetattr(&*self.terminal, OptionalActions::Drain, &self.before);
         let _ = self.terminal.write_all(b"\n");
     }
 }

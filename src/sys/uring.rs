@@ -7,10 +7,12 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use zerocopy::IntoBytes;
 
 /// `FUSE_IO_URING_CMD_*`.
@@ -90,7 +92,7 @@ pub struct Queue {
     alive: usize,
 }
 
-/// Why a request's room was given up.
+/// Why a request's buffers were released.
 pub type Lost = io::Error;
 
 impl Queue {
@@ -227,25 +229,15 @@ fn passing(submitted: io::Result<usize>) -> io::Result<()> {
 
 /// An event counter that never blocks.
 fn event() -> io::Result<File> {
-    // SAFETY: no pointers.
-    let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: eventfd has just made it, and nobody else owns it.
-    Ok(unsafe { File::from_raw_fd(descriptor) })
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?.into())
 }
 
-/// Keeps the calling thread on one CPU.
+/// Keeps the calling thread on one CPU, by its number.
 pub fn pin_to(cpu: usize) -> io::Result<()> {
-    // SAFETY: all-zero is an empty cpu_set_t.
-    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
-    if cpu >= libc::CPU_SETSIZE as usize {
+    if cpu >= CpuSet::MAX_CPU {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    // SAFETY: `cpu` is within the set.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
-    // SAFETY: the set outlives the call; 0 is this thread.
-    let failed = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) } != 0;
-    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
 }

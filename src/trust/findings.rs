@@ -1,4 +1,4 @@
-//! What was found damaged in a volume: a short list for the owner to look at, the plaintext paths of the damaged
+//! The list of findings: what was found damaged in a volume, the plaintext paths of the damaged
 //! objects among it.
 //!
 //! Nothing depends on it: a list that is damaged is read as far as it makes sense, and keeps nobody from the volume.
@@ -25,7 +25,7 @@ pub struct Found {
     pub what: String,
 }
 
-/// What was found and neither came right nor was accepted since.
+/// Findings that were neither resolved nor accepted since.
 #[derive(Debug, Default)]
 pub struct Findings {
     pub list: Vec<Found>,
@@ -55,6 +55,9 @@ impl Trust {
 
     /// Takes findings off the list, and puts others on it, each in place of an earlier one about the same chunk file.
     /// Answers how many there was no room for: the latest ones, and those that are too long for what room is left.
+    ///
+    /// # Errors
+    /// The list could not be read, is damaged, or could not be written.
     pub fn change_findings(&self, off: impl Fn(&Found) -> bool, on: Vec<Found>) -> Result<usize> {
         let before = self.findings();
         let about: HashSet<String> = on.iter().map(|found| found.file.clone()).collect();

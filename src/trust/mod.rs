@@ -34,12 +34,15 @@ pub struct Trust {
 }
 
 /// Why this device has no memory of the volume.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TrustUnavailable {
     /// No home folder, hence no place for it.
+    #[error("there is no home folder")]
     NoPlace,
-    Io(PathBuf, io::Error),
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, #[source] io::Error),
     /// The file makes no sense.
+    #[error("{} is damaged", .0.display())]
     Damaged(PathBuf),
 }
 
@@ -69,28 +72,22 @@ pub enum Pin {
     },
 }
 
-impl fmt::Display for TrustUnavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TrustUnavailable::NoPlace => f.write_str("there is no home folder"),
-            TrustUnavailable::Io(path, error) => write!(f, "{}: {error}", path.display()),
-            TrustUnavailable::Damaged(path) => write!(f, "{} is damaged", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for TrustUnavailable {}
-
 type Result<T> = std::result::Result<T, TrustUnavailable>;
 
 impl Trust {
     /// The memory in this user's state folder, made if there is none yet.
+    ///
+    /// # Errors
+    /// `NoPlace` without a home folder, `Io` where the folder cannot be made, `Damaged` for files of another form.
     pub fn open(volume: VolumeId) -> Result<Trust> {
         let state = state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root());
         Trust::open_in(&state.ok_or(TrustUnavailable::NoPlace)?, volume)
     }
 
     /// The fingerprint that this device expects of a volume; `None` if it never saw it. Makes nothing.
+    ///
+    /// # Errors
+    /// As [`Trust::open`].
     pub fn expected(volume: VolumeId) -> Result<Option<Fingerprint>> {
         Ok(Trust::at(volume).pins()?.first().copied())
     }
@@ -103,6 +100,9 @@ impl Trust {
     }
 
     /// The memory below this state folder.
+    ///
+    /// # Errors
+    /// As [`Trust::open`].
     pub fn open_in(state: &Path, volume: VolumeId) -> Result<Trust> {
         let folder = state.join("cryptfs").join(volume.to_string());
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
@@ -134,6 +134,9 @@ impl Trust {
     }
 
     /// The newest durable versions of the volume's chunks; `None` without a state folder. One program at a time.
+    ///
+    /// # Errors
+    /// `InUse` while another program has them open, `Store` where the file is damaged or cannot be opened.
     pub fn versions(&self) -> std::result::Result<Option<Versions>, VersionsUnavailable> {
         self.folder.as_ref().map(|folder| Versions::open(&folder.join("versions"))).transpose()
     }
@@ -152,6 +155,9 @@ impl Trust {
     }
 
     /// Compares a keyring, and the type of the slot that it came from, with the pin.
+    ///
+    /// # Errors
+    /// The pin could not be read, or is damaged.
     pub fn check_pin(&self, keyring: &Keyring, from: SlotType) -> Result<Pin> {
         let found = keyring.fingerprint();
         let pins = self.pins()?;
@@ -170,6 +176,9 @@ impl Trust {
     }
 
     /// Expects this fingerprint from now on; what was expected before is retired.
+    ///
+    /// # Errors
+    /// The pin could not be written.
     pub fn pin(&self, fingerprint: Fingerprint) -> Result<()> {
         let mut pins = self.pins()?;
         pins.retain(|pin| *pin != fingerprint);
@@ -179,6 +188,9 @@ impl Trust {
     }
 
     /// Notes the fingerprint of keys that this device is about to put into slots, lest it refuse them after a crash.
+    ///
+    /// # Errors
+    /// The note could not be written.
     pub fn announce(&self, fingerprint: Fingerprint) -> Result<()> {
         self.replace("announced-pin", &[fingerprint])
     }
@@ -192,6 +204,9 @@ impl Trust {
     }
 
     /// Notes that the volume lies in this folder.
+    ///
+    /// # Errors
+    /// The note could not be written.
     pub fn note_place(&self, backing: &Path) -> Result<()> {
         let mut places = self.places()?;
         let place = hex::encode(backing.as_os_str().as_encoded_bytes());
@@ -204,7 +219,10 @@ impl Trust {
     }
 
     /// Whether this device knows another volume in this folder: whoever holds it can exchange a volume whole, id and
-    /// all, and a pin speaks of one volume id only.
+    /// all, and a pin is about one volume id only.
+    ///
+    /// # Errors
+    /// The notes could not be read.
     pub fn knows_another_at(&self, backing: &Path) -> Result<bool> {
         let Some(folder) = &self.folder else { return Ok(false) };
         let all = folder.parent().map_or_else(|| Err(io::ErrorKind::NotFound.into()), fs::read_dir);
@@ -223,21 +241,33 @@ impl Trust {
     }
 
     /// Notes which slots there are. True if some were not noted before.
+    ///
+    /// # Errors
+    /// The list could not be read or written.
     pub fn note_slots(&self, present: &[SlotId]) -> Result<bool> {
         self.note("slots", present)
     }
 
     /// The slots that were noted, removed ones included.
+    ///
+    /// # Errors
+    /// The list could not be read, or is damaged.
     pub fn known_slots(&self) -> Result<Vec<SlotId>> {
         self.read("slots", |line| line.parse().ok())
     }
 
     /// Notes that slots were removed on purpose: they are not to be used again.
+    ///
+    /// # Errors
+    /// The list could not be read or written.
     pub fn note_removed_slots(&self, removed: &[SlotId]) -> Result<()> {
         self.note("removed-slots", removed).map(drop)
     }
 
     /// The slots that were removed on purpose. One that is present again was brought back.
+    ///
+    /// # Errors
+    /// The list could not be read, or is damaged.
     pub fn removed_slots(&self) -> Result<Vec<SlotId>> {
         self.read("removed-slots", |line| line.parse().ok())
     }

@@ -41,7 +41,7 @@ fn another_keyring_is_noticed() {
 }
 
 #[test]
-fn a_rotation_is_believed_from_the_owners_own_slots_only() {
+fn a_rotation_is_accepted_from_the_owners_own_slots_only() {
     let old = Keyring::generate();
     let (_state, trust) = pinned(&old);
     let new = old.with_new_epoch().unwrap();
@@ -153,7 +153,7 @@ fn the_state_folder_is_found_as_others_find_it() {
 }
 
 #[test]
-fn a_rotation_of_this_device_is_believed_from_any_slot() {
+fn a_rotation_by_this_device_is_accepted_from_any_slot() {
     let old = Keyring::generate();
     let (_state, trust) = pinned(&old);
     let new = old.with_new_epoch().unwrap();
@@ -180,7 +180,7 @@ fn another_volume_in_a_known_folder_is_noticed() {
 
 fn finding(number: usize, length: usize) -> Found {
     let file = format!("chunks/{number}");
-    Found { when: 7, kind: "spoilt".into(), file, what: "p".repeat(length) }
+    Found { when: 7, kind: "corrupt".into(), file, what: "p".repeat(length) }
 }
 
 #[test]
@@ -210,8 +210,8 @@ fn a_damaged_list_of_findings_is_read_as_far_as_it_makes_sense() {
         (Vec::new(), 0),
         (b"nonsense\n".to_vec(), 0),
         ([b"\xff 1 2 3\n".to_vec(), line(1, 1)].concat(), 1),
-        ([line(1, 1), b"7 spoilt chunks/2 a\x1b[2J\n".to_vec()].concat(), 1),
-        ([line(1, 1), b"7 spoilt chunks/2 cut of".to_vec()].concat(), 1),
+        ([line(1, 1), b"7 corrupt chunks/2 a\x1b[2J\n".to_vec()].concat(), 1),
+        ([line(1, 1), b"7 corrupt chunks/2 cut of".to_vec()].concat(), 1),
         (long, MAX_LENGTH as usize / line(100, 4096).len()),
     ] {
         fs::write(&path, bad).unwrap();

@@ -3,8 +3,8 @@
 //! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
 //! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
 
-use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, Recall, Version};
-use parking_lot::{Mutex, RwLock};
+use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, Recall, StoredVersion, Version};
+use crate::locks::{Mutex, Rank, RwLock};
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition, TableError,
@@ -15,6 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// By `ChunkId::block`: the version vector, its writer first, each entry as device id ‖ commit number.
 const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("versions");
@@ -28,11 +29,13 @@ const JOURNALS_MOST: usize = 10_000;
 const CACHE: usize = 16 << 20;
 
 /// Why versions cannot be remembered.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum VersionsUnavailable {
     /// Another program has them open: a mount of another copy of the folder.
+    #[error("another mount of the same volume has it open")]
     InUse,
-    Store(Box<redb::Error>),
+    #[error("{0}")]
+    Store(#[source] Box<redb::Error>),
 }
 
 /// What is remembered of a volume's chunks.
@@ -58,6 +61,9 @@ struct Notes {
 
 impl Versions {
     /// Opens the store, or makes it. Nobody else can open it meanwhile.
+    ///
+    /// # Errors
+    /// `InUse` while another program has it open, `Store` where the file is damaged or cannot be opened.
     pub fn open(path: &Path) -> Result<Versions, VersionsUnavailable> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
@@ -68,9 +74,9 @@ impl Versions {
         })?;
         Ok(Versions {
             store,
-            table: RwLock::default(),
-            notes: Mutex::default(),
-            keeping: Mutex::default(),
+            table: RwLock::new(Rank::VersionsTable, None),
+            notes: Mutex::new(Rank::VersionsNotes, Notes::default()),
+            keeping: Mutex::new(Rank::VersionsWriter, ()),
             failed: AtomicBool::new(false),
         })
     }
@@ -137,7 +143,7 @@ impl Versions {
     fn warn(&self, why: &dyn std::fmt::Display) {
         if !self.failed.swap(true, Ordering::Relaxed) {
             log::warn!(
-                "not every change of the volume is remembered, so not every older state will be noticed: {why}"
+                "some changes of the volume are not recorded, so some older states will not be detected: {why}"
             );
         }
     }
@@ -223,32 +229,14 @@ impl From<redb::Error> for VersionsUnavailable {
     }
 }
 
-impl std::fmt::Display for VersionsUnavailable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            VersionsUnavailable::InUse => f.write_str("another mount of the same volume has it open"),
-            VersionsUnavailable::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for VersionsUnavailable {}
-
 fn encode(version: &Version) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(16 * version.0.len());
-    for (device, commit) in &version.0 {
-        bytes.extend_from_slice(&device.0);
-        bytes.extend_from_slice(&commit.0.to_le_bytes());
-    }
-    bytes
+    let entries: Vec<StoredVersion> = version.0.iter().copied().map(StoredVersion::from).collect();
+    entries.as_bytes().to_vec()
 }
 
 fn decode(bytes: &[u8]) -> Option<Version> {
-    let (entries, []) = bytes.as_chunks::<16>() else { return None };
-    let half = |half: &[u8]| half.try_into().expect("eight bytes");
-    let entry =
-        |entry: &[u8; 16]| (DeviceId(half(&entry[..8])), Commit(u64::from_le_bytes(half(&entry[8..]))));
-    Some(Version(entries.iter().map(entry).collect()))
+    let entries = <[StoredVersion]>::ref_from_bytes(bytes).ok()?;
+    Some(Version(entries.iter().copied().map(<(DeviceId, Commit)>::from).collect()))
 }
 
 #[cfg(test)]

@@ -1,43 +1,62 @@
 //! What can go wrong in a volume.
 
 use crate::chunk::{self, ChunkId, Commit};
-use std::{fmt, io};
+use std::io;
 
 /// A failure of a volume's operation.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("no such name")]
     NotFound,
+    #[error("the name exists")]
     Exists,
+    #[error("not a directory")]
     NotDirectory,
+    #[error("a directory")]
     IsDirectory,
+    #[error("the directory is not empty")]
     NotEmpty,
+    #[error("invalid")]
     Invalid,
+    #[error("the name is too long")]
     NameTooLong,
+    #[error("the file would be too large")]
     FileTooLarge,
+    #[error("too many links")]
     TooManyLinks,
+    #[error("no space left in the backing folder")]
     NoSpace,
+    #[error("the volume is read-only")]
     ReadOnly,
     /// Something that should be there is missing, was changed, or makes no sense.
+    #[error("{0:?}: {1}")]
     Damaged(ChunkId, Damage),
     /// A copy of the backing folder is under way: this part has not arrived yet, or is gone without this device ever
     /// having seen it.
+    #[error("{0:?} has not arrived yet")]
     NotArrived(ChunkId),
     /// An earlier error made it impossible to keep promises: the volume answers nothing but reads any more.
+    #[error("the volume stopped after an error it could not recover from")]
     Stopped,
     /// The store's error.
-    Store(io::Error),
+    #[error("{0}")]
+    Store(#[source] io::Error),
 }
 
 /// What was done to a chunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     /// Its file was there, and is gone.
+    #[error("its chunk file is gone")]
     Deleted,
     /// It is older than it was on this device, or than what refers to it says.
+    #[error("it is older than it was: commit {} instead of {}", found.0, known.0)]
     RolledBack { found: Commit, known: Commit },
     /// Its file was exchanged while it was open.
+    #[error("its chunk file was replaced while it was open")]
     Replaced,
     /// It does not authenticate, or makes no sense.
+    #[error("{0}")]
     Corrupt(String),
 }
 
@@ -124,40 +143,3 @@ impl From<io::Error> for Error {
         }
     }
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::NotFound => f.write_str("no such name"),
-            Error::Exists => f.write_str("the name exists"),
-            Error::NotDirectory => f.write_str("not a directory"),
-            Error::IsDirectory => f.write_str("a directory"),
-            Error::NotEmpty => f.write_str("the directory is not empty"),
-            Error::Invalid => f.write_str("invalid"),
-            Error::NameTooLong => f.write_str("the name is too long"),
-            Error::FileTooLarge => f.write_str("the file would be too large"),
-            Error::TooManyLinks => f.write_str("too many links"),
-            Error::NoSpace => f.write_str("no space left in the backing folder"),
-            Error::ReadOnly => f.write_str("the volume is read-only"),
-            Error::Damaged(id, what) => write!(f, "{id:?}: {what}"),
-            Error::NotArrived(id) => write!(f, "{id:?} has not arrived yet"),
-            Error::Stopped => f.write_str("the volume stopped after an error it could not recover from"),
-            Error::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Damage::Deleted => f.write_str("its chunk file is gone"),
-            Damage::RolledBack { found, known } => {
-                write!(f, "it is older than it was: commit {} instead of {}", found.0, known.0)
-            }
-            Damage::Replaced => f.write_str("its chunk file was replaced while it was open"),
-            Damage::Corrupt(what) => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for Error {}

@@ -29,7 +29,7 @@ pub fn mangle(valid: &[u8], mut parse: impl FnMut(&[u8])) {
 }
 
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(bytes)
 }
 
 pub fn inode(n: u8) -> InodeId {

@@ -234,7 +234,7 @@ fn a_damaged_list_of_findings_keeps_nobody_out() {
     let sandbox = Sandbox::with_volume();
     session(&sandbox, |plain| fs::write(plain.join("x"), "1").unwrap());
     let state = fs::read_dir(sandbox.path("state/cryptfs")).unwrap().next().unwrap().unwrap().path();
-    let damaged = [b"7 spoilt chunks/aa/bb x\n".to_vec(), b"\xff".repeat(2 << 20)].concat();
+    let damaged = [b"7 corrupt chunks/aa/bb x\n".to_vec(), b"\xff".repeat(2 << 20)].concat();
     fs::write(state.join("findings"), damaged).unwrap();
     assert_eq!(findings(&sandbox).len(), 1);
     let output = mount(&sandbox).output().unwrap();

@@ -305,7 +305,7 @@ fn a_terminal_shows_how_far_it_is_and_a_pipe_does_not() {
     ];
     let (shown, code) = on_terminal(&sandbox, &words, &[]);
     assert_eq!(code, Some(0), "{shown}");
-    assert!(shown.contains("Encrypting anew") && shown.contains(" of "), "{shown:?}");
+    assert!(shown.contains("Re-encrypting") && shown.contains(" of "), "{shown:?}");
     let piped = rotate(&sandbox).output().unwrap();
     assert!(piped.status.success());
     assert_eq!(String::from_utf8(piped.stderr).unwrap(), "");

@@ -77,7 +77,11 @@ impl Sandbox {
 
     pub fn prepared(&self, mut command: Command, arguments: &[&OsStr]) -> Command {
         command.args(arguments).env("XDG_STATE_HOME", self.path("state")).env("PATH", path());
-        command.env_remove("CREDENTIALS_DIRECTORY").env_remove("CRYPTFS_LOG").stdin(Stdio::null());
+        command
+            .env_remove("CREDENTIALS_DIRECTORY")
+            .env_remove("CRYPTFS_LOG")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
         command
     }
 

@@ -46,7 +46,7 @@ fn no_secret_is_logged_at_any_level_and_names_at_debug_at_most() {
     assert!(output.status.success(), "{output:?}");
     let recovery = fs::read_to_string(sandbox.path("recovery")).unwrap();
     let mut told = String::from_utf8(output.stderr).unwrap();
-    for (secret, transport) in [("passphrase", "auto"), ("recovery", "auto"), ("passphrase", "fuser")] {
+    for (secret, transport) in [("passphrase", "auto"), ("recovery", "auto"), ("passphrase", "device")] {
         told += &session(&sandbox, secret, transport);
     }
     assert!(told.contains("debug:"), "everything is logged");

@@ -18,7 +18,10 @@ fn transports() -> Vec<&'static str> {
     if !io_uring_is_on() {
         eprintln!("left out, no FUSE over io_uring here: {SWITCH}");
     }
-    [Some("device"), Some("fuser"), io_uring_is_on().then_some("uring")].into_iter().flatten().collect()
+    [Some("device"), cfg!(feature = "fuser").then_some("fuser"), io_uring_is_on().then_some("uring")]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[test]

@@ -57,17 +57,17 @@ fn a_terminal_asks_twice_at_init_and_shows_nothing_typed() {
     // A letter is taken back, then two answers differ, then two agree.
     let answers = [
         ("New passphrase: ", "open sesamx\u{7f}e\n"),
-        ("The same again: ", "open sesamy\n"),
+        ("Repeat it: ", "open sesamy\n"),
         ("New passphrase: ", "open sesame\n"),
-        ("The same again: ", "open sesame\n"),
+        ("Repeat it: ", "open sesame\n"),
     ];
     let (shown, code) = on_terminal(&sandbox, &init, &answers);
     assert_eq!(code, Some(0), "{shown}");
-    assert!(shown.contains("These differ"), "{shown}");
+    assert!(shown.contains("The two differ"), "{shown}");
     assert!(!shown.contains("sesam"), "{shown}");
     let line = shown.lines().map(str::trim).find(|line| line.split('-').count() == 14).expect(&shown);
     assert!(
-        shown.find(line) < shown.find("is a volume now"),
+        shown.find(line) < shown.find("is now a cryptfs volume"),
         "it is shown before its slot is written: {shown}"
     );
 

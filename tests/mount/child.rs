@@ -48,7 +48,7 @@ fn serve() {
 }
 
 fn transport_named(name: &str) -> Transport {
-    Transport::ALL.into_iter().find(|transport| transport.name() == name).unwrap()
+    Transport::ALL.iter().copied().find(|transport| transport.name() == name).unwrap()
 }
 
 const SWITCH: &str = "/sys/module/fuse/parameters/enable_uring";

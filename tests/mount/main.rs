@@ -6,6 +6,7 @@ mod memory;
 /// Makes each function a test on each transport.
 macro_rules! on_each_transport {
     ($($test:ident)*) => {
+        #[cfg(feature = "fuser")]
         mod fuser_transport {
             $(#[test] fn $test() { super::$test(cryptfs::mount::Transport::Fuser) })*
         }

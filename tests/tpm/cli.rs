@@ -353,13 +353,13 @@ fn init_says_what_opens_the_volume() {
         String::from_utf8(output.stdout).unwrap()
     };
     let told = init("device:/nowhere");
-    assert!(told.contains("opened by the passphrase.") && told.contains("No TPM 2.0 at /nowhere"), "{told}");
+    assert!(told.contains("opens with the passphrase.") && told.contains("No TPM 2.0 at /nowhere"), "{told}");
     let told = init(machine.tpm.tcti().as_str());
-    assert!(told.contains("opened by the passphrase, this machine's TPM."), "{told}");
+    assert!(told.contains("opens with the passphrase, this machine's TPM."), "{told}");
     machine.tpm.tool("tpm2_changeauth", &["-c", "owner", "pw"]);
     let told = init(machine.tpm.tcti().as_str());
     assert!(
-        told.contains("opened by the passphrase.") && told.contains("owner hierarchy has a password"),
+        told.contains("opens with the passphrase.") && told.contains("owner hierarchy has a password"),
         "{told}"
     );
     let mut insisting = machine.run("init");

@@ -29,10 +29,10 @@ class Results:
     def print_rates(self, environment: str) -> None:
         """Medians of what each system does in a second."""
         systems = list(dict.fromkeys(name for rates in self.rounds[environment].values() for name in rates))
-        print(f"\n{environment}, a second{'':<{max(0, 18 - len(environment))}}" + "".join(f"{s:>15}" for s in systems))
+        print(f"\n{environment}, a second{'':<{max(0, 18 - len(environment))}}" + "".join(f"{s:>18}" for s in systems))
         for load in self.rounds[environment]:
             medians = self.medians(environment, load)
-            print(f"{load:28}" + "".join(f"{medians[s]:15.4g}" if s in medians else f"{'-':>15}" for s in systems))
+            print(f"{load:28}" + "".join(f"{medians[s]:18.4g}" if s in medians else f"{'-':>18}" for s in systems))
 
     def print_ratios(self) -> None:
         """Each of ours to the best peer in the same environment, a column each, the worst first; `*`: behind."""

@@ -3,7 +3,7 @@
 
 use super::super::blocks::Key;
 use super::super::chunk::Chunk;
-use super::super::entry::{ENTRY, Entry, GROUP};
+use super::super::entry::{Entry, GROUP, StoredEntry};
 use super::super::root::Decoded;
 use super::super::slots::State as SlotState;
 use super::super::table::Table;
@@ -14,6 +14,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use zerocopy::FromBytes as _;
 
 /// What the logical blocks hold: the number of the block on disk, `None` for a hole.
 pub type Content = Vec<Option<BlockNumber>>;
@@ -96,8 +97,8 @@ impl Registry {
         let mut plain = *disk.slots[usize::from(entry.slot)].live().bytes;
         key.open(Section::Data.map_kind(), k, entry, &mut plain).expect("map blocks are sealed as such");
         let mut names = Vec::new();
-        for (i, bytes) in plain.as_chunks::<ENTRY>().0.iter().enumerate() {
-            let entry = Entry::decode(bytes);
+        let (stored, _) = <[StoredEntry]>::ref_from_prefix_with_elems(&plain, GROUP).unwrap();
+        for (i, entry) in stored.iter().map(Entry::from).enumerate() {
             if !entry.is_hole() {
                 names.push(
                     (usize::from(k) * GROUP + i)

@@ -1,4 +1,4 @@
-//! What helps when something in a volume is damaged, older than it was, or gone.
+//! Advice for damage in a volume, older versions, and missing files.
 
 use super::{Exit, Failure, failure};
 use crate::chunk::{ChunkId, Commit};
@@ -18,7 +18,7 @@ pub fn finding(backing: &Path, finding: &Finding) -> String {
     let (what, help) = match &finding.damage {
         None => (
             "has not arrived yet".to_owned(),
-            "It can be read as soon as the sync client has brought it.".to_owned(),
+            "It can be read once the sync client has downloaded it.".to_owned(),
         ),
         Some(Damage::Deleted) => (
             "is gone".to_owned(),
@@ -76,7 +76,7 @@ pub(super) fn rolled_back(backing: &Path, damage: &Damage) -> Failure {
         Damage::RolledBack { found, known } => {
             format!("is older than this device has seen it: {}", ages(*found, *known))
         }
-        _ => "has lost a chunk file without which it was never seen".to_owned(),
+        _ => "lacks a chunk file that this device has always found in it".to_owned(),
     };
     failure(
         Exit::RolledBack,
@@ -98,7 +98,7 @@ pub fn versions(error: &VersionsUnavailable) -> Failure {
         VersionsUnavailable::Store(_) => failure(
             Exit::Failed,
             format!(
-                "What this device remembers of the volume's files is of no use: {error}. Mend or remove it."
+                "This device's record of the volume's file versions cannot be used: {error}. Repair or remove it."
             ),
         ),
     }
@@ -112,12 +112,12 @@ pub fn no_such_path(path: &Path) -> Failure {
     )
 }
 
-/// Somebody has to say yes, and cannot be asked.
+/// A confirmation is needed and there is no terminal.
 pub fn no_answer() -> Failure {
     failure(Exit::NothingToAskOn, "There is no terminal to ask on; --yes accepts all that is listed.")
 }
 
-/// The owner did not say yes.
+/// The confirmation was refused.
 pub fn not_accepted() -> Failure {
     failure(Exit::Failed, "Nothing was accepted.")
 }

@@ -1,4 +1,4 @@
-//! What helps when a folder is no volume, a slot does not open, or a volume is not the one that was expected.
+//! Advice for folders that are no volume, slots that do not open, and volumes that are not the expected one.
 
 use super::{Exit, Failure, failure, system, tpm};
 use crate::crypto::recipient::RecipientError;
@@ -175,7 +175,7 @@ pub fn recipient(error: &RecipientError) -> Failure {
         }
         RecipientError::Plugin(words) => failure(
             Exit::Failed,
-            format!("The age plugin, a program age-plugin-NAME in PATH, did not help. {words}"),
+            format!("The age plugin, a program age-plugin-NAME in PATH, failed. {words}"),
         ),
     }
 }
@@ -185,7 +185,7 @@ pub fn recovery_key(backing: &Path, error: RecoveryKeyError) -> Failure {
     failure(
         Exit::WrongSecret,
         format!(
-            "{at}: neither its passphrase nor a recovery key: {error}. Look at that part and type it again."
+            "{at}: neither its passphrase nor a recovery key: {error}. Check that part and type it again."
         ),
     )
 }
@@ -227,8 +227,8 @@ pub fn begun(backing: &Path) -> Failure {
     failure(
         Exit::NotEmpty,
         format!(
-            "{at}: holds the beginning of a volume without files. If the sync client is still bringing the rest, wait \
-             for it; if an init was cut short here, `cryptfs init --force {at}` begins anew."
+            "{at}: holds an incomplete volume without files. If the sync client is still downloading the rest, wait for \
+             it; if an init was interrupted here, `cryptfs init --force {at}` starts over."
         ),
     )
 }

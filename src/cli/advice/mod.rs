@@ -91,11 +91,7 @@ pub fn terminal(error: &io::Error) -> Failure {
 }
 
 pub fn option(error: &BadOption) -> Failure {
-    let message = match error {
-        BadOption::Unknown(word) => format!("-o {word}: there is no such mount option."),
-        BadOption::Value(word) => format!("-o {word}: this mount option needs another value."),
-    };
-    failure(Exit::Usage, format!("{message} See MOUNT OPTIONS in `man cryptfs`."))
+    failure(Exit::Usage, format!("{error}. See MOUNT OPTIONS in `man cryptfs`."))
 }
 
 pub fn no_folder(path: &Path) -> Failure {
@@ -111,7 +107,7 @@ pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
             return rolled_back(backing, damage);
         }
         volume::Error::Damaged(..) => "Restore that file from a copy or from the provider's history.",
-        volume::Error::NoSpace => "Make room on the backing folder's disk.",
+        volume::Error::NoSpace => "Free space on the backing folder's disk.",
         volume::Error::ReadOnly => "Mount it with -o ro.",
         volume::Error::NotFound
         | volume::Error::Exists
@@ -123,7 +119,7 @@ pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
         | volume::Error::FileTooLarge
         | volume::Error::TooManyLinks
         | volume::Error::Stopped
-        | volume::Error::Store(_) => "The folder's disk or its sync client may know more.",
+        | volume::Error::Store(_) => "Check the folder's disk and its sync client.",
     };
     failure(Exit::BadVolume, format!("{at}: {error}. {help}"))
 }
@@ -136,18 +132,18 @@ pub fn no_root(backing: &Path) -> Failure {
 }
 
 pub fn no_memory() -> Failure {
-    failure(Exit::Failed, "There is not enough memory for stretching a passphrase: 64 MiB are needed.")
+    failure(Exit::Failed, "There is not enough memory to derive a key from a passphrase: 64 MiB are needed.")
 }
 
-/// The list of findings is not whole: a remark, for nothing depends on it.
+/// The list of findings is incomplete; only a warning, since nothing depends on it.
 pub fn list_of_findings(error: &TrustUnavailable) -> String {
-    format!("The list of what was found in this volume cannot be read whole: {error}. Nothing else is lost.")
+    format!("The list of findings for this volume cannot be read in full: {error}. Nothing else is affected.")
 }
 
-/// This device's memory of a volume is there but of no use.
+/// This device's record of the volume exists but cannot be used.
 pub fn state(error: &TrustUnavailable) -> Failure {
     failure(
         Exit::Failed,
-        format!("What this device remembers of the volume is of no use: {error}. Mend or remove it."),
+        format!("This device's record of the volume cannot be used: {error}. Repair or remove it."),
     )
 }

@@ -1,4 +1,4 @@
-//! What helps when a mount does not come about or go away.
+//! Advice for failures of mounting and unmounting.
 
 use super::{Exit, Failure, failure, plain, system};
 use crate::mount::MountError;
@@ -46,9 +46,9 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
         }
         MountError::NoRing => (
             Exit::MountRefused,
-            "FUSE over io_uring is not to be had: it needs Linux 6.14, io_uring not forbidden to this process, and root to have enabled it (`echo Y \
-             >/sys/module/fuse/parameters/enable_uring`; for good: `scripts/install --io-uring`). Without \
-             transport=uring, it is used where it is there."
+            "FUSE over io_uring is not available. It needs Linux 6.14, a process that may use io_uring, and that root has \
+             enabled it: `echo Y >/sys/module/fuse/parameters/enable_uring`, or permanently `scripts/install \
+             --io-uring`. Without transport=uring, cryptfs uses it where it is available."
                 .to_owned(),
         ),
         MountError::Kernel(error) => {
@@ -74,7 +74,7 @@ pub fn unmounting(path: &Path, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::ResourceBusy => failure(
             Exit::Busy,
-            format!("{at}: somebody still uses a file or a folder in it. `fuser -vm {at}` lists who."),
+            format!("{at}: a file or folder in it is in use. `fuser -vm {at}` lists the processes."),
         ),
         _ => system(format!("{at}: cannot be unmounted"), error),
     }

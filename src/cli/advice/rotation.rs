@@ -1,4 +1,4 @@
-//! What helps when a rotation of the volume's key cannot go on.
+//! Advice for failures of a key rotation.
 
 use super::{Exit, Failure, failure, object, slot, slots};
 use crate::keys::{RekeyError, hex};
@@ -43,7 +43,7 @@ pub fn too_many_epochs(backing: &Path) -> Failure {
     failure(Exit::Failed, format!("{}: its keyring has no room for another key.", backing.display()))
 }
 
-/// Everything that could be was encrypted anew.
+/// All that can be re-encrypted was; something else still needs the old key.
 pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
     let chunk = |finding: &Finding| {
         let how = match &finding.damage {
@@ -63,9 +63,9 @@ pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
     failure(
         Exit::OldKeyNeeded,
         format!(
-            "{at}: the old key is kept, for these need it: {}. Mount the volume once on those devices, let the sync \
+            "{at}: the old key is kept because these still need it: {}. Mount the volume once on those devices, let the sync \
              client finish, restore those files, or delete them; then run `cryptfs key rotate {at}` again. With --force it \
-             is destroyed, and what needs it is lost.",
+             is destroyed, and whatever needs it is lost.",
             needs.join("; ")
         ),
     )

@@ -1,4 +1,4 @@
-//! What helps when the TPM does not give its secret.
+//! Advice for failures of the TPM.
 
 use super::{Exit, Failure, failure, system};
 use crate::keys::tpm::{ClientError, TpmError};
@@ -47,9 +47,9 @@ fn answer(error: &TpmError) -> Failure {
         TpmError::WrongPin(_) => (Exit::WrongPin, "Try again, or unlock with another slot."),
         TpmError::Locked(_) => (Exit::TpmLocked, "Other slots work meanwhile."),
         TpmError::Damaged => {
-            (Exit::TpmSlotDamaged, "Unlock with another slot, then `cryptfs key refresh` makes it anew.")
+            (Exit::TpmSlotDamaged, "Unlock with another slot, then replace it: `cryptfs key refresh`.")
         }
-        TpmError::OutOfSlots => (Exit::TpmFull, "Use /dev/tpmrm0, which makes room by itself."),
+        TpmError::OutOfSlots => (Exit::TpmFull, "Use /dev/tpmrm0, which frees space by itself."),
         TpmError::Gone => (Exit::TpmGone, "Unlock with another slot."),
         TpmError::Unexpected { .. } => {
             (Exit::TpmFailed, "`man tpm2_rc_decode` tells what it means; other slots work.")

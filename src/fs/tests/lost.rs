@@ -39,7 +39,7 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
 }
 
 #[test]
-fn what_was_lost_is_mended_by_writing_and_by_cutting() {
+fn lost_ranges_are_cleared_by_writes_and_truncation() {
     let lost = crate::fs::lost::LostWrites::default();
     let (inode, other) = (crate::chunk::InodeId([1; 12]), crate::chunk::InodeId([2; 12]));
     lost.add(inode, 100..200);
@@ -48,11 +48,11 @@ fn what_was_lost_is_mended_by_writing_and_by_cutting() {
         lost.touch(inode, &(0..101)) && lost.touch(inode, &(199..210)) && !lost.touch(inode, &(200..300))
     );
     assert!(!lost.touch(other, &(0..1000)));
-    lost.mend(inode, &(120..150));
+    lost.clear(inode, &(120..150));
     assert!(
         !lost.touch(inode, &(120..150)) && lost.touch(inode, &(119..150)) && lost.touch(inode, &(120..151))
     );
-    lost.mend(inode, &(160..u64::MAX));
+    lost.clear(inode, &(160..u64::MAX));
     assert!(!lost.touch(inode, &(160..1000)) && lost.touch(inode, &(0..160)));
     for number in 0..1000 {
         lost.add(inode, 1000 + 2 * number..1001 + 2 * number);

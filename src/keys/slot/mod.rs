@@ -47,11 +47,13 @@ pub struct Slot {
 }
 
 /// Why a slot does not open with a slot key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnwrapError {
     /// The commitment is another: not this key, or the slot was changed, or belongs to another volume.
+    #[error("not this key, or the slot was changed")]
     WrongKey,
     /// The key is right and the sealed keyring is not.
+    #[error("the key is right, its keyring is damaged")]
     Damaged,
 }
 

@@ -5,7 +5,6 @@ use crate::crypto::recipient::{self, Identities, RecipientError};
 use crate::crypto::{self, Cost, CostError, Secret};
 use crate::keys::tpm::{ClientError, PcrMask, TpmError};
 use crate::keys::{Keyring, Label, RecoveryKey, SlotId, SlotType, VolumeId};
-use std::fmt;
 
 /// Something that opens slots of one type.
 pub enum Credential<'a> {
@@ -44,39 +43,28 @@ pub enum Enrol<'a> {
 }
 
 /// Why a slot gave no keyring, or could not be made.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum SlotError {
     /// Not the passphrase, recovery key, … of this slot; or the slot was changed.
+    #[error("not its key, or the slot was changed")]
     WrongKey,
     /// The key is right and what it should open is not.
+    #[error("damaged")]
     Damaged,
     /// Stretching the passphrase needs more memory than there is.
+    #[error("needs {} MiB of memory", .0.parts().0 >> 10)]
     NoMemory(Cost),
-    Recipient(RecipientError),
-    Tpm(ClientError),
+    #[error("{0}")]
+    Recipient(#[source] RecipientError),
+    #[error("{0}")]
+    Tpm(#[source] ClientError),
     /// The TPM's secret is under a PIN and none was given.
+    #[error("asks for a PIN")]
     NeedsPin,
     /// The slot opens; its keyring is not the one that made this volume's header.
+    #[error("holds the keys of another volume, or the header was changed")]
     ForeignKeyring,
 }
-
-impl fmt::Display for SlotError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SlotError::WrongKey => f.write_str("not its key, or the slot was changed"),
-            SlotError::Damaged => f.write_str("damaged"),
-            SlotError::NoMemory(cost) => write!(f, "needs {} MiB of memory", cost.parts().0 >> 10),
-            SlotError::Recipient(error) => error.fmt(f),
-            SlotError::Tpm(error) => error.fmt(f),
-            SlotError::NeedsPin => f.write_str("asks for a PIN"),
-            SlotError::ForeignKeyring => {
-                f.write_str("holds the keys of something else, or the header was changed")
-            }
-        }
-    }
-}
-
-impl std::error::Error for SlotError {}
 
 impl SlotError {
     /// Whether it says no more than that the credential is for another slot, if for any.

@@ -5,7 +5,6 @@
 
 use super::protocol::{self, Request, Response};
 use super::{AuthValue, PcrBank, PcrMask, SealedSecret, Tcti, TctiError, TpmError, TpmInfo, TpmSlotFields};
-use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,22 +23,30 @@ pub struct Client {
 }
 
 /// Why there is no secret.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The TPM's own answer.
-    Tpm(TpmError),
+    #[error("{0}")]
+    Tpm(#[source] TpmError),
     /// No `cryptfs-tpm` beside this program or in its libexec folder.
+    #[error("the TPM helper cryptfs-tpm is not installed")]
     HelperNotInstalled,
     /// The helper does not start: the TSS libraries are missing.
+    #[error("the TPM helper cryptfs-tpm cannot load the TSS libraries")]
     LibrariesMissing,
-    BadTcti(TctiError),
+    #[error("{0}")]
+    BadTcti(#[source] TctiError),
     /// An authorization value longer than [`AuthValue::MAX_LENGTH`], or none where the slot has a PIN.
+    #[error("no usable authorization value for this TPM slot")]
     BadAuth,
     /// A real TPM answers within seconds; this one did not.
+    #[error("the TPM did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
     /// The helper ended without an answer.
+    #[error("the TPM helper cryptfs-tpm failed ({0})")]
     Helper(ExitStatus),
-    Io(io::Error),
+    #[error("the TPM helper cryptfs-tpm: {0}")]
+    Io(#[source] io::Error),
 }
 
 impl Client {
@@ -189,23 +196,6 @@ fn unexpected(response: Response) -> ClientError {
         _ => ClientError::Io(protocol::Malformed.into()),
     }
 }
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tpm(error) => error.fmt(f),
-            Self::HelperNotInstalled => f.write_str("the TPM helper cryptfs-tpm is not installed"),
-            Self::LibrariesMissing => f.write_str("the TPM helper cryptfs-tpm misses the TSS libraries"),
-            Self::BadTcti(error) => error.fmt(f),
-            Self::BadAuth => f.write_str("no usable authorization value for this TPM slot"),
-            Self::Timeout(timeout) => write!(f, "the TPM did not answer within {} s", timeout.as_secs()),
-            Self::Helper(status) => write!(f, "the TPM helper cryptfs-tpm failed ({status})"),
-            Self::Io(error) => write!(f, "the TPM helper cryptfs-tpm: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ClientError {}
 
 #[cfg(test)]
 #[path = "client_tests.rs"]

@@ -9,7 +9,8 @@ use std::str::FromStr;
 pub struct PcrMask(u32);
 
 /// What is wrong with a list of PCRs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("PCRs are numbers from 0 to 23 between commas, or \"none\"")]
 pub struct InvalidPcrs;
 
 impl PcrMask {
@@ -60,14 +61,6 @@ impl FromStr for PcrMask {
         })
     }
 }
-
-impl fmt::Display for InvalidPcrs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PCRs are numbers from 0 to 23 between commas, or \"none\"")
-    }
-}
-
-impl std::error::Error for InvalidPcrs {}
 
 /// Whether the firmware says that Secure Boot is on. Without it PCR 7 says next to nothing about what booted.
 pub fn secure_boot_is_on() -> bool {

@@ -32,12 +32,13 @@ pub enum Response {
 }
 
 /// Bytes that are no frame of this protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed frame between cryptfs and cryptfs-tpm")]
 pub struct Malformed;
 
 impl From<Malformed> for io::Error {
-    fn from(_: Malformed) -> Self {
-        io::Error::new(io::ErrorKind::InvalidData, "malformed frame between cryptfs and cryptfs-tpm")
+    fn from(malformed: Malformed) -> Self {
+        io::Error::new(io::ErrorKind::InvalidData, malformed)
     }
 }
 

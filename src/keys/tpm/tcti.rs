@@ -13,7 +13,8 @@ use std::path::Path;
 pub struct Tcti(String);
 
 /// Why a TCTI is not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{given}\" is not a TPM interface that cryptfs uses (device, tabrmd, swtpm, mssim)")]
 pub struct TctiError {
     pub given: String,
 }
@@ -93,18 +94,6 @@ impl fmt::Display for Tcti {
         }
     }
 }
-
-impl fmt::Display for TctiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "\"{}\" is not a TPM interface that cryptfs uses (device, tabrmd, swtpm, mssim)",
-            self.given
-        )
-    }
-}
-
-impl std::error::Error for TctiError {}
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::Folder;
 use super::{Area, FileName, Space, Store, StoreFile};
-use crate::sys::files::{self, Identity, Kind};
+use crate::sys::files::{self, Identity, Kind, OFlags};
 
 /// A [`Store`] in a folder of a real filesystem.
 pub struct Directory {
@@ -40,6 +40,9 @@ const NO_END: u64 = u64::MAX;
 impl Directory {
     /// Opens the backing folder at `path`; its sub-folders are made when first needed. Read-only on request, and where
     /// the filesystem or its permissions allow no more.
+    ///
+    /// # Errors
+    /// The folder does not exist or cannot be opened.
     pub fn open(path: &Path, read_only: bool) -> io::Result<Directory> {
         let folder = Folder::open(path)?;
         let read_only = read_only || folder.is_read_only()?;
@@ -70,7 +73,7 @@ fn c_path(name: FileName) -> CString {
 impl Store for Directory {
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         let path = c_path(name);
-        let flags = if self.read_only { libc::O_RDONLY } else { libc::O_RDWR };
+        let flags = if self.read_only { OFlags::RDONLY } else { OFlags::RDWR };
         let opened = self.folder.open_file(&path, flags)?;
         Ok(self.file(path, opened))
     }

@@ -33,7 +33,6 @@ mod history;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -96,16 +95,9 @@ struct PowerFile {
 }
 
 /// What every call answers once the power is off.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the simulated power is off")]
 pub struct PowerIsOff;
-
-impl fmt::Display for PowerIsOff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the simulated power is off")
-    }
-}
-
-impl std::error::Error for PowerIsOff {}
 
 impl Power {
     /// An empty store.

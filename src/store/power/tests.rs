@@ -29,7 +29,7 @@ fn outcomes(store: &Power, name: FileName) -> BTreeSet<Option<Vec<u8>>> {
     cuts.map(|cut| cut.open(name).ok().map(|file| contents(&*file))).collect()
 }
 
-/// The same with each run of equal bytes as (byte, count).
+/// `outcomes`, each run of equal bytes as (byte, count).
 fn runs(store: &Power, name: FileName) -> BTreeSet<Vec<(u8, usize)>> {
     let runs = |bytes: Vec<u8>| {
         bytes.chunk_by(|one, other| one == other).map(|run| (run[0], run.len())).collect::<Vec<_>>()

@@ -106,7 +106,7 @@ impl Catalog {
         let name = self.base.context.file_name(id);
         match self.base.context.store.remove(name) {
             Err(error) if is_in_the_way(&error) => {
-                log::warn!("{} cannot be unsynced_unlinks: {error}", name.path())
+                log::warn!("{} cannot be removed: {error}", name.path())
             }
             unsynced_unlinks => unsynced_unlinks?,
         }

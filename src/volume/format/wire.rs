@@ -4,30 +4,16 @@
 
 use super::limits::NAME_MAX;
 use crate::chunk::{DeviceId, InodeId};
-use std::fmt;
 
 /// Bytes that make no sense, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Malformed(pub &'static str);
 
 /// What was to be encoded exceeds a limit of docs/FORMAT.md section 10.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than the format has room for")]
 pub struct TooLarge;
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl fmt::Display for TooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("more than the format has room for")
-    }
-}
-
-impl std::error::Error for Malformed {}
-impl std::error::Error for TooLarge {}
 
 /// Takes fields off the front of some bytes.
 #[derive(Clone)]

@@ -1,114 +1,114 @@
 //! Rows 1 to 14: what lies in the chunk files.
 
-use super::House;
-use super::house::{BLOCK, content, edit, is_eio, swap};
+use super::Fixture;
+use super::fixture::{BLOCK, content, edit, is_eio, swap};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 #[test]
 fn row_01_a_flipped_bit_costs_one_block() {
-    let house = House::new();
-    edit(&house.chunk("blocks"), |bytes| bytes[3 * BLOCK + 1000] ^= 8);
+    let fixture = Fixture::new();
+    edit(&fixture.chunk("blocks"), |bytes| bytes[3 * BLOCK + 1000] ^= 8);
     // Slot 3 is the second block that was written.
-    house.expect(&["blocks:1"]);
+    fixture.expect(&["blocks:1"]);
 }
 
 #[test]
 fn row_01_flipped_bits_in_the_roots() {
-    let house = House::new();
-    edit(&house.chunk("twin"), |bytes| bytes[100] ^= 1);
-    edit(&house.chunk("small"), |bytes| {
+    let fixture = Fixture::new();
+    edit(&fixture.chunk("twin"), |bytes| bytes[100] ^= 1);
+    edit(&fixture.chunk("small"), |bytes| {
         for root in bytes.chunks_mut(BLOCK).take(2) {
             root[100] ^= 1;
         }
     });
     // Of a settled commit either root is enough.
-    house.expect(&["small"]);
+    fixture.expect(&["small"]);
 }
 
 #[test]
 fn row_02_reorder_the_blocks_of_a_file() {
-    let house = House::new();
-    edit(&house.chunk("blocks"), |bytes| {
+    let fixture = Fixture::new();
+    edit(&fixture.chunk("blocks"), |bytes| {
         let (low, high) = bytes.split_at_mut(3 * BLOCK);
         low[2 * BLOCK..].swap_with_slice(&mut high[..BLOCK]);
     });
-    house.expect(&["blocks:0", "blocks:1"]);
+    fixture.expect(&["blocks:0", "blocks:1"]);
 }
 
 #[test]
 fn row_03_a_block_of_one_file_put_into_another() {
-    let house = House::new();
-    let theirs = fs::read(house.chunk("twin")).unwrap();
-    edit(&house.chunk("blocks"), |bytes| {
+    let fixture = Fixture::new();
+    let theirs = fs::read(fixture.chunk("twin")).unwrap();
+    edit(&fixture.chunk("blocks"), |bytes| {
         bytes[4 * BLOCK..][..BLOCK].copy_from_slice(&theirs[4 * BLOCK..][..BLOCK])
     });
-    house.expect(&["blocks:2"]);
+    fixture.expect(&["blocks:2"]);
 }
 
 #[test]
 fn row_04_swap_two_files_in_one_directory() {
-    let house = House::new();
-    swap(&house.chunk("blocks"), &house.chunk("twin"));
-    swap(&house.chunk("small"), &house.chunk("other"));
-    house.expect(&["blocks", "twin", "small", "other"]);
+    let fixture = Fixture::new();
+    swap(&fixture.chunk("blocks"), &fixture.chunk("twin"));
+    swap(&fixture.chunk("small"), &fixture.chunk("other"));
+    fixture.expect(&["blocks", "twin", "small", "other"]);
 }
 
 #[test]
 fn row_05_swap_two_files_across_directories() {
-    let house = House::new();
-    swap(&house.chunk("x/one"), &house.chunk("y/one"));
-    house.expect(&["x/one", "y/one"]);
+    let fixture = Fixture::new();
+    swap(&fixture.chunk("x/one"), &fixture.chunk("y/one"));
+    fixture.expect(&["x/one", "y/one"]);
 }
 
 #[test]
 fn row_06_let_a_directory_read_anothers_contents() {
-    let house = House::new();
-    fs::copy(house.chunk("y"), house.chunk("x")).unwrap();
-    house.expect(&["x"]);
+    let fixture = Fixture::new();
+    fs::copy(fixture.chunk("y"), fixture.chunk("x")).unwrap();
+    fixture.expect(&["x"]);
 }
 
 #[test]
 fn row_07_delete_a_directorys_chunk() {
-    let house = House::new();
-    fs::remove_file(house.chunk("x")).unwrap();
-    house.expect(&["x"]);
+    let fixture = Fixture::new();
+    fs::remove_file(fixture.chunk("x")).unwrap();
+    fixture.expect(&["x"]);
 }
 
 #[test]
 fn row_08_delete_a_files_chunk() {
-    let house = House::new();
-    fs::remove_file(house.chunk("small")).unwrap();
-    fs::remove_file(house.chunk("y/one")).unwrap();
-    house.expect(&["small", "y/one"]);
+    let fixture = Fixture::new();
+    fs::remove_file(fixture.chunk("small")).unwrap();
+    fs::remove_file(fixture.chunk("y/one")).unwrap();
+    fixture.expect(&["small", "y/one"]);
 }
 
 /// What lies in the other chunks can be read.
 #[test]
 fn row_08_delete_the_last_chunk_of_a_large_file() {
-    let house = House::new();
+    let fixture = Fixture::new();
     let last =
-        house.chunks("big").into_iter().min_by_key(|chunk| fs::metadata(chunk).unwrap().len()).unwrap();
+        fixture.chunks("big").into_iter().min_by_key(|chunk| fs::metadata(chunk).unwrap().len()).unwrap();
     fs::remove_file(last).unwrap();
     let mut found = vec![0; 2 << 20];
-    let beyond = house.session(|plain| {
+    let beyond = fixture.session(|plain| {
         let file = File::open(plain.join("big")).unwrap();
         file.read_exact_at(&mut found, 0).unwrap();
         file.read_at(&mut [0], 2 << 20).unwrap_err()
     });
     assert!(found == content("big")[..2 << 20] && is_eio(&beyond));
-    house.expect(&["big"]);
+    fixture.expect(&["big"]);
 }
 
 #[test]
 fn row_09_bring_back_a_deleted_files_chunk() {
-    let house = House::new();
+    let fixture = Fixture::new();
     let kept: Vec<_> = ["small", "x/one", "big"]
         .iter()
-        .flat_map(|path| house.chunks(path))
+        .flat_map(|path| fixture.chunks(path))
         .map(|chunk| (chunk.clone(), fs::read(chunk).unwrap()))
         .collect();
-    house.session(|plain| {
+    fixture.session(|plain| {
         for path in ["small", "x/one", "big"] {
             fs::remove_file(plain.join(path)).unwrap();
         }
@@ -119,50 +119,50 @@ fn row_09_bring_back_a_deleted_files_chunk() {
         fs::write(chunk, bytes).unwrap();
     }
     for _ in 0..2 {
-        house.session(|plain| {
-            assert_eq!(house.list("").unwrap(), ["blocks", "other", "twin", "x", "y"]);
-            assert_eq!(house.list("x").unwrap(), ["two"]);
+        fixture.session(|plain| {
+            assert_eq!(fixture.list("").unwrap(), ["blocks", "other", "twin", "x", "y"]);
+            assert_eq!(fixture.list("x").unwrap(), ["two"]);
             assert!(fs::read(plain.join("small")).is_err());
         });
     }
-    house.session(|plain| fs::write(plain.join("small"), "another").unwrap());
-    house.session(|plain| assert_eq!(fs::read(plain.join("small")).unwrap(), b"another"));
+    fixture.session(|plain| fs::write(plain.join("small"), "another").unwrap());
+    fixture.session(|plain| assert_eq!(fs::read(plain.join("small")).unwrap(), b"another"));
 }
 
 #[test]
 fn row_10_truncate_at_a_block_boundary() {
-    let house = House::new();
-    edit(&house.chunk("blocks"), |bytes| bytes.truncate(5 * BLOCK));
-    edit(&house.chunk("x/one"), |bytes| bytes.truncate(2 * BLOCK));
-    edit(&house.chunk("small"), |bytes| bytes.truncate(0));
-    house.expect(&["blocks", "x/one", "small"]);
+    let fixture = Fixture::new();
+    edit(&fixture.chunk("blocks"), |bytes| bytes.truncate(5 * BLOCK));
+    edit(&fixture.chunk("x/one"), |bytes| bytes.truncate(2 * BLOCK));
+    edit(&fixture.chunk("small"), |bytes| bytes.truncate(0));
+    fixture.expect(&["blocks", "x/one", "small"]);
 }
 
 #[test]
 fn row_11_zero_an_aligned_block() {
-    let house = House::new();
-    edit(&house.chunk("blocks"), |bytes| bytes[2 * BLOCK..][..BLOCK].fill(0));
-    edit(&house.chunk("other"), |bytes| bytes.fill(0));
-    house.expect(&["blocks:0", "other"]);
+    let fixture = Fixture::new();
+    edit(&fixture.chunk("blocks"), |bytes| bytes[2 * BLOCK..][..BLOCK].fill(0));
+    edit(&fixture.chunk("other"), |bytes| bytes.fill(0));
+    fixture.expect(&["blocks:0", "other"]);
 }
 
 #[test]
 fn row_12_append_to_a_chunk_file() {
-    let house = House::new();
+    let fixture = Fixture::new();
     for path in ["small", "blocks", "x", "x/one"] {
-        edit(&house.chunk(path), |bytes| bytes.extend_from_within(bytes.len() - BLOCK..));
+        edit(&fixture.chunk(path), |bytes| bytes.extend_from_within(bytes.len() - BLOCK..));
     }
-    house.expect(&[]);
+    fixture.expect(&[]);
 }
 
 /// Each mix of slots of two versions is the newer one or an error.
 #[test]
 fn row_14_mix_the_blocks_of_two_versions() {
-    let house = House::new();
-    let chunk = house.chunk("blocks");
+    let fixture = Fixture::new();
+    let chunk = fixture.chunk("blocks");
     let older = fs::read(&chunk).unwrap();
     let new: Vec<u8> = content("blocks").iter().map(|byte| !byte).collect();
-    house.session(|plain| {
+    fixture.session(|plain| {
         File::options().write(true).open(plain.join("blocks")).unwrap().write_all_at(&new, 0).unwrap();
     });
     let newer = fs::read(&chunk).unwrap();
@@ -172,7 +172,7 @@ fn row_14_mix_the_blocks_of_two_versions() {
         let mixed = slots.start * BLOCK..(slots.end * BLOCK).min(older.len());
         mix[mixed.clone()].copy_from_slice(&older[mixed]);
         fs::write(&chunk, &mix).unwrap();
-        house.session(|plain| match fs::read(plain.join("blocks")) {
+        fixture.session(|plain| match fs::read(plain.join("blocks")) {
             Ok(found) => assert!(found == new, "slots {slots:?}"),
             Err(error) => {
                 assert!(is_eio(&error), "{error}");
@@ -182,5 +182,5 @@ fn row_14_mix_the_blocks_of_two_versions() {
     }
     assert!(errors > 0);
     fs::write(&chunk, &newer).unwrap();
-    house.session(|plain| assert!(fs::read(plain.join("blocks")).unwrap() == new));
+    fixture.session(|plain| assert!(fs::read(plain.join("blocks")).unwrap() == new));
 }

@@ -1,7 +1,7 @@
 //! Rows 21 to 28 and 30: what else a folder can be made to hold.
 
-use super::House;
-use super::house::{BLOCK, content};
+use super::Fixture;
+use super::fixture::{BLOCK, content};
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -34,13 +34,13 @@ fn within(limit: Duration, what: &str, act: impl FnOnce()) {
 
 #[test]
 fn row_21_no_regular_file_in_the_place_of_the_header() {
-    let house = House::new();
-    let header = house.sandbox.backing().join("cryptfs.json");
-    let outside = house.sandbox.path("outside");
+    let fixture = Fixture::new();
+    let header = fixture.sandbox.backing().join("cryptfs.json");
+    let outside = fixture.sandbox.path("outside");
     fs::rename(&header, &outside).unwrap();
     for (kind, plant) in KINDS {
         plant(&header, &outside);
-        within(Duration::from_secs(60), kind, || drop(house.sandbox.fails(&mut house.mount(), 12)));
+        within(Duration::from_secs(60), kind, || drop(fixture.sandbox.fails(&mut fixture.mount(), 12)));
         if header.is_dir() && !header.is_symlink() {
             fs::remove_dir(&header)
         } else {
@@ -50,21 +50,23 @@ fn row_21_no_regular_file_in_the_place_of_the_header() {
     }
     // A header as long as a disk, and one that nests as deep as it may be long.
     File::create(&header).unwrap().set_len(1 << 40).unwrap();
-    within(Duration::from_secs(60), "a long header", || drop(house.sandbox.fails(&mut house.mount(), 12)));
+    within(Duration::from_secs(60), "a long header", || {
+        drop(fixture.sandbox.fails(&mut fixture.mount(), 12))
+    });
     for bracket in ["[", "{\"a\":"] {
         fs::write(&header, bracket.repeat((64 << 10) / bracket.len())).unwrap();
-        house.sandbox.fails(&mut house.mount(), 12);
+        fixture.sandbox.fails(&mut fixture.mount(), 12);
     }
     fs::remove_file(&header).unwrap();
     fs::rename(&outside, &header).unwrap();
-    house.expect(&[]);
+    fixture.expect(&[]);
 }
 
 /// What is no slot is passed over; the slots that are left open the volume.
 #[test]
 fn row_21_no_regular_files_among_the_slots() {
-    let house = House::new();
-    let keys = house.sandbox.backing().join("keys");
+    let fixture = Fixture::new();
+    let keys = fixture.sandbox.backing().join("keys");
     let real = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
     for (number, (_, plant)) in KINDS.into_iter().enumerate() {
         plant(&keys.join(format!("{number:032}.json")), &real);
@@ -74,48 +76,48 @@ fn row_21_no_regular_files_among_the_slots() {
     let id = real.file_stem().unwrap().to_str().unwrap();
     fs::write(keys.join(format!("{:032}.json", 11)), text.replace(id, "../../../../etc/passwd")).unwrap();
     fs::write(keys.join(format!("{:032}.json", 12)), "[".repeat(64 << 10)).unwrap();
-    within(Duration::from_secs(300), "the mount", || house.expect(&[]));
+    within(Duration::from_secs(300), "the mount", || fixture.expect(&[]));
 }
 
 #[test]
 fn row_21_no_regular_files_in_the_place_of_chunks() {
-    let house = House::new();
-    let outside = house.sandbox.path("outside");
-    fs::copy(house.chunk("other"), &outside).unwrap();
+    let fixture = Fixture::new();
+    let outside = fixture.sandbox.path("outside");
+    fs::copy(fixture.chunk("other"), &outside).unwrap();
     let victims = ["small", "blocks", "x/one", "x/two", "y/one"];
     for (victim, (_, plant)) in victims.into_iter().zip(KINDS) {
-        fs::remove_file(house.chunk(victim)).unwrap();
-        plant(&house.chunk(victim), &outside);
+        fs::remove_file(fixture.chunk(victim)).unwrap();
+        plant(&fixture.chunk(victim), &outside);
     }
     // A folder, unlike the others, is not removed with the entry whose place it took.
-    house.expect(&victims);
-    assert!(house.chunk("x/one").is_dir());
-    assert_eq!(fs::read(&outside).unwrap(), fs::read(house.chunk("other")).unwrap());
+    fixture.expect(&victims);
+    assert!(fixture.chunk("x/one").is_dir());
+    assert_eq!(fs::read(&outside).unwrap(), fs::read(fixture.chunk("other")).unwrap());
 }
 
 /// Chunk files of another volume, under the names of this one's.
 #[test]
 fn row_22_the_chunks_of_another_volume() {
-    let (house, other) = (House::new(), crate::sandbox::Sandbox::with_volume());
+    let (fixture, other) = (Fixture::new(), crate::sandbox::Sandbox::with_volume());
     other.succeeds(&mut other.mount());
     fs::write(other.plain().join("small"), content("small")).unwrap();
     other.unmounts();
     let theirs =
         Command::new("find").arg(other.backing().join("chunks")).args(["-type", "f"]).output().unwrap();
     for theirs in String::from_utf8(theirs.stdout).unwrap().lines() {
-        fs::copy(theirs, house.chunk("small")).unwrap();
+        fs::copy(theirs, fixture.chunk("small")).unwrap();
     }
-    house.expect(&["small"]);
+    fixture.expect(&["small"]);
 }
 
 /// Old chunks lie where a file is about to grow: they show neither in the hole nor behind it.
 #[test]
 fn row_23_planted_chunks_of_the_names_to_come() {
-    let house = House::new();
+    let fixture = Fixture::new();
     let old: Vec<_> =
-        house.chunks("big").into_iter().map(|chunk| (chunk.clone(), fs::read(chunk).unwrap())).collect();
+        fixture.chunks("big").into_iter().map(|chunk| (chunk.clone(), fs::read(chunk).unwrap())).collect();
     let resize = |length| {
-        house.session(|plain| {
+        fixture.session(|plain| {
             File::options().write(true).open(plain.join("big")).unwrap().set_len(length).unwrap()
         });
     };
@@ -127,7 +129,7 @@ fn row_23_planted_chunks_of_the_names_to_come() {
         }
     };
     plant();
-    let read = || house.session(|plain| fs::read(plain.join("big")).unwrap());
+    let read = || fixture.session(|plain| fs::read(plain.join("big")).unwrap());
     let mut expected = content("big")[..10].to_vec();
     assert!(read() == expected);
     resize(2_500_000);
@@ -138,42 +140,42 @@ fn row_23_planted_chunks_of_the_names_to_come() {
 
 #[test]
 fn row_25_the_case_of_names() {
-    let house = House::new();
+    let fixture = Fixture::new();
     for path in ["small", "x/one"] {
-        let chunk = house.chunk(path);
+        let chunk = fixture.chunk(path);
         let name = chunk.file_name().unwrap().to_str().unwrap().to_uppercase();
         fs::rename(&chunk, chunk.with_file_name(name)).unwrap();
     }
-    house.expect(&["small", "x/one"]);
+    fixture.expect(&["small", "x/one"]);
 }
 
 #[test]
 fn row_26_what_the_backing_files_say_of_themselves() {
-    let house = House::new();
+    let fixture = Fixture::new();
     let look = || {
-        house.session(|plain| {
+        fixture.session(|plain| {
             let of = fs::metadata(plain.join("blocks")).unwrap();
             (of.mode(), of.uid(), of.mtime(), of.mtime_nsec(), of.len(), of.nlink())
         })
     };
     let before = look();
     for path in ["blocks", "x", "small"] {
-        let chunk = house.chunk(path);
+        let chunk = fixture.chunk(path);
         fs::set_permissions(&chunk, fs::Permissions::from_mode(0o6777)).unwrap();
         File::options().write(true).open(&chunk).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-        fs::hard_link(&chunk, house.sandbox.path(&path.replace('/', "-"))).unwrap();
+        fs::hard_link(&chunk, fixture.sandbox.path(&path.replace('/', "-"))).unwrap();
         // Not every filesystem has these: then there is nothing to ignore.
         let _ = Command::new("setfattr").args(["-n", "user.evil", "-v", "1"]).arg(&chunk).status();
     }
     assert_eq!(look(), before);
-    house.expect(&[]);
+    fixture.expect(&[]);
 }
 
 /// A million scaled down: the mount neither opens them nor keeps them in memory.
 #[test]
 fn row_28_thousands_of_planted_files_and_huge_lengths() {
-    let house = House::new();
-    let backing = house.sandbox.backing();
+    let fixture = Fixture::new();
+    let backing = fixture.sandbox.backing();
     for number in 0u32..20_000 {
         let digits =
             format!("{:032x}", u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
@@ -183,23 +185,23 @@ fn row_28_thousands_of_planted_files_and_huge_lengths() {
         fs::write(backing.join("journals").join(digits), "").unwrap();
     }
     for path in ["small", "blocks", "x"] {
-        File::options().write(true).open(house.chunk(path)).unwrap().set_len(1 << 40).unwrap();
+        File::options().write(true).open(fixture.chunk(path)).unwrap().set_len(1 << 40).unwrap();
     }
-    house.session(|plain| {
+    fixture.session(|plain| {
         assert!(fs::read(plain.join("blocks")).unwrap() == content("blocks"));
-        let status = fs::read_to_string(format!("/proc/{}/status", house.sandbox.daemon())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", fixture.sandbox.daemon())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
         assert!(peak < 100 << 10, "the daemon took {peak} KiB");
     });
-    house.expect(&[]);
+    fixture.expect(&[]);
 }
 
 /// Equal files of two directories have no sixteen bytes in common.
 #[test]
 fn row_30_nothing_equal_looks_equal() {
-    let house = House::new();
-    let new = house.made_by(|plain| {
+    let fixture = Fixture::new();
+    let new = fixture.made_by(|plain| {
         for folder in ["x", "y"] {
             fs::write(plain.join(folder).join("the same"), [0x41; 10 * BLOCK]).unwrap();
         }
@@ -217,16 +219,16 @@ fn row_30_nothing_equal_looks_equal() {
 
 #[test]
 fn row_28_a_folder_of_slots_without_an_end() {
-    let house = House::new();
-    let keys = house.sandbox.backing().join("keys");
+    let fixture = Fixture::new();
+    let keys = fixture.sandbox.backing().join("keys");
     for number in 0..11_000 {
         fs::write(keys.join(format!("{number} (conflicted copy).json")), "").unwrap();
     }
     within(Duration::from_secs(60), "being refused", || {
-        assert!(!house.mount().output().unwrap().status.success());
+        assert!(!fixture.mount().output().unwrap().status.success());
     });
     for number in 0..11_000 {
         fs::remove_file(keys.join(format!("{number} (conflicted copy).json"))).unwrap();
     }
-    house.expect(&[]);
+    fixture.expect(&[]);
 }

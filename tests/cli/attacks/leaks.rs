@@ -1,8 +1,8 @@
 //! Row 29: which files whoever holds two snapshots of the backing folder sees change. Which of their slots do is held at
 //! the volume's layer.
 
-use super::House;
-use super::house::files_below;
+use super::Fixture;
+use super::fixture::files_below;
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -10,30 +10,30 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Every file of the backing folder.
-fn capture(house: &House) -> BTreeMap<PathBuf, Vec<u8>> {
-    files_below(&house.sandbox.backing())
+fn capture(fixture: &Fixture) -> BTreeMap<PathBuf, Vec<u8>> {
+    files_below(&fixture.sandbox.backing())
         .into_iter()
         .map(|file| (file.clone(), fs::read(file).unwrap()))
         .collect()
 }
 
 /// What a backing file is, by name and index.
-fn describe(house: &House, file: &Path) -> String {
-    let of = |path: &&str| house.chunks(path).iter().any(|chunk| chunk == file);
+fn describe(fixture: &Fixture, file: &Path) -> String {
+    let of = |path: &&str| fixture.chunks(path).iter().any(|chunk| chunk == file);
     match ["small", "blocks", "big", "x", "x/one", "y"].iter().find(|path| of(path)) {
         Some(path) => (*path).to_owned(),
-        None if file.starts_with(house.sandbox.backing().join("journals")) => "journal".to_owned(),
+        None if file.starts_with(fixture.sandbox.backing().join("journals")) => "journal".to_owned(),
         None => file.display().to_string(),
     }
 }
 
 fn expect(act: impl FnOnce(&Path), expected: &[&str]) {
-    let house = House::new();
-    let before = capture(&house);
-    house.session(act);
-    let after = capture(&house);
+    let fixture = Fixture::new();
+    let before = capture(&fixture);
+    fixture.session(act);
+    let after = capture(&fixture);
     let all = before.keys().chain(after.keys()).filter(|file| before.get(*file) != after.get(*file));
-    let mut changed: Vec<String> = all.map(|file| describe(&house, file)).collect();
+    let mut changed: Vec<String> = all.map(|file| describe(&fixture, file)).collect();
     changed.sort();
     changed.dedup();
     assert_eq!(changed, expected);

@@ -1,7 +1,7 @@
 //! Row 27: chunk files that are exchanged while they are open.
 
-use super::House;
-use super::house::{BLOCK, content, is_eio, swap};
+use super::Fixture;
+use super::fixture::{BLOCK, content, is_eio, swap};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -16,29 +16,29 @@ fn exchange(path: &std::path::Path, bytes: &[u8]) {
 /// Nothing is acknowledged against a file that is not there any more.
 #[test]
 fn row_27_a_chunk_that_is_replaced_while_it_is_open() {
-    let house = House::new();
-    let theirs = fs::read(house.chunk("twin")).unwrap();
-    house.session(|plain| {
+    let fixture = Fixture::new();
+    let theirs = fs::read(fixture.chunk("twin")).unwrap();
+    fixture.session(|plain| {
         let file = File::options().read(true).write(true).open(plain.join("blocks")).unwrap();
         file.write_all_at(b"ours", 0).unwrap();
         file.sync_all().unwrap();
-        exchange(&house.chunk("blocks"), &theirs);
+        exchange(&fixture.chunk("blocks"), &theirs);
         file.write_all_at(b"lost", 4).unwrap();
         assert!(is_eio(&file.sync_all().unwrap_err()));
         for path in ["other", "y/one", "big"] {
             assert!(fs::read(plain.join(path)).unwrap() == content(path), "{path}");
         }
     });
-    house.expect(&["blocks"]);
+    fixture.expect(&["blocks"]);
 }
 
 /// The names of two files change places while both are being read, again and again: each read is right or an error.
 #[test]
 fn row_27_files_that_are_exchanged_between_check_and_use() {
-    let house = House::new();
-    let (one, other) = (house.chunk("blocks"), house.chunk("twin"));
+    let fixture = Fixture::new();
+    let (one, other) = (fixture.chunk("blocks"), fixture.chunk("twin"));
     let mut outcomes = [0, 0];
-    house.session(|plain| {
+    fixture.session(|plain| {
         for round in 0..200 {
             if round % 2 == 0 {
                 let held = one.with_extension("held");
@@ -63,18 +63,18 @@ fn row_27_files_that_are_exchanged_between_check_and_use() {
         }
     });
     println!("errors and reads: {outcomes:?}");
-    house.expect(&[]);
+    fixture.expect(&[]);
 }
 
 /// The backing file is cut while the daemon has it open.
 #[test]
 fn row_27_a_chunk_that_is_cut_while_it_is_open() {
-    let house = House::new();
+    let fixture = Fixture::new();
     let mut unharmed = content("x/one");
-    house.session(|plain| {
+    fixture.session(|plain| {
         let file = File::open(plain.join("big")).unwrap();
         file.read_exact_at(&mut [0; BLOCK], 0).unwrap();
-        for chunk in house.chunks("big") {
+        for chunk in fixture.chunks("big") {
             File::options().write(true).open(chunk).unwrap().set_len(0).unwrap();
         }
         let mut block = vec![0; BLOCK];
@@ -85,7 +85,7 @@ fn row_27_a_chunk_that_is_cut_while_it_is_open() {
         File::options().append(true).open(plain.join("x/one")).unwrap().write_all(b"more").unwrap();
     });
     unharmed.extend_from_slice(b"more");
-    house.session(|plain| {
+    fixture.session(|plain| {
         assert!(fs::read(plain.join("x/one")).unwrap() == unharmed);
         assert!(is_eio(&fs::read(plain.join("big")).unwrap_err()));
         fs::remove_file(plain.join("big")).unwrap();

@@ -1,16 +1,16 @@
 //! Rows of the attack matrix as the owner meets them: through a real mount (docs/testing-attacks.md).
 //!
-//! Each attack is made while nothing is mounted, unless it says otherwise; [`House::expect`] then holds the whole mount
+//! Each attack is made while nothing is mounted, unless it says otherwise; [`Fixture::expect`] then holds the whole mount
 //! against what may suffer from it.
 
 mod files;
+mod fixture;
 mod folder;
-mod house;
 mod leaks;
 mod live;
 mod names;
 
-use house::House;
+use fixture::Fixture;
 
 /// Half a minute of the random attacker; `scripts/attack-rounds` plays 10,000 rounds.
 #[test]

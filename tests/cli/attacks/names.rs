@@ -1,6 +1,6 @@
 //! Row 24: names that deceive, in the folder and in what is printed of them.
 
-use super::House;
+use super::Fixture;
 use std::fs;
 use std::path::Path;
 
@@ -15,30 +15,31 @@ const SUFFIXES: [&str; 6] =
 
 #[test]
 fn row_24_conflict_copies_with_names_that_deceive() {
-    let house = House::new();
+    let fixture = Fixture::new();
     let copy = |path: &Path| {
         for suffix in SUFFIXES {
             let name = format!("{}{suffix}", path.file_name().unwrap().to_str().unwrap());
             fs::copy(path, path.with_file_name(name)).unwrap();
         }
     };
-    copy(&house.chunk("small"));
-    copy(&house.chunk("x"));
-    let first =
-        |folder| fs::read_dir(house.sandbox.backing().join(folder)).unwrap().next().unwrap().unwrap().path();
+    copy(&fixture.chunk("small"));
+    copy(&fixture.chunk("x"));
+    let first = |folder| {
+        fs::read_dir(fixture.sandbox.backing().join(folder)).unwrap().next().unwrap().unwrap().path()
+    };
     copy(&first("journals"));
     copy(&first("keys"));
-    house.expect(&[]);
-    told(&house, &["key", "list"]);
-    told(&house, &["info"]);
-    check_text(&house.log());
+    fixture.expect(&[]);
+    told(&fixture, &["key", "list"]);
+    told(&fixture, &["info"]);
+    check_text(&fixture.log());
 }
 
 /// A slot that somebody planted has a label and members of their choice; a damaged file has a name of anybody's.
 #[test]
 fn row_24_what_is_printed_of_names_and_labels() {
-    let house = House::new();
-    let keys = house.sandbox.backing().join("keys");
+    let fixture = Fixture::new();
+    let keys = fixture.sandbox.backing().join("keys");
     let real = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
     let text = fs::read_to_string(&real).unwrap();
     let id = real.file_stem().unwrap().to_str().unwrap();
@@ -54,25 +55,25 @@ fn row_24_what_is_printed_of_names_and_labels() {
     plant(3, label, &format!("\"label\": \"{evil}\","));
     plant(4, "\"recovery\"", &format!("\"{evil}\""));
     for command in [&["key", "list"][..], &["key", "list", "--json"], &["info"], &["info", "--json"]] {
-        told(&house, command);
+        told(&fixture, command);
     }
     let name = "\u{202e}evil\n\u{1b}[2Jcryptfs: error: forged";
-    for chunk in house.made_by(|plain| fs::write(plain.join(name), [7; 9000]).unwrap()) {
+    for chunk in fixture.made_by(|plain| fs::write(plain.join(name), [7; 9000]).unwrap()) {
         fs::write(chunk, [0; 9000]).unwrap();
     }
-    house.session(|plain| {
+    fixture.session(|plain| {
         assert!(fs::read(plain.join(name)).is_err());
-        crate::sandbox::eventually("a line in the log", || house.log().contains("evil"));
+        crate::sandbox::eventually("a line in the log", || fixture.log().contains("evil"));
         fs::remove_file(plain.join(name)).unwrap();
     });
-    check_text(&house.log());
-    house.expect(&[]);
+    check_text(&fixture.log());
+    fixture.expect(&[]);
 }
 
 /// Runs a command on the volume; it prints nothing that deceives.
-fn told(house: &House, command: &[&str]) {
+fn told(fixture: &Fixture, command: &[&str]) {
     let arguments: Vec<_> = command.iter().map(AsRef::as_ref).collect();
-    let output = house.sandbox.program(&arguments).arg(house.sandbox.backing()).output().unwrap();
+    let output = fixture.sandbox.program(&arguments).arg(fixture.sandbox.backing()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     check_text(&String::from_utf8(output.stdout).unwrap());
     check_text(&String::from_utf8(output.stderr).unwrap());

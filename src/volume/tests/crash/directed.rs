@@ -244,7 +244,7 @@ pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
         let inode = volume.lookup(&volume.root().unwrap(), b"f").unwrap().unwrap();
         volume.writeback.commit_checkpoint_batch().unwrap();
         volume.write(&inode, 1_049_000, b"news", now(), 0).unwrap();
-        volume.write(&inode, 0, b"first_chunk", now(), 0).unwrap();
+        volume.write(&inode, 0, b"head", now(), 0).unwrap();
         let (cutter, cut_inode, mut syncs) = (volume.clone(), inode.clone(), 0);
         power.during_sync(move |_| {
             if syncs == nth {
@@ -259,7 +259,7 @@ pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
                 let opened = fixture.try_open_with(Arc::new(cut), &Remembered::of(known.clone()));
                 let found = look(&opened.unwrap(), "f").unwrap();
                 assert!([2_500_000, 1_050_000].contains(&found.len()), "{nth} {number}: {}", found.len());
-                let old = [&old[..4], b"first_chunk"].iter().any(|start| found.starts_with(start));
+                let old = [&old[..4], b"head"].iter().any(|start| found.starts_with(start));
                 let news = found[1_049_000..1_049_004] == new[1_049_000..1_049_004]
                     || found[1_049_000..1_049_004] == pattern(2_500_000, 1)[1_049_000..1_049_004];
                 let rest = found[4..1_049_000] == new[4..1_049_000]

@@ -32,14 +32,14 @@ struct Made {
     chunks: BTreeMap<&'static str, Vec<PathBuf>>,
 }
 
-pub struct House {
+pub struct Fixture {
     pub sandbox: Sandbox,
     chunks: &'static BTreeMap<&'static str, Vec<PathBuf>>,
 }
 
 /// What a file holds.
 pub fn content(path: &str) -> Vec<u8> {
-    let size = ENTRIES.iter().find(|entry| entry.0 == path).expect("a path of the house").1;
+    let size = ENTRIES.iter().find(|entry| entry.0 == path).expect("a path of the fixture").1;
     (0..size).map(|at| (at / 7 + at % 251 + path.len() * usize::from(path.as_bytes()[0])) as u8).collect()
 }
 
@@ -56,22 +56,22 @@ impl Made {
     /// Each entry in a session of its own, so that the backing folder tells where it lies.
     fn new() -> Made {
         let sandbox = Sandbox::empty();
-        let house = House { sandbox, chunks: Box::leak(Box::default()) };
-        let (backing, key) = (house.sandbox.backing(), house.key());
+        let fixture = Fixture { sandbox, chunks: Box::leak(Box::default()) };
+        let (backing, key) = (fixture.sandbox.backing(), fixture.key());
         let options = ["--no-tpm2", "--no-passphrase", "--chunk-size", "1M", "--recovery-file"];
-        let mut init = house.sandbox.program(&["init".as_ref(), backing.as_ref()]);
-        house.sandbox.succeeds(init.args(options).arg(&key));
+        let mut init = fixture.sandbox.program(&["init".as_ref(), backing.as_ref()]);
+        fixture.sandbox.succeeds(init.args(options).arg(&key));
         let mut chunks = BTreeMap::new();
         for (path, _) in ENTRIES {
-            let new = house.made_by(|plain| match path.strip_suffix('/') {
+            let new = fixture.made_by(|plain| match path.strip_suffix('/') {
                 Some(folder) => fs::create_dir(plain.join(folder)).unwrap(),
                 None => fs::write(plain.join(path), content(path)).unwrap(),
             });
             let relative = |file: &PathBuf| file.strip_prefix(&backing).unwrap().to_owned();
             chunks.insert(path.trim_end_matches('/'), new.iter().map(relative).collect());
         }
-        let root = house.sandbox.path("");
-        let kept = [backing, house.sandbox.path("state"), key];
+        let root = fixture.sandbox.path("");
+        let kept = [backing, fixture.sandbox.path("state"), key];
         let files =
             kept.iter().flat_map(|kept| if kept.is_dir() { files_below(kept) } else { vec![kept.clone()] });
         let relative = |file: &PathBuf| file.strip_prefix(&root).unwrap().to_owned();
@@ -80,19 +80,19 @@ impl Made {
     }
 }
 
-impl House {
-    pub fn new() -> House {
+impl Fixture {
+    pub fn new() -> Fixture {
         static MADE: OnceLock<Made> = OnceLock::new();
         let made = MADE.get_or_init(Made::new);
-        let house = House { sandbox: Sandbox::empty(), chunks: &made.chunks };
+        let fixture = Fixture { sandbox: Sandbox::empty(), chunks: &made.chunks };
         for (path, bytes) in &made.files {
-            let path = house.sandbox.path("").join(path);
+            let path = fixture.sandbox.path("").join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        let chmod = Command::new("chmod").arg("600").arg(house.key()).status();
+        let chmod = Command::new("chmod").arg("600").arg(fixture.key()).status();
         assert!(chmod.unwrap().success());
-        house
+        fixture
     }
 
     fn key(&self) -> PathBuf {
@@ -242,7 +242,7 @@ impl House {
     }
 }
 
-/// The names that a folder of the house has, sorted.
+/// The names that a folder of the fixture has, sorted.
 fn listing(folder: &str) -> Vec<String> {
     let in_folder = |path: &str| {
         let path = path.trim_end_matches('/');

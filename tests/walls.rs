@@ -18,7 +18,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("mount", &["fs", "sys"]),
     ("fs", &["volume", "chunk", "locks"]),
-    ("volume", &["chunk", "store", "mutant"]),
+    ("volume", &["chunk", "store", "sys", "mutant"]),
     ("repair", &["check", "volume", "chunk"]),
     ("check", &["volume", "chunk", "store"]),
     ("trust", &["keys", "chunk", "crypto", "sys", "locks"]),
@@ -66,8 +66,9 @@ const LONGEST_FILE: usize = 450;
 /// Files that are one thing at more than that, and how long they may get.
 const LONGER: &[(&str, usize)] = &[
     // One trait's implementation, which Rust wants in one block.
-    ("src/mount/adapter.rs", 620),
+    ("src/mount/adapter.rs", 660),
     ("src/fs/tests/model.rs", 620),
+    ("src/fs/tests/cases.rs", 500),
     // One file that a user can carry away.
     ("scripts/cryptfs-rescue", 1200),
     ("scripts/attack-matrix", 620),

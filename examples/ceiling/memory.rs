@@ -518,7 +518,7 @@ impl Operations for Memory {
         if how.times == Times::Set {
             state.touch();
         }
-        if how.clear_suid_sgid {
+        if how.clear_suid_sgid.is_some() {
             state.clear_suid_sgid();
         }
         Ok(data.len())
@@ -531,6 +531,11 @@ impl Operations for Memory {
     }
 
     fn sync_directory(&self, _: NodeId, _: bool) -> Result<()> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn sync_all(&self) -> Result<()> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -608,13 +613,10 @@ impl Operations for Memory {
         let pages = state.file()?;
         let end = offset.checked_add(length).filter(|end| *end <= LARGEST_FILE).ok_or(Error::FileTooLarge)?;
         let keep_size = match how {
-            Allocate::Reserve { keep_size } => keep_size,
             Allocate::PunchHole => true,
             Allocate::ZeroRange { keep_size } => keep_size,
         };
-        if !matches!(how, Allocate::Reserve { .. }) {
-            pages.zero(offset, end.min(pages.size));
-        }
+        pages.zero(offset, end.min(pages.size));
         if !keep_size && end > pages.size {
             pages.resize(end);
         }
@@ -631,14 +633,21 @@ impl Operations for Memory {
         }
     }
 
-    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, times: Times) -> Result<u64> {
+    fn copy_range(
+        &self,
+        caller: Caller,
+        from: (NodeId, u64),
+        to: (NodeId, u64),
+        length: u64,
+        times: Times,
+    ) -> Result<u64> {
         let mut data = vec![0; length.min(1 << 20) as usize];
         let length = self.read(from.0, from.1, &mut data)?;
         self.write(
             to.0,
             to.1,
             &data[..length],
-            WriteHow { clear_suid_sgid: true, from_cache: false, times },
+            WriteHow { clear_suid_sgid: Some(caller), from_cache: false, times },
         )?;
         Ok(length as u64)
     }

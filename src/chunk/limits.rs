@@ -1,6 +1,6 @@
 //! Sizes at which something that is rare otherwise happens: tests lower them.
 
-/// Seals under one key after which a chunk is sealed anew.
+/// Seals under one key after which a chunk is re-sealed.
 #[cfg(not(test))]
 pub(super) fn seals() -> u64 {
     1 << 31

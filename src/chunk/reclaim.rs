@@ -1,4 +1,4 @@
-//! Section and seals: giving back what is free, moving what lies far out, sealing anew what was sealed often.
+//! Space and seals: giving back what is free, moving what lies far out, re-sealing what was sealed often.
 
 use super::blocks::Key;
 use super::chunk::Chunk;
@@ -7,7 +7,7 @@ use super::limits;
 use super::slots::{Purpose, Slots};
 use super::{BLOCK, Error, Result, Section};
 
-/// Blocks that are sealed anew at a time.
+/// Blocks that are re-sealed at a time.
 const BATCH: u16 = 256;
 /// Free slots at the end of a file that are not worth a truncation.
 const SLACK: usize = 4;
@@ -18,7 +18,7 @@ impl Chunk {
         self.seals >= limits::seals() || self.can_truncate() || self.is_mostly_free()
     }
 
-    /// Does what is due and can be done now: seals everything anew, gives back free slots at the end, or moves blocks
+    /// Does what is due and can be done now: re-seals everything, gives back free slots at the end, or moves blocks
     /// to lower slots. What it changed is made to last by commit and sync, as usual.
     pub fn reclaim(&mut self) -> Result<()> {
         if self.seals >= limits::seals() {
@@ -33,7 +33,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// Whether all of it has to be sealed anew: it lies under an older epoch, or its key has sealed enough.
+    /// Whether all of it has to be re-sealed: it lies under an older epoch, or its key has sealed enough.
     pub fn wants_rewrite(&self) -> bool {
         self.seals >= limits::seals() || !self.epoch_is_newest()
     }
@@ -68,7 +68,7 @@ impl Chunk {
         Ok(true)
     }
 
-    /// Seals the whole chunk anew, under a new salt and the newest epoch, in other slots; the next commit says so. If
+    /// Re-seals the whole chunk, under a new salt and the newest epoch, in other slots; the next commit says so. If
     /// it fails nothing was changed.
     pub fn rewrite(&mut self) -> Result<()> {
         self.prepare()?;

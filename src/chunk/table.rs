@@ -18,7 +18,7 @@ pub(super) struct Group {
     /// What the root, as it was found, lists beside the map block, or without one.
     beside: Vec<(usize, Entry)>,
     entries: OnceLock<Box<Entries>>,
-    /// Whether the map block has to be written anew, whatever it says.
+    /// Whether the map block has to be written again, whatever it says.
     pub stale: bool,
 }
 

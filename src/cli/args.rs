@@ -27,6 +27,7 @@ pub enum Command {
     Init(Init),
     Mount(Mount),
     Umount(Umount),
+    Sync(Sync),
     Info(Info),
     Check(Check),
     Ls(Ls),
@@ -189,6 +190,17 @@ pub struct Mount {
 /// Returns once everything is on the backing folder's disk, so that it can be unplugged or mounted again.
 #[derive(Args, Debug)]
 pub struct Umount {
+    /// Where the volume is mounted
+    #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
+    pub mountpoint: PathBuf,
+}
+
+/// Make everything in a mount durable
+///
+/// Returns once all that was written so far, files that are still open included, is on the backing folder's disk. sync(1)
+/// does not: the kernel does not tell a FUSE filesystem of it. fsync(2) of a file or folder does it for that one.
+#[derive(Args, Debug)]
+pub struct Sync {
     /// Where the volume is mounted
     #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,

@@ -32,6 +32,7 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
             "created": header.created,
             "fingerprint": fingerprint,
             "mountpoints": mounts.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+            "stale_mountpoints": mounts.iter().filter(|path| mount::is_stale(path)).map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
             "findings": findings,
             "transports": mounts.iter().map(|path| transport(path)).collect::<Vec<_>>(),
             "slots": slots,
@@ -63,6 +64,7 @@ fn transport(mountpoint: &Path) -> Option<String> {
 
 fn mounted_at(mountpoint: &Path) -> String {
     match transport(mountpoint) {
+        _ if mount::is_stale(mountpoint) => advice::stale(mountpoint),
         Some(transport) => format!("{} (transport {transport})", mountpoint.display()),
         None => mountpoint.display().to_string(),
     }

@@ -11,7 +11,7 @@ use crate::store::folder::Folder;
 use crate::trust::Trust;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What will open the volume.
 struct Ways {
@@ -23,8 +23,17 @@ struct Ways {
 }
 
 pub fn run(arguments: &Init) -> Result<(), Failure> {
+    let made = prepare(arguments)?;
+    let initialized = initialize(arguments);
+    if initialized.is_err() {
+        // The innermost first; what holds something stays.
+        made.iter().rev().for_each(|folder| _ = fs::remove_dir(folder));
+    }
+    initialized
+}
+
+fn initialize(arguments: &Init) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
-    prepare(arguments)?;
     let mut ways = ways(arguments)?;
     let written = arguments.enrolment.recovery_file.as_deref();
     // Before there is a slot for it: one whose key nobody has seen is worth nothing.
@@ -66,25 +75,25 @@ fn create(arguments: &Init, ways: &Ways, unfilled: &mut Option<Failure>) -> Resu
     keys::create(backing, arguments.place.keys.as_deref(), header, &slots(arguments, ways), fill)
 }
 
-/// Makes the folders, and refuses one that holds something already.
-fn prepare(arguments: &Init) -> Result<(), Failure> {
+/// Makes the folders, and refuses one that holds something already. Returns those that were made, the outermost first.
+fn prepare(arguments: &Init) -> Result<Vec<PathBuf>, Failure> {
     let backing = arguments.backing.as_path();
-    let make =
-        |folder: &Path| fs::create_dir_all(folder).map_err(|error| advice::system(folder.display(), &error));
-    make(backing)?;
-    if let Some(keys) = &arguments.place.keys {
-        make(keys)?;
+    let mut made = Vec::new();
+    for folder in [Some(backing), arguments.place.keys.as_deref()].into_iter().flatten() {
+        let missing = folder.ancestors().filter(|path| !path.as_os_str().is_empty() && !path.exists());
+        made.extend(missing.map(Path::to_owned).collect::<Vec<_>>().into_iter().rev());
+        fs::create_dir_all(folder).map_err(|error| advice::system(folder.display(), &error))?;
     }
     // Empty: its init was killed while it was written.
     let is_volume = fs::metadata(backing.join(LOCK)).is_ok_and(|header| header.len() > 0);
     let failed = |error| advice::system(backing.display(), &error);
     if is_volume || is_empty(backing).map_err(failed)? {
-        return Ok(());
+        return Ok(made);
     }
     let begun = begun(backing).map_err(failed)?;
     match (arguments.force, begun) {
-        (true, true) => clear(backing),
-        (true, false) => Ok(()),
+        (true, true) => clear(backing).map(|()| made),
+        (true, false) => Ok(made),
         (false, true) => Err(advice::begun(backing)),
         (false, false) => Err(advice::not_empty(backing)),
     }

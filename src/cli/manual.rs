@@ -26,7 +26,8 @@ a volume that is older as a whole is not mounted until \\fBcryptfs trust accept\
 const SECRETS: &str = "\
 A passphrase is read from the file that \\fB\\-\\-passphrase\\-file\\fR or \\fB\\-o passphrase\\-file=\\fR names, else \
 from \\fI$CREDENTIALS_DIRECTORY/cryptfs.passphrase\\fR (see LoadCredential= in systemd.exec(5)), else it is asked for \
-on the terminal. One trailing newline is not part of it. It is never taken from an argument or from the environment.
+on the terminal. A byte\\-order mark in front of it and one newline behind it are not part of it, and it does not matter \
+whether accents are characters of their own, as macOS writes them. It is never taken from an argument or from the environment.
 .PP
 A key of age may be kept by a plugin, as by age\\-plugin\\-yubikey in a YubiKey: the plugin's program, \
 age\\-plugin\\-\\fINAME\\fR, is looked for in PATH. What it, or an SSH key that is under a passphrase, wants to know is \
@@ -41,6 +42,15 @@ With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know t
 .PP
 umount(8) unmounts, but returns while cryptfs may still be writing to the backing folder. \\fBcryptfs umount\\fR waits \
 until everything is written, and so does the next mount, for ten seconds at most.";
+
+const DURABILITY: &str = "\
+What fsync(2) or fdatasync(2) of a file or a folder returned for survives a power cut, names included, and so does \
+everything once \\fBcryptfs sync\\fR or \\fBcryptfs umount\\fR returned. sync(1) and syncfs(2) make nothing durable: the \
+kernel writes to cryptfs what it holds and does not tell it that anybody waits.
+.PP
+Access times never move, since each would make a chunk file that has to be copied; mount(8) shows noatime. A file can be \
+as long as 2097153 chunks: 8 TiB at 4 MiB a chunk. fallocate(2) sets nothing aside, as nothing is overwritten in place, \
+and says so; posix_fallocate(3) then writes zeros.";
 
 const EXAMPLES: &str = "\
 .nf
@@ -102,6 +112,7 @@ fn write_page(out: &mut dyn Write) -> io::Result<()> {
         write_command(out, subcommand, "cryptfs")?;
     }
     section(out, "SECRETS", SECRETS)?;
+    section(out, "DURABILITY AND LIMITS", DURABILITY)?;
     section(out, "MOUNT OPTIONS", &list(DESCRIPTIONS.iter().map(|&(name, text)| (name.to_owned(), text))))?;
     section(out, "AS A MOUNT HELPER", FSTAB)?;
     let codes = Exit::ALL.iter().map(|&(exit, meaning)| ((exit as u8).to_string(), meaning));

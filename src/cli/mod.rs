@@ -28,6 +28,7 @@ mod mount_options;
 mod report;
 mod rotate;
 mod secret_input;
+mod sync;
 mod trust;
 mod umount;
 mod unlock;
@@ -75,6 +76,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Init(arguments) => init::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),
+        Command::Sync(arguments) => sync::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Key(command) => key::run(&command),
         Command::Check(arguments) => check::run(&arguments),

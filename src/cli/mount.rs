@@ -6,9 +6,12 @@ use super::daemon::Waiting;
 use super::logging;
 use super::mount_options::MountOptions;
 use super::{assemble, report, unlock};
+use crate::fs::Filesystem;
+use crate::fs::ops::{NodeId, Operations};
 use crate::mount::{self, MountError, Mounted, Options};
 use crate::store::folder::{Folder, Lock, LockError};
 use crate::sys::daemon::{Termination, enter_mount_namespace};
+use crate::sys::process;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,11 +119,16 @@ fn perform(request: Request) -> Result<(), Failure> {
             check_permissions: !options.kernel_permissions && !options.acls,
             uid: request.options.uid,
             gid: request.options.gid,
+            umask: request.options.umask.unwrap_or(0),
+            only_for: request.options.allow_root.then(process::user),
+            no_acls: request.options.acls == Some(false) || request.options.umask.is_some(),
+            small_numbers: request.options.small_inode_numbers,
         },
     };
     let filesystem = assemble::filesystem(backing, &unlocked.opened, &unlocked.trust, &choices)?;
     drop(unlocked);
     options.read_only |= filesystem.is_read_only();
+    tell_owner(&filesystem, &request);
     let mounted = mount::mount(Arc::new(filesystem), &request.mountpoint, &options)
         .map_err(|error| advice::mounting(&request.mountpoint, &error))?;
     if !waiting.is_in_front() {
@@ -163,18 +171,31 @@ fn check_mountpoint(mountpoint: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Says so where the files belong to another user than who mounts and could then not use them: another machine's, or the
+/// one outside of a user namespace.
+fn tell_owner(filesystem: &Filesystem, request: &Request) {
+    let user = process::user();
+    let owner = filesystem.attributes(NodeId::ROOT).map_or(user, |root| root.uid);
+    if owner != user && !process::is_root() {
+        report::complain(&advice::foreign_files(&request.backing, owner, user));
+    }
+}
+
 fn kernel_options(request: &Request) -> Options {
     let wanted = &request.options;
     let usual = Options::default();
     Options {
         source: request.backing.clone().into(),
-        allow_other: wanted.allow_other,
+        allow_other: wanted.allow_other || wanted.allow_root,
         read_only: wanted.read_only,
         no_exec: wanted.no_exec,
         no_suid: wanted.no_suid,
         no_dev: wanted.no_dev,
+        no_symlinks: wanted.no_symlinks,
+        contexts: wanted.contexts.clone(),
         kernel_permissions: wanted.kernel_permissions.unwrap_or(usual.kernel_permissions),
-        acls: wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
+        acls: wanted.umask.is_none()
+            && wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
         writeback: wanted.writeback.or(wanted.kernel_permissions.filter(|checks| !checks)),
         threads: wanted.threads.unwrap_or(usual.threads),
         transport: wanted.transport.unwrap_or(usual.transport),

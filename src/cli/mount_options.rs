@@ -13,12 +13,19 @@ use std::path::PathBuf;
 pub struct MountOptions {
     pub read_only: bool,
     pub allow_other: bool,
+    /// Root may enter, whoever mounts.
+    pub allow_root: bool,
     pub kernel_permissions: Option<bool>,
     pub no_exec: bool,
     pub no_suid: bool,
     pub no_dev: bool,
+    pub no_symlinks: bool,
+    /// Security contexts, word by word.
+    pub contexts: Vec<String>,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
+    pub umask: Option<u32>,
+    pub small_inode_numbers: bool,
     pub writeback: Option<bool>,
     pub acls: Option<bool>,
     pub threads: Option<usize>,
@@ -39,13 +46,37 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "allow_other",
         "Other users may enter the mount; an ordinary user needs user_allow_other in /etc/fuse.conf.",
     ),
+    (
+        "allow_root",
+        "Root may enter beside who mounts, and nobody else: the root directory seems closed to others. An ordinary user \
+         needs user_allow_other in /etc/fuse.conf; not with allow_other or no_default_permissions.",
+    ),
     ("default_permissions, no_default_permissions", "The kernel checks permissions, or cryptfs does."),
     ("noexec, nosuid, nodev", "As in mount(8). fusermount3 always sets the last two."),
     (
         "uid=N, gid=N",
         "Show all files as owned by this user or group. New files still belong to their creator.",
     ),
-    ("acl, noacl", "POSIX access control lists, on by default."),
+    (
+        "umask=OCTAL",
+        "All files are shown and checked without these permission bits. What is stored does not change. There \
+         are then no access control lists.",
+    ),
+    (
+        "inode32",
+        "Inode numbers of 32 bits, for programs that know no larger ones and otherwise fail with EOVERFLOW. A file then \
+         has another number at each mount.",
+    ),
+    (
+        "acl, noacl",
+        "POSIX access control lists, on by default. Without them none can be set, and existing ones have \
+         no effect.",
+    ),
+    ("nosymfollow", "Symbolic links are not followed, as in mount(8). For root; fusermount3 refuses it."),
+    (
+        "context=, fscontext=, defcontext=, rootcontext=",
+        "SELinux contexts, as in mount(8). For root; a kernel without SELinux refuses them.",
+    ),
     (
         "writeback, no_writeback",
         "Whether the kernel collects writes in its cache; on by default over io_uring.",
@@ -70,7 +101,8 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("log-file=FILE", "Where the background process appends its log; else the system log."),
     (
         "defaults, auto, noauto, nofail, _netdev, x-*, comment=…, atime flags and the like",
-        "Accepted and ignored; other programs read them. user, users, owner and group imply noexec, nosuid and nodev, as in mount(8).",
+        "Accepted and ignored; other programs read them. Access times never change (a mount shows noatime); strictatime is \
+         refused. user, users, owner and group imply noexec, nosuid and nodev, as in mount(8).",
     ),
 ];
 
@@ -78,6 +110,11 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
 const VALUED: &[&str] = &[
     "uid",
     "gid",
+    "umask",
+    "context",
+    "fscontext",
+    "defcontext",
+    "rootcontext",
     "threads",
     "cache",
     "transport",
@@ -96,6 +133,9 @@ const VALUED: &[&str] = &[
 pub enum BadOption {
     #[error("-o {0}: there is no such mount option")]
     Unknown(String),
+    /// These two cannot both be.
+    #[error("-o {0} and -o {1}: only one of these mount options can be used")]
+    Conflict(&'static str, &'static str),
     /// It needs a value, or takes none, or not this one.
     #[error("-o {0}: this mount option needs another value")]
     Value(String),
@@ -113,6 +153,12 @@ impl MountOptions {
                 Err(BadOption::Unknown(_)) if sloppy => {}
                 other => other?,
             }
+        }
+        if options.allow_root && options.allow_other {
+            return Err(BadOption::Conflict("allow_root", "allow_other"));
+        }
+        if options.allow_root && options.kernel_permissions == Some(false) {
+            return Err(BadOption::Conflict("allow_root", "no_default_permissions"));
         }
         Ok(options)
     }
@@ -138,6 +184,7 @@ impl MountOptions {
             "ro" => self.read_only = true,
             "rw" => self.read_only = false,
             "allow_other" => self.allow_other = true,
+            "allow_root" => self.allow_root = true,
             "default_permissions" => self.kernel_permissions = Some(true),
             "no_default_permissions" => self.kernel_permissions = Some(false),
             "noexec" => self.no_exec = true,
@@ -146,6 +193,10 @@ impl MountOptions {
             "suid" => self.no_suid = false,
             "nodev" => self.no_dev = true,
             "dev" => self.no_dev = false,
+            "nosymfollow" => self.no_symlinks = true,
+            "symfollow" => self.no_symlinks = false,
+            "inode32" => self.small_inode_numbers = true,
+            "inode64" => self.small_inode_numbers = false,
             "acl" => self.acls = Some(true),
             "noacl" => self.acls = Some(false),
             "writeback" => self.writeback = Some(true),
@@ -164,6 +215,10 @@ impl MountOptions {
         match name {
             "uid" => self.uid = Some(value.parse().map_err(|_| bad())?),
             "gid" => self.gid = Some(value.parse().map_err(|_| bad())?),
+            "umask" => {
+                let bits = u32::from_str_radix(value, 8).ok().filter(|bits| *bits <= 0o777);
+                self.umask = Some(bits.ok_or_else(bad)?);
+            }
             "threads" => {
                 let count = value.parse().ok().filter(|count| (1..=16).contains(count));
                 self.threads = Some(count.ok_or_else(bad)?);
@@ -177,6 +232,11 @@ impl MountOptions {
                 self.transport = Some(found.ok_or_else(bad)?);
             }
             _ if value.is_empty() => return Err(bad()),
+            "context" | "fscontext" | "defcontext" | "rootcontext" => {
+                // The kernel, too, ends a word at a comma.
+                let quote = if value.contains(',') && !value.starts_with('"') { "\"" } else { "" };
+                self.contexts.push(format!("{name}={quote}{value}{quote}"));
+            }
             "passphrase-file" => self.unlock.passphrase_file = Some(value.into()),
             "identity" => self.unlock.identities.push(value.into()),
             "pin-file" => self.unlock.pin_file = Some(value.into()),
@@ -208,7 +268,6 @@ fn is_for_others(name: &str) -> bool {
         "nodiratime",
         "relatime",
         "norelatime",
-        "strictatime",
         "lazytime",
         "nolazytime",
         "comment",
@@ -218,7 +277,6 @@ fn is_for_others(name: &str) -> bool {
         "subtype",
         "silent",
         "loud",
-        "nosymfollow",
         "_rnetdev",
         "nostrictatime",
     ];
@@ -263,6 +321,31 @@ mod tests {
             ..MountOptions::default()
         };
         assert_eq!(parsed, Ok(wanted));
+    }
+
+    #[test]
+    fn what_promises_something_is_done_or_refused() {
+        let parsed = parse("nosymfollow,context=a:b:c\\,d,umask=027,inode32").unwrap();
+        let (contexts, umask) = (vec!["context=\"a:b:c,d\"".to_owned()], Some(0o27));
+        let wanted = MountOptions {
+            no_symlinks: true,
+            small_inode_numbers: true,
+            contexts,
+            umask,
+            ..MountOptions::default()
+        };
+        assert_eq!(parsed, wanted);
+        for word in ["strictatime", "sync", "dirsync", "mand", "context", "umask=888", "umask=7777"] {
+            assert!(parse(word).is_err(), "{word}");
+        }
+        assert!(MountOptions::parse(["context="], true).is_err());
+    }
+
+    #[test]
+    fn root_alone_and_everybody_is_a_contradiction() {
+        assert!(parse("allow_root").unwrap().allow_root);
+        assert!(matches!(parse("allow_root,allow_other"), Err(BadOption::Conflict(..))));
+        assert!(matches!(parse("no_default_permissions,allow_root"), Err(BadOption::Conflict(..))));
     }
 
     #[test]

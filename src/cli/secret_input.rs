@@ -10,10 +10,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 /// The longest secret that is taken, in bytes.
 pub const LONGEST: usize = 4096;
+
+/// What some editors begin a text with.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The longest file of identities, in bytes.
 const LONGEST_IDENTITY: usize = 1 << 16;
@@ -34,7 +38,7 @@ pub fn confirm(question: &str) -> Result<bool, Failure> {
     Ok(answer.trim() == "yes")
 }
 
-/// Reads a secret from a file, `-` being standard input; one trailing newline is not part of it.
+/// Reads a secret from a file, `-` being standard input; what an editor puts around it is not part of it.
 pub fn from_file(path: &Path) -> Result<Given, Failure> {
     let unreadable = |error| advice::secret_file(path, &error);
     let secret = if path == Path::new("-") {
@@ -59,15 +63,28 @@ fn identity_file(path: &Path) -> Result<Given, Failure> {
 }
 
 fn read_bounded(source: impl Read) -> io::Result<Given> {
-    let mut secret = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
-    source.take(LONGEST as u64 + 2).read_to_end(&mut secret)?;
-    if secret.last() == Some(&b'\n') {
-        secret.pop();
-    }
+    let most = BYTE_ORDER_MARK.len() + LONGEST + b"\r\n".len() + 1;
+    let mut given = Zeroizing::new(Vec::with_capacity(most));
+    source.take(most as u64).read_to_end(&mut given)?;
+    let secret = given.strip_suffix(b"\r\n").or_else(|| given.strip_suffix(b"\n")).unwrap_or(&given);
+    let secret = secret.strip_prefix(BYTE_ORDER_MARK).unwrap_or(secret);
     if secret.len() > LONGEST {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {LONGEST} bytes")));
     }
-    Ok(secret)
+    Ok(normalized(secret))
+}
+
+/// In one form, however the keyboard or the system that wrote it puts accents together. What is no text stays as it is.
+fn normalized(secret: &[u8]) -> Given {
+    let mut normal = Zeroizing::new(Vec::with_capacity(3 * secret.len()));
+    match std::str::from_utf8(secret) {
+        Ok(text) => {
+            let mut room = Zeroizing::new([0_u8; 4]);
+            text.nfc().for_each(|c| normal.extend_from_slice(c.encode_utf8(&mut room[..]).as_bytes()));
+        }
+        Err(_) => normal.extend_from_slice(secret),
+    }
+    normal
 }
 
 fn warn_if_others_can_read(path: &Path, file: &File) {
@@ -129,7 +146,7 @@ pub fn ask_new(prompt: &str) -> Result<Given, Failure> {
 fn read_line(terminal: &mut Terminal, prompt: &str) -> Result<Given, Failure> {
     let mut secret = Zeroizing::new(Vec::with_capacity(LONGEST));
     terminal.ask_hidden(prompt, &mut secret, LONGEST).map_err(|error| advice::terminal(&error))?;
-    Ok(secret)
+    Ok(normalized(&secret))
 }
 
 #[cfg(test)]
@@ -147,5 +164,20 @@ mod tests {
         assert_eq!(read(&[&longest[..], b"\n"].concat()).unwrap(), longest);
         assert!(read(&[&longest[..], b"x"].concat()).is_err());
         assert!(read(&[&longest[..], b"x\n"].concat()).is_err());
+        let around = [BYTE_ORDER_MARK, &longest, b"\r\n"].concat();
+        assert_eq!(read(&around).unwrap(), longest);
+    }
+
+    #[test]
+    fn one_secret_is_the_same_however_it_was_written_down() {
+        let read = |bytes: &[u8]| read_bounded(bytes).map(|secret| secret.to_vec()).unwrap();
+        let composed = "caf\u{e9} \u{ac00}".as_bytes();
+        for written in
+            ["caf\u{e9} \u{ac00}\n", "cafe\u{301} \u{1100}\u{1161}\r\n", "\u{feff}caf\u{e9} \u{ac00}"]
+        {
+            assert_eq!(read(written.as_bytes()), composed, "{written:?}");
+        }
+        assert_eq!(read(b"\xff\xfe\r"), b"\xff\xfe\r", "no text, and no newline");
+        assert_eq!(read(b"a\r\n\r\n"), b"a\r\n");
     }
 }

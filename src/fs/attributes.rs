@@ -5,7 +5,7 @@ use super::filesystem::Filesystem;
 use super::ops::{Attributes, Caller, Kind, NodeId, SetAttributes, SetTime, Statistics, Timestamp};
 use super::permission::{EXECUTE, READ, WRITE, owns};
 use super::stat::{self, BLOCK};
-use super::stored::put;
+use super::stored::{CAPABILITY, put, take};
 use super::{Error, Result};
 use crate::volume::Record;
 
@@ -16,9 +16,13 @@ const GROUP_EXECUTE: u32 = libc::S_IXGRP;
 /// In the flags of open(2), where the file is to be executed: the kernel's __FMODE_EXEC.
 const OPEN_EXECUTE: i32 = 0x20;
 
-/// The bits that a change of content or owner clears: suid, and sgid where it means execution.
-pub(super) fn privilege_bits(record: &Record) -> u32 {
-    SUID | if record.mode & GROUP_EXECUTE != 0 { SGID } else { 0 }
+/// The bits that a caller clears by changing content or owner: suid, and sgid where it means execution or the caller is
+/// not in the group.
+pub(super) fn privilege_bits(fs: &Filesystem, caller: Caller, record: &Record) -> u32 {
+    let executes = record.mode & GROUP_EXECUTE != 0;
+    let clears_sgid =
+        record.mode & SGID != 0 && (executes || !fs.may_set_gid(caller, fs.options.gid(record)));
+    SUID | if clears_sgid { SGID } else { 0 }
 }
 
 /// SETATTR. A new size comes first, as it is what can fail.
@@ -38,7 +42,11 @@ pub(super) fn set(
     let now = fs.now();
     if let Some(size) = change.size {
         let file = fs.file(node)?;
-        let clear = if change.clear_suid_sgid { file.view(privilege_bits) } else { 0 };
+        let clear = match change.clear_suid_sgid {
+            true => file.view(|record| privilege_bits(fs, caller, record)),
+            false => 0,
+        };
+        fs.clear_capability(&file)?;
         fs.volume.resize(&file, size, now, clear)?;
         fs.lost.clear(file.id(), &(size..u64::MAX));
     }
@@ -48,10 +56,10 @@ pub(super) fn set(
     if touches || changed.is_some() {
         fs.volume.set_attributes(&inode, |record| apply(fs, caller, record, change, now))?;
     }
-    Ok(stat::of(&fs.options, &inode))
+    Ok(stat::of(&fs.options, fs.number(inode.id()), &inode))
 }
 
-/// Applies all but the size; whether that changed an xattr, and then it is as long as before.
+/// Applies all but the size; whether that changed an xattr, and then it is no longer than before.
 fn apply(
     fs: &Filesystem,
     caller: Caller,
@@ -59,17 +67,15 @@ fn apply(
     change: &SetAttributes,
     now: Timestamp,
 ) -> bool {
-    let mut with_acl = false;
+    let mut changes_xattr = false;
     let time = |set: SetTime| match set {
         SetTime::Now => now,
         SetTime::To(time) => time,
     };
     if change.uid.is_some() || change.gid.is_some() {
         if record.kind != Kind::Directory {
-            record.mode &= !privilege_bits(record);
-            if !fs.may_set_gid(caller, fs.options.gid(record)) {
-                record.mode &= !SGID;
-            }
+            record.mode &= !privilege_bits(fs, caller, record);
+            changes_xattr |= take(record, CAPABILITY);
         }
         record.uid = change.uid.unwrap_or(record.uid);
         record.gid = change.gid.unwrap_or(record.gid);
@@ -82,13 +88,13 @@ fn apply(
         if let Some(mut access) = acl::stored(record, acl::ACCESS) {
             access.set_mode(mode);
             put(record, acl::ACCESS, access.encode());
-            with_acl = true;
+            changes_xattr = true;
         }
     }
     record.accessed = change.accessed.map_or(record.accessed, time);
     record.modified = change.modified.map_or(record.modified, time);
     record.changed = change.changed.unwrap_or(now);
-    with_acl
+    changes_xattr
 }
 
 /// The kernel's setattr_prepare, except for the size.

@@ -2,7 +2,7 @@
 
 use super::attributes::privilege_bits;
 use super::filesystem::Filesystem;
-use super::ops::{Allocate, Caller, NodeId, Seek, Times, WriteHow};
+use super::ops::{Allocate, Caller, NodeId, Seek, Times, Timestamp, WriteHow};
 use super::{Error, Result};
 use crate::volume::Inode;
 use std::sync::Arc;
@@ -20,7 +20,12 @@ pub(super) fn read(fs: &Filesystem, node: NodeId, offset: u64, out: &mut [u8]) -
 
 pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how: WriteHow) -> Result<usize> {
     let inode = fs.file(node)?;
-    let clear_mode = if how.clear_suid_sgid { inode.view(privilege_bits) } else { 0 };
+    let clear = |caller| inode.view(|record| privilege_bits(fs, caller, record));
+    let clear_mode = how.clear_suid_sgid.map_or(0, clear);
+    // Before it marks a page as changed the kernel sees to them itself; what is set since then stays.
+    if !how.from_cache {
+        fs.clear_capability(&inode)?;
+    }
     let now = fs.new_times(how.times);
     let range = offset..offset.saturating_add(data.len() as u64);
     let written = fs.volume.write(&inode, offset, data, now, clear_mode);
@@ -33,7 +38,7 @@ pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how
     Ok(data.len())
 }
 
-/// FALLOCATE. Space cannot be set aside in a store that never overwrites; what is checked is that there is enough now.
+/// FALLOCATE.
 pub(super) fn allocate(
     fs: &Filesystem,
     caller: Caller,
@@ -50,26 +55,14 @@ pub(super) fn allocate(
     let end =
         offset.checked_add(length).filter(|&end| i64::try_from(end).is_ok()).ok_or(Error::FileTooLarge)?;
     let now = fs.new_times(times);
-    let (size, privileged) = inode.view(|record| (record.size, privilege_bits(record)));
-    let clear_mode = if caller.uid == 0 { 0 } else { privileged };
-    let keep_size = match how {
-        Allocate::Reserve { keep_size } => {
-            let space = fs.volume.space()?;
-            if end.saturating_sub(size.max(offset)) > space.available.saturating_mul(space.block_size) {
-                return Err(Error::NoSpace);
-            }
-            keep_size
-        }
-        Allocate::PunchHole => true,
-        Allocate::ZeroRange { keep_size } => keep_size,
-    };
-    if !keep_size && end > size {
+    let size = inode.view(|record| record.size);
+    let clear_mode = unprivileged_bits(fs, caller, &inode);
+    fs.clear_capability(&inode)?;
+    if how == (Allocate::ZeroRange { keep_size: false }) && end > size {
         fs.volume.resize(&inode, end, now, clear_mode)?;
     }
-    if !matches!(how, Allocate::Reserve { .. }) {
-        fs.volume.punch(&inode, offset, length, now)?;
-        fs.lost.clear(inode.id(), &(offset..end));
-    }
+    fs.volume.punch(&inode, offset, length, now)?;
+    fs.lost.clear(inode.id(), &(offset..end));
     fs.volume.set_attributes(&inode, |record| {
         record.mode &= !clear_mode;
         record.changed = now.unwrap_or(record.changed);
@@ -96,10 +89,15 @@ pub(super) fn seek(fs: &Filesystem, node: NodeId, offset: u64, whence: Seek) -> 
     }
 }
 
-/// COPY_FILE_RANGE: up to `length` bytes, fewer at the end of the source; `Invalid` if the ranges overlap. Clears suid
-/// and sgid whoever asks, since the request does not tell.
+/// What a caller takes from a file's mode by changing its content, where the request does not say whether it may not.
+fn unprivileged_bits(fs: &Filesystem, caller: Caller, inode: &Inode) -> u32 {
+    if caller.uid == 0 { 0 } else { inode.view(|record| privilege_bits(fs, caller, record)) }
+}
+
+/// COPY_FILE_RANGE: up to `length` bytes, fewer at the end of the source; `Invalid` if the ranges overlap.
 pub(super) fn copy_range(
     fs: &Filesystem,
+    caller: Caller,
     from: (NodeId, u64),
     to: (NodeId, u64),
     length: u64,
@@ -116,12 +114,16 @@ pub(super) fn copy_range(
     if source.id() == target.id() && from.1 < end && to.1 < from.1 + length {
         return Err(Error::Invalid);
     }
+    let clear_mode = unprivileged_bits(fs, caller, &target);
+    if length > 0 {
+        fs.clear_capability(&target)?;
+    }
     let mut buffer = vec![0; length.min(COPY_STEP) as usize];
     let mut copied = 0;
     while copied < length {
-        let step = (length - copied).min(COPY_STEP) as usize;
-        match copy_step(fs, (&source, from.1 + copied), (&target, to.1 + copied), &mut buffer[..step], times)
-        {
+        let buffer = &mut buffer[..(length - copied).min(COPY_STEP) as usize];
+        let (from, to) = ((&source, from.1 + copied), (&target, to.1 + copied));
+        match copy_step(fs, from, to, buffer, fs.new_times(times), clear_mode) {
             Ok(0) => break,
             Ok(count) => copied += count as u64,
             Err(error) if copied == 0 => return Err(error),
@@ -136,11 +138,12 @@ fn copy_step(
     from: (&Arc<Inode>, u64),
     to: (&Arc<Inode>, u64),
     buffer: &mut [u8],
-    times: Times,
+    now: Option<Timestamp>,
+    clear_mode: u32,
 ) -> Result<usize> {
     let count = fs.volume.read(from.0, from.1, buffer)?;
     if count > 0 {
-        fs.volume.write(to.0, to.1, &buffer[..count], fs.new_times(times), to.0.view(privilege_bits))?;
+        fs.volume.write(to.0, to.1, &buffer[..count], now, clear_mode)?;
         fs.lost.clear(to.0.id(), &(to.1..to.1 + count as u64));
     }
     Ok(count)

@@ -5,10 +5,12 @@
 
 use super::groups::Groups;
 use super::lost::LostWrites;
-use super::nodes::{Node, Nodes, inode_number};
+use super::nodes::{Node, Nodes};
+use super::numbers::Numbers;
 use super::ops::{Entry, Kind, NodeId, Times, Timestamp};
 use super::options::Options;
 use super::stat;
+use super::stored::{CAPABILITY, find, take};
 use super::{Error, Result};
 use crate::chunk::InodeId;
 use crate::volume::{Inode, Volume};
@@ -22,6 +24,7 @@ pub struct Filesystem {
     pub(super) clock: fn() -> Timestamp,
     pub(super) lost: LostWrites,
     nodes: Nodes,
+    numbers: Numbers,
 }
 
 impl Filesystem {
@@ -41,7 +44,9 @@ impl Filesystem {
         clock: fn() -> Timestamp,
     ) -> Result<Filesystem> {
         let nodes = Nodes::new(volume.root()?);
-        Ok(Filesystem { volume, options, groups: Groups::new(), clock, lost: LostWrites::default(), nodes })
+        let numbers = Numbers::new(options.small_numbers);
+        let (groups, lost) = (Groups::new(), LostWrites::default());
+        Ok(Filesystem { volume, options, groups, clock, lost, nodes, numbers })
     }
 
     /// The inode of a node. `Stale` if the transport should not know it, or has to look it up again since it can be read,
@@ -73,15 +78,28 @@ impl Filesystem {
 
     /// Counts a lookup.
     pub(super) fn enter(&self, inode: Arc<Inode>) -> Entry {
-        let attributes = stat::of(&self.options, &inode);
+        let attributes = stat::of(&self.options, self.number(inode.id()), &inode);
         Entry { node: self.nodes.enter(Node::Inode(inode)), attributes }
     }
 
     /// Counts a lookup of an inode whose record cannot be read, so that its name can be unlinked: the kernel sends no
     /// UNLINK before a LOOKUP has succeeded.
     pub(super) fn enter_unreadable(&self, id: InodeId, kind: Kind) -> Entry {
-        let attributes = stat::unreadable(inode_number(id), kind);
+        let attributes = stat::unreadable(self.number(id), kind);
         Entry { node: self.nodes.enter(Node::Unreadable(id)), attributes }
+    }
+
+    /// st_ino.
+    pub(super) fn number(&self, id: InodeId) -> u64 {
+        self.numbers.of(id)
+    }
+
+    /// Takes away what a file may do beyond who executes it, as every change of its content does.
+    pub(super) fn clear_capability(&self, inode: &Arc<Inode>) -> Result<()> {
+        if inode.view(|record| find(record, CAPABILITY).is_some()) {
+            self.volume.update(inode, |record| Ok(take(record, CAPABILITY)))?;
+        }
+        Ok(())
     }
 
     /// Takes back lookups. With the last one the volume may drop the inode.

@@ -2,7 +2,6 @@
 
 use super::Result;
 use super::filesystem::Filesystem;
-use super::nodes::inode_number;
 use super::ops::{DirectoryEntry, Kind, NodeId};
 use crate::chunk::InodeId;
 use crate::volume::Inode;
@@ -35,11 +34,12 @@ pub(super) fn read(
         }
         let id = if dot == DOT { directory.id() } else { fs.volume.parent(&directory)?.id() };
         let kind = Kind::Directory;
-        if !sink(&DirectoryEntry { cookie: dot, inode_number: inode_number(id), kind, name, entry: None }) {
+        if !sink(&DirectoryEntry { cookie: dot, inode_number: fs.number(id), kind, name, entry: None }) {
             return Ok(());
         }
     }
-    let mut after = cookie.max(FIRST_STORED - 1);
+    // Behind `..` come all others.
+    let mut after = if cookie < FIRST_STORED { 0 } else { cookie };
     loop {
         let mut batch = Vec::with_capacity(BATCH);
         fs.volume.read_directory(&directory, after, &mut |cookie, name, id, kind| {
@@ -78,7 +78,7 @@ fn give(
     });
     let taken = sink(&DirectoryEntry {
         cookie: stored.cookie,
-        inode_number: inode_number(stored.id),
+        inode_number: fs.number(stored.id),
         kind: stored.kind,
         name: &stored.name,
         entry,

@@ -12,6 +12,7 @@ mod listing;
 mod lost;
 mod namespace;
 mod nodes;
+mod numbers;
 mod operations;
 pub mod ops;
 mod options;

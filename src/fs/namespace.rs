@@ -126,7 +126,7 @@ fn inherit<'a>(fs: &Filesystem, caller: Caller, directory: &Record, wanted: &Wan
         }
     }
     let mut xattrs: Vec<(Box<[u8]>, Vec<u8>)> = Vec::new();
-    match acl::stored(directory, acl::DEFAULT) {
+    match fs.acl(directory, acl::DEFAULT) {
         Some(default) if kind != Kind::Symlink => {
             let (access, masked) = default.inherit(mode);
             mode = masked;

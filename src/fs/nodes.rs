@@ -94,12 +94,3 @@ impl Nodes {
         Some(node)
     }
 }
-
-/// st_ino: stable, because the inode's id is. 0 is no number, and 1 is the root's.
-pub(super) fn inode_number(id: InodeId) -> u64 {
-    if id == InodeId::ROOT {
-        return NodeId::ROOT.0;
-    }
-    let (first, _) = id.0.split_first_chunk().expect("an inode id has twelve bytes");
-    u64::from_le_bytes(*first).max(2)
-}

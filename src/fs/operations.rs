@@ -14,7 +14,7 @@ impl Operations for Filesystem {
     }
 
     fn attributes(&self, node: NodeId) -> Result<Attributes> {
-        self.inode(node).map(|inode| stat::of(&self.options, &inode))
+        self.inode(node).map(|inode| stat::of(&self.options, self.number(inode.id()), &inode))
     }
 
     fn set_attributes(&self, caller: Caller, node: NodeId, change: &SetAttributes) -> Result<Attributes> {
@@ -90,6 +90,10 @@ impl Operations for Filesystem {
         Ok(self.volume.sync_directory(&self.directory(node)?)?)
     }
 
+    fn sync_all(&self) -> Result<()> {
+        Ok(self.volume.sync_all()?)
+    }
+
     fn read_directory(
         &self,
         node: NodeId,
@@ -139,8 +143,15 @@ impl Operations for Filesystem {
         data::seek(self, node, offset, whence)
     }
 
-    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, times: Times) -> Result<u64> {
-        data::copy_range(self, from, to, length, times)
+    fn copy_range(
+        &self,
+        caller: Caller,
+        from: (NodeId, u64),
+        to: (NodeId, u64),
+        length: u64,
+        times: Times,
+    ) -> Result<u64> {
+        data::copy_range(self, caller, from, to, length, times)
     }
 
     fn statistics(&self) -> Result<Statistics> {

@@ -18,7 +18,7 @@ impl NodeId {
 }
 
 /// Who asks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub uid: u32,
     pub gid: u32,
@@ -110,10 +110,10 @@ pub struct RenameFlags {
     pub whiteout: bool,
 }
 
-/// What fallocate(2) is asked to do.
+/// What fallocate(2) is asked to do. To set space aside is no part of it: nothing is ever overwritten in place, so it could
+/// not be promised; libc then writes zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocate {
-    Reserve { keep_size: bool },
     PunchHole,
     ZeroRange { keep_size: bool },
 }
@@ -137,8 +137,8 @@ pub enum Times {
 /// What a WRITE does besides writing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteHow {
-    /// FUSE_WRITE_KILL_SUIDGID.
-    pub clear_suid_sgid: bool,
+    /// FUSE_WRITE_KILL_SUIDGID: who writes, and lacks CAP_FSETID.
+    pub clear_suid_sgid: Option<Caller>,
     /// Out of the page cache, with nobody waiting who could be told of an error.
     pub from_cache: bool,
     pub times: Times,
@@ -206,7 +206,11 @@ pub trait Operations: Send + Sync + 'static {
     /// Returns when the file (and its name) would survive a power cut.
     fn sync(&self, node: NodeId, data_only: bool) -> Result<()>;
     fn sync_directory(&self, node: NodeId, data_only: bool) -> Result<()>;
-    /// Hands entries behind `cookie` (0: from the start) to `sink` until it answers false (that entry is not taken).
+    /// The same for everything that was asked so far.
+    fn sync_all(&self) -> Result<()>;
+    /// Hands the entries that follow `cookie` (0: from the start) to `sink` until it answers false (that entry is not
+    /// taken). What is added after a listing began does not show in it; an entry that stays, be it under another name or for
+    /// another inode, shows once.
     fn read_directory(
         &self,
         node: NodeId,
@@ -230,7 +234,14 @@ pub trait Operations: Send + Sync + 'static {
         times: Times,
     ) -> Result<()>;
     fn seek(&self, node: NodeId, offset: u64, whence: Seek) -> Result<u64>;
-    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, times: Times) -> Result<u64>;
+    fn copy_range(
+        &self,
+        caller: Caller,
+        from: (NodeId, u64),
+        to: (NodeId, u64),
+        length: u64,
+        times: Times,
+    ) -> Result<u64>;
     fn statistics(&self) -> Result<Statistics>;
     /// Unmounting: everything is made durable. Called once, after the last other operation.
     fn shut_down(&self);

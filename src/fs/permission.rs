@@ -17,23 +17,20 @@ pub(super) const EXECUTE: u32 = libc::X_OK as u32;
 /// Whether mode bits, ACL and root's privilege grant all of `want`.
 pub(super) fn allows(fs: &Filesystem, record: &Record, caller: Caller, want: u32) -> bool {
     if caller.uid == 0 {
-        let executable = record.kind == Kind::Directory || record.mode & 0o111 != 0;
+        let executable = record.kind == Kind::Directory || fs.options.mode(record) & 0o111 != 0;
         return want & EXECUTE == 0 || executable;
     }
+    let mode = fs.options.mode(record);
     let granted = |bits: u32| bits & want == want;
     if caller.uid == fs.options.uid(record) {
-        return granted(record.mode >> 6);
+        return granted(mode >> 6);
     }
-    if record.mode & 0o070 != 0
-        && let Some(acl) = acl::stored(record, acl::ACCESS)
+    if mode & 0o070 != 0
+        && let Some(acl) = fs.acl(record, acl::ACCESS)
     {
         return acl_allows(fs, &acl, record, caller, want);
     }
-    if fs.groups.contain(caller, fs.options.gid(record)) {
-        granted(record.mode >> 3)
-    } else {
-        granted(record.mode)
-    }
+    if fs.groups.contain(caller, fs.options.gid(record)) { granted(mode >> 3) } else { granted(mode) }
 }
 
 /// POSIX 1003.1e: the first matching user decides, then any matching group, else others.
@@ -62,6 +59,11 @@ pub(super) fn owns(fs: &Filesystem, record: &Record, caller: Caller) -> bool {
 }
 
 impl Filesystem {
+    /// An inode's ACL of one type, where there are ACLs.
+    pub(super) fn acl(&self, record: &Record, name: &[u8]) -> Option<Acl> {
+        if self.options.no_acls { None } else { acl::stored(record, name) }
+    }
+
     /// Whether the caller may keep or set the setgid bit of an inode of this group.
     pub(super) fn may_set_gid(&self, caller: Caller, gid: u32) -> bool {
         caller.uid == 0 || self.groups.contain(caller, gid)

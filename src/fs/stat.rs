@@ -1,8 +1,8 @@
 //! What is shown of an inode.
 
-use super::nodes::inode_number;
 use super::ops::{Attributes, Kind, Timestamp};
 use super::options::Options;
+use crate::chunk::InodeId;
 use crate::volume::{Inode, Record};
 use std::time::Duration;
 
@@ -11,14 +11,15 @@ pub(super) const BLOCK: u32 = 4096;
 const DOUBT: Duration = Duration::from_secs(10);
 
 /// Attributes as a transport shows them.
-pub(super) fn of(options: &Options, inode: &Inode) -> Attributes {
-    let number = inode_number(inode.id());
+pub(super) fn of(options: &Options, number: u64, inode: &Inode) -> Attributes {
+    let only_for = options.only_for.filter(|_| inode.id() == InodeId::ROOT);
+    let closed = if only_for.is_some() { 0o077 } else { 0 };
     inode.view_names(|record, lost| Attributes {
         inode_number: number,
         kind: record.kind,
-        mode: record.mode,
+        mode: options.mode(record) & !closed,
         links: record.links_count,
-        uid: options.uid(record),
+        uid: only_for.unwrap_or_else(|| options.uid(record)),
         gid: options.gid(record),
         device: record.device,
         size: size(record),

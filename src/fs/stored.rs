@@ -2,6 +2,9 @@
 
 use crate::volume::Record;
 
+/// File capabilities: gone when content or owner change. Whether they count at execution is the kernel's business.
+pub(super) const CAPABILITY: &[u8] = b"security.capability";
+
 /// The value of an xattr as stored.
 pub(super) fn find<'a>(record: &'a Record, name: &[u8]) -> Option<&'a [u8]> {
     position(record, name).ok().map(|index| record.extension.xattrs[index].1.as_slice())

@@ -10,8 +10,6 @@ use crate::volume::{Inode, Record};
 
 const NAME_MAX: usize = 255;
 const VALUE_MAX: usize = 65_536;
-/// File capabilities are refused: HANDLE_KILLPRIV_V2 would have every write clear them.
-const CAPABILITY: &[u8] = b"security.capability";
 
 /// The namespaces of xattr(7).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,13 +21,13 @@ enum Namespace {
     DefaultAcl,
 }
 
-fn namespace(name: &[u8]) -> Result<Namespace> {
+fn namespace(fs: &Filesystem, name: &[u8]) -> Result<Namespace> {
     let named = |prefix: &[u8]| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
     match name {
         _ if name.is_empty() || name.len() > NAME_MAX => Err(Error::Range),
+        acl::ACCESS | acl::DEFAULT if fs.options.no_acls => Err(Error::NotSupported),
         acl::ACCESS => Ok(Namespace::AccessAcl),
         acl::DEFAULT => Ok(Namespace::DefaultAcl),
-        CAPABILITY => Err(Error::NotSupported),
         _ if named(b"user.") => Ok(Namespace::User),
         _ if named(b"trusted.") => Ok(Namespace::Trusted),
         _ if named(b"security.") => Ok(Namespace::Security),
@@ -45,7 +43,7 @@ pub(super) fn set(
     value: &[u8],
     how: SetXattr,
 ) -> Result<()> {
-    let namespace = namespace(name)?;
+    let namespace = namespace(fs, name)?;
     let inode = fs.inode(node)?;
     if value.len() > VALUE_MAX {
         return Err(Error::TooBig);
@@ -101,10 +99,7 @@ fn set_default(record: &mut Record, value: &[u8]) -> Result<()> {
 
 pub(super) fn get(fs: &Filesystem, caller: Caller, node: NodeId, name: &[u8]) -> Result<Vec<u8>> {
     let inode = fs.inode(node)?;
-    if name == CAPABILITY {
-        return Err(Error::NoData);
-    }
-    match namespace(name)? {
+    match namespace(fs, name)? {
         Namespace::Trusted if caller.uid != 0 => return Err(Error::NoData),
         Namespace::User => fs.require(caller, &inode, READ)?,
         Namespace::Trusted | Namespace::Security | Namespace::AccessAcl | Namespace::DefaultAcl => {}
@@ -112,9 +107,12 @@ pub(super) fn get(fs: &Filesystem, caller: Caller, node: NodeId, name: &[u8]) ->
     inode.view(|record| find(record, name).map(<[u8]>::to_vec)).ok_or(Error::NoData)
 }
 
-/// Those of `trusted.` for root only.
+/// Those of `trusted.` for root only, and ACLs where there are any.
 pub(super) fn list(fs: &Filesystem, caller: Caller, node: NodeId) -> Result<Vec<u8>> {
-    let visible = |name: &[u8]| caller.uid == 0 || !name.starts_with(b"trusted.");
+    let is_acl = |name: &[u8]| matches!(name, acl::ACCESS | acl::DEFAULT);
+    let visible = |name: &[u8]| {
+        (caller.uid == 0 || !name.starts_with(b"trusted.")) && !(fs.options.no_acls && is_acl(name))
+    };
     Ok(fs.inode(node)?.view(|record| {
         let names =
             record.extension.xattrs.iter().map(|(name, _)| name.as_ref()).filter(|name| visible(name));
@@ -129,10 +127,7 @@ pub(super) fn list(fs: &Filesystem, caller: Caller, node: NodeId) -> Result<Vec<
 /// Removing an ACL that is not there succeeds, as it does on the kernel's own filesystems.
 pub(super) fn remove(fs: &Filesystem, caller: Caller, node: NodeId, name: &[u8]) -> Result<()> {
     let inode = fs.inode(node)?;
-    if name == CAPABILITY {
-        return Err(Error::NoData);
-    }
-    let namespace = namespace(name)?;
+    let namespace = namespace(fs, name)?;
     may_change(fs, caller, &inode, namespace)?;
     let now = fs.now();
     let was_there = fs.volume.update(&inode, |record| {

@@ -44,6 +44,7 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
         times: if writeback { Times::Keep } else { Times::Set },
         wanted: InitFlags::from_bits_retain(policy::wanted(options, writeback)),
         opens: !options.kernel_permissions,
+        generation: Generation(policy::generation()),
     };
     let session = Session::from_fd(adapter, OwnedFd::from(device), SessionACL::All, config)?;
     notifier.get_or_init(|| session.notifier());
@@ -62,8 +63,9 @@ pub struct Adapter {
     /// Under the writeback cache: to have a file flushed before it is asked where its data lies (see `device`).
     notifier: Option<Arc<OnceLock<Notifier>>>,
     times: Times,
-    /// OPEN is to be answered, because permissions are the filesystem's to check.
+    /// OPEN and CREATE are to be answered, because permissions are the filesystem's to check.
     opens: bool,
+    generation: Generation,
 }
 
 fn guard(what: &str, act: impl FnOnce()) {
@@ -209,7 +211,7 @@ impl Adapter {
         match result {
             Ok(Entry { node, attributes }) => {
                 let attr = file_attr(node, &attributes);
-                reply.entry(&self.lifetime(&attributes), &attr, Generation(0));
+                reply.entry(&self.lifetime(&attributes), &attr, self.generation);
             }
             Err(error) => reply.error(number(error)),
         }
@@ -388,8 +390,31 @@ impl fuser::Filesystem for Adapter {
         });
     }
 
-    fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
-        reply.error(Errno::ENOSYS);
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        if !self.opens {
+            return reply.error(Errno::ENOSYS);
+        }
+        guard("create", || {
+            let new = NewNode { kind: Kind::File, mode: mode & 0o7777, umask, device: 0 };
+            let at = (node(parent), name.as_bytes());
+            match policy::create(&*self.operations, caller(request), at, &new, flags) {
+                Ok(Entry { node, attributes }) => {
+                    let (lifetime, attr) = (self.lifetime(&attributes), file_attr(node, &attributes));
+                    let (handle, flags) = (FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+                    reply.created(&lifetime, &attr, self.generation, handle, flags);
+                }
+                Err(error) => reply.error(number(error)),
+            }
+        });
     }
 
     fn read(
@@ -414,7 +439,7 @@ impl fuser::Filesystem for Adapter {
 
     fn write(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -425,7 +450,7 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyWrite,
     ) {
         let how = WriteHow {
-            clear_suid_sgid: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+            clear_suid_sgid: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID).then(|| caller(request)),
             from_cache: flags.contains(WriteFlags::FUSE_WRITE_CACHE),
             times: self.times,
         };
@@ -474,7 +499,7 @@ impl fuser::Filesystem for Adapter {
                     None => (nothing(entry.inode_number), Duration::ZERO),
                 };
                 let name = OsStr::from_bytes(entry.name);
-                !reply.add(attributes.ino, entry.cookie, name, &lifetime, &attributes, Generation(0))
+                !reply.add(attributes.ino, entry.cookie, name, &lifetime, &attributes, self.generation)
             };
             match self.operations.read_directory(node(ino), cookie, true, &mut sink) {
                 Ok(()) => reply.ok(),
@@ -513,10 +538,10 @@ impl fuser::Filesystem for Adapter {
         _: u32,
         reply: ReplyEmpty,
     ) {
-        if policy::is_refused_xattr(name.as_bytes()) {
-            return reply.error(Errno::EOPNOTSUPP);
-        }
         guard("setxattr", || {
+            if policy::is_sync(node(ino), name.as_bytes()) {
+                return reply_empty(reply, self.operations.sync_all());
+            }
             let result = self.operations.set_xattr(
                 caller(request),
                 node(ino),
@@ -596,7 +621,7 @@ impl fuser::Filesystem for Adapter {
 
     fn copy_file_range(
         &self,
-        _: &Request,
+        request: &Request,
         from: INodeNo,
         _: FileHandle,
         from_offset: u64,
@@ -610,10 +635,8 @@ impl fuser::Filesystem for Adapter {
         guard("copy_file_range", || {
             let (from, to) = ((node(from), from_offset), (node(to), to_offset));
             let length = length.min(u64::from(u32::MAX));
-            reply_written(
-                reply,
-                self.operations.copy_range(from, to, length, self.times).map(|copied| copied as usize),
-            );
+            let copied = self.operations.copy_range(caller(request), from, to, length, self.times);
+            reply_written(reply, copied.map(|copied| copied as usize));
         });
     }
 }

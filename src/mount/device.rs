@@ -98,6 +98,7 @@ pub fn connect(
         operations,
         transport: if rings.is_some() { Transport::Uring } else { Transport::Device },
         opens: !options.kernel_permissions,
+        generation: policy::generation(),
         long_setxattr: terms.capabilities & capability::SETXATTR_EXT != 0,
         writeback: terms.capabilities & capability::WRITEBACK_CACHE != 0,
     };

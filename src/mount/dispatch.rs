@@ -2,7 +2,8 @@
 //! how requests come and go, so that a ring can use it as the device loop does.
 //!
 //! Always holds: a malformed request is EINVAL; nothing is allocated here. OPEN, OPENDIR, CREATE and FLUSH get ENOSYS
-//! where the kernel can do without (it then uses MKNOD for CREATE and has nothing to RELEASE), as do INTERRUPT (no
+//! where the kernel can do without (it then uses MKNOD for CREATE and has nothing to RELEASE; where permissions are ours
+//! to check it cannot, since who creates a file may open it whatever its mode), as do INTERRUPT (no
 //! operation waits for long), locks (the kernel's own do) and whatever is not known. Neighbours: `protocol`, `reply`,
 //! `server`.
 
@@ -13,8 +14,8 @@ use super::reply::{self, Answer, Errno, Listing};
 use super::{Transport, policy};
 use crate::fs::Error;
 use crate::fs::ops::{
-    Caller, Entry, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime, Times, Timestamp,
-    WriteHow,
+    Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime, Times,
+    Timestamp, WriteHow,
 };
 
 const MALFORMED: Errno = Errno(libc::EINVAL);
@@ -27,6 +28,8 @@ pub struct Dispatcher {
     pub transport: Transport,
     /// OPEN is to be answered, because permissions are the filesystem's to check.
     pub opens: bool,
+    /// Of every node but the root.
+    pub generation: u64,
     /// SETXATTR comes in its longer form.
     pub long_setxattr: bool,
     /// The kernel holds data that we have not seen, and keeps the times of it.
@@ -44,6 +47,8 @@ pub fn may_take_long(header: &InHeader) -> bool {
     match header.opcode {
         opcode::FSYNC | opcode::FSYNCDIR | opcode::COPY_FILE_RANGE | opcode::COPY_FILE_RANGE_64 => true,
         opcode::FALLOCATE => true,
+        // To ask for everything to be made durable is to set an attribute of the root.
+        opcode::SETXATTR => header.node == NodeId::ROOT.0,
         opcode::WRITE => header.length > LARGE,
         opcode::READ | opcode::LOOKUP | opcode::READDIRPLUS => true,
         _ => false,
@@ -73,9 +78,10 @@ impl Dispatcher {
             opcode::UNLINK | opcode::RMDIR => self.remove(header, body),
             opcode::RENAME | opcode::RENAME2 => self.rename(header, body),
             opcode::OPEN if self.opens => self.open(header, body, out),
+            opcode::CREATE if self.opens => self.create(header, body, out),
             opcode::RELEASE | opcode::DESTROY => Ok(0),
             opcode::READ => self.read(node, body, out),
-            opcode::WRITE => self.write(node, body, out),
+            opcode::WRITE => self.write(header, body, out),
             opcode::FSYNC | opcode::FSYNCDIR => self.sync(header, body),
             opcode::READDIR | opcode::READDIRPLUS => self.list(header, body, out),
             opcode::STATFS => self.statistics(out),
@@ -102,7 +108,11 @@ impl Dispatcher {
     fn lookup(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
         let name = body.name().ok_or(MALFORMED)?;
         let found = self.operations.lookup(caller(header), NodeId(header.node), name)?;
-        reply::put(out, &reply::entry(found.as_ref(), policy::entry_lifetime(self.opens)))
+        self.put_entry(out, found.as_ref())
+    }
+
+    fn put_entry(&self, out: &mut [u8], entry: Option<&Entry>) -> Answer {
+        reply::put(out, &reply::entry(entry, self.generation, policy::entry_lifetime(self.opens)))
     }
 
     fn forget(&self, header: &InHeader, mut body: Body<'_>) -> Answer {
@@ -146,7 +156,7 @@ impl Dispatcher {
             opcode::SYMLINK => self.make_symlink(header, &mut body),
             _ => self.link(header, &mut body),
         }?;
-        reply::put(out, &reply::entry(Some(&made), policy::entry_lifetime(self.opens)))
+        self.put_entry(out, Some(&made))
     }
 
     fn make_node(&self, header: &InHeader, body: &mut Body<'_>) -> Result<Entry, Errno> {
@@ -210,21 +220,38 @@ impl Dispatcher {
         reply::put(out, &wire::OpenOut { open_flags: wire::OPEN_KEEP_CACHE, ..wire::OpenOut::default() })
     }
 
+    /// Who made a file may open it, whatever its mode; who finds one there may if its mode allows.
+    fn create(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
+        let asked: wire::CreateIn = body.take().ok_or(MALFORMED)?;
+        let name = body.name().ok_or(MALFORMED)?;
+        let new = NewNode { kind: Kind::File, mode: asked.mode & 0o7777, umask: asked.umask, device: 0 };
+        let entry = policy::create(
+            &*self.operations,
+            caller(header),
+            (NodeId(header.node), name),
+            &new,
+            asked.flags as i32,
+        )?;
+        let length = self.put_entry(out, Some(&entry))?;
+        let opened = wire::OpenOut { open_flags: wire::OPEN_KEEP_CACHE, ..wire::OpenOut::default() };
+        Ok(length + reply::put(&mut out[length..], &opened)?)
+    }
+
     fn read(&self, node: NodeId, mut body: Body<'_>, out: &mut [u8]) -> Answer {
         let asked: wire::ReadIn = body.take().ok_or(MALFORMED)?;
         let room = out.get_mut(..asked.size as usize).ok_or(MALFORMED)?;
         Ok(self.operations.read(node, asked.offset, room)?)
     }
 
-    fn write(&self, node: NodeId, mut body: Body<'_>, out: &mut [u8]) -> Answer {
+    fn write(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
         let asked: wire::WriteIn = body.take().ok_or(MALFORMED)?;
         let data = body.bytes(asked.size).ok_or(MALFORMED)?;
         let how = WriteHow {
-            clear_suid_sgid: asked.write_flags & wire::WRITE_KILL_SUIDGID != 0,
+            clear_suid_sgid: (asked.write_flags & wire::WRITE_KILL_SUIDGID != 0).then(|| caller(header)),
             from_cache: asked.write_flags & wire::WRITE_CACHE != 0,
             times: self.times(),
         };
-        let written = self.operations.write(node, asked.offset, data, how)?;
+        let written = self.operations.write(NodeId(header.node), asked.offset, data, how)?;
         reply::put(out, &wire::WriteOut { size: written as u32, padding: 0 })
     }
 
@@ -242,7 +269,8 @@ impl Dispatcher {
         let asked: wire::ReadIn = body.take().ok_or(MALFORMED)?;
         let room = out.get_mut(..asked.size as usize).ok_or(MALFORMED)?;
         let plus = header.opcode == opcode::READDIRPLUS;
-        let mut listing = Listing::new(room, plus.then(|| policy::entry_lifetime(self.opens)));
+        let entries = plus.then(|| (self.generation, policy::entry_lifetime(self.opens)));
+        let mut listing = Listing::new(room, entries);
         let node = NodeId(header.node);
         self.operations.read_directory(node, asked.offset, plus, &mut |entry| listing.push(entry))?;
         Ok(listing.used())
@@ -273,10 +301,11 @@ impl Dispatcher {
         };
         let name = body.name().ok_or(MALFORMED)?;
         let value = body.bytes(asked.size).ok_or(MALFORMED)?;
-        if policy::is_refused_xattr(name) {
-            return Err(Errno(libc::EOPNOTSUPP));
-        }
         let (caller, node) = (caller(header), NodeId(header.node));
+        if policy::is_sync(node, name) {
+            self.operations.sync_all()?;
+            return Ok(0);
+        }
         self.operations.set_xattr(caller, node, name, value, policy::set_xattr_mode(asked.flags as i32))?;
         if asked.extra_flags & wire::SETXATTR_ACL_KILL_SGID != 0 {
             let mode = self.operations.attributes(node)?.mode;
@@ -337,7 +366,7 @@ impl Dispatcher {
         let from = (NodeId(header.node), asked.offset_in);
         let to = (NodeId(asked.node_out), asked.offset_out);
         let length = asked.length.min(u64::from(u32::MAX));
-        let copied = self.operations.copy_range(from, to, length, self.times())?;
+        let copied = self.operations.copy_range(caller(header), from, to, length, self.times())?;
         match header.opcode {
             opcode::COPY_FILE_RANGE => reply::put(out, &wire::WriteOut { size: copied as u32, padding: 0 }),
             _ => reply::put(out, &wire::CopyFileRangeOut { copied }),

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use error::MountError;
-pub use point::{Found, check, clear_stale, find, mounts_of, transport_of};
+pub use point::{Found, check, clear_stale, find, is_stale, mounts_of, sync, transport_of};
 
 use crate::fs::ops::Operations;
 use point::MountPoint;
@@ -79,6 +79,10 @@ pub struct Options {
     pub no_exec: bool,
     pub no_suid: bool,
     pub no_dev: bool,
+    /// Symbolic links in the mount are not followed.
+    pub no_symlinks: bool,
+    /// Security contexts, as the kernel reads them among mount options.
+    pub contexts: Vec<String>,
     /// The kernel checks permissions by mode and owner, and OPEN is never sent. Without it [`Operations::open`],
     /// [`Operations::access`] and every other operation are where access is refused.
     pub kernel_permissions: bool,
@@ -103,6 +107,8 @@ impl Default for Options {
             no_exec: false,
             no_suid: false,
             no_dev: false,
+            no_symlinks: false,
+            contexts: Vec::new(),
             kernel_permissions: true,
             acls: true,
             writeback: None,

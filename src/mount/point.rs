@@ -82,11 +82,27 @@ impl MountPoint {
 /// # Errors
 /// What getxattr(2) says: the daemon is gone, or lets nobody else in.
 pub fn transport_of(path: &Path) -> io::Result<String> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let name = CString::new(policy::TRANSPORT_XATTR)?;
+    let (path, name) = root_and(path, policy::TRANSPORT_XATTR)?;
     let mut value = [0; 16];
     let length = sys::get_xattr(&path, &name, &mut value)?;
     String::from_utf8(value[..length].to_vec()).map_err(io::Error::other)
+}
+
+/// Has the daemon of the mount at `path` make everything durable, what the kernel still holds included.
+pub fn sync(path: &Path) -> io::Result<()> {
+    sys::write_back(&File::open(path)?)?;
+    let (path, name) = root_and(path, policy::SYNC_XATTR)?;
+    sys::set_xattr(&path, &name, b"")
+}
+
+fn root_and(path: &Path, attribute: &str) -> io::Result<(CString, CString)> {
+    Ok((CString::new(path.as_os_str().as_bytes())?, CString::new(attribute)?))
+}
+
+/// Whether the daemon of the mount at this path is gone.
+pub fn is_stale(path: &Path) -> bool {
+    let path = CString::new(path.as_os_str().as_bytes());
+    path.is_ok_and(|path| sys::check_alive(&path).is_err_and(|error| is_gone(&error)))
 }
 
 /// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.
@@ -144,15 +160,24 @@ pub fn check(path: &Path) -> Result<PathBuf, MountError> {
 
 fn refusal(error: &io::Error) -> MountError {
     match error.raw_os_error() {
-        Some(libc::ENOTCONN | libc::ECONNABORTED) => MountError::Stale,
+        _ if is_gone(error) => MountError::Stale,
         Some(libc::ENOTDIR) => MountError::NotDirectory,
         Some(libc::EACCES | libc::EPERM) => MountError::MountpointForbidden,
         _ => MountError::NoMountpoint,
     }
 }
 
-/// The canonical form of a path whose last component cannot be looked into.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED))
+}
+
+/// The canonical form of a path whose last component perhaps cannot be looked into; a symbolic link can.
 fn absolute(path: &Path) -> io::Result<PathBuf> {
+    if fs::read_link(path).is_ok() {
+        return absolute(
+            &fs::canonicalize(path.parent().unwrap_or(Path::new("/")))?.join(fs::read_link(path)?),
+        );
+    }
     let path = std::path::absolute(path)?;
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => Ok(fs::canonicalize(parent)?.join(name)),
@@ -174,7 +199,7 @@ pub fn open_device() -> Result<File, MountError> {
 fn mount_as_root(path: &Path, device: File, options: &Options) -> Result<File, MountError> {
     let (user, group) = sys::identity();
     let mut data = format!("fd={},rootmode=40000,user_id={user},group_id={group}", device.as_raw_fd());
-    for option in permission_options(options) {
+    for option in words(options) {
         data.push(',');
         data.push_str(option);
     }
@@ -183,6 +208,9 @@ fn mount_as_root(path: &Path, device: File, options: &Options) -> Result<File, M
     flags.set(sys::MountFlags::NOEXEC, options.no_exec);
     flags.set(sys::MountFlags::NOSUID, options.no_suid);
     flags.set(sys::MountFlags::NODEV, options.no_dev);
+    flags.set(sys::MountFlags::NOSYMFOLLOW, options.no_symlinks);
+    // Access times never move; this says so.
+    flags |= sys::MountFlags::NOATIME | sys::MountFlags::NODIRATIME;
     let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|error| MountError::Kernel(error.into()));
     sys::mount(
         &c_string(options.source.as_bytes())?,
@@ -195,9 +223,11 @@ fn mount_as_root(path: &Path, device: File, options: &Options) -> Result<File, M
     Ok(device)
 }
 
-fn permission_options(options: &Options) -> impl Iterator<Item = &'static str> {
+/// What the kernel is told in words.
+fn words(options: &Options) -> impl Iterator<Item = &str> {
     let list = [(options.allow_other, "allow_other"), (options.kernel_permissions, "default_permissions")];
-    list.into_iter().filter(|(on, _)| *on).map(|(_, name)| name)
+    let permissions = list.into_iter().filter(|(on, _)| *on).map(|(_, name)| name);
+    permissions.chain(options.contexts.iter().map(String::as_str))
 }
 
 /// The `-o` argument of fusermount3; a comma or backslash in the source would otherwise start another option.
@@ -214,9 +244,11 @@ pub(super) fn helper_options(options: &Options) -> OsString {
         (options.no_exec, "noexec"),
         (options.no_suid, "nosuid"),
         (options.no_dev, "nodev"),
+        (options.no_symlinks, "nosymfollow"),
+        (true, "noatime"),
     ];
     let flags = flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name);
-    for option in flags.chain(permission_options(options)) {
+    for option in flags.chain(words(options)) {
         text.push(b',');
         text.extend_from_slice(option.as_bytes());
     }

@@ -1,9 +1,10 @@
 //! What both transports agree on with the kernel, and the little that follows from it.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use super::{Options, Transport};
-use crate::fs::ops::{Allocate, Attributes, Kind, NodeId, SetXattr};
+use crate::fs::ops::{Allocate, Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, SetXattr};
 use crate::fs::{Error, Result};
 
 /// How long the kernel may believe an entry (also a missing one) and attributes: nobody but it changes them.
@@ -54,7 +55,7 @@ pub mod capability {
 }
 
 /// The capabilities to ask for. DONT_MASK always: only the filesystem knows whether a default ACL stands in for the
-/// umask. HANDLE_KILLPRIV_V2 always: the filesystem clears suid and sgid itself.
+/// umask. HANDLE_KILLPRIV_V2 always: the filesystem clears suid, sgid and file capabilities itself.
 pub fn wanted(options: &Options, writeback: bool) -> u64 {
     use capability::*;
     let always = ASYNC_READ
@@ -76,23 +77,54 @@ pub fn wanted(options: &Options, writeback: bool) -> u64 {
     choices.iter().filter(|(on, _)| *on).fold(always, |all, (_, bit)| all | bit)
 }
 
-/// Under HANDLE_KILLPRIV_V2 the kernel leaves it to us to drop file capabilities on write. There are none to drop.
-pub fn is_refused_xattr(name: &[u8]) -> bool {
-    name == b"security.capability"
-}
-
 /// The root's attribute that says what carries the requests. Outside of every namespace, so no file can have it.
 pub const TRANSPORT_XATTR: &str = "cryptfs.transport";
 
 /// The value of an attribute that is not the filesystem's to answer.
 pub fn known_xattr(node: NodeId, name: &[u8], transport: Transport) -> Option<Result<Vec<u8>>> {
     match name {
-        _ if is_refused_xattr(name) => Some(Err(Error::NoData)),
         _ if node == NodeId::ROOT && name == TRANSPORT_XATTR.as_bytes() => {
             Some(Ok(transport.name().as_bytes().to_vec()))
         }
         _ => None,
     }
+}
+
+/// CREATE with the flags of open(2).
+pub fn create(
+    operations: &dyn Operations,
+    caller: Caller,
+    (parent, name): (NodeId, &[u8]),
+    new: &NewNode,
+    flags: i32,
+) -> Result<Entry> {
+    match operations.make_node(caller, parent, name, new) {
+        Err(Error::Exists) if flags & libc::O_EXCL == 0 => {}
+        made => return made,
+    }
+    let entry = operations.lookup(caller, parent, name)?.ok_or(Error::Stale)?;
+    match operations.open(caller, entry.node, flags) {
+        Ok(()) => Ok(entry),
+        Err(error) => {
+            operations.forget(entry.node, 1);
+            Err(error)
+        }
+    }
+}
+
+/// The root's attribute that, when it is set, has everything made durable.
+pub const SYNC_XATTR: &str = "cryptfs.sync";
+
+/// Whether setting this attribute asks for that.
+pub fn is_sync(node: NodeId, name: &[u8]) -> bool {
+    node == NodeId::ROOT && name == SYNC_XATTR.as_bytes()
+}
+
+/// A number that handles of this mount's files have and those of another do not: node numbers begin anew with each, and a
+/// file server's clients keep handles longer.
+pub fn generation() -> u64 {
+    // 32 bits are what the kernel keeps; 0 is the root's, which is the same at every mount.
+    u64::from(RandomState::new().hash_one(0) as u32 | 1)
 }
 
 /// The kind in the `S_IFMT` bits of a mode.
@@ -109,14 +141,13 @@ pub fn kind_of(mode: u32) -> Option<Kind> {
     })
 }
 
-/// What fallocate(2)'s mode asks for; `None`: nothing we have.
+/// What fallocate(2)'s mode asks for; `None`: nothing we have, as setting space aside.
 pub fn allocation(mode: i32) -> Option<Allocate> {
     const KEEP: i32 = libc::FALLOC_FL_KEEP_SIZE;
     const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP;
     const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE;
     const ZERO_KEEP: i32 = ZERO | KEEP;
     Some(match mode {
-        0 | KEEP => Allocate::Reserve { keep_size: mode == KEEP },
         PUNCH => Allocate::PunchHole,
         ZERO | ZERO_KEEP => Allocate::ZeroRange { keep_size: mode == ZERO_KEEP },
         _ => return None,

@@ -41,6 +41,7 @@ pub mod opcode {
     pub const READDIR: u32 = 28;
     pub const FSYNCDIR: u32 = 30;
     pub const ACCESS: u32 = 34;
+    pub const CREATE: u32 = 35;
     pub const DESTROY: u32 = 38;
     pub const BATCH_FORGET: u32 = 42;
     pub const FALLOCATE: u32 = 43;
@@ -122,6 +123,7 @@ wire! {
         gid: u32, unused5: u32,
     }
     MknodIn = 16 { mode: u32, device: u32, umask: u32, padding: u32 }
+    CreateIn = 16 { flags: u32, mode: u32, umask: u32, open_flags: u32 }
     MkdirIn = 8 { mode: u32, umask: u32 }
     RenameIn = 8 { new_parent: u64 }
     Rename2In = 16 { new_parent: u64, flags: u32, padding: u32 }

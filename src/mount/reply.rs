@@ -82,11 +82,12 @@ pub fn attributes(a: &Attributes) -> AttrOut {
 
 /// `None`: the name does not exist. The kernel may remember either for `lifetime`, but not longer than the attributes:
 /// where it has to ask for those again, it asks on the way to the file.
-pub fn entry(entry: Option<&Entry>, lifetime: Duration) -> EntryOut {
+pub fn entry(entry: Option<&Entry>, generation: u64, lifetime: Duration) -> EntryOut {
     let (node, attr) = entry.map_or((NO_NODE, Attr::default()), |e| (e.node.0, attr(&e.attributes)));
     let attr_valid = entry.map(|e| valid(&e.attributes));
     let entry_valid = attr_valid.unwrap_or(u64::MAX).min(lifetime.as_secs());
-    EntryOut { node, entry_valid, attr_valid: attr_valid.unwrap_or(0), attr, ..EntryOut::default() }
+    let attr_valid = attr_valid.unwrap_or(0);
+    EntryOut { node, generation, entry_valid, attr_valid, attr, ..EntryOut::default() }
 }
 
 fn statx_time(time: Timestamp) -> StatxTime {
@@ -119,12 +120,12 @@ pub fn statx(a: &Attributes) -> StatxOut {
 pub struct Listing<'a> {
     out: &'a mut [u8],
     used: usize,
-    /// How long the entries that go with the names may be believed; `None`: names only.
-    entries: Option<Duration>,
+    /// The generation of the entries that go with the names, and how long they may be believed; `None`: names only.
+    entries: Option<(u64, Duration)>,
 }
 
 impl<'a> Listing<'a> {
-    pub fn new(out: &'a mut [u8], entries: Option<Duration>) -> Listing<'a> {
+    pub fn new(out: &'a mut [u8], entries: Option<(u64, Duration)>) -> Listing<'a> {
         Listing { out, used: 0, entries }
     }
 
@@ -136,8 +137,8 @@ impl<'a> Listing<'a> {
             return false;
         };
         let (head, rest) = room.split_at_mut(prefix);
-        if let Some(lifetime) = self.entries {
-            head.copy_from_slice(entry(found.entry.as_ref(), lifetime).as_bytes());
+        if let Some((generation, lifetime)) = self.entries {
+            head.copy_from_slice(entry(found.entry.as_ref(), generation, lifetime).as_bytes());
         }
         let dirent = Dirent {
             inode: found.inode_number,

@@ -20,7 +20,7 @@ use crate::fs::ops::{Allocate, Attributes, DirectoryEntry, Entry, Kind, NodeId};
 #[test]
 fn a_source_cannot_smuggle_options_into_fusermount3() {
     let options = Options { source: r"a,allow_other\,b".into(), no_dev: true, ..Options::default() };
-    let expected = r"subtype=cryptfs,fsname=a\,allow_other\\\,b,nodev,default_permissions";
+    let expected = r"subtype=cryptfs,fsname=a\,allow_other\\\,b,nodev,noatime,default_permissions";
     assert_eq!(point::helper_options(&options), OsStr::new(expected));
 }
 
@@ -32,9 +32,10 @@ fn mountinfo_escapes_are_undone() {
 
 #[test]
 fn unknown_fallocate_modes_are_refused() {
-    assert_eq!(policy::allocation(0), Some(Allocate::Reserve { keep_size: false }));
     assert_eq!(policy::allocation(3), Some(Allocate::PunchHole));
     assert_eq!(policy::allocation(0x11), Some(Allocate::ZeroRange { keep_size: true }));
+    // Nothing is set aside: libc then writes zeros.
+    assert_eq!((policy::allocation(0), policy::allocation(libc::FALLOC_FL_KEEP_SIZE)), (None, None));
     for mode in [libc::FALLOC_FL_PUNCH_HOLE, libc::FALLOC_FL_COLLAPSE_RANGE, libc::FALLOC_FL_INSERT_RANGE] {
         assert_eq!(policy::allocation(mode), None);
     }
@@ -45,6 +46,7 @@ fn dispatcher() -> Dispatcher {
         operations: Arc::new(memory::Memory::default()),
         transport: Transport::Device,
         opens: true,
+        generation: 7,
         long_setxattr: true,
         writeback: false,
     }
@@ -109,12 +111,12 @@ fn what_has_no_links_is_not_cached() {
     let gone = Entry { attributes: Attributes { links: 0, ..entry.attributes }, ..entry };
     let doubtful = Entry { attributes: Attributes { links_in_doubt: true, ..entry.attributes }, ..entry };
     for (entry, valid) in [(&entry, policy::LIFETIME.as_secs()), (&gone, 0), (&doubtful, 0)] {
-        let answer = reply::entry(Some(entry), policy::LIFETIME);
+        let answer = reply::entry(Some(entry), 7, policy::LIFETIME);
         assert_eq!((answer.entry_valid, answer.attr_valid), (valid, valid));
         assert_eq!(reply::attributes(&entry.attributes).valid, valid);
         assert_eq!(reply::statx(&entry.attributes).valid, valid);
     }
-    assert_eq!(reply::entry(None, policy::LIFETIME).entry_valid, policy::LIFETIME.as_secs());
+    assert_eq!(reply::entry(None, 7, policy::LIFETIME).entry_valid, policy::LIFETIME.as_secs());
 }
 
 #[test]
@@ -128,6 +130,6 @@ fn listings_are_padded_and_stop_before_they_overflow() {
     assert_eq!(listing.used(), 64);
     let first = Dirent { inode: 9, cookie: 7, name_length: 5, kind: 8 };
     assert_eq!(out[..32], [first.as_bytes(), b"five5\0\0\0"].concat());
-    let mut listing = Listing::new(&mut out[..64], Some(policy::LIFETIME));
+    let mut listing = Listing::new(&mut out[..64], Some((7, policy::LIFETIME)));
     assert!(!listing.push(&entry(b"")));
 }

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use rustix::fs::XattrFlags;
 use rustix::ioctl;
 use rustix::mount::UnmountFlags;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -48,6 +49,16 @@ pub fn detach(target: &CStr) -> io::Result<()> {
 /// getxattr(2): fills `value` from the start and returns how far.
 pub fn get_xattr(path: &CStr, name: &CStr, value: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::fs::getxattr(path, name, value)?)
+}
+
+/// setxattr(2).
+pub fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::setxattr(path, name, value, XattrFlags::empty())?)
+}
+
+/// syncfs(2): has the kernel hand over what it holds of the filesystem of this file.
+pub fn write_back(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
 }
 
 /// Receives one descriptor (SCM_RIGHTS).

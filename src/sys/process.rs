@@ -23,9 +23,19 @@ pub fn is_privileged_for_another_user() -> bool {
     getuid() != geteuid() || getgid() != getegid() || is_secure
 }
 
-/// Whether this process acts as root.
+/// The user that this process acts as.
+pub fn user() -> u32 {
+    geteuid().as_raw()
+}
+
+/// Whether this process acts as the machine's root. In a user namespace uid 0 is some user outside of it.
 pub fn is_root() -> bool {
-    geteuid().is_root()
+    user() == 0 && maps_all_users(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default())
+}
+
+/// Whether a uid_map is that of the first namespace, or there is none to be seen.
+fn maps_all_users(map: &str) -> bool {
+    map.trim().is_empty() || map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// Replaces the whole environment by one variable.
@@ -35,4 +45,16 @@ pub fn replace_environment(name: &CStr, value: &CStr) -> io::Result<()> {
     // SAFETY: no other thread reads or writes the environment yet (the caller's duty), and both strings end in NUL.
     let failed = unsafe { libc::clearenv() != 0 || libc::setenv(name.as_ptr(), value.as_ptr(), 1) != 0 };
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn root_of_a_user_namespace_is_not_root() {
+        assert!(super::maps_all_users("         0          0 4294967295\n"));
+        assert!(!super::maps_all_users("         0       1000          1\n"));
+        assert!(!super::maps_all_users("         0     100000      65536\n"));
+        assert!(!super::maps_all_users("0 1000 1\n1 100000 65536\n"));
+        assert!(super::maps_all_users(""));
+    }
 }

@@ -28,7 +28,7 @@ pub struct Finding {
 
 /// Who is told of findings.
 pub trait Report: Send + Sync {
-    /// `found`: in this mount for the first time. `healed`: files whose chunks came right, or are wanted no more.
+    /// `found`: in this mount for the first time. `healed`: files whose chunks can be read again, or are not needed any more.
     fn tell(&self, found: &[Finding], healed: &HashSet<FileName>);
 }
 
@@ -38,7 +38,7 @@ pub type Place = (InodeId, Vec<u8>);
 pub struct Findings {
     base: Arc<Base>,
     reporter: OnceLock<Box<dyn Report>>,
-    /// There is something that could come right.
+    /// Something on the list may become readable again.
     any: AtomicBool,
     ledger: Mutex<Ledger>,
 }
@@ -152,7 +152,7 @@ impl Findings {
         self.heal(chunk, |listed| listed == Listed::UntilOpened);
     }
 
-    /// The chunk is wanted no more.
+    /// The chunk is not needed any more.
     pub fn heal_gone(&self, chunk: ChunkId) {
         self.heal(chunk, |_| true);
     }

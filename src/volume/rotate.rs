@@ -1,4 +1,4 @@
-//! Rotation's long part: whatever is sealed under an older epoch is sealed anew (docs/FORMAT.md section 6.6).
+//! Rotation's long part: whatever is sealed under an older epoch is re-sealed (docs/FORMAT.md section 6.6).
 //!
 //! Works through the inodes in memory, so it may run beside everything else, and may end at any instant: each chunk
 //! lies under the old or the new epoch. What a file says of its chunks, and what this device remembers of them, is
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Chunks that are sealed anew before they are made durable: bounds the descriptors held open.
+/// Chunks that are re-sealed before they are made durable: bounds the descriptors held open.
 const GROUP: usize = 64;
 
 pub struct Rotation {
@@ -39,11 +39,11 @@ pub struct Rotation {
 pub struct Remains {
     /// Devices whose journals do.
     pub journals: Vec<DeviceId>,
-    /// Chunks that could not be sealed anew, and that the volume speaks of.
+    /// Chunks that could not be re-sealed, and that a name or a table leads to.
     pub chunks: Vec<Finding>,
 }
 
-/// Chunks to be sealed anew, by inode.
+/// Chunks to be re-sealed, by inode.
 type Group = BTreeMap<InodeId, Vec<u32>>;
 
 impl Remains {
@@ -68,7 +68,7 @@ impl Rotation {
 
     /// Seals everything of older epochs under the newest one, durably. `progress` is told how many files were looked
     /// at, and of how many; where it says false, the rest is left. Chunk files that open under no epoch, and those that
-    /// nothing speaks of, are passed over: nobody can read them now either.
+    /// no file uses, are left: nobody can read them now either.
     pub fn reencrypt(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Remains> {
         self.base.check_writable()?;
         self.journal.file().renew(&self.base.context)?;
@@ -85,7 +85,10 @@ impl Rotation {
                 }
                 Err(chunk::Error::Missing(_) | chunk::Error::Deleted(_)) => {}
                 Err(error @ chunk::Error::Damaged(..)) => {
-                    log::warn!("passed over: {}: {error}", self.base.context.file_name(id).path())
+                    log::warn!(
+                        "left under the older epoch, as it cannot be read: {}: {error}",
+                        self.base.context.file_name(id).path()
+                    )
                 }
                 Err(error @ chunk::Error::RolledBack { .. }) => left.push(error.into()),
                 Err(error) => return Err(error.into()),
@@ -145,7 +148,7 @@ impl Rotation {
         }
     }
 
-    /// What of this the volume speaks of: a name leads to the inode, or may where not every directory can be read, and
+    /// What of this the volume uses: a name leads to the inode, or may where not every directory can be read, and
     /// the inode does not deny the chunk. What is left by a crash, or was planted, waits for nothing.
     fn spoken_of(&self, left: Vec<Error>) -> Result<Vec<Finding>> {
         let left: BTreeMap<ChunkId, Error> =
@@ -156,11 +159,12 @@ impl Rotation {
             let place = places.get(&id.inode).cloned();
             let is_named = place.is_some() || !whole || id.inode == InodeId::ROOT;
             let is_denied = || {
-                id.index > 0 && self.cache.further(id.inode).is_ok_and(|further| !further.contains(&id.index))
+                id.index > 0
+                    && self.cache.extra_indices(id.inode).is_ok_and(|extra| !extra.contains(&id.index))
             };
             if !is_named || is_denied() {
                 log::info!(
-                    "passed over: nothing speaks of {}: {error}",
+                    "left under the older epoch, as no file uses it: {}: {error}",
                     self.base.context.file_name(id).path()
                 );
                 continue;
@@ -224,7 +228,10 @@ impl Rotation {
         let mut state = inode.state.write();
         self.cache.open_chunk(inode, &mut state, index)?;
         let Some(chunk) = state.chunk_mut(index) else {
-            log::warn!("passed over: no file has {:?}", ChunkId { inode: inode.id(), index });
+            log::warn!(
+                "left under the older epoch, as no file has it: {:?}",
+                ChunkId { inode: inode.id(), index }
+            );
             return Ok(false);
         };
         step(chunk)?;

@@ -110,6 +110,14 @@ impl Volume {
         Ok(())
     }
 
+    /// Makes everything that was done so far durable in its place.
+    ///
+    /// # Errors
+    /// Something could not be written; it waits for the next time.
+    pub fn sync_all(&self) -> Result<()> {
+        if self.base.read_only { Ok(()) } else { self.writeback.sync_all() }
+    }
+
     /// Makes everything durable and leaves an empty journal behind.
     ///
     /// # Errors
@@ -120,13 +128,17 @@ impl Volume {
         self.rotation.end();
         let closed = match self.base.read_only {
             true => Ok(()),
-            false => self.writeback.finish().and_then(|()| self.journal.clear()),
+            false => self.writeback.finish().and_then(|()| self.clear_journal()),
         };
         self.cache.report();
         if !mutants::is_active(Mutant::NotKeptAtClose) {
             self.keep_seen();
         }
         closed
+    }
+
+    fn clear_journal(&self) -> Result<()> {
+        if self.base.withheld.lock().is_empty() { self.journal.clear() } else { Ok(()) }
     }
 
     /// What was only read counts from now on.

@@ -1,20 +1,24 @@
 //! cryptfs as a person uses it: the program itself, on real mounts.
 //!
-//! `attacks`: rows of the attack matrix; `check.rs`: check and repair; `forged.rs`: slots that somebody made or changed;
+//! `attacks`: rows of the attack matrix; `check.rs`: check and repair; `commands.rs`: where a mount
+//! is not as it should be; `forged.rs`: slots that somebody made or changed;
 //! `freshness.rs`: old states brought back; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `look.rs`: reading
-//! without a mount; `owners.rs`: uid= and gid=; `recipients.rs`: age's plugins and SSH keys; `refusals.rs`: what is
+//! without a mount; `options.rs`: mount options that promise something; `owners.rs`:
+//! uid= and gid=; `recipients.rs`: age's plugins and SSH keys; `refusals.rs`: what is
 //! refused, with which words and exit code; `rotate.rs`: rotation; `secrets.rs`: what must not be logged or linked;
 //! `texts.rs`: help and manual against committed copies, which `CRYPTFS_BLESS=1` rewrites; `ways_in.rs`: where secrets
 //! come from. `sandbox.rs` and `terminal.rs` are what they use.
 
 mod attacks;
 mod check;
+mod commands;
 mod forged;
 mod freshness;
 mod fstab;
 mod keys;
 mod life;
 mod look;
+mod options;
 mod owners;
 mod recipients;
 mod refusals;

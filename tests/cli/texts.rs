@@ -22,6 +22,7 @@ fn help() {
         "init",
         "mount",
         "umount",
+        "sync",
         "info",
         "check",
         "ls",

@@ -13,7 +13,7 @@ fn io_uring_is_on() -> bool {
 }
 
 /// The transports that this machine has now.
-fn transports() -> Vec<&'static str> {
+pub fn transports() -> Vec<&'static str> {
     let _ = fs::write(SWITCH, "Y");
     if !io_uring_is_on() {
         eprintln!("left out, no FUSE over io_uring here: {SWITCH}");

@@ -62,6 +62,27 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
     failure(exit, message)
 }
 
+pub fn foreign_files(backing: &Path, owner: u32, user: u32) -> String {
+    let backing = backing.display();
+    format!(
+        "{backing}: the files belong to user {owner}, this is user {user}. With `-o uid={user}` they seem to be this user's."
+    )
+}
+
+/// What is said of a mountpoint instead of who serves it.
+pub fn stale(mountpoint: &Path) -> String {
+    let at = mountpoint.display();
+    format!("{at} (its daemon is gone; `cryptfs umount {at}` takes it away)")
+}
+
+pub fn syncing(path: &Path, error: &io::Error) -> Failure {
+    let at = path.display();
+    match error.raw_os_error() {
+        Some(libc::ENOTCONN) => failure(Exit::StaleMountpoint, format!("{at}: its daemon is gone.")),
+        _ => system(format!("{at}: not everything is durable"), error),
+    }
+}
+
 pub fn not_mounted(path: &Path) -> Failure {
     failure(
         Exit::NotMounted,

@@ -189,9 +189,10 @@ fn changes_of_content_and_owner_clear_suid_and_sgid() {
     };
     let how = |clear_suid_sgid| WriteHow { clear_suid_sgid, ..WriteHow::default() };
     let write = |clear| move |fs: &Filesystem| _ = fs.write(file, 0, b"x", how(clear)).unwrap();
-    assert_eq!(after(0o6755, &|| write(false)(&fs)), 0o6755);
-    assert_eq!(after(0o6755, &|| write(true)(&fs)), 0o755);
-    assert_eq!(after(0o6745, &|| write(true)(&fs)), 0o2745, "sgid without group execution");
+    assert_eq!(after(0o6755, &|| write(None)(&fs)), 0o6755);
+    assert_eq!(after(0o6755, &|| write(Some(USER))(&fs)), 0o755);
+    assert_eq!(after(0o6745, &|| write(Some(USER))(&fs)), 0o2745, "sgid without group execution");
+    assert_eq!(after(0o6745, &|| write(Some(OTHER))(&fs)), 0o745, "the same by one outside the group");
     let truncate = |clear_suid_sgid| {
         let change = SetAttributes { size: Some(0), clear_suid_sgid, ..SetAttributes::default() };
         fs.set_attributes(USER, file, &change).unwrap();
@@ -201,11 +202,53 @@ fn changes_of_content_and_owner_clear_suid_and_sgid() {
     assert_eq!(after(0o6755, &|| _ = chown(&fs, ROOT_USER, file, Some(0), None)), 0o755);
     assert_eq!(after(0o6745, &|| _ = chown(&fs, ROOT_USER, file, Some(0), None)), 0o2745);
     assert_eq!(after(0o6745, &|| _ = chown(&fs, OTHER, file, None, Some(2000))), 0o745);
-    let punch = || fs.allocate(USER, file, 0, 1, Allocate::PunchHole, Times::Set).unwrap();
-    assert_eq!(after(0o6755, &punch), 0o755);
+    let stranger = Caller { uid: 3000, gid: 3000, pid: 0 };
+    for how in [Allocate::PunchHole, Allocate::ZeroRange { keep_size: false }] {
+        let change =
+            |caller| move |fs: &Filesystem| fs.allocate(caller, file, 0, 1, how, Times::Set).unwrap();
+        assert_eq!(after(0o6755, &|| change(ROOT_USER)(&fs)), 0o6755, "{how:?}");
+        assert_eq!(after(0o6755, &|| change(USER)(&fs)), 0o755, "{how:?}");
+        assert_eq!(after(0o6745, &|| change(stranger)(&fs)), 0o745, "{how:?}");
+    }
+    fs.write(file, 0, b"xy", WriteHow::default()).unwrap();
+    let copy = |caller| {
+        move |fs: &Filesystem| _ = fs.copy_range(caller, (file, 0), (file, 1), 1, Times::Set).unwrap()
+    };
+    assert_eq!(after(0o6755, &|| copy(ROOT_USER)(&fs)), 0o6755);
+    assert_eq!(after(0o6745, &|| copy(stranger)(&fs)), 0o745);
     let directory = make_directory(&fs, USER, NodeId::ROOT, "d", 0o6755).unwrap();
     chown(&fs, ROOT_USER, directory, Some(5), Some(5)).unwrap();
     assert_eq!(mode(&fs, directory), 0o6755);
+}
+
+#[test]
+fn changes_of_content_and_owner_clear_file_capabilities() {
+    let fs = mounted();
+    let file = make_file(&fs, USER, NodeId::ROOT, "f", 0o755).unwrap();
+    let there = || fs.get_xattr(ROOT_USER, file, b"security.capability");
+    let after = |change: &dyn Fn()| {
+        set(&fs, ROOT_USER, file, b"security.capability", b"caps").unwrap();
+        change();
+        there()
+    };
+    let write =
+        |from_cache| fs.write(file, 0, b"xy", WriteHow { from_cache, ..WriteHow::default() }).unwrap();
+    let allocate = |how| fs.allocate(ROOT_USER, file, 0, 9, how, Times::Set).unwrap();
+    let size = SetAttributes { size: Some(1), ..SetAttributes::default() };
+    let changes: [&dyn Fn(); 6] = [
+        &|| _ = write(false),
+        &|| allocate(Allocate::PunchHole),
+        &|| allocate(Allocate::ZeroRange { keep_size: true }),
+        &|| _ = fs.copy_range(ROOT_USER, (file, 0), (file, 1), 1, Times::Set).unwrap(),
+        &|| _ = fs.set_attributes(ROOT_USER, file, &size).unwrap(),
+        &|| _ = chown(&fs, ROOT_USER, file, Some(5), None),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        assert_eq!(after(change), Err(Error::NoData), "change {number}");
+    }
+    // The page was changed before they were set.
+    assert_eq!(after(&|| _ = write(true)), Ok(b"caps".to_vec()));
+    assert_eq!(after(&|| _ = chmod(&fs, ROOT_USER, file, 0o700)), Ok(b"caps".to_vec()));
 }
 
 #[test]
@@ -271,8 +314,6 @@ fn xattrs_and_their_limits() {
     let file = make_file(&fs, USER, NodeId::ROOT, "f", 0o644).unwrap();
     let fifo = NewNode { kind: Kind::Fifo, mode: 0o644, umask: 0, device: 0 };
     let fifo = fs.make_node(USER, NodeId::ROOT, b"p", &fifo).unwrap().node;
-    assert_eq!(set(&fs, ROOT_USER, file, b"security.capability", b"x"), Err(Error::NotSupported));
-    assert_eq!(fs.get_xattr(ROOT_USER, file, b"security.capability"), Err(Error::NoData));
     assert_eq!(set(&fs, USER, fifo, b"user.x", b"x"), Err(Error::NotPermitted));
     for name in [b"user.".as_slice(), b"other.x", b"system.x", b"x"] {
         assert_eq!(set(&fs, USER, file, name, b"x"), Err(Error::NotSupported));
@@ -338,13 +379,14 @@ fn ranges_that_cannot_be() {
     let missing = Err(Error::NoSuchDeviceOrAddress);
     assert_eq!((fs.seek(file, 100, Seek::Data), fs.seek(file, 100, Seek::Hole)), (missing, missing));
     assert_eq!(fs.seek(file, 50, Seek::Hole), Ok(100));
-    assert_eq!(fs.copy_range((file, 0), (file, 99), 100, Times::Set), Err(Error::Invalid));
-    assert_eq!(fs.copy_range((file, 0), (file, 100), 1000, Times::Set), Ok(100));
-    assert_eq!(fs.copy_range((file, 200), (file, 0), 1000, Times::Set), Ok(0));
-    let reserve = Allocate::Reserve { keep_size: false };
-    assert_eq!(fs.allocate(USER, file, 0, 0, reserve, Times::Set), Err(Error::Invalid));
-    assert_eq!(fs.allocate(USER, file, 1 << 62, 1 << 62, reserve, Times::Set), Err(Error::FileTooLarge));
-    assert_eq!(fs.allocate(USER, file, u64::MAX, 1, reserve, Times::Set), Err(Error::FileTooLarge));
+    let copy = |from, to, length| fs.copy_range(USER, (file, from), (file, to), length, Times::Set);
+    assert_eq!(copy(0, 99, 100), Err(Error::Invalid));
+    assert_eq!(copy(0, 100, 1000), Ok(100));
+    assert_eq!(copy(200, 0, 1000), Ok(0));
+    let zero = Allocate::ZeroRange { keep_size: false };
+    assert_eq!(fs.allocate(USER, file, 0, 0, zero, Times::Set), Err(Error::Invalid));
+    assert_eq!(fs.allocate(USER, file, 1 << 62, 1 << 62, zero, Times::Set), Err(Error::FileTooLarge));
+    assert_eq!(fs.allocate(USER, file, u64::MAX, 1, zero, Times::Set), Err(Error::FileTooLarge));
     let directory = make_directory(&fs, USER, NodeId::ROOT, "d", 0o755).unwrap();
     assert_eq!(fs.read(directory, 0, &mut [0]), Err(Error::IsDirectory));
     assert_eq!(fs.write(file, 1 << 62, b"x", WriteHow::default()), Err(Error::FileTooLarge));
@@ -393,7 +435,7 @@ fn what_is_missing_is_listed_and_can_be_removed(kind: Kind) {
         true
     })
     .unwrap();
-    assert_eq!(with_attributes, [(b"kept".to_vec(), 1), (b"lost".to_vec(), 0)]);
+    assert_eq!(with_attributes, [(b"lost".to_vec(), 0), (b"kept".to_vec(), 1)]);
     let found = fs.lookup(USER, NodeId::ROOT, b"lost").unwrap().unwrap();
     assert_eq!((found.attributes.kind, found.attributes.links), (kind, 0));
     assert_eq!(fs.attributes(found.node), Err(Error::Io));

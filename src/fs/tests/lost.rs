@@ -32,7 +32,7 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
     assert_eq!(fs.seek(node, 10, Seek::Data), Ok(10));
     assert_eq!(fs.seek(node, 0, Seek::Hole), Ok(50));
     assert_eq!(fs.seek(node, 50, Seek::Data), Err(Error::NoSuchDeviceOrAddress));
-    assert_eq!(fs.copy_range((node, 0), (node, 4096), 4096, Times::Set), Err(Error::Io));
+    assert_eq!(fs.copy_range(ROOT_USER, (node, 0), (node, 4096), 4096, Times::Set), Err(Error::Io));
     fs.forget(node, 1);
     let node = fs.lookup(ROOT_USER, NodeId::ROOT, file).unwrap().unwrap().node;
     assert_eq!(fs.read(node, 0, &mut out), Ok(10));

@@ -2,9 +2,11 @@
 
 mod cases;
 mod limits;
+mod listing;
 mod lost;
 mod model;
 mod operations;
+mod options;
 mod permissions;
 mod random;
 mod support;

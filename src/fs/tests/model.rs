@@ -212,8 +212,12 @@ fn acl_with_mode(acl: &[u8], mode: u32) -> Vec<u8> {
     acl
 }
 
-fn drop_privileges(node: &mut Node) {
-    node.stat.mode &= if node.stat.mode & 0o010 != 0 { !0o6000 } else { !0o4000 };
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// As a change of content or owner does.
+fn drop_privileges(node: &mut Node, caller: Caller) {
+    let foreign = caller.uid != 0 && caller.gid != node.stat.gid;
+    node.stat.mode &= if node.stat.mode & 0o010 != 0 || foreign { !0o6000 } else { !0o4000 };
 }
 
 impl Operations for Model {
@@ -234,23 +238,22 @@ impl Operations for Model {
         let time = |set: SetTime| if let SetTime::To(time) = set { time } else { now };
         if let Some(size) = change.size {
             let mut file = self.file(node)?;
+            file.xattrs.remove(CAPABILITY);
             if size > self.size_limit {
                 return Err(Error::FileTooLarge);
             }
             file.content.resize(size as usize, 0);
             file.stat.modified = now;
             if change.clear_suid_sgid {
-                drop_privileges(&mut file);
+                drop_privileges(&mut file, caller);
             }
         }
         let mut inode = self.node(node)?;
         let foreign = |gid: u32| caller.uid != 0 && caller.gid != gid;
         if change.uid.is_some() || change.gid.is_some() {
             if inode.stat.kind != Kind::Directory {
-                drop_privileges(&mut inode);
-                if foreign(inode.stat.gid) {
-                    inode.stat.mode &= !0o2000;
-                }
+                drop_privileges(&mut inode, caller);
+                inode.xattrs.remove(CAPABILITY);
             }
             inode.stat.uid = change.uid.unwrap_or(inode.stat.uid);
             inode.stat.gid = change.gid.unwrap_or(inode.stat.gid);
@@ -414,6 +417,7 @@ impl Operations for Model {
     fn write(&self, node: NodeId, offset: u64, data: &[u8], how: WriteHow) -> Result<usize> {
         let mut file = self.file(node)?;
         let end = offset as usize + data.len();
+        file.xattrs.remove(CAPABILITY);
         if end as u64 > self.size_limit {
             return Err(Error::FileTooLarge);
         }
@@ -425,8 +429,8 @@ impl Operations for Model {
         }
         file.content[offset as usize..end].copy_from_slice(data);
         (file.stat.modified, file.stat.changed) = ((self.clock)(), (self.clock)());
-        if how.clear_suid_sgid {
-            drop_privileges(&mut file);
+        if let Some(caller) = how.clear_suid_sgid {
+            drop_privileges(&mut file, caller);
         }
         Ok(data.len())
     }
@@ -437,6 +441,10 @@ impl Operations for Model {
 
     fn sync_directory(&self, node: NodeId, _: bool) -> Result<()> {
         self.directory(node).map(|_| ())
+    }
+
+    fn sync_all(&self) -> Result<()> {
+        Ok(())
     }
 
     fn read_directory(
@@ -486,7 +494,7 @@ impl Operations for Model {
             }
             (DEFAULT, Kind::Directory) => {}
             (DEFAULT, _) => return Err(Error::AccessDenied),
-            (_, Kind::File | Kind::Directory) => {
+            (CAPABILITY, _) | (_, Kind::File | Kind::Directory) => {
                 if how == SetXattr::Create && there {
                     return Err(Error::Exists);
                 }
@@ -520,7 +528,7 @@ impl Operations for Model {
         let mut inode = self.node(node)?;
         match (name, inode.stat.kind) {
             (ACCESS | DEFAULT, Kind::Symlink) => return Err(Error::NotSupported),
-            (ACCESS | DEFAULT, _) | (_, Kind::File | Kind::Directory) => {}
+            (ACCESS | DEFAULT | CAPABILITY, _) | (_, Kind::File | Kind::Directory) => {}
             _ => return Err(Error::NotPermitted),
         }
         if inode.xattrs.remove(name).is_some() {
@@ -545,24 +553,20 @@ impl Operations for Model {
             return Err(Error::Invalid);
         }
         let (size, end) = (file.content.len(), (offset + length) as usize);
-        let keeps =
-            !matches!(how, Allocate::Reserve { keep_size: false } | Allocate::ZeroRange { keep_size: false });
+        let keeps = how != Allocate::ZeroRange { keep_size: false };
+        file.xattrs.remove(CAPABILITY);
         if !keeps && end as u64 > self.size_limit {
             return Err(Error::FileTooLarge);
         }
-        let zeroes = !matches!(how, Allocate::Reserve { .. });
-        if zeroes && (offset as usize) < size {
+        if (offset as usize) < size {
             file.content[offset as usize..end.min(size)].fill(0);
         }
         if !keeps && end > size {
             file.content.resize(end, 0);
         }
-        if zeroes || file.content.len() != size {
-            file.stat.modified = (self.clock)();
-        }
-        file.stat.changed = (self.clock)();
+        (file.stat.modified, file.stat.changed) = ((self.clock)(), (self.clock)());
         if caller.uid != 0 {
-            drop_privileges(&mut file);
+            drop_privileges(&mut file, caller);
         }
         Ok(())
     }
@@ -579,7 +583,14 @@ impl Operations for Model {
         }
     }
 
-    fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, _: Times) -> Result<u64> {
+    fn copy_range(
+        &self,
+        caller: Caller,
+        from: (NodeId, u64),
+        to: (NodeId, u64),
+        length: u64,
+        _: Times,
+    ) -> Result<u64> {
         let content = self.file(from.0)?.content.clone();
         drop(self.file(to.0)?);
         let rest = content.get(from.1 as usize..).unwrap_or_default();
@@ -588,7 +599,11 @@ impl Operations for Model {
         if from.0 == to.0 && from.1 < to.1 + length && to.1 < from.1 + length {
             return Err(Error::Invalid);
         }
-        self.write(to.0, to.1, part, WriteHow { clear_suid_sgid: true, ..WriteHow::default() })
+        if part.is_empty() {
+            return Ok(0);
+        }
+        let clear_suid_sgid = Some(caller).filter(|caller| caller.uid != 0);
+        self.write(to.0, to.1, part, WriteHow { clear_suid_sgid, ..WriteHow::default() })
             .map(|count| count as u64)
     }
 

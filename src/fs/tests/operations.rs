@@ -21,7 +21,7 @@ pub(super) enum Operation {
     Change { caller: bool, node: Place, what: Change },
     Write { node: Place, offset: u64, length: usize, fill: u8, clear: bool },
     Allocate { caller: bool, node: Place, offset: u64, length: u64, how: u8 },
-    CopyRange { from: Place, offset: u64, to: Place, target: u64, length: u64 },
+    CopyRange { caller: bool, from: Place, offset: u64, to: Place, target: u64, length: u64 },
     SetXattr { node: Place, name: u8, length: usize, fill: u8, how: u8 },
     RemoveXattr { node: Place, name: u8 },
     SetAcl { caller: bool, node: Place, default: bool, bits: [u8; 5] },
@@ -118,16 +118,16 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
     let contents = prop_oneof![
         8 => (place(), offset(), length(), any::<u8>(), any::<bool>())
             .prop_map(|(node, offset, length, fill, clear)| Write { node, offset, length, fill, clear }),
-        4 => (caller(), place(), offset(), offset(), 0..5_u8)
+        4 => (caller(), place(), offset(), offset(), 0..3_u8)
             .prop_map(|(caller, node, offset, length, how)| Allocate { caller, node, offset, length, how }),
-        3 => (place(), offset(), place(), offset(), offset())
-            .prop_map(|(from, offset, to, target, length)| CopyRange { from, offset, to, target, length }),
+        3 => (caller(), place(), offset(), place(), offset(), offset())
+            .prop_map(|(caller, from, offset, to, target, length)| CopyRange { caller, from, offset, to, target, length }),
     ];
     let attributes = prop_oneof![
         8 => (caller(), place(), change()).prop_map(|(caller, node, what)| Change { caller, node, what }),
-        3 => (place(), 0..3_u8, xattr_length(), any::<u8>(), 0..3_u8)
+        3 => (place(), 0..4_u8, xattr_length(), any::<u8>(), 0..3_u8)
             .prop_map(|(node, name, length, fill, how)| SetXattr { node, name, length, fill, how }),
-        1 => (place(), 0..3_u8).prop_map(|(node, name)| RemoveXattr { node, name }),
+        1 => (place(), 0..4_u8).prop_map(|(node, name)| RemoveXattr { node, name }),
         2 => (caller(), place(), any::<bool>(), bits())
             .prop_map(|(caller, node, default, bits)| SetAcl { caller, node, default, bits }),
         1 => (place(), any::<bool>()).prop_map(|(node, default)| RemoveAcl { node, default }),
@@ -167,7 +167,8 @@ fn kind(number: u8) -> Kind {
 }
 
 pub(super) fn xattr_name(number: u8) -> Vec<u8> {
-    [b"user.one".to_vec(), b"user.two".to_vec(), b"user.three".to_vec()][usize::from(number)].clone()
+    let names: [&[u8]; 4] = [b"user.one", b"user.two", b"user.three", b"security.capability"];
+    names[usize::from(number)].to_vec()
 }
 
 fn acl_name(default: bool) -> &'static [u8] {
@@ -254,19 +255,18 @@ pub(super) fn apply(
                 node(inode),
                 offset,
                 &vec![fill; length],
-                WriteHow { clear_suid_sgid: clear, ..WriteHow::default() },
+                WriteHow { clear_suid_sgid: clear.then_some(OTHER), ..WriteHow::default() },
             )
             .map(|count| (Answer::Count(count as u64), None)),
         Allocate { caller, node: inode, offset, length, how } => {
             let how = match how {
-                0 | 1 => Mode::Reserve { keep_size: how == 1 },
-                2 => Mode::PunchHole,
-                _ => Mode::ZeroRange { keep_size: how == 3 },
+                0 => Mode::PunchHole,
+                _ => Mode::ZeroRange { keep_size: how == 1 },
             };
             fs.allocate(who(caller), node(inode), offset, length, how, Times::Set).map(done)
         }
-        CopyRange { from, offset, to, target, length } => fs
-            .copy_range((node(from), offset), (node(to), target), length, Times::Set)
+        CopyRange { caller, from, offset, to, target, length } => fs
+            .copy_range(who(caller), (node(from), offset), (node(to), target), length, Times::Set)
             .map(|count| (Answer::Count(count), None)),
         SetXattr { node: inode, name, length, fill, how } => {
             let how = [How::Any, How::Create, How::Replace][usize::from(how)];

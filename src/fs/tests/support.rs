@@ -54,6 +54,10 @@ impl Backing {
         self.mount_volume(self.volume(true), false)
     }
 
+    pub(super) fn mount_with(&self, options: Options) -> Filesystem {
+        Filesystem::with_clock(self.volume(false), options, now).unwrap()
+    }
+
     fn mount_volume(&self, volume: Arc<Volume>, check_permissions: bool) -> Filesystem {
         Filesystem::with_clock(volume, Options { check_permissions, ..Options::default() }, now).unwrap()
     }

@@ -1,17 +1,17 @@
-//! Reading an inode from its chunks: chunk 0 and its record, further chunks, a directory's entries.
+//! Reading an inode from its chunks: chunk 0 and its record, extra chunks, a directory's entries.
 
 use super::Cache;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Section};
 use crate::volume::format::kinds::Kind;
-use crate::volume::format::limits::NAME_MAX;
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Directory;
 use crate::volume::inode::entries::Entries;
 use crate::volume::inode::state::{Facts, Inode, State};
 use crate::volume::inode::table::{ChunkTable, check_bound};
+use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
-use crate::volume::{Error, Result, Visit};
+use crate::volume::{Error, Result};
 use std::sync::Arc;
 
 impl Cache {
@@ -59,6 +59,7 @@ impl Cache {
     pub fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
         let first_chunk = self.open_file(chunk, Commit(0))?;
+        self.check_not_withheld(id)?;
         let record = read_record(&first_chunk).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
             error => error,
@@ -66,6 +67,13 @@ impl Cache {
         self.check_size_of(&record, &first_chunk)?;
         let table = ChunkTable::of(&first_chunk)?;
         Ok(Arc::new(Inode::new(id, State::stored(record, first_chunk, table), true)))
+    }
+
+    /// Refuses what came back without what batches say of it.
+    fn check_not_withheld(&self, id: InodeId) -> Result<()> {
+        let is_withheld =
+            self.base.withheld.lock().has(id) && !mutants::is_active(Mutant::WithheldNotApplied);
+        if is_withheld { Err(Error::NotArrived(ChunkId { inode: id, index: 0 })) } else { Ok(()) }
     }
 
     /// Refuses a size that cannot be, or that is not the inline content's.
@@ -128,45 +136,6 @@ impl Cache {
         log.extend_from_slice(&TAIL.read(first_chunk, 0, record.size)?);
         entries.load(&log).map_err(|what| damaged(0, what.0))?;
         Ok(Entries::loaded(entries, log.len() as u64))
-    }
-
-    pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
-        if name.len() > NAME_MAX {
-            return Err(Error::NameTooLong);
-        }
-        self.load_entries(directory)?;
-        let state = directory.state.read();
-        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
-        Ok(entries.directory.get(name).map(|entry| (entry.inode, entry.kind)))
-    }
-
-    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
-    pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
-        self.load_entries(directory)?;
-        let state = directory.state.read();
-        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
-        for entry in entries.directory.iter_after(after) {
-            if !visit(entry.cookie, entry.name, entry.inode, entry.kind) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// The directory that a directory lies in; the root lies in itself.
-    pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
-        match directory.view(|record| record.extension.links.first().map(|link| link.parent)) {
-            Some(parent) => self.inode(parent),
-            None => Ok(directory.clone()),
-        }
-    }
-
-    /// The numbers of its chunks but the first.
-    pub fn further(&self, id: InodeId) -> Result<Vec<u32>> {
-        let inode = self.inode(id)?;
-        let mut state = inode.state.write();
-        self.open_first_chunk(&inode, &mut state)?;
-        state.named_chunks(1)
     }
 }
 

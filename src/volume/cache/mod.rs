@@ -1,8 +1,10 @@
 //! Inodes and descriptors that are held in memory: loading an inode once, whoever asks for it, reading ahead, and
 //! closing what can be closed.
 
+mod entries;
 mod load;
 mod loading;
+mod notice;
 mod open_files;
 mod readahead;
 mod report;

@@ -105,7 +105,7 @@ impl Cache {
                 return Ok(());
             }
             let goes_on = |cursor: &(InodeId, u64)| cursor.0 == directory.id() && after >= FIRST_COOKIE;
-            from = wanted.cursor.filter(goes_on).map_or(from, |(_, cookie)| from.max(cookie));
+            from = wanted.cursor.filter(goes_on).map_or(from, |(_, cookie)| from.min(cookie));
         }
         let stretch = self.stretch(directory, from)?;
         let mut wanted = self.readahead.wanted.lock();

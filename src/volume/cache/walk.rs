@@ -30,7 +30,7 @@ impl Walk {
             let was_expected = self.to_come.iter().rposition(|id| *id == directory);
             match was_expected {
                 Some(at) => {
-                    // Everything that was to come before it was passed over.
+                    // Everything that was to come before it was skipped.
                     self.to_come.truncate(at);
                     self.read.clear();
                     self.reading = None;

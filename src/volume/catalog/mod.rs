@@ -179,7 +179,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// The further chunks that chunk 0 names, which need not be read to learn that there are none.
+    /// The extra chunks that chunk 0 names, which need not be read to learn that there are none.
     fn table_of(&self, inode: &Arc<Inode>, state: &mut State) -> Result<Vec<u32>> {
         state.check_whole()?;
         if state.table.is_empty() {

@@ -9,7 +9,7 @@ use crate::volume::format::limits::JOURNAL_BLOCKS;
 use crate::volume::{Error, Kind, Result};
 use hashbrown::{HashMap, HashSet};
 
-/// A chunk that the volume speaks of.
+/// A chunk that a name or a table leads to.
 #[derive(Clone, Debug)]
 pub struct Sight {
     pub chunk: ChunkId,
@@ -22,7 +22,7 @@ pub struct Sight {
 
 impl Check {
     /// Visits the chunks of the object at a path, or of the whole volume, journals included. What cannot be read for
-    /// another reason than that its file is missing is passed over, and so is what lies below it. What is seen is durable.
+    /// another reason than that its file is missing is left out, and so is what lies below it. What is seen is durable.
     /// `known`: journals that there should be.
     pub fn survey(&self, path: Option<&[u8]>, known: &[ChunkId], visit: &mut dyn FnMut(Sight)) -> Result<()> {
         self.base.context.store.sync_all()?;
@@ -94,8 +94,8 @@ impl Check {
 
     /// The numbers of an inode's chunks, as far as they can be read.
     fn indices(&self, id: InodeId) -> Result<Vec<u32>> {
-        match self.cache.further(id) {
-            Ok(further) => Ok([0].into_iter().chain(further).collect()),
+        match self.cache.extra_indices(id) {
+            Ok(extra) => Ok([0].into_iter().chain(extra).collect()),
             Err(Error::Damaged(..) | Error::NotArrived(_)) => Ok(vec![0]),
             Err(error) => Err(error),
         }

@@ -4,46 +4,13 @@
 //! content never waits here.
 
 use super::Data;
+use super::attempt::{BLOCK_BYTES, Step, check_file};
 use crate::chunk::{self, BLOCK, Chunk, ChunkId, Section};
-use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
-use crate::volume::inode::stored::spill_inline;
 use crate::volume::inode::table::check_index;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-pub const BLOCK_BYTES: u64 = BLOCK as u64;
-/// Dirty chunks of one inode at which a writer waits for its flush; at two thirds of that the flush is hurried on. It
-/// bounds open descriptors and the maps in memory (some 40 KiB a chunk). Where a file has more chunks than that, a
-/// write at random costs a commit.
-const DIRTY_MOST: usize = 400;
-
-/// Why an attempt under the state lock did not get through.
-pub enum Step {
-    /// The inode has to be flushed first.
-    Flush,
-    /// A batch has to name the inode, or reserve its id, before chunk files are made.
-    Ground,
-    /// The journal has to be in use before chunk files come or go.
-    Anchor,
-    Fail(Error),
-}
-
-impl From<Error> for Step {
-    fn from(error: Error) -> Step {
-        Step::Fail(error)
-    }
-}
-
-impl From<chunk::Error> for Step {
-    fn from(error: chunk::Error) -> Step {
-        match error {
-            chunk::Error::SlotsExhausted(_) => Step::Flush,
-            error => Step::Fail(error.into()),
-        }
-    }
-}
 
 /// A run of bytes within one chunk.
 struct Run {
@@ -161,52 +128,6 @@ impl Data {
         Ok((!data).then_some(size))
     }
 
-    /// Runs a change under the state lock, flushing or grounding the inode first when it has to be.
-    pub fn attempt(
-        &self,
-        inode: &Arc<Inode>,
-        change: impl Fn(&mut State) -> std::result::Result<(), Step>,
-    ) -> Result<()> {
-        self.base.check_writable()?;
-        loop {
-            let mut state = inode.state.write();
-            check_file(&state)?;
-            let had_file = state.first_chunk.as_deref().is_some_and(Chunk::has_file);
-            let outcome = self
-                .cache
-                .open_first_chunk(inode, &mut state)
-                .map_err(Step::from)
-                .and_then(|()| change(&mut state));
-            let most = DIRTY_MOST.min(self.cache.open_limit() / 2);
-            let [many, too_many] = [most * 2 / 3, most].map(|count| state.are_dirty_above(count));
-            if !had_file && state.first_chunk.as_deref().is_some_and(Chunk::has_file) {
-                self.cache.opened(inode, 0);
-            }
-            drop(state);
-            self.writeback.make_room();
-            match outcome {
-                Ok(()) => {
-                    self.cache.queue(inode);
-                    if too_many {
-                        return self.writeback.flush(std::slice::from_ref(inode));
-                    }
-                    if many {
-                        self.base.schedule.hurry();
-                    }
-                    return Ok(());
-                }
-                Err(Step::Flush) => self.writeback.flush(std::slice::from_ref(inode))?,
-                Err(Step::Ground) => self.writeback.commit(Some(inode))?,
-                Err(Step::Anchor) => self.writeback.commit_checkpoint_batch()?,
-                Err(Step::Fail(error)) => return self.cache.notice_in(inode, Err(error)),
-            }
-        }
-    }
-
-    pub fn check_in_use(&self) -> std::result::Result<(), Step> {
-        if self.journal.is_in_use() { Ok(()) } else { Err(Step::Anchor) }
-    }
-
     fn runs(&self, offset: u64, length: usize) -> impl Iterator<Item = Run> + use<> {
         let (size, end) = (self.base.chunk_size, offset + length as u64);
         let mut at = offset;
@@ -245,12 +166,6 @@ impl Data {
         opened
     }
 
-    /// How much inline content chunk 0 has room for.
-    pub fn inline_room(&self, state: &State) -> std::result::Result<u64, Step> {
-        let record = state.record.root_length().map_err(|_| Error::NoSpace)?;
-        Ok(state.first_chunk.as_deref().map_or(0, |first_chunk| first_chunk.inline_capacity(record)) as u64)
-    }
-
     /// Writes into inline content, if what results is small enough to be inline.
     fn write_inline(&self, state: &mut State, offset: u64, data: &[u8]) -> std::result::Result<bool, Step> {
         let end = offset + data.len() as u64;
@@ -263,19 +178,6 @@ impl Data {
         content[offset as usize..end as usize].copy_from_slice(data);
         first_chunk.set_inline(content);
         Ok(true)
-    }
-
-    /// Goes over from inline content to blocks.
-    pub fn make_blocks(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
-        if !inode.id_durable.load(Ordering::Acquire) {
-            return Err(Step::Ground);
-        }
-        let first_chunk = state.first_chunk_mut();
-        let before = first_chunk.data_blocks()?;
-        spill_inline(first_chunk)?;
-        let after = first_chunk.data_blocks()?;
-        state.count_blocks(before, after);
-        Ok(())
     }
 
     fn write_runs(
@@ -306,15 +208,6 @@ impl Data {
             data = rest;
         }
         Ok(())
-    }
-}
-
-fn check_file(state: &State) -> Result<()> {
-    match state.record.kind {
-        // Not even that it ends: the kernel would show zeros behind it.
-        Kind::File => state.check_whole(),
-        Kind::Directory => Err(Error::IsDirectory),
-        _ => Err(Error::Invalid),
     }
 }
 

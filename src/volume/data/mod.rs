@@ -1,7 +1,9 @@
 //! File content: reading, writing, resizing. An attempt under an inode's lock returns what it wants first (`Step`); one
 //! loop obeys and tries again.
 
+mod attempt;
 mod content;
+mod grow;
 mod resize;
 
 use crate::volume::base::Base;

@@ -1,8 +1,7 @@
-//! Changing a file's size and making holes (docs/FORMAT.md section 7): what is cut off must not come to light again.
+//! Changing a file's size and making holes (docs/FORMAT.md section 7): what is cut off must never be readable again.
 
 use super::Data;
-use super::content::{BLOCK_BYTES, Step};
-use crate::chunk::{self, BLOCK, Chunk, Section};
+use super::attempt::{BLOCK_BYTES, Step};
 use crate::volume::Result;
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
@@ -88,40 +87,6 @@ impl Data {
         })
     }
 
-    /// Readies the file for content up to `end`: nothing but zeros may come to light between the old end and there.
-    pub fn grow(&self, inode: &Arc<Inode>, state: &mut State, end: u64) -> std::result::Result<(), Step> {
-        if end <= state.record.size {
-            return Ok(());
-        }
-        if state.shrunk.is_some() {
-            return Err(Step::Flush);
-        }
-        if !state.tail_clean {
-            self.clean_tail(inode, state)?;
-            state.set_tail_clean(true);
-        }
-        Ok(())
-    }
-
-    /// Trims what a crash, or a write that failed, may have left beyond the size.
-    fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
-        let size = state.record.size;
-        let next = size.div_ceil(self.base.chunk_size).max(1) as u32;
-        let mut beyond = state.named_chunks(next)?;
-        beyond.extend(state.extra_chunks.from(next));
-        if !beyond.is_empty() {
-            self.check_in_use()?;
-            state.doom(beyond);
-            return Err(Step::Flush);
-        }
-        let last = self.base.index_of(size);
-        let from = size % self.base.chunk_size;
-        if from > 0 || last == 0 {
-            self.clear_within(inode, state, last, from, self.base.chunk_size)?;
-        }
-        Ok(())
-    }
-
     /// Cuts off what lies beyond `size`.
     fn shrink(&self, inode: &Arc<Inode>, state: &mut State, size: u64) -> std::result::Result<(), Step> {
         let before = state.record.size;
@@ -182,40 +147,4 @@ impl Data {
         }
         Ok(())
     }
-
-    /// Zeros bytes from..until of one chunk: whole blocks become holes.
-    fn clear_within(
-        &self,
-        inode: &Arc<Inode>,
-        state: &mut State,
-        index: u32,
-        from: u64,
-        until: u64,
-    ) -> std::result::Result<(), Step> {
-        self.cache.open_chunk(inode, state, index)?;
-        let Some(chunk) = state.chunk_mut(index) else { return Ok(()) };
-        let before = chunk.data_blocks()?;
-        let (first, last) = (from.div_ceil(BLOCK_BYTES), until / BLOCK_BYTES);
-        let outcome = (|| {
-            if first > last {
-                return zero_bytes(chunk, from, until);
-            }
-            zero_bytes(chunk, from, first * BLOCK_BYTES)?;
-            zero_bytes(chunk, last * BLOCK_BYTES, until)?;
-            chunk.clear(Section::Data, first as u16..last as u16)
-        })();
-        let after = chunk.data_blocks()?;
-        state.count_blocks(before, after);
-        Ok(outcome?)
-    }
-}
-
-/// Zeros bytes within one block; a hole stays one.
-fn zero_bytes(chunk: &mut Chunk, from: u64, until: u64) -> chunk::Result<()> {
-    let block = (from / BLOCK_BYTES) as u16;
-    if from >= until || !chunk.is_present(Section::Data, block)? {
-        return Ok(());
-    }
-    let zeros = [0; BLOCK];
-    chunk.write_part(block, (from % BLOCK_BYTES) as usize, &zeros[..(until - from) as usize])
 }

@@ -1,7 +1,6 @@
 //! What an inode can be and when things happened to it, with their bytes (docs/FORMAT.md section 7).
 
 use crate::volume::format::wire::{Malformed, Reader};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds and nanoseconds since 1970-01-01 UTC; `seconds` may be negative, `nanoseconds` is 0..1_000_000_000.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,13 +43,6 @@ impl Kind {
 }
 
 impl Timestamp {
-    pub fn now() -> Timestamp {
-        match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(now) => Timestamp { seconds: now.as_secs() as i64, nanoseconds: now.subsec_nanos() },
-            Err(_) => Timestamp::default(),
-        }
-    }
-
     pub fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.seconds.to_le_bytes());
         out.extend_from_slice(&self.nanoseconds.to_le_bytes());

@@ -1,6 +1,6 @@
 //! Reading and writing of the little-endian fields that records, logs and batches consist of.
 //!
-//! Nothing here allocates: what a length field claims is believed only as far as the bytes at hand reach.
+//! Nothing here allocates: a length field is trusted only as far as the bytes at hand reach.
 
 use super::limits::NAME_MAX;
 use crate::chunk::{DeviceId, InodeId};

@@ -1,8 +1,10 @@
 //! A directory in memory, and how it comes from its log and writes it (docs/FORMAT.md section 8).
 //!
 //! Slots lie in increasing order of cookie, removed ones among them until they outnumber the others; so a cookie finds
-//! its place by bisection whatever was added or removed meanwhile. Names lie end to end in one arena, because a
-//! million small allocations would cost more than the names. A name stands in two live slots only after a merge of two
+//! its place by bisection whatever was added or removed meanwhile. Listings go from the newest entry to the oldest: what
+//! is added while one is under way lies behind it. A name that is changed, replaced or exchanged keeps its cookie as long
+//! as the directory is in memory, so that a listing meets it once; its new dot is then another. Names lie end to end in
+//! one arena, because a million small allocations would cost more than the names. A name stands in two live slots only after a merge of two
 //! devices' logs; the later one is then the entry, the other is hidden. `.` and `..` are the caller's: their cookies
 //! may be 1 and 2, since counters begin at 1 and cookies therefore at 256.
 
@@ -12,7 +14,7 @@ use crate::volume::format::directory_log::{ADD_LENGTH, COUNTER_MAX, Dot, LogReco
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits::DEVICES_MAX;
 use crate::volume::format::wire::{Malformed, is_name};
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
@@ -26,6 +28,8 @@ pub type Visit<'a> = dyn FnMut(u64, &[u8], InodeId, Kind) -> bool + 'a;
 pub struct Directory {
     vector: Vec<(DeviceId, u64)>,
     slots: Vec<Slot>,
+    /// By their cookies, the dots of the slots whose dot it is not.
+    renewed: HashMap<u64, Dot>,
     names: Vec<u8>,
     /// Positions of the live slots, by the hash of their names.
     index: HashTable<u32>,
@@ -33,6 +37,8 @@ pub struct Directory {
     hasher: RandomState,
     /// Slots of removed entries.
     dead: usize,
+    /// Bytes of names that live slots do not have any more.
+    outworn: usize,
     /// Live slots behind a later one of the same name.
     hidden: usize,
     /// Live slots of sub-directories.
@@ -68,6 +74,8 @@ pub struct Entry<'a> {
 pub enum Refused {
     /// The name is taken.
     Exists,
+    /// There is no such name.
+    Missing,
     /// Empty, longer than 255 bytes, `.`, `..`, or with `/` or NUL in it.
     NotAName,
     /// 255 other devices wrote here, counters are exhausted, or names exceed 4 GiB.
@@ -86,10 +94,12 @@ impl Directory {
         Directory {
             vector,
             slots: Vec::new(),
+            renewed: HashMap::new(),
             names: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::new(),
             dead: 0,
+            outworn: 0,
             hidden: 0,
             directories: 0,
             log_bytes: 0,
@@ -138,15 +148,19 @@ impl Directory {
         if self.find(name).is_some() {
             return Err(Refused::Exists);
         }
-        let newest = self.vector.iter().map(|&(_, counter)| counter).max().unwrap_or_default();
-        if newest >= COUNTER_MAX {
-            return Err(Refused::Full);
-        }
-        let dot = Dot { device: self.device_index(device).ok_or(Refused::Full)?, counter: newest + 1 };
+        let dot = self.next_dot(device)?;
         self.push(dot, name, inode, kind).ok_or(Refused::Full)?;
         self.vector[usize::from(dot.device)].1 = dot.counter;
         LogRecord::Add { dot, kind, inode, name }.encode(log);
         Ok(())
+    }
+
+    fn next_dot(&mut self, device: DeviceId) -> Result<Dot, Refused> {
+        let newest = self.vector.iter().map(|&(_, counter)| counter).max().unwrap_or_default();
+        if newest >= COUNTER_MAX {
+            return Err(Refused::Full);
+        }
+        Ok(Dot { device: self.device_index(device).ok_or(Refused::Full)?, counter: newest + 1 })
     }
 
     /// Whether `device` may add entries: 255 others may have.
@@ -158,21 +172,24 @@ impl Directory {
     pub fn remove(&mut self, name: &[u8], log: &mut Vec<u8>) -> Option<(InodeId, Kind)> {
         let entry = self.get(name)?;
         let removed = (entry.inode, entry.kind);
-        // A hidden entry of this name would otherwise come to light.
+        // A hidden entry of this name would otherwise become visible.
         while let Some(position) = self.find(name) {
-            LogRecord::Remove(Dot::from_cookie(self.slots[position].cookie)).encode(log);
+            LogRecord::Remove(self.dot(&self.slots[position])).encode(log);
             self.delete(position);
         }
         Some(removed)
     }
 
-    /// The entries behind `cookie` in increasing order of cookie; 0: from the start. A cookie stays good when its entry
-    /// is removed.
+    /// The entries that follow `cookie` in a listing, in decreasing order of cookie; 0: from the start. A cookie stays
+    /// good when its entry is removed.
     pub fn iter_after(&self, cookie: u64) -> impl Iterator<Item = Entry<'_>> {
-        let start = self.slots.partition_point(|slot| slot.cookie <= cookie);
+        let end = match cookie {
+            0 => self.slots.len(),
+            _ => self.slots.partition_point(|slot| slot.cookie < cookie),
+        };
         let visible =
             move |position| self.hidden == 0 || self.find(self.name(&self.slots[position])) == Some(position);
-        let entries = self.slots.iter().enumerate().skip(start);
+        let entries = self.slots[..end].iter().enumerate().rev();
         entries.filter_map(move |(position, slot)| self.entry(slot).filter(|_| visible(position)))
     }
 
@@ -209,8 +226,8 @@ impl Directory {
     pub fn write_compacted(&self, out: &mut Vec<u8>) {
         out.reserve(self.log_bytes as usize);
         for slot in &self.slots {
-            if let Some(Entry { name, inode, kind, cookie }) = self.entry(slot) {
-                LogRecord::Add { dot: Dot::from_cookie(cookie), kind, inode, name }.encode(out);
+            if let Some(Entry { name, inode, kind, .. }) = self.entry(slot) {
+                LogRecord::Add { dot: self.dot(slot), kind, inode, name }.encode(out);
             }
         }
     }
@@ -231,7 +248,7 @@ impl Directory {
             };
             let dot = translate(dot)?;
             removed.insert(dot.cookie());
-            if let Some(position) = self.position(dot.cookie()) {
+            if let Some(position) = self.position(dot) {
                 self.delete(position);
                 if let Some(applied) = &mut applied {
                     LogRecord::Remove(dot).encode(applied);
@@ -288,24 +305,34 @@ impl Directory {
 
     /// Appends a live slot; none if the arena is full. As no name is empty, positions fit where its offsets do.
     fn push(&mut self, dot: Dot, name: &[u8], inode: InodeId, kind: Kind) -> Option<()> {
-        let offset = u32::try_from(self.names.len()).ok()?;
-        let position = self.slots.len() as u32;
-        let hash = self.hasher.hash_one(name);
-        if self.find_hashed(hash, name).is_some() {
-            self.hidden += 1;
-        }
-        self.names.extend_from_slice(name);
+        let offset = self.add_name(name)?;
         let length = name.len() as u8;
         self.slots.push(Slot { cookie: dot.cookie(), name: offset, inode, length, kind: Some(kind) });
-        self.directories += usize::from(kind == Kind::Directory);
-        self.log_bytes += (ADD_LENGTH + name.len()) as u64;
-        let Directory { slots, names, hasher, .. } = self;
-        self.index.insert_unique(hash, position, |&at| hasher.hash_one(slots[at as usize].name_in(names)));
+        self.list(self.slots.len() - 1);
         Some(())
     }
 
-    /// Marks a live slot as removed. Positions may have changed afterwards.
-    fn delete(&mut self, position: usize) {
+    fn add_name(&mut self, name: &[u8]) -> Option<u32> {
+        let offset = u32::try_from(self.names.len()).ok()?;
+        self.names.extend_from_slice(name);
+        Some(offset)
+    }
+
+    /// Has the name of a live slot lead to it, and counts it.
+    fn list(&mut self, position: usize) {
+        let slot = &self.slots[position];
+        let hash = self.hasher.hash_one(self.name(slot));
+        self.directories += usize::from(slot.kind == Some(Kind::Directory));
+        self.log_bytes += (ADD_LENGTH + usize::from(slot.length)) as u64;
+        if self.find_hashed(hash, self.name(slot)).is_some() {
+            self.hidden += 1;
+        }
+        let Directory { slots, names, hasher, index, .. } = self;
+        index.insert_unique(hash, position as u32, |&at| hasher.hash_one(slots[at as usize].name_in(names)));
+    }
+
+    /// Undoes `list`.
+    fn unlist(&mut self, position: usize) {
         let slot = &self.slots[position];
         let hash = self.hasher.hash_one(self.name(slot));
         self.directories -= usize::from(slot.kind == Some(Kind::Directory));
@@ -316,7 +343,14 @@ impl Directory {
         if self.hidden > 0 && self.find_hashed(hash, self.name(&self.slots[position])).is_some() {
             self.hidden -= 1;
         }
-        self.slots[position].kind = None;
+    }
+
+    /// Marks a live slot as removed. Positions may have changed afterwards.
+    fn delete(&mut self, position: usize) {
+        self.unlist(position);
+        let slot = &mut self.slots[position];
+        slot.kind = None;
+        self.renewed.remove(&slot.cookie);
         self.dead += 1;
         if self.dead > DEAD_MIN && self.dead > self.slots.len() / 2 {
             self.tidy();
@@ -338,13 +372,20 @@ impl Directory {
             names.extend_from_slice(self.name(slot));
         }
         self.index.iter_mut().for_each(|at| *at = moved[*at as usize]);
-        (self.slots, self.names, self.dead) = (slots, names, 0);
+        (self.slots, self.names, self.dead, self.outworn) = (slots, names, 0, 0);
     }
 
-    /// Where the live slot of a cookie is.
-    fn position(&self, cookie: u64) -> Option<usize> {
+    fn dot(&self, slot: &Slot) -> Dot {
+        self.renewed.get(&slot.cookie).copied().unwrap_or(Dot::from_cookie(slot.cookie))
+    }
+
+    /// Where the live slot of a dot is.
+    fn position(&self, dot: Dot) -> Option<usize> {
+        let renewed = self.renewed.iter().find(|(_, other)| **other == dot);
+        let cookie = renewed.map_or(dot.cookie(), |(cookie, _)| *cookie);
         let position = self.slots.binary_search_by_key(&cookie, |slot| slot.cookie).ok()?;
-        self.slots[position].kind.is_some().then_some(position)
+        let slot = &self.slots[position];
+        (slot.kind.is_some() && self.dot(slot) == dot).then_some(position)
     }
 
     fn find(&self, name: &[u8]) -> Option<usize> {
@@ -373,10 +414,13 @@ impl Slot {
     }
 }
 
+mod renew;
+
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Error {
         match refused {
             Refused::Exists => Error::Exists,
+            Refused::Missing => Error::NotFound,
             Refused::NotAName => Error::Invalid,
             Refused::Full => Error::NoSpace,
         }

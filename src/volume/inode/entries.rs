@@ -112,7 +112,7 @@ impl Entries {
         self.pending.is_empty() && self.frozen.log.is_empty() && !self.has_journalled()
     }
 
-    /// Has all entries stored anew, where each change of them is durable in a batch; whether that is so.
+    /// Has all entries stored again, where each change of them is durable in a batch; whether that is so.
     pub fn begin_rebuild(&mut self) -> bool {
         if !self.pending.is_empty() || !self.frozen.log.is_empty() {
             return false;

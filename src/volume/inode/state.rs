@@ -49,7 +49,7 @@ pub struct Facts {
     pub table: ChunkTable,
     /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
     pub doomed: BTreeSet<u32>,
-    /// The change by which the size last shrank over further chunks, until chunk 0 is durable with it and those are
+    /// The change by which the size last shrank over extra chunks, until chunk 0 is durable with it and those are
     /// trimmed.
     pub shrunk: Option<u64>,
     /// When one of several names was last removed.
@@ -271,6 +271,18 @@ impl State {
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         directory.insert(device, name, inode, kind, log)?;
         Ok(())
+    }
+
+    /// Gives an entry another name that is free.
+    pub fn rename_entry(&mut self, device: DeviceId, from: &[u8], to: &[u8]) -> Result<()> {
+        let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
+        Ok(directory.rename(device, from, to, log)?)
+    }
+
+    /// Has an entry stand for another inode.
+    pub fn replace_entry(&mut self, device: DeviceId, name: &[u8], by: (InodeId, Kind)) -> Result<()> {
+        let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
+        Ok(directory.replace(device, name, by, log)?)
     }
 
     pub fn remove_entry(&mut self, name: &[u8]) {

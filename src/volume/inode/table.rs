@@ -16,7 +16,7 @@ pub struct ChunkTable {
 }
 
 impl ChunkTable {
-    /// Of an inode without further chunks.
+    /// Of an inode without extra chunks.
     pub fn empty() -> ChunkTable {
         ChunkTable { empty: true, pages: BTreeMap::new(), changed: BTreeMap::new() }
     }

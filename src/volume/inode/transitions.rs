@@ -90,7 +90,7 @@ impl State {
         self.0.tail_clean = is_clean;
     }
 
-    /// Notes that the change under way cuts the size over further chunks.
+    /// Notes that the change under way cuts the size over extra chunks.
     pub fn begin_cut(&mut self) {
         self.0.shrunk = Some(self.progress.made + 1);
     }

@@ -76,15 +76,26 @@ impl Namespace {
             }
             Err(error) => return Err(error),
         };
-        self.take_name(pending, (directory, name), &inode, now)?;
+        self.take_entry(pending, (directory, name), inode.is_directory(), now)?;
+        self.lose_name(pending, (directory, name), &inode, now);
+        Ok(Some(inode))
+    }
+
+    /// What becomes of an inode whose entry is gone; with its last name it goes too.
+    pub(super) fn lose_name(
+        &self,
+        pending: &mut Pending,
+        (directory, name): (&Arc<Inode>, &[u8]),
+        inode: &Arc<Inode>,
+        now: Timestamp,
+    ) {
+        self.take_link(pending, (directory, name), inode, now);
         let mut state = inode.state.write();
         if state.record.extension.links.is_empty() {
             state.unlinked();
-            pending.replacing.remove(&id);
-            pending.orphans.insert(id, inode.clone());
+            pending.replacing.remove(&inode.id());
+            pending.orphans.insert(inode.id(), inode.clone());
         }
-        drop(state);
-        Ok(Some(inode))
     }
 
     /// Removes the name of something that cannot be read.
@@ -97,11 +108,16 @@ impl Namespace {
         error: &Error,
         now: Timestamp,
     ) -> Result<()> {
+        self.tell_unreadable(error);
+        self.take_entry(pending, (directory, name), kind == Kind::Directory, now)
+    }
+
+    pub(super) fn tell_unreadable(&self, error: &Error) {
         log::warn!("a name was removed whose inode cannot be read: {error}");
         if let Error::Damaged(id, _) | Error::NotArrived(id) = error {
             self.catalog.wanted_no_more(*id);
+            self.base.withheld.lock().remove(id.inode);
         }
-        self.take_entry(pending, (directory, name), kind == Kind::Directory, now)
     }
 
     pub(super) fn take_entry(
@@ -119,8 +135,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Takes an entry out of a directory and the link out of its inode. A directory that was rolled back may show a
-    /// name that its inode does not have any more: the inode's other names stay.
+    /// Takes an entry out of a directory and the link out of its inode.
     pub fn take_name(
         &self,
         pending: &mut Pending,
@@ -128,10 +143,22 @@ impl Namespace {
         inode: &Arc<Inode>,
         now: Timestamp,
     ) -> Result<()> {
-        let is_directory = inode.is_directory();
-        self.take_entry(pending, (directory, name), is_directory, now)?;
+        self.take_entry(pending, (directory, name), inode.is_directory(), now)?;
+        self.take_link(pending, (directory, name), inode, now);
+        Ok(())
+    }
+
+    /// A directory that was rolled back may show a name that its inode does not have any more: the inode's other names
+    /// stay.
+    fn take_link(
+        &self,
+        pending: &mut Pending,
+        (directory, name): (&Arc<Inode>, &[u8]),
+        inode: &Arc<Inode>,
+        now: Timestamp,
+    ) {
         let mut state = inode.state.write();
-        if state.remove_link(directory.id(), name) && !is_directory {
+        if state.remove_link(directory.id(), name) && state.record.kind != Kind::Directory {
             state.count_links(-1);
             if state.record.links_count > 0 {
                 state.lost_name();
@@ -141,7 +168,63 @@ impl Namespace {
         state.change();
         drop(state);
         self.changed_name(pending, inode);
+    }
+
+    /// Gives an inode another name in the same directory, where that is free.
+    pub(super) fn change_name(
+        &self,
+        pending: &mut Pending,
+        directory: &Arc<Inode>,
+        (from, to): (&[u8], &[u8]),
+        inode: &Arc<Inode>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut parent = self.listed(directory)?;
+        parent.rename_entry(self.base.context.device, from, to)?;
+        parent.touch_directory(now, 0);
+        drop(parent);
+        self.changed_name(pending, directory);
+        self.move_link(pending, inode, (directory, from), (directory, to), now);
         Ok(())
+    }
+
+    /// Has an entry stand for another inode, which loses the name that it had.
+    pub(super) fn replace_name(
+        &self,
+        pending: &mut Pending,
+        (directory, name): (&Arc<Inode>, &[u8]),
+        (inode, from): (&Arc<Inode>, (&Arc<Inode>, &[u8])),
+        now: Timestamp,
+    ) -> Result<()> {
+        let kind = inode.view(|record| record.kind);
+        let mut parent = self.listed(directory)?;
+        let was = parent.directory().get(name).map(|entry| entry.kind);
+        parent.replace_entry(self.base.context.device, name, (inode.id(), kind))?;
+        let directories = i64::from(kind == Kind::Directory) - i64::from(was == Some(Kind::Directory));
+        parent.touch_directory(now, directories);
+        drop(parent);
+        self.changed_name(pending, directory);
+        self.move_link(pending, inode, from, (directory, name), now);
+        Ok(())
+    }
+
+    fn move_link(
+        &self,
+        pending: &mut Pending,
+        inode: &Arc<Inode>,
+        from: (&Arc<Inode>, &[u8]),
+        to: (&Arc<Inode>, &[u8]),
+        now: Timestamp,
+    ) {
+        let mut state = inode.state.write();
+        if !state.remove_link(from.0.id(), from.1) && state.record.kind != Kind::Directory {
+            state.count_links(1);
+        }
+        state.add_link(to.0.id(), to.1);
+        state.set_changed(now);
+        state.change();
+        drop(state);
+        self.changed_name(pending, inode);
     }
 
     /// Puts an inode whose name was taken under another one.

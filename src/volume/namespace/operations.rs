@@ -225,37 +225,65 @@ impl Namespace {
             let other = self.cache.inode(other)?;
             check_growth(&inode, from.1, to.1)?;
             check_growth(&other, to.1, from.1)?;
-            self.take_name(&mut pending, from, &inode, now)?;
-            self.take_name(&mut pending, to, &other, now)?;
-            self.give_name(&mut pending, to, &inode, now)?;
-            self.give_name(&mut pending, from, &other, now)?;
+            self.replace_name(&mut pending, to, (&inode, from), now)?;
+            self.replace_name(&mut pending, from, (&other, to), now)?;
             return Ok(None);
         }
         check_growth(&inode, from.1, to.1)?;
         let replaced = match target {
-            Some((other, Kind::Directory)) => {
-                if kind != Kind::Directory {
-                    return Err(Error::IsDirectory);
-                }
-                self.check_empty(other)?;
-                self.remove_name(&mut pending, to.0, to.1, other, now)?
-            }
-            Some(_) if kind == Kind::Directory => return Err(Error::NotDirectory),
-            Some((other, _)) => {
-                pending.replacing.insert(id, inode.clone());
-                self.remove_name(&mut pending, to.0, to.1, other, now)?
+            Some((other, other_kind)) => {
+                self.replace(&mut pending, from, to, (&inode, kind), (other, other_kind), now)?
             }
             None => {
                 check_room(&to.0.state.read().record)?;
+                if from.0.id() == to.0.id() {
+                    self.change_name(&mut pending, from.0, (from.1, to.1), &inode, now)?;
+                } else {
+                    self.take_name(&mut pending, from, &inode, now)?;
+                    self.give_name(&mut pending, to, &inode, now)?;
+                }
                 None
             }
         };
-        self.take_name(&mut pending, from, &inode, now)?;
-        self.give_name(&mut pending, to, &inode, now)?;
         if let Some(whiteout) = whiteout {
             self.create_locked(&mut pending, from.0, from.1, whiteout)?;
         }
         Ok(replaced)
+    }
+
+    /// Moves an inode to where another one is, which loses that name. Returns the other, `None` if it cannot be read.
+    fn replace(
+        &self,
+        pending: &mut Pending,
+        from: (&Arc<Inode>, &[u8]),
+        to: (&Arc<Inode>, &[u8]),
+        (inode, kind): (&Arc<Inode>, Kind),
+        (other, other_kind): (InodeId, Kind),
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
+        match (kind, other_kind) {
+            (Kind::Directory, Kind::Directory) => self.check_empty(other)?,
+            (_, Kind::Directory) => return Err(Error::IsDirectory),
+            (Kind::Directory, _) => return Err(Error::NotDirectory),
+            _ => {}
+        }
+        let other = match self.cache.inode(other) {
+            Ok(other) => Some(other),
+            Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
+                self.tell_unreadable(&error);
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        if kind != Kind::Directory {
+            pending.replacing.insert(inode.id(), inode.clone());
+        }
+        if let Some(other) = &other {
+            self.lose_name(pending, to, other, now);
+        }
+        self.take_entry(pending, from, kind == Kind::Directory, now)?;
+        self.replace_name(pending, to, (inode, from), now)?;
+        Ok(other)
     }
 
     /// Has the source of a rename that replaces durable before it begins: with no room for it, whatever happens later,

@@ -1,6 +1,6 @@
 //! Making an inode's content durable, in the order that docs/FORMAT.md section 7 wants.
 //!
-//! Growing: the further chunks are durable before chunk 0 says so. Shrinking: chunk 0 is durable before the others are
+//! Growing: the extra chunks are durable before chunk 0 says so. Shrinking: chunk 0 is durable before the others are
 //! trimmed or removed. While fdatasync runs no state lock is held, so reads and writes go on; what they change is left
 //! to the next flush.
 
@@ -26,7 +26,7 @@ const GROUP: usize = 256;
 struct Flush<'a> {
     inode: &'a Arc<Inode>,
     _serial: MutexGuard<'a, ()>,
-    /// What chunk 0 may say at most: the size up to which the further chunks are durable.
+    /// What chunk 0 may say at most: the size up to which the extra chunks are durable.
     size: u64,
     made: u64,
     unstored: Option<Unstored>,

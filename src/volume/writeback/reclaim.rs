@@ -14,16 +14,16 @@ impl Writeback {
             return;
         }
         for chunk in state.chunks_mut() {
-            let tidied = if chunk.needs_reclaim() { tidy(chunk) } else { Ok(()) };
-            if let Err(error) = tidied.and_then(|()| chunk.write_backup_root().map(|_| ())) {
-                log::warn!("a chunk could not be tidied up: {error}");
+            let reclaimed = if chunk.needs_reclaim() { reclaim(chunk) } else { Ok(()) };
+            if let Err(error) = reclaimed.and_then(|()| chunk.write_backup_root().map(|_| ())) {
+                log::warn!("space of a chunk could not be reclaimed: {error}");
             }
         }
     }
 }
 
-/// What tidying changed is committed at once: no flush would come for it.
-fn tidy(chunk: &mut Chunk) -> chunk::Result<()> {
+/// What reclaiming changed is committed at once: no flush would come for it.
+fn reclaim(chunk: &mut Chunk) -> chunk::Result<()> {
     chunk.reclaim()?;
     if chunk.is_dirty() {
         chunk.commit()?;

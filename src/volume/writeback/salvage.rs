@@ -1,11 +1,11 @@
 //! Inodes that cannot be stored, because their own chunk files were exchanged, corrupt or removed under the mount: they must
 //! not keep everything else from the disk.
 //!
-//! Where memory holds all of one, its chunk 0 is made anew, unless another device wrote what was put there. What stands
+//! Where memory holds all of one, its chunk 0 is rebuilt, unless another device wrote what was put there. What stands
 //! there is left until that is durable, if it can be read: a sync client may have put the same bytes there again, and
 //! they are all that a crash would leave. Otherwise what was not stored yet is lost: it answers with the
 //! damage until it leaves memory, for an older content must not stand in for what was written. What was acknowledged is
-//! never given up: content that only a batch has goes into a chunk 0 made anew, and where even that cannot be, the volume
+//! never abandoned: content that only a batch has goes into a rebuilt chunk 0, and where even that cannot be, the volume
 //! stops, and the next mount looks for it in the journal. The names that batches gave it since go into whatever chunk 0
 //! there is.
 
@@ -65,7 +65,7 @@ impl Writeback {
     fn rebuild_directory(&self, inode: &Arc<Inode>) -> Result<bool> {
         for _ in 0..TRIES {
             // Chunk 0 says no more than durable batches do.
-            if self.try_commit(None, false)?.is_none() {
+            if !self.try_commit(None, false)? {
                 return Ok(false);
             }
             let segments = self.catalog.files_of(inode.id())?;
@@ -147,7 +147,7 @@ impl Writeback {
         Ok(())
     }
 
-    /// Puts content that only a batch has into a chunk 0 made anew, durably. Refuses where that cannot be.
+    /// Puts content that only a batch has into a rebuilt chunk 0, durably. Refuses where that cannot be.
     fn keep_acknowledged(&self, inode: &Arc<Inode>, state: &mut State, error: &Error) -> Result<()> {
         if state.entries.as_ref().is_some_and(|entries| !entries.is_stored()) {
             return Err(error.again());

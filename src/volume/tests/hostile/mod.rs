@@ -3,6 +3,7 @@
 //! A [`House`] is a volume that was closed. An attack changes the files of it, named by chunk; what is read afterwards
 //! must be right, or an error of the chunk that was touched.
 
+mod absence;
 mod bombs;
 mod calm;
 mod directories;

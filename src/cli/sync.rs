@@ -1,0 +1,12 @@
+//! `cryptfs sync`: what sync(1) is thought to do. The kernel does not tell a FUSE filesystem that somebody called it.
+
+use super::advice::{self, Failure};
+use super::args::Sync;
+use crate::mount;
+
+pub fn run(arguments: &Sync) -> Result<(), Failure> {
+    let path = &arguments.mountpoint;
+    let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
+    found.ok_or_else(|| advice::not_mounted(path))?;
+    mount::sync(path).map_err(|error| advice::syncing(path, &error))
+}

@@ -1,0 +1,147 @@
+//! Listings while the directory changes: each entry that was there when one began and stays is met once, and nothing that
+//! came since. An entry stays when it is renamed within the directory, replaced, or exchanged.
+
+use super::support::*;
+use crate::fs::Filesystem;
+use crate::fs::ops::*;
+use crate::test_rng::{TestRng, seed};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Entries have cookies from here on; before that a listing is at `.` and `..` yet.
+const FIRST_STORED: u64 = 256;
+const NAMES: usize = 60;
+const STEPS: usize = 400;
+const ROUNDS: usize = 60;
+
+/// What is made last, so that each entry can be told from all others.
+type Id = usize;
+
+#[derive(Default)]
+struct Listing {
+    cookie: u64,
+    awaited: BTreeSet<Id>,
+    ended: bool,
+}
+
+struct World {
+    fs: Filesystem,
+    at: NodeId,
+    elsewhere: NodeId,
+    /// The entries by their names now.
+    entries: BTreeMap<String, Id>,
+    next: Id,
+    listings: Vec<Listing>,
+}
+
+impl World {
+    fn name(rng: &mut TestRng) -> String {
+        format!("{:0>1$}", rng.below(NAMES), 1 + rng.below(2) * 40)
+    }
+
+    fn create(&mut self, rng: &mut TestRng) {
+        let name = World::name(rng);
+        if make_file(&self.fs, USER, self.at, &name, 0o644).is_ok() {
+            assert!(self.entries.insert(name, self.next).is_none());
+            self.next += 1;
+        }
+    }
+
+    fn unlink(&mut self, rng: &mut TestRng) {
+        let name = World::name(rng);
+        let removed = self.fs.unlink(USER, self.at, name.as_bytes()).is_ok();
+        assert_eq!(removed, self.forget(&name));
+    }
+
+    /// The entry is no more; nobody waits for it.
+    fn forget(&mut self, name: &str) -> bool {
+        let gone = self.entries.remove(name);
+        gone.iter()
+            .for_each(|id| self.listings.iter_mut().for_each(|listing| _ = listing.awaited.remove(id)));
+        gone.is_some()
+    }
+
+    fn rename(&mut self, rng: &mut TestRng, exchange: bool) {
+        let (from, to) = (World::name(rng), World::name(rng));
+        let flags = RenameFlags { exchange, ..RenameFlags::default() };
+        let done = self.fs.rename(USER, (self.at, from.as_bytes()), (self.at, to.as_bytes()), flags).is_ok();
+        let there = [&from, &to].map(|name| self.entries.contains_key(name));
+        assert_eq!(done, there[0] && (there[1] || !exchange));
+        if !done || exchange || from == to {
+            return;
+        }
+        if there[1] {
+            // The entry of that name stays; the other one goes.
+            self.forget(&from);
+        } else if let Some(id) = self.entries.remove(&from) {
+            self.entries.insert(to, id);
+        }
+    }
+
+    /// Out to another directory and, under some name, in again.
+    fn leave_and_come(&mut self, rng: &mut TestRng) {
+        let (from, to) = (World::name(rng), World::name(rng));
+        let (inside, outside) = ((self.at, from.as_bytes()), (self.elsewhere, b"x".as_slice()));
+        if self.fs.rename(USER, inside, outside, RenameFlags::default()).is_err() {
+            return;
+        }
+        self.forget(&from);
+        self.fs.rename(USER, outside, (self.at, to.as_bytes()), RenameFlags::default()).unwrap();
+        if !self.entries.contains_key(&to) {
+            self.entries.insert(to, self.next);
+            self.next += 1;
+        }
+    }
+
+    fn begin(&mut self) {
+        self.listings.push(Listing::default());
+    }
+
+    fn go_on(&mut self, rng: &mut TestRng, count: usize) {
+        let at = rng.below(self.listings.len());
+        let listing = &mut self.listings[at];
+        if listing.cookie < FIRST_STORED {
+            listing.awaited = self.entries.values().copied().collect();
+        }
+        let found = list(&self.fs, self.at, listing.cookie, count).unwrap();
+        listing.ended = found.len() < count;
+        for (name, _, cookie) in found {
+            listing.cookie = cookie;
+            let name = String::from_utf8(name).unwrap();
+            if name != "." && name != ".." {
+                let id = self.entries[&name];
+                assert!(listing.awaited.remove(&id), "{name} was met twice, or came since");
+            }
+        }
+        assert!(!listing.ended || listing.awaited.is_empty(), "not met: {:?}", listing.awaited);
+    }
+}
+
+#[test]
+fn each_entry_that_stays_is_met_once() {
+    let mut rng = TestRng(seed());
+    for _ in 0..ROUNDS {
+        let fs = mounted();
+        let at = make_directory(&fs, USER, NodeId::ROOT, "d", 0o755).unwrap();
+        let elsewhere = make_directory(&fs, USER, NodeId::ROOT, "e", 0o755).unwrap();
+        let mut world = World { fs, at, elsewhere, entries: BTreeMap::new(), next: 0, listings: Vec::new() };
+        world.begin();
+        for _ in 0..STEPS {
+            match rng.below(16) {
+                0..5 => world.create(&mut rng),
+                5..7 => world.unlink(&mut rng),
+                7..10 => world.rename(&mut rng, false),
+                10 => world.rename(&mut rng, true),
+                11 => world.leave_and_come(&mut rng),
+                12 => world.begin(),
+                _ => {
+                    let count = 1 + rng.below(9);
+                    world.go_on(&mut rng, count);
+                }
+            }
+        }
+        for _ in 0..10 * world.listings.len() {
+            world.go_on(&mut rng, NAMES);
+        }
+        assert!(world.listings.iter().any(|listing| listing.ended));
+    }
+}

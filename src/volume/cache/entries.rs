@@ -1,0 +1,51 @@
+//! Directory entries of inodes in memory, and what else takes an inode that is loaded first.
+
+use super::Cache;
+use crate::chunk::InodeId;
+use crate::volume::format::kinds::Kind;
+use crate::volume::format::limits::NAME_MAX;
+use crate::volume::inode::state::Inode;
+use crate::volume::{Error, Result, Visit};
+use std::sync::Arc;
+
+impl Cache {
+    pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
+        if name.len() > NAME_MAX {
+            return Err(Error::NameTooLong);
+        }
+        self.load_entries(directory)?;
+        let state = directory.state.read();
+        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
+        Ok(entries.directory.get(name).map(|entry| (entry.inode, entry.kind)))
+    }
+
+    /// Visits the entries that follow a cookie in a listing (0: all), until `visit` answers false; the newest come first,
+    /// so that one added meanwhile is not met. Cookies are at least 256.
+    pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
+        self.load_entries(directory)?;
+        let state = directory.state.read();
+        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
+        for entry in entries.directory.iter_after(after) {
+            if !visit(entry.cookie, entry.name, entry.inode, entry.kind) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory that a directory lies in; the root lies in itself.
+    pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
+        match directory.view(|record| record.extension.links.first().map(|link| link.parent)) {
+            Some(parent) => self.inode(parent),
+            None => Ok(directory.clone()),
+        }
+    }
+
+    /// The numbers of its chunks but the first.
+    pub fn extra_indices(&self, id: InodeId) -> Result<Vec<u32>> {
+        let inode = self.inode(id)?;
+        let mut state = inode.state.write();
+        self.open_first_chunk(&inode, &mut state)?;
+        state.named_chunks(1)
+    }
+}

@@ -1,0 +1,42 @@
+//! Taking note of damage where it is met.
+
+use super::Cache;
+use crate::chunk::InodeId;
+use crate::volume::findings::Place;
+use crate::volume::inode::state::Inode;
+use crate::volume::{Error, Result};
+
+impl Cache {
+    /// Passes an outcome on, and takes note of it if it is damage. `inode`: what was worked with.
+    pub fn notice_in<T>(&self, inode: &Inode, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|error| {
+            self.findings.notice(error, || {
+                inode.view(|record| {
+                    let link = record.extension.links.first();
+                    link.map(|link| (link.parent, link.name.to_vec()))
+                        .or((inode.id() == InodeId::ROOT).then(|| (InodeId::ROOT, Vec::new())))
+                })
+            })
+        })
+    }
+
+    /// Takes note of an error if it is damage, of which no name is known.
+    pub fn notice(&self, error: &Error) {
+        self.findings.notice(error, || None);
+    }
+
+    /// Takes note of damage to what a name stands for.
+    pub fn notice_at(&self, error: &Error, directory: InodeId, name: &[u8]) {
+        self.findings.notice(error, || Some((directory, name.to_vec())));
+    }
+
+    /// The same where a name may be known.
+    pub fn notice_placed(&self, error: &Error, place: Option<Place>) {
+        self.findings.notice(error, || place);
+    }
+
+    /// Takes note of damage to what a journal speaks of, which later batches or another journal may have deleted.
+    pub fn notice_early(&self, error: Error, place: Option<Place>) {
+        self.findings.notice_early(error, place);
+    }
+}

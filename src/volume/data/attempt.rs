@@ -1,0 +1,121 @@
+//! Attempts to change a file's content: what one wants before it can get through, and the loop that obeys.
+
+use super::Data;
+use crate::chunk::{self, BLOCK, Chunk};
+use crate::volume::format::kinds::Kind;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::inode::stored::spill_inline;
+use crate::volume::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub const BLOCK_BYTES: u64 = BLOCK as u64;
+/// Dirty chunks of one inode at which a writer waits for its flush; at two thirds of that the flush is hurried on. It
+/// bounds open descriptors and the maps in memory (some 40 KiB a chunk). Where a file has more chunks than that, a
+/// write at random costs a commit.
+const DIRTY_MOST: usize = 400;
+
+/// Why an attempt under the state lock did not get through.
+pub enum Step {
+    /// The inode has to be flushed first.
+    Flush,
+    /// A batch has to name the inode, or reserve its id, before chunk files are made.
+    MakeIdDurable,
+    /// The journal has to be in use before chunk files come or go.
+    CheckpointBatch,
+    Fail(Error),
+}
+
+impl From<Error> for Step {
+    fn from(error: Error) -> Step {
+        Step::Fail(error)
+    }
+}
+
+impl From<chunk::Error> for Step {
+    fn from(error: chunk::Error) -> Step {
+        match error {
+            chunk::Error::SlotsExhausted(_) => Step::Flush,
+            error => Step::Fail(error.into()),
+        }
+    }
+}
+
+impl Data {
+    /// Runs a change under the state lock, flushing the inode or making its id durable first where that is needed.
+    pub fn attempt(
+        &self,
+        inode: &Arc<Inode>,
+        change: impl Fn(&mut State) -> std::result::Result<(), Step>,
+    ) -> Result<()> {
+        self.base.check_writable()?;
+        loop {
+            let mut state = inode.state.write();
+            check_file(&state)?;
+            let had_file = state.first_chunk.as_deref().is_some_and(Chunk::has_file);
+            let outcome = self
+                .cache
+                .open_first_chunk(inode, &mut state)
+                .map_err(Step::from)
+                .and_then(|()| change(&mut state));
+            let most = DIRTY_MOST.min(self.cache.open_limit() / 2);
+            let [many, too_many] = [most * 2 / 3, most].map(|count| state.are_dirty_above(count));
+            if !had_file && state.first_chunk.as_deref().is_some_and(Chunk::has_file) {
+                self.cache.opened(inode, 0);
+            }
+            drop(state);
+            self.writeback.make_room();
+            match outcome {
+                Ok(()) => {
+                    self.cache.queue(inode);
+                    if too_many {
+                        return self.writeback.flush(std::slice::from_ref(inode));
+                    }
+                    if many {
+                        self.base.schedule.hurry();
+                    }
+                    return Ok(());
+                }
+                Err(Step::Flush) => self.writeback.flush(std::slice::from_ref(inode))?,
+                Err(Step::MakeIdDurable) => {
+                    self.journal.names().add(inode);
+                    self.writeback.commit(None)?
+                }
+                Err(Step::CheckpointBatch) => self.writeback.commit_checkpoint_batch()?,
+                Err(Step::Fail(error)) => return self.cache.notice_in(inode, Err(error)),
+            }
+        }
+    }
+
+    pub fn check_in_use(&self) -> std::result::Result<(), Step> {
+        if self.journal.is_in_use() { Ok(()) } else { Err(Step::CheckpointBatch) }
+    }
+
+    /// How much inline content chunk 0 has room for.
+    pub fn inline_room(&self, state: &State) -> std::result::Result<u64, Step> {
+        let record = state.record.root_length().map_err(|_| Error::NoSpace)?;
+        Ok(state.first_chunk.as_deref().map_or(0, |first_chunk| first_chunk.inline_capacity(record)) as u64)
+    }
+
+    /// Goes over from inline content to blocks.
+    pub fn make_blocks(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
+        if !inode.id_durable.load(Ordering::Acquire) {
+            return Err(Step::MakeIdDurable);
+        }
+        let first_chunk = state.first_chunk_mut();
+        let before = first_chunk.data_blocks()?;
+        spill_inline(first_chunk)?;
+        let after = first_chunk.data_blocks()?;
+        state.count_blocks(before, after);
+        Ok(())
+    }
+}
+
+pub fn check_file(state: &State) -> Result<()> {
+    match state.record.kind {
+        // Not even that it ends: the kernel would show zeros behind it.
+        Kind::File => state.check_whole(),
+        Kind::Directory => Err(Error::IsDirectory),
+        _ => Err(Error::Invalid),
+    }
+}

@@ -1,6 +1,6 @@
 //! Mounts the in-memory filesystem: what is left of the cost of a file when crypto and backing cost nothing.
 //!
-//! `ceiling MOUNTPOINT [OPTION…]`, options: allow_other, no-writeback, no-acls, transport=NAME, threads=N, poll=MICROSECONDS.
+//! `ceiling MOUNTPOINT [OPTION…]`, options: allow_other, writeback, no-acls, transport=NAME, threads=N, poll=MICROSECONDS.
 
 // Parts of it are for the tests of the mount only.
 #[allow(dead_code)]
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(mountpoint) = arguments.next() else {
         eprintln!(
-            "usage: ceiling MOUNTPOINT [allow_other] [no-writeback] [no-acls] [transport=NAME] [threads=N] [poll=MICROSECONDS]"
+            "usage: ceiling MOUNTPOINT [allow_other] [writeback] [no-acls] [transport=NAME] [threads=N] [poll=MICROSECONDS]"
         );
         return ExitCode::from(2);
     };
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
         match (name, value.parse()) {
             ("allow_other", _) => options.allow_other = true,
-            ("no-writeback", _) => options.writeback = Some(false),
+            ("writeback", _) => options.writeback = true,
             ("no-acls", _) => options.acls = false,
             ("transport", _) => {
                 let found = Transport::ALL.into_iter().find(|transport| transport.name() == value);

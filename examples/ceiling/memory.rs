@@ -657,7 +657,8 @@ impl Operations for Memory {
         })
     }
 
-    fn shut_down(&self) {
+    fn shut_down(&self) -> Result<()> {
         self.shut_downs.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }

@@ -108,7 +108,7 @@ fn small(bench: &Bench, count: u64) {
             set_times(&fs, node);
         }
     });
-    step("close", count, || fs.shut_down());
+    step("close", count, || fs.shut_down().unwrap());
     drop(fs);
     let fs = step("open", 1, || bench.open());
     let folder = find(&fs, NodeId::ROOT, "small");
@@ -138,7 +138,7 @@ fn small(bench: &Bench, count: u64) {
             fs.forget(node, 4);
         }
     });
-    step("close", count, || fs.shut_down());
+    step("close", count, || fs.shut_down().unwrap());
 }
 
 /// What is made durable at once.
@@ -168,7 +168,7 @@ fn synced(bench: &Bench, count: u64) {
             fs.sync(node, false).expect("synced");
         }
     });
-    fs.shut_down();
+    fs.shut_down().unwrap();
 }
 
 /// One file of `megabytes`: written from end to end, read after a remount, read and overwritten at random.
@@ -180,7 +180,7 @@ fn large(bench: &Bench, megabytes: u64) {
         (0..megabytes).for_each(|at| write(&fs, node, at << 20, &piece));
         fs.sync(node, false).expect("synced");
     });
-    fs.shut_down();
+    fs.shut_down().unwrap();
     drop(fs);
     let fs = bench.open();
     let node = find(&fs, NodeId::ROOT, "large");
@@ -191,7 +191,7 @@ fn large(bench: &Bench, megabytes: u64) {
         }
     });
     scattered(&fs, node, size);
-    fs.shut_down();
+    fs.shut_down().unwrap();
 }
 
 /// 4 KiB at random places of a file.
@@ -228,7 +228,7 @@ fn sparse(bench: &Bench, megabytes: u64) {
     step("write at random", count, || at_random().for_each(|place| write(&fs, node, place, &block)));
     step("fsync", 1, || fs.sync(node, false).expect("synced"));
     step("overwrite at random", count, || at_random().for_each(|place| write(&fs, node, place, &block)));
-    fs.shut_down();
+    fs.shut_down().unwrap();
     drop(fs);
     let fs = bench.open();
     let node = find(&fs, NodeId::ROOT, "sparse");
@@ -241,7 +241,7 @@ fn sparse(bench: &Bench, megabytes: u64) {
             fs.read(node, place ^ (1 << 21), &mut read).expect("read");
         }
     });
-    fs.shut_down();
+    fs.shut_down().unwrap();
 }
 
 /// One folder of many names, of links to one file, so that the folder alone is measured.
@@ -260,7 +260,7 @@ fn folder(bench: &Bench, count: u64) {
         }
     });
     step("fsync of the folder", 1, || fs.sync_directory(folder, false).expect("synced"));
-    fs.shut_down();
+    fs.shut_down().unwrap();
     drop(fs);
     let fs = bench.open();
     let folder = find(&fs, NodeId::ROOT, "folder");
@@ -282,7 +282,7 @@ fn folder(bench: &Bench, count: u64) {
     step("unlink", count - slice, || {
         (slice..count).for_each(|n| fs.unlink(CALLER, folder, name(n).as_bytes()).expect("unlinked"));
     });
-    step("close", 1, || fs.shut_down());
+    step("close", 1, || fs.shut_down().unwrap());
 }
 
 /// A volume of many small files, 1,000 to a folder.
@@ -301,7 +301,7 @@ fn volume(bench: &Bench, count: u64) {
             fs.forget(node, 1);
         }
     });
-    step("close", 1, || fs.shut_down());
+    step("close", 1, || fs.shut_down().unwrap());
     drop(fs);
     let fs = step("open", 1, || bench.open());
     let sample: Vec<u64> = places(count * BLOCK).map(|place| place / BLOCK).take(1000).collect();
@@ -334,5 +334,5 @@ fn volume(bench: &Bench, count: u64) {
             fs.sync(node, false).expect("synced");
         }
     });
-    step("close", 1, || fs.shut_down());
+    step("close", 1, || fs.shut_down().unwrap());
 }

@@ -26,6 +26,8 @@ pub struct Chunk {
     pub(super) metadata: Table,
     /// Known once all map blocks are loaded.
     pub(super) slots: Option<Slots>,
+    /// Slots up to which space was set aside in the file.
+    pub(super) held: usize,
     pub(super) record: Vec<u8>,
     pub(super) inline: Vec<u8>,
     /// Of the newest written root.
@@ -83,6 +85,7 @@ impl Chunk {
             data: Table::new(Space::Data, blocks),
             metadata: Table::new(Space::Metadata, METADATA),
             slots: Slots::new(blocks, 2, std::iter::empty()),
+            held: 0,
             record: Vec::new(),
             inline: Vec::new(),
             version: Version::default(),

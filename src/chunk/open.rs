@@ -183,6 +183,7 @@ impl Candidate {
             data: self.data,
             metadata: self.metadata,
             slots: None,
+            held: 0,
             record: root.record,
             inline: root.inline,
             attempted: written.commit,

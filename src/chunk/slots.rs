@@ -12,7 +12,7 @@ const MOST: usize = 1 << 16;
 /// Slots that a chunk may have beyond twice its blocks, so that small ones need not sync early.
 const SPARE: usize = 64;
 /// Slots of the two roots.
-const ROOTS: usize = 2;
+pub(super) const ROOTS: usize = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -112,7 +112,8 @@ impl Slots {
             self.cursor = slot + count;
             return Some(vec![self.take_free(slot, count)]);
         }
-        if count <= room {
+        // What is kept was allocated for a disk that is full: a longer file may find no room.
+        if count <= room && !(self.is_kept() && count <= self.free.len()) {
             return Some(vec![self.occupy(self.state.len() as u16, count)]);
         }
         Some(self.take_pieces(count))
@@ -164,6 +165,11 @@ impl Slots {
     /// Slots that blocks use.
     pub fn live(&self) -> usize {
         self.state.len() - 2 - self.free.len() - self.dropped.len() - self.waiting.len()
+    }
+
+    /// How many are free within the file.
+    pub fn spare(&self) -> usize {
+        self.free.len()
     }
 
     /// Length of the file in slots.

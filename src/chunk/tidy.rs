@@ -55,6 +55,7 @@ impl Chunk {
         file.allocate(u64::from(slots) * BLOCK as u64).map_err(|error| self.io(error))?;
         self.state.unsynced = true;
         self.slots_mut().keep(slots.min(1 << 16) as usize);
+        self.held = self.held.max(slots as usize);
         Ok(())
     }
 
@@ -130,6 +131,7 @@ impl Chunk {
         let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
         file.set_length(needed as u64 * BLOCK as u64).map_err(|error| self.io(error))?;
         self.state.unsynced = true;
+        self.held = self.held.min(needed);
         self.slots_mut().truncate();
         Ok(())
     }

@@ -2,11 +2,16 @@
 
 use super::chunk::Chunk;
 use super::faults::{self, Fault};
-use super::slots::{Purpose, Slots};
+use super::slots::{Purpose, ROOTS, Slots};
 use super::table::{Entry, Group, Table};
 use super::{BLOCK, Error, Result, Space};
 use std::ops::Range;
 use zeroize::Zeroizing;
+
+/// So many blocks a root lists itself, whatever else stands in it but inline content.
+const LISTED_ALONE: usize = 72;
+/// Map blocks of the metadata table that a chunk may need: more than a few only a file of thousands of chunks has.
+const METADATA_MAPS: usize = 2;
 
 impl Chunk {
     /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after the
@@ -22,9 +27,46 @@ impl Chunk {
             return Ok(());
         }
         let entries = self.store(space.kind(), first, data, Purpose::Content)?;
+        if let Err(error) = self.hold_maps(count) {
+            entries.iter().for_each(|entry| self.slots_mut().release(entry.slot));
+            return Err(error);
+        }
         for (number, entry) in (first..).zip(entries) {
             self.put(space, number, entry);
         }
+        Ok(())
+    }
+
+    /// Makes the file, with room for both roots set aside: whatever fits a root can be committed from then on.
+    pub fn begin(&mut self) -> Result<()> {
+        self.prepare()
+    }
+
+    /// Has room for `blocks` more blocks set aside, so that a commit that needs them finds it on a disk that is full by then.
+    pub fn hold(&mut self, blocks: usize) -> Result<()> {
+        self.prepare()?;
+        let slots = self.slots_mut();
+        let (length, wanted) = (slots.length(), blocks.saturating_sub(slots.spare()));
+        self.hold_slots(length.max(self.held), length + wanted)
+    }
+
+    /// The same for the map blocks that the next commit may have to write, with `more` blocks about to be listed.
+    fn hold_maps(&mut self, more: usize) -> Result<()> {
+        let listed = self.data.count() + self.metadata.count() + more;
+        if listed <= LISTED_ALONE || self.slots_mut().is_kept() {
+            return Ok(());
+        }
+        self.hold(self.data.groups().len() + METADATA_MAPS)
+    }
+
+    fn hold_slots(&mut self, from: usize, until: usize) -> Result<()> {
+        if until <= self.held {
+            return Ok(());
+        }
+        let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
+        let [offset, length] = [from, until - from].map(|slots| (slots * BLOCK) as u64);
+        file.hold(offset, length).map_err(|error| self.io(error))?;
+        self.held = until;
         Ok(())
     }
 
@@ -91,6 +133,9 @@ impl Chunk {
             self.file = Some(file.map_err(|error| self.io(error))?);
             self.state.name_new = true;
             self.state.anchored = true;
+        }
+        if self.held < ROOTS {
+            self.hold_slots(0, ROOTS)?;
         }
         if self.slots.is_none() {
             self.slots = Some(self.find_slots()?);

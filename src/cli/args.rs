@@ -177,9 +177,13 @@ pub struct Mount {
 
 /// Unmount a volume
 ///
-/// Returns once everything is on the backing folder's disk, so that it can be unplugged or mounted again.
+/// Returns once everything is on the backing folder's disk, so that it can be unplugged or mounted again. Where there is no
+/// space for all of it, the mount stays.
 #[derive(Args, Debug)]
 pub struct Umount {
+    /// Give up what there is no space for
+    #[arg(long)]
+    pub discard: bool,
     /// Where the volume is mounted
     #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,

@@ -44,6 +44,7 @@ exit_codes! {
     LastSlot = 27 "The slot is the last one that does not depend on this machine's TPM."
     OldKeyNeeded = 28 "key rotate: something still needs the old key, which is kept."
     RolledBack = 29 "The volume is older than it was on this device."
+    NotStored = 30 "umount, and mount --foreground: changes that were accepted are not stored, for want of space or after an error."
     NoTpm = 40 "There is no TPM 2.0."
     TpmForbidden = 41 "This user may not use the TPM."
     TpmBusy = 42 "Another program has the TPM to itself."

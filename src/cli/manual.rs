@@ -42,6 +42,23 @@ With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know t
 umount(8) unmounts, but returns while cryptfs may still be writing to the backing folder. \\fBcryptfs umount\\fR waits \
 until everything is written, and so does the next mount, for ten seconds at most.";
 
+const DURABILITY: &str = "\
+What fsync(2) said is stored survives a power cut, with its name; so does everything after \\fBcryptfs umount\\fR. Of what \
+was not synced, a power cut takes the last five seconds at most, and more where the disk is slow.
+.PP
+If the daemon alone is killed, it takes along what was written within the last half second, of files larger than a chunk \
+file (4 MiB unless chosen otherwise) five seconds; and the time of one fdatasync of the journal on top. Where root mounts, \
+the kernel spares the daemon when memory runs out.
+.PP
+SIGTERM, SIGINT and SIGHUP have everything stored, what programs still hold open and mapped too, before the mount goes. \
+What is written after that is stored as above, until the last file is closed.
+.PP
+A write, or the making of a name, that is accepted can be stored: space is set aside first, or, on filesystems that copy on \
+write and near the end of their space, it is stored before it is accepted. Where something cannot be stored all the same \
+(an extended attribute, a directory's mode), \\fBcryptfs umount\\fR and the first signal leave the mount as it is, so that \
+room can be made; after an umount(8) the daemon stays, and tries until there is room or a signal gives it up. With \
+\\fB\\-o writeback\\fR the kernel accepts writes without asking: errors come at fsync(2) and close(2) only.";
+
 const EXAMPLES: &str = "\
 .nf
 cryptfs init ~/Dropbox/vault
@@ -101,6 +118,7 @@ fn write_page(out: &mut dyn Write) -> io::Result<()> {
     section(out, "MOUNT OPTIONS", &list(DESCRIPTIONS.iter().map(|&(name, text)| (name.to_owned(), text))))?;
     section(out, "AS A MOUNT HELPER", FSTAB)?;
     let codes = Exit::ALL.iter().map(|&(exit, meaning)| ((exit as u8).to_string(), meaning));
+    section(out, "DURABILITY AND FULL DISKS", DURABILITY)?;
     section(out, "EXIT STATUS", &list(codes))?;
     section(out, "ENVIRONMENT", ENVIRONMENT)?;
     section(out, "FILES", FILES)?;

@@ -6,9 +6,9 @@ use super::daemon::Waiting;
 use super::logging;
 use super::mount_options::MountOptions;
 use super::{assemble, report, unlock};
-use crate::mount::{self, MountError, Mounted, Options};
+use crate::mount::{self, MountError, Mounted, Options, RunError, Unmounter};
 use crate::store::folder::{Folder, Lock, LockError};
-use crate::sys::daemon::{Termination, enter_mount_namespace};
+use crate::sys::daemon::{Termination, enter_mount_namespace, spare_from_oom};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -127,8 +127,13 @@ fn perform(request: Request) -> Result<(), Failure> {
         log_elsewhere(request.log_file.as_deref())?;
     }
     waiting.release().map_err(system)?;
-    let served =
-        serve(mounted, signals).map_err(|error| advice::system(request.mountpoint.display(), &error));
+    if let Err(error) = spare_from_oom() {
+        log::debug!("where memory runs out this process is as likely to be ended as any other: {error}");
+    }
+    let served = serve(mounted, signals).map_err(|error| match error {
+        RunError::Transport(error) => advice::system(request.mountpoint.display(), &error),
+        RunError::NotStored(error) => advice::not_stored(&request.mountpoint, &error),
+    });
     drop(lock);
     served
 }
@@ -175,7 +180,7 @@ fn kernel_options(request: &Request) -> Options {
         no_dev: wanted.no_dev,
         kernel_permissions: wanted.kernel_permissions.unwrap_or(usual.kernel_permissions),
         acls: wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
-        writeback: wanted.writeback.or(wanted.kernel_permissions.filter(|checks| !checks)),
+        writeback: wanted.writeback.unwrap_or(usual.writeback),
         threads: wanted.threads.unwrap_or(usual.threads),
         transport: wanted.transport.unwrap_or(usual.transport),
         ..usual
@@ -193,14 +198,32 @@ fn log_elsewhere(file: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// Serves until somebody unmounts, or a signal asks for it.
-fn serve(mounted: Mounted, signals: Termination) -> std::io::Result<()> {
+fn serve(mounted: Mounted, signals: Termination) -> Result<(), RunError> {
     let unmounter = mounted.unmounter();
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        while signals.wait().is_ok() {
-            if let Err(error) = unmounter.unmount() {
-                log::error!("cannot unmount: {error}");
+    let thread = std::thread::Builder::new().name("signals".into());
+    thread.spawn(move || obey(&signals, &unmounter)).map_err(RunError::Transport)?;
+    mounted.run()
+}
+
+/// At a signal everything is stored first, whoever still holds files in the mount: what asked for the end may soon kill this
+/// process. Where there is no space for that the mount stays, until there is or a second signal comes.
+fn obey(signals: &Termination, unmounter: &Unmounter) {
+    let mut has_refused = false;
+    while signals.wait().is_ok() {
+        if has_refused || unmounter.has_ended() {
+            unmounter.give_up();
+        } else if let Err(error) = unmounter.store() {
+            log::error!("not everything could be stored: {error}");
+            if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) {
+                log::error!(
+                    "the mount stays; make room, and send the signal again, which gives up what is left"
+                );
+                has_refused = true;
+                continue;
             }
         }
-    })?;
-    mounted.run()
+        if let Err(error) = unmounter.unmount() {
+            log::error!("cannot unmount: {error}");
+        }
+    }
 }

@@ -23,10 +23,10 @@ pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how
     let clear_mode = if how.clear_suid_sgid { inode.view(privilege_bits) } else { 0 };
     let now = fs.new_times(how.times);
     let range = offset..offset.saturating_add(data.len() as u64);
-    let written = fs.volume.write(&inode, offset, data, now, clear_mode);
-    match &written {
-        Ok(_) => fs.lost.mend(inode.id(), &range),
-        Err(_) if how.from_cache => fs.lost.add(inode.id(), range),
+    let written = fs.volume.write(&inode, offset, data, now, clear_mode).map_err(Error::from);
+    match written {
+        Ok(()) => fs.lost.mend(inode.id(), &range),
+        Err(error) if how.from_cache => fs.lost.add(inode.id(), range, error),
         Err(_) => {}
     }
     written?;

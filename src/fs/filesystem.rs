@@ -4,6 +4,7 @@
 //! numbers into inodes and inodes into entries. No lock is held across operations: what has to be atomic is one call of
 //! the volume. Reading does not change atime: each read would make a chunk that a sync client must upload.
 
+use super::ending::{self, Ending};
 use super::lost::LostWrites;
 use super::nodes::{Node, Nodes, inode_number};
 use super::ops::*;
@@ -45,6 +46,7 @@ pub struct Filesystem {
     pub(super) groups: Groups,
     pub(super) clock: fn() -> Timestamp,
     pub(super) lost: LostWrites,
+    pub(super) ending: Ending,
     nodes: Nodes,
 }
 
@@ -65,7 +67,15 @@ impl Filesystem {
         clock: fn() -> Timestamp,
     ) -> Result<Filesystem> {
         let nodes = Nodes::new(volume.root()?);
-        Ok(Filesystem { volume, options, groups: Groups::new(), clock, lost: LostWrites::default(), nodes })
+        Ok(Filesystem {
+            volume,
+            options,
+            groups: Groups::new(),
+            clock,
+            lost: LostWrites::default(),
+            ending: Ending::default(),
+            nodes,
+        })
     }
 
     /// The inode of a node. `Stale` if the transport should not know it, or has to look it up again since it can be read,
@@ -275,9 +285,19 @@ impl Operations for Filesystem {
         attributes::statistics(self)
     }
 
-    fn shut_down(&self) {
-        if let Err(error) = self.volume.close() {
-            log::error!("the last changes could not be made durable: {error}");
-        }
+    fn flush(&self, node: NodeId) -> Result<()> {
+        self.lost.error(self.inode(node)?.id()).map_or(Ok(()), Err)
+    }
+
+    fn store(&self) -> Result<()> {
+        Ok(self.volume.store_now()?)
+    }
+
+    fn give_up(&self) {
+        self.ending.give_up();
+    }
+
+    fn shut_down(&self) -> Result<()> {
+        ending::shut_down(self)
     }
 }

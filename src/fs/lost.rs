@@ -4,6 +4,7 @@
 //! may have succeeded. What was never written must not look like something that was, be it zeros: reads of it are
 //! errors, until it is written again or cut off, or the kernel forgets the inode.
 
+use super::Error;
 use crate::chunk::InodeId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -19,10 +20,13 @@ pub(super) struct LostWrites {
     any: AtomicBool,
     /// In bytes; they may overlap.
     ranges: Mutex<HashMap<InodeId, Vec<Range<u64>>>>,
+    /// Why the last one failed.
+    errors: Mutex<HashMap<InodeId, Error>>,
 }
 
 impl LostWrites {
-    pub(super) fn add(&self, inode: InodeId, lost: Range<u64>) {
+    pub(super) fn add(&self, inode: InodeId, lost: Range<u64>, error: Error) {
+        self.errors.lock().insert(inode, error);
         let mut all = self.ranges.lock();
         let ranges = all.entry(inode).or_default();
         ranges.push(lost);
@@ -40,6 +44,12 @@ impl LostWrites {
         let overlaps = |lost: &Range<u64>| lost.start < read.end && read.start < lost.end;
         self.any.load(Ordering::Acquire)
             && self.ranges.lock().get(&inode).is_some_and(|ranges| ranges.iter().any(overlaps))
+    }
+
+    /// Why something of an inode is lost, as long as it is.
+    pub(super) fn error(&self, inode: InodeId) -> Option<Error> {
+        self.end(inode)?;
+        self.errors.lock().get(&inode).copied()
     }
 
     /// Where the last of an inode's lost ranges ends, if there is one.
@@ -66,6 +76,7 @@ impl LostWrites {
     pub(super) fn forget(&self, inode: InodeId) {
         if self.any.load(Ordering::Acquire) {
             self.ranges.lock().remove(&inode);
+            self.errors.lock().remove(&inode);
         }
     }
 }

@@ -5,6 +5,7 @@
 mod acl;
 mod attributes;
 mod data;
+mod ending;
 mod error;
 mod filesystem;
 mod listing;

@@ -232,6 +232,17 @@ pub trait Operations: Send + Sync + 'static {
     fn seek(&self, node: NodeId, offset: u64, whence: Seek) -> Result<u64>;
     fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), length: u64, times: Times) -> Result<u64>;
     fn statistics(&self) -> Result<Statistics>;
-    /// Unmounting: everything is made durable. Called once, after the last other operation.
-    fn shut_down(&self);
+    /// close(2) under a writeback cache: the error of a write out of it that nobody could be told of.
+    fn flush(&self, _node: NodeId) -> Result<()> {
+        Ok(())
+    }
+    /// Returns when everything that was acknowledged would survive a power cut.
+    fn store(&self) -> Result<()> {
+        Ok(())
+    }
+    /// What cannot be stored when `shut_down` comes, or has come, is given up.
+    fn give_up(&self) {}
+    /// Unmounting: everything is made durable, however long it has to wait for space; unless it is given up, then the
+    /// error. Called once, after the last other operation.
+    fn shut_down(&self) -> Result<()>;
 }

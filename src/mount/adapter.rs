@@ -22,7 +22,7 @@ use fuser::{
     ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
 };
 
-use super::{Options, Transport, policy};
+use super::{Options, Transport, control, policy};
 use crate::fs::ops::{
     Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime,
     Times, Timestamp, WriteHow,
@@ -37,12 +37,12 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
     config.n_threads = Some(options.threads.max(1));
     config.clone_fd = true;
     let notifier = Arc::new(OnceLock::new());
-    let writeback = options.writeback.unwrap_or(false);
+    let writeback = options.writeback;
     let adapter = Adapter {
         operations,
         notifier: writeback.then(|| Arc::clone(&notifier)),
         times: if writeback { Times::Keep } else { Times::Set },
-        wanted: InitFlags::from_bits_retain(policy::wanted(options, writeback)),
+        wanted: InitFlags::from_bits_retain(policy::wanted(options)),
         opens: !options.kernel_permissions,
     };
     let session = Session::from_fd(adapter, OwnedFd::from(device), SessionACL::All, config)?;
@@ -432,8 +432,11 @@ impl fuser::Filesystem for Adapter {
         guard("write", || reply_written(reply, self.operations.write(node(ino), offset, data, how)));
     }
 
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        reply.error(Errno::ENOSYS);
+    fn flush(&self, _: &Request, ino: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        match self.times {
+            Times::Keep => guard("flush", || reply_empty(reply, self.operations.flush(node(ino)))),
+            Times::Set => reply.error(Errno::ENOSYS),
+        }
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
@@ -513,10 +516,10 @@ impl fuser::Filesystem for Adapter {
         _: u32,
         reply: ReplyEmpty,
     ) {
-        if policy::is_refused_xattr(name.as_bytes()) {
-            return reply.error(Errno::EOPNOTSUPP);
-        }
         guard("setxattr", || {
+            if let Some(done) = control::set(&*self.operations, caller(request), node(ino), name.as_bytes()) {
+                return reply_empty(reply, done);
+            }
             let result = self.operations.set_xattr(
                 caller(request),
                 node(ino),
@@ -531,7 +534,7 @@ impl fuser::Filesystem for Adapter {
     fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         guard("getxattr", || {
             let (node, name) = (node(ino), name.as_bytes());
-            let result = policy::known_xattr(node, name, Transport::Fuser)
+            let result = control::read(&*self.operations, node, name, Transport::Fuser)
                 .unwrap_or_else(|| self.operations.get_xattr(caller(request), node, name));
             reply_xattr(reply, size, result);
         });

@@ -82,12 +82,20 @@ pub fn send(mut device: &File, unique: u64, answer: Answer, reply: &mut [u8]) {
 }
 
 /// Has the kernel write back and drop what it caches of a file. Returns when the WRITEs were answered.
-pub fn invalidate(mut device: &File, node: u64) {
-    let what = wire::InvalidateInode { node, ..wire::InvalidateInode::default() };
+pub fn invalidate(device: &File, node: u64) {
+    notify(device, wire::InvalidateInode { node, ..wire::InvalidateInode::default() });
+}
+
+/// Has the kernel ask anew for a file's attributes; what it caches of the content stays.
+pub fn forget_attributes(device: &File, node: u64) {
+    notify(device, wire::InvalidateInode { node, offset: -1, ..wire::InvalidateInode::default() });
+}
+
+fn notify(mut device: &File, what: wire::InvalidateInode) {
     let length = size_of::<OutHeader>() + size_of_val(&what);
     let header = OutHeader { length: length as u32, error: wire::NOTIFY_INVALIDATE_INODE, unique: 0 };
     let parts = [header.as_bytes(), what.as_bytes()].map(io::IoSlice::new);
     if let Err(error) = device.write_vectored(&parts) {
-        log::debug!("node {node} was not flushed: {error}");
+        log::debug!("node {} was not flushed: {error}", what.node);
     }
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use zerocopy::IntoBytes;
 
-use super::channel::{Buffers, Received, invalidate, receive, send};
+use super::channel::{Buffers, Received, forget_attributes, invalidate, receive, send};
 use super::dispatch::{self, Dispatcher};
 use super::policy::{self, capability};
 use super::protocol::{self as wire, Body, InHeader, OutHeader};
@@ -67,7 +67,7 @@ pub fn connect(
     options: &Options,
     requests: Arc<Requests>,
 ) -> Result<Connection, MountError> {
-    let mut wanted = policy::wanted(options, true) | capability::SETXATTR_EXT;
+    let mut wanted = policy::wanted(options) | capability::SETXATTR_EXT;
     if options.transport != Transport::Device {
         wanted |= capability::INIT_EXT | capability::OVER_IO_URING;
     }
@@ -81,9 +81,6 @@ pub fn connect(
                     terms.capabilities &= !capability::OVER_IO_URING;
                 }
             }
-        }
-        if !options.writeback.unwrap_or(rings.is_some()) {
-            terms.capabilities &= !capability::WRITEBACK_CACHE;
         }
         terms
     })
@@ -225,6 +222,9 @@ impl Device {
 
     fn answer(&self, device: &File, header: &InHeader, body: Body<'_>, reply: &mut [u8]) {
         let answer = self.server.answer(header, body, &mut reply[size_of::<OutHeader>()..]);
+        if self.server.changes_blocks(header) {
+            forget_attributes(device, header.node);
+        }
         if dispatch::wants_reply(header.opcode) {
             send(device, header.unique, answer, reply);
         }

@@ -2,15 +2,15 @@
 //! how requests come and go, so that a ring can use it as the device loop does.
 //!
 //! Always holds: a malformed request is EINVAL; nothing is allocated here. OPEN, OPENDIR, CREATE and FLUSH get ENOSYS
-//! where the kernel can do without (it then uses MKNOD for CREATE and has nothing to RELEASE), as do INTERRUPT (no
-//! operation waits for long), locks (the kernel's own do) and whatever is not known. Neighbours: `protocol`, `reply`,
+//! where the kernel can do without (it then uses MKNOD for CREATE and has nothing to RELEASE; FLUSH is wanted only where a
+//! writeback cache has writes that nobody waited for), as do INTERRUPT (no operation waits for long), locks (the kernel's own do) and whatever is not known. Neighbours: `protocol`, `reply`,
 //! `server`.
 
 use std::sync::Arc;
 
 use super::protocol::{self as wire, Body, InHeader, opcode, valid};
 use super::reply::{self, Answer, Errno, Listing};
-use super::{Transport, policy};
+use super::{Transport, control, policy};
 use crate::fs::Error;
 use crate::fs::ops::{
     Caller, Entry, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime, Times, Timestamp,
@@ -77,6 +77,10 @@ impl Dispatcher {
             opcode::READ => self.read(node, body, out),
             opcode::WRITE => self.write(node, body, out),
             opcode::FSYNC | opcode::FSYNCDIR => self.sync(header, body),
+            opcode::FLUSH if self.writeback => {
+                self.operations.flush(node)?;
+                Ok(0)
+            }
             opcode::READDIR | opcode::READDIRPLUS => self.list(header, body, out),
             opcode::STATFS => self.statistics(out),
             opcode::SETXATTR => self.set_xattr(header, body),
@@ -273,10 +277,11 @@ impl Dispatcher {
         };
         let name = body.name().ok_or(MALFORMED)?;
         let value = body.bytes(asked.size).ok_or(MALFORMED)?;
-        if policy::is_refused_xattr(name) {
-            return Err(Errno(libc::EOPNOTSUPP));
-        }
         let (caller, node) = (caller(header), NodeId(header.node));
+        if let Some(done) = control::set(&*self.operations, caller, node, name) {
+            done?;
+            return Ok(0);
+        }
         self.operations.set_xattr(caller, node, name, value, policy::set_xattr_mode(asked.flags as i32))?;
         if asked.extra_flags & wire::SETXATTR_ACL_KILL_SGID != 0 {
             let mode = self.operations.attributes(node)?.mode;
@@ -295,7 +300,7 @@ impl Dispatcher {
             self.operations.list_xattrs(caller, node)?
         } else {
             let name = body.name().ok_or(MALFORMED)?;
-            match policy::known_xattr(node, name, self.transport) {
+            match control::read(&*self.operations, node, name, self.transport) {
                 Some(known) => known?,
                 None => self.operations.get_xattr(caller, node, name)?,
             }

@@ -6,6 +6,7 @@
 
 mod adapter;
 mod channel;
+mod control;
 mod device;
 mod dispatch;
 mod error;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use control::{discard, store};
 pub use error::MountError;
 pub use point::{Found, check, clear_stale, find, mounts_of, transport_of};
 
@@ -75,9 +77,9 @@ pub struct Options {
     pub kernel_permissions: bool,
     /// POSIX ACLs, kept as `system.posix_acl_*` attributes. Implies `kernel_permissions`.
     pub acls: bool,
-    /// Whether the kernel gathers writes in its cache until fsync, close or memory pressure. Unless it is said: over
-    /// io_uring only (docs/performance-transport.md).
-    pub writeback: Option<bool>,
+    /// The kernel gathers writes in its cache until fsync, close or memory pressure. It accepts them without asking, so
+    /// that nobody learns at the write that there is no space.
+    pub writeback: bool,
     /// How many requests are worked on at once, at least 1; over io_uring, how many of the slow ones.
     pub threads: usize,
     pub transport: Transport,
@@ -96,7 +98,7 @@ impl Default for Options {
             no_dev: false,
             kernel_permissions: true,
             acls: true,
-            writeback: None,
+            writeback: false,
             threads: 2,
             transport: Transport::Auto,
             poll_for: Duration::from_micros(30),
@@ -127,9 +129,18 @@ struct Place {
     ended: AtomicBool,
 }
 
-/// Unmounts from any thread.
+/// Unmounts from any thread, and has stored what there is to store.
 #[derive(Clone)]
-pub struct Unmounter(Arc<Place>);
+pub struct Unmounter(Arc<Place>, Arc<dyn Operations>);
+
+/// Why serving did not end well.
+#[derive(Debug)]
+pub enum RunError {
+    /// The device could not be read or a thread not be started.
+    Transport(io::Error),
+    /// What was acknowledged could not be stored, and was given up.
+    NotStored(io::Error),
+}
 
 /// Mounts `operations` at `mountpoint` and agrees with the kernel on the protocol.
 pub fn mount(
@@ -155,12 +166,19 @@ pub fn mount(
     Ok(mounted)
 }
 
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RunError::Transport(error) => error.fmt(f),
+            RunError::NotStored(error) => write!(f, "the last changes could not be stored: {error}"),
+        }
+    }
+}
+
 impl Mounted {
-    /// Serves until unmounted, then has [`Operations::shut_down`] make everything durable.
-    ///
-    /// # Errors
-    /// The device could not be read or a thread not be started; the mount is gone then too.
-    pub fn run(mut self) -> io::Result<()> {
+    /// Serves until unmounted, then has [`Operations::shut_down`] make everything durable. After an error the mount is gone
+    /// too.
+    pub fn run(mut self) -> Result<(), RunError> {
         let served = match self.session.take() {
             Some(Session::Device(connection)) => connection.run(&|| self.place.point.abort()),
             Some(Session::Fuser(session)) => adapter::run(*session),
@@ -170,12 +188,14 @@ impl Mounted {
             self.unmounter().unmount_or_log();
         }
         self.place.ended.store(true, Ordering::Release);
-        self.operations.shut_down();
-        served
+        let stored = self.operations.shut_down();
+        let number = |error: crate::fs::Error| io::Error::from_raw_os_error(error.errno());
+        stored.map_err(|error| RunError::NotStored(number(error)))?;
+        served.map_err(RunError::Transport)
     }
 
     pub fn unmounter(&self) -> Unmounter {
-        Unmounter(Arc::clone(&self.place))
+        Unmounter(Arc::clone(&self.place), Arc::clone(&self.operations))
     }
 
     pub fn requests(&self) -> Arc<Requests> {
@@ -199,6 +219,22 @@ impl Unmounter {
     /// when the mount is gone already, whatever else is mounted there by now.
     pub fn unmount(&self) -> io::Result<()> {
         if self.0.ended.load(Ordering::Acquire) { Ok(()) } else { self.0.point.unmount() }
+    }
+
+    /// Gets everything out of the kernel's cache and makes it durable, whoever holds files in the mount.
+    pub fn store(&self) -> io::Result<()> {
+        self.0.point.sync_kernel()?;
+        self.1.store().map_err(|error| io::Error::from_raw_os_error(error.errno()))
+    }
+
+    /// What cannot be stored at the end is given up.
+    pub fn give_up(&self) {
+        self.1.give_up();
+    }
+
+    /// Whether the connection to the kernel is over.
+    pub fn has_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire)
     }
 
     fn unmount_or_log(&self) {

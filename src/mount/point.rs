@@ -8,12 +8,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{MountError, Options, policy};
+use super::{MountError, Options, control};
 use crate::sys::fuse as sys;
 
 /// What /proc/mounts shows as the type, minus `fuse.`.
@@ -59,6 +59,17 @@ impl MountPoint {
         }
     }
 
+    /// Has the kernel send what it caches of files that were written to. Where something else is at the path now nothing is
+    /// done.
+    pub fn sync_kernel(&self) -> io::Result<()> {
+        let root = File::open(&self.path)?;
+        let device = root.metadata()?.dev();
+        if format!("{}:{}", libc::major(device), libc::minor(device)) != self.device {
+            return Ok(());
+        }
+        crate::sys::files::sync_filesystem(&root)
+    }
+
     /// Has the kernel end the connection: every request fails, those under way too.
     pub fn abort(&self) {
         let number = self.device.rsplit(':').next().unwrap_or_default();
@@ -80,7 +91,7 @@ impl MountPoint {
 /// What carries the requests of the mount at `path`, by the word that its daemon uses.
 pub fn transport_of(path: &Path) -> io::Result<String> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let name = CString::new(policy::TRANSPORT_XATTR)?;
+    let name = CString::new(control::TRANSPORT)?;
     let mut value = [0; 16];
     let length = sys::get_xattr(&path, &name, &mut value)?;
     String::from_utf8(value[..length].to_vec()).map_err(io::Error::other)

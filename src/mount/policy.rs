@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Options, Transport};
-use crate::fs::ops::{Allocate, Attributes, Kind, NodeId, SetXattr};
-use crate::fs::{Error, Result};
+use super::Options;
+use crate::fs::ops::{Allocate, Attributes, Kind, SetXattr};
 
 /// How long the kernel may believe an entry (also a missing one) and attributes: nobody but it changes them.
 pub const LIFETIME: Duration = Duration::from_secs(86_400);
@@ -55,7 +54,7 @@ pub mod capability {
 
 /// The capabilities to ask for. DONT_MASK always: only the filesystem knows whether a default ACL stands in for the
 /// umask. HANDLE_KILLPRIV_V2 always: the filesystem clears suid and sgid itself.
-pub fn wanted(options: &Options, writeback: bool) -> u64 {
+pub fn wanted(options: &Options) -> u64 {
     use capability::*;
     let always = ASYNC_READ
         | BIG_WRITES
@@ -69,7 +68,7 @@ pub fn wanted(options: &Options, writeback: bool) -> u64 {
         | NO_OPENDIR_SUPPORT
         | HANDLE_KILLPRIV_V2;
     let choices = [
-        (writeback, WRITEBACK_CACHE),
+        (options.writeback, WRITEBACK_CACHE),
         (options.kernel_permissions, NO_OPEN_SUPPORT),
         (options.acls, POSIX_ACL),
     ];
@@ -79,20 +78,6 @@ pub fn wanted(options: &Options, writeback: bool) -> u64 {
 /// Under HANDLE_KILLPRIV_V2 the kernel leaves it to us to drop file capabilities on write. There are none to drop.
 pub fn is_refused_xattr(name: &[u8]) -> bool {
     name == b"security.capability"
-}
-
-/// The root's attribute that says what carries the requests. Outside of every namespace, so no file can have it.
-pub const TRANSPORT_XATTR: &str = "cryptfs.transport";
-
-/// The value of an attribute that is not the filesystem's to answer.
-pub fn known_xattr(node: NodeId, name: &[u8], transport: Transport) -> Option<Result<Vec<u8>>> {
-    match name {
-        _ if is_refused_xattr(name) => Some(Err(Error::NoData)),
-        _ if node == NodeId::ROOT && name == TRANSPORT_XATTR.as_bytes() => {
-            Some(Ok(transport.name().as_bytes().to_vec()))
-        }
-        _ => None,
-    }
 }
 
 /// The kind in the `S_IFMT` bits of a mode.

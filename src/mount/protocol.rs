@@ -33,6 +33,7 @@ pub mod opcode {
     pub const STATFS: u32 = 17;
     pub const RELEASE: u32 = 18;
     pub const FSYNC: u32 = 20;
+    pub const FLUSH: u32 = 25;
     pub const SETXATTR: u32 = 21;
     pub const GETXATTR: u32 = 22;
     pub const LISTXATTR: u32 = 23;
@@ -155,7 +156,7 @@ wire! {
         flags: u64,
     }
     CopyFileRangeOut = 8 { copied: u64 }
-    /// All zero but the node: the whole file.
+    /// All zero but the node: the whole file. A negative offset: its attributes alone.
     InvalidateInode = 24 { node: u64, offset: i64, length: i64 }
     Dirent = 24 { inode: u64, cookie: u64, name_length: u32, kind: u32 }
     StatxTime = 16 { seconds: i64, nanoseconds: u32, reserved: i32 }

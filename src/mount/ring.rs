@@ -16,7 +16,7 @@ use std::thread;
 use parking_lot::Mutex;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::channel::invalidate;
+use super::channel::{forget_attributes, invalidate};
 use super::dispatch::may_take_long;
 use super::policy;
 use super::protocol::{Body, InHeader, OutHeader, ReadIn, opcode};
@@ -227,12 +227,16 @@ impl Shared<'_> {
     fn answer(&self, request: &mut Request, scratch: &mut [u8]) {
         let header = header(request);
         let Parts { operation, payload, came, .. } = request.parts();
+        let changes_blocks = self.server.changes_blocks(&header);
         let answer = if came == 0 {
             self.server.answer(&header, Body::parts(operation, &[]), payload)
         } else {
             let answer = self.server.answer(&header, Body::parts(operation, &payload[..came]), scratch);
             answer.and_then(|length| put_bytes(payload, &scratch[..length]))
         };
+        if changes_blocks {
+            forget_attributes(self.device, header.node);
+        }
         reply_to(request, &header, answer);
     }
 }

@@ -75,6 +75,12 @@ impl Server {
         header.opcode == opcode::LSEEK && self.dispatcher.writeback
     }
 
+    /// Whether the kernel has to be told that st_blocks is another once this was answered: it keeps a file's attributes
+    /// itself under the writeback cache, but for that.
+    pub fn changes_blocks(&self, header: &InHeader) -> bool {
+        header.opcode == opcode::WRITE && self.dispatcher.writeback
+    }
+
     /// Answers into `out`, which has room for the largest reply to such a request.
     pub fn answer(&self, header: &InHeader, body: Body<'_>, out: &mut [u8]) -> Answer {
         let start = dispatch::may_take_long(header).then(Instant::now);

@@ -25,6 +25,7 @@ pub enum Call {
     Length,
     SetLength,
     Allocate,
+    Hold,
     Sync,
     IsCurrent,
 }
@@ -52,9 +53,9 @@ pub struct Event {
     pub call: Call,
     /// The file; none for calls about several or all.
     pub name: Option<FileName>,
-    /// Where a read or write begins, the new length of `SetLength` and `Allocate`; else 0. Bytes.
+    /// Where a read, write or hold begins, the new length of `SetLength` and `Allocate`; else 0. Bytes.
     pub offset: u64,
-    /// How much a read or write is for (bytes), how many names `SyncNames` got; else 0.
+    /// How much a read, write or hold is for (bytes), how many names `SyncNames` got; else 0.
     pub length: u64,
     pub fault: Option<Fault>,
 }
@@ -74,6 +75,7 @@ pub struct Counts {
     pub lengths: u64,
     pub set_lengths: u64,
     pub allocates: u64,
+    pub holds: u64,
     pub syncs: u64,
     pub current_checks: u64,
 }
@@ -93,6 +95,7 @@ impl Counts {
             Call::Length => &mut self.lengths,
             Call::SetLength => &mut self.set_lengths,
             Call::Allocate => &mut self.allocates,
+            Call::Hold => &mut self.holds,
             Call::Sync => &mut self.syncs,
             Call::IsCurrent => &mut self.current_checks,
         }
@@ -120,6 +123,7 @@ pub struct Faulty {
     inner: Arc<dyn Store>,
     record: Arc<Mutex<Record>>,
     sync_all_is_complete: bool,
+    writes_in_place: bool,
 }
 
 struct FaultyFile {
@@ -132,12 +136,17 @@ struct FaultyFile {
 
 impl Faulty {
     pub fn new(inner: Arc<dyn Store>) -> Faulty {
-        Faulty { inner, record: Arc::default(), sync_all_is_complete: true }
+        Faulty { inner, record: Arc::default(), sync_all_is_complete: true, writes_in_place: true }
     }
 
     /// As on a filesystem whose syncfs does nothing.
     pub fn without_sync_all(inner: Arc<dyn Store>) -> Faulty {
         Faulty { sync_all_is_complete: false, ..Faulty::new(inner) }
+    }
+
+    /// As on a filesystem where every write goes to another place.
+    pub fn copying_on_write(inner: Arc<dyn Store>) -> Faulty {
+        Faulty { writes_in_place: false, ..Faulty::new(inner) }
     }
 
     /// From now on asks `plan` at every call. It must not call the store.
@@ -274,6 +283,10 @@ impl Store for Faulty {
         self.inner.space()
     }
 
+    fn writes_in_place(&self) -> bool {
+        self.writes_in_place
+    }
+
     fn is_read_only(&self) -> bool {
         self.inner.is_read_only()
     }
@@ -335,6 +348,11 @@ impl StoreFile for FaultyFile {
         outright(self.enter(Call::Allocate, length, 0))?;
         self.changed();
         self.inner.allocate(length)
+    }
+
+    fn hold(&self, offset: u64, length: u64) -> io::Result<()> {
+        outright(self.enter(Call::Hold, offset, length))?;
+        self.inner.hold(offset, length)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -111,6 +111,11 @@ pub trait Store: Send + Sync + 'static {
     /// chunk names are visited too. Order is arbitrary.
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()>;
     fn space(&self) -> io::Result<Space>;
+    /// Whether writing to what is allocated already takes no more space: not where every write goes to another place, nor
+    /// where nobody can tell.
+    fn writes_in_place(&self) -> bool {
+        true
+    }
     fn is_read_only(&self) -> bool;
 }
 
@@ -124,6 +129,11 @@ pub trait StoreFile: Send + Sync {
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Allocates space up to `length`, growing the file; quietly does nothing where the filesystem cannot.
     fn allocate(&self, length: u64) -> io::Result<()>;
+    /// Allocates space for `length` bytes from `offset`, and leaves the file's length as it is; quietly does nothing where
+    /// the filesystem cannot.
+    fn hold(&self, _offset: u64, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
     /// Starts what `sync` will wait for, where several files are to be synced: the disk then works on all of them.
     fn start_sync(&self) {}
     /// fdatasync. A failure is final: what was written since the last success may be lost.

@@ -108,6 +108,12 @@ pub fn share_heaps() {
     }
 }
 
+/// Has the kernel end other processes first where memory runs out, as it is asked to for other daemons that hold what is not
+/// on a disk yet. Only root may.
+pub fn spare_from_oom() -> io::Result<()> {
+    fs::write("/proc/self/oom_score_adj", "-900")
+}
+
 /// SIGINT, SIGTERM and SIGHUP, taken as events instead of ending the process.
 pub struct Termination(libc::sigset_t);
 

@@ -209,9 +209,18 @@ fn write_some_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<
 
 /// Allocates the first `length` bytes of a file, growing it. EOPNOTSUPP where the filesystem cannot.
 pub fn allocate(file: &File, length: u64) -> io::Result<()> {
-    let length = file_offset(length)?;
+    fallocate(file, 0, 0, length)
+}
+
+/// Allocates `length` bytes of a file from `offset`, its length stays. EOPNOTSUPP where the filesystem cannot.
+pub fn hold(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    fallocate(file, libc::FALLOC_FL_KEEP_SIZE, offset, length)
+}
+
+fn fallocate(file: &File, mode: libc::c_int, offset: u64, length: u64) -> io::Result<()> {
+    let (offset, length) = (file_offset(offset)?, file_offset(length)?);
     // SAFETY: the descriptor is open; no memory is passed.
-    retry(|| unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length) }).map(drop)
+    retry(|| unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, length) }).map(drop)
 }
 
 fn file_offset(bytes: u64) -> io::Result<libc::off_t> {
@@ -235,15 +244,9 @@ pub fn sync_filesystem(file: &File) -> io::Result<()> {
 /// fdatasync of each file does. FUSE answers it without asking the server, CIFS likewise.
 pub fn syncs_whole(file: &File) -> io::Result<bool> {
     const BCACHEFS: i64 = 0xca45_1a4e;
-    const EXFAT: i64 = 0x2011_bab0;
     const ZFS: i64 = 0x2fc1_2fc1;
-    let mut buffer = MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: the buffer is as large as the struct that the call fills.
-    retry(|| unsafe { libc::fstatfs(file.as_raw_fd(), buffer.as_mut_ptr()) })?;
-    // SAFETY: fstatfs succeeded, so it has filled the buffer.
-    let kind = unsafe { buffer.assume_init() }.f_type;
     Ok(matches!(
-        kind,
+        filesystem_kind(file)?,
         libc::EXT4_SUPER_MAGIC
             | libc::XFS_SUPER_MAGIC
             | libc::BTRFS_SUPER_MAGIC
@@ -255,6 +258,26 @@ pub fn syncs_whole(file: &File) -> io::Result<bool> {
             | EXFAT
             | ZFS
     ))
+}
+
+/// Whether `file` lies on a filesystem that writes to allocated blocks where they are. Not where each write is a copy, as
+/// on btrfs; and of a network's filesystem nobody can tell.
+pub fn writes_in_place(file: &File) -> io::Result<bool> {
+    Ok(matches!(
+        filesystem_kind(file)?,
+        libc::EXT4_SUPER_MAGIC | libc::XFS_SUPER_MAGIC | libc::TMPFS_MAGIC | libc::MSDOS_SUPER_MAGIC | EXFAT
+    ))
+}
+
+const EXFAT: i64 = 0x2011_bab0;
+
+/// The magic number of the filesystem that `file` lies on.
+fn filesystem_kind(file: &File) -> io::Result<i64> {
+    let mut buffer = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the buffer is as large as the struct that the call fills.
+    retry(|| unsafe { libc::fstatfs(file.as_raw_fd(), buffer.as_mut_ptr()) })?;
+    // SAFETY: fstatfs succeeded, so it has filled the buffer.
+    Ok(unsafe { buffer.assume_init() }.f_type)
 }
 
 /// statvfs(2) of the filesystem that `file` lies on.

@@ -58,6 +58,13 @@ pub fn get_xattr(path: &CStr, name: &CStr, value: &mut [u8]) -> io::Result<usize
     usize::try_from(length).map_err(|_| io::Error::last_os_error())
 }
 
+/// setxattr(2).
+pub fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> io::Result<()> {
+    // SAFETY: two NUL-terminated strings and as many readable bytes as is said, all outlive the call.
+    let set = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Receives one descriptor (SCM_RIGHTS). `UnexpectedEof` when the peer closed without sending one.
 pub fn receive_descriptor(socket: &UnixStream) -> io::Result<OwnedFd> {
     let mut byte = 0u8;

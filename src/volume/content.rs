@@ -18,6 +18,9 @@ pub(super) const BLOCK_BYTES: u64 = BLOCK as u64;
 /// write at random costs a commit.
 const DIRTY_MOST: usize = 400;
 
+/// Blocks that chunk 0 needs to name one more chunk: a page of its table, and where that is a map block then.
+const TABLE_BLOCKS: usize = 2;
+
 /// Why an attempt under the state lock did not get through.
 pub(super) enum Step {
     /// The inode has to be flushed first.
@@ -171,12 +174,16 @@ impl Volume {
         change: impl Fn(&mut State) -> std::result::Result<(), Step>,
     ) -> Result<()> {
         self.check_writable()?;
+        self.settle_name(inode)?;
         loop {
             let mut state = inode.state.write();
             check_file(&state)?;
             let had_file = state.head.as_deref().is_some_and(Chunk::has_file);
-            let outcome =
-                self.open_head(inode, &mut state).map_err(Step::from).and_then(|()| change(&mut state));
+            let outcome = self
+                .open_head(inode, &mut state)
+                .map_err(Step::from)
+                .and_then(|()| self.begin_file(inode, &mut state))
+                .and_then(|()| change(&mut state));
             let most = DIRTY_MOST.min(self.open.limit() / 2);
             let [many, too_many] = [most * 2 / 3, most].map(|count| state.others.are_dirty_above(count));
             if !had_file && state.head.as_deref().is_some_and(Chunk::has_file) {
@@ -193,7 +200,7 @@ impl Volume {
                     if many {
                         self.flusher.hurry();
                     }
-                    return Ok(());
+                    return self.store_through(inode);
                 }
                 Err(Step::Flush) => self.flush(std::slice::from_ref(inode))?,
                 Err(Step::Ground) => self.commit_batch(Some(inode))?,
@@ -201,6 +208,18 @@ impl Volume {
                 Err(Step::Fail(error)) => return self.notice_in(inode, Err(error)),
             }
         }
+    }
+
+    /// Makes chunk 0's file, if there is none, so that there is room for what is about to be accepted.
+    fn begin_file(&self, inode: &Inode, state: &mut State) -> std::result::Result<(), Step> {
+        let head = state.head.as_deref_mut().expect("it was opened");
+        if head.has_file() {
+            return Ok(());
+        }
+        if !inode.grounded.load(Ordering::Acquire) {
+            return Err(Step::Ground);
+        }
+        Ok(head.begin()?)
     }
 
     pub(super) fn check_in_use(&self) -> std::result::Result<(), Step> {
@@ -326,6 +345,7 @@ impl Volume {
                 }
                 self.check_in_use()?;
                 let id = ChunkId { inode: inode.id(), index: check_index(u64::from(run.index))? };
+                state.head.as_deref_mut().expect("it was opened").hold(TABLE_BLOCKS)?;
                 state.others.insert(run.index, Chunk::new(&self.context, id, self.blocks));
                 self.opened(inode, run.index);
             }

@@ -55,7 +55,7 @@ impl Error {
     }
 
     /// Whether the same call may succeed later, with nothing lost in between.
-    pub(super) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         match self {
             Error::NoSpace => true,
             Error::Store(error) => {
@@ -64,6 +64,15 @@ impl Error {
                     matches!(number, Some(libc::EDQUOT | libc::EMFILE | libc::ENFILE | libc::ENOMEM));
                 scarce || self.is_refusal()
             }
+            _ => false,
+        }
+    }
+
+    /// Whether the disk or a quota is full.
+    pub(super) fn is_lack_of_space(&self) -> bool {
+        match self {
+            Error::NoSpace => true,
+            Error::Store(error) => error.raw_os_error() == Some(libc::EDQUOT),
             _ => false,
         }
     }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub(super) const BLOCKS: u16 = 4096;
 /// Slots allocated ahead, so that metadata can be committed when the disk is full.
 const AHEAD: u32 = 256;
+/// The same in bytes.
+pub(super) const HELD: u64 = AHEAD as u64 * BLOCK as u64;
 const RECORD: usize = 24;
 const KIND: u8 = 8;
 

@@ -5,6 +5,7 @@
 
 mod ahead;
 pub mod batch;
+mod careful;
 mod content;
 pub mod directory;
 mod directory_log;

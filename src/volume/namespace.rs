@@ -56,8 +56,25 @@ impl Volume {
     /// Makes a new inode under a name.
     pub fn create(&self, directory: &Arc<Inode>, name: &[u8], new: NewInode<'_>) -> Result<Arc<Inode>> {
         check_name(name)?;
+        let now = new.now;
+        if self.is_careful() {
+            self.check_journal_room()?;
+        }
         let mut pending = self.names()?;
-        self.create_locked(&mut pending, directory, name, new)
+        let inode = self.create_locked(&mut pending, directory, name, new)?;
+        drop(pending);
+        if self.is_careful()
+            && let Err(error) = self.commit_batch(None)
+        {
+            let undone = match inode.is_directory() {
+                true => self.remove_directory(directory, name, now),
+                false => self.unlink(directory, name, now),
+            };
+            drop(inode);
+            undone?.into_iter().for_each(|gone| self.release(gone));
+            return Err(error);
+        }
+        Ok(inode)
     }
 
     fn create_locked(

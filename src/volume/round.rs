@@ -40,6 +40,7 @@ impl Volume {
         self.journal.lock().drop_until(anchor)?;
         *unfinished = None;
         self.is_short.store(false, Ordering::Relaxed);
+        self.look_at_space();
         for inode in stored {
             self.tidy(&inode);
             self.forget_if_clean(&inode);
@@ -92,11 +93,18 @@ impl Volume {
         inodes
     }
 
-    /// Makes everything durable and leaves an empty journal behind.
+    /// Makes everything durable and leaves an empty journal behind; or, where there is no room to store what batches say,
+    /// them. After an error that passes it can be tried again.
     pub fn close(&self) -> Result<()> {
         self.end_ahead();
         self.end_flusher();
-        let closed = if self.read_only { Ok(()) } else { self.close_journal() };
+        let closed = match if self.read_only { Ok(()) } else { self.close_journal() } {
+            Err(error) if error.is_passing() && self.is_kept() => {
+                log::warn!("the journal keeps what there is no room for elsewhere: {error}");
+                Ok(())
+            }
+            closed => closed,
+        };
         self.report();
         if !faults::makes(Fault::NotKeptAtClose) {
             self.keep_seen();

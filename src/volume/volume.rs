@@ -158,6 +158,13 @@ impl Volume {
         if more > 0 && !record.has_room(EXTENSION_SPARE) {
             return Err(Error::NoSpace);
         }
+        if more > 0 && self.is_careful() {
+            self.open_head(inode, &mut state)?;
+            let head = state.head.as_deref_mut().expect("it was opened");
+            if head.has_file() {
+                head.hold(record.extension_length().div_ceil(BLOCK) + 2)?;
+            }
+        }
         let only_times = record.extension == state.record.extension && record.head() == state.record.head();
         state.record = record;
         state.changed_attributes(only_times);
@@ -167,6 +174,7 @@ impl Volume {
             self.namespace.lock().bytes += more;
         }
         self.queue(inode);
+        self.store_through(inode)?;
         Ok(result)
     }
 
@@ -203,6 +211,8 @@ impl Volume {
         if !inode.queued.swap(true, Ordering::AcqRel) {
             self.queue.lock().push(inode.clone());
             self.flusher.wake();
+        } else {
+            self.flusher.wake_again();
         }
     }
 

@@ -1,7 +1,7 @@
 //! cryptfs as a person uses it: the program itself, on real mounts.
 //!
 //! `attacks`: rows of the attack matrix; `forged.rs`: slots that somebody made or changed; `freshness.rs`: old states
-//! brought back; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `owners.rs`: uid= and gid=; `recipients.rs`:
+//! brought back; `full.rs`: a full disk, an ended daemon; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `owners.rs`: uid= and gid=; `recipients.rs`:
 //! age's plugins and SSH keys; `refusals.rs`: what is refused, with which words and exit code; `rotate.rs`: rotation;
 //! `secrets.rs`: what must not be logged or linked; `texts.rs`: help and manual against committed copies, which
 //! `CRYPTFS_BLESS=1` rewrites; `ways_in.rs`: where secrets come from. `sandbox.rs` and `terminal.rs` are what they use.
@@ -10,6 +10,7 @@ mod attacks;
 mod forged;
 mod freshness;
 mod fstab;
+mod full;
 mod keys;
 mod life;
 mod owners;

@@ -16,6 +16,7 @@ on_each_transport! {
     names_links_and_special_files
     attributes_and_extended_attributes
     times_survive_the_writeback_cache
+    blocks_of_an_open_file_are_counted
     fallocate_and_copies_leave_the_times_to_the_kernel
     a_directory_can_be_listed_while_it_changes
     shared_mappings_and_direct_io
@@ -25,7 +26,7 @@ on_each_transport! {
 
 fn files_read_back_what_was_written(transport: Transport) {
     for writeback in [true, false] {
-        let live = Live::with(&Options { writeback: Some(writeback), transport, ..Options::default() });
+        let live = Live::with(&Options { writeback, transport, ..Options::default() });
         let data: Vec<u8> = (0..5_000_001u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         fs::write(live.path("big"), &data).unwrap();
         assert!(fs::read(live.path("big")).unwrap() == data);
@@ -94,7 +95,7 @@ fn attributes_and_extended_attributes(transport: Transport) {
 
 fn times_survive_the_writeback_cache(transport: Transport) {
     for writeback in [true, false] {
-        let live = Live::with(&Options { writeback: Some(writeback), transport, ..Options::default() });
+        let live = Live::with(&Options { writeback, transport, ..Options::default() });
         let (written, dated) = (live.path("written"), live.path("dated"));
         fs::write(&written, b"some").unwrap();
         let shown = fs::metadata(&written).unwrap();
@@ -108,6 +109,22 @@ fn times_survive_the_writeback_cache(transport: Transport) {
         let kept = live.memory.modified(b"dated").unwrap();
         assert_eq!((kept.seconds, kept.nanoseconds), (-2, 750_000_000));
         assert_eq!(fs::metadata(&dated).unwrap().modified().unwrap(), past);
+        live.finish();
+    }
+}
+
+/// An archiver takes a file without blocks for one without data.
+fn blocks_of_an_open_file_are_counted(transport: Transport) {
+    for writeback in [true, false] {
+        let live = Live::with(&Options { writeback, transport, ..Options::default() });
+        let file = File::create(live.path("f")).unwrap();
+        fs::metadata(live.path("f")).unwrap();
+        file.write_all_at(&[7; 3 << 20], 0).unwrap();
+        file.sync_all().unwrap();
+        for blocks in [file.metadata().unwrap().blocks(), fs::metadata(live.path("f")).unwrap().blocks()] {
+            assert!(blocks * 512 >= 3 << 20, "{blocks} blocks, writeback {writeback}");
+        }
+        drop(file);
         live.finish();
     }
 }

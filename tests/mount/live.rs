@@ -18,7 +18,7 @@ pub struct Live {
     pub directory: tempfile::TempDir,
     pub memory: Arc<Memory>,
     pub unmounter: Unmounter,
-    pub server: Option<JoinHandle<std::io::Result<()>>>,
+    pub server: Option<JoinHandle<Result<(), cryptfs::mount::RunError>>>,
     pub requests: Arc<Requests>,
 }
 

@@ -19,8 +19,7 @@ fn suid_goes_when_somebody_writes(transport: Transport) {
         return;
     }
     for writeback in [true, false] {
-        let options =
-            Options { allow_other: true, writeback: Some(writeback), transport, ..Options::default() };
+        let options = Options { allow_other: true, writeback, transport, ..Options::default() };
         let live = Live::with(&options);
         fs::set_permissions(live.directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
         for (name, script) in [("write", "printf x >>\"$0\""), ("truncate", "truncate -s 1 \"$0\"")] {

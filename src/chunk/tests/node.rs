@@ -312,6 +312,7 @@ fn fork(chunk: &Chunk) -> Chunk {
         data: chunk.data.clone(),
         metadata: chunk.metadata.clone(),
         slots: chunk.slots.clone(),
+        held: chunk.held,
         record: chunk.record.clone(),
         inline: chunk.inline.clone(),
         version: chunk.version.clone(),

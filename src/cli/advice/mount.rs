@@ -69,6 +69,27 @@ pub fn not_mounted(path: &Path) -> Failure {
     )
 }
 
+/// Not unmounted, so that room can be made in it.
+pub fn no_space_to_store(path: &Path, error: &io::Error) -> Failure {
+    let at = path.display();
+    failure(
+        Exit::NotStored,
+        format!(
+            "{at}: still mounted, since not everything in it can be stored: {}. Make room on the backing folder's disk, \
+             or delete something in {at}, and try again; or give up what is not stored: `cryptfs umount --discard {at}`.",
+            plain(error)
+        ),
+    )
+}
+
+/// Unmounted, and something is lost.
+pub fn not_stored(path: &Path, error: &io::Error) -> Failure {
+    failure(
+        Exit::NotStored,
+        format!("{}: unmounted, but the last changes could not be stored: {}.", path.display(), plain(error)),
+    )
+}
+
 pub fn unmounting(path: &Path, error: &io::Error) -> Failure {
     let at = path.display();
     match error.kind() {

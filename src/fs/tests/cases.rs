@@ -43,7 +43,7 @@ fn inode_numbers_are_stable_across_mounts() {
     let fs = backing.mount(false);
     let file = make_file(&fs, USER, NodeId::ROOT, "f", 0o644).unwrap();
     let number = fs.attributes(file).unwrap().inode_number;
-    fs.shut_down();
+    fs.shut_down().unwrap();
     drop(fs);
     let fs = backing.mount(false);
     let again = fs.lookup(USER, NodeId::ROOT, b"f").unwrap().unwrap();

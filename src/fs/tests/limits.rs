@@ -24,7 +24,7 @@ fn a_file_with_all_its_names_refuses_another_and_goes_on() {
     fs.rename(USER, (NodeId::ROOT, &name(1)), (other, b"moved"), RenameFlags::default()).unwrap();
     fs.unlink(USER, NodeId::ROOT, &name(2)).unwrap();
     link(full).unwrap();
-    fs.shut_down();
+    fs.shut_down().unwrap();
     drop(fs);
 
     let fs = backing.mount(false);

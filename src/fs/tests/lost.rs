@@ -12,7 +12,7 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
         let fs = backing.mount(false);
         let file = make_file(&fs, ROOT_USER, NodeId::ROOT, "file", 0o644).unwrap();
         fs.write(file, 0, b"0123456789", WriteHow::default()).unwrap();
-        fs.shut_down();
+        fs.shut_down().unwrap();
         b"file"
     };
     let fs = backing.mount_read_only();
@@ -22,7 +22,10 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
     // Past the cache, the kernel's size stays as it is.
     write(false).unwrap_err();
     assert_eq!(fs.read(node, 0, &mut out), Ok(10));
-    write(true).unwrap_err();
+    assert_eq!(fs.flush(node), Ok(()));
+    let error = write(true).unwrap_err();
+    // Told at each close, since whoever waited for the write was told of another's error.
+    assert_eq!((fs.flush(node), fs.flush(node)), (Err(error), Err(error)));
     assert_eq!(fs.read(node, 0, &mut out), Err(Error::Io));
     assert_eq!(fs.read(node, 10, &mut out[..40]), Err(Error::Io));
     assert_eq!(fs.read(node, 0, &mut out[..10]), Ok(10));
@@ -42,8 +45,8 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
 fn what_was_lost_is_mended_by_writing_and_by_cutting() {
     let lost = crate::fs::lost::LostWrites::default();
     let (inode, other) = (crate::chunk::InodeId([1; 12]), crate::chunk::InodeId([2; 12]));
-    lost.add(inode, 100..200);
-    lost.add(inode, 300..400);
+    lost.add(inode, 100..200, Error::NoSpace);
+    lost.add(inode, 300..400, Error::NoSpace);
     assert!(
         lost.touch(inode, &(0..101)) && lost.touch(inode, &(199..210)) && !lost.touch(inode, &(200..300))
     );
@@ -55,7 +58,7 @@ fn what_was_lost_is_mended_by_writing_and_by_cutting() {
     lost.mend(inode, &(160..u64::MAX));
     assert!(!lost.touch(inode, &(160..1000)) && lost.touch(inode, &(0..160)));
     for number in 0..1000 {
-        lost.add(inode, 1000 + 2 * number..1001 + 2 * number);
+        lost.add(inode, 1000 + 2 * number..1001 + 2 * number, Error::NoSpace);
     }
     assert!(lost.touch(inode, &(2998..2999)) && !lost.touch(inode, &(2999..4000)));
     lost.forget(inode);

@@ -596,5 +596,7 @@ impl Operations for Model {
         Err(Error::NotImplemented)
     }
 
-    fn shut_down(&self) {}
+    fn shut_down(&self) -> Result<()> {
+        Ok(())
+    }
 }

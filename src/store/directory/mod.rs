@@ -23,6 +23,7 @@ pub struct Directory {
     read_only: bool,
     /// Whether syncfs does all that is wanted of it there.
     syncs_whole: bool,
+    writes_in_place: bool,
 }
 
 struct DirectoryFile {
@@ -44,7 +45,8 @@ impl Directory {
         let folder = Folder::open(path)?;
         let read_only = read_only || folder.is_read_only()?;
         let syncs_whole = files::syncs_whole(folder.root())?;
-        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole })
+        let writes_in_place = files::writes_in_place(folder.root())?;
+        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole, writes_in_place })
     }
 
     /// The backing folder itself, for the files in it that are no chunk files.
@@ -145,8 +147,19 @@ impl Store for Directory {
         })
     }
 
+    fn writes_in_place(&self) -> bool {
+        self.writes_in_place
+    }
+
     fn is_read_only(&self) -> bool {
         self.read_only
+    }
+}
+
+fn unless_unsupported(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -186,10 +199,11 @@ impl StoreFile for DirectoryFile {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.end.store(NO_END, Ordering::Relaxed);
-        match files::allocate(&self.file, length) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
-            result => result,
-        }
+        unless_unsupported(files::allocate(&self.file, length))
+    }
+
+    fn hold(&self, offset: u64, length: u64) -> io::Result<()> {
+        unless_unsupported(files::hold(&self.file, offset, length))
     }
 
     fn start_sync(&self) {

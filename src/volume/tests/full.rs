@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::chunk::BLOCK;
-use crate::store::Area;
 use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::memory::Memory;
+use crate::store::{Area, FileName};
 use crate::volume::{Error, Rename};
+use parking_lot::Mutex;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Chunks that the fixture's volume holds open at most, and half as many that wait to be written; then what one
 /// operation opens for itself.
@@ -135,15 +137,27 @@ fn a_full_disk_gets_room_by_deleting() {
 }
 
 /// A store that holds so many blocks; holes take none.
-fn of_size(capacity: usize) -> Arc<Faulty> {
+pub(super) fn of_size(capacity: usize) -> Arc<Faulty> {
     let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
-    let mut taken = HashSet::new();
+    hold_at_most(&store, Arc::new(AtomicUsize::new(capacity)), Arc::default());
+    store
+}
+
+/// Lets a store hold so many blocks from now on; the capacity may change meanwhile, as somebody else fills the disk. `taken`:
+/// those that its files have.
+pub(super) fn hold_at_most(
+    store: &Faulty,
+    capacity: Arc<AtomicUsize>,
+    taken: Arc<Mutex<HashSet<(FileName, u64)>>>,
+) {
     store.fail_when(move |event| {
+        let (capacity, taken) = (capacity.load(Ordering::Relaxed), &mut *taken.lock());
         let name = event.name?;
         let block = BLOCK as u64;
         let wanted = match event.call {
             Call::Write => event.offset / block..(event.offset + event.length).div_ceil(block),
             Call::Allocate => 0..event.offset.div_ceil(block),
+            Call::Hold => event.offset / block..(event.offset + event.length).div_ceil(block),
             Call::SetLength => {
                 taken.retain(|(file, at)| *file != name || *at < event.offset.div_ceil(block));
                 return None;
@@ -161,7 +175,141 @@ fn of_size(capacity: usize) -> Arc<Faulty> {
         taken.extend(more);
         None
     });
-    store
+}
+
+/// A store on a disk that somebody else can fill at any time.
+struct Shared {
+    store: Arc<Faulty>,
+    capacity: Arc<AtomicUsize>,
+    taken: Arc<Mutex<HashSet<(FileName, u64)>>>,
+}
+
+impl Shared {
+    fn new(capacity: usize) -> Shared {
+        let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+        let shared = Shared { store, capacity: Arc::new(AtomicUsize::new(capacity)), taken: Arc::default() };
+        hold_at_most(&shared.store, shared.capacity.clone(), shared.taken.clone());
+        shared
+    }
+
+    /// Takes all that is left, but for so many blocks.
+    fn fill_but(&self, left: usize) {
+        self.capacity.store(self.taken.lock().len() + left, Ordering::Relaxed);
+    }
+}
+
+/// Space is set aside before a write is acknowledged, since somebody else may take what is left the moment after.
+#[test]
+fn what_was_accepted_can_be_stored_whoever_fills_the_disk_then() {
+    for length in [0, 1, 1500, 3900, 5000, 400_000, 1_500_000] {
+        let disk = Shared::new(20_000);
+        let fixture = Fixture::new();
+        let volume = fixture.format(disk.store.clone());
+        let old = file(&volume, "old", &pattern(300, 1));
+        volume.round().unwrap();
+        let count = if length > 100_000 { 20 } else { 300 };
+        for n in 0..count {
+            drop(file(&volume, &format!("f{n}"), &pattern(length, n)));
+        }
+        volume.write(&old, 100, &pattern(200, 2), now(), 0).unwrap();
+        disk.fill_but(0);
+        volume.close().unwrap();
+        drop((old, volume));
+        let volume = fixture.open(disk.store.clone());
+        for n in 0..count {
+            assert!(look(&volume, &format!("f{n}")).unwrap() == pattern(length, n), "f{n} of {length} bytes");
+        }
+        assert!(look(&volume, "old").unwrap() == [&pattern(300, 1)[..100], &pattern(200, 2)].concat());
+    }
+}
+
+/// Where nothing more can be had the operation says so, and nothing is lost that did not.
+#[test]
+fn a_full_disk_is_told_to_whoever_makes_or_writes_a_file() {
+    for length in [0, 1500, 5000] {
+        let disk = Shared::new(20_000);
+        let fixture = Fixture::new();
+        let volume = fixture.format(disk.store.clone());
+        let root = volume.root().unwrap();
+        drop(file(&volume, "first", b"content"));
+        volume.round().unwrap();
+        disk.fill_but(40);
+        let mut kept = Vec::new();
+        for n in 0..5000 {
+            let name = format!("f{n}");
+            let made = volume.create(&root, name.as_bytes(), new(Kind::File));
+            let written = made.and_then(|inode| {
+                volume.write(&inode, 0, &pattern(length, n), now(), 0)?;
+                volume.release(inode);
+                Ok(())
+            });
+            match written {
+                Ok(()) => kept.push(n),
+                Err(Error::NoSpace) => {}
+                Err(error) => panic!("{error}"),
+            }
+            // The background's part, now and then.
+            if n % 100 == 99 {
+                let _ = (volume.publish(), volume.note_space(volume.round()));
+            }
+        }
+        assert!((1..5000).contains(&kept.len()), "{} of {length} bytes", kept.len());
+        // There is room for what makes room.
+        volume.release(volume.unlink(&root, b"first", now()).unwrap().unwrap());
+        volume.commit_batch(None).unwrap();
+        volume.close().unwrap();
+        drop((root, volume));
+        let volume = fixture.open(disk.store.clone());
+        for n in kept {
+            assert!(look(&volume, &format!("f{n}")).unwrap() == pattern(length, n), "f{n} of {length} bytes");
+        }
+        assert!(look(&volume, "first").is_none());
+    }
+}
+
+/// Where each write takes new space, what is accepted near the end of it is stored already.
+#[test]
+fn what_cannot_be_set_aside_is_written_through() {
+    let memory = Memory::new();
+    let store = Arc::new(Faulty::copying_on_write(Arc::new(memory.clone())));
+    let fixture = Fixture::new();
+    let volume = fixture.format(store.clone());
+    drop(file(&volume, "first", b"content"));
+    volume.round().unwrap();
+    volume.is_short.store(true, Ordering::Relaxed);
+    let inode = file(&volume, "second", &pattern(1500, 1));
+    volume.write(&inode, 0, &pattern(700, 2), now(), 0).unwrap();
+    drop((inode, volume));
+    let volume = fixture.open(Arc::new(memory));
+    assert!(look(&volume, "second").unwrap() == [&pattern(700, 2), &pattern(1500, 1)[700..]].concat());
+}
+
+/// No fdatasync of theirs has to come for it.
+#[test]
+fn what_was_published_outlives_the_process() {
+    let (fixture, memory) = (Fixture::new(), Memory::new());
+    let store = Arc::new(Faulty::new(Arc::new(memory.clone())));
+    let volume = fixture.format(store.clone());
+    let changed = file(&volume, "changed", &pattern(9000, 1));
+    volume.round().unwrap();
+    volume.write(&changed, 5000, &pattern(100, 2), now(), 0).unwrap();
+    let sizes = [1, 3000, 5000, CHUNK as usize];
+    for size in sizes {
+        drop(file(&volume, &format!("new {size}"), &pattern(size, 3)));
+    }
+    store.reset();
+    volume.publish().unwrap();
+    let synced = store.log().into_iter().filter(|event| event.call == Call::Sync);
+    assert!(synced.clone().count() > 0, "names are durable");
+    assert!(synced.map(|event| event.name.unwrap().area).all(|area| area == Area::Journals));
+    drop((changed, volume));
+    let volume = fixture.open(Arc::new(memory));
+    for size in sizes {
+        assert!(look(&volume, &format!("new {size}")).unwrap() == pattern(size, 3), "{size} bytes");
+    }
+    let mut wanted = pattern(9000, 1);
+    wanted[5000..5100].copy_from_slice(&pattern(100, 2));
+    assert!(look(&volume, "changed").unwrap() == wanted);
 }
 
 /// A batch waits for the source of a rename that replaces; on a full disk the deletion that makes room must not wait

@@ -51,6 +51,8 @@ pub(super) enum Operation {
     Sync(Path),
     SyncDirectory(Path),
     Batch,
+    /// What goes on beside all others, so that a dead daemon takes little along.
+    Publish,
     Round,
     /// What a round does while other operations go on.
     Flush(Path),
@@ -200,6 +202,10 @@ impl Bench<'_> {
             }
             Batch => {
                 self.volume.commit_batch(None)?;
+                self.model.promise_tree();
+            }
+            Publish => {
+                self.volume.publish()?;
                 self.model.promise_tree();
             }
             Flush(path) => {

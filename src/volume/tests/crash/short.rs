@@ -105,7 +105,7 @@ fn syncs(action: Operation) -> Vec<Operation> {
     if parent(from) != parent(to) {
         syncs.push(SyncDirectory(parent(from)));
     }
-    syncs.push(Round);
+    syncs.extend([Publish, Round]);
     syncs
 }
 

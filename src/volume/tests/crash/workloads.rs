@@ -60,6 +60,9 @@ fn random_sequences(count: usize, length: usize, effort: Effort, until: Duration
         Sync("d/x"),
         SyncDirectory(""),
         Batch,
+        Publish,
+        Publish,
+        Publish,
         Round,
         Forget("a"),
         Forget("b"),
@@ -117,7 +120,7 @@ fn narrow_sequences(count: usize, effort: Effort, until: Duration) -> usize {
             .map(|_| match dice.below(14) {
                 0 | 12 => Round,
                 13 => Write { path: "b", at: dice.below(5) as u64 * 4096, length: 4096 },
-                1 => Batch,
+                1 => [Batch, Publish][dice.below(2)],
                 2..5 => Unlink(entry(&mut dice)),
                 5 => Rename(entry(&mut dice), entry(&mut dice)),
                 6 => Append { path: entry(&mut dice), length: 300 },

@@ -27,7 +27,9 @@ impl Chunk {
             return Ok(());
         }
         let entries = self.store(space.kind(), first, data, Purpose::Content)?;
-        if let Err(error) = self.hold_maps(count) {
+        if space == Space::Data
+            && let Err(error) = self.hold_maps(count)
+        {
             entries.iter().for_each(|entry| self.slots_mut().release(entry.slot));
             return Err(error);
         }

@@ -89,8 +89,11 @@ impl Volume {
     }
 
     fn publish_content(&self, inode: &Arc<Inode>) -> Result<()> {
-        // Held, it is being flushed.
-        let Some(_serial) = inode.serial.try_lock() else { return Ok(()) };
+        // Held, it is being flushed, perhaps as it was before the last change.
+        let Some(_serial) = inode.serial.try_lock() else {
+            self.flusher.wake_again();
+            return Ok(());
+        };
         let mut state = inode.state.write();
         if !inode.grounded.load(Ordering::Acquire) || !state.is_publishable() {
             return Ok(());

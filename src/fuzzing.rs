@@ -33,7 +33,7 @@ pub fn run(name: &str, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dice::{self, Dice};
+    use crate::test_rng::{self, TestRng};
     use std::fs;
     use std::path::PathBuf;
     use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ mod tests {
         [env!("CARGO_MANIFEST_DIR"), "fuzz/corpus", target].iter().collect()
     }
 
-    impl Dice {
+    impl TestRng {
         /// Changes a few places: bits, bytes, numbers that are often wrong, parts cut out, put twice or taken from
         /// another input.
         fn mutate(&mut self, bytes: &mut Vec<u8>, other: &[u8]) {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_kept_corpus_and_mutations_of_it() {
-        let mut dice = Dice(dice::seed());
+        let mut rng = TestRng(test_rng::seed());
         for (name, target) in TARGETS {
             let files = fs::read_dir(corpus(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
             let mut paths: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
@@ -83,9 +83,9 @@ mod tests {
             kept.iter().for_each(|bytes| run(name, bytes));
             let (begun, mut runs) = (Instant::now(), 0);
             while begun.elapsed() < LONG {
-                let mut bytes = kept[dice.below(kept.len())].clone();
-                let other = &kept[dice.below(kept.len())];
-                dice.mutate(&mut bytes, other);
+                let mut bytes = kept[rng.below(kept.len())].clone();
+                let other = &kept[rng.below(kept.len())];
+                rng.mutate(&mut bytes, other);
                 target(&bytes);
                 runs += 1;
             }

@@ -11,16 +11,16 @@ extern crate self as cryptfs;
 pub mod chunk;
 pub mod cli;
 pub mod crypto;
-#[cfg(test)]
-mod dice;
 pub mod fs;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod keys;
 pub mod mount;
-mod planted;
+mod mutant;
 pub mod store;
 pub mod sys;
+#[cfg(test)]
+mod test_rng;
 pub mod trust;
 pub mod volume;

@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["mount", "fs", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"]),
     ("mount", &["fs", "sys"]),
-    ("fs", &["volume", "chunk", "sys", "dice"]),
-    ("volume", &["chunk", "crypto", "store", "keys", "trust", "sys", "planted", "dice"]),
+    ("fs", &["volume", "chunk", "sys", "test_rng"]),
+    ("volume", &["chunk", "crypto", "store", "keys", "trust", "sys", "mutant", "test_rng"]),
     ("trust", &["keys", "chunk", "crypto", "store", "sys"]),
     ("keys", &["crypto", "store", "sys"]),
-    ("chunk", &["crypto", "store", "planted", "dice"]),
+    ("chunk", &["crypto", "store", "mutant", "test_rng"]),
     ("crypto", &[]),
     ("store", &["sys"]),
     ("sys", &[]),
-    ("planted", &[]),
-    ("dice", &["crypto"]),
+    ("mutant", &[]),
+    ("test_rng", &["crypto"]),
     ("bin", &[]),
-    ("fuzzing", &["chunk", "cli", "crypto", "keys", "volume", "dice"]),
+    ("fuzzing", &["chunk", "cli", "crypto", "keys", "volume", "test_rng"]),
 ];
 
 /// Crates that only some rooms may name.

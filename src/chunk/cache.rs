@@ -5,7 +5,7 @@
 //! moves or replaces a block gives it other ones, so what is found here is never stale; and never more is held than
 //! was asked for. Blocks are wiped when they go.
 
-use super::faults::{self, Fault};
+use super::mutants::{self, Mutant};
 use super::table::Entry;
 use super::{BLOCK, ChunkId};
 use crate::crypto::{NONCE, TAG};
@@ -71,7 +71,7 @@ impl Cache {
 }
 
 fn name(id: ChunkId, entry: &Entry) -> Name {
-    if faults::makes(Fault::CachedBySlot) {
+    if mutants::is_active(Mutant::CachedBySlot) {
         let mut nonce = [0; NONCE];
         nonce[..2].copy_from_slice(&entry.slot.to_le_bytes());
         return (id, nonce, [0; TAG]);

@@ -1,7 +1,7 @@
 //! Making changes last: commit, sync, settle (docs/FORMAT.md section 6.3).
 
 use super::chunk::{Chunk, Written};
-use super::faults::{self, Fault};
+use super::mutants::{self, Mutant};
 use super::root::{DEVICES, Listing, PLAIN, RECORD, Root, size};
 use super::slots::Purpose;
 use super::table::{Entry, Table};
@@ -65,7 +65,7 @@ impl Chunk {
     /// since: `Failed` otherwise. After a failure it can be used again only if no root was attempted under it.
     pub fn commit_as(&mut self, number: Commit) -> Result<Commit> {
         self.usable()?;
-        if number <= self.attempted || (self.state.syncing && !faults::makes(Fault::RootDuringSync)) {
+        if number <= self.attempted || (self.state.syncing && !mutants::is_active(Mutant::RootDuringSync)) {
             return Err(Error::Failed(self.id));
         }
         self.prepare()?;
@@ -84,7 +84,7 @@ impl Chunk {
         self.slots_mut().committed();
         self.state.dirty = false;
         self.state.in_doubt = false;
-        if faults::makes(Fault::NotedAtCommit) {
+        if mutants::is_active(Mutant::NotedAtCommit) {
             self.context.recall.durable(self.id, &self.version);
         }
         Ok(number)
@@ -101,10 +101,10 @@ impl Chunk {
         let Some(file) = self.file.clone().filter(|_| !durable) else { return Ok(None) };
         self.state.syncing = true;
         self.state.unsynced = false;
-        if faults::makes(Fault::DurableBeforeSync) {
+        if mutants::is_active(Mutant::DurableBeforeSync) {
             self.durable = self.newest;
         }
-        if faults::makes(Fault::FreeAtSyncStart)
+        if mutants::is_active(Mutant::FreeAtSyncStart)
             && let Some(slots) = &mut self.slots
         {
             slots.durable();
@@ -116,7 +116,7 @@ impl Chunk {
     pub fn finish_sync(&mut self, _sync: Sync, outcome: io::Result<()>) -> Result<()> {
         self.state.syncing = false;
         if let Err(error) = outcome
-            && !faults::makes(Fault::DurableAfterFailedSync)
+            && !mutants::is_active(Mutant::DurableAfterFailedSync)
         {
             self.state.failed = true;
             return Err(self.io(error));
@@ -138,7 +138,7 @@ impl Chunk {
     /// Has the newest version remembered, if it is durable and so is the name.
     pub(super) fn note_durable(&self) {
         let durable = self.durable.is_some() && self.durable() == self.version.commit();
-        if durable && (!self.state.name_new || faults::makes(Fault::NotedWithoutName)) {
+        if durable && (!self.state.name_new || mutants::is_active(Mutant::NotedWithoutName)) {
             self.context.recall.durable(self.id, &self.version);
         }
     }
@@ -181,7 +181,7 @@ impl Chunk {
     pub fn settle(&mut self) -> Result<bool> {
         self.usable()?;
         let Some(newest) = self.newest.filter(|root| !root.settled) else { return Ok(false) };
-        let durable = self.durable == self.newest || faults::makes(Fault::SettleBeforeDurable);
+        let durable = self.durable == self.newest || mutants::is_active(Mutant::SettleBeforeDurable);
         // Without it, whoever spoils the newest root brings the one before back to light.
         let has_past = self.data.maps() + self.metadata.maps() > 0 || self.seals > 1;
         let open_questions = self.state.dirty || self.state.syncing || self.state.name_new;
@@ -212,7 +212,7 @@ impl Chunk {
     /// The root slot that does not hold the last durable root.
     fn next_root(&self) -> u8 {
         let which = self.durable.map_or(0, |root| 1 - root.which);
-        if faults::makes(Fault::RootOverDurable) { 1 - which } else { which }
+        if mutants::is_active(Mutant::RootOverDurable) { 1 - which } else { which }
     }
 
     /// Direct tables if they fit, else the larger one in map blocks, else both: with what changed beside them as long as
@@ -234,7 +234,7 @@ impl Chunk {
     fn check_current(&self) -> Result<()> {
         let current = self.file.as_ref().map_or(Ok(true), |file| file.is_current());
         match current {
-            Ok(false) if !faults::makes(Fault::NotCurrentIgnored) => Err(Error::Replaced(self.id)),
+            Ok(false) if !mutants::is_active(Mutant::NotCurrentIgnored) => Err(Error::Replaced(self.id)),
             Ok(_) => Ok(()),
             Err(error) => Err(self.io(error)),
         }
@@ -285,7 +285,7 @@ impl Chunk {
 
     /// After a root that was written perhaps: nothing that it names may be reused before a later one is durable.
     fn leave_in_doubt(&mut self, maps: &[NewMap]) {
-        if faults::makes(Fault::MaybeWrittenRootForgotten) {
+        if mutants::is_active(Mutant::MaybeWrittenRootForgotten) {
             maps.iter().for_each(|map| self.slots_mut().release(map.entry.slot));
             return;
         }
@@ -335,7 +335,7 @@ fn list(table: &Table, form: Form, new: &[NewMap]) -> Listing {
     };
     let maps = groups.map(|(k, group)| map((k, group.stored))).filter(|(_, map)| !map.is_hole()).collect();
     let mut entries = Vec::new();
-    if form == Form::Beside && !faults::makes(Fault::MapsAlone) {
+    if form == Form::Beside && !mutants::is_active(Mutant::MapsAlone) {
         table.each_beside_maps(|number, entry| entries.push((number, entry)));
     }
     Listing { maps, entries }

@@ -1,6 +1,6 @@
 //! What chunks are called and how their versions compare (docs/FORMAT.md sections 5 and 6.2).
 
-use super::faults::{self, Fault};
+use super::mutants::{self, Mutant};
 
 /// Names an inode for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +85,6 @@ impl Version {
     /// Whether this version lacks something that `other` includes, and includes nothing that `other` lacks.
     pub fn is_older_than(&self, other: &Version) -> bool {
         let (ours, theirs) = (self.dominates(other), other.dominates(self));
-        if faults::makes(Fault::DominatesReversed) { ours && !theirs } else { theirs && !ours }
+        if mutants::is_active(Mutant::DominatesReversed) { ours && !theirs } else { theirs && !ours }
     }
 }

@@ -9,7 +9,6 @@ mod chunk;
 mod commit;
 mod context;
 mod error;
-pub(crate) mod faults;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod ids;
@@ -17,6 +16,7 @@ mod ids;
 pub(crate) mod limits;
 #[cfg(not(test))]
 mod limits;
+pub(crate) mod mutants;
 mod open;
 mod recall;
 #[cfg(test)]

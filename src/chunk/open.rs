@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Key};
 use super::chunk::{Chunk, State, Written};
-use super::faults::{self, Fault};
+use super::mutants::{self, Mutant};
 use super::root::{Decoded, METADATA};
 use super::table::{Entry, GROUP, Table};
 use super::{BLOCK, ChunkId, Context, Error, Result, Space, Version};
@@ -48,17 +48,17 @@ impl Chunk {
         let (newest, other) = read_roots(context, id, blocks, &*file)?;
         newest.hold_against(known, id)?;
         let is_known = known.is_some_and(|known| known.dominates(&newest.root.version));
-        let is_known = is_known && !faults::makes(Fault::FallBackFromKnown);
-        let is_sure = newest.root.settled && !faults::makes(Fault::FallBackFromSettled) || is_known;
+        let is_known = is_known && !mutants::is_active(Mutant::FallBackFromKnown);
+        let is_sure = newest.root.settled && !mutants::is_active(Mutant::FallBackFromSettled) || is_known;
         let checked = if is_sure { Ok(()) } else { newest.check(id, &*file, other.as_ref()) };
         let (root, rejected) = match (checked, other) {
             (Ok(()), _) => (newest, None),
             (Err(Error::Io(id, error)), other)
-                if other.is_none() || !faults::makes(Fault::FallBackOnReadError) =>
+                if other.is_none() || !mutants::is_active(Mutant::FallBackOnReadError) =>
             {
                 return Err(Error::Io(id, error));
             }
-            (Err(error), Some(other)) if !faults::makes(Fault::NoFallback) => {
+            (Err(error), Some(other)) if !mutants::is_active(Mutant::NoFallback) => {
                 let (given_up, taken) = (newest.root.version.commit(), other.root.version.commit());
                 other.hold_against(known, id)?;
                 log::warn!("commit {} was not completed, {} is taken: {error}", given_up.0, taken.0);
@@ -89,11 +89,11 @@ fn read_roots(
         let read = Candidate::read(context, id, blocks, which, block, found.first())?;
         found.extend(read);
     }
-    if !faults::makes(Fault::ReuseRejectedNumber) {
+    if !mutants::is_active(Mutant::ReuseRejectedNumber) {
         found.iter().for_each(|candidate| candidate.show(context));
     }
     found.sort_by_key(|candidate| (candidate.root.version.commit(), candidate.root.settled));
-    if faults::makes(Fault::TakeOlderRoot) {
+    if mutants::is_active(Mutant::TakeOlderRoot) {
         found.reverse();
     }
     match found.pop() {
@@ -128,7 +128,7 @@ impl Candidate {
 
     /// Authenticates every block in which this root differs from the other one.
     fn check(&self, id: ChunkId, file: &dyn StoreFile, other: Option<&Candidate>) -> Result<()> {
-        if faults::makes(Fault::NoBlockCheck) {
+        if mutants::is_active(Mutant::NoBlockCheck) {
             return Ok(());
         }
         let other =
@@ -141,7 +141,7 @@ impl Candidate {
     /// Refuses a root that is older than what is known to have been durable. One that is neither older nor newer comes
     /// from another device, and is no attack.
     fn hold_against(&self, known: Option<&Version>, id: ChunkId) -> Result<()> {
-        let Some(known) = known.filter(|_| !faults::makes(Fault::RollbackTaken)) else { return Ok(()) };
+        let Some(known) = known.filter(|_| !mutants::is_active(Mutant::RollbackTaken)) else { return Ok(()) };
         let found = &self.root.version;
         if found.is_older_than(known) {
             return Err(Error::RolledBack { id, found: found.commit(), known: known.commit() });
@@ -204,12 +204,12 @@ fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<
             blocks.read(table.space, number, &mut [0; BLOCK], |_| Ok::<Entry, Error>(entry))
         };
         if let Some(mut told) = former.and_then(|former| group.told_since(former)) {
-            if !faults::makes(Fault::NoCheckBesideMaps) || group.stored.is_hole() {
+            if !mutants::is_active(Mutant::NoCheckBesideMaps) || group.stored.is_hole() {
                 told.try_for_each(authenticate)?;
             }
             continue;
         }
-        if !group.stored.is_hole() && faults::makes(Fault::NoMapCheck) {
+        if !group.stored.is_hole() && mutants::is_active(Mutant::NoMapCheck) {
             continue;
         }
         let Some(entries) = table.entries(k, blocks)? else { continue };

@@ -4,7 +4,7 @@
 //! A *named* slot that is dropped waits until the commit that drops it, or a later one, is durable.
 
 use super::blocks::Run;
-use super::faults::{self, Fault};
+use super::mutants::{self, Mutant};
 use std::collections::VecDeque;
 
 /// Slots that a file may have.
@@ -127,7 +127,7 @@ impl Slots {
 
     /// Takes note that no block uses this slot any more.
     pub fn release(&mut self, slot: u16) {
-        if self.state[usize::from(slot)] == State::Fresh || faults::makes(Fault::ReuseLiveSlot) {
+        if self.state[usize::from(slot)] == State::Fresh || mutants::is_active(Mutant::ReuseLiveSlot) {
             self.state[usize::from(slot)] = State::Free;
             self.free.push_front(slot);
         } else {
@@ -149,7 +149,7 @@ impl Slots {
     pub fn committed(&mut self) {
         self.named();
         self.waiting.append(&mut self.dropped);
-        if faults::makes(Fault::FreeAtCommit) {
+        if mutants::is_active(Mutant::FreeAtCommit) {
             self.durable();
         }
     }

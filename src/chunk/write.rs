@@ -1,7 +1,7 @@
 //! Changing blocks: only ever into free slots (docs/FORMAT.md section 6.3, rules 1 and 6).
 
 use super::chunk::Chunk;
-use super::faults::{self, Fault};
+use super::mutants::{self, Mutant};
 use super::slots::{Purpose, ROOTS, Slots};
 use super::table::{Entry, Group, Table};
 use super::{BLOCK, Error, Result, Space};
@@ -150,7 +150,7 @@ impl Chunk {
         if self.state.anchored {
             return Ok(());
         }
-        if !faults::makes(Fault::NoSyncAfterOpen) {
+        if !mutants::is_active(Mutant::NoSyncAfterOpen) {
             self.sync_now()?;
         }
         self.state.anchored = true;

@@ -1,7 +1,7 @@
 //! What can go wrong in a volume.
 
-use super::directory::Refused;
 use crate::chunk::{self, ChunkId, Commit};
+use crate::volume::inode::directory::Refused;
 use std::{fmt, io};
 
 /// A failure of a volume's operation.
@@ -47,7 +47,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// The chunk that is damaged or has not arrived.
-    pub(super) fn chunk(&self) -> Option<ChunkId> {
+    pub(in crate::volume) fn chunk(&self) -> Option<ChunkId> {
         match self {
             Error::Damaged(id, _) | Error::NotArrived(id) => Some(*id),
             _ => None,
@@ -69,7 +69,7 @@ impl Error {
     }
 
     /// Whether the disk or a quota is full.
-    pub(super) fn is_lack_of_space(&self) -> bool {
+    pub(in crate::volume) fn is_lack_of_space(&self) -> bool {
         match self {
             Error::NoSpace => true,
             Error::Store(error) => error.raw_os_error() == Some(libc::EDQUOT),
@@ -78,18 +78,18 @@ impl Error {
     }
 
     /// Whether the owner of a file or folder, or its modes, are in the way.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(in crate::volume) fn is_refusal(&self) -> bool {
         let Error::Store(error) = self else { return false };
         matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM))
     }
 
     /// Whether it speaks of one chunk, and of nothing else.
-    pub(super) fn is_damage(&self) -> bool {
+    pub(in crate::volume) fn is_damage(&self) -> bool {
         self.chunk().is_some()
     }
 
     /// A passing error, or damage, once more for each of those that it keeps from something.
-    pub(super) fn again(&self) -> Error {
+    pub(in crate::volume) fn again(&self) -> Error {
         match self {
             Error::Damaged(chunk, damage) => Error::Damaged(*chunk, damage.clone()),
             Error::NotArrived(chunk) => Error::NotArrived(*chunk),

@@ -3,10 +3,10 @@
 //! Noticed wherever an operation fails for it; told by the flusher, for finding out the path takes locks that whoever
 //! notices may hold.
 
-use super::inode::Inode;
-use super::{Damage, Error, Result, Volume};
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::{Area, FileName};
+use crate::volume::inode::state::Inode;
+use crate::volume::{Damage, Error, Result, Volume};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,10 +33,10 @@ pub trait Report: Send + Sync {
 }
 
 /// A name: the directory that it stands in, and how it reads.
-pub(super) type Place = (InodeId, Vec<u8>);
+pub(in crate::volume) type Place = (InodeId, Vec<u8>);
 
 #[derive(Default)]
-pub(super) struct Findings {
+pub(in crate::volume) struct Findings {
     reporter: OnceLock<Box<dyn Report>>,
     /// There is something that could come right.
     any: AtomicBool,
@@ -110,7 +110,7 @@ impl Volume {
     }
 
     /// Passes an outcome on, and takes note of it if it is damage. `inode`: what was worked with.
-    pub(super) fn notice_in<T>(&self, inode: &Inode, outcome: Result<T>) -> Result<T> {
+    pub(in crate::volume) fn notice_in<T>(&self, inode: &Inode, outcome: Result<T>) -> Result<T> {
         outcome.inspect_err(|error| {
             self.notice(error, || {
                 inode.view(|record| {
@@ -123,7 +123,7 @@ impl Volume {
     }
 
     /// Takes note of damage to what a journal speaks of, which later batches or another journal may have deleted.
-    pub(super) fn notice_early(&self, error: Error, place: Option<Place>) {
+    pub(in crate::volume) fn notice_early(&self, error: Error, place: Option<Place>) {
         let (Error::Damaged(chunk, _) | Error::NotArrived(chunk)) = error else { return };
         let mut state = self.findings.state.lock();
         if place.is_some() && state.early.len() < MOST || !state.early.contains_key(&chunk) {
@@ -141,7 +141,7 @@ impl Volume {
     }
 
     /// Takes note of an error if it is damage. No lock that `place` needs may be held.
-    pub(super) fn notice(&self, error: &Error, place: impl FnOnce() -> Option<Place>) {
+    pub(in crate::volume) fn notice(&self, error: &Error, place: impl FnOnce() -> Option<Place>) {
         let Some((chunk, damage)) = parts(error) else { return };
         let until = match damage {
             None | Some(Damage::Deleted | Damage::RolledBack { .. }) => Listed::UntilOpened,
@@ -165,12 +165,12 @@ impl Volume {
     }
 
     /// The chunk was opened.
-    pub(super) fn heal_opened(&self, chunk: ChunkId) {
+    pub(in crate::volume) fn heal_opened(&self, chunk: ChunkId) {
         self.heal(chunk, |listed| listed == Listed::UntilOpened);
     }
 
     /// The chunk is wanted no more.
-    pub(super) fn heal_gone(&self, chunk: ChunkId) {
+    pub(in crate::volume) fn heal_gone(&self, chunk: ChunkId) {
         self.heal(chunk, |_| true);
     }
 
@@ -192,14 +192,14 @@ impl Volume {
     }
 
     /// An error as the owner is told of it; `None` if it is no damage.
-    pub(super) fn finding(&self, error: &Error, place: Option<Place>) -> Option<Finding> {
+    pub(in crate::volume) fn finding(&self, error: &Error, place: Option<Place>) -> Option<Finding> {
         let (chunk, damage) = parts(error)?;
         let path = place.and_then(|place| self.path_of(place));
         Some(Finding { chunk, file: self.context.file_name(chunk), path, damage })
     }
 
     /// A name's path, by the links of the directories above it. `None` if one of them cannot be read.
-    pub(super) fn path_of(&self, (directory, name): Place) -> Option<Vec<u8>> {
+    pub(in crate::volume) fn path_of(&self, (directory, name): Place) -> Option<Vec<u8>> {
         let (mut names, mut at, mut passed) = (vec![name], directory, HashSet::new());
         while at != InodeId::ROOT {
             if !passed.insert(at) {

@@ -1,13 +1,13 @@
 //! Fuzzing of inode records, directory logs, batches and the journal, and of whole volumes whose chunks authenticate but
 //! say anything.
 
-use super::batch::{Item, parse};
-use super::{Directory, Kind, Options, Record, Volume, journal};
 use crate::chunk::fuzzing::seal;
 use crate::chunk::{BLOCK, ChunkId, Context, DeviceId, InodeId};
 use crate::crypto::{Cipher, Secret};
 use crate::store::Store;
 use crate::store::memory::Memory;
+use crate::volume::format::batch::{Item, parse};
+use crate::volume::{Directory, Kind, Options, Record, Volume, journal};
 use std::io::IoSlice;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
@@ -65,7 +65,7 @@ pub fn batch(bytes: &[u8]) {
 
 /// The record in a journal's root.
 pub fn journal(bytes: &[u8]) {
-    let _ = journal::decode(bytes);
+    let _ = journal::file::decode(bytes);
 }
 
 /// A volume of one chunk, or of a root directory and one more chunk: the first byte says which. The rest is the

@@ -3,12 +3,12 @@
 //! Directories keep the tail of their log so (docs/FORMAT.md section 8), journals their batches (section 9). A stream has
 //! absolute positions; the block of position p is (p / 4096) mod `modulus`.
 
-use super::{Error, Result};
 use crate::chunk::{BLOCK, Chunk, Space};
+use crate::volume::{Error, Result};
 
 /// Where a stream's blocks lie.
 #[derive(Clone, Copy)]
-pub(super) struct Stream {
+pub(in crate::volume) struct Stream {
     /// Number of data blocks that positions wrap around in.
     pub modulus: u16,
     /// Bytes that the owner's record and the map entries of the blocks take in the root, at most: they limit the

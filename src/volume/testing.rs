@@ -1,8 +1,8 @@
 //! Random tests that can be run again: what they use besides the code under test.
 
-use super::{Extension, Kind, Link, Record, Timestamp};
 use crate::chunk::{Commit, DeviceId, InodeId};
-use crate::dice::seed;
+use crate::test_rng::seed;
+use crate::volume::{Extension, Kind, Link, Record, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -53,7 +53,8 @@ pub fn any_kind() -> impl Strategy<Value = Kind> {
 }
 
 pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(any::<u8>(), 1..=255).prop_filter("not a name", |name| super::wire::is_name(name))
+    prop::collection::vec(any::<u8>(), 1..=255)
+        .prop_filter("not a name", |name| crate::volume::format::wire::is_name(name))
 }
 
 pub fn any_link() -> impl Strategy<Value = Link> {

@@ -1,19 +1,19 @@
 //! The volume: which inodes are in memory, what is open, and whether promises can still be kept.
 
-use super::ahead::{Ahead, Loading};
-use super::findings::Findings;
-use super::flusher::Flusher;
-use super::inode::{Inode, State};
-use super::journal::Journal;
-use super::kinds::{Kind, Timestamp};
-use super::listing::Listing;
-use super::open_files::OpenFiles;
-use super::pending::Pending;
-use super::record::{EXTENSION_SPARE, Extension, Record};
-use super::table::{Table, check_bound};
-use super::{Error, Result};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Space};
 use crate::store::{self, FileName};
+use crate::volume::cache::open_files::OpenFiles;
+use crate::volume::cache::readahead::{Ahead, Loading};
+use crate::volume::findings::Findings;
+use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
+use crate::volume::inode::entries::Listing;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::inode::table::{Table, check_bound};
+use crate::volume::journal::file::Journal;
+use crate::volume::journal::pending::Pending;
+use crate::volume::writeback::flusher::Flusher;
+use crate::volume::{Error, Result};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::num::NonZeroUsize;
@@ -22,35 +22,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An open volume. Every method may be called from any thread.
 pub struct Volume {
-    pub(super) context: Arc<Context>,
+    pub(in crate::volume) context: Arc<Context>,
     /// Bytes.
-    pub(super) chunk_size: u64,
+    pub(in crate::volume) chunk_size: u64,
     /// Blocks of a chunk.
-    pub(super) blocks: u16,
-    pub(super) read_only: bool,
-    pub(super) inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
-    pub(super) namespace: Mutex<Pending>,
-    pub(super) journal: Mutex<Journal>,
+    pub(in crate::volume) blocks: u16,
+    pub(in crate::volume) read_only: bool,
+    pub(in crate::volume) inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
+    pub(in crate::volume) namespace: Mutex<Pending>,
+    pub(in crate::volume) journal: Mutex<Journal>,
     /// Inodes that the next round has to look at.
-    pub(super) queue: Mutex<Vec<Arc<Inode>>>,
+    pub(in crate::volume) queue: Mutex<Vec<Arc<Inode>>>,
     /// Inodes whose deletion is durable; their chunk files are still to be removed.
-    pub(super) removals: Mutex<Vec<Arc<Inode>>>,
+    pub(in crate::volume) removals: Mutex<Vec<Arc<Inode>>>,
     /// Chunk files that were removed, but a power cut may bring them back.
-    pub(super) removed: Mutex<Vec<FileName>>,
+    pub(in crate::volume) removed: Mutex<Vec<FileName>>,
     /// Inodes of which a crash may have left chunk files, if the journal was in use when the volume was opened.
-    pub(super) leftovers: Mutex<Option<HashSet<InodeId>>>,
+    pub(in crate::volume) leftovers: Mutex<Option<HashSet<InodeId>>>,
     /// The journal is in use: after a crash now, the next mount looks for what was left behind.
-    pub(super) in_use: AtomicBool,
+    pub(in crate::volume) in_use: AtomicBool,
     /// One round at a time.
-    pub(super) round: Mutex<Option<u64>>,
-    pub(super) flusher: Flusher,
-    pub(super) findings: Findings,
-    pub(super) open: OpenFiles,
-    pub(super) ahead: Ahead,
+    pub(in crate::volume) round: Mutex<Option<u64>>,
+    pub(in crate::volume) flusher: Flusher,
+    pub(in crate::volume) findings: Findings,
+    pub(in crate::volume) open: OpenFiles,
+    pub(in crate::volume) ahead: Ahead,
     loading: Loading,
     stopped: AtomicBool,
     /// There was no room lately for what a batch has to wait for.
-    pub(super) is_short: AtomicBool,
+    pub(in crate::volume) is_short: AtomicBool,
 }
 
 /// What a volume is opened with, besides the context.
@@ -207,7 +207,7 @@ impl Volume {
     }
 
     /// Adds an inode to what the next round looks at.
-    pub(super) fn queue(&self, inode: &Arc<Inode>) {
+    pub(in crate::volume) fn queue(&self, inode: &Arc<Inode>) {
         if !inode.queued.swap(true, Ordering::AcqRel) {
             self.queue.lock().push(inode.clone());
             self.flusher.wake();
@@ -217,17 +217,17 @@ impl Volume {
     }
 
     /// No promise can be kept any more: from now on nothing is written.
-    pub(super) fn stop(&self, error: &Error) {
+    pub(in crate::volume) fn stop(&self, error: &Error) {
         if !self.stopped.swap(true, Ordering::AcqRel) {
             log::error!("the volume stops: {error}; unmount it, mend the backing folder, and mount again");
         }
     }
 
-    pub(super) fn check_live(&self) -> Result<()> {
+    pub(in crate::volume) fn check_live(&self) -> Result<()> {
         if self.stopped.load(Ordering::Acquire) { Err(Error::Stopped) } else { Ok(()) }
     }
 
-    pub(super) fn check_writable(&self) -> Result<()> {
+    pub(in crate::volume) fn check_writable(&self) -> Result<()> {
         if self.read_only {
             return Err(Error::ReadOnly);
         }
@@ -235,7 +235,7 @@ impl Volume {
     }
 
     /// Opens chunk 0 of an inode, if it is not.
-    pub(super) fn open_head(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
+    pub(in crate::volume) fn open_head(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         state.check_whole()?;
         if state.head.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
@@ -246,7 +246,7 @@ impl Volume {
     }
 
     /// Opens a chunk's file. `bound`: what it must not be older than; only then it is right again.
-    pub(super) fn open_file(&self, id: ChunkId, bound: Commit) -> Result<Chunk> {
+    pub(in crate::volume) fn open_file(&self, id: ChunkId, bound: Commit) -> Result<Chunk> {
         let chunk = Chunk::open(&self.context, id, self.blocks)?;
         check_bound(&chunk, bound)?;
         self.heal_opened(id);
@@ -254,7 +254,7 @@ impl Volume {
     }
 
     /// Loads a directory's entries, if they are not.
-    pub(super) fn load_listing(&self, directory: &Arc<Inode>) -> Result<()> {
+    pub(in crate::volume) fn load_listing(&self, directory: &Arc<Inode>) -> Result<()> {
         {
             let state = directory.state.read();
             if state.record.kind != Kind::Directory {
@@ -281,7 +281,7 @@ impl Volume {
         let head = head.as_ref().expect("it was opened");
         let damaged =
             |index, what: &str| Error::Damaged(ChunkId { inode: directory.id(), index }, what.into());
-        let mut entries = super::directory::Directory::new(record.extension.vector.clone());
+        let mut entries = crate::volume::inode::directory::Directory::new(record.extension.vector.clone());
         // An entry may begin in one segment and end in the next.
         let mut log = Vec::new();
         for index in table.all(head)? {
@@ -297,12 +297,12 @@ impl Volume {
             segment.read(Space::Data, 0, &mut bytes)?;
             log.extend_from_slice(&bytes[4..length]);
         }
-        log.extend_from_slice(&super::flush::TAIL.read(head, 0, record.size)?);
+        log.extend_from_slice(&crate::volume::writeback::flush::TAIL.read(head, 0, record.size)?);
         entries.load(&log).map_err(|what| damaged(0, what.0))?;
         Ok(Listing::loaded(entries, log.len() as u64))
     }
 
-    pub(super) fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
+    pub(in crate::volume) fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
         let head = self.open_file(chunk, Commit(0))?;
         let record = read_record(&head).map_err(|error| match error {
@@ -318,7 +318,7 @@ impl Volume {
     fn check_size_of(&self, record: &Record, head: &Chunk) -> Result<()> {
         let (most, inline) = match record.kind {
             Kind::File => (self.size_limit(), record.size),
-            Kind::Directory => (super::flush::TAIL.limit(), record.size % BLOCK as u64),
+            Kind::Directory => (crate::volume::writeback::flush::TAIL.limit(), record.size % BLOCK as u64),
             _ => return Ok(()),
         };
         let is_inline = head.inline().is_empty() || head.inline().len() as u64 == inline;
@@ -331,7 +331,7 @@ impl Volume {
 
 /// The record in chunk 0, with its extension from wherever it lies.
 fn read_record(head: &Chunk) -> Result<Record> {
-    let malformed = |what: super::Malformed| Error::Damaged(head.id(), what.0.into());
+    let malformed = |what: crate::volume::Malformed| Error::Damaged(head.id(), what.0.into());
     let overflow = match Record::overflow_length(head.record()).map_err(malformed)? {
         None => None,
         Some(length) => {

@@ -1,8 +1,8 @@
 //! The cache of decrypted blocks against a model: never stale, never more than its bound.
 
-use super::super::faults::{Fault, plant};
+use super::super::mutants::{Mutant, plant};
 use super::*;
-use crate::dice::{Dice, seed};
+use crate::test_rng::{TestRng, seed};
 
 const BLOCKS: u16 = 12;
 const KEPT: usize = 5;
@@ -16,14 +16,14 @@ fn run(seed: u64) -> std::result::Result<(), String> {
     let ids = [ID, ChunkId { index: 4, ..ID }];
     let mut chunks = ids.map(|id| Chunk::new(&context, id, 1024));
     let mut model = [vec![0; usize::from(BLOCKS) * BLOCK], vec![0; usize::from(BLOCKS) * BLOCK]];
-    let mut dice = Dice(seed);
+    let mut rng = TestRng(seed);
     for step in 0..400 {
-        let (which, number) = (dice.below(2), dice.below(BLOCKS.into()) as u16);
+        let (which, number) = (rng.below(2), rng.below(BLOCKS.into()) as u16);
         let (chunk, content) = (&mut chunks[which], &mut model[which]);
         let at = usize::from(number) * BLOCK;
-        let within = dice.below(4000);
-        let bytes = [dice.below(256) as u8; 96];
-        match dice.below(10) {
+        let within = rng.below(4000);
+        let bytes = [rng.below(256) as u8; 96];
+        match rng.below(10) {
             0..4 => {
                 chunk.write_part(number, within, &bytes).unwrap();
                 content[at + within..][..96].copy_from_slice(&bytes);
@@ -71,7 +71,7 @@ fn what_is_cached_is_never_stale_and_never_more_than_it_may_be() {
     for round in 0..20 {
         run(seed.wrapping_add(round)).unwrap();
     }
-    plant(Some(Fault::CachedBySlot));
+    plant(Some(Mutant::CachedBySlot));
     let noticed = (0..20).find_map(|round| run(round).err());
     plant(None);
     println!("{noticed:?}");

@@ -5,7 +5,7 @@
 //! power cut (each slot old, any version written since, or torn) a commit is there that is no older than the last one
 //! acknowledged as durable, with exactly its content; no number names two states; a read error is an error.
 
-use super::super::faults::{Fault, plant};
+use super::super::mutants::{Mutant, plant};
 use super::super::slots::limit;
 use super::super::{BLOCK, Chunk, Commit, Context, Error, Space, Sync};
 use super::disk::{Block, BlockNumber, Disk, Drive, Failure, TORN};
@@ -67,7 +67,7 @@ struct Explorer {
 }
 
 /// Explores everything; an error says what went wrong, and how.
-pub fn explore(size: Size, fault: Option<Fault>) -> Result<Found, String> {
+pub fn explore(size: Size, fault: Option<Mutant>) -> Result<Found, String> {
     limit(2 + size.slots);
     plant(fault);
     let drive = Drive(Arc::new(Mutex::new(Disk::new(2 + size.slots))));

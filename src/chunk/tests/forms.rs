@@ -3,23 +3,23 @@
 
 use super::super::limits;
 use super::*;
-use crate::dice::{Dice, seed};
+use crate::test_rng::{TestRng, seed};
 
 const BLOCKS: u16 = 300;
 
 fn run(seed: u64) {
-    let mut dice = Dice(seed);
-    limits::lower(1000 + dice.below(4000) as u64, 64);
+    let mut rng = TestRng(seed);
+    limits::lower(1000 + rng.below(4000) as u64, 64);
     let bench = Bench::new();
     let mut chunk = Chunk::new(&bench.context, ID, BLOCKS);
     let mut content = [Space::Data, Space::Metadata].map(|_| vec![0; usize::from(BLOCKS) * BLOCK]);
     for step in 0..150 {
-        let which = usize::from(dice.below(4) == 0);
+        let which = usize::from(rng.below(4) == 0);
         let space = [Space::Data, Space::Metadata][which];
-        let count = if dice.below(3) == 0 { 1 + dice.below(200) } else { 1 };
-        let first = dice.below(usize::from(BLOCKS) - count);
+        let count = if rng.below(3) == 0 { 1 + rng.below(200) } else { 1 };
+        let first = rng.below(usize::from(BLOCKS) - count);
         let range = first * BLOCK..(first + count) * BLOCK;
-        match dice.below(8) {
+        match rng.below(8) {
             0..=3 => {
                 let data = pattern(step, count as u16);
                 chunk.write(space, first as u16, &data).unwrap();
@@ -29,10 +29,10 @@ fn run(seed: u64) {
                 chunk.clear(space, first as u16..(first + count) as u16).unwrap();
                 content[which][range].fill(0);
             }
-            5 => chunk.set_record(vec![step as u8; dice.below(1025)]),
+            5 => chunk.set_record(vec![step as u8; rng.below(1025)]),
             6 => {
                 chunk.commit().unwrap();
-                if dice.below(2) == 0 {
+                if rng.below(2) == 0 {
                     chunk.sync().unwrap();
                     chunk.name_synced();
                     chunk.settle().unwrap();

@@ -1,6 +1,6 @@
 //! Each rule of docs/FORMAT.md section 6.3 and 6.4 broken once in the real code: the exploration notices every time.
 
-use super::super::faults::{Fault, plant};
+use super::super::mutants::{Mutant, plant};
 use super::super::root::PLAIN;
 use super::explore::{Size, explore};
 use super::{Bench, Error};
@@ -11,26 +11,26 @@ pub const MAPPED: Size = Size { blocks: 2, slots: 5, depth: 9, inline: PLAIN - 2
 pub const BESIDE: Size = Size { blocks: 3, slots: 7, depth: 7, inline: MAPPED.inline - 32, filled: 3, ..ONE };
 
 /// A mistake, and the exploration that is to notice it.
-const MUTANTS: [(Fault, Size); 19] = [
-    (Fault::NoSyncAfterOpen, ONE),
-    (Fault::FreeAtCommit, ONE),
-    (Fault::FreeAtSyncStart, ONE),
-    (Fault::ReuseLiveSlot, ONE),
-    (Fault::RootOverDurable, ONE),
-    (Fault::RootDuringSync, ONE),
-    (Fault::SettleBeforeDurable, ONE),
-    (Fault::FallBackOnReadError, ONE),
-    (Fault::FallBackFromSettled, ONE),
-    (Fault::FallBackFromKnown, ONE),
-    (Fault::ReuseRejectedNumber, ONE),
-    (Fault::NoBlockCheck, ONE),
-    (Fault::NoMapCheck, MAPPED),
-    (Fault::NoCheckBesideMaps, BESIDE),
-    (Fault::MapsAlone, BESIDE),
-    (Fault::NoFallback, ONE),
-    (Fault::TakeOlderRoot, ONE),
-    (Fault::DurableBeforeSync, ONE),
-    (Fault::DurableAfterFailedSync, FAILING),
+const MUTANTS: [(Mutant, Size); 19] = [
+    (Mutant::NoSyncAfterOpen, ONE),
+    (Mutant::FreeAtCommit, ONE),
+    (Mutant::FreeAtSyncStart, ONE),
+    (Mutant::ReuseLiveSlot, ONE),
+    (Mutant::RootOverDurable, ONE),
+    (Mutant::RootDuringSync, ONE),
+    (Mutant::SettleBeforeDurable, ONE),
+    (Mutant::FallBackOnReadError, ONE),
+    (Mutant::FallBackFromSettled, ONE),
+    (Mutant::FallBackFromKnown, ONE),
+    (Mutant::ReuseRejectedNumber, ONE),
+    (Mutant::NoBlockCheck, ONE),
+    (Mutant::NoMapCheck, MAPPED),
+    (Mutant::NoCheckBesideMaps, BESIDE),
+    (Mutant::MapsAlone, BESIDE),
+    (Mutant::NoFallback, ONE),
+    (Mutant::TakeOlderRoot, ONE),
+    (Mutant::DurableBeforeSync, ONE),
+    (Mutant::DurableAfterFailedSync, FAILING),
 ];
 
 #[test]
@@ -44,7 +44,7 @@ fn every_broken_rule_is_noticed() {
 
 #[test]
 fn a_root_that_was_perhaps_written_is_not_forgotten() {
-    let noticed = explore(FAILING, Some(Fault::MaybeWrittenRootForgotten)).err();
+    let noticed = explore(FAILING, Some(Mutant::MaybeWrittenRootForgotten)).err();
     println!("{noticed:?}");
     assert!(noticed.is_some());
 }
@@ -56,7 +56,7 @@ fn without_the_look_at_the_path_a_replaced_file_would_be_acknowledged() {
     bench.memory.restore(&bench.memory.snapshot());
     chunk.commit().unwrap();
     assert!(matches!(chunk.sync(), Err(Error::Replaced(_))));
-    plant(Some(Fault::NotCurrentIgnored));
+    plant(Some(Mutant::NotCurrentIgnored));
     let acknowledged = chunk.commit().and_then(|_| chunk.sync());
     plant(None);
     acknowledged.unwrap();

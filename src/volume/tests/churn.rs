@@ -3,12 +3,13 @@
 
 use super::hostile::told::Told;
 use super::*;
-use crate::dice::{Dice, seed, variable};
 use crate::store::memory::Memory;
-use crate::volume::{Rename, limits};
+use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::Rename;
+use crate::volume::format::limits;
 use std::collections::BTreeSet;
 
-impl Dice {
+impl TestRng {
     fn name(&mut self, pool: usize, longest: usize) -> Vec<u8> {
         let number = self.below(pool);
         format!("{number:0>width$}", width = 4 + number % longest).into_bytes()
@@ -17,21 +18,21 @@ impl Dice {
 
 /// Nothing is ever found damaged, or mended: what is compared after a remount was read from what was written.
 fn churn(seed: u64) {
-    let mut dice = Dice(seed);
-    limits::lower((2 << 20) << dice.below(3), 100 << dice.below(9), 100 << dice.below(9));
+    let mut rng = TestRng(seed);
+    limits::lower((2 << 20) << rng.below(3), 100 << rng.below(9), 100 << rng.below(9));
     let (fixture, store, told) = (Fixture::new(), Arc::new(Memory::new()), Told::default());
     drop(fixture.format(store.clone()));
-    let (pool, longest, grows) = (10 << dice.below(8), 1 + dice.below(200), 1 + dice.below(4));
+    let (pool, longest, grows) = (10 << rng.below(8), 1 + rng.below(200), 1 + rng.below(4));
     let mut expected = BTreeSet::new();
     for _ in 0..3 {
         let volume = fixture.open(store.clone());
         assert_eq!(told.at_open(&volume), []);
         let root = volume.root().unwrap();
-        for _ in 0..dice.below(3000) {
-            let (name, other) = (dice.name(pool, longest), dice.name(pool, longest));
-            match dice.below(6) {
-                0 if dice.below(20) == 0 => volume.round().unwrap(),
-                1 if dice.below(20) == 0 => volume.sync_directory(&root).unwrap(),
+        for _ in 0..rng.below(3000) {
+            let (name, other) = (rng.name(pool, longest), rng.name(pool, longest));
+            match rng.below(6) {
+                0 if rng.below(20) == 0 => volume.round().unwrap(),
+                1 if rng.below(20) == 0 => volume.sync_directory(&root).unwrap(),
                 2 if expected.remove(&name) => {
                     let moved = volume.rename((&root, &name), (&root, &other), Rename::Replace, None, now());
                     moved.unwrap().into_iter().for_each(|replaced| volume.release(replaced));

@@ -1,13 +1,14 @@
 //! Files and directories to which everything is done at random, against what they should hold: with limits drawn at
 //! random, on a store that is full at times, closed and opened again, by one device and another, while keys rotate.
 
-use super::world::{Node, World};
+use super::expected::{Expected, Node};
 use super::*;
 use crate::chunk::limits as chunk_limits;
-use crate::dice::{Dice, seed, variable};
 use crate::store::faulty::{Call, Fault};
 use crate::store::memory::Memory;
-use crate::volume::{Rename, limits};
+use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::Rename;
+use crate::volume::format::limits;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -37,22 +38,22 @@ const BORDERS: [usize; 22] = [
     3 * CHUNK as usize + 5000,
 ];
 
-impl World {
+impl Expected {
     fn some_size(&mut self) -> usize {
-        let border = BORDERS[self.dice.below(BORDERS.len())];
-        (border + self.dice.below(3) * self.dice.below(50)).saturating_sub(self.dice.below(2) * 30)
+        let border = BORDERS[self.rng.below(BORDERS.len())];
+        (border + self.rng.below(3) * self.rng.below(50)).saturating_sub(self.rng.below(2) * 30)
     }
 
     fn write(&mut self) -> Option<()> {
         let at = self.some(|node| !node.is_directory)?;
         let inode = self.inode(at)?;
-        let offset = match self.dice.below(3) {
+        let offset = match self.rng.below(3) {
             0 => self.nodes[at].content.len(),
-            1 => self.dice.below(self.nodes[at].content.len() + 1),
+            1 => self.rng.below(self.nodes[at].content.len() + 1),
             _ => self.some_size(),
         };
-        let length = [1, 100, 3000, 4096, 5000, 20_000, 700_000][self.dice.below(7)];
-        let data = pattern(1 + self.dice.below(length), self.dice.0);
+        let length = [1, 100, 3000, 4096, 5000, 20_000, 700_000][self.rng.below(7)];
+        let data = pattern(1 + self.rng.below(length), self.rng.0);
         let done = self.check(self.volume().write(&inode, offset as u64, &data, now(), 0));
         let (node, end) = (&mut self.nodes[at], offset + data.len());
         match done {
@@ -69,8 +70,8 @@ impl World {
     fn resize(&mut self) -> Option<()> {
         let at = self.some(|node| !node.is_directory)?;
         let inode = self.inode(at)?;
-        let size = match self.dice.below(2) {
-            0 => self.dice.below(self.nodes[at].content.len() + 1),
+        let size = match self.rng.below(2) {
+            0 => self.rng.below(self.nodes[at].content.len() + 1),
             _ => self.some_size(),
         };
         self.check(self.volume().resize(&inode, size as u64, now(), 0))?;
@@ -83,7 +84,7 @@ impl World {
         let at = self.some(|node| !node.is_directory && !node.content.is_empty())?;
         let inode = self.inode(at)?;
         let size = self.nodes[at].content.len();
-        let from = self.dice.below(size);
+        let from = self.rng.below(size);
         let until = (from + self.some_size()).min(size);
         let done = self.check(self.volume().punch(&inode, from as u64, (until - from) as u64, now()));
         let node = &mut self.nodes[at];
@@ -100,10 +101,10 @@ impl World {
     fn set_xattr(&mut self) -> Option<()> {
         let at = self.some(|node| node.links > 0)?;
         let inode = self.inode(at)?;
-        let name = format!("user.{}", self.dice.below(4)).into_bytes();
-        let value = (self.dice.below(3) > 0).then(|| {
-            let length = [10, 500, 900, 1000, 3000, 4100, 20_000][self.dice.below(7)];
-            pattern(length + self.dice.below(40), self.dice.0)
+        let name = format!("user.{}", self.rng.below(4)).into_bytes();
+        let value = (self.rng.below(3) > 0).then(|| {
+            let length = [10, 500, 900, 1000, 3000, 4100, 20_000][self.rng.below(7)];
+            pattern(length + self.rng.below(40), self.rng.0)
         });
         self.check(self.volume().update(&inode, |record| {
             record.extension.xattrs.retain(|xattr| *xattr.0 != *name);
@@ -121,7 +122,7 @@ impl World {
         if self.nodes[directory].entries.contains_key(&name) {
             return None;
         }
-        let is_directory = self.dice.below(5) == 0;
+        let is_directory = self.rng.below(5) == 0;
         let kind = if is_directory { Kind::Directory } else { Kind::File };
         let parent = self.inode(directory)?;
         let inode = self.check(self.volume().create(&parent, &name, new(kind)))?;
@@ -146,7 +147,7 @@ impl World {
 
     fn lost_name(&mut self, at: usize, inode: Arc<Inode>) {
         self.nodes[at].links -= 1;
-        if self.nodes[at].links == 0 && self.dice.below(3) == 0 && !self.nodes[at].is_directory {
+        if self.nodes[at].links == 0 && self.rng.below(3) == 0 && !self.nodes[at].is_directory {
             self.orphans.push((inode, at));
         } else {
             self.volume().release(inode);
@@ -174,14 +175,13 @@ impl World {
 
     fn rename(&mut self) -> Option<()> {
         let (from, name) = self.some_entry()?;
-        let (to, other) = match self.dice.below(2) {
+        let (to, other) = match self.rng.below(2) {
             0 => self.some_entry()?,
             _ => (self.some_directory(), self.some_name()),
         };
         let moved = self.nodes[from].entries[&name];
         let target = self.nodes[to].entries.get(&other).copied();
-        let how =
-            if target.is_some() && self.dice.below(2) == 0 { Rename::Exchange } else { Rename::Replace };
+        let how = if target.is_some() && self.rng.below(2) == 0 { Rename::Exchange } else { Rename::Replace };
         let kind = |at: usize| self.nodes[at].is_directory;
         let fits = |target: usize| kind(target) == kind(moved) && self.nodes[target].entries.is_empty();
         let is_exchange = how == Rename::Exchange;
@@ -207,10 +207,10 @@ impl World {
 
     fn store(&mut self) -> Option<()> {
         let volume = self.volume().clone();
-        match self.dice.below(8) {
+        match self.rng.below(8) {
             0 | 1 => self.check(volume.round())?,
             2 => {
-                let (at, data_only) = (self.some(|_| true)?, self.dice.below(2) == 0);
+                let (at, data_only) = (self.some(|_| true)?, self.rng.below(2) == 0);
                 self.check(volume.sync(&self.inode(at)?, data_only))?
             }
             3 => {
@@ -218,11 +218,11 @@ impl World {
                 self.check(volume.flush(&[self.inode(at)?]))?
             }
             4 if !self.fails => {
-                let until = self.dice.below(40) as u64;
+                let until = self.rng.below(40) as u64;
                 volume.reencrypt(&mut |done, _| done < until).map(drop).unwrap()
             }
             5 if !self.orphans.is_empty() => {
-                let which = self.dice.below(self.orphans.len());
+                let which = self.rng.below(self.orphans.len());
                 let (inode, _) = self.orphans.swap_remove(which);
                 volume.release(inode)
             }
@@ -236,16 +236,16 @@ impl World {
 
     fn step(&mut self) {
         if self.fails {
-            match self.dice.below(4) {
+            match self.rng.below(4) {
                 0 => {
-                    let mut dice = Dice(self.dice.0);
-                    let (of, short) = (1 + dice.below(8), dice.below(2) == 0);
+                    let mut rng = TestRng(self.rng.0);
+                    let (of, short) = (1 + rng.below(8), rng.below(2) == 0);
                     self.store.fail_when(move |event| match event.call {
-                        Call::Write if short && dice.below(of) == 0 => Some(Fault::Short(libc::ENOSPC)),
-                        Call::Write | Call::Allocate if dice.below(of) == 0 => {
+                        Call::Write if short && rng.below(of) == 0 => Some(Fault::Short(libc::ENOSPC)),
+                        Call::Write | Call::Allocate if rng.below(of) == 0 => {
                             Some(Fault::Error(libc::ENOSPC))
                         }
-                        Call::Open | Call::Create if dice.below(of) == 0 => Some(Fault::Error(libc::EMFILE)),
+                        Call::Open | Call::Create if rng.below(of) == 0 => Some(Fault::Error(libc::EMFILE)),
                         _ => None,
                     });
                 }
@@ -253,7 +253,7 @@ impl World {
                 _ => self.store.heal(),
             }
         }
-        let _ = match self.dice.below(16) {
+        let _ = match self.rng.below(16) {
             0..5 => self.write(),
             5 | 6 => self.resize(),
             7 => self.punch(),
@@ -278,29 +278,29 @@ fn beside(volume: &Arc<Volume>, limits: (u64, usize, u64), chunk: (u64, usize), 
 }
 
 fn run(seed: u64, fails: bool, is_alone: bool) {
-    let mut world = World::new(seed, fails);
-    let dice = &mut world.dice;
-    let lowered = ((1 << 20) << dice.below(4), 100 << dice.below(9), 100 << dice.below(9));
-    let chunk_lowered = ([50, 300, 5000][dice.below(3)], [0, 10, 64][dice.below(3)]);
+    let mut expected = Expected::new(seed, fails);
+    let rng = &mut expected.rng;
+    let lowered = ((1 << 20) << rng.below(4), 100 << rng.below(9), 100 << rng.below(9));
+    let chunk_lowered = ([50, 300, 5000][rng.below(3)], [0, 10, 64][rng.below(3)]);
     limits::lower(lowered.0, lowered.1, lowered.2);
     chunk_limits::lower(chunk_lowered.0, chunk_lowered.1);
     for _ in 0..5 {
-        world.open();
-        world.look_at_all();
-        let (volume, end) = (world.volume().clone(), AtomicBool::new(is_alone));
+        expected.open();
+        expected.look_at_all();
+        let (volume, end) = (expected.volume().clone(), AtomicBool::new(is_alone));
         thread::scope(|scope| {
             scope.spawn(|| beside(&volume, lowered, chunk_lowered, &end));
-            for _ in 0..world.dice.below(150) {
-                world.step();
+            for _ in 0..expected.rng.below(150) {
+                expected.step();
             }
             end.store(true, Ordering::Relaxed);
         });
         drop(volume);
-        world.end();
+        expected.end();
     }
-    world.open();
-    world.look_at_all();
-    world.volume().close().unwrap();
+    expected.open();
+    expected.look_at_all();
+    expected.volume().close().unwrap();
     chunk_limits::raise();
 }
 

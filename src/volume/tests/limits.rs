@@ -3,8 +3,9 @@
 use super::*;
 use crate::chunk::{Chunk, ChunkId, InodeId};
 use crate::store::memory::Memory;
-use crate::volume::flush::TAIL;
-use crate::volume::{Error, Rename, limits};
+use crate::volume::format::limits;
+use crate::volume::writeback::flush::TAIL;
+use crate::volume::{Error, Rename};
 use std::thread;
 use std::time::{Duration, Instant};
 

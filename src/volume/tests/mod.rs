@@ -1,17 +1,17 @@
 //! The volume over stores in memory.
 
-mod ahead;
 mod basic;
 mod churn;
 mod clock;
 mod counts;
 mod crash;
+mod expected;
 mod files;
 mod full;
 mod hostile;
 mod limits;
+mod readahead;
 mod rotation;
-mod world;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
 use crate::chunk::remembered::{self, Remembered};
@@ -79,7 +79,7 @@ impl Fixture {
 
 /// For tests of what stands above: the limits of this thread from now on, of the journal, of a tail, of a log.
 pub(crate) fn lower_limits(journal: u64, tail: usize, compact: u64) {
-    super::limits::lower(journal, tail, compact);
+    super::format::limits::lower(journal, tail, compact);
 }
 
 fn options() -> Options {

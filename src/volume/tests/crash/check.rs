@@ -7,7 +7,7 @@ use super::operation::{Bench, Operation};
 use crate::chunk::remembered::{Remembered, Snapshot};
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::{Area, FileName, Store};
-use crate::volume::inode::State;
+use crate::volume::inode::state::State;
 use crate::volume::{Error, Inode, Kind, Volume};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,27 +5,27 @@ use super::operation::Operation::{self, *};
 use super::workloads::{FILES, LARGE};
 use super::{Effort, Start, Tally};
 use crate::chunk;
-use crate::volume::faults::{Fault, plant};
+use crate::volume::mutants::{Mutant, plant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A mistake, and a workload in which it shows.
-const MUTANTS: [(Fault, &[Operation]); 17] = [
-    (Fault::ChunkZeroFirst, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
-    (Fault::DataNotSynced, &[Append { path: "b", length: 9000 }, Sync("b")]),
+const MUTANTS: [(Mutant, &[Operation]); 17] = [
+    (Mutant::ChunkZeroFirst, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
+    (Mutant::DataNotSynced, &[Append { path: "b", length: 9000 }, Sync("b")]),
     (
-        Fault::NamesNotSynced,
+        Mutant::NamesNotSynced,
         &[Create("n"), Append { path: "n", length: 9000 }, Sync("n"), Round, Create("m"), Round],
     ),
-    (Fault::DeletedBeforeBatch, &[Unlink("b"), Round]),
-    (Fault::LinksBeforeBatch, &[Append { path: "b", length: 9000 }, Rename("b", "m"), Sync("m")]),
-    (Fault::VectorTooFar, &[Create("n"), Batch, Create("m"), Flush(""), Create("o"), Round]),
+    (Mutant::DeletedBeforeBatch, &[Unlink("b"), Round]),
+    (Mutant::LinksBeforeBatch, &[Append { path: "b", length: 9000 }, Rename("b", "m"), Sync("m")]),
+    (Mutant::VectorTooFar, &[Create("n"), Batch, Create("m"), Flush(""), Create("o"), Round]),
     (
-        Fault::BatchDroppedEarly,
+        Mutant::BatchDroppedEarly,
         &[Create("n"), Append { path: "n", length: 50 }, Sync("n"), Create("m"), Round],
     ),
-    (Fault::ReplacedBeforeData, &[Create("n"), Append { path: "n", length: 300 }, Rename("n", "a"), Batch]),
+    (Mutant::ReplacedBeforeData, &[Create("n"), Append { path: "n", length: 300 }, Rename("n", "a"), Batch]),
     (
-        Fault::ReserveNotRecorded,
+        Mutant::ReserveNotRecorded,
         &[
             Create("n"),
             Round,
@@ -35,11 +35,11 @@ const MUTANTS: [(Fault, &[Operation]); 17] = [
         ],
     ),
     (
-        Fault::OrphanNotRecorded,
+        Mutant::OrphanNotRecorded,
         &[UnlinkHeld("b"), Round, Append { path: "a", length: 10 }, Sync("a"), Create("n"), Round],
     ),
     (
-        Fault::AnchorRepeatsNothing,
+        Mutant::AnchorRepeatsNothing,
         &[
             UnlinkHeld("b"),
             Round,
@@ -51,12 +51,12 @@ const MUTANTS: [(Fault, &[Operation]); 17] = [
             Round,
         ],
     ),
-    (Fault::BatchInTwo, &[Rename("a", "d/a"), Round]),
-    (Fault::NameWithoutInode, &[Create("n"), Batch]),
-    (Fault::TrimmedEarly, &[Resize { path: "c", size: 10 }, Round]),
-    (Fault::RemovalNotSynced, &[Unlink("c"), Round, Create("n"), Round, Create("m"), Round]),
+    (Mutant::BatchInTwo, &[Rename("a", "d/a"), Round]),
+    (Mutant::NameWithoutInode, &[Create("n"), Batch]),
+    (Mutant::TrimmedEarly, &[Resize { path: "c", size: 10 }, Round]),
+    (Mutant::RemovalNotSynced, &[Unlink("c"), Round, Create("n"), Round, Create("m"), Round]),
     (
-        Fault::ReplayedOverNewer,
+        Mutant::ReplayedOverNewer,
         &[
             Create("n"),
             Append { path: "n", length: 50 },
@@ -66,7 +66,7 @@ const MUTANTS: [(Fault, &[Operation]); 17] = [
             Sync("n"),
         ],
     ),
-    (Fault::NoSweep, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
+    (Mutant::NoSweep, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
 ];
 
 #[test]
@@ -101,18 +101,18 @@ fn what_is_remembered_too_early_is_noticed() {
     let prepare: Vec<Operation> = FILES.into_iter().chain(LARGE).collect();
     let start = Start::new(&prepare);
     let effort = Effort { cuts: 40, kills: 0, seed: 1 };
-    let mutants: [(chunk::faults::Fault, &[Operation]); 2] = [
-        (chunk::faults::Fault::NotedAtCommit, &[Append { path: "b", length: 9000 }, Sync("b")]),
+    let mutants: [(chunk::mutants::Mutant, &[Operation]); 2] = [
+        (chunk::mutants::Mutant::NotedAtCommit, &[Append { path: "b", length: 9000 }, Sync("b")]),
         (
-            chunk::faults::Fault::NotedWithoutName,
+            chunk::mutants::Mutant::NotedWithoutName,
             &[Create("n"), Batch, Append { path: "n", length: 9000 }, Sync("n")],
         ),
     ];
     for (fault, operations) in mutants {
         start.explore(operations, effort, &mut Tally::default()).unwrap();
-        chunk::faults::plant(Some(fault));
+        chunk::mutants::plant(Some(fault));
         let noticed = start.explore(operations, effort, &mut Tally::default()).err();
-        chunk::faults::plant(None);
+        chunk::mutants::plant(None);
         println!("{fault:?}: {noticed:?}\n");
         let said = noticed.unwrap_or_else(|| panic!("{fault:?} is not noticed"));
         assert!(said.contains("Damaged"), "{said}");
@@ -123,14 +123,14 @@ fn what_is_remembered_too_early_is_noticed() {
 #[test]
 fn every_broken_rule_of_a_directed_test_is_noticed() {
     use super::directed::*;
-    let mutants: [(Fault, fn()); 7] = [
-        (Fault::NoSyncAtOpen, fsync_after_a_kill_covers_what_the_killed_process_wrote),
-        (Fault::ClosedUnsynced, no_chunk_is_closed_before_it_is_synced),
-        (Fault::JournalNotSettled, a_closed_journal_says_the_same_in_both_roots),
-        (Fault::NamedLeftoverSwept, an_older_journal_put_in_place_deletes_nothing_that_has_a_name),
-        (Fault::CutForgotten, a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut),
-        (Fault::TrimmedBetween, a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut),
-        (Fault::NameForgotten, a_name_that_could_not_be_synced_is_synced_by_the_next_fsync),
+    let mutants: [(Mutant, fn()); 7] = [
+        (Mutant::NoSyncAtOpen, fsync_after_a_kill_covers_what_the_killed_process_wrote),
+        (Mutant::ClosedUnsynced, no_chunk_is_closed_before_it_is_synced),
+        (Mutant::JournalNotSettled, a_closed_journal_says_the_same_in_both_roots),
+        (Mutant::NamedLeftoverSwept, an_older_journal_put_in_place_deletes_nothing_that_has_a_name),
+        (Mutant::CutForgotten, a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut),
+        (Mutant::TrimmedBetween, a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut),
+        (Mutant::NameForgotten, a_name_that_could_not_be_synced_is_synced_by_the_next_fsync),
     ];
     for (fault, test) in mutants {
         plant(Some(fault));

@@ -4,7 +4,7 @@ use super::operation::BORDER;
 use super::operation::Operation::{self, *};
 use super::workloads::{Covered, FILES, LARGE};
 use super::{Effort, Start, Tally};
-use crate::dice::seed;
+use crate::test_rng::seed;
 use std::time::{Duration, Instant};
 
 pub(super) const ACTIONS: [Operation; 42] = [

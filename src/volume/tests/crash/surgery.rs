@@ -9,7 +9,7 @@ use super::operation::Bench;
 use super::operation::Operation::{self, *};
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::power::Power;
-use crate::volume::inode::Standing;
+use crate::volume::inode::state::Standing;
 use crate::volume::{Error, Inode, Kind, Volume};
 use std::collections::BTreeSet;
 use std::sync::Arc;

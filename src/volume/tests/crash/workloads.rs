@@ -6,8 +6,8 @@ use super::short::{ACTIONS, NAMES, name_sequences, short_sequences};
 use super::{Effort, Start, Tally};
 use crate::chunk::limits as chunk_limits;
 use crate::chunk::remembered::Snapshot;
-use crate::dice::{Dice, seed};
-use crate::volume::limits;
+use crate::test_rng::{TestRng, seed};
+use crate::volume::format::limits;
 use crate::volume::tests::clock;
 use std::time::{Duration, Instant};
 
@@ -82,13 +82,13 @@ fn random_sequences(count: usize, length: usize, effort: Effort, until: Duration
         }
         done += 1;
         let effort = Effort { seed: effort.seed.wrapping_add(run as u64), ..effort };
-        let mut dice = Dice(effort.seed);
+        let mut rng = TestRng(effort.seed);
         let mut sequence = Vec::new();
         while sequence.len() < length {
-            let next = match dice.below(4) {
-                0 => others[dice.below(others.len())],
-                1 => NAMES[dice.below(NAMES.len())],
-                _ => ACTIONS[dice.below(ACTIONS.len())],
+            let next = match rng.below(4) {
+                0 => others[rng.below(others.len())],
+                1 => NAMES[rng.below(NAMES.len())],
+                _ => ACTIONS[rng.below(ACTIONS.len())],
             };
             sequence.push(next);
         }
@@ -114,18 +114,18 @@ fn narrow_sequences(count: usize, effort: Effort, until: Duration) -> usize {
         // With a tail so short a log is compacted into segments too.
         limits::lower(16 << 10, [600, 150][run % 2], 300);
         let effort = Effort { seed: effort.seed.wrapping_add(run as u64), ..effort };
-        let mut dice = Dice(effort.seed);
-        let entry = |dice: &mut Dice| ENTRIES[dice.below(ENTRIES.len())];
+        let mut rng = TestRng(effort.seed);
+        let entry = |rng: &mut TestRng| ENTRIES[rng.below(ENTRIES.len())];
         let sequence: Vec<Operation> = (0..80)
-            .map(|_| match dice.below(14) {
+            .map(|_| match rng.below(14) {
                 0 | 12 => Round,
-                13 => Write { path: "b", at: dice.below(5) as u64 * 4096, length: 4096 },
-                1 => [Batch, Publish][dice.below(2)],
-                2..5 => Unlink(entry(&mut dice)),
-                5 => Rename(entry(&mut dice), entry(&mut dice)),
-                6 => Append { path: entry(&mut dice), length: 300 },
-                7 => Sync(entry(&mut dice)),
-                _ => Create(entry(&mut dice)),
+                13 => Write { path: "b", at: rng.below(5) as u64 * 4096, length: 4096 },
+                1 => [Batch, Publish][rng.below(2)],
+                2..5 => Unlink(entry(&mut rng)),
+                5 => Rename(entry(&mut rng), entry(&mut rng)),
+                6 => Append { path: entry(&mut rng), length: 300 },
+                7 => Sync(entry(&mut rng)),
+                _ => Create(entry(&mut rng)),
             })
             .collect();
         start.explore_what_works(&sequence, effort, &mut tally).unwrap_or_else(|error| panic!("{error}"));

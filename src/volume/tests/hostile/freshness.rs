@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::chunk;
-use crate::volume::{Damage, faults};
+use crate::volume::{Damage, mutants};
 use std::panic::catch_unwind;
 
 /// What a chunk turned out to be, if it was rolled back or deleted.
@@ -282,7 +282,7 @@ fn row_01_what_was_durable_is_not_made_anew_from_the_journal() {
 /// Each check left out once: some test above notices.
 #[test]
 fn every_broken_rule_is_noticed() {
-    use chunk::faults::Fault::{DominatesReversed, RollbackTaken};
+    use chunk::mutants::Mutant::{DominatesReversed, RollbackTaken};
     let tests: [fn(); 4] = [
         row_13_an_older_chunk_of_a_file,
         row_15_the_whole_volume_as_it_was_before,
@@ -291,18 +291,18 @@ fn every_broken_rule_is_noticed() {
     ];
     let noticed = || tests.map(|test| catch_unwind(test).is_err());
     for fault in [RollbackTaken, DominatesReversed] {
-        chunk::faults::plant(Some(fault));
+        chunk::mutants::plant(Some(fault));
         let found = noticed();
-        chunk::faults::plant(None);
+        chunk::mutants::plant(None);
         assert_eq!(found, [true, true, true, false], "{fault:?}");
     }
     for (fault, expected) in [
-        (faults::Fault::NotKeptAtClose, [false, false, true, false]),
-        (faults::Fault::DamageMadeAnew, [false, false, false, true]),
+        (mutants::Mutant::NotKeptAtClose, [false, false, true, false]),
+        (mutants::Mutant::DamageMadeAnew, [false, false, false, true]),
     ] {
-        faults::plant(Some(fault));
+        mutants::plant(Some(fault));
         let found = noticed();
-        faults::plant(None);
+        mutants::plant(None);
         assert_eq!(found, expected, "{fault:?}");
     }
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::store::faulty::{Call, Fault, Faulty};
-use crate::volume::faults;
-use crate::volume::{Damage, Rename, limits};
+use crate::volume::format::limits;
+use crate::volume::mutants;
+use crate::volume::{Damage, Rename};
 use std::panic::catch_unwind;
 
 impl House {
@@ -300,16 +301,16 @@ fn a_file_whose_chunk_table_is_spoilt_leaves_nothing_behind() {
 #[test]
 fn every_broken_rule_is_noticed() {
     for (fault, test) in [
-        (faults::Fault::AcknowledgedGivenUp, row_27_what_only_a_batch_has_is_not_given_up as fn()),
+        (mutants::Mutant::AcknowledgedGivenUp, row_27_what_only_a_batch_has_is_not_given_up as fn()),
         (
-            faults::Fault::AcknowledgedGivenUp,
+            mutants::Mutant::AcknowledgedGivenUp,
             row_27_a_directory_that_another_device_wrote_is_merged_by_the_next_mount,
         ),
-        (faults::Fault::LostForgotten, row_27_a_file_that_was_exchanged_is_lost_and_nothing_else),
+        (mutants::Mutant::LostForgotten, row_27_a_file_that_was_exchanged_is_lost_and_nothing_else),
     ] {
-        faults::plant(Some(fault));
+        mutants::plant(Some(fault));
         let noticed = catch_unwind(test).is_err();
-        faults::plant(None);
+        mutants::plant(None);
         assert!(noticed, "{fault:?}");
     }
 }

@@ -11,7 +11,7 @@ mod bystander;
 
 use super::*;
 use crate::chunk::remembered;
-use crate::dice::{Dice, seed};
+use crate::test_rng::{TestRng, seed};
 use crate::volume::Rename;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc;
@@ -21,7 +21,7 @@ const NAMES: [&[u8]; 6] = [b"a", b"b", b"c", b"long name of a file", b"d", b"e"]
 const HISTORY: usize = 12;
 const BIG: usize = CHUNK as usize + 5 * BLOCK;
 
-/// The world after an honest session.
+/// The scenario after an honest session.
 struct Mark {
     store: Snapshot,
     known: remembered::Snapshot,
@@ -52,10 +52,10 @@ struct Honest {
     made: BTreeSet<(InodeId, Vec<u8>, InodeId)>,
 }
 
-struct World {
+struct Scenario {
     fixture: Fixture,
     store: Memory,
-    dice: Dice,
+    rng: TestRng,
     /// All that ever was: entries, and the contents of each file.
     entries: BTreeSet<(InodeId, Vec<u8>, InodeId)>,
     contents: BTreeMap<InodeId, Vec<Vec<u8>>>,
@@ -67,27 +67,27 @@ struct World {
     attacks: Vec<String>,
 }
 
-impl World {
-    fn new(seed: u64) -> World {
+impl Scenario {
+    fn new(seed: u64) -> Scenario {
         let (fixture, store) = (Fixture::new(), Memory::new());
         let volume = fixture.format(Arc::new(store.clone()));
         let (entries, contents, honest, past) = Default::default();
         let root = volume.root().unwrap();
         let bystander = bystander::Bystander::new(&volume);
-        let (dice, met, attacks) = (Dice(seed), 0, Vec::new());
-        let mut world =
-            World { fixture, store, dice, entries, contents, honest, past, met, bystander, attacks };
-        world.know_bystander();
+        let (rng, met, attacks) = (TestRng(seed), 0, Vec::new());
+        let mut scenario =
+            Scenario { fixture, store, rng, entries, contents, honest, past, met, bystander, attacks };
+        scenario.know_bystander();
         for name in [b"dir 1", b"dir 2"] {
             let directory = volume.create(&root, name, new(Kind::Directory)).unwrap();
-            world.entries.insert((root.id(), name.to_vec(), directory.id()));
+            scenario.entries.insert((root.id(), name.to_vec(), directory.id()));
         }
         let big = volume.create(&root, b"big", new(Kind::File)).unwrap();
         volume.write(&big, 0, &pattern(BIG, seed), now(), 0).unwrap();
-        world.entries.insert((root.id(), b"big".to_vec(), big.id()));
-        world.contents.insert(big.id(), vec![Vec::new(), pattern(BIG, seed)]);
+        scenario.entries.insert((root.id(), b"big".to_vec(), big.id()));
+        scenario.contents.insert(big.id(), vec![Vec::new(), pattern(BIG, seed)]);
         volume.close().unwrap();
-        world
+        scenario
     }
 
     fn open(&self) -> Result<Arc<Volume>> {
@@ -122,12 +122,12 @@ impl World {
         for attack in 0..attacks {
             if attack % 2 == 0 {
                 self.go_back(&mark);
-                (0..=self.dice.below(3)).for_each(|_| self.mutate(false));
+                (0..=self.rng.below(3)).for_each(|_| self.mutate(false));
                 let Some(volume) = self.try_open() else { continue };
                 let shown = self.look(&volume);
                 check_strictly(&left, &shown);
             } else {
-                (0..=self.dice.below(3)).for_each(|_| self.mutate(true));
+                (0..=self.rng.below(3)).for_each(|_| self.mutate(true));
             }
             let Some(volume) = self.try_open() else { continue };
             self.session(&volume);
@@ -164,7 +164,7 @@ impl World {
         self.look(volume);
         self.check_bystander(volume);
         for _ in 0..4 {
-            match self.dice.below(5) {
+            match self.rng.below(5) {
                 0 => self.mutate(true),
                 1 => drop(volume.round()),
                 _ => self.operate(volume),
@@ -172,7 +172,7 @@ impl World {
             self.check_bystander(volume);
         }
         self.look(volume);
-        if self.dice.below(2) == 0 {
+        if self.rng.below(2) == 0 {
             let _ = volume.close();
         }
         self.remember();
@@ -269,10 +269,10 @@ impl World {
             entries.into_iter().partition(|(.., kind)| *kind == Kind::Directory);
         let places: Vec<InodeId> =
             [InodeId::ROOT].into_iter().chain(directories.iter().map(|e| e.2)).collect();
-        let place = *self.dice.pick(&places).expect("the root");
-        let name = *self.dice.pick(&NAMES).expect("names");
+        let place = *self.rng.pick(&places).expect("the root");
+        let name = *self.rng.pick(&NAMES).expect("names");
         let Ok(place) = volume.inode(place) else { return };
-        match self.dice.below(8) {
+        match self.rng.below(8) {
             0 | 1 => {
                 self.touch(place.id(), name);
                 if let Ok(inode) = volume.create(&place, name, new(Kind::File)) {
@@ -282,12 +282,12 @@ impl World {
                 }
             }
             2..5 => {
-                let Some((.., id, _)) = self.dice.pick(&files) else { return };
+                let Some((.., id, _)) = self.rng.pick(&files) else { return };
                 let Ok(inode) = volume.inode(*id) else { return };
                 self.write(volume, &inode);
             }
             5 => {
-                let Some((from, old, id, _)) = self.dice.pick(&files).cloned() else { return };
+                let Some((from, old, id, _)) = self.rng.pick(&files).cloned() else { return };
                 let Ok(from) = volume.inode(from) else { return };
                 self.touch(place.id(), name);
                 self.touch(from.id(), &old);
@@ -299,7 +299,7 @@ impl World {
                 }
             }
             6 => {
-                let Some((from, old, ..)) = self.dice.pick(&files).cloned() else { return };
+                let Some((from, old, ..)) = self.rng.pick(&files).cloned() else { return };
                 let Ok(from) = volume.inode(from) else { return };
                 self.touch(from.id(), &old);
                 if let Ok(Some(gone)) = volume.unlink(&from, &old, now()) {
@@ -307,7 +307,7 @@ impl World {
                 }
             }
             _ => {
-                let Some((.., id, _)) = self.dice.pick(&files) else { return };
+                let Some((.., id, _)) = self.rng.pick(&files) else { return };
                 let Ok(inode) = volume.inode(*id) else { return };
                 let _ = volume.sync(&inode, false);
             }
@@ -326,16 +326,16 @@ impl World {
     /// Writes within one block, or cuts; a file that cannot be read as a whole is left alone.
     fn write(&mut self, volume: &Volume, inode: &Arc<Inode>) {
         let Ok(mut content) = read_all(volume, inode) else { return };
-        if content.len() < CHUNK as usize && self.dice.below(4) == 0 {
-            let size = self.dice.below(6 * BLOCK);
+        if content.len() < CHUNK as usize && self.rng.below(4) == 0 {
+            let size = self.rng.below(6 * BLOCK);
             content.resize(size, 0);
             self.contents.get_mut(&inode.id()).expect("a known file").push(content);
             let _ = volume.resize(inode, size as u64, now(), 0);
             return;
         }
         let blocks = if content.len() > CHUNK as usize { content.len() / BLOCK } else { 6 };
-        let (block, within) = (self.dice.below(blocks), self.dice.below(BLOCK));
-        let data = pattern(1 + self.dice.below(BLOCK - within), self.dice.0);
+        let (block, within) = (self.rng.below(blocks), self.rng.below(BLOCK));
+        let data = pattern(1 + self.rng.below(BLOCK - within), self.rng.0);
         let at = block * BLOCK + within;
         content.resize(content.len().max(at + data.len()), 0);
         content[at..at + data.len()].copy_from_slice(&data);
@@ -363,12 +363,12 @@ fn a_random_attacker() {
     let rounds = if std::env::var_os("CRYPTFS_LONG").is_some() { 20_000 } else { 1_000 };
     let (progress, watch) = mpsc::channel();
     let play = std::thread::spawn(move || {
-        let mut world = World::new(seed);
+        let mut scenario = Scenario::new(seed);
         for _ in 0..rounds / 5 {
-            world.epoch(5);
+            scenario.epoch(5);
             progress.send(()).expect("somebody watches");
         }
-        world.met
+        scenario.met
     });
     loop {
         match watch.recv_timeout(Duration::from_secs(60)) {

@@ -31,7 +31,7 @@ impl Bystander {
     }
 }
 
-impl World {
+impl Scenario {
     pub(super) fn know_bystander(&mut self) {
         let Bystander { directory, inode, .. } = self.bystander;
         self.entries.insert((InodeId::ROOT, b"aside".to_vec(), directory));
@@ -47,7 +47,7 @@ impl World {
         if !self.bystander.is_spared {
             return;
         }
-        let content = pattern(1 + self.dice.below(2 * BLOCK), self.dice.0);
+        let content = pattern(1 + self.rng.below(2 * BLOCK), self.rng.0);
         let states = self.contents.get_mut(&self.bystander.inode).expect("it is known");
         // Cut first: each call is a state.
         states.extend([Vec::new(), content.clone()]);

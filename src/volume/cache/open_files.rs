@@ -1,0 +1,166 @@
+//! How many chunk files are held open: closing those that can be, and waiting for a round where none can.
+//!
+//! Every chunk whose file is open stands in the list, from the moment it is opened or made until it is closed or gone.
+//! A chunk closes only where that loses nothing; what is being written waits for its flush.
+
+use crate::chunk::{ChunkId, InodeId};
+use crate::volume::Volume;
+use crate::volume::inode::state::Inode;
+use crate::volume::mutants::{self, Mutant};
+use lru::LruCache;
+use parking_lot::Mutex;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+/// Chunks that are tried at a time: bounds what one operation does for others.
+const TRIES: usize = 8;
+
+/// The chunks that are open, oldest first.
+pub(in crate::volume) struct OpenFiles {
+    list: Mutex<LruCache<ChunkId, Weak<Inode>>>,
+    limit: usize,
+    /// How many were open after the last round that was made to close some: unlinked files that are in use stay open.
+    kept: AtomicUsize,
+}
+
+impl OpenFiles {
+    pub fn new(limit: NonZeroUsize) -> OpenFiles {
+        OpenFiles { list: Mutex::new(LruCache::unbounded()), limit: limit.get(), kept: AtomicUsize::new(0) }
+    }
+
+    /// How many should be open at most.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.len() > self.limit
+    }
+
+    fn len(&self) -> usize {
+        self.list.lock().len()
+    }
+
+    /// The chunk is closed, or gone.
+    pub fn remove(&self, id: ChunkId) {
+        self.list.lock().pop(&id);
+    }
+
+    /// The oldest, if there are too many.
+    fn take_spare(&self) -> Option<(ChunkId, Weak<Inode>)> {
+        let mut list = self.list.lock();
+        if list.len() > self.limit { list.pop_lru() } else { None }
+    }
+
+    /// So many that a round is worth its while.
+    fn are_far_too_many(&self) -> bool {
+        let open = self.len();
+        let kept = self.kept.fetch_min(open, Ordering::Relaxed).min(open);
+        open > kept.max(self.limit) + self.limit / 2
+    }
+}
+
+impl Volume {
+    /// Notes that a chunk is open now, and closes older ones that can be closed.
+    pub(in crate::volume) fn opened(&self, inode: &Arc<Inode>, index: u32) {
+        self.open.list.lock().push(ChunkId { inode: inode.id(), index }, Arc::downgrade(inode));
+        self.close_spare();
+    }
+
+    /// Notes all that is open of an inode. Not while its state is locked.
+    pub(in crate::volume) fn all_opened(&self, inode: &Arc<Inode>) {
+        for index in open_chunks(&inode.state.read()) {
+            self.open.list.lock().push(ChunkId { inode: inode.id(), index }, Arc::downgrade(inode));
+        }
+        self.close_spare();
+    }
+
+    fn close_spare(&self) {
+        for _ in 0..TRIES {
+            let Some((id, owner)) = self.open.take_spare() else { return };
+            if let Some(inode) = owner.upgrade()
+                && !self.close_chunk(&inode, id.index)
+            {
+                self.open.list.lock().push(id, owner);
+            }
+        }
+    }
+
+    /// For operations that may open more, while they hold no lock: where chunks cannot be closed because they wait to
+    /// be written, they are written now. What fails about that is for the flusher to tell.
+    pub(in crate::volume) fn make_room(&self) {
+        let mut open = usize::MAX;
+        while self.open.is_full() && self.open.len() < open {
+            open = self.open.len();
+            self.close_spare();
+        }
+        if !self.open.are_far_too_many() || self.read_only || self.round().is_err() {
+            return;
+        }
+        while self.open.is_full() && self.close_some() {}
+        self.open.kept.store(self.open.len(), Ordering::Relaxed);
+    }
+
+    /// Tries every chunk once; whether any was closed.
+    fn close_some(&self) -> bool {
+        let before = self.open.len();
+        for _ in 0..before.div_ceil(TRIES) {
+            self.close_spare();
+        }
+        self.open.len() < before
+    }
+
+    /// Closes a chunk that has nothing to lose.
+    fn close_chunk(&self, inode: &Inode, index: u32) -> bool {
+        let (Some(_serial), Some(mut state)) = (inode.serial.try_lock(), inode.state.try_write()) else {
+            return false;
+        };
+        // Chunk 0 waits for what memory has of its inode, unless that was unlinked: then it is not flushed any more.
+        let clean = !state.is_dirty() || state.record.links_count == 0;
+        let named = state.named;
+        let Some(chunk) = state.chunk_mut(index) else { return true };
+        // A new chunk whose name could not be synced has to be there at the next try.
+        let may_close = if index == 0 { clean && named } else { clean || !chunk.is_name_new() };
+        if !may_close || chunk.is_dirty() {
+            return false;
+        }
+        if !mutants::is_active(Mutant::ClosedUnsynced) && chunk.sync_rest().is_err() {
+            return false;
+        }
+        match index {
+            0 => state.head = None,
+            _ => state.others.remove(index),
+        }
+        true
+    }
+
+    /// Forgets an inode that nobody but this volume's table knows and that has nothing to be written.
+    pub(in crate::volume) fn forget_if_clean(&self, inode: &Arc<Inode>) {
+        let mut inodes = self.inodes.lock();
+        let known_twice = Arc::strong_count(inode) == 2;
+        let clean = || inode.state.try_read().is_some_and(|state| !state.is_dirty());
+        if known_twice && inode.id() != InodeId::ROOT && clean() && self.close_all(inode) {
+            inodes.remove(&inode.id());
+        }
+    }
+
+    /// Closes all that is open of an inode, so that no descriptor is closed before its fdatasync.
+    fn close_all(&self, inode: &Arc<Inode>) -> bool {
+        let Some(state) = inode.state.try_read() else { return false };
+        let open = open_chunks(&state);
+        drop(state);
+        open.into_iter().all(|index| {
+            let closed = self.close_chunk(inode, index);
+            if closed {
+                self.open.remove(ChunkId { inode: inode.id(), index });
+            }
+            closed
+        })
+    }
+}
+
+fn open_chunks(state: &crate::volume::inode::state::State) -> Vec<u32> {
+    let head = state.head.iter().filter(|head| head.has_file()).map(|_| 0);
+    head.chain(state.others.with_files()).collect()
+}

@@ -1,0 +1,3 @@
+//! Chunk files and journals in the store: listing, identifying and removing them.
+
+pub mod sweep;

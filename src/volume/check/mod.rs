@@ -1,0 +1,3 @@
+//! Walks over the whole tree.
+
+pub mod survey;

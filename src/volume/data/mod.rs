@@ -1,0 +1,4 @@
+//! File content.
+
+pub mod content;
+pub mod resize;

@@ -1,0 +1,278 @@
+//! Batches: what the journal says happened, all of it or nothing (docs/FORMAT.md section 9).
+//!
+//! This is the bytes only; when a batch is written, applied and dropped is the journal's affair.
+
+use crate::chunk::{Commit, DeviceId, InodeId};
+use crate::volume::format::kinds::Timestamp;
+use crate::volume::format::record::{Link, Record};
+use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
+
+/// Length of the payload, number of records, batch number.
+const HEADER: usize = 16;
+/// All of the journal's data blocks.
+const BATCH_MAX: usize = 4096 * 4096;
+const DEVICES_MAX: usize = 255;
+
+const DIRECTORY: u8 = 1;
+const NAMESPACE: u8 = 2;
+const INODE: u8 = 3;
+const DELETE: u8 = 4;
+const ORPHAN: u8 = 5;
+const RESERVE: u8 = 6;
+
+/// One record of a batch.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Item<'a> {
+    /// For [`Directory::apply`](crate::volume::Directory::apply).
+    Directory {
+        inode: InodeId,
+        devices: Vec<DeviceId>,
+        log: &'a [u8],
+    },
+    Namespace {
+        inode: InodeId,
+        links_count: u32,
+        modified: Timestamp,
+        changed: Timestamp,
+        links: Vec<Link>,
+    },
+    /// `content`: all of the file's content, if it is known.
+    Inode {
+        inode: InodeId,
+        commit: Commit,
+        record: Box<Record>,
+        content: Option<&'a [u8]>,
+    },
+    Delete {
+        inode: InodeId,
+        chunks: u32,
+    },
+    Orphan {
+        inode: InodeId,
+        chunks: u32,
+    },
+    Reserve(Vec<InodeId>),
+}
+
+/// What one commit of the journal made true.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Batch<'a> {
+    pub number: Commit,
+    pub items: Vec<Item<'a>>,
+}
+
+/// A batch under construction. Each method appends one record, or nothing if it fails: because something in it exceeds
+/// a limit of the format, or because the batch would not fit the journal.
+pub struct Builder {
+    bytes: Vec<u8>,
+    records: u32,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder { bytes: vec![0; HEADER], records: 0 }
+    }
+}
+
+impl Builder {
+    /// `vector`: the directory's, at any time after the records of `log` were made.
+    pub fn directory(
+        &mut self,
+        inode: InodeId,
+        vector: &[(DeviceId, u64)],
+        log: &[u8],
+    ) -> Result<(), TooLarge> {
+        self.record(DIRECTORY, |out| {
+            out.extend_from_slice(&inode.0);
+            out.push(
+                u8::try_from(vector.len()).ok().filter(|&n| usize::from(n) <= DEVICES_MAX).ok_or(TooLarge)?,
+            );
+            vector.iter().for_each(|(device, _)| out.extend_from_slice(&device.0));
+            out.extend_from_slice(log);
+            Ok(())
+        })
+    }
+
+    pub fn namespace(
+        &mut self,
+        inode: InodeId,
+        links_count: u32,
+        modified: Timestamp,
+        changed: Timestamp,
+        links: &[Link],
+    ) -> Result<(), TooLarge> {
+        self.record(NAMESPACE, |out| {
+            out.extend_from_slice(&inode.0);
+            out.extend_from_slice(&links_count.to_le_bytes());
+            modified.encode(out);
+            changed.encode(out);
+            out.extend_from_slice(&(links.len() as u32).to_le_bytes());
+            for link in links {
+                if !is_name(&link.name) {
+                    return Err(TooLarge);
+                }
+                out.extend_from_slice(&link.parent.0);
+                out.extend_from_slice(&(link.name.len() as u32).to_le_bytes());
+                out.extend_from_slice(&link.name);
+            }
+            Ok(())
+        })
+    }
+
+    pub fn inode(
+        &mut self,
+        inode: InodeId,
+        commit: Commit,
+        record: &Record,
+        content: Option<&[u8]>,
+    ) -> Result<(), TooLarge> {
+        self.record(INODE, |out| {
+            out.extend_from_slice(&inode.0);
+            out.extend_from_slice(&commit.0.to_le_bytes());
+            let start = prefix(out);
+            record.encode_whole(out)?;
+            fill_prefix(out, start);
+            let bytes = content.unwrap_or_default();
+            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            out.extend_from_slice(bytes);
+            out.push(u8::from(content.is_some()));
+            Ok(())
+        })
+    }
+
+    pub fn delete(&mut self, inode: InodeId, chunks: u32) -> Result<(), TooLarge> {
+        self.chunks(DELETE, inode, chunks)
+    }
+
+    pub fn orphan(&mut self, inode: InodeId, chunks: u32) -> Result<(), TooLarge> {
+        self.chunks(ORPHAN, inode, chunks)
+    }
+
+    pub fn reserve(&mut self, inodes: &[InodeId]) -> Result<(), TooLarge> {
+        self.record(RESERVE, |out| {
+            inodes.iter().for_each(|inode| out.extend_from_slice(&inode.0));
+            Ok(())
+        })
+    }
+
+    /// The batch. `number`: of the journal's commit that is to hold it.
+    pub fn finish(mut self, number: Commit) -> Vec<u8> {
+        let payload = (self.bytes.len() - HEADER) as u32;
+        self.bytes[..4].copy_from_slice(&payload.to_le_bytes());
+        self.bytes[4..8].copy_from_slice(&self.records.to_le_bytes());
+        self.bytes[8..HEADER].copy_from_slice(&number.0.to_le_bytes());
+        self.bytes
+    }
+
+    fn chunks(&mut self, kind: u8, inode: InodeId, chunks: u32) -> Result<(), TooLarge> {
+        self.record(kind, |out| {
+            out.extend_from_slice(&inode.0);
+            out.extend_from_slice(&chunks.to_le_bytes());
+            Ok(())
+        })
+    }
+
+    fn record(
+        &mut self,
+        kind: u8,
+        value: impl FnOnce(&mut Vec<u8>) -> Result<(), TooLarge>,
+    ) -> Result<(), TooLarge> {
+        let before = self.bytes.len();
+        self.bytes.push(kind);
+        let start = prefix(&mut self.bytes);
+        let done = value(&mut self.bytes);
+        if done.is_err() || self.bytes.len() > BATCH_MAX {
+            self.bytes.truncate(before);
+            return Err(TooLarge);
+        }
+        fill_prefix(&mut self.bytes, start);
+        self.records += 1;
+        Ok(())
+    }
+}
+
+/// Leaves room for the length of what follows; `fill_prefix` then wants the answer.
+fn prefix(out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(&[0; 4]);
+    out.len()
+}
+
+fn fill_prefix(out: &mut [u8], start: usize) {
+    let length = (out.len() - start) as u32;
+    out[start - 4..start].copy_from_slice(&length.to_le_bytes());
+}
+
+/// The batches of a journal's live stream.
+pub fn parse(stream: &[u8]) -> Result<Vec<Batch<'_>>, Malformed> {
+    let mut reader = Reader(stream);
+    let mut batches = Vec::new();
+    while !reader.is_empty() {
+        let (length, records) = (reader.u32()?, reader.u32()?);
+        let number = Commit(reader.u64()?);
+        let mut payload = Reader(reader.take(length as usize)?);
+        let mut items = Vec::new();
+        while !payload.is_empty() {
+            let kind = payload.u8()?;
+            items.push(parse_item(kind, Reader(payload.prefixed()?))?);
+        }
+        if items.len() != records as usize {
+            return Err(Malformed("a batch with another number of records"));
+        }
+        batches.push(Batch { number, items });
+    }
+    Ok(batches)
+}
+
+fn parse_item(kind: u8, mut value: Reader<'_>) -> Result<Item<'_>, Malformed> {
+    let item = match kind {
+        DIRECTORY => {
+            let inode = value.inode()?;
+            let count = value.u8()?;
+            let devices = (0..count).map(|_| value.device()).collect::<Result<_, _>>()?;
+            Item::Directory { inode, devices, log: value.rest() }
+        }
+        NAMESPACE => parse_namespace(&mut value)?,
+        INODE => parse_inode(&mut value)?,
+        DELETE => Item::Delete { inode: value.inode()?, chunks: value.u32()? },
+        ORPHAN => Item::Orphan { inode: value.inode()?, chunks: value.u32()? },
+        RESERVE => {
+            let mut inodes = Vec::new();
+            while !value.is_empty() {
+                inodes.push(value.inode()?);
+            }
+            Item::Reserve(inodes)
+        }
+        _ => return Err(Malformed("unknown type of record in a batch")),
+    };
+    value.end()?;
+    Ok(item)
+}
+
+fn parse_namespace<'a>(value: &mut Reader<'_>) -> Result<Item<'a>, Malformed> {
+    let inode = value.inode()?;
+    let links_count = value.u32()?;
+    let modified = Timestamp::decode(value)?;
+    let changed = Timestamp::decode(value)?;
+    let mut links = Vec::new();
+    for _ in 0..value.u32()? {
+        let parent = value.inode()?;
+        links.push(Link { parent, name: checked_name(value.prefixed()?)?.into() });
+    }
+    Ok(Item::Namespace { inode, links_count, modified, changed, links })
+}
+
+fn parse_inode<'a>(value: &mut Reader<'a>) -> Result<Item<'a>, Malformed> {
+    let inode = value.inode()?;
+    let commit = Commit(value.u64()?);
+    let record = Box::new(Record::decode_whole(value.prefixed()?)?);
+    let bytes = value.prefixed()?;
+    let content = match (value.u8()?, bytes) {
+        (0, []) => None,
+        (1, bytes) => Some(bytes),
+        _ => return Err(Malformed("content that is not there")),
+    };
+    Ok(Item::Inode { inode, commit, record, content })
+}
+
+#[cfg(test)]
+mod tests;

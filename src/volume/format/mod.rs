@@ -1,0 +1,8 @@
+//! Bytes and values, and the limits of both (docs/FORMAT.md sections 7 to 10). Pure: no chunk, no lock, no file.
+
+pub mod batch;
+pub mod directory_log;
+pub mod kinds;
+pub mod limits;
+pub mod record;
+pub mod wire;

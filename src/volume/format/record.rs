@@ -1,0 +1,333 @@
+//! An inode's record: what chunk 0 of every inode says about it (docs/FORMAT.md section 7).
+//!
+//! A decoded record is within all limits of the format, and so is whatever `encode` gives out. Neighbours: `batch`
+//! carries records whole; `directory` owns the vector that stands in the extension.
+
+use crate::chunk::{Commit, DeviceId, InodeId};
+use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
+
+const VERSION: u8 = 1;
+/// Bytes before the extension.
+const FIXED: usize = 100;
+/// What the root of a chunk has room for.
+const ROOT_MAX: usize = 1024;
+/// The longest extension.
+const EXTENSION_MAX: usize = 262_144;
+const TARGET_MAX: usize = 4095;
+const XATTR_VALUE_MAX: usize = 65_536;
+const DEVICES_MAX: usize = 255;
+const FLAG_OVERFLOW: u16 = 1;
+/// Type and length.
+const ITEM_HEADER: usize = 5;
+const ITEM_TARGET: u8 = 1;
+const ITEM_XATTR: u8 = 2;
+const ITEM_LINK: u8 = 3;
+const ITEM_VECTOR: u8 = 4;
+
+/// What xattrs and further links leave free: for a directory's vector, and for a longer name, so that an entry can be
+/// made, and a file be renamed, whatever its owner has put into it.
+pub(in crate::volume) const EXTENSION_SPARE: usize = 8192;
+
+/// All that is known of an inode besides its content.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Record {
+    pub kind: Kind,
+    /// Permission bits, 0o7777.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// As in `st_rdev`, Linux's 32-bit encoding.
+    pub device: u32,
+    /// st_nlink.
+    pub links_count: u32,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes beyond chunk 0; a hint.
+    pub allocated: u64,
+    /// The batch that last set `links_count` and the links.
+    pub namespace: Commit,
+    pub accessed: Timestamp,
+    pub modified: Timestamp,
+    pub changed: Timestamp,
+    pub born: Timestamp,
+    pub extension: Extension,
+}
+
+/// The parts of a record whose length varies.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Extension {
+    /// Of a symlink; empty otherwise.
+    pub target: Vec<u8>,
+    /// Name and value, sorted by name, no name twice.
+    pub xattrs: Vec<(Box<[u8]>, Vec<u8>)>,
+    pub links: Vec<Link>,
+    /// Of a directory: see [`Directory::vector`](crate::volume::Directory::vector).
+    pub vector: Vec<(DeviceId, u64)>,
+    /// Type and value of items that this version does not know; written back as they came.
+    pub unknown: Vec<(u8, Vec<u8>)>,
+}
+
+/// One name of an inode.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub struct Link {
+    pub parent: InodeId,
+    pub name: Box<[u8]>,
+}
+
+/// A record as chunk 0 holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Encoded {
+    /// The record in the root, at most 1024 bytes.
+    pub root: Vec<u8>,
+    /// The extension, for metadata blocks 0.., if the root has no room for it; at most 262144 bytes.
+    pub overflow: Option<Vec<u8>>,
+}
+
+impl Record {
+    /// All but the extension and the times that may be lost.
+    pub(in crate::volume) fn head(&self) -> impl PartialEq + use<> {
+        let numbers = [self.mode, self.uid, self.gid, self.device, self.links_count];
+        (self.kind, numbers, [self.size, self.allocated], self.namespace, self.born)
+    }
+
+    /// Bytes of the record that `encode` would put into the root.
+    pub fn root_length(&self) -> Result<usize, TooLarge> {
+        let length = self.extension.checked_length()?;
+        Ok(if FIXED + length <= ROOT_MAX { FIXED + length } else { FIXED })
+    }
+
+    /// Bytes of the extension; more than there may be if it is beyond a limit.
+    pub(in crate::volume) fn extension_length(&self) -> usize {
+        self.extension.checked_length().unwrap_or(EXTENSION_MAX + 1)
+    }
+
+    /// Whether the extension may get longer by `more` bytes.
+    pub(in crate::volume) fn has_room(&self, more: usize) -> bool {
+        self.extension_length() + more <= EXTENSION_MAX
+    }
+
+    /// For chunk 0. Fails if a limit of the extension is exceeded.
+    pub fn encode(&self) -> Result<Encoded, TooLarge> {
+        let length = self.extension.checked_length()?;
+        if FIXED + length <= ROOT_MAX {
+            let mut root = Vec::with_capacity(FIXED + length);
+            self.encode_fixed(0, length, &mut root);
+            self.extension.encode(&mut root);
+            return Ok(Encoded { root, overflow: None });
+        }
+        let mut root = Vec::with_capacity(FIXED);
+        self.encode_fixed(FLAG_OVERFLOW, length, &mut root);
+        let mut overflow = Vec::with_capacity(length);
+        self.extension.encode(&mut overflow);
+        Ok(Encoded { root, overflow: Some(overflow) })
+    }
+
+    /// For a batch: appends the record with its extension in place, whatever its length. Appends nothing on failure.
+    pub fn encode_whole(&self, out: &mut Vec<u8>) -> Result<(), TooLarge> {
+        let length = self.extension.checked_length()?;
+        out.reserve(FIXED + length);
+        self.encode_fixed(0, length, out);
+        self.extension.encode(out);
+        Ok(())
+    }
+
+    /// How many bytes of metadata blocks 0.. `decode` wants besides the root's record; none if all is in the root.
+    pub fn overflow_length(root_record: &[u8]) -> Result<Option<usize>, Malformed> {
+        let (_, flags, length) = Record::decode_fixed(&mut Reader(root_record))?;
+        Ok((flags & FLAG_OVERFLOW != 0).then_some(length))
+    }
+
+    /// From chunk 0. `overflow` is exactly what `overflow_length` asked for.
+    pub fn decode(root_record: &[u8], overflow: Option<&[u8]>) -> Result<Record, Malformed> {
+        let mut reader = Reader(root_record);
+        let (mut record, flags, length) = Record::decode_fixed(&mut reader)?;
+        let extension = match (flags & FLAG_OVERFLOW != 0, overflow) {
+            (false, None) if root_record.len() <= ROOT_MAX => reader.rest(),
+            (true, Some(overflow)) if reader.is_empty() => overflow,
+            _ => return Err(Malformed("the extension is not where it should be")),
+        };
+        record.extension = Extension::decode(extension, length)?;
+        Ok(record)
+    }
+
+    /// From a batch.
+    pub fn decode_whole(bytes: &[u8]) -> Result<Record, Malformed> {
+        let mut reader = Reader(bytes);
+        let (mut record, flags, length) = Record::decode_fixed(&mut reader)?;
+        if flags != 0 {
+            return Err(Malformed("the extension is not in place"));
+        }
+        record.extension = Extension::decode(reader.rest(), length)?;
+        Ok(record)
+    }
+
+    fn encode_fixed(&self, flags: u16, extension: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[VERSION, self.kind.code()]);
+        out.extend_from_slice(&flags.to_le_bytes());
+        for field in [self.mode, self.uid, self.gid, self.device, self.links_count] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        for field in [self.size, self.allocated, self.namespace.0] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        for time in [self.accessed, self.modified, self.changed, self.born] {
+            time.encode(out);
+        }
+        out.extend_from_slice(&(extension as u32).to_le_bytes());
+    }
+
+    /// The record without its extension, the flags, and the extension's length.
+    fn decode_fixed(reader: &mut Reader<'_>) -> Result<(Record, u16, usize), Malformed> {
+        if reader.u8()? != VERSION {
+            return Err(Malformed("an inode record of another version"));
+        }
+        let kind = Kind::from_code(reader.u8()?)?;
+        let flags = reader.u16()?;
+        if flags & !FLAG_OVERFLOW != 0 {
+            return Err(Malformed("unknown flags in an inode record"));
+        }
+        let record = Record {
+            kind,
+            mode: reader.u32()?,
+            uid: reader.u32()?,
+            gid: reader.u32()?,
+            device: reader.u32()?,
+            links_count: reader.u32()?,
+            size: reader.u64()?,
+            allocated: reader.u64()?,
+            namespace: Commit(reader.u64()?),
+            accessed: Timestamp::decode(reader)?,
+            modified: Timestamp::decode(reader)?,
+            changed: Timestamp::decode(reader)?,
+            born: Timestamp::decode(reader)?,
+            extension: Extension::default(),
+        };
+        let length = reader.u32()? as usize;
+        if record.mode > 0o7777 {
+            return Err(Malformed("not permission bits"));
+        }
+        if length > EXTENSION_MAX {
+            return Err(Malformed("an extension beyond its limit"));
+        }
+        Ok((record, flags, length))
+    }
+}
+
+impl Extension {
+    /// Its length when encoded, if all of it is within the limits.
+    fn checked_length(&self) -> Result<usize, TooLarge> {
+        let within = self.target.len() <= TARGET_MAX
+            && self.vector.len() <= DEVICES_MAX
+            && self.links.iter().all(|link| is_name(&link.name))
+            && self
+                .xattrs
+                .iter()
+                .all(|(name, value)| (1..=255).contains(&name.len()) && value.len() <= XATTR_VALUE_MAX);
+        let optional = |length: usize| if length == 0 { 0 } else { ITEM_HEADER + length };
+        let length = optional(self.target.len())
+            + self
+                .xattrs
+                .iter()
+                .map(|(name, value)| ITEM_HEADER + 1 + name.len() + value.len())
+                .sum::<usize>()
+            + self.links.iter().map(|link| ITEM_HEADER + 12 + link.name.len()).sum::<usize>()
+            + optional(16 * self.vector.len())
+            + self.unknown.iter().map(|(_, value)| ITEM_HEADER + value.len()).sum::<usize>();
+        if within && length <= EXTENSION_MAX { Ok(length) } else { Err(TooLarge) }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        if !self.target.is_empty() {
+            item(ITEM_TARGET, self.target.len(), out);
+            out.extend_from_slice(&self.target);
+        }
+        for (name, value) in &self.xattrs {
+            item(ITEM_XATTR, 1 + name.len() + value.len(), out);
+            out.push(name.len() as u8);
+            out.extend_from_slice(name);
+            out.extend_from_slice(value);
+        }
+        for link in &self.links {
+            item(ITEM_LINK, 12 + link.name.len(), out);
+            out.extend_from_slice(&link.parent.0);
+            out.extend_from_slice(&link.name);
+        }
+        if !self.vector.is_empty() {
+            item(ITEM_VECTOR, 16 * self.vector.len(), out);
+            for (device, counter) in &self.vector {
+                out.extend_from_slice(&device.0);
+                out.extend_from_slice(&counter.to_le_bytes());
+            }
+        }
+        for (kind, value) in &self.unknown {
+            item(*kind, value.len(), out);
+            out.extend_from_slice(value);
+        }
+    }
+
+    fn decode(bytes: &[u8], length: usize) -> Result<Extension, Malformed> {
+        if bytes.len() != length {
+            return Err(Malformed("an extension of another length"));
+        }
+        let mut extension = Extension::default();
+        let mut reader = Reader(bytes);
+        while !reader.is_empty() {
+            let kind = reader.u8()?;
+            let mut value = Reader(reader.prefixed()?);
+            extension.decode_item(kind, &mut value)?;
+        }
+        extension.xattrs.sort_by(|a, b| a.0.cmp(&b.0));
+        if extension.xattrs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(Malformed("an xattr twice"));
+        }
+        Ok(extension)
+    }
+
+    fn decode_item(&mut self, kind: u8, value: &mut Reader<'_>) -> Result<(), Malformed> {
+        match kind {
+            ITEM_TARGET => {
+                let target = value.rest();
+                if !self.target.is_empty() || !(1..=TARGET_MAX).contains(&target.len()) {
+                    return Err(Malformed("not the target of a symlink"));
+                }
+                self.target = target.to_vec();
+            }
+            ITEM_XATTR => {
+                let length = value.u8()?;
+                let name = value.take(length.into())?;
+                let value = value.rest();
+                if name.is_empty() || value.len() > XATTR_VALUE_MAX {
+                    return Err(Malformed("not an xattr"));
+                }
+                self.xattrs.push((name.into(), value.to_vec()));
+            }
+            ITEM_LINK => {
+                let parent = value.inode()?;
+                self.links.push(Link { parent, name: checked_name(value.rest())?.into() });
+            }
+            ITEM_VECTOR => {
+                if !self.vector.is_empty() || value.is_empty() {
+                    return Err(Malformed("not a directory vector"));
+                }
+                while !value.is_empty() {
+                    self.vector.push((value.device()?, value.u64()?));
+                }
+                let known = |i: usize| self.vector[..i].iter().any(|(device, _)| *device == self.vector[i].0);
+                if self.vector.len() > DEVICES_MAX || (1..self.vector.len()).any(known) {
+                    return Err(Malformed("not a directory vector"));
+                }
+            }
+            _ => self.unknown.push((kind, value.rest().to_vec())),
+        }
+        Ok(())
+    }
+}
+
+fn item(kind: u8, length: usize, out: &mut Vec<u8>) {
+    out.push(kind);
+    out.extend_from_slice(&(length as u32).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! A directory in memory, and how it comes from its log and writes it (docs/FORMAT.md section 8).
+//!
+//! Slots lie in increasing order of cookie, removed ones among them until they outnumber the others; so a cookie finds
+//! its place by bisection whatever was added or removed meanwhile. Names lie end to end in one arena, because a
+//! million small allocations would cost more than the names. A name stands in two live slots only after a merge of two
+//! devices' logs; the later one is then the entry, the other is hidden. `.` and `..` are the caller's: their cookies
+//! may be 1 and 2, since counters begin at 1 and cookies therefore at 256.
+
+use crate::chunk::{DeviceId, InodeId};
+use crate::volume::format::directory_log::{ADD_LENGTH, COUNTER_MAX, Dot, LogRecord, records};
+use crate::volume::format::kinds::Kind;
+use crate::volume::format::wire::{Malformed, is_name};
+use hashbrown::HashTable;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
+/// Removed slots that are not worth a tidying.
+const DEAD_MIN: usize = 32;
+const DEVICES_MAX: usize = 255;
+
+/// The entries of a directory.
+pub struct Directory {
+    vector: Vec<(DeviceId, u64)>,
+    slots: Vec<Slot>,
+    names: Vec<u8>,
+    /// Positions of the live slots, by the hash of their names.
+    index: HashTable<u32>,
+    /// Seeded at random: names may be chosen to collide.
+    hasher: RandomState,
+    /// Slots of removed entries.
+    dead: usize,
+    /// Live slots behind a later one of the same name.
+    hidden: usize,
+    /// Live slots of sub-directories.
+    directories: usize,
+    /// Bytes of the log of all live slots.
+    log_bytes: u64,
+}
+
+struct Slot {
+    cookie: u64,
+    /// Where the name begins in the arena.
+    name: u32,
+    inode: InodeId,
+    length: u8,
+    /// None: removed.
+    kind: Option<Kind>,
+}
+
+const _: () = assert!(size_of::<Slot>() == 32);
+
+/// One entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    pub name: &'a [u8],
+    pub inode: InodeId,
+    pub kind: Kind,
+    /// At least 256.
+    pub cookie: u64,
+}
+
+/// Why an entry was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The name is taken.
+    Exists,
+    /// Empty, longer than 255 bytes, `.`, `..`, or with `/` or NUL in it.
+    NotAName,
+    /// 255 other devices wrote here, counters are exhausted, or names exceed 4 GiB.
+    Full,
+}
+
+impl Default for Directory {
+    fn default() -> Directory {
+        Directory::new(Vec::new())
+    }
+}
+
+impl Directory {
+    /// An empty one. `vector` is that of the inode's record, which the log's device indices refer to.
+    pub fn new(vector: Vec<(DeviceId, u64)>) -> Directory {
+        Directory {
+            vector,
+            slots: Vec::new(),
+            names: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
+            dead: 0,
+            hidden: 0,
+            directories: 0,
+            log_bytes: 0,
+        }
+    }
+
+    /// Applies a part of the stored log: a segment or the tail. After an error the directory is of no use.
+    pub fn load(&mut self, log: &[u8]) -> Result<(), Malformed> {
+        let own: Vec<u8> = (0..=u8::MAX).take(self.vector.len()).collect();
+        self.replay(log, &own, None)
+    }
+
+    /// Applies the log of a batch whose device indices refer to `devices`. What it changed is appended to `applied` as
+    /// log records for this directory's own tail. After an error the directory is of no use.
+    pub fn apply(
+        &mut self,
+        log: &[u8],
+        devices: &[DeviceId],
+        applied: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        let own: Option<Vec<u8>> = devices.iter().map(|&device| self.device_index(device)).collect();
+        self.replay(log, &own.ok_or(Malformed("too many devices"))?, Some(applied))
+    }
+
+    /// For each device the largest counter it ever used here. Devices keep their positions for ever.
+    pub fn vector(&self) -> &[(DeviceId, u64)] {
+        &self.vector
+    }
+
+    pub fn get(&self, name: &[u8]) -> Option<Entry<'_>> {
+        self.entry(&self.slots[self.find(name)?])
+    }
+
+    /// Adds an entry on behalf of `device` and appends the record of it to `log`.
+    pub fn insert(
+        &mut self,
+        device: DeviceId,
+        name: &[u8],
+        inode: InodeId,
+        kind: Kind,
+        log: &mut Vec<u8>,
+    ) -> Result<(), Refused> {
+        if !is_name(name) {
+            return Err(Refused::NotAName);
+        }
+        if self.find(name).is_some() {
+            return Err(Refused::Exists);
+        }
+        let newest = self.vector.iter().map(|&(_, counter)| counter).max().unwrap_or_default();
+        if newest >= COUNTER_MAX {
+            return Err(Refused::Full);
+        }
+        let dot = Dot { device: self.device_index(device).ok_or(Refused::Full)?, counter: newest + 1 };
+        self.push(dot, name, inode, kind).ok_or(Refused::Full)?;
+        self.vector[usize::from(dot.device)].1 = dot.counter;
+        LogRecord::Add { dot, kind, inode, name }.encode(log);
+        Ok(())
+    }
+
+    /// Whether `device` may add entries: 255 others may have.
+    pub fn takes(&self, device: DeviceId) -> bool {
+        self.vector.len() < DEVICES_MAX || self.vector.iter().any(|&(known, _)| known == device)
+    }
+
+    /// Removes an entry, if there is one, and appends the record of it to `log`.
+    pub fn remove(&mut self, name: &[u8], log: &mut Vec<u8>) -> Option<(InodeId, Kind)> {
+        let entry = self.get(name)?;
+        let removed = (entry.inode, entry.kind);
+        // A hidden entry of this name would otherwise come to light.
+        while let Some(position) = self.find(name) {
+            LogRecord::Remove(Dot::from_cookie(self.slots[position].cookie)).encode(log);
+            self.delete(position);
+        }
+        Some(removed)
+    }
+
+    /// The entries behind `cookie` in increasing order of cookie; 0: from the start. A cookie stays good when its entry
+    /// is removed.
+    pub fn iter_after(&self, cookie: u64) -> impl Iterator<Item = Entry<'_>> {
+        let start = self.slots.partition_point(|slot| slot.cookie <= cookie);
+        let visible =
+            move |position| self.hidden == 0 || self.find(self.name(&self.slots[position])) == Some(position);
+        let entries = self.slots.iter().enumerate().skip(start);
+        entries.filter_map(move |(position, slot)| self.entry(slot).filter(|_| visible(position)))
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.dead - self.hidden
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of sub-directories.
+    pub fn directories(&self) -> usize {
+        if self.hidden == 0 {
+            return self.directories;
+        }
+        self.iter_after(0).filter(|entry| entry.kind == Kind::Directory).count()
+    }
+
+    /// Bytes that `write_compacted` would append.
+    pub fn live_log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
+    /// Appends the shortest log that makes this directory, given its vector.
+    pub fn write_compacted(&self, out: &mut Vec<u8>) {
+        out.reserve(self.log_bytes as usize);
+        for slot in &self.slots {
+            if let Some(Entry { name, inode, kind, cookie }) = self.entry(slot) {
+                LogRecord::Add { dot: Dot::from_cookie(cookie), kind, inode, name }.encode(out);
+            }
+        }
+    }
+
+    /// `own` says which position in the vector a device index of the log means. Without `applied` this is the stored
+    /// log, whose dots the vector covers; with it a batch, of which only what the vector does not cover is news.
+    fn replay(&mut self, log: &[u8], own: &[u8], mut applied: Option<&mut Vec<u8>>) -> Result<(), Malformed> {
+        let translate = |dot: Dot| match own.get(usize::from(dot.device)) {
+            Some(&device) => Ok(Dot { device, ..dot }),
+            None => Err(Malformed("a dot of no known device")),
+        };
+        // Removals first: once dots of several devices were added the slots may be out of order, and bisection fail.
+        let (mut removed, mut adds) = (HashSet::new(), 0);
+        for record in records(log) {
+            let LogRecord::Remove(dot) = record? else {
+                adds += 1;
+                continue;
+            };
+            let dot = translate(dot)?;
+            removed.insert(dot.cookie());
+            if let Some(position) = self.position(dot.cookie()) {
+                self.delete(position);
+                if let Some(applied) = &mut applied {
+                    LogRecord::Remove(dot).encode(applied);
+                }
+            }
+        }
+        self.reserve(adds);
+        for record in records(log) {
+            let LogRecord::Add { dot, kind, inode, name } = record? else { continue };
+            let dot = translate(dot)?;
+            let newest = &mut self.vector[usize::from(dot.device)].1;
+            match (dot.counter <= *newest, applied.is_some()) {
+                (true, true) => continue,
+                (false, false) => return Err(Malformed("a dot that the directory vector does not cover")),
+                (true, false) => {}
+                (false, true) => *newest = dot.counter,
+            }
+            if removed.contains(&dot.cookie()) {
+                continue;
+            }
+            self.push(dot, name, inode, kind).ok_or(Malformed("too many names"))?;
+            if let Some(applied) = &mut applied {
+                LogRecord::Add { dot, kind, inode, name }.encode(applied);
+            }
+        }
+        if !self.slots.is_sorted_by_key(|slot| slot.cookie) {
+            self.tidy();
+        }
+        if self.slots.windows(2).any(|pair| pair[0].cookie == pair[1].cookie) {
+            return Err(Malformed("a dot twice"));
+        }
+        Ok(())
+    }
+
+    /// The position of `device` in the vector, where it is put if it is new; none if there is no room.
+    fn device_index(&mut self, device: DeviceId) -> Option<u8> {
+        let known = self.vector.iter().position(|&(d, _)| d == device);
+        let index = known.unwrap_or(self.vector.len());
+        if index >= DEVICES_MAX {
+            return None;
+        }
+        if known.is_none() {
+            self.vector.push((device, 0));
+        }
+        Some(index as u8)
+    }
+
+    /// Makes room for that many entries at once: an index that grows step by step hashes every name again each time.
+    fn reserve(&mut self, entries: usize) {
+        let Directory { slots, names, hasher, index, .. } = self;
+        index.reserve(entries, |&at| hasher.hash_one(slots[at as usize].name_in(names)));
+        slots.reserve(entries);
+    }
+
+    /// Appends a live slot; none if the arena is full. As no name is empty, positions fit where its offsets do.
+    fn push(&mut self, dot: Dot, name: &[u8], inode: InodeId, kind: Kind) -> Option<()> {
+        let offset = u32::try_from(self.names.len()).ok()?;
+        let position = self.slots.len() as u32;
+        let hash = self.hasher.hash_one(name);
+        if self.find_hashed(hash, name).is_some() {
+            self.hidden += 1;
+        }
+        self.names.extend_from_slice(name);
+        let length = name.len() as u8;
+        self.slots.push(Slot { cookie: dot.cookie(), name: offset, inode, length, kind: Some(kind) });
+        self.directories += usize::from(kind == Kind::Directory);
+        self.log_bytes += (ADD_LENGTH + name.len()) as u64;
+        let Directory { slots, names, hasher, .. } = self;
+        self.index.insert_unique(hash, position, |&at| hasher.hash_one(slots[at as usize].name_in(names)));
+        Some(())
+    }
+
+    /// Marks a live slot as removed. Positions may have changed afterwards.
+    fn delete(&mut self, position: usize) {
+        let slot = &self.slots[position];
+        let hash = self.hasher.hash_one(self.name(slot));
+        self.directories -= usize::from(slot.kind == Some(Kind::Directory));
+        self.log_bytes -= (ADD_LENGTH + usize::from(slot.length)) as u64;
+        if let Ok(indexed) = self.index.find_entry(hash, |&at| at as usize == position) {
+            indexed.remove();
+        }
+        if self.hidden > 0 && self.find_hashed(hash, self.name(&self.slots[position])).is_some() {
+            self.hidden -= 1;
+        }
+        self.slots[position].kind = None;
+        self.dead += 1;
+        if self.dead > DEAD_MIN && self.dead > self.slots.len() / 2 {
+            self.tidy();
+        }
+    }
+
+    /// Drops removed slots with their names and puts the others in order.
+    fn tidy(&mut self) {
+        let mut order: Vec<u32> = (0..self.slots.len() as u32).collect();
+        order.retain(|&at| self.slots[at as usize].kind.is_some());
+        order.sort_by_key(|&at| self.slots[at as usize].cookie);
+        let mut moved = vec![0; self.slots.len()];
+        let mut slots = Vec::with_capacity(order.len());
+        let mut names = Vec::with_capacity(self.names.len());
+        for at in order {
+            let slot = &self.slots[at as usize];
+            moved[at as usize] = slots.len() as u32;
+            slots.push(Slot { name: names.len() as u32, ..*slot });
+            names.extend_from_slice(self.name(slot));
+        }
+        self.index.iter_mut().for_each(|at| *at = moved[*at as usize]);
+        (self.slots, self.names, self.dead) = (slots, names, 0);
+    }
+
+    /// Where the live slot of a cookie is.
+    fn position(&self, cookie: u64) -> Option<usize> {
+        let position = self.slots.binary_search_by_key(&cookie, |slot| slot.cookie).ok()?;
+        self.slots[position].kind.is_some().then_some(position)
+    }
+
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        self.find_hashed(self.hasher.hash_one(name), name)
+    }
+
+    /// The last live slot of that name.
+    fn find_hashed(&self, hash: u64, name: &[u8]) -> Option<usize> {
+        let candidates = self.index.iter_hash(hash).map(|&at| at as usize);
+        candidates.filter(|&at| self.name(&self.slots[at]) == name).max()
+    }
+
+    fn name(&self, slot: &Slot) -> &[u8] {
+        slot.name_in(&self.names)
+    }
+
+    fn entry(&self, slot: &Slot) -> Option<Entry<'_>> {
+        let kind = slot.kind?;
+        Some(Entry { name: self.name(slot), inode: slot.inode, kind, cookie: slot.cookie })
+    }
+}
+
+impl Slot {
+    fn name_in<'a>(&self, names: &'a [u8]) -> &'a [u8] {
+        &names[self.name as usize..][..usize::from(self.length)]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! A directory in memory: its entries, and how far each change of them has come.
+//!
+//! A change waits in `pending`, stands in a batch under way (`frozen`), is durable in a batch (`journalled`), and at
+//! last lies in the directory's own chunks. Chunk 0 never says more than durable batches do: its vector would hide what
+//! a later batch has to add.
+
+use crate::chunk::{DeviceId, InodeId};
+use crate::volume::format::batch::Builder;
+use crate::volume::format::limits;
+use crate::volume::format::wire::TooLarge;
+use crate::volume::inode::directory::Directory;
+
+/// The entries of a directory and their changes.
+pub(in crate::volume) struct Listing {
+    pub directory: Directory,
+    pending: Vec<u8>,
+    frozen: Frozen,
+    journalled: Vec<u8>,
+    vector: Vec<(DeviceId, u64)>,
+    /// A log that is to take the place of all that is stored; `journalled` goes behind it.
+    replacement: Option<Vec<u8>>,
+    /// Log bytes in the directory's chunks.
+    stored: u64,
+}
+
+#[derive(Default)]
+struct Frozen {
+    log: Vec<u8>,
+    vector: Vec<(DeviceId, u64)>,
+    compacted: Option<Vec<u8>>,
+}
+
+impl Listing {
+    /// Of a new directory.
+    pub fn empty() -> Listing {
+        Listing::loaded(Directory::new(Vec::new()), 0)
+    }
+
+    /// Of a directory whose log took `stored` bytes.
+    pub fn loaded(directory: Directory, stored: u64) -> Listing {
+        Listing {
+            vector: directory.vector().to_vec(),
+            directory,
+            pending: Vec::new(),
+            frozen: Frozen::default(),
+            journalled: Vec::new(),
+            replacement: None,
+            stored,
+        }
+    }
+
+    /// The entries, and where their changes are to be noted.
+    pub fn change(&mut self) -> (&mut Directory, &mut Vec<u8>) {
+        (&mut self.directory, &mut self.pending)
+    }
+
+    /// Applies the log of a durable batch.
+    pub fn replay(&mut self, log: &[u8], devices: &[DeviceId]) -> Result<(), crate::volume::Malformed> {
+        self.directory.apply(log, devices, &mut self.journalled)?;
+        self.vector = self.directory.vector().to_vec();
+        Ok(())
+    }
+
+    /// Puts the pending changes into a batch.
+    pub fn freeze(&mut self, inode: InodeId, batch: &mut Builder) -> Result<(), TooLarge> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        batch.directory(inode, self.directory.vector(), &self.pending)?;
+        let logged = self.stored + (self.journalled.len() + self.pending.len()) as u64;
+        let live = self.directory.live_log_bytes();
+        if logged > limits::compact() && logged > 2 * live && self.replacement.is_none() {
+            let mut compacted = Vec::with_capacity(live as usize);
+            self.directory.write_compacted(&mut compacted);
+            self.frozen.compacted = Some(compacted);
+        }
+        self.frozen.log = std::mem::take(&mut self.pending);
+        self.frozen.vector = self.directory.vector().to_vec();
+        Ok(())
+    }
+
+    /// The batch is durable.
+    pub fn thaw(&mut self) {
+        let frozen = std::mem::take(&mut self.frozen);
+        if frozen.vector.is_empty() {
+            return;
+        }
+        self.vector = frozen.vector;
+        match frozen.compacted {
+            Some(compacted) => {
+                self.replacement = Some(compacted);
+                self.journalled.clear();
+            }
+            None => self.journalled.extend_from_slice(&frozen.log),
+        }
+    }
+
+    /// The batch came to nothing: its changes are pending again.
+    pub fn refreeze(&mut self) {
+        let mut log = std::mem::take(&mut self.frozen).log;
+        log.append(&mut self.pending);
+        self.pending = log;
+    }
+
+    /// Whether something is durable in batches only.
+    pub fn has_journalled(&self) -> bool {
+        self.replacement.is_some() || !self.journalled.is_empty()
+    }
+
+    /// Whether all changes of the directory lie in its own chunks.
+    pub fn is_stored(&self) -> bool {
+        self.pending.is_empty() && self.frozen.log.is_empty() && !self.has_journalled()
+    }
+
+    /// Has all entries stored anew, where each change of them is durable in a batch; whether that is so.
+    pub fn begin_anew(&mut self) -> bool {
+        if !self.pending.is_empty() || !self.frozen.log.is_empty() {
+            return false;
+        }
+        let mut whole = Vec::new();
+        self.directory.write_compacted(&mut whole);
+        self.replacement = Some(whole);
+        self.journalled.clear();
+        self.vector = self.directory.vector().to_vec();
+        true
+    }
+
+    /// Takes what the directory's chunks lack, to be stored now.
+    pub fn take_unstored(&mut self) -> Unstored {
+        let replacement = self.replacement.take();
+        let log = std::mem::take(&mut self.journalled);
+        let kept = replacement.as_ref().map_or(self.stored, |log| log.len() as u64);
+        Unstored { stored: kept + log.len() as u64, replacement, log, vector: self.vector.clone() }
+    }
+
+    /// Chunk 0 says what was taken.
+    pub fn was_stored(&mut self, unstored: &Unstored) {
+        self.stored = unstored.stored;
+    }
+
+    /// Storing failed: what was taken still has to be stored, unless a newer replacement holds it all.
+    pub fn was_not_stored(&mut self, mut unstored: Unstored) {
+        if self.replacement.is_none() {
+            self.replacement = unstored.replacement;
+            unstored.log.append(&mut self.journalled);
+            self.journalled = unstored.log;
+        }
+    }
+}
+
+/// Log bytes on their way from durable batches into the directory's chunks.
+pub(in crate::volume) struct Unstored {
+    /// Takes the place of all that is stored.
+    pub replacement: Option<Vec<u8>>,
+    /// Goes behind it.
+    pub log: Vec<u8>,
+    /// Covers what durable batches say, and no more.
+    pub vector: Vec<(DeviceId, u64)>,
+    /// Log bytes stored once this is.
+    stored: u64,
+}

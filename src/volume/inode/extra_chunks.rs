@@ -1,0 +1,116 @@
+//! The chunks of an inode beyond chunk 0 that are open.
+//!
+//! A large file has hundreds of them, and an operation touches one. What it touched is *busy* until it is found durable,
+//! so that a write or a flush does not look at all of them.
+
+use crate::chunk::Chunk;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default)]
+pub(in crate::volume) struct Others {
+    chunks: BTreeMap<u32, Chunk>,
+    /// Every chunk that is not durable, and perhaps some that are.
+    busy: BTreeSet<u32>,
+}
+
+impl Others {
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    pub fn contains(&self, index: u32) -> bool {
+        self.chunks.contains_key(&index)
+    }
+
+    pub fn get(&self, index: u32) -> Option<&Chunk> {
+        self.chunks.get(&index)
+    }
+
+    /// For changing it.
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut Chunk> {
+        let chunk = self.chunks.get_mut(&index)?;
+        self.busy.insert(index);
+        Some(chunk)
+    }
+
+    pub fn insert(&mut self, index: u32, chunk: Chunk) {
+        self.chunks.insert(index, chunk);
+        self.busy.insert(index);
+    }
+
+    pub fn remove(&mut self, index: u32) {
+        self.chunks.remove(&index);
+        self.busy.remove(&index);
+    }
+
+    /// The indexes from one on, in order.
+    pub fn from(&self, first: u32) -> impl DoubleEndedIterator<Item = u32> + '_ {
+        self.chunks.range(first..).map(|(index, _)| *index)
+    }
+
+    /// Those whose files are open.
+    pub fn with_files(&self) -> impl Iterator<Item = u32> + '_ {
+        self.chunks.iter().filter(|(_, chunk)| chunk.has_file()).map(|(index, _)| *index)
+    }
+
+    /// All of them, for changing them.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Chunk> {
+        self.busy.extend(self.chunks.keys());
+        self.chunks.values_mut()
+    }
+
+    /// Those that are not durable, in order.
+    pub fn busy(&mut self) -> Vec<u32> {
+        self.busy.retain(|index| self.chunks.get(index).is_some_and(|chunk| !chunk.is_all_durable()));
+        self.busy.iter().copied().collect()
+    }
+
+    /// Whether there are more than so many dirty ones.
+    pub fn are_dirty_above(&mut self, count: usize) -> bool {
+        self.busy.len() > count && self.busy().len() > count && {
+            let dirty = |index: &&u32| self.chunks.get(index).is_some_and(Chunk::is_dirty);
+            self.busy.iter().filter(dirty).count() > count
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::{ChunkId, Context, DeviceId, InodeId};
+    use crate::crypto::{Cipher, Secret};
+    use crate::store::memory::Memory;
+    use std::sync::Arc;
+
+    #[test]
+    fn only_what_was_touched_since_it_was_durable_is_busy() {
+        let secret = || vec![Secret::random()];
+        let store = Arc::new(Memory::new());
+        let context = Context::new(store, DeviceId([1; 8]), Cipher::Aes256Gcm, &Secret::random(), secret());
+        let context = Arc::new(context);
+        let mut others = Others::default();
+        for index in 1..=100 {
+            others.insert(index, Chunk::new(&context, ChunkId { inode: InodeId([1; 12]), index }, 1024));
+        }
+        assert_eq!(others.busy(), Vec::from_iter(1..=100));
+        assert!(others.are_dirty_above(99) && !others.are_dirty_above(100));
+        for chunk in others.all_mut() {
+            chunk.commit().unwrap();
+        }
+        assert!(others.busy().len() == 100 && !others.are_dirty_above(0));
+        for chunk in others.all_mut() {
+            chunk.sync().unwrap();
+        }
+        assert_eq!(others.busy().len(), 100, "their names are new");
+        others.all_mut().for_each(Chunk::name_synced);
+        assert!(others.busy().is_empty());
+        others.get_mut(7).unwrap().set_inline(vec![1]);
+        others.get_mut(8).unwrap();
+        assert_eq!(others.busy, BTreeSet::from([7, 8]), "all that is looked at");
+        assert_eq!(others.busy(), [7]);
+        assert!(others.are_dirty_above(0));
+        others.remove(7);
+        assert!(others.busy().is_empty());
+        assert!(others.from(6).eq(std::iter::once(6).chain(8..=100)));
+    }
+}

@@ -1,0 +1,253 @@
+//! One inode in memory: its record, its open chunks, and what of it has not reached the disk yet.
+//!
+//! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
+//! the last fdatasync; `state` guards the rest and is never held across an fdatasync. `serial` is taken before `state`.
+
+use crate::chunk::{Chunk, Commit, InodeId};
+use crate::volume::format::kinds::Kind;
+use crate::volume::format::record::{Link, Record};
+use crate::volume::inode::entries::Listing;
+use crate::volume::inode::extra_chunks::Others;
+use crate::volume::inode::table::Table;
+use crate::volume::{Error, Result};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// An inode that somebody works with.
+pub struct Inode {
+    id: InodeId,
+    pub(in crate::volume) serial: Mutex<()>,
+    pub(in crate::volume) state: RwLock<State>,
+    /// Stands in the volume's list of what a round has to look at.
+    pub(in crate::volume) queued: AtomicBool,
+    /// Chunk files may be made: a batch names the inode, or reserved its id, durably.
+    pub(in crate::volume) grounded: AtomicBool,
+}
+
+/// What the lock guards.
+pub(in crate::volume) struct State {
+    pub record: Record,
+    /// The namespace part of the record as durable batches have it: what chunk 0 is to say.
+    pub journalled: Journalled,
+    /// The batch up to which chunk 0 says so.
+    pub stored: Commit,
+    pub standing: Standing,
+    /// Some batch, durable or under way, speaks of the inode, or it was read from the disk.
+    pub heard_of: bool,
+    /// Chunk 0, if open: in a place of its own, as most inodes have none open.
+    pub head: Option<Box<Chunk>>,
+    /// Chunk 0's file and name are durable.
+    pub named: bool,
+    /// The other chunks that are open.
+    pub others: Others,
+    pub table: Table,
+    /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
+    pub doomed: BTreeSet<u32>,
+    /// The change by which the size last shrank over further chunks, until chunk 0 is durable with it and those are
+    /// trimmed.
+    pub shrunk: Option<u64>,
+    /// When one of several names was last removed.
+    pub lost_name: Option<Instant>,
+    /// Nothing but zeros lies beyond the size.
+    pub tail_clean: bool,
+    /// A directory's entries, once loaded.
+    pub listing: Option<Box<Listing>>,
+    /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
+    pub lost: Option<Box<Error>>,
+    pub progress: Progress,
+}
+
+/// nlink and links.
+#[derive(Clone, Default)]
+pub(in crate::volume) struct Journalled {
+    pub links_count: u32,
+    pub links: Vec<Link>,
+    pub namespace: Commit,
+}
+
+/// Whether the namespace part of the record differs from what durable batches say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::volume) enum Standing {
+    /// It does not.
+    Settled,
+    /// It does, and the next batch will say so.
+    Pending,
+    /// A batch that is being committed says so.
+    Frozen,
+}
+
+/// Counts changes, to know which of them reached what. All count the same changes.
+#[derive(Clone, Copy, Default)]
+pub(in crate::volume) struct Progress {
+    /// Made in memory.
+    pub made: u64,
+    /// The last that was more than a change of times.
+    pub substantial: u64,
+    /// The last of a directory's own attributes, of which batches do not speak.
+    pub attributes: u64,
+    /// The last that chunk 0 has to tell of: more than times, or content beyond it.
+    pub head: u64,
+    /// In the newest root of chunk 0.
+    pub stored: u64,
+    /// Durable, in chunk 0 or in a batch.
+    pub durable: u64,
+    /// The last of which only batches have the content or the entries; 0: chunk 0 has all that is durable.
+    pub carried: u64,
+    /// Durable but for times.
+    pub secured: u64,
+}
+
+impl Inode {
+    pub(in crate::volume) fn new(id: InodeId, state: State, grounded: bool) -> Inode {
+        Inode {
+            id,
+            serial: Mutex::new(()),
+            state: RwLock::new(state),
+            queued: AtomicBool::new(false),
+            grounded: AtomicBool::new(grounded),
+        }
+    }
+
+    pub fn id(&self) -> InodeId {
+        self.id
+    }
+
+    /// Looks at the record as it is now.
+    pub fn view<R>(&self, look: impl FnOnce(&Record) -> R) -> R {
+        look(&self.state.read().record)
+    }
+
+    /// The same, with the time when one of several names was last removed.
+    pub fn view_names<R>(&self, look: impl FnOnce(&Record, Option<Instant>) -> R) -> R {
+        let state = self.state.read();
+        look(&state.record, state.lost_name)
+    }
+
+    pub(in crate::volume) fn is_directory(&self) -> bool {
+        self.view(|record| record.kind == Kind::Directory)
+    }
+}
+
+impl State {
+    /// Of an inode that no batch knows yet.
+    pub fn fresh(record: Record, head: Chunk) -> State {
+        let listing = (record.kind == Kind::Directory).then(|| Box::new(Listing::empty()));
+        State {
+            journalled: Journalled::default(),
+            stored: Commit(0),
+            standing: Standing::Pending,
+            heard_of: false,
+            head: Some(Box::new(head)),
+            named: false,
+            others: Others::default(),
+            table: Table::empty(),
+            doomed: BTreeSet::new(),
+            shrunk: None,
+            lost_name: None,
+            lost: None,
+            tail_clean: true,
+            listing,
+            progress: Progress { made: 1, substantial: 1, head: 1, ..Progress::default() },
+            record,
+        }
+    }
+
+    /// Of an inode read from its chunk 0.
+    pub fn stored(record: Record, head: Chunk, table: Table) -> State {
+        State {
+            journalled: Journalled {
+                links_count: record.links_count,
+                links: record.extension.links.clone(),
+                namespace: record.namespace,
+            },
+            stored: record.namespace,
+            standing: Standing::Settled,
+            heard_of: true,
+            head: Some(Box::new(head)),
+            named: true,
+            others: Others::default(),
+            table,
+            doomed: BTreeSet::new(),
+            shrunk: None,
+            lost_name: None,
+            lost: None,
+            tail_clean: false,
+            listing: None,
+            progress: Progress::default(),
+            record,
+        }
+    }
+
+    /// Refuses to work with something of which a part is lost.
+    pub fn check_whole(&self) -> Result<()> {
+        self.lost.as_ref().map_or(Ok(()), |error| Err(error.again()))
+    }
+
+    pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
+        if index == 0 { self.head.as_deref_mut() } else { self.others.get_mut(index) }
+    }
+
+    /// Notes a change of content or attributes.
+    pub fn change(&mut self) {
+        self.change_beyond();
+        self.progress.head = self.progress.made;
+    }
+
+    /// Notes a change of content beyond chunk 0 that leaves the size as it is.
+    pub fn change_beyond(&mut self) {
+        self.progress.made += 1;
+        self.progress.substantial = self.progress.made;
+    }
+
+    /// Whether chunk 0 is as it has to be, but for times.
+    pub fn is_head_stored(&self) -> bool {
+        self.progress.head <= self.progress.stored
+            && self.stored == self.journalled.namespace
+            && self.table.is_stored()
+            && !self.head.as_deref().is_some_and(Chunk::is_dirty)
+    }
+
+    /// Notes a change of times only.
+    pub fn change_times(&mut self) {
+        self.progress.made += 1;
+    }
+
+    /// Notes a change of attributes.
+    pub fn changed_attributes(&mut self, only_times: bool) {
+        if only_times {
+            self.change_times();
+        } else {
+            self.change();
+        }
+        self.progress.attributes = self.progress.made;
+    }
+
+    /// Whether a round has something to write.
+    pub fn is_dirty(&self) -> bool {
+        self.progress.stored < self.progress.made
+            || self.stored < self.journalled.namespace
+            || self.listing.as_ref().is_some_and(|listing| listing.has_journalled())
+    }
+
+    /// Whether the whole content can go into a batch: there is no block, only inline content or none.
+    pub fn is_carryable(&self) -> bool {
+        match self.record.kind {
+            Kind::Directory => false,
+            Kind::File => self.is_inline(),
+            _ => true,
+        }
+    }
+
+    /// Removes one link that reads (parent, name); whether there was one.
+    pub fn remove_link(&mut self, parent: InodeId, name: &[u8]) -> bool {
+        let links = &mut self.record.extension.links;
+        let at = links.iter().position(|link| link.parent == parent && *link.name == *name);
+        at.map(|at| links.swap_remove(at)).is_some()
+    }
+
+    pub fn add_link(&mut self, parent: InodeId, name: &[u8]) {
+        self.record.extension.links.push(Link { parent, name: name.into() });
+    }
+}

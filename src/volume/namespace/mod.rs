@@ -1,0 +1,4 @@
+//! Names: the entries of directories and the links of inodes.
+
+pub mod names;
+pub mod operations;

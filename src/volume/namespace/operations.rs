@@ -1,0 +1,328 @@
+//! Operations on names: create, link, unlink, rename. All of them happen in memory under the namespace lock; the next
+//! batch of the journal makes them durable together (docs/FORMAT.md section 9).
+
+use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
+use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::journal::pending::Pending;
+use crate::volume::namespace::names::{check_growth, check_name, check_room};
+use crate::volume::{Error, Result, Volume};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What a new inode is to be.
+pub struct NewInode<'a> {
+    pub kind: Kind,
+    /// Permission bits, 0o7777.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// As in `st_rdev`, for devices.
+    pub device: u32,
+    /// Of a symlink; at most 4095 bytes.
+    pub target: &'a [u8],
+    /// Sorted by name.
+    pub xattrs: Vec<(Box<[u8]>, Vec<u8>)>,
+    pub now: Timestamp,
+}
+
+/// Is shown an entry: cookie, name, inode, kind. Answers whether it wants more.
+pub type Visit<'a> = dyn FnMut(u64, &[u8], InodeId, Kind) -> bool + 'a;
+
+/// What a rename does when the new name exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rename {
+    Replace,
+    NoReplace,
+    /// The two change places; both must exist.
+    Exchange,
+}
+
+impl Volume {
+    /// Finds a name in a directory.
+    pub fn lookup(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
+        match self.entry(directory, name)? {
+            Some((id, _)) => self.named_inode(directory, name, id).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The inode that a name in a directory stands for.
+    pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
+        self.inode(id).inspect_err(|error| self.notice(error, || Some((directory.id(), name.to_vec()))))
+    }
+
+    /// Makes a new inode under a name.
+    pub fn create(&self, directory: &Arc<Inode>, name: &[u8], new: NewInode<'_>) -> Result<Arc<Inode>> {
+        check_name(name)?;
+        let now = new.now;
+        if self.is_careful() {
+            self.check_journal_room()?;
+        }
+        let mut pending = self.names()?;
+        let inode = self.create_locked(&mut pending, directory, name, new)?;
+        drop(pending);
+        if self.is_careful()
+            && let Err(error) = self.commit_batch(None)
+        {
+            let undone = match inode.is_directory() {
+                true => self.remove_directory(directory, name, now),
+                false => self.unlink(directory, name, now),
+            };
+            drop(inode);
+            undone?.into_iter().for_each(|gone| self.release(gone));
+            return Err(error);
+        }
+        Ok(inode)
+    }
+
+    fn create_locked(
+        &self,
+        pending: &mut Pending,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        new: NewInode<'_>,
+    ) -> Result<Arc<Inode>> {
+        let record = Record {
+            kind: new.kind,
+            mode: new.mode,
+            uid: new.uid,
+            gid: new.gid,
+            device: new.device,
+            links_count: if new.kind == Kind::Directory { 2 } else { 1 },
+            size: if new.kind == Kind::Symlink { new.target.len() as u64 } else { 0 },
+            allocated: 0,
+            namespace: Commit(0),
+            accessed: new.now,
+            modified: new.now,
+            changed: new.now,
+            born: new.now,
+            extension: Extension { target: new.target.to_vec(), xattrs: new.xattrs, ..Extension::default() },
+        };
+        if !record.has_room(EXTENSION_SPARE) {
+            return Err(Error::NoSpace);
+        }
+        let mut parent = self.listed(directory)?;
+        if parent.listing().get(name).is_some() {
+            return Err(Error::Exists);
+        }
+        check_room(&parent.record)?;
+        let (id, grounded) = pending.reserve.take();
+        parent.add_entry(self, name, id, new.kind)?;
+        parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
+        drop(parent);
+        let head = Chunk::new(&self.context, ChunkId { inode: id, index: 0 }, self.blocks);
+        let mut state = State::fresh(record, head);
+        state.add_link(directory.id(), name);
+        let inode = Arc::new(Inode::new(id, state, grounded));
+        self.inodes.lock().insert(id, inode.clone());
+        self.changed_name(pending, directory);
+        self.changed_name(pending, &inode);
+        Ok(inode)
+    }
+
+    /// Gives an inode one more name. Directories have only one: `IsDirectory`.
+    pub fn link(
+        &self,
+        inode: &Arc<Inode>,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Result<()> {
+        check_name(name)?;
+        let mut pending = self.names()?;
+        if inode.is_directory() {
+            return Err(Error::IsDirectory);
+        }
+        let mut parent = self.listed(directory)?;
+        if parent.listing().get(name).is_some() {
+            return Err(Error::Exists);
+        }
+        check_room(&parent.record)?;
+        let mut state = inode.state.write();
+        if state.record.links_count == 0 {
+            return Err(Error::NotFound);
+        }
+        state.add_link(directory.id(), name);
+        if !state.record.has_room(EXTENSION_SPARE) {
+            state.remove_link(directory.id(), name);
+            return Err(Error::TooManyLinks);
+        }
+        let kind = state.record.kind;
+        if let Err(error) = parent.add_entry(self, name, inode.id(), kind) {
+            state.remove_link(directory.id(), name);
+            return Err(error);
+        }
+        state.record.links_count += 1;
+        state.record.changed = now;
+        state.change();
+        drop(state);
+        parent.touch_directory(now, 0);
+        drop(parent);
+        self.changed_name(&mut pending, directory);
+        self.changed_name(&mut pending, inode);
+        Ok(())
+    }
+
+    /// Removes a name of anything but a directory. Returns the inode, which lives until it is released; `None` if it
+    /// cannot be read: then only the name is gone.
+    pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
+        check_name(name)?;
+        let mut pending = self.names()?;
+        match self.entry(directory, name)?.ok_or(Error::NotFound)? {
+            (_, Kind::Directory) => Err(Error::IsDirectory),
+            (id, _) => self.remove_name(&mut pending, directory, name, id, now),
+        }
+    }
+
+    /// Removes an empty directory. Returns it, as `unlink` does. Of one that is damaged the name goes and nothing else.
+    pub fn remove_directory(
+        &self,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
+        check_name(name)?;
+        let mut pending = self.names()?;
+        match self.entry(directory, name)?.ok_or(Error::NotFound)? {
+            (id, Kind::Directory) => match self.check_empty(id) {
+                Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
+                    self.remove_unreadable(&mut pending, directory, name, Kind::Directory, &error, now)?;
+                    Ok(None)
+                }
+                empty => empty.and_then(|()| self.remove_name(&mut pending, directory, name, id, now)),
+            },
+            _ => Err(Error::NotDirectory),
+        }
+    }
+
+    /// Moves a name; what it replaces is gone, in one step. A directory cannot be moved into itself: `Invalid`.
+    /// `whiteout` is made in place of the old name.
+    pub fn rename(
+        &self,
+        from: (&Arc<Inode>, &[u8]),
+        to: (&Arc<Inode>, &[u8]),
+        how: Rename,
+        whiteout: Option<NewInode<'_>>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
+        check_name(from.1)?;
+        check_name(to.1)?;
+        if how == Rename::Replace && self.is_short.load(Ordering::Relaxed) {
+            self.store_source(from, to)?;
+        }
+        let mut pending = self.names()?;
+        drop(self.listed(from.0)?);
+        drop(self.listed(to.0)?);
+        let (id, kind) = self.entry(from.0, from.1)?.ok_or(Error::NotFound)?;
+        let target = self.entry(to.0, to.1)?;
+        // Nothing may fail once a name was taken.
+        let gives_back = how == Rename::Exchange || whiteout.is_some();
+        if !self.takes_entries(to.0) || gives_back && !self.takes_entries(from.0) {
+            return Err(Error::NoSpace);
+        }
+        match (how, target) {
+            (Rename::NoReplace, Some(_)) => return Err(Error::Exists),
+            (Rename::Exchange, None) => return Err(Error::NotFound),
+            (_, Some((other, _))) if other == id => return Ok(None),
+            _ => {}
+        }
+        if kind == Kind::Directory {
+            self.check_not_inside(to.0, id)?;
+        }
+        let inode = self.inode(id)?;
+        if how == Rename::Exchange {
+            let (other, other_kind) = target.expect("it was looked at");
+            if other_kind == Kind::Directory {
+                self.check_not_inside(from.0, other)?;
+            }
+            let other = self.inode(other)?;
+            check_growth(&inode, from.1, to.1)?;
+            check_growth(&other, to.1, from.1)?;
+            self.take_name(&mut pending, from, &inode, now)?;
+            self.take_name(&mut pending, to, &other, now)?;
+            self.give_name(&mut pending, to, &inode, now)?;
+            self.give_name(&mut pending, from, &other, now)?;
+            return Ok(None);
+        }
+        check_growth(&inode, from.1, to.1)?;
+        let replaced = match target {
+            Some((other, Kind::Directory)) => {
+                if kind != Kind::Directory {
+                    return Err(Error::IsDirectory);
+                }
+                self.check_empty(other)?;
+                self.remove_name(&mut pending, to.0, to.1, other, now)?
+            }
+            Some(_) if kind == Kind::Directory => return Err(Error::NotDirectory),
+            Some((other, _)) => {
+                pending.replacing.insert(id, inode.clone());
+                self.remove_name(&mut pending, to.0, to.1, other, now)?
+            }
+            None => {
+                check_room(&to.0.state.read().record)?;
+                None
+            }
+        };
+        self.take_name(&mut pending, from, &inode, now)?;
+        self.give_name(&mut pending, to, &inode, now)?;
+        if let Some(whiteout) = whiteout {
+            self.create_locked(&mut pending, from.0, from.1, whiteout)?;
+        }
+        Ok(replaced)
+    }
+
+    /// Has the source of a rename that replaces durable before it begins: with no room for it, whatever happens later,
+    /// a deletion that makes room, would have to wait for it.
+    fn store_source(&self, from: (&Arc<Inode>, &[u8]), to: (&Arc<Inode>, &[u8])) -> Result<()> {
+        match (self.entry(from.0, from.1)?, self.entry(to.0, to.1)?) {
+            (Some((id, Kind::File)), Some(_)) => self.flush(&[self.inode(id)?]),
+            _ => Ok(()),
+        }
+    }
+
+    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
+    pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
+        self.load_listing(directory)?;
+        let state = directory.state.read();
+        let listing = state.listing.as_ref().ok_or(Error::NotDirectory)?;
+        for entry in listing.directory.iter_after(after) {
+            if !visit(entry.cookie, entry.name, entry.inode, entry.kind) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory that a directory lies in; the root lies in itself.
+    pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
+        match directory.view(|record| record.extension.links.first().map(|link| link.parent)) {
+            Some(parent) => self.inode(parent),
+            None => Ok(directory.clone()),
+        }
+    }
+
+    /// Nobody above knows this inode any more. Without a name it is deleted.
+    pub fn release(&self, inode: Arc<Inode>) {
+        let mut pending = self.namespace.lock();
+        let (named, heard_of) = {
+            let state = inode.state.read();
+            (state.record.links_count > 0, state.heard_of)
+        };
+        if named || self.read_only {
+            drop(pending);
+            return self.forget_if_clean(&inode);
+        }
+        pending.orphans.remove(&inode.id());
+        if !heard_of {
+            pending.inodes.remove(&inode.id());
+            pending.reserve.settle(inode.id());
+            drop(pending);
+            self.removals.lock().push(inode);
+        } else {
+            pending.deleted.push(inode);
+        }
+        self.flusher.wake();
+    }
+}

@@ -1,0 +1,106 @@
+//! Making files and their names durable, many at once or one by one.
+
+use crate::chunk::{self, InodeId};
+use crate::store::FileName;
+use crate::volume::inode::state::Inode;
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Error, Result, Volume};
+use std::io;
+use std::sync::Arc;
+
+/// Above this many files one syncfs is cheaper than an fdatasync each, where it does as much.
+const SYNC_ALL_ABOVE: usize = 30;
+
+/// A file that was written and not synced yet, or whose name was not.
+pub(in crate::volume) struct Unsynced<'a> {
+    pub inode: &'a Arc<Inode>,
+    pub index: u32,
+    pub sync: Option<chunk::Sync>,
+}
+
+/// What was not made durable.
+pub(in crate::volume) struct Undone {
+    pub error: Error,
+    /// An fdatasync failed: that cannot be tried again.
+    pub is_final: bool,
+}
+
+impl Volume {
+    /// Syncs files and, where they are new, their names. Returns the inodes whose files had lost their names.
+    pub(in crate::volume) fn make_durable(
+        &self,
+        unsynced: Vec<Unsynced<'_>>,
+    ) -> std::result::Result<Vec<(InodeId, Error)>, Undone> {
+        let together = unsynced.len() > SYNC_ALL_ABOVE && self.context.store.sync_all_is_complete();
+        let all = if together { self.context.store.sync_all() } else { Ok(()) };
+        if !together && unsynced.len() > 1 {
+            unsynced.iter().filter_map(|unsynced| unsynced.sync.as_ref()).for_each(chunk::Sync::start);
+        }
+        let mut names = Vec::new();
+        let (mut results, mut is_final) = (Ok(()), all.is_err());
+        let mut finished = Vec::with_capacity(unsynced.len());
+        let mut damaged = Vec::new();
+        for Unsynced { inode, index, sync } in unsynced {
+            let outcome = match &sync {
+                Some(sync) if !together && !mutants::is_active(Mutant::DataNotSynced) => sync.run(),
+                _ => copy_of(&all),
+            };
+            is_final |= outcome.is_err();
+            let mut state = inode.state.write();
+            let Some(chunk) = state.chunk_mut(index) else { continue };
+            if chunk.is_name_new() {
+                names.push(self.context.file_name(chunk.id()));
+            }
+            let synced = match sync {
+                Some(sync) => chunk.finish_sync(sync, outcome).map_err(Error::from),
+                None => outcome.map_err(Error::from),
+            };
+            match synced {
+                Err(error) if error.is_damage() => damaged.push((inode.id(), error)),
+                synced => {
+                    results = results.and(synced);
+                    finished.push((inode, index));
+                }
+            }
+        }
+        results.map_err(|error| Undone { error, is_final })?;
+        if !together && !mutants::is_active(Mutant::NamesNotSynced) {
+            self.sync_names(&names).map_err(|error| Undone { error, is_final: false })?;
+        }
+        for (inode, index) in finished {
+            let mut state = inode.state.write();
+            if let Some(chunk) = state.chunk_mut(index) {
+                chunk.name_synced();
+            }
+            if index == 0 {
+                state.named = true;
+                state.progress.durable = state.progress.durable.max(state.progress.stored);
+                if state.progress.stored >= state.progress.carried {
+                    state.progress.carried = 0;
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Makes the coming and going of files durable.
+    pub(in crate::volume) fn sync_names(&self, names: &[FileName]) -> Result<()> {
+        match names.len() {
+            0 => {}
+            count if count > SYNC_ALL_ABOVE && self.context.store.sync_all_is_complete() => {
+                self.context.store.sync_all()?
+            }
+            _ => self.context.store.sync_names(names)?,
+        }
+        Ok(())
+    }
+}
+
+fn copy_of(outcome: &io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Making an inode's content durable, in the order that docs/FORMAT.md section 7 wants.
+//!
+//! Growing: the further chunks are durable before chunk 0 says so. Shrinking: chunk 0 is durable before the others are
+//! trimmed or removed. While fdatasync runs no state lock is held, so reads and writes go on; what they change is left
+//! to the next flush.
+
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Space};
+use crate::volume::format::kinds::Kind;
+use crate::volume::format::limits;
+use crate::volume::inode::entries::Unstored;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::inode::table::check_index;
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::stream::Stream;
+use crate::volume::writeback::durable::{Undone, Unsynced};
+use crate::volume::{Error, Result, Volume};
+use parking_lot::MutexGuard;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Inodes flushed in one go: bounds the descriptors held open.
+const GROUP: usize = 256;
+/// Metadata blocks of a record's extension.
+const OVERFLOW_BLOCKS: u16 = 64;
+
+/// How a directory's tail lies in chunk 0.
+pub(in crate::volume) const TAIL: Stream = Stream { modulus: 256, overhead: 1024 + 2 * 32 };
+
+/// One inode on its way to the disk.
+struct Flush<'a> {
+    inode: &'a Arc<Inode>,
+    _serial: MutexGuard<'a, ()>,
+    /// What chunk 0 may say at most: the size up to which the further chunks are durable.
+    size: u64,
+    made: u64,
+    unstored: Option<Unstored>,
+    /// Segments that are to hold what is unstored, and the tail with it; none if the tail has room.
+    segments: Range<u32>,
+    /// Chunk 0 need not tell of times.
+    but_times: bool,
+    failed: Option<Error>,
+}
+
+impl Volume {
+    /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure with
+    /// the other inodes; returns the first.
+    pub(in crate::volume) fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
+        self.flush_each(inodes)?.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// The same. Returns those inodes that damage to their own chunk files kept from it; an error is anything else.
+    /// What it opened counts among the open chunks group by group: a round of thousands of new files must not run out
+    /// of descriptors.
+    pub(in crate::volume) fn flush_each(&self, inodes: &[Arc<Inode>]) -> Result<Vec<(Arc<Inode>, Error)>> {
+        // In one order everywhere: two that wait for each other's inodes would wait for ever.
+        let mut inodes: Vec<&Arc<Inode>> = inodes.iter().collect();
+        inodes.sort_unstable_by_key(|inode| inode.id());
+        let (mut outcome, mut damaged) = (Ok(()), Vec::new());
+        for group in inodes.chunks(GROUP.min(self.open.limit() / 2)) {
+            match self.run(group.iter().map(|inode| Flush::begin(inode, false)).collect()) {
+                Ok(failed) => {
+                    for (inode, error) in failed {
+                        match error.is_damage() {
+                            true => damaged.push((inode, error)),
+                            false => {
+                                if error.is_refusal() {
+                                    let name =
+                                        self.context.file_name(ChunkId { inode: inode.id(), index: 0 });
+                                    log::warn!("{name:?}, or a file that belongs to it: {error}");
+                                }
+                                outcome = outcome.and(Err(error));
+                            }
+                        }
+                    }
+                }
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+            group.iter().for_each(|inode| self.all_opened(inode));
+        }
+        outcome.map(|()| damaged)
+    }
+
+    /// The same for one inode, but times may be lost: chunk 0 is left alone where it has nothing else to tell.
+    pub(in crate::volume) fn flush_but_times(&self, inode: &Arc<Inode>) -> Result<()> {
+        let failed = self.run(vec![Flush::begin(inode, true)])?;
+        failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Returns what failed by itself; an error is the end of all.
+    fn run(&self, mut flushes: Vec<Flush<'_>>) -> Result<Vec<(Arc<Inode>, Error)>> {
+        if mutants::is_active(Mutant::ChunkZeroFirst) {
+            flushes.iter_mut().for_each(|flush| {
+                let state = flush.inode.state.read();
+                (flush.size, flush.made) = (state.record.size, state.progress.made);
+            });
+            self.stage(&mut flushes, Self::commit_head)?;
+        }
+        self.stage(&mut flushes, Self::commit_others)?;
+        self.stage(&mut flushes, Self::commit_head)?;
+        self.stage(&mut flushes, Self::trim)?;
+        let failed = |flush: Flush<'_>| Some((flush.inode.clone(), flush.failed?));
+        Ok(flushes.into_iter().filter_map(failed).collect())
+    }
+
+    /// Runs one stage on all, then makes durable what it wrote. A failed fdatasync is the end of the volume; what else
+    /// passes by itself, such as a lack of descriptors for the folders, fails this flush only.
+    fn stage<'a>(
+        &self,
+        flushes: &mut [Flush<'a>],
+        stage: impl Fn(&Self, &mut Flush<'a>, &mut State, &mut Vec<Unsynced<'a>>) -> Result<()>,
+    ) -> Result<()> {
+        let mut unsynced = Vec::new();
+        for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
+            let inode = flush.inode;
+            let mut state = inode.state.write();
+            let outcome = stage(self, flush, &mut state, &mut unsynced);
+            if let Err(error) = outcome {
+                flush.fail(error, &mut state);
+            }
+        }
+        match self.make_durable(unsynced) {
+            Err(Undone { error, is_final: false }) if error.is_passing() => {
+                for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
+                    flush.fail(error.again(), &mut flush.inode.state.write());
+                }
+                Ok(())
+            }
+            Err(Undone { error, .. }) => {
+                self.stop(&error);
+                Err(error)
+            }
+            Ok(damaged) => {
+                for (id, error) in damaged {
+                    let at =
+                        flushes.iter_mut().find(|flush| flush.inode.id() == id && flush.failed.is_none());
+                    if let Some(flush) = at {
+                        flush.fail(error, &mut flush.inode.state.write());
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The chunks beyond chunk 0. Of a file that shrank only those that chunk 0 does not name yet: with the others it
+    /// goes first.
+    fn commit_others<'a>(
+        &self,
+        flush: &mut Flush<'a>,
+        state: &mut State,
+        unsynced: &mut Vec<Unsynced<'a>>,
+    ) -> Result<()> {
+        flush.size = state.record.size;
+        flush.made = state.progress.made;
+        if mutants::is_active(Mutant::TrimmedEarly) {
+            self.remove_doomed(flush.inode, state)?;
+        }
+        if state.record.kind == Kind::Directory {
+            self.store_segments(flush, state)?;
+        }
+        let busy = state.others.busy();
+        if busy.iter().any(|&index| state.chunk(index).is_some_and(Chunk::is_dirty)) {
+            self.open_head(flush.inode, state)?;
+        }
+        let shrunk = state.shrunk.is_some();
+        let State { others, table, head, .. } = state;
+        for index in busy {
+            let chunk = others.get_mut(index).expect("it is busy");
+            if chunk.is_dirty() {
+                table.load(head.as_ref().expect("it was opened"), index)?;
+                let is_new = table.bound(index).is_none();
+                if shrunk && !is_new {
+                    continue;
+                }
+                let commit = chunk.commit()?;
+                if is_new {
+                    table.set(index, commit);
+                }
+            }
+            let sync = chunk.start_sync()?;
+            if sync.is_some() || chunk.is_name_new() && !mutants::is_active(Mutant::NameForgotten) {
+                unsynced.push(Unsynced { inode: flush.inode, index, sync });
+            }
+        }
+        Ok(())
+    }
+
+    /// Chunk 0, with what is durable of the rest.
+    fn commit_head<'a>(
+        &self,
+        flush: &mut Flush<'a>,
+        state: &mut State,
+        unsynced: &mut Vec<Unsynced<'a>>,
+    ) -> Result<()> {
+        if flush.but_times && state.is_head_stored() && state.progress.durable >= state.progress.head {
+            return Ok(());
+        }
+        self.open_head(flush.inode, state)?;
+        let alone = state.others.is_empty() && state.table.is_empty();
+        let is_directory = state.record.kind == Kind::Directory;
+        if alone && !is_directory {
+            (flush.size, flush.made) = (state.record.size, state.progress.made);
+        }
+        let news = state.progress.stored < flush.made || state.stored < state.journalled.namespace;
+        if news || flush.unstored.is_some() || !state.table.is_stored() {
+            if let Some(unstored) = &flush.unstored {
+                store_tail(state, unstored, &flush.segments)?;
+            }
+            // From here on chunk 0 in memory has it: should the commit fail, the next flush only repeats that.
+            if let (Some(unstored), Some(listing)) = (flush.unstored.take(), &mut state.listing) {
+                listing.was_stored(&unstored);
+                let too_far = mutants::is_active(Mutant::VectorTooFar);
+                let vector = if too_far { listing.directory.vector().to_vec() } else { unstored.vector };
+                state.record.extension.vector = vector;
+            }
+            let size = match is_directory {
+                true => state.record.size,
+                false if mutants::is_active(Mutant::CutForgotten) => flush.size,
+                false => flush.size.min(state.record.size),
+            };
+            store_record(state, size)?;
+            state.head.as_deref_mut().expect("it was opened").commit()?;
+            state.progress.stored = flush.made;
+            state.stored = state.journalled.namespace;
+        }
+        let head = state.head.as_deref_mut().expect("it was opened");
+        match head.start_sync()? {
+            sync @ Some(_) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
+            None => state.progress.durable = state.progress.durable.max(state.progress.stored),
+        }
+        Ok(())
+    }
+
+    /// What chunk 0, durable now, does not speak of any more.
+    fn trim<'a>(
+        &self,
+        flush: &mut Flush<'a>,
+        state: &mut State,
+        unsynced: &mut Vec<Unsynced<'a>>,
+    ) -> Result<()> {
+        let is_early = state.shrunk.is_some_and(|shrunk| shrunk > state.progress.durable);
+        if is_early && !mutants::is_active(Mutant::TrimmedBetween) {
+            return Ok(());
+        }
+        self.remove_doomed(flush.inode, state)?;
+        if state.shrunk.take().is_some() {
+            for index in state.others.busy() {
+                let chunk = state.others.get_mut(index).expect("it is busy");
+                if chunk.is_dirty() && state.table.bound(index).is_some() {
+                    chunk.commit()?;
+                    let sync = chunk.start_sync()?;
+                    unsynced.push(Unsynced { inode: flush.inode, index, sync });
+                }
+            }
+        }
+        state.progress.secured = state.progress.secured.max(flush.made);
+        Ok(())
+    }
+
+    fn remove_doomed(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
+        while let Some(&index) = state.doomed.first() {
+            let id = ChunkId { inode: inode.id(), index };
+            self.remove_file(id)?;
+            self.open.remove(id);
+            state.others.remove(index);
+            state.doomed.remove(&index);
+        }
+        Ok(())
+    }
+
+    /// Moves a directory's log into new segments where chunk 0 has no room for it.
+    fn store_segments(&self, flush: &mut Flush<'_>, state: &mut State) -> Result<()> {
+        self.open_head(flush.inode, state)?;
+        let State { listing, head, table, others, record, doomed, .. } = state;
+        let Some(listing) = listing.as_mut().filter(|listing| listing.has_journalled()) else {
+            return Ok(());
+        };
+        let head = head.as_ref().expect("it was opened");
+        let unstored = flush.unstored.insert(listing.take_unstored());
+        let kept = if unstored.replacement.is_some() { 0 } else { record.size };
+        let replaced = unstored.replacement.as_ref().map_or(0, Vec::len);
+        if kept as usize + replaced + unstored.log.len() <= limits::tail() {
+            return Ok(());
+        }
+        let mut log = TAIL.read(head, 0, kept)?;
+        log.extend_from_slice(unstored.replacement.as_deref().unwrap_or_default());
+        log.extend_from_slice(&unstored.log);
+        let first = table.all(head)?.iter().chain(doomed.iter()).max().map_or(1, |last| last + 1);
+        flush.segments = first..first;
+        for part in log.chunks(self.chunk_size as usize - 4) {
+            let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
+            let mut segment = Vec::with_capacity((4 + part.len()).next_multiple_of(BLOCK));
+            segment.extend_from_slice(&(part.len() as u32).to_le_bytes());
+            segment.extend_from_slice(part);
+            segment.resize(segment.len().next_multiple_of(BLOCK), 0);
+            let mut chunk = Chunk::new(&self.context, id, self.blocks);
+            chunk.write(Space::Data, 0, &segment)?;
+            others.insert(id.index, chunk);
+            flush.segments.end += 1;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Flush<'a> {
+    fn begin(inode: &'a Arc<Inode>, but_times: bool) -> Flush<'a> {
+        Flush {
+            inode,
+            _serial: inode.serial.lock(),
+            size: 0,
+            made: 0,
+            but_times,
+            unstored: None,
+            segments: 0..0,
+            failed: None,
+        }
+    }
+    /// Leaves everything to the next flush. Segments that were made in vain are removed once chunk 0 is durable.
+    fn fail(&mut self, error: Error, state: &mut State) {
+        if let (Some(unstored), Some(listing)) = (self.unstored.take(), &mut state.listing) {
+            listing.was_not_stored(unstored);
+            for index in self.segments.clone() {
+                state.others.remove(index);
+                state.table.set(index, Commit(0));
+                state.doomed.insert(index);
+            }
+        }
+        state.change();
+        self.failed = Some(error);
+    }
+}
+
+/// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
+fn store_tail(state: &mut State, unstored: &Unstored, segments: &Range<u32>) -> Result<()> {
+    let State { head, table, doomed, record, .. } = state;
+    let head = head.as_mut().expect("it was opened");
+    if unstored.replacement.is_some() {
+        for index in table.all(head)?.into_iter().filter(|index| !segments.contains(index)) {
+            table.set(index, Commit(0));
+            doomed.insert(index);
+        }
+    }
+    if unstored.replacement.is_some() || !segments.is_empty() {
+        head.clear(Space::Data, 0..TAIL.modulus)?;
+        head.set_inline(Vec::new());
+        record.size = 0;
+    }
+    if segments.is_empty() {
+        for log in [unstored.replacement.as_deref().unwrap_or_default(), &unstored.log] {
+            TAIL.append(head, record.size, log)?;
+            record.size += log.len() as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the record into chunk 0: with the names that durable batches speak of, and no others.
+pub(in crate::volume) fn store_record(state: &mut State, size: u64) -> Result<()> {
+    let State { record, journalled, head, table, .. } = state;
+    let head = head.as_mut().expect("it was opened");
+    table.store(head)?;
+    let now = (record.size, record.links_count, record.namespace);
+    let early = mutants::is_active(Mutant::LinksBeforeBatch);
+    if !early {
+        std::mem::swap(&mut record.extension.links, &mut journalled.links);
+    }
+    let count = if early { record.links_count } else { journalled.links_count };
+    (record.size, record.links_count, record.namespace) = (size, count, journalled.namespace);
+    let encoded = record.encode();
+    (record.size, record.links_count, record.namespace) = now;
+    if !early {
+        std::mem::swap(&mut record.extension.links, &mut journalled.links);
+    }
+    let encoded = encoded.map_err(|_| Error::NoSpace)?;
+    let mut overflow = encoded.overflow.unwrap_or_default();
+    overflow.resize(overflow.len().next_multiple_of(BLOCK), 0);
+    if !overflow.is_empty() {
+        head.write(Space::Metadata, 0, &overflow)?;
+    }
+    head.clear(Space::Metadata, (overflow.len() / BLOCK) as u16..OVERFLOW_BLOCKS)?;
+    if record.kind != Kind::Directory && head.inline().len() > head.inline_capacity(encoded.root.len()) {
+        spill_inline(head)?;
+    }
+    head.set_record(encoded.root);
+    Ok(())
+}
+
+/// Moves inline content into the first data block.
+pub(in crate::volume) fn spill_inline(head: &mut Chunk) -> Result<()> {
+    let mut block = head.inline().to_vec();
+    if !block.is_empty() {
+        block.resize(BLOCK, 0);
+        head.write(Space::Data, 0, &block)?;
+        head.set_inline(Vec::new());
+    }
+    Ok(())
+}

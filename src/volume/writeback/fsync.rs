@@ -1,0 +1,105 @@
+//! fsync: returns when what was written, and the name it has, would survive a power cut.
+
+use crate::volume::inode::state::{Inode, Standing, State};
+use crate::volume::{Result, Volume};
+use std::sync::Arc;
+
+impl Volume {
+    /// Makes a file durable with its name. `data_only`: times may be lost.
+    pub fn sync(&self, inode: &Arc<Inode>, data_only: bool) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        self.check_live()?;
+        if inode.is_directory() {
+            return self.sync_directory(inode);
+        }
+        let at = {
+            let _flushed = inode.serial.lock();
+            let state = inode.state.read();
+            if state.record.links_count == 0 {
+                return Ok(());
+            }
+            state.check_whole()?;
+            Standpoint::of(&state, data_only)
+        };
+        self.bring_home(inode, &at, data_only)?;
+        // Cut meanwhile: what chunk 0 does not speak of any more was not trimmed yet, nor what was written since.
+        while self.is_cut(inode) {
+            self.flush(std::slice::from_ref(inode))?;
+        }
+        Ok(())
+    }
+
+    /// Once whoever flushes it is done: what is trimmed is durable only then.
+    fn is_cut(&self, inode: &Arc<Inode>) -> bool {
+        let _flushed = inode.serial.lock();
+        inode.state.read().shrunk.is_some()
+    }
+
+    fn bring_home(&self, inode: &Arc<Inode>, at: &Standpoint, data_only: bool) -> Result<()> {
+        let flush = || self.flush(std::slice::from_ref(inode));
+        match (at.settled, at.clean) {
+            (true, true) => Ok(()),
+            (true, false) if data_only => self.flush_but_times(inode),
+            (true, false) => flush(),
+            (false, true) => self.commit_unless_settled(inode),
+            (false, false) if at.carryable => {
+                self.commit_batch(Some(inode))?;
+                // Meanwhile it may have outgrown what a batch carries.
+                let is_durable = inode.state.read().progress.durable >= at.wanted;
+                if is_durable { Ok(()) } else { flush() }
+            }
+            (false, false) => {
+                flush()?;
+                self.commit_unless_settled(inode)
+            }
+        }
+    }
+
+    /// Makes a directory's entries durable, with whatever is pending of all directories, and its attributes.
+    pub fn sync_directory(&self, directory: &Arc<Inode>) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        self.commit_batch(None)?;
+        let state = directory.state.read();
+        let (named, progress) = (state.record.links_count > 0, state.progress);
+        drop(state);
+        if named && progress.durable < progress.attributes {
+            return self.flush(std::slice::from_ref(directory));
+        }
+        Ok(())
+    }
+
+    fn commit_unless_settled(&self, inode: &Arc<Inode>) -> Result<()> {
+        let standing = inode.state.read().standing;
+        if standing == Standing::Settled { Ok(()) } else { self.commit_batch(None) }
+    }
+}
+
+/// Where an inode stood when it was to be synced.
+struct Standpoint {
+    /// Durable batches and chunk 0's name say all of its names.
+    settled: bool,
+    /// Its content and attributes are durable.
+    clean: bool,
+    /// A batch could carry all of it.
+    carryable: bool,
+    /// The change up to which it is to be durable.
+    wanted: u64,
+}
+
+impl Standpoint {
+    fn of(state: &State, data_only: bool) -> Standpoint {
+        let progress = state.progress;
+        let wanted = if data_only { progress.substantial } else { progress.made };
+        let durable = if data_only { progress.durable.max(progress.secured) } else { progress.durable };
+        Standpoint {
+            settled: state.standing == Standing::Settled && state.named,
+            clean: durable >= wanted,
+            carryable: state.is_carryable(),
+            wanted,
+        }
+    }
+}

@@ -9,17 +9,19 @@ on_each_transport! {
     locks_between_processes
 }
 
-fn runs(script: &str, transport: Transport) {
+fn runs(name: &str, transport: Transport) {
     let live = Live::new(transport);
-    let script = format!("{}/tests/work/{script}", env!("CARGO_MANIFEST_DIR"));
-    run(Command::new(script).arg(live.directory.path()));
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
+    let mut program = Command::new("/usr/bin/python3");
+    program.args(["-B", "-m", &format!("cryptfs_testing.workloads.{name}")]).env("PYTHONPATH", scripts);
+    run(program.arg(live.directory.path()));
     live.finish();
 }
 
 fn positions_in_a_directory_that_changes(transport: Transport) {
-    runs("positions.py", transport);
+    runs("positions", transport);
 }
 
 fn locks_between_processes(transport: Transport) {
-    runs("locks.py", transport);
+    runs("locks", transport);
 }

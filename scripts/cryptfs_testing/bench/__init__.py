@@ -1,0 +1,1 @@
+"""`scripts/bench`: what cryptfs does in a second, beside its peers."""

@@ -1,0 +1,1 @@
+"""`scripts/economy`: what a sync client has to upload for a change."""

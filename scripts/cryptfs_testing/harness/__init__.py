@@ -1,0 +1,1 @@
+"""What every program here shares: making, mounting, unmounting and killing cryptfs and its peers."""

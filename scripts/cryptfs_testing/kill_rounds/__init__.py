@@ -1,0 +1,1 @@
+"""`scripts/kill-rounds`: nothing acknowledged is lost when the daemon is killed."""

@@ -1,0 +1,1 @@
+"""`scripts/prove`: real work in a real mount, one function a step."""

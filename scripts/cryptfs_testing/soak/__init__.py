@@ -1,0 +1,1 @@
+"""`scripts/soak`: processes at work in one mount, each against its model."""

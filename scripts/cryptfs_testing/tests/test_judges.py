@@ -1,0 +1,115 @@
+"""The judges of the long runs accept what may be, and nothing else."""
+
+import unittest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..attack_matrix.outcomes import BLOCK, compare
+from ..attack_rounds.history import History
+from ..harness.snapshot import Snapshot
+from ..kill_rounds.expected import Expected, State, check, matches, read_notes
+from ..kill_rounds.writer import content
+from ..prove.context import require_same
+from ..soak.worker import block, is_whole
+from ..workloads import Mismatch, tree
+
+
+class KillRounds(unittest.TestCase):
+    def test_acknowledged_content_is_required(self) -> None:
+        here = Expected()
+        here.acknowledge((7, 5000))
+        self.assertTrue(matches("a", content("a", 7, 5000), here.states))
+        self.assertFalse(matches("a", content("a", 6, 5000), here.states))
+        self.assertFalse(matches("a", content("a", 7, 4999), here.states))
+        self.assertFalse(matches("a", None, here.states))
+
+    def test_a_write_under_way_may_have_left_parts_block_by_block(self) -> None:
+        states: set[State] = {(0, 0), (7, 9000), (8, 9000)}
+        old, new = content("a", 7, 9000), content("a", 8, 9000)
+        self.assertTrue(matches("a", new[:4096] + old[4096:], states))
+        self.assertFalse(matches("a", new[:4000] + old[4000:], states))
+
+    def test_what_is_missing_or_strange_is_told(self) -> None:
+        with TemporaryDirectory() as folder:
+            (Path(folder) / "stranger").touch()
+            here = Expected()
+            here.acknowledge((1, 10))
+            wrong = check(Path(folder), {"a": here})
+        self.assertEqual([line.split(":")[0] for line in wrong], ["a", "stranger"])
+
+    def test_a_write_without_sync_counts_once_it_is_old(self) -> None:
+        with TemporaryDirectory() as folder:
+            notes = Path(folder) / "notes"
+            notes.write_text('[100, "write", "a", 1, 10]\n[100, "wrote", "a", 1, 10, false]\n')
+            for killed, states in ((101, {None, (1, 10), (0, 0)}), (110, {(1, 10)})):
+                expected: dict[str, Expected] = {}
+                read_notes(notes, killed, expected)
+                self.assertEqual(expected["a"].states, states)
+
+
+class AttackRounds(unittest.TestCase):
+    def test_only_what_stood_there_is_accepted(self) -> None:
+        file, first, second = History(), b"1" * 5000, b"2" * 5000
+        file.becomes(first)
+        file.becomes(second)
+        self.assertTrue(file.held(first))
+        self.assertTrue(file.held(second[:BLOCK] + first[BLOCK:]))
+        self.assertFalse(file.held(second[:100] + first[100:]))
+        self.assertFalse(file.held(b"3" * 5000))
+        self.assertFalse(file.held(bytes(5000)))
+        self.assertFalse(file.held(first[:4999]))
+
+
+class AttackMatrix(unittest.TestCase):
+    def test_outcomes(self) -> None:
+        old, new = b"1" * 3 * BLOCK, b"2" * 3 * BLOCK
+        for found, outcome in [
+            (new, "held"),
+            (old, "old"),
+            (b"", "empty"),
+            (new[:BLOCK], "short"),
+            (new[:BLOCK] + bytes(BLOCK) + new[2 * BLOCK :], "zeros"),
+            (new[:BLOCK] + old[BLOCK:], "mixed"),
+            (b"3" * 3 * BLOCK, "wrong"),
+        ]:
+            self.assertEqual(compare(found, new, [old]), outcome)
+
+
+class Soak(unittest.TestCase):
+    def test_a_block_is_its_owners_and_whole(self) -> None:
+        data = block(3, 17)
+        self.assertTrue(is_whole(data, 3))
+        self.assertTrue(is_whole(bytes(BLOCK), 3))
+        self.assertFalse(is_whole(data, 4))
+        self.assertFalse(is_whole(data[:-1] + b"x", 3))
+
+
+class Trees(unittest.TestCase):
+    def test_a_difference_is_a_mismatch(self) -> None:
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "file"
+            file.write_bytes(b"1")
+            before = tree.listing(folder)
+            require_same(before, tree.listing(folder), "it")
+            file.chmod(0o600)
+            with self.assertRaisesRegex(Mismatch, "it differs\n- .*file.*\n\\+ .*file"):
+                require_same(before, tree.listing(folder), "it")
+
+    def test_a_snapshot_is_restored_but_for_what_is_spared(self) -> None:
+        with TemporaryDirectory() as folder:
+            root = Path(folder)
+            (root / "kept").mkdir()
+            for name in ("kept/one", "two", "spared"):
+                (root / name).write_bytes(b"before")
+            snapshot = Snapshot(root)
+            (root / "kept/one").unlink()
+            (root / "kept").rmdir()
+            (root / "two").unlink()
+            (root / "two").symlink_to("spared")
+            (root / "spared").write_bytes(b"after")
+            (root / "new").mkdir()
+            snapshot.restore(root, [Path("spared")])
+            found = Snapshot(root)
+        self.assertEqual(found.folders, {Path("kept")})
+        contents = {str(path): content for path, content in found.files.items()}
+        self.assertEqual(contents, {"kept/one": b"before", "two": b"before", "spared": b"after"})

@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 
 /// So many blocks a root lists itself, whatever else stands in it but inline content.
 const LISTED_ALONE: usize = 72;
+/// Slots that are set aside at once, beyond those that are needed.
+const HELD_AHEAD: usize = 16;
 /// Map blocks of the metadata table that a chunk may need: more than a few only a file of thousands of chunks has.
 const METADATA_MAPS: usize = 2;
 
@@ -49,7 +51,13 @@ impl Chunk {
         self.prepare()?;
         let slots = self.slots_mut();
         let (length, wanted) = (slots.length(), blocks.saturating_sub(slots.spare()));
-        self.hold_slots(length.max(self.held), length + wanted)
+        let until = length + wanted;
+        if until <= self.held {
+            return Ok(());
+        }
+        // Some more at once, where there is more, so that not every write asks.
+        let from = length.max(self.held);
+        self.hold_slots(from, until + HELD_AHEAD).or_else(|_| self.hold_slots(from, until))
     }
 
     /// The same for the map blocks that the next commit may have to write, with `more` blocks about to be listed.

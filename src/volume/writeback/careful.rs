@@ -122,15 +122,16 @@ impl Volume {
     /// Whether nothing would be lost if the process and the power ended now, once small files are put into the journal that
     /// have no other place.
     pub(in crate::volume) fn is_kept(&self) -> bool {
+        let _no_round = self.round.lock();
+        let carry =
+            |inode: Option<&Arc<Inode>>| self.try_batch(inode, false).is_ok_and(|batch| batch.is_some());
         let queued = self.queue.lock().clone();
-        let carries = |inode: &Arc<Inode>| {
+        let carries = |inode: &&Arc<Inode>| {
             let state = inode.state.read();
             !state.is_durable() && state.is_carryable()
         };
-        let carried = queued.iter().filter(|inode| carries(inode));
-        let outcome = carried.map(|inode| self.commit_batch(Some(inode))).collect::<Result<Vec<()>>>();
-        outcome.is_ok()
-            && self.namespace.lock().is_empty()
+        carry(None)
+            && queued.iter().filter(carries).all(|inode| carry(Some(inode)))
             && queued.iter().all(|inode| inode.state.read().is_durable())
     }
 }

@@ -51,12 +51,11 @@ impl Chunk {
         self.prepare()?;
         let slots = self.slots_mut();
         let (length, wanted) = (slots.length(), blocks.saturating_sub(slots.spare()));
-        let until = length + wanted;
-        if until <= self.held {
+        let (from, until) = (length.max(self.held), length + wanted);
+        if until <= from {
             return Ok(());
         }
         // Some more at once, where there is more, so that not every write asks.
-        let from = length.max(self.held);
         self.hold_slots(from, until + HELD_AHEAD).or_else(|_| self.hold_slots(from, until))
     }
 

@@ -352,6 +352,10 @@ impl StoreFile for FaultyFile {
 
     fn hold(&self, offset: u64, length: u64) -> io::Result<()> {
         outright(self.enter(Call::Hold, offset, length))?;
+        if length == 0 {
+            // As fallocate(2) says.
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
         self.inner.hold(offset, length)
     }
 

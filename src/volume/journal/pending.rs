@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Ids reserved at a time: a new file's first write wants one. A batch that reserves is small, and crashes are rare.
-const RESERVE: usize = 1024;
+const RESERVE: usize = 256;
 
 /// Guarded by the namespace lock, which every operation that changes names holds, and a freeze too.
 #[derive(Default)]

@@ -178,14 +178,14 @@ pub(super) fn hold_at_most(
 }
 
 /// A store on a disk that somebody else can fill at any time.
-struct Shared {
-    store: Arc<Faulty>,
+pub(super) struct Shared {
+    pub store: Arc<Faulty>,
     capacity: Arc<AtomicUsize>,
     taken: Arc<Mutex<HashSet<(FileName, u64)>>>,
 }
 
 impl Shared {
-    fn new(capacity: usize) -> Shared {
+    pub fn new(capacity: usize) -> Shared {
         let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
         let shared = Shared { store, capacity: Arc::new(AtomicUsize::new(capacity)), taken: Arc::default() };
         hold_at_most(&shared.store, shared.capacity.clone(), shared.taken.clone());
@@ -193,7 +193,7 @@ impl Shared {
     }
 
     /// Takes all that is left, but for so many blocks.
-    fn fill_but(&self, left: usize) {
+    pub fn fill_but(&self, left: usize) {
         self.capacity.store(self.taken.lock().len() + left, Ordering::Relaxed);
     }
 }

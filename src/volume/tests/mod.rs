@@ -8,6 +8,7 @@ mod crash;
 mod expected;
 mod files;
 mod full;
+mod full_random;
 mod hostile;
 mod limits;
 mod readahead;

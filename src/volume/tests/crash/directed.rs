@@ -384,12 +384,13 @@ fn an_inode_of_a_failed_batch_gets_no_chunk_file() {
     let chunks = || memory.names().into_iter().filter(|name| name.area == Area::Chunks).count();
     let before = chunks();
     // The very first one: no id is reserved yet.
-    let inode = file(&volume, "f", b"content");
+    let inode = volume.create(&volume.root().unwrap(), b"f", new(Kind::File)).unwrap();
     fail_journal(&store, Call::Write);
     assert!(matches!(volume.commit_batch(None), Err(Error::NoSpace)));
     volume.store_all().unwrap();
     assert_eq!(chunks(), before, "a crash would leave the file behind");
     volume.round().unwrap();
+    volume.write(&inode, 0, b"content", now(), 0).unwrap();
     volume.sync(&inode, false).unwrap();
     assert_eq!(look(&volume, "f").unwrap(), b"content");
 }

@@ -97,6 +97,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     options = parsed()
     Cryptfs.program = options.binary
+    arguments.exit_when_terminated()
     loads = [load for load in LOADS if load.__name__ in options.loads.split(",")]
     with setting(URING, "Y") as has_uring, tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         kinds = systems(options)

@@ -517,16 +517,10 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         guard("setxattr", || {
-            if let Some(done) = control::set(&*self.operations, caller(request), node(ino), name.as_bytes()) {
-                return reply_empty(reply, done);
-            }
-            let result = self.operations.set_xattr(
-                caller(request),
-                node(ino),
-                name.as_bytes(),
-                value,
-                policy::set_xattr_mode(flags),
-            );
+            let (caller, node, name) = (caller(request), node(ino), name.as_bytes());
+            let how = policy::set_xattr_mode(flags);
+            let result = control::set(&*self.operations, caller, node, name)
+                .unwrap_or_else(|| self.operations.set_xattr(caller, node, name, value, how));
             reply_empty(reply, result);
         });
     }

@@ -7,6 +7,7 @@ use crate::chunk::{self, BLOCK, Chunk, ChunkId, Space};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::{LAST_INDEX, check_index};
+use crate::volume::writeback::careful::TABLE_BLOCKS;
 use crate::volume::writeback::flush::spill_inline;
 use crate::volume::{Error, Result, Volume};
 use std::sync::Arc;
@@ -17,9 +18,6 @@ pub(in crate::volume) const BLOCK_BYTES: u64 = BLOCK as u64;
 /// bounds open descriptors and the maps in memory (some 40 KiB a chunk). Where a file has more chunks than that, a
 /// write at random costs a commit.
 const DIRTY_MOST: usize = 400;
-
-/// Blocks that chunk 0 needs to name one more chunk: a page of its table, and where that is a map block then.
-const TABLE_BLOCKS: usize = 2;
 
 /// Why an attempt under the state lock did not get through.
 pub(in crate::volume) enum Step {
@@ -179,11 +177,7 @@ impl Volume {
             let mut state = inode.state.write();
             check_file(&state)?;
             let had_file = state.head.as_deref().is_some_and(Chunk::has_file);
-            let outcome = self
-                .open_head(inode, &mut state)
-                .map_err(Step::from)
-                .and_then(|()| self.begin_file(inode, &mut state))
-                .and_then(|()| change(&mut state));
+            let outcome = self.begin_file(inode, &mut state).and_then(|()| change(&mut state));
             let most = DIRTY_MOST.min(self.open.limit() / 2);
             let [many, too_many] = [most * 2 / 3, most].map(|count| state.others.are_dirty_above(count));
             if !had_file && state.head.as_deref().is_some_and(Chunk::has_file) {
@@ -208,18 +202,6 @@ impl Volume {
                 Err(Step::Fail(error)) => return self.notice_in(inode, Err(error)),
             }
         }
-    }
-
-    /// Makes chunk 0's file, if there is none, so that there is room for what is about to be accepted.
-    fn begin_file(&self, inode: &Inode, state: &mut State) -> std::result::Result<(), Step> {
-        let head = state.head.as_deref_mut().expect("it was opened");
-        if head.has_file() {
-            return Ok(());
-        }
-        if !inode.grounded.load(Ordering::Acquire) {
-            return Err(Step::Ground);
-        }
-        Ok(head.begin()?)
     }
 
     pub(in crate::volume) fn check_in_use(&self) -> std::result::Result<(), Step> {

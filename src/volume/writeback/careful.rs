@@ -9,6 +9,7 @@
 //! this process; fdatasync is left to the next round, but for the journal's.
 
 use super::flush::store_record;
+use crate::volume::data::content::Step;
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::{Inode, Standing, State};
 use crate::volume::journal::file::HELD;
@@ -16,6 +17,8 @@ use crate::volume::{Error, Result, Volume};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Blocks that chunk 0 needs to name one more chunk: a page of its table, and where that is a map block then.
+pub(in crate::volume) const TABLE_BLOCKS: usize = 2;
 /// Space left, in bytes, below which a filesystem that copies on write is as good as full.
 const LITTLE: u64 = 64 << 20;
 
@@ -47,6 +50,23 @@ impl Volume {
     /// Refuses what would take the journal's last room from removals.
     pub(in crate::volume) fn check_journal_room(&self) -> Result<()> {
         if self.journal.lock().len() > HELD / 2 { Err(Error::NoSpace) } else { Ok(()) }
+    }
+
+    /// Opens chunk 0, and makes its file if there is none, so that there is room for what is about to be accepted.
+    pub(in crate::volume) fn begin_file(
+        &self,
+        inode: &Inode,
+        state: &mut State,
+    ) -> std::result::Result<(), Step> {
+        self.open_head(inode, state)?;
+        let head = state.head.as_deref_mut().expect("it was opened");
+        if head.has_file() {
+            return Ok(());
+        }
+        if !inode.grounded.load(Ordering::Acquire) {
+            return Err(Step::Ground);
+        }
+        Ok(head.begin()?)
     }
 
     /// Before a change, where the volume is careful: has batches name the inode, so that there is nothing that the change

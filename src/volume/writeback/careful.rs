@@ -55,7 +55,7 @@ impl Volume {
     /// Opens chunk 0, and makes its file if there is none, so that there is room for what is about to be accepted.
     pub(in crate::volume) fn begin_file(
         &self,
-        inode: &Inode,
+        inode: &Arc<Inode>,
         state: &mut State,
     ) -> std::result::Result<(), Step> {
         self.open_head(inode, state)?;

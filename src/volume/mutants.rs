@@ -32,4 +32,9 @@ crate::mutant::mutants! {
     CutForgotten,
     TrimmedBetween,
     NameForgotten,
+    StampIgnored,
+    ExactIgnored,
+    NotAnnounced,
+    FollowsNothingDurable,
+    NewerNotNamed,
 }

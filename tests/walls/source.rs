@@ -96,7 +96,7 @@ fn expand(prefix: &[String], text: &str, found: &mut Vec<Vec<String>>) {
         found.push(prefix.to_vec());
         return;
     };
-    let path = [prefix, &[name.clone()]].concat();
+    let path = [prefix, std::slice::from_ref(&name)].concat();
     match text[name.len()..].strip_prefix("::") {
         Some(rest) if rest.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '{') => {
             expand(&path, rest, found);

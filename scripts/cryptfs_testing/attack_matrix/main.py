@@ -9,7 +9,6 @@ each, each time from the same state; a cell shows the worst outcome, which is ju
 alone:
 """
 
-import signal
 import subprocess
 import sys
 import tempfile
@@ -64,7 +63,7 @@ def main() -> None:
     parser.add_argument("--rows", help="only these, separated by commas")
     options = parser.parse_args()
     Cryptfs.program = options.binary
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    arguments.exit_when_terminated()
     kinds = [kind for kind in KINDS if not options.systems or kind.name in options.systems.split(",")]
     kinds += options.also
     if missing := [kind for kind in kinds if not is_installed(kind)]:

@@ -14,7 +14,6 @@ Prints its seed; the same seed makes the same choices, though ids, nonces and th
 import faulthandler
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -59,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     Cryptfs.program = options.binary
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    arguments.exit_when_terminated()
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         volume = Volume(Path(scratch))
         watchdog = Watchdog(options.seed, volume.mountpoint)

@@ -6,7 +6,7 @@ each place, state of the CPUs and transport: ratios to the best peer of the same
 Bigger is better everywhere. Disks are ext4, btrfs and xfs in a file each, with direct I/O; there CPUs may sleep, as
 spinning misleads (bench/machine.py says why). Needs root, what `scripts/setup --peers` installs (what is missing is
 left out and named) and `cargo build --release --locked`; for the systems ceiling and ceiling-device (the transport
-over memory, without crypto) also `--example ceiling`.
+over memory, without crypto: `--systems … --against ceiling`) also `--example ceiling`.
 """
 
 import argparse
@@ -81,6 +81,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--asleep", action="store_true", help="CPUs may sleep everywhere")
     parser.add_argument("--awake", action="store_true", help="CPUs are kept awake everywhere")
     parser.add_argument("--systems", help="only these: " + ",".join(kind.name for kind in KINDS))
+    against = ",".join(kind.name for kind in ENCRYPTED)
+    parser.add_argument("--against", default=against, help="the best of these is 1 in the last table (%(default)s)")
     parser.add_argument("--loads", default=",".join(USUAL), help=f"only these (%(default)s) of {every}")
     parser.add_argument("--options", default="", help="more mount options for cryptfs")
     parser.add_argument(
@@ -97,6 +99,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     options = parsed()
     Cryptfs.program = options.binary
+    arguments.exit_when_terminated()
     loads = [load for load in LOADS if load.__name__ in options.loads.split(",")]
     with setting(URING, "Y") as has_uring, tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         kinds = systems(options)
@@ -107,7 +110,7 @@ def main() -> None:
             if options.options and issubclass(kind, Cryptfs):
                 kind.options = ",".join(filter(None, [kind.options, options.options]))
         ours = [kind.name for kind in kinds if issubclass(kind, Cryptfs)]
-        results = Results([kind.name for kind in kinds if kind in ENCRYPTED], ours)
+        results = Results(options.against.split(","), ours)
         sizes, peaks = Sizes(options.quick, Path(memory)), dict.fromkeys((kind.name for kind in kinds), 0)
         print(description(), flush=True)
         rounds = options.rounds or (1 if options.quick else 3)

@@ -10,7 +10,7 @@ Rounds = dict[str, dict[str, dict[str, list[float]]]]
 
 class Results:
     def __init__(self, peers: list[str], ours: list[str]) -> None:
-        """`peers`: the names of the systems of which the best is compared with each of `ours`."""
+        """`peers`: names of systems; each of `ours` is compared with the best of them that was measured."""
         self.peers, self.ours = peers, ours
         self.rounds: Rounds = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
 
@@ -35,7 +35,7 @@ class Results:
             print(f"{load:28}" + "".join(f"{medians[s]:15.4g}" if s in medians else f"{'-':>15}" for s in systems))
 
     def print_ratios(self) -> None:
-        """Each of ours to the best peer of the same environment, a column each, the worst first; `*`: behind."""
+        """Each of ours to the best peer in the same environment, a column each, the worst first; `*`: behind."""
         columns: dict[tuple[str, str], dict[str, float]] = {}
         for environment, loads in self.rounds.items():
             for system in self.ours:
@@ -47,14 +47,14 @@ class Results:
         order = sorted(columns, key=lambda column: mean(columns[column]))
         names = list(dict.fromkeys(load for ratios in columns.values() for load in ratios))
         widths = [max(len(environment), len(system)) + 2 for environment, system in order]
-        print("\nratio to the best peer")
+        print(f"\nratio to the best of {', '.join(self.peers)}")
         for part in (0, 1):
             print(f"{'':28}" + "".join(f"{column[part]:>{width}}" for column, width in zip(order, widths)))
         for load in names:
             cells = [columns[column].get(load) for column in order]
             print(f"{load:28}" + "".join(f"{shown(cell):>{width}}" for cell, width in zip(cells, widths)))
         behind = [sum(ratio < 1 for ratio in columns[column].values()) for column in order]
-        print(f"{'loads behind a peer':28}" + "".join(f"{count:>{width}} " for count, width in zip(behind, widths)))
+        print(f"{'loads behind':28}" + "".join(f"{count:>{width}} " for count, width in zip(behind, widths)))
 
 
 def mean(ratios: dict[str, float]) -> float:

@@ -113,6 +113,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     Cryptfs.program = options.binary
+    arguments.exit_when_terminated()
     changes = options.changes.split(",") if options.changes else list(CHANGES)
     if unknown := [change for change in changes if change not in CHANGES]:
         parser.error(f"no such change: {', '.join(unknown)}")

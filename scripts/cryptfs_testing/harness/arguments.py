@@ -2,6 +2,8 @@
 
 import argparse
 import random
+import signal
+import sys
 from pathlib import Path
 
 from .repository import CRYPTFS
@@ -12,6 +14,11 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--binary", type=program, default=str(CRYPTFS), help="the cryptfs under test (the release build)")
     return made
+
+
+def exit_when_terminated() -> None:
+    """Has SIGTERM end the program as an exception does: mounts and temporary folders are removed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
 
 
 def with_seed(made: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -28,6 +28,12 @@ def detach(mountpoint: Path) -> None:
         subprocess.run(["umount", "-l", mountpoint], check=True)
 
 
+def below(folder: Path) -> list[Path]:
+    """Mountpoints in a folder, the last one mounted first."""
+    mounted = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [path for path in reversed(mounted) if path != folder and path.is_relative_to(folder)]
+
+
 def drop_caches(kinds: int = 3) -> None:
     """Writes everything out, and has the kernel forget pages (1), names and inodes (2) or both (3)."""
     os.sync()

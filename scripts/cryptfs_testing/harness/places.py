@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from . import mounts
 from .command import CommandError, run
 
 # By filesystem, the command that makes one without asking, and the package that has it.
@@ -37,15 +38,17 @@ def place(name: str, images: Path, mebibytes: int) -> Iterator[Path]:
     """A folder on an empty filesystem of that name, or a new one in the folder `name`. `images`: a folder on a disk;
     the file there is read and written past the page cache, and a flush of the loop device is one of the disk."""
     if name not in NAMES:
-        with tempfile.TemporaryDirectory(dir=name, prefix="bench.") as folder:
+        with tempfile.TemporaryDirectory(dir=name, prefix="cryptfs-place.") as folder:
             yield Path(folder)
         return
-    with tempfile.TemporaryDirectory(prefix="bench.") as work, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="cryptfs-place.") as work, contextlib.ExitStack() as stack:
         mountpoint = Path(work)
         if name == "tmpfs":
             run("mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "none", mountpoint)
         else:
-            image = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=images, prefix="bench."))) / "image"
+            image = (
+                Path(stack.enter_context(tempfile.TemporaryDirectory(dir=images, prefix="cryptfs-place."))) / "image"
+            )
             with open(image, "wb") as file:
                 file.truncate(mebibytes << 20)
             run(*MKFS[name][0], image)
@@ -55,4 +58,7 @@ def place(name: str, images: Path, mebibytes: int) -> Iterator[Path]:
         try:
             yield mountpoint
         finally:
-            run("umount", mountpoint)
+            # What a system that failed left mounted, or its daemon that is still ending, keeps this busy.
+            for path in mounts.below(mountpoint):
+                mounts.detach(path)
+            mounts.detach(mountpoint)

@@ -83,6 +83,7 @@ class System(ABC):
         if daemon := self.daemon():
             with contextlib.suppress(OSError):
                 os.kill(daemon, signal.SIGKILL)
+            processes.ends_within(daemon, PATIENCE)
         if self.process:
             self.process.wait()
             self.process = None

@@ -33,6 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     Cryptfs.program = options.binary
+    arguments.exit_when_terminated()
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         volume = Cryptfs(Path(scratch))

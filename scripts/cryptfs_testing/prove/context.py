@@ -99,16 +99,14 @@ class Context:
     def clean_up(self) -> None:
         """Removes the mounts of a step that failed, and the folder's content."""
         os.chdir("/")
-        mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        for path in map(Path, sorted(mounted, reverse=True)):
-            if path.is_relative_to(self.folder):
-                daemon = processes.find(path)
-                try:
-                    run(Cryptfs.program, "umount", path, timeout=PATIENCE)
-                except (CommandError, OSError):
-                    mounts.detach(path)
-                if daemon and not processes.ends_within(daemon, PATIENCE):
-                    print(f"prove: daemon {daemon} does not end", file=sys.stderr)
+        for path in mounts.below(self.folder):
+            daemon = processes.find(path)
+            try:
+                run(Cryptfs.program, "umount", path, timeout=PATIENCE)
+            except (CommandError, OSError):
+                mounts.detach(path)
+            if daemon and not processes.ends_within(daemon, PATIENCE):
+                print(f"prove: daemon {daemon} does not end", file=sys.stderr)
         backing = self.folder / Volume.name / "backing"
         if backing.is_dir():
             backing.chmod(0o700)

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from ..harness import arguments
 from ..harness.cryptfs import Cryptfs
 from ..harness.repository import CRYPTFS
 from . import limits, models, programs
@@ -58,7 +59,7 @@ def main() -> None:
         parser.error(f"no such step: {', '.join(unknown)}")
     Cryptfs.program = Path(os.environ.get("CRYPTFS", CRYPTFS)).resolve()
     Cryptfs.options = os.environ.get("MOUNT_OPTIONS", "rw")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("prove: ended by a signal"))
+    arguments.exit_when_terminated()
     with tempfile.TemporaryDirectory(prefix="prove.", dir=os.environ.get("PROVE_TMP", "/tmp")) as folder:
         context = Context(Path(folder))
         for name in steps:

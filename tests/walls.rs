@@ -15,7 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["mount", "fs", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"]),
     ("mount", &["fs", "sys"]),
     ("fs", &["volume", "chunk", "locks"]),
-    ("volume", &["chunk", "store", "mutant"]),
+    ("volume", &["chunk", "store", "mutant", "locks"]),
     ("trust", &["keys", "chunk", "crypto", "sys", "locks"]),
     ("keys", &["crypto", "store", "sys"]),
     ("chunk", &["crypto", "store", "mutant", "locks"]),

@@ -5,10 +5,10 @@
 
 use super::Cache;
 use crate::chunk::{ChunkId, InodeId};
+use crate::locks::{Mutex, Rank};
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use lru::LruCache;
-use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -26,7 +26,11 @@ pub struct OpenFiles {
 
 impl OpenFiles {
     pub fn new(limit: NonZeroUsize) -> OpenFiles {
-        OpenFiles { list: Mutex::new(LruCache::unbounded()), limit: limit.get(), kept: AtomicUsize::new(0) }
+        OpenFiles {
+            list: Mutex::new(Rank::OpenFiles, LruCache::unbounded()),
+            limit: limit.get(),
+            kept: AtomicUsize::new(0),
+        }
     }
 
     /// How many should be open at most.

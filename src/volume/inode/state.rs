@@ -6,12 +6,12 @@
 use super::directory::Directory;
 use super::entries::Entries;
 use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
+use crate::locks::{Mutex, Rank, RwLock};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::extra_chunks::ExtraChunks;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::{Error, Result};
-use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
@@ -111,12 +111,17 @@ pub struct Progress {
     pub secured: u64,
 }
 
+/// The order in which several inodes' `serial` is taken: that of their ids.
+fn order(id: InodeId) -> u128 {
+    id.0.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
 impl Inode {
     pub fn new(id: InodeId, state: State, id_durable: bool) -> Inode {
         Inode {
             id,
-            serial: Mutex::new(()),
-            state: RwLock::new(state),
+            serial: Mutex::numbered(Rank::InodeSerial, order(id), ()),
+            state: RwLock::new(Rank::InodeState, state),
             queued: AtomicBool::new(false),
             id_durable: AtomicBool::new(id_durable),
         }

@@ -8,12 +8,12 @@ pub mod replay;
 pub use freeze::Commitment;
 pub use pending::Pending;
 
+use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
 use file::JournalFile;
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,9 +42,10 @@ impl Journal {
             cache: cache.clone(),
             catalog: catalog.clone(),
             file: Mutex::new(
+                Rank::Journal,
                 replayed.own.map_or_else(|| JournalFile::new(&base.context), JournalFile::resume),
             ),
-            names: Mutex::default(),
+            names: Mutex::new(Rank::Names, Pending::default()),
             in_use: AtomicBool::new(in_use),
         })
     }

@@ -11,12 +11,12 @@ mod fsync;
 mod reclaim;
 mod salvage;
 
+use crate::locks::{Mutex, Rank};
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
 use crate::volume::journal::Journal;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -53,9 +53,9 @@ impl Writeback {
             cache: cache.clone(),
             catalog: catalog.clone(),
             journal: journal.clone(),
-            unfinished: Mutex::default(),
+            unfinished: Mutex::new(Rank::Checkpoint, None),
             low_space: AtomicBool::new(false),
-            flusher: Mutex::default(),
+            flusher: Mutex::new(Rank::Flusher, None),
         }
     }
 

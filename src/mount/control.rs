@@ -1,27 +1,40 @@
 //! What another process asks of a daemon through its mount: attributes of the root that no file can have, for their names
 //! are outside of every namespace.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::policy;
+use super::Transport;
 use crate::fs::ops::{Caller, NodeId, Operations};
 use crate::fs::{Error, Result};
 use crate::sys::fuse as sys;
 
+/// Says what carries the requests.
+const TRANSPORT: &CStr = c"cryptfs.transport";
+/// Set, it has everything made durable.
+const SYNC: &CStr = c"cryptfs.sync";
 /// Set, it says that what cannot be stored is to be given up.
-const DISCARD: &str = "cryptfs.discard";
+const DISCARD: &CStr = c"cryptfs.discard";
+
+/// The value of an attribute that is not the filesystem's.
+pub fn get(node: NodeId, name: &[u8], transport: Transport) -> Option<Vec<u8>> {
+    let is_asked = node == NodeId::ROOT && name == TRANSPORT.to_bytes();
+    is_asked.then(|| transport.name().as_bytes().to_vec())
+}
 
 /// The answer to setting an attribute that is not the filesystem's. Only root and whoever mounted may have anything given
 /// up.
 pub fn set(operations: &dyn Operations, caller: Caller, node: NodeId, name: &[u8]) -> Option<Result<()>> {
-    if policy::is_sync(node, name) {
+    if node != NodeId::ROOT {
+        return None;
+    }
+    if name == SYNC.to_bytes() {
         return Some(operations.sync_all());
     }
-    if node != NodeId::ROOT || name != DISCARD.as_bytes() {
+    if name != DISCARD.to_bytes() {
         return None;
     }
     if caller.uid != 0 && caller.uid != sys::identity().0 {
@@ -31,7 +44,29 @@ pub fn set(operations: &dyn Operations, caller: Caller, node: NodeId, name: &[u8
     Some(Ok(()))
 }
 
+/// What carries the requests of the mount at `path`, by the word that its daemon uses.
+///
+/// # Errors
+/// What getxattr(2) says: the daemon is gone, or lets nobody else in.
+pub fn transport_of(path: &Path) -> io::Result<String> {
+    let mut value = [0; 16];
+    let length = sys::get_xattr(&c_path(path)?, TRANSPORT, &mut value)?;
+    String::from_utf8(value[..length].to_vec()).map_err(io::Error::other)
+}
+
+/// Has the daemon of the mount at `path` make everything durable, what the kernel still holds included.
+///
+/// # Errors
+/// That of a write that failed, or what setxattr(2) says.
+pub fn sync(path: &Path) -> io::Result<()> {
+    sys::write_back(&File::open(path)?)?;
+    sys::set_xattr(&c_path(path)?, SYNC, b"")
+}
+
 /// As `sync`, but for writes that failed: close told of those, and they may be of a file that is gone.
+///
+/// # Errors
+/// What setxattr(2) says.
 pub fn store(path: &Path) -> io::Result<()> {
     let root = File::open(path)?;
     // The kernel would not let the question pass, and nothing waits there.
@@ -39,10 +74,17 @@ pub fn store(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let _ = sys::write_back(&root);
-    sys::set_xattr(&CString::new(path.as_os_str().as_bytes())?, &CString::new(policy::SYNC_XATTR)?, b"")
+    sys::set_xattr(&c_path(path)?, SYNC, b"")
 }
 
 /// Has the daemon of the mount at `path` give up what it cannot store.
+///
+/// # Errors
+/// What setxattr(2) says.
 pub fn discard(path: &Path) -> io::Result<()> {
-    sys::set_xattr(&CString::new(path.as_os_str().as_bytes())?, &CString::new(DISCARD)?, b"1")
+    sys::set_xattr(&c_path(path)?, DISCARD, b"1")
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
 }

@@ -329,8 +329,8 @@ impl Dispatcher {
             self.operations.list_xattrs(caller, node)?
         } else {
             let name = body.name().ok_or(MALFORMED)?;
-            match policy::known_xattr(node, name, self.transport) {
-                Some(known) => known?,
+            match control::get(node, name, self.transport) {
+                Some(known) => known,
                 None => self.operations.get_xattr(caller, node, name)?,
             }
         };

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "fuser")]
 mod adapter;
+#[cfg(feature = "fuser")]
+mod adapter_values;
 mod channel;
 mod control;
 mod device;
@@ -28,9 +30,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use control::{discard, store};
+pub use control::{discard, store, sync, transport_of};
 pub use error::MountError;
-pub use point::{Found, check, clear_stale, find, is_stale, mounts_of, sync, transport_of};
+pub use point::{Found, check, clear_stale, find, is_stale, mounts_of};
 
 use crate::fs::ops::Operations;
 use point::MountPoint;

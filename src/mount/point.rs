@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{MountError, Options, policy};
+use super::{MountError, Options};
 use crate::sys::fuse as sys;
 
 /// What /proc/mounts shows as the type, minus `fuse.`.
@@ -86,28 +86,6 @@ impl MountPoint {
             log::debug!("{setting} stays as it is: {error}");
         }
     }
-}
-
-/// What carries the requests of the mount at `path`, by the word that its daemon uses.
-///
-/// # Errors
-/// What getxattr(2) says: the daemon is gone, or lets nobody else in.
-pub fn transport_of(path: &Path) -> io::Result<String> {
-    let (path, name) = root_and(path, policy::TRANSPORT_XATTR)?;
-    let mut value = [0; 16];
-    let length = sys::get_xattr(&path, &name, &mut value)?;
-    String::from_utf8(value[..length].to_vec()).map_err(io::Error::other)
-}
-
-/// Has the daemon of the mount at `path` make everything durable, what the kernel still holds included.
-pub fn sync(path: &Path) -> io::Result<()> {
-    sys::write_back(&File::open(path)?)?;
-    let (path, name) = root_and(path, policy::SYNC_XATTR)?;
-    sys::set_xattr(&path, &name, b"")
-}
-
-fn root_and(path: &Path, attribute: &str) -> io::Result<(CString, CString)> {
-    Ok((CString::new(path.as_os_str().as_bytes())?, CString::new(attribute)?))
 }
 
 /// Whether the daemon of the mount at this path is gone.

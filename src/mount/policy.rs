@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use super::{Options, Transport};
+use super::Options;
 use crate::fs::ops::{Allocate, Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, SetXattr};
 use crate::fs::{Error, Result};
 
@@ -77,19 +77,6 @@ pub fn wanted(options: &Options) -> u64 {
     choices.iter().filter(|(on, _)| *on).fold(always, |all, (_, bit)| all | bit)
 }
 
-/// The root's attribute that says what carries the requests. Outside of every namespace, so no file can have it.
-pub const TRANSPORT_XATTR: &str = "cryptfs.transport";
-
-/// The value of an attribute that is not the filesystem's to answer.
-pub fn known_xattr(node: NodeId, name: &[u8], transport: Transport) -> Option<Result<Vec<u8>>> {
-    match name {
-        _ if node == NodeId::ROOT && name == TRANSPORT_XATTR.as_bytes() => {
-            Some(Ok(transport.name().as_bytes().to_vec()))
-        }
-        _ => None,
-    }
-}
-
 /// CREATE with the flags of open(2).
 pub fn create(
     operations: &dyn Operations,
@@ -110,14 +97,6 @@ pub fn create(
             Err(error)
         }
     }
-}
-
-/// The root's attribute that, when it is set, has everything made durable.
-pub const SYNC_XATTR: &str = "cryptfs.sync";
-
-/// Whether setting this attribute asks for that.
-pub fn is_sync(node: NodeId, name: &[u8]) -> bool {
-    node == NodeId::ROOT && name == SYNC_XATTR.as_bytes()
 }
 
 /// A number that handles of this mount's files have and those of another do not: node numbers begin anew with each, and a

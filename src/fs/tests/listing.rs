@@ -2,8 +2,8 @@
 //! came since. An entry stays when it is renamed within the directory, replaced, or exchanged.
 
 use super::support::*;
-use crate::fs::Filesystem;
 use crate::fs::ops::*;
+use crate::fs::{Error, Filesystem};
 use crate::test_rng::{TestRng, seed};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -144,4 +144,58 @@ fn each_entry_that_stays_is_met_once() {
         }
         assert!(world.listings.iter().any(|listing| listing.ended));
     }
+}
+
+#[test]
+fn listing_with_attributes_counts_what_was_taken() {
+    let fs = mounted();
+    for name in ["a", "b", "c"] {
+        let file = make_file(&fs, USER, NodeId::ROOT, name, 0o644).unwrap();
+        fs.forget(file, 1);
+    }
+    let mut taken = Vec::new();
+    let mut refused = None;
+    fs.read_directory(NodeId::ROOT, 2, true, &mut |entry| {
+        let node = entry.entry.expect("files are listed with attributes").node;
+        if taken.len() == 2 {
+            refused = Some(node);
+            return false;
+        }
+        taken.push(node);
+        true
+    })
+    .unwrap();
+    assert_eq!(fs.attributes(refused.unwrap()), Err(Error::Stale));
+    for node in taken {
+        assert!(fs.attributes(node).is_ok());
+        fs.forget(node, 1);
+        assert_eq!(fs.attributes(node), Err(Error::Stale));
+    }
+}
+
+/// rm -r reads and removes in turns.
+#[test]
+fn listing_goes_on_where_it_was_while_entries_go_and_come() {
+    let fs = mounted();
+    for n in 0..300 {
+        make_file(&fs, USER, NodeId::ROOT, &format!("f{n}"), 0o644).unwrap();
+    }
+    let (mut cookie, mut seen) = (0, Vec::new());
+    loop {
+        let part = list(&fs, NodeId::ROOT, cookie, 7).unwrap();
+        let Some(last) = part.last() else { break };
+        cookie = last.2;
+        for (name, kind, _) in &part {
+            if *kind == Kind::File && !name.starts_with(b"new") {
+                fs.unlink(USER, NodeId::ROOT, name).unwrap();
+                seen.push(name.clone());
+            }
+        }
+        if seen.len() < 100 {
+            make_file(&fs, USER, NodeId::ROOT, &format!("new{}", seen.len()), 0o644).unwrap();
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 300);
 }

@@ -103,6 +103,25 @@ fn what_is_damaged_is_reported_and_the_rest_is_rescued() {
     assert!(told.contains("mapped/mapped at byte") && told.contains("sha256 is None"), "{told}");
 }
 
+/// The journal of the device that made it names the file, and only that device knows what is in it.
+#[test]
+fn a_file_whose_chunk_file_has_not_arrived_is_no_empty_file() {
+    let sandbox = Sandbox::empty();
+    sandbox.succeeds(sandbox.init().arg("--no-recovery"));
+    sandbox.succeeds(&mut sandbox.mount());
+    let file = File::create(sandbox.plain().join("file")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[7; 300_000], 0).unwrap();
+    file.sync_all().unwrap();
+    let copy = sandbox.path("copy");
+    sandbox.succeeds(Command::new("cp").arg("-r").arg(sandbox.backing()).arg(&copy));
+    fs::remove_file(largest_chunk(&copy.join("chunks"))).unwrap();
+    let output = rescue(&sandbox, &copy, &["list".as_ref()]).output().unwrap();
+    let (listed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!listed.contains("\"file\"") && told.contains("has not arrived"), "{listed}{told}");
+    drop(file);
+    sandbox.unmounts();
+}
+
 fn largest_chunk(folder: &Path) -> PathBuf {
     let folders = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());

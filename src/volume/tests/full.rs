@@ -203,6 +203,31 @@ fn a_full_disk_is_made_room_on_although_a_rename_has_to_be_stored_first() {
     assert!(look(&volume, "large").is_none());
 }
 
+/// What a checkpoint deletes makes room for what the same checkpoint had none for: an unmount must not need a second try.
+#[test]
+fn what_was_deleted_makes_room_at_once() {
+    let store = of_size(600);
+    let volume = Fixture::new().format(store);
+    let root = volume.root().unwrap();
+    let mut files = Vec::new();
+    loop {
+        let name = format!("{}", files.len());
+        let inode = volume.create(&root, name.as_bytes(), new(Kind::File)).unwrap();
+        if volume.write(&inode, 0, &pattern(100_000, 3), now(), 0).is_err()
+            || volume.sync(&inode, false).is_err()
+        {
+            break;
+        }
+        files.push((name, inode));
+    }
+    assert!(files.len() > 5, "the disk is full too early");
+    for (name, inode) in files.drain(..5) {
+        drop(inode);
+        volume.release(volume.unlink(&root, name.as_bytes(), now()).unwrap().unwrap());
+    }
+    volume.sync_all().unwrap();
+}
+
 /// What a write that failed left behind the end of a file does not come to light when the file grows.
 #[test]
 fn a_write_that_fails_on_a_full_disk_leaves_nothing_behind_the_end() {

@@ -157,19 +157,19 @@ impl Writeback {
 
     /// Makes everything that was done so far durable in its place.
     pub fn sync_all(&self) -> Result<()> {
-        self.checkpoint()?;
-        // What was made while a checkpoint was under way already waits for another.
-        if self.has_work() { self.checkpoint() } else { Ok(()) }
+        match self.checkpoint() {
+            Err(error) if !error.is_passing() => Err(error),
+            // What it removed may have made room.
+            Err(_) => self.checkpoint(),
+            // What was made while a checkpoint was under way already waits for another.
+            Ok(()) if self.has_work() => self.checkpoint(),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Makes everything durable in its place, and deletes what nobody will use any more.
     pub fn finish(&self) -> Result<()> {
         self.journal.names().delete_orphans();
-        match self.checkpoint() {
-            Err(error) if !error.is_passing() => Err(error),
-            Err(_) => self.checkpoint(),
-            Ok(()) if self.has_work() => self.checkpoint(),
-            Ok(()) => Ok(()),
-        }
+        self.sync_all()
     }
 }

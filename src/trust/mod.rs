@@ -286,6 +286,26 @@ impl Trust {
         self.replace(file, &noted).map(|()| true)
     }
 
+    /// Findings of a check that its owner knows of, and nothing can be done about.
+    pub fn settled(&self) -> Result<Vec<String>> {
+        self.read("settled", |line| Some(line.to_owned()))
+    }
+
+    /// Notes which these are from now on.
+    pub fn settle(&self, findings: &[String]) -> Result<()> {
+        self.replace_or_remove("settled", findings)
+    }
+
+    /// Keeps a copy of something that is about to be replaced; answers where.
+    pub fn keep_copy(&self, name: &str, bytes: &[u8]) -> Result<Option<PathBuf>> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let path = folder.join("replaced").join(name);
+        let kept = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("replaced"));
+        kept.and_then(|()| replace_file(&folder.join("replaced"), &path, bytes))
+            .map_err(|error| TrustUnavailable::Io(path.clone(), error))?;
+        Ok(Some(path))
+    }
+
     /// The lines of a file; none if it is not there.
     fn read<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
         let Some((path, bytes)) = self.read_bytes(name)? else { return Ok(Vec::new()) };

@@ -48,7 +48,7 @@ impl Fixture {
         self.context_with(store, Arc::new(self.remembered.clone()))
     }
 
-    fn context_with(&self, store: Arc<dyn Store>, recall: Arc<dyn Recall>) -> Arc<Context> {
+    pub fn context_with(&self, store: Arc<dyn Store>, recall: Arc<dyn Recall>) -> Arc<Context> {
         let content = vec![self.content.duplicate()];
         let context = Context::new(store, self.device, Cipher::Aes256Gcm, &self.name, content);
         Arc::new(context.remembering(recall).with_clock(clock::now))

@@ -4,10 +4,12 @@
 use super::finding::{Finding, Trouble, What};
 use super::inodes::{Facts, View, join};
 use crate::chunk::{ChunkId, InodeId};
-use crate::volume::{Kind, Link, Reader};
+use crate::volume::{Error, Kind, Link, Reader};
+use hashbrown::HashMap;
 
 pub fn check(reader: &Reader, facts: &Facts) -> Vec<Finding> {
-    let mut names = Names { reader, facts, found: Vec::new() };
+    let mut names =
+        Names { reader, facts, found: Vec::new(), disagreeing: Vec::new(), parents: HashMap::new() };
     if facts.position(InodeId::ROOT).is_none() {
         let error = reader.node(InodeId::ROOT).err();
         let trouble = error.map_or(Trouble::NotArrived, |error| Trouble::of(&error));
@@ -20,6 +22,7 @@ pub fn check(reader: &Reader, facts: &Facts) -> Vec<Finding> {
             false => names.unreadable(&view),
         }
     }
+    names.disagreeing();
     names.rings();
     let twice = std::mem::take(&mut *facts.twice.lock());
     for (directory, name, hidden) in twice {
@@ -33,6 +36,10 @@ struct Names<'a> {
     reader: &'a Reader,
     facts: &'a Facts,
     found: Vec<Finding>,
+    /// Inodes whose links are not the entries that lead to them.
+    disagreeing: Vec<InodeId>,
+    /// Whether the directories that nameless inodes say they are in have arrived.
+    parents: HashMap<InodeId, bool>,
 }
 
 impl Names<'_> {
@@ -63,22 +70,34 @@ impl Names<'_> {
             count = 2 + view.directories;
         }
         if !view.links_agree {
-            let missing = self.missing(view.id);
-            self.find(What::Links { missing }, view.id);
+            self.disagreeing.push(view.id);
         } else if view.links_count != count && (kind != Kind::Directory || view.is_listed) {
             self.find(What::LinkCount { found: view.links_count, due: count }, view.id);
         }
     }
 
-    /// Names that an inode says it has and no directory has for it.
-    fn missing(&self, id: InodeId) -> Vec<Link> {
-        let mut links = self.reader.node(id).map(|node| node.record.extension.links).unwrap_or_default();
-        let is_there = |link: &Link| {
-            let entries = self.reader.node(link.parent).and_then(|node| self.reader.entries(&node));
-            entries.is_ok_and(|entries| entries.get(&link.name).is_some_and(|entry| entry.inode == id))
-        };
-        links.retain(|link| !is_there(link));
-        links
+    /// Of each inode, names that it says it has and no directory has for it. Each directory is read once.
+    fn disagreeing(&mut self) {
+        let mut missing: HashMap<InodeId, Vec<Link>> = HashMap::new();
+        let mut by_parent: HashMap<InodeId, Vec<(InodeId, Link)>> = HashMap::new();
+        for id in &self.disagreeing {
+            let links = self.reader.node(*id).map(|node| node.record.extension.links).unwrap_or_default();
+            missing.insert(*id, Vec::new());
+            links.into_iter().for_each(|link| by_parent.entry(link.parent).or_default().push((*id, link)));
+        }
+        for (parent, links) in by_parent {
+            let entries = self.reader.node(parent).and_then(|node| self.reader.entries(&node)).ok();
+            for (id, link) in links {
+                let entry = entries.as_ref().and_then(|entries| entries.get(&link.name));
+                if entry.is_none_or(|entry| entry.inode != id) {
+                    missing.entry(id).or_default().push(link);
+                }
+            }
+        }
+        for id in std::mem::take(&mut self.disagreeing) {
+            let missing = missing.remove(&id).unwrap_or_default();
+            self.find(What::Links { missing }, id);
+        }
     }
 
     /// A name that was lost, or whose directory cannot be read.
@@ -89,11 +108,13 @@ impl Names<'_> {
         }
         let links = self.reader.node(view.id).map(|node| node.record.extension.links).unwrap_or_default();
         let parent = links.first().map(|link| link.parent);
-        let is_there = |id: InodeId| match self.reader.node(id) {
-            Ok(node) => !matches!(self.reader.entries(&node), Err(crate::volume::Error::NotArrived(_))),
-            Err(error) => !matches!(error, crate::volume::Error::NotArrived(_)),
+        let reader = self.reader;
+        let has_arrived = |id: InodeId| {
+            let entries = reader.node(id).and_then(|node| reader.entries(&node));
+            !matches!(entries, Err(Error::NotArrived(_)))
         };
-        let parent_is_there = parent.is_none_or(is_there);
+        let parent_is_there =
+            parent.is_none_or(|id| *self.parents.entry(id).or_insert_with(|| has_arrived(id)));
         self.find(What::Unnamed { parent, parent_is_there, kind }, view.id);
     }
 

@@ -1,14 +1,15 @@
 //! `cryptfs check`: what is wrong with a volume, and with `--repair` mending it.
 
 use super::advice::{self, Failure};
-use super::look::Opened;
+use super::look::{Opened, put};
 use super::look_args::Check;
 use super::{assemble, report, secret_input, unlock};
-use crate::check::{self, Checked, Class, Finding, Options, Progress, What};
+use crate::check::{self, Checked, Class, Finding, Options, Progress, Trouble, What};
 use crate::chunk::{ChunkId, InodeId};
 use crate::repair::{self, Apply, Choices, Plan, Step};
 use crate::store::folder::Folder;
-use crate::volume::{self, Reader, Timestamp};
+use crate::trust::LastCheck;
+use crate::volume::{self, Damage, Reader, Timestamp};
 use hashbrown::HashSet;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -17,7 +18,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Findings of one kind, or steps, that are listed before the rest is counted.
 const LISTED: usize = 1000;
@@ -37,6 +38,7 @@ pub fn run(arguments: &Check) -> Result<(), Failure> {
         checked.findings.iter().filter(|finding| !settled.contains(&finding.key())).cloned().collect()
     };
     let findings = open(&checked);
+    session.note(&findings);
     session.print(&checked, if arguments.all { &checked.findings } else { &findings })?;
     if arguments.repair { session.repair(checked, settled) } else { verdict(&findings, &backing) }
 }
@@ -47,7 +49,12 @@ fn verdict(findings: &[Finding], backing: &Path) -> Result<(), Failure> {
     match (count(Class::Damage), count(Class::Waiting)) {
         (0, 0) => Ok(()),
         (0, waiting) => Err(advice::found_waiting(waiting)),
-        (damaged, _) => Err(advice::found_damage(damaged, backing)),
+        (damaged, _) => {
+            let is_older = |finding: &Finding| {
+                matches!(finding.what.trouble(), Some(Trouble::Damage(Damage::RolledBack { .. })))
+            };
+            Err(advice::found_damage(damaged, findings.iter().any(is_older), backing))
+        }
     }
 }
 
@@ -70,6 +77,17 @@ impl Session<'_> {
             self.settle(&still)?;
         }
         Ok(still)
+    }
+
+    /// Notes when the volume was checked, and how that ended.
+    fn note(&self, findings: &[Finding]) {
+        let count = |class| findings.iter().filter(|finding| finding.class() == class).count();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (damaged, waiting) = (count(Class::Damage), count(Class::Waiting));
+        let last = LastCheck { when: now, data: self.arguments.data, damaged, waiting };
+        if let Err(error) = self.opened.unlocked.trust.note_check(last) {
+            log::warn!("the check was not noted: {error}");
+        }
     }
 
     fn settle(&self, settled: &HashSet<String>) -> Result<(), Failure> {
@@ -158,7 +176,10 @@ impl Session<'_> {
 
     /// Repairs in rounds until a check finds nothing that can be mended.
     fn repair(&self, mut checked: Checked, mut settled: HashSet<String>) -> Result<(), Failure> {
-        let choices = Choices { missing_is_lost: self.arguments.missing_is_lost };
+        let choices = Choices {
+            missing_is_lost: self.arguments.missing_is_lost,
+            accepts_older: self.arguments.accept_older,
+        };
         let mut fresh: Option<Reader> = None;
         let mut has_begun = false;
         for _ in 0..ROUNDS {
@@ -172,6 +193,7 @@ impl Session<'_> {
             let plan = Plan::of(reader, &findings, reader.context().own_journal(), choices);
             if plan.is_empty() {
                 if has_begun {
+                    self.note(&findings);
                     self.heal(&findings)?;
                 }
                 return match (verdict(&findings, self.backing), has_begun) {
@@ -202,6 +224,9 @@ impl Session<'_> {
         let kept = plan.steps.iter().filter(|step| matches!(step, Step::Settle { .. })).count();
         if kept > 0 {
             text += &format!("  Leave {kept} as they are, and tell of them no more.\n");
+        }
+        if plan.older > 0 {
+            text += &format!("{} are older than they were and are left alone.\n", plan.older);
         }
         if plan.waiting > 0 {
             text += &format!("{} wait for the sync client and are left alone.\n", plan.waiting);
@@ -262,6 +287,7 @@ impl Session<'_> {
 /// The path of what a step is about.
 fn path_of(reader: &Reader, step: &Step) -> Option<Vec<u8>> {
     match step {
+        Step::Accept { path, .. } => path.clone(),
         Step::Adopt { inode, .. } | Step::OneName { inode } | Step::CorrectLinks { inode } => {
             let name = |id: InodeId| {
                 reader.node(id).ok()?.record.extension.links.first().map(|link| link.name.to_vec())
@@ -287,13 +313,17 @@ fn strangers(backing: &Path) -> Result<Vec<Finding>, Failure> {
 }
 
 fn as_json(finding: &Finding) -> serde_json::Value {
-    json!({
+    let mut object = json!({
         "class": word(finding.class()).trim_end(),
         "what": finding.what.word(),
-        "path": finding.path.as_ref().map(|path| String::from_utf8_lossy(path)),
+        "path": null,
         "file": finding.file,
         "text": advice::check_finding(finding),
-    })
+    });
+    if let Some(path) = &finding.path {
+        put(&mut object, "path", path);
+    }
+    object
 }
 
 fn word(class: Class) -> &'static str {

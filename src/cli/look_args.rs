@@ -144,6 +144,9 @@ pub struct Check {
     /// Take what is not there for lost: the sync client has finished, and no other device has it
     #[arg(long, requires = "repair")]
     pub missing_is_lost: bool,
+    /// Take what is older than it was on this device as it is, as `cryptfs trust accept` does
+    #[arg(long, requires = "repair")]
+    pub accept_older: bool,
     /// Tell of what an earlier repair could do nothing about, too
     #[arg(long)]
     pub all: bool,

@@ -25,8 +25,8 @@ pub struct Done {
     pub settled: Vec<String>,
 }
 
-/// Before the volume is opened: a new journal and a new root directory, if the plan says so. `keep` is shown each chunk
-/// file that is about to be replaced.
+/// Before the volume is opened: what is older is accepted, and a new journal and a new root directory are begun, if the
+/// plan says so. `keep` is shown each chunk file that is about to be replaced.
 ///
 /// # Errors
 /// The store's, or `keep`'s.
@@ -37,6 +37,12 @@ pub fn open_again(
     steps: &[Step],
     keep: &mut dyn FnMut(ChunkId) -> Result<()>,
 ) -> Result<()> {
+    for step in steps {
+        if let Step::Accept { chunk, .. } = step {
+            context.recall.gone(*chunk);
+        }
+    }
+    context.recall.keep();
     if steps.contains(&Step::NewJournal) {
         keep(context.own_journal())?;
         Volume::discard_own_journal(context)?;
@@ -85,7 +91,7 @@ impl Apply<'_> {
         for step in steps {
             match step {
                 // Before the volume was opened.
-                Step::NewJournal | Step::NewRoot => {}
+                Step::Accept { .. } | Step::NewJournal | Step::NewRoot => {}
                 Step::Adopt { inode, home } => self.adopt(*inode, None, home)?,
                 Step::AddName { inode, link, home } => self.adopt(*inode, Some(link), home)?,
                 Step::Replace { lost, directory, name } => self.replace(*lost, *directory, name)?,
@@ -187,12 +193,7 @@ impl Apply<'_> {
             let room = 255 - counted.len() - ending.len();
             let stem = &name[..name.len().min(room)];
             let name = [stem, counted.as_bytes(), ending].concat();
-            let mut is_taken = false;
-            self.volume.read_directory(directory, 0, &mut |_, taken, _, _| {
-                is_taken |= taken == name;
-                !is_taken
-            })?;
-            if !is_taken {
+            if self.volume.entry(directory, &name)?.is_none() {
                 return Ok(name);
             }
         }

@@ -2,8 +2,8 @@
 
 use super::plan::Choices;
 use crate::check::{Finding, What};
-use crate::chunk::InodeId;
-use crate::volume::{Error, Kind, Link, Reader, Record};
+use crate::chunk::{ChunkId, InodeId, Version};
+use crate::volume::{Damage, Error, Kind, Link, Reader, Record};
 use hashbrown::{HashMap, HashSet};
 
 /// Where an inode goes.
@@ -26,7 +26,8 @@ enum Parent {
         path: Option<Vec<u8>>,
     },
     Lost,
-    NotArrived,
+    /// It may come, or is older than it was: what it holds is not known yet.
+    Awaited,
 }
 
 pub struct Places<'a> {
@@ -78,11 +79,11 @@ impl<'a> Places<'a> {
     fn home(&mut self, record: &Record, link: &Link) -> Option<Home> {
         let name = link.name.to_vec();
         match self.parent(link.parent) {
-            Parent::NotArrived if !self.choices.missing_is_lost => None,
-            Parent::NotArrived | Parent::Lost if link.parent == InodeId::ROOT => {
+            Parent::Awaited => None,
+            Parent::Lost if link.parent == InodeId::ROOT => {
                 Some(Home::Back { directory: InodeId::ROOT, name })
             }
-            Parent::NotArrived | Parent::Lost => Some(Home::Rebuilt { lost: link.parent, name }),
+            Parent::Lost => Some(Home::Rebuilt { lost: link.parent, name }),
             // It cannot have been removed from a directory that was made later.
             Parent::There { born, .. } if born > record.namespace.0 => {
                 Some(Home::Back { directory: link.parent, name })
@@ -102,10 +103,13 @@ impl<'a> Places<'a> {
         if id == InodeId::ROOT && self.root_is_lost {
             return Parent::Lost;
         }
-        let (reader, lost) = (self.reader, |error: &Error| match error {
-            Error::NotArrived(_) => Parent::NotArrived,
+        let (reader, choices) = (self.reader, self.choices);
+        let lost = |error: &Error| match error {
+            Error::NotArrived(_) if !choices.missing_is_lost => Parent::Awaited,
+            // Once it is accepted, it says what it holds.
+            Error::Damaged(_, Damage::RolledBack { .. }) => Parent::Awaited,
             _ => Parent::Lost,
-        });
+        };
         let look = || {
             let node = match reader.node(id) {
                 Ok(node) => node,
@@ -131,6 +135,11 @@ impl<'a> Places<'a> {
         };
         let link = links.into_iter().find(is_there)?;
         Some((link.parent, link.name.to_vec()))
+    }
+
+    /// The version of a chunk that this device remembers.
+    pub fn remembered(&self, chunk: ChunkId) -> Option<Version> {
+        self.reader.context().recall.known(chunk)
     }
 
     /// Whether the entries of a directory can be read.

@@ -3,7 +3,7 @@
 use super::places::{Home, Places};
 use crate::check::{Class, Finding, Trouble, What};
 use crate::chunk::{ChunkId, InodeId};
-use crate::volume::{Kind, Link, Reader};
+use crate::volume::{Damage, Kind, Link, Reader};
 use hashbrown::HashSet;
 
 /// What the owner decides.
@@ -11,11 +11,15 @@ use hashbrown::HashSet;
 pub struct Choices {
     /// What is not there does not come any more: it is lost, not on its way.
     pub missing_is_lost: bool,
+    /// What is older than it was on this device is taken as it is.
+    pub accepts_older: bool,
 }
 
 /// One thing that is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Take a chunk as it is from now on, although it is older than this device has seen it.
+    Accept { chunk: ChunkId, path: Option<Vec<u8>> },
     /// This device's journal cannot be read: begin a new one. What only it said is lost.
     NewJournal,
     /// The root directory cannot be read: begin a new one, empty.
@@ -49,6 +53,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Findings that wait for a sync client.
     pub waiting: usize,
+    /// Findings of what is older than it was, for their owner to restore or accept.
+    pub older: usize,
 }
 
 impl Plan {
@@ -68,12 +74,23 @@ impl Plan {
             corrected: HashSet::new(),
         };
         making.places.note_dangling(findings);
+        let mut is_left_shut = false;
         for finding in findings.iter().filter(|finding| finding.class() != Class::Note) {
-            if making.waits(finding) {
+            let left = making.plan.older + making.plan.waiting;
+            if let Some(chunk) = making.older(finding) {
+                match choices.accepts_older {
+                    true => making.plan.steps.push(Step::Accept { chunk, path: finding.path.clone() }),
+                    false => making.plan.older += 1,
+                }
+            } else if making.waits(finding) {
                 making.plan.waiting += 1;
             } else {
                 making.take(finding);
             }
+            is_left_shut |= making.plan.older + making.plan.waiting > left && making.keeps_shut(finding);
+        }
+        if is_left_shut {
+            making.plan.steps.clear();
         }
         making.plan.steps.sort_by_key(Step::order);
         making.plan
@@ -84,7 +101,7 @@ impl Step {
     /// Names come before what depends on them.
     fn order(&self) -> u8 {
         match self {
-            Step::NewJournal => 0,
+            Step::NewJournal | Step::Accept { .. } => 0,
             Step::NewRoot => 1,
             Step::OneName { .. } | Step::LeaveRing { .. } => 2,
             Step::PartNames { .. } => 3,
@@ -113,11 +130,31 @@ impl Making<'_> {
     fn waits(&self, finding: &Finding) -> bool {
         match &finding.what {
             // Another device's: it comes, or that device's next mount makes it so.
-            What::Journal(_) => finding.chunk != Some(self.own_journal),
+            What::Journal(_) => finding.chunk != Some(self.own_journal) && !self.choices.missing_is_lost,
             // An error of the disk is not mended by names.
             what if matches!(what.trouble(), Some(Trouble::Store(_))) => true,
             _ => finding.class() == Class::Waiting && !self.choices.missing_is_lost,
         }
+    }
+
+    /// Whether the volume cannot be opened before something is done about it.
+    fn keeps_shut(&self, finding: &Finding) -> bool {
+        match finding.what {
+            What::Root(_) => true,
+            What::Journal(_) => finding.chunk == Some(self.own_journal),
+            _ => false,
+        }
+    }
+
+    /// The chunk, if that it is older than this device has seen it is all that is wrong. One that is older than another
+    /// chunk says is of no use.
+    fn older(&self, finding: &Finding) -> Option<ChunkId> {
+        let chunk = finding.chunk?;
+        let Some(Trouble::Damage(Damage::RolledBack { known, .. })) = finding.what.trouble() else {
+            return None;
+        };
+        let remembered = self.places.remembered(chunk)?;
+        (remembered.commit() == *known).then_some(chunk)
     }
 
     fn take(&mut self, finding: &Finding) {
@@ -125,7 +162,8 @@ impl Making<'_> {
         let settle = Step::Settle { finding: finding.key() };
         let steps = &mut self.plan.steps;
         match &finding.what {
-            What::Journal(_) => steps.push(Step::NewJournal),
+            What::Journal(_) if finding.chunk == Some(self.own_journal) => steps.push(Step::NewJournal),
+            What::Journal(_) => steps.push(settle),
             What::Root(_) => steps.push(Step::NewRoot),
             // Its own entries cannot be read: they come back without it.
             What::Unnamed { kind: Kind::Directory, .. } if !self.places.is_listed(inode) => {

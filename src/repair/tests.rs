@@ -1,14 +1,15 @@
 //! Each kind of damage: a check names exactly that, a repair mends it, a second check is clean, and everything that was
 //! not damaged is what it was. Then damage at random.
 
+mod crash;
 mod destroyer;
 mod world;
 
 use super::{Choices, LOST_FOUND};
 use crate::check::What;
 use crate::chunk::{Chunk, ChunkId, InodeId};
-use crate::store::Store;
-use crate::volume::tests::CHUNK;
+use crate::volume::Rename;
+use crate::volume::tests::{CHUNK, lower_limits};
 use world::{World, garbage, kind, now};
 
 /// Checks that exactly these things are found; repairs; checks that nothing is left and the rest is as it was.
@@ -81,6 +82,48 @@ fn a_lost_folder_comes_back_in_its_place_from_what_was_in_it() {
 }
 
 #[test]
+fn a_folder_of_which_a_segment_is_lost_is_rebuilt_too() {
+    let mut world = World::new();
+    lower_limits(2 << 20, 200, 400);
+    let volume = world.open();
+    let folder = volume.inode(world.id("b")).unwrap();
+    for n in 0..60 {
+        let name = format!("entry {n}");
+        let inode = volume.create(&folder, name.as_bytes(), kind(crate::volume::Kind::File)).unwrap();
+        volume.write(&inode, 0, name.as_bytes(), now(), 0).unwrap();
+        world.expected.insert(format!("b/{name}"), name.into_bytes());
+    }
+    drop(folder);
+    volume.close().unwrap();
+    drop(volume);
+    let segment = (1..1000).find(|index| world.files().contains(&world.name(world.id("b"), *index)));
+    world.remove(world.id("b"), segment.expect("the log was compacted"));
+    mended(&world, &["entries", "unnamed"], &[]);
+}
+
+#[test]
+fn of_a_file_without_its_table_the_first_chunk_is_copied() {
+    let world = World::new();
+    let (id, whole) = (world.id("big"), world.bytes(world.id("big"), 0));
+    let is_table = |block: &u64| {
+        world.spoil(id, 0, block * 4096..block * 4096 + 1);
+        let found = world.check(false).0.iter().any(|finding| finding.what.word() == "table");
+        if !found {
+            world.put(id, 0, &whole);
+        }
+        found
+    };
+    let blocks = whole.len() as u64 / 4096;
+    (2..blocks).rev().find(is_table).expect("a block holds the chunk table");
+    let copied = mended(&world, &["content", "table"], &["big"]);
+    assert_eq!(copied, ["big.partial: [1048576..3145628]"]);
+    assert!(
+        world.tree()["big.partial"].as_ref().unwrap()[..CHUNK as usize]
+            == world.expected["big"][..CHUNK as usize]
+    );
+}
+
+#[test]
 fn names_of_what_is_lost_go_and_the_rest_of_a_file_is_copied() {
     let world = World::new();
     world.spoil(world.id("a/one"), 0, 0..8192);
@@ -116,9 +159,57 @@ fn what_may_not_have_arrived_is_left_alone_until_its_owner_says_that_it_is_lost(
     assert_eq!(world.unsettled().len(), world.check(false).0.len());
     assert!(files.iter().all(|file| world.files().contains(file)), "nothing is removed");
     assert!(!world.tree().contains_key("a/one"));
-    world.repair(Choices { missing_is_lost: true });
+    world.repair(Choices { missing_is_lost: true, ..Choices::default() });
     assert!(world.unsettled().is_empty());
     assert_eq!(world.tree()["a/one"], Ok(world.expected["a/one"].clone()));
+}
+
+#[test]
+fn what_is_older_is_left_alone_until_it_is_accepted() {
+    let world = World::new();
+    let held = [("a/one", world.id("a/one")), ("b", world.id("b"))].map(|(_, id)| (id, world.bytes(id, 0)));
+    let volume = world.open();
+    volume.write(&volume.inode(world.id("a/one")).unwrap(), 0, b"newer", now(), 0).unwrap();
+    let (from, to) = (volume.inode(world.id("a/b")).unwrap(), volume.inode(world.id("b")).unwrap());
+    volume.rename((&from, b"five"), (&to, b"moved"), Rename::NoReplace, None, now()).unwrap();
+    drop((from, to));
+    volume.close().unwrap();
+    drop(volume);
+    held.iter().for_each(|(id, bytes)| world.put(*id, 0, bytes));
+    let before = world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect::<Vec<_>>();
+    world.repair(Choices::default());
+    let mut found: Vec<_> = world.unsettled().iter().map(|finding| finding.what.word()).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["dangling-name", "dangling-name", "unnamed", "unnamed"]);
+    assert!(before.iter().all(|(name, bytes)| world.bytes_of(*name) == *bytes), "nothing was changed");
+    world.repair(Choices { accepts_older: true, ..Choices::default() });
+    assert!(world.unsettled().is_empty(), "{:?}", world.unsettled());
+    let tree = world.tree();
+    assert_eq!(tree["a/one"], Ok(world.expected["a/one"].clone()), "as it was");
+    assert_eq!(tree["b/three"], Ok(world.expected["b/three"].clone()));
+    assert_eq!(tree["lost+found/b/moved"], Ok(world.expected["a/b/five"].clone()));
+}
+
+#[test]
+fn nothing_is_done_while_the_root_directory_is_older_or_on_its_way() {
+    let mut world = World::new();
+    let held = world.bytes(InodeId::ROOT, 0);
+    let volume = world.open();
+    volume.create(&volume.root().unwrap(), b"newer", kind(crate::volume::Kind::File)).unwrap();
+    volume.close().unwrap();
+    drop(volume);
+    world.put(InodeId::ROOT, 0, &held);
+    world.remove(world.id("a/one"), 0);
+    let (files, found) = (world.files(), world.unsettled().len());
+    world.repair(Choices::default());
+    assert_eq!(world.unsettled().len(), found, "{:?}", world.unsettled());
+    assert!(files == world.files() && world.bytes(InodeId::ROOT, 0) == held);
+    world.repair(Choices { accepts_older: true, ..Choices::default() });
+    assert!(world.unsettled().is_empty() && world.tree().contains_key("lost+found/newer"));
+    world.remove(InodeId::ROOT, 0);
+    world.forget_all();
+    world.repair(Choices::default());
+    assert!(!world.unsettled().is_empty() && !world.files().contains(&world.name(InodeId::ROOT, 0)));
 }
 
 #[test]
@@ -203,7 +294,7 @@ fn a_folder_that_lies_in_itself_is_taken_out() {
     let rename = |from: InodeId, name: &'static [u8], to: InodeId, new: &'static [u8]| {
         let volume = world.open();
         let (from, to) = (volume.inode(from).unwrap(), volume.inode(to).unwrap());
-        let no = crate::volume::Rename::NoReplace;
+        let no = Rename::NoReplace;
         volume.rename((&from, name), (&to, new), no, None, now()).unwrap();
         volume.close().unwrap();
     };

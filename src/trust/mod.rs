@@ -1,13 +1,15 @@
 //! What this device knows of a volume: its own name there, the keyring it expects, which slots it has seen go, the
-//! newest durable version of each chunk (`versions`), and what was found damaged (`findings`).
+//! newest durable version of each chunk (`versions`), what was found damaged (`findings`), and what checks left (`checks`).
 //!
 //! Lies outside of the backing folder, where whoever holds that folder cannot reach. Every small file is replaced whole,
 //! so a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`,
 //! `mount`; beside: `keys`, whose names and fingerprints it keeps.
 
+mod checks;
 mod findings;
 mod versions;
 
+pub use checks::LastCheck;
 pub use findings::{Findings, Found};
 pub use versions::{Versions, VersionsUnavailable};
 
@@ -284,26 +286,6 @@ impl Trust {
         }
         noted.drain(..noted.len().saturating_sub(MAX_LINES));
         self.replace(file, &noted).map(|()| true)
-    }
-
-    /// Findings of a check that its owner knows of, and nothing can be done about.
-    pub fn settled(&self) -> Result<Vec<String>> {
-        self.read("settled", |line| Some(line.to_owned()))
-    }
-
-    /// Notes which these are from now on.
-    pub fn settle(&self, findings: &[String]) -> Result<()> {
-        self.replace_or_remove("settled", findings)
-    }
-
-    /// Keeps a copy of something that is about to be replaced; answers where.
-    pub fn keep_copy(&self, name: &str, bytes: &[u8]) -> Result<Option<PathBuf>> {
-        let Some(folder) = &self.folder else { return Ok(None) };
-        let path = folder.join("replaced").join(name);
-        let kept = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("replaced"));
-        kept.and_then(|()| replace_file(&folder.join("replaced"), &path, bytes))
-            .map_err(|error| TrustUnavailable::Io(path.clone(), error))?;
-        Ok(Some(path))
     }
 
     /// The lines of a file; none if it is not there.

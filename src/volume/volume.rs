@@ -161,6 +161,11 @@ impl Volume {
         self.namespace.lookup(directory, name)
     }
 
+    /// What a name in a directory stands for, whether or not that can be read.
+    pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
+        self.cache.entry(directory, name)
+    }
+
     /// The inode that a name in a directory stands for.
     pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
         self.namespace.named_inode(directory, name, id)

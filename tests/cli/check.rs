@@ -155,6 +155,35 @@ fn a_lost_folder_and_a_damaged_file_cost_only_themselves() {
 }
 
 #[test]
+fn older_files_are_left_alone_until_they_are_accepted() {
+    let (sandbox, before) = filled();
+    let files = ["letters/file 2", "photos"].map(|path| chunk_file(&sandbox, path));
+    let held: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    sandbox.succeeds(&mut sandbox.mount());
+    fs::write(sandbox.plain().join("letters/file 2"), "newer").unwrap();
+    fs::rename(sandbox.plain().join("letters/file 3"), sandbox.plain().join("photos/moved")).unwrap();
+    sandbox.unmounts();
+    files.iter().zip(&held).for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
+    let state = tree(&sandbox.backing());
+    let lines = found(&sandbox, &["--repair", "--yes"], 4);
+    assert!(
+        lines.iter().any(|line| line.contains("letters/file 2: cannot be read: it is older")),
+        "{lines:?}"
+    );
+    assert!(tree(&sandbox.backing()) == state, "nothing was changed");
+    let told = sandbox.fails(&mut check(&sandbox, &[]), 4);
+    assert!(told.contains("trust accept"), "{told}");
+    let lines = found(&sandbox, &["--repair", "--accept-older", "--yes"], 3);
+    let has = |what: &str| lines.iter().any(|line| line.contains(what));
+    assert!(has("Take letters/file 2 as it is") && has("lost+found/photos/moved"), "{lines:?}");
+    let shown = shown(&sandbox);
+    let same = |path: &str, from: &str| shown[Path::new(path)] == before[Path::new(from)];
+    assert!(same("letters/file 2", "letters/file 2") && same("lost+found/photos/moved", "letters/file 3"));
+    let info = sandbox.succeeds(&mut sandbox.program(&["info".as_ref(), sandbox.backing().as_ref()]));
+    assert!(info.contains("\nChecked ") && info.contains("nothing found"), "{info}");
+}
+
+#[test]
 fn a_damaged_journal_is_replaced() {
     let (sandbox, before) = filled();
     let journals = fs::read_dir(sandbox.backing().join("journals")).unwrap();

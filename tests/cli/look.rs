@@ -76,7 +76,7 @@ fn an_export_is_what_a_mount_shows() {
         .arg(&streamed);
     sandbox.succeeds(extract.stdin(stream.stdout.take().unwrap()));
     // Sockets are what a tar stream cannot hold.
-    assert_eq!(stream.wait().unwrap().code(), Some(32));
+    assert!(stream.wait().unwrap().success());
     let socket = streamed.join("kinds/socket");
     assert!(!socket.exists());
     let held = fs::read_to_string(&listing).unwrap();

@@ -64,6 +64,7 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
     let object = path.map_or_else(|| "something without a readable path".to_owned(), escape);
     let to = |name: &[u8]| escape(name);
     Some(match step {
+        Step::Accept { .. } => format!("Take {object} as it is, although it is older than it was."),
         Step::NewJournal => {
             "Begin a new journal for this device; the damaged one is kept in the state folder.".to_owned()
         }
@@ -100,13 +101,18 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
     })
 }
 
-pub fn found_damage(count: usize, at: &Path) -> Failure {
+/// `has_older`: some of it is only older than it was.
+pub fn found_damage(count: usize, has_older: bool, at: &Path) -> Failure {
+    let at = at.display();
+    let older = match has_older {
+        true => format!(" What is older on purpose: `cryptfs trust accept {at}`."),
+        false => String::new(),
+    };
     failure(
         Exit::Damaged,
         format!(
             "{count} found. Restore the files that are named from a copy or from the provider's history; what cannot be \
-             restored: `cryptfs check --repair {}`.",
-            at.display()
+             restored: `cryptfs check --repair {at}`.{older}"
         ),
     )
 }

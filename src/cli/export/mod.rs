@@ -9,6 +9,7 @@ mod tar;
 use super::advice::{self, Failure};
 use super::look::{Opened, Unread, below};
 use super::look_args::Export;
+use super::report;
 use crate::chunk::InodeId;
 use crate::volume::{Content, Kind, Lost, Node};
 use folder::Folder;
@@ -138,12 +139,13 @@ impl<'a, D: Destination> Walk<'a, D> {
         self.bar.set_message(advice::escape(path));
         if node.record.kind != Kind::File {
             return match self.destination.special(path, node) {
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
-                    ) =>
-                {
+                // As tar(1) itself has it: said, and no failure.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    let what = advice::escape(&below(&self.opened.path, path));
+                    report::complain(&format!("{what}: not exported: {}", advice::plain(&error)));
+                    Ok(())
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let what = format!("not exported: {}", advice::plain(&error));
                     self.unread.remark(&below(&self.opened.path, path), &what);
                     Ok(())

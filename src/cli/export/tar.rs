@@ -57,7 +57,6 @@ impl Tar {
         pax.push(("mtime".into(), decimal(record.modified)));
         pax.push(("atime".into(), decimal(record.accessed)));
         pax.push(("ctime".into(), decimal(record.changed)));
-        pax.push(("LIBARCHIVE.creationtime".into(), decimal(record.born)));
         let mut number = |key: &str, value: u64, most: u64| {
             if value > most {
                 pax.push((key.into(), value.to_string().into_bytes()));

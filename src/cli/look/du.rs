@@ -1,10 +1,11 @@
 //! `cryptfs du`.
 
+use super::shown;
 use super::target::{Opened, Unread, below};
 use crate::chunk::InodeId;
 use crate::cli::advice::{self, Failure};
 use crate::cli::look_args::Du;
-use crate::cli::report;
+use crate::cli::{report, visible};
 use crate::volume::{Kind, Node};
 use hashbrown::HashSet;
 use serde_json::json;
@@ -60,8 +61,17 @@ impl Sums<'_> {
 
     fn print(&self, sum: u64, path: &[u8]) -> Result<(), Failure> {
         let line = match self.arguments.json {
-            true => json!({ "bytes": sum, "path": String::from_utf8_lossy(path) }).to_string(),
-            false => format!("{sum}\t{}", advice::escape(path)),
+            true => {
+                let mut object = json!({ "bytes": sum });
+                shown::put(&mut object, "path", path);
+                object.to_string()
+            }
+            // What du(1) puts between, which `print` would escape.
+            false => {
+                return report::print_as_it_is(
+                    format!("{sum}\t{}\n", visible::line(&advice::escape(path))).as_bytes(),
+                );
+            }
         };
         report::print(&format!("{line}\n"))
     }

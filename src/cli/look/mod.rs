@@ -11,6 +11,6 @@ mod target;
 pub use cat::run as cat;
 pub use du::run as du;
 pub use list::{ls, tree};
-pub use shown::device;
+pub use shown::{device, put};
 pub use stat::run as stat;
 pub use target::{Opened, Unread, below, split};

@@ -65,7 +65,7 @@ pub fn size(record: &Record) -> String {
 }
 
 /// A text and, if it is not UTF-8, the exact bytes in hex.
-fn put(object: &mut Value, member: &str, bytes: &[u8]) {
+pub fn put(object: &mut Value, member: &str, bytes: &[u8]) {
     object[member] = String::from_utf8_lossy(bytes).into();
     if str::from_utf8(bytes).is_err() {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -4,10 +4,11 @@
 
 use super::super::Choices;
 use super::world::{World, garbage, kind, now};
-use crate::store::{FileName, Store};
+use crate::store::FileName;
 use crate::test_rng::{TestRng, seed, variable};
-use crate::volume::Kind;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::volume::tests::CHUNK;
+use crate::volume::{Kind, Rename};
+use std::collections::BTreeMap;
 
 /// Volumes that are damaged unless it is said otherwise.
 const VOLUMES: usize = 40;
@@ -20,13 +21,23 @@ fn whatever_is_destroyed_the_rest_comes_back() {
         let mut world = World::new();
         let before: BTreeMap<FileName, Vec<u8>> =
             world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
+        let former = world.expected.clone();
         change(&mut world, &mut rng);
-        let (damaged, what) = destroy(&world, &before, &mut rng);
-        check(&world, &damaged, &format!("CRYPTFS_SEED={here}: {what:?}"));
+        let after = world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
+        let what = destroy(&world, &before, &mut rng);
+        let states = States { former, before, after };
+        states.check(&world, &format!("CRYPTFS_SEED={here}: {what:?}"));
     }
 }
 
-/// Some files get other content, so that there are older versions of them.
+/// What the volume was before some files got other content, and afterwards.
+struct States {
+    former: BTreeMap<String, Vec<u8>>,
+    before: BTreeMap<FileName, Vec<u8>>,
+    after: BTreeMap<FileName, Vec<u8>>,
+}
+
+/// Some files get other content, and one another name, so that there are older versions of them and of folders.
 fn change(world: &mut World, rng: &mut TestRng) {
     let volume = world.open();
     for path in ["top", "a/one", "a/b/six", "big"] {
@@ -36,6 +47,10 @@ fn change(world: &mut World, rng: &mut TestRng) {
             volume.write(&inode, 0, &content, now(), 0).unwrap();
             world.expected.insert(path.to_owned(), content);
         }
+    }
+    if rng.below(2) == 0 {
+        let (from, to) = (volume.inode(world.id("a/b")).unwrap(), volume.inode(world.id("b")).unwrap());
+        volume.rename((&from, b"five"), (&to, b"moved"), Rename::NoReplace, None, now()).unwrap();
     }
     if rng.below(2) == 0 {
         volume.close().unwrap();
@@ -48,13 +63,9 @@ fn change(world: &mut World, rng: &mut TestRng) {
     }
 }
 
-/// Answers which files are not what they were, and how.
-fn destroy(
-    world: &World,
-    before: &BTreeMap<FileName, Vec<u8>>,
-    rng: &mut TestRng,
-) -> (BTreeSet<FileName>, Vec<String>) {
-    let (mut damaged, mut what) = (BTreeSet::new(), Vec::new());
+/// Answers what was done to which files.
+fn destroy(world: &World, before: &BTreeMap<FileName, Vec<u8>>, rng: &mut TestRng) -> Vec<String> {
+    let mut what = Vec::new();
     for _ in 0..1 + rng.below(6) {
         let files = world.files();
         let name = *rng.pick(&files).unwrap();
@@ -81,7 +92,6 @@ fn destroy(
                 let theirs = world.bytes_of(other);
                 world.put_at(name, &theirs);
                 world.put_at(other, &bytes);
-                damaged.insert(other);
                 "exchanged"
             }
             _ => match before.get(&name) {
@@ -92,39 +102,66 @@ fn destroy(
                 None => continue,
             },
         };
-        damaged.insert(name);
         what.push(format!("{name:?} {how}"));
     }
-    (damaged, what)
+    what
 }
 
-fn check(world: &World, damaged: &BTreeSet<FileName>, what: &str) {
-    world.check(false);
-    let whole: Vec<_> = world.expected.iter().filter(|(path, _)| is_whole(world, path, damaged)).collect();
-    world.repair(Choices { missing_is_lost: true });
-    let left = world.unsettled();
-    assert!(left.is_empty(), "{what}: {left:#?}");
-    let tree = world.tree();
-    for (path, content) in whole {
-        assert!(
-            tree.values().any(|found| found.as_ref() == Ok(content)),
-            "{what}: {path} is lost: {:?}",
-            tree.keys()
-        );
+impl States {
+    fn check(&self, world: &World, what: &str) {
+        world.check(false);
+        let whole: Vec<_> =
+            world.expected.keys().filter_map(|path| Some((path, self.whole(world, path)?))).collect();
+        world.repair(Choices { missing_is_lost: true, accepts_older: true });
+        let left = world.unsettled();
+        assert!(left.is_empty(), "{what}: {left:#?}");
+        let tree = world.tree();
+        for (path, contents) in whole {
+            let is_there = |found: &Result<Vec<u8>, String>| {
+                contents.iter().any(|content| found.as_ref() == Ok(content))
+            };
+            assert!(tree.values().any(is_there), "{what}: {path} is lost: {:?}", tree.keys());
+        }
+        for (path, found) in &tree {
+            let Ok(found) = found else { continue };
+            let is_right = found.is_empty() || self.was_ever(world, found);
+            assert!(is_right || path.ends_with(".partial"), "{what}: {path} is nothing that was ever there");
+        }
+        let volume = world.open();
+        volume.create(&volume.root().unwrap(), b"afterwards", kind(Kind::File)).unwrap();
+        volume.close().unwrap();
     }
-    for (path, found) in &tree {
-        let Ok(found) = found else { continue };
-        let is_right = found.is_empty() || world.expected.values().any(|content| content == found);
-        assert!(is_right || path.ends_with(".partial"), "{what}: {path} is nothing that was ever there");
-    }
-    let volume = world.open();
-    volume.create(&volume.root().unwrap(), b"afterwards", kind(Kind::File)).unwrap();
-    volume.close().unwrap();
-}
 
-/// Whether no chunk file of a file was touched, nor a journal, which may be all that has its newest content.
-fn is_whole(world: &World, path: &str, damaged: &BTreeSet<FileName>) -> bool {
-    let journal = world.context().file_name(world.context().own_journal());
-    let chunks = (0..3).map(|index| world.name(world.id(path), index));
-    chunks.chain([journal]).all(|name| !damaged.contains(&name))
+    /// What a file may hold, if no chunk file of it was touched but for an older version of the only one, nor a journal,
+    /// which may be all that has its newest content.
+    fn whole<'a>(&'a self, world: &'a World, path: &str) -> Option<Vec<&'a Vec<u8>>> {
+        let now: BTreeMap<FileName, Vec<u8>> =
+            world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
+        let is_newest = |name: &FileName| now.get(name) == self.after.get(name);
+        let chunks: Vec<FileName> = (0..3).map(|index| world.name(world.id(path), index)).collect();
+        let journal = world.context().file_name(world.context().own_journal());
+        if !is_newest(&journal) {
+            return None;
+        }
+        let (newest, former) = (&world.expected[path], &self.former[path]);
+        if chunks.iter().all(is_newest) {
+            return Some(vec![newest]);
+        }
+        let is_small = chunks[1..].iter().all(|name| !self.after.contains_key(name));
+        let is_older = now.get(&chunks[0]) == self.before.get(&chunks[0]) && now.contains_key(&chunks[0]);
+        (is_small && is_older).then(|| vec![newest, former])
+    }
+
+    /// A chunk of a large file may be older than the others, once that was accepted.
+    fn was_ever(&self, world: &World, found: &[u8]) -> bool {
+        let mut paths = world.expected.keys();
+        paths.any(|path| {
+            let versions = [&world.expected[path], &self.former[path]];
+            let mut pieces = found.chunks(CHUNK as usize).enumerate();
+            versions[0].len() == found.len()
+                && pieces.all(|(at, piece)| {
+                    versions.iter().any(|version| version.chunks(CHUNK as usize).nth(at) == Some(piece))
+                })
+        })
+    }
 }

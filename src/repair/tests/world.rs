@@ -2,6 +2,7 @@
 
 use super::super::{Apply, Choices, Plan, open_again};
 use crate::check::{self, Checked, Class, Finding, Options, Progress};
+use crate::chunk::remembered::Remembered;
 use crate::chunk::{ChunkId, Context, InodeId, ReadOnly, Recall};
 use crate::store::memory::Memory;
 use crate::store::{Area, FileName, Store};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 pub struct World {
     pub fixture: Fixture,
-    pub store: Arc<Memory>,
+    pub store: Arc<dyn Store>,
     /// Files, by path.
     pub expected: BTreeMap<String, Vec<u8>>,
     ids: BTreeMap<String, InodeId>,
@@ -49,7 +50,11 @@ pub fn garbage(length: usize) -> Vec<u8> {
 impl World {
     /// Two levels of folders, files in the root of their chunk, in blocks and in three chunks, one with two names.
     pub fn new() -> World {
-        let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
+        World::on(Arc::new(Memory::new()))
+    }
+
+    pub fn on(store: Arc<dyn Store>) -> World {
+        let fixture = Fixture::new();
         let volume = fixture.format(store.clone());
         let mut world = World {
             fixture,
@@ -92,6 +97,17 @@ impl World {
         drop((root, a, b, inner));
         volume.close().unwrap();
         world
+    }
+
+    /// The same volume as it lies in another store, on the same device with this memory. No finding is settled.
+    pub fn at(&self, store: Arc<dyn Store>, remembered: Remembered) -> World {
+        World {
+            fixture: self.fixture.remembering(remembered),
+            store,
+            expected: self.expected.clone(),
+            ids: self.ids.clone(),
+            settled: Mutex::default(),
+        }
     }
 
     pub fn id(&self, path: &str) -> InodeId {

@@ -4,7 +4,7 @@ mod basic;
 mod churn;
 mod clock;
 mod counts;
-mod crash;
+pub(crate) mod crash;
 mod expected;
 mod files;
 mod full;
@@ -42,6 +42,12 @@ impl Fixture {
     pub fn another(&self, device: [u8; 8]) -> Fixture {
         let (name, content) = (self.name.duplicate(), self.content.duplicate());
         Fixture { name, content, device: DeviceId(device), remembered: Remembered::default() }
+    }
+
+    /// The same device with another memory.
+    pub fn remembering(&self, remembered: Remembered) -> Fixture {
+        let (name, content) = (self.name.duplicate(), self.content.duplicate());
+        Fixture { name, content, device: self.device, remembered }
     }
 
     pub fn context(&self, store: Arc<dyn Store>) -> Arc<Context> {

@@ -10,7 +10,7 @@ mod faults;
 mod model;
 mod mutants;
 mod operation;
-mod recorder;
+pub(crate) mod recorder;
 mod salvage;
 mod short;
 mod surgery;

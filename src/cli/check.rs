@@ -201,9 +201,7 @@ impl Session<'_> {
                     (verdict, _) => verdict,
                 };
             }
-            if !has_begun {
-                self.confirm(reader, &plan)?;
-            }
+            self.confirm(reader, &plan, has_begun)?;
             has_begun = true;
             self.apply(reader, &checked, &plan, &mut settled)?;
             let (reader, journals) = self.read_again()?;
@@ -213,8 +211,9 @@ impl Session<'_> {
         verdict(&checked.findings, self.backing)
     }
 
-    fn confirm(&self, reader: &Reader, plan: &Plan) -> Result<(), Failure> {
-        let mut text = "To repair this:\n".to_owned();
+    /// Shows what is to be done, and asks; not again for what only follows from what was done already.
+    fn confirm(&self, reader: &Reader, plan: &Plan, has_begun: bool) -> Result<(), Failure> {
+        let mut text = if has_begun { "Then:\n" } else { "To repair this:\n" }.to_owned();
         let line = |step: &Step| advice::repair_step(step, path_of(reader, step).as_deref());
         let lines: Vec<String> = plan.steps.iter().filter_map(line).collect();
         lines.iter().take(LISTED).for_each(|line| text += &format!("  {line}\n"));
@@ -232,7 +231,9 @@ impl Session<'_> {
             text += &format!("{} wait for the sync client and are left alone.\n", plan.waiting);
         }
         report::print(&text)?;
-        match self.arguments.yes || secret_input::confirm("Do that? Type yes: ")? {
+        let follows = |step: &Step| matches!(step, Step::CorrectLinks { .. } | Step::Settle { .. });
+        let is_asked = self.arguments.yes || has_begun && plan.steps.iter().all(follows);
+        match is_asked || secret_input::confirm("Do that? Type yes: ")? {
             true => Ok(()),
             false => Err(advice::repair_not_confirmed()),
         }

@@ -107,7 +107,7 @@ fn everything_comes_back_after_the_root_directory_is_lost() {
     let (sandbox, before) = filled();
     fs::remove_file(chunk_file(&sandbox, "")).unwrap();
     let told = sandbox.fails(&mut sandbox.mount(), 29);
-    assert!(told.contains("has lost a chunk file"), "{told}");
+    assert!(told.contains("lacks a chunk file"), "{told}");
     let lines = found(&sandbox, &[], 4);
     assert!(
         lines.iter().any(|line| line.contains("the root directory cannot be read: its chunk file is gone"))

@@ -43,6 +43,8 @@ pub enum Trouble {
 pub enum What {
     /// A file that is none of cryptfs's.
     Foreign,
+    /// A key slot's file that opens nothing, and why.
+    DeadSlot(String),
     /// A sync client's copy of a chunk file, beside it.
     ConflictCopy,
     /// A chunk file that nothing names and that authenticates as nothing.
@@ -137,6 +139,7 @@ impl What {
     pub fn word(&self) -> &'static str {
         match self {
             What::Foreign => "foreign-file",
+            What::DeadSlot(_) => "dead-slot",
             What::ConflictCopy => "conflict-copy",
             What::Garbage(_) => "garbage",
             What::Unused => "unused-chunk",

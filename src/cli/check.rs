@@ -6,6 +6,7 @@ use super::look_args::Check;
 use super::{assemble, report, secret_input, unlock};
 use crate::check::{self, Checked, Class, Finding, Options, Progress, Trouble, What};
 use crate::chunk::{ChunkId, InodeId};
+use crate::keys::{Junk, Listing};
 use crate::repair::{self, Apply, Choices, Plan, Step};
 use crate::store::folder::Folder;
 use crate::trust::LastCheck;
@@ -113,7 +114,7 @@ impl Session<'_> {
                 self.check_once(&reader, &journals)?.findings.iter().map(Finding::key).collect();
             checked.findings.retain(|finding| again.contains(&finding.key()));
         }
-        checked.findings.extend(strangers(self.backing)?);
+        checked.findings.extend(strangers(self.backing, &self.opened.unlocked.locked.listing)?);
         Ok(checked)
     }
 
@@ -299,18 +300,26 @@ fn path_of(reader: &Reader, step: &Step) -> Option<Vec<u8>> {
     }
 }
 
-/// Files in the backing folder itself that are none of cryptfs's.
-fn strangers(backing: &Path) -> Result<Vec<Finding>, Failure> {
-    let names = Folder::open(backing).and_then(|folder| folder.list_names("."));
-    let names = names.map_err(|error| advice::system(backing.display(), &error))?;
-    let strange = names.into_iter().filter(|name| name != b"cryptfs.json");
-    let finding = |name: Vec<u8>| Finding {
-        what: What::Foreign,
-        chunk: None,
-        file: Some(String::from_utf8_lossy(&name).into_owned()),
-        path: None,
+/// Files in the backing folder itself, and beside the key slots, that are none of cryptfs's, and slots that open nothing.
+fn strangers(backing: &Path, listing: &Listing) -> Result<Vec<Finding>, Failure> {
+    let mut findings = Vec::new();
+    let mut find =
+        |what, file: String| findings.push(Finding { what, chunk: None, file: Some(file), path: None });
+    let tell = &mut |name: &[u8]| {
+        if name != b"cryptfs.json" {
+            find(What::Foreign, String::from_utf8_lossy(name).into_owned());
+        }
     };
-    Ok(strange.map(finding).collect())
+    let told = Folder::open(backing).and_then(|folder| folder.each_name(".", tell));
+    told.map_err(|error| advice::system(backing.display(), &error))?;
+    for (name, junk) in &listing.junk {
+        let what = match junk {
+            Junk::NotOurs => What::Foreign,
+            junk => What::DeadSlot(junk.to_string()),
+        };
+        find(what, format!("keys/{name}"));
+    }
+    Ok(findings)
 }
 
 fn as_json(finding: &Finding) -> serde_json::Value {

@@ -207,7 +207,7 @@ impl Making<'_> {
                 }
                 steps.push(settle);
             }
-            What::Garbage(_) => steps.push(settle),
+            What::Garbage(_) | What::DeadSlot(_) => steps.push(settle),
             What::Twice { directory, name, hidden } => {
                 steps.push(Step::PartNames { directory: *directory, name: name.clone(), hidden: *hidden })
             }

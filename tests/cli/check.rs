@@ -95,6 +95,11 @@ fn a_sound_volume_is_clean_and_what_is_not_cryptfss_is_noted() {
         (&last["summary"]["findings"], &last["summary"]["files_and_folders"]),
         (&2.into(), &35.into())
     );
+    let slot = sandbox.backing().join("keys/00112233445566778899aabbccddeeff.json");
+    fs::write(&slot, "{}").unwrap();
+    let lines = found(&sandbox, &[], 4);
+    assert!(lines.iter().any(|line| line.contains(".json: is a key slot that opens nothing")), "{lines:?}");
+    fs::remove_file(slot).unwrap();
     // Beside a mount it reads only, and a repair is refused.
     sandbox.succeeds(&mut sandbox.mount());
     assert_eq!(found(&sandbox, &[], 0).len(), 2);

@@ -23,6 +23,7 @@ pub fn check_finding(finding: &Finding) -> String {
 fn what(what: &What) -> String {
     match what {
         What::Foreign => "is none of cryptfs's files".to_owned(),
+        What::DeadSlot(why) => format!("is a key slot that opens nothing: {why}"),
         What::ConflictCopy => "is a sync client's copy of a chunk file; it is not read".to_owned(),
         What::Garbage(why) => format!("belongs to nothing, and cannot be read: {}", trouble(why)),
         What::Unused => "is needed by nothing; a crash or a deletion under way leaves such files".to_owned(),

@@ -134,7 +134,7 @@ pub struct Check {
     pub json: bool,
     /// Show what can be mended, ask, and mend it; the volume must not be mounted
     ///
-    /// Every change is journalled, as those of a mount are: a repair that was cut short is run again. Nothing is deleted
+    /// Every change is journalled, as those of a mount are: a repair that was interrupted is run again. Nothing is deleted
     /// from the backing folder, where other devices may have it whole.
     #[arg(long)]
     pub repair: bool,

@@ -1,24 +1,30 @@
 //! Damage at random: any files of the folder deleted, cut, spoilt, exchanged or brought back. A check always ends, and
 //! after a repair the volume opens, what it shows is right, and nothing is lost of which all chunk files are whole.
-//! `CRYPTFS_VOLUMES=10000` is the long form.
+//! `CRYPTFS_VOLUMES=10000` is the long form; with `CRYPTFS_ON_DISK=1` they lie in folders.
 
 use super::super::Choices;
 use super::world::{World, garbage, kind, now};
-use crate::store::FileName;
+use crate::store::directory::Directory;
+use crate::store::{FileName, Store};
 use crate::test_rng::{TestRng, seed, variable};
 use crate::volume::tests::CHUNK;
 use crate::volume::{Kind, Rename};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Volumes that are damaged unless it is said otherwise.
 const VOLUMES: usize = 40;
 
 #[test]
 fn whatever_is_destroyed_the_rest_comes_back() {
-    let mut rng = TestRng(seed());
+    let (mut rng, on_disk) = (TestRng(seed()), variable::<u8>("CRYPTFS_ON_DISK").is_some());
     for _ in 0..variable("CRYPTFS_VOLUMES").unwrap_or(VOLUMES) {
         let here = rng.0;
-        let mut world = World::new();
+        // Dropped behind the volume.
+        let folder = on_disk.then(|| tempfile::tempdir().unwrap());
+        let store: Option<Arc<dyn Store>> =
+            folder.as_ref().map(|folder| Arc::new(Directory::open(folder.path(), false).unwrap()) as _);
+        let mut world = store.map_or_else(World::new, World::on);
         let before: BTreeMap<FileName, Vec<u8>> =
             world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
         let former = world.expected.clone();

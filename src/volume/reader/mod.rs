@@ -12,11 +12,11 @@ mod tests;
 
 pub use content::{Content, Layout, Lost};
 
-use super::format::limits::LAST_INDEX;
-use super::inode::table::{ChunkTable, check_bound};
-use super::stream::TAIL;
-use super::{Directory, Error, Kind, Malformed, Record, Result};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Section};
+use crate::volume::format::limits::LAST_INDEX;
+use crate::volume::inode::table::{ChunkTable, check_bound};
+use crate::volume::stream::TAIL;
+use crate::volume::{Directory, Error, Kind, Malformed, Record, Result};
 use hashbrown::HashSet;
 use overlay::Overlay;
 use std::sync::Arc;

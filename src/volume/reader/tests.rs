@@ -1,11 +1,11 @@
 //! The reader against the volume that wrote: same names, attributes, content, with and without live batches.
 
 use super::super::tests::{CHUNK, Fixture, content, file, new, now, pattern};
-use super::super::{Error, Inode, Kind, Volume};
+use super::super::{Damage, Error, Inode, Kind, Volume};
 use super::{Content, Reader};
 use crate::chunk::{ChunkId, InodeId};
-use crate::store::Store;
 use crate::store::memory::Memory;
+use crate::store::{FileName, Store};
 use std::sync::Arc;
 
 fn reader(fixture: &Fixture, store: &Arc<Memory>) -> Reader {
@@ -137,4 +137,36 @@ fn what_is_lost_is_said_and_the_rest_is_read() {
     let from = (range.start - 2 * CHUNK) as usize;
     bytes[from..from + 4096].copy_from_slice(&all[range.start as usize..][..4096]);
     assert!(bytes == all[2 * CHUNK as usize..]);
+}
+
+#[test]
+fn a_chunk_that_is_older_than_its_table_says_is_lost() {
+    let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
+    let volume = fixture.format(store.clone());
+    let large = file(&volume, "large", &pattern(2 * CHUNK as usize, 9));
+    volume.checkpoint().unwrap();
+    let second = fixture.context(store.clone()).file_name(ChunkId { inode: large.id(), index: 1 });
+    let held = bytes_of(&store, second);
+    volume.write(&large, CHUNK, b"newer", now(), 0).unwrap();
+    let id = large.id();
+    drop(large);
+    volume.close().unwrap();
+    store.create(second).unwrap().write_at(0, &[std::io::IoSlice::new(&held)]).unwrap();
+    // A device that has seen neither.
+    let other = fixture.another(*b"device 2");
+    let reader = reader(&other, &store);
+    let layout = Content::new(&reader, &reader.node(id).unwrap()).layout();
+    assert_eq!((layout.data, layout.lost.len()), (vec![0..CHUNK], 1));
+    assert!(
+        matches!(layout.lost[0].error, Error::Damaged(_, Damage::RolledBack { .. })),
+        "{:?}",
+        layout.lost
+    );
+}
+
+fn bytes_of(store: &Memory, name: FileName) -> Vec<u8> {
+    let file = store.open(name).unwrap();
+    let mut bytes = vec![0; file.length().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
 }

@@ -12,6 +12,8 @@ use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_
 const VERSION: u8 = 1;
 /// Bytes before the extension.
 const FIXED: usize = 116;
+/// Where the flags lie, of which all are in the first byte so far.
+const FLAGS_AT: usize = 2;
 const FLAG_OVERFLOW: u16 = 1;
 const FLAG_EXACT: u16 = 2;
 /// Type and length.
@@ -160,6 +162,12 @@ impl Record {
         }
         record.extension = Extension::decode(reader.rest(), length)?;
         Ok(record)
+    }
+
+    /// An encoded record, without the flag that says it is exact.
+    pub(in crate::volume) fn inexact(mut encoded: Vec<u8>) -> Vec<u8> {
+        encoded[FLAGS_AT] &= !(FLAG_EXACT as u8);
+        encoded
     }
 
     fn encode_fixed(&self, flags: u16, extension: usize, out: &mut Vec<u8>) {

@@ -16,8 +16,6 @@ pub struct Stamps {
     pub content_changed: bool,
     /// The content stamp of a chunk 0 that is durable for certain.
     pub base: Stamp,
-    /// The size that chunk 0's newest root has, in bytes.
-    pub stored_size: u64,
     /// A durable chunk 0 says for certain that extra chunks may be newer.
     pub announced: bool,
     /// Chunk 0 was found saying so, and the extra chunks have not been looked at yet.
@@ -26,13 +24,7 @@ pub struct Stamps {
 
 impl Stamps {
     pub fn fresh() -> Stamps {
-        Stamps {
-            content_changed: true,
-            base: Stamp::NONE,
-            stored_size: 0,
-            announced: false,
-            found_inexact: false,
-        }
+        Stamps { content_changed: true, base: Stamp::NONE, announced: false, found_inexact: false }
     }
 
     /// As chunk 0 says.
@@ -40,7 +32,6 @@ impl Stamps {
         Stamps {
             content_changed: false,
             base: record.content,
-            stored_size: record.size,
             announced: false,
             found_inexact: !record.is_exact,
         }
@@ -53,20 +44,21 @@ impl State {
         !self.record.is_exact && !self.stamps.found_inexact
     }
 
-    /// Whether an extra chunk changed that chunk 0 may name, and chunk 0 has not announced that.
+    /// Whether an extra chunk changed that chunk 0 may name, and chunk 0 has not announced that. Of a file that shrank
+    /// chunk 0 goes first.
     pub fn wants_announcement(&mut self) -> bool {
-        if self.stamps.announced || mutants::is_active(Mutant::NotAnnounced) {
+        if self.stamps.announced || self.shrunk.is_some() || mutants::is_active(Mutant::NotAnnounced) {
             return false;
         }
         let busy = self.busy_chunks();
         busy.into_iter().any(|index| self.extra_chunks.get(index).is_some_and(Chunk::is_changed))
     }
 
-    /// Has chunk 0 say that extra chunks may be newer, and nothing else that is new; false if it names none that
-    /// changed. Needs chunk 0 to be open.
+    /// Has chunk 0 say that extra chunks may be newer, and nothing else of its record that is new: a size or a time goes
+    /// with the content that they are of. False if chunk 0 names no chunk that changed. Needs chunk 0 to be open.
     ///
     /// # Errors
-    /// Those of reading the chunk table and of putting the record into chunk 0.
+    /// Those of reading the chunk table.
     pub fn announce(&mut self) -> Result<bool> {
         let mut is_named = false;
         for index in self.busy_chunks() {
@@ -77,7 +69,9 @@ impl State {
         }
         if is_named {
             self.0.record.is_exact = false;
-            self.store_record(self.stamps.stored_size.min(self.record.size))?;
+            let first_chunk = self.first_chunk_mut();
+            let record = Record::inexact(first_chunk.record().to_vec());
+            first_chunk.set_record(record);
         }
         Ok(is_named)
     }

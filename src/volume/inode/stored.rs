@@ -42,9 +42,7 @@ impl State {
     pub fn store_all(&mut self, size: u64) -> Result<()> {
         let Facts { first_chunk, table, .. } = &mut self.0;
         table.store(first_chunk.as_mut().expect("it was opened"))?;
-        self.store_record(size)?;
-        self.0.stamps.stored_size = size;
-        Ok(())
+        self.store_record(size)
     }
 
     /// Puts the record into chunk 0: with the names that durable batches speak of, and no others.

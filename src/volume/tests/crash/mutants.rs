@@ -9,7 +9,7 @@ use crate::volume::mutants::{Mutant, plant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A mistake, and a workload in which it shows.
-const MUTANTS: [(Mutant, &[Operation]); 19] = [
+const MUTANTS: [(Mutant, &[Operation]); 18] = [
     (Mutant::ChunkZeroFirst, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
     (Mutant::DataNotSynced, &[Append { path: "b", length: 9000 }, Sync("b")]),
     (
@@ -68,17 +68,6 @@ const MUTANTS: [(Mutant, &[Operation]); 19] = [
     ),
     (Mutant::NoSweep, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
     (Mutant::NotAnnounced, &[Write { path: "c", at: BORDER, length: 300 }, Sync("c")]),
-    (
-        Mutant::FollowsNothingDurable,
-        &[
-            Write { path: "c", at: BORDER, length: 300 },
-            Sync("c"),
-            Write { path: "c", at: BORDER, length: 900 },
-            Flush("c"),
-            Write { path: "c", at: BORDER, length: 1300 },
-            Sync("c"),
-        ],
-    ),
 ];
 
 #[test]

@@ -123,6 +123,7 @@ fn mistakes_about_stamps_are_noticed() {
         (Mutant::StampIgnored, every_mix_of_two_states_reads_as_one as fn()),
         (Mutant::ExactIgnored, every_mix_of_two_states_reads_as_one),
         (Mutant::NotAnnounced, what_a_crash_left_ahead_of_chunk_0_is_kept),
+        (Mutant::FollowsNothingDurable, what_a_crash_left_ahead_of_chunk_0_is_kept),
         (Mutant::NewerNotNamed, a_crash_ahead_of_chunk_0_is_taken_over_by_another_device),
     ] {
         mutants::plant(Some(mutant));

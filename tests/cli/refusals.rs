@@ -218,7 +218,7 @@ fn row_22_another_volume_in_the_place_of_the_known_one() {
     );
     let passphrase = other.path("passphrase");
     let mut accept = other.program(&["trust".as_ref(), "accept".as_ref(), other.backing().as_ref()]);
-    other.succeeds(accept.arg("--passphrase-file").arg(passphrase));
+    other.succeeds(accept.arg("--yes").arg("--passphrase-file").arg(passphrase));
     other.succeeds(&mut other.mount());
     other.unmounts();
 }
@@ -231,7 +231,7 @@ fn row_22_a_volume_of_another_id_in_the_place_of_the_known_one() {
     let words = known.fails(&mut known.mount(), 17);
     assert!(words.contains("Nothing was written") && words.contains("exchanged"), "{words}");
     let mut accept = known.program(&["trust".as_ref(), "accept".as_ref(), known.backing().as_ref()]);
-    known.succeeds(accept.arg("--passphrase-file").arg(known.path("passphrase")));
+    known.succeeds(accept.arg("--yes").arg("--passphrase-file").arg(known.path("passphrase")));
     known.succeeds(&mut known.mount());
     known.unmounts();
 }

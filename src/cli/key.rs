@@ -7,7 +7,7 @@ use super::args::{Enrolment, Place, Unlock};
 use super::enrol;
 use super::key_args::{Add, Change, KeyCommand, List, Refresh, Remove, Verify};
 use super::unlock::{Unlocked, look, peek, unlock, unlock_as_owner, unlock_locked};
-use super::{report, request, rotate};
+use super::{report, request, rotate, visible};
 use crate::keys::{Enrol, Keyring, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotKey, Spent, Tpm2};
 use crate::store::folder::{Folder, Lock};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn list(arguments: &List) -> Result<(), Failure> {
     listing.slots.iter().for_each(|slot| text += &line(slot, ""));
     listing.spent.iter().for_each(|(slot, why)| text += &line(slot, &format!(" ({why}: not used)")));
     for (name, why) in &listing.junk {
-        text += &format!("not the owner's: {name}: {why}\n");
+        text += &format!("not the owner's: {}\n", visible::line(&format!("{name}: {why}")));
     }
     if listing.more_junk > 0 {
         text += &format!("not the owner's: {} files more\n", listing.more_junk);

@@ -35,7 +35,7 @@ pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
     unlock_locked(backing, locked, trust, how)
 }
 
-/// The same for something that the owner is to sign.
+/// Opens the volume for something that the owner is to sign.
 pub fn unlock_as_owner(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
     let (mut locked, trust) = look(backing, &how.place, how.fingerprint)?;
     locked.keep_owners();
@@ -47,7 +47,7 @@ pub fn unlock_as_owner(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure
     })
 }
 
-/// The same with the slots that `locked` has left.
+/// Opens the volume with the slots that `locked` has left.
 pub fn unlock_locked(
     backing: &Path,
     locked: Locked,
@@ -76,7 +76,7 @@ pub fn look(
     Ok((locked.with_local(own.into_iter().collect()), trust))
 }
 
-/// The same for those who only look: nothing is made.
+/// Looks at the key folder without making anything, for those who only show it.
 pub fn peek(backing: &Path, place: &Place) -> Result<Locked, Failure> {
     let found = find(backing, place)?;
     let expected = Trust::expected_of(found.uuid()).map_err(|error| advice::state(&error))?;
@@ -119,6 +119,7 @@ pub fn settle(backing: &Path, locked: &Locked, trust: &Trust) -> Result<(), Fail
     }
     match locked.list.newest() {
         Some(_) => Ok(()),
+        None if locked.listing.is_empty() => Err(advice::no_slots(backing, 0)),
         None => Err(advice::no_list(backing)),
     }
 }
@@ -233,13 +234,12 @@ impl Attempt<'_> {
              it shows in `cryptfs info`, type yes. Enter alone goes on with a passphrase: "
         );
         match secret_input::confirm(&question) {
-            Ok(true) => return Ok(true),
-            Ok(false) => {}
-            Err(failure) if failure.exit == Exit::NothingToAskOn => {}
-            Err(failure) => return Err(failure),
+            Err(failure) if failure.exit == Exit::NothingToAskOn => {
+                *last = Some(advice::not_confirmed(self.backing, found));
+                Ok(false)
+            }
+            answer => answer,
         }
-        *last = Some(advice::not_confirmed(self.backing, found));
-        Ok(false)
     }
 
     /// Whether there is a slot of the type and `--slot` does not speak against it.

@@ -1,6 +1,6 @@
 //! Putting another keyring into the slots: the first and the last step of a rotation.
 //!
-//! Slots are made anew with the same way in, all of them; then a list is published that names the keyring's epochs and
+//! Slots are made again with the same way in, all of them; then a list is published that names the keyring's epochs and
 //! revokes the old slots; then those go. A slot gets the new keyring only if it is authentic and was opened, or if its
 //! public key was named by the caller.
 

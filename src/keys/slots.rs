@@ -114,6 +114,10 @@ impl Listing {
         self.slots.iter().chain(self.spent.iter().map(|(slot, _)| slot))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.junk.is_empty()
+    }
+
     /// Slots that are not revoked, those that count first.
     pub(super) fn valid(&self) -> impl Iterator<Item = &Slot> {
         let outdated = self.spent.iter().filter(|(_, why)| *why == Spent::Outdated);

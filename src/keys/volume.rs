@@ -282,7 +282,7 @@ impl Locked {
         self.unlock_where(credential, bounded, &|slot| only.is_none_or(|id| id == slot.id))
     }
 
-    /// The same with owners' slots before the others: one secret may open both.
+    /// The slots that count, owners' before the others: one secret may open both.
     pub fn unlock_as_owner(&self, credential: &Credential<'_>) -> Result<Opened, UnlockError> {
         let owners = self.unlock_where(credential, false, &|slot| slot.is_owners);
         owners.or_else(|_| self.unlock(credential, None))

@@ -78,10 +78,13 @@ fn row_47_first_contact_with_a_public_key_wants_the_fingerprint() {
     let words =
         ["key".as_ref(), "verify".as_ref(), backing.as_os_str(), OsStr::new("--identity"), identity.as_ref()];
     fs::rename(sandbox.path("state"), sandbox.path("kept")).unwrap();
-    for (answer, code) in [("no\n", 14), ("yes\n", 0)] {
-        let (shown, found) = on_terminal(&sandbox, &words, &[("type yes", answer)]);
-        assert_eq!(found, Some(code), "{shown}");
+    let passphrase = fs::read_to_string(sandbox.path("passphrase")).unwrap();
+    let declined = [("type yes", "\n"), ("assphrase or", &passphrase)];
+    for answers in [&declined[..], &[("type yes", "yes\n")]] {
+        let (shown, found) = on_terminal(&sandbox, &words, answers);
+        assert_eq!(found, Some(0), "{shown}");
         assert!(shown.contains(&print), "{shown}");
+        fs::remove_dir_all(sandbox.path("state")).unwrap();
     }
 }
 

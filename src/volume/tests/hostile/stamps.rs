@@ -1,4 +1,4 @@
-//! Row 43: a file of several chunks is of one state, also where it is seen for the first time; and what a crash left
+//! Row 49: a file of several chunks is of one state, also where it is seen for the first time; and what a crash left
 //! ahead of chunk 0 is kept.
 
 use super::*;
@@ -44,7 +44,7 @@ fn every_mix_of_two_states_reads_as_one() {
 }
 
 #[test]
-fn row_43_chunks_of_two_states_at_first_contact() {
+fn row_49_chunks_of_two_states_at_first_contact() {
     every_mix_of_two_states_reads_as_one();
 }
 

@@ -42,7 +42,7 @@ fn an_init_that_is_killed() {
         } else if fs::read_dir(sandbox.backing().join("keys")).is_ok_and(|mut keys| keys.next().is_some()) {
             begun += 1;
             let told = sandbox.fails(&mut sandbox.init(), 16);
-            assert!(told.contains("beginning of a volume"), "{told}");
+            assert!(told.contains("incomplete volume"), "{told}");
             sandbox.succeeds(sandbox.init().arg("--force"));
         } else {
             sandbox.succeeds(&mut sandbox.init());

@@ -1,7 +1,7 @@
 //! A file's content: which places hold data, which are holes, and which cannot be read.
 
 use super::{Error, Node, Reader, Result};
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Section};
+use crate::chunk::{BLOCK, Chunk, Commit, Section};
 use std::ops::Range;
 
 const BLOCK_BYTES: u64 = BLOCK as u64;
@@ -144,8 +144,7 @@ impl<'a> Content<'a> {
         let further = self.further.as_ref().map_err(Error::again)?;
         let Ok(at) = further.binary_search_by_key(&index, |(index, _)| *index) else { return Ok(None) };
         if self.open.as_ref().is_none_or(|open| open.id().index != index) {
-            let id = ChunkId { inode: self.node.id, index };
-            self.open = Some(self.reader.open(id, further[at].1)?);
+            self.open = Some(self.reader.open_extra(self.node, index, further[at].1)?);
         }
         Ok(self.open.as_ref())
     }

@@ -14,7 +14,8 @@ pub use content::{Content, Layout, Lost};
 
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Section};
 use crate::volume::format::limits::LAST_INDEX;
-use crate::volume::inode::table::{ChunkTable, check_bound};
+use crate::volume::inode::stamps::check_fit;
+use crate::volume::inode::table::ChunkTable;
 use crate::volume::stream::TAIL;
 use crate::volume::{Directory, Error, Kind, Malformed, Record, Result};
 use hashbrown::HashSet;
@@ -92,17 +93,17 @@ impl Reader {
 
     fn stored(&self, id: InodeId) -> Result<Node> {
         let id = ChunkId { inode: id, index: 0 };
-        let head = self.open(id, Commit(0))?;
+        let head = Chunk::open(&self.context, id, self.blocks)?;
         let record = read_record(&head)?;
         let node = Node { id: id.inode, record, source: Source::Chunk(Box::new(head)) };
         node.check_size(self.chunk_size)?;
         Ok(node)
     }
 
-    /// Opens a chunk. `bound`: what its commit number must not be below.
-    pub(super) fn open(&self, id: ChunkId, bound: Commit) -> Result<Chunk> {
-        let chunk = Chunk::open(&self.context, id, self.blocks)?;
-        check_bound(&chunk, bound)?;
+    /// Opens an extra chunk of an inode. `named`: the chunk table's entry.
+    fn open_extra(&self, node: &Node, index: u32, named: Commit) -> Result<Chunk> {
+        let chunk = Chunk::open(&self.context, ChunkId { inode: node.id, index }, self.blocks)?;
+        check_fit(&chunk, named, &node.record)?;
         Ok(chunk)
     }
 
@@ -127,8 +128,8 @@ impl Reader {
         let mut entries = Directory::new(node.record.extension.vector.clone());
         // An entry may begin in one segment and end in the next.
         let mut log = Vec::new();
-        for (index, bound) in node.further()? {
-            let segment = self.open(ChunkId { inode: node.id, index }, bound)?;
+        for (index, named) in node.further()? {
+            let segment = self.open_extra(node, index, named)?;
             let mut bytes = vec![0; BLOCK];
             segment.read(Section::Data, 0, &mut bytes)?;
             let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
@@ -173,7 +174,7 @@ impl Reader {
 }
 
 impl Node {
-    /// The chunks that the chunk table names, in increasing order, each with what its commit number is not below.
+    /// The chunks that the chunk table names, in increasing order, each with the number of its stamp.
     ///
     /// # Errors
     /// `Damaged`, or the store's: the table cannot be read.
@@ -181,7 +182,7 @@ impl Node {
         let Source::Chunk(head) = &self.source else { return Ok(Vec::new()) };
         let mut table = ChunkTable::of(head)?;
         let all = table.all(head)?;
-        Ok(all.into_iter().map(|index| (index, table.bound(index).unwrap_or_default())).collect())
+        Ok(all.into_iter().map(|index| (index, table.stamp(index).unwrap_or_default())).collect())
     }
 
     /// Chunk 0, unless a batch has all of the inode.

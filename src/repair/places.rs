@@ -36,24 +36,18 @@ pub struct Places<'a> {
     parents: HashMap<InodeId, Parent>,
     /// Names that lead nowhere, by what they should lead to.
     dangling: HashMap<InodeId, Link>,
-    root_is_lost: bool,
 }
 
 impl<'a> Places<'a> {
     pub fn new(reader: &'a Reader, choices: Choices) -> Places<'a> {
-        Places { reader, choices, parents: HashMap::new(), dangling: HashMap::new(), root_is_lost: false }
+        Places { reader, choices, parents: HashMap::new(), dangling: HashMap::new() }
     }
 
     pub fn note_dangling(&mut self, findings: &[Finding]) {
         for finding in findings {
-            match (&finding.what, finding.chunk) {
-                (What::Dangling { directory, name, .. }, Some(chunk)) => {
-                    let link = Link { parent: *directory, name: name.clone().into() };
-                    self.dangling.insert(chunk.inode, link);
-                }
-                (What::Root(_), _) => self.root_is_lost = true,
-                (What::Entries(_), Some(chunk)) if chunk.inode == InodeId::ROOT => self.root_is_lost = true,
-                _ => {}
+            if let (What::Dangling { directory, name, .. }, Some(chunk)) = (&finding.what, finding.chunk) {
+                let link = Link { parent: *directory, name: name.clone().into() };
+                self.dangling.insert(chunk.inode, link);
             }
         }
     }
@@ -100,9 +94,6 @@ impl<'a> Places<'a> {
     }
 
     fn parent(&mut self, id: InodeId) -> Parent {
-        if id == InodeId::ROOT && self.root_is_lost {
-            return Parent::Lost;
-        }
         let (reader, choices) = (self.reader, self.choices);
         let lost = |error: &Error| match error {
             Error::NotArrived(_) if !choices.missing_is_lost => Parent::Awaited,

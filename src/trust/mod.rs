@@ -3,8 +3,8 @@
 //! left (`checks`).
 //!
 //! Lies outside of the backing folder, where whoever holds that folder cannot reach. Every small file is replaced whole,
-//! so a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`,
-//! `mount`; beside: the room `keys`, whose names it keeps.
+//! so a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`;
+//! beside: the room `keys`, whose names it keeps.
 
 mod checks;
 mod findings;

@@ -254,14 +254,21 @@ impl Model {
         allowed
     }
 
-    /// Checks a file that may be older than promised: not empty, if it is promised to have content.
-    pub fn check_any(&self, done: usize, id: InodeId, found: &Version) -> Result<(), String> {
+    /// Checks a file that may be older than promised; empty only if `may_be_empty`, where it is promised to have content.
+    pub fn check_any(
+        &self,
+        done: usize,
+        id: InodeId,
+        found: &Version,
+        may_be_empty: bool,
+    ) -> Result<(), String> {
         let Some(versions) = self.files.get(&id) else { return Err(format!("{id:?} was never made")) };
         let until = versions.iter().filter(|(made, _)| *made <= done + 1).map(|(_, version)| version.clone());
         let until = until.chain(self.allowed(id, done));
         let is_empty = |version: &Version| version.content.is_empty();
         let is_promised = found.kind == Kind::File && self.promises[done].files.contains_key(&id);
-        let is_emptied = is_promised && is_empty(found) && !self.versions(id, done).any(is_empty);
+        let is_emptied =
+            !may_be_empty && is_promised && is_empty(found) && !self.versions(id, done).any(is_empty);
         if !is_emptied && is_one_of(&until.collect::<Vec<_>>(), found) {
             return Ok(());
         }

@@ -57,9 +57,9 @@ impl Case {
         matches!(self.who, Who::Writer | Who::Behind | Who::Forgetful)
     }
 
-    /// An older state that is authentic: who cannot know better may take it.
+    /// An older state that is authentic: who cannot know better may take it. The first of two roots may be one.
     pub fn is_lenient(&self) -> bool {
-        self.who != Who::Writer && (self.is_journal() || self.spoil == Spoil::Older)
+        self.who != Who::Writer && (self.is_journal() || matches!(self.spoil, Spoil::Older | Spoil::Short))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{chunk, cli, keys, volume};
 /// A parser that is fed with arbitrary bytes.
 pub type Target = fn(&[u8]);
 
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("root", chunk::fuzzing::root),
     ("map", chunk::fuzzing::map),
     ("record", volume::fuzzing::record),
@@ -19,6 +19,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("sealed", volume::fuzzing::sealed),
     ("header", keys::fuzzing::header),
     ("slot", keys::fuzzing::slot),
+    ("list", keys::fuzzing::list),
     ("typed", keys::fuzzing::typed),
     ("tpm", keys::fuzzing::tpm),
     ("options", cli::fuzzing::options),

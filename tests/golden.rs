@@ -25,7 +25,7 @@ fn rescue(sandbox: &Sandbox, folder: &Path, words: &[&OsStr]) -> Command {
 /// A copy of a golden volume, and its listing.
 fn golden(name: &str) -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::empty();
-    let volumes = in_tree("tests/volumes/v1");
+    let volumes = in_tree("tests/volumes/v2");
     let copied = Command::new("cp").arg("-r").arg(volumes.join(name)).arg(sandbox.backing()).status();
     assert!(copied.unwrap().success());
     sandbox.set_passphrase(&fs::read_to_string(volumes.join("passphrase")).unwrap());
@@ -65,9 +65,28 @@ fn a_golden_volume_with_entries_beside_its_map_blocks_is_read_as_ever() {
 }
 
 #[test]
+fn a_golden_volume_of_two_epochs_with_the_live_journal_of_another_device_is_read_as_ever() {
+    is_read_as_ever("epochs");
+}
+
+#[test]
+fn the_independent_reader_agrees_with_the_published_vectors() {
+    let sandbox = Sandbox::empty();
+    let vectors = in_tree("tests/vectors");
+    sandbox.succeeds(&mut rescue(&sandbox, &vectors, &["check-vectors".as_ref()]));
+    // And would not if one were another.
+    let (file, wrong) = ("root-valid-one.json", sandbox.path("wrong"));
+    fs::create_dir(&wrong).unwrap();
+    let text = fs::read_to_string(vectors.join(file)).unwrap();
+    fs::write(wrong.join(file), text.replace("\"valid\"", "\"damaged\"")).unwrap();
+    let told = sandbox.fails(&mut rescue(&sandbox, &wrong, &["check-vectors".as_ref()]), 1);
+    assert!(told.contains("valid, not damaged"), "{told}");
+}
+
+#[test]
 fn a_recovery_key_opens_a_golden_volume() {
     let (sandbox, listing) = golden("clean");
-    sandbox.set_passphrase(&fs::read_to_string(in_tree("tests/volumes/v1/recovery")).unwrap());
+    sandbox.set_passphrase(&fs::read_to_string(in_tree("tests/volumes/v2/recovery")).unwrap());
     the_format_says(&sandbox, &listing);
     a_mount_shows(&sandbox, &listing);
 }

@@ -30,7 +30,7 @@ pub(super) struct Key {
 
 impl Key {
     pub fn new(context: &Context, id: ChunkId, epoch: usize, salt: [u8; SALT]) -> Key {
-        let info: [&[u8]; 4] = [b"cryptfs v1 chunk", &id.inode.0, &id.index.to_le_bytes(), &salt];
+        let info: [&[u8]; 4] = [b"cryptfs v2 chunk", &id.inode.0, &id.index.to_le_bytes(), &salt];
         Key { aead: context.cipher.keyed(&expand(&context.content[epoch], &info)).into(), salt, epoch }
     }
 
@@ -188,7 +188,7 @@ fn block_data(kind: u8, number: u16) -> [u8; 5] {
 }
 
 fn root_data(id: ChunkId, which: u8) -> [u8; 36] {
-    let label = b"cryptfs v1 root";
+    let label = b"cryptfs v2 root";
     let mut data = [0; 36];
     data[..4].copy_from_slice(&(label.len() as u32).to_le_bytes());
     data[4..19].copy_from_slice(label);

@@ -82,7 +82,7 @@ pub struct Unlock {
     /// Use this slot only, or slots of this type only: passphrase, recovery, tpm2, recipient
     #[arg(long, value_name = "ID|TYPE", value_parser = values::only)]
     pub slot: Option<Only>,
-    /// Refuse a volume with another fingerprint; accept one with this
+    /// The fingerprint that `cryptfs info` shows where the volume is known: refuse another, accept this one
     #[arg(long, value_name = "HEX", value_parser = values::fingerprint)]
     pub fingerprint: Option<Fingerprint>,
 }
@@ -229,9 +229,9 @@ pub enum TrustCommand {
 
 /// Accept the present state of a volume
 ///
-/// For a volume that was restored to an older state, or whose keys were rotated or exchanged, on purpose. Shows the
-/// fingerprint of the keys that were expected and of those that are there, and lists what is older than this device has
-/// seen it, or gone, and by how much; then asks. The volume must not be mounted.
+/// For a volume that was restored to an older state, whose owner key was replaced, or that was put into another one's
+/// folder, on purpose. Shows the fingerprint of the owner key that was expected and of the one that is there, and lists
+/// what is older than this device has seen it, or gone, and by how much; asks about both. The volume must not be mounted.
 #[derive(Args, Debug)]
 pub struct Accept {
     /// The folder of the volume

@@ -97,7 +97,7 @@ fn context(
     let store =
         Directory::open(backing, read_only).map_err(|error| advice::system(backing.display(), &error))?;
     let keyring = &opened.keyring;
-    let (cipher, names, content) = (opened.header.cipher, keyring.name_key(), keyring.content_roots());
+    let (cipher, names, content) = (opened.header.cipher, keyring.name_key(), opened.content_roots());
     let context = Context::new(Arc::new(store), trust.device(), cipher, &names, content);
     Ok(Arc::new(context.remembering(recall)))
 }

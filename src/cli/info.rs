@@ -3,8 +3,8 @@
 use super::advice::{self, Failure};
 use super::args::Info;
 use super::key::slot_json;
-use super::report;
-use crate::keys::{Locked, Slot};
+use super::{report, unlock};
+use crate::keys::Slot;
 use crate::mount;
 use crate::trust::Trust;
 use serde_json::json;
@@ -12,16 +12,15 @@ use std::path::{Path, PathBuf};
 
 pub fn run(arguments: &Info) -> Result<(), Failure> {
     let backing = backing_of(&arguments.path)?;
-    let locked = Locked::open(&backing, arguments.place.keys.as_deref())
-        .map_err(|error| advice::opening(&backing, &error))?;
+    let locked = unlock::peek(&backing, &arguments.place)?;
     let header = locked.claims();
-    let expected = Trust::expected(locked.uuid()).map_err(|error| advice::state(&error))?;
+    let expected = Trust::pinned_of(locked.uuid()).map_err(|error| advice::state(&error))?;
     let findings = Trust::findings_of(locked.uuid());
     findings.damage.iter().for_each(|error| report::complain(&advice::list_of_findings(error)));
     let findings = findings.list.len();
     let mounts =
         mount::mounts_of(&backing).map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
-    let fingerprint = expected.map(|fingerprint| fingerprint.to_string());
+    let fingerprint = expected.map(|owner| owner.fingerprint().to_string());
     if arguments.json {
         let slots: Vec<_> = locked.listing.slots.iter().map(slot_json).collect();
         let text = json!({
@@ -36,7 +35,7 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
             "findings": findings,
             "transports": mounts.iter().map(|path| transport(path)).collect::<Vec<_>>(),
             "slots": slots,
-            "broken_slots": locked.listing.broken.len(),
+            "not_by_the_owner": locked.listing.junk.len() + locked.listing.more_junk,
         });
         return report::print(&format!("{text:#}\n"));
     }

@@ -6,7 +6,7 @@ use super::mount::LOCK;
 use super::secret_input::{self, Given};
 use super::{assemble, enrol, report};
 use crate::crypto::Cost;
-use crate::keys::{self, CreateError, Enrol, Header, Label, Opened, RecoveryKey, SlotError, Slots};
+use crate::keys::{self, CreateError, Enrol, Label, List, Opened, RecoveryKey, SlotError, Slots};
 use crate::store::folder::Folder;
 use crate::trust::Trust;
 use std::fs;
@@ -71,8 +71,8 @@ fn create(arguments: &Init, ways: &Ways, unfilled: &mut Option<Failure>) -> Resu
             CreateError::Unfilled
         })
     };
-    let header = Header::new(arguments.cipher, arguments.chunk_size);
-    keys::create(backing, arguments.place.keys.as_deref(), header, &slots(arguments, ways), fill)
+    let kind = (arguments.cipher, arguments.chunk_size);
+    keys::create(backing, arguments.place.keys.as_deref(), kind, &slots(arguments, ways), fill)
 }
 
 /// Makes the folders, and refuses one that holds something already. Returns those that were made, the outermost first.
@@ -117,23 +117,18 @@ fn is_empty(backing: &Path) -> io::Result<bool> {
 /// but a root directory's at most. Each file of a volume has one of its own, so nothing can be lost with these.
 fn begun(backing: &Path) -> io::Result<bool> {
     let folder = Folder::open(backing)?;
-    let mut chunks = folder.list_names("journals")?.len();
+    let mut chunks = folder.count("journals")?;
     for fan_out in fs::read_dir(backing.join("chunks")).into_iter().flatten() {
         let name = fan_out?.file_name();
-        chunks += folder.list_names(&format!("chunks/{}", name.to_string_lossy()))?.len();
+        chunks += folder.count(&format!("chunks/{}", name.to_string_lossy()))?;
     }
-    Ok(chunks <= 1 && !folder.list_names("keys")?.is_empty())
+    Ok(chunks <= 1 && folder.count("keys")? > 0)
 }
 
 /// Removes the slots and the empty header that such an init left. Its root directory has a name that means nothing any more.
 fn clear(backing: &Path) -> Result<(), Failure> {
-    let failed = |error| advice::slots(backing, &error);
-    let slots = Slots::open(backing, None).map_err(|error| advice::system(backing.display(), &error))?;
-    let listing = slots.list().map_err(failed)?;
-    let whole = listing.slots.iter().map(|slot| slot.id);
-    for id in whole.chain(listing.broken.iter().map(|(id, _)| *id)) {
-        slots.remove(id, None).map_err(failed)?;
-    }
+    let slots = Slots::open(backing, None).and_then(|slots| slots.clear());
+    slots.map_err(|error| advice::system(backing.display(), &error))?;
     let folder = Folder::open(backing).and_then(|folder| folder.remove_durably(LOCK));
     folder.map_err(|error| advice::system(backing.display(), &error))
 }
@@ -180,7 +175,7 @@ fn slots<'a>(arguments: &'a Init, ways: &'a Ways) -> Vec<(Label, Enrol<'a>)> {
 /// From now on this device expects these keys.
 fn remember(backing: &Path, opened: &Opened) -> Trust {
     let pinned = Trust::open(opened.header.uuid).and_then(|trust| {
-        trust.pin(opened.keyring.fingerprint())?;
+        trust.pin(opened.header.owner, &List::default())?;
         // A folder that was just written to has a path.
         fs::canonicalize(backing).map_or(Ok(()), |place| trust.note_place(&place))?;
         Ok(trust)
@@ -201,7 +196,7 @@ fn tell(backing: &Path, ways: &Ways, recipients: &[String], opened: &Opened) -> 
     let asks = |failure| format!("Mounting will ask for a secret, since no TPM slot was made. {failure}\n");
     let asks = ways.no_tpm.as_ref().map(asks).unwrap_or_default();
     let ways: Vec<_> = yes.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
-    let (at, by, fingerprint) = (backing.display(), ways.join(", "), opened.keyring.fingerprint());
+    let (at, by, fingerprint) = (backing.display(), ways.join(", "), opened.header.owner.fingerprint());
     report::print(&format!(
         "{asks}{at} is now a cryptfs volume. It opens with {by}.\nFingerprint: {fingerprint}\n"
     ))

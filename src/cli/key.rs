@@ -6,10 +6,9 @@ use super::advice::{self, Failure};
 use super::args::{Enrolment, Place, Unlock};
 use super::enrol;
 use super::key_args::{Add, Change, KeyCommand, List, Refresh, Remove, Verify};
-use super::report;
-use super::rotate;
-use super::unlock::{Unlocked, remember, unlock, unlock_locked};
-use crate::keys::{Enrol, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotType, Tpm2};
+use super::unlock::{Unlocked, look, peek, unlock, unlock_as_owner, unlock_locked};
+use super::{report, request, rotate, visible};
+use crate::keys::{Enrol, Keyring, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotKey, Spent, Tpm2};
 use crate::store::folder::{Folder, Lock};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -22,6 +21,8 @@ pub fn run(command: &KeyCommand) -> Result<(), Failure> {
         KeyCommand::Change(arguments) => change(arguments),
         KeyCommand::Refresh(arguments) => refresh(arguments),
         KeyCommand::Rotate(arguments) => rotate::run(arguments),
+        KeyCommand::Request(arguments) => request::run(arguments),
+        KeyCommand::Sign(arguments) => request::sign(arguments),
         KeyCommand::Verify(arguments) => verify(arguments),
     }
 }
@@ -38,24 +39,33 @@ pub fn lock(backing: &Path, place: &Place) -> Result<Option<Lock>, Failure> {
 
 fn list(arguments: &List) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
-    let locked = Locked::open(backing, arguments.place.keys.as_deref())
-        .map_err(|error| advice::opening(backing, &error))?;
-    let listing = &locked.listing;
+    let listing = peek(backing, &arguments.place)?.listing;
     if arguments.json {
         let slots: Vec<_> = listing.slots.iter().map(slot_json).collect();
-        let broken: Vec<_> = listing.broken.iter().map(broken_json).collect();
-        return report::print(&format!("{:#}\n", json!({ "slots": slots, "broken": broken })));
+        let spent: Vec<_> = listing.spent.iter().map(spent_json).collect();
+        let junk = listing.junk.iter().map(|(name, why)| json!({ "file": name, "error": why.to_string() }));
+        let shown = json!({
+            "slots": slots,
+            "spent": spent,
+            "not_by_the_owner": junk.collect::<Vec<_>>(),
+            "more_not_by_the_owner": listing.more_junk,
+        });
+        return report::print(&format!("{shown:#}\n"));
     }
-    let mut text = format!("{:<34}{:<12}{:<22}LABEL\n", "ID", "TYPE", "CREATED");
-    for slot in &listing.slots {
+    let mut text = format!("{:<34}{:<12}{:<8}{:<22}LABEL\n", "ID", "TYPE", "OWNER", "CREATED");
+    let line = |slot: &Slot, note: &str| {
         let (kind, created) = (slot.kind.slot_type().name(), report::time(slot.created));
-        text += &format!("{:<34}{kind:<12}{created:<22}{}\n", slot.id.to_string(), slot.label.as_str());
+        let owner = if slot.is_owners { "yes" } else { "no" };
+        let label = slot.label.as_str();
+        format!("{:<34}{kind:<12}{owner:<8}{created:<22}{label}{note}\n", slot.id.to_string())
+    };
+    listing.slots.iter().for_each(|slot| text += &line(slot, ""));
+    listing.spent.iter().for_each(|(slot, why)| text += &line(slot, &format!(" ({why}: not used)")));
+    for (name, why) in &listing.junk {
+        text += &format!("not the owner's: {}\n", visible::line(&format!("{name}: {why}")));
     }
-    for (id, why) in &listing.broken {
-        text += &format!("{:<34}{:<12}{why}\n", id.to_string(), "broken");
-    }
-    for name in &listing.foreign {
-        text += &format!("not a slot: {}\n", name.escape_ascii());
+    if listing.more_junk > 0 {
+        text += &format!("not the owner's: {} files more\n", listing.more_junk);
     }
     report::print(&text)
 }
@@ -67,6 +77,8 @@ pub fn slot_json(slot: &Slot) -> Value {
         "type": slot.kind.slot_type().name(),
         "label": slot.label.as_str(),
         "created": slot.created,
+        "generation": slot.generation,
+        "owner": slot.is_owners,
     });
     match &slot.kind {
         Kind::Recipient(recipient) => shown["recipient"] = recipient.public_key().into(),
@@ -79,17 +91,22 @@ pub fn slot_json(slot: &Slot) -> Value {
     shown
 }
 
-fn broken_json((id, why): &(SlotId, crate::keys::Broken)) -> Value {
-    json!({ "id": id.to_string(), "error": why.to_string() })
+fn spent_json((slot, why): &(Slot, Spent)) -> Value {
+    let mut shown = slot_json(slot);
+    shown["spent"] = why.to_string().into();
+    shown
 }
 
-/// What a new slot is to be, and what it takes the place of.
-struct Wish<'a> {
-    backing: &'a Path,
-    unlock: &'a Unlock,
-    enrolment: &'a Enrolment,
-    new_passphrase: Option<&'a Path>,
-    old: Option<SlotId>,
+/// What a new slot is to be.
+pub struct Wish<'a> {
+    pub backing: &'a Path,
+    pub unlock: &'a Unlock,
+    pub enrolment: &'a Enrolment,
+    pub new_passphrase: Option<&'a Path>,
+    /// The slot whose place it takes.
+    pub old: Option<SlotId>,
+    /// Whether it is an owner's.
+    pub owners: bool,
 }
 
 fn add(arguments: &Add) -> Result<(), Failure> {
@@ -100,53 +117,57 @@ fn add(arguments: &Add) -> Result<(), Failure> {
         enrolment: &arguments.enrolment,
         new_passphrase: arguments.new.new_passphrase_file.as_deref(),
         old: None,
+        owners: arguments.owner,
     };
-    let unlocked = unlock(wish.backing, wish.unlock)?;
-    if let Some(key) = &arguments.recipient {
-        return wish.put(&unlocked, &Enrol::Recipient(key), wish.enrolment.label.clone());
+    // Who has no owner's slot may keep one for this machine.
+    let anybody = arguments.tpm2 && !arguments.owner;
+    let open = if anybody { unlock } else { unlock_as_owner };
+    let mut unlocked = open(wish.backing, wish.unlock)?;
+    let kind = kind(arguments.passphrase, arguments.recovery, arguments.recipient.as_deref());
+    let label = wish.enrolment.label.clone();
+    if unlocked.opened.keyring.seed().is_some() {
+        return wish.make(kind, label, &mut |with, label| wish.put(&mut unlocked, with, label));
     }
-    let slot_type = match (arguments.passphrase, arguments.recovery) {
-        (true, _) => SlotType::Passphrase,
-        (_, true) => SlotType::Recovery,
-        _ => SlotType::Tpm2,
-    };
-    wish.make(&unlocked, slot_type, wish.enrolment.label.clone(), None)
+    if !anybody {
+        return Err(advice::not_owner(wish.backing));
+    }
+    wish.make(kind, label, &mut |with, label| request::keep_here(&wish, &unlocked, with, label))
+}
+
+/// The type of a new slot, and the public key if it is for one.
+pub fn kind(passphrase: bool, recovery: bool, recipient: Option<&str>) -> Source<'_> {
+    match (passphrase, recovery, recipient) {
+        (_, _, Some(key)) => Source::Recipient(key),
+        (true, ..) => Source::Passphrase,
+        (_, true, _) => Source::Recovery,
+        _ => Source::Tpm(None),
+    }
 }
 
 fn change(arguments: &Change) -> Result<(), Failure> {
-    let _alone = lock(&arguments.backing, &arguments.unlock.place)?;
-    let wish = Wish {
-        backing: &arguments.backing,
-        unlock: &arguments.unlock,
-        enrolment: &arguments.enrolment,
-        new_passphrase: arguments.new.new_passphrase_file.as_deref(),
-        old: Some(arguments.changed),
-    };
-    let unlocked = unlock(wish.backing, wish.unlock)?;
-    let old = find(&unlocked.locked, arguments.changed)
-        .ok_or_else(|| advice::no_such_slot(wish.backing, arguments.changed))?;
-    wish.replace(&unlocked, old)
+    let backing = arguments.backing.as_path();
+    let _alone = lock(backing, &arguments.unlock.place)?;
+    let mut unlocked = unlock_as_owner(backing, &arguments.unlock)?;
+    let all = look(backing, &arguments.unlock.place, arguments.unlock.fingerprint)?.0;
+    let old =
+        find(&all, arguments.changed).ok_or_else(|| advice::no_such_slot(backing, arguments.changed))?;
+    let new_passphrase = arguments.new.new_passphrase_file.as_deref();
+    replace(backing, &arguments.unlock, &arguments.enrolment, new_passphrase, &mut unlocked, old)
 }
 
 fn refresh(arguments: &Refresh) -> Result<(), Failure> {
-    let _alone = lock(&arguments.backing, &arguments.unlock.place)?;
     let backing = arguments.backing.as_path();
-    let unlocked = unlock(backing, &arguments.unlock)?;
-    let mut sealed = unlocked.locked.listing.slots.iter().filter(|slot| matches!(slot.kind, Kind::Tpm2(_)));
+    let _alone = lock(backing, &arguments.unlock.place)?;
+    let mut unlocked = unlock_as_owner(backing, &arguments.unlock)?;
+    let all = look(backing, &arguments.unlock.place, arguments.unlock.fingerprint)?.0;
+    let mut sealed = all.listing.slots.iter().filter(|slot| matches!(slot.kind, Kind::Tpm2(_)));
     let old = match (arguments.refreshed, sealed.next(), sealed.next()) {
-        (Some(id), ..) => find(&unlocked.locked, id).ok_or_else(|| advice::no_such_slot(backing, id))?,
+        (Some(id), ..) => find(&all, id).ok_or_else(|| advice::no_such_slot(backing, id))?,
         (None, Some(only), None) => only,
         (None, ..) => return Err(advice::which_tpm_slot(backing)),
     };
-    let wish = Wish {
-        backing,
-        unlock: &arguments.unlock,
-        enrolment: &arguments.enrolment,
-        new_passphrase: None,
-        old: Some(old.id),
-    };
     match old.kind {
-        Kind::Tpm2(_) => wish.replace(&unlocked, old),
+        Kind::Tpm2(_) => replace(backing, &arguments.unlock, &arguments.enrolment, None, &mut unlocked, old),
         _ => Err(advice::which_tpm_slot(backing)),
     }
 }
@@ -155,72 +176,103 @@ fn find(locked: &Locked, id: SlotId) -> Option<&Slot> {
     locked.listing.slots.iter().find(|slot| slot.id == id)
 }
 
-impl Wish<'_> {
-    /// A slot of the same type, with the same label unless another was given.
-    fn replace(&self, unlocked: &Unlocked, old: &Slot) -> Result<(), Failure> {
-        let given = &self.enrolment.label;
-        let label = if given.as_str().is_empty() { old.label.clone() } else { given.clone() };
-        match &old.kind {
-            Kind::Recipient(slot) => self.put(unlocked, &Enrol::Recipient(slot.public_key()), label),
-            Kind::Tpm2(slot) => self.make(unlocked, SlotType::Tpm2, label, Some(slot)),
-            Kind::Passphrase(_) | Kind::Recovery => self.make(unlocked, old.kind.slot_type(), label, None),
-        }
-    }
+/// A slot of the same type, with the same label unless another was given. What the old one says of itself is authentic:
+/// it counts.
+fn replace(
+    backing: &Path,
+    unlock: &Unlock,
+    enrolment: &Enrolment,
+    new_passphrase: Option<&Path>,
+    unlocked: &mut Unlocked,
+    old: &Slot,
+) -> Result<(), Failure> {
+    let wish = Wish { backing, unlock, enrolment, new_passphrase, old: Some(old.id), owners: old.is_owners };
+    let given = &enrolment.label;
+    let label = if given.as_str().is_empty() { old.label.clone() } else { given.clone() };
+    let source = match &old.kind {
+        Kind::Recipient(slot) => Source::Recipient(slot.public_key()),
+        Kind::Tpm2(slot) => Source::Tpm(Some(slot)),
+        Kind::Passphrase(_) => Source::Passphrase,
+        Kind::Recovery => Source::Recovery,
+    };
+    wish.make(source, label, &mut |with, label| wish.put(unlocked, with, label))
+}
 
-    fn make(
-        &self,
-        unlocked: &Unlocked,
-        slot_type: SlotType,
-        label: Label,
-        old: Option<&Tpm2>,
-    ) -> Result<(), Failure> {
-        match slot_type {
-            SlotType::Passphrase => {
+/// Where the secret of a new slot comes from.
+pub enum Source<'a> {
+    Passphrase,
+    Recovery,
+    Recipient(&'a str),
+    /// With the slot that it replaces.
+    Tpm(Option<&'a Tpm2>),
+}
+
+/// Does something with what a new slot is to be opened with.
+type Put<'a> = dyn FnMut(&Enrol<'_>, Label) -> Result<(), Failure> + 'a;
+
+impl Wish<'_> {
+    pub fn make(&self, source: Source<'_>, label: Label, put: &mut Put<'_>) -> Result<(), Failure> {
+        match source {
+            Source::Recipient(key) => put(&Enrol::Recipient(key), label),
+            Source::Passphrase => {
                 let passphrase = enrol::new_passphrase(self.new_passphrase)?;
                 let with = Enrol::Passphrase { passphrase: &passphrase, cost: enrol::cost(self.enrolment)? };
-                self.put(unlocked, &with, label)
+                put(&with, label)
             }
-            SlotType::Recovery => self.make_recovery(unlocked, label),
-            SlotType::Tpm2 => {
+            Source::Recovery => self.make_recovery(label, put),
+            Source::Tpm(old) => {
                 let tpm = enrol::probe_tpm(&self.unlock.place)?;
                 let new = enrol::new_tpm(tpm, self.enrolment, old)?;
-                self.put(unlocked, &new.enrol(), label)
+                put(&new.enrol(), label)
             }
-            SlotType::Recipient => Err(advice::recipient_needed()),
         }
     }
 
-    fn make_recovery(&self, unlocked: &Unlocked, label: Label) -> Result<(), Failure> {
+    fn make_recovery(&self, label: Label, put: &mut Put<'_>) -> Result<(), Failure> {
         let key = RecoveryKey::generate();
         match &self.enrolment.recovery_file {
             Some(out) => {
                 enrol::write_recovery_key(&key, out)?;
-                self.put(unlocked, &Enrol::Recovery(&key), label).inspect_err(|_| enrol::discard(out))
+                put(&Enrol::Recovery(&key), label).inspect_err(|_| enrol::discard(out))
             }
             None => {
                 // Shown first: a key that was enrolled and never seen is worth nothing.
                 enrol::show_recovery_key(&key)?;
-                self.put(unlocked, &Enrol::Recovery(&key), label)
+                put(&Enrol::Recovery(&key), label)
             }
         }
     }
 
-    fn put(&self, unlocked: &Unlocked, with: &Enrol<'_>, label: Label) -> Result<(), Failure> {
-        let (volume, keyring) = (unlocked.opened.header.uuid, &unlocked.opened.keyring);
-        let new = Slot::enrol(volume, label, with, keyring).map_err(|error| advice::slot(&error))?;
-        let slots = &unlocked.locked.slots;
+    /// The slot, and the keyring that is in it.
+    pub fn enrol(
+        &self,
+        unlocked: &Unlocked,
+        with: &Enrol<'_>,
+        label: Label,
+    ) -> Result<((Slot, SlotKey), Keyring), Failure> {
+        let keyring = &unlocked.opened.keyring;
+        let given = if self.owners { keyring.duplicate() } else { keyring.without_seed() };
+        let by = unlocked.locked.issuer(keyring);
+        let new = Slot::enrol(&by, label, with, &given).map_err(|error| advice::slot(&error))?;
+        Ok((new, given))
+    }
+
+    fn put(&self, unlocked: &mut Unlocked, with: &Enrol<'_>, label: Label) -> Result<(), Failure> {
+        let (new, given) = self.enrol(unlocked, with, label)?;
         let (id, kind) = (new.0.id, new.0.kind.slot_type().name());
         let state = |error| advice::state(&error);
+        let Unlocked { locked, opened, trust } = unlocked;
+        let seed = opened.keyring.seed().ok_or_else(|| advice::not_owner(self.backing))?;
         match self.old {
-            None => slots.add(volume, &new, keyring),
-            Some(old) => slots.change(volume, old, &new, keyring),
+            None => locked.add(&new, &given),
+            Some(old) => locked.change(old, &new, (&given, seed)),
         }
         .map_err(|error| advice::slots(self.backing, &error))?;
-        unlocked.trust.note_slots(&[id]).map_err(state)?;
+        trust.note_slots(&[id]).and_then(|_| trust.pin(locked.owner, &locked.list)).map_err(state)?;
         match self.old {
             None => report::print(&format!("Added {kind} slot {id}.\n")),
             Some(old) => {
-                unlocked.trust.note_removed_slots(&[old]).map_err(state)?;
+                trust.note_removed_slots(&[old]).map_err(state)?;
                 report::print(&format!("Replaced slot {old} by {kind} slot {id}.\n"))
             }
         }
@@ -231,19 +283,19 @@ fn remove(arguments: &Remove) -> Result<(), Failure> {
     let (backing, going, how) = (arguments.backing.as_path(), arguments.removed, &arguments.unlock);
     let _alone = lock(backing, &how.place)?;
     let refused = |error| advice::slots(backing, &error);
-    let mut locked =
-        Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
-    let broken = locked.listing.broken.iter().any(|(id, _)| *id == going);
-    let (slots, trust, way) = if arguments.force || broken {
-        let trust = remember(&locked);
-        (locked.slots, trust, None)
-    } else {
-        locked.leave_out_for(going).map_err(refused)?;
-        let unlocked = unlock_locked(backing, locked, how)?;
-        (unlocked.locked.slots, unlocked.trust, Some(unlocked.opened))
-    };
-    slots.remove(going, way.as_ref()).map_err(refused)?;
-    trust.note_removed_slots(&[going]).map_err(|error| advice::state(&error))?;
+    let (mut locked, trust) = look(backing, &how.place, how.fingerprint)?;
+    if arguments.force || find(&locked, going).is_none() {
+        locked.remove(going, None).map_err(refused)?;
+        trust.note_removed_slots(&[going]).map_err(|error| advice::state(&error))?;
+        return report::print(&format!("Removed slot {going}.\n"));
+    }
+    let (mut whole, _) = look(backing, &how.place, how.fingerprint)?;
+    locked.leave_out_for(going).map_err(refused)?;
+    let unlocked = unlock_locked(backing, locked, trust, how)?;
+    whole.remove(going, Some(&unlocked.opened)).map_err(refused)?;
+    let trust = unlocked.trust;
+    let noted = trust.note_removed_slots(&[going]).and_then(|()| trust.pin(whole.owner, &whole.list));
+    noted.map_err(|error| advice::state(&error))?;
     report::print(&format!(
         "Removed slot {going}. Whoever has a copy of its file and its secret still has the volume's present keys.\n"
     ))

@@ -14,10 +14,12 @@ pub enum KeyCommand {
     Change(Change),
     Refresh(Refresh),
     Rotate(Rotate),
+    Request(Request),
+    Sign(Sign),
     Verify(Verify),
 }
 
-/// List the key slots; needs no secret
+/// List the key slots and what else lies beside them; needs no secret
 #[derive(Args, Debug)]
 pub struct List {
     /// The folder of the volume
@@ -30,13 +32,50 @@ pub struct List {
     pub json: bool,
 }
 
-/// Add a key slot; needs a secret that opens the volume
+/// Add a key slot; needs an owner's slot
+///
+/// Who cannot sign as an owner can have the keys sealed for this machine's TPM: such a slot stays on this device.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("kind").required(true).args(["passphrase", "recovery", "tpm2", "recipient"]))]
 pub struct Add {
     /// The folder of the volume
     #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
     pub backing: PathBuf,
+    /// For a passphrase
+    #[arg(long)]
+    pub passphrase: bool,
+    /// For a new recovery key, which is shown
+    #[arg(long)]
+    pub recovery: bool,
+    /// For this machine's TPM
+    #[arg(long)]
+    pub tpm2: bool,
+    /// For an age recipient or SSH public key
+    #[arg(long, value_name = "KEY")]
+    pub recipient: Option<String>,
+    /// Make it an owner's: who opens the volume with it can add, change and remove slots, and rotate the keys
+    #[arg(long)]
+    pub owner: bool,
+    #[command(flatten)]
+    pub new: NewPassphrase,
+    #[command(flatten)]
+    pub enrolment: Enrolment,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+/// Make a key slot that an owner has to sign; needs a way in
+///
+/// Writes the slot to a file. It opens nothing until an owner adds it with `cryptfs key sign`.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("kind").required(true).args(["passphrase", "recovery", "tpm2", "recipient"]))]
+pub struct Request {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// Where to write the slot
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
     /// For a passphrase
     #[arg(long)]
     pub passphrase: bool,
@@ -57,6 +96,24 @@ pub struct Add {
     pub unlock: Unlock,
 }
 
+/// Add a key slot that somebody else made with `cryptfs key request`; needs an owner's slot
+///
+/// It gives nothing to anybody: who made it had the volume's keys. What it is for is shown first.
+#[derive(Args, Debug)]
+pub struct Sign {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// The file that was requested
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub request: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
 /// Where a new passphrase comes from.
 #[derive(Args, Clone, Debug)]
 pub struct NewPassphrase {
@@ -65,10 +122,11 @@ pub struct NewPassphrase {
     pub new_passphrase_file: Option<PathBuf>,
 }
 
-/// Remove a key slot; needs the secret of another one
+/// Remove a key slot; needs another one, an owner's
 ///
 /// Opens the volume without that slot first, and without the TPM unless the slot is of one, so that nobody is locked
-/// out. On this device the slot stays removed: should its file come back, it is not used.
+/// out. The slot is revoked: should its file come back, no device that knows of it uses it. A file that the owner did not
+/// make goes without a question.
 #[derive(Args, Debug)]
 pub struct Remove {
     /// The folder of the volume
@@ -79,12 +137,13 @@ pub struct Remove {
     pub removed: SlotId,
     #[command(flatten)]
     pub unlock: Unlock,
-    /// Do not require the secret of another slot; also remove the last slot that does not depend on a TPM, or the last of all
+    /// Without another way in, and not revoked for other devices; also the last slot that does not depend on a TPM, or
+    /// the last of all
     #[arg(long)]
     pub force: bool,
 }
 
-/// Change the passphrase, recovery key or PIN of a slot; needs a secret that opens the volume
+/// Give a slot a new passphrase, recovery key or PIN; needs an owner's slot
 #[derive(Args, Debug)]
 pub struct Change {
     /// The folder of the volume
@@ -101,7 +160,7 @@ pub struct Change {
     pub unlock: Unlock,
 }
 
-/// Seal a TPM slot to the present boot state, as after a firmware update; needs the secret of another slot
+/// Seal a TPM slot to the present boot state, as after an update of the firmware; needs another slot, an owner's
 #[derive(Args, Debug)]
 pub struct Refresh {
     /// The folder of the volume
@@ -121,7 +180,7 @@ pub struct Refresh {
 /// Use it when somebody who knows a secret must lose access: remove that slot, then rotate. The volume must not
 /// be mounted. Every slot that can be opened, or whose public key is given, gets the new key; the others are listed and
 /// have to be created again. It may be interrupted at any time and is resumed by running it again. The old key is destroyed
-/// when nothing needs it any more.
+/// when nothing needs it any more. Needs an owner's slot.
 #[derive(Args, Debug)]
 pub struct Rotate {
     /// The folder of the volume
@@ -142,6 +201,9 @@ pub struct Rotate {
     /// Read the PIN of the TPM slot from FILE
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub pin_file: Option<PathBuf>,
+    /// Replace the owner key too: for when somebody who had an owner's slot should not sign any more
+    #[arg(long)]
+    pub owner: bool,
     #[command(flatten)]
     pub place: Place,
     /// Destroy the old key although something needs it, which is then lost; leave no slot but those of a TPM

@@ -5,6 +5,7 @@
 //! a line (`visible`).
 
 use super::visible;
+use crate::sys::files;
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter};
 use parking_lot::Mutex;
@@ -79,9 +80,9 @@ fn severity(level: Level) -> u8 {
     }
 }
 
-/// From now on to `file`, opened for appending.
+/// From now on to `file`, opened for appending, and made for nobody else to read: paths of damaged files stand in it.
 pub fn to_file(file: &Path) -> io::Result<()> {
-    SINK.lock().go_on_at(Sink::File(File::options().append(true).create(true).open(file)?));
+    SINK.lock().go_on_at(Sink::File(files::append_to(file)?));
     Ok(())
 }
 

@@ -19,7 +19,7 @@ of 4 KiB, and which of them change when; nothing else. Whatever is done to it, a
 .PP
 The volume's keys are random. Each key slot holds them wrapped under a secret of its own: a passphrase, a recovery key, \
 one that this machine's TPM 2.0 seals, or an age or SSH key. Slots that open without a question are tried first. This device \
-pins the volume's fingerprint when it first sees it, and refuses another before it writes anything. It remembers the \
+pins the volume's owner key when it first sees it, and refuses another before it tries a secret. It remembers the \
 newest version of each chunk file that was durable here: an older one, or none, is an error of that file or folder, and \
 a volume that is older as a whole is not mounted until \\fBcryptfs trust accept\\fR takes it.";
 
@@ -32,6 +32,21 @@ whether accents are characters of their own, as macOS writes them. It is never t
 A key of age may be kept by a plugin, as by age\\-plugin\\-yubikey in a YubiKey: the plugin's program, \
 age\\-plugin\\-\\fINAME\\fR, is looked for in PATH. What it, or an SSH key that is under a passphrase, wants to know is \
 asked for on the terminal.";
+
+const OWNERS: &str = "\
+Whoever opens the volume with an owner's slot holds its owner key, which signs every slot and the list of those that \
+were revoked. The slots that \\fBcryptfs init\\fR makes are owner's; later ones with \\fB\\-\\-owner\\fR. The key's \
+fingerprint is the volume's; \\fBcryptfs info\\fR shows it. It stays when the keys are rotated, and changes with \
+\\fBcryptfs key rotate \\-\\-owner\\fR; other devices then ask for \\fBcryptfs trust accept\\fR.
+.PP
+Who opens it with another slot is a member. A member reads and writes all files, can have the keys sealed for this \
+machine's TPM (\\fBcryptfs key add \\-\\-tpm2\\fR; that slot stays in this device's state folder, until the keys are \
+rotated), and can make a slot that an owner adds: \\fBcryptfs key request\\fR, \\fBcryptfs key sign\\fR. A member changes \
+nothing else of the slots.
+.PP
+On a device that has not seen the volume a passphrase or a recovery key is enough. For a slot of a TPM or a public key, \
+which anybody can make, the fingerprint has to be given with \\fB\\-\\-fingerprint\\fR, in fstab with \
+\\fBfingerprint=\\fR, or confirmed on the terminal.";
 
 const FSTAB: &str = "\
 With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know the type fuse.cryptfs:
@@ -123,6 +138,7 @@ fn write_page(out: &mut dyn Write) -> io::Result<()> {
         write_command(out, subcommand, "cryptfs")?;
     }
     section(out, "SECRETS", SECRETS)?;
+    section(out, "OWNERS AND MEMBERS", OWNERS)?;
     section(out, "DURABILITY AND LIMITS", DURABILITY)?;
     section(out, "MOUNT OPTIONS", &list(DESCRIPTIONS.iter().map(|&(name, text)| (name.to_owned(), text))))?;
     section(out, "AS A MOUNT HELPER", FSTAB)?;

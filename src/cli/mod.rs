@@ -21,6 +21,7 @@ mod manual;
 mod mount;
 mod mount_options;
 mod report;
+mod request;
 mod rotate;
 mod secret_input;
 mod sync;
@@ -31,7 +32,8 @@ mod values;
 mod visible;
 mod ways;
 
-use crate::sys::{daemon as limits, process};
+use crate::crypto;
+use crate::sys::{daemon as limits, memory, process};
 use advice::Failure;
 use args::{Arguments, Command, Helper};
 use clap::{CommandFactory, Parser};
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = process::forbid_memory_dumps() {
         log::warn!("keys in memory are not protected from other processes of this user: {error}");
     }
+    crypto::hold_secrets(memory::lock);
     if let Err(error) = limits::raise_open_files() {
         log::debug!("the limit of open files stays as it is: {error}");
     }

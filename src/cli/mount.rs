@@ -11,7 +11,7 @@ use crate::fs::ops::{NodeId, Operations};
 use crate::mount::{self, MountError, Mounted, Options, RunError, Unmounter};
 use crate::store::folder::{Folder, Lock, LockError};
 use crate::sys::daemon::{Termination, enter_mount_namespace, spare_from_oom};
-use crate::sys::process;
+use crate::sys::{memory, process};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -127,6 +127,9 @@ fn perform(request: Request) -> Result<(), Failure> {
     };
     let filesystem = assemble::filesystem(backing, &unlocked.opened, &unlocked.trust, &choices)?;
     drop(unlocked);
+    if let Err(error) = memory::lock_all() {
+        log::info!("memory may go to swap, but for the keys: {error}");
+    }
     options.read_only |= filesystem.is_read_only();
     tell_owner(&filesystem, &request);
     let mounted = mount::mount(Arc::new(filesystem), &request.mountpoint, &options)
@@ -194,8 +197,8 @@ fn kernel_options(request: &Request) -> Options {
         allow_other: wanted.allow_other || wanted.allow_root,
         read_only: wanted.read_only,
         no_exec: wanted.no_exec,
-        no_suid: wanted.no_suid,
-        no_dev: wanted.no_dev,
+        no_suid: !wanted.suid,
+        no_dev: !wanted.dev,
         no_symlinks: wanted.no_symlinks,
         contexts: wanted.contexts.clone(),
         kernel_permissions: wanted.kernel_permissions.unwrap_or(usual.kernel_permissions),

@@ -17,8 +17,9 @@ pub struct MountOptions {
     pub allow_root: bool,
     pub kernel_permissions: Option<bool>,
     pub no_exec: bool,
-    pub no_suid: bool,
-    pub no_dev: bool,
+    /// Whether set-user-ID bits and device nodes are to work.
+    pub suid: bool,
+    pub dev: bool,
     pub no_symlinks: bool,
     /// Security contexts, word by word.
     pub contexts: Vec<String>,
@@ -52,7 +53,11 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
          needs user_allow_other in /etc/fuse.conf; not with allow_other or no_default_permissions.",
     ),
     ("default_permissions, no_default_permissions", "The kernel checks permissions, or cryptfs does."),
-    ("noexec, nosuid, nodev", "As in mount(8). fusermount3 always sets the last two."),
+    (
+        "noexec, suid, dev",
+        "As in mount(8), but nosuid and nodev are the default: whoever holds the backing folder's keys could make a file \
+         that runs as root. Only root can ask for suid and dev.",
+    ),
     (
         "uid=N, gid=N",
         "Show all files as owned by this user or group. New files still belong to their creator.",
@@ -191,10 +196,10 @@ impl MountOptions {
             "no_default_permissions" => self.kernel_permissions = Some(false),
             "noexec" => self.no_exec = true,
             "exec" => self.no_exec = false,
-            "nosuid" => self.no_suid = true,
-            "suid" => self.no_suid = false,
-            "nodev" => self.no_dev = true,
-            "dev" => self.no_dev = false,
+            "suid" => self.suid = true,
+            "nosuid" => self.suid = false,
+            "dev" => self.dev = true,
+            "nodev" => self.dev = false,
             "nosymfollow" => self.no_symlinks = true,
             "symfollow" => self.no_symlinks = false,
             "inode32" => self.small_inode_numbers = true,
@@ -204,7 +209,7 @@ impl MountOptions {
             "writeback" => self.writeback = Some(true),
             "no_writeback" => self.writeback = Some(false),
             "user" | "users" | "owner" | "group" => {
-                (self.no_exec, self.no_suid, self.no_dev) = (true, true, true);
+                (self.no_exec, self.suid, self.dev) = (true, false, false);
             }
             _ if VALUED.contains(&name) => return Err(BadOption::Value(name.to_owned())),
             _ => return Err(BadOption::Unknown(name.to_owned())),
@@ -317,8 +322,6 @@ mod tests {
         );
         let wanted = MountOptions {
             allow_other: true,
-            no_suid: true,
-            no_dev: true,
             unlock: Unlock { passphrase_file: Some("/etc/a,b\\c".into()), ..Unlock::default() },
             ..MountOptions::default()
         };
@@ -354,6 +357,10 @@ mod tests {
     fn later_words_win() {
         assert!(!parse("ro,rw").unwrap().read_only);
         assert!(MountOptions::parse(["rw", "ro"], false).unwrap().read_only);
+        let either = |list| parse(list).map(|options| (options.suid, options.dev)).unwrap();
+        assert_eq!(either("defaults"), (false, false));
+        assert_eq!(either("suid,dev"), (true, true));
+        assert_eq!(either("suid,dev,user,exec"), (false, false));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use super::ledger::Ledger;
 use super::mount::LOCK;
 use super::ways::Ways;
 use super::{assemble, key, report, unlock};
-use crate::keys::{self, Keyring, Locked, Means, Opened, Rekeyed, SlotType};
+use crate::keys::{self, Contact, Credential, Keyring, Locked, Means, Opened, Rekeyed};
 use crate::store::folder::Folder;
-use crate::trust::{Pin, Trust};
+use crate::trust::Trust;
 use crate::volume::Remains;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::Path;
@@ -21,7 +21,7 @@ use std::path::Path;
 /// A rotation under way.
 struct Rotation<'a> {
     backing: &'a Path,
-    locked: &'a Locked,
+    locked: Locked,
     trust: &'a Trust,
     opened: &'a Opened,
     means: &'a [Means<'a>],
@@ -29,69 +29,57 @@ struct Rotation<'a> {
 
 pub fn run(arguments: &Rotate) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
-    let mut locked = Locked::open(backing, arguments.place.keys.as_deref())
-        .map_err(|error| advice::opening(backing, &error))?;
+    unlock::find(backing, &arguments.place)?;
     let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
     let _unmounted = folder.lock(LOCK).map_err(|error| advice::locking(backing, &error))?;
     let _alone = key::lock(backing, &arguments.place)?;
-    let trust = unlock::remember(&locked);
-    unlock::set_aside_removed(&mut locked, &trust)?;
+    let (locked, trust) = unlock::look(backing, &arguments.place, None)?;
+    unlock::settle(backing, &locked, &trust)?;
+    if locked.contact == Contact::First {
+        return Err(advice::not_known_here(backing, locked.owner.fingerprint()));
+    }
     let ways = Ways::collect(arguments, &locked)?;
-    let opened = ways.open(arguments, &locked, &trust)?;
-    let rotation =
-        Rotation { backing, locked: &locked, trust: &trust, opened: &opened, means: &ways.means() };
-    let (keyring, under_way) = rotation.begin(arguments.force)?;
+    let opened = ways.open(arguments, &locked)?;
+    let mut rotation = Rotation { backing, locked, trust: &trust, opened: &opened, means: &ways.means() };
+    let (keyring, under_way) = rotation.begin(arguments)?;
     if under_way {
         report::print("Resuming an interrupted rotation.\n")?;
     }
-    let rekeyed = rotation.give(&keyring)?;
-    let header = opened.header.clone();
-    let opened = Opened { header, keyring, slot: opened.slot, slot_type: opened.slot_type };
+    let (rekeyed, opened) = rotation.give(keyring)?;
     reencrypt(backing, &opened, &trust, arguments.force)?;
-    let last = rotation.give(&opened.keyring.without_old_epochs())?;
+    let locked = rotation.locked.look_again(&trust.expected().map_err(|error| advice::state(&error))?);
+    let locked = locked.map_err(|error| advice::opening(backing, &error))?;
+    let mut rotation = Rotation { backing, locked, trust: &trust, opened: &opened, means: &ways.means() };
+    let (last, opened) = rotation.give(opened.keyring.without_old_epochs())?;
     finish(backing, &opened, &rekeyed, &last)
 }
 
 impl Rotation<'_> {
     /// The keyring to go on with, and whether it is from an earlier run.
-    fn begin(&self, force: bool) -> Result<(Keyring, bool), Failure> {
-        let slots = |error| advice::slots(self.backing, &error);
-        let mut held = keys::survey(&self.locked.slots, self.opened, self.means).map_err(slots)?;
-        let state = |error| advice::state(&error);
-        let mut expected = Vec::new();
-        for held in held.drain(..) {
-            match self.trust.check_pin(&held.keyring, held.slot_type).map_err(state)? {
-                Pin::Mismatch { .. } => {
-                    log::warn!("key slot {} holds unexpected keys; it is ignored", held.slot)
-                }
-                Pin::First | Pin::Same | Pin::Rotated | Pin::Retired => expected.push(held),
-            }
-        }
-        let named = self.means.iter().any(|means| matches!(means, Means::PublicKey(_)));
-        if !named && !force && expected.iter().all(|held| held.slot_type == SlotType::Tpm2) {
+    fn begin(&self, arguments: &Rotate) -> Result<(Keyring, bool), Failure> {
+        let full = |_| advice::too_many_epochs(self.backing);
+        let independent = |means: &Means<'_>| !matches!(means, Means::Credential(Credential::Tpm { .. }));
+        if !arguments.force && !self.means.iter().any(independent) {
             return Err(advice::rotation_needs_independent(self.backing));
         }
-        match keys::furthest(self.opened, &expected) {
-            (keyring, true) => Ok((keyring, true)),
-            (keyring, false) => {
-                let keyring = keyring.with_new_epoch().map_err(|_| advice::too_many_epochs(self.backing))?;
-                Ok((keyring, false))
-            }
-        }
+        let (keyring, under_way) = keys::gather(&self.locked, self.opened, self.means).map_err(full)?;
+        let keyring = if under_way { keyring } else { keyring.with_new_epoch().map_err(full)? };
+        Ok((if arguments.owner { keyring.with_new_owner() } else { keyring }, under_way))
     }
 
-    /// Puts a keyring into the slots, and has this device expect it.
-    fn give(&self, keyring: &Keyring) -> Result<Rekeyed, Failure> {
+    /// Puts a keyring into the slots, and has this device expect it; the volume as it opens it.
+    fn give(&mut self, keyring: Keyring) -> Result<(Rekeyed, Opened), Failure> {
         let state = |error| advice::state(&error);
-        let fingerprint = keyring.fingerprint();
-        self.trust.announce(fingerprint).map_err(state)?;
-        let rekeyed = keys::rekey(&self.locked.slots, self.opened, keyring, self.means)
+        self.trust.announce(keyring.owner()).map_err(state)?;
+        let rekeyed = keys::rekey(&mut self.locked, self.opened, &keyring, self.means)
             .map_err(|error| advice::rekeying(self.backing, &error))?;
-        self.trust.pin(fingerprint).map_err(state)?;
+        self.trust.pin(keyring.owner(), &self.locked.list).map_err(state)?;
         let (old, new): (Vec<_>, Vec<_>) = rekeyed.replaced.iter().copied().unzip();
         self.trust.note_slots(&new).map_err(state)?;
         self.trust.note_removed_slots(&old).map_err(state)?;
-        Ok(rekeyed)
+        let (header, newest) = (self.opened.header.clone(), keyring.newest());
+        let (slot, slot_type) = (self.opened.slot, self.opened.slot_type);
+        Ok((rekeyed, Opened { header, keyring, newest, slot, slot_type }))
     }
 }
 
@@ -133,16 +121,16 @@ fn finish(backing: &Path, opened: &Opened, first: &Rekeyed, last: &Rekeyed) -> R
         text += &format!("Replaced slot {old} by slot {newest}.\n");
     }
     let at = backing.display();
-    for (id, label) in &last.left {
+    for (id, label) in first.left.iter().filter(|(id, _)| first.replaced.iter().all(|(old, _)| old != id)) {
         let name = if label.as_str().is_empty() { String::new() } else { format!(" ({})", label.as_str()) };
         text += &format!(
-            "Slot {id}{name} was not opened and was left unchanged; unless it already holds the new key, it \
-             no longer opens the volume. Replace it: `cryptfs key add {at}`, then `cryptfs key remove {at} {id}`.\n"
+            "Slot {id}{name} was not opened and was left unchanged: it lacks the new key and no longer opens the \
+             volume. Replace it: `cryptfs key add {at}`, then `cryptfs key remove {at} {id}`.\n"
         );
     }
     text += &format!(
         "Everything is under the new key, and the old one is destroyed.\nFingerprint: {}\n",
-        opened.keyring.fingerprint()
+        opened.keyring.owner().fingerprint()
     );
     report::print(&text)
 }

@@ -1,23 +1,26 @@
 //! Opening a volume's keys: what can work without asking is tried first, then what was given, then a person is asked.
 //!
-//! Before anything is written the keyring is held against what this device, or the caller, expects. Neighbours:
-//! `secret_input.rs` has the secrets, `keys` the slots, `trust` the memory of this device.
+//! Whose volume this is is settled before any secret is tried: by what this device pinned, by a fingerprint that the
+//! caller gave, or by a person who compares one. Neighbours: `secret_input.rs` has the secrets, `keys` the slots,
+//! `trust` the memory of this device.
 
 use super::advice::{self, Failure};
-use super::args::{Only, Unlock};
-use super::assemble;
+use super::args::{Only, Place, Unlock};
 use super::exit::Exit;
 use super::report;
 use super::secret_input::{self, Given};
 use crate::keys::tpm::Client;
 use crate::keys::{
-    Credential, Locked, Opened, RecoveryKey, RecoveryKeyError, SlotError, SlotType, UnlockError,
+    Contact, Credential, Expected, Fingerprint, Found, Locked, Opened, RecoveryKey, RecoveryKeyError, Slot,
+    SlotError, SlotType, UnlockError, VolumeId,
 };
-use crate::trust::{Pin, Trust};
+use crate::trust::{Trust, TrustUnavailable};
 use std::path::{Path, PathBuf};
 
 /// How often a person may mistype.
 const TRIES: usize = 3;
+/// Files of a key folder that are named in the log.
+const NAMED: usize = 3;
 
 /// A volume with its keys, which are those that this device expects.
 pub struct Unlocked {
@@ -28,47 +31,65 @@ pub struct Unlocked {
 
 /// Opens the volume in `backing`.
 pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
-    let locked =
-        Locked::open(backing, how.place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))?;
-    unlock_locked(backing, locked, how)
+    let (locked, trust) = look(backing, &how.place, how.fingerprint)?;
+    unlock_locked(backing, locked, trust, how)
 }
 
-/// Unlocks with the slots that are left in `locked`.
-pub fn unlock_locked(backing: &Path, mut locked: Locked, how: &Unlock) -> Result<Unlocked, Failure> {
-    let trust = remember(&locked);
-    set_aside_removed(&mut locked, &trust)?;
-    let mut retired = None;
-    let opened = loop {
-        let opened = match open_keys(backing, &locked, how) {
-            Ok(opened) => opened,
-            Err(failure) => return Err(retired.unwrap_or(failure)),
-        };
-        if check_pin(backing, &opened, &trust, how.fingerprint.is_some())? {
-            break opened;
+/// Opens the volume for something that the owner is to sign.
+pub fn unlock_as_owner(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
+    let (mut locked, trust) = look(backing, &how.place, how.fingerprint)?;
+    locked.keep_owners();
+    let unlocked = unlock_locked(backing, locked, trust, how);
+    unlocked.inspect_err(|failure| {
+        if matches!(failure.exit, Exit::WrongSecret | Exit::NoSuchSlot | Exit::NothingToAskOn) {
+            report::complain("Only a slot of the owner's is of use here.");
         }
-        // Another slot may hold the present keys.
-        log::warn!("key slot {} holds the keys from before a rotation; it is not used", opened.slot);
-        locked.set_aside(&[opened.slot]);
-        retired = Some(advice::retired_keys(backing, opened.slot));
-    };
-    let present: Vec<_> = locked.listing.slots.iter().map(|slot| slot.id).collect();
-    trust.note_slots(&present).map_err(|error| advice::state(&error))?;
+    })
+}
+
+/// Opens the volume with the slots that `locked` has left.
+pub fn unlock_locked(
+    backing: &Path,
+    locked: Locked,
+    trust: Trust,
+    how: &Unlock,
+) -> Result<Unlocked, Failure> {
+    settle(backing, &locked, &trust)?;
+    tell_what_does_not_count(&locked);
+    let opened = open_keys(backing, &locked, how)?;
+    accept(backing, &locked, &trust)?;
     Ok(Unlocked { locked, opened, trust })
 }
 
-/// Opens the keys, whatever this device expects.
-pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened, Failure> {
-    let opened = Attempt { backing, locked, how }.run()?;
-    let found = opened.keyring.fingerprint();
-    match how.fingerprint.filter(|expected| *expected != found) {
-        Some(expected) => Err(advice::other_volume(backing, found, expected)),
-        None => Ok(opened),
-    }
+/// Looks at the key folder as this device knows the volume.
+pub fn look(
+    backing: &Path,
+    place: &Place,
+    confirmed: Option<Fingerprint>,
+) -> Result<(Locked, Trust), Failure> {
+    let found = find(backing, place)?;
+    let trust = remember(found.uuid());
+    let state = |error| advice::state(&error);
+    let expected = Expected { confirmed, ..trust.expected().map_err(state)? };
+    let own = trust.own_slot().map_err(state)?;
+    let locked = found.look(&expected).map_err(|error| advice::opening(backing, &error))?;
+    Ok((locked.with_local(own.into_iter().collect()), trust))
+}
+
+/// Looks at the key folder without making anything, for those who only show it.
+pub fn peek(backing: &Path, place: &Place) -> Result<Locked, Failure> {
+    let found = find(backing, place)?;
+    let expected = Trust::expected_of(found.uuid()).map_err(|error| advice::state(&error))?;
+    found.look(&expected).map_err(|error| advice::opening(backing, &error))
+}
+
+pub fn find(backing: &Path, place: &Place) -> Result<Found, Failure> {
+    Found::open(backing, place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))
 }
 
 /// What this device knows of the volume; nothing, and said so, where that cannot be read or written.
-pub fn remember(locked: &Locked) -> Trust {
-    Trust::open(locked.uuid()).unwrap_or_else(|error| {
+fn remember(volume: VolumeId) -> Trust {
+    Trust::open(volume).unwrap_or_else(|error| {
         log::warn!(
             "there is no state folder ({error}), so an exchanged volume, an older state of it, or a removed key slot that \
              came back cannot be detected"
@@ -77,40 +98,67 @@ pub fn remember(locked: &Locked) -> Trust {
     })
 }
 
-pub fn set_aside_removed(locked: &mut Locked, trust: &Trust) -> Result<(), Failure> {
-    let removed = trust.removed_slots().map_err(|error| advice::state(&error))?;
-    for slot in locked.listing.slots.iter().filter(|slot| removed.contains(&slot.id)) {
-        log::warn!("key slot {} was removed on this device and has come back; it is not used", slot.id);
+/// Refuses a volume whose owner key is not the one that is expected here, or one that is not expected in this folder.
+pub fn settle(backing: &Path, locked: &Locked, trust: &Trust) -> Result<(), Failure> {
+    let found = locked.owner.fingerprint();
+    match &locked.contact {
+        Contact::Known | Contact::Confirmed | Contact::First => {}
+        Contact::Succeeded { pinned } => {
+            return Err(advice::owner_replaced(backing, found, pinned.fingerprint()));
+        }
+        Contact::Other { pinned } => return Err(advice::other_volume(backing, found, pinned.fingerprint())),
+        Contact::NotConfirmed { expected } => return Err(advice::other_volume(backing, found, *expected)),
+        Contact::Unclear(owners) => {
+            let all: Vec<_> = owners.iter().map(|owner| owner.fingerprint()).collect();
+            return Err(advice::unclear_owner(backing, &all));
+        }
     }
-    locked.set_aside(&removed);
-    Ok(())
-}
-
-/// Refuses keys that are not the pinned ones; pins these if none were, or if they are `confirmed`.
-/// Returns false for keys that were pinned before a rotation.
-pub fn check_pin(backing: &Path, opened: &Opened, trust: &Trust, confirmed: bool) -> Result<bool, Failure> {
-    let found = opened.keyring.fingerprint();
-    let state = |error| advice::state(&error);
-    let backing = &canonical(backing)?;
-    let pin = trust.check_pin(&opened.keyring, opened.slot_type).map_err(state)?;
-    if pin == Pin::First && !confirmed && trust.knows_another_at(backing).map_err(state)? {
+    let elsewhere = trust.knows_another_at(&canonical(backing)?).map_err(|error| advice::state(&error))?;
+    if elsewhere && locked.contact != Contact::Confirmed {
         return Err(advice::exchanged_volume(backing, found));
     }
-    if pin == Pin::First {
-        // Keys from before a rotation open nothing; pinned, they would have the present ones refused.
-        assemble::unquestioned(backing, opened, trust)?;
+    match locked.list.newest() {
+        Some(_) => Ok(()),
+        None if locked.listing.is_empty() => Err(advice::no_slots(backing, 0)),
+        None => Err(advice::no_list(backing)),
     }
-    let accepted = match pin {
-        Pin::Same => Ok(true),
-        Pin::First | Pin::Rotated => trust.pin(found).map_err(state).map(|()| true),
-        Pin::Mismatch { .. } if confirmed => trust.pin(found).map_err(state).map(|()| true),
-        Pin::Mismatch { pinned } => Err(advice::other_volume(backing, found, pinned)),
-        Pin::Retired => Ok(false),
-    }?;
-    if accepted {
-        trust.note_place(backing).map_err(state)?;
+}
+
+/// Names slots that were revoked or outdated, and what the owner did not make: it may be an attack.
+fn tell_what_does_not_count(locked: &Locked) {
+    for (slot, why) in &locked.listing.spent {
+        log::warn!("key slot {} is {why}; it is not used", slot.id);
     }
-    Ok(accepted)
+    let junk = &locked.listing.junk;
+    let count = junk.len() + locked.listing.more_junk;
+    if count > 0 {
+        let names: Vec<_> = junk.iter().take(NAMED).map(|(name, _)| name.as_str()).collect();
+        let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
+        log::warn!("not the owner's, and not used, beside the key slots: {}{more}", names.join(", "));
+    }
+}
+
+/// Opens the keys, whatever this device expects.
+pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened, Failure> {
+    Attempt { backing, locked, how }.run()
+}
+
+/// From now on this device expects what was found.
+pub fn accept(backing: &Path, locked: &Locked, trust: &Trust) -> Result<(), Failure> {
+    if locked.contact == Contact::First {
+        let found = locked.owner.fingerprint();
+        report::complain(&format!(
+            "This device has not seen the volume before. From now on it expects the fingerprint {found}."
+        ));
+    }
+    let present: Vec<_> = locked.listing.slots.iter().map(|slot| slot.id).collect();
+    let note = || -> Result<(), TrustUnavailable> {
+        trust.pin(locked.owner, &locked.list)?;
+        trust.note_slots(&present)?;
+        Ok(())
+    };
+    let place = canonical(backing)?;
+    note().and_then(|()| trust.note_place(&place)).map_err(|error| advice::state(&error))
 }
 
 /// A folder's one path, by which this device remembers what lies there.
@@ -133,17 +181,22 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn run(&self) -> Result<Opened, Failure> {
-        if self.locked.listing.slots.is_empty() {
-            return Err(advice::no_slots(self.backing));
+        if self.locked.usable().next().is_none() {
+            let others = self.locked.listing.spent.len() + self.locked.listing.junk.len();
+            return Err(advice::no_slots(self.backing, others));
         }
         let mut last = None;
-        if self.may_use(SlotType::Tpm2) {
+        let given = self.given()?;
+        let beside = self.may_use(SlotType::Tpm2)
+            || (self.may_use(SlotType::Recipient) && !self.how.identities.is_empty());
+        let confirmed = !beside || self.confirmed(given.is_some(), &mut last)?;
+        if self.may_use(SlotType::Tpm2) && confirmed {
             match self.tpm() {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => last = Some(failure),
             }
         }
-        if self.may_use(SlotType::Recipient) {
+        if self.may_use(SlotType::Recipient) && confirmed {
             for file in &self.how.identities {
                 warn(last.take());
                 match self.identity(file) {
@@ -153,7 +206,7 @@ impl Attempt<'_> {
             }
         }
         let spoken = self.may_use(SlotType::Passphrase) || self.may_use(SlotType::Recovery);
-        match (spoken, self.given()?) {
+        match (spoken, given) {
             (true, Some(secret)) => {
                 warn(last);
                 self.passphrase(&secret)
@@ -166,9 +219,32 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whether slots may be tried that can be anybody's: of a TPM and of public keys. A person who has not seen the volume
+    /// here compares its fingerprint; with a passphrase nobody has to.
+    fn confirmed(&self, has_passphrase: bool, last: &mut Option<Failure>) -> Result<bool, Failure> {
+        if self.locked.contact != Contact::First {
+            return Ok(true);
+        }
+        let found = self.locked.owner.fingerprint();
+        if has_passphrase {
+            return Ok(false);
+        }
+        let question = format!(
+            "This device has not seen the volume before. Its fingerprint is {found}.\nIf that is what a device that knows \
+             it shows in `cryptfs info`, type yes. Enter alone goes on with a passphrase: "
+        );
+        match secret_input::confirm(&question) {
+            Err(failure) if failure.exit == Exit::NothingToAskOn => {
+                *last = Some(advice::not_confirmed(self.backing, found));
+                Ok(false)
+            }
+            answer => answer,
+        }
+    }
+
     /// Whether there is a slot of the type and `--slot` does not speak against it.
     fn may_use(&self, slot_type: SlotType) -> bool {
-        self.locked.listing.slots.iter().any(|slot| {
+        self.locked.usable().any(|slot: &Slot| {
             let wanted = match self.how.slot {
                 None => true,
                 Some(Only::Type(only)) => only == slot_type,

@@ -6,11 +6,9 @@
 use super::advice::{self, Failure};
 use super::key_args::Rotate;
 use super::secret_input::{self, Given};
-use super::unlock;
 use crate::crypto::recipient::Identities;
 use crate::keys::tpm::Client;
 use crate::keys::{Credential, Locked, Means, Opened, RecoveryKey, SlotType};
-use crate::trust::Trust;
 
 /// Secrets, and public keys that the caller vouches for.
 pub struct Ways<'a> {
@@ -68,20 +66,14 @@ impl<'a> Ways<'a> {
         self.credentials().into_iter().map(Means::Credential).chain(public).collect()
     }
 
-    /// Opens the volume with the first that gives the keys which this device expects, having tried all.
-    pub fn open(&self, arguments: &Rotate, locked: &Locked, trust: &Trust) -> Result<Opened, Failure> {
+    /// Opens the volume with the first that is an owner's, having tried all.
+    pub fn open(&self, arguments: &Rotate, locked: &Locked) -> Result<Opened, Failure> {
         let backing = arguments.backing.as_path();
         let (mut found, mut why) = (None, None);
         for credential in self.credentials() {
-            match (locked.unlock(&credential, None), &credential) {
-                (Ok(opened), _) if found.is_none() => {
-                    let slot = opened.slot;
-                    match unlock::check_pin(backing, &opened, trust, false)? {
-                        true => found = Some(opened),
-                        false => why = Some(advice::retired_keys(backing, slot)),
-                    }
-                }
-                (Ok(_), _) => {}
+            match (locked.unlock_as_owner(&credential), &credential) {
+                (Ok(opened), _) if opened.keyring.seed().is_some() => drop(found.get_or_insert(opened)),
+                (Ok(_), _) => drop(why.get_or_insert_with(|| advice::not_owner(backing))),
                 (Err(error), Credential::Tpm { .. }) => {
                     let failure = advice::unlocking(backing, &error);
                     log::warn!("{failure}");

@@ -13,10 +13,12 @@ mod random;
 pub mod recipient;
 mod rust_crypto;
 mod secret;
+mod sign;
 
 pub use aead::{Aead, Cipher, NONCE, Nonce, TAG, Tag, Unauthentic};
 pub use derive::{expand, extract_and_expand, mac, same, sha256};
 pub use names::NameCipher;
 pub use passphrase::{Cost, CostError, stretch};
 pub use random::{fill_random, random};
-pub use secret::Secret;
+pub use secret::{Secret, hold_secrets};
+pub use sign::{PUBLIC_KEY, Signature, is_signed, public_key, sign};

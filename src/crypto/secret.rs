@@ -1,6 +1,16 @@
 //! A 256-bit secret in wiped, boxed memory.
 
+use std::sync::OnceLock;
 use zeroize::Zeroizing;
+
+/// What is done with the memory of each secret before anything is in it.
+static HOLD: OnceLock<fn(&[u8])> = OnceLock::new();
+
+/// From now on tells `hold` where each new secret will lie, so that it can be kept from swap. Only the first call counts.
+pub fn hold_secrets(hold: fn(&[u8])) {
+    // Set before: that one stays.
+    let _ = HOLD.set(hold);
+}
 
 /// 32 secret bytes. Lives in one place on the heap and is wiped on drop; duplicate it only on purpose.
 pub struct Secret(Box<Zeroizing<[u8; 32]>>);
@@ -36,7 +46,11 @@ impl Secret {
     }
 
     pub(super) fn zeros() -> Secret {
-        Secret(Box::new(Zeroizing::new([0; 32])))
+        let secret = Secret(Box::new(Zeroizing::new([0; 32])));
+        if let Some(hold) = HOLD.get() {
+            hold(secret.bytes());
+        }
+        secret
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8; 32] {

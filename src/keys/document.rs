@@ -10,6 +10,10 @@ use std::ops::RangeInclusive;
 
 /// Longest file, in bytes.
 pub const MAX_LENGTH: usize = 1 << 16;
+/// The version of the format.
+pub const VERSION: u64 = 2;
+/// Generations and epochs' numbers.
+pub const NUMBERS: RangeInclusive<u64> = 1..=(1 << 40) - 1;
 /// Creation times, in seconds since 1970.
 pub const TIMES: RangeInclusive<u64> = 0..=(1 << 40) - 1;
 
@@ -28,8 +32,11 @@ pub enum Defect {
     #[error("not a document of cryptfs")]
     Foreign,
     /// A version that this program does not know.
-    #[error("of the newer version {0}")]
-    Newer(u64),
+    #[error("of version {0}, not of version {VERSION}")]
+    Version(u64),
+    /// Its signature does not hold.
+    #[error("not signed by the owner key, or changed since")]
+    Forged,
     #[error("member {0:?} occurs twice")]
     Duplicate(String),
     #[error("member {0:?} is missing")]
@@ -100,7 +107,7 @@ enum Value {
 
 impl Members {
     /// The members beside `format` and `version`, which have to be these.
-    pub fn parse(bytes: &[u8], format: &str, version: u64) -> Result<Members, Defect> {
+    pub fn parse(bytes: &[u8], format: &str) -> Result<Members, Defect> {
         if bytes.len() > MAX_LENGTH {
             return Err(Defect::TooLong);
         }
@@ -117,8 +124,8 @@ impl Members {
             return Err(Defect::Foreign);
         }
         match members.number("version", 1..=u64::MAX)? {
-            found if found == version => Ok(members),
-            found => Err(Defect::Newer(found)),
+            VERSION => Ok(members),
+            found => Err(Defect::Version(found)),
         }
     }
 

@@ -1,22 +1,31 @@
 //! Fuzzing of the files beside the chunks, of what people type, and of what the TPM's helper says.
 
+use super::list::SignedList;
 use super::tpm::protocol::{Request, Response};
-use super::{Fingerprint, Label, RecoveryKey, Slot, SlotId, SlotType, UnverifiedHeader};
-
-const ID: SlotId = SlotId([0x11; 16]);
+use super::{Fingerprint, Header, Label, RecoveryKey, Slot, SlotId, SlotType};
 
 /// `cryptfs.json`.
 pub fn header(bytes: &[u8]) {
-    let _ = UnverifiedHeader::parse(bytes);
+    let _ = Header::parse(bytes);
 }
 
 /// A key slot's file.
 pub fn slot(bytes: &[u8]) {
-    if let Ok(slot) = Slot::parse(ID, bytes) {
+    if let Ok(slot) = Slot::parse(bytes) {
         let again = slot.to_json();
         let twice =
-            Slot::parse(ID, &again).unwrap_or_else(|defect| panic!("it is refused once written: {defect}"));
+            Slot::parse(&again).unwrap_or_else(|defect| panic!("it is refused once written: {defect}"));
         assert!(twice.to_json() == again, "a slot changes when it is written again");
+    }
+}
+
+/// A list of what counts.
+pub fn list(bytes: &[u8]) {
+    if let Ok(list) = SignedList::parse(bytes) {
+        let again = list.to_json();
+        let twice =
+            SignedList::parse(&again).unwrap_or_else(|defect| panic!("it is refused once written: {defect}"));
+        assert!(twice.to_json() == again, "a list changes when it is written again");
     }
 }
 

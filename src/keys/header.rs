@@ -1,16 +1,16 @@
 //! `cryptfs.json`: what a folder is (docs/FORMAT.md section 3).
 //!
-//! An unverified header gives away nothing but the volume's id, which the slots authenticate themselves.
+//! By itself it is not authentic: whoever holds the folder can make one. It counts once a slot was opened that is bound
+//! to its digest.
 
-use super::document::{self, Defect, Field, Members};
-use super::{Keyring, VolumeId, ids};
+use super::document::{self, Defect, Field, Members, VERSION};
+use super::{IdentityId, Keyring, OwnerKey, OwnerSeed, VolumeId, ids};
 use crate::crypto::{self, Cipher};
 
 /// The name of the file.
 pub(super) const FILE: &str = "cryptfs.json";
 
 const FORMAT: &str = "cryptfs";
-const VERSION: u64 = 1;
 
 /// Bytes of content per chunk: a power of two from 1 to 16 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,26 +37,25 @@ pub struct Header {
     pub chunk_size: ChunkSize,
     /// Seconds since 1970.
     pub created: u64,
+    /// Which identity key the volume's names hang on.
+    pub identity: IdentityId,
+    /// The owner key that the volume began with.
+    pub owner: OwnerKey,
 }
 
-/// A header as it was read: of use only once a keyring verifies it.
-pub struct UnverifiedHeader {
-    header: Header,
-    mac: [u8; 32],
-}
-
-/// The header was not made by the holder of this keyring.
+/// Stands for a header in everything that is bound to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeaderForged;
+pub struct HeaderDigest(pub(super) [u8; 32]);
 
 impl Header {
-    /// The header of a new volume.
-    pub fn new(cipher: Cipher, chunk_size: ChunkSize) -> Header {
-        Header { uuid: VolumeId(crypto::random()), cipher, chunk_size, created: ids::now() }
+    /// The header of a new volume with these keys.
+    pub fn new(cipher: Cipher, chunk_size: ChunkSize, keyring: &Keyring) -> Header {
+        let (identity, owner) = (keyring.identity_id(), keyring.owner());
+        Header { uuid: VolumeId(crypto::random()), cipher, chunk_size, created: ids::now(), identity, owner }
     }
 
     /// The contents of the file.
-    pub fn to_json(&self, keyring: &Keyring) -> Vec<u8> {
+    pub fn to_json(&self, seed: &OwnerSeed) -> Vec<u8> {
         document::write(&[
             ("format", Field::Text(FORMAT).json()),
             ("version", Field::Number(VERSION).json()),
@@ -65,26 +64,16 @@ impl Header {
             ("chunk_size", Field::Number(self.chunk_size.0.into()).json()),
             ("created", Field::Number(self.created).json()),
             ("critical", "[]".to_owned()),
-            ("mac", Field::Bytes(&self.mac(keyring)).json()),
+            ("identity", Field::Bytes(&self.identity).json()),
+            ("owner", Field::Bytes(&self.owner.0).json()),
+            ("signature", Field::Bytes(&seed.sign(&self.fields())).json()),
         ])
     }
 
-    fn mac(&self, keyring: &Keyring) -> [u8; 32] {
-        let fields = document::length_prefixed(&[
-            Field::Text("cryptfs v1 header"),
-            Field::Bytes(&self.uuid.0),
-            Field::Text(self.cipher.name()),
-            Field::Number(self.chunk_size.0.into()),
-            Field::Number(self.created),
-        ]);
-        crypto::mac(&keyring.header_key(), &[&fields])
-    }
-}
-
-impl UnverifiedHeader {
-    /// Parses the contents of the file.
-    pub fn parse(bytes: &[u8]) -> Result<UnverifiedHeader, Defect> {
-        let mut members = Members::parse(bytes, FORMAT, VERSION)?;
+    /// Parses the contents of the file. Whose key signed it, if it is signed at all, proves nothing yet: slots and lists
+    /// are bound to the digest.
+    pub fn parse(bytes: &[u8]) -> Result<Header, Defect> {
+        let mut members = Members::parse(bytes, FORMAT)?;
         members.empty_list("critical")?;
         let header = Header {
             uuid: VolumeId(members.array("uuid")?),
@@ -92,25 +81,30 @@ impl UnverifiedHeader {
             chunk_size: ChunkSize::new(members.number("chunk_size", 1..=u64::MAX)?)
                 .ok_or(Defect::Invalid("chunk_size"))?,
             created: members.number("created", document::TIMES)?,
+            identity: members.array("identity")?,
+            owner: OwnerKey(members.array("owner")?),
         };
-        let mac = members.array("mac")?;
+        let signature = members.array("signature")?;
         members.finish()?;
-        Ok(UnverifiedHeader { header, mac })
+        match header.owner.signed(&header.fields(), &signature) {
+            true => Ok(header),
+            false => Err(Defect::Forged),
+        }
     }
 
-    /// The volume's id. Not authentic by itself: a slot opens only under the id that it was made for.
-    pub fn uuid(&self) -> VolumeId {
-        self.header.uuid
+    pub fn digest(&self) -> HeaderDigest {
+        HeaderDigest(crypto::sha256(&[&self.fields()]))
     }
 
-    /// What it says. Not authentic: to show, never to follow.
-    pub fn claims(&self) -> &Header {
-        &self.header
-    }
-
-    /// The header, if the holder of this keyring made it.
-    pub fn verify(&self, keyring: &Keyring) -> Result<Header, HeaderForged> {
-        let genuine = crypto::same(&self.mac, &self.header.mac(keyring));
-        if genuine { Ok(self.header.clone()) } else { Err(HeaderForged) }
+    fn fields(&self) -> Vec<u8> {
+        document::length_prefixed(&[
+            Field::Text("cryptfs v2 header"),
+            Field::Bytes(&self.uuid.0),
+            Field::Text(self.cipher.name()),
+            Field::Number(self.chunk_size.0.into()),
+            Field::Number(self.created),
+            Field::Bytes(&self.identity),
+            Field::Bytes(&self.owner.0),
+        ])
     }
 }

@@ -4,6 +4,8 @@
 //! files that somebody else may have chosen. Whether a keyring is the expected one is for `trust` to say.
 
 mod document;
+mod edit;
+mod epoch;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 #[cfg(test)]
@@ -12,25 +14,34 @@ mod header;
 pub mod hex;
 mod ids;
 mod keyring;
+mod list;
+mod owner;
 mod recovery_key;
 mod rekey;
 mod slot;
 mod slots;
+mod survey;
 pub mod tpm;
+#[cfg(test)]
+mod vector_tests;
 mod volume;
 
 pub use document::{Defect, MAX_LENGTH};
-pub use header::{ChunkSize, Header, HeaderForged, UnverifiedHeader};
+pub use epoch::EpochId;
+pub use header::{ChunkSize, Header, HeaderDigest};
 pub use ids::{BadName, Fingerprint, Label, SlotId, SlotType, VolumeId};
-pub use keyring::{Keyring, TooManyEpochs};
+pub use keyring::{IdentityId, Keyring, TooManyEpochs};
+pub use list::{List, Succession};
+pub use owner::{OwnerKey, OwnerSeed};
 pub use recovery_key::{RecoveryKey, RecoveryKeyError};
-pub use rekey::{Held, Means, RekeyError, Rekeyed, furthest, rekey, survey};
+pub use rekey::{Means, RekeyError, Rekeyed, gather, rekey};
 pub use slot::{
-    Credential, Enrol, Kind, NewPin, Recipient, Sealer, Slot, SlotError, SlotKey, Stretch, Tpm2, UnwrapError,
-    measured_cost,
+    Credential, Enrol, Issuer, Kind, NewPin, Recipient, Sealer, Slot, SlotError, SlotKey, Stretch, Tpm2,
+    UnwrapError, measured_cost,
 };
-pub use slots::{Broken, KeyFiles, Listing, Slots, SlotsError};
-pub use volume::{CreateError, Locked, OpenError, Opened, UnlockError, create};
+pub use slots::{Junk, KeyFiles, Listing, Slots, SlotsError, Spent};
+pub use survey::{Contact, Expected};
+pub use volume::{CreateError, Found, Locked, OpenError, Opened, UnlockError, create};
 
 #[cfg(test)]
 pub(crate) mod test_support;

@@ -74,7 +74,7 @@ fn digit_of(character: char) -> Option<u8> {
 }
 
 fn digits_of(key: &Secret) -> Digits {
-    let checksum = crypto::sha256(&[b"cryptfs v1 recovery", key.bytes()]);
+    let checksum = crypto::sha256(&[b"cryptfs v2 recovery", key.bytes()]);
     let mut digits = Zeroizing::new([0; DIGITS]);
     let bit = |bytes: &[u8; 32], at: usize| bytes.get(at / 8).map_or(0, |byte| byte >> (7 - at % 8) & 1);
     for (position, digit) in digits.iter_mut().enumerate() {

@@ -1,12 +1,15 @@
 //! Putting another keyring into the slots: the first and the last step of a rotation.
 //!
-//! Slots are created again with the same credential, first all of them and only then the old ones go. Nothing that lies in
-//! the folder is trusted for that: a slot gets the new keyring only if it was opened, or if its public key was named
-//! by the caller. Whoever holds the folder can plant a slot for a public key of their own.
+//! Slots are made again with the same way in, all of them; then a list is published that names the keyring's epochs and
+//! revokes the old slots; then those go. A slot gets the new keyring only if it is authentic and was opened, or if its
+//! public key was named by the caller.
 
-use super::slots::{Slots, SlotsError};
+use super::slots::SlotsError;
+use super::survey::revocations;
+use super::tpm::PcrMask;
 use super::{
-    Credential, Enrol, Keyring, Kind, Label, NewPin, Opened, Slot, SlotError, SlotId, SlotKey, SlotType,
+    Credential, Enrol, Issuer, Keyring, Kind, Label, List, Locked, NewPin, Opened, Slot, SlotError, SlotId,
+    SlotKey, Succession, TooManyEpochs,
 };
 use crate::crypto;
 
@@ -41,83 +44,99 @@ pub enum RekeyError {
     Slots(#[source] SlotsError),
 }
 
-/// A keyring, and the slot that holds it.
-pub struct Held {
-    pub slot: SlotId,
-    pub slot_type: SlotType,
-    pub keyring: Keyring,
-}
-
-/// What the slots of the volume hold that the means open: more than one keyring if a rotation was interrupted.
-pub fn survey(slots: &Slots, opened: &Opened, means: &[Means<'_>]) -> Result<Vec<Held>, SlotsError> {
-    let open = |slot: Slot| {
+/// The keyring of all epochs that the means open, and whether a rotation is under way: then it is to be gone on with.
+/// Owners who rotated apart leave two epochs that are the newest: those want a new one.
+pub fn gather(
+    locked: &Locked,
+    opened: &Opened,
+    means: &[Means<'_>],
+) -> Result<(Keyring, bool), TooManyEpochs> {
+    let mut keyring = opened.keyring.duplicate();
+    for slot in locked.listing.valid() {
         let credentials = means.iter().filter_map(|means| match means {
             Means::Credential(credential) if slot.fits(credential) => Some(credential),
             Means::Credential(_) | Means::PublicKey(_) => None,
         });
-        let mut keyrings = credentials.filter_map(|way| slot.open(opened.header.uuid, way).ok());
-        let keyring = keyrings.find(|keyring| keyring.is_of_same_volume(&opened.keyring))?;
-        Some(Held { slot: slot.id, slot_type: slot.kind.slot_type(), keyring })
-    };
-    Ok(slots.list()?.slots.into_iter().filter_map(open).collect())
-}
-
-/// The keyring that a rotation has come furthest with, and whether one is under way: `held` differ, or there is more
-/// than one epoch. The caller vouches for each of `held`: a former holder can make a slot around epochs of their own.
-pub fn furthest(opened: &Opened, held: &[Held]) -> (Keyring, bool) {
-    let mut best = &opened.keyring;
-    for Held { keyring, .. } in held {
-        if keyring.is_ahead_of(best) {
-            best = keyring;
+        if let Some(held) = credentials.into_iter().find_map(|way| locked.open_slot(slot, way).ok()) {
+            keyring.join(&held)?;
         }
     }
-    let under_way = best.epochs() > 1 || held.iter().any(|held| best.is_ahead_of(&held.keyring));
-    (best.duplicate(), under_way)
+    let number = keyring.newest().number;
+    let newest = keyring.epochs().iter().filter(|epoch| epoch.number == number).count();
+    let under_way = keyring.epochs().len() > 1 && newest == 1;
+    Ok((keyring, under_way))
 }
 
 /// Gives `keyring` to every slot of the opened volume that one of the means reaches. A slot that holds it already is
 /// left as it is and counts as done, also for an old one with the same way in: so it can be called again after a crash.
 pub fn rekey(
-    slots: &Slots,
+    locked: &mut Locked,
     opened: &Opened,
     keyring: &Keyring,
     means: &[Means<'_>],
 ) -> Result<Rekeyed, RekeyError> {
+    let seed = keyring.seed().ok_or(RekeyError::Slots(SlotsError::NotOwner))?;
     let mut done = Vec::new();
     let mut stale = Vec::new();
     let mut rekeyed = Rekeyed { replaced: Vec::new(), left: Vec::new() };
-    for slot in slots.list().map_err(RekeyError::Slots)?.slots {
-        match reach(&slot, opened, keyring, means) {
-            Reached::Same(means) => done.push((slot, means)),
+    let give = Given { by: locked.issuer(keyring), owners: keyring, members: &keyring.without_seed() };
+    for slot in locked.listing.valid() {
+        match reach(locked, slot, &give, means) {
+            Reached::Same(means) => done.push((slot.like(), means)),
             Reached::Diverged => return Err(RekeyError::Diverged(slot.id)),
-            Reached::Not => rekeyed.left.push((slot.id, slot.label)),
+            Reached::Not => rekeyed.left.push((slot.id, slot.label.clone())),
             Reached::By(means) => stale.push((slot, means)),
         }
     }
     let mut new = Vec::new();
     for (slot, means) in &stale {
-        let made = new.iter().map(|((slot, _), means): &((Slot, SlotKey), _)| (slot, *means));
-        let mut held = done.iter().map(|(slot, means)| (slot, *means)).chain(made);
-        if !held.any(|other| is_same_way_in(other, (slot, means))) {
-            let made = replacement(slot, opened, keyring, means);
-            new.push((made.map_err(|error| RekeyError::Slot(slot.id, error))?, *means));
+        if !done.iter().any(|(held, by)| held.opens_as(&slot.like()) && std::ptr::eq(*by, *means)) {
+            let made = replacement(slot, &give, means).map_err(|error| RekeyError::Slot(slot.id, error))?;
+            done.push((made.0.like(), means));
+            new.push((made, slot.is_owners));
         }
     }
-    if done.is_empty() && new.is_empty() {
+    if done.is_empty() {
         return Err(RekeyError::NoMeans);
     }
-    for (made, means) in new {
-        slots.add(opened.header.uuid, &made, keyring).map_err(RekeyError::Slots)?;
-        done.push((made.0, means));
+    for (made, is_owners) in &new {
+        let held = give.keyring(*is_owners);
+        locked.slots.write_slot(&locked.volume(), made, held).map_err(RekeyError::Slots)?;
     }
-    for (old, means) in stale {
-        // What the old slot opened, another one does: both exist at this point.
-        slots.remove(old.id, None).map_err(RekeyError::Slots)?;
-        let mut held = done.iter().map(|(slot, means)| (slot, *means));
-        let new = held.find(|other| is_same_way_in(*other, (&old, means)));
-        rekeyed.replaced.extend(new.map(|(new, _)| (old.id, new.id)));
+    for (old, means) in &stale {
+        let mut held =
+            done.iter().filter(|(held, by)| held.opens_as(&old.like()) && std::ptr::eq(*by, *means));
+        rekeyed.replaced.extend(held.next().map(|(new, _)| (old.id, new.id)));
     }
+    let epochs = keyring.epochs();
+    let mut list = List {
+        floor: epochs.first().map_or(0, |epoch| epoch.number),
+        epochs: epochs.into_iter().collect(),
+        revoked: revocations(stale.iter().map(|(slot, _)| *slot)),
+        ..List::default()
+    };
+    if keyring.owner() != locked.owner {
+        let former = opened.keyring.seed().ok_or(RekeyError::Slots(SlotsError::NotOwner))?;
+        list.successions.insert(Succession::new(&locked.volume(), former, keyring.owner()));
+    }
+    let old: Vec<_> = stale.iter().map(|(slot, _)| slot.id).collect();
+    locked.publish(&list, seed).map_err(RekeyError::Slots)?;
+    // What the old slots opened, others do, and the list says so.
+    old.into_iter().try_for_each(|id| locked.delete(id)).map_err(RekeyError::Slots)?;
     Ok(rekeyed)
+}
+
+/// The keyring as owners' slots get it, and as the others do.
+struct Given<'a> {
+    by: Issuer<'a>,
+    owners: &'a Keyring,
+    members: &'a Keyring,
+}
+
+impl Given<'_> {
+    fn keyring(&self, is_owners: bool) -> &Keyring {
+        if is_owners { self.owners } else { self.members }
+    }
 }
 
 enum Reached<'a> {
@@ -127,23 +146,20 @@ enum Reached<'a> {
     By(&'a Means<'a>),
 }
 
-fn reach<'a>(slot: &Slot, opened: &Opened, keyring: &Keyring, means: &'a [Means<'a>]) -> Reached<'a> {
+fn reach<'a>(locked: &Locked, slot: &Slot, give: &Given<'_>, means: &'a [Means<'a>]) -> Reached<'a> {
+    let keyring = give.keyring(slot.is_owners);
     for means in means {
         match (means, &slot.kind) {
             (Means::PublicKey(key), Kind::Recipient(recipient)) if *key == recipient.public_key() => {
                 return Reached::By(means);
             }
             (Means::Credential(credential), _) if slot.fits(credential) => {
-                match slot.open(opened.header.uuid, credential) {
-                    // A slot around another volume's keys is somebody else's, whatever it is doing here.
-                    Ok(held) if held.is_of_same_volume(keyring) => {
-                        return match keyring.supersedes(&held) {
-                            true if crypto::same(&held.encode(), &keyring.encode()) => Reached::Same(means),
-                            true => Reached::By(means),
-                            false => Reached::Diverged,
-                        };
-                    }
-                    _ => {}
+                if let Ok(held) = locked.open_slot(slot, credential) {
+                    return match keyring.supersedes(&held) {
+                        true if crypto::same(&held.encode(), &keyring.encode()) => Reached::Same(means),
+                        true => Reached::By(means),
+                        false => Reached::Diverged,
+                    };
                 }
             }
             _ => {}
@@ -152,33 +168,50 @@ fn reach<'a>(slot: &Slot, opened: &Opened, keyring: &Keyring, means: &'a [Means<
     Reached::Not
 }
 
-/// Whether whoever opens the one slot opens the other: equal passphrases cannot be told but by what opened them.
-fn is_same_way_in((a, means_of_a): (&Slot, &Means<'_>), (b, means_of_b): (&Slot, &Means<'_>)) -> bool {
-    std::ptr::eq(means_of_a, means_of_b)
-        && a.label == b.label
-        && match (&a.kind, &b.kind) {
-            (Kind::Passphrase(_), Kind::Passphrase(_)) | (Kind::Recovery, Kind::Recovery) => true,
-            (Kind::Recipient(a), Kind::Recipient(b)) => a.public_key() == b.public_key(),
-            (Kind::Tpm2(a), Kind::Tpm2(b)) => (a.sealed.pcrs, a.sealed.pin) == (b.sealed.pcrs, b.sealed.pin),
-            _ => false,
-        }
+/// What a slot is for whoever opens it: equal passphrases cannot be told but by what opened them.
+struct Like {
+    id: SlotId,
+    label: Label,
+    is_owners: bool,
+    way: Way,
+}
+
+#[derive(PartialEq)]
+enum Way {
+    Passphrase,
+    Recovery,
+    Recipient(String),
+    Tpm(PcrMask, bool),
+}
+
+impl Like {
+    fn opens_as(&self, other: &Like) -> bool {
+        (&self.label, self.is_owners, &self.way) == (&other.label, other.is_owners, &other.way)
+    }
+}
+
+impl Slot {
+    fn like(&self) -> Like {
+        let way = match &self.kind {
+            Kind::Passphrase(_) => Way::Passphrase,
+            Kind::Recovery => Way::Recovery,
+            Kind::Recipient(recipient) => Way::Recipient(recipient.public_key().to_owned()),
+            Kind::Tpm2(tpm2) => Way::Tpm(tpm2.sealed.pcrs, tpm2.sealed.pin),
+        };
+        Like { id: self.id, label: self.label.clone(), is_owners: self.is_owners, way }
+    }
 }
 
 /// A new slot with the way in of an old one.
-fn replacement(
-    slot: &Slot,
-    opened: &Opened,
-    keyring: &Keyring,
-    means: &Means<'_>,
-) -> Result<(Slot, SlotKey), SlotError> {
-    let volume = opened.header.uuid;
-    let enrol = |with: &Enrol<'_>| Slot::enrol(volume, slot.label.clone(), with, keyring);
+fn replacement(slot: &Slot, give: &Given<'_>, means: &Means<'_>) -> Result<(Slot, SlotKey), SlotError> {
+    let keyring = give.keyring(slot.is_owners);
+    let enrol = |with: &Enrol<'_>| Slot::enrol(&give.by, slot.label.clone(), with, keyring);
     match (&slot.kind, means) {
         (Kind::Recipient(_), Means::PublicKey(key)) => enrol(&Enrol::Recipient(key)),
         (Kind::Recipient(recipient), Means::Credential(credential @ Credential::Identities(_))) => {
             let new = enrol(&Enrol::Recipient(recipient.public_key()))?;
             // A former holder can name one public key in a slot that another one opens.
-            new.0.open(volume, credential)?;
+            new.0.open(&give.by.volume, credential)?;
             Ok(new)
         }
         (Kind::Passphrase(stretch), Means::Credential(Credential::Passphrase(passphrase))) => {

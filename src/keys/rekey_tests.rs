@@ -1,99 +1,86 @@
 use super::*;
-use crate::crypto::Cipher;
 use crate::crypto::recipient::Identities;
-use crate::keys::test_support::{AGE_PRIVATE, AGE_PUBLIC, CrashingFiles, OpenTpm, SSH_PUBLIC};
+use crate::keys::test_support::{AGE_PRIVATE, AGE_PUBLIC, OpenTpm, SSH_PUBLIC, World};
 use crate::keys::tpm::PcrMask;
-use crate::keys::{ChunkSize, Header, RecoveryKey};
+use crate::keys::{Expected, RecoveryKey, SlotId};
 
-fn label(text: &str) -> Label {
-    text.parse().unwrap()
+const SSH: &str = SSH_PUBLIC.trim_ascii();
+
+fn give(world: &World, keyring: &Keyring, means: &[Means<'_>]) -> Result<Rekeyed, RekeyError> {
+    rekey(&mut world.look(), &world.opened(), keyring, means)
 }
 
-fn opened(keyring: Keyring) -> Opened {
-    let header = Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT);
-    Opened { header, keyring, slot: SlotId([0; 16]), slot_type: crate::keys::SlotType::Recovery }
+fn recovery(key: &RecoveryKey) -> Means<'_> {
+    Means::Credential(Credential::Recovery(key))
 }
 
-fn add(slots: &Slots, opened: &Opened, name: &str, with: &Enrol<'_>, keyring: &Keyring) -> SlotId {
-    let new = Slot::enrol(opened.header.uuid, label(name), with, keyring).unwrap();
-    slots.add(opened.header.uuid, &new, keyring).unwrap();
-    new.0.id
-}
-
-/// The epochs of each keyring that this credential opens.
-fn epochs(slots: &Slots, opened: &Opened, credential: &Credential<'_>) -> Vec<usize> {
-    let slots = slots.list().unwrap().slots;
-    let keyrings = slots.iter().filter_map(|slot| slot.open(opened.header.uuid, credential).ok());
-    keyrings.map(|keyring| keyring.epochs()).collect()
+fn opens(world: &World, key: &RecoveryKey) -> bool {
+    world.look().unlock(&Credential::Recovery(key), None).is_ok()
 }
 
 #[test]
 fn every_slot_that_is_reached_gets_the_new_keyring() {
-    let slots = Slots::of(CrashingFiles::default());
-    let opened = opened(Keyring::generate());
-    let keyring = &opened.keyring;
+    let world = World::new();
+    let keyring = &world.keyring;
     let identities = Identities::parse(AGE_PRIVATE).unwrap();
     let [key, lost] = [(); 2].map(|()| RecoveryKey::generate());
     let tpm = || Credential::Tpm { tpm: &OpenTpm, pin: None };
-    add(&slots, &opened, "recovery", &Enrol::Recovery(&key), keyring);
-    add(&slots, &opened, "age", &Enrol::Recipient(AGE_PUBLIC), keyring);
-    add(&slots, &opened, "tpm", &Enrol::Tpm { tpm: &OpenTpm, pcrs: PcrMask::NONE, pin: None }, keyring);
-    let lost = add(&slots, &opened, "lost", &Enrol::Recovery(&lost), keyring);
-    let ssh = add(&slots, &opened, "ssh", &Enrol::Recipient(SSH_PUBLIC.trim_end()), keyring);
+    world.add("recovery", &Enrol::Recovery(&key));
+    world.add_by(keyring, "age", &Enrol::Recipient(AGE_PUBLIC), &keyring.without_seed());
+    world.add("tpm", &Enrol::Tpm { tpm: &OpenTpm, pcrs: PcrMask::NONE, pin: None });
+    let lost = world.add("lost", &Enrol::Recovery(&lost));
+    let ssh = world.add("ssh", &Enrol::Recipient(SSH));
     let new = keyring.with_new_epoch().unwrap();
-    let means = [
-        Means::Credential(Credential::Recovery(&key)),
-        Means::Credential(Credential::Identities(&identities)),
-        Means::Credential(tpm()),
-    ];
-    let rekeyed = rekey(&slots, &opened, &new, &means).unwrap();
+    let means =
+        [recovery(&key), Means::Credential(Credential::Identities(&identities)), Means::Credential(tpm())];
+    let rekeyed = give(&world, &new, &means).unwrap();
     assert_eq!(rekeyed.replaced.len(), 3);
     let mut left: Vec<_> = rekeyed.left.iter().map(|(id, label)| (*id, label.as_str())).collect();
     left.sort_unstable_by_key(|(_, label)| *label);
     assert_eq!(left, [(lost, "lost"), (ssh, "ssh")]);
     for credential in [Credential::Recovery(&key), Credential::Identities(&identities), tpm()] {
-        assert_eq!(epochs(&slots, &opened, &credential), [2]);
+        assert_eq!(world.epochs(&credential), [2]);
     }
+    let opened = world.look().unlock(&Credential::Identities(&identities), None).unwrap();
+    assert!(opened.keyring.seed().is_none(), "a member stays one");
+    assert!(world.look().unlock(&tpm(), None).unwrap().keyring.seed().is_some());
+    assert_eq!(world.files.files.borrow().len(), 3 + 2 + 1, "old slots and the old list are gone");
 
-    let by_key = rekey(&slots, &opened, &new, &[Means::PublicKey(SSH_PUBLIC.trim_end())]).unwrap();
+    let by_key = give(&world, &new, &[Means::PublicKey(SSH)]).unwrap();
     assert_eq!(by_key.replaced.iter().map(|(old, _)| *old).collect::<Vec<_>>(), [ssh]);
     let newest = new.without_old_epochs();
-    assert_eq!(rekey(&slots, &opened, &newest, &means).unwrap().replaced.len(), 3);
-    assert_eq!(epochs(&slots, &opened, &tpm()), [1]);
-    assert_eq!(rekey(&slots, &opened, &newest, &means).unwrap().replaced.len(), 0);
+    assert_eq!(give(&world, &newest, &means).unwrap().replaced.len(), 3);
+    assert_eq!(world.epochs(&tpm()), [1]);
+    assert_eq!(give(&world, &newest, &means).unwrap().replaced.len(), 0);
 }
 
 #[test]
 fn a_crash_at_any_step_locks_nobody_out_and_can_be_resumed() {
     let keys = [(); 2].map(|()| RecoveryKey::generate());
-    let means = keys.each_ref().map(|key| Means::Credential(Credential::Recovery(key)));
+    let means = keys.each_ref().map(recovery);
     for steps in 0.. {
-        let files = CrashingFiles::default();
-        let slots = Slots::of(files.clone());
-        let mut opened = opened(Keyring::generate());
+        let world = World::new();
         for key in &keys {
-            add(&slots, &opened, "one label", &Enrol::Recovery(key), &opened.keyring);
+            world.add("one label", &Enrol::Recovery(key));
         }
-        let new = opened.keyring.with_new_epoch().unwrap();
-        files.steps_left.set(Some(steps));
-        let result = rekey(&slots, &opened, &new, &means);
-        files.steps_left.set(None);
+        let new = world.keyring.with_new_epoch().unwrap();
+        let mut locked = world.look();
+        world.files.steps_left.set(Some(steps));
+        let result = rekey(&mut locked, &world.opened(), &new, &means);
+        world.files.steps_left.set(None);
+        assert!(keys.iter().all(|key| opens(&world, key)), "{steps}");
+        // Nothing is sealed under an epoch that one of the slots lacks.
+        let newest = world.look().list.newest().unwrap();
+        let all = world.look().listing.slots.iter().all(|slot| slot.epochs.contains(&newest));
+        assert!(all, "{steps}");
+        // Somebody who knows nothing of it goes on, with whichever slot comes first.
+        let locked = world.look();
+        let opened = locked.unlock(&Credential::Recovery(&keys[0]), None).unwrap();
+        let (gathered, under_way) = gather(&locked, &opened, &means).unwrap();
+        let again = if under_way { gathered } else { gathered.with_new_epoch().unwrap() };
+        rekey(&mut world.look(), &opened, &again, &means).unwrap();
         for key in &keys {
-            assert!(!epochs(&slots, &opened, &Credential::Recovery(key)).is_empty(), "{steps}");
-        }
-        // Somebody who knows nothing of it starts over, with whichever slot came first.
-        let mut again = opened.keyring.with_new_epoch().unwrap();
-        while let Err(error) = rekey(&slots, &opened, &again, &means) {
-            let RekeyError::Diverged(id) = error else { panic!("{error}") };
-            let listing = slots.list().unwrap();
-            let slot = listing.slots.iter().find(|slot| slot.id == id).unwrap();
-            let held =
-                keys.iter().find_map(|key| slot.open(opened.header.uuid, &Credential::Recovery(key)).ok());
-            again = held.unwrap();
-            opened.slot = id;
-        }
-        for key in &keys {
-            assert_eq!(epochs(&slots, &opened, &Credential::Recovery(key)), [2], "{steps}");
+            assert_eq!(world.epochs(&Credential::Recovery(key)), [2], "{steps}");
         }
         if result.is_ok() {
             break;
@@ -103,80 +90,130 @@ fn a_crash_at_any_step_locks_nobody_out_and_can_be_resumed() {
 
 #[test]
 fn a_rotation_that_was_cut_short_is_not_run_over() {
-    let slots = Slots::of(CrashingFiles::default());
-    let opened = opened(Keyring::generate());
+    let world = World::new();
     let key = RecoveryKey::generate();
-    let [one, other] = [(); 2].map(|()| opened.keyring.with_new_epoch().unwrap());
-    add(&slots, &opened, "old", &Enrol::Recovery(&key), &opened.keyring);
-    let ahead = add(&slots, &opened, "new", &Enrol::Recovery(&key), &one);
-    let means = [Means::Credential(Credential::Recovery(&key))];
-    let refused = rekey(&slots, &opened, &other, &means);
+    let [one, other] = [(); 2].map(|()| world.keyring.with_new_epoch().unwrap());
+    world.add("old", &Enrol::Recovery(&key));
+    let ahead = world.add_by(&one, "new", &Enrol::Recovery(&key), &one);
+    let refused = give(&world, &other, &[recovery(&key)]);
     assert!(matches!(refused, Err(RekeyError::Diverged(id)) if id == ahead));
-    assert_eq!(slots.list().unwrap().slots.len(), 2);
+    assert_eq!(world.look().listing.slots.len(), 2);
 }
 
 #[test]
 fn row_20_a_planted_slot_gets_nothing() {
-    let slots = Slots::of(CrashingFiles::default());
-    let opened = opened(Keyring::generate());
+    let world = World::new();
     let key = RecoveryKey::generate();
     let identities = Identities::parse(AGE_PRIVATE).unwrap();
-    add(&slots, &opened, "own", &Enrol::Recovery(&key), &opened.keyring);
-    // By somebody who never held the keys, and by a former holder.
-    let stranger = add(&slots, &opened, "a", &Enrol::Recipient(AGE_PUBLIC), &Keyring::generate());
-    let former = add(&slots, &opened, "b", &Enrol::Recipient(SSH_PUBLIC.trim_end()), &opened.keyring);
-    let means = [
-        Means::Credential(Credential::Recovery(&key)),
-        Means::Credential(Credential::Identities(&identities)),
-    ];
-    let new = opened.keyring.with_new_epoch().unwrap();
-    let rekeyed = rekey(&slots, &opened, &new, &means).unwrap();
-    let mut left: Vec<_> = rekeyed.left.iter().map(|(id, _)| *id).collect();
-    left.sort_unstable_by_key(|id| *id != stranger);
-    assert_eq!(left, [stranger, former]);
+    world.add("own", &Enrol::Recovery(&key));
+    // By somebody who never held the keys, and by a former member: neither can sign.
+    let stranger = Keyring::generate();
+    let mut planted = vec![world.add_by(&stranger, "a", &Enrol::Recipient(AGE_PUBLIC), &stranger)];
+    let members = world.keyring.without_seed();
+    planted.push(world.add_by(&members, "b", &Enrol::Recipient(AGE_PUBLIC), &members));
+    planted.push(world.add_by(&stranger, "c", &Enrol::Recipient(SSH), &world.keyring));
+    let means =
+        [recovery(&key), Means::Credential(Credential::Identities(&identities)), Means::PublicKey(SSH)];
+    let new = world.keyring.with_new_epoch().unwrap();
+    let rekeyed = give(&world, &new, &means).unwrap();
+    assert_eq!((rekeyed.replaced.len(), rekeyed.left.len()), (1, 0));
+    assert_eq!(world.look().listing.junk.len(), planted.len());
 }
 
 #[test]
 fn a_slot_that_opens_with_one_key_and_names_another_gets_nothing() {
-    let slots = Slots::of(CrashingFiles::default());
-    let opened = opened(Keyring::generate());
+    let world = World::new();
     let identities = Identities::parse(AGE_PRIVATE).unwrap();
-    let two_faced =
-        Slot::forged_recipient(opened.header.uuid, SSH_PUBLIC.trim_end(), AGE_PUBLIC, &opened.keyring);
-    slots.add(opened.header.uuid, &two_faced, &opened.keyring).unwrap();
-    let new = opened.keyring.with_new_epoch().unwrap();
+    let locked = world.look();
+    let two_faced = Slot::forged_recipient(&locked.issuer(&world.keyring), SSH, AGE_PUBLIC, &world.keyring);
+    locked.add(&two_faced, &world.keyring).unwrap();
+    let new = world.keyring.with_new_epoch().unwrap();
     let means = [Means::Credential(Credential::Identities(&identities))];
-    assert!(matches!(rekey(&slots, &opened, &new, &means), Err(RekeyError::Slot(..))));
-    assert_eq!(epochs(&slots, &opened, &Credential::Identities(&identities)), [1]);
+    assert!(matches!(give(&world, &new, &means), Err(RekeyError::Slot(..))));
+    assert_eq!(world.epochs(&Credential::Identities(&identities)), [1]);
 }
 
 #[test]
-fn nothing_is_reached_by_nothing() {
-    let slots = Slots::of(CrashingFiles::default());
-    let opened = opened(Keyring::generate());
-    add(&slots, &opened, "key", &Enrol::Recovery(&RecoveryKey::generate()), &opened.keyring);
-    let new = opened.keyring.with_new_epoch().unwrap();
-    assert!(matches!(rekey(&slots, &opened, &new, &[]), Err(RekeyError::NoMeans)));
+fn nothing_is_reached_by_nothing_and_nobody_but_the_owner_rotates() {
+    let world = World::new();
+    let key = RecoveryKey::generate();
+    world.add("key", &Enrol::Recovery(&key));
+    let new = world.keyring.with_new_epoch().unwrap();
+    assert!(matches!(give(&world, &new, &[]), Err(RekeyError::NoMeans)));
+    let members = give(&world, &new.without_seed(), &[recovery(&key)]);
+    assert!(matches!(members, Err(RekeyError::Slots(SlotsError::NotOwner))));
 }
 
 #[test]
 fn a_rotation_goes_on_from_where_it_came_furthest() {
-    let slots = Slots::of(CrashingFiles::default());
-    let opened = opened(Keyring::generate());
+    let world = World::new();
     let key = RecoveryKey::generate();
-    let means = [Means::Credential(Credential::Recovery(&key))];
-    let furthest_now = || furthest(&opened, &survey(&slots, &opened, &means).unwrap());
-    let same = |a: &Keyring, b: &Keyring| crypto::same(&a.encode(), &b.encode());
-    add(&slots, &opened, "first", &Enrol::Recovery(&key), &opened.keyring);
-    add(&slots, &opened, "foreign", &Enrol::Recovery(&key), &Keyring::generate());
-    let (keyring, under_way) = furthest_now();
-    assert!(same(&keyring, &opened.keyring) && !under_way);
-    let new = opened.keyring.with_new_epoch().unwrap();
-    add(&slots, &opened, "second", &Enrol::Recovery(&key), &new);
-    let (keyring, under_way) = furthest_now();
-    assert!(same(&keyring, &new) && under_way);
-    // Interrupted in its last step, with the old epochs in some slots still: they are taken out of the others again.
-    add(&slots, &opened, "third", &Enrol::Recovery(&key), &new.without_old_epochs());
-    let (keyring, under_way) = furthest_now();
-    assert!(same(&keyring, &new) && under_way);
+    let means = [recovery(&key)];
+    let gathered = || gather(&world.look(), &world.opened(), &means).unwrap();
+    world.add("first", &Enrol::Recovery(&key));
+    let (keyring, under_way) = gathered();
+    assert_eq!((keyring.epochs(), under_way), (world.keyring.epochs(), false));
+    let new = world.keyring.with_new_epoch().unwrap();
+    world.add_by(&new, "second", &Enrol::Recovery(&key), &new);
+    let (keyring, under_way) = gathered();
+    assert_eq!((keyring.epochs(), under_way), (new.epochs(), true));
+    // Cut short in its last step, with the old epochs in some slots still: they are taken out of the others again.
+    world.add_by(&new, "third", &Enrol::Recovery(&key), &new.without_old_epochs());
+    let (keyring, under_way) = gathered();
+    assert_eq!((keyring.epochs(), under_way), (new.epochs(), true));
+}
+
+/// Two owners rotate on copies of the folder, which a sync client then brings together.
+#[test]
+fn rotations_apart_join() {
+    for finished in [false, true] {
+        let world = World::new();
+        let key = RecoveryKey::generate();
+        world.add("x", &Enrol::Recovery(&key));
+        let before = world.files.files.borrow().clone();
+        let rotations = [(); 2].map(|()| {
+            *world.files.files.borrow_mut() = before.clone();
+            let new = world.keyring.with_new_epoch().unwrap();
+            give(&world, &new, &[recovery(&key)]).unwrap();
+            if finished {
+                give(&world, &new.without_old_epochs(), &[recovery(&key)]).unwrap();
+            }
+            let epoch = new.newest();
+            (epoch, world.files.files.borrow().clone())
+        });
+        let [(one, files), (other, more)] = rotations;
+        *world.files.files.borrow_mut() = files.into_iter().chain(more).collect();
+        let locked = world.look();
+        let opened = locked.unlock(&Credential::Recovery(&key), None).unwrap();
+        assert_eq!(opened.newest, one.max(other));
+        let held = opened.keyring.epochs();
+        assert!(held.contains(&one) && held.contains(&other), "all that either sealed can be read");
+        let (joined, under_way) = gather(&locked, &opened, &[recovery(&key)]).unwrap();
+        assert!(!under_way, "a new epoch is wanted, or one of two would never go");
+        let new = joined.with_new_epoch().unwrap();
+        give(&world, &new, &[recovery(&key)]).unwrap();
+        give(&world, &new.without_old_epochs(), &[recovery(&key)]).unwrap();
+        assert_eq!(world.epochs(&Credential::Recovery(&key)), [1]);
+        assert_eq!(world.files.files.borrow().len(), 2, "one slot and one list");
+    }
+}
+
+#[test]
+fn a_new_owner_key_is_signed_by_the_old_one_and_makes_all_slots_anew() {
+    let world = World::new();
+    let key = RecoveryKey::generate();
+    let old = world.add("x", &Enrol::Recovery(&key));
+    let new = world.keyring.with_new_epoch().unwrap().with_new_owner();
+    let rekeyed = give(&world, &new, &[recovery(&key)]).unwrap();
+    assert_eq!(rekeyed.replaced.iter().map(|(old, _)| *old).collect::<Vec<SlotId>>(), [old]);
+    let locked = world.look();
+    assert_eq!(locked.owner, new.owner());
+    let opened = locked.unlock(&Credential::Recovery(&key), None).unwrap();
+    assert_eq!(opened.keyring.owner(), new.owner());
+    // Whoever has the old key signs nothing any more.
+    let planted = world.add("former", &Enrol::Recipient(AGE_PUBLIC));
+    let expected = Expected { pinned: Some(new.owner()), list: locked.list, ..Expected::default() };
+    let locked = world.look_as(&expected);
+    assert_eq!(locked.listing.junk[0].0, format!("{planted}.json"));
+    assert_eq!(locked.listing.slots.len(), 1);
 }

@@ -1,22 +1,23 @@
-//! The folder of the key slots: listing, adding, changing and removing them.
+//! The folder of the key slots and lists: what lies there, and writing it.
 //!
-//! No slot's file is ever rewritten, and an old slot goes only when the new one was read back and opened. So a crash
-//! at any instant leaves every old slot or the new one, and a half-written file at worst, which is a broken slot.
+//! No file is ever rewritten, and an old one goes only when the new one was read back. So a crash at any instant leaves
+//! every old file or the new one, and a half-written file at worst, which is junk.
 
 use super::document::{Defect, MAX_LENGTH};
-use super::{Keyring, Opened, Slot, SlotId, SlotKey, SlotType, VolumeId};
+use super::list::SignedList;
+use super::{HeaderDigest, Keyring, List, OwnerSeed, Slot, SlotId, SlotKey};
 use crate::crypto;
 use crate::store::folder::Folder;
+use std::fmt;
 use std::io;
 use std::path::Path;
 
-const MAX_SLOTS: usize = 64;
 const SUFFIX: &str = ".json";
 
 /// A folder of small files that are written once, durably.
 pub trait KeyFiles {
-    /// The names of the regular files; none if the folder is missing.
-    fn names(&self) -> io::Result<Vec<Vec<u8>>>;
+    /// Tells the name of each regular file; of none if the folder is missing.
+    fn each_name(&self, tell: &mut dyn FnMut(&[u8])) -> io::Result<()>;
     /// A file's contents; an error if they are longer than 64 KiB, or if this is no regular file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
     /// Makes a file; an error if anything has that name.
@@ -24,27 +25,48 @@ pub trait KeyFiles {
     fn remove(&self, name: &str) -> io::Result<()>;
 }
 
-/// The slots of one volume.
+/// The key folder of one volume.
 pub struct Slots(Box<dyn KeyFiles>);
 
-/// What the folder holds.
+/// What the folder holds, as the owner's signatures say.
 #[derive(Default)]
 pub struct Listing {
-    /// In the order of their ids.
+    /// Those that count, the cheapest to try first.
     pub slots: Vec<Slot>,
-    /// Files that are named like a slot and are none.
-    pub broken: Vec<(SlotId, Broken)>,
-    /// Names of other files: a sync client's copies, or something that does not belong here.
-    pub foreign: Vec<Vec<u8>>,
+    /// Authentic ones that are not to be used any more.
+    pub spent: Vec<(Slot, Spent)>,
+    /// Names of files that the owner did not make, and what is wrong with them.
+    pub junk: Vec<(String, Junk)>,
+    /// How many more of these there are.
+    pub more_junk: usize,
+    /// The names of the files of authentic slots; copies have names of their own.
+    pub(super) files: Vec<(SlotId, String)>,
 }
 
-/// What is wrong with a slot's file.
+/// Why an authentic slot does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    Revoked,
+    /// It lacks the newest epoch.
+    Outdated,
+}
+
+/// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum Junk {
     #[error("{0}")]
     Io(#[source] io::Error),
     #[error("{0}")]
     Defect(#[source] Defect),
+    /// Its name does not end as those of key files do, or is no text.
+    #[error("not named as key files are")]
+    NotOurs,
+}
+
+/// What a file is.
+pub(super) enum KeyFile {
+    Slot(Box<Slot>),
+    List(SignedList),
 }
 
 /// Why the slots could not be listed or changed.
@@ -53,7 +75,7 @@ pub enum SlotsError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// More slots than there may be.
-    #[error("more than {MAX_SLOTS} key slots")]
+    #[error("it has as many key slots as there may be")]
     TooMany,
     #[error("there is no key slot {0}")]
     NoSuchSlot(SlotId),
@@ -66,6 +88,41 @@ pub enum SlotsError {
     /// Without this slot nothing would open the volume.
     #[error("it is the last key slot")]
     LastSlot,
+    /// Without this slot nobody could sign.
+    #[error("without it no owner's slot would be left to sign with")]
+    LastOwner,
+    /// What opened the volume does not hold the owner's seed.
+    #[error("the slot that opened it does not hold the owner key")]
+    NotOwner,
+    /// The list has no room for another entry.
+    #[error("its list of revoked slots is full")]
+    ListFull,
+}
+
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Spent::Revoked => "revoked",
+            Spent::Outdated => "outdated",
+        })
+    }
+}
+
+impl Listing {
+    /// All that the owner made, whether it counts or not.
+    pub fn authentic(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().chain(self.spent.iter().map(|(slot, _)| slot))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.junk.is_empty()
+    }
+
+    /// Slots that are not revoked, those that count first.
+    pub(super) fn valid(&self) -> impl Iterator<Item = &Slot> {
+        let outdated = self.spent.iter().filter(|(_, why)| *why == Spent::Outdated);
+        self.slots.iter().chain(outdated.map(|(slot, _)| slot))
+    }
 }
 
 impl Slots {
@@ -74,7 +131,7 @@ impl Slots {
         Slots(Box::new(files))
     }
 
-    /// The slots in `keys/` below the backing folder, or right in a folder elsewhere.
+    /// The files in `keys/` below the backing folder, or right in a folder elsewhere.
     pub fn open(backing: &Path, detached: Option<&Path>) -> io::Result<Slots> {
         let files = match detached {
             None => KeyFolder { folder: Folder::open(backing)?, within: "keys" },
@@ -83,87 +140,103 @@ impl Slots {
         Ok(Slots(Box::new(files)))
     }
 
-    /// Everything in the folder, whatever state it is in.
-    pub fn list(&self) -> Result<Listing, SlotsError> {
-        let mut listing = Listing::default();
-        for name in self.0.names()? {
-            let Some(id) = slot_of(&name) else {
-                listing.foreign.push(name);
-                continue;
-            };
-            if listing.slots.len() + listing.broken.len() == MAX_SLOTS {
-                return Err(SlotsError::TooMany);
-            }
-            match self.read(id) {
-                Ok(slot) => listing.slots.push(slot),
-                Err(Broken::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(broken) => listing.broken.push((id, broken)),
-            }
-        }
-        listing.slots.sort_unstable_by_key(|slot| slot.id);
-        Ok(listing)
+    /// Tells of each file its name, and whether it ends as those of key files do.
+    pub(super) fn each(&self, tell: &mut dyn FnMut(&str, bool)) -> io::Result<()> {
+        self.0.each_name(&mut |name| match std::str::from_utf8(name) {
+            Ok(name) => tell(name, name.ends_with(SUFFIX)),
+            Err(_) => tell(&String::from_utf8_lossy(name), false),
+        })
     }
 
-    fn read(&self, id: SlotId) -> Result<Slot, Broken> {
-        let bytes = self.0.read(&file_name(id)).map_err(Broken::Io)?;
-        Slot::parse(id, &bytes).map_err(Broken::Defect)
+    /// Files that are named as this program names its own.
+    fn own(&self) -> io::Result<Vec<String>> {
+        let mut own = Vec::new();
+        self.each(&mut |name, _| own.extend(id_in(name).map(file_name)))?;
+        Ok(own)
+    }
+
+    /// Whether there are such files.
+    pub fn are_begun(&self) -> io::Result<bool> {
+        Ok(!self.own()?.is_empty())
+    }
+
+    /// Removes all such files: they are of a volume that was never finished.
+    pub fn clear(&self) -> io::Result<()> {
+        self.own()?.iter().try_for_each(|name| self.0.remove(name))
+    }
+
+    pub(super) fn read(&self, name: &str) -> Result<KeyFile, Junk> {
+        let bytes = self.0.read(name).map_err(Junk::Io)?;
+        match Slot::parse(&bytes) {
+            Ok(slot) => Ok(KeyFile::Slot(Box::new(slot))),
+            Err(Defect::Foreign) => SignedList::parse(&bytes).map(KeyFile::List).map_err(Junk::Defect),
+            Err(defect) => Err(Junk::Defect(defect)),
+        }
     }
 
     /// Writes a new slot and opens what was written.
-    pub fn add(
+    pub(super) fn write_slot(
         &self,
-        volume: VolumeId,
+        volume: &HeaderDigest,
         (slot, key): &(Slot, SlotKey),
         keyring: &Keyring,
     ) -> Result<(), SlotsError> {
-        let listing = self.list()?;
-        if listing.slots.len() + listing.broken.len() == MAX_SLOTS {
-            return Err(SlotsError::TooMany);
-        }
-        self.0.write_new(&file_name(slot.id), &slot.to_json())?;
-        let opened = self.read(slot.id).ok().and_then(|slot| slot.unwrap(volume, key).ok());
+        let name = file_name(slot.id);
+        self.0.write_new(&name, &slot.to_json())?;
+        let opened = match self.read(&name) {
+            Ok(KeyFile::Slot(slot)) => slot.unwrap(volume, key).ok(),
+            _ => None,
+        };
         if opened.is_some_and(|opened| crypto::same(&opened.encode(), &keyring.encode())) {
             return Ok(());
         }
-        self.0.remove(&file_name(slot.id))?;
+        self.0.remove(&name)?;
         Err(SlotsError::NotVerified(slot.id))
     }
 
-    /// Puts a new slot in the place of an old one of the same type.
-    pub fn change(
-        &self,
-        volume: VolumeId,
-        old: SlotId,
-        new: &(Slot, SlotKey),
-        keyring: &Keyring,
-    ) -> Result<(), SlotsError> {
-        self.add(volume, new, keyring)?;
-        self.remove(old, None)
+    /// Puts a slot that somebody else made and that was read and signed here.
+    pub(super) fn write_signed(&self, slot: &Slot) -> Result<(), SlotsError> {
+        Ok(self.0.write_new(&file_name(slot.id), &slot.to_json())?)
     }
 
-    /// Deletes a slot's file; with `instead`, what the volume was opened with, only if that makes up for it. A slot
-    /// that merely lies there is no way in: it may hold keys from before a rotation, or its secret may be lost.
-    pub fn remove(&self, id: SlotId, instead: Option<&Opened>) -> Result<(), SlotsError> {
-        let listing = self.list()?;
-        match (listing.slots.iter().find(|slot| slot.id == id), instead) {
-            (None, _) if listing.broken.iter().all(|(broken, _)| *broken != id) => {
-                Err(SlotsError::NoSuchSlot(id))
+    /// Writes a new list; its file's name.
+    pub(super) fn write_list(
+        &self,
+        volume: &HeaderDigest,
+        seed: &OwnerSeed,
+        list: &List,
+    ) -> Result<String, SlotsError> {
+        let id = SlotId(crypto::random());
+        let (name, bytes) = (file_name(id), list.to_json(id, volume, seed));
+        if bytes.len() > MAX_LENGTH {
+            return Err(SlotsError::ListFull);
+        }
+        self.0.write_new(&name, &bytes)?;
+        match self.read(&name) {
+            Ok(KeyFile::List(read)) if read.is_by(seed.public(), volume) && read.list == *list => Ok(name),
+            _ => {
+                self.0.remove(&name)?;
+                Err(SlotsError::NotVerified(id))
             }
-            (Some(_), Some(way)) if way.slot == id => Err(SlotsError::LastSlot),
-            (Some(slot), Some(way)) if slot.needs_no_tpm() && way.slot_type == SlotType::Tpm2 => {
-                Err(SlotsError::LastIndependentOfTpm)
-            }
-            _ => Ok(self.0.remove(&file_name(id))?),
+        }
+    }
+
+    /// Deletes a file; one that is gone already is as well.
+    pub(super) fn remove_file(&self, name: &str) -> Result<(), SlotsError> {
+        match self.0.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
         }
     }
 }
 
-fn file_name(id: SlotId) -> String {
+pub(super) fn file_name(id: SlotId) -> String {
     format!("{id}{SUFFIX}")
 }
 
-fn slot_of(name: &[u8]) -> Option<SlotId> {
-    std::str::from_utf8(name).ok()?.strip_suffix(SUFFIX)?.parse().ok()
+/// The id that a file is named for.
+pub(super) fn id_in(name: &str) -> Option<SlotId> {
+    name.strip_suffix(SUFFIX)?.parse().ok()
 }
 
 struct KeyFolder {
@@ -178,8 +251,8 @@ impl KeyFolder {
 }
 
 impl KeyFiles for KeyFolder {
-    fn names(&self) -> io::Result<Vec<Vec<u8>>> {
-        self.folder.list_names(self.within)
+    fn each_name(&self, tell: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        self.folder.each_name(self.within, tell)
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {

@@ -1,10 +1,15 @@
 //! What the tests of several files here need.
 
+use super::slots::file_name;
 use super::tpm::{
     ClientError, Lockout, PcrBank, PcrMask, SealedSecret, TEMPLATE_ECC_P256, TpmError, TpmSlotFields,
     new_secret,
 };
-use super::{KeyFiles, Sealer};
+use super::{
+    ChunkSize, Credential, Enrol, Expected, Found, Header, Issuer, KeyFiles, Keyring, List, Locked, Opened,
+    Sealer, Slot, SlotId, Slots,
+};
+use crate::crypto::Cipher;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
@@ -55,6 +60,73 @@ impl Sealer for OpenTpm {
     }
 }
 
+/// A volume in memory whose owner holds this keyring.
+pub struct World {
+    pub files: CrashingFiles,
+    pub header: Header,
+    pub keyring: Keyring,
+}
+
+impl World {
+    /// With a list and no slot.
+    pub fn new() -> World {
+        let keyring = Keyring::generate();
+        let header = Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT, &keyring);
+        let world = World { files: CrashingFiles::default(), header, keyring };
+        let epochs = world.keyring.epochs().into_iter().collect();
+        world.put_list(&List { generation: 1, floor: 1, epochs, ..List::default() });
+        world
+    }
+
+    pub fn put_list(&self, list: &List) {
+        let slots = Slots::of(self.files.clone());
+        slots.write_list(&self.header.digest(), self.keyring.seed().unwrap(), list).unwrap();
+    }
+
+    pub fn put(&self, name: &str, bytes: &[u8]) {
+        self.files.files.borrow_mut().insert(name.to_owned(), bytes.to_vec());
+    }
+
+    /// What this keyring's owner would make, in a file; a slot around `inside`.
+    pub fn add_by(&self, by: &Keyring, label: &str, with: &Enrol<'_>, inside: &Keyring) -> SlotId {
+        let by = Issuer { volume: self.header.digest(), generation: 2, seed: by.seed() };
+        let (slot, _) = Slot::enrol(&by, label.parse().unwrap(), with, inside).unwrap();
+        self.put(&file_name(slot.id), &slot.to_json());
+        slot.id
+    }
+
+    pub fn add(&self, label: &str, with: &Enrol<'_>) -> SlotId {
+        self.add_by(&self.keyring, label, with, &self.keyring)
+    }
+
+    /// As a device sees it that pinned the owner key.
+    pub fn look(&self) -> Locked {
+        self.look_as(&Expected { pinned: Some(self.keyring.owner()), ..Expected::default() })
+    }
+
+    pub fn look_as(&self, expected: &Expected) -> Locked {
+        Found::of(self.header.clone(), Slots::of(self.files.clone())).look(expected).unwrap()
+    }
+
+    /// The volume as its owner has opened it.
+    pub fn opened(&self) -> Opened {
+        Opened {
+            header: self.header.clone(),
+            keyring: self.keyring.duplicate(),
+            newest: self.keyring.newest(),
+            slot: SlotId([0; 16]),
+            slot_type: super::SlotType::Recovery,
+        }
+    }
+
+    /// The numbers of epochs of each keyring that this credential opens.
+    pub fn epochs(&self, credential: &Credential<'_>) -> Vec<usize> {
+        let locked = self.look();
+        let slots = locked.listing.slots.iter().filter(|slot| slot.fits(credential));
+        slots.filter_map(|slot| locked.open_slot(slot, credential).ok()).map(|k| k.epochs().len()).collect()
+    }
+}
+
 /// Files that stop obeying after a number of steps, as if the machine had stopped there.
 #[derive(Clone, Default)]
 pub struct CrashingFiles {
@@ -76,9 +148,10 @@ impl CrashingFiles {
 }
 
 impl KeyFiles for CrashingFiles {
-    fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+    fn each_name(&self, tell: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         self.step()?;
-        Ok(self.files.borrow().keys().map(|name| name.clone().into_bytes()).collect())
+        self.files.borrow().keys().for_each(|name| tell(name.as_bytes()));
+        Ok(())
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {

@@ -18,9 +18,6 @@ use crate::locks::{Mutex, Rank};
 
 use crate::sys::files::{self, Kind, OFlags};
 
-/// Most entries that are read from a folder of small files: docs/FORMAT.md section 10 allows fewer.
-const MAX_ENTRIES: usize = 10_000;
-
 /// An open folder. Paths are relative to it, with `/` between components.
 pub struct Folder {
     root: File,
@@ -262,27 +259,21 @@ impl Folder {
         self.sync_folders(BTreeSet::from([split(&path).0]))
     }
 
-    /// The regular files in a folder of small files (`.` is this one), sorted; none when there is no such folder.
-    /// `InvalidData` when it is larger than any such folder can be.
-    ///
-    /// # Errors
-    /// `InvalidData` for more entries than any such folder can have; what the system says.
-    pub fn list_names(&self, folder: &str) -> io::Result<Vec<Vec<u8>>> {
-        let mut names = Vec::new();
-        let mut seen = 0;
+    /// Tells the name of each regular file in a folder (`.` is this one), in no order; of none when there is no such
+    /// folder. There may be any number of them.
+    pub fn each_name(&self, folder: &str, tell: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         self.visit(&CString::new(folder)?, &mut |name, kind| {
-            seen += 1;
-            if seen > MAX_ENTRIES {
-                let what = format!("more than {MAX_ENTRIES} entries");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-            }
             if kind == Kind::Regular {
-                names.push(name.to_bytes().to_vec());
+                tell(name.to_bytes());
             }
             Ok(())
-        })?;
-        names.sort_unstable();
-        Ok(names)
+        })
+    }
+
+    /// How many regular files there are in a folder.
+    pub fn count(&self, folder: &str) -> io::Result<usize> {
+        let mut count = 0;
+        self.each_name(folder, &mut |_| count += 1).map(|()| count)
     }
 
     /// Visits the entries of a folder, in no order; none when there is no such folder.

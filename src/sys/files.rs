@@ -7,6 +7,8 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use rustix::fs::{
@@ -84,6 +86,12 @@ fn open_by_steps(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> 
         within = Some(retry_on_intr(|| fs::openat(parent, &step, flags, mode_of(flags)))?.into());
     }
     within.ok_or_else(|| Errno::NOENT.into())
+}
+
+/// Opens a file for appending, or makes one that nobody else can read. No link is followed.
+pub fn append_to(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
 }
 
 /// stat of an open file.

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod daemon;
 pub mod files;
 pub mod fuse;
+pub mod memory;
 pub mod process;
 pub mod terminal;
 pub mod uring;

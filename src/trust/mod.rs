@@ -1,11 +1,12 @@
-//! What this device knows of a volume: its own name there, the keyring it expects, which slots it has seen go, the
-//! newest durable version of each chunk (`versions`), and what was found damaged (`findings`).
+//! What this device knows of a volume: its own name there, the owner key it expects and which slots it has seen go
+//! (`keys`), the newest durable version of each chunk (`versions`), and what was found damaged (`findings`).
 //!
 //! Lies outside of the backing folder, where whoever holds that folder cannot reach. Every small file is replaced whole,
 //! so a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`,
-//! `mount`; beside: `keys`, whose names and fingerprints it keeps.
+//! `mount`; beside: the room `keys`, whose names it keeps.
 
 mod findings;
+mod keys;
 mod versions;
 
 pub use findings::{Findings, Found};
@@ -13,7 +14,7 @@ pub use versions::{Versions, VersionsUnavailable};
 
 use crate::chunk::DeviceId;
 use crate::crypto;
-use crate::keys::{Fingerprint, Keyring, SlotId, SlotType, VolumeId, hex};
+use crate::keys::{VolumeId, hex};
 use crate::sys::process;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -23,8 +24,6 @@ use std::path::{Path, PathBuf};
 
 /// Longest file here, in bytes.
 const MAX_LENGTH: u64 = 1 << 20;
-/// Fingerprints and removed slots that are remembered.
-const MAX_LINES: usize = 4096;
 
 /// The memory of this device, or the lack of one.
 #[derive(Clone)]
@@ -57,21 +56,6 @@ pub enum BlindSpot {
     Rollback,
 }
 
-/// How a keyring compares with the pin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pin {
-    /// Nothing was pinned yet.
-    First,
-    Same,
-    /// The pinned keyring with a new epoch, from a slot that only its owner can have made, or made by this device.
-    Rotated,
-    /// A keyring from before a rotation that this device knows of.
-    Retired,
-    Mismatch {
-        pinned: Fingerprint,
-    },
-}
-
 type Result<T> = std::result::Result<T, TrustUnavailable>;
 
 impl Trust {
@@ -82,14 +66,6 @@ impl Trust {
     pub fn open(volume: VolumeId) -> Result<Trust> {
         let state = state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root());
         Trust::open_in(&state.ok_or(TrustUnavailable::NoPlace)?, volume)
-    }
-
-    /// The fingerprint that this device expects of a volume; `None` if it never saw it. Makes nothing.
-    ///
-    /// # Errors
-    /// As [`Trust::open`].
-    pub fn expected(volume: VolumeId) -> Result<Option<Fingerprint>> {
-        Ok(Trust::at(volume).pins()?.first().copied())
     }
 
     /// Where this device would keep what it knows of a volume, to be looked at only.
@@ -152,138 +128,6 @@ impl Trust {
     /// This device's name in the volume.
     pub fn device(&self) -> DeviceId {
         self.device
-    }
-
-    /// Compares a keyring, and the type of the slot that it came from, with the pin.
-    ///
-    /// # Errors
-    /// The pin could not be read, or is damaged.
-    pub fn check_pin(&self, keyring: &Keyring, from: SlotType) -> Result<Pin> {
-        let found = keyring.fingerprint();
-        let pins = self.pins()?;
-        let Some((&pinned, retired)) = pins.split_first() else { return Ok(Pin::First) };
-        // Anybody can make a slot for a public key or a TPM, and a former holder around the right keys.
-        let own = matches!(from, SlotType::Passphrase | SlotType::Recovery);
-        Ok(if found == pinned {
-            Pin::Same
-        } else if retired.contains(&found) {
-            Pin::Retired
-        } else if (own || self.announced()? == Some(found)) && keyring.remembers(&pinned) {
-            Pin::Rotated
-        } else {
-            Pin::Mismatch { pinned }
-        })
-    }
-
-    /// Expects this fingerprint from now on; what was expected before is retired.
-    ///
-    /// # Errors
-    /// The pin could not be written.
-    pub fn pin(&self, fingerprint: Fingerprint) -> Result<()> {
-        let mut pins = self.pins()?;
-        pins.retain(|pin| *pin != fingerprint);
-        pins.insert(0, fingerprint);
-        pins.truncate(MAX_LINES);
-        self.replace("pin", &pins)
-    }
-
-    /// Notes the fingerprint of keys that this device is about to put into slots, lest it refuse them after a crash.
-    ///
-    /// # Errors
-    /// The note could not be written.
-    pub fn announce(&self, fingerprint: Fingerprint) -> Result<()> {
-        self.replace("announced-pin", &[fingerprint])
-    }
-
-    fn announced(&self) -> Result<Option<Fingerprint>> {
-        Ok(self.read("announced-pin", |line| line.parse().ok())?.first().copied())
-    }
-
-    fn pins(&self) -> Result<Vec<Fingerprint>> {
-        self.read("pin", |line| line.parse().ok())
-    }
-
-    /// Notes that the volume lies in this folder.
-    ///
-    /// # Errors
-    /// The note could not be written.
-    pub fn note_place(&self, backing: &Path) -> Result<()> {
-        let mut places = self.places()?;
-        let place = hex::encode(backing.as_os_str().as_encoded_bytes());
-        if places.contains(&place) {
-            return Ok(());
-        }
-        places.insert(0, place);
-        places.truncate(MAX_LINES);
-        self.replace("places", &places)
-    }
-
-    /// Whether this device knows another volume in this folder: whoever holds it can exchange a volume whole, id and
-    /// all, and a pin is about one volume id only.
-    ///
-    /// # Errors
-    /// The notes could not be read.
-    pub fn knows_another_at(&self, backing: &Path) -> Result<bool> {
-        let Some(folder) = &self.folder else { return Ok(false) };
-        let all = folder.parent().map_or_else(|| Err(io::ErrorKind::NotFound.into()), fs::read_dir);
-        let place = hex::encode(backing.as_os_str().as_encoded_bytes());
-        for other in all.map_err(|error| TrustUnavailable::Io(folder.clone(), error))?.flatten() {
-            let other = Trust { folder: Some(other.path()), device: self.device };
-            if other.folder != self.folder && other.places()?.contains(&place) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn places(&self) -> Result<Vec<String>> {
-        self.read("places", |line| Some(line.to_owned()))
-    }
-
-    /// Notes which slots there are. True if some were not noted before.
-    ///
-    /// # Errors
-    /// The list could not be read or written.
-    pub fn note_slots(&self, present: &[SlotId]) -> Result<bool> {
-        self.note("slots", present)
-    }
-
-    /// The slots that were noted, removed ones included.
-    ///
-    /// # Errors
-    /// The list could not be read, or is damaged.
-    pub fn known_slots(&self) -> Result<Vec<SlotId>> {
-        self.read("slots", |line| line.parse().ok())
-    }
-
-    /// Notes that slots were removed on purpose: they are not to be used again.
-    ///
-    /// # Errors
-    /// The list could not be read or written.
-    pub fn note_removed_slots(&self, removed: &[SlotId]) -> Result<()> {
-        self.note("removed-slots", removed).map(drop)
-    }
-
-    /// The slots that were removed on purpose. One that is present again was brought back.
-    ///
-    /// # Errors
-    /// The list could not be read, or is damaged.
-    pub fn removed_slots(&self) -> Result<Vec<SlotId>> {
-        self.read("removed-slots", |line| line.parse().ok())
-    }
-
-    fn note(&self, file: &str, ids: &[SlotId]) -> Result<bool> {
-        let mut noted: Vec<SlotId> = self.read(file, |line| line.parse().ok())?;
-        let before = noted.len();
-        noted.extend(ids);
-        noted[before..].sort_unstable();
-        let mut seen = std::collections::HashSet::new();
-        noted.retain(|id| seen.insert(id.0));
-        if noted.len() == before {
-            return Ok(false);
-        }
-        noted.drain(..noted.len().saturating_sub(MAX_LINES));
-        self.replace(file, &noted).map(|()| true)
     }
 
     /// The lines of a file; none if it is not there.

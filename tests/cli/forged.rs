@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn slot(sandbox: &Sandbox) -> PathBuf {
-    fs::read_dir(sandbox.backing().join("keys")).unwrap().next().unwrap().unwrap().path()
+    let files = fs::read_dir(sandbox.backing().join("keys")).unwrap().map(|entry| entry.unwrap().path());
+    files.into_iter().find(|file| fs::read_to_string(file).unwrap().contains("cryptfs-slot")).unwrap()
 }
 
 #[test]
@@ -16,7 +17,8 @@ fn a_slot_of_another_volume() {
     let foreign = slot(&other);
     fs::remove_file(slot(&sandbox)).unwrap();
     fs::copy(&foreign, sandbox.backing().join("keys").join(foreign.file_name().unwrap())).unwrap();
-    sandbox.fails(&mut sandbox.mount(), 13);
+    let told = sandbox.fails(&mut sandbox.mount(), 18);
+    assert!(told.contains("not the owner's, and not used, beside the key slots: "), "{told}");
 }
 
 #[test]
@@ -39,8 +41,13 @@ fn a_slot_with_any_one_field_changed() {
             other => panic!("{name}: {other}"),
         };
         fs::write(&file, serde_json::to_string(&changed).unwrap()).unwrap();
-        let output = sandbox.mount().output().unwrap();
-        assert!(matches!(output.status.code(), Some(12 | 13 | 18)), "{name}: {output:?}");
+        sandbox.fails(&mut sandbox.mount(), 18);
+        let list = sandbox.succeeds(&mut sandbox.program(&[
+            "key".as_ref(),
+            "list".as_ref(),
+            sandbox.backing().as_ref(),
+        ]));
+        assert!(list.contains("not the owner's: "), "{name}: {list}");
     }
     fs::write(&file, text).unwrap();
     sandbox.succeeds(&mut sandbox.mount());
@@ -75,9 +82,10 @@ fn a_volume_of_somebody_else_for_the_victims_public_key() {
     make("the attacker's state");
     let told = sandbox.fails(&mut mount(), 17);
     assert!(told.contains("is not the volume that this device knows there"), "{told}");
-    // The same under the victim's volume id: the slot opens for another id only.
+    // The same under the victim's header: there is no list that its owner signed.
     fs::write(sandbox.backing().join("cryptfs.json"), own).unwrap();
-    sandbox.fails(&mut mount(), 13);
+    let told = sandbox.fails(&mut mount(), 18);
+    assert!(told.contains("none of its key slots counts"), "{told}");
 }
 
 /// Two at once must not each take the other's slot for the one that is left.
@@ -86,10 +94,12 @@ fn two_commands_at_once_leave_a_slot() {
     let sandbox = Sandbox::with_volume();
     let first = slot(&sandbox);
     let mut add = sandbox.program(&["key".as_ref(), "add".as_ref(), sandbox.backing().as_ref()]);
-    add.args(["--passphrase", "--iter-time=1", "--new-passphrase-file"]).arg(sandbox.path("passphrase"));
+    add.args(["--passphrase", "--owner", "--iter-time=1", "--new-passphrase-file"])
+        .arg(sandbox.path("passphrase"));
     sandbox.succeeds(add.arg("--passphrase-file").arg(sandbox.path("passphrase")));
-    let slots: Vec<PathBuf> =
-        fs::read_dir(first.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files = fs::read_dir(first.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let is_slot = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("cryptfs-slot");
+    let slots: Vec<PathBuf> = files.filter(is_slot).collect();
     assert_eq!(slots.len(), 2);
     let remove = |slot: &PathBuf| {
         let id = slot.file_stem().unwrap();

@@ -33,7 +33,9 @@ fn a_recovery_key_opens_the_volume_and_the_passphrase_may_go() {
     let sandbox = Sandbox::with_volume();
     let out = sandbox.path("recovery");
     sandbox.succeeds(
-        unlocked(&sandbox, &["add", "--recovery", "--label", "paper"]).arg("--recovery-file").arg(&out),
+        unlocked(&sandbox, &["add", "--recovery", "--label", "paper", "--owner"])
+            .arg("--recovery-file")
+            .arg(&out),
     );
     let old = id_of(&sandbox, "passphrase");
     // What opens the slot that goes does not count.
@@ -56,17 +58,17 @@ fn row_17_a_removed_slot_that_comes_back_is_not_used() {
     let file = sandbox.backing().join("keys").join(format!("{id}.json"));
     let copy = fs::read(&file).unwrap();
     fs::write(sandbox.path("second"), "another").unwrap();
-    let mut add = unlocked(&sandbox, &["add", "--passphrase", "--iter-time=1"]);
+    let mut add = unlocked(&sandbox, &["add", "--passphrase", "--owner", "--iter-time=1"]);
     sandbox.succeeds(add.arg("--new-passphrase-file").arg(sandbox.path("second")));
     let mut remove = key(&sandbox, &["remove", &id, "--passphrase-file"]);
     sandbox.succeeds(remove.arg(sandbox.path("second")));
     fs::write(&file, copy).unwrap();
     let told = sandbox.fails(&mut sandbox.mount(), 13);
-    assert!(told.contains(&format!("key slot {id} was removed on this device and has come back")), "{told}");
+    assert!(told.contains(&format!("key slot {id} is revoked; it is not used")), "{told}");
     let backing = sandbox.backing();
     let status =
         sandbox.succeeds(&mut sandbox.program(&["trust".as_ref(), "status".as_ref(), backing.as_ref()]));
-    assert!(status.contains("has come back"), "{status}");
+    assert!(status.contains("is revoked"), "{status}");
 }
 
 #[test]

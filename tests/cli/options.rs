@@ -65,7 +65,7 @@ fn file_capabilities_count_and_go_when_the_file_changes() {
         return;
     }
     for options in kinds_of_mount() {
-        let sandbox = mounted(&format!("allow_other,{options}"));
+        let sandbox = mounted(&format!("allow_other,suid,{options}"));
         let (program, file) = (sandbox.plain().join("chown"), sandbox.plain().join("file"));
         fs::copy("/bin/chown", &program).unwrap();
         fs::write(&file, "x").unwrap();

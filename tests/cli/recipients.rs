@@ -48,7 +48,7 @@ fn an_age_plugin_opens_the_volume() {
     let (recipient, identity) = toy(&sandbox, "open");
     let told = sandbox.fails(add(&sandbox, &recipient).env("PATH", "/usr/bin:/bin"), 1);
     assert!(told.contains("age-plugin-toy"), "{told}");
-    sandbox.succeeds(&mut add(&sandbox, &recipient));
+    sandbox.succeeds(add(&sandbox, &recipient).arg("--owner"));
     let list = sandbox.succeeds(key(&sandbox, "list").arg("--json"));
     assert!(list.contains(&format!("\"recipient\": \"{recipient}\"")), "{list}");
     sandbox.succeeds(&mut mount(&sandbox, &identity));

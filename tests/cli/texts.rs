@@ -31,6 +31,8 @@ fn help() {
         "key change",
         "key refresh",
         "key rotate",
+        "key request",
+        "key sign",
         "key verify",
         "trust",
         "trust status",

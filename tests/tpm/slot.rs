@@ -4,7 +4,7 @@ use crate::swtpm::Swtpm;
 use cryptfs::crypto::{Cipher, Cost};
 use cryptfs::keys::tpm::{ClientError, PcrMask, TpmError};
 use cryptfs::keys::{
-    ChunkSize, Credential, Enrol, Header, Locked, NewPin, RecoveryKey, SlotError, UnlockError, create,
+    ChunkSize, Credential, Enrol, Expected, Found, NewPin, RecoveryKey, SlotError, UnlockError, create,
 };
 
 #[test]
@@ -21,18 +21,18 @@ fn the_tpm_opens_what_it_was_enrolled_for_and_another_does_not() {
         ("paper".parse().unwrap(), Enrol::Recovery(&key)),
     ];
     let made =
-        create(folder.path(), None, Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT), &ways, |_| Ok(()))
-            .unwrap();
+        create(folder.path(), None, (Cipher::Aes256Gcm, ChunkSize::DEFAULT), &ways, |_| Ok(())).unwrap();
     tpm.reboot();
 
     let client = tpm.client();
-    let locked = Locked::open(folder.path(), None).unwrap();
+    let expected = Expected { pinned: Some(made.header.owner), ..Expected::default() };
+    let locked = Found::open(folder.path(), None).unwrap().look(&expected).unwrap();
     let slot =
         |label: &str| locked.listing.slots.iter().find(|slot| slot.label.as_str() == label).unwrap().id;
     let open = |label: &str, pin| locked.unlock(&Credential::Tpm { tpm: &client, pin }, Some(slot(label)));
     for (label, pin) in [("laptop", None), ("laptop with PIN", Some(&b"1234"[..]))] {
         let opened = open(label, pin).unwrap();
-        assert_eq!(opened.keyring.fingerprint(), made.keyring.fingerprint());
+        assert_eq!(opened.keyring.epochs(), made.keyring.epochs());
         assert_eq!(opened.header, made.header);
     }
     let refusal = |result| match result {

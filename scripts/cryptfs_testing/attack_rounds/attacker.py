@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..harness.snapshot import Snapshot
+from .insider import Insider
 
 BLOCK = 4096
 
@@ -16,8 +17,8 @@ class Attacker:
     """`spared`: files that no attack may concern, by their path below the backing folder. `whim`: its choices, set for
     each round: who comes first must not change what the other one does."""
 
-    def __init__(self, backing: Path, secret: Path) -> None:
-        self.backing, self.secret = backing, secret
+    def __init__(self, backing: Path, secret: Path, insider: Insider) -> None:
+        self.backing, self.secret, self.insider = backing, secret, insider
         self.spared: set[Path] = set()
         # Earlier states of the backing folder, and the attacks made so far, in words.
         self.past: list[Snapshot] = []
@@ -137,6 +138,16 @@ class Attacker:
             (self.backing / path).parent.mkdir(exist_ok=True)
             put(self.backing / path, past.files[path])
 
+    def forge(self, _: Path, __: Path) -> None:
+        """What a former member has of old keys, slots and lists, and files that they wrote with these."""
+        path, content = self.insider.files(self.whim)
+        if path.parts[0] == "keys" and (self.backing / path).exists():
+            # Spoiling the owner's own files is for those who want it not to open.
+            return
+        if not self.spares(path):
+            (self.backing / path).parent.mkdir(exist_ok=True)
+            put(self.backing / path, content)
+
     def all(self, _: Path, __: Path) -> None:
         if self.whim.random() < 0.2:
             self.whim.choice(self.past).restore(self.backing, self.spared)
@@ -173,5 +184,6 @@ ATTACKS: tuple[Callable[[Attacker, Path, Path], None], ...] = (
     Attacker.link_folder,
     Attacker.old,
     Attacker.back,
+    Attacker.forge,
     Attacker.all,
 )

@@ -14,6 +14,7 @@ from ..harness.snapshot import Snapshot
 from . import Wrong
 from .attacker import Attacker
 from .bystander import Bystander
+from .insider import Insider
 from .owner import Owner
 
 # Rounds after which the volume begins anew.
@@ -45,7 +46,8 @@ class Campaign:
         self.volume, self.chance, self.tally = volume, chance, Counter[str]()
         self.volume.create("--chunk-size", "1M")
         self.owner = Owner(self.volume.mountpoint, chance, self.tally)
-        self.attacker = Attacker(self.volume.backing, self.volume.secret)
+        insider = Insider(self.volume, self.volume.folder)
+        self.attacker = Attacker(self.volume.backing, self.volume.secret, insider)
         self.beside = ThreadPoolExecutor(1)
         self.bystander = Bystander(self.volume)
         # In every other epoch the attacker spares the bystander.

@@ -9,7 +9,7 @@ use crate::crypto::{Aead, expand};
 fn unseal(salt: &[u8], nonce: &[u8], associated: &[u8], sealed: &[u8], tag: &[u8]) -> Vec<u8> {
     let content_root = Secret::from_slice(&[2; 32]).unwrap();
     let index = 3u32.to_le_bytes();
-    let key = expand(&content_root, &[b"cryptfs v1 chunk", &[9; 12], &index, salt]);
+    let key = expand(&content_root, &[b"cryptfs v2 chunk", &[9; 12], &index, salt]);
     let mut plain = sealed.to_vec();
     let cipher: Box<dyn Aead> = Cipher::Aes256Gcm.keyed_in_rust(&key);
     cipher.open(nonce.try_into().unwrap(), associated, &mut plain, tag.try_into().unwrap()).unwrap();
@@ -19,7 +19,7 @@ fn unseal(salt: &[u8], nonce: &[u8], associated: &[u8], sealed: &[u8], tag: &[u8
 fn unseal_root(file: &[u8], which: u8) -> Vec<u8> {
     let root = &file[usize::from(which) * 4096..][..4096];
     let mut associated = vec![15, 0, 0, 0];
-    associated.extend(b"cryptfs v1 root");
+    associated.extend(b"cryptfs v2 root");
     associated.extend([9; 12]);
     associated.extend([3, 0, 0, 0, which]);
     unseal(&root[..16], &root[16..28], &associated, &root[28..4080], &root[4080..])

@@ -10,6 +10,7 @@ mod layout;
 mod mutants;
 mod node;
 mod tamper;
+mod vectors;
 mod versions;
 
 use super::*;

@@ -16,7 +16,14 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
             Exit::NotAVolume,
             format!("{at}: is not a cryptfs volume: it has no cryptfs.json. `cryptfs init {at}` makes one."),
         ),
-        OpenError::NewerVersion(version) => failure(
+        OpenError::Version(1) => failure(
+            Exit::NewerFormat,
+            format!(
+                "{at}: has format 1, which was never released and is not read any more. Copy its files out with the \
+                 program that made it, then `cryptfs init` a new folder."
+            ),
+        ),
+        OpenError::Version(version) => failure(
             Exit::NewerFormat,
             format!("{at}: has format {version}, which is newer than this program. Install a newer cryptfs."),
         ),
@@ -41,7 +48,12 @@ fn is_missing(error: &io::Error) -> bool {
 
 fn defective(defect: &Defect) -> String {
     match defect {
-        Defect::Newer(_) | Defect::Foreign | Defect::NotJson | Defect::NotAFile | Defect::TooLong => {
+        Defect::Version(_)
+        | Defect::Forged
+        | Defect::Foreign
+        | Defect::NotJson
+        | Defect::NotAFile
+        | Defect::TooLong => {
             format!("is {defect}")
         }
         Defect::Duplicate(_) | Defect::Missing(_) | Defect::Unknown(_) | Defect::Invalid(_) => {
@@ -61,12 +73,22 @@ pub fn slots(place: &Path, error: &SlotsError) -> Failure {
             Exit::NoSuchSlot,
             format!("{at}: {error}. `cryptfs key list {at}` shows those there are."),
         ),
+        SlotsError::NotOwner => not_owner(place),
+        SlotsError::ListFull => {
+            failure(Exit::Failed, format!("{at}: {error}. `cryptfs key rotate {at}` makes it short again."))
+        }
         SlotsError::NotVerified(_) => failure(Exit::Failed, format!("{at}: {error}. Nothing was changed.")),
         SlotsError::LastIndependentOfTpm => failure(
             Exit::LastSlot,
             format!(
                 "{at}: {error}; without it a broken TPM would cost every file. Add another first, `cryptfs key add \
                  --recovery {at}`, or insist with --force."
+            ),
+        ),
+        SlotsError::LastOwner => failure(
+            Exit::LastSlot,
+            format!(
+                "{at}: {error}. Add another owner's slot first, `cryptfs key add --owner {at}`, or insist with --force."
             ),
         ),
         SlotsError::LastSlot => failure(
@@ -146,8 +168,13 @@ pub fn slot(error: &SlotError) -> Failure {
         }
         SlotError::ForeignKeyring => failure(
             Exit::OtherVolume,
-            "The key slot opens, but cryptfs.json was not made with its keys: one of the two was exchanged. Restore \
-             both from a copy.",
+            "The key slot opens, but holds other keys than those of this volume. Use another slot, then remove this one: \
+             `cryptfs key remove`.",
+        ),
+        SlotError::TooCostly => failure(
+            Exit::WrongSecret,
+            "Of the passphrase's slots only the cheapest were tried, for this device does not know the volume and cannot \
+             tell who made them. Name yours with --slot, or give --fingerprint.",
         ),
     }
 }
@@ -233,54 +260,136 @@ pub fn begun(backing: &Path) -> Failure {
     )
 }
 
-/// The keyring is not the one that this device, or the fstab line, expects.
+/// The owner key is not the one that this device, or the fstab line, expects.
 pub fn other_volume(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
     let at = backing.display();
     failure(
         Exit::OtherVolume,
         format!(
-            "{at}: its fingerprint is {found}, but {expected} is expected here. Somebody exchanged the volume or its \
-             keys, or rotated them elsewhere. Nothing was written. If a device that you trust shows the same new \
-             fingerprint in `cryptfs info`, accept it: `cryptfs trust accept {at}`."
+            "{at}: its fingerprint is {found}, but {expected} is expected here. Somebody exchanged the volume. No \
+             secret was tried. Nothing was written. If a device that you trust shows the same new fingerprint in `cryptfs info`, accept \
+             it: `cryptfs trust accept {at}`."
         ),
     )
 }
 
-/// This device knows another volume in that folder.
+/// The owner signed that there is a new owner key.
+pub fn owner_replaced(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::OtherVolume,
+        format!(
+            "{at}: its owner key was replaced: the fingerprint was {expected}, and is {found}. If the owner says so too, \
+             or a device that you trust shows it in `cryptfs info`, accept it: `cryptfs trust accept {at}`. No secret was \
+             tried. Nothing was written."
+        ),
+    )
+}
+
+/// Former owner keys name more than one that comes after.
+pub fn unclear_owner(backing: &Path, all: &[Fingerprint]) -> Failure {
+    let (at, all) =
+        (backing.display(), all.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join("; "));
+    failure(
+        Exit::OtherVolume,
+        format!(
+            "{at}: more than one owner key claims to come after the former one ({all}). Ask the owner for the fingerprint, \
+             and give it with --fingerprint."
+        ),
+    )
+}
+
+/// This device knows another volume in that folder, and not this one.
 pub fn exchanged_volume(backing: &Path, found: Fingerprint) -> Failure {
     let at = backing.display();
     failure(
         Exit::OtherVolume,
         format!(
             "{at}: is not the volume that this device knows there, but one with the fingerprint {found}. Somebody \
-             exchanged it. Nothing was written. If you put it there yourself, accept it: `cryptfs trust accept {at}`."
+             exchanged it. No secret was tried. Nothing was written. If you put it there yourself, accept it: `cryptfs trust accept \
+             {at}`."
         ),
     )
 }
 
-/// The keyring dates from before a rotation.
-pub fn retired_keys(backing: &Path, slot: SlotId) -> Failure {
+/// A slot that anybody could have made is not tried on a device that does not know the volume.
+pub fn not_confirmed(backing: &Path, found: Fingerprint) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::NothingToAskOn,
+        format!(
+            "{at}: this device has not seen the volume before, and anybody can make one that a TPM or a public key opens. \
+             Compare its fingerprint {found} with what `cryptfs info` shows where the volume is known, and give it with \
+             --fingerprint (in fstab: fingerprint=)."
+        ),
+    )
+}
+
+/// Only a device that knows the volume changes all its keys.
+pub fn not_known_here(backing: &Path, found: Fingerprint) -> Failure {
     let at = backing.display();
     failure(
         Exit::OtherVolume,
         format!(
-            "{at}: key slot {slot} holds the keys from before a rotation. Remove it: `cryptfs key remove {at} {slot}`."
+            "{at}: this device has not seen the volume before. Mount it first, and compare its fingerprint {found} with \
+             what another device shows in `cryptfs info`."
         ),
     )
+}
+
+/// The key folder has slots and no authentic list.
+pub fn no_list(backing: &Path) -> Failure {
+    failure(
+        Exit::DamagedHeader,
+        format!(
+            "{}: the list that says which key slots count is missing, or not the owner's. Let the sync client finish, or \
+             restore the key folder from a copy.",
+            backing.display()
+        ),
+    )
+}
+
+/// Only owners change the key folder.
+pub fn not_owner(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::NotOwner,
+        format!(
+            "{at}: what opened it does not hold the owner key, which has to sign this. Use an owner's slot (`cryptfs key \
+             list {at}`), or make a slot for an owner to sign: `cryptfs key request {at} FILE`."
+        ),
+    )
+}
+
+pub fn outdated_request(request: &Path) -> Failure {
+    failure(
+        Exit::Failed,
+        format!(
+            "{}: was made with keys that are outdated, or for another volume. Have it made again.",
+            request.display()
+        ),
+    )
+}
+
+pub fn no_request(request: &Path, defect: &Defect) -> Failure {
+    failure(Exit::Failed, format!("{}: is no key slot: {defect}.", request.display()))
 }
 
 pub fn no_such_slot(backing: &Path, id: SlotId) -> Failure {
     slots(backing, &SlotsError::NoSuchSlot(id))
 }
 
-pub fn no_slots(backing: &Path) -> Failure {
-    failure(
-        Exit::NoSuchSlot,
-        format!(
-            "{}: has no key slots in keys/. If they are kept elsewhere, say where with --keys.",
-            backing.display()
+/// No slot counts; `others` lie there.
+pub fn no_slots(backing: &Path, others: usize) -> Failure {
+    let at = backing.display();
+    let what = match others {
+        0 => "has no key slots in keys/. If they are kept elsewhere, say where with --keys.".to_owned(),
+        _ => format!(
+            "none of its key slots counts: they were revoked, are from before a rotation, or not the owner's. `cryptfs key \
+             list {at}` shows them."
         ),
-    )
+    };
+    failure(Exit::NoSuchSlot, format!("{at}: {what}"))
 }
 
 pub fn which_tpm_slot(backing: &Path) -> Failure {
@@ -297,10 +406,6 @@ pub fn nothing_but_the_tpm() -> Failure {
         "Only this machine's TPM would open the volume; a broken TPM would then cost every file. Give it a recovery key \
          too, --recovery-file OUT, or insist with --no-recovery.",
     )
-}
-
-pub fn recipient_needed() -> Failure {
-    failure(Exit::Usage, "A recipient's slot needs its public key: `cryptfs key add --recipient KEY`.")
 }
 
 #[cfg(test)]

@@ -13,15 +13,17 @@ pub use recipient::Recipient;
 pub use tpm2::{NewPin, Sealer, Tpm2};
 pub use unlock::{Credential, Enrol, SlotError};
 
-use super::document::{self, Defect, Field, Members};
-use super::{Keyring, Label, SlotId, SlotType, VolumeId};
-use crate::crypto::{self, Cipher, NONCE, Nonce, Secret, TAG};
+use super::document::{self, Defect, Field, Members, NUMBERS, VERSION};
+use super::keyring::{LENGTHS, MAX_EPOCHS};
+use super::{EpochId, HeaderDigest, Keyring, Label, OwnerKey, OwnerSeed, SlotId, SlotType};
+use crate::crypto::{self, Cipher, NONCE, Nonce, Secret, Signature, TAG};
 use zeroize::Zeroizing;
 
-const FORMAT: &str = "cryptfs-slot";
-const VERSION: u64 = 1;
-/// A keyring of one epoch and of 64, sealed.
-const WRAPPED: std::ops::RangeInclusive<usize> = 34 + 36 + TAG..=34 + 64 * 36 + TAG;
+pub(super) const FORMAT: &str = "cryptfs-slot";
+/// A keyring, sealed.
+const WRAPPED: std::ops::RangeInclusive<usize> = *LENGTHS.start() + TAG..=*LENGTHS.end() + TAG;
+/// The signature of a slot that nobody signed.
+const UNSIGNED: Signature = [0; 64];
 
 /// What opens one slot and no other.
 pub struct SlotKey(Secret);
@@ -40,10 +42,23 @@ pub struct Slot {
     pub label: Label,
     /// Seconds since 1970.
     pub created: u64,
+    pub generation: u64,
+    /// Whether the owner's seed is in it.
+    pub is_owners: bool,
+    /// The keyring's epochs, in increasing order, at least one.
+    pub epochs: Vec<EpochId>,
     pub kind: Kind,
     nonce: Nonce,
     commitment: [u8; 32],
     wrapped: Vec<u8>,
+    signature: Signature,
+}
+
+/// What new slots are bound to, and signed with if the owner makes them.
+pub struct Issuer<'a> {
+    pub volume: HeaderDigest,
+    pub generation: u64,
+    pub seed: Option<&'a OwnerSeed>,
 }
 
 /// Why a slot does not open with a slot key.
@@ -94,27 +109,49 @@ impl Slot {
     }
 
     /// Puts the keyring under a slot key.
-    fn wrap(
-        volume: VolumeId,
-        id: SlotId,
-        label: Label,
-        kind: Kind,
-        key: &SlotKey,
-        keyring: &Keyring,
-    ) -> Slot {
-        let created = super::ids::now();
-        let nonce = crypto::random();
-        let mut slot = Slot { id, label, created, kind, nonce, commitment: [0; 32], wrapped: Vec::new() };
-        let fields = slot.authenticated(volume);
+    fn wrap(by: &Issuer<'_>, id: SlotId, label: Label, kind: Kind, key: &SlotKey, keyring: &Keyring) -> Slot {
+        let mut slot = Slot {
+            id,
+            label,
+            created: super::ids::now(),
+            generation: by.generation,
+            is_owners: keyring.seed().is_some(),
+            epochs: keyring.epochs(),
+            kind,
+            nonce: crypto::random(),
+            commitment: [0; 32],
+            wrapped: Vec::new(),
+            signature: UNSIGNED,
+        };
+        let fields = slot.authenticated(&by.volume);
         let mut sealed = keyring.encode();
-        let tag = wrap_cipher(key, &fields).seal(&nonce, &fields, &mut sealed);
+        let tag = wrap_cipher(key, &fields).seal(&slot.nonce, &fields, &mut sealed);
         slot.wrapped = [&sealed[..], &tag].concat();
         slot.commitment = slot.expected_commitment(key, &fields);
+        if let Some(seed) = by.seed {
+            slot.sign(&by.volume, seed);
+        }
         slot
     }
 
+    /// Has the owner vouch for the slot as it is.
+    pub(super) fn sign(&mut self, volume: &HeaderDigest, seed: &OwnerSeed) {
+        self.signature = seed.sign(&self.signed(volume));
+    }
+
+    /// Whether this owner vouches for every byte of it, for this volume.
+    pub fn is_by(&self, owner: OwnerKey, volume: &HeaderDigest) -> bool {
+        owner.signed(&self.signed(volume), &self.signature)
+    }
+
+    fn signed(&self, volume: &HeaderDigest) -> Vec<u8> {
+        let rest = [Field::Bytes(&self.nonce), Field::Bytes(&self.commitment), Field::Bytes(&self.wrapped)];
+        let label = document::length_prefixed(&[Field::Text("cryptfs v2 signed slot")]);
+        [label, self.authenticated(volume), document::length_prefixed(&rest)].concat()
+    }
+
     /// The keyring, if this is the slot's key.
-    pub fn unwrap(&self, volume: VolumeId, key: &SlotKey) -> Result<Keyring, UnwrapError> {
+    pub fn unwrap(&self, volume: &HeaderDigest, key: &SlotKey) -> Result<Keyring, UnwrapError> {
         let fields = self.authenticated(volume);
         if !crypto::same(&self.commitment, &self.expected_commitment(key, &fields)) {
             return Err(UnwrapError::WrongKey);
@@ -122,29 +159,37 @@ impl Slot {
         let (sealed, tag) = self.wrapped.split_last_chunk::<TAG>().ok_or(UnwrapError::Damaged)?;
         let mut keyring = Zeroizing::new(sealed.to_vec());
         let opened = wrap_cipher(key, &fields).open(&self.nonce, &fields, &mut keyring, tag);
-        opened.ok().and_then(|()| Keyring::decode(&keyring)).ok_or(UnwrapError::Damaged)
+        let keyring = opened.ok().and_then(|()| Keyring::decode(&keyring));
+        let is_as_it_says =
+            |keyring: &Keyring| keyring.epochs() == self.epochs && keyring.seed().is_some() == self.is_owners;
+        keyring.filter(is_as_it_says).ok_or(UnwrapError::Damaged)
     }
 
-    fn authenticated(&self, volume: VolumeId) -> Vec<u8> {
+    fn authenticated(&self, volume: &HeaderDigest) -> Vec<u8> {
+        let epochs = EpochId::concat(&self.epochs);
         let mut fields = vec![
-            Field::Text("cryptfs v1 slot"),
+            Field::Text("cryptfs v2 slot"),
             Field::Bytes(&volume.0),
             Field::Bytes(&self.id.0),
             Field::Text(self.kind.slot_type().name()),
             Field::Text(self.label.as_str()),
             Field::Number(self.created),
+            Field::Number(self.generation),
+            Field::Number(self.is_owners.into()),
+            Field::Bytes(&epochs),
         ];
         fields.extend(self.kind.fields().into_iter().map(|(_, field)| field));
         document::length_prefixed(&fields)
     }
 
     fn expected_commitment(&self, key: &SlotKey, fields: &[u8]) -> [u8; 32] {
-        let info: [&[u8]; 3] = [b"cryptfs v1 slot commit", &crypto::sha256(&[fields]), &self.nonce];
+        let info: [&[u8]; 3] = [b"cryptfs v2 slot commit", &crypto::sha256(&[fields]), &self.nonce];
         *crypto::expand(&key.0, &info).bytes()
     }
 
     /// The contents of the slot's file.
     pub fn to_json(&self) -> Vec<u8> {
+        let epochs = EpochId::concat(&self.epochs);
         let mut members = vec![
             ("format", Field::Text(FORMAT)),
             ("version", Field::Number(VERSION)),
@@ -152,39 +197,50 @@ impl Slot {
             ("type", Field::Text(self.kind.slot_type().name())),
             ("label", Field::Text(self.label.as_str())),
             ("created", Field::Number(self.created)),
+            ("generation", Field::Number(self.generation)),
+            ("owner", Field::Number(self.is_owners.into())),
+            ("epochs", Field::Bytes(&epochs)),
         ];
         members.extend(self.kind.fields());
         members.push(("nonce", Field::Bytes(&self.nonce)));
         members.push(("commitment", Field::Bytes(&self.commitment)));
         members.push(("wrapped", Field::Bytes(&self.wrapped)));
+        members.push(("signature", Field::Bytes(&self.signature)));
         let members: Vec<_> = members.iter().map(|(name, field)| (*name, field.json())).collect();
         document::write(&members)
     }
 
-    /// Parses the contents of the file that is named for `id`.
-    pub fn parse(id: SlotId, bytes: &[u8]) -> Result<Slot, Defect> {
-        let mut members = Members::parse(bytes, FORMAT, VERSION)?;
-        if members.array("id")? != id.0 {
-            return Err(Defect::Invalid("id"));
-        }
+    /// Parses the contents of a slot's file. Nothing in it is authentic before `is_by` says so.
+    pub fn parse(bytes: &[u8]) -> Result<Slot, Defect> {
+        let mut members = Members::parse(bytes, FORMAT)?;
         let slot_type = members.text("type")?.parse().map_err(|_| Defect::Invalid("type"))?;
         let kind = Kind::parse(slot_type, &mut members)?;
+        let epochs = members.bytes("epochs", EpochId::LENGTH..=MAX_EPOCHS * EpochId::LENGTH)?;
         let slot = Slot {
-            id,
+            id: SlotId(members.array("id")?),
             label: members.text("label")?.parse().map_err(|_| Defect::Invalid("label"))?,
             created: members.number("created", document::TIMES)?,
+            generation: members.number("generation", NUMBERS)?,
+            is_owners: members.number("owner", 0..=1)? == 1,
+            epochs: EpochId::list(&epochs).ok_or(Defect::Invalid("epochs"))?,
             kind,
             nonce: members.array::<NONCE>("nonce")?,
             commitment: members.array("commitment")?,
             wrapped: members.bytes("wrapped", WRAPPED)?,
+            signature: members.array("signature")?,
         };
         members.finish()?;
         Ok(slot)
     }
+
+    /// The number of its newest epoch.
+    pub fn newest_number(&self) -> u64 {
+        self.epochs.last().map_or(0, |epoch| epoch.number)
+    }
 }
 
 fn wrap_cipher(key: &SlotKey, fields: &[u8]) -> Box<dyn crypto::Aead> {
-    let wrap_key = crypto::expand(&key.0, &[b"cryptfs v1 slot wrap", &crypto::sha256(&[fields])]);
+    let wrap_key = crypto::expand(&key.0, &[b"cryptfs v2 slot wrap", &crypto::sha256(&[fields])]);
     Cipher::Aes256Gcm.keyed(&wrap_key)
 }
 

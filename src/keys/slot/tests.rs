@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::keys::golden_tests::{
-    HEADER, PASSPHRASE, RECIPIENT, RECOVERY, RECOVERY_KEY, TPM2, VOLUME, counting, keyring,
+    HEADER, LIST, PASSPHRASE, RECIPIENT, RECOVERY, RECOVERY_KEY, TPM2, counting, keyring, volume,
 };
-use crate::keys::{HeaderForged, RecoveryKey, UnverifiedHeader};
+use crate::keys::list::SignedList;
+use crate::keys::{Header, RecoveryKey};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
@@ -12,9 +13,10 @@ use std::sync::LazyLock;
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
     Parse(Defect),
+    Signature,
+    /// Of what an owner signed that was not made with its key.
     Commitment,
     Decryption,
-    HeaderMac,
     Accepted,
 }
 
@@ -30,7 +32,7 @@ fn file(members: &Map<String, Value>) -> Vec<u8> {
 
 fn recovery_slot(bytes: &[u8]) -> Stage {
     let key = RecoveryKey::parse(RECOVERY_KEY).ok().unwrap();
-    slot(16, SlotKey(crypto::expand(&key.0, &[b"cryptfs v1 recovery"])), bytes)
+    slot(16, SlotKey(crypto::expand(&key.0, &[b"cryptfs v2 recovery"])), bytes)
 }
 
 fn passphrase_slot(bytes: &[u8]) -> Stage {
@@ -44,7 +46,7 @@ fn passphrase_slot(bytes: &[u8]) -> Stage {
 fn tpm2_slot(bytes: &[u8]) -> Stage {
     static KEY: LazyLock<Secret> = LazyLock::new(|| {
         let halves = crypto::stretch::<64>(b"1234", &counting(0x10), crypto::Cost::LEAST).unwrap();
-        let info: [&[u8]; 3] = [b"cryptfs tpm2 v1", &VOLUME.0, &counting::<16>(32)];
+        let info: [&[u8]; 3] = [b"cryptfs v2 tpm2", &volume().0, &counting::<16>(32)];
         crypto::extract_and_expand(&[&counting::<32>(0x80), &halves[..32]], &info)
     });
     slot(32, SlotKey(KEY.duplicate()), bytes)
@@ -54,25 +56,41 @@ fn recipient_slot(bytes: &[u8]) -> Stage {
     slot(48, SlotKey(Secret::from_slice(&counting::<32>(0x60)).unwrap()), bytes)
 }
 
+/// Where the slot is refused, and where it would be if the owner had signed it as it is.
 fn slot(first: u8, key: SlotKey, bytes: &[u8]) -> Stage {
-    match Slot::parse(SlotId(counting(first)), bytes).map(|slot| slot.unwrap(VOLUME, &key)) {
-        Err(defect) => Stage::Parse(defect),
-        Ok(Err(UnwrapError::WrongKey)) => Stage::Commitment,
-        Ok(Err(UnwrapError::Damaged)) => Stage::Decryption,
-        Ok(Ok(_)) => Stage::Accepted,
+    let slot = match Slot::parse(bytes) {
+        Err(defect) => return Stage::Parse(defect),
+        Ok(slot) if slot.id != SlotId(counting(first)) => return Stage::Signature,
+        Ok(slot) => slot,
+    };
+    match (slot.is_by(keyring().owner(), &volume()), slot.unwrap(&volume(), &key)) {
+        (true, Ok(_)) => Stage::Accepted,
+        (true, Err(_)) => panic!("a signed slot does not open"),
+        (false, Err(UnwrapError::WrongKey)) => Stage::Commitment,
+        (false, Err(UnwrapError::Damaged)) => Stage::Decryption,
+        (false, Ok(_)) => Stage::Signature,
     }
 }
 
 fn header(bytes: &[u8]) -> Stage {
-    match UnverifiedHeader::parse(bytes).map(|header| header.verify(&keyring())) {
+    match Header::parse(bytes) {
+        Err(Defect::Forged) => Stage::Signature,
         Err(defect) => Stage::Parse(defect),
-        Ok(Err(HeaderForged)) => Stage::HeaderMac,
-        Ok(Ok(_)) => Stage::Accepted,
+        Ok(_) => Stage::Accepted,
     }
 }
 
-const FILES: [(&[u8], Check); 5] = [
+fn list(bytes: &[u8]) -> Stage {
+    match SignedList::parse(bytes) {
+        Err(defect) => Stage::Parse(defect),
+        Ok(list) if list.is_by(list.owner, &volume()) => Stage::Accepted,
+        Ok(_) => Stage::Signature,
+    }
+}
+
+const FILES: [(&[u8], Check); 6] = [
     (HEADER, header),
+    (LIST, list),
     (PASSPHRASE, passphrase_slot),
     (RECOVERY, recovery_slot),
     (TPM2, tpm2_slot),
@@ -80,13 +98,17 @@ const FILES: [(&[u8], Check); 5] = [
 ];
 
 /// Another value of the same form, and where it must be refused.
-fn another(name: &str, value: &Value, check_is_header: bool) -> (Value, Stage) {
+fn another(name: &str, value: &Value, is_slot: bool) -> (Value, Stage) {
     let invalid = |name| Stage::Parse(Defect::Invalid(name));
-    let unauthentic = if check_is_header { Stage::HeaderMac } else { Stage::Commitment };
+    let unauthentic = if is_slot { Stage::Commitment } else { Stage::Signature };
     match (name, value) {
         ("format", _) => (json!("cryptfs-other"), Stage::Parse(Defect::Foreign)),
-        ("version", _) => (json!(2), Stage::Parse(Defect::Newer(2))),
-        ("id", _) => (json!("ff".repeat(16)), invalid("id")),
+        ("version", _) => (json!(3), Stage::Parse(Defect::Version(3))),
+        ("id", _) => (json!("ff".repeat(16)), Stage::Signature),
+        ("signature", Value::String(hex)) => (flipped(hex), Stage::Signature),
+        // The last id, for they have to increase.
+        ("epochs", Value::String(hex)) => (json!(format!("{}00", &hex[..hex.len() - 2])), unauthentic),
+        ("owner", Value::Number(number)) => (json!(1 - number.as_u64().unwrap()), unauthentic),
         ("type", _) => (json!("unheard-of"), invalid("type")),
         ("cipher", _) => (json!("chacha20-poly1305"), unauthentic),
         ("chunk_size", _) => (json!(1 << 21), unauthentic),
@@ -115,7 +137,7 @@ fn row_19_any_member_changed_is_refused() {
         assert_eq!(check(golden), Stage::Accepted);
         let golden = members(golden);
         for (name, value) in &golden {
-            let (value, stage) = another(name, value, golden.contains_key("mac"));
+            let (value, stage) = another(name, value, golden.contains_key("wrapped"));
             let mut changed = golden.clone();
             changed.insert(name.clone(), value);
             assert_eq!(check(&file(&changed)), stage, "{name}");
@@ -182,9 +204,9 @@ fn whole_files_are_checked() {
 #[test]
 fn row_19_a_newer_version_is_told_apart_whatever_else_is_in_it() {
     let header = br#"{"critical": ["x"], "nested": {"a": [1, {}]}, "version": 7, "format": "cryptfs"}"#;
-    assert_eq!(UnverifiedHeader::parse(header).err(), Some(Defect::Newer(7)));
-    let slot = br#"{"format": "cryptfs-slot", "version": 2, "type": "retina"}"#;
-    assert_eq!(Slot::parse(SlotId([0; 16]), slot).err(), Some(Defect::Newer(2)));
+    assert_eq!(Header::parse(header).err(), Some(Defect::Version(7)));
+    let slot = br#"{"format": "cryptfs-slot", "version": 3, "type": "retina"}"#;
+    assert_eq!(Slot::parse(slot).err(), Some(Defect::Version(3)));
 }
 
 #[test]
@@ -205,8 +227,8 @@ fn row_18_values_are_bounded_and_have_one_spelling() {
         (PASSPHRASE, passphrase_slot, "label", json!("x".repeat(257)), "label"),
         (PASSPHRASE, passphrase_slot, "nonce", json!("AB".repeat(12)), "nonce"),
         (PASSPHRASE, passphrase_slot, "commitment", json!(""), "commitment"),
-        (PASSPHRASE, passphrase_slot, "wrapped", json!("00".repeat(85)), "wrapped"),
-        (PASSPHRASE, passphrase_slot, "wrapped", json!("00".repeat(2355)), "wrapped"),
+        (PASSPHRASE, passphrase_slot, "wrapped", json!("00".repeat(122)), "wrapped"),
+        (PASSPHRASE, passphrase_slot, "wrapped", json!("00".repeat(2676)), "wrapped"),
         (PASSPHRASE, passphrase_slot, "wrapped", json!("00".repeat(100) + "0"), "wrapped"),
         (TPM2, tpm2_slot, "parent", json!(1), "parent"),
         (TPM2, tpm2_slot, "parent", json!(0x8200_0000u64), "parent"),
@@ -217,6 +239,13 @@ fn row_18_values_are_bounded_and_have_one_spelling() {
         (TPM2, tpm2_slot, "private", json!(""), "private"),
         (RECIPIENT, recipient_slot, "recipient", json!("age1\n"), "recipient"),
         (RECIPIENT, recipient_slot, "stanza", json!("00".repeat(16385)), "stanza"),
+        (PASSPHRASE, passphrase_slot, "generation", json!(0), "generation"),
+        (PASSPHRASE, passphrase_slot, "owner", json!(2), "owner"),
+        (PASSPHRASE, passphrase_slot, "epochs", json!(""), "epochs"),
+        (PASSPHRASE, passphrase_slot, "epochs", json!("00".repeat(48)), "epochs"),
+        (LIST, list, "epochs", json!("00".repeat(23)), "epochs"),
+        (LIST, list, "revoked", json!("00".repeat(48)), "revoked"),
+        (LIST, list, "successions", json!("00".repeat(127)), "successions"),
         (HEADER, header, "uuid", json!("A".repeat(32)), "uuid"),
         (HEADER, header, "chunk_size", json!(4194305), "chunk_size"),
         (HEADER, header, "chunk_size", json!(1 << 19), "chunk_size"),
@@ -232,19 +261,27 @@ fn row_18_values_are_bounded_and_have_one_spelling() {
 #[test]
 fn a_slot_opens_under_its_own_volume_only() {
     let key = RecoveryKey::parse(RECOVERY_KEY).ok().unwrap();
-    let slot = Slot::parse(SlotId(counting(16)), RECOVERY).unwrap();
-    let elsewhere = slot.open(VolumeId([0; 16]), &Credential::Recovery(&key));
+    let slot = Slot::parse(RECOVERY).unwrap();
+    let header = Header {
+        chunk_size: crate::keys::ChunkSize::new(1 << 20).unwrap(),
+        ..Header::parse(HEADER).unwrap()
+    };
+    let elsewhere = slot.open(&header.digest(), &Credential::Recovery(&key));
     assert!(matches!(elsewhere, Err(SlotError::WrongKey)));
+    assert!(!slot.is_by(keyring().owner(), &header.digest()));
 }
 
 #[test]
 fn a_sealed_keyring_that_makes_no_sense_is_damage() {
     let key = SlotKey(Secret::random());
-    let mut slot = Slot::parse(SlotId(counting(16)), RECOVERY).unwrap();
-    let fields = slot.authenticated(VOLUME);
+    let mut slot = Slot::parse(RECOVERY).unwrap();
+    let fields = slot.authenticated(&volume());
     slot.commitment = slot.expected_commitment(&key, &fields);
-    let mut nonsense = [9; 70];
-    let tag = wrap_cipher(&key, &fields).seal(&slot.nonce, &fields, &mut nonsense);
-    slot.wrapped = [&nonsense[..], &tag].concat();
-    assert_eq!(slot.unwrap(VOLUME, &key).err(), Some(UnwrapError::Damaged));
+    // Other epochs than the slot says, and no owner's seed.
+    let others = [Keyring::generate(), keyring().without_seed()].map(|keyring| keyring.encode().to_vec());
+    for mut nonsense in [vec![9; 179]].into_iter().chain(others) {
+        let tag = wrap_cipher(&key, &fields).seal(&slot.nonce, &fields, &mut nonsense);
+        slot.wrapped = [&nonsense[..], &tag].concat();
+        assert_eq!(slot.unwrap(&volume(), &key).err(), Some(UnwrapError::Damaged));
+    }
 }

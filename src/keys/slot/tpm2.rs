@@ -8,7 +8,7 @@ use crate::crypto::{self, Cost, CostError};
 use crate::keys::tpm::{
     Client, ClientError, PcrBank, PcrMask, SealedSecret, TEMPLATE_ECC_P256, TpmSlotFields, new_secret,
 };
-use crate::keys::{SlotId, VolumeId};
+use crate::keys::{HeaderDigest, SlotId};
 use std::ops::RangeInclusive;
 
 const BANK: &str = "sha256";
@@ -65,7 +65,7 @@ pub struct NewPin<'a> {
 impl Tpm2 {
     /// Seals a fresh secret; returns the slot's members and its key.
     pub(super) fn enrol(
-        volume: VolumeId,
+        volume: &HeaderDigest,
         id: SlotId,
         tpm: &dyn Sealer,
         pcrs: PcrMask,
@@ -86,7 +86,7 @@ impl Tpm2 {
     /// The slot's key, from this machine's TPM.
     pub(super) fn key(
         &self,
-        volume: VolumeId,
+        volume: &HeaderDigest,
         id: SlotId,
         tpm: &dyn Sealer,
         pin: Option<&[u8]>,
@@ -183,6 +183,6 @@ fn split(halves: Option<&Halves>) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-fn slot_key(secret: &SealedSecret, k1: &[u8], volume: VolumeId, id: SlotId) -> SlotKey {
-    SlotKey(crypto::extract_and_expand(&[&secret[..], k1], &[b"cryptfs tpm2 v1", &volume.0, &id.0]))
+fn slot_key(secret: &SealedSecret, k1: &[u8], volume: &HeaderDigest, id: SlotId) -> SlotKey {
+    SlotKey(crypto::extract_and_expand(&[&secret[..], k1], &[b"cryptfs v2 tpm2", &volume.0, &id.0]))
 }

@@ -1,10 +1,10 @@
 //! Ways to a slot key: one that a person or machine has (`Credential`), and one that it is given (`Enrol`).
 
-use super::{Kind, NewPin, Recipient, Sealer, Slot, SlotKey, Stretch, Tpm2, UnwrapError};
+use super::{Issuer, Kind, NewPin, Recipient, Sealer, Slot, SlotKey, Stretch, Tpm2, UnwrapError};
 use crate::crypto::recipient::{self, Identities, RecipientError};
 use crate::crypto::{self, Cost, CostError, Secret};
 use crate::keys::tpm::{ClientError, PcrMask, TpmError};
-use crate::keys::{Keyring, Label, RecoveryKey, SlotId, SlotType, VolumeId};
+use crate::keys::{HeaderDigest, Keyring, Label, RecoveryKey, SlotId, SlotType};
 
 /// Something that opens slots of one type.
 pub enum Credential<'a> {
@@ -61,9 +61,12 @@ pub enum SlotError {
     /// The TPM's secret is under a PIN and none was given.
     #[error("asks for a PIN")]
     NeedsPin,
-    /// The slot opens; its keyring is not the one that made this volume's header.
-    #[error("holds the keys of another volume, or the header was changed")]
+    /// The slot opens; its keyring is another one than header and owner key say.
+    #[error("holds other keys than those of this volume")]
     ForeignKeyring,
+    /// Trying it would cost more than slots that nobody vouches for may.
+    #[error("not tried: too costly for a slot that nobody vouches for")]
+    TooCostly,
 }
 
 impl SlotError {
@@ -94,7 +97,7 @@ impl Slot {
     }
 
     /// The keyring, if this credential opens the slot. May take seconds, and ask a device.
-    pub fn open(&self, volume: VolumeId, credential: &Credential<'_>) -> Result<Keyring, SlotError> {
+    pub fn open(&self, volume: &HeaderDigest, credential: &Credential<'_>) -> Result<Keyring, SlotError> {
         let key = match (&self.kind, credential) {
             (Kind::Passphrase(stretch), Credential::Passphrase(passphrase)) => {
                 stretched(stretch, passphrase)?
@@ -111,7 +114,7 @@ impl Slot {
 
     /// A new slot, and its key to verify it with.
     pub fn enrol(
-        volume: VolumeId,
+        by: &Issuer<'_>,
         label: Label,
         with: &Enrol<'_>,
         keyring: &Keyring,
@@ -134,11 +137,11 @@ impl Slot {
                 )
             }
             Enrol::Tpm { tpm, pcrs, pin } => {
-                let (slot, key) = Tpm2::enrol(volume, id, *tpm, *pcrs, *pin)?;
+                let (slot, key) = Tpm2::enrol(&by.volume, id, *tpm, *pcrs, *pin)?;
                 (Kind::Tpm2(slot), key)
             }
         };
-        let slot = Slot::wrap(volume, id, label, kind, &key, keyring);
+        let slot = Slot::wrap(by, id, label, kind, &key, keyring);
         Ok((slot, key))
     }
 }
@@ -149,7 +152,7 @@ fn stretched(stretch: &Stretch, passphrase: &[u8]) -> Result<SlotKey, SlotError>
 }
 
 fn recovered(key: &RecoveryKey) -> SlotKey {
-    SlotKey(crypto::expand(&key.0, &[b"cryptfs v1 recovery"]))
+    SlotKey(crypto::expand(&key.0, &[b"cryptfs v2 recovery"]))
 }
 
 #[cfg(test)]

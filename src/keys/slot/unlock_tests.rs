@@ -1,21 +1,28 @@
 use super::*;
-use crate::keys::golden_tests::VOLUME;
+use crate::keys::golden_tests::volume;
 use crate::keys::test_support::{AGE_PRIVATE, AGE_PUBLIC, OpenTpm, SSH_LOCKED, SSH_PRIVATE, SSH_PUBLIC};
-use crate::keys::{Fingerprint, SlotType};
+use crate::keys::{IdentityId, SlotType};
+
+fn issuer(keyring: &Keyring) -> Issuer<'_> {
+    Issuer { volume: volume(), generation: 1, seed: keyring.seed() }
+}
 
 fn enrolled(with: &Enrol<'_>, keyring: &Keyring) -> Slot {
-    let (slot, key) = Slot::enrol(VOLUME, "test".parse().unwrap(), with, keyring).unwrap();
-    let read = Slot::parse(slot.id, &slot.to_json()).unwrap();
-    assert!(read.unwrap(VOLUME, &key).is_ok());
+    let by = issuer(keyring);
+    let (slot, key) = Slot::enrol(&by, "test".parse().unwrap(), with, keyring).unwrap();
+    let read = Slot::parse(&slot.to_json()).unwrap();
+    assert!(read.unwrap(&volume(), &key).is_ok() && read.is_by(keyring.owner(), &volume()));
+    assert!(!read.is_by(Keyring::generate().owner(), &volume()));
     read
 }
 
-fn opens(slot: &Slot, credential: &Credential<'_>) -> Result<Fingerprint, SlotError> {
-    slot.open(VOLUME, credential).map(|keyring| keyring.fingerprint())
+fn opens(slot: &Slot, credential: &Credential<'_>) -> Result<IdentityId, SlotError> {
+    slot.open(&volume(), credential).map(|keyring| keyring.identity_id())
 }
 
 fn recipient_error(text: &str) -> RecipientError {
-    let enrol = Slot::enrol(VOLUME, "x".parse().unwrap(), &Enrol::Recipient(text), &Keyring::generate());
+    let keyring = Keyring::generate();
+    let enrol = Slot::enrol(&issuer(&keyring), "x".parse().unwrap(), &Enrol::Recipient(text), &keyring);
     match enrol {
         Err(SlotError::Recipient(error)) => error,
         _ => panic!("{text}"),
@@ -26,7 +33,7 @@ fn recipient_error(text: &str) -> RecipientError {
 fn passphrase() {
     let keyring = Keyring::generate();
     let slot = enrolled(&Enrol::Passphrase { passphrase: b"secret", cost: Cost::LEAST }, &keyring);
-    assert_eq!(opens(&slot, &Credential::Passphrase(b"secret")).unwrap(), keyring.fingerprint());
+    assert_eq!(opens(&slot, &Credential::Passphrase(b"secret")).unwrap(), keyring.identity_id());
     assert!(matches!(opens(&slot, &Credential::Passphrase(b"Secret")), Err(SlotError::WrongKey)));
 }
 
@@ -34,7 +41,7 @@ fn passphrase() {
 fn recovery_key() {
     let (keyring, key) = (Keyring::generate(), RecoveryKey::generate());
     let slot = enrolled(&Enrol::Recovery(&key), &keyring);
-    assert_eq!(opens(&slot, &Credential::Recovery(&key)).unwrap(), keyring.fingerprint());
+    assert_eq!(opens(&slot, &Credential::Recovery(&key)).unwrap(), keyring.identity_id());
     let other = RecoveryKey::generate();
     assert!(matches!(opens(&slot, &Credential::Recovery(&other)), Err(SlotError::WrongKey)));
 }
@@ -46,7 +53,7 @@ fn age_and_ssh_recipients() {
     for (recipient, own, other) in [(AGE_PUBLIC, &age, &ssh), (SSH_PUBLIC.trim_end(), &ssh, &age)] {
         let slot = enrolled(&Enrol::Recipient(recipient), &keyring);
         assert!(matches!(&slot.kind, Kind::Recipient(slot) if slot.public_key() == recipient));
-        assert_eq!(opens(&slot, &Credential::Identities(own)).unwrap(), keyring.fingerprint());
+        assert_eq!(opens(&slot, &Credential::Identities(own)).unwrap(), keyring.identity_id());
         let refused = opens(&slot, &Credential::Identities(other));
         assert!(matches!(refused, Err(SlotError::Recipient(RecipientError::NoMatch))), "{refused:?}");
     }
@@ -82,9 +89,9 @@ fn row_35_a_tpm_slot_with_and_without_a_pin() {
         let slot = enrolled(&Enrol::Tpm { tpm: &OpenTpm, pcrs: PcrMask::SECURE_BOOT, pin }, &keyring);
         assert_eq!(slot.kind.slot_type(), SlotType::Tpm2);
         let tpm = |pin| Credential::Tpm { tpm: &OpenTpm, pin };
-        assert_eq!(opens(&slot, &tpm(Some(b"1234"))).unwrap(), keyring.fingerprint());
+        assert_eq!(opens(&slot, &tpm(Some(b"1234"))).unwrap(), keyring.identity_id());
         match pin {
-            None => assert_eq!(opens(&slot, &tpm(None)).unwrap(), keyring.fingerprint()),
+            None => assert_eq!(opens(&slot, &tpm(None)).unwrap(), keyring.identity_id()),
             Some(_) => {
                 assert!(matches!(opens(&slot, &tpm(None)), Err(SlotError::NeedsPin)));
                 assert!(matches!(opens(&slot, &tpm(Some(b"4321"))), Err(SlotError::Tpm(_))));
@@ -113,8 +120,8 @@ fn row_35_a_stolen_secret_leaves_a_search_of_the_pin_at_full_cost() {
         halves[..32].to_vec()
     };
     let opens = |k1: &[u8]| {
-        let info: [&[u8]; 3] = [b"cryptfs tpm2 v1", &VOLUME.0, &slot.id.0];
-        slot.unwrap(VOLUME, &SlotKey(crypto::extract_and_expand(&[&secret, k1], &info))).is_ok()
+        let info: [&[u8]; 3] = [b"cryptfs v2 tpm2", &volume().0, &slot.id.0];
+        slot.unwrap(&volume(), &SlotKey(crypto::extract_and_expand(&[&secret, k1], &info))).is_ok()
     };
     assert!(opens(&guess(b"1234", cost)));
     assert!(!opens(&guess(b"1235", cost)));
@@ -137,7 +144,7 @@ fn a_credential_opens_its_own_type_only() {
 impl Slot {
     /// A slot that names one public key and is opened by the holder of another.
     pub(in crate::keys) fn forged_recipient(
-        volume: VolumeId,
+        by: &Issuer<'_>,
         named: &str,
         opened_by: &str,
         keyring: &Keyring,
@@ -146,6 +153,6 @@ impl Slot {
         let stanza = recipient::wrap(opened_by, &secret).unwrap();
         let (id, key) = (SlotId(crypto::random()), SlotKey(secret));
         let kind = Kind::Recipient(Recipient::new(named, stanza).unwrap());
-        (Slot::wrap(volume, id, "two-faced".parse().unwrap(), kind, &key, keyring), key)
+        (Slot::wrap(by, id, "two-faced".parse().unwrap(), kind, &key, keyring), key)
     }
 }

@@ -81,6 +81,12 @@ impl Made {
 }
 
 impl Fixture {
+    /// The file of the only key slot.
+    pub fn slot(&self) -> PathBuf {
+        let files = files_below(&self.sandbox.backing().join("keys"));
+        files.into_iter().find(|file| fs::read_to_string(file).unwrap().contains("cryptfs-slot")).unwrap()
+    }
+
     pub fn new() -> Fixture {
         static MADE: OnceLock<Made> = OnceLock::new();
         let made = MADE.get_or_init(Made::new);

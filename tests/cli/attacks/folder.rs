@@ -67,7 +67,7 @@ fn row_21_no_regular_file_in_the_place_of_the_header() {
 fn row_21_no_regular_files_among_the_slots() {
     let fixture = Fixture::new();
     let keys = fixture.sandbox.backing().join("keys");
-    let real = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
+    let real = fixture.slot();
     for (number, (_, plant)) in KINDS.into_iter().enumerate() {
         plant(&keys.join(format!("{number:032}.json")), &real);
     }
@@ -224,11 +224,5 @@ fn row_28_a_folder_of_slots_without_an_end() {
     for number in 0..11_000 {
         fs::write(keys.join(format!("{number} (conflicted copy).json")), "").unwrap();
     }
-    within(Duration::from_secs(60), "being refused", || {
-        assert!(!fixture.mount().output().unwrap().status.success());
-    });
-    for number in 0..11_000 {
-        fs::remove_file(keys.join(format!("{number} (conflicted copy).json"))).unwrap();
-    }
-    fixture.expect(&[]);
+    within(Duration::from_secs(60), "the mount", || fixture.expect(&[]));
 }

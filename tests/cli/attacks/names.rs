@@ -40,7 +40,7 @@ fn row_24_conflict_copies_with_names_that_deceive() {
 fn row_24_what_is_printed_of_names_and_labels() {
     let fixture = Fixture::new();
     let keys = fixture.sandbox.backing().join("keys");
-    let real = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
+    let real = fixture.slot();
     let text = fs::read_to_string(&real).unwrap();
     let id = real.file_stem().unwrap().to_str().unwrap();
     let evil = "a\u{202e}b\\u001b[2J\\n\u{2066}c";

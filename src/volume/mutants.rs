@@ -40,4 +40,9 @@ crate::mutant::mutants! {
     CutForgotten,
     TrimmedBetween,
     NameForgotten,
+    StampIgnored,
+    ExactIgnored,
+    NotAnnounced,
+    FollowsNothingDurable,
+    NewerNotNamed,
 }

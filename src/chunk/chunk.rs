@@ -1,7 +1,7 @@
 //! A chunk in memory: what it is, and reading it.
 //!
 //! What always holds: every block that a table names lies in its slot, sealed under `key`, or in no file that this
-//! chunk has yet. Changing: `write`; making it last: `commit`; finding it again: `open`; space: `tidy`.
+//! chunk has yet. Changing: `write`; making it last: `commit`; finding it again: `open`; space: `reclaim`.
 
 use super::blocks::{Blocks, Key};
 use super::entry::GROUP;

@@ -13,7 +13,7 @@ const BATCH: u16 = 256;
 const SLACK: usize = 4;
 
 impl Chunk {
-    /// Whether `tidy` would be of use now.
+    /// Whether `reclaim` would be of use now.
     pub fn needs_reclaim(&self) -> bool {
         self.seals >= limits::seals() || self.can_truncate() || self.is_mostly_free()
     }

@@ -1,6 +1,6 @@
 //! The exit codes of every command: the one list, which the manual prints too.
 //!
-//! Scripts depend on these numbers: one is never given a second meaning. Neighbours: `advice.rs` chooses among them.
+//! Scripts depend on these numbers: one is never given a second meaning. `advice` chooses among them.
 
 use std::process::ExitCode;
 

@@ -18,7 +18,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Has the volume tell of what it finds, and of what comes right of what is on the list.
+    /// Has the volume report new findings, and those on the list that are resolved.
     pub fn open(backing: &Path, trust: &Trust, volume: &Volume) {
         let findings = trust.findings();
         if let Some(error) = &findings.damage {

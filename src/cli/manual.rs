@@ -1,6 +1,6 @@
 //! The manual page and the completions, made from the definitions in `args.rs` and the prose below.
 //!
-//! `man/cryptfs.1` is this output, committed; a test in `tests/cli.rs` holds the two together.
+//! `man/cryptfs.1` is this output, committed; a test in `tests/cli` holds the two together.
 
 use super::advice::{self, Failure};
 use super::args::Arguments;

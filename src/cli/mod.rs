@@ -1,6 +1,6 @@
 //! The command line: what people type, what they are told, and how the layers below are put together for it.
 //!
-//! All advice and all exit codes live here (`advice.rs`, `exit.rs`); every layer below reports typed errors. Each
+//! All advice and all exit codes live here (`advice`, `exit.rs`); every layer below reports typed errors. Each
 //! command has a file of its own; `args.rs` defines the flags.
 
 mod advice;

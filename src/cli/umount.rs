@@ -22,8 +22,8 @@ pub fn run(arguments: &Umount) -> Result<(), Failure> {
     stored.map_err(|error| advice::not_stored(path, &error))
 }
 
-/// Has everything stored while the mount can still be used to make room. What a lack of space is in the way of keeps the mount;
-/// any other error does not, and is returned.
+/// Has everything stored while the mount can still be used to make room. On a lack of space the volume stays mounted; any
+/// other error does not keep it, and is returned.
 fn store(path: &Path, discard: bool) -> Result<io::Result<()>, Failure> {
     if discard {
         mount::discard(path).map_err(|error| advice::unmounting(path, &error))?;

@@ -17,7 +17,7 @@ const NAMED_JUNK: usize = 1000;
 #[derive(Clone, Debug, Default)]
 pub struct Expected {
     pub pinned: Option<OwnerKey>,
-    /// An owner key that this device made itself, lest it refuse it after a crash.
+    /// An owner key that this device made itself: noted before it is used, so that it is accepted after a crash.
     pub announced: Option<OwnerKey>,
     /// The owner key that a person expects.
     pub confirmed: Option<Fingerprint>,

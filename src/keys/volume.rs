@@ -258,8 +258,8 @@ impl Locked {
         self.local.clear();
     }
 
-    /// Leaves out what does not make up for a slot that is to go: itself, if it needs no TPM, those that do, and what
-    /// cannot sign that it went.
+    /// Before a slot is removed: keeps only those that can take its place. They are owners' slots, which can sign that it
+    /// went, and need no TPM if it needs none.
     pub fn leave_out_for(&mut self, going: SlotId) -> Result<(), SlotsError> {
         let slot = self.listing.slots.iter().find(|slot| slot.id == going);
         let independent = slot.ok_or(SlotsError::NoSuchSlot(going))?.needs_no_tpm();

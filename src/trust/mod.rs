@@ -2,8 +2,8 @@
 //! (`keys`), the newest durable version of each chunk (`versions`), and what was found damaged (`findings`).
 //!
 //! Lies outside of the backing folder, where whoever holds that folder cannot reach. Every small file is replaced whole,
-//! so a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`,
-//! `mount`; beside: the room `keys`, whose names it keeps.
+//! so a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`;
+//! beside: the room `keys`, whose names it keeps.
 
 mod findings;
 mod keys;

@@ -351,7 +351,7 @@ impl Volume {
         self.catalog.discard_journal(device)
     }
 
-    /// Section in the backing filesystem.
+    /// Space in the backing filesystem.
     pub fn space(&self) -> Result<store::Space> {
         Ok(self.base.context.store.space()?)
     }

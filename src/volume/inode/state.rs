@@ -1,7 +1,7 @@
 //! One inode in memory: its record, its open chunks, and what of it has not reached the disk yet.
 //!
 //! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
-//! the last fdatasync; `state` guards the rest and is never held across an fdatasync. `serial` is taken before `state`.
+//! the last fdatasync; `state` guards the rest; the fdatasync of a flush runs without it. `serial` is taken before `state`.
 
 use super::directory::Directory;
 use super::entries::Entries;

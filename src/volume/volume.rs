@@ -131,13 +131,17 @@ impl Volume {
         self.rotation.end();
         let closed = match self.base.read_only {
             true => Ok(()),
-            false => self.writeback.finish().and_then(|()| self.journal.clear()),
+            false => self.writeback.finish().and_then(|()| self.clear_journal()),
         };
         self.cache.report();
         if !mutants::is_active(Mutant::NotKeptAtClose) {
             self.keep_seen();
         }
         closed
+    }
+
+    fn clear_journal(&self) -> Result<()> {
+        if self.base.withheld.lock().is_empty() { self.journal.clear() } else { Ok(()) }
     }
 
     /// What was only read counts from now on.

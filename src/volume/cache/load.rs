@@ -67,6 +67,7 @@ impl Cache {
     pub fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
         let first_chunk = self.open_file(chunk)?;
+        self.check_not_withheld(id)?;
         let record = read_record(&first_chunk).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
             error => error,
@@ -74,6 +75,13 @@ impl Cache {
         self.check_size_of(&record, &first_chunk)?;
         let table = ChunkTable::of(&first_chunk)?;
         Ok(Arc::new(Inode::new(id, State::stored(record, first_chunk, table), true)))
+    }
+
+    /// Refuses what came back without what batches say of it.
+    fn check_not_withheld(&self, id: InodeId) -> Result<()> {
+        let is_withheld =
+            self.base.withheld.lock().has(id) && !mutants::is_active(Mutant::WithheldNotApplied);
+        if is_withheld { Err(Error::NotArrived(ChunkId { inode: id, index: 0 })) } else { Ok(()) }
     }
 
     /// Refuses a size that cannot be, or that is not the inline content's.

@@ -2,7 +2,7 @@
 //! In memory only: nothing here changes a volume.
 
 use super::{Node, Source};
-use crate::chunk::{ChunkId, Commit, Context, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use crate::volume::format::batch::{Batch, Item, parse};
 use crate::volume::journal::file as journal;
@@ -25,6 +25,8 @@ enum Change {
         content: Option<Vec<u8>>,
         /// This device's journal says so.
         is_own: bool,
+        /// The newest commit of chunk 0 that the same journal says was durable; 0 for none.
+        durable: Commit,
     },
     Names(Names),
     Log {
@@ -71,6 +73,7 @@ impl Overlay {
     /// Takes the batches of one journal. What it says of inodes that it deletes counts no more.
     fn take(&mut self, batches: Vec<Batch<'_>>, is_own: bool) {
         let (mut gone, mut reserved) = (HashSet::<InodeId>::new(), HashSet::<InodeId>::new());
+        let mut durable = HashMap::<InodeId, Commit>::new();
         for item in batches.iter().flat_map(|batch| &batch.items) {
             match item {
                 Item::Delete { inode, .. } | Item::Orphan { inode, .. } => {
@@ -80,12 +83,16 @@ impl Overlay {
                     reserved.remove(inode);
                 }
                 Item::Reserve(ids) => reserved.extend(ids),
+                Item::Durable(inodes) => inodes.iter().for_each(|(inode, commit)| {
+                    let newest = durable.entry(*inode).or_default();
+                    *newest = (*newest).max(*commit);
+                }),
                 Item::Directory { .. } => {}
             }
         }
         for Batch { number, items } in batches {
             for item in items {
-                if let Some((inode, change)) = change_of(item, is_own)
+                if let Some((inode, change)) = change_of(item, is_own, &durable)
                     && !gone.contains(&inode)
                 {
                     self.changes.entry(inode).or_default().push((number, change));
@@ -115,12 +122,19 @@ impl Overlay {
                         names.apply(*number, node);
                     }
                 }
-                Change::Inode { commit, record, content, is_own } => match &mut state {
+                Change::Inode { commit, record, content, is_own, durable } => match &mut state {
                     Ok(node) if content.is_none() || node.commit() >= *commit => {
                         Names::of(record).apply(*number, node);
                     }
                     Err(Error::Damaged(..) | Error::NotArrived(_))
-                        if !stands_in(context, id, *commit, record, content.as_deref(), *is_own) => {}
+                        if !stands_in(
+                            context,
+                            id,
+                            (*commit, *durable),
+                            record,
+                            content.as_deref(),
+                            *is_own,
+                        ) => {}
                     Ok(_) | Err(Error::Damaged(..) | Error::NotArrived(_)) => {
                         let mut record = (**record).clone();
                         record.namespace = *number;
@@ -148,32 +162,39 @@ impl Overlay {
     }
 }
 
-fn change_of(item: Item<'_>, is_own: bool) -> Option<(InodeId, Change)> {
+fn change_of(item: Item<'_>, is_own: bool, durable: &HashMap<InodeId, Commit>) -> Option<(InodeId, Change)> {
     Some(match item {
         Item::Inode { inode, commit, record, content } => {
-            (inode, Change::Inode { commit, record, content: content.map(<[u8]>::to_vec), is_own })
+            let (content, durable) =
+                (content.map(<[u8]>::to_vec), durable.get(&inode).copied().unwrap_or_default());
+            (inode, Change::Inode { commit, record, content, is_own, durable })
         }
         Item::Namespace { inode, links_count, modified, changed, links } => {
             (inode, Change::Names(Names { links_count, links, modified, changed }))
         }
         Item::Directory { inode, devices, log } => (inode, Change::Log { devices, log: log.to_vec() }),
-        Item::Delete { .. } | Item::Orphan { .. } | Item::Reserve(_) => return None,
+        Item::Delete { .. } | Item::Orphan { .. } | Item::Reserve(_) | Item::Durable(_) => return None,
     })
 }
 
-/// Whether an inode record stands in for a chunk 0 that cannot be read (docs/FORMAT.md section 9).
+/// Whether an inode record stands in for a chunk 0 that cannot be read (docs/FORMAT.md section 9). `durable`: the newest
+/// commit of that which the same journal says was durable.
 fn stands_in(
     context: &Context,
     id: InodeId,
-    commit: Commit,
+    (commit, durable): (Commit, Commit),
     record: &Record,
     content: Option<&[u8]>,
     is_own: bool,
 ) -> bool {
-    let known = context.recall.known(ChunkId { inode: id, index: 0 });
-    let is_newest = known.is_none_or(|known| content.is_some() && commit > known.commit());
-    let fits = content.is_none_or(|content| record.kind != Kind::File || content.len() as u64 == record.size);
-    is_newest && fits && (is_own || content.is_some() || record.kind != Kind::File)
+    let first = ChunkId { inode: id, index: 0 };
+    let known = context.recall.known(first).map_or(durable, |known| known.commit().max(durable));
+    let is_newest = match content {
+        Some(content) => commit > known && (record.kind != Kind::File || content.len() as u64 == record.size),
+        None => known == Commit(0),
+    };
+    let is_never = || Chunk::was_never_durable(context, first).unwrap_or(false);
+    is_newest && (content.is_some() || if is_own { is_never() } else { record.kind != Kind::File })
 }
 
 impl Names {

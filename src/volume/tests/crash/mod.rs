@@ -3,6 +3,7 @@
 //! `recorder` keeps every crash point of one run, with what the device remembers of the chunks by then, `model` says what
 //! may be found there, `check` looks.
 
+mod absence;
 mod attack;
 mod check;
 mod directed;
@@ -13,6 +14,7 @@ mod operation;
 pub(crate) mod recorder;
 mod salvage;
 mod short;
+mod spoil;
 mod surgery;
 mod traces;
 mod workloads;

@@ -10,6 +10,7 @@ use crate::volume::inode::entries::Entries;
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Facts, Inode, State};
 use crate::volume::inode::table::ChunkTable;
+use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
 use crate::volume::{Error, Result};
 use std::sync::Arc;

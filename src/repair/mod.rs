@@ -8,8 +8,6 @@
 mod apply;
 mod places;
 mod plan;
-#[cfg(test)]
-mod tests;
 
 pub use apply::{Apply, Done, open_again};
 pub use places::Home;
@@ -19,3 +17,6 @@ pub use plan::{Choices, Plan, Step};
 pub const LOST_FOUND: &[u8] = b"lost+found";
 /// Behind the name of a file of which a part is lost: the copy of the rest.
 pub const PARTIAL: &[u8] = b".partial";
+
+#[cfg(test)]
+mod tests;

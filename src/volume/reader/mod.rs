@@ -7,8 +7,6 @@
 
 mod content;
 mod overlay;
-#[cfg(test)]
-mod tests;
 
 pub use content::{Content, Layout, Lost};
 
@@ -231,3 +229,6 @@ pub(super) fn read_record(head: &Chunk) -> Result<Record> {
     };
     Record::decode(head.record(), overflow.as_deref()).map_err(malformed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,8 +50,8 @@ class Campaign:
         self.attacker = Attacker(self.volume.backing, self.volume.secret, insider)
         self.beside = ThreadPoolExecutor(1)
         self.bystander = Bystander(self.volume)
-        elsewhere = Elsewhere(self.volume, self.volume.folder, chance)
-        self.owner = Owner(self.volume.mountpoint, chance, self.tally, elsewhere.files)
+        self.elsewhere = Elsewhere(self.volume, self.volume.folder, chance)
+        self.owner = Owner(self.volume.mountpoint, chance, self.tally, self.elsewhere.files)
         # In every other epoch the attacker spares the bystander.
         self.is_spared = True
         self.born = Snapshot(self.volume.backing), Snapshot(self.volume.state)
@@ -62,9 +62,9 @@ class Campaign:
         self.owner.forget()
         self.is_spared = not self.is_spared
         self.bystander.kept = None
-        self.attacker.spared = self.bystander.files if self.is_spared else set()
         self.first_sight()
         self.restore()
+        self.attacker.spared = self.bystander.files if self.is_spared else set()
         if not self.mount():
             raise Wrong("an untouched volume does not mount: " + self.volume.log.read_text(errors="replace")[-500:])
         self.owner.make_folders()
@@ -83,8 +83,9 @@ class Campaign:
         self.attacker.past, self.attacker.made = [self.born[0]], []
 
     def first_sight(self) -> None:
-        """Something is wrong already when this device first sees what the other one left."""
+        """Something is wrong already with what the other device left when this one first sees it."""
         self.restore()
+        self.attacker.spared = self.elsewhere.others
         self.attacker.whim = random.Random(self.chance.getrandbits(64))
         self.attack(2)
         if self.mount():

@@ -15,22 +15,37 @@ SIZES = [50, 3000, 9000, 60_001, 1_300_001]
 
 
 class Elsewhere:
-    """`files`: what it made and synced, by name; each had one content only, and was never seen empty."""
+    """`files`: what it made and synced, by name; each had one content only, and was never seen empty. `others`: what is
+    not its own in the backing folder."""
 
     def __init__(self, volume: Cryptfs, scratch: Path, chance: random.Random) -> None:
         device = Cryptfs(scratch / "elsewhere")
         device.secret = volume.secret
-        Snapshot(volume.backing).restore(device.backing)
+        before = Snapshot(volume.backing)
+        before.restore(device.backing)
         device.serve()
         folder = device.mountpoint / ELSEWHERE
         folder.mkdir()
+        # Journalled before there is content: what a device that lacks a chunk file could take for an empty file.
+        for size in SIZES:
+            (folder / str(size)).touch()
+        sync(folder)
         self.files: dict[str, History] = {}
         for size in SIZES:
             file = self.files[str(size)] = History()
             file.becomes(chance.randbytes(size))
             file.sizes = {size}
-            with open(folder / str(size), "wb", buffering=0) as plain:
-                plain.write(file.content)
-                os.fsync(plain.fileno())
+            (folder / str(size)).write_bytes(file.content)
+            sync(folder / str(size))
         device.force_unmount()
-        Snapshot(device.backing).restore(volume.backing)
+        after = Snapshot(device.backing)
+        after.restore(volume.backing)
+        self.others = {path for path, content in after.files.items() if content == before.files.get(path)}
+
+
+def sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

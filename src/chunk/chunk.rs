@@ -55,6 +55,8 @@ pub(super) struct Written {
 pub(super) struct State {
     /// Memory says something that the newest written root does not.
     pub dirty: bool,
+    /// Data blocks were written or cleared since the last commit; sealing them anew does not count.
+    pub changed: bool,
     /// Since the file was opened, or made, an fdatasync made sure of what was found in it.
     pub anchored: bool,
     /// Something was written since the last fdatasync began.
@@ -144,6 +146,11 @@ impl Chunk {
     /// Whether there is anything that the newest written root does not say.
     pub fn is_dirty(&self) -> bool {
         self.state.dirty
+    }
+
+    /// Whether data blocks were written or cleared since the last commit. Sealing them anew does not count.
+    pub fn is_changed(&self) -> bool {
+        self.state.changed
     }
 
     /// Whether everything is in a durable root, under a durable name.

@@ -84,6 +84,7 @@ impl Chunk {
         self.newest = Some(written);
         self.slots_mut().committed();
         self.state.dirty = false;
+        self.state.changed = false;
         self.state.in_doubt = false;
         if mutants::is_active(Mutant::NotedAtCommit) {
             self.context.recall.durable(self.id, &self.version);

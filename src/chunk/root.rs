@@ -11,8 +11,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Bytes of the plaintext.
 pub(super) const PLAIN: usize = ROOT_PLAIN.end - ROOT_PLAIN.start;
-/// Most entries of a version vector.
-pub(super) const DEVICES: usize = 16;
+/// Most entries of a version vector: as many as leave room for the largest record and all map blocks.
+pub(super) const DEVICES: usize = 63;
 /// Most bytes of a record.
 pub(super) const RECORD: usize = 1024;
 /// Metadata blocks of a chunk.

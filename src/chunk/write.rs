@@ -26,6 +26,7 @@ impl Chunk {
         for (number, entry) in (first..).zip(entries) {
             self.put(section, number, entry);
         }
+        self.state.changed |= section == Section::Data;
         Ok(())
     }
 
@@ -48,6 +49,7 @@ impl Chunk {
         while let Some(number) = self.next_present(section, from)?.filter(|number| range.contains(number)) {
             self.prepare()?;
             self.put(section, number, Entry::HOLE);
+            self.state.changed |= section == Section::Data;
             from = number + 1;
         }
         Ok(())

@@ -33,6 +33,7 @@ pub use error::{Damage, Error, Result};
 pub use findings::{Finding, Report};
 pub use format::kinds::{Kind, Timestamp};
 pub use format::record::{Encoded, Extension, Link, Record};
+pub use format::stamp::Stamp;
 pub use format::wire::{Malformed, TooLarge};
 pub use inode::directory::{Directory, Visit};
 pub use inode::state::Inode;

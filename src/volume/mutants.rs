@@ -33,4 +33,9 @@ crate::mutant::mutants! {
     TrimmedBetween,
     NameForgotten,
     MadeFromAnothersJournal,
+    StampIgnored,
+    ExactIgnored,
+    NotAnnounced,
+    FollowsNothingDurable,
+    NewerNotNamed,
 }

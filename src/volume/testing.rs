@@ -2,7 +2,7 @@
 
 use crate::chunk::{Commit, DeviceId, InodeId};
 use crate::test_rng::seed;
-use crate::volume::{Extension, Kind, Link, Record, Timestamp};
+use crate::volume::{Extension, Kind, Link, Record, Stamp, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -81,8 +81,17 @@ fn any_extension() -> impl Strategy<Value = Extension> {
 
 pub fn any_record() -> impl Strategy<Value = Record> {
     let numbers = (any::<[u32; 4]>(), 0..=0o7777u32, any::<[u64; 3]>());
-    (any_kind(), numbers, [any_time(), any_time(), any_time(), any_time()], any_extension()).prop_map(
-        |(kind, ([uid, gid, device, links_count], mode, [size, allocated, namespace]), times, extension)| {
+    let stamp = (any::<[u8; 8]>(), any::<u64>(), any::<bool>()).prop_map(|(device, commit, is_exact)| {
+        (Stamp { device: DeviceId(device), commit: Commit(commit) }, is_exact)
+    });
+    (any_kind(), numbers, [any_time(), any_time(), any_time(), any_time()], stamp, any_extension()).prop_map(
+        |(
+            kind,
+            ([uid, gid, device, links_count], mode, [size, allocated, namespace]),
+            times,
+            (content, is_exact),
+            extension,
+        )| {
             let [accessed, modified, changed, born] = times;
             let namespace = Commit(namespace);
             Record {
@@ -99,6 +108,8 @@ pub fn any_record() -> impl Strategy<Value = Record> {
                 modified,
                 changed,
                 born,
+                content,
+                is_exact,
                 extension,
             }
         },
@@ -122,6 +133,8 @@ pub fn sample_record() -> Record {
         modified: time(2),
         changed: time(3),
         born: time(4),
+        content: Stamp { device: device(0xd2), commit: Commit(0x1020_3040_5060_7080) },
+        is_exact: true,
         extension: Extension {
             target: b"to".to_vec(),
             xattrs: vec![(b"user.a".as_slice().into(), b"v".to_vec())],

@@ -9,6 +9,7 @@ use super::data::Data;
 use super::findings::{Findings, Report};
 use super::format::kinds::{Kind, Timestamp};
 use super::format::record::{Extension, Record};
+use super::format::stamp::Stamp;
 use super::inode::directory::Visit;
 use super::inode::state::Inode;
 use super::journal::Journal;
@@ -53,6 +54,8 @@ impl Volume {
             modified: now,
             changed: now,
             born: now,
+            content: Stamp::NONE,
+            is_exact: true,
             extension: Extension::default(),
         };
         let id = ChunkId { inode: InodeId::ROOT, index: 0 };

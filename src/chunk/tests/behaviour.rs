@@ -318,7 +318,7 @@ fn a_version_keeps_the_other_devices() {
     let bench = Bench::new();
     bench.chunk(1);
     let mut former = bench.open().unwrap().version().clone();
-    for device in 20..40 {
+    for device in 20..90 {
         let mut context = context_of(Arc::new(bench.store.clone()), &[2]);
         Arc::get_mut(&mut context).unwrap().device = DeviceId([device; 8]);
         let mut chunk = Chunk::open(&context, ID, 1024).unwrap();
@@ -327,8 +327,8 @@ fn a_version_keeps_the_other_devices() {
         let version = bench.open().unwrap().version().clone();
         assert_eq!(version.0[0].0, DeviceId([device; 8]));
         assert!(version.commit() > former.commit());
-        assert_eq!(version.0.len(), usize::from(device - 18).min(16));
-        assert_eq!(version.dominates(&former), device < 35);
+        assert_eq!(version.0.len(), usize::from(device - 18).min(63));
+        assert_eq!(version.dominates(&former), device < 82);
         former = version;
     }
 }

@@ -9,6 +9,7 @@ pub use schedule::{Schedule, Task};
 use crate::chunk::{BLOCK, Context};
 use crate::store::FileName;
 use crate::volume::format::limits::LAST_INDEX;
+use crate::volume::format::stamp::Stamp;
 use crate::volume::{Error, Result};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -70,6 +71,11 @@ impl Base {
             return Err(Error::ReadOnly);
         }
         self.check_live()
+    }
+
+    /// A stamp for a change of content, which names nothing else.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { device: self.context.device, commit: self.context.next_commit() }
     }
 
     /// The largest size a file may have, in bytes.

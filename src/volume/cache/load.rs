@@ -4,13 +4,15 @@ use super::Cache;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Section};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
+use crate::volume::format::stamp::{ExtraRecord, Fit};
 use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Directory;
 use crate::volume::inode::entries::Entries;
 use crate::volume::inode::state::{Facts, Inode, State};
-use crate::volume::inode::table::{ChunkTable, check_bound};
+use crate::volume::inode::table::ChunkTable;
+use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
-use crate::volume::{Error, Result};
+use crate::volume::{Damage, Error, Result};
 use std::sync::Arc;
 
 impl Cache {
@@ -19,18 +21,34 @@ impl Cache {
         state.check_whole()?;
         if state.first_chunk.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
-            state.hold(0, self.open_file(id, Commit(0))?);
+            state.hold(0, self.open_file(id)?);
             self.opened(inode, 0);
         }
         Ok(())
     }
 
-    /// Opens a chunk's file. `bound`: what it must not be older than; only then it is right again.
-    pub fn open_file(&self, id: ChunkId, bound: Commit) -> Result<Chunk> {
+    /// Opens chunk 0's file.
+    fn open_file(&self, id: ChunkId) -> Result<Chunk> {
         let chunk = Chunk::open(&self.base.context, id, self.base.blocks)?;
-        check_bound(&chunk, bound)?;
         self.findings.heal_opened(id);
         Ok(chunk)
+    }
+
+    /// Opens the file of an extra chunk, if it belongs to what chunk 0 says: `named` is the chunk table's entry,
+    /// `record` chunk 0's. Only then its findings are over. Also returns the number of the chunk's stamp.
+    pub fn open_extra(&self, id: ChunkId, named: Commit, record: &Record) -> Result<(Chunk, Commit)> {
+        let chunk = Chunk::open(&self.base.context, id, self.base.blocks)?;
+        let extra = ExtraRecord::decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
+        let found = extra.stamp.commit;
+        match extra.fit(named, record.content) {
+            _ if mutants::is_active(Mutant::StampIgnored) => {}
+            Fit::Exact => {}
+            Fit::Newer if !record.is_exact || mutants::is_active(Mutant::ExactIgnored) => {}
+            Fit::Older => return Err(Error::Damaged(id, Damage::RolledBack { found, known: named })),
+            Fit::Newer | Fit::Foreign => return Err(Error::NotArrived(id)),
+        }
+        self.findings.heal_opened(id);
+        Ok((chunk, found))
     }
 
     /// Opens a chunk if it exists.
@@ -40,9 +58,9 @@ impl Cache {
             return Ok(());
         }
         state.load_table(index)?;
-        let Some(bound) = state.table.bound(index) else { return Ok(()) };
+        let Some(named) = state.table.stamp(index) else { return Ok(()) };
         let id = ChunkId { inode: inode.id(), index };
-        let chunk = self.open_file(id, bound)?;
+        let (chunk, _) = self.open_extra(id, named, &state.record)?;
         state.hold(index, chunk);
         self.opened(inode, index);
         Ok(())
@@ -57,7 +75,7 @@ impl Cache {
 
     pub fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
-        let first_chunk = self.open_file(chunk, Commit(0))?;
+        let first_chunk = self.open_file(chunk)?;
         let record = read_record(&first_chunk).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
             error => error,
@@ -113,7 +131,7 @@ impl Cache {
         let mut log = Vec::new();
         for index in named {
             let id = ChunkId { inode: directory.id(), index };
-            let segment = self.open_file(id, table.bound(index).unwrap_or_default())?;
+            let (segment, _) = self.open_extra(id, table.stamp(index).unwrap_or_default(), record)?;
             let mut bytes = vec![0; BLOCK];
             segment.read(Section::Data, 0, &mut bytes)?;
             let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;

@@ -50,7 +50,7 @@ impl Catalog {
             return Ok(());
         }
         loaded?;
-        let needed = state.table.bound(id.index).is_some() || state.extra_chunks.contains(id.index);
+        let needed = state.table.stamp(id.index).is_some() || state.extra_chunks.contains(id.index);
         if !needed && (alone || self.wrote(id)) {
             self.remove_file(id)?;
         }

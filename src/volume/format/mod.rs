@@ -6,4 +6,5 @@ pub mod journal;
 pub mod kinds;
 pub mod limits;
 pub mod record;
+pub mod stamp;
 pub mod wire;

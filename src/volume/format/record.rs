@@ -6,12 +6,16 @@
 use super::limits::{DEVICES_MAX, EXTENSION_MAX, ROOT_MAX, TARGET_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use crate::chunk::{Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
 
 const VERSION: u8 = 1;
 /// Bytes before the extension.
-const FIXED: usize = 100;
+const FIXED: usize = 116;
+/// Where the flags lie, of which all are in the first byte so far.
+const FLAGS_AT: usize = 2;
 const FLAG_OVERFLOW: u16 = 1;
+const FLAG_EXACT: u16 = 2;
 /// Type and length.
 const ITEM_HEADER: usize = 5;
 const ITEM_TARGET: u8 = 1;
@@ -45,6 +49,10 @@ pub struct Record {
     pub modified: Timestamp,
     pub changed: Timestamp,
     pub born: Timestamp,
+    /// The last change of content that chunk 0 holds; in a batch it says nothing.
+    pub content: Stamp,
+    /// No extra chunk is newer than the chunk table says; in a batch it says nothing.
+    pub is_exact: bool,
     pub extension: Extension,
 }
 
@@ -149,16 +157,23 @@ impl Record {
     pub fn decode_whole(bytes: &[u8]) -> Result<Record, Malformed> {
         let mut reader = Reader(bytes);
         let (mut record, flags, length) = Record::decode_fixed(&mut reader)?;
-        if flags != 0 {
+        if flags & FLAG_OVERFLOW != 0 {
             return Err(Malformed("the extension is not in place"));
         }
         record.extension = Extension::decode(reader.rest(), length)?;
         Ok(record)
     }
 
+    /// An encoded record, without the flag that says it is exact.
+    pub(in crate::volume) fn inexact(mut encoded: Vec<u8>) -> Vec<u8> {
+        encoded[FLAGS_AT] &= !(FLAG_EXACT as u8);
+        encoded
+    }
+
     fn encode_fixed(&self, flags: u16, extension: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(&[VERSION, self.kind.code()]);
-        out.extend_from_slice(&flags.to_le_bytes());
+        let exact = if self.is_exact { FLAG_EXACT } else { 0 };
+        out.extend_from_slice(&(flags | exact).to_le_bytes());
         for field in [self.mode, self.uid, self.gid, self.device, self.links_count] {
             out.extend_from_slice(&field.to_le_bytes());
         }
@@ -168,6 +183,7 @@ impl Record {
         for time in [self.accessed, self.modified, self.changed, self.born] {
             time.encode(out);
         }
+        self.content.encode(out);
         out.extend_from_slice(&(extension as u32).to_le_bytes());
     }
 
@@ -178,7 +194,7 @@ impl Record {
         }
         let kind = Kind::from_code(reader.u8()?)?;
         let flags = reader.u16()?;
-        if flags & !FLAG_OVERFLOW != 0 {
+        if flags & !(FLAG_OVERFLOW | FLAG_EXACT) != 0 {
             return Err(Malformed("unknown flags in an inode record"));
         }
         let record = Record {
@@ -195,6 +211,8 @@ impl Record {
             modified: Timestamp::decode(reader)?,
             changed: Timestamp::decode(reader)?,
             born: Timestamp::decode(reader)?,
+            content: Stamp::decode(reader)?,
+            is_exact: flags & FLAG_EXACT != 0,
             extension: Extension::default(),
         };
         let length = reader.u32()? as usize;

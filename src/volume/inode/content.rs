@@ -14,7 +14,7 @@ impl State {
         self.first_chunk.is_some()
             && (index == 0
                 || self.extra_chunks.contains(index)
-                || self.table.is_loaded(index) && self.table.bound(index).is_none())
+                || self.table.is_loaded(index) && self.table.stamp(index).is_none())
     }
 
     /// Whether the content is inline (or there is none, and nothing left of any). Needs chunk 0 to be open.
@@ -30,6 +30,7 @@ impl State {
 
     /// Size, times and mode bits after the content changed.
     pub fn touch(&mut self, size: u64, now: Option<Timestamp>, clear_mode: u32) {
+        self.0.stamps.content_changed = true;
         let record = &mut self.0.record;
         let beyond = size == record.size && record.mode & clear_mode == 0;
         record.size = size;

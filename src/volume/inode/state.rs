@@ -9,6 +9,7 @@ use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::extra_chunks::ExtraChunks;
+use crate::volume::inode::stamps::Stamps;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::{Error, Result};
 use parking_lot::{Mutex, RwLock};
@@ -47,6 +48,8 @@ pub struct Facts {
     /// The other chunks that are open.
     pub extra_chunks: ExtraChunks,
     pub table: ChunkTable,
+    /// How far chunk 0 tells of the versions of the extra chunks.
+    pub stamps: Stamps,
     /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
     pub doomed: BTreeSet<u32>,
     /// The change by which the size last shrank over extra chunks, until chunk 0 is durable with it and those are
@@ -155,6 +158,7 @@ impl State {
             named: false,
             extra_chunks: ExtraChunks::default(),
             table: ChunkTable::empty(),
+            stamps: Stamps::fresh(),
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
@@ -181,6 +185,7 @@ impl State {
             named: true,
             extra_chunks: ExtraChunks::default(),
             table,
+            stamps: Stamps::found(&record),
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
@@ -217,7 +222,7 @@ impl State {
     pub fn is_first_chunk_stored(&self) -> bool {
         self.progress.first_chunk <= self.progress.stored
             && self.stored == self.journalled.namespace
-            && self.table.is_stored()
+            && self.table.is_naming_stored()
             && !self.first_chunk.as_deref().is_some_and(Chunk::is_dirty)
     }
 
@@ -240,6 +245,7 @@ impl State {
     pub fn is_dirty(&self) -> bool {
         self.progress.stored < self.progress.made
             || self.stored < self.journalled.namespace
+            || self.is_inexact()
             || self.entries.as_ref().is_some_and(|entries| entries.has_journalled())
     }
 

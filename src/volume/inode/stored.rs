@@ -15,7 +15,8 @@ const OVERFLOW_BLOCKS: u16 = 64;
 impl State {
     /// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
     pub fn store_tail(&mut self, unstored: &Unstored, segments: &Range<u32>) -> Result<()> {
-        let Facts { first_chunk, table, doomed, record, .. } = &mut self.0;
+        let Facts { first_chunk, table, doomed, record, stamps, .. } = &mut self.0;
+        stamps.content_changed = true;
         let first_chunk = first_chunk.as_mut().expect("it was opened");
         if unstored.replacement.is_some() {
             for index in table.all(first_chunk)?.into_iter().filter(|index| !segments.contains(index)) {
@@ -37,11 +38,17 @@ impl State {
         Ok(())
     }
 
+    /// Puts the record and the chunk table into chunk 0.
+    pub fn store_all(&mut self, size: u64) -> Result<()> {
+        let Facts { first_chunk, table, .. } = &mut self.0;
+        table.store(first_chunk.as_mut().expect("it was opened"))?;
+        self.store_record(size)
+    }
+
     /// Puts the record into chunk 0: with the names that durable batches speak of, and no others.
     pub fn store_record(&mut self, size: u64) -> Result<()> {
-        let Facts { record, journalled, first_chunk, table, .. } = &mut self.0;
+        let Facts { record, journalled, first_chunk, .. } = &mut self.0;
         let first_chunk = first_chunk.as_mut().expect("it was opened");
-        table.store(first_chunk)?;
         let now = (record.size, record.links_count, record.namespace);
         let early = mutants::is_active(Mutant::LinksBeforeBatch);
         if !early {

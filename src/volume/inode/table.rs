@@ -2,7 +2,7 @@
 
 use crate::chunk::{BLOCK, Chunk, Commit, Section};
 use crate::volume::format::limits::{LAST_INDEX, PER_PAGE};
-use crate::volume::{Damage, Error, Result};
+use crate::volume::{Error, Result};
 use std::collections::BTreeMap;
 
 /// The metadata block of the table's first page.
@@ -13,12 +13,22 @@ pub struct ChunkTable {
     empty: bool,
     pages: BTreeMap<u32, Box<[u64; PER_PAGE as usize]>>,
     changed: BTreeMap<u32, Commit>,
+    /// A chunk came or went that chunk 0 does not tell of.
+    is_renamed: bool,
+    /// Of chunks that changed: what chunk 0 says of them that is durable for certain.
+    durable: BTreeMap<u32, Commit>,
 }
 
 impl ChunkTable {
     /// Of an inode without extra chunks.
     pub fn empty() -> ChunkTable {
-        ChunkTable { empty: true, pages: BTreeMap::new(), changed: BTreeMap::new() }
+        ChunkTable {
+            empty: true,
+            pages: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            is_renamed: false,
+            durable: BTreeMap::new(),
+        }
     }
 
     /// As chunk 0 has it.
@@ -36,15 +46,32 @@ impl ChunkTable {
         self.changed.is_empty()
     }
 
-    /// The lower bound of a chunk's commit number, `None` if there is no such chunk. Needs `load` first.
-    pub fn bound(&self, index: u32) -> Option<Commit> {
-        let (page, at) = place(index);
-        let stored = || self.pages.get(&page).map_or(Commit(0), |page| Commit(page[at]));
-        let bound = self.changed.get(&index).copied().unwrap_or_else(stored);
-        (bound != Commit(0)).then_some(bound)
+    /// Whether chunk 0 says which chunks there are, be it an older version of one.
+    pub fn is_naming_stored(&self) -> bool {
+        !self.is_renamed
     }
 
-    /// Whether `bound` can answer for this chunk.
+    /// The commit number of a chunk's stamp, `None` if there is no such chunk. Needs `load` first.
+    pub fn stamp(&self, index: u32) -> Option<Commit> {
+        let (page, at) = place(index);
+        let stored = || self.pages.get(&page).map_or(Commit(0), |page| Commit(page[at]));
+        let stamp = self.changed.get(&index).copied().unwrap_or_else(stored);
+        (stamp != Commit(0)).then_some(stamp)
+    }
+
+    /// What a durable chunk 0 says of a chunk, 0: nothing. Needs `load` first.
+    pub fn durable(&self, index: u32) -> Commit {
+        let unchanged = || self.stamp(index).unwrap_or_default();
+        self.durable.get(&index).copied().unwrap_or_else(unchanged)
+    }
+
+    /// What the last `store` put into chunk 0 is durable.
+    pub fn stored_is_durable(&mut self) {
+        let ChunkTable { durable, changed, .. } = self;
+        durable.retain(|index, _| changed.contains_key(index));
+    }
+
+    /// Whether `stamp` can answer for this chunk.
     pub fn is_loaded(&self, index: u32) -> bool {
         self.empty || self.pages.contains_key(&place(index).0) || self.changed.contains_key(&index)
     }
@@ -74,24 +101,27 @@ impl ChunkTable {
             self.load(first_chunk, 1 + page * PER_PAGE)?;
             from = block + 1;
         }
-        let stored = self.pages.iter().flat_map(|(&page, bounds)| {
-            bounds
+        let stored = self.pages.iter().flat_map(|(&page, stamps)| {
+            stamps
                 .iter()
                 .enumerate()
-                .filter(|(_, bound)| **bound != 0)
+                .filter(|(_, stamp)| **stamp != 0)
                 .map(move |(at, _)| 1 + page * PER_PAGE + at as u32)
         });
         found.extend(stored.filter(|index| !self.changed.contains_key(index)));
-        found.extend(self.changed.iter().filter(|(_, bound)| **bound != Commit(0)).map(|(index, _)| *index));
+        found.extend(self.changed.iter().filter(|(_, stamp)| **stamp != Commit(0)).map(|(index, _)| *index));
         found.retain(|index| *index >= first);
         found.sort_unstable();
         Ok(found)
     }
 
-    /// Notes that a chunk exists now (with its commit number) or does not (zero).
-    pub fn set(&mut self, index: u32, bound: Commit) {
+    /// Notes the commit number of a chunk's stamp, or that there is no such chunk any more (zero).
+    pub fn set(&mut self, index: u32, stamp: Commit) {
         self.empty = false;
-        self.changed.insert(index, bound);
+        let before = self.stamp(index).unwrap_or_default();
+        self.is_renamed |= (before == Commit(0)) != (stamp == Commit(0));
+        self.durable.entry(index).or_insert(before);
+        self.changed.insert(index, stamp);
     }
 
     /// Puts the changes into chunk 0's metadata blocks; the next commit makes them so.
@@ -106,11 +136,11 @@ impl ChunkTable {
             let page = self.pages.get_mut(&number).expect("it was just loaded");
             let first = 1 + number * PER_PAGE;
             let mut next = **page;
-            for (index, bound) in self.changed.range(first..first + PER_PAGE) {
-                next[place(*index).1] = bound.0;
+            for (index, stamp) in self.changed.range(first..first + PER_PAGE) {
+                next[place(*index).1] = stamp.0;
             }
             let block = FIRST + number as u16;
-            if next.iter().all(|bound| *bound == 0) {
+            if next.iter().all(|stamp| *stamp == 0) {
                 first_chunk.clear(Section::Metadata, block..block + 1)?;
             } else {
                 first_chunk.write(Section::Metadata, block, &encode(&next))?;
@@ -118,6 +148,7 @@ impl ChunkTable {
             **page = next;
         }
         self.changed.clear();
+        self.is_renamed = false;
         Ok(())
     }
 
@@ -128,8 +159,8 @@ impl ChunkTable {
         let mut block = [0; BLOCK];
         first_chunk.read(Section::Metadata, FIRST + number as u16, &mut block)?;
         let mut page = Box::new([0; PER_PAGE as usize]);
-        for (bound, bytes) in page.iter_mut().zip(block.chunks_exact(8)) {
-            *bound = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        for (stamp, bytes) in page.iter_mut().zip(block.chunks_exact(8)) {
+            *stamp = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
         }
         self.pages.insert(number, page);
         Ok(())
@@ -143,19 +174,10 @@ fn place(index: u32) -> (u32, usize) {
 
 fn encode(page: &[u64; PER_PAGE as usize]) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
-    for (bytes, bound) in block.chunks_exact_mut(8).zip(page) {
-        bytes.copy_from_slice(&bound.to_le_bytes());
+    for (bytes, stamp) in block.chunks_exact_mut(8).zip(page) {
+        bytes.copy_from_slice(&stamp.to_le_bytes());
     }
     block
-}
-
-/// Refuses a chunk that is older than the table, which names it, says.
-pub fn check_bound(chunk: &Chunk, bound: Commit) -> Result<()> {
-    let found = chunk.version().commit();
-    if found < bound {
-        return Err(Error::Damaged(chunk.id(), Damage::RolledBack { found, known: bound }));
-    }
-    Ok(())
 }
 
 /// Refuses a chunk index that no table can name.

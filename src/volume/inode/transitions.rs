@@ -9,6 +9,7 @@ use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
+use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::{Malformed, TooLarge};
 use crate::volume::{Error, Result};
 use std::ops::Range;
@@ -103,23 +104,17 @@ impl State {
 
 /// A flush.
 impl State {
-    /// Commits a chunk beyond chunk 0, if it is dirty. False: chunk 0 goes first, which names it, as the file shrank.
-    pub fn commit_extra_chunk(&mut self, index: u32) -> Result<bool> {
-        let is_cut = self.shrunk.is_some();
-        let Facts { extra_chunks, table, first_chunk, .. } = &mut self.0;
-        let chunk = extra_chunks.get_mut(index).expect("it is busy");
-        if !chunk.is_dirty() {
+    /// Commits a chunk beyond chunk 0, if it is dirty, under `stamp` if its content changed. False: chunk 0 goes first,
+    /// which names it, as the file shrank.
+    pub fn commit_extra_chunk(&mut self, index: u32, stamp: Stamp) -> Result<bool> {
+        if !self.extra_chunks.get(index).is_some_and(Chunk::is_dirty) {
             return Ok(true);
         }
-        table.load(first_chunk.as_ref().expect("chunk 0 was opened"), index)?;
-        let is_new = table.bound(index).is_none();
-        if is_cut && !is_new {
+        self.load_table(index)?;
+        if self.shrunk.is_some() && self.table.stamp(index).is_some() {
             return Ok(false);
         }
-        let commit = chunk.commit()?;
-        if is_new {
-            table.set(index, commit);
-        }
+        self.commit_stamped(index, stamp)?;
         Ok(true)
     }
 
@@ -171,6 +166,7 @@ impl State {
     pub fn first_chunk_named(&mut self) {
         self.0.named = true;
         self.first_chunk_durable();
+        self.stamps_durable();
         if self.progress.stored >= self.progress.carried {
             self.0.progress.carried = 0;
         }

@@ -5,6 +5,7 @@ use super::Namespace;
 use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
+use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
 use crate::volume::namespace::names::{check_growth, check_name, check_room};
@@ -79,6 +80,8 @@ impl Namespace {
             modified: new.now,
             changed: new.now,
             born: new.now,
+            content: Stamp::NONE,
+            is_exact: true,
             extension: Extension { target: new.target.to_vec(), xattrs: new.xattrs, ..Extension::default() },
         };
         if !record.has_room(EXTENSION_SPARE) {

@@ -5,6 +5,7 @@ use super::Writeback;
 use crate::volume::inode::state::Inode;
 use crate::volume::journal::Commitment;
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::writeback::flush::Mode;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -146,7 +147,7 @@ impl Writeback {
     /// Flushes inodes, and salvages those that damage to their own chunk files keeps from it. Directories are rebuilt
     /// within a checkpoint only.
     pub fn store(&self, inodes: &[Arc<Inode>]) -> Result<()> {
-        let damaged = self.flush_each(inodes)?;
+        let damaged = self.flush_each(inodes, Mode::AtRest)?;
         if damaged.is_empty() { Ok(()) } else { self.salvage(damaged) }
     }
 

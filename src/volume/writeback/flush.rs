@@ -22,6 +22,17 @@ use std::sync::Arc;
 /// Inodes flushed in one go: bounds the descriptors held open.
 const GROUP: usize = 256;
 
+/// What a flush is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A checkpoint: chunk 0 names every extra chunk as it is afterwards.
+    AtRest,
+    /// More is likely to follow.
+    Busy,
+    /// More is likely to follow, and chunk 0 need not tell of times.
+    ButTimes,
+}
+
 /// One inode on its way to the disk.
 struct Flush<'a> {
     inode: &'a Arc<Inode>,
@@ -32,8 +43,7 @@ struct Flush<'a> {
     unstored: Option<Unstored>,
     /// Segments that are to hold what is unstored, and the tail with it; none if the tail has room.
     segments: Range<u32>,
-    /// Chunk 0 need not tell of times.
-    but_times: bool,
+    mode: Mode,
     failed: Option<Error>,
 }
 
@@ -41,19 +51,19 @@ impl Writeback {
     /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure with
     /// the other inodes; returns the first.
     pub fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
-        self.flush_each(inodes)?.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+        self.flush_each(inodes, Mode::Busy)?.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// The same. Returns those inodes that damage to their own chunk files kept from it; an error is anything else.
     /// What it opened counts among the open chunks group by group: a checkpoint of thousands of new files must not run out
     /// of descriptors.
-    pub fn flush_each(&self, inodes: &[Arc<Inode>]) -> Result<Vec<(Arc<Inode>, Error)>> {
+    pub fn flush_each(&self, inodes: &[Arc<Inode>], mode: Mode) -> Result<Vec<(Arc<Inode>, Error)>> {
         // In one order everywhere: two that wait for each other's inodes would wait for ever.
         let mut inodes: Vec<&Arc<Inode>> = inodes.iter().collect();
         inodes.sort_unstable_by_key(|inode| inode.id());
         let (mut outcome, mut damaged) = (Ok(()), Vec::new());
         for group in inodes.chunks(GROUP.min(self.cache.open_limit() / 2)) {
-            match self.run(group.iter().map(|inode| Flush::begin(inode, false)).collect()) {
+            match self.run(group.iter().map(|inode| Flush::begin(inode, mode)).collect()) {
                 Ok(failed) => {
                     for (inode, error) in failed {
                         match error.is_damage() {
@@ -78,7 +88,7 @@ impl Writeback {
 
     /// The same for one inode, but times may be lost: chunk 0 is left alone where it has nothing else to tell.
     pub fn flush_but_times(&self, inode: &Arc<Inode>) -> Result<()> {
-        let failed = self.run(vec![Flush::begin(inode, true)])?;
+        let failed = self.run(vec![Flush::begin(inode, Mode::ButTimes)])?;
         failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
@@ -91,6 +101,7 @@ impl Writeback {
             });
             self.stage(&mut flushes, Self::commit_first_chunk)?;
         }
+        self.stage(&mut flushes, Self::announce)?;
         self.stage(&mut flushes, Self::commit_extra_chunks)?;
         self.stage(&mut flushes, Self::commit_first_chunk)?;
         self.stage(&mut flushes, Self::trim)?;
@@ -138,6 +149,49 @@ impl Writeback {
         }
     }
 
+    /// Chunk 0 says that extra chunks may be newer, before one that it names is: so a crash can be told from a chunk that
+    /// was put beside an older chunk 0.
+    fn announce<'a>(
+        &self,
+        flush: &mut Flush<'a>,
+        state: &mut State,
+        unsynced: &mut Vec<Unsynced<'a>>,
+    ) -> Result<()> {
+        if !state.wants_announcement() {
+            return Ok(());
+        }
+        self.cache.open_first_chunk(flush.inode, state)?;
+        if state.announce()? {
+            state.first_chunk_mut().commit()?;
+            let sync = state.first_chunk_mut().start_sync()?;
+            unsynced.push(Unsynced { inode: flush.inode, index: 0, sync });
+        }
+        Ok(())
+    }
+
+    /// Gives changed content a new stamp. Where chunk 0 was found saying that extra chunks may be newer, it takes over
+    /// what they are.
+    fn stamp_content(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
+        if !state.wants_content_stamp() {
+            return Ok(());
+        }
+        if state.stamps.found_inexact && !mutants::is_active(Mutant::NewerNotNamed) {
+            for index in state.named_chunks(1)? {
+                let id = ChunkId { inode: inode.id(), index };
+                let named = state.table.stamp(index).unwrap_or_default();
+                let opened = || self.cache.open_extra(id, named, &state.record).map(|(_, stamp)| stamp);
+                match state.stamp_of_open(index).unwrap_or_else(opened) {
+                    Ok(stamp) if stamp > named => state.found_newer(index, stamp),
+                    // What is damaged or on its way is told when it is read.
+                    Ok(_) | Err(Error::Damaged(..) | Error::NotArrived(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        state.stamp_content(self.base.stamp());
+        Ok(())
+    }
+
     /// The chunks beyond chunk 0. Of a file that shrank only those that chunk 0 does not name yet: with the others it
     /// goes first.
     fn commit_extra_chunks<'a>(
@@ -159,7 +213,7 @@ impl Writeback {
             self.cache.open_first_chunk(flush.inode, state)?;
         }
         for index in busy {
-            if !state.commit_extra_chunk(index)? {
+            if !state.commit_extra_chunk(index, self.base.stamp())? {
                 continue;
             }
             let chunk = state.chunk_mut(index).expect("it is busy");
@@ -178,7 +232,7 @@ impl Writeback {
         state: &mut State,
         unsynced: &mut Vec<Unsynced<'a>>,
     ) -> Result<()> {
-        if flush.but_times
+        if flush.mode == Mode::ButTimes
             && state.is_first_chunk_stored()
             && state.progress.durable >= state.progress.first_chunk
         {
@@ -190,7 +244,8 @@ impl Writeback {
         if alone && !is_directory {
             (flush.size, flush.made) = (state.record.size, state.progress.made);
         }
-        let news = state.progress.stored < flush.made || state.stored < state.journalled.namespace;
+        let at_rest = state.is_inexact() && flush.mode == Mode::AtRest;
+        let news = at_rest || state.progress.stored < flush.made || state.stored < state.journalled.namespace;
         if news || flush.unstored.is_some() || !state.table.is_stored() {
             if let Some(unstored) = &flush.unstored {
                 state.store_tail(unstored, &flush.segments)?;
@@ -205,7 +260,9 @@ impl Writeback {
                 false if mutants::is_active(Mutant::CutForgotten) => flush.size,
                 false => flush.size.min(state.record.size),
             };
-            state.store_record(size)?;
+            self.stamp_content(flush.inode, state)?;
+            state.choose_exactness(flush.mode == Mode::AtRest);
+            state.store_all(size)?;
             state.first_chunk_mut().commit()?;
             state.first_chunk_committed(flush.made);
         }
@@ -230,14 +287,17 @@ impl Writeback {
         self.remove_doomed(flush.inode, state)?;
         if state.take_cut() {
             for index in state.busy_chunks() {
-                let is_named = state.table.bound(index).is_some();
-                let chunk = state.chunk_mut(index).expect("it is busy");
-                if chunk.is_dirty() && is_named {
-                    chunk.commit()?;
+                let is_named = state.table.stamp(index).is_some();
+                if is_named && state.chunk(index).is_some_and(Chunk::is_dirty) {
+                    state.commit_stamped(index, self.base.stamp())?;
+                    let chunk = state.chunk_mut(index).expect("it is busy");
                     let sync = chunk.start_sync()?;
                     unsynced.push(Unsynced { inode: flush.inode, index, sync });
                 }
             }
+        }
+        if state.is_inexact() {
+            self.cache.queue(flush.inode);
         }
         state.secured(flush.made);
         Ok(())
@@ -284,13 +344,13 @@ impl Writeback {
 }
 
 impl<'a> Flush<'a> {
-    fn begin(inode: &'a Arc<Inode>, but_times: bool) -> Flush<'a> {
+    fn begin(inode: &'a Arc<Inode>, mode: Mode) -> Flush<'a> {
         Flush {
             inode,
             _serial: inode.serial.lock(),
             size: 0,
             made: 0,
-            but_times,
+            mode,
             unstored: None,
             segments: 0..0,
             failed: None,

@@ -18,6 +18,7 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::journal::file;
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::writeback::flush::Mode;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ impl Writeback {
             // It is told; what is done about it follows.
             let _ = self.cache.notice_in::<()>(&inode, Err(error));
         }
-        lost.extend(self.flush_each(&rebuilt)?);
+        lost.extend(self.flush_each(&rebuilt, Mode::AtRest)?);
         lost.into_iter().try_for_each(|(inode, error)| self.abandon(&inode, error))
     }
 
@@ -223,7 +224,7 @@ impl Writeback {
 /// Commits a chunk 0 with its own content and attributes, and the names that durable batches give to the inode.
 fn store_names<'a>(there: &'a mut State, state: &State, size: u64) -> Result<&'a mut Chunk> {
     there.adopt_names(state);
-    there.store_record(size)?;
+    there.store_all(size)?;
     let first_chunk = there.first_chunk_mut();
     first_chunk.commit()?;
     Ok(first_chunk)

@@ -232,8 +232,8 @@ pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
     let old = pattern(2_500_000, 1);
     let mut new = old.clone();
     new[1_049_000..1_049_004].copy_from_slice(b"news");
-    // During which sync of the flush: of the further chunk, of chunk 0.
-    for nth in 0..2 {
+    // During which sync of the flush: of the announcement, of the further chunk, of chunk 0.
+    for nth in 0..3 {
         let (fixture, power) = (Fixture::new(), Power::new());
         let volume = fixture.format(Arc::new(power.clone()));
         file(&volume, "f", &old);

@@ -9,7 +9,7 @@ use crate::volume::mutants::{Mutant, plant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A mistake, and a workload in which it shows.
-const MUTANTS: [(Mutant, &[Operation]); 17] = [
+const MUTANTS: [(Mutant, &[Operation]); 18] = [
     (Mutant::ChunkZeroFirst, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
     (Mutant::DataNotSynced, &[Append { path: "b", length: 9000 }, Sync("b")]),
     (
@@ -67,6 +67,7 @@ const MUTANTS: [(Mutant, &[Operation]); 17] = [
         ],
     ),
     (Mutant::NoSweep, &[Write { path: "b", at: BORDER, length: 300 }, Sync("b")]),
+    (Mutant::NotAnnounced, &[Write { path: "c", at: BORDER, length: 300 }, Sync("c")]),
 ];
 
 #[test]

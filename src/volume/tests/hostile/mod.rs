@@ -13,6 +13,7 @@ mod freshness;
 mod leaks;
 mod live;
 mod random;
+mod stamps;
 pub(super) mod told;
 
 use super::*;

@@ -1,0 +1,145 @@
+//! Which version of each extra chunk chunk 0 tells of, and what it may leave open (docs/FORMAT.md section 7).
+//!
+//! At rest chunk 0 is *exact*: its table has the stamp of each extra chunk, and nothing else is accepted, so that nobody
+//! can put together a file of two states. While a file is written, its chunk 0 says that extra chunks may be newer, so
+//! that an overwrite need not write both.
+
+use super::state::{Facts, State};
+use crate::chunk::{Chunk, Commit};
+use crate::volume::format::record::Record;
+use crate::volume::format::stamp::{ExtraRecord, Stamp};
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Error, Result};
+
+pub struct Stamps {
+    /// The content changed since its stamp in the record.
+    pub content_changed: bool,
+    /// The content stamp of a chunk 0 that is durable for certain.
+    pub base: Stamp,
+    /// A durable chunk 0 says for certain that extra chunks may be newer.
+    pub announced: bool,
+    /// Chunk 0 was found saying so, and the extra chunks have not been looked at yet.
+    pub found_inexact: bool,
+}
+
+impl Stamps {
+    pub fn fresh() -> Stamps {
+        Stamps { content_changed: true, base: Stamp::NONE, announced: false, found_inexact: false }
+    }
+
+    /// As chunk 0 says.
+    pub fn found(record: &Record) -> Stamps {
+        Stamps {
+            content_changed: false,
+            base: record.content,
+            announced: false,
+            found_inexact: !record.is_exact,
+        }
+    }
+}
+
+impl State {
+    /// Whether chunk 0 leaves open what an extra chunk is, and it was this mount that had it so.
+    pub fn is_inexact(&self) -> bool {
+        !self.record.is_exact && !self.stamps.found_inexact
+    }
+
+    /// Whether an extra chunk changed that chunk 0 may name, and chunk 0 has not announced that. Of a file that shrank
+    /// chunk 0 goes first.
+    pub fn wants_announcement(&mut self) -> bool {
+        if self.stamps.announced || self.shrunk.is_some() || mutants::is_active(Mutant::NotAnnounced) {
+            return false;
+        }
+        let busy = self.busy_chunks();
+        busy.into_iter().any(|index| self.extra_chunks.get(index).is_some_and(Chunk::is_changed))
+    }
+
+    /// Has chunk 0 say that extra chunks may be newer, and nothing else of its record that is new: a size or a time goes
+    /// with the content that they are of. False if chunk 0 names no chunk that changed. Needs chunk 0 to be open.
+    ///
+    /// # Errors
+    /// Those of reading the chunk table.
+    pub fn announce(&mut self) -> Result<bool> {
+        let mut is_named = false;
+        for index in self.busy_chunks() {
+            if self.extra_chunks.get(index).is_some_and(Chunk::is_changed) {
+                self.load_table(index)?;
+                is_named |= self.table.durable(index) != Commit(0);
+            }
+        }
+        if is_named {
+            self.0.record.is_exact = false;
+            let first_chunk = self.first_chunk_mut();
+            let record = Record::inexact(first_chunk.record().to_vec());
+            first_chunk.set_record(record);
+        }
+        Ok(is_named)
+    }
+
+    /// Commits an extra chunk, under `stamp` if its content changed, and has the chunk table name that. Needs its page
+    /// of the chunk table to be loaded.
+    ///
+    /// # Errors
+    /// Those of the commit.
+    pub fn commit_stamped(&mut self, index: u32, stamp: Stamp) -> Result<()> {
+        let Facts { extra_chunks, table, stamps, .. } = &mut self.0;
+        let chunk = extra_chunks.get_mut(index).expect("the caller looked at it");
+        if chunk.is_changed() || chunk.record().is_empty() {
+            let follows = match mutants::is_active(Mutant::FollowsNothingDurable) {
+                true => table.stamp(index).unwrap_or_default(),
+                false => table.durable(index),
+            };
+            chunk.set_record(ExtraRecord { stamp, follows, base: stamps.base }.encode());
+        }
+        chunk.commit()?;
+        let stamp = stamp_of(chunk)?;
+        if table.stamp(index) != Some(stamp) {
+            table.set(index, stamp);
+        }
+        Ok(())
+    }
+
+    /// An extra chunk was found newer than the chunk table says, and belongs to the file.
+    pub fn found_newer(&mut self, index: u32, stamp: Commit) {
+        self.0.table.set(index, stamp);
+    }
+
+    /// The number of an extra chunk's stamp, if it is open.
+    pub fn stamp_of_open(&self, index: u32) -> Option<Result<Commit>> {
+        self.extra_chunks.get(index).map(stamp_of)
+    }
+
+    /// Whether chunk 0's content stamp no longer says what it holds.
+    pub fn wants_content_stamp(&self) -> bool {
+        self.stamps.content_changed || self.stamps.found_inexact || !self.table.is_stored()
+    }
+
+    /// Gives the content a stamp. From now on the chunk table names each extra chunk as it is.
+    pub fn stamp_content(&mut self, stamp: Stamp) {
+        let Facts { record, stamps, .. } = &mut self.0;
+        record.content = stamp;
+        (stamps.content_changed, stamps.found_inexact) = (false, false);
+    }
+
+    /// Whether the next root of chunk 0 may say that it is exact: it may at rest, and what is trimmed behind it gets a
+    /// newer stamp.
+    pub fn choose_exactness(&mut self, at_rest: bool) {
+        let is_trimmed_behind = self.shrunk.is_some() && !self.extra_chunks.is_empty();
+        let Facts { record, stamps, .. } = &mut self.0;
+        record.is_exact = (record.is_exact || at_rest) && !is_trimmed_behind;
+        stamps.announced &= !record.is_exact;
+    }
+
+    /// Chunk 0's newest root is durable.
+    pub(super) fn stamps_durable(&mut self) {
+        let Facts { record, stamps, table, .. } = &mut self.0;
+        stamps.base = record.content;
+        stamps.announced = !record.is_exact;
+        table.stored_is_durable();
+    }
+}
+
+fn stamp_of(chunk: &Chunk) -> Result<Commit> {
+    let record = ExtraRecord::decode(chunk.record());
+    Ok(record.map_err(|what| Error::Damaged(chunk.id(), what.0.into()))?.stamp.commit)
+}

@@ -1,0 +1,134 @@
+//! Row 49: a file of several chunks is of one state, also where it is seen for the first time; and what a crash left
+//! ahead of chunk 0 is kept.
+
+use super::*;
+use crate::volume::mutants::{self, Mutant};
+use std::panic::catch_unwind;
+
+/// A probe into each chunk of "big", as far as it can be read.
+fn probes(volume: &Volume) -> Vec<Option<Vec<u8>>> {
+    let inode = find(volume, "big").unwrap();
+    let probe = |index: u64| {
+        let mut bytes = vec![0; 64];
+        volume.read(&inode, index * CHUNK + 100, &mut bytes).ok().map(|_| bytes)
+    };
+    (0..3).map(probe).collect()
+}
+
+/// The same probes into a content.
+fn expected(content: &[u8]) -> Vec<Vec<u8>> {
+    (0..3).map(|index| content[index * CHUNK as usize + 100..][..64].to_vec()).collect()
+}
+
+fn every_mix_of_two_states_reads_as_one() {
+    let house = House::new();
+    let (before, after) = (house.files["big"].clone(), pattern(2_500_000, 99));
+    let volume = house.open().unwrap();
+    volume.write(&find(&volume, "big").unwrap(), 0, &after, now(), 0).unwrap();
+    volume.close().unwrap();
+    drop(volume);
+    let newer = house.store.snapshot();
+    for mix in 0..8_u32 {
+        house.store.restore(&newer);
+        for index in (0..3).filter(|index| mix >> index & 1 == 1) {
+            house.store.restore_file(&house.left, house.name("big", index));
+        }
+        house.forget();
+        let volume = house.open().unwrap();
+        let state = if mix & 1 == 1 { &before } else { &after };
+        for (index, (found, due)) in probes(&volume).into_iter().zip(expected(state)).enumerate() {
+            let fits = (mix >> index & 1) == (mix & 1);
+            assert_eq!(found, fits.then_some(due), "mix {mix:03b}, chunk {index}");
+        }
+    }
+}
+
+#[test]
+fn row_49_chunks_of_two_states_at_first_contact() {
+    every_mix_of_two_states_reads_as_one();
+}
+
+/// Writes into the second chunk, as far as fdatasync, and is killed.
+fn killed_ahead_of_chunk_0(house: &House) -> Vec<u8> {
+    let mut content = house.files["big"].clone();
+    let volume = house.open().unwrap();
+    let inode = find(&volume, "big").unwrap();
+    for seed in [7, 8] {
+        let part = pattern(9000, seed);
+        volume.write(&inode, CHUNK + 50, &part, now(), 0).unwrap();
+        volume.sync(&inode, true).unwrap();
+        content[CHUNK as usize + 50..][..9000].copy_from_slice(&part);
+    }
+    drop(inode);
+    drop(volume);
+    house.fixture.remembered.restart();
+    content
+}
+
+fn reads(fixture: &Fixture, store: &Memory, content: &[u8], who: &str) {
+    let volume = fixture.open(Arc::new(store.clone()));
+    let found: Vec<_> = probes(&volume).into_iter().map(|probe| probe.expect("it can be read")).collect();
+    assert_eq!(found, expected(content), "{who}");
+}
+
+fn a_crash_ahead_of_chunk_0_is_taken_over_by_another_device() {
+    let house = House::new();
+    let mut content = killed_ahead_of_chunk_0(&house);
+    reads(&house.fixture.another(*b"device 3"), &house.store, &content, "a device that only looks");
+    let other = house.fixture.another(*b"device 2");
+    let volume = other.open(Arc::new(house.store.clone()));
+    let inode = find(&volume, "big").unwrap();
+    volume.write(&inode, 5, b"other", now(), 0).unwrap();
+    volume.close().unwrap();
+    drop((inode, volume));
+    content[5..10].copy_from_slice(b"other");
+    reads(&house.fixture.another(*b"device 3"), &house.store, &content, "a new device");
+    reads(&house.fixture, &house.store, &content, "the one that crashed");
+}
+
+#[test]
+fn what_a_crash_left_ahead_of_chunk_0_is_kept() {
+    let house = House::new();
+    let content = killed_ahead_of_chunk_0(&house);
+    reads(&house.fixture, &house.store, &content, "the same device");
+    // Chunk 0 is committed for another reason, and chunk 1 is not looked at meanwhile.
+    let volume = house.open().unwrap();
+    volume.write(&find(&volume, "big").unwrap(), 2_400_000, b"x", now(), 0).unwrap();
+    volume.close().unwrap();
+    drop(volume);
+    house.forget();
+    reads(&house.fixture, &house.store, &content, "a device without a memory");
+    a_crash_ahead_of_chunk_0_is_taken_over_by_another_device();
+}
+
+/// Looking changes nothing, also where chunk 0 has not followed.
+#[test]
+fn to_look_at_what_a_crash_left_writes_nothing() {
+    let house = House::new();
+    killed_ahead_of_chunk_0(&house);
+    let volume = house.open().unwrap();
+    volume.close().unwrap();
+    drop(volume);
+    let name = house.name("big", 0);
+    let before = house.bytes(name);
+    let volume = house.open().unwrap();
+    probes(&volume);
+    volume.close().unwrap();
+    assert!(house.bytes(name) == before);
+}
+
+#[test]
+fn mistakes_about_stamps_are_noticed() {
+    for (mutant, test) in [
+        (Mutant::StampIgnored, every_mix_of_two_states_reads_as_one as fn()),
+        (Mutant::ExactIgnored, every_mix_of_two_states_reads_as_one),
+        (Mutant::NotAnnounced, what_a_crash_left_ahead_of_chunk_0_is_kept),
+        (Mutant::FollowsNothingDurable, what_a_crash_left_ahead_of_chunk_0_is_kept),
+        (Mutant::NewerNotNamed, a_crash_ahead_of_chunk_0_is_taken_over_by_another_device),
+    ] {
+        mutants::plant(Some(mutant));
+        let outcome = catch_unwind(test);
+        mutants::plant(None);
+        assert!(outcome.is_err(), "{mutant:?} was not noticed");
+    }
+}

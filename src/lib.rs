@@ -8,6 +8,7 @@
 #[cfg(test)]
 extern crate self as cryptfs;
 
+pub mod check;
 pub mod chunk;
 pub mod cli;
 pub mod crypto;
@@ -19,6 +20,7 @@ pub mod keys;
 mod locks;
 pub mod mount;
 mod mutant;
+pub mod repair;
 pub mod store;
 pub mod sys;
 #[cfg(test)]

@@ -12,10 +12,15 @@ use std::path::Path;
 
 /// What each room of `src` may name of the crate's others. Dependencies run downward only.
 const MAY_NAME: &[(&str, &[&str])] = &[
-    ("cli", &["mount", "fs", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"]),
+    (
+        "cli",
+        &["mount", "fs", "check", "repair", "volume", "chunk", "crypto", "store", "keys", "trust", "sys"],
+    ),
     ("mount", &["fs", "sys"]),
     ("fs", &["volume", "chunk", "locks"]),
     ("volume", &["chunk", "store", "sys", "mutant"]),
+    ("repair", &["check", "volume", "chunk"]),
+    ("check", &["volume", "chunk", "store"]),
     ("trust", &["keys", "chunk", "crypto", "sys", "locks"]),
     ("keys", &["crypto", "store", "sys"]),
     ("chunk", &["crypto", "store", "mutant", "locks"]),
@@ -50,6 +55,7 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
     ),
     (&["fuser"], &["mount"]),
     (&["redb"], &["trust"]),
+    (&["tar"], &["cli"]),
     (&["rustix", "io_uring"], &["sys"]),
     (&["tss_esapi"], &["bin"]),
     (&["clap", "clap_complete", "clap_mangen", "indicatif", "jiff", "env_logger", "env_filter"], &["cli"]),

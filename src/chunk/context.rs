@@ -1,7 +1,7 @@
 //! What all chunks of a volume share: the store, the keys, the device and its clock.
 
 use super::cache::Cache;
-use super::{ChunkId, Commit, DeviceId, Forgetful, InodeId, Recall};
+use super::{ChunkId, Commit, DeviceId, Forgetful, InodeId, Recall, Version};
 use crate::crypto::{Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
 use std::sync::Arc;
@@ -89,6 +89,15 @@ impl Context {
     pub fn saw_known(&self, id: ChunkId) {
         let known = self.recall.known(id).unwrap_or_default();
         known.0.iter().for_each(|entry| self.saw(entry.1));
+    }
+
+    /// Has it remembered that this device made a commit of the chunk durable, if nothing newer is. Where other devices
+    /// wrote to it too, only a root tells what of theirs is in that commit.
+    pub fn was_durable(&self, id: ChunkId, commit: Commit) {
+        let known = self.recall.known(id).unwrap_or_default();
+        if known.0.iter().all(|entry| entry.0 == self.device && entry.1 < commit) {
+            self.recall.durable(id, &Version(vec![(self.device, commit)]));
+        }
     }
 
     /// How many epochs there are.

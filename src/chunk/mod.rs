@@ -35,7 +35,7 @@ pub use commit::Sync;
 pub use context::Context;
 pub use error::{Error, Result};
 pub use ids::{ChunkId, Commit, DeviceId, InodeId, Relation, StoredVersion, Version};
-pub use recall::{Forgetful, Recall};
+pub use recall::{Forgetful, ReadOnly, Recall};
 
 /// Bytes of a block.
 pub const BLOCK: usize = 4096;

@@ -90,6 +90,20 @@ impl Chunk {
         chunk.rejected = rejected;
         Ok(chunk)
     }
+
+    /// Of a chunk that cannot be read: whether a crash may have left its file so before any root was durable. Until one
+    /// is, all of them go to slot 0; so where slot 1 holds anything, there was one.
+    pub fn was_never_durable(context: &Context, id: ChunkId) -> Result<bool> {
+        let file = match context.store.open(context.file_name(id)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
+            Err(error) => return Err(Error::Io(id, error)),
+        };
+        let mut second = [0; BLOCK];
+        file.read_at(BLOCK as u64, &mut second).map_err(|error| Error::Io(id, error))?;
+        Ok(second == [0; BLOCK])
+    }
 }
 
 /// The newer root, and the other one if there is one.

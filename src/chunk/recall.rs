@@ -51,3 +51,30 @@ impl Recall for Forgetful {
 
     fn keep(&self) {}
 }
+
+/// What another one remembers, and nothing new.
+pub struct ReadOnly(pub std::sync::Arc<dyn Recall>);
+
+impl Recall for ReadOnly {
+    fn known(&self, id: ChunkId) -> Option<Version> {
+        self.0.known(id)
+    }
+
+    fn durable(&self, _: ChunkId, _: &Version) {}
+
+    fn journals(&self) -> Vec<ChunkId> {
+        self.0.journals()
+    }
+
+    fn seen(&self, _: ChunkId, _: &Version) {}
+
+    fn has_seen(&self) -> bool {
+        false
+    }
+
+    fn seen_is_durable(&self) {}
+
+    fn gone(&self, _: ChunkId) {}
+
+    fn keep(&self) {}
+}

@@ -4,6 +4,7 @@
 //! `key_args.rs` has those of `cryptfs key`.
 
 use super::key_args::KeyCommand;
+use super::look_args::{Cat, Check, Du, Export, Import, Ls, Stat, Tree};
 use super::values;
 use crate::crypto::Cipher;
 use crate::keys::tpm::PcrMask;
@@ -28,6 +29,14 @@ pub enum Command {
     Umount(Umount),
     Sync(Sync),
     Info(Info),
+    Check(Check),
+    Ls(Ls),
+    Tree(Tree),
+    Cat(Cat),
+    Stat(Stat),
+    Du(Du),
+    Export(Export),
+    Import(Import),
     /// Show and change the key slots of a volume
     #[command(subcommand, disable_help_subcommand = true)]
     Key(KeyCommand),

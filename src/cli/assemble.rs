@@ -2,13 +2,13 @@
 
 use super::advice::{self, Failure};
 use super::ledger::Ledger;
-use crate::chunk::{Context, Forgetful, Recall};
+use crate::chunk::{Context, Forgetful, ReadOnly, Recall};
 use crate::fs::{self, Filesystem};
 use crate::keys::Opened;
 use crate::store::directory::Directory;
 use crate::sys::daemon::{expect_open_files, raise_open_files, share_heaps};
 use crate::trust::Trust;
-use crate::volume::{self, Volume};
+use crate::volume::{self, Reader, Volume};
 use std::fs::metadata;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
@@ -65,7 +65,30 @@ pub fn unquestioned(backing: &Path, opened: &Opened, trust: &Trust) -> Result<Ar
     open(backing, opened, context(backing, opened, trust, Arc::new(Forgetful), true)?, true)
 }
 
-fn open(
+/// A reader of the volume, which holds it against what this device remembers of it and notes nothing; and what of its
+/// journals cannot be read.
+pub fn reader(
+    backing: &Path,
+    opened: &Opened,
+    trust: &Trust,
+    recall: Arc<dyn Recall>,
+) -> Result<(Reader, Vec<volume::Error>), Failure> {
+    let context = context(backing, opened, trust, Arc::new(ReadOnly(recall)), true)?;
+    let reader = Reader::new(context, opened.header.chunk_size.bytes().into());
+    reader.with_journals().map_err(|error| advice::volume(backing, &error))
+}
+
+/// What a repair works with before the volume can be opened, and opening it then.
+pub fn to_repair(
+    backing: &Path,
+    opened: &Opened,
+    trust: &Trust,
+    recall: Arc<dyn Recall>,
+) -> Result<Arc<Context>, Failure> {
+    context(backing, opened, trust, recall, false)
+}
+
+pub fn open(
     backing: &Path,
     opened: &Opened,
     context: Arc<Context>,
@@ -103,7 +126,7 @@ fn context(
 }
 
 /// What this device remembers of the volume's chunks; nothing, and said so, where that cannot be had.
-fn remembered(trust: &Trust) -> Arc<dyn Recall> {
+pub fn remembered(trust: &Trust) -> Arc<dyn Recall> {
     match trust.versions() {
         Ok(Some(versions)) => Arc::new(versions),
         Ok(None) => Arc::new(Forgetful),

@@ -6,7 +6,7 @@ use super::key::slot_json;
 use super::{report, unlock};
 use crate::keys::Slot;
 use crate::mount;
-use crate::trust::Trust;
+use crate::trust::{LastCheck, Trust};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
     let findings = findings.list.len();
     let mounts =
         mount::mounts_of(&backing).map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
+    let checked = Trust::last_check(locked.uuid()).map_err(|error| advice::state(&error))?;
     let fingerprint = expected.map(|owner| owner.fingerprint().to_string());
     if arguments.json {
         let slots: Vec<_> = locked.listing.slots.iter().map(slot_json).collect();
@@ -33,6 +34,12 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
             "mountpoints": mounts.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
             "stale_mountpoints": mounts.iter().filter(|path| mount::is_stale(path)).map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
             "findings": findings,
+            "checked": checked.map(|last| json!({
+                "when": last.when,
+                "data": last.data,
+                "damaged": last.damaged,
+                "waiting": last.waiting,
+            })),
             "transports": mounts.iter().map(|path| transport(path)).collect::<Vec<_>>(),
             "slots": slots,
             "not_by_the_owner": locked.listing.junk.len() + locked.listing.more_junk,
@@ -50,10 +57,20 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
         ("Fingerprint", fingerprint.unwrap_or_else(|| "not seen on this device yet".to_owned())),
         ("Mounted at", if mounted.is_empty() { "nowhere".to_owned() } else { mounted.join(", ") }),
         ("Findings", findings.to_string()),
+        ("Checked", checked.map_or_else(|| "not yet on this device".to_owned(), last_check)),
         ("Key slots", slots.join(", ")),
     ];
     let text: String = lines.iter().map(|(name, value)| format!("{name:<16}{value}\n")).collect();
     report::print(&text)
+}
+
+fn last_check(last: LastCheck) -> String {
+    let what = if last.data { "all content, too" } else { "without content" };
+    let found = match (last.damaged, last.waiting) {
+        (0, 0) => "nothing found".to_owned(),
+        (damaged, waiting) => format!("{damaged} damaged, {waiting} not arrived"),
+    };
+    format!("{} ({what}): {found}", report::time(last.when))
 }
 
 /// `None`: the daemon is gone, or does not let us in.

@@ -6,17 +6,22 @@
 mod advice;
 mod args;
 mod assemble;
+mod check;
 mod daemon;
 mod enrol;
 mod exit;
+mod export;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod import;
 mod info;
 mod init;
 mod key;
 mod key_args;
 mod ledger;
 mod logging;
+mod look;
+mod look_args;
 mod manual;
 mod mount;
 mod mount_options;
@@ -77,6 +82,14 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Sync(arguments) => sync::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Key(command) => key::run(&command),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Ls(arguments) => look::ls(&arguments),
+        Command::Tree(arguments) => look::tree(&arguments),
+        Command::Cat(arguments) => look::cat(&arguments),
+        Command::Stat(arguments) => look::stat(&arguments),
+        Command::Du(arguments) => look::du(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Trust(command) => trust::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

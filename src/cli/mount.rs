@@ -151,7 +151,7 @@ fn perform(request: Request) -> Result<(), Failure> {
 
 /// Takes the lock of the volume. umount(8) does not wait for the daemon as `cryptfs umount` does: of a volume that is
 /// held and mounted nowhere, the rest is perhaps being written.
-fn lock_once_written(folder: &Folder, backing: &Path) -> Result<Lock, LockError> {
+pub fn lock_once_written(folder: &Folder, backing: &Path) -> Result<Lock, LockError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match folder.lock(LOCK) {

@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod files;
 pub mod fuse;
 pub mod memory;
+pub mod metadata;
 pub mod process;
 pub mod terminal;
 pub mod uring;

@@ -1,14 +1,17 @@
 //! What this device knows of a volume: its own name there, the owner key it expects and which slots it has seen go
-//! (`keys`), the newest durable version of each chunk (`versions`), and what was found damaged (`findings`).
+//! (`keys`), the newest durable version of each chunk (`versions`), what was found damaged (`findings`), and what checks
+//! left (`checks`).
 //!
 //! Lies outside of the backing folder, where whoever holds that folder cannot reach. Every small file is replaced whole,
 //! so a crash leaves the old or the new one. Never cries wolf: what was not noted is not suspicious. Above: `cli`;
 //! beside: the room `keys`, whose names it keeps.
 
+mod checks;
 mod findings;
 mod keys;
 mod versions;
 
+pub use checks::LastCheck;
 pub use findings::{Findings, Found};
 pub use versions::{Versions, VersionsUnavailable};
 

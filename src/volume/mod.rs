@@ -17,6 +17,7 @@ mod inode;
 mod journal;
 mod mutants;
 mod namespace;
+mod reader;
 mod rotate;
 mod stream;
 #[cfg(test)]
@@ -38,5 +39,6 @@ pub use format::wire::{Malformed, TooLarge};
 pub use inode::directory::{Directory, Visit};
 pub use inode::state::Inode;
 pub use namespace::operations::{NewInode, Rename};
+pub use reader::{Content, Layout, Lost, Node, Reader};
 pub use rotate::Remains;
 pub use volume::Volume;

@@ -8,7 +8,7 @@ use super::check::survey::Sight;
 use super::data::Data;
 use super::findings::{Findings, Report};
 use super::format::kinds::{Kind, Timestamp};
-use super::format::record::{Extension, Record};
+use super::format::record::{Extension, Link, Record};
 use super::format::stamp::Stamp;
 use super::inode::directory::Visit;
 use super::inode::state::Inode;
@@ -131,13 +131,17 @@ impl Volume {
         self.rotation.end();
         let closed = match self.base.read_only {
             true => Ok(()),
-            false => self.writeback.finish().and_then(|()| self.journal.clear()),
+            false => self.writeback.finish().and_then(|()| self.clear_journal()),
         };
         self.cache.report();
         if !mutants::is_active(Mutant::NotKeptAtClose) {
             self.keep_seen();
         }
         closed
+    }
+
+    fn clear_journal(&self) -> Result<()> {
+        if self.base.withheld.lock().is_empty() { self.journal.clear() } else { Ok(()) }
     }
 
     /// What was only read counts from now on.
@@ -162,6 +166,11 @@ impl Volume {
     /// Finds a name in a directory.
     pub fn lookup(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         self.namespace.lookup(directory, name)
+    }
+
+    /// What a name in a directory stands for, whether or not that can be read.
+    pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
+        self.cache.entry(directory, name)
     }
 
     /// The inode that a name in a directory stands for.
@@ -239,6 +248,42 @@ impl Volume {
     /// Nobody above knows this inode any more. Without a name it is deleted.
     pub fn release(&self, inode: Arc<Inode>) {
         self.namespace.release(inode);
+    }
+
+    /// Gives an inode this name: in place of one that no directory has, or of all that it says it has. For repairs.
+    ///
+    /// # Errors
+    /// `Exists`, `NoSpace` if the directory takes no more entries, `Invalid` for a directory that would lie in itself.
+    pub fn adopt(
+        &self,
+        inode: &Arc<Inode>,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        instead_of: Option<&Link>,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.namespace.adopt(inode, directory, name, instead_of, now)
+    }
+
+    /// Takes a name out of a directory, and leaves what it leads to alone. For repairs.
+    pub fn forget_entry(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<()> {
+        self.namespace.forget_entry(directory, name, now)
+    }
+
+    /// Sets the links of an inode, and its link count to them. For repairs.
+    pub fn correct_links(&self, inode: &Arc<Inode>, links: Vec<Link>) -> Result<()> {
+        self.namespace.correct_links(inode, links)
+    }
+
+    /// Removes this device's journal and what is remembered of it, before the volume is opened: it cannot be read.
+    pub fn discard_own_journal(context: &Context) -> Result<()> {
+        let id = context.own_journal();
+        let name = context.file_name(id);
+        context.store.remove(name)?;
+        context.store.sync_names(&[name])?;
+        context.recall.gone(id);
+        context.recall.keep();
+        Ok(())
     }
 
     /// Changes attributes, xattrs among them.

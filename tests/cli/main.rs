@@ -1,14 +1,16 @@
 //! cryptfs as a person uses it: the program itself, on real mounts.
 //!
-//! `attacks`: rows of the attack matrix; `commands.rs`: where a mount is not as it should be; `forged.rs`: slots that
-//! somebody made or changed; `freshness.rs`: old states brought back; `full.rs`: a full disk, an ended daemon; `keys.rs`:
-//! slots; `life.rs`: a volume from init to unmount; `machine.rs`: rights, log, swap; `options.rs`: mount options that
-//! promise something; `owner_key.rs`: who owns a volume; `owners.rs`: uid= and gid=; `recipients.rs`:
-//! age's plugins and SSH keys; `refusals.rs`: what is refused, with which words and exit code; `rotate.rs`: rotation;
-//! `secrets.rs`: what must not be logged or linked; `texts.rs`: help and manual against committed copies, which
-//! `CRYPTFS_BLESS=1` rewrites; `ways_in.rs`: where secrets come from. `sandbox.rs` and `terminal.rs` are what they use.
+//! `attacks`: rows of the attack matrix; `check.rs`: check and repair; `commands.rs`: where a mount is not as it should
+//! be; `forged.rs`: slots that somebody made or changed; `freshness.rs`: old states brought back; `full.rs`: a full disk,
+//! an ended daemon; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `look.rs`: reading without a mount;
+//! `machine.rs`: rights, log, swap; `options.rs`: mount options that promise something; `owner_key.rs`: who owns a volume;
+//! `owners.rs`: uid= and gid=; `recipients.rs`: age's plugins and SSH keys; `refusals.rs`: what is refused, with which
+//! words and exit code; `rotate.rs`: rotation; `secrets.rs`: what must not be logged or linked; `texts.rs`: help and manual
+//! against committed copies, which `CRYPTFS_BLESS=1` rewrites; `ways_in.rs`: where secrets come from. `sandbox.rs` and
+//! `terminal.rs` are what they use.
 
 mod attacks;
+mod check;
 mod commands;
 mod forged;
 mod freshness;
@@ -16,6 +18,7 @@ mod fstab;
 mod full;
 mod keys;
 mod life;
+mod look;
 mod machine;
 mod options;
 mod owner_key;

@@ -107,7 +107,7 @@ pub fn versions(error: &VersionsUnavailable) -> Failure {
 /// There is no object of this path in the volume.
 pub fn no_such_path(path: &Path) -> Failure {
     failure(
-        Exit::Failed,
+        Exit::NoSuchPath,
         format!("{}: there is no such path in the volume. Give it from the volume's root.", path.display()),
     )
 }

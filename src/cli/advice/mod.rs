@@ -3,15 +3,19 @@
 //! Below this module errors are typed and give no advice; here each is matched exhaustively and gets its exit code. This
 //! file has what all commands share; `keys.rs`, `rotation.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
 
+mod check;
 mod freshness;
 mod keys;
 mod mount;
+mod reading;
 mod rotation;
 mod tpm;
 
+pub use check::*;
 pub use freshness::*;
 pub use keys::*;
 pub use mount::*;
+pub use reading::*;
 pub use rotation::*;
 pub use tpm::*;
 
@@ -47,7 +51,7 @@ pub fn system(what: impl fmt::Display, error: &io::Error) -> Failure {
 }
 
 /// The error without Rust's "(os error 2)".
-fn plain(error: &io::Error) -> String {
+pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -3,6 +3,8 @@
 
 mod clock;
 mod schedule;
+mod stand_ins;
+mod withheld;
 
 pub use schedule::{Schedule, Task};
 
@@ -11,9 +13,12 @@ use crate::store::FileName;
 use crate::volume::format::limits::LAST_INDEX;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::{Error, Result};
+use parking_lot::Mutex;
+use stand_ins::StandIns;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use withheld::Withheld;
 
 /// Above this many files one syncfs is cheaper than an fdatasync each, where it does as much.
 pub const SYNC_ALL_ABOVE: usize = 30;
@@ -36,6 +41,8 @@ pub struct Base {
     pub blocks: u16,
     pub read_only: bool,
     pub schedule: Schedule,
+    pub stand_ins: Mutex<StandIns>,
+    pub withheld: Mutex<Withheld>,
     stopped: AtomicBool,
 }
 
@@ -46,6 +53,8 @@ impl Base {
             blocks: (options.chunk_size / BLOCK as u64) as u16,
             read_only: options.read_only || context.store.is_read_only(),
             schedule: Schedule::default(),
+            stand_ins: Mutex::default(),
+            withheld: Mutex::default(),
             stopped: AtomicBool::new(false),
             context,
         }

@@ -4,15 +4,15 @@ use super::Cache;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Section};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
-use crate::volume::format::stamp::{ExtraRecord, Fit};
 use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Directory;
 use crate::volume::inode::entries::Entries;
+use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Facts, Inode, State};
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
-use crate::volume::{Damage, Error, Result};
+use crate::volume::{Error, Result};
 use std::sync::Arc;
 
 impl Cache {
@@ -38,15 +38,7 @@ impl Cache {
     /// `record` chunk 0's. Only then its findings are over. Also returns the number of the chunk's stamp.
     pub fn open_extra(&self, id: ChunkId, named: Commit, record: &Record) -> Result<(Chunk, Commit)> {
         let chunk = Chunk::open(&self.base.context, id, self.base.blocks)?;
-        let extra = ExtraRecord::decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
-        let found = extra.stamp.commit;
-        match extra.fit(named, record.content) {
-            _ if mutants::is_active(Mutant::StampIgnored) => {}
-            Fit::Exact => {}
-            Fit::Newer if !record.is_exact || mutants::is_active(Mutant::ExactIgnored) => {}
-            Fit::Older => return Err(Error::Damaged(id, Damage::RolledBack { found, known: named })),
-            Fit::Newer | Fit::Foreign => return Err(Error::NotArrived(id)),
-        }
+        let found = check_fit(&chunk, named, record)?;
         self.findings.heal_opened(id);
         Ok((chunk, found))
     }
@@ -76,6 +68,7 @@ impl Cache {
     pub fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         let chunk = ChunkId { inode: id, index: 0 };
         let first_chunk = self.open_file(chunk)?;
+        self.check_not_withheld(id)?;
         let record = read_record(&first_chunk).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
             error => error,
@@ -83,6 +76,13 @@ impl Cache {
         self.check_size_of(&record, &first_chunk)?;
         let table = ChunkTable::of(&first_chunk)?;
         Ok(Arc::new(Inode::new(id, State::stored(record, first_chunk, table), true)))
+    }
+
+    /// Refuses what came back without what batches say of it.
+    fn check_not_withheld(&self, id: InodeId) -> Result<()> {
+        let is_withheld =
+            self.base.withheld.lock().has(id) && !mutants::is_active(Mutant::WithheldNotApplied);
+        if is_withheld { Err(Error::NotArrived(ChunkId { inode: id, index: 0 })) } else { Ok(()) }
     }
 
     /// Refuses a size that cannot be, or that is not the inline content's.

@@ -17,6 +17,8 @@ const INODE: u8 = 3;
 const DELETE: u8 = 4;
 const ORPHAN: u8 = 5;
 const RESERVE: u8 = 6;
+/// 7 and 8 are kept for the merging of devices.
+const DURABLE: u8 = 9;
 
 /// One record of a batch.
 #[derive(Clone, PartialEq, Debug)]
@@ -50,6 +52,8 @@ pub enum Item<'a> {
         chunks: u32,
     },
     Reserve(Vec<InodeId>),
+    /// Chunk 0 of these inodes was durable by these commits.
+    Durable(Vec<(InodeId, Commit)>),
 }
 
 /// What one commit of the journal made true.
@@ -153,6 +157,26 @@ impl Builder {
         })
     }
 
+    pub fn durable(&mut self, inodes: &[(InodeId, Commit)]) -> Result<(), TooLarge> {
+        self.record(DURABLE, |out| {
+            for (inode, commit) in inodes {
+                out.extend_from_slice(&inode.0);
+                out.extend_from_slice(&commit.0.to_le_bytes());
+            }
+            Ok(())
+        })
+    }
+
+    /// All records of another one.
+    pub fn append(&mut self, other: &Builder) -> Result<(), TooLarge> {
+        if self.bytes.len() + other.bytes.len() - HEADER > BATCH_MAX {
+            return Err(TooLarge);
+        }
+        self.bytes.extend_from_slice(&other.bytes[HEADER..]);
+        self.records += other.records;
+        Ok(())
+    }
+
     /// The batch. `number`: of the journal's commit that is to hold it.
     pub fn finish(mut self, number: Commit) -> Vec<u8> {
         let payload = (self.bytes.len() - HEADER) as u32;
@@ -239,6 +263,13 @@ fn parse_item(kind: u8, mut value: Reader<'_>) -> Result<Item<'_>, Malformed> {
                 inodes.push(value.inode()?);
             }
             Item::Reserve(inodes)
+        }
+        DURABLE => {
+            let mut inodes = Vec::new();
+            while !value.is_empty() {
+                inodes.push((value.inode()?, Commit(value.u64()?)));
+            }
+            Item::Durable(inodes)
         }
         _ => return Err(Malformed("unknown type of record in a batch")),
     };

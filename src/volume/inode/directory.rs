@@ -193,6 +193,13 @@ impl Directory {
         entries.filter_map(move |(position, slot)| self.entry(slot).filter(|_| visible(position)))
     }
 
+    /// The entries that stand behind a later one of the same name: damage, or two devices' work.
+    pub fn hidden(&self) -> impl Iterator<Item = Entry<'_>> {
+        let entries = self.slots.iter().enumerate().filter(|_| self.hidden > 0);
+        let is_hidden = |position| self.find(self.name(&self.slots[position])) != Some(position);
+        entries.filter_map(move |(position, slot)| self.entry(slot).filter(|_| is_hidden(position)))
+    }
+
     /// The number of entries.
     pub fn len(&self) -> usize {
         self.slots.len() - self.dead - self.hidden

@@ -7,9 +7,9 @@
 use super::state::{Facts, State};
 use crate::chunk::{Chunk, Commit};
 use crate::volume::format::record::Record;
-use crate::volume::format::stamp::{ExtraRecord, Stamp};
+use crate::volume::format::stamp::{ExtraRecord, Fit, Stamp};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Error, Result};
+use crate::volume::{Damage, Error, Result};
 
 pub struct Stamps {
     /// The content changed since its stamp in the record.
@@ -137,6 +137,25 @@ impl State {
         stamps.announced = !record.is_exact;
         table.stored_is_durable();
     }
+}
+
+/// Refuses an extra chunk that does not belong to what chunk 0 says: `named` is the chunk table's entry, `record` chunk
+/// 0's. Returns the number of its stamp.
+///
+/// # Errors
+/// `Damaged` if it is older; `NotArrived` if it belongs to another state of the file.
+pub fn check_fit(chunk: &Chunk, named: Commit, record: &Record) -> Result<Commit> {
+    let id = chunk.id();
+    let extra = ExtraRecord::decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
+    let found = extra.stamp.commit;
+    match extra.fit(named, record.content) {
+        _ if mutants::is_active(Mutant::StampIgnored) => {}
+        Fit::Exact => {}
+        Fit::Newer if !record.is_exact || mutants::is_active(Mutant::ExactIgnored) => {}
+        Fit::Older => return Err(Error::Damaged(id, Damage::RolledBack { found, known: named })),
+        Fit::Newer | Fit::Foreign => return Err(Error::NotArrived(id)),
+    }
+    Ok(found)
 }
 
 fn stamp_of(chunk: &Chunk) -> Result<Commit> {

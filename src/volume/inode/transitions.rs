@@ -300,6 +300,11 @@ impl State {
         self.0.record.links_count = self.record.links_count.wrapping_add_signed(change);
     }
 
+    /// Takes other names, and the link count that goes with them.
+    pub fn set_links(&mut self, links: Vec<Link>, count: u32) {
+        (self.0.record.extension.links, self.0.record.links_count) = (links, count);
+    }
+
     /// The last name went.
     pub fn unlinked(&mut self) {
         self.0.record.links_count = 0;

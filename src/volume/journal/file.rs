@@ -2,7 +2,7 @@
 //!
 //! What a batch says is `freeze`'s affair; here it is bytes that are appended, made durable, and dropped.
 
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Context};
+use crate::chunk::{self, Chunk, ChunkId, Context};
 use crate::volume::format::journal::{RECORD, decode, encode};
 use crate::volume::format::limits::{self, JOURNAL_BLOCKS};
 use crate::volume::mutants::{self, Mutant};
@@ -20,8 +20,9 @@ pub struct JournalFile {
     chunk: Chunk,
     head: u64,
     tail: u64,
-    /// Batches were dropped of which orphans and reserved ids are still wanted: the next one has to repeat them.
-    wants_checkpoint_batch: bool,
+    /// What stands before it is stored elsewhere, and goes with the next batch, which has to repeat orphans and reserved
+    /// ids.
+    done: Option<u64>,
     /// What was allocated ahead was given back to a full disk.
     gave_back: bool,
 }
@@ -30,7 +31,7 @@ pub struct JournalFile {
 pub struct Live {
     pub stream: Vec<u8>,
     chunk: Chunk,
-    head: u64,
+    pub head: u64,
     tail: u64,
 }
 
@@ -52,9 +53,7 @@ pub fn read_own(context: &Arc<Context>) -> Result<Option<Live>> {
     let id = context.own_journal();
     match read(context, id) {
         Err(error) if error.is_damage() && context.recall.known(id).is_none() => {
-            let mut second = [0; BLOCK];
-            context.store.open(context.file_name(id))?.read_at(BLOCK as u64, &mut second)?;
-            if second != [0; BLOCK] {
+            if !Chunk::was_never_durable(context, id)? {
                 return Err(error);
             }
             log::info!(
@@ -84,20 +83,14 @@ impl JournalFile {
             chunk: Chunk::new(context, context.own_journal(), JOURNAL_BLOCKS),
             head: 0,
             tail: 0,
-            wants_checkpoint_batch: false,
+            done: None,
             gave_back: false,
         }
     }
 
     /// Goes on where a journal ended.
     pub fn resume(live: Live) -> JournalFile {
-        JournalFile {
-            chunk: live.chunk,
-            head: live.head,
-            tail: live.tail,
-            wants_checkpoint_batch: false,
-            gave_back: false,
-        }
+        JournalFile { chunk: live.chunk, head: live.head, tail: live.tail, done: None, gave_back: false }
     }
 
     /// The end of the stream.
@@ -105,9 +98,14 @@ impl JournalFile {
         self.tail
     }
 
-    /// Live bytes.
+    /// The start of the stream, in memory and, after a batch, on the disk.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Live bytes, without those that go with the next batch.
     pub fn len(&self) -> u64 {
-        self.tail - self.head
+        self.tail - self.done.unwrap_or(self.head)
     }
 
     /// Whether a batch of that many bytes can be appended.
@@ -122,7 +120,7 @@ impl JournalFile {
 
     /// Whether the next batch has to be a checkpoint batch.
     pub fn wants_checkpoint_batch(&self) -> bool {
-        self.wants_checkpoint_batch
+        self.done.is_some()
     }
 
     /// Appends a batch and makes it durable. The moment this returns is the moment it happened. After an error the
@@ -137,12 +135,13 @@ impl JournalFile {
             self.gave_back = self.chunk.preallocate(AHEAD).is_err();
         }
         let (tail, inline) = (self.tail, self.chunk.inline().to_vec());
-        let appended = begun.and_then(|()| STREAM.append(&mut self.chunk, tail, batch)).and_then(|()| {
+        let appended = begun.and_then(|()| self.drop_done()).and_then(|()| {
+            STREAM.append(&mut self.chunk, tail, batch)?;
             self.tail += batch.len() as u64;
             self.commit(context)
         });
         match appended {
-            Ok(()) => self.wants_checkpoint_batch = false,
+            Ok(()) => self.done = None,
             // No root was written for certain: what there is of a file is not a journal yet, and none could be read.
             Err(_) if self.chunk.version().commit() == chunk::Commit(0) => {
                 (self.tail, self.gave_back) = (tail, false);
@@ -165,14 +164,13 @@ impl JournalFile {
         Ok(gave)
     }
 
-    /// Forgets all batches before a position; the next one has to be a checkpoint batch.
-    pub fn replace_until(&mut self, position: u64) -> Result<()> {
-        self.wants_checkpoint_batch = true;
-        self.drop_until(position)
+    /// Forgets all batches before a position as soon as the next one is there, which has to be a checkpoint batch.
+    pub fn replace_until(&mut self, position: u64) {
+        self.done = Some(position);
     }
 
-    /// Forgets all batches before a position. The next commit says so.
-    pub fn drop_until(&mut self, position: u64) -> Result<()> {
+    fn drop_done(&mut self) -> Result<()> {
+        let position = self.done.unwrap_or(self.head);
         STREAM.drop_front(&mut self.chunk, self.head, position)?;
         self.head = position;
         Ok(())
@@ -180,11 +178,13 @@ impl JournalFile {
 
     /// Forgets all batches, durably, and leaves nothing under an older epoch; lets a journal that was never used alone.
     pub fn clear(&mut self, context: &Context) -> Result<()> {
-        if self.len() == 0 {
+        if self.head == self.tail {
             return self.renew(context);
         }
-        self.drop_until(self.tail)?;
+        self.replace_until(self.tail);
+        self.drop_done()?;
         self.commit(context)?;
+        self.done = None;
         // Spoiling one root must not bring old batches back.
         if !mutants::is_active(Mutant::JournalWithoutBackupRoot) {
             self.chunk.write_backup_root()?;

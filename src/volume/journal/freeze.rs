@@ -21,8 +21,8 @@ const CARRIED_MOST: usize = 512;
 
 /// What came of a commit, and what is demanded of the caller before it is tried again.
 pub enum Commitment {
-    /// The batch is durable, and starts there in the journal.
-    Durable(u64),
+    /// The batch is durable.
+    Durable,
     /// The journal has no room for it: something has to be stored, and dropped.
     Full,
     /// Sources of replacing renames that have to be stored first, and are too large or too many to be carried.
@@ -31,11 +31,15 @@ pub enum Commitment {
 
 /// What a batch under way holds.
 struct Frozen {
+    /// Where it starts in the journal's stream.
+    start: u64,
     bytes: Vec<u8>,
     inodes: Vec<FrozenInode>,
     deleted: Vec<Arc<Inode>>,
     fresh: Vec<InodeId>,
     replacing: HashMap<InodeId, Arc<Inode>>,
+    /// Whose chunk 0 it says to be durable.
+    durable: Vec<(InodeId, Commit)>,
 }
 
 struct FrozenInode {
@@ -63,11 +67,12 @@ impl Journal {
             return Ok(Commitment::Unready(unready));
         }
         let start = file.tail();
-        if pending.is_empty() && carry.is_none() && !checkpoint {
-            return Ok(Commitment::Durable(start));
+        let has_untold = self.base.stand_ins.lock().has_untold();
+        if pending.is_empty() && carry.is_none() && !checkpoint && !has_untold {
+            return Ok(Commitment::Durable);
         }
         let checkpoint = checkpoint || file.wants_checkpoint_batch();
-        let frozen = match self.freeze(&mut pending, carry, checkpoint) {
+        let frozen = match self.freeze(&mut pending, carry, checkpoint, start) {
             Ok(frozen) => frozen,
             Err(error) => {
                 self.base.stop(&error);
@@ -86,10 +91,11 @@ impl Journal {
             Ok(()) => {
                 self.in_use.store(true, Ordering::Release);
                 self.commit_succeeded(frozen);
+                self.base.stand_ins.lock().dropped_until(file.head());
                 if file.is_filling() {
                     self.base.schedule.hurry();
                 }
-                Ok(Commitment::Durable(start))
+                Ok(Commitment::Durable)
             }
             Err(error) => {
                 self.commit_failed(frozen);
@@ -101,15 +107,24 @@ impl Journal {
         }
     }
 
-    fn freeze(&self, pending: &mut Pending, carry: Option<&Arc<Inode>>, checkpoint: bool) -> Result<Frozen> {
+    /// `start`: where the batch starts.
+    fn freeze(
+        &self,
+        pending: &mut Pending,
+        carry: Option<&Arc<Inode>>,
+        checkpoint: bool,
+        start: u64,
+    ) -> Result<Frozen> {
         let number = self.base.context.next_commit();
         let mut batch = Builder::default();
         let mut frozen = Frozen {
+            start,
             bytes: Vec::new(),
             inodes: Vec::new(),
             deleted: Vec::new(),
             fresh: Vec::new(),
             replacing: HashMap::new(),
+            durable: Vec::new(),
         };
         if let Some(inode) = carry {
             pending.add(inode);
@@ -124,7 +139,9 @@ impl Journal {
             if inode.view(|record| record.links_count == 0) {
                 unnamed.insert(inode.id());
             }
-            let inode = freeze_inode(&mut batch, inode, number, wanted.then_some(&self.base.context));
+            let stand_in = |commit| self.base.stand_ins.lock().put(inode.id(), start, commit);
+            let carry = wanted.then_some(&*self.base.context);
+            let inode = freeze_inode(&mut batch, inode, number, carry, stand_in);
             frozen.inodes.push(inode.map_err(too_large)?);
         }
         for (at, inode) in inodes.iter().filter(|inode| inode.is_directory()).enumerate() {
@@ -154,6 +171,15 @@ impl Journal {
         if !reserved.is_empty() && !mutants::is_active(Mutant::ReserveNotRecorded) {
             batch.reserve(&reserved).map_err(too_large)?;
         }
+        if repeat && !mutants::is_active(Mutant::WithheldNotRepeated) {
+            self.base.withheld.lock().repeat(&mut batch).map_err(too_large)?;
+        }
+        if !mutants::is_active(Mutant::DurableNotTold) {
+            frozen.durable = self.base.stand_ins.lock().untold();
+        }
+        if !frozen.durable.is_empty() {
+            batch.durable(&frozen.durable).map_err(too_large)?;
+        }
         frozen.bytes = batch.finish(number);
         Ok(frozen)
     }
@@ -168,6 +194,7 @@ impl Journal {
             drop(state);
             self.cache.queue(&inode);
         }
+        self.base.stand_ins.lock().told(frozen.start, &frozen.durable);
         self.names.lock().reserve.made_durable(&named, frozen.fresh);
         self.catalog.delete(frozen.deleted);
     }
@@ -206,12 +233,14 @@ fn unready_sources(pending: &Pending) -> Vec<Arc<Inode>> {
     pending.replacing.values().filter(is_unready).cloned().collect()
 }
 
-/// `carry`: with its content, if it can be.
+/// `carry`: with its content, if it can be. `stand_in` is told if the batch stands in for its chunk 0, with the commit of
+/// the content that it has.
 fn freeze_inode(
     batch: &mut Builder,
     inode: &Arc<Inode>,
     number: Commit,
     carry: Option<&Context>,
+    stand_in: impl FnOnce(Commit),
 ) -> std::result::Result<FrozenInode, TooLarge> {
     let mut state = inode.state.write();
     let record = &state.record;
@@ -221,15 +250,18 @@ fn freeze_inode(
     } else if let Some(context) = carry.filter(|_| state.is_carryable()) {
         let content = state.first_chunk.as_deref().map_or(&[][..], |first_chunk| first_chunk.inline());
         // A number of its own, under the lock: a flush may have committed an older content since the batch has one.
-        batch.inode(inode.id(), context.next_commit(), record, Some(content))?;
+        let commit = context.next_commit();
+        batch.inode(inode.id(), commit, record, Some(content))?;
+        stand_in(commit);
         carried = state.progress.made;
-    } else if !state.named && !mutants::is_active(Mutant::NameWithoutInode) {
+    } else if !state.named && state.lost.is_none() && !mutants::is_active(Mutant::NameWithoutInode) {
         let mut record = record.clone();
         if record.kind != Kind::Symlink {
             record.size = 0;
         }
         record.extension.vector.clear();
         batch.inode(inode.id(), Commit(0), &record, None)?;
+        stand_in(Commit(0));
     } else {
         batch.namespace(
             inode.id(),

@@ -15,7 +15,7 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::file::{Live, read, read_own};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Damage, Error, Result};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -80,28 +80,31 @@ impl Replay<'_> {
         for (at, (id, live)) in lives.iter().enumerate() {
             match parse(&live.stream).map_err(|what| Error::Damaged(*id, what.0.into())) {
                 Ok(batches) => {
-                    gone.push(Gone::of(&batches));
+                    gone.push(Ended::of(&batches));
                     ordered.extend(batches.into_iter().map(|batch| (at, batch)));
                 }
                 Err(error) if *id == own => return Err(error),
                 Err(error) => {
-                    gone.push(Gone::of(&[]));
+                    gone.push(Ended::of(&[]));
                     self.pass_over(&error);
                 }
             }
         }
         ordered.sort_by_key(|(_, batch)| batch.number);
+        if let Some(at) = lives.iter().position(|(id, _)| *id == own) {
+            self.remember_durable(&gone[at]);
+        }
         let mut passed_over = HashSet::new();
         for (at, batch) in &ordered {
             if passed_over.contains(at) {
                 continue;
             }
             self.base.context.saw(batch.number);
-            let is_own = lives[*at].0 == own;
-            let apply = |item| self.apply(batch.number, item, &gone[*at], is_own);
-            let applied = batch.items.iter().try_for_each(apply);
+            let (id, live) = &lives[*at];
+            let source = Source { is_own: *id == own, head: live.head, gone: &gone[*at] };
+            let applied = batch.items.iter().try_for_each(|item| self.apply(batch.number, item, &source));
             match applied {
-                Err(error) if lives[*at].0 != own => {
+                Err(error) if !source.is_own => {
                     self.pass_over(&error);
                     passed_over.insert(*at);
                 }
@@ -121,64 +124,90 @@ impl Replay<'_> {
         Ok(None)
     }
 
-    fn apply(&self, number: Commit, item: &Item<'_>, gone: &Gone, is_own: bool) -> Result<()> {
-        match item {
-            Item::Inode { inode, commit, record, content } if !gone.has(*inode) => {
-                self.base.context.saw(*commit);
-                // Whether there is any content only the device itself knows: it may be on the way.
-                let may_be_made = is_own
-                    || content.is_some()
-                    || record.kind != Kind::File
-                    || mutants::is_active(Mutant::MadeFromAnothersJournal);
-                self.apply_inode(number, *inode, *commit, record, *content, may_be_made)
-            }
-            Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
-                let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
-                self.tolerate(*inode, links, |inode| names.apply(number, inode))
-            }
-            Item::Directory { inode, devices, log } if !gone.has(*inode) => {
-                self.tolerate(*inode, &[], |inode| self.apply_log(inode, log, devices))
-            }
-            _ => Ok(()),
+    /// What the own journal says to be durable counts as if it had been written down: a memory may be behind.
+    fn remember_durable(&self, journal: &Ended) {
+        for (inode, commit) in journal.durable.iter().filter(|(inode, _)| !journal.has(**inode)) {
+            self.base.context.saw(*commit);
+            self.base.context.was_durable(ChunkId { inode: *inode, index: 0 }, *commit);
         }
     }
 
-    /// Applies to an inode; one that cannot be read is left as it is. `links`: its names, as far as they are told.
+    fn apply(&self, number: Commit, item: &Item<'_>, source: &Source<'_>) -> Result<()> {
+        let gone = source.gone;
+        let is_applied = match item {
+            Item::Inode { inode, commit, record, content } if !gone.has(*inode) => {
+                self.base.context.saw(*commit);
+                let stated = Stated { commit: *commit, record, content: *content };
+                let is_applied = self.apply_inode(number, *inode, &stated, source)?;
+                if source.is_own && !self.base.read_only {
+                    self.stands_in(*inode, *commit, source);
+                }
+                is_applied
+            }
+            Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
+                let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
+                self.tolerate(*inode, links, |inode| names.apply(number, inode))?
+            }
+            Item::Directory { inode, devices, log } if !gone.has(*inode) => {
+                self.tolerate(*inode, &[], |inode| self.apply_log(inode, log, devices))?
+            }
+            _ => true,
+        };
+        if !is_applied && source.is_own {
+            self.base.withheld.lock().add(item, &gone.durable).map_err(|_| Error::NoSpace)?;
+        }
+        Ok(())
+    }
+
+    /// Applies to an inode; one that cannot be read is left as it is, and the answer is no. `links`: its names, as far as they are told.
     fn tolerate(
         &self,
         id: InodeId,
         links: &[Link],
         apply: impl FnOnce(&Arc<Inode>) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let outcome = self.cache.inode(id).and_then(|inode| {
             apply(&inode)?;
             self.cache.queue(&inode);
-            Ok(())
+            Ok(true)
         });
         match outcome {
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
                 self.cache.notice_early(error, place(links));
-                Ok(())
+                Ok(false)
             }
             outcome => outcome,
         }
     }
 
+    /// The own journal would go on to make chunk 0, if it were taken away.
+    fn stands_in(&self, id: InodeId, commit: Commit, source: &Source<'_>) {
+        let found = self.cache.inode(id).ok().and_then(|inode| {
+            let state = inode.state.read();
+            state.first_chunk.as_deref().filter(|_| state.named).map(|first| first.version().commit())
+        });
+        let mut stand_ins = self.base.stand_ins.lock();
+        stand_ins.put(id, source.head, commit);
+        if let Some(found) = found {
+            stand_ins.is_durable(id, found);
+        }
+    }
+
+    /// `false`: it cannot be read, and the batch does not stand in for it.
     fn apply_inode(
         &self,
         number: Commit,
         id: InodeId,
-        commit: Commit,
-        record: &Record,
-        content: Option<&[u8]>,
-        may_be_made: bool,
-    ) -> Result<()> {
+        stated: &Stated<'_>,
+        source: &Source<'_>,
+    ) -> Result<bool> {
+        let Stated { commit, record, content } = *stated;
         let existing = match self.cache.inode(id) {
             Ok(inode) => Some(inode),
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
-                if !may_be_made || !self.can_be_rebuilt(id, content.map(|_| commit)) {
+                if !self.can_be_rebuilt(id, stated, source)? {
                     self.cache.notice_early(error, place(&record.extension.links));
-                    return Ok(());
+                    return Ok(false);
                 }
                 None
             }
@@ -213,15 +242,28 @@ impl Replay<'_> {
                 self.put_inode(number, id, record, content, existing);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch carries whole
-    /// (`carried`: as of that commit) and newer. Any other one would come back empty.
-    fn can_be_rebuilt(&self, id: InodeId, carried: Option<Commit>) -> bool {
-        let known = self.base.context.recall.known(ChunkId { inode: id, index: 0 });
-        known.is_none_or(|known| carried.is_some_and(|carried| carried > known.commit()))
-            || mutants::is_active(Mutant::DamageRebuilt)
+    /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch has the whole
+    /// content of, and no older one than was ever durable. Any other one would come back empty, or as it was before.
+    fn can_be_rebuilt(&self, id: InodeId, stated: &Stated<'_>, source: &Source<'_>) -> Result<bool> {
+        let chunk = ChunkId { inode: id, index: 0 };
+        let known = self.base.context.recall.known(chunk).map(|known| known.commit());
+        let told =
+            source.gone.durable.get(&id).copied().filter(|_| !mutants::is_active(Mutant::StoodInForDurable));
+        let is_newest = known.max(told).is_none_or(|durable| stated.has_whole() && stated.commit > durable);
+        if !is_newest {
+            return Ok(mutants::is_active(Mutant::DamageRebuilt));
+        }
+        // Whether there is any content only the device itself knows: it may be on the way.
+        let is_bare = stated.record.kind == Kind::File && !stated.has_whole();
+        if !source.is_own {
+            return Ok(!is_bare || mutants::is_active(Mutant::MadeFromAnothersJournal));
+        }
+        Ok(stated.has_whole()
+            || Chunk::was_never_durable(&self.base.context, chunk)?
+            || mutants::is_active(Mutant::DamageTakenForGarbage))
     }
 
     /// Puts an inode in place of whatever chunk 0 says. One that is in memory stays the same one: two of the same id
@@ -236,6 +278,10 @@ impl Replay<'_> {
     ) {
         let chunk = ChunkId { inode: id, index: 0 };
         self.base.context.saw_known(chunk);
+        if content.is_some() && !mutants::is_active(Mutant::WithheldKept) {
+            // All of the file: what earlier batches say of it is of no use any more.
+            self.base.withheld.lock().remove(id);
+        }
         let mut first_chunk = Chunk::new(&self.base.context, chunk, self.base.blocks);
         first_chunk.set_inline(content.unwrap_or_default().to_vec());
         let state = State::replayed(number, record, first_chunk);
@@ -281,16 +327,40 @@ impl Names<'_> {
     }
 }
 
-/// What is gone at the end of a journal.
-struct Gone {
+/// What a batch says of an inode.
+struct Stated<'a> {
+    commit: Commit,
+    record: &'a Record,
+    content: Option<&'a [u8]>,
+}
+
+impl Stated<'_> {
+    /// Whether that is all there was of it.
+    fn has_whole(&self) -> bool {
+        self.content.is_some()
+    }
+}
+
+/// The journal that a batch stands in.
+struct Source<'a> {
+    is_own: bool,
+    /// Where it starts.
+    head: u64,
+    gone: &'a Ended,
+}
+
+/// What is true at the end of a journal.
+struct Ended {
     ids: HashSet<InodeId>,
     /// Reserved, but no batch names them.
     reserved: HashSet<InodeId>,
+    /// Whose chunk 0 was durable, and by which commit.
+    durable: HashMap<InodeId, Commit>,
 }
 
-impl Gone {
-    fn of(batches: &[Batch<'_>]) -> Gone {
-        let mut gone = Gone { ids: HashSet::new(), reserved: HashSet::new() };
+impl Ended {
+    fn of(batches: &[Batch<'_>]) -> Ended {
+        let mut gone = Ended { ids: HashSet::new(), reserved: HashSet::new(), durable: HashMap::new() };
         for item in batches.iter().flat_map(|batch| &batch.items) {
             match item {
                 Item::Delete { inode, .. } | Item::Orphan { inode, .. } => {
@@ -301,6 +371,10 @@ impl Gone {
                     gone.reserved.remove(inode);
                 }
                 Item::Reserve(ids) => gone.reserved.extend(ids),
+                Item::Durable(inodes) => inodes.iter().for_each(|(inode, commit)| {
+                    let durable = gone.durable.entry(*inode).or_insert(*commit);
+                    *durable = (*durable).max(*commit);
+                }),
                 Item::Directory { .. } => {}
             }
         }

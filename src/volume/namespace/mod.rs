@@ -3,6 +3,7 @@
 mod attributes;
 mod names;
 pub mod operations;
+mod restore;
 
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;

@@ -116,6 +116,7 @@ impl Namespace {
         log::warn!("a name was removed whose inode cannot be read: {error}");
         if let Error::Damaged(id, _) | Error::NotArrived(id) = error {
             self.catalog.wanted_no_more(*id);
+            self.base.withheld.lock().remove(id.inode);
         }
     }
 

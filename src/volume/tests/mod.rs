@@ -4,7 +4,7 @@ mod basic;
 mod churn;
 mod clock;
 mod counts;
-mod crash;
+pub(crate) mod crash;
 mod expected;
 mod files;
 mod full;
@@ -44,11 +44,17 @@ impl Fixture {
         Fixture { name, content, device: DeviceId(device), remembered: Remembered::default() }
     }
 
+    /// The same device with another memory.
+    pub fn remembering(&self, remembered: Remembered) -> Fixture {
+        let (name, content) = (self.name.duplicate(), self.content.duplicate());
+        Fixture { name, content, device: self.device, remembered }
+    }
+
     pub fn context(&self, store: Arc<dyn Store>) -> Arc<Context> {
         self.context_with(store, Arc::new(self.remembered.clone()))
     }
 
-    fn context_with(&self, store: Arc<dyn Store>, recall: Arc<dyn Recall>) -> Arc<Context> {
+    pub fn context_with(&self, store: Arc<dyn Store>, recall: Arc<dyn Recall>) -> Arc<Context> {
         let content = vec![self.content.duplicate()];
         let context = Context::new(store, self.device, Cipher::Aes256Gcm, &self.name, content);
         Arc::new(context.remembering(recall).with_clock(clock::now))

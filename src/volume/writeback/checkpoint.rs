@@ -12,53 +12,69 @@ use std::sync::atomic::Ordering;
 
 impl Writeback {
     /// Makes everything durable in its place. After an error what is not done yet waits for the next checkpoint, which
-    /// goes on from the same checkpoint batch: on a full disk the journal must not fill up with them. Deleted files go
-    /// whether or not there was room for the rest: they are what makes room.
+    /// needs no checkpoint batch of its own: on a full disk the journal must not fill up with them. Deleted files go whether
+    /// or not there was room for the rest: they are what makes room.
     ///
     /// # Errors
     /// One that passes leaves the rest to the next checkpoint; any other stops the volume.
     pub fn checkpoint(&self) -> Result<()> {
         let mut unfinished = self.unfinished.lock();
+        let stored = self.store_in_place(&mut unfinished)?;
+        // The durable journal would stand in for files that are in their place, should they be taken away.
+        let any = stored.is_some_and(|stored| self.base.stand_ins.lock().any_before(stored));
+        if !any || mutants::is_active(Mutant::StandInsKept) {
+            return Ok(());
+        }
+        match self.try_commit(None, true) {
+            Err(error) if !error.is_passing() => Err(error),
+            // It goes with the next batch.
+            _ => Ok(()),
+        }
+    }
+
+    /// The part of a checkpoint after which everything is where it belongs. Returns up to where the journal is of no use
+    /// any more; none if there was nothing to do.
+    fn store_in_place(&self, unfinished: &mut bool) -> Result<Option<u64>> {
         self.base.check_live()?;
         if !self.has_work() {
-            return Ok(());
+            return Ok(None);
         }
         if mutants::is_active(Mutant::BatchDroppedEarly) {
             let mut file = self.journal.file();
             let tail = file.tail();
-            file.replace_until(tail)?;
+            file.replace_until(tail);
         }
-        let commit = || match *unfinished {
-            Some(start) => self.commit_behind(start),
-            None => self.commit_checkpoint_batch_within(),
-        };
-        let start = match commit() {
+        match self.commit_within(!*unfinished) {
             Err(error) if error.is_passing() && self.catalog.pending_deletes() > 0 => {
                 self.catalog.remove_deleted()?;
-                commit()?
+                self.commit_within(!*unfinished)?
             }
-            start => start?,
+            committed => committed?,
+        }
+        *unfinished = true;
+        let full = self.journal.file().tail();
+        let makes_room = self.catalog.pending_deletes() > 0;
+        let stored = match self.store_all() {
+            Err(error) if error.is_passing() && makes_room => self.store_all()?,
+            stored => stored?,
         };
-        *unfinished = Some(start);
-        let stored = self.store_all()?;
-        self.journal.file().drop_until(start)?;
-        *unfinished = None;
+        self.journal.file().replace_until(full);
+        *unfinished = false;
         self.low_space.store(false, Ordering::Relaxed);
         for inode in stored {
             self.reclaim(&inode);
             self.cache.forget_if_clean(&inode);
         }
         self.base.context.recall.keep();
-        Ok(())
+        Ok(Some(full))
     }
 
     /// Commits everything pending as one batch; returns when it is durable. Content of `carry` goes with it, if it can.
     pub fn commit(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
-        if self.try_commit(carry, false)?.is_none() {
-            let mut unfinished = self.unfinished.lock();
+        if !self.try_commit(carry, false)? {
+            let _checkpoint = self.unfinished.lock();
             // The checkpoint that was waited for may have made room.
-            if self.try_commit(carry, false)?.is_none() {
-                *unfinished = None;
+            if !self.try_commit(carry, false)? {
                 self.commit_in_room(carry)?;
             }
         }
@@ -67,45 +83,31 @@ impl Writeback {
 
     /// Commits a checkpoint batch, whether or not something is pending.
     pub fn commit_checkpoint_batch(&self) -> Result<()> {
-        let mut unfinished = self.unfinished.lock();
-        // It may be dropped here: no checkpoint can go on from it.
-        *unfinished = None;
-        self.commit_checkpoint_batch_within().map(|_| ())
+        let _checkpoint = self.unfinished.lock();
+        self.commit_within(true)
     }
 
-    /// The same, within a checkpoint. Returns where the batch starts.
-    fn commit_checkpoint_batch_within(&self) -> Result<u64> {
-        match self.try_commit(None, true)? {
-            Some(start) => Ok(start),
-            None => self.commit_in_room(None),
-        }
-    }
-
-    /// Commits what is pending in a checkpoint that goes on from the batch of one that failed; returns the batch to drop
-    /// until.
-    fn commit_behind(&self, start: u64) -> Result<u64> {
-        match self.try_commit(None, false)? {
-            Some(_) => Ok(start),
-            None => self.commit_in_room(None),
-        }
+    /// The same, or only what is pending, within a checkpoint.
+    fn commit_within(&self, checkpoint: bool) -> Result<()> {
+        if self.try_commit(None, checkpoint)? { Ok(()) } else { self.commit_in_room(None) }
     }
 
     /// Commits a checkpoint batch that takes the place of everything in the journal, which is full. Within a checkpoint.
     /// Batches that others commit while it stores are not stored by it, and stay.
-    fn commit_in_room(&self, carry: Option<&Arc<Inode>>) -> Result<u64> {
+    fn commit_in_room(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
         let full = self.journal.file().tail();
         self.store_all()?;
-        self.journal.file().replace_until(full)?;
-        self.try_commit(carry, true)?.ok_or(Error::NoSpace)
+        self.journal.file().replace_until(full);
+        if self.try_commit(carry, true)? { Ok(()) } else { Err(Error::NoSpace) }
     }
 
-    /// Commits a batch, once every source of a replacing rename is durable or can be carried. Returns where it starts;
-    /// `None` if the journal has no room for it.
-    pub fn try_commit(&self, carry: Option<&Arc<Inode>>, checkpoint: bool) -> Result<Option<u64>> {
+    /// Commits a batch, once every source of a replacing rename is durable or can be carried. Whether the journal
+    /// has room for it.
+    pub fn try_commit(&self, carry: Option<&Arc<Inode>>, checkpoint: bool) -> Result<bool> {
         loop {
             match self.journal.commit(carry, checkpoint)? {
-                Commitment::Durable(start) => return Ok(Some(start)),
-                Commitment::Full => return Ok(None),
+                Commitment::Durable => return Ok(true),
+                Commitment::Full => return Ok(false),
                 Commitment::Unready(sources) => self.store_sources(&sources)?,
             }
         }
@@ -168,9 +170,19 @@ impl Writeback {
         }
     }
 
-    /// Makes everything durable in its place, and deletes what nobody will use any more.
+    /// Makes everything durable in its place, and deletes what nobody will use any more. Of the journal only what is
+    /// withheld is needed then.
     pub fn finish(&self) -> Result<()> {
         self.journal.names().delete_orphans();
-        self.sync_all()
+        let mut unfinished = self.unfinished.lock();
+        match self.store_in_place(&mut unfinished) {
+            Err(error) if !error.is_passing() => return Err(error),
+            Ok(_) if !self.has_work() => {}
+            _ => drop(self.store_in_place(&mut unfinished)?),
+        }
+        if self.base.withheld.lock().is_empty() {
+            return Ok(());
+        }
+        if self.try_commit(None, true)? { Ok(()) } else { Err(Error::NoSpace) }
     }
 }

@@ -72,6 +72,9 @@ impl Writeback {
             }
             if index == 0 {
                 state.first_chunk_named();
+                if let Some(first) = state.first_chunk.as_deref() {
+                    self.base.stand_ins.lock().is_durable(inode.id(), first.durable());
+                }
             }
         }
         Ok(damaged)

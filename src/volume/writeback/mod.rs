@@ -34,8 +34,8 @@ pub struct Writeback {
     cache: Arc<Cache>,
     catalog: Arc<Catalog>,
     journal: Arc<Journal>,
-    /// One checkpoint at a time; where the batch starts from which the next one goes on, if the last one failed.
-    unfinished: Mutex<Option<u64>>,
+    /// One checkpoint at a time; whether the last one committed its batch and failed then.
+    unfinished: Mutex<bool>,
     /// There was no room lately for what a batch has to wait for.
     low_space: AtomicBool,
     flusher: Mutex<Option<JoinHandle<()>>>,

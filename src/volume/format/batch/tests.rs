@@ -19,6 +19,7 @@ fn append(builder: &mut Builder, item: &Item<'_>) -> Result<(), TooLarge> {
         Item::Delete { inode, chunks } => builder.delete(*inode, *chunks),
         Item::Orphan { inode, chunks } => builder.orphan(*inode, *chunks),
         Item::Reserve(inodes) => builder.reserve(inodes),
+        Item::Durable(inodes) => builder.durable(inodes),
     }
 }
 
@@ -63,6 +64,7 @@ fn any_item() -> impl Strategy<Value = Item<'static>> {
         (any_inode(), any::<u32>()).prop_map(|(inode, chunks)| Item::Delete { inode, chunks }),
         (any_inode(), any::<u32>()).prop_map(|(inode, chunks)| Item::Orphan { inode, chunks }),
         prop::collection::vec(any_inode(), 0..20).prop_map(Item::Reserve),
+        prop::collection::vec((any_inode(), any::<u64>().prop_map(Commit)), 0..20).prop_map(Item::Durable),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! `recorder` keeps every crash point of one run, with what the device remembers of the chunks by then, `model` says what
 //! may be found there, `check` looks.
 
+mod absence;
 mod attack;
 mod check;
 mod directed;
@@ -10,9 +11,10 @@ mod faults;
 mod model;
 mod mutants;
 mod operation;
-mod recorder;
+pub(crate) mod recorder;
 mod salvage;
 mod short;
+mod spoil;
 mod surgery;
 mod traces;
 mod workloads;

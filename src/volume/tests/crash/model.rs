@@ -203,6 +203,11 @@ impl Model {
         (self.promises[done].tree..=newest).map(|number| (number, &self.trees[number]))
     }
 
+    /// The trees that there ever were until then.
+    pub fn all_trees(&self, done: usize) -> impl Iterator<Item = &Rc<Tree>> {
+        self.trees.iter().take(self.before + done + 2)
+    }
+
     /// The versions that an inode may be found in.
     pub fn versions(&self, id: InodeId, done: usize) -> impl Iterator<Item = &Version> {
         let oldest = self.promises[done].files.get(&id).copied().unwrap_or(0);
@@ -247,6 +252,27 @@ impl Model {
             allowed.extend(allowed.iter().map(blank).collect::<Vec<_>>());
         }
         allowed
+    }
+
+    /// Checks a file that may be older than promised; empty only if `may_be_empty`, where it is promised to have content.
+    pub fn check_any(
+        &self,
+        done: usize,
+        id: InodeId,
+        found: &Version,
+        may_be_empty: bool,
+    ) -> Result<(), String> {
+        let Some(versions) = self.files.get(&id) else { return Err(format!("{id:?} was never made")) };
+        let until = versions.iter().filter(|(made, _)| *made <= done + 1).map(|(_, version)| version.clone());
+        let until = until.chain(self.allowed(id, done));
+        let is_empty = |version: &Version| version.content.is_empty();
+        let is_promised = found.kind == Kind::File && self.promises[done].files.contains_key(&id);
+        let is_emptied =
+            !may_be_empty && is_promised && is_empty(found) && !self.versions(id, done).any(is_empty);
+        if !is_emptied && is_one_of(&until.collect::<Vec<_>>(), found) {
+            return Ok(());
+        }
+        Err(format!("{id:?} is {}", describe(found)))
     }
 
     pub fn check_file(&self, done: usize, id: InodeId, found: &Version) -> Result<(), String> {

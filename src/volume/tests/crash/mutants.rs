@@ -61,7 +61,6 @@ const MUTANTS: [(Mutant, &[Operation]); 18] = [
             Create("n"),
             Append { path: "n", length: 50 },
             Sync("n"),
-            Round,
             Append { path: "n", length: 9000 },
             Sync("n"),
         ],

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 /// The store as it was just before a call, and how many operations had returned by then.
-pub(super) struct Point {
+pub(crate) struct Point {
     pub store: Power,
     pub known: Snapshot,
     pub done: usize,
@@ -22,7 +22,7 @@ struct Tape {
 }
 
 #[derive(Clone)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     power: Power,
     pub remembered: Remembered,
     tape: Arc<Mutex<Tape>>,

@@ -1,0 +1,182 @@
+//! What a check can find.
+
+use crate::chunk::{ChunkId, InodeId};
+use crate::store::FileName;
+use crate::volume::{Damage, Error, Kind, Link};
+use std::ops::Range;
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub what: What,
+    /// The chunk that it is about; `None` for files that are no chunk files.
+    pub chunk: Option<ChunkId>,
+    /// The path below the backing folder, if there is a file, or is to be one.
+    pub file: Option<String>,
+    /// The path in the volume, as far as it can be told.
+    pub path: Option<Vec<u8>>,
+}
+
+/// How grave a finding is, the gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Something is lost, wrong, or does not agree.
+    Damage,
+    /// Nothing is known to be lost: a copy of the folder is under way, or was never whole on this device.
+    Waiting,
+    /// Nothing is wrong with the volume.
+    Note,
+}
+
+/// Why a chunk cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Its file is not there or not whole, and this device never knew it so.
+    NotArrived,
+    Damage(Damage),
+    /// The store's error.
+    Store(String),
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A file that is none of cryptfs's.
+    Foreign,
+    /// A key slot's file that opens nothing, and why.
+    DeadSlot(String),
+    /// A sync client's copy of a chunk file, beside it.
+    ConflictCopy,
+    /// A chunk file that nothing names and that authenticates as nothing.
+    Garbage(Trouble),
+    /// A chunk file that its inode's chunk table does not name.
+    Unused,
+    /// A part of a file's content is lost: bytes.
+    Content {
+        range: Range<u64>,
+        trouble: Trouble,
+    },
+    /// The entries of a directory cannot be read, or its table of segments.
+    Entries(Trouble),
+    /// A chunk table, or the blocks of a record, cannot be read.
+    Table(Trouble),
+    /// A name leads to an inode that cannot be read. `further`: those of its chunks that have a file.
+    Dangling {
+        directory: InodeId,
+        name: Vec<u8>,
+        kind: Kind,
+        trouble: Trouble,
+        further: Vec<u32>,
+    },
+    /// The root directory cannot be read.
+    Root(Trouble),
+    /// No directory has a name for this inode. `parent`: by the inode's own link; whether that directory can be read.
+    Unnamed {
+        parent: Option<InodeId>,
+        parent_is_there: bool,
+        kind: Kind,
+    },
+    /// The names that an inode has are not those that it says it has. `missing`: those that no directory has.
+    Links {
+        missing: Vec<Link>,
+    },
+    LinkCount {
+        found: u32,
+        due: u32,
+    },
+    /// A directory has two entries of this name; the hidden one's inode.
+    Twice {
+        directory: InodeId,
+        name: Vec<u8>,
+        hidden: InodeId,
+    },
+    /// A directory that has several names.
+    SeveralNames,
+    /// A directory that lies in itself, and nowhere else.
+    Cycle,
+    Journal(Trouble),
+}
+
+impl Finding {
+    /// About a chunk.
+    pub fn of(what: What, chunk: ChunkId, file: FileName, path: Option<Vec<u8>>) -> Finding {
+        Finding { what, chunk: Some(chunk), file: Some(file.path()), path }
+    }
+
+    pub fn class(&self) -> Class {
+        self.what.class()
+    }
+
+    /// By which a finding that its owner knows of is known again: what, and about which file.
+    pub fn key(&self) -> String {
+        let file = self.file.as_deref().unwrap_or("-");
+        match &self.what {
+            What::Content { range, .. } => {
+                format!("{} {file} {}-{}", self.what.word(), range.start, range.end)
+            }
+            what => format!("{} {file}", what.word()),
+        }
+    }
+}
+
+impl Trouble {
+    /// What an error says of a chunk.
+    pub fn of(error: &Error) -> Trouble {
+        match error {
+            Error::Damaged(_, damage) => Trouble::Damage(damage.clone()),
+            Error::NotArrived(_) => Trouble::NotArrived,
+            error => Trouble::Store(error.to_string()),
+        }
+    }
+
+    fn class(&self) -> Class {
+        if *self == Trouble::NotArrived { Class::Waiting } else { Class::Damage }
+    }
+}
+
+impl What {
+    /// One word for it, for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            What::Foreign => "foreign-file",
+            What::DeadSlot(_) => "dead-slot",
+            What::ConflictCopy => "conflict-copy",
+            What::Garbage(_) => "garbage",
+            What::Unused => "unused-chunk",
+            What::Content { .. } => "content",
+            What::Entries(_) => "entries",
+            What::Table(_) => "table",
+            What::Dangling { .. } => "dangling-name",
+            What::Root(_) => "root",
+            What::Unnamed { .. } => "unnamed",
+            What::Links { .. } => "links",
+            What::LinkCount { .. } => "link-count",
+            What::Twice { .. } => "name-twice",
+            What::SeveralNames => "several-names",
+            What::Cycle => "cycle",
+            What::Journal(_) => "journal",
+        }
+    }
+
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            What::Garbage(trouble)
+            | What::Content { trouble, .. }
+            | What::Entries(trouble)
+            | What::Table(trouble)
+            | What::Dangling { trouble, .. }
+            | What::Root(trouble)
+            | What::Journal(trouble) => Some(trouble),
+            _ => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            What::Foreign | What::ConflictCopy | What::Unused => Class::Note,
+            // Its folder may be on its way.
+            What::Unnamed { parent_is_there: false, .. } => Class::Waiting,
+            what => what.trouble().map_or(Class::Damage, Trouble::class),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Whether directories and inodes say the same: each inode has the names that it says, each name leads somewhere, and
+//! every directory lies below the root.
+
+use super::finding::{Finding, Trouble, What};
+use super::inodes::{Facts, View, join};
+use crate::chunk::{ChunkId, InodeId};
+use crate::volume::{Error, Kind, Link, Reader};
+use hashbrown::HashMap;
+
+pub fn check(reader: &Reader, facts: &Facts) -> Vec<Finding> {
+    let mut names =
+        Names { reader, facts, found: Vec::new(), disagreeing: Vec::new(), parents: HashMap::new() };
+    if facts.position(InodeId::ROOT).is_none() {
+        let error = reader.node(InodeId::ROOT).err();
+        let trouble = error.map_or(Trouble::NotArrived, |error| Trouble::of(&error));
+        names.find(What::Root(trouble), InodeId::ROOT);
+    }
+    for at in 0..facts.ids.len() {
+        let view = facts.view(at);
+        match view.is_readable {
+            true => names.readable(&view),
+            false => names.unreadable(&view),
+        }
+    }
+    names.disagreeing();
+    names.rings();
+    let twice = std::mem::take(&mut *facts.twice.lock());
+    for (directory, name, hidden) in twice {
+        let path = reader.path_of(directory).map(|path| join(&path, &name));
+        names.find_at(What::Twice { directory, name, hidden }, directory, path);
+    }
+    names.found
+}
+
+struct Names<'a> {
+    reader: &'a Reader,
+    facts: &'a Facts,
+    found: Vec<Finding>,
+    /// Inodes whose links are not the entries that lead to them.
+    disagreeing: Vec<InodeId>,
+    /// Whether the directories that nameless inodes say they are in have arrived.
+    parents: HashMap<InodeId, bool>,
+}
+
+impl Names<'_> {
+    fn find(&mut self, what: What, id: InodeId) {
+        self.find_at(what, id, self.reader.path_of(id));
+    }
+
+    fn find_at(&mut self, what: What, id: InodeId, path: Option<Vec<u8>>) {
+        let chunk = ChunkId { inode: id, index: 0 };
+        self.found.push(Finding::of(what, chunk, self.reader.context().file_name(chunk), path));
+    }
+
+    fn readable(&mut self, view: &View<'_>) {
+        let kind = view.kind.unwrap_or(Kind::File);
+        let is_root = view.id == InodeId::ROOT;
+        if view.entries == 0 && !is_root {
+            // A crash or a deletion under way left it; the device whose it is removes it at its next mount.
+            if !self.reader.is_being_deleted(view.id) {
+                self.unnamed(view, kind);
+            }
+            return;
+        }
+        if kind == Kind::Directory && view.entries > 1 {
+            return self.find(What::SeveralNames, view.id);
+        }
+        let mut count = view.entries;
+        if kind == Kind::Directory {
+            count = 2 + view.directories;
+        }
+        if !view.links_agree {
+            self.disagreeing.push(view.id);
+        } else if view.links_count != count && (kind != Kind::Directory || view.is_listed) {
+            self.find(What::LinkCount { found: view.links_count, due: count }, view.id);
+        }
+    }
+
+    /// Of each inode, names that it says it has and no directory has for it. Each directory is read once.
+    fn disagreeing(&mut self) {
+        let mut missing: HashMap<InodeId, Vec<Link>> = HashMap::new();
+        let mut by_parent: HashMap<InodeId, Vec<(InodeId, Link)>> = HashMap::new();
+        for id in &self.disagreeing {
+            let links = self.reader.node(*id).map(|node| node.record.extension.links).unwrap_or_default();
+            missing.insert(*id, Vec::new());
+            links.into_iter().for_each(|link| by_parent.entry(link.parent).or_default().push((*id, link)));
+        }
+        for (parent, links) in by_parent {
+            let entries = self.reader.node(parent).and_then(|node| self.reader.entries(&node)).ok();
+            for (id, link) in links {
+                let entry = entries.as_ref().and_then(|entries| entries.get(&link.name));
+                if entry.is_none_or(|entry| entry.inode != id) {
+                    missing.entry(id).or_default().push(link);
+                }
+            }
+        }
+        for id in std::mem::take(&mut self.disagreeing) {
+            let missing = missing.remove(&id).unwrap_or_default();
+            self.find(What::Links { missing }, id);
+        }
+    }
+
+    /// A name that was lost, or whose directory cannot be read.
+    fn unnamed(&mut self, view: &View<'_>, kind: Kind) {
+        if view.links == 0 && view.links_count == 0 {
+            // It was deleted, and its chunk files came back or were left.
+            return self.find_at(What::Unused, view.id, None);
+        }
+        let links = self.reader.node(view.id).map(|node| node.record.extension.links).unwrap_or_default();
+        let parent = links.first().map(|link| link.parent);
+        let reader = self.reader;
+        let has_arrived = |id: InodeId| {
+            let entries = reader.node(id).and_then(|node| reader.entries(&node));
+            !matches!(entries, Err(Error::NotArrived(_)))
+        };
+        let parent_is_there =
+            parent.is_none_or(|id| *self.parents.entry(id).or_insert_with(|| has_arrived(id)));
+        self.find(What::Unnamed { parent, parent_is_there, kind }, view.id);
+    }
+
+    fn unreadable(&mut self, view: &View<'_>) {
+        let (trouble, further) =
+            view.why().map_or((Trouble::NotArrived, Vec::new()), |why| (why.trouble, why.further));
+        if view.id == InodeId::ROOT {
+            return self.find_at(What::Root(trouble), view.id, Some(Vec::new()));
+        }
+        let Some(directory) = view.named_in else {
+            if !self.reader.is_being_deleted(view.id) {
+                self.find_at(What::Garbage(trouble), view.id, None);
+            }
+            return;
+        };
+        let entries = self.reader.node(directory).and_then(|node| self.reader.entries(&node));
+        let Ok(entries) = entries else { return self.find_at(What::Garbage(trouble), view.id, None) };
+        for entry in entries.iter_after(0).filter(|entry| entry.inode == view.id) {
+            let (name, kind) = (entry.name.to_vec(), entry.kind);
+            let path = self.reader.path_of(directory).map(|path| join(&path, &name));
+            let (trouble, further) = (trouble.clone(), further.clone());
+            self.find_at(What::Dangling { directory, name, kind, trouble, further }, view.id, path);
+        }
+    }
+
+    /// Directories that lie in one another and not below the root: of each ring one is told of.
+    fn rings(&mut self) {
+        // By which walk upward a directory was passed; each is passed once.
+        let mut passed_by = vec![None; self.facts.ids.len()];
+        for start in 0..passed_by.len() {
+            let mut at = Some(start);
+            while let Some(here) = at.take() {
+                let view = self.facts.view(here);
+                if view.kind != Some(Kind::Directory) || view.id == InodeId::ROOT {
+                    break;
+                }
+                match passed_by[here] {
+                    None => passed_by[here] = Some(start),
+                    Some(by) => {
+                        if by == start {
+                            self.find_at(What::Cycle, view.id, None);
+                        }
+                        break;
+                    }
+                }
+                at = view.named_in.and_then(|id| self.facts.position(id));
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What is said when a volume is read without a mount.
+
+use super::{Exit, Failure, failure};
+use crate::chunk::Context;
+use crate::volume::Error;
+use std::path::Path;
+
+/// Why something in a volume cannot be read, with the chunk file that it is about.
+pub fn reading(context: &Context, error: &Error) -> String {
+    match error {
+        Error::Damaged(id, damage) => format!("{damage} ({})", context.file_name(*id).path()),
+        Error::NotArrived(id) => format!("it has not arrived yet ({})", context.file_name(*id).path()),
+        error => error.to_string(),
+    }
+}
+
+pub fn unreadable(what: &str, why: &str) -> Failure {
+    failure(
+        Exit::Unreadable,
+        format!(
+            "{what}: cannot be read: {why}. Let the sync client finish, or restore that file from a copy."
+        ),
+    )
+}
+
+pub fn not_a_file(what: &str) -> Failure {
+    failure(Exit::Failed, format!("{what}: is not a file. `cryptfs export` copies folders and all else."))
+}
+
+/// Something was told of, line by line.
+pub fn some_unread(count: usize) -> Failure {
+    failure(Exit::Unreadable, format!("{count} could not be read as they should be; they are listed above."))
+}
+
+pub fn read_beside_mount() -> String {
+    "The volume is mounted: this shows what has been written into its folder so far. What changes while it is read may \
+     show as damaged; older versions of files are not noticed as such."
+        .to_owned()
+}
+
+pub fn unread_journal(why: &str) -> String {
+    format!("A device's journal cannot be read, so that its newest changes may not show: {why}")
+}
+
+pub fn destination_not_empty(at: &Path) -> Failure {
+    failure(
+        Exit::NotEmpty,
+        format!(
+            "{}: is not empty. Choose another folder, or go on with an export by --resume.",
+            at.display()
+        ),
+    )
+}
+
+pub fn tar_to_terminal() -> Failure {
+    failure(Exit::Usage, "A tar stream is not for a terminal: redirect it, or export into a folder.")
+}

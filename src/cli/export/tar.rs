@@ -1,0 +1,189 @@
+//! An export as a tar stream: pax headers for what ustar has no room for (long names, xattrs, times to the nanosecond),
+//! GNU's sparse format 1.0 for files with holes. GNU tar, bsdtar and Python read it.
+
+use super::{Destination, Opened, Source};
+use crate::cli::advice::{self, Failure};
+use crate::cli::look::device;
+use crate::volume::{Kind, Node, Record, Timestamp};
+use std::io::{self, BufWriter, IsTerminal, Read, Stdout, Write};
+use tar::{Builder, EntryType, Header};
+
+const RECORD: usize = 512;
+/// The largest number in 11 octal digits.
+const USTAR_NUMBER: u64 = 0o77_777_777_777;
+const USTAR_ID: u32 = 0o7_777_777;
+
+pub struct Tar {
+    builder: Builder<BufWriter<Stdout>>,
+    /// The name of what is exported.
+    top: Vec<u8>,
+}
+
+/// Extended headers of one entry.
+type Pax = Vec<(String, Vec<u8>)>;
+
+impl Tar {
+    pub fn to_stdout(opened: &Opened) -> Result<Tar, Failure> {
+        if io::stdout().is_terminal() {
+            return Err(advice::tar_to_terminal());
+        }
+        let top = opened.path.rsplit(|byte| *byte == b'/').next().filter(|name| !name.is_empty());
+        let top = top.unwrap_or(b".").to_vec();
+        Ok(Tar { builder: Builder::new(BufWriter::with_capacity(1 << 20, io::stdout())), top })
+    }
+
+    fn name(&self, path: &[u8]) -> Vec<u8> {
+        if path.is_empty() { self.top.clone() } else { [&self.top, path].join(&b'/') }
+    }
+
+    /// Writes the headers of an entry. `stored`: the bytes that follow.
+    fn head(
+        &mut self,
+        name: &[u8],
+        record: &Record,
+        kind: EntryType,
+        target: &[u8],
+        mut pax: Pax,
+        stored: u64,
+    ) -> io::Result<()> {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(record.mode);
+        let seconds = u64::try_from(record.modified.seconds).unwrap_or(0);
+        header.set_mtime(seconds.min(USTAR_NUMBER));
+        header.set_uid(record.uid.min(USTAR_ID).into());
+        header.set_gid(record.gid.min(USTAR_ID).into());
+        header.set_size(stored.min(USTAR_NUMBER));
+        pax.push(("mtime".into(), decimal(record.modified)));
+        pax.push(("atime".into(), decimal(record.accessed)));
+        pax.push(("ctime".into(), decimal(record.changed)));
+        let mut number = |key: &str, value: u64, most: u64| {
+            if value > most {
+                pax.push((key.into(), value.to_string().into_bytes()));
+            }
+        };
+        number("uid", record.uid.into(), USTAR_ID.into());
+        number("gid", record.gid.into(), USTAR_ID.into());
+        number("size", stored, USTAR_NUMBER);
+        if matches!(record.kind, Kind::CharDevice | Kind::BlockDevice) {
+            let (major, minor) = device(record);
+            header.set_device_major(major & 0o7_777_777)?;
+            header.set_device_minor(minor & 0o7_777_777)?;
+        }
+        for (xattr, value) in &record.extension.xattrs {
+            pax.push((format!("SCHILY.xattr.{}", String::from_utf8_lossy(xattr)), value.clone()));
+        }
+        let fields = header.as_ustar_mut().expect("it was made as one");
+        put(&mut fields.name, name, "path", &mut pax);
+        put(&mut fields.linkname, target, "linkpath", &mut pax);
+        header.set_cksum();
+        let pax: Vec<(&str, &[u8])> = pax.iter().map(|(key, value)| (key.as_str(), &value[..])).collect();
+        self.builder.append_pax_extensions(pax)?;
+        self.builder.get_mut().write_all(header.as_bytes())
+    }
+
+    fn pad(&mut self, length: u64) -> io::Result<()> {
+        let over = length as usize % RECORD;
+        let zeros = [0; RECORD];
+        self.builder.get_mut().write_all(&zeros[..if over == 0 { 0 } else { RECORD - over }])
+    }
+}
+
+/// Puts a name into a header's field; one that does not fit, or is no ASCII, into the extended header.
+fn put(field: &mut [u8; 100], name: &[u8], key: &str, pax: &mut Pax) {
+    let is_short = name.len() <= field.len() && name.is_ascii();
+    let shown = &name[..name.len().min(field.len())];
+    field[..shown.len()].copy_from_slice(shown);
+    let is_told = pax.iter().any(|(told, _)| told == "GNU.sparse.name" && key == "path");
+    if !is_short && !is_told {
+        pax.push((key.into(), name.to_vec()));
+    }
+}
+
+/// A time in pax's notation.
+fn decimal(time: Timestamp) -> Vec<u8> {
+    // Nanoseconds count upward, before 1970 too.
+    let (sign, seconds, nanoseconds) = match (time.seconds, time.nanoseconds) {
+        (seconds @ ..0, 1..) => ("-", seconds.unsigned_abs() - 1, 1_000_000_000 - time.nanoseconds),
+        (seconds @ ..0, 0) => ("-", seconds.unsigned_abs(), 0),
+        (seconds, nanoseconds) => ("", seconds.unsigned_abs(), nanoseconds),
+    };
+    format!("{sign}{seconds}.{nanoseconds:09}").into_bytes()
+}
+
+impl Destination for Tar {
+    fn folder(&mut self, path: &[u8], node: &Node) -> io::Result<()> {
+        let name = [&self.name(path)[..], b"/"].concat();
+        self.head(&name, &node.record, EntryType::Directory, b"", Pax::new(), 0)
+    }
+
+    fn finish_folder(&mut self, _: &[u8], _: &Node) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn file(&mut self, path: &[u8], node: &Node, source: &mut Source<'_>) -> io::Result<()> {
+        let (name, record) = (self.name(path), &node.record);
+        let data: u64 = source.data.iter().map(|range| range.end - range.start).sum();
+        let is_whole = data == source.size;
+        let (mut pax, mut map) = (Pax::new(), Vec::new());
+        if !is_whole {
+            // A hole at the end is said by a range of no length there.
+            let end =
+                (source.data.last().map(|range| range.end) != Some(source.size)).then_some((source.size, 0));
+            let ranges = source.data.iter().map(|range| (range.start, range.end - range.start)).chain(end);
+            let ranges: Vec<_> = ranges.collect();
+            map = format!("{}\n", ranges.len()).into_bytes();
+            ranges.iter().for_each(|(at, length)| map.extend(format!("{at}\n{length}\n").bytes()));
+            map.resize(map.len().next_multiple_of(RECORD), 0);
+            for (key, value) in [("major", "1".to_owned()), ("minor", "0".to_owned())] {
+                pax.push((format!("GNU.sparse.{key}"), value.into_bytes()));
+            }
+            pax.push(("GNU.sparse.name".into(), name.clone()));
+            pax.push(("GNU.sparse.realsize".into(), source.size.to_string().into_bytes()));
+        }
+        let stored = map.len() as u64 + data;
+        self.head(&name, record, EntryType::Regular, b"", pax, stored)?;
+        self.builder.get_mut().write_all(&map)?;
+        let out = self.builder.get_mut();
+        source.copy(&mut |_, bytes| out.write_all(bytes))?;
+        self.pad(stored)
+    }
+
+    fn link(&mut self, path: &[u8], to: &[u8]) -> io::Result<()> {
+        let (name, target) = (self.name(path), self.name(to));
+        let mut pax = Pax::new();
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::Link);
+        header.set_size(0);
+        let fields = header.as_ustar_mut().expect("it was made as one");
+        put(&mut fields.name, &name, "path", &mut pax);
+        put(&mut fields.linkname, &target, "linkpath", &mut pax);
+        header.set_cksum();
+        let pax: Vec<(&str, &[u8])> = pax.iter().map(|(key, value)| (key.as_str(), &value[..])).collect();
+        self.builder.append_pax_extensions(pax)?;
+        self.builder.append(&header, io::empty().take(0))
+    }
+
+    fn special(&mut self, path: &[u8], node: &Node) -> io::Result<()> {
+        let record = &node.record;
+        let (kind, target) = match record.kind {
+            Kind::Symlink => (EntryType::Symlink, &record.extension.target[..]),
+            Kind::Fifo => (EntryType::Fifo, &[][..]),
+            Kind::CharDevice => (EntryType::Char, &[][..]),
+            Kind::BlockDevice => (EntryType::Block, &[][..]),
+            Kind::Socket | Kind::File | Kind::Directory => {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, "tar has no sockets"));
+            }
+        };
+        self.head(&self.name(path), record, kind, target, Pax::new(), 0)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.builder.finish()?;
+        self.builder.get_mut().flush()
+    }
+
+    fn not_kept(&self) -> usize {
+        0
+    }
+}

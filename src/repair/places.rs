@@ -1,0 +1,172 @@
+//! Where things that lost their names belong: by their own links, as far as those lead to anything.
+
+use super::plan::Choices;
+use crate::check::{Finding, What};
+use crate::chunk::{ChunkId, InodeId, Version};
+use crate::volume::{Damage, Error, Kind, Link, Reader, Record};
+use hashbrown::{HashMap, HashSet};
+
+/// Where an inode goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// Back into its directory, which was made anew.
+    Back { directory: InodeId, name: Vec<u8> },
+    /// Into the folder that is made in the place of a lost directory.
+    Rebuilt { lost: InodeId, name: Vec<u8> },
+    /// Into lost+found, below these folders.
+    Found { folders: Vec<Vec<u8>>, name: Vec<u8> },
+}
+
+/// What is known of a directory that children say they are in.
+#[derive(Clone)]
+enum Parent {
+    /// It can be read: born at this time in µs since 1970, at this path.
+    There {
+        born: u64,
+        path: Option<Vec<u8>>,
+    },
+    Lost,
+    /// It may come, or is older than it was: what it holds is not known yet.
+    Awaited,
+}
+
+pub struct Places<'a> {
+    reader: &'a Reader,
+    choices: Choices,
+    parents: HashMap<InodeId, Parent>,
+    /// Names that lead nowhere, by what they should lead to.
+    dangling: HashMap<InodeId, Link>,
+}
+
+impl<'a> Places<'a> {
+    pub fn new(reader: &'a Reader, choices: Choices) -> Places<'a> {
+        Places { reader, choices, parents: HashMap::new(), dangling: HashMap::new() }
+    }
+
+    pub fn note_dangling(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            if let (What::Dangling { directory, name, .. }, Some(chunk)) = (&finding.what, finding.chunk) {
+                let link = Link { parent: *directory, name: name.clone().into() };
+                self.dangling.insert(chunk.inode, link);
+            }
+        }
+    }
+
+    /// Where an inode without a name belongs; `None`: its directory may be on its way.
+    pub fn home_of(&mut self, inode: InodeId) -> Option<Home> {
+        let node = self.reader.node(inode).ok()?;
+        let Some(link) = node.record.extension.links.first().cloned() else {
+            return Some(Home::Found { folders: Vec::new(), name: nameless(inode) });
+        };
+        self.home(&node.record, &link)
+    }
+
+    /// The same for one of several names. A directory has but one.
+    pub fn home_of_name(&mut self, inode: InodeId, link: &Link) -> Option<Home> {
+        let node = self.reader.node(inode).ok()?;
+        match node.record.kind {
+            Kind::Directory => Some(Home::Found { folders: Vec::new(), name: nameless(inode) }),
+            _ => self.home(&node.record, link),
+        }
+    }
+
+    fn home(&mut self, record: &Record, link: &Link) -> Option<Home> {
+        let name = link.name.to_vec();
+        match self.parent(link.parent) {
+            Parent::Awaited => None,
+            Parent::Lost if link.parent == InodeId::ROOT => {
+                Some(Home::Back { directory: InodeId::ROOT, name })
+            }
+            Parent::Lost => Some(Home::Rebuilt { lost: link.parent, name }),
+            // It cannot have been removed from a directory that was made later.
+            Parent::There { born, .. } if born > record.namespace.0 => {
+                Some(Home::Back { directory: link.parent, name })
+            }
+            Parent::There { path, .. } => {
+                let folders = match path {
+                    Some(path) => path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect(),
+                    None => vec![nameless(link.parent)],
+                };
+                let folders = folders.into_iter().filter(|name: &Vec<u8>| !name.is_empty()).collect();
+                Some(Home::Found { folders, name })
+            }
+        }
+    }
+
+    fn parent(&mut self, id: InodeId) -> Parent {
+        let (reader, choices) = (self.reader, self.choices);
+        let lost = |error: &Error| match error {
+            Error::NotArrived(_) if !choices.missing_is_lost => Parent::Awaited,
+            // Once it is accepted, it says what it holds.
+            Error::Damaged(_, Damage::RolledBack { .. }) => Parent::Awaited,
+            _ => Parent::Lost,
+        };
+        let look = || {
+            let node = match reader.node(id) {
+                Ok(node) => node,
+                Err(error) => return lost(&error),
+            };
+            match reader.entries(&node) {
+                Err(error) => lost(&error),
+                Ok(_) => Parent::There { born: micros(&node.record), path: reader.path_of(id) },
+            }
+        };
+        self.parents.entry(id).or_insert_with(look).clone()
+    }
+
+    /// The name that some readable directory has for an inode.
+    pub fn name_of(&self, inode: InodeId) -> Option<(InodeId, Vec<u8>)> {
+        if let Some(link) = self.dangling.get(&inode) {
+            return Some((link.parent, link.name.to_vec()));
+        }
+        let links = self.reader.node(inode).ok()?.record.extension.links;
+        let is_there = |link: &Link| {
+            let entries = self.reader.node(link.parent).and_then(|node| self.reader.entries(&node));
+            entries.is_ok_and(|entries| entries.get(&link.name).is_some_and(|entry| entry.inode == inode))
+        };
+        let link = links.into_iter().find(is_there)?;
+        Some((link.parent, link.name.to_vec()))
+    }
+
+    /// The version of a chunk that this device remembers.
+    pub fn remembered(&self, chunk: ChunkId) -> Option<Version> {
+        self.reader.context().recall.known(chunk)
+    }
+
+    /// Whether the entries of a directory can be read.
+    pub fn is_listed(&self, directory: InodeId) -> bool {
+        self.reader.node(directory).and_then(|node| self.reader.entries(&node)).is_ok()
+    }
+
+    pub fn is_file(&self, inode: InodeId) -> bool {
+        self.reader.node(inode).is_ok_and(|node| node.record.kind == Kind::File)
+    }
+}
+
+/// What to call something whose name is lost.
+pub fn nameless(id: InodeId) -> Vec<u8> {
+    id.0.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
+}
+
+/// The links of these inodes, as directories have them. Every directory is read.
+pub fn true_links(
+    reader: &Reader,
+    wanted: &HashSet<InodeId>,
+    directories: &[InodeId],
+) -> HashMap<InodeId, Vec<Link>> {
+    let mut found: HashMap<InodeId, Vec<Link>> = wanted.iter().map(|id| (*id, Vec::new())).collect();
+    for directory in directories {
+        let Ok(entries) = reader.node(*directory).and_then(|node| reader.entries(&node)) else { continue };
+        for entry in entries.iter_after(0) {
+            if let Some(links) = found.get_mut(&entry.inode) {
+                links.push(Link { parent: *directory, name: entry.name.into() });
+            }
+        }
+    }
+    found
+}
+
+fn micros(record: &Record) -> u64 {
+    let seconds = u64::try_from(record.born.seconds).unwrap_or(0);
+    seconds.saturating_mul(1_000_000) + u64::from(record.born.nanoseconds / 1000)
+}

@@ -1,0 +1,239 @@
+//! What is to be done about findings.
+
+use super::places::{Home, Places};
+use crate::check::{Class, Finding, Trouble, What};
+use crate::chunk::{ChunkId, InodeId};
+use crate::volume::{Damage, Kind, Link, Reader};
+use hashbrown::HashSet;
+
+/// What the owner decides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choices {
+    /// What is not there does not come any more: it is lost, not on its way.
+    pub missing_is_lost: bool,
+    /// What is older than it was on this device is taken as it is.
+    pub accepts_older: bool,
+}
+
+/// One thing that is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Take a chunk as it is from now on, although it is older than this device has seen it.
+    Accept { chunk: ChunkId, path: Option<Vec<u8>> },
+    /// This device's journal cannot be read: begin a new one. What only it said is lost.
+    NewJournal,
+    /// The root directory cannot be read: begin a new one, empty.
+    NewRoot,
+    /// Give an inode without a name a place.
+    Adopt { inode: InodeId, home: Home },
+    /// Give a file one of its other names back.
+    AddName { inode: InodeId, link: Link, home: Home },
+    /// A directory was made anew from its children: put it in the place of the name that leads nowhere.
+    Replace { lost: InodeId, directory: InodeId, name: Vec<u8> },
+    /// Copy what is left of a file beside it; places that are lost are holes.
+    /// `further`: of a file without its first chunk, the others that there are.
+    CopyRest { inode: InodeId, directory: InodeId, name: Vec<u8>, further: Vec<u32> },
+    /// Remove a name that leads nowhere.
+    RemoveName { directory: InodeId, name: Vec<u8>, path: Option<Vec<u8>> },
+    /// Give the second of two entries of one name a name of its own.
+    PartNames { directory: InodeId, name: Vec<u8>, hidden: InodeId },
+    /// Leave a directory one of its names.
+    OneName { inode: InodeId },
+    /// Take a directory that lies in itself out of there.
+    LeaveRing { inode: InodeId },
+    /// Set links and link count to what directories say.
+    CorrectLinks { inode: InodeId },
+    /// Nothing can be done about it: from now on it is known.
+    Settle { finding: String },
+}
+
+/// What is to be done, in order, and what is left alone.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    /// Findings that wait for a sync client.
+    pub waiting: usize,
+    /// Findings of what is older than it was, for their owner to restore or accept.
+    pub older: usize,
+}
+
+impl Plan {
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// `findings`: those that are not settled.
+    pub fn of(reader: &Reader, findings: &[Finding], own_journal: ChunkId, choices: Choices) -> Plan {
+        let mut making = Making {
+            places: Places::new(reader, choices),
+            plan: Plan::default(),
+            own_journal,
+            choices,
+            replaced: HashSet::new(),
+            copied: HashSet::new(),
+            corrected: HashSet::new(),
+        };
+        making.places.note_dangling(findings);
+        let mut is_left_shut = false;
+        for finding in findings.iter().filter(|finding| finding.class() != Class::Note) {
+            let left = making.plan.older + making.plan.waiting;
+            if let Some(chunk) = making.older(finding) {
+                match choices.accepts_older {
+                    true => making.plan.steps.push(Step::Accept { chunk, path: finding.path.clone() }),
+                    false => making.plan.older += 1,
+                }
+            } else if making.waits(finding) {
+                making.plan.waiting += 1;
+            } else {
+                making.take(finding);
+            }
+            is_left_shut |= making.plan.older + making.plan.waiting > left && making.keeps_shut(finding);
+        }
+        if is_left_shut {
+            making.plan.steps.clear();
+        }
+        making.plan.steps.sort_by_key(Step::order);
+        making.plan
+    }
+}
+
+impl Step {
+    /// Names come before what depends on them.
+    fn order(&self) -> u8 {
+        match self {
+            Step::NewJournal | Step::Accept { .. } => 0,
+            Step::NewRoot => 1,
+            Step::OneName { .. } | Step::LeaveRing { .. } => 2,
+            Step::PartNames { .. } => 3,
+            Step::Adopt { .. } | Step::AddName { .. } => 4,
+            Step::CopyRest { .. } => 5,
+            Step::Replace { .. } => 6,
+            Step::RemoveName { .. } => 7,
+            Step::CorrectLinks { .. } => 8,
+            Step::Settle { .. } => 9,
+        }
+    }
+}
+
+struct Making<'a> {
+    places: Places<'a>,
+    plan: Plan,
+    own_journal: ChunkId,
+    choices: Choices,
+    /// Lost directories for which there is a step.
+    replaced: HashSet<InodeId>,
+    copied: HashSet<InodeId>,
+    corrected: HashSet<InodeId>,
+}
+
+impl Making<'_> {
+    fn waits(&self, finding: &Finding) -> bool {
+        match &finding.what {
+            // Another device's: it comes, or that device's next mount makes it so.
+            What::Journal(_) => finding.chunk != Some(self.own_journal) && !self.choices.missing_is_lost,
+            // An error of the disk is not mended by names.
+            what if matches!(what.trouble(), Some(Trouble::Store(_))) => true,
+            _ => finding.class() == Class::Waiting && !self.choices.missing_is_lost,
+        }
+    }
+
+    /// Whether the volume cannot be opened before something is done about it.
+    fn keeps_shut(&self, finding: &Finding) -> bool {
+        match finding.what {
+            What::Root(_) => true,
+            What::Journal(_) => finding.chunk == Some(self.own_journal),
+            _ => false,
+        }
+    }
+
+    /// The chunk, if that it is older than this device has seen it is all that is wrong. One that is older than another
+    /// chunk says is of no use.
+    fn older(&self, finding: &Finding) -> Option<ChunkId> {
+        let chunk = finding.chunk?;
+        let Some(Trouble::Damage(Damage::RolledBack { known, .. })) = finding.what.trouble() else {
+            return None;
+        };
+        let remembered = self.places.remembered(chunk)?;
+        (remembered.commit() == *known).then_some(chunk)
+    }
+
+    fn take(&mut self, finding: &Finding) {
+        let inode = finding.chunk.map_or(InodeId::ROOT, |chunk| chunk.inode);
+        let settle = Step::Settle { finding: finding.key() };
+        let steps = &mut self.plan.steps;
+        match &finding.what {
+            What::Journal(_) if finding.chunk == Some(self.own_journal) => steps.push(Step::NewJournal),
+            What::Journal(_) => steps.push(settle),
+            What::Root(_) => steps.push(Step::NewRoot),
+            // Its own entries cannot be read: they come back without it.
+            What::Unnamed { kind: Kind::Directory, .. } if !self.places.is_listed(inode) => {
+                steps.push(settle)
+            }
+            What::Unnamed { .. } => match self.places.home_of(inode) {
+                Some(home) => steps.push(Step::Adopt { inode, home }),
+                None => self.plan.waiting += 1,
+            },
+            What::Dangling { directory, name, kind, further, .. } => {
+                let (directory, name) = (*directory, name.clone());
+                if *kind == Kind::Directory {
+                    if self.replaced.insert(inode) {
+                        steps.push(Step::Replace { lost: inode, directory, name });
+                    }
+                } else {
+                    if !further.is_empty() {
+                        let (name, further) = (name.clone(), further.clone());
+                        steps.push(Step::CopyRest { inode, directory, name, further });
+                    }
+                    steps.push(Step::RemoveName { directory, name, path: finding.path.clone() });
+                }
+            }
+            What::Entries(_) => {
+                if let Some((directory, name)) = self.places.name_of(inode)
+                    && self.replaced.insert(inode)
+                {
+                    steps.push(Step::Replace { lost: inode, directory, name });
+                }
+                if inode == InodeId::ROOT {
+                    steps.push(Step::NewRoot);
+                } else {
+                    steps.push(settle);
+                }
+            }
+            What::Content { .. } | What::Table(_) => {
+                // Without a name it gets one first.
+                let Some((directory, name)) = self.places.name_of(inode) else { return };
+                if self.places.is_file(inode) && self.copied.insert(inode) {
+                    steps.push(Step::CopyRest { inode, directory, name, further: Vec::new() });
+                }
+                steps.push(settle);
+            }
+            What::Garbage(_) | What::DeadSlot(_) => steps.push(settle),
+            What::Twice { directory, name, hidden } => {
+                steps.push(Step::PartNames { directory: *directory, name: name.clone(), hidden: *hidden })
+            }
+            What::SeveralNames => steps.push(Step::OneName { inode }),
+            What::Cycle => steps.push(Step::LeaveRing { inode }),
+            What::Links { missing } => {
+                let homes: Vec<_> =
+                    missing.iter().map(|link| self.places.home_of_name(inode, link)).collect();
+                if homes.contains(&None) {
+                    self.plan.waiting += 1;
+                    return;
+                }
+                // What a directory that can be read lacks was removed from it.
+                let names = missing.iter().cloned().zip(homes.into_iter().flatten());
+                let names = names.filter(|(_, home)| !matches!(home, Home::Found { .. }));
+                steps.extend(names.map(|(link, home)| Step::AddName { inode, link, home }));
+                if self.corrected.insert(inode) {
+                    steps.push(Step::CorrectLinks { inode });
+                }
+            }
+            What::LinkCount { .. } => {
+                if self.corrected.insert(inode) {
+                    steps.push(Step::CorrectLinks { inode });
+                }
+            }
+            What::Foreign | What::ConflictCopy | What::Unused => {}
+        }
+    }
+}

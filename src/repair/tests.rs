@@ -1,0 +1,339 @@
+//! Each kind of damage: a check names exactly that, a repair mends it, a second check is clean, and everything that was
+//! not damaged is what it was. Then damage at random.
+
+mod crash;
+mod destroyer;
+mod world;
+
+use super::{Choices, LOST_FOUND};
+use crate::check::What;
+use crate::chunk::{Chunk, ChunkId, InodeId};
+use crate::volume::Rename;
+use crate::volume::tests::{CHUNK, lower_limits};
+use world::{World, garbage, kind, now};
+
+/// Checks that exactly these things are found; repairs; checks that nothing is left and the rest is as it was.
+fn mended(world: &World, words: &[&str], lost: &[&str]) -> Vec<String> {
+    let before = world.check(true).0;
+    let mut found: Vec<_> = before.iter().map(|finding| finding.what.word()).collect();
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found, words, "{before:#?}");
+    let copied = world.repair(Choices::default());
+    let left = world.unsettled();
+    assert!(left.is_empty(), "{left:#?}");
+    let tree = world.tree();
+    for (path, content) in &world.expected {
+        let is_lost = lost.iter().any(|name| path.starts_with(name));
+        match tree.get(path) {
+            Some(found) => assert!(is_lost || found.as_ref() == Ok(content), "{path} differs"),
+            None => assert!(is_lost, "{path} is not there any more: {:?}", tree.keys()),
+        }
+    }
+    // It opens, takes changes, and is as clean as it was afterwards.
+    let volume = world.open();
+    let root = volume.root().unwrap();
+    volume.create(&root, b"made after the repair", kind(crate::volume::Kind::File)).unwrap();
+    volume.close().unwrap();
+    assert!(world.unsettled().is_empty());
+    copied
+}
+
+#[test]
+fn nothing_is_found_in_a_sound_volume() {
+    let world = World::new();
+    let (findings, checked) = world.check(true);
+    assert!(findings.is_empty(), "{findings:?}");
+    assert_eq!(checked.inodes, world.inodes() as u64);
+    assert_eq!(checked.directories.len(), 4);
+    // Live batches count as well.
+    let volume = world.open();
+    let root = volume.root().unwrap();
+    let folder = volume.create(&root, b"only in the journal", kind(crate::volume::Kind::Directory)).unwrap();
+    volume.sync_directory(&root).unwrap();
+    drop((folder, volume));
+    assert!(world.check(true).0.is_empty());
+}
+
+#[test]
+fn a_lost_root_directory_is_made_anew_with_everything_in_its_place() {
+    let world = World::new();
+    world.remove(InodeId::ROOT, 0);
+    mended(&world, &["links", "root", "unnamed"], &[]);
+    let world = World::new();
+    world.spoil(InodeId::ROOT, 0, 0..8192);
+    mended(&world, &["links", "root", "unnamed"], &[]);
+}
+
+#[test]
+fn a_lost_folder_comes_back_in_its_place_from_what_was_in_it() {
+    let world = World::new();
+    world.remove(world.id("a"), 0);
+    // One of the files in it has another name elsewhere.
+    mended(&world, &["dangling-name", "links", "unnamed"], &[]);
+    // With the one above it: its own name is known to nobody.
+    let world = World::new();
+    world.remove(world.id("a"), 0);
+    world.remove(world.id("a/b"), 0);
+    mended(&world, &["dangling-name", "links", "unnamed"], &["a/b"]);
+    let found = world.tree();
+    let lost: Vec<_> = found.keys().filter(|path| path.starts_with("lost+found/")).collect();
+    assert_eq!(lost.len(), 4, "the folder and its files: {lost:?}");
+}
+
+#[test]
+fn a_folder_of_which_a_segment_is_lost_is_rebuilt_too() {
+    let mut world = World::new();
+    lower_limits(2 << 20, 200, 400);
+    let volume = world.open();
+    let folder = volume.inode(world.id("b")).unwrap();
+    for n in 0..60 {
+        let name = format!("entry {n}");
+        let inode = volume.create(&folder, name.as_bytes(), kind(crate::volume::Kind::File)).unwrap();
+        volume.write(&inode, 0, name.as_bytes(), now(), 0).unwrap();
+        world.expected.insert(format!("b/{name}"), name.into_bytes());
+    }
+    drop(folder);
+    volume.close().unwrap();
+    drop(volume);
+    let segment = (1..1000).find(|index| world.files().contains(&world.name(world.id("b"), *index)));
+    world.remove(world.id("b"), segment.expect("the log was compacted"));
+    mended(&world, &["entries", "unnamed"], &[]);
+}
+
+#[test]
+fn of_a_file_without_its_table_the_first_chunk_is_copied() {
+    let world = World::new();
+    let (id, whole) = (world.id("big"), world.bytes(world.id("big"), 0));
+    let is_table = |block: &u64| {
+        world.spoil(id, 0, block * 4096..block * 4096 + 1);
+        let found = world.check(false).0.iter().any(|finding| finding.what.word() == "table");
+        if !found {
+            world.put(id, 0, &whole);
+        }
+        found
+    };
+    let blocks = whole.len() as u64 / 4096;
+    (2..blocks).rev().find(is_table).expect("a block holds the chunk table");
+    let copied = mended(&world, &["content", "table"], &["big"]);
+    assert_eq!(copied, ["big.partial: [1048576..3145628]"]);
+    assert!(
+        world.tree()["big.partial"].as_ref().unwrap()[..CHUNK as usize]
+            == world.expected["big"][..CHUNK as usize]
+    );
+}
+
+#[test]
+fn names_of_what_is_lost_go_and_the_rest_of_a_file_is_copied() {
+    let world = World::new();
+    world.spoil(world.id("a/one"), 0, 0..8192);
+    mended(&world, &["dangling-name"], &["a/one"]);
+    assert!(!world.tree().contains_key("a/one"));
+
+    let world = World::new();
+    world.spoil(world.id("big"), 0, 0..8192);
+    let copied = mended(&world, &["dangling-name"], &["big"]);
+    assert_eq!(copied, ["big.partial: [0..1048576]"]);
+    let big = &world.expected["big"];
+    let rest = world.tree()["big.partial"].clone().unwrap();
+    assert!(rest[CHUNK as usize..big.len()] == big[CHUNK as usize..]);
+    assert!(rest[..CHUNK as usize].iter().all(|byte| *byte == 0));
+
+    let world = World::new();
+    world.remove(world.id("big"), 1);
+    // All that is behind the two roots.
+    world.spoil(world.id("big"), 2, 8192..8200);
+    let copied = mended(&world, &["content"], &["big"]);
+    assert_eq!(copied, ["big.partial: [1048576..2101248]"], "a chunk, and the block behind it");
+}
+
+#[test]
+fn what_may_not_have_arrived_is_left_alone_until_its_owner_says_that_it_is_lost() {
+    let mut world = World::new();
+    world.remove(world.id("a"), 0);
+    world.remove(world.id("b"), 0);
+    // A device that never saw them.
+    world.forget_all();
+    let files = world.files();
+    world.repair(Choices::default());
+    assert_eq!(world.unsettled().len(), world.check(false).0.len());
+    assert!(files.iter().all(|file| world.files().contains(file)), "nothing is removed");
+    assert!(!world.tree().contains_key("a/one"));
+    world.repair(Choices { missing_is_lost: true, ..Choices::default() });
+    assert!(world.unsettled().is_empty());
+    assert_eq!(world.tree()["a/one"], Ok(world.expected["a/one"].clone()));
+}
+
+#[test]
+fn what_is_older_is_left_alone_until_it_is_accepted() {
+    let world = World::new();
+    let held = [("a/one", world.id("a/one")), ("b", world.id("b"))].map(|(_, id)| (id, world.bytes(id, 0)));
+    let volume = world.open();
+    volume.write(&volume.inode(world.id("a/one")).unwrap(), 0, b"newer", now(), 0).unwrap();
+    let (from, to) = (volume.inode(world.id("a/b")).unwrap(), volume.inode(world.id("b")).unwrap());
+    volume.rename((&from, b"five"), (&to, b"moved"), Rename::NoReplace, None, now()).unwrap();
+    drop((from, to));
+    volume.close().unwrap();
+    drop(volume);
+    held.iter().for_each(|(id, bytes)| world.put(*id, 0, bytes));
+    let before = world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect::<Vec<_>>();
+    world.repair(Choices::default());
+    let mut found: Vec<_> = world.unsettled().iter().map(|finding| finding.what.word()).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["dangling-name", "dangling-name", "unnamed", "unnamed"]);
+    assert!(before.iter().all(|(name, bytes)| world.bytes_of(*name) == *bytes), "nothing was changed");
+    world.repair(Choices { accepts_older: true, ..Choices::default() });
+    assert!(world.unsettled().is_empty(), "{:?}", world.unsettled());
+    let tree = world.tree();
+    assert_eq!(tree["a/one"], Ok(world.expected["a/one"].clone()), "as it was");
+    assert_eq!(tree["b/three"], Ok(world.expected["b/three"].clone()));
+    assert_eq!(tree["lost+found/b/moved"], Ok(world.expected["a/b/five"].clone()));
+}
+
+#[test]
+fn nothing_is_done_while_the_root_directory_is_older_or_on_its_way() {
+    let mut world = World::new();
+    let held = world.bytes(InodeId::ROOT, 0);
+    let volume = world.open();
+    volume.create(&volume.root().unwrap(), b"newer", kind(crate::volume::Kind::File)).unwrap();
+    volume.close().unwrap();
+    drop(volume);
+    world.put(InodeId::ROOT, 0, &held);
+    world.remove(world.id("a/one"), 0);
+    let (files, found) = (world.files(), world.unsettled().len());
+    world.repair(Choices::default());
+    assert_eq!(world.unsettled().len(), found, "{:?}", world.unsettled());
+    assert!(files == world.files() && world.bytes(InodeId::ROOT, 0) == held);
+    world.repair(Choices { accepts_older: true, ..Choices::default() });
+    assert!(world.unsettled().is_empty() && world.tree().contains_key("lost+found/newer"));
+    world.remove(InodeId::ROOT, 0);
+    world.forget_all();
+    world.repair(Choices::default());
+    assert!(!world.unsettled().is_empty() && !world.files().contains(&world.name(InodeId::ROOT, 0)));
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_keeps_nobody_out() {
+    for is_there in [true, false] {
+        let world = World::new();
+        let volume = world.open();
+        let root = volume.root().unwrap();
+        volume.create(&root, b"only in the journal", kind(crate::volume::Kind::File)).unwrap();
+        volume.sync_directory(&root).unwrap();
+        drop(volume);
+        let journal = world.context().own_journal();
+        match is_there {
+            true => world.spoil(journal.inode, 0, 0..8192),
+            false => world.remove(journal.inode, 0),
+        }
+        assert!(world.fixture.try_open(world.store.clone()).is_err());
+        mended(&world, &["journal"], &[]);
+    }
+}
+
+#[test]
+fn garbage_stays_where_it_is_and_is_told_of_once() {
+    let world = World::new();
+    let name = world.context().file_name(ChunkId { inode: InodeId([9; 12]), index: 0 });
+    let file = world.store.create(name).unwrap();
+    file.write_at(0, &[std::io::IoSlice::new(&garbage(10_000))]).unwrap();
+    mended(&world, &["garbage"], &[]);
+    assert!(world.store.open(name).is_ok());
+    let chunk = ChunkId { inode: world.id("a/one"), index: 5 };
+    let mut unused = Chunk::new(&world.context(), chunk, 256);
+    unused.commit().unwrap();
+    unused.sync().unwrap();
+    let found = world.check(false).0;
+    assert!(found.iter().any(|finding| finding.what == What::Unused && finding.chunk == Some(chunk)));
+}
+
+#[test]
+fn names_and_inodes_are_made_to_agree() {
+    // A name that went by itself.
+    let world = World::new();
+    let volume = world.open();
+    let folder = volume.inode(world.id("a")).unwrap();
+    volume.forget_entry(&folder, b"one", now()).unwrap();
+    volume.close().unwrap();
+    mended(&world, &["unnamed"], &["a/one"]);
+    let found = [LOST_FOUND, b"/a/one"].concat();
+    assert_eq!(world.tree()[str::from_utf8(&found).unwrap()], Ok(world.expected["a/one"].clone()));
+
+    // Links that say something else, and a count.
+    let world = World::new();
+    let volume = world.open();
+    volume.correct_links(&volume.inode(world.id("a/one")).unwrap(), Vec::new()).unwrap();
+    let links = volume.inode(world.id("linked")).unwrap().view(|record| record.extension.links[..1].to_vec());
+    volume.correct_links(&volume.inode(world.id("linked")).unwrap(), links).unwrap();
+    volume
+        .set_attributes(&volume.inode(world.id("a/b")).unwrap(), |record| {
+            record.links_count = 7;
+            false
+        })
+        .unwrap();
+    // Only a batch speaks of the count.
+    let folder = volume.inode(world.id("a/b")).unwrap();
+    volume.create(&folder, b"another", kind(crate::volume::Kind::File)).unwrap();
+    volume.close().unwrap();
+    mended(&world, &["link-count", "links"], &[]);
+
+    // A folder in two places.
+    let world = World::new();
+    let volume = world.open();
+    let (folder, into) = (volume.inode(world.id("b")).unwrap(), volume.inode(world.id("a")).unwrap());
+    volume.adopt(&folder, &into, b"b again", None, now()).unwrap();
+    volume.close().unwrap();
+    mended(&world, &["several-names"], &["b"]);
+    assert!(world.tree().contains_key("a/b again/three"));
+}
+
+#[test]
+fn a_folder_that_lies_in_itself_is_taken_out() {
+    let mut world = World::new();
+    // Once a holds b; then b holds a, and the root neither; then the file that says that a holds b comes back.
+    let rename = |from: InodeId, name: &'static [u8], to: InodeId, new: &'static [u8]| {
+        let volume = world.open();
+        let (from, to) = (volume.inode(from).unwrap(), volume.inode(to).unwrap());
+        let no = Rename::NoReplace;
+        volume.rename((&from, name), (&to, new), no, None, now()).unwrap();
+        volume.close().unwrap();
+    };
+    let (a, b) = (world.id("a"), world.id("b"));
+    rename(InodeId::ROOT, b"b", a, b"inner");
+    let held = world.bytes(a, 0);
+    rename(a, b"inner", InodeId::ROOT, b"b");
+    rename(InodeId::ROOT, b"a", b, b"a");
+    let volume = world.open();
+    volume.forget_entry(&volume.root().unwrap(), b"b", now()).unwrap();
+    volume.close().unwrap();
+    world.put(a, 0, &held);
+    world.forget_all();
+    let found: Vec<_> = world.check(true).0.iter().map(|finding| finding.what.word()).collect();
+    assert!(found.contains(&"cycle"), "{found:?}");
+    world.repair(Choices::default());
+    assert!(world.unsettled().is_empty(), "{:?}", world.unsettled());
+    let tree = world.tree();
+    assert!(
+        tree.keys().any(|path| path.ends_with("/three")) && tree.keys().any(|path| path.ends_with("/one"))
+    );
+}
+
+#[test]
+fn a_name_that_two_devices_gave_is_told_of_and_both_are_kept() {
+    let world = World::new();
+    let first = world.open();
+    let other = world.fixture.another(*b"device 2").open(world.store.clone());
+    for (volume, mode) in [(&other, 0o600), (&first, 0o640)] {
+        let new = crate::volume::NewInode { mode, ..kind(crate::volume::Kind::Directory) };
+        volume.create(&volume.root().unwrap(), b"both", new).unwrap();
+    }
+    other.sync_directory(&other.root().unwrap()).unwrap();
+    drop(other);
+    first.close().unwrap();
+    drop(first);
+    let before = world.check(false).0;
+    assert!(before.iter().any(|finding| matches!(finding.what, What::Twice { .. })), "{before:?}");
+    world.repair(Choices::default());
+    let tree = world.tree();
+    assert!(tree.contains_key("both") && tree.contains_key("both (2)"), "{:?}", tree.keys());
+}

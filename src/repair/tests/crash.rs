@@ -1,0 +1,88 @@
+//! Power cuts over a repair: whatever of it reached the disk, another one ends it, and nothing is lost that was there.
+//! `CRYPTFS_CUTS=n` looks at n states of each crash point, of all of them; unless it is said otherwise, of some.
+
+use super::super::Choices;
+use super::world::World;
+use crate::chunk::InodeId;
+use crate::chunk::remembered::Remembered;
+use crate::store::Store;
+use crate::store::power::Power;
+use crate::test_rng::{seed, variable};
+use crate::volume::tests::CHUNK;
+use crate::volume::tests::crash::recorder::{Point, Recorder};
+use std::sync::Arc;
+
+/// Crash points of each damage that are looked at, unless it is said otherwise.
+const POINTS: usize = 12;
+
+/// What is damaged, and whose content that costs.
+type Damage = (&'static str, fn(&World), &'static [&'static str]);
+
+const ALL: &[Damage] = &[
+    ("the root directory is lost", |world| world.remove(InodeId::ROOT, 0), &[]),
+    (
+        "two folders are lost",
+        |world| {
+            world.remove(world.id("a"), 0);
+            world.remove(world.id("b"), 0);
+        },
+        &[],
+    ),
+    ("of a file a part is lost", |world| world.remove(world.id("big"), 1), &["big"]),
+    ("of a file the first chunk is lost", |world| world.spoil(world.id("big"), 0, 0..8192), &["big"]),
+    ("a file is lost", |world| world.spoil(world.id("a/one"), 0, 0..8192), &["a/one"]),
+    ("the journal is lost", |world| world.spoil(world.context().own_journal().inode, 0, 0..8192), &[]),
+    (
+        "a name is lost",
+        |world| {
+            let volume = world.open();
+            volume.forget_entry(&volume.inode(world.id("b")).unwrap(), b"three", super::now()).unwrap();
+            volume.close().unwrap();
+        },
+        &[],
+    ),
+];
+
+#[test]
+fn a_repair_that_a_power_cut_ends_is_ended_by_the_next() {
+    let (seed, cuts) = (seed(), variable("CRYPTFS_CUTS"));
+    for (what, damage, lost) in ALL {
+        let power = Power::new();
+        let world = World::on(Arc::new(power.clone()));
+        damage(&world);
+        power.sync_all().unwrap();
+        let recorder = Recorder::new(power.kill(), world.fixture.remembered.snapshot());
+        let repaired = world.at(Arc::new(recorder.clone()), recorder.remembered.clone());
+        repaired.repair(Choices::default());
+        let points = recorder.points();
+        let step = if cuts.is_some() { 1 } else { points.len().div_ceil(POINTS) };
+        let many = points.len();
+        for (number, Point { store, known, .. }) in points.into_iter().enumerate().step_by(step) {
+            let seed = seed.wrapping_add(number as u64);
+            for cut in store.enumerate_cuts(cuts.unwrap_or(1), seed) {
+                let world = world.at(Arc::new(cut), Remembered::of(known.clone()));
+                ends(&world, lost, &format!("{what}: cut {number} of {many}, CRYPTFS_SEED={seed}"));
+            }
+        }
+    }
+}
+
+fn ends(world: &World, lost: &[&str], what: &str) {
+    world.repair(Choices::default());
+    let left = world.unsettled();
+    assert!(left.is_empty(), "{what}: {left:#?}");
+    let tree = world.tree();
+    for (path, content) in world.expected.iter().filter(|(path, _)| !lost.contains(&path.as_str())) {
+        let is_there = tree.values().any(|found| found.as_ref() == Ok(content));
+        assert!(is_there, "{what}: {path} is lost: {:?}", tree.keys());
+    }
+    if lost.contains(&"big") {
+        let big = &world.expected["big"];
+        let rest = |found: &Result<Vec<u8>, String>| {
+            found.as_ref().is_ok_and(|found| {
+                found.len() >= big.len() && found[2 * CHUNK as usize..big.len()] == big[2 * CHUNK as usize..]
+            })
+        };
+        assert!(tree.values().any(rest), "{what}: the rest of it is lost: {:?}", tree.keys());
+    }
+}

@@ -1,0 +1,173 @@
+//! Damage at random: any files of the folder deleted, cut, spoilt, exchanged or brought back. A check always ends, and
+//! after a repair the volume opens, what it shows is right, and nothing is lost of which all chunk files are whole.
+//! `CRYPTFS_VOLUMES=10000` is the long form; with `CRYPTFS_ON_DISK=1` they lie in folders.
+
+use super::super::Choices;
+use super::world::{World, garbage, kind, now};
+use crate::store::directory::Directory;
+use crate::store::{FileName, Store};
+use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::tests::CHUNK;
+use crate::volume::{Kind, Rename};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Volumes that are damaged unless it is said otherwise.
+const VOLUMES: usize = 40;
+
+#[test]
+fn whatever_is_destroyed_the_rest_comes_back() {
+    let (mut rng, on_disk) = (TestRng(seed()), variable::<u8>("CRYPTFS_ON_DISK").is_some());
+    for _ in 0..variable("CRYPTFS_VOLUMES").unwrap_or(VOLUMES) {
+        let here = rng.0;
+        // Dropped behind the volume.
+        let folder = on_disk.then(|| tempfile::tempdir().unwrap());
+        let store: Option<Arc<dyn Store>> =
+            folder.as_ref().map(|folder| Arc::new(Directory::open(folder.path(), false).unwrap()) as _);
+        let mut world = store.map_or_else(World::new, World::on);
+        let before: BTreeMap<FileName, Vec<u8>> =
+            world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
+        let former = world.expected.clone();
+        change(&mut world, &mut rng);
+        let after = world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
+        let what = destroy(&world, &before, &mut rng);
+        let states = States { former, before, after };
+        states.check(&world, &format!("CRYPTFS_SEED={here}: {what:?}"));
+    }
+}
+
+/// What the volume was before some files got other content, and afterwards.
+struct States {
+    former: BTreeMap<String, Vec<u8>>,
+    before: BTreeMap<FileName, Vec<u8>>,
+    after: BTreeMap<FileName, Vec<u8>>,
+}
+
+/// Some files get other content, and one another name, so that there are older versions of them and of folders.
+fn change(world: &mut World, rng: &mut TestRng) {
+    let volume = world.open();
+    for path in ["top", "a/one", "a/b/six", "big"] {
+        if rng.below(2) == 0 {
+            let inode = volume.inode(world.id(path)).unwrap();
+            let content = garbage(world.expected[path].len());
+            volume.write(&inode, 0, &content, now(), 0).unwrap();
+            world.expected.insert(path.to_owned(), content);
+        }
+    }
+    if rng.below(2) == 0 {
+        let (from, to) = (volume.inode(world.id("a/b")).unwrap(), volume.inode(world.id("b")).unwrap());
+        volume.rename((&from, b"five"), (&to, b"moved"), Rename::NoReplace, None, now()).unwrap();
+    }
+    if rng.below(2) == 0 {
+        volume.close().unwrap();
+    } else {
+        // As after a kill: with a live journal, and content that no fsync waited for but was written.
+        volume.sync_directory(&volume.root().unwrap()).unwrap();
+        for path in ["top", "a/one", "a/b/six", "big"] {
+            volume.sync(&volume.inode(world.id(path)).unwrap(), false).unwrap();
+        }
+    }
+}
+
+/// Answers what was done to which files.
+fn destroy(world: &World, before: &BTreeMap<FileName, Vec<u8>>, rng: &mut TestRng) -> Vec<String> {
+    let mut what = Vec::new();
+    for _ in 0..1 + rng.below(6) {
+        let files = world.files();
+        let name = *rng.pick(&files).unwrap();
+        let mut bytes = world.bytes_of(name);
+        let how = match rng.below(5) {
+            0 => {
+                world.store.remove(name).unwrap();
+                "deleted"
+            }
+            1 => {
+                bytes.truncate(rng.below(bytes.len()));
+                world.put_at(name, &bytes);
+                "cut"
+            }
+            2 => {
+                let (at, length) = (rng.below(bytes.len()), 1 + rng.below(9000));
+                let end = bytes.len().min(at + length);
+                bytes[at..end].copy_from_slice(&garbage(end - at));
+                world.put_at(name, &bytes);
+                "spoilt"
+            }
+            3 => {
+                let other = *rng.pick(&files).unwrap();
+                let theirs = world.bytes_of(other);
+                world.put_at(name, &theirs);
+                world.put_at(other, &bytes);
+                "exchanged"
+            }
+            _ => match before.get(&name) {
+                Some(old) => {
+                    world.put_at(name, old);
+                    "brought back"
+                }
+                None => continue,
+            },
+        };
+        what.push(format!("{name:?} {how}"));
+    }
+    what
+}
+
+impl States {
+    fn check(&self, world: &World, what: &str) {
+        world.check(false);
+        let whole: Vec<_> =
+            world.expected.keys().filter_map(|path| Some((path, self.whole(world, path)?))).collect();
+        world.repair(Choices { missing_is_lost: true, accepts_older: true });
+        let left = world.unsettled();
+        assert!(left.is_empty(), "{what}: {left:#?}");
+        let tree = world.tree();
+        for (path, contents) in whole {
+            let is_there = |found: &Result<Vec<u8>, String>| {
+                contents.iter().any(|content| found.as_ref() == Ok(content))
+            };
+            assert!(tree.values().any(is_there), "{what}: {path} is lost: {:?}", tree.keys());
+        }
+        for (path, found) in &tree {
+            let Ok(found) = found else { continue };
+            let is_right = found.is_empty() || self.was_ever(world, found);
+            assert!(is_right || path.ends_with(".partial"), "{what}: {path} is nothing that was ever there");
+        }
+        let volume = world.open();
+        volume.create(&volume.root().unwrap(), b"afterwards", kind(Kind::File)).unwrap();
+        volume.close().unwrap();
+    }
+
+    /// What a file may hold, if no chunk file of it was touched but for an older version of the only one, nor a journal,
+    /// which may be all that has its newest content.
+    fn whole<'a>(&'a self, world: &'a World, path: &str) -> Option<Vec<&'a Vec<u8>>> {
+        let now: BTreeMap<FileName, Vec<u8>> =
+            world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
+        let is_newest = |name: &FileName| now.get(name) == self.after.get(name);
+        let chunks: Vec<FileName> = (0..3).map(|index| world.name(world.id(path), index)).collect();
+        let journal = world.context().file_name(world.context().own_journal());
+        if !is_newest(&journal) {
+            return None;
+        }
+        let (newest, former) = (&world.expected[path], &self.former[path]);
+        if chunks.iter().all(is_newest) {
+            return Some(vec![newest]);
+        }
+        let is_small = chunks[1..].iter().all(|name| !self.after.contains_key(name));
+        let is_older = now.get(&chunks[0]) == self.before.get(&chunks[0]) && now.contains_key(&chunks[0]);
+        (is_small && is_older).then(|| vec![newest, former])
+    }
+
+    /// A chunk of a large file may be older than the others, once that was accepted.
+    fn was_ever(&self, world: &World, found: &[u8]) -> bool {
+        let mut paths = world.expected.keys();
+        paths.any(|path| {
+            let versions = [&world.expected[path], &self.former[path]];
+            let mut pieces = found.chunks(CHUNK as usize).enumerate();
+            versions[0].len() == found.len()
+                && pieces.all(|(at, piece)| {
+                    versions.iter().any(|version| version.chunks(CHUNK as usize).nth(at) == Some(piece))
+                })
+        })
+    }
+}

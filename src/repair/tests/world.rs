@@ -1,0 +1,261 @@
+//! A small volume in memory, what was put into it, and ways to damage it.
+
+use super::super::{Apply, Choices, Plan, open_again};
+use crate::check::{self, Checked, Class, Finding, Options, Progress};
+use crate::chunk::remembered::Remembered;
+use crate::chunk::{ChunkId, Context, InodeId, ReadOnly, Recall};
+use crate::store::memory::Memory;
+use crate::store::{Area, FileName, Store};
+use crate::volume::tests::{CHUNK, Fixture};
+use crate::volume::{Content, Inode, Kind, NewInode, Reader, Timestamp, Volume};
+use hashbrown::HashSet;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub struct World {
+    pub fixture: Fixture,
+    pub store: Arc<dyn Store>,
+    /// Files, by path.
+    pub expected: BTreeMap<String, Vec<u8>>,
+    ids: BTreeMap<String, InodeId>,
+    settled: Mutex<HashSet<String>>,
+}
+
+pub fn kind(kind: Kind) -> NewInode<'static> {
+    NewInode {
+        kind,
+        mode: 0o755,
+        uid: 1,
+        gid: 2,
+        device: 0,
+        target: b"",
+        xattrs: Vec::new(),
+        now: Timestamp::now(),
+    }
+}
+
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Bytes that no two calls give alike.
+pub fn garbage(length: usize) -> Vec<u8> {
+    let seed: [u8; 32] = crate::crypto::random();
+    seed.iter().cycle().enumerate().map(|(at, byte)| byte ^ (at / 32) as u8).take(length).collect()
+}
+
+impl World {
+    /// Two levels of folders, files in the root of their chunk, in blocks and in three chunks, one with two names.
+    pub fn new() -> World {
+        World::on(Arc::new(Memory::new()))
+    }
+
+    pub fn on(store: Arc<dyn Store>) -> World {
+        let fixture = Fixture::new();
+        let volume = fixture.format(store.clone());
+        let mut world = World {
+            fixture,
+            store,
+            expected: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            settled: Mutex::default(),
+        };
+        let root = volume.root().unwrap();
+        let folder = |parent: &Arc<Inode>, name: &str| {
+            volume.create(parent, name.as_bytes(), kind(Kind::Directory)).unwrap()
+        };
+        let (a, b) = (folder(&root, "a"), folder(&root, "b"));
+        let inner = folder(&a, "b");
+        for (path, id) in [("a", a.id()), ("b", b.id()), ("a/b", inner.id())] {
+            world.ids.insert(path.to_owned(), id);
+        }
+        for (parent, path, length) in [
+            (&root, "top", 50),
+            (&root, "big", 3 * CHUNK as usize - 100),
+            (&a, "a/one", 700),
+            (&a, "a/two", 30_000),
+            (&b, "b/three", 5_000),
+            (&inner, "a/b/four", 10),
+            (&inner, "a/b/five", 9_000),
+            (&inner, "a/b/six", 100_000),
+        ] {
+            let name = path.rsplit('/').next().unwrap();
+            let inode = volume.create(parent, name.as_bytes(), kind(Kind::File)).unwrap();
+            let content = garbage(length);
+            volume.write(&inode, 0, &content, now(), 0).unwrap();
+            world.ids.insert(path.to_owned(), inode.id());
+            world.expected.insert(path.to_owned(), content);
+            if path == "a/two" {
+                volume.link(&inode, &root, b"linked", now()).unwrap();
+                world.ids.insert("linked".to_owned(), inode.id());
+                world.expected.insert("linked".to_owned(), world.expected[path].clone());
+            }
+        }
+        drop((root, a, b, inner));
+        volume.close().unwrap();
+        world
+    }
+
+    /// The same volume as it lies in another store, on the same device with this memory. No finding is settled.
+    pub fn at(&self, store: Arc<dyn Store>, remembered: Remembered) -> World {
+        World {
+            fixture: self.fixture.remembering(remembered),
+            store,
+            expected: self.expected.clone(),
+            ids: self.ids.clone(),
+            settled: Mutex::default(),
+        }
+    }
+
+    pub fn id(&self, path: &str) -> InodeId {
+        self.ids[path]
+    }
+
+    /// How many inodes there are.
+    pub fn inodes(&self) -> usize {
+        1 + self.ids.values().collect::<HashSet<_>>().len()
+    }
+
+    pub fn context(&self) -> Arc<Context> {
+        self.fixture.context(self.store.clone())
+    }
+
+    pub fn open(&self) -> Arc<Volume> {
+        self.fixture.open(self.store.clone())
+    }
+
+    /// Another device, with the same keys.
+    pub fn forget_all(&mut self) {
+        self.fixture = self.fixture.another(*b"device 9");
+    }
+
+    pub fn name(&self, inode: InodeId, index: u32) -> FileName {
+        self.context().file_name(ChunkId { inode, index })
+    }
+
+    pub fn remove(&self, inode: InodeId, index: u32) {
+        self.store.remove(self.name(inode, index)).unwrap();
+    }
+
+    pub fn spoil(&self, inode: InodeId, index: u32, range: Range<u64>) {
+        let file = self.store.open(self.name(inode, index)).unwrap();
+        let bytes = garbage((range.end - range.start) as usize);
+        file.write_at(range.start, &[IoSlice::new(&bytes)]).unwrap();
+    }
+
+    pub fn bytes(&self, inode: InodeId, index: u32) -> Vec<u8> {
+        self.bytes_of(self.name(inode, index))
+    }
+
+    pub fn bytes_of(&self, name: FileName) -> Vec<u8> {
+        let file = self.store.open(name).unwrap();
+        let mut bytes = vec![0; file.length().unwrap() as usize];
+        assert_eq!(file.read_at(0, &mut bytes).unwrap(), bytes.len());
+        bytes
+    }
+
+    pub fn put(&self, inode: InodeId, index: u32, bytes: &[u8]) {
+        self.put_at(self.name(inode, index), bytes);
+    }
+
+    pub fn put_at(&self, name: FileName, bytes: &[u8]) {
+        self.store.create(name).unwrap().write_at(0, &[IoSlice::new(bytes)]).unwrap();
+    }
+
+    pub fn files(&self) -> Vec<FileName> {
+        let mut files = Vec::new();
+        for area in [Area::Chunks, Area::Journals] {
+            let mut visit = |name: &[u8], _| files.extend(FileName::parse(area, name));
+            self.store.list(area, &mut visit).unwrap();
+        }
+        files.sort_unstable();
+        files
+    }
+
+    fn reader(&self) -> (Reader, Vec<crate::volume::Error>) {
+        let context = self.fixture.context_with(
+            self.store.clone(),
+            Arc::new(ReadOnly(Arc::new(self.fixture.remembered.clone()) as Arc<dyn Recall>)),
+        );
+        Reader::new(context, CHUNK).with_journals().unwrap()
+    }
+
+    pub fn check(&self, data: bool) -> (Vec<Finding>, Checked) {
+        let (reader, journals) = self.reader();
+        let options = Options { data, threads: 1 };
+        let mut checked = check::run(&reader, &journals, options, &Progress::default()).unwrap();
+        (std::mem::take(&mut checked.findings), checked)
+    }
+
+    /// What a check finds and its owner was not told of.
+    pub fn unsettled(&self) -> Vec<Finding> {
+        let settled = self.settled.lock();
+        let is_open = |finding: &Finding| finding.class() != Class::Note && !settled.contains(&finding.key());
+        self.check(true).0.into_iter().filter(is_open).collect()
+    }
+
+    /// Repairs until there is nothing more to do; answers which files were copied in part.
+    pub fn repair(&self, choices: Choices) -> Vec<String> {
+        let mut copied = Vec::new();
+        for _ in 0..6 {
+            let (reader, journals) = self.reader();
+            let options = Options { data: true, threads: 1 };
+            let checked = check::run(&reader, &journals, options, &Progress::default()).unwrap();
+            let settled = self.settled.lock().clone();
+            let open: Vec<Finding> = checked
+                .findings
+                .iter()
+                .filter(|finding| !settled.contains(&finding.key()))
+                .cloned()
+                .collect();
+            let context = self.context();
+            let plan = Plan::of(&reader, &open, context.own_journal(), choices);
+            if plan.is_empty() {
+                return copied;
+            }
+            open_again(&context, CHUNK, (1, 2), &plan.steps, &mut |_| Ok(())).unwrap();
+            let volume = self.open();
+            let apply = Apply { volume: &volume, reader: &reader, checked: &checked, now: now() };
+            let done = apply.run(&plan.steps).unwrap();
+            volume.close().unwrap();
+            self.settled.lock().extend(done.settled);
+            let told = |(name, lost): (Vec<u8>, Vec<Range<u64>>)| {
+                format!("{}: {lost:?}", String::from_utf8_lossy(&name))
+            };
+            copied.extend(done.copied.into_iter().map(told));
+        }
+        panic!("a repair that does not end: {:#?}", self.unsettled());
+    }
+
+    /// Everything below the root, by path: content, or that it cannot be read.
+    pub fn tree(&self) -> BTreeMap<String, Result<Vec<u8>, String>> {
+        let (reader, _) = self.reader();
+        let (mut tree, mut waiting) = (BTreeMap::new(), vec![(InodeId::ROOT, String::new())]);
+        while let Some((id, path)) = waiting.pop() {
+            let Ok(entries) = reader.node(id).and_then(|node| reader.entries(&node)) else { continue };
+            for entry in entries.iter_after(0) {
+                let path = format!("{path}{}", String::from_utf8_lossy(entry.name));
+                tree.insert(path.clone(), read(&reader, entry.inode).map_err(|error| error.to_string()));
+                if entry.kind == Kind::Directory {
+                    waiting.push((entry.inode, format!("{path}/")));
+                }
+            }
+        }
+        tree
+    }
+}
+
+fn read(reader: &Reader, id: InodeId) -> crate::volume::Result<Vec<u8>> {
+    let node = reader.node(id)?;
+    if node.record.kind != Kind::File {
+        return Ok(Vec::new());
+    }
+    let size = node.record.size as usize;
+    let mut bytes = vec![0; size.next_multiple_of(crate::chunk::BLOCK)];
+    Content::new(reader, &node).read(0, &mut bytes)?;
+    bytes.truncate(size);
+    Ok(bytes)
+}

@@ -1,0 +1,61 @@
+//! Attributes of files by their path, never through a symlink: what std has no call for.
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use std::io;
+use std::path::Path;
+
+/// Seconds and nanoseconds since 1970.
+pub type Moment = (i64, u32);
+
+/// What mknod(2) can make.
+#[derive(Clone, Copy, Debug)]
+pub enum Special {
+    Fifo,
+    Socket,
+    CharDevice,
+    BlockDevice,
+}
+
+/// Makes a FIFO, a socket or a device, with mode 0600. `device`: major and minor number.
+pub fn make_special(path: &Path, special: Special, device: (u32, u32)) -> io::Result<()> {
+    let kind = match special {
+        Special::Fifo => FileType::Fifo,
+        Special::Socket => FileType::Socket,
+        Special::CharDevice => FileType::CharacterDevice,
+        Special::BlockDevice => FileType::BlockDevice,
+    };
+    let device = rustix::fs::makedev(device.0, device.1);
+    Ok(rustix::fs::mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, device)?)
+}
+
+pub fn set_times(path: &Path, accessed: Moment, modified: Moment) -> io::Result<()> {
+    let spec = |(seconds, nanoseconds): Moment| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
+    let times = Timestamps { last_access: spec(accessed), last_modification: spec(modified) };
+    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+pub fn set_xattr(path: &Path, name: &[u8], value: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::lsetxattr(path, name, value, XattrFlags::empty())?)
+}
+
+/// All extended attributes, name and value; none where the filesystem has none.
+pub fn xattrs(path: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    // The largest list and value that Linux has.
+    let mut names = vec![0; 65_536];
+    let length = match rustix::fs::llistxattr(path, &mut names[..]) {
+        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        length => length?,
+    };
+    let mut found = Vec::new();
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0; 65_536];
+        let length = match rustix::fs::lgetxattr(path, name, &mut value[..]) {
+            // Gone since it was listed, or listed but not to be read.
+            Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => continue,
+            length => length?,
+        };
+        value.truncate(length);
+        found.push((name.to_vec(), value));
+    }
+    Ok(found)
+}

@@ -1,0 +1,233 @@
+//! Reading a volume straight from its chunk files: inodes, directories and content, without a root directory, a journal,
+//! a cache or a list of findings. What is damaged or missing is an error of that one object.
+//!
+//! Always true: nothing is written, and a chunk file that is not there is never an empty file. With
+//! [`Reader::with_journals`] an inode reads as its chunk files and the durable batches of all journals have it together
+//! (`overlay`); `content` reads files.
+
+mod content;
+mod overlay;
+#[cfg(test)]
+mod tests;
+
+pub use content::{Content, Layout, Lost};
+
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Section};
+use crate::volume::format::limits::LAST_INDEX;
+use crate::volume::inode::stamps::check_fit;
+use crate::volume::inode::table::ChunkTable;
+use crate::volume::stream::TAIL;
+use crate::volume::{Directory, Error, Kind, Malformed, Record, Result};
+use hashbrown::HashSet;
+use overlay::Overlay;
+use std::sync::Arc;
+
+/// Reads a volume. Every method may be called from any thread.
+pub struct Reader {
+    context: Arc<Context>,
+    /// Bytes.
+    chunk_size: u64,
+    /// Blocks of a chunk.
+    blocks: u16,
+    overlay: Overlay,
+}
+
+/// An inode as it was read.
+pub struct Node {
+    pub id: InodeId,
+    pub record: Record,
+    source: Source,
+}
+
+/// Where an inode's content is.
+enum Source {
+    /// Chunk 0, and the chunks that its table names.
+    Chunk(Box<Chunk>),
+    /// A batch has all of it; of a directory the entries are in the batches' logs.
+    Batch(Vec<u8>),
+}
+
+impl Reader {
+    /// Reads chunk files only. `chunk_size`: bytes, from the header.
+    pub fn new(context: Arc<Context>, chunk_size: u64) -> Reader {
+        let blocks = (chunk_size / BLOCK as u64) as u16;
+        Reader { context, chunk_size, blocks, overlay: Overlay::default() }
+    }
+
+    /// Reads what the live batches of all journals say as well. Returns what of them cannot be read, too: without those
+    /// batches the newest names and small files may be missing.
+    ///
+    /// # Errors
+    /// The store's, when the journals cannot be listed.
+    pub fn with_journals(self) -> Result<(Reader, Vec<Error>)> {
+        let (overlay, problems) = Overlay::read(&self.context)?;
+        Ok((Reader { overlay, ..self }, problems))
+    }
+
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Bytes.
+    pub fn chunk_size(&self) -> u64 {
+        self.chunk_size
+    }
+
+    /// Inodes that a durable batch deletes, or made ready for; their chunk files go at the next mount of their device.
+    pub fn is_being_deleted(&self, id: InodeId) -> bool {
+        self.overlay.is_gone(id)
+    }
+
+    /// Inodes that live batches speak of.
+    pub fn journalled(&self) -> impl Iterator<Item = InodeId> + '_ {
+        self.overlay.inodes()
+    }
+
+    /// An inode.
+    ///
+    /// # Errors
+    /// `Damaged`, `NotArrived`, or the store's.
+    pub fn node(&self, id: InodeId) -> Result<Node> {
+        self.overlay.apply(&self.context, id, self.stored(id))
+    }
+
+    fn stored(&self, id: InodeId) -> Result<Node> {
+        let id = ChunkId { inode: id, index: 0 };
+        let head = Chunk::open(&self.context, id, self.blocks)?;
+        let record = read_record(&head)?;
+        let node = Node { id: id.inode, record, source: Source::Chunk(Box::new(head)) };
+        node.check_size(self.chunk_size)?;
+        Ok(node)
+    }
+
+    /// Opens an extra chunk of an inode. `named`: the chunk table's entry.
+    fn open_extra(&self, node: &Node, index: u32, named: Commit) -> Result<Chunk> {
+        let chunk = Chunk::open(&self.context, ChunkId { inode: node.id, index }, self.blocks)?;
+        check_fit(&chunk, named, &node.record)?;
+        Ok(chunk)
+    }
+
+    /// The entries of a directory.
+    ///
+    /// # Errors
+    /// `NotDirectory`; `Damaged` or `NotArrived` if any part of its log cannot be read: removed entries could show.
+    pub fn entries(&self, node: &Node) -> Result<Directory> {
+        if node.record.kind != Kind::Directory {
+            return Err(Error::NotDirectory);
+        }
+        let mut entries = match &node.source {
+            Source::Batch(_) => Directory::default(),
+            Source::Chunk(head) => self.stored_entries(node, head)?,
+        };
+        self.overlay.apply_logs(node.id, &mut entries)?;
+        Ok(entries)
+    }
+
+    fn stored_entries(&self, node: &Node, head: &Chunk) -> Result<Directory> {
+        let damaged = |index, what: &str| Error::Damaged(ChunkId { inode: node.id, index }, what.into());
+        let mut entries = Directory::new(node.record.extension.vector.clone());
+        // An entry may begin in one segment and end in the next.
+        let mut log = Vec::new();
+        for (index, named) in node.further()? {
+            let segment = self.open_extra(node, index, named)?;
+            let mut bytes = vec![0; BLOCK];
+            segment.read(Section::Data, 0, &mut bytes)?;
+            let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
+            if length as u64 > self.chunk_size {
+                return Err(damaged(index, "its length makes no sense"));
+            }
+            bytes.resize(length.next_multiple_of(BLOCK), 0);
+            segment.read(Section::Data, 0, &mut bytes)?;
+            log.extend_from_slice(&bytes[4..length]);
+        }
+        log.extend_from_slice(&TAIL.read(head, 0, node.record.size)?);
+        entries.load(&log).map_err(|what| damaged(0, what.0))?;
+        Ok(entries)
+    }
+
+    /// The inode that a path from the root stands for, whether or not it can be read, and what its entry says it is.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotDirectory`, or that a directory on the way cannot be read.
+    pub fn find(&self, path: &[u8]) -> Result<(InodeId, Kind)> {
+        let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
+        names.clone().try_fold((InodeId::ROOT, Kind::Directory), |(at, _), name| {
+            let entries = self.entries(&self.node(at)?)?;
+            entries.get(name).map(|entry| (entry.inode, entry.kind)).ok_or(Error::NotFound)
+        })
+    }
+
+    /// A path of an inode, by the links of the directories above it; `None` if one of those cannot be read.
+    pub fn path_of(&self, id: InodeId) -> Option<Vec<u8>> {
+        let (mut names, mut at, mut passed) = (Vec::new(), id, HashSet::new());
+        while at != InodeId::ROOT {
+            if !passed.insert(at) {
+                return None;
+            }
+            let link = self.node(at).ok()?.record.extension.links.first().cloned()?;
+            names.push(link.name);
+            at = link.parent;
+        }
+        names.reverse();
+        Some(names.join(&b'/'))
+    }
+}
+
+impl Node {
+    /// The chunks that the chunk table names, in increasing order, each with the number of its stamp.
+    ///
+    /// # Errors
+    /// `Damaged`, or the store's: the table cannot be read.
+    pub fn further(&self) -> Result<Vec<(u32, Commit)>> {
+        let Source::Chunk(head) = &self.source else { return Ok(Vec::new()) };
+        let mut table = ChunkTable::of(head)?;
+        let all = table.all(head)?;
+        Ok(all.into_iter().map(|index| (index, table.stamp(index).unwrap_or_default())).collect())
+    }
+
+    /// Chunk 0, unless a batch has all of the inode.
+    pub fn head(&self) -> Option<&Chunk> {
+        match &self.source {
+            Source::Chunk(head) => Some(head),
+            Source::Batch(_) => None,
+        }
+    }
+
+    /// Content that lies in the root of chunk 0 or in a batch.
+    fn inline(&self) -> &[u8] {
+        match &self.source {
+            Source::Chunk(head) => head.inline(),
+            Source::Batch(content) => content,
+        }
+    }
+
+    /// Refuses a size that cannot be, or that is not the inline content's.
+    fn check_size(&self, chunk_size: u64) -> Result<()> {
+        let (most, inline) = match self.record.kind {
+            Kind::File => (chunk_size * (u64::from(LAST_INDEX) + 1), self.record.size),
+            Kind::Directory => (TAIL.limit(), self.record.size % BLOCK as u64),
+            _ => return Ok(()),
+        };
+        let is_inline = self.inline().is_empty() || self.inline().len() as u64 == inline;
+        if self.record.size <= most && is_inline {
+            return Ok(());
+        }
+        let id = ChunkId { inode: self.id, index: 0 };
+        Err(Error::Damaged(id, "its size is not that of its content".into()))
+    }
+}
+
+/// The record in chunk 0, with its extension from wherever it lies.
+pub(super) fn read_record(head: &Chunk) -> Result<Record> {
+    let malformed = |what: Malformed| Error::Damaged(head.id(), what.0.into());
+    let overflow = match Record::overflow_length(head.record()).map_err(malformed)? {
+        None => None,
+        Some(length) => {
+            let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
+            head.read(Section::Metadata, 0, &mut blocks)?;
+            blocks.truncate(length);
+            Some(blocks)
+        }
+    };
+    Record::decode(head.record(), overflow.as_deref()).map_err(malformed)
+}

@@ -28,10 +28,17 @@ fn row_41_only_what_the_owner_signed_counts() {
     world.put(&format!("{own} (conflicted copy).json"), text.as_bytes());
     world.put("notes.txt", b"hello");
     world.put("ffffffffffffffffffffffffffffffff.json", b"{");
+    // A list that revokes the owner's slot.
+    let all = world.files.files.borrow().clone();
+    let list = all.into_values().find(|file| file.windows(12).any(|word| word == b"cryptfs-list")).unwrap();
+    let list = String::from_utf8(list).unwrap();
+    let revoking = list.replacen("\"revoked\": \"\"", &format!("\"revoked\": \"{own}{:016x}\"", 1), 1);
+    assert_ne!(revoking, list);
+    world.put(&format!("{low}1.json"), revoking.as_bytes());
 
     let locked = world.look();
     assert_eq!(ids(&locked.listing), [own]);
-    assert_eq!(locked.listing.junk.len(), 7, "{:?}", locked.listing.junk);
+    assert_eq!(locked.listing.junk.len(), 8, "{:?}", locked.listing.junk);
     assert_eq!(locked.unlock(&Credential::Recovery(&key), None).unwrap().slot, own);
     // The copy counts where the original is gone.
     world.files.files.borrow_mut().remove(&name);
@@ -148,8 +155,13 @@ fn row_45_an_owner_key_changes_by_the_former_owners_word_only() {
     world.keyring = rival.duplicate();
     world.put_list(&list(&[word(&world, &rival, &third), word(&world, &third, &next)]));
     assert_eq!(world.look_as(&pinned()).contact, Contact::Known);
-    // The owner's.
+    // The owner's, which they never gave.
     world.keyring = next.duplicate();
+    let mut forged = word(&world, &third, &next).bytes();
+    forged[..32].copy_from_slice(&first.owner().0);
+    world.put_list(&list(&[Succession::from_bytes(forged.as_slice().try_into().unwrap())]));
+    assert_eq!(world.look_as(&pinned()).contact, Contact::Known);
+    // The owner's.
     world.put_list(&list(&[word(&world, &first, &next)]));
     let locked = world.look_as(&pinned());
     assert_eq!(
@@ -194,7 +206,8 @@ fn row_46_another_owner_key_is_another_volume() {
 fn row_47_before_anything_is_authentic_the_work_is_bounded_and_the_cheapest_comes_first() {
     let world = World::new();
     let with = |cost| Enrol::Passphrase { passphrase: b"theirs", cost };
-    let cheap = [(); 20].map(|()| world.add("cheap", &with(Cost::LEAST)));
+    let cheap = [(); 17].map(|()| world.add("cheap", &with(Cost::LEAST)));
+    let dear = [4, 5, 6].map(|passes| world.add("dear", &with(Cost::new(1 << 16, passes, 1).unwrap())));
     let locked = world.look_as(&Expected::default());
     let refused = |locked: &crate::keys::Locked| {
         let Err(UnlockError::Refused(refused)) = locked.unlock(&Credential::Passphrase(b"mine"), None) else {
@@ -203,7 +216,7 @@ fn row_47_before_anything_is_authentic_the_work_is_bounded_and_the_cheapest_come
         let costly = |error: &crate::keys::SlotError| matches!(error, crate::keys::SlotError::TooCostly);
         refused.iter().filter(|(_, error)| costly(error)).count()
     };
-    assert_eq!(refused(&locked), cheap.len() - 16);
+    assert_eq!(refused(&locked), cheap.len() + dear.len() - 16);
     assert_eq!(refused(&world.look()), 0, "all are the pinned owner's");
     assert!(world.look().listing.slots.is_sorted_by_key(Slot::cost));
 }

@@ -14,6 +14,7 @@ from ..harness.snapshot import Snapshot
 from . import Wrong
 from .attacker import Attacker
 from .bystander import Bystander
+from .elsewhere import Elsewhere
 from .insider import Insider
 from .owner import Owner
 
@@ -45,11 +46,12 @@ class Campaign:
     def __init__(self, volume: Volume, chance: random.Random) -> None:
         self.volume, self.chance, self.tally = volume, chance, Counter[str]()
         self.volume.create("--chunk-size", "1M")
-        self.owner = Owner(self.volume.mountpoint, chance, self.tally)
         insider = Insider(self.volume, self.volume.folder)
         self.attacker = Attacker(self.volume.backing, self.volume.secret, insider)
         self.beside = ThreadPoolExecutor(1)
         self.bystander = Bystander(self.volume)
+        self.elsewhere = Elsewhere(self.volume, self.volume.folder, chance)
+        self.owner = Owner(self.volume.mountpoint, chance, self.tally, self.elsewhere.files)
         # In every other epoch the attacker spares the bystander.
         self.is_spared = True
         self.born = Snapshot(self.volume.backing), Snapshot(self.volume.state)
@@ -57,12 +59,11 @@ class Campaign:
 
     def begin(self) -> None:
         """The volume as it was made, and some honest work on it."""
-        self.born[0].restore(self.volume.backing)
-        self.born[1].restore(self.volume.state)
         self.owner.forget()
         self.is_spared = not self.is_spared
         self.bystander.kept = None
-        self.attacker.past, self.attacker.made = [], []
+        self.first_sight()
+        self.restore()
         self.attacker.spared = self.bystander.files if self.is_spared else set()
         if not self.mount():
             raise Wrong("an untouched volume does not mount: " + self.volume.log.read_text(errors="replace")[-500:])
@@ -75,6 +76,21 @@ class Campaign:
         for _ in range(4):
             self.owner.work()
         self.owner.check_all(honest=True)
+
+    def restore(self) -> None:
+        self.born[0].restore(self.volume.backing)
+        self.born[1].restore(self.volume.state)
+        self.attacker.past, self.attacker.made = [self.born[0]], []
+
+    def first_sight(self) -> None:
+        """Something is wrong already with what the other device left when this one first sees it."""
+        self.restore()
+        self.attacker.spared = self.elsewhere.others
+        self.attacker.whim = random.Random(self.chance.getrandbits(64))
+        self.attack(2)
+        if self.mount():
+            self.owner.check_all()
+            self.unmount()
 
     def mount(self) -> bool:
         """Whether it does: what is damaged may be refused, in words."""
@@ -138,6 +154,7 @@ class Campaign:
         for _ in range(3):
             folder, name, _ = self.owner.pick()
             self.owner.check(folder, name)
+        self.owner.check_elsewhere()
         self.check_bystander()
         attacks.result()
         if self.is_spared and self.chance.random() < 0.04:

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from . import Wrong
+from .elsewhere import ELSEWHERE
 from .history import BLOCK, History
 
 FOLDERS = ["", "x", "y", "x/z"]
@@ -28,16 +29,21 @@ ALLOWED = {
 
 
 class Owner:
-    def __init__(self, plain: Path, chance: random.Random, tally: Counter[str]) -> None:
-        self.plain, self.chance, self.tally = plain, chance, tally
+    """`elsewhere`: the files that another device left, by name. They are read, and nothing is done to them."""
+
+    def __init__(self, plain: Path, chance: random.Random, tally: Counter[str], elsewhere: dict[str, History]) -> None:
+        self.plain, self.chance, self.tally, self.elsewhere = plain, chance, tally, elsewhere
         self.forget()
 
     def forget(self) -> None:
-        """For a volume that begins anew: nothing was ever there but the bystander."""
+        """For a volume that begins anew: nothing was ever there but the bystander and what another device left."""
         # Every file that a name ever stood for, the newest last; and the names that a folder ever had.
-        self.files: dict[tuple[str, str], list[History]] = {}
+        self.files: dict[tuple[str, str], list[History]] = {
+            (ELSEWHERE, name): [file] for name, file in self.elsewhere.items()
+        }
         self.names: dict[str, set[str]] = {folder: set() for folder in FOLDERS}
-        self.names[""].add(ASIDE)
+        self.names[""] |= {ASIDE, ELSEWHERE}
+        self.names[ELSEWHERE] = set(self.elsewhere)
 
     def make_folders(self) -> None:
         for folder in FOLDERS[1:]:
@@ -152,8 +158,11 @@ class Owner:
             what = "; ".join(file.describe(found) for file in known)
             raise Wrong(f"{folder}/{name} holds {len(found)} bytes that never were in it: {what}")
 
+    def check_elsewhere(self) -> None:
+        self.check(ELSEWHERE, self.chance.choice(list(self.elsewhere)))
+
     def check_all(self, honest: bool = False) -> None:
-        for folder in FOLDERS:
+        for folder in self.names:
             try:
                 names = os.listdir(self.plain / folder)
             except OSError as error:
@@ -164,5 +173,5 @@ class Owner:
             for name in names:
                 if name not in self.names[folder]:
                     raise Wrong(f"{folder} shows {name}, which never was there")
-                if f"{folder}/{name}".strip("/") not in [*FOLDERS, ASIDE]:
+                if f"{folder}/{name}".strip("/") not in [*self.names, ASIDE]:
                     self.check(folder, name, honest)

@@ -3,6 +3,7 @@
 
 use super::super::Choices;
 use super::world::World;
+use crate::check::{Trouble, What};
 use crate::chunk::InodeId;
 use crate::chunk::remembered::Remembered;
 use crate::store::Store;
@@ -69,6 +70,10 @@ fn a_repair_that_a_power_cut_ends_is_ended_by_the_next() {
 
 fn ends(world: &World, lost: &[&str], what: &str) {
     world.repair(Choices::default());
+    // A new one that was begun looks like one that is on its way.
+    if world.unsettled().iter().any(|finding| finding.what == What::Root(Trouble::NotArrived)) {
+        world.repair(Choices { missing_is_lost: true, ..Choices::default() });
+    }
     let left = world.unsettled();
     assert!(left.is_empty(), "{what}: {left:#?}");
     let tree = world.tree();

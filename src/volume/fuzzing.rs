@@ -8,6 +8,7 @@ use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::volume::format::batch::{Item, parse};
 use crate::volume::format::journal::decode;
+use crate::volume::format::record::FIXED;
 use crate::volume::{Directory, Kind, Options, Record, Volume};
 use std::io::IoSlice;
 use std::num::NonZeroUsize;
@@ -26,7 +27,7 @@ pub fn record(bytes: &[u8]) {
             "a record changes when it is written again"
         );
     }
-    let (root, overflow) = bytes.split_at(bytes.len().min(100));
+    let (root, overflow) = bytes.split_at(bytes.len().min(FIXED));
     for (root, overflow) in [(bytes, None), (root, Some(overflow))] {
         let _ = Record::overflow_length(root);
         let _ = Record::decode(root, overflow);

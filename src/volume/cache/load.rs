@@ -4,11 +4,11 @@ use super::Cache;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Section};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
-use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Directory;
 use crate::volume::inode::entries::Entries;
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Facts, Inode, State};
+use crate::volume::inode::stored::read_record;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
@@ -146,19 +146,4 @@ impl Cache {
         entries.load(&log).map_err(|what| damaged(0, what.0))?;
         Ok(Entries::loaded(entries, log.len() as u64))
     }
-}
-
-/// The record in chunk 0, with its extension from wherever it lies.
-fn read_record(first_chunk: &Chunk) -> Result<Record> {
-    let malformed = |what: Malformed| Error::Damaged(first_chunk.id(), what.0.into());
-    let overflow = match Record::overflow_length(first_chunk.record()).map_err(malformed)? {
-        None => None,
-        Some(length) => {
-            let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
-            first_chunk.read(Section::Metadata, 0, &mut blocks)?;
-            blocks.truncate(length);
-            Some(blocks)
-        }
-    };
-    Record::decode(first_chunk.record(), overflow.as_deref()).map_err(malformed)
 }

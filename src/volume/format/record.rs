@@ -11,7 +11,7 @@ use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_
 
 const VERSION: u8 = 1;
 /// Bytes before the extension.
-const FIXED: usize = 116;
+pub(in crate::volume) const FIXED: usize = 116;
 /// Where the flags lie, of which all are in the first byte so far.
 const FLAGS_AT: usize = 2;
 const FLAG_OVERFLOW: u16 = 1;

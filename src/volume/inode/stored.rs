@@ -4,6 +4,8 @@ use super::entries::Unstored;
 use super::state::{Facts, State};
 use crate::chunk::{BLOCK, Chunk, Commit, Section};
 use crate::volume::format::kinds::Kind;
+use crate::volume::format::record::Record;
+use crate::volume::format::wire::Malformed;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
 use crate::volume::{Error, Result};
@@ -87,4 +89,22 @@ pub fn spill_inline(first_chunk: &mut Chunk) -> Result<()> {
         first_chunk.set_inline(Vec::new());
     }
     Ok(())
+}
+
+/// The record in chunk 0, with its extension from wherever it lies.
+///
+/// # Errors
+/// `Damaged` if it makes no sense, or those of reading the extension.
+pub fn read_record(first_chunk: &Chunk) -> Result<Record> {
+    let malformed = |what: Malformed| Error::Damaged(first_chunk.id(), what.0.into());
+    let overflow = match Record::overflow_length(first_chunk.record()).map_err(malformed)? {
+        None => None,
+        Some(length) => {
+            let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
+            first_chunk.read(Section::Metadata, 0, &mut blocks)?;
+            blocks.truncate(length);
+            Some(blocks)
+        }
+    };
+    Record::decode(first_chunk.record(), overflow.as_deref()).map_err(malformed)
 }

@@ -13,9 +13,10 @@ pub use content::{Content, Layout, Lost};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Section};
 use crate::volume::format::limits::LAST_INDEX;
 use crate::volume::inode::stamps::check_fit;
+use crate::volume::inode::stored::read_record;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::stream::TAIL;
-use crate::volume::{Directory, Error, Kind, Malformed, Record, Result};
+use crate::volume::{Directory, Error, Kind, Record, Result};
 use hashbrown::HashSet;
 use overlay::Overlay;
 use std::sync::Arc;
@@ -213,21 +214,6 @@ impl Node {
         let id = ChunkId { inode: self.id, index: 0 };
         Err(Error::Damaged(id, "its size is not that of its content".into()))
     }
-}
-
-/// The record in chunk 0, with its extension from wherever it lies.
-pub(super) fn read_record(head: &Chunk) -> Result<Record> {
-    let malformed = |what: Malformed| Error::Damaged(head.id(), what.0.into());
-    let overflow = match Record::overflow_length(head.record()).map_err(malformed)? {
-        None => None,
-        Some(length) => {
-            let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
-            head.read(Section::Metadata, 0, &mut blocks)?;
-            blocks.truncate(length);
-            Some(blocks)
-        }
-    };
-    Record::decode(head.record(), overflow.as_deref()).map_err(malformed)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::entry::GROUP;
 use super::root::{self, METADATA, PLAIN};
 use super::slots::Slots;
 use super::table::Table;
-use super::{BLOCK, ChunkId, Commit, Context, Error, Result, Section, Version};
+use super::{BLOCK, ChunkId, Commit, Context, Error, Result, Section, Version, vector};
 use crate::store::StoreFile;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub struct Chunk {
     pub(super) inline: Vec<u8>,
     /// Of the newest written root.
     pub(super) version: Version,
+    /// What of it the newest written root does not list.
+    pub(super) others: vector::Others,
     pub(super) newest: Option<Written>,
     /// The newest root known durable.
     pub(super) durable: Option<Written>,
@@ -89,6 +91,7 @@ impl Chunk {
             record: Vec::new(),
             inline: Vec::new(),
             version: Version::default(),
+            others: vector::Others::default(),
             newest: None,
             durable: None,
             attempted: Commit(0),
@@ -139,7 +142,7 @@ impl Chunk {
     /// Bytes of inline content that would fit beside a record of `record` bytes and the metadata there is, if there
     /// were no data blocks.
     pub fn inline_capacity(&self, record: usize) -> usize {
-        let devices = self.next_version(Commit(0)).0.len();
+        let devices = self.others.listed(&self.next_version(Commit(0))).len().min(root::DEVICES);
         PLAIN.saturating_sub(root::size(devices, record, 0, self.metadata.maps()))
     }
 
@@ -240,6 +243,12 @@ impl Chunk {
 
     /// The first block from `from` on that is no hole.
     pub fn next_present(&self, section: Section, from: u16) -> Result<Option<u16>> {
+        let next = self.next_stored(section, from)?;
+        Ok(next.filter(|next| section == Section::Data || *next < vector::NUMBER))
+    }
+
+    /// The same, of the blocks that hold what is the chunk's own too.
+    pub(super) fn next_stored(&self, section: Section, from: u16) -> Result<Option<u16>> {
         let table = self.table(section);
         let next = table.next(from, true, &self.blocks())?;
         Ok((next < table.limit).then_some(next))

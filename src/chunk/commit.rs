@@ -6,7 +6,7 @@ use super::mutants::{self, Mutant};
 use super::root::{DEVICES, PLAIN, RECORD, Root, size};
 use super::slots::Purpose;
 use super::table::Table;
-use super::{BLOCK, Commit, Error, Result, Section, Version};
+use super::{BLOCK, Commit, Error, Result, Section, Version, vector};
 use crate::store::StoreFile;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -70,9 +70,10 @@ impl Chunk {
             return Err(Error::Failed(self.id));
         }
         self.prepare()?;
-        let forms = self.choose_forms()?;
-        let maps = self.write_maps(forms)?;
         let version = self.next_version(number);
+        self.make_room_for_devices(&version)?;
+        let forms = self.choose_forms(&version)?;
+        let maps = self.write_maps(forms)?;
         let (data, metadata) = (list(&self.data, forms[0], &maps), list(&self.metadata, forms[1], &maps));
         let written = Written { which: self.next_root(), commit: number, settled: false };
         if let Err(error) = self.write_root(written, &version, data, metadata) {
@@ -200,15 +201,19 @@ impl Chunk {
 
     /// The version that a commit of this number makes.
     pub(super) fn next_version(&self, number: Commit) -> Version {
-        let device = self.context.device;
-        let mut others: Vec<_> = self.version.0.iter().filter(|entry| entry.0 != device).copied().collect();
-        others.sort_unstable_by_key(|entry| entry.0);
-        if others.len() == DEVICES
-            && let Some(oldest) = (0..DEVICES).min_by_key(|&i| others[i].1)
-        {
-            others.remove(oldest);
+        vector::next(&self.version, self.context.device, number)
+    }
+
+    /// Where a root cannot list this version, or the block names a device that was dropped, everybody else's entries go into a block of their own: after that it has
+    /// room for as many devices again.
+    fn make_room_for_devices(&mut self, version: &Version) -> Result<()> {
+        if self.others.listed(version).len() <= DEVICES && self.others.is_part_of(version) {
+            return Ok(());
         }
-        Version([(device, number)].into_iter().chain(others).collect())
+        let others = vector::Others::of(version);
+        self.write(Section::Metadata, vector::NUMBER, &others.encode())?;
+        self.others = others;
+        Ok(())
     }
 
     /// The root slot that does not hold the last durable root.
@@ -219,8 +224,8 @@ impl Chunk {
 
     /// Direct tables if they fit, else the larger one in map blocks, else both: with what changed beside them as long as
     /// that fits, so that most commits write no map block.
-    fn choose_forms(&self) -> Result<Forms> {
-        let devices = self.next_version(Commit(0)).0.len();
+    fn choose_forms(&self, version: &Version) -> Result<Forms> {
+        let devices = self.others.listed(version).len();
         let larger = usize::from(self.data.count() < self.metadata.count());
         let one = |form| [0, 1].map(|table| if table == larger { form } else { Form::Direct });
         let choices =
@@ -277,8 +282,9 @@ impl Chunk {
         self.attempted = root.commit;
         self.state.unsynced = true;
         let (settled, seals, record, inline) = (root.settled, self.seals, &*self.record, &*self.inline);
+        let (listed, more_devices) = (&*self.others.listed(version), !self.others.is_empty());
         let root_bytes = self.key.seal_root(self.id, root.which, |out| {
-            Root { settled, version, seals, record, inline, data, metadata }.encode(out);
+            Root { settled, listed, more_devices, seals, record, inline, data, metadata }.encode(out);
         });
         let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
         let offset = u64::from(root.which) * BLOCK as u64;

@@ -19,10 +19,11 @@ pub fn root(bytes: &[u8]) {
 }
 
 fn encode(root: Decoded) -> [u8; PLAIN] {
-    let Decoded { settled, version, seals, record, inline, data, metadata } = root;
+    let Decoded { settled, version, more_devices, seals, record, inline, data, metadata } = root;
     let mut out = [0; PLAIN];
     let (version, record, inline) = (&version, &*record, &*inline);
-    Root { settled, version, seals, record, inline, data, metadata }.encode(&mut out);
+    Root { settled, listed: &version.0, more_devices, seals, record, inline, data, metadata }
+        .encode(&mut out);
     out
 }
 

@@ -28,6 +28,7 @@ mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
+mod vector;
 mod write;
 
 pub use chunk::Chunk;

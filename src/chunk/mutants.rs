@@ -27,4 +27,5 @@ crate::mutant::mutants! {
     NotedAtCommit,
     NotedWithoutName,
     CachedBySlot,
+    OthersIgnored,
 }

@@ -6,6 +6,7 @@ use super::entry::{Entry, GROUP};
 use super::mutants::{self, Mutant};
 use super::root::{Decoded, METADATA};
 use super::table::Table;
+use super::vector::{self, Others};
 use super::{BLOCK, ChunkId, Context, Error, Relation, Result, Section, Version};
 use crate::store::StoreFile;
 use std::io;
@@ -18,6 +19,10 @@ struct Candidate {
     key: Key,
     data: Table,
     metadata: Table,
+    /// What its version holds that the root does not list.
+    others: Others,
+    /// That cannot be read: its version is known in part only.
+    unread: Option<Error>,
 }
 
 impl Chunk {
@@ -63,12 +68,20 @@ impl Chunk {
         file: Arc<dyn StoreFile>,
         known: Option<&Version>,
     ) -> Result<Chunk> {
-        let (newest, other) = read_roots(context, id, blocks, &*file)?;
-        newest.hold_against(known, id)?;
+        let (mut newest, other) = read_roots(context, id, blocks, &*file)?;
+        let unread = newest.unread.take();
+        if unread.is_none() {
+            newest.hold_against(known, id)?;
+        }
+        // That the writer's own entry is included is enough: what is read of a version will do.
         let is_known = known.is_some_and(|known| known.dominates(&newest.root.version));
         let is_known = is_known && !mutants::is_active(Mutant::FallBackFromKnown);
         let is_sure = newest.root.settled && !mutants::is_active(Mutant::FallBackFromSettled) || is_known;
-        let checked = if is_sure { Ok(()) } else { newest.check(id, &*file, other.as_ref()) };
+        let checked = match unread {
+            Some(error) => Err(error),
+            None if is_sure => Ok(()),
+            None => newest.check(id, &*file, other.as_ref()),
+        };
         let (root, rejected) = match (checked, other) {
             (Ok(()), _) => (newest, None),
             (Err(Error::Io(id, error)), other)
@@ -76,7 +89,10 @@ impl Chunk {
             {
                 return Err(Error::Io(id, error));
             }
-            (Err(error), Some(other)) if !mutants::is_active(Mutant::NoFallback) => {
+            (Err(error), Some(mut other)) if !is_sure && !mutants::is_active(Mutant::NoFallback) => {
+                if let Some(unread) = other.unread.take() {
+                    return Err(unread);
+                }
                 let (given_up, taken) = (newest.root.version.commit(), other.root.version.commit());
                 other.hold_against(known, id)?;
                 log::warn!("commit {} was not completed, {} is taken: {error}", given_up.0, taken.0);
@@ -118,7 +134,7 @@ fn read_roots(
     let whole = bytes.as_chunks::<BLOCK>().0.iter().take(length / BLOCK);
     let mut found = Vec::new();
     for (which, block) in (0..).zip(whole) {
-        let read = Candidate::read(context, id, blocks, which, block, found.first())?;
+        let read = Candidate::read(context, id, blocks, file, (which, block), found.first())?;
         found.extend(read);
     }
     if !mutants::is_active(Mutant::ReuseRejectedNumber) {
@@ -141,8 +157,8 @@ impl Candidate {
         context: &Context,
         id: ChunkId,
         blocks: u16,
-        which: u8,
-        block: &[u8; BLOCK],
+        file: &dyn StoreFile,
+        (which, block): (u8, &[u8; BLOCK]),
         other: Option<&Candidate>,
     ) -> Result<Option<Candidate>> {
         let salt = block[..16].try_into().expect("a salt's size");
@@ -150,10 +166,19 @@ impl Candidate {
         let keys = (0..context.content.len()).map(|epoch| Key::new(context, id, epoch, salt));
         for key in shared.into_iter().chain(keys) {
             let Some(plain) = key.open_root(id, which, block) else { continue };
-            let root = Decoded::decode(&plain, blocks).map_err(|what| Error::Damaged(id, what))?;
+            let mut root = Decoded::decode(&plain, blocks).map_err(|what| Error::Damaged(id, what))?;
             let data = Table::from_root(Section::Data, blocks, &root.data);
             let metadata = Table::from_root(Section::Metadata, METADATA, &root.metadata);
-            return Ok(Some(Candidate { which, root, key, data, metadata }));
+            let blocks = Blocks { id, file: Some(file), key: &key };
+            let read = if root.more_devices && !mutants::is_active(Mutant::OthersIgnored) {
+                read_others(&metadata, &blocks)
+            } else {
+                Ok(Others::default())
+            };
+            let (others, unread) =
+                read.map_or_else(|e| (Others::default(), Some(e)), |others| (others, None));
+            root.version = others.join(root.version);
+            return Ok(Some(Candidate { which, root, key, data, metadata, others, unread }));
         }
         Ok(None)
     }
@@ -222,12 +247,24 @@ impl Candidate {
             inline: root.inline,
             attempted: written.commit,
             version: root.version,
+            others: self.others,
             newest: Some(written),
             durable: is_sure.then_some(written),
             state: State { name_new: !is_sure, ..State::default() },
             rejected: None,
         }
     }
+}
+
+/// What metadata block 4160 says of the version.
+fn read_others(metadata: &Table, blocks: &Blocks) -> Result<Others> {
+    let entry = metadata.get(vector::NUMBER, blocks)?;
+    if entry.is_hole() {
+        return Err(Error::Damaged(blocks.id, "its root names no block of its version vector"));
+    }
+    let mut block = [0; BLOCK];
+    blocks.read(Section::Metadata, vector::NUMBER, &mut block, |_| Ok(entry))?;
+    Others::decode(&block).map_err(|what| Error::Damaged(blocks.id, what))
 }
 
 fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<()> {

@@ -99,7 +99,7 @@ impl Chunk {
         moved: &mut Vec<(Section, u16, Entry)>,
     ) -> Result<()> {
         let mut from = 0;
-        while let Some(first) = self.next_present(section, from)? {
+        while let Some(first) = self.next_stored(section, from)? {
             let end = self.next_absent(section, first)?.min(first.saturating_add(BATCH));
             let mut content = vec![0; usize::from(end - first) * BLOCK];
             self.read_under(former, section, first, &mut content)?;

@@ -5,23 +5,24 @@
 use super::blocks::ROOT_PLAIN;
 use super::entry::{Entry, GROUP, RootTable, StoredEntry, position};
 use super::ids::StoredVersion;
-use super::{Commit, DeviceId, Version};
+use super::{Commit, DeviceId, Version, vector};
 use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Bytes of the plaintext.
 pub(super) const PLAIN: usize = ROOT_PLAIN.end - ROOT_PLAIN.start;
-/// Most entries of a version vector: as many as leave room for the largest record and all map blocks.
+/// Most entries of a version vector in a root: as many as leave room for the largest record and all map blocks.
 pub(super) const DEVICES: usize = 63;
 /// Most bytes of a record.
 pub(super) const RECORD: usize = 1024;
-/// Metadata blocks of a chunk.
-pub(super) const METADATA: u16 = 4160;
+/// Metadata blocks of a chunk, that of its vector included.
+pub(super) const METADATA: u16 = vector::NUMBER + 1;
 
 const VERSION: u8 = 1;
 const SETTLED: u8 = 1;
 const DATA_MAPPED: u8 = 2;
 const METADATA_MAPPED: u8 = 4;
+const MORE_DEVICES: u8 = 8;
 /// Far above any clock, and far below where counting on would wrap.
 const COMMITS: u64 = 1 << 63;
 
@@ -57,7 +58,9 @@ const _: () =
 /// What a root says.
 pub(super) struct Root<'a> {
     pub settled: bool,
-    pub version: &'a Version,
+    pub listed: &'a [(DeviceId, Commit)],
+    /// Whether metadata block 4160 holds more of the version vector.
+    pub more_devices: bool,
     pub seals: u64,
     pub record: &'a [u8],
     pub inline: &'a [u8],
@@ -68,7 +71,10 @@ pub(super) struct Root<'a> {
 /// A decoded root, on its own.
 pub(super) struct Decoded {
     pub settled: bool,
+    /// What the root lists of it.
     pub version: Version,
+    /// Whether metadata block 4160 holds more of it.
+    pub more_devices: bool,
     pub seals: u64,
     pub record: Vec<u8>,
     pub inline: Vec<u8>,
@@ -91,13 +97,14 @@ impl Root<'_> {
         let flag = |on: bool, flag: u8| if on { flag } else { 0 };
         let flags = flag(self.settled, SETTLED)
             | flag(!self.data.maps.is_empty(), DATA_MAPPED)
-            | flag(!self.metadata.maps.is_empty(), METADATA_MAPPED);
+            | flag(!self.metadata.maps.is_empty(), METADATA_MAPPED)
+            | flag(self.more_devices, MORE_DEVICES);
         let ([data, beside_data], [metadata, beside_metadata]) = (self.data.counts(), self.metadata.counts());
         let count = |count: usize| U16::new(count as u16);
         let header = Header {
             version: VERSION,
             flags,
-            devices: count(self.version.0.len()),
+            devices: count(self.listed.len()),
             record: count(self.record.len()),
             inline: count(self.inline.len()),
             data: count(data),
@@ -108,7 +115,7 @@ impl Root<'_> {
         };
         let mut out = Writer { out, at: 0 };
         out.put(header.as_bytes());
-        self.version.0.iter().for_each(|entry| out.put(StoredVersion::from(*entry).as_bytes()));
+        self.listed.iter().for_each(|entry| out.put(StoredVersion::from(*entry).as_bytes()));
         out.put(self.record);
         out.put(self.inline);
         let tables = [&self.data, &self.metadata].into_iter();
@@ -128,7 +135,7 @@ impl Decoded {
         if header.version != VERSION {
             return Err("its root has an unknown version");
         }
-        if flags & !(SETTLED | DATA_MAPPED | METADATA_MAPPED) != 0 {
+        if flags & !(SETTLED | DATA_MAPPED | METADATA_MAPPED | MORE_DEVICES) != 0 {
             return Err("its root has unknown flags");
         }
         let [devices, record, inline] = [header.devices, header.record, header.inline].map(usize::from);
@@ -139,6 +146,7 @@ impl Decoded {
         }
         let root = Decoded {
             settled: flags & SETTLED != 0,
+            more_devices: flags & MORE_DEVICES != 0,
             seals: header.seals.get(),
             version: from.version(devices)?,
             record: from.bytes(record)?.to_vec(),

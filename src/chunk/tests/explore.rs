@@ -7,9 +7,9 @@
 
 use super::super::mutants::{Mutant, plant};
 use super::super::slots::limit;
-use super::super::{BLOCK, Chunk, Commit, Context, Error, Section, Sync};
+use super::super::{BLOCK, Chunk, Commit, Context, DeviceId, Error, Section, Sync, vector};
 use super::disk::{Block, BlockNumber, Disk, Drive, Failure, TORN};
-use super::mutants::{BESIDE, FAILING, MAPPED, ONE};
+use super::mutants::{BESIDE, FAILING, MANY, MAPPED, ONE};
 use super::node::{Content, Node, Registry, RootWords};
 use super::{ID, context_of};
 use parking_lot::Mutex;
@@ -29,6 +29,8 @@ pub struct Size {
     pub inline: usize,
     /// Blocks that are written and durable before it begins; the last one is then left alone.
     pub filled: u16,
+    /// Devices that then join its version, all at once: as if each had committed the same.
+    pub devices: u8,
 }
 
 /// What can be done.
@@ -64,6 +66,8 @@ struct Explorer {
     seen: HashMap<u64, u32>,
     cuts: usize,
     path: Vec<Action>,
+    /// The commit that was durable when it began, 0 for none.
+    filled: Commit,
 }
 
 /// Explores everything; an error says what went wrong, and how.
@@ -90,12 +94,16 @@ pub fn explore(size: Size, fault: Option<Mutant>) -> Result<Found, String> {
         failures: 0,
     };
     let (registry, seen, cuts, path) = (Registry::default(), HashMap::new(), 0, Vec::new());
-    let mut explorer = Explorer { size, drive, context, registry, seen, cuts, path };
+    let mut explorer = Explorer { size, drive, context, registry, seen, cuts, path, filled: Commit(0) };
     let filling = (0..size.filled).map(Action::Write);
     let durable =
         [Action::Commit, Action::StartSync, Action::FinishSync].into_iter().filter(|_| size.filled > 0);
     let begun = filling.chain(durable).try_fold(root, |node, action| explorer.advance(&node, action));
-    let outcome = begun.and_then(|node| explorer.visit(node, size.depth));
+    let outcome = begun.and_then(|mut node| {
+        explorer.filled = node.chunk.version().commit();
+        explorer.join_devices(&mut node.chunk);
+        explorer.visit(node, size.depth)
+    });
     plant(None);
     limit(1 << 16);
     outcome.map_err(|what| format!("{what}\nafter {:?}", explorer.path))?;
@@ -276,6 +284,7 @@ impl Explorer {
             Err(error) => return Err(format!("cannot be opened: {error}")),
         };
         let commit = chunk.version().commit();
+        self.judge_devices(&chunk)?;
         if commit < node.synced || expected.is_some_and(|expected| commit < expected) {
             return Err(format!("{commit:?} was found, {:?} was synced, {expected:?} written", node.synced));
         }
@@ -283,6 +292,7 @@ impl Explorer {
         self.judge_content(&chunk, &content)?;
         node.chunk = chunk;
         node.content = content;
+        self.join_devices(&mut node.chunk);
         Ok(())
     }
 
@@ -370,6 +380,25 @@ impl Explorer {
         Ok(())
     }
 
+    /// The next commit is one after which all have committed.
+    fn join_devices(&self, chunk: &mut Chunk) {
+        if self.size.devices > 0 && chunk.version().commit() == self.filled {
+            let others = (0..self.size.devices).map(|number| (DeviceId([100 + number; 8]), Commit(0)));
+            chunk.version.0.extend(others);
+            chunk.state.dirty = true;
+        }
+    }
+
+    /// A version is read whole: with all devices, or none of them for what was there before they joined.
+    fn judge_devices(&self, chunk: &Chunk) -> Judgement {
+        let devices =
+            if chunk.version().commit() == self.filled { 0 } else { usize::from(self.size.devices) };
+        match chunk.version().0.len() {
+            count if count == 1 + devices => Ok(()),
+            count => Err(format!("{count} devices in {:?}", chunk.version())),
+        }
+    }
+
     /// An unreadable slot is an error, or is not needed; it is no reason to find an older commit.
     fn judge_read_errors(&self, node: &Node) -> Judgement {
         let Ok(newest) = self.reopen().map(|chunk| chunk.version().commit()) else { return Ok(()) };
@@ -387,6 +416,11 @@ impl Explorer {
         Ok(())
     }
 
+    fn is_of_version(&self, chunk: &Chunk, slot: usize) -> bool {
+        let entry = chunk.metadata.get(vector::NUMBER, &chunk.blocks());
+        entry.is_ok_and(|entry| usize::from(entry.slot) == slot)
+    }
+
     /// A settled commit, or one known durable, never falls back, whatever became of its blocks.
     fn judge_damage(&self, node: &Node) -> Judgement {
         let Some(newest) = self.reopen().ok().filter(|chunk| chunk.rejected().is_none()) else {
@@ -398,6 +432,10 @@ impl Explorer {
             let known = Chunk::open_known(&self.context, ID, self.size.blocks, Some(&version)).map_err(text);
             let unknown = self.reopen();
             self.drive.0.lock().slots[slot].versions.pop();
+            // Without its version nobody knows how new it is.
+            if self.is_of_version(&newest, slot) && known.is_err() && (unknown.is_err() || !settled) {
+                continue;
+            }
             let sure = [Some(known?), settled.then_some(unknown).transpose().map_err(text)?];
             if sure.iter().flatten().any(|chunk| chunk.rejected().is_some()) {
                 return Err(format!("{version:?} was given up"));
@@ -442,4 +480,11 @@ fn no_interleaving_loses_anything() {
         println!("{size:?}: {found:?} in {:.1?}", started.elapsed());
         assert!(found.states > 1000 && found.cuts > 300, "{found:?}");
     }
+}
+
+#[test]
+fn no_interleaving_loses_a_device() {
+    let found = explore(MANY, None).unwrap();
+    println!("{found:?}");
+    assert!(found.states > 1000 && found.cuts > 300, "{found:?}");
 }

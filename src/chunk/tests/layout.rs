@@ -181,7 +181,7 @@ fn nonsense_in_an_authentic_root_is_refused() {
     let entries = 24 + 16 + 3;
     let defects: [(usize, &[u8]); 11] = [
         (0, &[2]),
-        (1, &[8]),
+        (1, &[16]),
         (2, &[0]),
         (2, &[64]),
         (4, &[1, 4]),

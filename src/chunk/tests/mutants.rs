@@ -5,13 +5,17 @@ use super::super::root::PLAIN;
 use super::explore::{Size, explore};
 use super::{Bench, Error};
 
-pub const ONE: Size = Size { blocks: 1, slots: 3, depth: 11, crashes: 2, failures: 0, inline: 0, filled: 0 };
+pub const ONE: Size =
+    Size { blocks: 1, slots: 3, depth: 11, crashes: 2, failures: 0, inline: 0, filled: 0, devices: 0 };
 pub const FAILING: Size = Size { failures: 1, ..ONE };
 pub const MAPPED: Size = Size { blocks: 2, slots: 5, depth: 9, inline: PLAIN - 24 - 16 - 32, ..ONE };
 pub const BESIDE: Size = Size { blocks: 3, slots: 7, depth: 7, inline: MAPPED.inline - 32, filled: 3, ..ONE };
 
+/// Sixty-three others join: the first commit after that moves them into a block of their own.
+pub const MANY: Size = Size { slots: 5, depth: 8, filled: 1, blocks: 2, devices: 63, ..ONE };
+
 /// A mistake, and the exploration that is to notice it.
-const MUTANTS: [(Mutant, Size); 19] = [
+const MUTANTS: [(Mutant, Size); 20] = [
     (Mutant::NoSyncAfterOpen, ONE),
     (Mutant::FreeAtCommit, ONE),
     (Mutant::FreeAtSyncStart, ONE),
@@ -31,6 +35,7 @@ const MUTANTS: [(Mutant, Size); 19] = [
     (Mutant::TakeOlderRoot, ONE),
     (Mutant::DurableBeforeSync, ONE),
     (Mutant::DurableAfterFailedSync, FAILING),
+    (Mutant::OthersIgnored, MANY),
 ];
 
 #[test]

@@ -39,6 +39,9 @@ pub struct Node {
 /// What a block names: (number, slot, block).
 type Names = Vec<(u16, u16, BlockNumber)>;
 
+/// Added to the numbers of metadata blocks, to tell them from data blocks.
+const METADATA: u16 = 10_000;
+
 /// What is known about blocks from when they were written.
 #[derive(Default)]
 pub struct Registry {
@@ -59,7 +62,7 @@ pub struct RootWords {
 impl Registry {
     /// Takes note of what the chunk's tables and the roots on the disk name.
     pub fn learn(&mut self, chunk: &Chunk, disk: &Disk) {
-        for (_, entry) in chunk.data.present() {
+        for (_, entry) in chunk.data.present().into_iter().chain(chunk.metadata.present()) {
             self.block_of(&entry, disk);
         }
         for which in 0..2 {
@@ -77,6 +80,9 @@ impl Registry {
                 for (number, entry) in &root.data.entries {
                     let block = if entry.is_hole() { 0 } else { self.block_of(entry, disk) };
                     names.push((*number, entry.slot, block));
+                }
+                for (number, entry) in &root.metadata.entries {
+                    names.push((METADATA + number, entry.slot, self.block_of(entry, disk)));
                 }
                 let (commit, settled) = (root.version.commit(), root.settled);
                 self.roots
@@ -143,7 +149,9 @@ impl Node {
         let roots = roots.filter_map(|block| registry.roots.get(&block.number)).flat_map(|root| &root.names);
         let mut named: Vec<BlockNumber> = roots.map(|name| name.2).collect();
         let stored = self.chunk.data.groups().iter().map(|group| group.stored);
-        let entries = self.chunk.data.present().into_iter().map(|(_, entry)| entry).chain(stored);
+        let metadata = self.chunk.metadata.present();
+        let entries =
+            self.chunk.data.present().into_iter().chain(metadata).map(|(_, entry)| entry).chain(stored);
         named.extend(entries.filter_map(|entry| registry.tags.get(&entry.tag)));
         let mapped: Vec<_> = named.iter().filter_map(|block| registry.maps.get(block)).flatten().collect();
         named.extend(mapped.into_iter().map(|name| name.2));
@@ -222,6 +230,10 @@ impl Node {
         }
         words.commits.extend([chunk.version.commit().0, chunk.attempted.0]);
         words.table(&chunk.data);
+        words.out.push(chunk.version.0.len() as u64);
+        if !chunk.others.is_empty() {
+            words.table(&chunk.metadata);
+        }
         if let Some(slots) = &chunk.slots {
             let state = |state: &SlotState| match state {
                 SlotState::Free => 0,
@@ -317,6 +329,7 @@ fn fork(chunk: &Chunk) -> Chunk {
         record: chunk.record.clone(),
         inline: chunk.inline.clone(),
         version: chunk.version.clone(),
+        others: chunk.others.clone(),
         newest: chunk.newest,
         durable: chunk.durable,
         attempted: chunk.attempted,

@@ -25,26 +25,26 @@ fn versions_compare_in_four_ways() {
 
 /// A device that a vector lacks is not taken for included: so each that wrote has to stand in it.
 #[test]
-fn of_sixty_three_devices_in_turn_every_older_version_is_rolled_back() {
+fn of_255_devices_in_turn_every_older_version_is_rolled_back() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(1);
     chunk.set_record(vec![1; 1024]);
     chunk.commit().unwrap();
     chunk.sync().unwrap();
     let mut before = vec![(bench.bytes(), chunk.version().clone())];
-    for number in 1..63 {
-        let device = DeviceId([100 + number; 8]);
+    for number in 1..255_u16 {
+        let device = DeviceId((1000 + u64::from(number)).to_be_bytes());
         let secret = |byte: u8| Secret::from_slice(&[byte; 32]).unwrap();
         let store: Arc<dyn Store> = Arc::new(bench.store.clone());
         let context = Context::new(store, device, Cipher::Aes256Gcm, &secret(1), vec![secret(2)]);
         let mut chunk = Chunk::open(&Arc::new(context), ID, 1024).unwrap();
-        chunk.write(Section::Data, number.into(), &pattern(number.into(), 1)).unwrap();
+        chunk.write(Section::Data, number, &pattern(number.into(), 1)).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         before.push((bench.bytes(), chunk.version().clone()));
     }
     let newest = before.pop().unwrap().1;
-    assert_eq!(newest.0.len(), 63);
+    assert_eq!(newest.0.len(), 255);
     for (number, (bytes, version)) in before.into_iter().enumerate() {
         assert_eq!(newest.compare(&version), Relation::Newer, "{number}");
         bench.put_bytes(&bytes);

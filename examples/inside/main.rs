@@ -48,7 +48,8 @@ impl Bench {
     /// The filesystem, as a mount would have it.
     pub fn open(&self) -> Filesystem {
         let context = self.context().expect("the folder can be opened");
-        let options = Options { chunk_size: CHUNK, read_only: false, open_files: OPEN_FILES };
+        let options =
+            Options { chunk_size: CHUNK, read_only: false, open_files: OPEN_FILES, stateless: false };
         let volume = Volume::open(context, options).expect("the volume opens");
         volume.start().expect("the flusher has a thread");
         Filesystem::new(volume, fs::Options::default()).expect("the root can be read")

@@ -15,6 +15,8 @@ const CACHE: usize = 16 << 20;
 pub struct Context {
     pub store: Arc<dyn Store>,
     pub device: DeviceId,
+    /// What people call this device.
+    pub label: String,
     pub recall: Arc<dyn Recall>,
     pub(super) cipher: Cipher,
     /// Content roots, newest epoch first; never empty.
@@ -39,12 +41,18 @@ impl Context {
         assert!(!content.is_empty(), "a keyring has at least one epoch");
         let names = NameCipher::new(name_key);
         let (recall, cache) = (Arc::new(Forgetful), Cache::new(CACHE));
-        Context { store, device, recall, cipher, content, names, cache, newest: AtomicU64::new(0), clock }
+        let (label, newest) = (String::new(), AtomicU64::new(0));
+        Context { store, device, label, recall, cipher, content, names, cache, newest, clock }
     }
 
     /// The same with what this device remembers of the volume's chunks.
     pub fn remembering(self, recall: Arc<dyn Recall>) -> Context {
         Context { recall, ..self }
+    }
+
+    /// The same of a device that people call so.
+    pub fn labelled(self, label: String) -> Context {
+        Context { label, ..self }
     }
 
     /// The same with another clock.

@@ -6,6 +6,7 @@
 use super::key_args::KeyCommand;
 use super::look_args::{Cat, Check, Du, Export, Import, Ls, Stat, Tree};
 use super::values;
+use crate::chunk::DeviceId;
 use crate::crypto::Cipher;
 use crate::keys::tpm::PcrMask;
 use crate::keys::{ChunkSize, Fingerprint, Label, SlotId, SlotType};
@@ -43,6 +44,9 @@ pub enum Command {
     /// Show and change what this device expects of a volume
     #[command(subcommand, disable_help_subcommand = true)]
     Trust(TrustCommand),
+    /// Show the devices that write to a volume, name this one, and take out one that is gone
+    #[command(subcommand, disable_help_subcommand = true)]
+    Device(DeviceCommand),
     /// Print the completions of a shell
     #[command(hide = true)]
     Completions {
@@ -234,6 +238,58 @@ pub enum TrustCommand {
         place: Place,
     },
     Accept(Accept),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    List(Devices),
+    /// Call this device so in a volume: other devices show it
+    Rename {
+        /// The folder of the volume
+        #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+        backing: PathBuf,
+        /// What to call it; the machine's name if this is never said. Only who can open the volume can read it
+        #[arg(value_name = "LABEL", value_parser = values::device_label)]
+        label: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    Retire(Retire),
+}
+
+/// Show the devices that write to a volume
+///
+/// For each its id, when it last wrote, how many batches of changes wait in its journal to be stored in chunk files, and its
+/// label. Of a device without a journal the root directory tells. Nothing is written.
+#[derive(Args, Debug)]
+pub struct Devices {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub unlock: Unlock,
+}
+
+/// Take a device that will not come back out of a volume
+///
+/// Stores what its journal says in chunk files, then deletes that journal. It keeps the keys that it had: to lock it out,
+/// remove its key slots and rotate the keys (`cryptfs key remove`, `cryptfs key rotate`). The volume must not be mounted.
+#[derive(Args, Debug)]
+pub struct Retire {
+    /// The folder of the volume
+    #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
+    pub backing: PathBuf,
+    /// The device's id, as `cryptfs device list` shows it
+    #[arg(value_name = "DEVICE", value_parser = values::device)]
+    pub device: DeviceId,
+    /// Delete its journal even if it cannot be read, or something that it names has not arrived: that is lost
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub unlock: Unlock,
 }
 
 /// Accept the present state of a volume

@@ -57,12 +57,13 @@ pub fn volume(
     trust: &Trust,
     read_only: bool,
 ) -> Result<Arc<Volume>, Failure> {
-    open(backing, opened, context(backing, opened, trust, remembered(trust), read_only)?, read_only)
+    let context = context(backing, opened, trust, remembered(trust), read_only)?;
+    open(backing, opened, context, read_only, !trust.has_state())
 }
 
 /// The volume as it is, not held against what this device remembers of it, to be looked at only.
 pub fn unquestioned(backing: &Path, opened: &Opened, trust: &Trust) -> Result<Arc<Volume>, Failure> {
-    open(backing, opened, context(backing, opened, trust, Arc::new(Forgetful), true)?, true)
+    open(backing, opened, context(backing, opened, trust, Arc::new(Forgetful), true)?, true, true)
 }
 
 /// A reader of the volume, which holds it against what this device remembers of it and notes nothing; and what of its
@@ -93,10 +94,11 @@ pub fn open(
     opened: &Opened,
     context: Arc<Context>,
     read_only: bool,
+    stateless: bool,
 ) -> Result<Arc<Volume>, Failure> {
     share_heaps();
     let chunk_size = opened.header.chunk_size.bytes().into();
-    let options = volume::Options { chunk_size, read_only, open_files: open_files() };
+    let options = volume::Options { chunk_size, read_only, open_files: open_files(), stateless };
     Volume::open(context, options).map_err(|error| advice::volume(backing, &error))
 }
 
@@ -122,7 +124,8 @@ fn context(
     let keyring = &opened.keyring;
     let (cipher, names, content) = (opened.header.cipher, keyring.name_key(), opened.content_roots());
     let context = Context::new(Arc::new(store), trust.device(), cipher, &names, content);
-    Ok(Arc::new(context.remembering(recall)))
+    let label = trust.label().map_err(|error| advice::state(&error))?;
+    Ok(Arc::new(context.labelled(label).remembering(recall)))
 }
 
 /// What this device remembers of the volume's chunks; nothing, and said so, where that cannot be had.

@@ -255,7 +255,13 @@ impl Session<'_> {
         let keep = &mut |chunk: ChunkId| self.keep(&context, chunk);
         let owner = (owner.uid(), owner.gid());
         repair::open_again(&context, reader.chunk_size(), owner, &plan.steps, keep).map_err(failed)?;
-        let volume = assemble::open(self.backing, &unlocked.opened, context.clone(), false)?;
+        let volume = assemble::open(
+            self.backing,
+            &unlocked.opened,
+            context.clone(),
+            false,
+            !unlocked.trust.has_state(),
+        )?;
         let apply = Apply { volume: &volume, reader, checked, now: Timestamp::now() };
         let done = apply.run(&plan.steps).and_then(|done| volume.close().map(|()| done)).map_err(failed)?;
         for (name, lost) in &done.copied {

@@ -8,6 +8,7 @@ mod args;
 mod assemble;
 mod check;
 mod daemon;
+mod device;
 mod enrol;
 mod exit;
 mod export;
@@ -91,6 +92,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Trust(command) => trust::run(&command),
+        Command::Device(command) => device::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "cryptfs", &mut script);

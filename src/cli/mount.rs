@@ -110,10 +110,14 @@ fn perform(request: Request) -> Result<(), Failure> {
     };
     let unlocked = unlock::unlock(backing, &request.unlock)?;
     let lock = lock.map_err(|error| advice::locking(backing, &error))?;
+    let may_write = unlocked.trust.has_state() || request.options.stateless;
+    if !may_write && !request.options.read_only {
+        report::complain(&advice::no_state_folder());
+    }
     let signals = Termination::block().map_err(system)?;
     let mut options = kernel_options(&request);
     let choices = assemble::Choices {
-        read_only: request.options.read_only,
+        read_only: request.options.read_only || !may_write,
         cache: request.options.cache.map(|mebibytes| mebibytes << 20),
         filesystem: crate::fs::Options {
             check_permissions: !options.kernel_permissions && !options.acls,

@@ -19,6 +19,8 @@ pub struct MountOptions {
     pub no_exec: bool,
     /// Whether set-user-ID bits and device nodes are to work.
     pub suid: bool,
+    /// Writable without a state folder.
+    pub stateless: bool,
     pub dev: bool,
     pub no_symlinks: bool,
     /// Security contexts, word by word.
@@ -104,6 +106,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "passphrase-file=FILE, identity=FILE, pin-file=FILE, slot=ID|TYPE, fingerprint=HEX, keys=DIR, tcti=TCTI",
         "As the flags of cryptfs mount.",
+    ),
+    (
+        "stateless",
+        "Writable although there is no state folder, as in a container: without one a volume is mounted read-only, for each such          mount would be a new device to the others, and none would notice an older state of the volume.",
     ),
     ("log-file=FILE", "Where the background process appends its log; else the system log."),
     (
@@ -206,6 +212,7 @@ impl MountOptions {
             "inode64" => self.small_inode_numbers = false,
             "acl" => self.acls = Some(true),
             "noacl" => self.acls = Some(false),
+            "stateless" => self.stateless = true,
             "writeback" => self.writeback = Some(true),
             "no_writeback" => self.writeback = Some(false),
             "user" | "users" | "owner" | "group" => {

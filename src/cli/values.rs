@@ -1,8 +1,9 @@
 //! Values as people type them, for the flags of `args.rs` and the options of `mount_options.rs`.
 
 use super::args::Only;
+use crate::chunk::DeviceId;
 use crate::crypto::Cipher;
-use crate::keys::{ChunkSize, Fingerprint, Label};
+use crate::keys::{ChunkSize, Fingerprint, Label, hex};
 use std::time::Duration;
 
 /// A chunk size such as `4M`, `4MiB` or `4194304`.
@@ -20,6 +21,18 @@ pub fn fingerprint(text: &str) -> Result<Fingerprint, String> {
 
 pub fn label(text: &str) -> Result<Label, String> {
     text.parse().map_err(|_| "it has at most 256 bytes and no control characters".to_owned())
+}
+
+/// A device's label.
+pub fn device_label(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.len() <= 64 && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("it has 1 to 64 bytes and no control characters".to_owned()) }
+}
+
+pub fn device(text: &str) -> Result<DeviceId, String> {
+    hex::decode_array(text)
+        .map(DeviceId)
+        .ok_or_else(|| "it is 16 hex digits, as `cryptfs device list` shows them".to_owned())
 }
 
 /// The id of a slot, or a type.

@@ -28,6 +28,11 @@ pub fn user() -> u32 {
     geteuid().as_raw()
 }
 
+/// The machine's name; of one that is no text what can be shown of it.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Whether this process acts as the machine's root. In a user namespace uid 0 is some user outside of it.
 pub fn is_root() -> bool {
     user() == 0 && maps_all_users(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default())

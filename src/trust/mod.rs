@@ -120,12 +120,31 @@ impl Trust {
         self.folder.as_ref().map(|folder| Versions::open(&folder.join("versions"))).transpose()
     }
 
+    /// Whether there is a state folder.
+    pub fn has_state(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// What cannot be noticed.
     pub fn blind_spots(&self) -> &'static [BlindSpot] {
         match self.folder {
             Some(_) => &[],
             None => &[BlindSpot::ReplacedVolume, BlindSpot::ReturnedSlot, BlindSpot::Rollback],
         }
+    }
+
+    /// What people call this device: what they chose, else the machine's name.
+    ///
+    /// # Errors
+    /// The state folder could not be read.
+    pub fn label(&self) -> Result<String> {
+        let chosen = self.read("label", |line| Some(line.to_owned()))?.pop();
+        Ok(chosen.unwrap_or_else(process::host_name))
+    }
+
+    /// Calls this device so from now on: one line.
+    pub fn set_label(&self, label: &str) -> Result<()> {
+        self.replace("label", &[label])
     }
 
     /// This device's name in the volume.

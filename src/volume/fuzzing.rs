@@ -7,7 +7,7 @@ use crate::crypto::{Cipher, Secret};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::volume::format::batch::{Item, parse};
-use crate::volume::format::journal::decode;
+use crate::volume::format::journal::JournalRecord;
 use crate::volume::format::record::FIXED;
 use crate::volume::{Directory, Kind, Options, Record, Volume};
 use std::io::IoSlice;
@@ -67,7 +67,7 @@ pub fn batch(bytes: &[u8]) {
 
 /// The record in a journal's root.
 pub fn journal(bytes: &[u8]) {
-    let _ = decode(bytes);
+    let _ = JournalRecord::decode(bytes);
 }
 
 /// A volume of one chunk, or of a root directory and one more chunk: the first byte says which. The rest is the
@@ -101,7 +101,7 @@ pub fn sealed(bytes: &[u8]) {
 
 fn look(store: Arc<dyn Store>, suspect: InodeId) {
     let open_files = NonZeroUsize::new(64).expect("not zero");
-    let options = Options { chunk_size: CHUNK, read_only: true, open_files };
+    let options = Options { chunk_size: CHUNK, read_only: true, open_files, stateless: false };
     let Ok(volume) = Volume::open(context(store), options) else { return };
     for id in [InodeId::ROOT, suspect] {
         let Ok(inode) = volume.inode(id) else { continue };

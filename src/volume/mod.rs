@@ -38,6 +38,8 @@ pub use format::stamp::Stamp;
 pub use format::wire::{Malformed, TooLarge};
 pub use inode::directory::{Directory, Visit};
 pub use inode::state::Inode;
+pub use journal::Device;
+pub use journal::devices::JournalState;
 pub use namespace::operations::{NewInode, Rename};
 pub use reader::{Content, Layout, Lost, Node, Reader};
 pub use rotate::Remains;

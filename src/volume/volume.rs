@@ -2,7 +2,7 @@
 
 use super::base::{Base, Options};
 use super::cache::Cache;
-use super::catalog::Catalog;
+use super::catalog::{self, Catalog};
 use super::check::Check;
 use super::check::survey::Sight;
 use super::data::Data;
@@ -12,7 +12,7 @@ use super::format::record::{Extension, Link, Record};
 use super::format::stamp::Stamp;
 use super::inode::directory::Visit;
 use super::inode::state::Inode;
-use super::journal::Journal;
+use super::journal::{Device, Journal, devices};
 use super::mutants::{self, Mutant};
 use super::namespace::Namespace;
 use super::namespace::operations::{NewInode, Rename};
@@ -141,7 +141,11 @@ impl Volume {
     }
 
     fn clear_journal(&self) -> Result<()> {
-        if self.base.withheld.lock().is_empty() { self.journal.clear() } else { Ok(()) }
+        if !self.base.withheld.lock().is_empty() {
+            return Ok(());
+        }
+        self.journal.clear()?;
+        if self.base.stateless { Volume::discard_own_journal(&self.base.context) } else { Ok(()) }
     }
 
     /// What was only read counts from now on.
@@ -385,6 +389,30 @@ impl Volume {
     /// of how many; where it says false, the rest is left.
     pub fn reencrypt(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Remains> {
         self.rotation.reencrypt(progress)
+    }
+
+    /// The devices that write to a volume, as far as its journals and its root directory tell. `chunk_size`: in bytes.
+    ///
+    /// # Errors
+    /// Something could not be read for a reason of the machine's, or the root directory not at all.
+    pub fn devices(context: &Arc<Context>, chunk_size: u64) -> Result<Vec<Device>> {
+        devices::list(context, (chunk_size / BLOCK as u64) as u16, &catalog::all_journals(context)?)
+    }
+
+    /// The same of this volume.
+    ///
+    /// # Errors
+    /// As [`Volume::devices`].
+    pub fn known_devices(&self) -> Result<Vec<Device>> {
+        Volume::devices(&self.base.context, self.base.chunk_size)
+    }
+
+    /// Stores in chunk files what the journals of all devices say, durably.
+    ///
+    /// # Errors
+    /// Something could not be stored.
+    pub fn take_over(&self) -> Result<()> {
+        self.writeback.finish()
     }
 
     /// Deletes another device's journal, with whatever it says.

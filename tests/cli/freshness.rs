@@ -292,7 +292,7 @@ fn a_copy_at_another_place() {
     session(&sandbox, |plain| assert_eq!(fs::read(plain.join("x")).unwrap(), b"1"));
 }
 
-/// Without a place to remember anything cryptfs works, and says what it cannot notice.
+/// Without a place to remember anything cryptfs only reads, unless it is told otherwise, and says what it cannot notice.
 #[test]
 fn without_a_state_folder() {
     let sandbox = Sandbox::with_volume();
@@ -301,12 +301,20 @@ fn without_a_state_folder() {
         command.env("XDG_STATE_HOME", "/dev/null/nowhere");
         command
     };
+    let output = program(mount(&sandbox)).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("mounted read-only"));
+    assert_eq!(fs::write(sandbox.plain().join("x"), "0").unwrap_err().raw_os_error(), Some(libc::EROFS));
+    sandbox.unmounts();
+    let journals = || fs::read_dir(sandbox.backing().join("journals")).map_or(0, Iterator::count);
+    let before = journals();
     for content in ["1", "2"] {
-        let output = program(mount(&sandbox)).output().unwrap();
+        let mut writing = program(mount(&sandbox));
+        let output = writing.args(["-o", "stateless"]).output().unwrap();
         assert!(output.status.success());
         assert!(String::from_utf8(output.stderr).unwrap().contains("an older state of it"));
         fs::write(sandbox.plain().join("x"), content).unwrap();
         sandbox.unmounts();
+        assert_eq!(journals(), before, "a device that is not known again leaves no journal");
         if content == "1" {
             copy(&sandbox.backing(), &earlier);
         }

@@ -12,6 +12,7 @@
 mod attacks;
 mod check;
 mod commands;
+mod devices;
 mod forged;
 mod freshness;
 mod fstab;

@@ -4,6 +4,7 @@
 //! file has what all commands share; `keys.rs`, `rotation.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
 
 mod check;
+mod devices;
 mod freshness;
 mod keys;
 mod mount;
@@ -12,6 +13,7 @@ mod rotation;
 mod tpm;
 
 pub use check::*;
+pub use devices::*;
 pub use freshness::*;
 pub use keys::*;
 pub use mount::*;

@@ -42,7 +42,7 @@ impl Backing {
 
     fn volume(&self, read_only: bool) -> Arc<Volume> {
         let open_files = NonZeroUsize::new(64).unwrap();
-        let options = volume::Options { chunk_size: CHUNK, read_only, open_files };
+        let options = volume::Options { chunk_size: CHUNK, read_only, open_files, stateless: false };
         Volume::open(self.keys.context(Arc::new(self.store.clone())), options).unwrap()
     }
 

@@ -31,6 +31,8 @@ pub struct Options {
     pub read_only: bool,
     /// Chunk files held open at most, unless more are waiting to be synced.
     pub open_files: NonZeroUsize,
+    /// The device is not known again after this: its journal goes at the end.
+    pub stateless: bool,
 }
 
 pub struct Base {
@@ -40,6 +42,7 @@ pub struct Base {
     /// Blocks of a chunk.
     pub blocks: u16,
     pub read_only: bool,
+    pub stateless: bool,
     pub schedule: Schedule,
     pub stand_ins: Mutex<StandIns>,
     pub withheld: Mutex<Withheld>,
@@ -52,6 +55,7 @@ impl Base {
             chunk_size: options.chunk_size,
             blocks: (options.chunk_size / BLOCK as u64) as u16,
             read_only: options.read_only || context.store.is_read_only(),
+            stateless: options.stateless,
             schedule: Schedule::default(),
             stand_ins: Mutex::default(),
             withheld: Mutex::default(),

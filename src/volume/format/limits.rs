@@ -15,6 +15,8 @@ pub const ROOT_MAX: usize = 1024;
 pub const EXTENSION_MAX: usize = 262_144;
 /// Devices in a directory's vector.
 pub const DEVICES_MAX: usize = 255;
+/// Bytes of a device's label.
+pub const LABEL_MAX: usize = 64;
 /// Data blocks of a journal.
 pub const JOURNAL_BLOCKS: u16 = 4096;
 /// Bytes of a batch: all of the journal's data blocks.

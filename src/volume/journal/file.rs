@@ -3,7 +3,7 @@
 //! What a batch says is `freeze`'s affair; here it is bytes that are appended, made durable, and dropped.
 
 use crate::chunk::{self, Chunk, ChunkId, Context};
-use crate::volume::format::journal::{RECORD, decode, encode};
+use crate::volume::format::journal::{JournalRecord, RECORD};
 use crate::volume::format::limits::{self, JOURNAL_BLOCKS};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::Stream;
@@ -35,6 +35,19 @@ pub struct Live {
     tail: u64,
 }
 
+impl Live {
+    /// What people call the device.
+    pub fn label(&self) -> String {
+        JournalRecord::decode(self.chunk.record())
+            .map_or_else(|_| String::new(), |record| record.label.into())
+    }
+
+    /// The newest commit.
+    pub fn commit(&self) -> chunk::Commit {
+        self.chunk.version().commit()
+    }
+}
+
 /// Reads a journal; `None` if there is no such file.
 pub fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> {
     let chunk = match Chunk::open(context, id, JOURNAL_BLOCKS) {
@@ -42,7 +55,8 @@ pub fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> {
         Err(chunk::Error::Missing(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let (head, tail) = decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
+    let record = JournalRecord::decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
+    let (head, tail) = (record.head, record.tail);
     let stream = STREAM.read(&chunk, head, tail)?;
     Ok(Some(Live { stream, chunk, head, tail }))
 }
@@ -202,7 +216,8 @@ impl JournalFile {
     }
 
     fn commit(&mut self, context: &Context) -> Result<()> {
-        self.chunk.set_record(encode(self.head, self.tail));
+        let (head, tail) = (self.head, self.tail);
+        self.chunk.set_record(JournalRecord { head, tail, label: &context.label }.encode());
         if self.chunk.wants_rewrite() {
             self.chunk.rewrite()?;
         }

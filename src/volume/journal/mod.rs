@@ -1,10 +1,12 @@
 //! The journal: what is pending becomes a batch, is committed, and is replayed at mount (docs/FORMAT.md section 9).
 
+pub mod devices;
 pub mod file;
 mod freeze;
 mod pending;
 pub mod replay;
 
+pub use devices::Device;
 pub use freeze::Commitment;
 pub use pending::Pending;
 

@@ -82,7 +82,7 @@ impl Expected {
             Context::new(self.store.clone(), fixture.device, Cipher::Aes256Gcm, &fixture.name, content);
         let context = context.remembering(Arc::new(fixture.remembered.clone()));
         let open_files = NonZeroUsize::new(48 << self.rng.below(4)).unwrap();
-        let options = Options { chunk_size: CHUNK, read_only: false, open_files };
+        let options = Options { chunk_size: CHUNK, read_only: false, open_files, stateless: false };
         let volume = Volume::open(Arc::new(context), options).unwrap();
         volume.report_to(Box::new(self.told.clone()), std::iter::empty());
         self.volume = Some(volume);

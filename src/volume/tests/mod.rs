@@ -89,7 +89,12 @@ pub(crate) fn lower_limits(journal: u64, tail: usize, compact: u64) {
 }
 
 fn options() -> Options {
-    Options { chunk_size: CHUNK, read_only: false, open_files: NonZeroUsize::new(64).unwrap() }
+    Options {
+        chunk_size: CHUNK,
+        read_only: false,
+        open_files: NonZeroUsize::new(64).unwrap(),
+        stateless: false,
+    }
 }
 
 pub(super) fn new(kind: Kind) -> NewInode<'static> {

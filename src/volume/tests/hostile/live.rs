@@ -53,7 +53,9 @@ fn row_27_an_exchanged_chunk_is_not_closed_before_that_is_dealt_with() {
     let house = House::new();
     let context = house.fixture.context(Arc::new(house.store.clone()));
     let open_files = NonZeroUsize::new(8).unwrap();
-    let volume = Volume::open(context, Options { chunk_size: CHUNK, read_only: false, open_files }).unwrap();
+    let volume =
+        Volume::open(context, Options { chunk_size: CHUNK, read_only: false, open_files, stateless: false })
+            .unwrap();
     let big = find(&volume, "big").unwrap();
     volume.write(&big, CHUNK, b"older", now(), 0).unwrap();
     volume.checkpoint().unwrap();

@@ -109,7 +109,7 @@ mod tests {
             assert_eq!(geometry.start(place.0) + place.1, offset);
         }
         assert_eq!((geometry.blocks(0), geometry.blocks(1)), (64, 1024));
-        assert_eq!(geometry.size_limit(), 256 * KIB + (4 * MIB << 21));
+        assert_eq!(geometry.size_limit(), 256 * KIB + 2_097_152 * 4 * MIB);
         for (size, chunks) in [(0, 1), (1, 1), (256 * KIB, 1), (256 * KIB + 1, 2), (4 * MIB + 256 * KIB, 2)] {
             assert_eq!(geometry.chunks(size), chunks, "{size}");
         }

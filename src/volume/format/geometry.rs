@@ -1,9 +1,9 @@
 //! In which chunk of a file a byte lies (docs/FORMAT.md section 7). Nothing else computes with the chunk size.
 
 use super::limits::LAST_INDEX;
-use crate::chunk::BLOCK;
 use std::ops::Range;
 
+const BLOCK: u64 = 4096;
 /// Bytes of content in chunk 0 at most: it is written anew with every change of the file.
 pub const FIRST_MAX: u64 = 256 << 10;
 
@@ -40,7 +40,7 @@ impl Geometry {
 
     /// The same in blocks.
     pub fn blocks(self, index: u32) -> u16 {
-        (self.capacity(index) / BLOCK as u64) as u16
+        (self.capacity(index) / BLOCK) as u16
     }
 
     /// Where in the file a chunk's content begins.

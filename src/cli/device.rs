@@ -29,10 +29,8 @@ pub fn run(command: &DeviceCommand) -> Result<(), Failure> {
 
 fn list(arguments: &Devices) -> Result<(), Failure> {
     let opened = Opened::open_at(&arguments.backing, Vec::new(), &arguments.unlock)?;
-    let (context, chunk_size) =
-        (opened.reader.context(), opened.unlocked.opened.header.chunk_size.bytes().into());
-    let devices =
-        Volume::devices(context, chunk_size).map_err(|error| advice::volume(&arguments.backing, &error))?;
+    let devices = Volume::devices(opened.reader.context(), opened.reader.geometry())
+        .map_err(|error| advice::volume(&arguments.backing, &error))?;
     let own = opened.unlocked.trust.device();
     if arguments.json {
         let shown: Vec<_> = devices.iter().map(|device| as_json(device, own)).collect();

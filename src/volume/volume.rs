@@ -7,6 +7,7 @@ use super::check::Check;
 use super::check::survey::Sight;
 use super::data::Data;
 use super::findings::{Findings, Report};
+use super::format::geometry::Geometry;
 use super::format::kinds::{Kind, Timestamp};
 use super::format::record::{Extension, Link, Record};
 use super::format::stamp::Stamp;
@@ -19,7 +20,7 @@ use super::namespace::operations::{NewInode, Rename};
 use super::rotate::{Remains, Rotation};
 use super::writeback::Writeback;
 use super::{Error, Result};
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{self, FileName};
 use std::sync::Arc;
 
@@ -59,7 +60,7 @@ impl Volume {
             extension: Extension::default(),
         };
         let id = ChunkId { inode: InodeId::ROOT, index: 0 };
-        let mut first_chunk = Chunk::new(context, id, (chunk_size / BLOCK as u64) as u16);
+        let mut first_chunk = Chunk::new(context, id, Geometry::new(chunk_size).blocks(0));
         first_chunk.set_record(record.encode().map_err(|_| Error::Invalid)?.root);
         first_chunk.commit()?;
         first_chunk.sync()?;
@@ -349,7 +350,7 @@ impl Volume {
 
     /// The largest size a file may have, in bytes.
     pub fn size_limit(&self) -> u64 {
-        self.base.size_limit()
+        self.base.geometry.size_limit()
     }
 
     /// Makes a file durable with its name. `data_only`: times may be lost.
@@ -391,12 +392,12 @@ impl Volume {
         self.rotation.reencrypt(progress)
     }
 
-    /// The devices that write to a volume, as far as its journals and its root directory tell. `chunk_size`: in bytes.
+    /// The devices that write to a volume, as far as its journals and its root directory tell.
     ///
     /// # Errors
     /// Something could not be read for a reason of the machine's, or the root directory not at all.
-    pub fn devices(context: &Arc<Context>, chunk_size: u64) -> Result<Vec<Device>> {
-        devices::list(context, (chunk_size / BLOCK as u64) as u16, &catalog::all_journals(context)?)
+    pub fn devices(context: &Arc<Context>, geometry: Geometry) -> Result<Vec<Device>> {
+        devices::list(context, geometry.blocks(0), &catalog::all_journals(context)?)
     }
 
     /// The same of this volume.
@@ -404,7 +405,7 @@ impl Volume {
     /// # Errors
     /// As [`Volume::devices`].
     pub fn known_devices(&self) -> Result<Vec<Device>> {
-        Volume::devices(&self.base.context, self.base.chunk_size)
+        Volume::devices(&self.base.context, self.base.geometry)
     }
 
     /// Stores in chunk files what the journals of all devices say, durably.

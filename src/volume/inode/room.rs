@@ -8,7 +8,7 @@ use crate::volume::format::limits::{self, NAME_MAX, PER_PAGE, ROOT_MAX};
 use crate::volume::format::record::FIXED;
 use std::sync::Arc;
 
-/// The smallest chunk size: bounds what a page of the chunk table covers.
+/// The smallest chunk size that `init` takes: bounds what a page of the chunk table covers.
 const CHUNK_LEAST: u64 = 1 << 20;
 /// Map blocks, at most, that a chunk 0 needs which is not open, where its record gets longer.
 const MAPS: u64 = 10;
@@ -42,7 +42,7 @@ impl State {
     fn pages_to_store(&self, end: u64) -> usize {
         let end = end.max(self.record.size);
         if self.record.kind != Kind::File
-            || self.table.is_empty() && self.extra_chunks.is_empty() && end <= CHUNK_LEAST
+            || self.table.is_empty() && self.extra_chunks.is_empty() && end <= BLOCK as u64
         {
             return 0;
         }

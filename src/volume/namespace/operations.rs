@@ -94,7 +94,8 @@ impl Namespace {
         }
         check_room(&parent.record)?;
         let (id, id_durable) = pending.reserve.take();
-        let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, self.base.blocks);
+        let blocks = self.base.geometry.blocks(0);
+        let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, blocks);
         let mut state = State::fresh(record, first_chunk);
         state.hold_room(&self.base.context.headroom, 0, 0, Wish::Takes)?;
         parent.add_entry(self.base.context.device, name, id, new.kind)?;

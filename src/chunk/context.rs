@@ -1,7 +1,7 @@
 //! What all chunks of a volume share: the store, the keys, the device and its clock.
 
 use super::cache::Cache;
-use super::{ChunkId, Commit, DeviceId, Forgetful, InodeId, Recall, Version};
+use super::{ChunkId, Commit, DeviceId, Forgetful, Headroom, InodeId, Recall, Version};
 use crate::crypto::{Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub struct Context {
     /// What people call this device.
     pub label: String,
     pub recall: Arc<dyn Recall>,
+    pub headroom: Arc<Headroom>,
     pub(super) cipher: Cipher,
     /// Content roots, newest epoch first; never empty.
     pub(super) content: Vec<Secret>,
@@ -42,7 +43,8 @@ impl Context {
         let names = NameCipher::new(name_key);
         let (recall, cache) = (Arc::new(Forgetful), Cache::new(CACHE));
         let (label, newest) = (String::new(), AtomicU64::new(0));
-        Context { store, device, label, recall, cipher, content, names, cache, newest, clock }
+        let headroom = Arc::new(Headroom::new(store.clone()));
+        Context { store, device, label, recall, headroom, cipher, content, names, cache, newest, clock }
     }
 
     /// The same with what this device remembers of the volume's chunks.

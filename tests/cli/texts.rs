@@ -45,6 +45,10 @@ fn help() {
         "trust",
         "trust status",
         "trust accept",
+        "device",
+        "device list",
+        "device rename",
+        "device retire",
     ] {
         let output = Command::new(PROGRAM).args(words.split_whitespace()).arg("--help").output().unwrap();
         assert!(output.status.success());

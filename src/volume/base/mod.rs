@@ -12,6 +12,7 @@ use crate::chunk::{BLOCK, Context};
 use crate::store::FileName;
 use crate::volume::format::limits::LAST_INDEX;
 use crate::volume::format::stamp::Stamp;
+use crate::volume::inode::directory::Author;
 use crate::volume::{Error, Result};
 use parking_lot::Mutex;
 use stand_ins::StandIns;
@@ -85,6 +86,11 @@ impl Base {
     /// A stamp for a change of content, which names nothing else.
     pub fn stamp(&self) -> Stamp {
         Stamp { device: self.context.device, commit: self.context.next_commit() }
+    }
+
+    /// This device, as it adds an entry to a directory.
+    pub fn author(&self) -> Author {
+        Author { device: self.context.device, now: self.context.next_commit() }
     }
 
     /// The largest size a file may have, in bytes.

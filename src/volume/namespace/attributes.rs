@@ -18,7 +18,7 @@ impl Namespace {
         if more > 0 && !record.has_room(EXTENSION_SPARE) {
             return Err(Error::NoSpace);
         }
-        state.set_attributes(record);
+        state.set_attributes(self.base.stamp(), record);
         drop(state);
         if more > 0 {
             // Of a new inode the next batch tells them too.
@@ -34,7 +34,7 @@ impl Namespace {
         self.base.check_writable()?;
         let mut state = inode.state.write();
         state.check_whole()?;
-        state.change_attributes(change);
+        state.change_attributes(self.base.stamp(), change);
         drop(state);
         self.cache.queue(inode);
         Ok(())

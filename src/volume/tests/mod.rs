@@ -9,6 +9,7 @@ mod expected;
 mod files;
 mod full;
 mod hostile;
+mod journals;
 mod limits;
 mod readahead;
 mod rotation;

@@ -379,29 +379,6 @@ impl Directory {
         }
     }
 
-    /// Drops removed slots with their names and puts the others in order.
-    fn tidy(&mut self) {
-        let mut order: Vec<u32> = (0..self.slots.len() as u32).collect();
-        order.retain(|&at| self.slots[at as usize].kind.is_some());
-        order.sort_by_key(|&at| self.slots[at as usize].cookie);
-        let mut moved = vec![0; self.slots.len()];
-        let mut slots = Vec::with_capacity(order.len());
-        let mut names = Vec::with_capacity(self.names.len());
-        for at in order {
-            let slot = &self.slots[at as usize];
-            moved[at as usize] = slots.len() as u32;
-            slots.push(Slot { name: names.len() as u32, ..*slot });
-            names.extend_from_slice(self.name(slot));
-        }
-        for stored in self.yielded.values_mut() {
-            let name = &self.names[stored.name as usize..][..usize::from(stored.length)];
-            stored.name = names.len() as u32;
-            names.extend_from_slice(name);
-        }
-        self.index.iter_mut().for_each(|at| *at = moved[*at as usize]);
-        (self.slots, self.names, self.dead, self.outworn) = (slots, names, 0, 0);
-    }
-
     fn dot(&self, slot: &Slot) -> Dot {
         self.renewed.get(&slot.cookie).copied().unwrap_or(Dot::from_cookie(slot.cookie))
     }

@@ -201,12 +201,12 @@ impl Chunk {
     }
 
     /// The version that a commit of this number makes.
-    pub(super) fn next_version(&self, number: Commit) -> Version {
+    pub fn next_version(&self, number: Commit) -> Version {
         vector::next(&self.version, self.context.device, number)
     }
 
-    /// Where a root cannot list this version, or the block names a device that was dropped, everybody else's entries go into a block of their own: after that it has
-    /// room for as many devices again.
+    /// Where a root cannot list this version, or the block names a device that was dropped, everybody else's entries go
+    /// into a block of their own: after that the root has room for as many devices again.
     fn make_room_for_devices(&mut self, version: &Version) -> Result<()> {
         if self.others.listed(version).len() <= DEVICES && self.others.is_part_of(version) {
             return Ok(());

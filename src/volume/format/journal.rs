@@ -21,7 +21,9 @@ pub struct JournalRecord<'a> {
 
 impl<'a> JournalRecord<'a> {
     pub fn encode(&self) -> Vec<u8> {
-        let label = &self.label[..self.label.floor_char_boundary(limits::LABEL_MAX)];
+        let fits = |end: &usize| self.label.is_char_boundary(*end);
+        let end = (0..=self.label.len().min(limits::LABEL_MAX)).rfind(fits).unwrap_or(0);
+        let label = &self.label[..end];
         [&HEADER, &self.head.to_le_bytes(), &self.tail.to_le_bytes(), label.as_bytes()].concat()
     }
 

@@ -65,6 +65,11 @@ impl Journal {
         self.file.lock()
     }
 
+    /// Whether a batch has anything to say; without it, content and attributes go to their places alone.
+    pub fn has_news(&self) -> bool {
+        !self.names.lock().is_empty() || self.base.stand_ins.lock().has_untold()
+    }
+
     /// Whether chunk files may come and go: after a crash, the next mount looks for them.
     pub fn is_in_use(&self) -> bool {
         self.in_use.load(Ordering::Acquire)

@@ -26,6 +26,8 @@ pub(super) enum State {
 pub(super) enum Purpose {
     /// Content: the file stays below about twice its blocks.
     Content,
+    /// The same, but it was acknowledged before: what is held for the chunk is for it too.
+    Acknowledged,
     /// A map block: a commit is what frees slots, so it may go beyond that.
     Map,
 }
@@ -97,7 +99,7 @@ impl Slots {
     /// Takes `count` slots in as few runs as can be; `None` (and nothing taken) if there are not enough.
     pub fn take(&mut self, count: usize, purpose: Purpose) -> Option<Vec<Run>> {
         let bound = match purpose {
-            Purpose::Content => self.blocks + 2 * (self.live() + count) + SPARE,
+            Purpose::Content | Purpose::Acknowledged => self.blocks + 2 * (self.live() + count) + SPARE,
             Purpose::Map => self.most,
         };
         let room = bound.min(self.most).saturating_sub(self.state.len());
@@ -171,6 +173,11 @@ impl Slots {
         self.state.len()
     }
 
+    /// Length of the file in slots once `count` more are taken.
+    pub fn length_with(&self, count: usize) -> usize {
+        self.state.len() + count.saturating_sub(self.free.len())
+    }
+
     /// Length of the file in slots if the free ones at its end were given back.
     pub fn needed(&self) -> usize {
         let used = self.state.iter().rposition(|&state| state != State::Free);
@@ -187,6 +194,11 @@ impl Slots {
     /// Keeps the file at least `length` slots long from now on.
     pub fn keep(&mut self, length: usize) {
         self.floor = self.floor.max(length);
+        self.lengthen(length);
+    }
+
+    /// The file is `length` slots long, if it was not longer.
+    pub fn lengthen(&mut self, length: usize) {
         while self.state.len() < length {
             self.free.push_back(self.state.len() as u16);
             self.state.push(State::Free);

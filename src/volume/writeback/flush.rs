@@ -5,7 +5,7 @@
 //! to the next flush.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId, Section};
+use crate::chunk::{Chunk, ChunkId};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits;
 use crate::volume::inode::entries::Unstored;
@@ -250,6 +250,7 @@ impl Writeback {
         let at_rest = state.is_inexact() && flush.mode == Mode::AtRest;
         let news = at_rest || state.progress.stored < flush.made || state.stored < state.journalled.namespace;
         if news || flush.unstored.is_some() || !state.table.is_stored() {
+            state.spend_hold();
             if let Some(unstored) = &flush.unstored {
                 state.store_tail(unstored, &flush.segments, &flush.joined)?;
             }
@@ -268,6 +269,7 @@ impl Writeback {
             state.store_all(size)?;
             state.first_chunk_mut().commit()?;
             state.first_chunk_committed(flush.made);
+            state.hold_rest(&self.base.context.headroom);
         }
         match state.first_chunk_mut().start_sync()? {
             sync @ Some(_) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
@@ -303,6 +305,7 @@ impl Writeback {
             self.cache.queue(flush.inode);
         }
         state.secured(flush.made);
+        state.drop_idle_hold();
         Ok(())
     }
 
@@ -337,7 +340,7 @@ impl Writeback {
         for part in log.chunks(segments::room(self.base.geometry.capacity(first))) {
             let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
             let mut chunk = Chunk::new(&self.base.context, id, self.base.geometry.blocks(id.index));
-            chunk.write(Section::Data, 0, &segments::encode(part))?;
+            state.write_segment(&mut chunk, &segments::encode(part))?;
             state.hold(id.index, chunk);
             flush.segments.end += 1;
         }
@@ -351,7 +354,9 @@ impl Writeback {
             let (id, capacity) = (ChunkId { inode: inode.id(), index }, self.base.geometry.capacity(index));
             let named = state.table.stamp(index).unwrap_or_default();
             let (segment, _) = self.cache.open_extra(id, named, &state.record)?;
-            if !segments::joins(segments::length(&segment, capacity)?, log.len(), capacity) {
+            let length = segments::length(&segment, capacity)?;
+            let joins = segments::joins(length, log.len(), capacity);
+            if !joins || state.hold_for_segments(&self.base.context.headroom, length).is_err() {
                 break;
             }
             let mut before = segments::read(&segment, capacity)?;

@@ -79,9 +79,10 @@ impl Chunk {
         Ok(())
     }
 
-    /// Gives back free slots at the end, if they are worth it and it can be done now.
+    /// Gives back all free slots at the end that are not kept, if it can be done now.
     pub fn give_back_end(&mut self) -> Result<()> {
-        if self.can_truncate() { self.truncate() } else { Ok(()) }
+        let slots = self.slots.as_ref().filter(|_| self.is_at_rest());
+        if slots.is_some_and(|slots| slots.needed() < slots.length()) { self.truncate() } else { Ok(()) }
     }
 
     /// Gives back what was allocated ahead; whether there was anything and it could be done now.

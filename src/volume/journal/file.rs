@@ -144,7 +144,7 @@ impl JournalFile {
         }
         let (tail, inline, drops) = (self.tail, self.chunk.inline().to_vec(), self.done.is_some());
         let appended = begun.and_then(|()| self.drop_done()).and_then(|()| {
-            self.chunk.grow_in_steps(batch.len().div_ceil(BLOCK) + 1)?;
+            self.chunk.grow_in_steps((tail as usize % BLOCK + batch.len()) / BLOCK + 1)?;
             STREAM.append(&mut self.chunk, tail, batch)?;
             self.tail += batch.len() as u64;
             self.commit(context)
@@ -155,8 +155,8 @@ impl JournalFile {
         match appended {
             Ok(()) => {
                 self.done = None;
-                if drops {
-                    self.chunk.give_back_end()?;
+                if drops && let Err(error) = self.chunk.give_back_end() {
+                    log::warn!("the journal's file stays as large as it is: {error}");
                 }
             }
             // No root was written for certain: what there is of a file is not a journal yet, and none could be read.

@@ -156,3 +156,17 @@ fn a_thousand_creations_cost_a_thousand_times_what_one_may() {
     );
     assert!(bytes <= 60_000 * 1000 && files <= 4 * 1000, "{bytes} bytes in {files} files");
 }
+
+/// What many changes at once put into the journal is not copied again with each one that follows.
+#[test]
+fn the_journal_is_small_again_after_a_burst() {
+    let desk = Desk::new(4 * MIB);
+    for number in 0..5000 {
+        drop(desk.volume.create(&desk.other, format!("{number}").as_bytes(), new(Kind::File)).unwrap());
+    }
+    desk.rest();
+    for number in 0..3 {
+        let cost = desk.cost(|| drop(desk.note(&format!("later {number}"), 1)));
+        assert!(cost.bytes <= 60_000 && cost.files <= 4, "{cost:?}");
+    }
+}

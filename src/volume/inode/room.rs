@@ -3,13 +3,12 @@
 use super::state::State;
 use crate::chunk::{BLOCK, Chunk, Headroom, Hold, NEW_FILE, Section, Wish, room_for};
 use crate::volume::Result;
-use crate::volume::format::geometry::FIRST_MAX;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits::{self, NAME_MAX, PER_PAGE, ROOT_MAX};
 use crate::volume::format::record::FIXED;
 use std::sync::Arc;
 
-/// The smallest chunk size: bounds what a page of the chunk table covers.
+/// The smallest chunk size that `init` takes: bounds what a page of the chunk table covers.
 const CHUNK_LEAST: u64 = 1 << 20;
 /// Map blocks, at most, that a chunk 0 needs which is not open, where its record gets longer.
 const MAPS: u64 = 10;
@@ -43,7 +42,7 @@ impl State {
     fn pages_to_store(&self, end: u64) -> usize {
         let end = end.max(self.record.size);
         if self.record.kind != Kind::File
-            || self.table.is_empty() && self.extra_chunks.is_empty() && end <= FIRST_MAX
+            || self.table.is_empty() && self.extra_chunks.is_empty() && end <= BLOCK as u64
         {
             return 0;
         }

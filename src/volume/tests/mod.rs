@@ -12,6 +12,7 @@ mod expected;
 mod files;
 mod full;
 mod hostile;
+mod journals;
 mod limits;
 mod readahead;
 mod rotation;

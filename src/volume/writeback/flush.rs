@@ -335,7 +335,7 @@ impl Writeback {
         if unstored.replacement.is_none() {
             flush.joined = self.join_segments(flush.inode, state, &mut log)?;
         }
-        let first = state.next_segment()?;
+        let first = state.next_segment(self.base.context.random_byte())?;
         flush.segments = first..first;
         for part in log.chunks(segments::room(self.base.geometry.capacity(first))) {
             let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };

@@ -157,6 +157,36 @@ fn a_thousand_creations_cost_a_thousand_times_what_one_may() {
     assert!(bytes <= 60_000 * 1000 && files <= 4 * 1000, "{bytes} bytes in {files} files");
 }
 
+/// Clients that upload a file when it is closed get it soon after its last change, and not in the midst of changes.
+#[test]
+fn chunk_files_at_rest_are_closed() {
+    let (fixture, store) = (Fixture::new(), Arc::new(Faulty::new(Arc::new(Memory::new()))));
+    let volume = fixture.format(store.clone());
+    let inodes: Vec<_> =
+        (0..3).map(|number| file(&volume, &format!("{number}"), &pattern(300_000, number))).collect();
+    volume.checkpoint().unwrap();
+    let open = store.open_files();
+    assert!(open > 6, "two chunks each: {open}");
+    assert!(volume.cache.close_resting(), "they may have changed a moment ago");
+    assert_eq!(store.open_files(), open);
+    volume.write(&inodes[0], 5, b"changed", now(), 0).unwrap();
+    assert!(!volume.cache.close_resting(), "what waits for a checkpoint is looked at after it");
+    assert_eq!(store.open_files(), 2, "the journal, and what changed");
+    volume.checkpoint().unwrap();
+    assert!(volume.cache.close_resting(), "one of them changed");
+    assert!(!volume.cache.close_resting());
+    assert_eq!(store.open_files(), 1, "the journal");
+    for (number, inode) in (0..).zip(&inodes) {
+        let mut expected = pattern(300_000, number);
+        if number == 0 {
+            expected[5..12].copy_from_slice(b"changed");
+        }
+        assert!(content(&volume, inode) == expected);
+    }
+    assert!(!volume.cache.close_resting(), "what is only read stays open");
+    assert_eq!(store.open_files(), 7);
+}
+
 /// What many changes at once put into the journal is not copied again with each one that follows.
 #[test]
 fn the_journal_is_small_again_after_a_burst() {

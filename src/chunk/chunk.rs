@@ -170,6 +170,11 @@ impl Chunk {
         self.file.is_some()
     }
 
+    /// Whether something was written to its file since that was opened or made.
+    pub fn is_written(&self) -> bool {
+        self.state.anchored
+    }
+
     /// Whether something was written that no fdatasync covers yet.
     pub fn is_unsynced(&self) -> bool {
         self.state.unsynced || self.state.syncing

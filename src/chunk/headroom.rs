@@ -70,6 +70,11 @@ impl Headroom {
         self.is_careful.load(Ordering::Relaxed)
     }
 
+    /// Whether the store holds space, as far as that was tried.
+    pub fn is_physical(&self) -> bool {
+        self.account.lock().is_physical
+    }
+
     /// Takes note of content that was written.
     pub fn wrote(&self, bytes: usize) {
         self.count(&mut self.account.lock(), bytes.div_ceil(BLOCK) as u64);
@@ -205,7 +210,6 @@ impl Hold {
         Hold { headroom: self.headroom.clone(), blocks }
     }
 
-    #[cfg(test)]
     pub fn blocks(&self) -> u64 {
         self.blocks
     }

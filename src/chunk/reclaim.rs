@@ -9,6 +9,8 @@ use super::{BLOCK, Error, Result, Section};
 
 /// Blocks that are re-sealed at a time.
 const BATCH: u16 = 256;
+/// Slots by which a file grows at the most.
+const STEP: usize = 256;
 /// Free slots at the end of a file that are not worth a truncation.
 const SLACK: usize = 4;
 
@@ -58,6 +60,29 @@ impl Chunk {
         self.state.unsynced = true;
         self.slots_mut().keep(slots.min(1 << 16) as usize);
         Ok(())
+    }
+
+    /// Has the file grow in steps before `blocks` are written: so few commits change its length, of which an fdatasync has
+    /// to tell the medium. Where there is no space, it grows as it is written.
+    pub fn grow_in_steps(&mut self, blocks: usize) -> Result<()> {
+        self.prepare()?;
+        self.slots_mut().prefer_low();
+        let (length, wanted) = (self.slots_mut().length(), self.slots_mut().length_with(blocks));
+        if wanted > length {
+            let wanted = wanted.next_power_of_two().min(wanted.next_multiple_of(STEP)).min(1 << 16);
+            let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
+            if file.allocate((wanted * BLOCK) as u64).is_ok() {
+                self.state.unsynced = true;
+                self.slots_mut().lengthen(wanted);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back all free slots at the end that are not kept, if it can be done now.
+    pub fn give_back_end(&mut self) -> Result<()> {
+        let slots = self.slots.as_ref().filter(|_| self.is_at_rest());
+        if slots.is_some_and(|slots| slots.needed() < slots.length()) { self.truncate() } else { Ok(()) }
     }
 
     /// Gives back what was allocated ahead; whether there was anything and it could be done now.

@@ -173,6 +173,11 @@ impl Slots {
         self.state.len()
     }
 
+    /// Length of the file in slots once `count` more are taken.
+    pub fn length_with(&self, count: usize) -> usize {
+        self.state.len() + count.saturating_sub(self.free.len())
+    }
+
     /// Length of the file in slots if the free ones at its end were given back.
     pub fn needed(&self) -> usize {
         let used = self.state.iter().rposition(|&state| state != State::Free);
@@ -189,6 +194,11 @@ impl Slots {
     /// Keeps the file at least `length` slots long from now on.
     pub fn keep(&mut self, length: usize) {
         self.floor = self.floor.max(length);
+        self.lengthen(length);
+    }
+
+    /// The file is `length` slots long, if it was not longer.
+    pub fn lengthen(&mut self, length: usize) {
         while self.state.len() < length {
             self.free.push_back(self.state.len() as u16);
             self.state.push(State::Free);

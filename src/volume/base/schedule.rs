@@ -1,11 +1,14 @@
-//! When the flusher has something to do: a checkpoint about a second after the last change, five seconds after the first
-//! at the latest. Any room says what happened here; the threads that wait for it stand above.
+//! When the flusher has something to do: a checkpoint soon after the last change, five seconds after the first at the
+//! latest; chunk files are closed some seconds after that. Any room says what happened here; the threads that wait for it stand above.
 
 use parking_lot::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-const QUIET: Duration = Duration::from_secs(1);
+/// A sync client that picks a file up a second after its last change finds it whole.
+const QUIET: Duration = Duration::from_millis(200);
 const LATEST: Duration = Duration::from_secs(5);
+/// How long chunk files stay open that do not change.
+const REST: Duration = Duration::from_secs(3);
 /// How soon a checkpoint that failed for want of space is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -23,6 +26,8 @@ struct Due {
     /// First and last change since the last checkpoint began.
     changed: Option<(Instant, Instant)>,
     now: bool,
+    /// When to look for chunk files that can be closed.
+    close: Option<Instant>,
     /// Something is to be told.
     report: bool,
     end: bool,
@@ -30,6 +35,7 @@ struct Due {
 
 pub enum Task {
     Checkpoint,
+    Close,
     Report,
 }
 
@@ -50,6 +56,12 @@ impl Schedule {
     /// A checkpoint should begin at once.
     pub fn hurry(&self) {
         self.due.lock().now = true;
+        self.woken.notify_one();
+    }
+
+    /// Chunk files are open that can be closed once they have not changed for a while.
+    pub fn close_later(&self) {
+        self.due.lock().close.get_or_insert_with(|| Instant::now() + REST);
         self.woken.notify_one();
     }
 
@@ -75,7 +87,11 @@ impl Schedule {
                 due.changed = None;
                 return Some(Task::Checkpoint);
             }
-            match at {
+            if due.close.is_some_and(|at| at <= Instant::now()) {
+                due.close = None;
+                return Some(Task::Close);
+            }
+            match at.into_iter().chain(due.close).min() {
                 Some(at) => drop(self.woken.wait_until(&mut due, at)),
                 None => self.woken.wait(&mut due),
             }

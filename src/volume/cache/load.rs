@@ -1,11 +1,12 @@
 //! Reading an inode from its chunks: chunk 0 and its record, extra chunks, a directory's entries.
 
 use super::Cache;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
 use crate::volume::inode::directory::Directory;
 use crate::volume::inode::entries::Entries;
+use crate::volume::inode::segments;
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Facts, Inode, State};
 use crate::volume::inode::stored::read_record;
@@ -124,26 +125,16 @@ impl Cache {
         let named = state.named_chunks(1)?;
         let Facts { first_chunk, table, record, .. } = &**state;
         let first_chunk = first_chunk.as_ref().expect("it was opened");
-        let damaged =
-            |index, what: &str| Error::Damaged(ChunkId { inode: directory.id(), index }, what.into());
         let mut entries = Directory::new(record.extension.vector.clone());
         // An entry may begin in one segment and end in the next.
         let mut log = Vec::new();
         for index in named {
             let id = ChunkId { inode: directory.id(), index };
             let (segment, _) = self.open_extra(id, table.stamp(index).unwrap_or_default(), record)?;
-            let mut bytes = vec![0; BLOCK];
-            segment.read(Section::Data, 0, &mut bytes)?;
-            let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
-            if length as u64 > self.base.geometry.capacity(index) {
-                return Err(damaged(index, "its length makes no sense"));
-            }
-            bytes.resize(length.next_multiple_of(BLOCK), 0);
-            segment.read(Section::Data, 0, &mut bytes)?;
-            log.extend_from_slice(&bytes[4..length]);
+            log.append(&mut segments::read(&segment, self.base.geometry.capacity(index))?);
         }
         log.extend_from_slice(&TAIL.read(first_chunk, 0, record.size)?);
-        entries.load(&log).map_err(|what| damaged(0, what.0))?;
+        entries.load(&log).map_err(|what| Error::Damaged(first_chunk.id(), what.0.into()))?;
         Ok(Entries::loaded(entries, log.len() as u64))
     }
 }

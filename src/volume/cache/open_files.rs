@@ -4,9 +4,11 @@
 //! A chunk closes only where that loses nothing; what is being written waits for its flush.
 
 use super::Cache;
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, Commit, InodeId};
+use crate::volume::base::SYNC_ALL_ABOVE;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
+use hashbrown::HashMap;
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::num::NonZeroUsize;
@@ -20,13 +22,20 @@ const TRIES: usize = 8;
 pub struct OpenFiles {
     list: Mutex<LruCache<ChunkId, Weak<Inode>>>,
     limit: usize,
+    /// What was found open and written to at the last look for what rests.
+    resting: Mutex<HashMap<ChunkId, Commit>>,
     /// How many were open after the last checkpoint that was made to close some: unlinked files that are in use stay open.
     kept: AtomicUsize,
 }
 
 impl OpenFiles {
     pub fn new(limit: NonZeroUsize) -> OpenFiles {
-        OpenFiles { list: Mutex::new(LruCache::unbounded()), limit: limit.get(), kept: AtomicUsize::new(0) }
+        OpenFiles {
+            list: Mutex::new(LruCache::unbounded()),
+            limit: limit.get(),
+            resting: Mutex::default(),
+            kept: AtomicUsize::new(0),
+        }
     }
 
     /// How many should be open at most.
@@ -117,6 +126,35 @@ impl Cache {
     pub fn close_written(&self) {
         while self.open.is_full() && self.close_some() {}
         self.open.kept.store(self.open.len(), Ordering::Relaxed);
+    }
+
+    /// Closes chunk files that were written to and have not changed since the last call: a client that uploads a file when
+    /// it is closed waits for that. Whether another call may find more.
+    pub fn close_resting(&self) -> bool {
+        let open: Vec<(ChunkId, Weak<Inode>)> =
+            self.open.list.lock().iter().map(|(id, owner)| (*id, owner.clone())).collect();
+        let written = open.into_iter().filter_map(|(id, owner)| {
+            let inode = owner.upgrade()?;
+            let state = inode.state.try_read()?;
+            let commit = state.chunk(id.index).filter(|chunk| chunk.is_written())?.version().commit();
+            drop(state);
+            Some((id, inode, commit))
+        });
+        let written: Vec<_> = written.collect();
+        let before = std::mem::take(&mut *self.open.resting.lock());
+        let (at_rest, changed): (Vec<_>, Vec<_>) =
+            written.iter().partition(|(id, _, commit)| before.get(id) == Some(commit));
+        if at_rest.len() > SYNC_ALL_ABOVE && self.base.context.store.sync_all_is_complete() {
+            // So that closing each has nothing left to wait for. What fails here fails there again.
+            let _ = self.base.context.store.sync_all();
+        }
+        for (id, inode, _) in at_rest {
+            if self.close_chunk(inode, id.index) {
+                self.open.remove(*id);
+            }
+        }
+        *self.open.resting.lock() = changed.iter().map(|(id, _, commit)| (*id, *commit)).collect();
+        !changed.is_empty()
     }
 
     /// Tries every chunk once; whether any was closed.

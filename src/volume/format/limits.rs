@@ -31,7 +31,7 @@ pub const LAST_INDEX: u32 = PAGES * PER_PAGE;
 /// Live bytes of the journal at most, with room to spare for the partial blocks at both ends.
 pub const JOURNAL: u64 = (JOURNAL_BLOCKS as u64 - 2) * 4096;
 /// A directory's tail in chunk 0: beyond this it moves into a segment.
-pub const TAIL: usize = 256 << 10;
+pub const TAIL: usize = 16 << 10;
 /// Log bytes beyond which a directory's log is compacted once twice as long as it need be.
 pub const COMPACT: u64 = 64 << 10;
 

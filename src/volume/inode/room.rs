@@ -67,6 +67,15 @@ impl State {
         (1, room_for(blocks + tail.div_ceil(BLOCK as u64)) + files * NEW_FILE + 1)
     }
 
+    /// Holds space for `bytes` of a directory's log that go into segments once more.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn hold_for_segments(&mut self, headroom: &Arc<Headroom>, bytes: usize) -> Result<()> {
+        let blocks = self.hold.blocks() + room_for(bytes.div_ceil(BLOCK) as u64) + NEW_FILE;
+        Ok(self.0.hold.grow_to(headroom, blocks, Wish::Takes)?)
+    }
+
     /// Has chunk 0 use what is held for it. Needs it to be open.
     pub fn spend_hold(&mut self) {
         let hold = std::mem::take(&mut self.0.hold);

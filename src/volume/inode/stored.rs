@@ -16,15 +16,17 @@ const OVERFLOW_BLOCKS: u16 = 64;
 
 impl State {
     /// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
-    pub fn store_tail(&mut self, unstored: &Unstored, segments: &Range<u32>) -> Result<()> {
+    /// `joined`: segments of which those take the place.
+    pub fn store_tail(&mut self, unstored: &Unstored, segments: &Range<u32>, joined: &[u32]) -> Result<()> {
         let Facts { first_chunk, table, doomed, record, stamps, .. } = &mut self.0;
         stamps.content_changed = true;
         let first_chunk = first_chunk.as_mut().expect("it was opened");
-        if unstored.replacement.is_some() {
-            for index in table.all(first_chunk)?.into_iter().filter(|index| !segments.contains(index)) {
-                table.set(index, Commit(0));
-                doomed.insert(index);
-            }
+        let is_replaced = |index: &u32| {
+            !segments.contains(index) && (unstored.replacement.is_some() || joined.contains(index))
+        };
+        for index in table.all(first_chunk)?.into_iter().filter(is_replaced) {
+            table.set(index, Commit(0));
+            doomed.insert(index);
         }
         if unstored.replacement.is_some() || !segments.is_empty() {
             first_chunk.clear(Section::Data, 0..TAIL.modulus)?;

@@ -2,7 +2,7 @@
 //!
 //! What a batch says is `freeze`'s affair; here it is bytes that are appended, made durable, and dropped.
 
-use crate::chunk::{self, Chunk, ChunkId, Context, Hold};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Context, Hold};
 use crate::volume::format::journal::{JournalRecord, RECORD};
 use crate::volume::format::limits::{self, JOURNAL_BLOCKS};
 use crate::volume::mutants::{self, Mutant};
@@ -10,8 +10,10 @@ use crate::volume::stream::Stream;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
 
-/// Slots allocated ahead, so that metadata can be committed when the disk is full.
-pub(super) const AHEAD: u32 = 256;
+/// Slots that the file has in any case. A sync client copies it with each change of names.
+const AHEAD: u32 = 4;
+/// The same where the store can hold no space otherwise, so that metadata can be committed when the disk is full.
+const AHEAD_HELD: u32 = 256;
 
 const STREAM: Stream = Stream { modulus: JOURNAL_BLOCKS, overhead: RECORD + 31 * 32 };
 
@@ -46,6 +48,11 @@ impl Live {
     pub fn commit(&self) -> chunk::Commit {
         self.chunk.version().commit()
     }
+}
+
+/// Slots that a journal's file has in any case.
+pub fn ahead(context: &Context) -> u32 {
+    if context.headroom.is_physical() { AHEAD } else { AHEAD_HELD }
 }
 
 /// Reads a journal; `None` if there is no such file.
@@ -142,15 +149,16 @@ impl JournalFile {
     pub fn append(&mut self, context: &Arc<Context>, batch: &[u8], hold: &mut Hold) -> Result<()> {
         self.chunk.lend(std::mem::take(hold));
         let begun = match self.chunk.version().commit() {
-            chunk::Commit(0) => self.chunk.preallocate(AHEAD).map_err(Error::from),
+            chunk::Commit(0) => self.chunk.preallocate(ahead(context)).map_err(Error::from),
             _ => Ok(()),
         };
         // As soon as there is room again.
         if self.gave_back {
-            self.gave_back = self.chunk.preallocate(AHEAD).is_err();
+            self.gave_back = self.chunk.preallocate(ahead(context)).is_err();
         }
-        let (tail, inline) = (self.tail, self.chunk.inline().to_vec());
+        let (tail, inline, drops) = (self.tail, self.chunk.inline().to_vec(), self.done.is_some());
         let appended = begun.and_then(|()| self.drop_done()).and_then(|()| {
+            self.chunk.grow_in_steps((tail as usize % BLOCK + batch.len()) / BLOCK + 1)?;
             STREAM.append(&mut self.chunk, tail, batch)?;
             self.tail += batch.len() as u64;
             self.commit(context)
@@ -159,7 +167,12 @@ impl JournalFile {
             *hold = self.chunk.take_hold();
         }
         match appended {
-            Ok(()) => self.done = None,
+            Ok(()) => {
+                self.done = None;
+                if drops && let Err(error) = self.chunk.give_back_end() {
+                    log::warn!("the journal's file stays as large as it is: {error}");
+                }
+            }
             // No root was written for certain: what there is of a file is not a journal yet, and none could be read.
             Err(_) if self.chunk.version().commit() == chunk::Commit(0) => {
                 (self.tail, self.gave_back) = (tail, false);

@@ -166,6 +166,9 @@ impl Journal {
         for inode in orphans.filter(|_| !mutants::is_active(Mutant::OrphanNotRecorded)) {
             batch.orphan(inode.id(), chunks_of(inode, self.base.geometry)).map_err(too_large)?;
         }
+        if repeat {
+            pending.reserve.rest();
+        }
         frozen.fresh = pending.reserve.fresh();
         let mut reserved = frozen.fresh.clone();
         if repeat {

@@ -15,7 +15,7 @@ use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
-use file::{AHEAD, JournalFile};
+use file::{JournalFile, ahead};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +62,7 @@ impl Journal {
     /// # Errors
     /// There is none.
     pub fn hold_room(&self, wish: Wish) -> Result<()> {
-        let begun = if self.is_in_use() { 0 } else { u64::from(AHEAD) + NEW_FILE };
+        let begun = if self.is_in_use() { 0 } else { u64::from(ahead(&self.base.context)) + NEW_FILE };
         self.names.lock().hold_room(&self.base.context.headroom, begun, wish)
     }
 
@@ -75,6 +75,11 @@ impl Journal {
     /// The journal's file, which whoever commits or drops batches holds.
     pub fn file(&self) -> MutexGuard<'_, JournalFile> {
         self.file.lock()
+    }
+
+    /// Whether a batch has anything to say; without it, content and attributes go to their places alone.
+    pub fn has_news(&self) -> bool {
+        !self.names.lock().is_empty() || self.base.stand_ins.lock().has_untold()
     }
 
     /// Whether chunk files may come and go: after a crash, the next mount looks for them.

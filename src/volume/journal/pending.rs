@@ -6,8 +6,9 @@ use crate::volume::inode::state::Inode;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Ids reserved at a time. A batch that reserves is small, and crashes are rare: a few hundred.
-const RESERVE: usize = 256;
+/// Ids reserved at a time, at least and at most: twice as many as before each time that they ran out. Few, because each
+/// checkpoint batch repeats them, and a sync client copies it.
+const RESERVE: std::ops::RangeInclusive<usize> = 32..=256;
 
 /// What one change takes in a batch, and what a batch begins and repeats with.
 const CHANGE_MOST: usize = 4 * BLOCK;
@@ -31,8 +32,11 @@ pub struct Pending {
 }
 
 /// Inode ids of which durable batches say that chunk files may exist.
-#[derive(Default)]
 pub struct Reserve {
+    /// How many are reserved at a time.
+    step: usize,
+    /// One was taken since the last checkpoint batch.
+    is_used: bool,
     unused: Vec<InodeId>,
     /// Used, but no batch names the inode yet.
     outstanding: HashSet<InodeId>,
@@ -63,15 +67,26 @@ impl Pending {
     }
 }
 
+impl Default for Reserve {
+    fn default() -> Reserve {
+        let (unused, outstanding) = (Vec::new(), HashSet::new());
+        Reserve { step: *RESERVE.start(), is_used: false, unused, outstanding }
+    }
+}
+
 impl Reserve {
     /// An id for a new inode, and whether it is reserved durably.
     pub fn take(&mut self) -> (InodeId, bool) {
+        self.is_used = true;
         match self.unused.pop() {
             Some(id) => {
                 self.outstanding.insert(id);
                 (id, true)
             }
-            None => (InodeId::random(), false),
+            None => {
+                self.step = (2 * self.step).min(*RESERVE.end());
+                (InodeId::random(), false)
+            }
         }
     }
 
@@ -82,7 +97,7 @@ impl Reserve {
 
     /// Fresh ids for the next batch to reserve, if they are running out.
     pub fn fresh(&self) -> Vec<InodeId> {
-        let wanted = if self.unused.len() < RESERVE / 2 { RESERVE } else { 0 };
+        let wanted = if self.unused.len() < self.step / 2 { self.step } else { 0 };
         (0..wanted).map(|_| InodeId::random()).collect()
     }
 
@@ -90,6 +105,14 @@ impl Reserve {
     pub fn made_durable(&mut self, named: &[InodeId], fresh: Vec<InodeId>) {
         named.iter().for_each(|id| self.settle(*id));
         self.unused.extend(fresh);
+    }
+
+    /// Before a checkpoint batch, which repeats them: lets go of most of those that nobody wants.
+    pub fn rest(&mut self) {
+        if !std::mem::replace(&mut self.is_used, false) {
+            self.step = *RESERVE.start();
+            self.unused.truncate(self.step);
+        }
     }
 
     /// All that is reserved and not settled.

@@ -10,8 +10,9 @@ mod overlay;
 
 pub use content::{Content, Layout, Lost};
 
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId};
 use crate::volume::format::geometry::Geometry;
+use crate::volume::inode::segments;
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::stored::read_record;
 use crate::volume::inode::table::ChunkTable;
@@ -120,24 +121,15 @@ impl Reader {
     }
 
     fn stored_entries(&self, node: &Node, head: &Chunk) -> Result<Directory> {
-        let damaged = |index, what: &str| Error::Damaged(ChunkId { inode: node.id, index }, what.into());
         let mut entries = Directory::new(node.record.extension.vector.clone());
         // An entry may begin in one segment and end in the next.
         let mut log = Vec::new();
         for (index, named) in node.further()? {
             let segment = self.open_extra(node, index, named)?;
-            let mut bytes = vec![0; BLOCK];
-            segment.read(Section::Data, 0, &mut bytes)?;
-            let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
-            if length as u64 > self.geometry.capacity(index) {
-                return Err(damaged(index, "its length makes no sense"));
-            }
-            bytes.resize(length.next_multiple_of(BLOCK), 0);
-            segment.read(Section::Data, 0, &mut bytes)?;
-            log.extend_from_slice(&bytes[4..length]);
+            log.append(&mut segments::read(&segment, self.geometry.capacity(index))?);
         }
         log.extend_from_slice(&TAIL.read(head, 0, node.record.size)?);
-        entries.load(&log).map_err(|what| damaged(0, what.0))?;
+        entries.load(&log).map_err(|what| Error::Damaged(head.id(), what.0.into()))?;
         Ok(entries)
     }
 

@@ -151,13 +151,13 @@ fn calls_of_the_store() {
     calls("create a file of 3,000 bytes", "Space 1, Hold 1", &|| make(0..1));
     calls(
         "a checkpoint after it",
-        "Create 2, Allocate 1, Write 7, Sync 5, IsCurrent 4, SyncNames 2, Length 1, Hold 1, Space 1, Read 1",
+        "Create 2, Allocate 1, Write 5, Sync 5, IsCurrent 4, SyncNames 2, Length 1, Hold 1, Space 1",
         &|| volume.checkpoint().unwrap(),
     );
     calls("create 100 files of 3,000 bytes", "Hold 2", &|| make(1..101));
     calls(
         "a checkpoint after them",
-        "Write 106, Sync 7, IsCurrent 103, Create 100, SyncAll 3, SyncNames 1, Hold 1, Space 1",
+        "Allocate 1, Write 106, Sync 7, IsCurrent 103, Create 100, SyncAll 3, SyncNames 1, Hold 1, Space 1, SetLength 1",
         &|| volume.checkpoint().unwrap(),
     );
     let look = |name: &str| volume.lookup(&root, name.as_bytes()).unwrap().unwrap();
@@ -176,7 +176,7 @@ fn calls_of_the_store() {
     });
     calls(
         "a checkpoint after both",
-        "Write 7, Sync 6, IsCurrent 3, Open 1, Read 3, Length 2, Space 1",
+        "Read 4, Write 8, Sync 6, IsCurrent 3, Open 1, Length 2, Space 1",
         &|| volume.checkpoint().unwrap(),
     );
     calls("unlink 100 files", "Open 100, Read 100, Hold 1", &|| {
@@ -187,7 +187,7 @@ fn calls_of_the_store() {
     });
     calls(
         "a checkpoint after it",
-        "Write 7, Sync 2, IsCurrent 2, Read 2, Remove 100, SyncAll 1, Hold 1, Space 1",
+        "Read 3, Write 7, Sync 2, IsCurrent 2, SetLength 1, Remove 100, SyncAll 1, Hold 1, Space 1",
         &|| volume.checkpoint().unwrap(),
     );
     let large = file(&volume, "large", b"");
@@ -196,7 +196,7 @@ fn calls_of_the_store() {
             volume.write(&large, part << 17, &pattern(1 << 17, part), now(), 0).unwrap();
         }
     });
-    calls("fsync it", "Write 7, Sync 3, IsCurrent 3, SyncNames 2, Read 1", &|| {
+    calls("fsync it", "Write 7, Sync 3, IsCurrent 3, SyncNames 2, Read 1, SetLength 1", &|| {
         volume.sync(&large, false).unwrap()
     });
     calls("overwrite 16 blocks of it at random, and fsync", "Write 20, Sync 3, IsCurrent 3", &|| {

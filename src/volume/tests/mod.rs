@@ -7,6 +7,7 @@ mod clock;
 mod counts;
 pub(crate) mod crash;
 mod disk;
+mod economy;
 mod expected;
 mod files;
 mod full;

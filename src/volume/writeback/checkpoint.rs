@@ -44,14 +44,16 @@ impl Writeback {
             let tail = file.tail();
             file.replace_until(tail);
         }
-        match self.commit_within(!*unfinished) {
-            Err(error) if error.is_passing() && self.catalog.pending_deletes() > 0 => {
-                self.catalog.remove_deleted()?;
-                self.commit_within(!*unfinished)?
+        if self.journal.has_news() {
+            match self.commit_within(!*unfinished) {
+                Err(error) if error.is_passing() && self.catalog.pending_deletes() > 0 => {
+                    self.catalog.remove_deleted()?;
+                    self.commit_within(!*unfinished)?
+                }
+                committed => committed?,
             }
-            committed => committed?,
+            *unfinished = true;
         }
-        *unfinished = true;
         let full = self.journal.file().tail();
         let makes_room = self.catalog.pending_deletes() > 0;
         let stored = match self.store_all() {

@@ -5,10 +5,11 @@
 //! to the next flush.
 
 use super::Writeback;
-use crate::chunk::{BLOCK, Chunk, ChunkId};
+use crate::chunk::{Chunk, ChunkId};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits;
 use crate::volume::inode::entries::Unstored;
+use crate::volume::inode::segments;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::check_index;
 use crate::volume::mutants::{self, Mutant};
@@ -43,6 +44,8 @@ struct Flush<'a> {
     unstored: Option<Unstored>,
     /// Segments that are to hold what is unstored, and the tail with it; none if the tail has room.
     segments: Range<u32>,
+    /// Segments whose log is in those, too.
+    joined: Vec<u32>,
     mode: Mode,
     failed: Option<Error>,
 }
@@ -249,7 +252,7 @@ impl Writeback {
         if news || flush.unstored.is_some() || !state.table.is_stored() {
             state.spend_hold();
             if let Some(unstored) = &flush.unstored {
-                state.store_tail(unstored, &flush.segments)?;
+                state.store_tail(unstored, &flush.segments, &flush.joined)?;
             }
             // From here on chunk 0 in memory has it: should the commit fail, the next flush only repeats that.
             if let Some(unstored) = flush.unstored.take() {
@@ -329,20 +332,39 @@ impl Writeback {
         let mut log = TAIL.read(state.first_chunk_mut(), 0, kept)?;
         log.extend_from_slice(unstored.replacement.as_deref().unwrap_or_default());
         log.extend_from_slice(&unstored.log);
+        if unstored.replacement.is_none() {
+            flush.joined = self.join_segments(flush.inode, state, &mut log)?;
+        }
         let first = state.next_segment(self.base.context.random_byte())?;
         flush.segments = first..first;
-        for part in log.chunks(self.base.geometry.capacity(first) as usize - 4) {
+        for part in log.chunks(segments::room(self.base.geometry.capacity(first))) {
             let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
-            let mut segment = Vec::with_capacity((4 + part.len()).next_multiple_of(BLOCK));
-            segment.extend_from_slice(&(part.len() as u32).to_le_bytes());
-            segment.extend_from_slice(part);
-            segment.resize(segment.len().next_multiple_of(BLOCK), 0);
             let mut chunk = Chunk::new(&self.base.context, id, self.base.geometry.blocks(id.index));
-            state.write_segment(&mut chunk, &segment)?;
+            state.write_segment(&mut chunk, &segments::encode(part))?;
             state.hold(id.index, chunk);
             flush.segments.end += 1;
         }
         Ok(())
+    }
+
+    /// Puts the log of the last segments before what is to follow it, as far as that is worth while. Returns which.
+    fn join_segments(&self, inode: &Arc<Inode>, state: &mut State, log: &mut Vec<u8>) -> Result<Vec<u32>> {
+        let mut joined = Vec::new();
+        for index in state.named_chunks(1)?.into_iter().rev() {
+            let (id, capacity) = (ChunkId { inode: inode.id(), index }, self.base.geometry.capacity(index));
+            let named = state.table.stamp(index).unwrap_or_default();
+            let (segment, _) = self.cache.open_extra(id, named, &state.record)?;
+            let length = segments::length(&segment, capacity)?;
+            let joins = segments::joins(length, log.len(), capacity);
+            if !joins || state.hold_for_segments(&self.base.context.headroom, length).is_err() {
+                break;
+            }
+            let mut before = segments::read(&segment, capacity)?;
+            before.append(log);
+            *log = before;
+            joined.push(index);
+        }
+        Ok(joined)
     }
 }
 
@@ -356,6 +378,7 @@ impl<'a> Flush<'a> {
             mode,
             unstored: None,
             segments: 0..0,
+            joined: Vec::new(),
             failed: None,
         }
     }

@@ -1,4 +1,4 @@
-//! The background flusher: runs a checkpoint, or tells of findings, when the schedule says so.
+//! The background flusher: runs a checkpoint, closes chunk files, or tells of findings, when the schedule says so.
 
 use super::Writeback;
 use crate::volume::Result;
@@ -34,12 +34,18 @@ fn flush_on_schedule(writeback: &Weak<Writeback>) {
             None => return,
             Some(Task::Report) => writeback.cache.report(),
             Some(Task::Checkpoint) if writeback.base.read_only => {}
+            Some(Task::Close) => {
+                if writeback.cache.close_resting() {
+                    writeback.base.schedule.close_later();
+                }
+            }
             Some(Task::Checkpoint) => {
                 if let Err(error) = writeback.checkpoint() {
                     log::warn!("not everything could be written yet: {error}");
                     writeback.base.schedule.wake();
                     writeback.base.schedule.pause();
                 }
+                writeback.base.schedule.close_later();
             }
         }
     }

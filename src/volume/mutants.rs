@@ -45,4 +45,6 @@ crate::mutant::mutants! {
     NotAnnounced,
     FollowsNothingDurable,
     NewerNotNamed,
+    GapIgnored,
+    ConcurrentTaken,
 }

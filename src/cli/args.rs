@@ -192,12 +192,18 @@ pub struct Mount {
 /// Unmount a volume
 ///
 /// Returns once everything is on the backing folder's disk, so that it can be unplugged or mounted again. Where there is no
-/// space for all of it, the mount stays.
+/// space for all of it, the mount stays. Where the volume is in use elsewhere, that is said, and by whom.
 #[derive(Args, Debug)]
 pub struct Umount {
     /// Give up what there is no space for
     #[arg(long)]
     pub discard: bool,
+    /// Take the mount away although it is in use, and do not wait: who uses it keeps it until they are done
+    #[arg(long)]
+    pub lazy: bool,
+    /// How many seconds to wait for the volume's daemon
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub timeout: u64,
     /// Where the volume is mounted
     #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,

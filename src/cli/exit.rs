@@ -51,6 +51,7 @@ exit_codes! {
     NotOwner = 31 "What opened the volume does not hold its owner key, which has to sign this."
     Unreadable = 32 "ls, tree, cat, stat, du, export, import: something could not be read; the rest is there."
     NoSuchPath = 33 "There is no such path in the volume."
+    StillInUse = 34 "umount: unmounted there, but the volume is still in use."
     NoTpm = 40 "There is no TPM 2.0."
     TpmForbidden = 41 "This user may not use the TPM."
     TpmBusy = 42 "Another program holds the TPM exclusively."

@@ -56,7 +56,8 @@ With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know t
 .fi
 .PP
 umount(8) unmounts, but returns while cryptfs may still be writing to the backing folder. \\fBcryptfs umount\\fR waits \
-until everything is written, and so does the next mount, for ten seconds at most.";
+until everything is written, and so does the next mount, for ten seconds at most. A mount that lives on, in a bind mount or \
+in the mount namespace of a container, is said after a second, with whoever has it.";
 
 const DURABILITY: &str = "\
 What fsync(2) or fdatasync(2) of a file or a folder returned for survives a power cut, names included, and so does \
@@ -67,8 +68,9 @@ Access times never move, since each would make a chunk file that has to be copie
 as long as 2097152 chunks and 256 KiB: 8 TiB at 4 MiB a chunk. fallocate(2) sets nothing aside, as nothing is \
 overwritten in place, and says so; posix_fallocate(3) then writes zeros.
 .PP
-What was not synced is stored five seconds after the change at the latest, later where the disk is slow; a power cut \
-before that takes it along, and so does the death of the daemon. Where root mounts, the kernel spares the daemon when \
+What was not synced is stored five seconds after the change at the latest; names, and new and changed files of up to \
+1 MiB, within a second; later where the disk is slow. A power cut before that takes it along, and so does the death of the \
+daemon. Where root mounts, the kernel spares the daemon when \
 memory runs out.
 .PP
 SIGTERM, SIGINT and SIGHUP have everything stored, what programs still hold open and mapped too, before the mount goes. \

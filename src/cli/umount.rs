@@ -2,31 +2,58 @@
 
 use super::advice::{self, Failure};
 use super::args::Umount;
+use super::report;
 use crate::mount;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long nothing is said.
+const QUIETLY: Duration = Duration::from_secs(1);
 
 pub fn run(arguments: &Umount) -> Result<(), Failure> {
     let path = &arguments.mountpoint;
     let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
     let found = found.ok_or_else(|| advice::not_mounted(path))?;
-    let header = found.source().join("cryptfs.json");
+    let (header, device) = (found.source().join("cryptfs.json"), found.device().to_owned());
     let stored = store(path, arguments.discard)?;
-    found.unmount().map_err(|error| advice::unmounting(path, &error))?;
-    // The daemon holds an exclusive lock on this file until it has written everything. A folder that is gone, as
-    // that of a stick pulled out too early, leaves nothing to wait for.
-    if let Ok(file) = File::open(header) {
-        file.lock_shared().map_err(|error| advice::system(path.display(), &error))?;
+    let unmounted = if arguments.lazy { found.detach() } else { found.unmount() };
+    unmounted.map_err(|error| advice::unmounting(path, &error, &mount::of_device(&device)))?;
+    if !arguments.lazy {
+        wait(path, &header, &device, Duration::from_secs(arguments.timeout))?;
     }
     stored.map_err(|error| advice::not_stored(path, &error))
+}
+
+/// Waits until the daemon has written everything: it holds an exclusive lock on the header until then. A folder that is
+/// gone, as that of a stick pulled out too early, leaves nothing to wait for.
+fn wait(path: &Path, header: &Path, device: &str, most: Duration) -> Result<(), Failure> {
+    let Ok(file) = File::open(header) else { return Ok(()) };
+    let begun = Instant::now();
+    let mut told = false;
+    loop {
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(advice::system(path.display(), &error)),
+        }
+        if begun.elapsed() >= most {
+            return Err(advice::still_in_use(path, &mount::of_device(device)));
+        }
+        if begun.elapsed() >= QUIETLY && !std::mem::replace(&mut told, true) {
+            report::complain(&advice::waiting(path, &mount::of_device(device), most));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Has everything stored while the mount can still be used to make room. On a lack of space the volume stays mounted; any
 /// other error does not keep it, and is returned.
 fn store(path: &Path, discard: bool) -> Result<io::Result<()>, Failure> {
     if discard {
-        mount::discard(path).map_err(|error| advice::unmounting(path, &error))?;
+        mount::discard(path).map_err(|error| advice::unmounting(path, &error, &[]))?;
     }
     let Err(error) = mount::store(path) else { return Ok(Ok(())) };
     match error.raw_os_error() {

@@ -14,6 +14,7 @@ mod device;
 mod dispatch;
 mod error;
 mod handshake;
+mod holders;
 mod point;
 mod policy;
 mod protocol;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 pub use control::{discard, store, sync, transport_of};
 pub use error::MountError;
+pub use holders::{Holder, of_device, of_lock, of_source};
 pub use point::{Found, check, clear_stale, find, is_stale, mounts_of};
 
 use crate::fs::ops::Operations;

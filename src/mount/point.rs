@@ -18,7 +18,7 @@ use crate::sys::fuse as sys;
 
 /// What /proc/mounts shows as the type, minus `fuse.`.
 const SUBTYPE: &str = "cryptfs";
-const KIND: &str = "fuse.cryptfs";
+pub(super) const KIND: &str = "fuse.cryptfs";
 const HELPER: &str = "fusermount3";
 
 /// A place in the tree that holds a mount of ours.
@@ -296,6 +296,11 @@ impl Found {
         &self.source
     }
 
+    /// The number of the mounted filesystem, `major:minor`.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
     /// Takes the mount away, unless somebody uses it (`ResourceBusy`).
     pub fn unmount(self) -> io::Result<()> {
         // The handle would be a user of it.
@@ -306,7 +311,8 @@ impl Found {
         helper_unmount(&["-u", "--"], &self.path)
     }
 
-    fn detach(&self) -> io::Result<()> {
+    /// Takes the mount out of the tree. Who uses it keeps it.
+    pub fn detach(&self) -> io::Result<()> {
         if sys::identity().0 == 0 {
             return sys::detach(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?);
         }

@@ -129,6 +129,13 @@ fn kind_of(kind: FileType) -> Kind {
     }
 }
 
+/// The number of the filesystem that a path leads to, `major:minor`, without asking whoever serves it.
+pub fn device_of(path: &Path) -> io::Result<String> {
+    let flags = AtFlags::STATX_DONT_SYNC;
+    let found = retry_on_intr(|| fs::statx(fs::CWD, path, flags, StatxFlags::empty()))?;
+    Ok(format!("{}:{}", found.stx_dev_major, found.stx_dev_minor))
+}
+
 /// Whether this process may write in a folder (EROFS and EACCES say why not).
 pub fn may_write(folder: &File) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::accessat(folder, c".", Access::WRITE_OK, AtFlags::EACCESS))?)

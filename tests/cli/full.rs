@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A volume whose backing folder lies on a disk of its own. Only root can mount one.
 struct Disk(Sandbox);
@@ -215,4 +216,32 @@ fn a_signal_stores_what_is_still_held() {
         assert_eq!(&fs::read(sandbox.plain().join("mapped")).unwrap()[..6], b"mapped", "{writeback}");
         sandbox.unmounts();
     }
+}
+
+/// Changes never cease, so that no checkpoint comes before the end: what was closed three seconds before that is whole. (It
+/// should be one second; a machine that runs other tests is slow.)
+#[test]
+fn a_dead_daemon_takes_no_small_file_along() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    let path = |n: usize| sandbox.plain().join(n.to_string());
+    let content = |n: usize| n.to_string().repeat(if n.is_multiple_of(10) { 50_000 } else { 500 });
+    let begun = Instant::now();
+    let mut closed = Vec::new();
+    while begun.elapsed() < Duration::from_millis(4500) {
+        fs::write(path(closed.len()), content(closed.len())).unwrap();
+        closed.push(begun.elapsed());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let daemon = sandbox.daemon();
+    send("-KILL", daemon);
+    let wanted = closed.iter().filter(|at| **at + Duration::from_secs(3) < begun.elapsed()).count();
+    eventually("the daemon's end", || !fs::exists(format!("/proc/{daemon}")).unwrap());
+    sandbox.succeeds(&mut sandbox.mount());
+    assert!(wanted > 10, "{wanted} files");
+    for n in 0..wanted {
+        let found = fs::read_to_string(path(n)).unwrap_or_default();
+        assert!(found == content(n), "file {n} of {wanted} has {} bytes", found.len());
+    }
+    sandbox.unmounts();
 }

@@ -2,7 +2,7 @@
 //!
 //! `attacks`: rows of the attack matrix; `check.rs`: check and repair; `commands.rs`: where a mount is not as it should
 //! be; `forged.rs`: slots that somebody made or changed; `freshness.rs`: old states brought back; `full.rs`: a full disk,
-//! an ended daemon; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `look.rs`: reading without a mount;
+//! an ended daemon; `holders.rs`: who keeps a mount; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `look.rs`: reading without a mount;
 //! `machine.rs`: rights, log, swap; `options.rs`: mount options that promise something; `owner_key.rs`: who owns a volume;
 //! `owners.rs`: uid= and gid=; `recipients.rs`: age's plugins and SSH keys; `refusals.rs`: what is refused, with which
 //! words and exit code; `rotate.rs`: rotation; `secrets.rs`: what must not be logged or linked; `texts.rs`: help and manual
@@ -17,6 +17,7 @@ mod forged;
 mod freshness;
 mod fstab;
 mod full;
+mod holders;
 mod keys;
 mod life;
 mod look;

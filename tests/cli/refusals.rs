@@ -133,7 +133,7 @@ fn a_second_mount() {
     sandbox.succeeds(&mut sandbox.mount());
     told(
         &sandbox.fails(&mut sandbox.mount(), 15),
-        "DIR/backing: is in use on this machine already. `findmnt -t fuse.cryptfs` shows where it is mounted.",
+        "DIR/backing: is in use on this machine already: it is mounted at DIR/plain.",
     );
     sandbox.unmounts();
 }

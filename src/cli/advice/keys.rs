@@ -5,6 +5,7 @@ use crate::crypto::recipient::RecipientError;
 use crate::keys::{
     CreateError, Defect, Fingerprint, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError, UnlockError,
 };
+use crate::mount::{self, Holder};
 use crate::store::folder::LockError;
 use std::io;
 use std::path::Path;
@@ -231,13 +232,22 @@ pub fn locking_keys(keys: &Path, error: &LockError) -> Failure {
 pub fn locking(backing: &Path, error: &LockError) -> Failure {
     let at = backing.display();
     match error {
-        LockError::Held => failure(
-            Exit::InUse,
-            format!(
-                "{at}: is in use on this machine already. `findmnt -t fuse.cryptfs` shows where it is mounted."
-            ),
-        ),
+        LockError::Held => {
+            failure(Exit::InUse, format!("{at}: is in use on this machine already{}.", in_use_by(backing)))
+        }
         LockError::Io(error) => system(format!("{at}: cannot be locked"), error),
+    }
+}
+
+/// Where it is mounted, or which process holds it.
+fn in_use_by(backing: &Path) -> String {
+    let header = backing.join("cryptfs.json");
+    let mounts = backing.canonicalize().map(|backing| mount::of_source(&backing)).unwrap_or_default();
+    match (mounts.first(), mount::of_lock(&header)) {
+        (Some(Holder::Mount(path)), _) => format!(": it is mounted at {}", path.display()),
+        (Some(holder), _) => format!(": {holder}"),
+        (None, Some((process, name))) => format!(": by {name} (process {process})"),
+        (None, None) => String::new(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Advice for failures of mounting and unmounting.
 
 use super::{Exit, Failure, failure, plain, system};
-use crate::mount::MountError;
+use crate::mount::{Holder, MountError};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
     let at = mountpoint.display();
@@ -111,13 +112,48 @@ pub fn not_stored(path: &Path, error: &io::Error) -> Failure {
     )
 }
 
-pub fn unmounting(path: &Path, error: &io::Error) -> Failure {
+pub fn unmounting(path: &Path, error: &io::Error, holders: &[Holder]) -> Failure {
     let at = path.display();
+    let users: Vec<_> = holders.iter().filter(|holder| matches!(holder, Holder::Process { .. })).collect();
     match error.kind() {
+        io::ErrorKind::ResourceBusy if users.is_empty() => failure(
+            Exit::Busy,
+            format!("{at}: a file or folder in it is in use. As root, `fuser -vm {at}` lists the processes."),
+        ),
         io::ErrorKind::ResourceBusy => failure(
             Exit::Busy,
-            format!("{at}: a file or folder in it is in use. `fuser -vm {at}` lists the processes."),
+            format!(
+                "{at}: a file or folder in it is in use: {}. `cryptfs umount --lazy {at}` takes it away nevertheless.",
+                listed(users.into_iter())
+            ),
         ),
         _ => system(format!("{at}: cannot be unmounted"), error),
     }
+}
+
+/// Unmounted, and the daemon has not ended.
+pub fn waiting(path: &Path, holders: &[Holder], most: Duration) -> String {
+    format!("{}: unmounted; waiting for {} s at most: {}", path.display(), most.as_secs(), why(holders))
+}
+
+pub fn still_in_use(path: &Path, holders: &[Holder]) -> Failure {
+    failure(
+        Exit::StillInUse,
+        format!(
+            "{}: unmounted there, but the volume's daemon goes on: {}. What was written before this is stored.",
+            path.display(),
+            why(holders)
+        ),
+    )
+}
+
+fn why(holders: &[Holder]) -> String {
+    match holders {
+        [] => "it has not ended yet, and nobody who can be seen uses it".to_owned(),
+        holders => listed(holders.iter()),
+    }
+}
+
+fn listed<'a>(holders: impl Iterator<Item = &'a Holder>) -> String {
+    holders.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -1,7 +1,9 @@
 //! When the flusher has something to do: a checkpoint soon after the last change, five seconds after the first at the
-//! latest; chunk files are closed some seconds after that. Any room says what happened here; the threads that wait for it stand above.
+//! latest; half a second after any change a round, so that a dead daemon does not take small files along; chunk files are
+//! closed some seconds after they came to rest. Any room says what happened here; the threads that wait for it stand above.
 
 use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A sync client that picks a file up a second after its last change finds it whole.
@@ -9,12 +11,16 @@ const QUIET: Duration = Duration::from_millis(200);
 const LATEST: Duration = Duration::from_secs(5);
 /// How long chunk files stay open that do not change.
 const REST: Duration = Duration::from_secs(3);
+/// How long a change waits for a round.
+const ROUND: Duration = Duration::from_millis(500);
 /// How soon a checkpoint that failed for want of space is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// What the flusher waits for.
 #[derive(Default)]
 pub struct Schedule {
+    /// Something changed since the last round began.
+    is_round_due: AtomicBool,
     due: Mutex<Due>,
     woken: Condvar,
     /// For other work in the background, which ends when the flusher does.
@@ -25,6 +31,8 @@ pub struct Schedule {
 struct Due {
     /// First and last change since the last checkpoint began.
     changed: Option<(Instant, Instant)>,
+    /// First change since the last round began.
+    unstored: Option<Instant>,
     now: bool,
     /// When to look for chunk files that can be closed.
     close: Option<Instant>,
@@ -36,6 +44,7 @@ struct Due {
 pub enum Task {
     Checkpoint,
     Close,
+    Round,
     Report,
 }
 
@@ -50,6 +59,14 @@ impl Schedule {
                 due.changed = Some((now, now));
                 self.woken.notify_one();
             }
+        }
+    }
+
+    /// Something changed, perhaps of what a checkpoint looks at already.
+    pub fn touch(&self) {
+        if !self.is_round_due.load(Ordering::Relaxed) && !self.is_round_due.swap(true, Ordering::AcqRel) {
+            self.due.lock().unstored = Some(Instant::now());
+            self.woken.notify_one();
         }
     }
 
@@ -82,16 +99,23 @@ impl Schedule {
                 return Some(Task::Report);
             }
             let at = due.changed.map(|(first, last)| (last + QUIET).min(first + LATEST));
-            if due.now || at.is_some_and(|at| at <= Instant::now()) {
-                due.now = false;
-                due.changed = None;
+            let round = due.unstored.map(|first| first + ROUND);
+            let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
+            if due.now || is_over(at) {
+                (due.now, due.changed, due.unstored) = (false, None, None);
+                self.is_round_due.store(false, Ordering::Release);
                 return Some(Task::Checkpoint);
             }
-            if due.close.is_some_and(|at| at <= Instant::now()) {
+            if is_over(round) {
+                due.unstored = None;
+                self.is_round_due.store(false, Ordering::Release);
+                return Some(Task::Round);
+            }
+            if is_over(due.close) {
                 due.close = None;
                 return Some(Task::Close);
             }
-            match at.into_iter().chain(due.close).min() {
+            match at.into_iter().chain(round).chain(due.close).min() {
                 Some(at) => drop(self.woken.wait_until(&mut due, at)),
                 None => self.woken.wait(&mut due),
             }
@@ -122,5 +146,30 @@ impl Schedule {
         self.due.lock().end = true;
         self.woken.notify_all();
         self.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where changes never cease, rounds come all the same, long before the checkpoint does.
+    #[test]
+    fn a_change_waits_for_a_round_half_a_second() {
+        let (schedule, begun) = (Schedule::default(), Instant::now());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while begun.elapsed() < LATEST && !schedule.due.lock().end {
+                    schedule.wake();
+                    schedule.touch();
+                    std::thread::yield_now();
+                }
+            });
+            for _ in 0..2 {
+                assert!(matches!(schedule.wait(), Some(Task::Round)));
+            }
+            assert!(begun.elapsed() >= 2 * ROUND && begun.elapsed() < LATEST);
+            schedule.end();
+        });
     }
 }

@@ -15,7 +15,7 @@ use crate::volume::Options;
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::findings::Findings;
-use crate::volume::inode::state::Inode;
+use crate::volume::inode::state::{Inode, State};
 use hashbrown::HashMap;
 use loading::Loading;
 use open_files::OpenFiles;
@@ -95,6 +95,16 @@ impl Cache {
             self.queue.lock().push(inode.clone());
             self.base.schedule.wake();
         }
+        self.base.schedule.touch();
+    }
+
+    /// Those that the next checkpoint has to look at and that are wanted now; they stay.
+    pub fn queued(&self, is_wanted: impl Fn(&State) -> bool) -> Vec<Arc<Inode>> {
+        let queue = self.queue.lock().clone();
+        queue
+            .into_iter()
+            .filter(|inode| inode.state.try_read().is_some_and(|state| is_wanted(&state)))
+            .collect()
     }
 
     /// Whether the next checkpoint has an inode to look at.

@@ -13,6 +13,7 @@ mod files;
 mod full;
 mod hostile;
 mod journals;
+mod killed;
 mod limits;
 mod readahead;
 mod rotation;

@@ -3,7 +3,12 @@
 use super::Writeback;
 use crate::volume::Result;
 use crate::volume::base::Task;
+use crate::volume::format::kinds::Kind;
+use crate::volume::inode::state::State;
 use std::sync::{Arc, Weak};
+
+/// Bytes of files that are stored within a second.
+const SMALL: u64 = 1 << 20;
 
 impl Writeback {
     /// Starts the background flusher, which ends with [`Writeback::end_flusher`]. Of a volume that is read-only it does
@@ -28,15 +33,34 @@ impl Writeback {
     }
 }
 
+impl Writeback {
+    /// Stores what is new of names and small files: the death of this process must not take it along. What fails waits for
+    /// the next checkpoint, and so does what somebody works with just now.
+    pub fn round(&self) -> Result<()> {
+        self.base.check_live()?;
+        self.commit(None)?;
+        let is_wanted = |state: &State| {
+            let is_small = state.record.kind == Kind::File && state.record.size <= SMALL;
+            is_small && state.record.links_count > 0 && state.recorded && state.is_dirty()
+        };
+        self.flush(&self.cache.queued(is_wanted))
+    }
+}
+
 fn flush_on_schedule(writeback: &Weak<Writeback>) {
     while let Some(writeback) = writeback.upgrade() {
         match writeback.base.schedule.wait() {
             None => return,
             Some(Task::Report) => writeback.cache.report(),
-            Some(Task::Checkpoint) if writeback.base.read_only => {}
+            Some(Task::Checkpoint | Task::Round) if writeback.base.read_only => {}
             Some(Task::Close) => {
                 if writeback.cache.close_resting() {
                     writeback.base.schedule.close_later();
+                }
+            }
+            Some(Task::Round) => {
+                if let Err(error) = writeback.round() {
+                    log::debug!("small files wait for a checkpoint: {error}");
                 }
             }
             Some(Task::Checkpoint) => {

@@ -1,0 +1,174 @@
+//! Who keeps a mount alive, as /proc tells: other mounts of it, in this or another mount namespace, and processes with
+//! files in it. Of other users' processes only root learns.
+//!
+//! Nothing here asks the daemon, which may be hung.
+
+use super::point::{KIND, unescape};
+use crate::sys::files;
+use std::collections::HashSet;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Somebody who keeps a mount alive.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// It is mounted here as well, in this mount namespace.
+    Mount(PathBuf),
+    /// It is mounted in the mount namespace of this process.
+    Namespace { process: u32, name: String, path: PathBuf },
+    /// The process has a file open or mapped in it, or stands in it.
+    Process { process: u32, name: String },
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Mount(path) => write!(f, "it is mounted at {} too", path.display()),
+            Holder::Namespace { process, name, path } => {
+                write!(f, "it is mounted at {} for {name} (process {process})", path.display())
+            }
+            Holder::Process { process, name } => write!(f, "{name} (process {process}) uses it"),
+        }
+    }
+}
+
+/// Who keeps the filesystem of this number, `major:minor`, alive.
+pub fn of_device(device: &str) -> Vec<Holder> {
+    let mut holders = mounts_where(|fields| fields.device == device.as_bytes());
+    holders.extend(
+        processes()
+            .filter(|process| process.uses(device))
+            .map(|process| Holder::Process { name: process.name(), process: process.number }),
+    );
+    holders
+}
+
+/// Where a backing folder is mounted, in any mount namespace.
+pub fn of_source(source: &Path) -> Vec<Holder> {
+    mounts_where(|fields| fields.kind == KIND.as_bytes() && unescape(fields.source) == source.as_os_str())
+}
+
+/// The process that holds a lock of a file.
+pub fn of_lock(path: &Path) -> Option<(u32, String)> {
+    let inode = fs::metadata(path).ok()?.ino().to_string();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let process = locks.lines().find_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, process, file, ..] = words[..] else { return None };
+        if file.rsplit(':').next() == Some(&*inode) { process.parse().ok() } else { None }
+    })?;
+    Some((process, Process { number: process }.name()))
+}
+
+/// A line of /proc/PID/mountinfo.
+struct Fields<'a> {
+    device: &'a [u8],
+    at: &'a [u8],
+    kind: &'a [u8],
+    source: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn of(line: &'a [u8]) -> Option<Fields<'a>> {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let (device, at) = (fields.nth(2)?, fields.nth(1)?);
+        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+        Some(Fields { device, at, kind: rest.next()?, source: rest.next()? })
+    }
+}
+
+/// Of each mount namespace that a process can be seen in.
+fn mounts_where(is_wanted: impl Fn(&Fields<'_>) -> bool) -> Vec<Holder> {
+    let own = fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
+    let mut seen = HashSet::new();
+    let mut holders = Vec::new();
+    for process in [Process { number: std::process::id() }].into_iter().chain(processes()) {
+        let Ok(namespace) = fs::read_link(process.path("ns/mnt")) else { continue };
+        if !seen.insert(namespace.clone()) {
+            continue;
+        }
+        let table = fs::read(process.path("mountinfo")).unwrap_or_default();
+        for fields in table.split(|&byte| byte == b'\n').filter_map(Fields::of).filter(&is_wanted) {
+            let path = unescape(fields.at).into();
+            holders.push(match namespace == own {
+                true => Holder::Mount(path),
+                false => Holder::Namespace { process: process.number, name: process.name(), path },
+            });
+        }
+    }
+    holders
+}
+
+struct Process {
+    number: u32,
+}
+
+/// All but this one.
+fn processes() -> impl Iterator<Item = Process> {
+    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter(|number| *number != std::process::id()).map(|number| Process { number })
+}
+
+impl Process {
+    fn path(&self, of: &str) -> PathBuf {
+        format!("/proc/{}/{of}", self.number).into()
+    }
+
+    fn name(&self) -> String {
+        fs::read_to_string(self.path("comm")).unwrap_or_default().trim().to_owned()
+    }
+
+    fn uses(&self, device: &str) -> bool {
+        let open = fs::read_dir(self.path("fd")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut links = ["cwd", "root", "exe"].into_iter().map(|link| self.path(link)).chain(open);
+        links.any(|link| files::device_of(&link).is_ok_and(|found| found == device)) || self.maps(device)
+    }
+
+    fn maps(&self, device: &str) -> bool {
+        let Some((major, minor)) = device.split_once(':') else { return false };
+        let (Ok(major), Ok(minor)) = (major.parse::<u32>(), minor.parse::<u32>()) else { return false };
+        let wanted = format!("{major:02x}:{minor:02x}");
+        let maps = fs::read_to_string(self.path("maps")).unwrap_or_default();
+        maps.lines().any(|line| line.split_whitespace().nth(3) == Some(&*wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_mountinfo_is_taken_apart() {
+        let line = b"36 35 0:53 / /mnt/a\\040b rw,noatime shared:1 - fuse.cryptfs /back\\040ing rw,user_id=0";
+        let fields = Fields::of(line).unwrap();
+        assert_eq!((fields.device, fields.kind), (&b"0:53"[..], &b"fuse.cryptfs"[..]));
+        assert_eq!((unescape(fields.at), unescape(fields.source)), ("/mnt/a b".into(), "/back ing".into()));
+        assert!(Fields::of(b"36 35 0:53 / /mnt").is_none() && Fields::of(b"").is_none());
+    }
+
+    /// A child that stands in a folder is found by the device of that; this process is left out.
+    #[test]
+    fn a_process_that_uses_a_filesystem_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = files::device_of(folder.path()).unwrap();
+        let mut child =
+            std::process::Command::new("sleep").arg("60").current_dir(folder.path()).spawn().unwrap();
+        let process = child.id();
+        let found = of_device(&device);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found.contains(&Holder::Process { process, name: "sleep".into() }), "{found:?}");
+        assert!(!of_device("999:7").iter().any(|holder| matches!(holder, Holder::Process { .. })));
+    }
+
+    #[test]
+    fn who_holds_a_lock_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(of_lock(file.path()), None);
+        file.as_file().lock().unwrap();
+        assert_eq!(of_lock(file.path()).unwrap().0, std::process::id());
+    }
+}

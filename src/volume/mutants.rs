@@ -45,4 +45,8 @@ crate::mutant::mutants! {
     NotAnnounced,
     FollowsNothingDurable,
     NewerNotNamed,
+    LookingWrites,
+    ArrivedUnseen,
+    DirtyReplaced,
+    PendingCovered,
 }

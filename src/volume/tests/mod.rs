@@ -12,6 +12,7 @@ mod hostile;
 mod limits;
 mod readahead;
 mod rotation;
+mod seeing;
 
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
 use crate::chunk::remembered::{self, Remembered};

@@ -8,9 +8,9 @@ mod withheld;
 
 pub use schedule::{Schedule, Task};
 
-use crate::chunk::{BLOCK, Context};
+use crate::chunk::Context;
 use crate::store::FileName;
-use crate::volume::format::limits::LAST_INDEX;
+use crate::volume::format::geometry::Geometry;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::{Error, Result};
 use parking_lot::Mutex;
@@ -35,10 +35,7 @@ pub struct Options {
 
 pub struct Base {
     pub context: Arc<Context>,
-    /// Bytes.
-    pub chunk_size: u64,
-    /// Blocks of a chunk.
-    pub blocks: u16,
+    pub geometry: Geometry,
     pub read_only: bool,
     pub schedule: Schedule,
     pub stand_ins: Mutex<StandIns>,
@@ -49,8 +46,7 @@ pub struct Base {
 impl Base {
     pub fn new(context: Arc<Context>, options: Options) -> Base {
         Base {
-            chunk_size: options.chunk_size,
-            blocks: (options.chunk_size / BLOCK as u64) as u16,
+            geometry: Geometry::new(options.chunk_size),
             read_only: options.read_only || context.store.is_read_only(),
             schedule: Schedule::default(),
             stand_ins: Mutex::default(),
@@ -87,20 +83,10 @@ impl Base {
         Stamp { device: self.context.device, commit: self.context.next_commit() }
     }
 
-    /// The largest size a file may have, in bytes.
-    pub fn size_limit(&self) -> u64 {
-        self.chunk_size * (u64::from(LAST_INDEX) + 1)
-    }
-
     /// # Errors
     /// [`Error::FileTooLarge`] if a file cannot end at `end` bytes.
     pub fn check_size(&self, end: u64) -> Result<()> {
-        if end > self.size_limit() { Err(Error::FileTooLarge) } else { Ok(()) }
-    }
-
-    /// The chunk in which a byte of a file lies.
-    pub fn index_of(&self, offset: u64) -> u32 {
-        (offset / self.chunk_size) as u32
+        if end > self.geometry.size_limit() { Err(Error::FileTooLarge) } else { Ok(()) }
     }
 
     /// Makes the coming and going of files durable.

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod directory_log;
+pub mod geometry;
 pub mod journal;
 pub mod kinds;
 pub mod limits;

@@ -153,7 +153,7 @@ impl Arrivals {
     /// Whether every block of a chunk can be read.
     fn is_whole(&self, id: ChunkId) -> bool {
         let read = || -> std::result::Result<(), crate::chunk::Error> {
-            let chunk = Chunk::open(&self.base.context, id, self.base.blocks)?;
+            let chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
             for section in [Section::Data, Section::Metadata] {
                 let mut at = 0;
                 while let Some(number) = chunk.next_present(section, at)? {

@@ -15,10 +15,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use super::folder::Folder;
 use super::{Area, FileName, Space, Store, StoreFile, Watch};
 use crate::sys::files::{self, Identity, Kind, OFlags};
-use parking_lot::Mutex;
 use watch::DirectoryWatch;
 
 /// A [`Store`] in a folder of a real filesystem.
@@ -28,6 +29,7 @@ pub struct Directory {
     /// Whether syncfs does all that is wanted of it there.
     syncs_whole: bool,
     closed: Arc<Closed>,
+    held: Mutex<Held>,
 }
 
 /// Files that were written to and closed here, since somebody watches: what is told of them is no news.
@@ -35,6 +37,18 @@ pub struct Directory {
 pub(super) struct Closed {
     is_watched: AtomicBool,
     files: Mutex<HashMap<CString, Identity>>,
+}
+
+/// Space that is held: a file without a name, which the kernel frees whatever becomes of this process, and which no sync
+/// client sees.
+enum Held {
+    Untried,
+    File {
+        file: File,
+        bytes: u64,
+    },
+    /// There are no such files there, or they hold nothing: each write is a copy, or space is somebody else's affair.
+    Never,
 }
 
 struct DirectoryFile {
@@ -63,7 +77,8 @@ impl Directory {
         let folder = Folder::open(path)?;
         let read_only = read_only || folder.is_read_only()?;
         let syncs_whole = files::syncs_whole(folder.root())?;
-        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole, closed: Arc::default() })
+        let held = Mutex::new(if files::holds_space(folder.root())? { Held::Untried } else { Held::Never });
+        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole, closed: Arc::default(), held })
     }
 
     /// The backing folder itself, for the files in it that are no chunk files.
@@ -184,9 +199,42 @@ impl Store for Directory {
         })
     }
 
+    fn hold(&self, bytes: u64) -> io::Result<bool> {
+        self.check_writable()?;
+        let mut held = self.held.lock();
+        if matches!(*held, Held::Untried) {
+            *held = match files::make_unnamed(self.folder.root()) {
+                Ok(file) => Held::File { file, bytes: 0 },
+                Err(_) => Held::Never,
+            };
+        }
+        let Held::File { file, bytes: before } = &mut *held else { return Ok(false) };
+        if bytes > *before {
+            match files::allocate(file, bytes) {
+                Err(error) if is_unsupported(&error) => {
+                    *held = Held::Never;
+                    return Ok(false);
+                }
+                Err(error) => {
+                    file.set_len(*before)?;
+                    return Err(error);
+                }
+                Ok(()) => {}
+            }
+        } else {
+            file.set_len(bytes)?;
+        }
+        *before = bytes;
+        Ok(true)
+    }
+
     fn is_read_only(&self) -> bool {
         self.read_only
     }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS))
 }
 
 fn is_fan_out(name: &CStr) -> bool {
@@ -249,7 +297,7 @@ impl StoreFile for DirectoryFile {
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.make_writable()?;
         match files::allocate(&self.file, length) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
+            Err(error) if is_unsupported(&error) => Ok(()),
             result => result,
         }
     }

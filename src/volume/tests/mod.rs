@@ -1,10 +1,12 @@
 //! The volume over stores in memory.
 
+mod accepted;
 mod basic;
 mod churn;
 mod clock;
 mod counts;
 pub(crate) mod crash;
+mod disk;
 mod expected;
 mod files;
 mod full;

@@ -138,7 +138,7 @@ impl Facts {
             let fact = &self.inodes[child];
             fact.entries.fetch_add(1, Ordering::Relaxed);
             fact.named_in.store(at as u32, Ordering::Relaxed);
-            fact.difference.fetch_sub(self.hash(directory, entry.name), Ordering::Relaxed);
+            fact.difference.fetch_sub(self.hash(directory, entry.stored), Ordering::Relaxed);
         }
         let fact = &self.inodes[at];
         fact.directories.store(entries.directories() as u32, Ordering::Relaxed);

@@ -200,7 +200,7 @@ impl Chunk {
     }
 
     /// The version that a commit of this number makes.
-    pub(super) fn next_version(&self, number: Commit) -> Version {
+    pub fn next_version(&self, number: Commit) -> Version {
         let device = self.context.device;
         let mut others: Vec<_> = self.version.0.iter().filter(|entry| entry.0 != device).copied().collect();
         others.sort_unstable_by_key(|entry| entry.0);

@@ -49,4 +49,6 @@ crate::mutant::mutants! {
     ArrivedUnseen,
     DirtyReplaced,
     PendingCovered,
+    GapIgnored,
+    ConcurrentTaken,
 }

@@ -68,13 +68,18 @@ fn any_extension() -> impl Strategy<Value = Extension> {
         prop::collection::btree_map(prop::collection::vec(any::<u8>(), 1..=255), bytes(700), 0..4),
         prop::collection::vec(any_link(), 0..4),
         prop::collection::btree_map(any::<[u8; 8]>(), any::<u64>(), 0..6),
-        prop::collection::vec((5..=255u8, bytes(50)), 0..3),
+        prop::option::of((any::<[u8; 8]>(), any::<u64>())),
+        prop::collection::btree_map(any::<[u8; 8]>(), any::<u64>(), 0..3),
+        prop::collection::vec((7..=255u8, bytes(50)), 0..3),
     )
-        .prop_map(|(target, xattrs, links, vector, unknown)| Extension {
+        .prop_map(|(target, xattrs, links, vector, attributes, version, unknown)| Extension {
             target,
             xattrs: xattrs.into_iter().map(|(name, value)| (name.into(), value)).collect(),
             links,
             vector: vector.into_iter().map(|(device, counter)| (DeviceId(device), counter)).collect(),
+            attributes: attributes
+                .map(|(device, commit)| Stamp { device: DeviceId(device), commit: Commit(commit) }),
+            version: version.into_iter().map(|(device, commit)| (DeviceId(device), Commit(commit))).collect(),
             unknown,
         })
 }
@@ -140,6 +145,8 @@ pub fn sample_record() -> Record {
             xattrs: vec![(b"user.a".as_slice().into(), b"v".to_vec())],
             links: vec![Link { parent: inode(0xab), name: b"dir".as_slice().into() }],
             vector: vec![(device(0xd1), 7)],
+            attributes: Some(Stamp { device: device(0xd3), commit: Commit(8) }),
+            version: vec![(device(0xd4), Commit(9))],
             unknown: vec![(9, b"?".to_vec())],
         },
     }

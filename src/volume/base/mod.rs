@@ -10,6 +10,7 @@ pub use schedule::{Schedule, Task};
 
 use crate::chunk::Context;
 use crate::store::FileName;
+use crate::volume::format::directory_log::Author;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::{Error, Result};
@@ -81,6 +82,11 @@ impl Base {
     /// A stamp for a change of content, which names nothing else.
     pub fn stamp(&self) -> Stamp {
         Stamp { device: self.context.device, commit: self.context.next_commit() }
+    }
+
+    /// This device, as it adds an entry to a directory.
+    pub fn author(&self) -> Author {
+        Author { device: self.context.device, now: self.context.next_commit() }
     }
 
     /// # Errors

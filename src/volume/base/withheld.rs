@@ -24,9 +24,9 @@ impl Withheld {
     /// `durable`: what the journal says to have been durable, which goes with the inode record.
     pub fn add(&mut self, item: &Item<'_>, durable: &HashMap<InodeId, Commit>) -> Result<(), TooLarge> {
         match item {
-            Item::Directory { inode, devices, log } => {
+            Item::Directory { inode, before, devices, log } => {
                 let vector: Vec<_> = devices.iter().map(|device| (*device, 0)).collect();
-                self.0.entry(*inode).or_default().directory(*inode, &vector, log)
+                self.0.entry(*inode).or_default().directory(*inode, *before, &vector, log)
             }
             Item::Namespace { inode, links_count, modified, changed, links } => {
                 let records = self.0.entry(*inode).or_default();

@@ -4,20 +4,22 @@
 
 use super::limits::{BATCH_MAX, DEVICES_MAX};
 use crate::chunk::{Commit, DeviceId, InodeId};
-use crate::volume::format::kinds::Timestamp;
+use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
 
 /// Length of the payload, number of records, batch number.
 const HEADER: usize = 16;
 
-const DIRECTORY: u8 = 1;
+/// Without the counter that [`DIRECTORY`] has: no longer written.
+const DIRECTORY_PLAIN: u8 = 1;
 const NAMESPACE: u8 = 2;
 const INODE: u8 = 3;
 const DELETE: u8 = 4;
 const ORPHAN: u8 = 5;
 const RESERVE: u8 = 6;
-/// 7 and 8 are kept for the merging of devices.
+const DIRECTORY: u8 = 7;
+const DELETION: u8 = 8;
 const DURABLE: u8 = 9;
 
 /// One record of a batch.
@@ -26,6 +28,8 @@ pub enum Item<'a> {
     /// For [`Directory::apply`](crate::volume::Directory::apply).
     Directory {
         inode: InodeId,
+        /// The counter that the directory's vector had for the journal's device before the batch.
+        before: u64,
         devices: Vec<DeviceId>,
         log: &'a [u8],
     },
@@ -52,8 +56,21 @@ pub enum Item<'a> {
         chunks: u32,
     },
     Reserve(Vec<InodeId>),
+    /// The last name went, of an inode that was known in this version.
+    Deletion(Deletion<'a>),
     /// Chunk 0 of these inodes was durable by these commits.
     Durable(Vec<(InodeId, Commit)>),
+}
+
+/// What was known of an inode when its last name was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deletion<'a> {
+    pub inode: InodeId,
+    pub kind: Kind,
+    pub parent: InodeId,
+    pub name: &'a [u8],
+    /// Of a directory its own vector, of anything else the version vector of chunk 0.
+    pub vector: Vec<(DeviceId, u64)>,
 }
 
 /// What one commit of the journal made true.
@@ -77,15 +94,18 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// `vector`: the directory's, at any time after the records of `log` were made.
+    /// `before`: the counter of the journal's device in the directory's vector before this batch. `vector`: the
+    /// directory's, at any time after the records of `log` were made.
     pub fn directory(
         &mut self,
         inode: InodeId,
+        before: u64,
         vector: &[(DeviceId, u64)],
         log: &[u8],
     ) -> Result<(), TooLarge> {
         self.record(DIRECTORY, |out| {
             out.extend_from_slice(&inode.0);
+            out.extend_from_slice(&before.to_le_bytes());
             out.push(
                 u8::try_from(vector.len()).ok().filter(|&n| usize::from(n) <= DEVICES_MAX).ok_or(TooLarge)?,
             );
@@ -153,6 +173,22 @@ impl Builder {
     pub fn reserve(&mut self, inodes: &[InodeId]) -> Result<(), TooLarge> {
         self.record(RESERVE, |out| {
             inodes.iter().for_each(|inode| out.extend_from_slice(&inode.0));
+            Ok(())
+        })
+    }
+
+    pub fn deletion(&mut self, deletion: &Deletion<'_>) -> Result<(), TooLarge> {
+        self.record(DELETION, |out| {
+            let Deletion { inode, kind, parent, name, vector } = deletion;
+            out.extend_from_slice(&inode.0);
+            out.push(kind.code());
+            out.extend_from_slice(&parent.0);
+            out.extend_from_slice(&(name.len() as u32).to_le_bytes());
+            out.extend_from_slice(name);
+            for (device, counter) in vector {
+                out.extend_from_slice(&device.0);
+                out.extend_from_slice(&counter.to_le_bytes());
+            }
             Ok(())
         })
     }
@@ -247,12 +283,14 @@ pub fn parse(stream: &[u8]) -> Result<Vec<Batch<'_>>, Malformed> {
 
 fn parse_item(kind: u8, mut value: Reader<'_>) -> Result<Item<'_>, Malformed> {
     let item = match kind {
-        DIRECTORY => {
+        DIRECTORY | DIRECTORY_PLAIN => {
             let inode = value.inode()?;
+            let before = if kind == DIRECTORY { value.u64()? } else { 0 };
             let count = value.u8()?;
             let devices = (0..count).map(|_| value.device()).collect::<Result<_, _>>()?;
-            Item::Directory { inode, devices, log: value.rest() }
+            Item::Directory { inode, before, devices, log: value.rest() }
         }
+        DELETION => Item::Deletion(parse_deletion(&mut value)?),
         NAMESPACE => parse_namespace(&mut value)?,
         INODE => parse_inode(&mut value)?,
         DELETE => Item::Delete { inode: value.inode()?, chunks: value.u32()? },
@@ -275,6 +313,17 @@ fn parse_item(kind: u8, mut value: Reader<'_>) -> Result<Item<'_>, Malformed> {
     };
     value.end()?;
     Ok(item)
+}
+
+fn parse_deletion<'a>(value: &mut Reader<'a>) -> Result<Deletion<'a>, Malformed> {
+    let inode = value.inode()?;
+    let kind = Kind::from_code(value.u8()?)?;
+    let (parent, name) = (value.inode()?, checked_name(value.prefixed()?)?);
+    let mut vector = Vec::new();
+    while !value.is_empty() {
+        vector.push((value.device()?, value.u64()?));
+    }
+    Ok(Deletion { inode, kind, parent, name, vector })
 }
 
 fn parse_namespace<'a>(value: &mut Reader<'_>) -> Result<Item<'a>, Malformed> {

@@ -22,6 +22,8 @@ const ITEM_TARGET: u8 = 1;
 const ITEM_XATTR: u8 = 2;
 const ITEM_LINK: u8 = 3;
 const ITEM_VECTOR: u8 = 4;
+const ITEM_ATTRIBUTES: u8 = 5;
+const ITEM_VERSION: u8 = 6;
 
 /// What xattrs and further links leave free: for a directory's vector, and for a longer name, so that an entry can be
 /// made, and a file be renamed, whatever its owner has put into it.
@@ -66,6 +68,10 @@ pub struct Extension {
     pub links: Vec<Link>,
     /// Of a directory: see [`Directory::vector`](crate::volume::Directory::vector).
     pub vector: Vec<(DeviceId, u64)>,
+    /// The last change of mode, owner or xattrs since the inode was made.
+    pub attributes: Option<Stamp>,
+    /// In a batch that carries content: the version vector of that state. Empty in chunk 0.
+    pub version: Vec<(DeviceId, Commit)>,
     /// Type and value of items that this version does not know; written back as they came.
     pub unknown: Vec<(u8, Vec<u8>)>,
 }
@@ -231,6 +237,7 @@ impl Extension {
     fn checked_length(&self) -> Result<usize, TooLarge> {
         let within = self.target.len() <= TARGET_MAX
             && self.vector.len() <= DEVICES_MAX
+            && self.version.len() <= DEVICES_MAX
             && self.links.iter().all(|link| is_name(&link.name))
             && self.xattrs.iter().all(|(name, value)| {
                 (1..=XATTR_NAME_MAX).contains(&name.len()) && value.len() <= XATTR_VALUE_MAX
@@ -244,6 +251,8 @@ impl Extension {
                 .sum::<usize>()
             + self.links.iter().map(|link| ITEM_HEADER + 12 + link.name.len()).sum::<usize>()
             + optional(16 * self.vector.len())
+            + optional(self.attributes.map_or(0, |_| Stamp::SIZE))
+            + optional(16 * self.version.len())
             + self.unknown.iter().map(|(_, value)| ITEM_HEADER + value.len()).sum::<usize>();
         if within && length <= EXTENSION_MAX { Ok(length) } else { Err(TooLarge) }
     }
@@ -269,6 +278,16 @@ impl Extension {
             for (device, counter) in &self.vector {
                 out.extend_from_slice(&device.0);
                 out.extend_from_slice(&counter.to_le_bytes());
+            }
+        }
+        if let Some(stamp) = &self.attributes {
+            item(ITEM_ATTRIBUTES, Stamp::SIZE, out);
+            stamp.encode(out);
+        }
+        if !self.version.is_empty() {
+            item(ITEM_VERSION, 16 * self.version.len(), out);
+            for (device, commit) in &self.version {
+                Stamp { device: *device, commit: *commit }.encode(out);
             }
         }
         for (kind, value) in &self.unknown {
@@ -327,6 +346,27 @@ impl Extension {
                 let known = |i: usize| self.vector[..i].iter().any(|(device, _)| *device == self.vector[i].0);
                 if self.vector.len() > DEVICES_MAX || (1..self.vector.len()).any(known) {
                     return Err(Malformed("not a directory vector"));
+                }
+            }
+            ITEM_ATTRIBUTES => {
+                if self.attributes.is_some() {
+                    return Err(Malformed("a stamp of attributes twice"));
+                }
+                self.attributes = Some(Stamp::decode(value)?);
+                value.end()?;
+            }
+            ITEM_VERSION => {
+                if !self.version.is_empty() || value.is_empty() {
+                    return Err(Malformed("not a version vector"));
+                }
+                while !value.is_empty() {
+                    let Stamp { device, commit } = Stamp::decode(value)?;
+                    self.version.push((device, commit));
+                }
+                let known =
+                    |i: usize| self.version[..i].iter().any(|(device, _)| *device == self.version[i].0);
+                if self.version.len() > DEVICES_MAX || (1..self.version.len()).any(known) {
+                    return Err(Malformed("not a version vector"));
                 }
             }
             _ => self.unknown.push((kind, value.rest().to_vec())),

@@ -4,19 +4,22 @@
 //! its place by bisection whatever was added or removed meanwhile. Listings go from the newest entry to the oldest: what
 //! is added while one is under way lies behind it. A name that is changed, replaced or exchanged keeps its cookie as long
 //! as the directory is in memory, so that a listing meets it once; its new dot is then another. Names lie end to end in
-//! one arena, because a million small allocations would cost more than the names. A name stands in two live slots only after a merge of two
-//! devices' logs; the later one is then the entry, the other is hidden. `.` and `..` are the caller's: their cookies
+//! one arena, because a million small allocations would cost more than the names. A name stands in two live slots only after
+//! two devices gave it: one of them is then shown under another name (`yielding`); if both lead to one inode they are one
+//! entry. `.` and `..` are the caller's: their cookies
 //! may be 1 and 2, since counters begin at 1 and cookies therefore at 256.
 
 use crate::chunk::{DeviceId, InodeId};
 use crate::volume::Error;
-use crate::volume::format::directory_log::{ADD_LENGTH, COUNTER_MAX, Dot, LogRecord, records};
+use crate::volume::format::directory_log::{ADD_LENGTH, Author, COUNTER_MAX, Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits::DEVICES_MAX;
 use crate::volume::format::wire::{Malformed, is_name};
 use hashbrown::{HashMap, HashTable};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use yielding::Stored;
+pub use yielding::{Named, Removed};
 
 /// Removed slots that are not worth a tidying.
 const DEAD_MIN: usize = 32;
@@ -30,6 +33,8 @@ pub struct Directory {
     slots: Vec<Slot>,
     /// By their cookies, the dots of the slots whose dot it is not.
     renewed: HashMap<u64, Dot>,
+    /// By their cookies, the names in the log of slots that another one has the name of.
+    yielded: HashMap<u64, Stored>,
     names: Vec<u8>,
     /// Positions of the live slots, by the hash of their names.
     index: HashTable<u32>,
@@ -39,7 +44,7 @@ pub struct Directory {
     dead: usize,
     /// Bytes of names that live slots do not have any more.
     outworn: usize,
-    /// Live slots behind a later one of the same name.
+    /// Live slots behind another one of the same name as it is shown.
     hidden: usize,
     /// Live slots of sub-directories.
     directories: usize,
@@ -63,6 +68,8 @@ const _: () = assert!(size_of::<Slot>() == 32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
     pub name: &'a [u8],
+    /// The name in the log, and in the inode's links.
+    pub stored: &'a [u8],
     pub inode: InodeId,
     pub kind: Kind,
     /// At least 256.
@@ -95,6 +102,7 @@ impl Directory {
             vector,
             slots: Vec::new(),
             renewed: HashMap::new(),
+            yielded: HashMap::new(),
             names: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::new(),
@@ -129,14 +137,19 @@ impl Directory {
         &self.vector
     }
 
+    /// Whether everything is in it that a device did here up to a counter.
+    pub fn covers(&self, device: DeviceId, counter: u64) -> bool {
+        counter == 0 || self.vector.iter().any(|&(known, newest)| known == device && newest >= counter)
+    }
+
     pub fn get(&self, name: &[u8]) -> Option<Entry<'_>> {
         self.entry(&self.slots[self.find(name)?])
     }
 
-    /// Adds an entry on behalf of `device` and appends the record of it to `log`.
+    /// Adds an entry on behalf of `author` and appends the record of it to `log`.
     pub fn insert(
         &mut self,
-        device: DeviceId,
+        author: Author,
         name: &[u8],
         inode: InodeId,
         kind: Kind,
@@ -148,36 +161,27 @@ impl Directory {
         if self.find(name).is_some() {
             return Err(Refused::Exists);
         }
-        let dot = self.next_dot(device)?;
+        let dot = self.next_dot(author)?;
         self.push(dot, name, inode, kind).ok_or(Refused::Full)?;
         self.vector[usize::from(dot.device)].1 = dot.counter;
         LogRecord::Add { dot, kind, inode, name }.encode(log);
         Ok(())
     }
 
-    fn next_dot(&mut self, device: DeviceId) -> Result<Dot, Refused> {
+    /// Above every counter of the directory, and in time above those that this device may have forgotten.
+    fn next_dot(&mut self, author: Author) -> Result<Dot, Refused> {
         let newest = self.vector.iter().map(|&(_, counter)| counter).max().unwrap_or_default();
         if newest >= COUNTER_MAX {
             return Err(Refused::Full);
         }
-        Ok(Dot { device: self.device_index(device).ok_or(Refused::Full)?, counter: newest + 1 })
+        let now = Some(author.now.0).filter(|now| *now <= COUNTER_MAX).unwrap_or_default();
+        let device = self.device_index(author.device).ok_or(Refused::Full)?;
+        Ok(Dot { device, counter: now.max(newest + 1) })
     }
 
     /// Whether `device` may add entries: 255 others may have.
     pub fn takes(&self, device: DeviceId) -> bool {
         self.vector.len() < DEVICES_MAX || self.vector.iter().any(|&(known, _)| known == device)
-    }
-
-    /// Removes an entry, if there is one, and appends the record of it to `log`.
-    pub fn remove(&mut self, name: &[u8], log: &mut Vec<u8>) -> Option<(InodeId, Kind)> {
-        let entry = self.get(name)?;
-        let removed = (entry.inode, entry.kind);
-        // A hidden entry of this name would otherwise become visible.
-        while let Some(position) = self.find(name) {
-            LogRecord::Remove(self.dot(&self.slots[position])).encode(log);
-            self.delete(position);
-        }
-        Some(removed)
     }
 
     /// The entries that follow `cookie` in a listing, in decreasing order of cookie; 0: from the start. A cookie stays
@@ -193,11 +197,9 @@ impl Directory {
         entries.filter_map(move |(position, slot)| self.entry(slot).filter(|_| visible(position)))
     }
 
-    /// The entries that stand behind a later one of the same name: damage, or two devices' work.
+    /// The entries that cannot be shown, for their derived names are taken: damage.
     pub fn hidden(&self) -> impl Iterator<Item = Entry<'_>> {
-        let entries = self.slots.iter().enumerate().filter(|_| self.hidden > 0);
-        let is_hidden = |position| self.find(self.name(&self.slots[position])) != Some(position);
-        entries.filter_map(move |(position, slot)| self.entry(slot).filter(|_| is_hidden(position)))
+        self.behind_others().filter_map(|position| self.entry(&self.slots[position]))
     }
 
     /// The number of entries.
@@ -226,7 +228,7 @@ impl Directory {
     pub fn write_compacted(&self, out: &mut Vec<u8>) {
         out.reserve(self.log_bytes as usize);
         for slot in &self.slots {
-            if let Some(Entry { name, inode, kind, .. }) = self.entry(slot) {
+            if let Some(Entry { stored: name, inode, kind, .. }) = self.entry(slot) {
                 LogRecord::Add { dot: self.dot(slot), kind, inode, name }.encode(out);
             }
         }
@@ -274,12 +276,18 @@ impl Directory {
                 LogRecord::Add { dot, kind, inode, name }.encode(applied);
             }
         }
+        self.put_in_order()
+    }
+
+    /// After slots were added as they came.
+    fn put_in_order(&mut self) -> Result<(), Malformed> {
         if !self.slots.is_sorted_by_key(|slot| slot.cookie) {
             self.tidy();
         }
         if self.slots.windows(2).any(|pair| pair[0].cookie == pair[1].cookie) {
             return Err(Malformed("a dot twice"));
         }
+        self.settle_names();
         Ok(())
     }
 
@@ -323,7 +331,7 @@ impl Directory {
         let slot = &self.slots[position];
         let hash = self.hasher.hash_one(self.name(slot));
         self.directories += usize::from(slot.kind == Some(Kind::Directory));
-        self.log_bytes += (ADD_LENGTH + usize::from(slot.length)) as u64;
+        self.log_bytes += self.log_length(slot);
         if self.find_hashed(hash, self.name(slot)).is_some() {
             self.hidden += 1;
         }
@@ -331,12 +339,18 @@ impl Directory {
         index.insert_unique(hash, position as u32, |&at| hasher.hash_one(slots[at as usize].name_in(names)));
     }
 
+    /// Bytes of an entry in the log.
+    fn log_length(&self, slot: &Slot) -> u64 {
+        let length = self.yielded.get(&slot.cookie).map_or(slot.length, |stored| stored.length);
+        (ADD_LENGTH + usize::from(length)) as u64
+    }
+
     /// Undoes `list`.
     fn unlist(&mut self, position: usize) {
         let slot = &self.slots[position];
         let hash = self.hasher.hash_one(self.name(slot));
         self.directories -= usize::from(slot.kind == Some(Kind::Directory));
-        self.log_bytes -= (ADD_LENGTH + usize::from(slot.length)) as u64;
+        self.log_bytes -= self.log_length(slot);
         if let Ok(indexed) = self.index.find_entry(hash, |&at| at as usize == position) {
             indexed.remove();
         }
@@ -351,28 +365,11 @@ impl Directory {
         let slot = &mut self.slots[position];
         slot.kind = None;
         self.renewed.remove(&slot.cookie);
+        self.yielded.remove(&slot.cookie);
         self.dead += 1;
         if self.dead > DEAD_MIN && self.dead > self.slots.len() / 2 {
             self.tidy();
         }
-    }
-
-    /// Drops removed slots with their names and puts the others in order.
-    fn tidy(&mut self) {
-        let mut order: Vec<u32> = (0..self.slots.len() as u32).collect();
-        order.retain(|&at| self.slots[at as usize].kind.is_some());
-        order.sort_by_key(|&at| self.slots[at as usize].cookie);
-        let mut moved = vec![0; self.slots.len()];
-        let mut slots = Vec::with_capacity(order.len());
-        let mut names = Vec::with_capacity(self.names.len());
-        for at in order {
-            let slot = &self.slots[at as usize];
-            moved[at as usize] = slots.len() as u32;
-            slots.push(Slot { name: names.len() as u32, ..*slot });
-            names.extend_from_slice(self.name(slot));
-        }
-        self.index.iter_mut().for_each(|at| *at = moved[*at as usize]);
-        (self.slots, self.names, self.dead, self.outworn) = (slots, names, 0, 0);
     }
 
     fn dot(&self, slot: &Slot) -> Dot {
@@ -392,10 +389,13 @@ impl Directory {
         self.find_hashed(self.hasher.hash_one(name), name)
     }
 
-    /// The last live slot of that name.
+    /// The live slot of that name that has the greatest dot.
     fn find_hashed(&self, hash: u64, name: &[u8]) -> Option<usize> {
         let candidates = self.index.iter_hash(hash).map(|&at| at as usize);
-        candidates.filter(|&at| self.name(&self.slots[at]) == name).max()
+        let mut candidates = candidates.filter(|&at| self.name(&self.slots[at]) == name);
+        let first = candidates.next()?;
+        let greater = |best, at| if self.rank(at) > self.rank(best) { at } else { best };
+        Some(candidates.fold(first, greater))
     }
 
     fn name(&self, slot: &Slot) -> &[u8] {
@@ -404,7 +404,8 @@ impl Directory {
 
     fn entry(&self, slot: &Slot) -> Option<Entry<'_>> {
         let kind = slot.kind?;
-        Some(Entry { name: self.name(slot), inode: slot.inode, kind, cookie: slot.cookie })
+        let (name, stored) = (self.name(slot), self.stored_name(slot));
+        Some(Entry { name, stored, inode: slot.inode, kind, cookie: slot.cookie })
     }
 }
 
@@ -414,7 +415,9 @@ impl Slot {
     }
 }
 
+mod join;
 mod renew;
+mod yielding;
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Error {

@@ -70,12 +70,14 @@ impl Entries {
         Ok(())
     }
 
-    /// Puts the pending changes into a batch.
-    pub fn freeze(&mut self, inode: InodeId, batch: &mut Builder) -> Result<(), TooLarge> {
+    /// Puts the pending changes into a batch of this device's journal.
+    pub fn freeze(&mut self, inode: InodeId, device: DeviceId, batch: &mut Builder) -> Result<(), TooLarge> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        batch.directory(inode, self.directory.vector(), &self.pending)?;
+        let before =
+            self.vector.iter().find(|(known, _)| *known == device).map_or(0, |(_, counter)| *counter);
+        batch.directory(inode, before, self.directory.vector(), &self.pending)?;
         let logged = self.stored + (self.journalled.len() + self.pending.len()) as u64;
         let live = self.directory.live_log_bytes();
         if logged > limits::compact() && logged > 2 * live && self.replacement.is_none() {

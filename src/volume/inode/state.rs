@@ -3,11 +3,13 @@
 //! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
 //! the last fdatasync; `state` guards the rest; the fdatasync of a flush runs without it. `serial` is taken before `state`.
 
-use super::directory::Directory;
+use super::directory::{Directory, Removed};
 use super::entries::Entries;
-use crate::chunk::{Chunk, Commit, DeviceId, Hold, InodeId, Version};
+use crate::chunk::{Chunk, Commit, Hold, InodeId, Version};
+use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
+use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::extra_chunks::ExtraChunks;
 use crate::volume::inode::stamps::Stamps;
 use crate::volume::inode::table::ChunkTable;
@@ -251,11 +253,12 @@ impl State {
         self.0.progress.made += 1;
     }
 
-    /// Notes a change of attributes.
-    pub(super) fn changed_attributes(&mut self, only_times: bool) {
+    /// Notes a change of attributes, as `stamp` unless it was of times only.
+    pub(super) fn changed_attributes(&mut self, only_times: bool, stamp: Stamp) {
         if only_times {
             self.change_times();
         } else {
+            self.0.record.extension.attributes = Some(stamp);
             self.change();
         }
         self.0.progress.attributes = self.progress.made;
@@ -298,29 +301,27 @@ impl State {
         &self.entries.as_ref().expect("the entries were loaded").directory
     }
 
-    pub fn add_entry(&mut self, device: DeviceId, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
+    pub fn add_entry(&mut self, author: Author, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
-        directory.insert(device, name, inode, kind, log)?;
+        directory.insert(author, name, inode, kind, log)?;
         Ok(())
     }
 
     /// Gives an entry another name that is free.
-    pub fn rename_entry(&mut self, device: DeviceId, from: &[u8], to: &[u8]) -> Result<()> {
+    pub fn rename_entry(&mut self, author: Author, from: &[u8], to: &[u8]) -> Result<Removed> {
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
-        Ok(directory.rename(device, from, to, log)?)
+        Ok(directory.rename(author, from, to, log)?)
     }
 
     /// Has an entry stand for another inode.
-    pub fn replace_entry(&mut self, device: DeviceId, name: &[u8], by: (InodeId, Kind)) -> Result<()> {
+    pub fn replace_entry(&mut self, author: Author, name: &[u8], by: (InodeId, Kind)) -> Result<()> {
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
-        Ok(directory.replace(device, name, by, log)?)
+        Ok(directory.replace(author, name, by, log)?)
     }
 
-    pub fn remove_entry(&mut self, name: &[u8]) {
-        if let Some(entries) = &mut self.0.entries {
-            let (directory, log) = entries.change();
-            directory.remove(name, log);
-        }
+    pub fn remove_entry(&mut self, author: Author, name: &[u8]) -> Result<Option<Removed>> {
+        let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
+        Ok(directory.remove(author, name, log)?)
     }
 
     /// A directory's times and link count after one of its entries changed.

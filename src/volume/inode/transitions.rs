@@ -8,12 +8,16 @@ use super::table::ChunkTable;
 use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::limits::LAST_INDEX;
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::{Malformed, TooLarge};
 use crate::volume::{Error, Result};
 use std::ops::Range;
 use std::time::Instant;
+
+/// Indexes of segments are used up one by one from here on.
+const SPREAD_UNTIL: u32 = LAST_INDEX / 2;
 
 /// Chunks.
 impl State {
@@ -135,10 +139,12 @@ impl State {
         Some(entries.take_unstored())
     }
 
-    /// The index of the next segment of a directory's log. Needs chunk 0 to be open.
-    pub fn next_segment(&mut self) -> Result<u32> {
+    /// The index of the next segment of a directory's log. `spread`: random, so that two devices hardly ever take the same
+    /// one. Needs chunk 0 to be open.
+    pub fn next_segment(&mut self, spread: u8) -> Result<u32> {
         let named = self.named_chunks(1)?;
-        Ok(named.iter().chain(self.doomed.iter()).max().map_or(1, |last| last + 1))
+        let last = named.iter().chain(self.doomed.iter()).max().copied().unwrap_or_default();
+        Ok(last + 1 + if last < SPREAD_UNTIL { u32::from(spread) } else { 0 })
     }
 
     /// Chunk 0 in memory holds what was taken. `vector`: what it says of it, if not what that covers.
@@ -203,8 +209,13 @@ impl State {
     }
 
     /// Puts the pending changes of a directory's entries into a batch.
-    pub fn freeze_entries(&mut self, id: InodeId, batch: &mut Builder) -> std::result::Result<(), TooLarge> {
-        self.0.entries.as_mut().map_or(Ok(()), |entries| entries.freeze(id, batch))
+    pub fn freeze_entries(
+        &mut self,
+        id: InodeId,
+        device: DeviceId,
+        batch: &mut Builder,
+    ) -> std::result::Result<(), TooLarge> {
+        self.0.entries.as_mut().map_or(Ok(()), |entries| entries.freeze(id, device, batch))
     }
 
     /// The batch is durable. `carried`: the change up to which it carries the inode; `told`: the change up to which only it
@@ -299,18 +310,18 @@ impl State {
 
     /// Changes attributes in place, and notes that, as `change` answers: whether it changed more than the record without
     /// its extension and times shows.
-    pub fn change_attributes(&mut self, change: impl FnOnce(&mut Record) -> bool) {
+    pub fn change_attributes(&mut self, stamp: Stamp, change: impl FnOnce(&mut Record) -> bool) {
         let before = self.record.without_times();
         let only_times = !change(&mut self.0.record) && before == self.record.without_times();
-        self.changed_attributes(only_times);
+        self.changed_attributes(only_times, stamp);
     }
 
     /// Takes another record with the same names.
-    pub fn set_attributes(&mut self, record: Record) {
+    pub fn set_attributes(&mut self, stamp: Stamp, record: Record) {
         let only_times = record.extension == self.record.extension
             && record.without_times() == self.record.without_times();
         self.0.record = record;
-        self.changed_attributes(only_times);
+        self.changed_attributes(only_times, stamp);
     }
 
     /// Counts names that came, or went.

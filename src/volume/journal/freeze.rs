@@ -154,7 +154,7 @@ impl Journal {
                 continue;
             }
             let mut state = inode.state.write();
-            state.freeze_entries(inode.id(), &mut batch).map_err(too_large)?;
+            state.freeze_entries(inode.id(), self.base.context.device, &mut batch).map_err(too_large)?;
         }
         frozen.replacing = std::mem::take(&mut pending.replacing);
         frozen.deleted = std::mem::take(&mut pending.deleted);
@@ -256,7 +256,10 @@ fn freeze_inode(
         let content = state.first_chunk.as_deref().map_or(&[][..], |first_chunk| first_chunk.inline());
         // A number of its own, under the lock: a flush may have committed an older content since the batch has one.
         let commit = context.next_commit();
-        batch.inode(inode.id(), commit, record, Some(content))?;
+        let mut record = record.clone();
+        let version = state.first_chunk.as_deref().map(|first_chunk| first_chunk.next_version(commit));
+        record.extension.version = version.map_or_else(Vec::new, |version| version.0);
+        batch.inode(inode.id(), commit, &record, Some(content))?;
         stand_in(commit);
         carried = state.progress.made;
     } else if !state.named && state.lost.is_none() && !mutants::is_active(Mutant::NameWithoutInode) {

@@ -12,6 +12,7 @@ use crate::volume::findings::Place;
 use crate::volume::format::batch::{Batch, Item, parse};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
+use crate::volume::inode::stamps::supersedes;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::file::{Live, read, read_own};
 use crate::volume::mutants::{self, Mutant};
@@ -106,7 +107,8 @@ impl Replay<'_> {
             }
             self.base.context.saw(batch.number);
             let (id, live) = &lives[*at];
-            let source = Source { is_own: *id == own, head: live.head, gone: &gone[*at] };
+            let device = id.inode.journal_of().unwrap_or(self.base.context.device);
+            let source = Source { is_own: *id == own, device, head: live.head, gone: &gone[*at] };
             let applied = batch.items.iter().try_for_each(|item| self.apply(batch.number, item, &source));
             match applied {
                 Err(error) if !source.is_own => {
@@ -156,8 +158,11 @@ impl Replay<'_> {
                 let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
                 self.tolerate(*inode, links, source, |inode| names.apply(number, inode))?
             }
-            Item::Directory { inode, devices, log } if !gone.has(*inode) => {
-                self.tolerate(*inode, &[], source, |inode| self.apply_log(inode, log, devices))?
+            Item::Directory { inode, before, devices, log } if !gone.has(*inode) => {
+                self.tolerate(*inode, &[], source, |inode| match self.lacks(inode, source, *before)? {
+                    true => Ok(()),
+                    false => self.apply_log(inode, log, devices),
+                })?
             }
             _ => true,
         };
@@ -244,10 +249,10 @@ impl Replay<'_> {
             let state = inode.state.read();
             mutants::is_active(Mutant::ReplayedOverNewer) && content.is_some()
                 || content.is_some()
-                    && state
-                        .first_chunk
-                        .as_deref()
-                        .is_some_and(|first_chunk| first_chunk.version().commit() < commit)
+                    && state.first_chunk.as_deref().is_some_and(|first_chunk| {
+                        let is_own = source.is_own || mutants::is_active(Mutant::ConcurrentTaken);
+                        supersedes(record, commit, first_chunk.version(), is_own)
+                    })
         };
         match existing {
             Some(inode) if !older(&inode) => {
@@ -314,7 +319,9 @@ impl Replay<'_> {
         }
         let mut first_chunk = Chunk::new(&self.base.context, chunk, self.base.geometry.blocks(0));
         first_chunk.set_inline(content.unwrap_or_default().to_vec());
-        let state = State::replayed(number, record, first_chunk);
+        let mut record = record.clone();
+        record.extension.version.clear();
+        let state = State::replayed(number, &record, first_chunk);
         match existing {
             Some(inode) => {
                 *inode.state.write() = state;
@@ -327,6 +334,22 @@ impl Replay<'_> {
                 inode
             }
         }
+    }
+
+    /// Whether entries that another device added before its batch have not arrived. They would count as removed if the
+    /// batch were applied.
+    fn lacks(&self, directory: &Arc<Inode>, source: &Source<'_>, before: u64) -> Result<bool> {
+        if source.is_own || mutants::is_active(Mutant::GapIgnored) {
+            return Ok(false);
+        }
+        self.cache.load_entries(directory)?;
+        let state = directory.state.read();
+        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
+        let lacks = !entries.directory.covers(source.device, before);
+        if lacks {
+            log::info!("{:?}: what another device did here before has not arrived yet", directory.id());
+        }
+        Ok(lacks)
     }
 
     fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {
@@ -378,6 +401,8 @@ impl Stated<'_> {
 /// The journal that a batch stands in.
 struct Source<'a> {
     is_own: bool,
+    /// Whose it is.
+    device: DeviceId,
     /// Where it starts.
     head: u64,
     gone: &'a Ended,
@@ -409,7 +434,7 @@ impl Ended {
                     let durable = gone.durable.entry(*inode).or_insert(*commit);
                     *durable = (*durable).max(*commit);
                 }),
-                Item::Directory { .. } => {}
+                Item::Directory { .. } | Item::Deletion(_) => {}
             }
         }
         gone

@@ -23,7 +23,7 @@ impl Namespace {
             let blocks = more.div_ceil(BLOCK);
             state.hold_room(&self.base.context.headroom, blocks, 0, Wish::Takes)?;
         }
-        state.set_attributes(record);
+        state.set_attributes(self.base.stamp(), record);
         // Of what takes no more space it need not be certain.
         let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
         drop(state);
@@ -42,7 +42,7 @@ impl Namespace {
         self.base.check_writable()?;
         let mut state = inode.state.write();
         state.check_whole()?;
-        state.change_attributes(change);
+        state.change_attributes(self.base.stamp(), change);
         let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
         drop(state);
         self.cache.queue(inode);

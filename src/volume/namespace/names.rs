@@ -6,6 +6,7 @@ use crate::chunk::{ChunkId, InodeId, Wish};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::limits::NAME_MAX;
 use crate::volume::format::record::Record;
+use crate::volume::inode::directory::Named;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
 use crate::volume::{Error, Result};
@@ -83,12 +84,19 @@ impl Namespace {
             }
             Err(error) => return Err(error),
         };
+        let link = self.link_name(directory, name);
         self.take_entry(pending, (directory, name), inode.is_directory(), now)?;
-        self.lose_name(pending, (directory, name), &inode, now);
+        self.lose_name(pending, (directory, &link), &inode, now);
         Ok(Some(inode))
     }
 
-    /// What becomes of an inode whose entry is gone; with its last name it goes too.
+    /// What an inode's link says of a name that is shown for it: one of two inodes of one name is shown under another.
+    pub(super) fn link_name(&self, directory: &Arc<Inode>, name: &[u8]) -> Box<[u8]> {
+        let state = directory.state.read();
+        state.directory().get(name).map_or(name, |entry| entry.stored).into()
+    }
+
+    /// What becomes of an inode whose entry is gone; with its last name it goes too. `name`: as its link has it.
     pub(super) fn lose_name(
         &self,
         pending: &mut Pending,
@@ -135,11 +143,25 @@ impl Namespace {
         now: Timestamp,
     ) -> Result<()> {
         let mut parent = self.listed(directory)?;
-        parent.remove_entry(name);
+        let removed = parent.remove_entry(self.base.author(), name)?;
         parent.touch_directory(now, -i64::from(is_directory));
         drop(parent);
         self.changed_name(pending, directory);
+        self.name_others(pending, directory, removed.map_or_else(Vec::new, |removed| removed.named));
         Ok(())
+    }
+
+    /// Others had yielded to an entry that is gone, and have the names now that they were shown under.
+    fn name_others(&self, pending: &mut Pending, directory: &Arc<Inode>, named: Vec<Named>) {
+        for Named { inode, from, to } in named {
+            let Ok(inode) = self.cache.inode(inode) else { continue };
+            let mut state = inode.state.write();
+            if state.remove_link(directory.id(), &from) {
+                state.add_link(directory.id(), &to);
+            }
+            drop(state);
+            self.changed_name(pending, &inode);
+        }
     }
 
     /// Takes an entry out of a directory and the link out of its inode.
@@ -150,8 +172,9 @@ impl Namespace {
         inode: &Arc<Inode>,
         now: Timestamp,
     ) -> Result<()> {
+        let link = self.link_name(directory, name);
         self.take_entry(pending, (directory, name), inode.is_directory(), now)?;
-        self.take_link(pending, (directory, name), inode, now);
+        self.take_link(pending, (directory, &link), inode, now);
         Ok(())
     }
 
@@ -187,15 +210,16 @@ impl Namespace {
         now: Timestamp,
     ) -> Result<()> {
         let mut parent = self.listed(directory)?;
-        parent.rename_entry(self.base.context.device, from, to)?;
+        let was = parent.rename_entry(self.base.author(), from, to)?;
         parent.touch_directory(now, 0);
         drop(parent);
         self.changed_name(pending, directory);
-        self.move_link(pending, inode, (directory, from), (directory, to), now);
+        self.name_others(pending, directory, was.named);
+        self.move_link(pending, inode, (directory, &was.stored), (directory, to), now);
         Ok(())
     }
 
-    /// Has an entry stand for another inode, which loses the name that it had.
+    /// Has an entry stand for another inode, which loses the name that it had: `from`, as its link has it.
     pub(super) fn replace_name(
         &self,
         pending: &mut Pending,
@@ -206,7 +230,7 @@ impl Namespace {
         let kind = inode.view(|record| record.kind);
         let mut parent = self.listed(directory)?;
         let was = parent.directory().get(name).map(|entry| entry.kind);
-        parent.replace_entry(self.base.context.device, name, (inode.id(), kind))?;
+        parent.replace_entry(self.base.author(), name, (inode.id(), kind))?;
         let directories = i64::from(kind == Kind::Directory) - i64::from(was == Some(Kind::Directory));
         parent.touch_directory(now, directories);
         drop(parent);
@@ -244,7 +268,7 @@ impl Namespace {
     ) -> Result<()> {
         let kind = inode.view(|record| record.kind);
         let mut parent = self.listed(directory)?;
-        parent.add_entry(self.base.context.device, name, inode.id(), kind)?;
+        parent.add_entry(self.base.author(), name, inode.id(), kind)?;
         parent.touch_directory(now, i64::from(kind == Kind::Directory));
         drop(parent);
         let mut state = inode.state.write();

@@ -98,7 +98,7 @@ impl Namespace {
         let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, blocks);
         let mut state = State::fresh(record, first_chunk);
         state.hold_room(&self.base.context.headroom, 0, 0, Wish::Takes)?;
-        parent.add_entry(self.base.context.device, name, id, new.kind)?;
+        parent.add_entry(self.base.author(), name, id, new.kind)?;
         parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
         drop(parent);
         state.add_link(directory.id(), name);
@@ -138,7 +138,7 @@ impl Namespace {
             return Err(Error::TooManyLinks);
         }
         let kind = state.record.kind;
-        if let Err(error) = parent.add_entry(self.base.context.device, name, inode.id(), kind) {
+        if let Err(error) = parent.add_entry(self.base.author(), name, inode.id(), kind) {
             state.remove_link(directory.id(), name);
             return Err(error);
         }
@@ -245,8 +245,9 @@ impl Namespace {
             let other = self.cache.inode(other)?;
             check_growth(&inode, from.1, to.1)?;
             check_growth(&other, to.1, from.1)?;
-            self.replace_name(pending, to, (&inode, from), now)?;
-            self.replace_name(pending, from, (&other, to), now)?;
+            let links = (self.link_name(from.0, from.1), self.link_name(to.0, to.1));
+            self.replace_name(pending, to, (&inode, (from.0, &links.0)), now)?;
+            self.replace_name(pending, from, (&other, (to.0, &links.1)), now)?;
             return Ok(None);
         }
         check_growth(&inode, from.1, to.1)?;
@@ -298,11 +299,13 @@ impl Namespace {
         if kind != Kind::Directory {
             pending.replacing.insert(inode.id(), inode.clone());
         }
+        let link = self.link_name(from.0, from.1);
         if let Some(other) = &other {
-            self.lose_name(pending, to, other, now);
+            let lost = self.link_name(to.0, to.1);
+            self.lose_name(pending, (to.0, &lost), other, now);
         }
         self.take_entry(pending, from, kind == Kind::Directory, now)?;
-        self.replace_name(pending, to, (inode, from), now)?;
+        self.replace_name(pending, to, (inode, (from.0, &link)), now)?;
         Ok(other)
     }
 

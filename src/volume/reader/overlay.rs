@@ -5,6 +5,7 @@ use super::{Node, Source};
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use crate::volume::format::batch::{Batch, Item, parse};
+use crate::volume::inode::stamps::supersedes;
 use crate::volume::journal::file as journal;
 use crate::volume::{Damage, Directory, Error, Kind, Link, Record, Result, Timestamp};
 use hashbrown::{HashMap, HashSet};
@@ -30,6 +31,8 @@ enum Change {
     },
     Names(Names),
     Log {
+        /// Whose journal says so, unless it is this device's, and the counter that it had here before.
+        other: Option<(DeviceId, u64)>,
         devices: Vec<DeviceId>,
         log: Vec<u8>,
     },
@@ -59,7 +62,7 @@ impl Overlay {
             let taken = live.and_then(|live| {
                 let stream = live.map(|live| live.stream).unwrap_or_default();
                 let batches = parse(&stream).map_err(|what| Error::Damaged(id, what.0.into()))?;
-                overlay.take(batches, id == own);
+                overlay.take(batches, id.inode.journal_of().filter(|_| id != own));
                 Ok(())
             });
             problems.extend(taken.err());
@@ -71,7 +74,7 @@ impl Overlay {
     }
 
     /// Takes the batches of one journal. What it says of inodes that it deletes counts no more.
-    fn take(&mut self, batches: Vec<Batch<'_>>, is_own: bool) {
+    fn take(&mut self, batches: Vec<Batch<'_>>, other: Option<DeviceId>) {
         let (mut gone, mut reserved) = (HashSet::<InodeId>::new(), HashSet::<InodeId>::new());
         let mut durable = HashMap::<InodeId, Commit>::new();
         for item in batches.iter().flat_map(|batch| &batch.items) {
@@ -87,12 +90,12 @@ impl Overlay {
                     let newest = durable.entry(*inode).or_default();
                     *newest = (*newest).max(*commit);
                 }),
-                Item::Directory { .. } => {}
+                Item::Directory { .. } | Item::Deletion(_) => {}
             }
         }
         for Batch { number, items } in batches {
             for item in items {
-                if let Some((inode, change)) = change_of(item, is_own, &durable)
+                if let Some((inode, change)) = change_of(item, other, &durable)
                     && !gone.contains(&inode)
                 {
                     self.changes.entry(inode).or_default().push((number, change));
@@ -123,7 +126,7 @@ impl Overlay {
                     }
                 }
                 Change::Inode { commit, record, content, is_own, durable } => match &mut state {
-                    Ok(node) if content.is_none() || node.commit() >= *commit => {
+                    Ok(node) if content.is_none() || !node.is_older(record, *commit, *is_own) => {
                         Names::of(record).apply(*number, node);
                     }
                     Err(Error::Damaged(..) | Error::NotArrived(_))
@@ -138,6 +141,7 @@ impl Overlay {
                     Ok(_) | Err(Error::Damaged(..) | Error::NotArrived(_)) => {
                         let mut record = (**record).clone();
                         record.namespace = *number;
+                        record.extension.version.clear();
                         let content = content.clone().unwrap_or_default();
                         state = Ok(Node { id, record, source: Source::Batch(content) });
                     }
@@ -152,7 +156,10 @@ impl Overlay {
     /// Applies what batches say of a directory's entries.
     pub fn apply_logs(&self, id: InodeId, entries: &mut Directory) -> Result<()> {
         for (_, change) in self.changes.get(&id).into_iter().flatten() {
-            if let Change::Log { devices, log } = change {
+            if let Change::Log { other, devices, log } = change {
+                if other.is_some_and(|(device, before)| !entries.covers(device, before)) {
+                    continue;
+                }
                 let applied = entries.apply(log, devices, &mut Vec::new());
                 let chunk = ChunkId { inode: id, index: 0 };
                 applied.map_err(|what| Error::Damaged(chunk, what.0.into()))?;
@@ -162,7 +169,12 @@ impl Overlay {
     }
 }
 
-fn change_of(item: Item<'_>, is_own: bool, durable: &HashMap<InodeId, Commit>) -> Option<(InodeId, Change)> {
+fn change_of(
+    item: Item<'_>,
+    other: Option<DeviceId>,
+    durable: &HashMap<InodeId, Commit>,
+) -> Option<(InodeId, Change)> {
+    let is_own = other.is_none();
     Some(match item {
         Item::Inode { inode, commit, record, content } => {
             let (content, durable) =
@@ -172,8 +184,15 @@ fn change_of(item: Item<'_>, is_own: bool, durable: &HashMap<InodeId, Commit>) -
         Item::Namespace { inode, links_count, modified, changed, links } => {
             (inode, Change::Names(Names { links_count, links, modified, changed }))
         }
-        Item::Directory { inode, devices, log } => (inode, Change::Log { devices, log: log.to_vec() }),
-        Item::Delete { .. } | Item::Orphan { .. } | Item::Reserve(_) | Item::Durable(_) => return None,
+        Item::Directory { inode, before, devices, log } => {
+            let other = other.map(|device| (device, before));
+            (inode, Change::Log { other, devices, log: log.to_vec() })
+        }
+        Item::Delete { .. }
+        | Item::Orphan { .. }
+        | Item::Reserve(_)
+        | Item::Deletion(_)
+        | Item::Durable(_) => return None,
     })
 }
 
@@ -223,9 +242,9 @@ impl Names {
 }
 
 impl Node {
-    /// The number of the commit that chunk 0 is of; of what only a batch has, 0.
-    fn commit(&self) -> Commit {
-        self.head().map_or(Commit(0), |head| head.version().commit())
+    /// Whether a batch that carries content takes its place. What only a batch has, a later one does.
+    fn is_older(&self, record: &Record, commit: Commit, is_own: bool) -> bool {
+        self.head().is_none_or(|head| supersedes(record, commit, head.version(), is_own))
     }
 }
 

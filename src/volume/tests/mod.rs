@@ -11,6 +11,7 @@ mod expected;
 mod files;
 mod full;
 mod hostile;
+mod journals;
 mod limits;
 mod readahead;
 mod rotation;

@@ -1,16 +1,17 @@
 use super::*;
 use crate::volume::Kind;
+use crate::volume::format::directory_log::Author;
 use crate::volume::inode::directory::Directory;
 use crate::volume::testing::{
-    any_inode, any_link, any_record, any_time, check, device, hex, inode, mangle, sample_record,
+    any_inode, any_kind, any_link, any_record, any_time, check, device, hex, inode, mangle, sample_record,
 };
 use proptest::prelude::*;
 
 fn append(builder: &mut Builder, item: &Item<'_>) -> Result<(), TooLarge> {
     match item {
-        Item::Directory { inode, devices, log } => {
+        Item::Directory { inode, before, devices, log } => {
             let vector: Vec<_> = devices.iter().map(|&device| (device, 1)).collect();
-            builder.directory(*inode, &vector, log)
+            builder.directory(*inode, *before, &vector, log)
         }
         Item::Namespace { inode, links_count, modified, changed, links } => {
             builder.namespace(*inode, *links_count, *modified, *changed, links)
@@ -19,6 +20,7 @@ fn append(builder: &mut Builder, item: &Item<'_>) -> Result<(), TooLarge> {
         Item::Delete { inode, chunks } => builder.delete(*inode, *chunks),
         Item::Orphan { inode, chunks } => builder.orphan(*inode, *chunks),
         Item::Reserve(inodes) => builder.reserve(inodes),
+        Item::Deletion(deletion) => builder.deletion(deletion),
         Item::Durable(inodes) => builder.durable(inodes),
     }
 }
@@ -39,11 +41,8 @@ fn any_item() -> impl Strategy<Value = Item<'static>> {
     let devices = prop::collection::vec(any::<[u8; 8]>().prop_map(DeviceId), 0..=255);
     let links = prop::collection::vec(any_link(), 0..4);
     prop_oneof![
-        (any_inode(), devices, bytes()).prop_map(|(inode, devices, log)| Item::Directory {
-            inode,
-            devices,
-            log
-        }),
+        (any_inode(), any::<u64>(), devices, bytes())
+            .prop_map(|(inode, before, devices, log)| Item::Directory { inode, before, devices, log }),
         (any_inode(), any::<u32>(), any_time(), any_time(), links).prop_map(
             |(inode, links_count, modified, changed, links)| Item::Namespace {
                 inode,
@@ -64,6 +63,14 @@ fn any_item() -> impl Strategy<Value = Item<'static>> {
         (any_inode(), any::<u32>()).prop_map(|(inode, chunks)| Item::Delete { inode, chunks }),
         (any_inode(), any::<u32>()).prop_map(|(inode, chunks)| Item::Orphan { inode, chunks }),
         prop::collection::vec(any_inode(), 0..20).prop_map(Item::Reserve),
+        (any_inode(), any_kind(), any_inode(), prop::collection::vec((any::<[u8; 8]>(), any::<u64>()), 0..5))
+            .prop_map(|(inode, kind, parent, vector)| Item::Deletion(Deletion {
+                inode,
+                kind,
+                parent,
+                name: b"gone",
+                vector: vector.into_iter().map(|(device, counter)| (DeviceId(device), counter)).collect(),
+            })),
         prop::collection::vec((any_inode(), any::<u64>().prop_map(Commit)), 0..20).prop_map(Item::Durable),
     ]
 }
@@ -86,7 +93,12 @@ fn sample() -> Batch<'static> {
     Batch {
         number: Commit(0x0102_0304_0506_0708),
         items: vec![
-            Item::Directory { inode: inode(1), devices: vec![device(0xd1), device(0xd2)], log: b"log" },
+            Item::Directory {
+                inode: inode(1),
+                before: 6,
+                devices: vec![device(0xd1), device(0xd2)],
+                log: b"log",
+            },
             Item::Namespace {
                 inode: inode(2),
                 links_count: 2,
@@ -103,18 +115,26 @@ fn sample() -> Batch<'static> {
             Item::Delete { inode: inode(4), chunks: 2 },
             Item::Orphan { inode: inode(5), chunks: 1 },
             Item::Reserve(vec![inode(6), inode(7)]),
+            Item::Deletion(Deletion {
+                inode: inode(8),
+                kind: Kind::File,
+                parent: inode(1),
+                name: b"n",
+                vector: vec![(device(0xd1), 7)],
+            }),
         ],
     }
 }
 
 /// FORMAT section 9, by hand.
 const GOLDEN: &str = concat!(
-    "49010000", // payload = 37 + 66 + 155 + 21 + 21 + 29
-    "06000000",
+    "84010000", // payload = 45 + 66 + 155 + 21 + 21 + 29 + 51
+    "07000000",
     "0807060504030201",
-    "01",
-    "20000000",
+    "07",
+    "28000000",
     "010101010101010101010101",
+    "0600000000000000",
     "02",
     "d1d1d1d1d1d1d1d1",
     "d2d2d2d2d2d2d2d2",
@@ -155,6 +175,15 @@ const GOLDEN: &str = concat!(
     "18000000",
     "060606060606060606060606",
     "070707070707070707070707",
+    "08",
+    "2e000000",
+    "080808080808080808080808",
+    "01",
+    "010101010101010101010101",
+    "01000000",
+    "6e",
+    "d1d1d1d1d1d1d1d1",
+    "0700000000000000",
 );
 
 #[test]
@@ -179,7 +208,7 @@ fn mangled_batches_are_refused_or_read() {
 #[test]
 fn lengths_counts_and_contents_must_be_true() {
     let mut bytes = encode(&sample());
-    bytes[4] = 5;
+    bytes[4] = 6;
     assert_eq!(parse(&bytes), Err(Malformed("a batch with another number of records")));
     let mut bytes = encode(&Batch { items: vec![sample().items.remove(2)], ..sample() });
     *bytes.last_mut().expect("not empty") = 0;
@@ -199,11 +228,11 @@ fn a_record_that_fails_leaves_the_batch_as_it_was() {
     let mut record = sample_record();
     record.extension.target = vec![0; 5000];
     assert_eq!(builder.inode(inode(2), Commit(1), &record, None), Err(TooLarge));
-    assert_eq!(builder.directory(inode(2), &[(device(1), 1); 256], b""), Err(TooLarge));
-    let rest = BATCH_MAX - before - 5 - 13;
-    assert_eq!(builder.directory(inode(2), &[], &vec![0; rest + 1]), Err(TooLarge));
+    assert_eq!(builder.directory(inode(2), 0, &[(device(1), 1); 256], b""), Err(TooLarge));
+    let rest = BATCH_MAX - before - 5 - 21;
+    assert_eq!(builder.directory(inode(2), 0, &[], &vec![0; rest + 1]), Err(TooLarge));
     assert_eq!(builder.bytes.len(), before);
-    builder.directory(inode(2), &[], &vec![0; rest]).expect("exactly the limit");
+    builder.directory(inode(2), 0, &[], &vec![0; rest]).expect("exactly the limit");
     let bytes = builder.finish(Commit(1));
     assert_eq!(parse(&bytes).expect("valid")[0].items.len(), 2);
 }
@@ -211,9 +240,10 @@ fn a_record_that_fails_leaves_the_batch_as_it_was() {
 #[test]
 fn a_directorys_log_serves_in_a_batch() {
     let (mut directory, mut log) = (Directory::default(), Vec::new());
-    directory.insert(device(1), b"a", inode(1), Kind::File, &mut log).expect("free");
+    let author = Author { device: device(1), now: Commit(0) };
+    directory.insert(author, b"a", inode(1), Kind::File, &mut log).expect("free");
     let mut builder = Builder::default();
-    builder.directory(inode(0), directory.vector(), &log).expect("within the limits");
+    builder.directory(inode(0), 0, directory.vector(), &log).expect("within the limits");
     let bytes = builder.finish(Commit(1));
     let mut batches = parse(&bytes).expect("valid");
     let Some(Item::Directory { devices, log, .. }) = batches[0].items.pop() else {

@@ -38,7 +38,7 @@ const GOLDEN: &str = concat!(
     "030000000000000004030201",
     "040000000000000004030201",
     "d2d2d2d2d2d2d2d28070605040302010", // content stamp
-    "43000000",                         // x = 7 + 13 + 20 + 21 + 6
+    "6d000000",                         // x = 7 + 13 + 20 + 21 + 21 + 21 + 6
     "0102000000",
     "746f", // target
     "0208000000",
@@ -47,6 +47,10 @@ const GOLDEN: &str = concat!(
     "abababababababababababab646972", // link
     "0410000000",
     "d1d1d1d1d1d1d1d10700000000000000", // vector
+    "0510000000",
+    "d3d3d3d3d3d3d3d30800000000000000", // stamp of the attributes
+    "0610000000",
+    "d4d4d4d4d4d4d4d40900000000000000", // version vector
     "0901000000",
     "3f", // unknown
 );

@@ -3,8 +3,9 @@
 //! To whoever lists the directory meanwhile such an entry was there all the time: it is listed once, wherever the listing
 //! had come. On disk each is a remove and an add, like any other.
 
-use super::{Directory, LogRecord, Refused, Slot};
-use crate::chunk::{DeviceId, InodeId};
+use super::{Directory, LogRecord, Refused, Removed, Slot};
+use crate::chunk::InodeId;
+use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::wire::is_name;
 
@@ -12,14 +13,15 @@ use crate::volume::format::wire::is_name;
 const OUTWORN_MIN: usize = 4096;
 
 impl Directory {
-    /// Gives an entry another name that is free, on behalf of `device`; it keeps its place in listings.
+    /// Gives an entry another name that is free, on behalf of `author`; it keeps its place in listings. Answers what it
+    /// was until then.
     pub fn rename(
         &mut self,
-        device: DeviceId,
+        author: Author,
         from: &[u8],
         to: &[u8],
         log: &mut Vec<u8>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Removed, Refused> {
         if !is_name(to) {
             return Err(Refused::NotAName);
         }
@@ -28,40 +30,48 @@ impl Directory {
         }
         let position = self.find(from).ok_or(Refused::Missing)?;
         let Slot { inode, kind, .. } = self.slots[position];
-        self.renew(device, position, to, (inode, kind.ok_or(Refused::Missing)?), log)?;
-        // One of this name that was hidden would otherwise come to light.
-        self.remove(from, log);
-        Ok(())
+        let kind = kind.ok_or(Refused::Missing)?;
+        let stored = self.stored_name(&self.slots[position]).into();
+        let named = self.name_yielded(author, from, log)?;
+        self.renew(author, position, to, (inode, kind), log)?;
+        // What else leads there by this name would otherwise come to light.
+        self.remove_all(from, log);
+        Ok(Removed { inode, kind, stored, named })
     }
 
-    /// Has a name stand for another inode, on behalf of `device`; it keeps its place in listings.
+    /// Has a name stand for another inode, on behalf of `author`; it keeps its place in listings.
     pub fn replace(
         &mut self,
-        device: DeviceId,
+        author: Author,
         name: &[u8],
         by: (InodeId, Kind),
         log: &mut Vec<u8>,
     ) -> Result<(), Refused> {
         let position = self.find(name).ok_or(Refused::Missing)?;
-        self.renew(device, position, name, by, log)
+        let cookie = self.slots[position].cookie;
+        self.renew(author, position, name, by, log)?;
+        // What else led there by this name would otherwise come to light.
+        self.remove_all_but(cookie, name, log);
+        Ok(())
     }
 
     /// The live slot at a position gets a new dot, a name and what that stands for.
-    fn renew(
+    pub(super) fn renew(
         &mut self,
-        device: DeviceId,
+        author: Author,
         position: usize,
         name: &[u8],
         (inode, kind): (InodeId, Kind),
         log: &mut Vec<u8>,
     ) -> Result<(), Refused> {
-        let dot = self.next_dot(device)?;
+        let dot = self.next_dot(author)?;
         let offset = match self.name(&self.slots[position]) == name {
             true => self.slots[position].name,
             false => self.add_name(name).ok_or(Refused::Full)?,
         };
         LogRecord::Remove(self.dot(&self.slots[position])).encode(log);
         self.unlist(position);
+        self.yielded.remove(&self.slots[position].cookie);
         let slot = &mut self.slots[position];
         self.outworn += if slot.name == offset { 0 } else { usize::from(slot.length) };
         (slot.name, slot.length, slot.inode, slot.kind) = (offset, name.len() as u8, inode, Some(kind));
@@ -73,5 +83,28 @@ impl Directory {
             self.tidy();
         }
         Ok(())
+    }
+
+    /// Drops removed slots with their names and puts the others in order.
+    pub(super) fn tidy(&mut self) {
+        let mut order: Vec<u32> = (0..self.slots.len() as u32).collect();
+        order.retain(|&at| self.slots[at as usize].kind.is_some());
+        order.sort_by_key(|&at| self.slots[at as usize].cookie);
+        let mut moved = vec![0; self.slots.len()];
+        let mut slots = Vec::with_capacity(order.len());
+        let mut names = Vec::with_capacity(self.names.len());
+        for at in order {
+            let slot = &self.slots[at as usize];
+            moved[at as usize] = slots.len() as u32;
+            slots.push(Slot { name: names.len() as u32, ..*slot });
+            names.extend_from_slice(self.name(slot));
+        }
+        for stored in self.yielded.values_mut() {
+            let name = &self.names[stored.name as usize..][..usize::from(stored.length)];
+            stored.name = names.len() as u32;
+            names.extend_from_slice(name);
+        }
+        self.index.iter_mut().for_each(|at| *at = moved[*at as usize]);
+        (self.slots, self.names, self.dead, self.outworn) = (slots, names, 0, 0);
     }
 }

@@ -1,7 +1,13 @@
 use super::*;
+use crate::chunk::Commit;
 use crate::volume::testing::{check, device, hex, inode, mangle};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Counters as small as they were: a clock that stands at the beginning.
+fn author(n: u8) -> Author {
+    Author { device: device(n), now: Commit(0) }
+}
 
 type Entries = Vec<(u64, Vec<u8>, InodeId, Kind)>;
 
@@ -69,20 +75,21 @@ impl Model {
             Op::Insert(by, n, kind) => {
                 self.serial = self.serial.wrapping_add(1);
                 let inserted =
-                    self.directory.insert(device(by), &name(n), inode(self.serial), kind, &mut self.log);
+                    self.directory.insert(author(by), &name(n), inode(self.serial), kind, &mut self.log);
                 let free = !self.map.contains_key(&name(n));
                 prop_assert_eq!(inserted, if free { Ok(()) } else { Err(Refused::Exists) });
                 self.map.entry(name(n)).or_insert((inode(self.serial), kind));
             }
             Op::Remove(n) => {
                 let before = self.log.len();
-                let removed = self.directory.remove(&name(n), &mut self.log);
+                let removed = self.directory.remove(author(1), &name(n), &mut self.log).expect("room");
+                let removed = removed.map(|removed| (removed.inode, removed.kind));
                 prop_assert_eq!(removed, self.map.remove(&name(n)));
                 prop_assert_eq!(self.log.len() - before, if removed.is_some() { 12 } else { 0 });
                 self.awaited.remove(&name(n));
             }
             Op::Rename(from, to) => {
-                let renamed = self.directory.rename(device(1), &name(from), &name(to), &mut self.log);
+                let renamed = self.directory.rename(author(1), &name(from), &name(to), &mut self.log);
                 let expected = match (self.map.contains_key(&name(to)), self.map.remove(&name(from))) {
                     (true, there) => {
                         self.map.extend(there.map(|there| (name(from), there)));
@@ -94,6 +101,7 @@ impl Model {
                         Ok(())
                     }
                 };
+                let renamed = renamed.map(drop);
                 prop_assert_eq!(renamed, expected);
                 if renamed.is_ok() && self.awaited.remove(&name(from)) {
                     self.awaited.insert(name(to));
@@ -102,7 +110,7 @@ impl Model {
             Op::Replace(n, kind) => {
                 self.serial = self.serial.wrapping_add(1);
                 let by = (inode(self.serial), kind);
-                let replaced = self.directory.replace(device(2), &name(n), by, &mut self.log);
+                let replaced = self.directory.replace(author(2), &name(n), by, &mut self.log);
                 let there = self.map.get_mut(&name(n));
                 prop_assert_eq!(replaced, if there.is_some() { Ok(()) } else { Err(Refused::Missing) });
                 there.into_iter().for_each(|there| *there = by);
@@ -205,9 +213,9 @@ fn batches_may_be_applied_again_and_onto_any_state_since() {
 
 fn sample() -> (Directory, Vec<u8>) {
     let (mut directory, mut log) = (Directory::default(), Vec::new());
-    directory.insert(device(0xd1), b"a", inode(1), Kind::File, &mut log).expect("free");
-    directory.insert(device(0xd2), b"bc", inode(2), Kind::Directory, &mut log).expect("free");
-    assert!(directory.remove(b"a", &mut log).is_some());
+    directory.insert(author(0xd1), b"a", inode(1), Kind::File, &mut log).expect("free");
+    directory.insert(author(0xd2), b"bc", inode(2), Kind::Directory, &mut log).expect("free");
+    assert!(directory.remove(author(1), b"a", &mut log).is_ok_and(|removed| removed.is_some()));
     (directory, log)
 }
 
@@ -277,7 +285,7 @@ fn add(device: u8, counter: u64, n: u8, name: &[u8], kind: Kind) -> Vec<u8> {
 fn another_devices_dots_find_their_place() {
     let (mut directory, mut log) = (Directory::default(), Vec::new());
     for n in 0..100 {
-        directory.insert(device(1), &name(n), inode(n), Kind::File, &mut log).expect("free");
+        directory.insert(author(1), &name(n), inode(n), Kind::File, &mut log).expect("free");
     }
     let theirs =
         [add(0, 7, 200, b"x", Kind::File), add(0, 3, 201, b"y", Kind::File)].map(|log| (log, device(2)));
@@ -293,7 +301,7 @@ fn another_devices_dots_find_their_place() {
 }
 
 #[test]
-fn of_two_entries_of_one_name_the_later_is_seen() {
+fn of_two_entries_of_one_name_the_later_has_it_and_both_are_seen() {
     let vector = [(device(1), 9), (device(2), 9)];
     let log = [
         add(1, 5, 2, b"n", Kind::File),
@@ -302,26 +310,54 @@ fn of_two_entries_of_one_name_the_later_is_seen() {
     ]
     .concat();
     let mut directory = loaded(&vector, &log);
+    let derived = b"n (conflict 3 0101)";
     assert_eq!(directory.get(b"n").map(|entry| entry.inode), Some(inode(2)));
-    assert_eq!((directory.len(), directory.directories(), list(&directory).len()), (2, 1, 2));
+    assert_eq!(directory.get(derived).map(|entry| (entry.inode, entry.stored)), Some((inode(1), &b"n"[..])));
+    assert_eq!((directory.len(), directory.directories(), list(&directory).len()), (3, 2, 3));
     let mut tail = Vec::new();
-    assert_eq!(directory.remove(b"n", &mut tail), Some((inode(2), Kind::File)));
-    assert_eq!((directory.get(b"n"), directory.len(), tail.len()), (None, 1, 24));
-    assert_eq!(list(&loaded(&vector, &[log.clone(), tail].concat())), list(&directory));
+    let removed = directory.remove(author(1), b"n", &mut tail).expect("room").expect("there");
+    assert_eq!((removed.inode, removed.kind, removed.named.len()), (inode(2), Kind::File, 1));
+    assert_eq!((directory.get(b"n"), directory.len()), (None, 2));
+    let again = loaded(directory.vector(), &[log.clone(), tail].concat());
+    assert_eq!(by_name(list(&again)), by_name(list(&directory)));
 
     let mut directory = loaded(&vector, &log);
     let mut gone = Vec::new();
     LogRecord::Remove(Dot { device: 1, counter: 5 }).encode(&mut gone);
     directory.load(&gone).expect("a valid log");
-    assert_eq!(directory.get(b"n").map(|entry| entry.inode), Some(inode(1)), "the other comes to light");
+    assert_eq!(directory.get(b"n").map(|entry| entry.inode), Some(inode(1)), "it has its name back");
     assert_eq!((directory.len(), directory.directories()), (2, 2));
+}
+
+/// Whatever device has which place in the vector.
+#[test]
+fn of_equal_counters_the_greater_device_has_the_name() {
+    for (devices, indexes) in [([1, 2], [0, 1]), ([2, 1], [1, 0])] {
+        let vector = devices.map(|n| (device(n), 9));
+        let log = [add(indexes[0], 5, 1, b"n", Kind::File), add(indexes[1], 5, 2, b"n", Kind::File)].concat();
+        assert_eq!(loaded(&vector, &log).get(b"n").map(|entry| entry.inode), Some(inode(2)));
+    }
+}
+
+#[test]
+fn no_counter_is_below_the_clock_nor_one_that_is_there() {
+    let (mut directory, mut log) = (Directory::default(), Vec::new());
+    let mut counter = |now: u64, name: &[u8]| {
+        let author = Author { device: device(1), now: Commit(now) };
+        directory.insert(author, name, inode(1), Kind::File, &mut log).expect("free");
+        directory.vector()[0].1
+    };
+    assert_eq!(counter(1000, b"a"), 1000);
+    assert_eq!(counter(1000, b"b"), 1001, "a clock that stands still");
+    assert_eq!(counter(5, b"c"), 1002, "or was set back");
+    assert_eq!(counter(COUNTER_MAX + 1, b"d"), 1003, "or is far ahead");
 }
 
 #[test]
 fn what_cannot_be_added_is_refused() {
     let mut log = Vec::new();
     let mut add = |directory: &mut Directory, by: DeviceId, name: &[u8]| {
-        directory.insert(by, name, inode(1), Kind::File, &mut log)
+        directory.insert(Author { device: by, now: Commit(0) }, name, inode(1), Kind::File, &mut log)
     };
     let mut directory = Directory::default();
     for bad in [b"".as_slice(), b".", b"..", b"a/b", b"a\0", &[b'a'; 256]] {
@@ -342,11 +378,11 @@ fn what_cannot_be_added_is_refused() {
 #[test]
 fn renaming_back_and_forth_takes_no_more_memory() {
     let (mut directory, mut log) = (Directory::default(), Vec::new());
-    directory.insert(device(1), &name(200), inode(1), Kind::File, &mut log).expect("free");
+    directory.insert(author(1), &name(200), inode(1), Kind::File, &mut log).expect("free");
     for _ in 0..10_000 {
-        directory.rename(device(1), &name(200), &name(201), &mut log).expect("free");
-        directory.rename(device(1), &name(201), &name(200), &mut log).expect("free");
-        directory.replace(device(1), &name(200), (inode(2), Kind::File), &mut log).expect("there");
+        directory.rename(author(1), &name(200), &name(201), &mut log).expect("free");
+        directory.rename(author(1), &name(201), &name(200), &mut log).expect("free");
+        directory.replace(author(1), &name(200), (inode(2), Kind::File), &mut log).expect("there");
     }
     assert!(directory.names.len() < 20_000 && directory.renewed.len() == 1, "{}", directory.names.len());
 }
@@ -368,7 +404,7 @@ fn a_million_entries() {
     let took = |what: &str, start: std::time::Instant| println!("{what}: {:?}", start.elapsed());
     let mut directory = Directory::default();
     for name in &names {
-        directory.insert(device(1), name.as_bytes(), inode(1), Kind::File, &mut log).expect("free");
+        directory.insert(author(1), name.as_bytes(), inode(1), Kind::File, &mut log).expect("free");
     }
     took("insert", start);
     println!(
@@ -387,7 +423,7 @@ fn a_million_entries() {
     assert_eq!(other.iter_after(0).count(), COUNT);
     took("iterate", start);
     let start = std::time::Instant::now();
-    names.iter().for_each(|name| assert!(other.remove(name.as_bytes(), &mut log).is_some()));
+    names.iter().for_each(|name| assert!(other.remove(author(1), name.as_bytes(), &mut log).is_ok()));
     took("remove", start);
     assert!(other.is_empty());
 }

@@ -1,0 +1,249 @@
+//! Two states of one directory become one (docs/FORMAT.md section 8): an entry stays if both have it, or one has it and
+//! the other never heard of it.
+
+use super::Directory;
+use crate::chunk::DeviceId;
+use crate::volume::format::directory_log::Dot;
+use crate::volume::format::wire::Malformed;
+use std::collections::{BTreeMap, HashSet};
+
+/// A dot as every device has it.
+type Name = (DeviceId, u64);
+
+/// What a join found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Entries came or went here.
+    pub changed: bool,
+    /// The other state lacks something of the joined one.
+    pub other_lacks: bool,
+}
+
+impl Directory {
+    /// Takes what another state of this directory has. After an error the directory is of no use.
+    pub fn join(&mut self, other: &Directory) -> Result<Joined, Malformed> {
+        let (ours, theirs) = (self.live_dots(), other.live_dots());
+        let is_removed_there = |dot: &Name| !theirs.contains(dot) && other.covers(dot.0, dot.1);
+        let removed: Vec<Name> = ours.iter().copied().filter(is_removed_there).collect();
+        for (device, counter) in &removed {
+            let dot = Dot { device: self.known_index(*device)?, counter: *counter };
+            let position = self.position(dot).ok_or(Malformed("an entry without a place"))?;
+            self.delete(position);
+        }
+        let mut came = 0;
+        for slot in &other.slots {
+            let Some(kind) = slot.kind else { continue };
+            let (device, counter) = other.name_of(slot);
+            if ours.contains(&(device, counter)) || self.covers(device, counter) {
+                continue;
+            }
+            let dot = Dot { device: self.known_index(device)?, counter };
+            self.push(dot, other.stored_name(slot), slot.inode, kind).ok_or(Malformed("too many names"))?;
+            came += 1;
+        }
+        for &(device, counter) in &other.vector {
+            let index = usize::from(self.known_index(device)?);
+            self.vector[index].1 = self.vector[index].1.max(counter);
+        }
+        self.put_in_order()?;
+        let sorted = |directory: &Directory| directory.vector.iter().copied().collect::<BTreeMap<_, _>>();
+        let other_lacks = self.live_dots() != theirs || sorted(self) != sorted(other);
+        Ok(Joined { changed: came > 0 || !removed.is_empty(), other_lacks })
+    }
+
+    fn known_index(&mut self, device: DeviceId) -> Result<u8, Malformed> {
+        self.device_index(device).ok_or(Malformed("too many devices"))
+    }
+
+    fn live_dots(&self) -> HashSet<Name> {
+        let live = self.slots.iter().filter(|slot| slot.kind.is_some());
+        live.map(|slot| self.name_of(slot)).collect()
+    }
+
+    fn name_of(&self, slot: &super::Slot) -> Name {
+        let dot = self.dot(slot);
+        (self.vector[usize::from(dot.device)].0, dot.counter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::{Commit, InodeId};
+    use crate::volume::Kind;
+    use crate::volume::format::directory_log::Author;
+    use crate::volume::testing::{check, device, inode};
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    const NOW: u64 = 1_795_860_930_000_000;
+
+    fn author(n: u8, now: u64) -> Author {
+        Author { device: device(n), now: Commit(NOW + now) }
+    }
+
+    fn copy(directory: &Directory) -> Directory {
+        let mut log = Vec::new();
+        directory.write_compacted(&mut log);
+        let mut copy = Directory::new(directory.vector().to_vec());
+        copy.load(&log).expect("a valid log");
+        copy
+    }
+
+    fn shown(directory: &Directory) -> BTreeMap<String, InodeId> {
+        let entries = directory.iter_after(0);
+        entries.map(|entry| (String::from_utf8_lossy(entry.name).into(), entry.inode)).collect()
+    }
+
+    fn insert(directory: &mut Directory, by: Author, name: &str, n: u8) {
+        directory
+            .insert(by, name.as_bytes(), inode(n), Kind::File, &mut Vec::new())
+            .expect("the name is free");
+    }
+
+    #[test]
+    fn names_of_both_sides_stay_and_removed_ones_go() {
+        let mut a = Directory::default();
+        insert(&mut a, author(1, 0), "old", 1);
+        insert(&mut a, author(1, 1), "gone", 2);
+        let mut b = copy(&a);
+        insert(&mut a, author(1, 2), "of a", 3);
+        insert(&mut b, author(2, 3), "of b", 4);
+        b.remove(author(2, 4), b"gone", &mut Vec::new()).unwrap().unwrap();
+        let before = copy(&a);
+        assert_eq!(a.join(&b), Ok(Joined { changed: true, other_lacks: true }));
+        let all = BTreeMap::from([("of a", 3), ("of b", 4), ("old", 1)].map(|(n, i)| (n.into(), inode(i))));
+        assert_eq!(shown(&a), all);
+        assert_eq!(b.join(&before), Ok(Joined { changed: true, other_lacks: true }));
+        assert_eq!(shown(&b), all);
+        assert_eq!(a.join(&b), Ok(Joined { changed: false, other_lacks: false }), "both say the same");
+    }
+
+    #[test]
+    fn of_two_files_of_one_name_one_is_shown_under_a_derived_name_on_every_device() {
+        let (mut a, mut b) = (Directory::default(), Directory::default());
+        insert(&mut a, author(2, 0), "report.odt", 1);
+        insert(&mut b, author(1, 5), "report.odt", 2);
+        let first = copy(&a);
+        a.join(&b).unwrap();
+        b.join(&first).unwrap();
+        let yielded = "report (conflict 2026-11-28 101530 0202).odt";
+        let both = BTreeMap::from([("report.odt".into(), inode(2)), (yielded.into(), inode(1))]);
+        assert_eq!((shown(&a), shown(&b), shown(&copy(&a))), (both.clone(), both.clone(), both));
+        assert_eq!((a.len(), a.hidden().count()), (2, 0));
+        assert_eq!(a.get(yielded.as_bytes()).map(|entry| entry.stored), Some(&b"report.odt"[..]));
+
+        // Whoever takes the name away names the other one.
+        let mut log = Vec::new();
+        let removed = b.remove(author(3, 9), b"report.odt", &mut log).unwrap().unwrap();
+        let named: Vec<_> = removed.named.iter().map(|named| (named.inode, &*named.to)).collect();
+        assert_eq!(named, [(inode(1), yielded.as_bytes())]);
+        let left = BTreeMap::from([(yielded.into(), inode(1))]);
+        assert_eq!((shown(&b), shown(&copy(&b))), (left.clone(), left));
+        let entry = b.get(yielded.as_bytes()).unwrap();
+        assert_eq!(entry.stored, entry.name);
+
+        // Or who takes the other one away, under the name that it is shown by.
+        let mut other = copy(&a);
+        let removed = a.remove(author(3, 9), yielded.as_bytes(), &mut log).unwrap().unwrap();
+        assert_eq!((removed.inode, &*removed.stored), (inode(1), &b"report.odt"[..]));
+        let left = BTreeMap::from([("report.odt".into(), inode(2))]);
+        assert_eq!((shown(&a), shown(&copy(&a))), (left.clone(), left));
+        let renamed = other.rename(author(3, 9), yielded.as_bytes(), b"mine", &mut log).unwrap();
+        assert_eq!((&*renamed.stored, renamed.named.len()), (&b"report.odt"[..], 0));
+        let left = BTreeMap::from([("report.odt".into(), inode(2)), ("mine".into(), inode(1))]);
+        assert_eq!((shown(&other), shown(&copy(&other))), (left.clone(), left));
+    }
+
+    #[test]
+    fn two_entries_of_one_name_and_inode_are_one() {
+        let (mut a, mut b) = (Directory::default(), Directory::default());
+        insert(&mut a, author(1, 0), "n", 1);
+        insert(&mut b, author(2, 0), "n", 1);
+        a.join(&b).unwrap();
+        assert_eq!((a.len(), shown(&a).len(), a.hidden().count()), (1, 1, 0));
+        let mut other = copy(&a);
+        a.remove(author(1, 1), b"n", &mut Vec::new()).unwrap();
+        assert!(a.is_empty() && copy(&a).is_empty());
+        other.replace(author(1, 1), b"n", (inode(2), Kind::File), &mut Vec::new()).unwrap();
+        assert_eq!(shown(&copy(&other)), BTreeMap::from([("n".into(), inode(2))]));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Insert(usize, u8),
+        Remove(usize, u8),
+        Rename(usize, u8, u8),
+        Join(usize, usize),
+    }
+
+    fn any_op() -> impl Strategy<Value = Op> {
+        let name = || 0..4u8;
+        prop_oneof![
+            4 => (0..3usize, name()).prop_map(|(at, n)| Op::Insert(at, n)),
+            2 => (0..3usize, any::<u8>()).prop_map(|(at, n)| Op::Remove(at, n)),
+            2 => (0..3usize, any::<u8>(), name()).prop_map(|(at, n, to)| Op::Rename(at, n, to)),
+            3 => (0..3usize, 0..3usize).prop_map(|(to, from)| Op::Join(to, from)),
+        ]
+    }
+
+    fn pick(directory: &Directory, n: u8) -> Option<(Vec<u8>, InodeId)> {
+        let all: Vec<_> = directory.iter_after(0).map(|e| (e.name.to_vec(), e.inode)).collect();
+        (!all.is_empty()).then(|| all[usize::from(n) % all.len()].clone())
+    }
+
+    /// Every inode that was made and not removed by somebody who saw it is there on all devices, under one name each.
+    #[test]
+    fn devices_that_join_in_any_order_show_the_same_and_lose_nothing() {
+        check(400, prop::collection::vec(any_op(), 1..40), |ops| {
+            let mut replicas = [Directory::default(), Directory::default(), Directory::default()];
+            let (mut removed, mut made) = (BTreeSet::new(), BTreeSet::new());
+            for (step, op) in (1..).zip(&ops) {
+                // Clocks that stand still make equal counters.
+                let by = |at: usize| author(at as u8 + 1, step as u64 / 4);
+                match *op {
+                    Op::Insert(at, n) => {
+                        let (name, id) = (format!("name {n}"), inode(step as u8));
+                        let new =
+                            replicas[at].insert(by(at), name.as_bytes(), id, Kind::File, &mut Vec::new());
+                        made.extend(new.ok().map(|()| id));
+                    }
+                    Op::Remove(at, n) => {
+                        if let Some((name, id)) = pick(&replicas[at], n) {
+                            replicas[at].remove(by(at), &name, &mut Vec::new()).unwrap();
+                            removed.insert(id);
+                        }
+                    }
+                    Op::Rename(at, n, to) => {
+                        if let Some((name, _)) = pick(&replicas[at], n) {
+                            let to = format!("name {to}");
+                            let _ = replicas[at].rename(by(at), &name, to.as_bytes(), &mut Vec::new());
+                        }
+                    }
+                    Op::Join(to, from) => {
+                        let from = copy(&replicas[from]);
+                        replicas[to].join(&from).unwrap();
+                    }
+                }
+                let shown = shown(&replicas[0]);
+                prop_assert_eq!(shown.len(), replicas[0].len(), "names are unique");
+                prop_assert_eq!(&shown, &self::shown(&copy(&replicas[0])), "it is stored as it is shown");
+            }
+            for (to, from) in [(1, 0), (2, 1), (0, 2), (1, 2)] {
+                let from = copy(&replicas[from]);
+                replicas[to].join(&from).unwrap();
+            }
+            let all = replicas.each_ref().map(shown);
+            prop_assert_eq!(&all[0], &all[1]);
+            prop_assert_eq!(&all[0], &all[2]);
+            for pair in [(0, 1), (1, 2), (2, 0)] {
+                let other = copy(&replicas[pair.1]);
+                let joined = replicas[pair.0].join(&other);
+                prop_assert_eq!(joined, Ok(Joined { changed: false, other_lacks: false }));
+            }
+            let there: BTreeSet<_> = all[0].values().copied().collect();
+            prop_assert!(made.difference(&removed).all(|id| there.contains(id)), "lost: {:?}", all[0]);
+            Ok(())
+        });
+    }
+}

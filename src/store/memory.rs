@@ -6,17 +6,27 @@
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::image::Image;
-use super::{Area, FileName, Space, Store, StoreFile};
+use super::{Area, Ender, FileName, Space, Store, StoreFile, Watch};
 
 /// A [`Store`] in memory. Clones share the files.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Names>>);
+pub struct Memory(Arc<Mutex<Names>>, Arc<Mutex<Vec<Arc<News>>>>);
 
 type Names = BTreeMap<FileName, Arc<RwLock<Image>>>;
+
+/// What a watcher has not been told yet.
+#[derive(Default)]
+struct News {
+    names: Mutex<(Vec<FileName>, bool)>,
+    came: Condvar,
+}
+
+struct MemoryWatch(Arc<News>);
 
 /// The files of a [`Memory`] at one moment.
 #[derive(Clone)]
@@ -29,6 +39,16 @@ struct MemoryFile {
     name: FileName,
     image: Arc<RwLock<Image>>,
     store: Memory,
+}
+
+impl Snapshot {
+    /// What a file holds.
+    pub fn bytes(&self, name: FileName) -> Option<Vec<u8>> {
+        let image = self.0.get(&name)?;
+        let mut bytes = vec![0; image.length() as usize];
+        image.read_at(0, &mut bytes);
+        Some(bytes)
+    }
 }
 
 impl Memory {
@@ -45,6 +65,7 @@ impl Memory {
     pub fn restore(&self, snapshot: &Snapshot) {
         *self.0.lock() =
             snapshot.0.iter().map(|(name, image)| (*name, Arc::new(RwLock::new(image.clone())))).collect();
+        snapshot.0.keys().for_each(|name| self.tell(*name));
     }
 
     /// Puts one file back as it was, or away if it was not there.
@@ -54,6 +75,8 @@ impl Memory {
         if let Some(image) = snapshot.0.get(&name) {
             names.insert(name, Arc::new(RwLock::new(image.clone())));
         }
+        drop(names);
+        self.tell(name);
     }
 
     /// Takes a file's name away from it, leaving a copy in its place; [`Memory::put_back`] gives it back.
@@ -72,6 +95,13 @@ impl Memory {
         self.0.lock().keys().copied().collect()
     }
 
+    fn tell(&self, name: FileName) {
+        for news in &*self.1.lock() {
+            news.names.lock().0.push(name);
+            news.came.notify_all();
+        }
+    }
+
     fn file(&self, name: FileName, image: Arc<RwLock<Image>>) -> Arc<dyn StoreFile> {
         Arc::new(MemoryFile { name, image, store: self.clone() })
     }
@@ -86,11 +116,13 @@ impl Store for Memory {
     fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         let image = Arc::<RwLock<Image>>::default();
         self.0.lock().insert(name, Arc::clone(&image));
+        self.tell(name);
         Ok(self.file(name, image))
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {
         self.0.lock().remove(&name);
+        self.tell(name);
         Ok(())
     }
 
@@ -107,6 +139,12 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
+        let news = Arc::<News>::default();
+        self.1.lock().push(Arc::clone(&news));
+        Ok(Some(Box::new(MemoryWatch(news))))
+    }
+
     fn space(&self) -> io::Result<Space> {
         Ok(AMPLE)
     }
@@ -117,6 +155,28 @@ impl Store for Memory {
 
     fn is_read_only(&self) -> bool {
         false
+    }
+}
+
+impl Watch for MemoryWatch {
+    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<FileName>) -> io::Result<()> {
+        let mut names = self.0.names.lock();
+        if names.0.is_empty() && !names.1 {
+            match at_most {
+                Some(limit) => drop(self.0.came.wait_for(&mut names, limit)),
+                None => self.0.came.wait(&mut names),
+            }
+        }
+        seen.append(&mut names.0);
+        Ok(())
+    }
+
+    fn ender(&self) -> Ender {
+        let news = Arc::clone(&self.0);
+        Box::new(move || {
+            news.names.lock().1 = true;
+            news.came.notify_all();
+        })
     }
 }
 

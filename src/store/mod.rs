@@ -15,6 +15,9 @@ mod image;
 pub mod memory;
 #[cfg(test)]
 pub mod power;
+mod watch;
+
+pub use watch::{Ender, Watch};
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -98,6 +101,10 @@ pub trait Store: Send + Sync + 'static {
     /// Visits every entry of an area: the path below the area and whether it is a regular file. Names that are no
     /// chunk names are visited too. Order is arbitrary.
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()>;
+    /// Notices from now on what becomes of the files, whoever does it; `None` where that cannot be had.
+    fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
+        Ok(None)
+    }
     fn space(&self) -> io::Result<Space>;
     /// Holds that many bytes of the backing filesystem in all, physically, beside what the files take, in the place of
     /// what was held before. False where that cannot be. After an error as much is held as before.

@@ -45,6 +45,10 @@ crate::mutant::mutants! {
     NotAnnounced,
     FollowsNothingDurable,
     NewerNotNamed,
+    LookingWrites,
+    ArrivedUnseen,
+    DirtyReplaced,
+    PendingCovered,
     GapIgnored,
     ConcurrentTaken,
 }

@@ -1,5 +1,6 @@
 //! The volume: one façade over its rooms.
 
+use super::arrival::{Arrivals, Observer};
 use super::base::{Base, Options};
 use super::cache::Cache;
 use super::catalog::{self, Catalog};
@@ -35,6 +36,7 @@ pub struct Volume {
     namespace: Namespace,
     check: Arc<Check>,
     pub(super) rotation: Arc<Rotation>,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Volume {
@@ -96,8 +98,20 @@ impl Volume {
         };
         let check = Arc::new(Check { base: base.clone(), cache: cache.clone(), catalog: catalog.clone() });
         let rotation = Arc::new(Rotation::new(&writeback, &check, &journal));
+        let arrivals = Arc::new(Arrivals::new(&base, &findings, &cache, &journal));
         cache.inode(InodeId::ROOT)?;
-        Ok(Arc::new(Volume { base, cache, catalog, journal, writeback, data, namespace, check, rotation }))
+        Ok(Arc::new(Volume {
+            base,
+            cache,
+            catalog,
+            journal,
+            writeback,
+            data,
+            namespace,
+            check,
+            rotation,
+            arrivals,
+        }))
     }
 
     /// Starts the background flusher, readahead, and the end of a rotation if one is under way. They end with
@@ -107,11 +121,23 @@ impl Volume {
     /// The system has no thread for the flusher: nothing would be written but by fsync.
     pub fn start(self: &Arc<Volume>) -> Result<()> {
         self.writeback.start_flusher()?;
+        self.arrivals.start()?;
         self.cache.start_readahead();
         if !self.base.read_only {
             self.rotation.start();
         }
         Ok(())
+    }
+
+    /// Tells of what other devices change from now on.
+    pub fn observe(&self, observer: Box<dyn Observer>) {
+        self.arrivals.observe(observer);
+    }
+
+    /// Takes in what became of files, as the watch would.
+    #[cfg(test)]
+    pub fn take_in(&self, names: &[FileName]) {
+        self.arrivals.take_in(names);
     }
 
     /// Makes everything that was done so far durable in its place.
@@ -127,6 +153,7 @@ impl Volume {
     /// # Errors
     /// Something could not be written; the journal still says what is durable.
     pub fn close(&self) -> Result<()> {
+        self.arrivals.end();
         self.cache.end_readahead();
         self.writeback.end_flusher();
         self.rotation.end();

@@ -1,8 +1,10 @@
 //! cryptfs as a person uses it: the program itself, on real mounts.
 //!
 //! `attacks`: rows of the attack matrix; `check.rs`: check and repair; `commands.rs`: where a mount is not as it should
-//! be; `forged.rs`: slots that somebody made or changed; `freshness.rs`: old states brought back; `full.rs`: a full disk,
-//! an ended daemon; `holders.rs`: who keeps a mount; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `look.rs`: reading without a mount;
+//! be; `device.rs`: the devices of a volume; `devices.rs`: two of them and a client that copies; `forged.rs`: slots that
+//! somebody made or changed; `freshness.rs`: old states brought back; `full.rs`: a full disk, an ended daemon;
+//! `holders.rs`: who keeps a mount; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `look.rs`: reading without
+//! a mount;
 //! `machine.rs`: rights, log, swap; `options.rs`: mount options that promise something; `owner_key.rs`: who owns a volume;
 //! `owners.rs`: uid= and gid=; `recipients.rs`: age's plugins and SSH keys; `refusals.rs`: what is refused, with which
 //! words and exit code; `rotate.rs`: rotation; `secrets.rs`: what must not be logged or linked; `texts.rs`: help and manual
@@ -12,6 +14,7 @@
 mod attacks;
 mod check;
 mod commands;
+mod device;
 mod devices;
 mod forged;
 mod freshness;

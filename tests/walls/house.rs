@@ -19,12 +19,14 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("writeback", &["base", "cache", "catalog", "error", "format", "inode", "journal", "mutants", "stream"]),
     ("data", &["base", "cache", "error", "format", "inode", "journal", "writeback"]),
     ("namespace", &["base", "cache", "catalog", "error", "format", "inode", "journal", "writeback"]),
+    ("arrival", &["base", "cache", "error", "findings", "format", "inode", "journal", "mutants"]),
     ("reader", &["error", "format", "inode", "journal", "stream"]),
     ("check", &["base", "cache", "catalog", "error", "findings", "format"]),
     ("rotate", &["base", "cache", "catalog", "check", "error", "findings", "inode", "journal", "writeback"]),
     (
         "volume",
         &[
+            "arrival",
             "base",
             "cache",
             "catalog",

@@ -17,6 +17,7 @@ mod killed;
 mod limits;
 mod readahead;
 mod rotation;
+mod seeing;
 
 use super::format::geometry::Geometry;
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};

@@ -31,6 +31,8 @@ pub struct Chunk {
     pub(super) inline: Vec<u8>,
     /// Of the newest written root.
     pub(super) version: Version,
+    /// What the next commit includes besides.
+    pub(super) included: Version,
     pub(super) newest: Option<Written>,
     /// The newest root known durable.
     pub(super) durable: Option<Written>,
@@ -89,6 +91,7 @@ impl Chunk {
             record: Vec::new(),
             inline: Vec::new(),
             version: Version::default(),
+            included: Version::default(),
             newest: None,
             durable: None,
             attempted: Commit(0),

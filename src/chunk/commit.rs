@@ -81,6 +81,7 @@ impl Chunk {
         }
         self.install(forms, &maps);
         self.version = version;
+        self.included = Version::default();
         self.newest = Some(written);
         self.slots_mut().committed();
         self.state.dirty = false;
@@ -201,14 +202,24 @@ impl Chunk {
     /// The version that a commit of this number makes.
     pub fn next_version(&self, number: Commit) -> Version {
         let device = self.context.device;
-        let mut others: Vec<_> = self.version.0.iter().filter(|entry| entry.0 != device).copied().collect();
-        others.sort_unstable_by_key(|entry| entry.0);
-        if others.len() == DEVICES
-            && let Some(oldest) = (0..DEVICES).min_by_key(|&i| others[i].1)
+        let entries = self.version.0.iter().chain(&self.included.0);
+        let mut others: Vec<_> = entries.filter(|entry| entry.0 != device).copied().collect();
+        // Of each device the largest.
+        others.sort_unstable_by_key(|entry| (entry.0, std::cmp::Reverse(entry.1)));
+        others.dedup_by_key(|entry| entry.0);
+        while others.len() >= DEVICES
+            && let Some(oldest) = (0..others.len()).min_by_key(|&i| others[i].1)
         {
             others.remove(oldest);
         }
         Version([(device, number)].into_iter().chain(others).collect())
+    }
+
+    /// Has the next commit include what another version of this chunk does, which was merged into it.
+    pub fn include(&mut self, other: &Version) {
+        other.0.iter().for_each(|entry| self.context.saw(entry.1));
+        self.included.0.extend_from_slice(&other.0);
+        self.state.dirty = true;
     }
 
     /// The root slot that does not hold the last durable root.

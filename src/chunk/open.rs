@@ -222,6 +222,7 @@ impl Candidate {
             inline: root.inline,
             attempted: written.commit,
             version: root.version,
+            included: Version::default(),
             newest: Some(written),
             durable: is_sure.then_some(written),
             state: State { name_new: !is_sure, ..State::default() },

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::image::Image;
-use super::{Area, FileName, Space, Store, StoreFile};
+use super::{Area, CopyName, FileName, Space, Store, StoreFile};
 
 /// A [`Store`] in memory. Clones share the files.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Names>>);
+pub struct Memory(Arc<Mutex<Names>>, Arc<Mutex<Copies>>);
 
 type Names = BTreeMap<FileName, Arc<RwLock<Image>>>;
+/// What sync clients made.
+type Copies = BTreeMap<CopyName, Arc<RwLock<Image>>>;
 
 /// The files of a [`Memory`] at one moment.
 #[derive(Clone)]
@@ -72,6 +74,26 @@ impl Memory {
         self.0.lock().keys().copied().collect()
     }
 
+    /// Puts a file of a snapshot where a sync client puts the copy that it makes of it.
+    pub fn add_copy(&self, snapshot: &Snapshot, name: CopyName) {
+        if let Some(image) = snapshot.0.get(&name.of) {
+            self.1.lock().insert(name, Arc::new(RwLock::new(image.clone())));
+        }
+    }
+
+    /// The copies that sync clients made, in order.
+    pub fn copies(&self) -> Vec<CopyName> {
+        self.1.lock().keys().cloned().collect()
+    }
+
+    /// One of them, as another store has it; away if that has none.
+    pub fn deliver_copy(&self, from: &Memory, name: &CopyName) {
+        let image = from.1.lock().get(name).map(|image| image.read().clone());
+        let mut copies = self.1.lock();
+        copies.remove(name);
+        copies.extend(image.map(|image| (name.clone(), Arc::new(RwLock::new(image)))));
+    }
+
     fn file(&self, name: FileName, image: Arc<RwLock<Image>>) -> Arc<dyn StoreFile> {
         Arc::new(MemoryFile { name, image, store: self.clone() })
     }
@@ -104,6 +126,17 @@ impl Store for Memory {
 
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
         list_names(self.names().into_iter(), area, visit);
+        self.copies().iter().filter(|_| area == Area::Chunks).for_each(|copy| visit(&copy.path, true));
+        Ok(())
+    }
+
+    fn open_copy(&self, name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
+        let image = self.1.lock().get(name).cloned().ok_or_else(not_found)?;
+        Ok(self.file(name.of, image))
+    }
+
+    fn remove_copy(&self, name: &CopyName) -> io::Result<()> {
+        self.1.lock().remove(name);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::Folder;
-use super::{Area, FileName, Space, Store, StoreFile};
+use super::{Area, CopyName, FileName, Space, Store, StoreFile};
 use crate::sys::files::{self, Identity, Kind, OFlags};
 
 /// A [`Store`] in a folder of a real filesystem.
@@ -68,6 +68,10 @@ impl Directory {
 
 fn c_path(name: FileName) -> CString {
     CString::new(name.path()).expect("hex digits and slashes")
+}
+
+fn copy_path(name: &CopyName) -> io::Result<CString> {
+    Ok(CString::new([b"chunks/", &*name.path].concat())?)
 }
 
 impl Store for Directory {
@@ -134,6 +138,17 @@ impl Store for Directory {
                 })
             }),
         }
+    }
+
+    fn open_copy(&self, name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
+        let path = copy_path(name)?;
+        let opened = self.folder.open_file(&path, OFlags::RDONLY)?;
+        Ok(self.file(path, opened))
+    }
+
+    fn remove_copy(&self, name: &CopyName) -> io::Result<()> {
+        self.check_writable()?;
+        self.folder.unlink(&copy_path(name)?)
     }
 
     fn space(&self) -> io::Result<Space> {

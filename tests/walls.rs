@@ -73,7 +73,7 @@ const LONGER: &[(&str, usize)] = &[
     ("src/mount/adapter.rs", 620),
     ("src/fs/tests/model.rs", 620),
     // One file that a user can carry away.
-    ("scripts/cryptfs-rescue", 1500),
+    ("scripts/cryptfs-rescue", 1550),
 ];
 
 /// What is wrong with one file of `src`.

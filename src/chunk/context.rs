@@ -2,7 +2,7 @@
 
 use super::cache::Cache;
 use super::{ChunkId, Commit, DeviceId, Forgetful, InodeId, Recall, Version};
-use crate::crypto::{Cipher, NameCipher, Secret};
+use crate::crypto::{self, Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,6 +98,11 @@ impl Context {
         if known.0.iter().all(|entry| entry.0 == self.device && entry.1 < commit) {
             self.recall.durable(id, &Version(vec![(self.device, commit)]));
         }
+    }
+
+    /// A random number, for what two devices had better not choose alike.
+    pub fn random_byte(&self) -> u8 {
+        crypto::random::<1>()[0]
     }
 
     /// How many epochs there are.

@@ -318,22 +318,34 @@ fn a_folder_that_lies_in_itself_is_taken_out() {
     );
 }
 
+/// Both are shown, one under a derived name. Only where another has that name, there is something to repair.
 #[test]
-fn a_name_that_two_devices_gave_is_told_of_and_both_are_kept() {
+fn a_name_that_two_devices_gave_is_damage_only_if_it_cannot_be_shown() {
     let world = World::new();
-    let first = world.open();
-    let other = world.fixture.another(*b"device 2").open(world.store.clone());
+    let [first, other, third] = [None, Some(*b"device 2"), Some(*b"device 3")].map(|device| match device {
+        Some(device) => world.fixture.another(device).open(world.store.clone()),
+        None => world.open(),
+    });
+    let new = |mode| crate::volume::NewInode { mode, ..kind(crate::volume::Kind::Directory) };
     for (volume, mode) in [(&other, 0o600), (&first, 0o640)] {
-        let new = crate::volume::NewInode { mode, ..kind(crate::volume::Kind::Directory) };
-        volume.create(&volume.root().unwrap(), b"both", new).unwrap();
+        volume.create(&volume.root().unwrap(), b"both", new(mode)).unwrap();
     }
     other.sync_directory(&other.root().unwrap()).unwrap();
     drop(other);
     first.close().unwrap();
     drop(first);
-    let before = world.check(false).0;
-    assert!(before.iter().any(|finding| matches!(finding.what, What::Twice { .. })), "{before:?}");
+    let is_twice = || world.check(false).0.iter().any(|finding| matches!(finding.what, What::Twice { .. }));
+    assert!(!is_twice());
+    let tree = world.tree();
+    let derived = tree.keys().find(|name| name.starts_with("both (conflict ")).cloned();
+    let derived = derived.expect("it is shown under another name");
+    assert!(tree.contains_key("both"));
+
+    third.create(&third.root().unwrap(), derived.as_bytes(), new(0o700)).unwrap();
+    third.sync_directory(&third.root().unwrap()).unwrap();
+    drop(third);
+    assert!(is_twice());
     world.repair(Choices::default());
     let tree = world.tree();
-    assert!(tree.contains_key("both") && tree.contains_key("both (2)"), "{:?}", tree.keys());
+    assert!(["both", "both (2)", &derived].iter().all(|name| tree.contains_key(*name)), "{:?}", tree.keys());
 }

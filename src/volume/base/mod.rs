@@ -10,9 +10,9 @@ pub use schedule::{Schedule, Task};
 
 use crate::chunk::{BLOCK, Context};
 use crate::store::FileName;
+use crate::volume::format::directory_log::Author;
 use crate::volume::format::limits::LAST_INDEX;
 use crate::volume::format::stamp::Stamp;
-use crate::volume::inode::directory::Author;
 use crate::volume::{Error, Result};
 use parking_lot::Mutex;
 use stand_ins::StandIns;

@@ -1,6 +1,6 @@
 //! The records of a directory's log (docs/FORMAT.md section 8), as its tail, its segments and batches hold them.
 
-use crate::chunk::InodeId;
+use crate::chunk::{Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::wire::{Malformed, Reader, checked_name};
 
@@ -16,6 +16,13 @@ pub const COUNTER_MAX: u64 = (1 << 55) - 1;
 pub struct Dot {
     pub device: u8,
     pub counter: u64,
+}
+
+/// Who adds entries, and a number that no counter of theirs is below: one taken for a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Author {
+    pub device: DeviceId,
+    pub now: Commit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! carries records whole; `directory` owns the vector that stands in the extension.
 
 use super::limits::{DEVICES_MAX, EXTENSION_MAX, ROOT_MAX, TARGET_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX};
-use crate::chunk::{Commit, DeviceId, InodeId, Relation, Version};
+use crate::chunk::{Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
@@ -233,20 +233,6 @@ impl Record {
 }
 
 impl Extension {
-    /// Of a batch's record with content under `commit`: whether it takes the place of a chunk 0 of version `found`. Of two
-    /// that neither includes the other, that of the device's own journal does, if it is the later one.
-    pub fn supersedes(&self, commit: Commit, found: &Version, is_own: bool) -> bool {
-        let is_later = found.commit() < commit;
-        if self.version.is_empty() {
-            return is_later;
-        }
-        match Version(self.version.clone()).compare(found) {
-            Relation::Newer => true,
-            Relation::Concurrent => is_own && is_later,
-            Relation::Equal | Relation::Older => false,
-        }
-    }
-
     /// Its length when encoded, if all of it is within the limits.
     fn checked_length(&self) -> Result<usize, TooLarge> {
         let within = self.target.len() <= TARGET_MAX

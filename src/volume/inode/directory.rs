@@ -9,9 +9,9 @@
 //! entry. `.` and `..` are the caller's: their cookies
 //! may be 1 and 2, since counters begin at 1 and cookies therefore at 256.
 
-use crate::chunk::{Commit, DeviceId, InodeId};
+use crate::chunk::{DeviceId, InodeId};
 use crate::volume::Error;
-use crate::volume::format::directory_log::{ADD_LENGTH, COUNTER_MAX, Dot, LogRecord, records};
+use crate::volume::format::directory_log::{ADD_LENGTH, Author, COUNTER_MAX, Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits::DEVICES_MAX;
 use crate::volume::format::wire::{Malformed, is_name};
@@ -63,13 +63,6 @@ struct Slot {
 }
 
 const _: () = assert!(size_of::<Slot>() == 32);
-
-/// Who adds entries, and a number that no counter of theirs is below: one taken for a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Author {
-    pub device: DeviceId,
-    pub now: Commit,
-}
 
 /// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! that an overwrite need not write both.
 
 use super::state::{Facts, State};
-use crate::chunk::{Chunk, Commit};
+use crate::chunk::{Chunk, Commit, Relation, Version};
 use crate::volume::format::record::Record;
 use crate::volume::format::stamp::{ExtraRecord, Fit, Stamp};
 use crate::volume::mutants::{self, Mutant};
@@ -136,6 +136,20 @@ impl State {
         stamps.base = record.content;
         stamps.announced = !record.is_exact;
         table.stored_is_durable();
+    }
+}
+
+/// Of a batch's record with content under `commit`: whether it takes the place of a chunk 0 of version `found`. Of two that
+/// neither includes the other, that of the device's own journal does, if it is the later one.
+pub fn supersedes(record: &Record, commit: Commit, found: &Version, is_own: bool) -> bool {
+    let is_later = found.commit() < commit;
+    if record.extension.version.is_empty() {
+        return is_later;
+    }
+    match Version(record.extension.version.clone()).compare(found) {
+        Relation::Newer => true,
+        Relation::Concurrent => is_own && is_later,
+        Relation::Equal | Relation::Older => false,
     }
 }
 

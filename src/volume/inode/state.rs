@@ -3,9 +3,10 @@
 //! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
 //! the last fdatasync; `state` guards the rest; the fdatasync of a flush runs without it. `serial` is taken before `state`.
 
-use super::directory::{Author, Directory, Removed};
+use super::directory::{Directory, Removed};
 use super::entries::Entries;
 use crate::chunk::{Chunk, Commit, InodeId};
+use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::stamp::Stamp;

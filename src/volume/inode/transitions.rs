@@ -6,7 +6,6 @@ use super::extra_chunks::ExtraChunks;
 use super::state::{Facts, Journalled, Standing, State};
 use super::table::ChunkTable;
 use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
-use crate::crypto;
 use crate::volume::format::batch::Builder;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::limits::LAST_INDEX;
@@ -129,12 +128,12 @@ impl State {
         Some(entries.take_unstored())
     }
 
-    /// The index of the next segment of a directory's log; spread, so that two devices hardly ever take the same one. Needs chunk 0 to be open.
-    pub fn next_segment(&mut self) -> Result<u32> {
+    /// The index of the next segment of a directory's log. `spread`: random, so that two devices hardly ever take the same
+    /// one. Needs chunk 0 to be open.
+    pub fn next_segment(&mut self, spread: u8) -> Result<u32> {
         let named = self.named_chunks(1)?;
         let last = named.iter().chain(self.doomed.iter()).max().copied().unwrap_or_default();
-        let spread = if last < SPREAD_UNTIL { u32::from(crypto::random::<1>()[0]) } else { 0 };
-        Ok(last + 1 + spread)
+        Ok(last + 1 + if last < SPREAD_UNTIL { u32::from(spread) } else { 0 })
     }
 
     /// Chunk 0 in memory holds what was taken. `vector`: what it says of it, if not what that covers.

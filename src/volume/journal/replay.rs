@@ -11,6 +11,7 @@ use crate::volume::findings::Place;
 use crate::volume::format::batch::{Batch, Item, parse};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
+use crate::volume::inode::stamps::supersedes;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::file::{Live, read, read_own};
 use crate::volume::mutants::{self, Mutant};
@@ -223,7 +224,7 @@ impl Replay<'_> {
                 || content.is_some()
                     && state.first_chunk.as_deref().is_some_and(|first_chunk| {
                         let is_own = source.is_own || mutants::is_active(Mutant::ConcurrentTaken);
-                        record.extension.supersedes(commit, first_chunk.version(), is_own)
+                        supersedes(record, commit, first_chunk.version(), is_own)
                     })
         };
         match existing {

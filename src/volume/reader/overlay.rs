@@ -5,6 +5,7 @@ use super::{Node, Source};
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use crate::volume::format::batch::{Batch, Item, parse};
+use crate::volume::inode::stamps::supersedes;
 use crate::volume::journal::file as journal;
 use crate::volume::{Damage, Directory, Error, Kind, Link, Record, Result, Timestamp};
 use hashbrown::{HashMap, HashSet};
@@ -243,7 +244,7 @@ impl Names {
 impl Node {
     /// Whether a batch that carries content takes its place. What only a batch has, a later one does.
     fn is_older(&self, record: &Record, commit: Commit, is_own: bool) -> bool {
-        self.head().is_none_or(|head| record.extension.supersedes(commit, head.version(), is_own))
+        self.head().is_none_or(|head| supersedes(record, commit, head.version(), is_own))
     }
 }
 

@@ -326,7 +326,7 @@ impl Writeback {
         let mut log = TAIL.read(state.first_chunk_mut(), 0, kept)?;
         log.extend_from_slice(unstored.replacement.as_deref().unwrap_or_default());
         log.extend_from_slice(&unstored.log);
-        let first = state.next_segment()?;
+        let first = state.next_segment(self.base.context.random_byte())?;
         flush.segments = first..first;
         for part in log.chunks(self.base.chunk_size as usize - 4) {
             let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };

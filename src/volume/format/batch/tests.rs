@@ -1,6 +1,7 @@
 use super::*;
 use crate::volume::Kind;
-use crate::volume::inode::directory::{Author, Directory};
+use crate::volume::format::directory_log::Author;
+use crate::volume::inode::directory::Directory;
 use crate::volume::testing::{
     any_inode, any_kind, any_link, any_record, any_time, check, device, hex, inode, mangle, sample_record,
 };

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::chunk::{Commit, InodeId};
     use crate::volume::Kind;
-    use crate::volume::inode::directory::Author;
+    use crate::volume::format::directory_log::Author;
     use crate::volume::testing::{check, device, inode};
     use proptest::prelude::*;
     use std::collections::BTreeSet;

@@ -3,8 +3,9 @@
 //! To whoever lists the directory meanwhile such an entry was there all the time: it is listed once, wherever the listing
 //! had come. On disk each is a remove and an add, like any other.
 
-use super::{Author, Directory, LogRecord, Refused, Removed, Slot};
+use super::{Directory, LogRecord, Refused, Removed, Slot};
 use crate::chunk::InodeId;
+use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::wire::is_name;
 

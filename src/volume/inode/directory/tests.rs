@@ -1,4 +1,5 @@
 use super::*;
+use crate::chunk::Commit;
 use crate::volume::testing::{check, device, hex, inode, mangle};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

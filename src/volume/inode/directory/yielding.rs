@@ -4,9 +4,10 @@
 //! In the log they keep the name that they were given. When the one that has it loses it, the others are written under
 //! the names that they are shown under, or one of them would take its place.
 
-use super::{Author, Directory, LogRecord, Refused, Slot};
+use super::{Directory, LogRecord, Refused, Slot};
 use crate::chunk::{DeviceId, InodeId};
 use crate::volume::format::derived::derived_name;
+use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use std::hash::BuildHasher;
 

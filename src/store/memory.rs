@@ -24,6 +24,13 @@ type Copies = BTreeMap<CopyName, Arc<RwLock<Image>>>;
 #[derive(Clone)]
 pub struct Snapshot(BTreeMap<FileName, Image>);
 
+/// A file as a sync client sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    File(FileName),
+    Copy(CopyName),
+}
+
 /// A file without its name.
 pub struct Aside(FileName, Option<Arc<RwLock<Image>>>);
 
@@ -74,24 +81,35 @@ impl Memory {
         self.0.lock().keys().copied().collect()
     }
 
-    /// Puts a file of a snapshot where a sync client puts the copy that it makes of it.
-    pub fn add_copy(&self, snapshot: &Snapshot, name: CopyName) {
-        if let Some(image) = snapshot.0.get(&name.of) {
-            self.1.lock().insert(name, Arc::new(RwLock::new(image.clone())));
-        }
-    }
-
     /// The copies that sync clients made, in order.
     pub fn copies(&self) -> Vec<CopyName> {
         self.1.lock().keys().cloned().collect()
     }
 
-    /// One of them, as another store has it; away if that has none.
-    pub fn deliver_copy(&self, from: &Memory, name: &CopyName) {
-        let image = from.1.lock().get(name).map(|image| image.read().clone());
-        let mut copies = self.1.lock();
-        copies.remove(name);
-        copies.extend(image.map(|image| (name.clone(), Arc::new(RwLock::new(image)))));
+    /// Everything that a sync client sees here.
+    pub fn items(&self) -> Vec<Item> {
+        let files = self.names().into_iter().map(Item::File);
+        files.chain(self.copies().into_iter().map(Item::Copy)).collect()
+    }
+
+    /// What a sync client would send of it.
+    pub fn take(&self, item: &Item) -> Option<Image> {
+        let image = match item {
+            Item::File(name) => self.0.lock().get(name).cloned(),
+            Item::Copy(name) => self.1.lock().get(name).cloned(),
+        };
+        image.map(|image| image.read().clone())
+    }
+
+    /// Puts a file in place as a sync client does, or takes it away: as a new file.
+    pub fn put(&self, item: &Item, image: Option<Image>) {
+        let image = image.map(|image| Arc::new(RwLock::new(image)));
+        match (item, image) {
+            (Item::File(name), Some(image)) => drop(self.0.lock().insert(*name, image)),
+            (Item::File(name), None) => drop(self.0.lock().remove(name)),
+            (Item::Copy(name), Some(image)) => drop(self.1.lock().insert(name.clone(), image)),
+            (Item::Copy(name), None) => drop(self.1.lock().remove(name)),
+        }
     }
 
     fn file(&self, name: FileName, image: Arc<RwLock<Image>>) -> Arc<dyn StoreFile> {

@@ -10,7 +10,7 @@ pub mod directory;
 pub mod faulty;
 pub mod folder;
 #[cfg(any(test, fuzzing))]
-mod image;
+pub mod image;
 #[cfg(any(test, fuzzing))]
 pub mod memory;
 #[cfg(test)]

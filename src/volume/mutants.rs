@@ -47,4 +47,7 @@ crate::mutant::mutants! {
     NewerNotNamed,
     GapIgnored,
     ConcurrentTaken,
+    JoinTakesOne,
+    LinksNotPutRight,
+    CopyRemovedUnmerged,
 }

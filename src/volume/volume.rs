@@ -13,6 +13,7 @@ use super::format::stamp::Stamp;
 use super::inode::directory::Visit;
 use super::inode::state::Inode;
 use super::journal::Journal;
+use super::merge::Merge;
 use super::mutants::{self, Mutant};
 use super::namespace::Namespace;
 use super::namespace::operations::{NewInode, Rename};
@@ -21,6 +22,7 @@ use super::writeback::Writeback;
 use super::{Error, Result};
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{self, FileName};
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// An open volume. Every method may be called from any thread.
@@ -31,7 +33,8 @@ pub struct Volume {
     pub(super) journal: Arc<Journal>,
     pub(super) writeback: Arc<Writeback>,
     data: Data,
-    namespace: Namespace,
+    namespace: Arc<Namespace>,
+    merge: Arc<Merge>,
     check: Arc<Check>,
     pub(super) rotation: Arc<Rotation>,
 }
@@ -86,17 +89,36 @@ impl Volume {
             journal: journal.clone(),
             writeback: writeback.clone(),
         };
-        let namespace = Namespace {
+        let namespace = Arc::new(Namespace {
             base: base.clone(),
             cache: cache.clone(),
             catalog: catalog.clone(),
             journal: journal.clone(),
             writeback: writeback.clone(),
-        };
+        });
+        let merge = Arc::new(Merge {
+            base: base.clone(),
+            cache: cache.clone(),
+            catalog: catalog.clone(),
+            writeback: writeback.clone(),
+            namespace: namespace.clone(),
+            thread: Mutex::default(),
+        });
         let check = Arc::new(Check { base: base.clone(), cache: cache.clone(), catalog: catalog.clone() });
         let rotation = Arc::new(Rotation::new(&writeback, &check, &journal));
         cache.inode(InodeId::ROOT)?;
-        Ok(Arc::new(Volume { base, cache, catalog, journal, writeback, data, namespace, check, rotation }))
+        Ok(Arc::new(Volume {
+            base,
+            cache,
+            catalog,
+            journal,
+            writeback,
+            data,
+            namespace,
+            merge,
+            check,
+            rotation,
+        }))
     }
 
     /// Starts the background flusher, readahead, and the end of a rotation if one is under way. They end with
@@ -109,8 +131,17 @@ impl Volume {
         self.cache.start_readahead();
         if !self.base.read_only {
             self.rotation.start();
+            self.merge.start();
         }
         Ok(())
+    }
+
+    /// Merges what sync clients put beside chunk files. Happens by itself in the background once the volume is started.
+    ///
+    /// # Errors
+    /// Those of writing; it is done again the next time.
+    pub fn merge(&self) -> Result<()> {
+        self.merge.run()
     }
 
     /// Makes everything that was done so far durable in its place.
@@ -129,15 +160,21 @@ impl Volume {
         self.cache.end_readahead();
         self.writeback.end_flusher();
         self.rotation.end();
+        self.merge.end();
         let closed = match self.base.read_only {
             true => Ok(()),
-            false => self.writeback.finish().and_then(|()| self.clear_journal()),
+            false => self.finish().and_then(|()| self.clear_journal()),
         };
         self.cache.report();
         if !mutants::is_active(Mutant::NotKeptAtClose) {
             self.keep_seen();
         }
         closed
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.writeback.finish()?;
+        if self.merge.put_right()? { self.writeback.finish() } else { Ok(()) }
     }
 
     fn clear_journal(&self) -> Result<()> {

@@ -114,9 +114,14 @@ impl Entries {
         self.pending.is_empty() && self.frozen.log.is_empty() && !self.has_journalled()
     }
 
+    /// Whether no change is on its way into a batch.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.frozen.log.is_empty()
+    }
+
     /// Has all entries stored again, where each change of them is durable in a batch; whether that is so.
     pub fn begin_rebuild(&mut self) -> bool {
-        if !self.pending.is_empty() || !self.frozen.log.is_empty() {
+        if !self.is_settled() {
             return false;
         }
         let mut whole = Vec::new();

@@ -4,6 +4,7 @@ mod content;
 pub mod directory;
 pub mod entries;
 pub mod extra_chunks;
+pub mod joining;
 pub mod stamps;
 pub mod state;
 pub mod stored;

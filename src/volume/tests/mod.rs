@@ -5,6 +5,7 @@ mod churn;
 mod clock;
 mod counts;
 pub(crate) mod crash;
+mod devices;
 mod expected;
 mod files;
 mod full;

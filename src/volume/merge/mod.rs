@@ -1,0 +1,129 @@
+//! Merging what several devices did: copies that sync clients put beside chunk files, and directories that were joined.
+//!
+//! A copy goes once everything in it is durable in its chunk file, or in a file of its own; until then a crash only has
+//! it done again. What cannot be read, or not be merged, stays as it is.
+
+mod names;
+
+use crate::chunk::{Chunk, ChunkId, Relation, Version};
+use crate::store::CopyName;
+use crate::volume::base::Base;
+use crate::volume::cache::Cache;
+use crate::volume::catalog::Catalog;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::namespace::Namespace;
+use crate::volume::writeback::Writeback;
+use crate::volume::{Kind, Result};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub struct Merge {
+    pub base: Arc<Base>,
+    pub cache: Arc<Cache>,
+    pub catalog: Arc<Catalog>,
+    pub writeback: Arc<Writeback>,
+    pub namespace: Arc<Namespace>,
+    /// Works in the background.
+    pub thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Merge {
+    /// Merges in the background whenever something says that there may be something, and once at the start.
+    pub fn start(self: &Arc<Merge>) {
+        self.base.schedule.merge();
+        let merge = Arc::downgrade(self);
+        let base = self.base.clone();
+        let work = move || {
+            while base.schedule.wait_for_merge() {
+                let Some(merge) = merge.upgrade() else { return };
+                if let Err(error) = merge.run() {
+                    log::warn!("what other devices did is not merged yet: {error}");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("merge".into()).spawn(work);
+        let thread = thread.inspect_err(|error| log::warn!("nothing is merged: {error}"));
+        *self.thread.lock() = thread.ok();
+    }
+
+    /// Ends with the flusher; waits for that.
+    pub fn end(&self) {
+        if self.thread.lock().take().is_some_and(|thread| thread.join().is_err()) {
+            log::error!("merging ended in a panic");
+        }
+    }
+
+    /// Puts names right after what was joined within checkpoints; whether there was anything.
+    pub fn put_right(&self) -> Result<bool> {
+        let joined = self.writeback.take_joined();
+        joined.iter().try_for_each(|(directory, joined)| self.put_names_right(directory, joined))?;
+        Ok(!joined.is_empty())
+    }
+
+    /// Merges what there is.
+    pub fn run(&self) -> Result<()> {
+        if self.base.read_only {
+            return Ok(());
+        }
+        self.put_right()?;
+        let mut merged = Vec::new();
+        for (id, copy) in self.catalog.copies()? {
+            match self.merge_copy(id, &copy) {
+                Ok(true) => merged.push(copy),
+                Ok(false) => {}
+                Err(error) if error.is_damage() => {
+                    log::info!("a sync client's copy of {} is left as it is: {error}", copy.of.path());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if merged.is_empty() {
+            return Ok(());
+        }
+        self.writeback.sync_all()?;
+        for copy in merged {
+            log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());
+            self.catalog.remove_copy(&copy)?;
+        }
+        self.catalog.sync_unlinks()
+    }
+
+    /// Whether all that the copy says is in its place once everything is durable.
+    fn merge_copy(&self, id: ChunkId, copy: &CopyName) -> Result<bool> {
+        let file = match self.base.context.store.open_copy(copy) {
+            Ok(file) => file,
+            Err(error) => {
+                log::debug!("a sync client's copy of {} is not to be opened: {error}", copy.of.path());
+                return Ok(false);
+            }
+        };
+        let chunk = Chunk::open_file(&self.base.context, id, self.base.blocks, file, None)?;
+        let version = chunk.version().clone();
+        if id.index > 0 {
+            return self.is_included(id, &version);
+        }
+        if mutants::is_active(Mutant::CopyRemovedUnmerged) {
+            return Ok(true);
+        }
+        let other = self.cache.read_other(id.inode, chunk)?;
+        let inode = self.cache.inode(id.inode)?;
+        match (inode.is_directory(), other.record.kind) {
+            (true, Kind::Directory) => self.merge_directory(&inode, other),
+            _ => self.is_included(id, &version),
+        }
+    }
+
+    fn merge_directory(&self, directory: &Arc<Inode>, other: State) -> Result<bool> {
+        let Some(joined) = self.writeback.join_beside(directory, other)? else { return Ok(false) };
+        self.put_names_right(directory, &joined)?;
+        Ok(true)
+    }
+
+    /// Whether what is in the place of a chunk includes that version of it.
+    fn is_included(&self, id: ChunkId, version: &Version) -> Result<bool> {
+        let there = Chunk::open(&self.base.context, id, self.base.blocks)?;
+        Ok(matches!(there.version().compare(version), Relation::Equal | Relation::Newer))
+    }
+}

@@ -1,0 +1,82 @@
+//! Names after a join: what an inode says of its names is made to agree with the entries that lead to it, and a directory
+//! that two devices moved keeps one of its two places. Harmless where it is done twice.
+
+use super::Merge;
+use crate::chunk::InodeId;
+use crate::volume::format::record::Link;
+use crate::volume::inode::directory::{Joined, Place};
+use crate::volume::inode::state::Inode;
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Result, Timestamp};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+impl Merge {
+    /// Of those inodes whose names two states of a directory did not agree on.
+    pub(super) fn put_names_right(&self, directory: &Arc<Inode>, joined: &Joined) -> Result<()> {
+        let inodes: HashSet<InodeId> = joined.inodes().collect();
+        if inodes.is_empty() || mutants::is_active(Mutant::LinksNotPutRight) {
+            return Ok(());
+        }
+        let places = directory.state.read().directory().places(&inodes);
+        for id in inodes {
+            // What has not arrived says nothing yet.
+            let Ok(inode) = self.cache.inode(id) else { continue };
+            let places = places.get(&id).map_or(&[][..], Vec::as_slice);
+            match inode.is_directory() {
+                true => self.keep_one_place(directory, &inode, places)?,
+                false => self.correct_links(directory, &inode, places)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A file has every name that leads to it.
+    fn correct_links(&self, directory: &Arc<Inode>, inode: &Arc<Inode>, places: &[Place]) -> Result<()> {
+        let mut links = inode.view(|record| record.extension.links.clone());
+        let had: HashSet<Link> = links.iter().cloned().collect();
+        links.retain(|link| link.parent != directory.id());
+        let here: HashSet<&[u8]> = places.iter().map(|place| &*place.stored).collect();
+        links.extend(here.into_iter().map(|name| Link { parent: directory.id(), name: name.into() }));
+        // Without any it was deleted there; what becomes of it is for the one who deleted it.
+        if links.is_empty() || links.iter().cloned().collect::<HashSet<Link>>() == had {
+            return Ok(());
+        }
+        self.namespace.correct_links(inode, links)
+    }
+
+    /// A directory stands in one place: the one with the greatest dot.
+    fn keep_one_place(&self, directory: &Arc<Inode>, inode: &Arc<Inode>, places: &[Place]) -> Result<()> {
+        let Some((here, others)) = places.split_last() else { return Ok(()) };
+        for place in others {
+            self.forget(directory, place)?;
+        }
+        let link = inode.view(|record| record.extension.links.first().cloned());
+        if let Some(link) = link.filter(|link| link.parent != directory.id())
+            && let Ok(parent) = self.cache.inode(link.parent)
+        {
+            self.cache.load_entries(&parent)?;
+            let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
+            let there = places.get(&inode.id()).and_then(|places| places.last());
+            if let Some(there) = there.filter(|there| there.rank > here.rank) {
+                log::info!("{:?} was moved on two devices: it stays where it was moved last", inode.id());
+                self.forget(directory, here)?;
+                return self.point_to(inode, &parent, there);
+            }
+            for place in places.into_values().flatten() {
+                self.forget(&parent, &place)?;
+            }
+        }
+        self.point_to(inode, directory, here)
+    }
+
+    fn forget(&self, directory: &Arc<Inode>, place: &Place) -> Result<()> {
+        self.namespace.forget_entry(directory, &place.shown, Timestamp::now())
+    }
+
+    fn point_to(&self, inode: &Arc<Inode>, parent: &Arc<Inode>, place: &Place) -> Result<()> {
+        let link = Link { parent: parent.id(), name: place.stored.clone() };
+        let is_right = inode.view(|record| record.extension.links == [link.clone()]);
+        if is_right { Ok(()) } else { self.namespace.correct_links(inode, vec![link]) }
+    }
+}

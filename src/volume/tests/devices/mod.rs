@@ -1,0 +1,356 @@
+//! Several devices in turns, each with a copy of its own of one volume, and a client that copies single files: whatever
+//! the order, in the end all show the same, nothing that was made is lost, and nothing is written any more.
+//!
+//! `CRYPTFS_WALKS=100000` is the long form.
+
+mod client;
+
+use super::*;
+use crate::store::memory::{Item, Memory};
+use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::Rename;
+use crate::volume::mutants::{self, Mutant};
+use client::{Client, Style};
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A path, and what is there: content, or none for a directory.
+type Tree = BTreeMap<String, Option<String>>;
+
+struct Device {
+    keys: Fixture,
+    store: Memory,
+    client: Client,
+}
+
+struct World {
+    devices: Vec<Device>,
+    server: Memory,
+    /// Content that was acknowledged, and content that somebody removed having seen it.
+    made: BTreeSet<String>,
+    removed: BTreeSet<String>,
+    log: Vec<String>,
+}
+
+const IDS: [(&str, [u8; 8]); 3] =
+    [("AAAAAAA", *b"device 1"), ("BBBBBBB", *b"device 2"), ("CCCCCCC", *b"device 3")];
+
+impl World {
+    fn new(count: usize, styles: &[Style]) -> World {
+        let first = Fixture::new();
+        let server = Memory::new();
+        first.format(Arc::new(server.clone())).close().unwrap();
+        let device = |(at, (name, id)): (usize, &(&'static str, [u8; 8]))| Device {
+            keys: first.another(*id),
+            store: Memory::new(),
+            client: Client::new(name, styles[at % styles.len()]),
+        };
+        let mut world = World {
+            devices: IDS.iter().take(count).enumerate().map(device).collect(),
+            server,
+            made: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            log: Vec::new(),
+        };
+        (0..count).for_each(|at| drop(world.sync_all(at)));
+        world
+    }
+
+    fn mount(&self, at: usize) -> Arc<Volume> {
+        let device = &self.devices[at];
+        let volume = device.keys.open(Arc::new(device.store.clone()));
+        volume.merge().unwrap();
+        volume
+    }
+
+    /// Does something on a device and unmounts it.
+    fn at<R>(&mut self, at: usize, work: impl FnOnce(&mut World, &Volume) -> R) -> R {
+        let volume = self.mount(at);
+        let done = work(self, &volume);
+        volume.close().unwrap();
+        done
+    }
+
+    fn make(&mut self, at: usize, path: &str) {
+        let content = format!("{path} of {}", self.devices[at].client.name);
+        self.at(at, |_, volume| make(volume, path, &content).unwrap());
+        self.made.insert(content);
+    }
+
+    fn sync_all(&mut self, at: usize) -> bool {
+        let Device { store, client, .. } = &mut self.devices[at];
+        let mut any = false;
+        // What a conflict makes is sent too.
+        for _ in 0..2 {
+            for item in client.items(store, &self.server) {
+                any |= client.sync(&item, store, &self.server);
+            }
+        }
+        any
+    }
+
+    /// Copies some of the files, in any order.
+    fn sync_some(&mut self, at: usize, random: &mut TestRng) {
+        let Device { store, client, .. } = &mut self.devices[at];
+        let mut items = client.items(store, &self.server);
+        for _ in 0..random.below(items.len() + 1) {
+            let item = items.swap_remove(random.below(items.len()));
+            client.sync(&item, store, &self.server);
+        }
+    }
+
+    /// Everything is delivered and merged until nothing changes any more.
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            let mut any = false;
+            for at in 0..self.devices.len() {
+                any |= self.sync_all(at);
+            }
+            for at in 0..self.devices.len() {
+                let before = self.images(at);
+                self.at(at, |_, _| ());
+                any |= before != self.images(at);
+            }
+            if !any {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    fn images(&self, at: usize) -> Vec<(Item, crate::store::image::Image)> {
+        let store = &self.devices[at].store;
+        store.items().into_iter().filter_map(|item| Some((item.clone(), store.take(&item)?))).collect()
+    }
+
+    /// Settles, and holds what there is against what has to be.
+    fn judge(&mut self) -> Tree {
+        self.settle();
+        let trees: Vec<Tree> =
+            (0..self.devices.len()).map(|at| self.at(at, |_, volume| tree(volume))).collect();
+        for (tree, device) in trees.iter().zip(&self.devices) {
+            assert_eq!(*tree, trees[0], "{} shows something else", device.client.name);
+            assert!(
+                device.store.copies().is_empty(),
+                "conflict copies are left: {:?}",
+                device.store.copies()
+            );
+        }
+        let there: BTreeSet<&String> = trees[0].values().flatten().collect();
+        let lost: Vec<_> = self.made.difference(&self.removed).filter(|made| !there.contains(made)).collect();
+        assert!(lost.is_empty(), "lost: {lost:?}, there is: {:?}", trees[0]);
+        trees[0].clone()
+    }
+}
+
+fn find(volume: &Volume, path: &str) -> Option<Arc<Inode>> {
+    let mut at = volume.root().unwrap();
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        at = volume.lookup(&at, name.as_bytes()).ok()??;
+    }
+    Some(at)
+}
+
+/// The directory of a path, and the last name in it.
+fn parent<'a>(volume: &Volume, path: &'a str) -> Option<(Arc<Inode>, &'a [u8])> {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    Some((find(volume, directory)?, name.as_bytes()))
+}
+
+fn make(volume: &Volume, path: &str, content: &str) -> crate::volume::Result<()> {
+    let (directory, name) = parent(volume, path).ok_or(crate::volume::Error::NotFound)?;
+    let inode = volume.create(&directory, name, new(Kind::File))?;
+    volume.write(&inode, 0, content.as_bytes(), now(), 0)
+}
+
+fn make_directory(volume: &Volume, path: &str) -> crate::volume::Result<()> {
+    let (directory, name) = parent(volume, path).ok_or(crate::volume::Error::NotFound)?;
+    volume.create(&directory, name, new(Kind::Directory)).map(drop)
+}
+
+fn rename(volume: &Volume, from: &str, to: &str) -> crate::volume::Result<()> {
+    let ends = (parent(volume, from), parent(volume, to));
+    let (Some(from), Some(to)) = ends else { return Err(crate::volume::Error::NotFound) };
+    let how = Rename::NoReplace;
+    volume.rename((&from.0, from.1), (&to.0, to.1), how, None, now()).map(drop)
+}
+
+fn remove(volume: &Volume, path: &str) -> crate::volume::Result<()> {
+    let (directory, name) = parent(volume, path).ok_or(crate::volume::Error::NotFound)?;
+    let removed = volume.unlink(&directory, name, now())?;
+    removed.into_iter().for_each(|inode| volume.release(inode));
+    Ok(())
+}
+
+/// Everything that can be reached; each file's link count is the number of its names.
+fn tree(volume: &Volume) -> Tree {
+    let (mut tree, mut names_of) = (Tree::new(), BTreeMap::<_, u32>::new());
+    let mut todo = vec![(String::new(), volume.root().unwrap())];
+    while let Some((path, directory)) = todo.pop() {
+        let mut below = 0;
+        for name in names(volume, &directory) {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+            let inode = volume.lookup(&directory, name.as_bytes()).unwrap().expect("it was listed");
+            if inode.is_directory() {
+                below += 1;
+                assert!(tree.insert(path.clone(), None).is_none(), "{path} twice");
+                todo.push((path, inode));
+            } else {
+                let content = String::from_utf8(content(volume, &inode)).unwrap();
+                *names_of.entry(inode.id()).or_default() += 1;
+                assert!(tree.insert(path.clone(), Some(content)).is_none(), "{path} twice");
+            }
+        }
+        assert_eq!(directory.view(|record| record.links_count), 2 + below, "link count of {path}");
+        assert!(tree.len() < 10_000, "a ring");
+    }
+    for (id, count) in names_of {
+        assert_eq!(volume.inode(id).unwrap().view(|record| record.links_count), count, "names of {id:?}");
+    }
+    tree
+}
+
+const BOTH: [Style; 2] = [Style::OursAside, Style::TheirsAside];
+
+#[test]
+fn names_that_two_devices_make_in_one_directory_are_both_there() {
+    for styles in [[BOTH[0], BOTH[0]], [BOTH[1], BOTH[1]], [BOTH[0], BOTH[1]]] {
+        let mut world = World::new(2, &styles);
+        world.make(0, "of a");
+        world.make(1, "of b");
+        let tree = world.judge();
+        assert_eq!(tree.keys().collect::<Vec<_>>(), ["of a", "of b"]);
+    }
+}
+
+#[test]
+fn of_two_files_of_one_name_both_are_there_on_both_devices() {
+    let mut world = World::new(2, &BOTH);
+    world.make(0, "report.odt");
+    world.make(1, "report.odt");
+    let tree = world.judge();
+    let names: Vec<_> = tree.keys().collect();
+    assert!(
+        names.len() == 2 && names[0].starts_with("report (conflict 20") && names[1] == "report.odt",
+        "{names:?}"
+    );
+    // Whoever removes one of them leaves the other.
+    world.at(1, |_, volume| remove(volume, "report.odt").unwrap());
+    world.removed.insert(tree["report.odt"].clone().unwrap());
+    assert_eq!(world.judge().into_iter().collect::<Vec<_>>(), [(names[0].clone(), tree[names[0]].clone())]);
+}
+
+/// The rules that this needs, each broken once.
+#[test]
+fn every_broken_rule_is_noticed() {
+    for fault in [Mutant::JoinTakesOne, Mutant::LinksNotPutRight, Mutant::CopyRemovedUnmerged] {
+        mutants::plant(Some(fault));
+        let noticed = catch_unwind(AssertUnwindSafe(|| {
+            names_that_two_devices_make_in_one_directory_are_both_there();
+            (0..40).for_each(|seed| walk(seed, 2));
+        }));
+        mutants::plant(None);
+        assert!(noticed.is_err(), "{fault:?}");
+    }
+}
+
+/// One device after the other is mounted, does a few things, and is unmounted; in between some files are copied.
+fn walk(seed: u64, devices: usize) {
+    let mut random = TestRng(seed);
+    let styles: Vec<Style> = (0..devices).map(|_| BOTH[random.below(2)]).collect();
+    let mut world = World::new(devices, &styles);
+    for step in 0..2 + random.below(10) {
+        let at = random.below(devices);
+        if random.below(3) == 0 {
+            world.sync_some(at, &mut random);
+            world.log.push(format!("some is copied at {at}"));
+        } else if random.below(6) == 0 {
+            world.sync_all(at);
+            world.log.push(format!("all is copied at {at}"));
+        } else {
+            let volume = world.mount(at);
+            for turn in 0..1 + random.below(3) {
+                let done = act(&mut world, &volume, at, step * 10 + turn, &mut random);
+                world.log.extend(done.map(|done| format!("{at}: {done}")));
+            }
+            volume.close().unwrap();
+        }
+    }
+    let judged = catch_unwind(AssertUnwindSafe(|| world.judge()));
+    if let Err(why) = judged {
+        println!("CRYPTFS_SEED={seed}\n{}", world.log.join("\n"));
+        std::panic::resume_unwind(why);
+    }
+}
+
+/// One random change.
+fn act(world: &mut World, volume: &Volume, at: usize, turn: usize, random: &mut TestRng) -> Option<String> {
+    let tree = readable(volume);
+    let mut directories: Vec<String> =
+        tree.iter().filter(|(_, what)| what.is_none()).map(|(p, _)| p.clone()).collect();
+    directories.push(String::new());
+    let files: Vec<(String, String)> =
+        tree.iter().filter_map(|(p, what)| Some((p.clone(), what.clone()?))).collect();
+    let directory = random.pick(&directories)?.clone();
+    let name = format!("{directory}/n{}", random.below(4));
+    let name = name.trim_start_matches('/').to_owned();
+    match random.below(10) {
+        0..4 => {
+            let content = format!("{turn} of {at}");
+            make(volume, &name, &content).ok()?;
+            world.made.insert(content.clone());
+            Some(format!("makes {name}: {content}"))
+        }
+        4..6 => make_directory(volume, &name).ok().map(|()| format!("makes directory {name}")),
+        6..9 => {
+            let (from, content) = random.pick(&files)?.clone();
+            rename(volume, &from, &name).ok()?;
+            Some(format!("renames {from} to {name}: {content}"))
+        }
+        _ => {
+            let (path, content) = random.pick(&files)?.clone();
+            remove(volume, &path).ok()?;
+            world.removed.insert(content.clone());
+            Some(format!("removes {path}: {content}"))
+        }
+    }
+}
+
+/// What can be read of the tree while files are on their way.
+fn readable(volume: &Volume) -> Tree {
+    let mut tree = Tree::new();
+    let mut todo = vec![(String::new(), volume.root().unwrap())];
+    while let Some((path, directory)) = todo.pop() {
+        let mut found = Vec::new();
+        let mut visit = |_: u64, name: &[u8], _, _| {
+            found.push(String::from_utf8_lossy(name).into_owned());
+            true
+        };
+        if volume.read_directory(&directory, 0, &mut visit).is_err() {
+            continue;
+        }
+        for name in found {
+            let path = format!("{path}/{name}").trim_start_matches('/').to_owned();
+            let Ok(Some(inode)) = volume.lookup(&directory, name.as_bytes()) else { continue };
+            if inode.is_directory() {
+                tree.insert(path.clone(), None);
+                todo.push((path, inode));
+            } else {
+                let mut bytes = vec![0; inode.view(|record| record.size) as usize];
+                if volume.read(&inode, 0, &mut bytes).is_ok() {
+                    tree.insert(path, String::from_utf8(bytes).ok());
+                }
+            }
+        }
+    }
+    tree
+}
+
+#[test]
+fn devices_in_turns_lose_nothing_and_come_to_rest() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(60) {
+        let walk_seed = random.0;
+        walk(walk_seed, 2 + random.below(2));
+    }
+}

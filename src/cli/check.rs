@@ -254,7 +254,8 @@ impl Session<'_> {
         let owner = metadata(self.backing).map_err(|error| advice::system(self.backing.display(), &error))?;
         let keep = &mut |chunk: ChunkId| self.keep(&context, chunk);
         let owner = (owner.uid(), owner.gid());
-        repair::open_again(&context, reader.chunk_size(), owner, &plan.steps, keep).map_err(failed)?;
+        repair::open_again(&context, reader.geometry().chunk_size(), owner, &plan.steps, keep)
+            .map_err(failed)?;
         let volume = assemble::open(self.backing, &unlocked.opened, context.clone(), false)?;
         let apply = Apply { volume: &volume, reader, checked, now: Timestamp::now() };
         let done = apply.run(&plan.steps).and_then(|done| volume.close().map(|()| done)).map_err(failed)?;

@@ -64,8 +64,8 @@ everything once \\fBcryptfs sync\\fR or \\fBcryptfs umount\\fR returned. sync(1)
 kernel writes to cryptfs what it holds and does not tell it that anybody waits.
 .PP
 Access times never move, since each would make a chunk file that has to be copied; mount(8) shows noatime. A file can be \
-as long as 2097153 chunks: 8 TiB at 4 MiB a chunk. fallocate(2) sets nothing aside, as nothing is overwritten in place, \
-and says so; posix_fallocate(3) then writes zeros.
+as long as 2097152 chunks and 256 KiB: 8 TiB at 4 MiB a chunk. fallocate(2) sets nothing aside, as nothing is \
+overwritten in place, and says so; posix_fallocate(3) then writes zeros.
 .PP
 What was not synced is stored five seconds after the change at the latest, later where the disk is slow; a power cut \
 before that takes it along, and so does the death of the daemon. Where root mounts, the kernel spares the daemon when \

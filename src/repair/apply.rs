@@ -310,25 +310,24 @@ impl Apply<'_> {
 
     /// Of a file whose first chunk is lost: what the others hold, each in its place.
     fn copy_chunks(&self, copy: &Arc<Inode>, id: InodeId, further: &[u32]) -> Result<Vec<Range<u64>>> {
-        let chunk_size = self.reader.chunk_size();
-        let blocks = (chunk_size / BLOCK as u64) as u16;
+        let geometry = self.reader.geometry();
         let (mut lost, mut end) = (Vec::new(), 0);
         for index in further {
-            let start = u64::from(*index) * chunk_size;
-            if start > end {
-                lost.push(end..start);
+            let (whole, blocks) = (geometry.range(*index), geometry.blocks(*index));
+            if whole.start > end {
+                lost.push(end..whole.start);
             }
-            end = start + chunk_size;
+            end = whole.end;
             let Ok(chunk) = Chunk::open(self.reader.context(), ChunkId { inode: id, index: *index }, blocks)
             else {
-                lost.push(start..end);
+                lost.push(whole);
                 continue;
             };
             let (mut from, mut block) = (0, [0; BLOCK]);
             while from < blocks
                 && let Ok(Some(number)) = chunk.next_present(Section::Data, from)
             {
-                let at = start + u64::from(number) * BLOCK as u64;
+                let at = whole.start + u64::from(number) * BLOCK as u64;
                 match chunk.read(Section::Data, number, &mut block) {
                     Ok(()) => self.volume.write(copy, at, &block, self.now, 0)?,
                     Err(_) => lost.push(at..at + BLOCK as u64),

@@ -76,7 +76,7 @@ impl Rotation {
         let chunks = self.catalog.all_chunks()?;
         let (mut group, mut size, total) = (Group::new(), 0, chunks.len() as u64);
         for (done, id) in (0..).zip(chunks) {
-            match Chunk::open(&self.base.context, id, self.base.blocks) {
+            match Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index)) {
                 Ok(chunk) if chunk.epoch_is_newest() => {}
                 // One that is incomplete may just be being written: it is looked at again under its inode's lock.
                 Ok(_) | Err(chunk::Error::Incomplete(_)) => {

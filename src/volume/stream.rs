@@ -17,7 +17,7 @@ pub struct Stream {
 }
 
 /// How a directory's tail lies in chunk 0.
-pub const TAIL: Stream = Stream { modulus: 256, overhead: 1024 + 2 * 32 };
+pub const TAIL: Stream = Stream { modulus: 64, overhead: 1024 + 2 * 32 };
 
 impl Stream {
     /// Bytes that a stream without a beginning cut off can have.

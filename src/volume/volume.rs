@@ -7,6 +7,7 @@ use super::check::Check;
 use super::check::survey::Sight;
 use super::data::Data;
 use super::findings::{Findings, Report};
+use super::format::geometry::Geometry;
 use super::format::kinds::{Kind, Timestamp};
 use super::format::record::{Extension, Link, Record};
 use super::format::stamp::Stamp;
@@ -20,7 +21,7 @@ use super::namespace::operations::{NewInode, Rename};
 use super::rotate::{Remains, Rotation};
 use super::writeback::Writeback;
 use super::{Error, Result};
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{self, FileName};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl Volume {
             extension: Extension::default(),
         };
         let id = ChunkId { inode: InodeId::ROOT, index: 0 };
-        let mut first_chunk = Chunk::new(context, id, (chunk_size / BLOCK as u64) as u16);
+        let mut first_chunk = Chunk::new(context, id, Geometry::new(chunk_size).blocks(0));
         first_chunk.set_record(record.encode().map_err(|_| Error::Invalid)?.root);
         first_chunk.commit()?;
         first_chunk.sync()?;
@@ -382,7 +383,7 @@ impl Volume {
 
     /// The largest size a file may have, in bytes.
     pub fn size_limit(&self) -> u64 {
-        self.base.size_limit()
+        self.base.geometry.size_limit()
     }
 
     /// Makes a file durable with its name. `data_only`: times may be lost.

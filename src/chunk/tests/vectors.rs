@@ -29,6 +29,11 @@ fn base64(text: &str) -> Vec<u8> {
     out
 }
 
+/// How many a chunk of a volume with chunks of 4 MiB has room for.
+fn blocks(index: u32) -> u16 {
+    if index == 0 { 64 } else { 1024 }
+}
+
 fn verdict(vector: &Value) -> (&'static str, Option<Chunk>) {
     let memory = Memory::new();
     let id =
@@ -47,9 +52,10 @@ fn verdict(vector: &Value) -> (&'static str, Option<Chunk>) {
         let file = memory.create(context.file_name(id)).unwrap();
         file.write_at(0, &[std::io::IoSlice::new(&base64(text))]).unwrap();
     }
-    let read = Chunk::open(&context, id, 1024).and_then(|chunk| {
+    let blocks = blocks(id.index);
+    let read = Chunk::open(&context, id, blocks).and_then(|chunk| {
         let mut block = [0; BLOCK];
-        (0..1024).try_for_each(|number| chunk.read(Section::Data, number, &mut block))?;
+        (0..blocks).try_for_each(|number| chunk.read(Section::Data, number, &mut block))?;
         Ok(chunk)
     });
     match read {
@@ -64,7 +70,7 @@ fn verdict(vector: &Value) -> (&'static str, Option<Chunk>) {
 
 fn content_of(chunk: &Chunk) -> Value {
     let mut data = serde_json::Map::new();
-    for number in 0..1024 {
+    for number in 0..blocks(chunk.id().index) {
         let mut block = [0; BLOCK];
         chunk.read(Section::Data, number, &mut block).unwrap();
         if block != [0; BLOCK] {

@@ -7,7 +7,7 @@ use super::world::{World, garbage, kind, now};
 use crate::store::directory::Directory;
 use crate::store::{FileName, Store};
 use crate::test_rng::{TestRng, seed, variable};
-use crate::volume::tests::CHUNK;
+use crate::volume::tests::GEOMETRY;
 use crate::volume::{Kind, Rename};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,10 +163,14 @@ impl States {
         let mut paths = world.expected.keys();
         paths.any(|path| {
             let versions = [&world.expected[path], &self.former[path]];
-            let mut pieces = found.chunks(CHUNK as usize).enumerate();
+            let mut pieces = GEOMETRY.runs(0, found.len()).scan(0, |at, run| {
+                let piece = *at..*at + run.length;
+                *at = piece.end;
+                Some(piece)
+            });
             versions[0].len() == found.len()
-                && pieces.all(|(at, piece)| {
-                    versions.iter().any(|version| version.chunks(CHUNK as usize).nth(at) == Some(piece))
+                && pieces.all(|piece| {
+                    versions.iter().any(|version| version[piece.clone()] == found[piece.clone()])
                 })
         })
     }

@@ -6,7 +6,7 @@ use crate::chunk::remembered::Remembered;
 use crate::chunk::{ChunkId, Context, InodeId, ReadOnly, Recall};
 use crate::store::memory::Memory;
 use crate::store::{Area, FileName, Store};
-use crate::volume::tests::{CHUNK, Fixture};
+use crate::volume::tests::{CHUNK, FIRST, Fixture};
 use crate::volume::{Content, Inode, Kind, NewInode, Reader, Timestamp, Volume};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
@@ -74,7 +74,7 @@ impl World {
         }
         for (parent, path, length) in [
             (&root, "top", 50),
-            (&root, "big", 3 * CHUNK as usize - 100),
+            (&root, "big", (FIRST + 2 * CHUNK) as usize - 100),
             (&a, "a/one", 700),
             (&a, "a/two", 30_000),
             (&b, "b/three", 5_000),

@@ -8,10 +8,10 @@ mod withheld;
 
 pub use schedule::{Schedule, Task};
 
-use crate::chunk::{BLOCK, Context};
+use crate::chunk::Context;
 use crate::store::FileName;
 use crate::volume::format::directory_log::Author;
-use crate::volume::format::limits::LAST_INDEX;
+use crate::volume::format::geometry::Geometry;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::{Error, Result};
 use parking_lot::Mutex;
@@ -36,10 +36,7 @@ pub struct Options {
 
 pub struct Base {
     pub context: Arc<Context>,
-    /// Bytes.
-    pub chunk_size: u64,
-    /// Blocks of a chunk.
-    pub blocks: u16,
+    pub geometry: Geometry,
     pub read_only: bool,
     pub schedule: Schedule,
     pub stand_ins: Mutex<StandIns>,
@@ -50,8 +47,7 @@ pub struct Base {
 impl Base {
     pub fn new(context: Arc<Context>, options: Options) -> Base {
         Base {
-            chunk_size: options.chunk_size,
-            blocks: (options.chunk_size / BLOCK as u64) as u16,
+            geometry: Geometry::new(options.chunk_size),
             read_only: options.read_only || context.store.is_read_only(),
             schedule: Schedule::default(),
             stand_ins: Mutex::default(),
@@ -93,20 +89,10 @@ impl Base {
         Author { device: self.context.device, now: self.context.next_commit() }
     }
 
-    /// The largest size a file may have, in bytes.
-    pub fn size_limit(&self) -> u64 {
-        self.chunk_size * (u64::from(LAST_INDEX) + 1)
-    }
-
     /// # Errors
     /// [`Error::FileTooLarge`] if a file cannot end at `end` bytes.
     pub fn check_size(&self, end: u64) -> Result<()> {
-        if end > self.size_limit() { Err(Error::FileTooLarge) } else { Ok(()) }
-    }
-
-    /// The chunk in which a byte of a file lies.
-    pub fn index_of(&self, offset: u64) -> u32 {
-        (offset / self.chunk_size) as u32
+        if end > self.geometry.size_limit() { Err(Error::FileTooLarge) } else { Ok(()) }
     }
 
     /// Makes the coming and going of files durable.

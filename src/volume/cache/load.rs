@@ -29,7 +29,7 @@ impl Cache {
 
     /// Opens chunk 0's file.
     fn open_file(&self, id: ChunkId) -> Result<Chunk> {
-        let chunk = Chunk::open(&self.base.context, id, self.base.blocks)?;
+        let chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
         self.findings.heal_opened(id);
         Ok(chunk)
     }
@@ -37,7 +37,7 @@ impl Cache {
     /// Opens the file of an extra chunk, if it belongs to what chunk 0 says: `named` is the chunk table's entry,
     /// `record` chunk 0's. Only then its findings are over. Also returns the number of the chunk's stamp.
     pub fn open_extra(&self, id: ChunkId, named: Commit, record: &Record) -> Result<(Chunk, Commit)> {
-        let chunk = Chunk::open(&self.base.context, id, self.base.blocks)?;
+        let chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
         let found = check_fit(&chunk, named, record)?;
         self.findings.heal_opened(id);
         Ok((chunk, found))
@@ -88,7 +88,7 @@ impl Cache {
     /// Refuses a size that cannot be, or that is not the inline content's.
     pub(super) fn check_size_of(&self, record: &Record, first_chunk: &Chunk) -> Result<()> {
         let (most, inline) = match record.kind {
-            Kind::File => (self.base.size_limit(), record.size),
+            Kind::File => (self.base.geometry.size_limit(), record.size),
             Kind::Directory => (TAIL.limit(), record.size % BLOCK as u64),
             _ => return Ok(()),
         };
@@ -135,7 +135,7 @@ impl Cache {
             let mut bytes = vec![0; BLOCK];
             segment.read(Section::Data, 0, &mut bytes)?;
             let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
-            if length as u64 > self.base.chunk_size {
+            if length as u64 > self.base.geometry.capacity(index) {
                 return Err(damaged(index, "its length makes no sense"));
             }
             bytes.resize(length.next_multiple_of(BLOCK), 0);

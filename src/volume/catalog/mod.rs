@@ -192,7 +192,7 @@ impl Catalog {
 
     /// Whether this device wrote a chunk last.
     fn wrote(&self, id: ChunkId) -> bool {
-        let chunk = Chunk::open(&self.base.context, id, self.base.blocks);
+        let chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index));
         chunk.is_ok_and(|chunk| {
             chunk.version().0.first().is_some_and(|entry| entry.0 == self.base.context.device)
         })

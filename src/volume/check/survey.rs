@@ -46,7 +46,7 @@ impl Check {
                 continue;
             }
             for index in self.indices(id)? {
-                self.look(ChunkId { inode: id, index }, self.base.blocks, Some(&at), visit)?;
+                self.look(ChunkId { inode: id, index }, self.base.geometry.blocks(index), Some(&at), visit)?;
             }
             if path.is_none() {
                 self.children(id, &at, &mut waiting)?;

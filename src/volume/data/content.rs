@@ -12,14 +12,6 @@ use crate::volume::inode::table::check_index;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
 
-/// A run of bytes within one chunk.
-struct Run {
-    index: u32,
-    /// Bytes from the chunk's start.
-    from: u64,
-    length: usize,
-}
-
 impl Data {
     /// Fills `out` from `offset`; returns the number of bytes, fewer than wanted only at the end of the file.
     pub fn read(&self, inode: &Arc<Inode>, offset: u64, out: &mut [u8]) -> Result<usize> {
@@ -35,7 +27,7 @@ impl Data {
                 return Ok(0);
             }
             let out = &mut out[..length];
-            let wanted = self.runs(offset, length).find(|run| !state.is_readable(run.index));
+            let wanted = self.base.geometry.runs(offset, length).find(|run| !state.is_readable(run.index));
             match wanted {
                 None => {
                     self.read_runs(&state, offset, out)?;
@@ -95,17 +87,16 @@ impl Data {
         if state.is_inline() {
             return Ok(Some(if data { offset } else { size }));
         }
-        let mut at = offset;
+        let (mut at, geometry) = (offset, self.base.geometry);
         while at < size {
-            let index = self.base.index_of(at);
-            let from = (at % self.base.chunk_size / BLOCK_BYTES) as u16;
-            let start = u64::from(index) * self.base.chunk_size;
+            let (index, within) = geometry.locate(at);
+            let from = (within / BLOCK_BYTES) as u16;
+            let start = geometry.start(index);
             self.cache.open_chunk(inode, &mut state, index)?;
             let found = match state.chunk_mut(index) {
                 Some(chunk) if data => chunk.next_present(Section::Data, from)?,
-                Some(chunk) => {
-                    Some(chunk.next_absent(Section::Data, from)?).filter(|block| *block < self.base.blocks)
-                }
+                Some(chunk) => Some(chunk.next_absent(Section::Data, from)?)
+                    .filter(|block| *block < geometry.blocks(index)),
                 None => (!data).then_some(from),
             };
             if let Some(block) = found {
@@ -113,11 +104,10 @@ impl Data {
                 return Ok(if found < size { Some(found) } else { (!data).then_some(size) });
             }
             at = match state.chunk_mut(index) {
-                None if data => self
-                    .cache
-                    .next_chunk(&mut state, index)?
-                    .map_or(size, |next| u64::from(next) * self.base.chunk_size),
-                _ => start + self.base.chunk_size,
+                None if data => {
+                    self.cache.next_chunk(&mut state, index)?.map_or(size, |next| geometry.start(next))
+                }
+                _ => geometry.range(index).end,
             };
             if self.cache.is_full() {
                 drop(state);
@@ -128,28 +118,13 @@ impl Data {
         Ok((!data).then_some(size))
     }
 
-    fn runs(&self, offset: u64, length: usize) -> impl Iterator<Item = Run> + use<> {
-        let (size, end) = (self.base.chunk_size, offset + length as u64);
-        let mut at = offset;
-        std::iter::from_fn(move || {
-            if at >= end {
-                return None;
-            }
-            let from = at % size;
-            let length = (size - from).min(end - at);
-            let run = Run { index: (at / size) as u32, from, length: length as usize };
-            at += length;
-            Some(run)
-        })
-    }
-
     fn read_runs(&self, state: &State, offset: u64, mut out: &mut [u8]) -> Result<()> {
         if state.is_inline() {
             let first_chunk = state.first_chunk.as_deref().expect("it was looked for");
             out.copy_from_slice(&first_chunk.inline()[offset as usize..offset as usize + out.len()]);
             return Ok(());
         }
-        for run in self.runs(offset, out.len()) {
+        for run in self.base.geometry.runs(offset, out.len()) {
             let (part, rest) = out.split_at_mut(run.length);
             match state.chunk(run.index) {
                 Some(chunk) => read_bytes(chunk, run.from, part)?,
@@ -187,7 +162,7 @@ impl Data {
         offset: u64,
         mut data: &[u8],
     ) -> std::result::Result<(), Step> {
-        for run in self.runs(offset, data.len()) {
+        for run in self.base.geometry.runs(offset, data.len()) {
             let (part, rest) = data.split_at(run.length);
             self.cache.open_chunk(inode, state, run.index)?;
             if run.index > 0 && !state.extra_chunks.contains(run.index) {
@@ -196,7 +171,8 @@ impl Data {
                 }
                 self.check_in_use()?;
                 let id = ChunkId { inode: inode.id(), index: check_index(u64::from(run.index))? };
-                state.hold(run.index, Chunk::new(&self.base.context, id, self.base.blocks));
+                state
+                    .hold(run.index, Chunk::new(&self.base.context, id, self.base.geometry.blocks(id.index)));
                 self.cache.opened(inode, run.index);
             }
             let chunk = state.chunk_mut(run.index).expect("it was opened or made");

@@ -25,7 +25,7 @@ impl Data {
     /// Trims what a crash, or a write that failed, may have left beyond the size.
     fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         let size = state.record.size;
-        let next = size.div_ceil(self.base.chunk_size).max(1) as u32;
+        let next = self.base.geometry.chunks(size);
         let mut beyond = state.named_chunks(next)?;
         beyond.extend(state.extra_chunks.from(next));
         if !beyond.is_empty() {
@@ -33,10 +33,9 @@ impl Data {
             state.doom(beyond);
             return Err(Step::Flush);
         }
-        let last = self.base.index_of(size);
-        let from = size % self.base.chunk_size;
+        let (last, from) = self.base.geometry.locate(size);
         if from > 0 || last == 0 {
-            self.clear_within(inode, state, last, from, self.base.chunk_size)?;
+            self.clear_within(inode, state, last, from, self.base.geometry.capacity(last))?;
         }
         Ok(())
     }

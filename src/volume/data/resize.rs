@@ -8,7 +8,7 @@ use crate::volume::inode::state::{Inode, State};
 use std::sync::Arc;
 
 /// Chunks in which a hole is made under one lock.
-const CHUNKS_AT_ONCE: u64 = 16;
+const CHUNKS_AT_ONCE: u32 = 16;
 
 impl Data {
     /// Sets the size; what is cut off is gone, what is added reads as zeros.
@@ -55,9 +55,8 @@ impl Data {
         let mut at = offset;
         loop {
             // In pieces: what is changed is held open until it is flushed.
-            let until = (at - at % self.base.chunk_size)
-                .saturating_add(CHUNKS_AT_ONCE * self.base.chunk_size)
-                .min(end);
+            let (index, _) = self.base.geometry.locate(at);
+            let until = self.base.geometry.start(index + CHUNKS_AT_ONCE).min(end);
             self.punch_piece(inode, at, until, now)?;
             if until >= end {
                 return Ok(());
@@ -89,8 +88,9 @@ impl Data {
 
     /// Cuts off what lies beyond `size`.
     fn shrink(&self, inode: &Arc<Inode>, state: &mut State, size: u64) -> std::result::Result<(), Step> {
-        let before = state.record.size;
-        if before > self.base.chunk_size {
+        let geometry = self.base.geometry;
+        let has_further = state.record.size > geometry.capacity(0);
+        if has_further {
             self.check_in_use()?;
         }
         if state.is_inline() {
@@ -100,20 +100,20 @@ impl Data {
             first_chunk.set_inline(content);
             return Ok(());
         }
-        let kept = size.div_ceil(self.base.chunk_size).max(1) as u32;
+        let kept = geometry.chunks(size);
         let mut cut = state.named_chunks(kept)?;
         cut.extend(state.extra_chunks.from(kept));
         cut.sort_unstable();
         cut.dedup();
         // All that may fail, on a full disk, comes before anything is given up.
-        let (last, from) = (self.base.index_of(size), size % self.base.chunk_size);
+        let (last, from) = geometry.locate(size);
         if from > 0 || last == 0 {
-            self.clear_within(inode, state, last, from, self.base.chunk_size)?;
+            self.clear_within(inode, state, last, from, geometry.capacity(last))?;
         }
-        if before > self.base.chunk_size {
+        if has_further {
             state.begin_cut();
         }
-        let cut_bytes = cut.len() as u64 * self.base.chunk_size;
+        let cut_bytes: u64 = cut.iter().map(|index| geometry.capacity(*index)).sum();
         if !cut.is_empty() {
             state.doom(cut);
         }
@@ -131,18 +131,14 @@ impl Data {
         offset: u64,
         end: u64,
     ) -> std::result::Result<(), Step> {
-        let mut at = offset;
+        let (mut at, geometry) = (offset, self.base.geometry);
         while at < end {
-            let index = self.base.index_of(at);
-            let start = u64::from(index) * self.base.chunk_size;
-            let until = (start + self.base.chunk_size).min(end);
-            self.clear_within(inode, state, index, at - start, until - start)?;
+            let (index, from) = geometry.locate(at);
+            let (start, until) = (at - from, geometry.range(index).end.min(end));
+            self.clear_within(inode, state, index, from, until - start)?;
             at = match state.chunk_mut(index) {
                 Some(_) => until,
-                None => self
-                    .cache
-                    .next_chunk(state, index)?
-                    .map_or(end, |next| u64::from(next) * self.base.chunk_size),
+                None => self.cache.next_chunk(state, index)?.map_or(end, |next| geometry.start(next)),
             };
         }
         Ok(())

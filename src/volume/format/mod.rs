@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod derived;
 pub mod directory_log;
+pub mod geometry;
 pub mod journal;
 pub mod kinds;
 pub mod limits;

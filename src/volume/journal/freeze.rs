@@ -6,6 +6,7 @@
 use super::Journal;
 use crate::chunk::{Commit, Context, InodeId};
 use crate::volume::format::batch::Builder;
+use crate::volume::format::geometry::Geometry;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::wire::TooLarge;
 use crate::volume::inode::state::{Inode, Journalled};
@@ -155,12 +156,12 @@ impl Journal {
         frozen.replacing = std::mem::take(&mut pending.replacing);
         frozen.deleted = std::mem::take(&mut pending.deleted);
         for inode in &frozen.deleted {
-            batch.delete(inode.id(), chunks_of(inode, self.base.chunk_size)).map_err(too_large)?;
+            batch.delete(inode.id(), chunks_of(inode, self.base.geometry)).map_err(too_large)?;
         }
         let repeat = checkpoint && !mutants::is_active(Mutant::CheckpointRepeatsNothing);
         let orphans = pending.orphans.values().filter(|inode| repeat || unnamed.contains(&inode.id()));
         for inode in orphans.filter(|_| !mutants::is_active(Mutant::OrphanNotRecorded)) {
-            batch.orphan(inode.id(), chunks_of(inode, self.base.chunk_size)).map_err(too_large)?;
+            batch.orphan(inode.id(), chunks_of(inode, self.base.geometry)).map_err(too_large)?;
         }
         frozen.fresh = pending.reserve.fresh();
         let mut reserved = frozen.fresh.clone();
@@ -285,12 +286,11 @@ fn freeze_inode(
 }
 
 /// How many chunks an inode may have: one more than the highest index.
-fn chunks_of(inode: &Inode, chunk_size: u64) -> u32 {
+fn chunks_of(inode: &Inode, geometry: Geometry) -> u32 {
     let state = inode.state.read();
     let open =
         state.extra_chunks.from(0).next_back().max(state.doomed.last().copied()).map_or(0, |last| last + 1);
-    let sized = u32::try_from(state.record.size.div_ceil(chunk_size)).unwrap_or(u32::MAX);
-    open.max(sized).max(1)
+    open.max(geometry.chunks(state.record.size.min(geometry.size_limit())))
 }
 
 fn too_large(_: TooLarge) -> Error {

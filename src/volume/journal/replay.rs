@@ -287,7 +287,7 @@ impl Replay<'_> {
             // All of the file: what earlier batches say of it is of no use any more.
             self.base.withheld.lock().remove(id);
         }
-        let mut first_chunk = Chunk::new(&self.base.context, chunk, self.base.blocks);
+        let mut first_chunk = Chunk::new(&self.base.context, chunk, self.base.geometry.blocks(0));
         first_chunk.set_inline(content.unwrap_or_default().to_vec());
         let mut record = record.clone();
         record.extension.version.clear();

@@ -96,7 +96,8 @@ impl Namespace {
         parent.add_entry(self.base.author(), name, id, new.kind)?;
         parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
         drop(parent);
-        let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, self.base.blocks);
+        let blocks = self.base.geometry.blocks(0);
+        let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, blocks);
         let mut state = State::fresh(record, first_chunk);
         state.add_link(directory.id(), name);
         let inode = Arc::new(Inode::new(id, state, id_durable));

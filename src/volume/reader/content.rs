@@ -2,6 +2,7 @@
 
 use super::{Error, Node, Reader, Result};
 use crate::chunk::{BLOCK, Chunk, Commit, Section};
+use crate::volume::format::geometry::Run;
 use std::ops::Range;
 
 const BLOCK_BYTES: u64 = BLOCK as u64;
@@ -47,19 +48,19 @@ impl<'a> Content<'a> {
         if self.node.head().is_none() {
             return layout;
         }
-        let chunk_size = self.reader.chunk_size;
+        let geometry = self.reader.geometry;
         let mut indices = vec![0];
         match &self.further {
             Ok(further) => indices.extend(further.iter().map(|(index, _)| *index)),
             Err(error) => {
-                let (range, error) = (chunk_size.min(size)..size, error.again());
+                let (range, error) = (geometry.capacity(0).min(size)..size, error.again());
                 layout.lost.extend((!range.is_empty()).then_some(Lost { range, error }));
             }
         }
         let mut lost = Vec::new();
         for index in indices {
-            let start = u64::from(index) * chunk_size;
-            let whole = start.min(size)..(start + chunk_size).min(size);
+            let Range { start, end } = geometry.range(index);
+            let whole = start.min(size)..end.min(size);
             if whole.is_empty() {
                 continue;
             }
@@ -77,7 +78,7 @@ impl<'a> Content<'a> {
 
     /// The runs of blocks that are present in a chunk, in bytes from its start.
     fn runs(&mut self, index: u32) -> Result<Vec<Range<u64>>> {
-        let blocks = self.reader.blocks;
+        let blocks = self.reader.geometry.blocks(index);
         let Some(chunk) = self.chunk(index)? else { return Ok(Vec::new()) };
         let (mut runs, mut from) = (Vec::new(), 0);
         while from < blocks
@@ -103,12 +104,10 @@ impl<'a> Content<'a> {
             return Ok(());
         }
         let (mut at, mut rest, size) = (offset, &mut out[..], self.size());
-        while !rest.is_empty() {
-            let (index, within) = (at / self.reader.chunk_size, at % self.reader.chunk_size);
-            let length = (rest.len() as u64).min(self.reader.chunk_size - within) as usize;
+        for Run { index, from, length } in self.reader.geometry.runs(offset, rest.len()) {
             let (run, more) = rest.split_at_mut(length);
-            if let Some(chunk) = self.chunk(index as u32)? {
-                chunk.read(Section::Data, (within / BLOCK_BYTES) as u16, run)?;
+            if let Some(chunk) = self.chunk(index)? {
+                chunk.read(Section::Data, (from / BLOCK_BYTES) as u16, run)?;
                 // Bytes beyond the size count for nothing.
                 let valid = size.saturating_sub(at).min(length as u64) as usize;
                 run[valid..].fill(0);

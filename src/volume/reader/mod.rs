@@ -11,7 +11,7 @@ mod overlay;
 pub use content::{Content, Layout, Lost};
 
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId, Section};
-use crate::volume::format::limits::LAST_INDEX;
+use crate::volume::format::geometry::Geometry;
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::stored::read_record;
 use crate::volume::inode::table::ChunkTable;
@@ -24,10 +24,7 @@ use std::sync::Arc;
 /// Reads a volume. Every method may be called from any thread.
 pub struct Reader {
     context: Arc<Context>,
-    /// Bytes.
-    chunk_size: u64,
-    /// Blocks of a chunk.
-    blocks: u16,
+    geometry: Geometry,
     overlay: Overlay,
 }
 
@@ -49,8 +46,7 @@ enum Source {
 impl Reader {
     /// Reads chunk files only. `chunk_size`: bytes, from the header.
     pub fn new(context: Arc<Context>, chunk_size: u64) -> Reader {
-        let blocks = (chunk_size / BLOCK as u64) as u16;
-        Reader { context, chunk_size, blocks, overlay: Overlay::default() }
+        Reader { context, geometry: Geometry::new(chunk_size), overlay: Overlay::default() }
     }
 
     /// Reads what the live batches of all journals say as well. Returns what of them cannot be read, too: without those
@@ -67,9 +63,9 @@ impl Reader {
         &self.context
     }
 
-    /// Bytes.
-    pub fn chunk_size(&self) -> u64 {
-        self.chunk_size
+    /// Which byte of a file lies in which chunk.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     /// Inodes that a durable batch deletes, or made ready for; their chunk files go at the next mount of their device.
@@ -92,16 +88,17 @@ impl Reader {
 
     fn stored(&self, id: InodeId) -> Result<Node> {
         let id = ChunkId { inode: id, index: 0 };
-        let head = Chunk::open(&self.context, id, self.blocks)?;
+        let head = Chunk::open(&self.context, id, self.geometry.blocks(0))?;
         let record = read_record(&head)?;
         let node = Node { id: id.inode, record, source: Source::Chunk(Box::new(head)) };
-        node.check_size(self.chunk_size)?;
+        node.check_size(self.geometry)?;
         Ok(node)
     }
 
     /// Opens an extra chunk of an inode. `named`: the chunk table's entry.
     fn open_extra(&self, node: &Node, index: u32, named: Commit) -> Result<Chunk> {
-        let chunk = Chunk::open(&self.context, ChunkId { inode: node.id, index }, self.blocks)?;
+        let chunk =
+            Chunk::open(&self.context, ChunkId { inode: node.id, index }, self.geometry.blocks(index))?;
         check_fit(&chunk, named, &node.record)?;
         Ok(chunk)
     }
@@ -132,7 +129,7 @@ impl Reader {
             let mut bytes = vec![0; BLOCK];
             segment.read(Section::Data, 0, &mut bytes)?;
             let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize + 4;
-            if length as u64 > self.chunk_size {
+            if length as u64 > self.geometry.capacity(index) {
                 return Err(damaged(index, "its length makes no sense"));
             }
             bytes.resize(length.next_multiple_of(BLOCK), 0);
@@ -201,9 +198,9 @@ impl Node {
     }
 
     /// Refuses a size that cannot be, or that is not the inline content's.
-    fn check_size(&self, chunk_size: u64) -> Result<()> {
+    fn check_size(&self, geometry: Geometry) -> Result<()> {
         let (most, inline) = match self.record.kind {
-            Kind::File => (chunk_size * (u64::from(LAST_INDEX) + 1), self.record.size),
+            Kind::File => (geometry.size_limit(), self.record.size),
             Kind::Directory => (TAIL.limit(), self.record.size % BLOCK as u64),
             _ => return Ok(()),
         };

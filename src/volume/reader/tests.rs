@@ -1,6 +1,6 @@
 //! The reader against the volume that wrote: same names, attributes, content, with and without live batches.
 
-use super::super::tests::{CHUNK, Fixture, content, file, new, now, pattern};
+use super::super::tests::{CHUNK, FIRST, Fixture, content, file, new, now, pattern};
 use super::super::{Damage, Error, Inode, Kind, Volume};
 use super::{Content, Reader};
 use crate::chunk::{ChunkId, InodeId};
@@ -125,25 +125,25 @@ fn what_is_lost_is_said_and_the_rest_is_read() {
     let node = reader.node(id).unwrap();
     let mut content = Content::new(&reader, &node);
     let layout = content.layout();
-    assert_eq!(layout.data, [0..CHUNK, 2 * CHUNK..3 * CHUNK]);
+    assert_eq!(layout.data, [0..FIRST, FIRST + CHUNK..3 * CHUNK]);
     assert_eq!(layout.lost.len(), 1);
-    assert_eq!(layout.lost[0].range, CHUNK..2 * CHUNK);
-    assert!(content.read(CHUNK, &mut [0; 4096]).is_err());
+    assert_eq!(layout.lost[0].range, FIRST..FIRST + CHUNK);
+    assert!(content.read(FIRST, &mut [0; 4096]).is_err());
     let (mut bytes, mut lost) = (vec![0; CHUNK as usize], Vec::new());
-    content.read_rest(2 * CHUNK, &mut bytes, &mut lost);
+    content.read_rest(FIRST + CHUNK, &mut bytes, &mut lost);
     assert_eq!(lost.len(), 1);
     let range = lost[0].range.clone();
     assert_eq!(range.end - range.start, 4096);
-    let from = (range.start - 2 * CHUNK) as usize;
+    let from = (range.start - FIRST - CHUNK) as usize;
     bytes[from..from + 4096].copy_from_slice(&all[range.start as usize..][..4096]);
-    assert!(bytes == all[2 * CHUNK as usize..]);
+    assert!(bytes == all[(FIRST + CHUNK) as usize..][..CHUNK as usize]);
 }
 
 #[test]
 fn a_chunk_that_is_older_than_its_table_says_is_lost() {
     let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
     let volume = fixture.format(store.clone());
-    let large = file(&volume, "large", &pattern(2 * CHUNK as usize, 9));
+    let large = file(&volume, "large", &pattern((FIRST + CHUNK) as usize, 9));
     volume.checkpoint().unwrap();
     let second = fixture.context(store.clone()).file_name(ChunkId { inode: large.id(), index: 1 });
     let held = bytes_of(&store, second);
@@ -156,7 +156,7 @@ fn a_chunk_that_is_older_than_its_table_says_is_lost() {
     let other = fixture.another(*b"device 2");
     let reader = reader(&other, &store);
     let layout = Content::new(&reader, &reader.node(id).unwrap()).layout();
-    assert_eq!((layout.data.len(), layout.data[0].end, layout.lost.len()), (1, CHUNK, 1));
+    assert_eq!((layout.data.len(), layout.data[0].end, layout.lost.len()), (1, FIRST, 1));
     assert!(
         matches!(layout.lost[0].error, Error::Damaged(_, Damage::RolledBack { .. })),
         "{:?}",

@@ -22,15 +22,18 @@ fn everywhere(prepare: impl Fn(&Volume), check: impl Fn(&Volume)) {
 
 #[test]
 fn files_of_every_size_come_back() {
-    let sizes = [0, 1, 100, 3000, 3800, 4095, 4096, 4097, 50_000, 600_000, 1 << 20, (1 << 20) + 1, 5_000_000];
+    let (first, second) = (FIRST as usize, (FIRST + CHUNK) as usize);
+    let borders = [first - 1, first, first + 1, second - 1, second, second + 1];
+    let sizes = [0, 1, 100, 3000, 3800, 4095, 4096, 4097, 50_000, 600_000, 5_000_000];
+    let sizes: Vec<usize> = sizes.into_iter().chain(borders).collect();
     everywhere(
         |volume| {
-            for size in sizes {
+            for &size in &sizes {
                 file(volume, &format!("f{size}"), &pattern(size, size as u64));
             }
         },
         |volume| {
-            for size in sizes {
+            for &size in &sizes {
                 assert!(look(volume, &format!("f{size}")).unwrap() == pattern(size, size as u64), "{size}");
             }
             assert_eq!(names(volume, &volume.root().unwrap()).len(), sizes.len());
@@ -85,7 +88,7 @@ fn overwriting_punching_and_resizing() {
         write(content, 0, pattern(3_000_000, 1));
         write(content, 10, pattern(5, 2));
         write(content, 4090, pattern(5000, 3));
-        write(content, (1 << 20) - 3, pattern(7, 4));
+        write(content, FIRST as usize - 3, pattern(7, 4));
         write(content, 3_500_000, pattern(100_000, 5));
         for size in [1_200_000, 1_500_000, 2_000, 9_000, 2_500_000, 100, 0, 50, 4_000_000] {
             content.resize(size, 0);

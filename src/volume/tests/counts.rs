@@ -187,15 +187,15 @@ fn calls_of_the_store() {
         volume.checkpoint().unwrap()
     });
     let large = file(&volume, "large", b"");
-    calls("write 1 MiB in 8 parts", "Create 1, Write 8", &|| {
+    calls("write 1 MiB in 8 parts", "Create 2, Write 8", &|| {
         for part in 0..8 {
             volume.write(&large, part << 17, &pattern(1 << 17, part), now(), 0).unwrap();
         }
     });
-    calls("fsync it", "Write 5, Sync 2, IsCurrent 2, SyncNames 1, Read 1", &|| {
+    calls("fsync it", "Write 7, Sync 3, IsCurrent 3, SyncNames 2, Read 1", &|| {
         volume.sync(&large, false).unwrap()
     });
-    calls("overwrite 16 blocks of it at random, and fsync", "Write 17, Sync 1, IsCurrent 1", &|| {
+    calls("overwrite 16 blocks of it at random, and fsync", "Write 20, Sync 3, IsCurrent 3", &|| {
         for block in 0..16 {
             volume.write(&large, (block * 53 % 250) << 12, &pattern(4096, block), now(), 0).unwrap();
         }
@@ -215,7 +215,7 @@ fn calls_of_the_store() {
         drop(volume.lookup(&root, b"large").unwrap().unwrap())
     });
     let large = volume.lookup(&root, b"large").unwrap().unwrap();
-    calls("read 128 KiB in its middle, cold", "Read 6", &|| {
+    calls("read 128 KiB in its middle, cold", "Read 7, Open 1", &|| {
         volume.read(&large, 1 << 19, &mut vec![0; 1 << 17]).unwrap();
     });
     assert!(wrong.borrow().is_empty(), "unexpected: {:?}", wrong.borrow());

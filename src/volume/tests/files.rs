@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 /// Sizes at which something changes.
-const BORDERS: [usize; 22] = [
+const BORDERS: [usize; 24] = [
     0,
     1,
     700,
@@ -26,15 +26,17 @@ const BORDERS: [usize; 22] = [
     4096,
     4097,
     8192,
-    135 * 4096,
-    136 * 4096,
-    137 * 4096,
-    CHUNK as usize - 4096,
-    CHUNK as usize - 1,
-    CHUNK as usize,
-    CHUNK as usize + 1,
-    2 * CHUNK as usize - 1,
-    2 * CHUNK as usize,
+    FIRST as usize - 4096,
+    FIRST as usize - 1,
+    FIRST as usize,
+    FIRST as usize + 1,
+    FIRST as usize + 135 * 4096,
+    FIRST as usize + 136 * 4096,
+    FIRST as usize + 137 * 4096,
+    (FIRST + CHUNK) as usize - 1,
+    (FIRST + CHUNK) as usize,
+    (FIRST + 2 * CHUNK) as usize - 1,
+    (FIRST + 2 * CHUNK) as usize,
     3 * CHUNK as usize + 5000,
 ];
 

@@ -15,6 +15,7 @@ mod limits;
 mod readahead;
 mod rotation;
 
+use super::format::geometry::Geometry;
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};
 use crate::chunk::remembered::{self, Remembered};
 use crate::chunk::{Context, DeviceId, Recall};
@@ -25,6 +26,9 @@ use std::sync::Arc;
 
 /// The smallest chunk size, so that files of several chunks are cheap.
 pub(crate) const CHUNK: u64 = 1 << 20;
+/// What chunk 0 holds of it.
+pub(crate) const FIRST: u64 = 256 << 10;
+pub(crate) const GEOMETRY: Geometry = Geometry::new(CHUNK);
 
 /// Keys, a device and its memory that several openings of a volume share.
 pub(crate) struct Fixture {

@@ -328,13 +328,13 @@ impl Writeback {
         log.extend_from_slice(&unstored.log);
         let first = state.next_segment(self.base.context.random_byte())?;
         flush.segments = first..first;
-        for part in log.chunks(self.base.chunk_size as usize - 4) {
+        for part in log.chunks(self.base.geometry.capacity(first) as usize - 4) {
             let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
             let mut segment = Vec::with_capacity((4 + part.len()).next_multiple_of(BLOCK));
             segment.extend_from_slice(&(part.len() as u32).to_le_bytes());
             segment.extend_from_slice(part);
             segment.resize(segment.len().next_multiple_of(BLOCK), 0);
-            let mut chunk = Chunk::new(&self.base.context, id, self.base.blocks);
+            let mut chunk = Chunk::new(&self.base.context, id, self.base.geometry.blocks(id.index));
             chunk.write(Section::Data, 0, &segment)?;
             state.hold(id.index, chunk);
             flush.segments.end += 1;

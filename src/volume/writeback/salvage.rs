@@ -91,8 +91,11 @@ impl Writeback {
         if state.lost.is_some() {
             return false;
         }
-        let found =
-            Chunk::open(&self.base.context, ChunkId { inode: inode.id(), index: 0 }, self.base.blocks);
+        let found = Chunk::open(
+            &self.base.context,
+            ChunkId { inode: inode.id(), index: 0 },
+            self.base.geometry.blocks(0),
+        );
         let is_known = |found: Chunk| {
             // Our own may be what an earlier try left.
             let wrote = found.version().0.first().is_some_and(|entry| entry.0 == self.base.context.device);
@@ -112,15 +115,15 @@ impl Writeback {
             self.cache.closed(ChunkId { index, ..id });
         }
         let emptied = || -> Result<(Chunk, ChunkTable)> {
-            let mut first_chunk = Chunk::open(&self.base.context, id, self.base.blocks)?;
+            let mut first_chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(0))?;
             let mut table = ChunkTable::of(&first_chunk)?;
             table.all(&first_chunk)?.into_iter().for_each(|index| table.set(index, Commit(0)));
-            first_chunk.clear(Section::Data, 0..self.base.blocks)?;
+            first_chunk.clear(Section::Data, 0..self.base.geometry.blocks(0))?;
             Ok((first_chunk, table))
         };
         let (mut first_chunk, table) = emptied().unwrap_or_else(|_| {
             self.base.context.saw_known(id);
-            (Chunk::new(&self.base.context, id, self.base.blocks), ChunkTable::empty())
+            (Chunk::new(&self.base.context, id, self.base.geometry.blocks(0)), ChunkTable::empty())
         });
         first_chunk.set_inline(content);
         state.replace_first_chunk(first_chunk, table);
@@ -171,7 +174,7 @@ impl Writeback {
         };
         let (id, size) = (ChunkId { inode: inode.id(), index: 0 }, content.len() as u64);
         self.base.context.saw_known(id);
-        let mut first_chunk = Chunk::new(&self.base.context, id, self.base.blocks);
+        let mut first_chunk = Chunk::new(&self.base.context, id, self.base.geometry.blocks(0));
         first_chunk.set_inline(content);
         // Apart from what memory has: should this fail and pass, the next checkpoint finds that as it was.
         let mut kept = State::fresh(record, first_chunk);

@@ -1,7 +1,7 @@
 //! The oracle: opens what a crash left, compares it with what the model allows, goes on working, and looks for
 //! leftovers.
 
-use super::super::{CHUNK, Fixture};
+use super::super::{FIRST, Fixture};
 use super::model::{Model, Tree, Version, show};
 use super::operation::{Bench, Operation};
 use crate::chunk::remembered::{Remembered, Snapshot};
@@ -140,7 +140,7 @@ fn read_content(volume: &Volume, inode: &Arc<Inode>, size: usize) -> Result<Cont
             return Ok(same.clone());
         }
         let content = Rc::new(buffer.clone());
-        if size as u64 > CHUNK {
+        if size as u64 > FIRST {
             lately.truncate(7);
             lately.insert(0, content.clone());
         }

@@ -172,7 +172,7 @@ fn a_write_behind_a_shrinking_that_failed_is_written_by_the_next_fsync() {
     for nth in 0..12 {
         let (fixture, power, store) = faulty();
         let volume = fixture.format(store.clone());
-        let inode = file(&volume, "f", &pattern(2_500_000, 1));
+        let inode = file(&volume, "f", &pattern(2_300_000, 1));
         volume.sync(&inode, false).unwrap();
         volume.checkpoint().unwrap();
         volume.resize(&inode, 1_500_000, now(), 0).unwrap();
@@ -185,7 +185,7 @@ fn a_write_behind_a_shrinking_that_failed_is_written_by_the_next_fsync() {
         let _ = volume.sync(&inode, false);
         store.heal();
         volume.sync(&inode, false).unwrap();
-        let mut wanted = pattern(2_500_000, 1);
+        let mut wanted = pattern(2_300_000, 1);
         wanted.truncate(1_500_000);
         wanted[1_200_000..1_200_004].copy_from_slice(b"news");
         assert!(look(&fixture.open(cut(&power)), "f").unwrap() == wanted, "{nth}");
@@ -229,7 +229,7 @@ fn an_inode_that_cannot_be_stored_stops_the_volume() {
 
 #[test]
 pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
-    let old = pattern(2_500_000, 1);
+    let old = pattern(2_300_000, 1);
     let mut new = old.clone();
     new[1_049_000..1_049_004].copy_from_slice(b"news");
     // During which sync of the flush: of the announcement, of the further chunk, of chunk 0.
@@ -258,10 +258,10 @@ pub(super) fn a_file_cut_between_the_stages_of_a_flush_is_whole_or_cut() {
             for cut in store.enumerate_cuts(8, number as u64) {
                 let opened = fixture.try_open_with(Arc::new(cut), &Remembered::of(known.clone()));
                 let found = look(&opened.unwrap(), "f").unwrap();
-                assert!([2_500_000, 1_050_000].contains(&found.len()), "{nth} {number}: {}", found.len());
+                assert!([2_300_000, 1_050_000].contains(&found.len()), "{nth} {number}: {}", found.len());
                 let old = [&old[..4], b"head"].iter().any(|start| found.starts_with(start));
                 let news = found[1_049_000..1_049_004] == new[1_049_000..1_049_004]
-                    || found[1_049_000..1_049_004] == pattern(2_500_000, 1)[1_049_000..1_049_004];
+                    || found[1_049_000..1_049_004] == pattern(2_300_000, 1)[1_049_000..1_049_004];
                 let rest = found[4..1_049_000] == new[4..1_049_000]
                     && found[1_049_004..] == new[1_049_004..found.len()];
                 assert!(old && news && rest, "{nth} {number}: other bytes");
@@ -318,7 +318,7 @@ pub(super) fn a_name_that_could_not_be_synced_is_synced_by_the_next_fsync() {
     for number in [libc::ENOSPC, libc::EDQUOT, libc::EMFILE, libc::ENOMEM] {
         let (fixture, power, store) = faulty();
         let volume = fixture.format(store.clone());
-        let inode = file(&volume, "f", &pattern(2_500_000, 1));
+        let inode = file(&volume, "f", &pattern(2_300_000, 1));
         store.fail_when(move |event| (event.call == Call::SyncNames).then_some(Fault::Error(number)));
         for _ in 0..3 {
             let error = volume.sync(&inode, false).unwrap_err();
@@ -326,7 +326,7 @@ pub(super) fn a_name_that_could_not_be_synced_is_synced_by_the_next_fsync() {
         }
         store.heal();
         volume.sync(&inode, false).unwrap();
-        assert!(look(&fixture.open(cut(&power)), "f").unwrap() == pattern(2_500_000, 1));
+        assert!(look(&fixture.open(cut(&power)), "f").unwrap() == pattern(2_300_000, 1));
     }
 }
 

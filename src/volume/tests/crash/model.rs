@@ -4,7 +4,7 @@
 //! operations, never older than what a sync has promised. A file is as after one of the operations on it, not
 //! necessarily the same one; of several chunks each by itself.
 
-use super::super::CHUNK;
+use super::super::FIRST;
 use super::check::Found;
 use crate::chunk::InodeId;
 use crate::volume::Kind;
@@ -297,7 +297,7 @@ fn alike(version: &Version, found: &Version) -> bool {
 fn is_one_of(versions: &[Version], found: &Version) -> bool {
     let longest = versions.iter().map(|version| version.content.len()).max().unwrap_or(0);
     versions.iter().any(|version| alike(version, found))
-        || longest as u64 > CHUNK && is_mixture(versions, found)
+        || longest as u64 > FIRST && is_mixture(versions, found)
 }
 
 /// Whether each block of each chunk comes from one of the versions, as do size and attributes.

@@ -1,6 +1,6 @@
 //! Operations on a volume and on the model of it.
 
-use super::super::{CHUNK, new, pattern};
+use super::super::{FIRST, new, pattern};
 use super::model::{Model, Version};
 use crate::chunk::InodeId;
 use crate::volume::{Error, Inode, Kind, NewInode, Rename, Result, Timestamp, Volume};
@@ -318,4 +318,4 @@ pub(super) fn find(volume: &Volume, path: &str) -> Result<Arc<Inode>> {
 }
 
 /// Around the border between the first two chunks.
-pub(super) const BORDER: u64 = CHUNK - 100;
+pub(super) const BORDER: u64 = FIRST - 100;

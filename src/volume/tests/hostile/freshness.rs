@@ -140,7 +140,7 @@ fn row_14_chunk_files_of_two_versions_of_one_file() {
     let house = House::new();
     let volume = house.open().unwrap();
     let inode = find(&volume, "big").unwrap();
-    volume.write(&inode, 0, &pattern(2_500_000, 99), now(), 0).unwrap();
+    volume.write(&inode, 0, &pattern(2_300_000, 99), now(), 0).unwrap();
     drop(inode);
     volume.close().unwrap();
     drop(volume);
@@ -156,9 +156,9 @@ fn row_14_chunk_files_of_two_versions_of_one_file() {
             is_rolled_back(find(&volume, "big"), house.chunk("big", 0));
             continue;
         }
-        let bad = bad_blocks(&volume, &find(&volume, "big").unwrap(), &pattern(2_500_000, 99));
+        let bad = bad_blocks(&volume, &find(&volume, "big").unwrap(), &pattern(2_300_000, 99));
         let chunks: std::collections::BTreeSet<u32> =
-            bad.iter().map(|block| (block * BLOCK) as u32 / CHUNK as u32).collect();
+            bad.iter().map(|block| GEOMETRY.locate((block * BLOCK) as u64).0).collect();
         assert_eq!(chunks.into_iter().collect::<Vec<_>>(), old.collect::<Vec<_>>());
     }
 }

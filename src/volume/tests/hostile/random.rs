@@ -19,7 +19,7 @@ use std::time::Duration;
 
 const NAMES: [&[u8]; 6] = [b"a", b"b", b"c", b"long name of a file", b"d", b"e"];
 const HISTORY: usize = 12;
-const BIG: usize = CHUNK as usize + 5 * BLOCK;
+const BIG: usize = FIRST as usize + 5 * BLOCK;
 
 /// The scenario after an honest session.
 struct Mark {
@@ -222,7 +222,7 @@ impl Scenario {
     fn check_content(&self, id: InodeId, content: &[u8]) {
         let older = self.honest.older.get(&id).copied().unwrap_or(0);
         let past = &self.contents[&id][older..];
-        if past.iter().all(|state| state.len() <= CHUNK as usize) {
+        if past.iter().all(|state| state.len() <= FIRST as usize) {
             let all = &self.contents[&id];
             let held = all.iter().rposition(|state| state == content);
             let wanted = older..all.len();
@@ -326,14 +326,14 @@ impl Scenario {
     /// Writes within one block, or cuts; a file that cannot be read as a whole is left alone.
     fn write(&mut self, volume: &Volume, inode: &Arc<Inode>) {
         let Ok(mut content) = read_all(volume, inode) else { return };
-        if content.len() < CHUNK as usize && self.rng.below(4) == 0 {
+        if content.len() < FIRST as usize && self.rng.below(4) == 0 {
             let size = self.rng.below(6 * BLOCK);
             content.resize(size, 0);
             self.contents.get_mut(&inode.id()).expect("a known file").push(content);
             let _ = volume.resize(inode, size as u64, now(), 0);
             return;
         }
-        let blocks = if content.len() > CHUNK as usize { content.len() / BLOCK } else { 6 };
+        let blocks = if content.len() > FIRST as usize { content.len() / BLOCK } else { 6 };
         let (block, within) = (self.rng.below(blocks), self.rng.below(BLOCK));
         let data = pattern(1 + self.rng.below(BLOCK - within), self.rng.0);
         let at = block * BLOCK + within;

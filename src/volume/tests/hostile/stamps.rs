@@ -22,7 +22,7 @@ fn expected(content: &[u8]) -> Vec<Vec<u8>> {
 
 fn every_mix_of_two_states_reads_as_one() {
     let house = House::new();
-    let (before, after) = (house.files["big"].clone(), pattern(2_500_000, 99));
+    let (before, after) = (house.files["big"].clone(), pattern(2_300_000, 99));
     let volume = house.open().unwrap();
     volume.write(&find(&volume, "big").unwrap(), 0, &after, now(), 0).unwrap();
     volume.close().unwrap();

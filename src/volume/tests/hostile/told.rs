@@ -149,7 +149,7 @@ fn an_older_further_chunk_is_told_once_and_does_not_come_right_by_being_opened()
     let volume = house.open().unwrap();
     let inode = find(&volume, "big").unwrap();
     // Another chunk 1, with a bound of its own.
-    for content in [&[][..], &pattern(2_500_000, 99)] {
+    for content in [&[][..], &pattern(2_300_000, 99)] {
         volume.resize(&inode, 0, now(), 0).unwrap();
         volume.write(&inode, 0, content, now(), 0).unwrap();
         volume.checkpoint().unwrap();

@@ -1,0 +1,137 @@
+//! In which chunk of a file a byte lies (docs/FORMAT.md section 7). Nothing else computes with the chunk size.
+
+use super::limits::LAST_INDEX;
+use std::ops::Range;
+
+const BLOCK: u64 = 4096;
+/// Bytes of content in chunk 0 at most: it is written anew with every change of the file.
+pub const FIRST_MAX: u64 = 256 << 10;
+
+/// Chunk 0 holds the first bytes, the further chunks a chunk size each.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometry {
+    chunk_size: u64,
+}
+
+/// A run of bytes within one chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub index: u32,
+    /// Bytes from the chunk's start.
+    pub from: u64,
+    pub length: usize,
+}
+
+impl Geometry {
+    /// `chunk_size`: bytes, from the header.
+    pub const fn new(chunk_size: u64) -> Geometry {
+        Geometry { chunk_size }
+    }
+
+    /// What [`Geometry::new`] was told.
+    pub fn chunk_size(self) -> u64 {
+        self.chunk_size
+    }
+
+    /// Bytes of content that a chunk has room for.
+    pub fn capacity(self, index: u32) -> u64 {
+        if index == 0 && self.chunk_size > FIRST_MAX { FIRST_MAX } else { self.chunk_size }
+    }
+
+    /// The same in blocks.
+    pub fn blocks(self, index: u32) -> u16 {
+        (self.capacity(index) / BLOCK) as u16
+    }
+
+    /// Where in the file a chunk's content begins.
+    pub fn start(self, index: u32) -> u64 {
+        match index {
+            0 => 0,
+            _ => self.capacity(0) + (u64::from(index) - 1) * self.chunk_size,
+        }
+    }
+
+    /// The bytes of the file that lie in a chunk.
+    pub fn range(self, index: u32) -> Range<u64> {
+        self.start(index)..self.start(index) + self.capacity(index)
+    }
+
+    /// The chunk of a byte of the file, and where in that.
+    pub fn locate(self, offset: u64) -> (u32, u64) {
+        match offset.checked_sub(self.capacity(0)) {
+            None => (0, offset),
+            Some(beyond) => ((beyond / self.chunk_size) as u32 + 1, beyond % self.chunk_size),
+        }
+    }
+
+    /// How many chunks a file of this size has if there is no hole: at least chunk 0.
+    pub fn chunks(self, size: u64) -> u32 {
+        if size == 0 { 1 } else { self.locate(size - 1).0 + 1 }
+    }
+
+    /// The largest size of a file.
+    pub fn size_limit(self) -> u64 {
+        self.range(LAST_INDEX).end
+    }
+
+    /// The runs of a range of bytes, in order.
+    pub fn runs(self, offset: u64, length: usize) -> impl Iterator<Item = Run> {
+        let (mut at, end) = (offset, offset + length as u64);
+        std::iter::from_fn(move || {
+            let (index, from) = self.locate(at);
+            let length = (self.capacity(index) - from).min(end - at) as usize;
+            at += length as u64;
+            (length > 0).then_some(Run { index, from, length })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn chunk_0_holds_256_kib_and_the_others_a_chunk_size_each() {
+        let geometry = Geometry::new(4 * MIB);
+        for (offset, place) in [
+            (0, (0, 0)),
+            (256 * KIB - 1, (0, 256 * KIB - 1)),
+            (256 * KIB, (1, 0)),
+            (4 * MIB, (1, 4 * MIB - 256 * KIB)),
+            (4 * MIB + 256 * KIB - 1, (1, 4 * MIB - 1)),
+            (4 * MIB + 256 * KIB, (2, 0)),
+            (geometry.size_limit() - 1, (LAST_INDEX, 4 * MIB - 1)),
+        ] {
+            assert_eq!(geometry.locate(offset), place, "{offset}");
+            assert_eq!(geometry.start(place.0) + place.1, offset);
+        }
+        assert_eq!((geometry.blocks(0), geometry.blocks(1)), (64, 1024));
+        assert_eq!(geometry.size_limit(), 256 * KIB + 2_097_152 * 4 * MIB);
+        for (size, chunks) in [(0, 1), (1, 1), (256 * KIB, 1), (256 * KIB + 1, 2), (4 * MIB + 256 * KIB, 2)] {
+            assert_eq!(geometry.chunks(size), chunks, "{size}");
+        }
+    }
+
+    #[test]
+    fn small_chunks_are_all_of_one_size() {
+        let geometry = Geometry::new(16 * KIB);
+        assert_eq!((geometry.capacity(0), geometry.capacity(1)), (16 * KIB, 16 * KIB));
+        assert_eq!(geometry.locate(40 * KIB), (2, 8 * KIB));
+    }
+
+    #[test]
+    fn runs_follow_each_other_without_a_gap() {
+        let geometry = Geometry::new(MIB);
+        let runs: Vec<Run> = geometry.runs(200 * KIB, 2 * MIB as usize).collect();
+        let run = |index, from, length: u64| Run { index, from, length: length as usize };
+        assert_eq!(
+            runs,
+            [run(0, 200 * KIB, 56 * KIB), run(1, 0, MIB), run(2, 0, MIB - 56 * KIB)],
+            "from the first to the last byte"
+        );
+        assert_eq!(geometry.runs(5, 0).count(), 0);
+    }
+}

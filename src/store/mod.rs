@@ -83,7 +83,7 @@ impl CopyName {
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let mut runs = name.split(|byte| !is_digit(byte)).filter(|run| run.len() == DIGITS);
         let digits = runs.next().filter(|run| run.len() < name.len())?;
-        let of = FileName::parse(Area::Chunks, &[&[*a, *b, b'/'], digits].concat())?;
+        let of = FileName::parse(Area::Chunks, &[&[*a, *b, b'/'][..], digits].concat())?;
         Some(CopyName { of, path: path.to_vec() })
     }
 }

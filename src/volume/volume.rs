@@ -128,11 +128,13 @@ impl Volume {
     /// # Errors
     /// The system has no thread for the flusher: nothing would be written but by fsync.
     pub fn start(self: &Arc<Volume>) -> Result<()> {
+        if !self.base.read_only {
+            self.merge.start();
+        }
         self.writeback.start_flusher()?;
         self.cache.start_readahead();
         if !self.base.read_only {
             self.rotation.start();
-            self.merge.start();
         }
         Ok(())
     }

@@ -317,6 +317,7 @@ fn fork(chunk: &Chunk) -> Chunk {
         record: chunk.record.clone(),
         inline: chunk.inline.clone(),
         version: chunk.version.clone(),
+        included: Default::default(),
         newest: chunk.newest,
         durable: chunk.durable,
         attempted: chunk.attempted,

@@ -5,7 +5,7 @@
 
 mod names;
 
-use crate::chunk::{Chunk, ChunkId, Relation, Version};
+use crate::chunk::{Chunk, ChunkId};
 use crate::store::CopyName;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
@@ -30,17 +30,16 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// Merges in the background whenever something says that there may be something, and once at the start.
+    /// Merges what there is, before anything is built on it, and from then on in the background whenever something says
+    /// that there may be something.
     pub fn start(self: &Arc<Merge>) {
-        self.base.schedule.merge();
+        self.run_or_warn();
         let merge = Arc::downgrade(self);
         let base = self.base.clone();
         let work = move || {
             while base.schedule.wait_for_merge() {
                 let Some(merge) = merge.upgrade() else { return };
-                if let Err(error) = merge.run() {
-                    log::warn!("what other devices did is not merged yet: {error}");
-                }
+                merge.run_or_warn();
             }
         };
         let thread = std::thread::Builder::new().name("merge".into()).spawn(work);
@@ -52,6 +51,12 @@ impl Merge {
     pub fn end(&self) {
         if self.thread.lock().take().is_some_and(|thread| thread.join().is_err()) {
             log::error!("merging ended in a panic");
+        }
+    }
+
+    fn run_or_warn(&self) {
+        if let Err(error) = self.run() {
+            log::warn!("what other devices did is not merged yet: {error}");
         }
     }
 
@@ -99,10 +104,10 @@ impl Merge {
                 return Ok(false);
             }
         };
-        let chunk = Chunk::open_file(&self.base.context, id, self.base.blocks, file, None)?;
-        let version = chunk.version().clone();
+        let chunk =
+            Chunk::open_file(&self.base.context, id, self.base.geometry.blocks(id.index), file, None)?;
         if id.index > 0 {
-            return self.is_included(id, &version);
+            return self.is_same_extra(id, &chunk);
         }
         if mutants::is_active(Mutant::CopyRemovedUnmerged) {
             return Ok(true);
@@ -111,7 +116,8 @@ impl Merge {
         let inode = self.cache.inode(id.inode)?;
         match (inode.is_directory(), other.record.kind) {
             (true, Kind::Directory) => self.merge_directory(&inode, other),
-            _ => self.is_included(id, &version),
+            (false, kind) if kind != Kind::Directory => Ok(is_same(&inode, &other)),
+            _ => Ok(false),
         }
     }
 
@@ -121,9 +127,18 @@ impl Merge {
         Ok(true)
     }
 
-    /// Whether what is in the place of a chunk includes that version of it.
-    fn is_included(&self, id: ChunkId, version: &Version) -> Result<bool> {
-        let there = Chunk::open(&self.base.context, id, self.base.blocks)?;
-        Ok(matches!(there.version().compare(version), Relation::Equal | Relation::Newer))
+    /// Whether the chunk in its place is of the same change of content.
+    fn is_same_extra(&self, id: ChunkId, copy: &Chunk) -> Result<bool> {
+        let there = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
+        Ok(there.record() == copy.record())
     }
+}
+
+/// Whether a file's content and attributes are those of another version of it. What that says of names counts for
+/// nothing: directories say more.
+fn is_same(inode: &Inode, other: &State) -> bool {
+    inode.view(|record| {
+        let is_content = record.content == other.record.content && record.is_exact && other.record.is_exact;
+        is_content && record.extension.attributes == other.record.extension.attributes
+    })
 }

@@ -33,7 +33,7 @@ impl Writeback {
     /// checkpoint or outside of one. Whether it did; what it found is to be merged.
     pub fn join_in_place(&self, directory: &Arc<Inode>) -> Result<bool> {
         let id = ChunkId { inode: directory.id(), index: 0 };
-        let found = Chunk::open(&self.base.context, id, self.base.blocks).map_err(Error::from);
+        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(0)).map_err(Error::from);
         let other = match found.and_then(|found| self.cache.read_other(directory.id(), found)) {
             Err(error) if error.is_damage() => return Ok(false),
             other => other?,

@@ -1,6 +1,7 @@
 //! What chunks are called and how their versions compare (docs/FORMAT.md sections 5 and 6.2).
 
 use super::mutants::{self, Mutant};
+use crate::crypto::sha256;
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -72,6 +73,17 @@ impl InodeId {
                 return id;
             }
         }
+    }
+}
+
+impl InodeId {
+    /// Of the file that a lost version of another one becomes, the same on every device: the first 12 bytes of SHA-256 of
+    /// a label, the file's id, the stamp of that version and a number. `None`: that id is reserved.
+    pub fn of_lost_version(file: InodeId, device: DeviceId, commit: Commit, number: u8) -> Option<InodeId> {
+        let digest =
+            sha256(&[b"cryptfs v2 conflict", &file.0, &device.0, &commit.0.to_le_bytes(), &[number]]);
+        let id = InodeId(*digest.first_chunk().expect("32 bytes"));
+        (id != InodeId::ROOT && id.journal_of().is_none()).then_some(id)
     }
 }
 

@@ -50,4 +50,5 @@ crate::mutant::mutants! {
     JoinTakesOne,
     LinksNotPutRight,
     CopyRemovedUnmerged,
+    LostVersionDropped,
 }

@@ -33,7 +33,7 @@ pub struct Volume {
     pub(super) catalog: Arc<Catalog>,
     pub(super) journal: Arc<Journal>,
     pub(super) writeback: Arc<Writeback>,
-    data: Data,
+    data: Arc<Data>,
     namespace: Arc<Namespace>,
     merge: Arc<Merge>,
     check: Arc<Check>,
@@ -84,12 +84,12 @@ impl Volume {
         let catalog = Arc::new(Catalog::new(&base, &findings, &cache));
         let journal = Arc::new(Journal::open(&base, &cache, &catalog)?);
         let writeback = Arc::new(Writeback::new(&base, &cache, &catalog, &journal));
-        let data = Data {
+        let data = Arc::new(Data {
             base: base.clone(),
             cache: cache.clone(),
             journal: journal.clone(),
             writeback: writeback.clone(),
-        };
+        });
         let namespace = Arc::new(Namespace {
             base: base.clone(),
             cache: cache.clone(),
@@ -102,6 +102,7 @@ impl Volume {
             cache: cache.clone(),
             catalog: catalog.clone(),
             writeback: writeback.clone(),
+            data: data.clone(),
             namespace: namespace.clone(),
             thread: Mutex::default(),
         });

@@ -20,7 +20,21 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("data", &["base", "cache", "error", "format", "inode", "journal", "writeback"]),
     ("namespace", &["base", "cache", "catalog", "error", "format", "inode", "journal", "writeback"]),
     ("reader", &["error", "format", "inode", "journal", "stream"]),
-    ("merge", &["base", "cache", "catalog", "error", "format", "inode", "mutants", "namespace", "writeback"]),
+    (
+        "merge",
+        &[
+            "base",
+            "cache",
+            "catalog",
+            "data",
+            "error",
+            "format",
+            "inode",
+            "mutants",
+            "namespace",
+            "writeback",
+        ],
+    ),
     ("check", &["base", "cache", "catalog", "error", "findings", "format"]),
     ("rotate", &["base", "cache", "catalog", "check", "error", "findings", "inode", "journal", "writeback"]),
     (

@@ -3,6 +3,7 @@
 //! A copy goes once everything in it is durable in its chunk file, or in a file of its own; until then a crash only has
 //! it done again. What cannot be read, or not be merged, stays as it is.
 
+mod files;
 mod names;
 
 use crate::chunk::{Chunk, ChunkId};
@@ -10,6 +11,7 @@ use crate::store::CopyName;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
+use crate::volume::data::Data;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::namespace::Namespace;
@@ -24,6 +26,7 @@ pub struct Merge {
     pub cache: Arc<Cache>,
     pub catalog: Arc<Catalog>,
     pub writeback: Arc<Writeback>,
+    pub data: Arc<Data>,
     pub namespace: Arc<Namespace>,
     /// Works in the background.
     pub thread: Mutex<Option<JoinHandle<()>>>,
@@ -73,10 +76,10 @@ impl Merge {
             return Ok(());
         }
         self.put_right()?;
-        let mut merged = Vec::new();
-        for (id, copy) in self.catalog.copies()? {
-            match self.merge_copy(id, &copy) {
-                Ok(true) => merged.push(copy),
+        let (mut merged, copies) = (Vec::new(), self.catalog.copies()?);
+        for (id, copy) in &copies {
+            match self.merge_copy(*id, copy, &copies, &mut merged) {
+                Ok(true) => merged.push(copy.clone()),
                 Ok(false) => {}
                 Err(error) if error.is_damage() => {
                     log::info!("a sync client's copy of {} is left as it is: {error}", copy.of.path());
@@ -95,17 +98,16 @@ impl Merge {
         self.catalog.sync_unlinks()
     }
 
-    /// Whether all that the copy says is in its place once everything is durable.
-    fn merge_copy(&self, id: ChunkId, copy: &CopyName) -> Result<bool> {
-        let file = match self.base.context.store.open_copy(copy) {
-            Ok(file) => file,
-            Err(error) => {
-                log::debug!("a sync client's copy of {} is not to be opened: {error}", copy.of.path());
-                return Ok(false);
-            }
-        };
-        let chunk =
-            Chunk::open_file(&self.base.context, id, self.base.geometry.blocks(id.index), file, None)?;
+    /// Whether all that the copy says is in its place once everything is durable. Others that are then are put into
+    /// `merged`.
+    fn merge_copy(
+        &self,
+        id: ChunkId,
+        copy: &CopyName,
+        copies: &[(ChunkId, CopyName)],
+        merged: &mut Vec<CopyName>,
+    ) -> Result<bool> {
+        let Some(chunk) = self.open_copy(id, copy)? else { return Ok(false) };
         if id.index > 0 {
             return self.is_same_extra(id, &chunk);
         }
@@ -114,11 +116,29 @@ impl Merge {
         }
         let other = self.cache.read_other(id.inode, chunk)?;
         let inode = self.cache.inode(id.inode)?;
-        match (inode.is_directory(), other.record.kind) {
-            (true, Kind::Directory) => self.merge_directory(&inode, other),
-            (false, kind) if kind != Kind::Directory => Ok(is_same(&inode, &other)),
+        match (inode.is_directory(), other.record.kind == Kind::Directory) {
+            (true, true) => self.merge_directory(&inode, other),
+            (false, false) => {
+                let mut used = Vec::new();
+                let is_merged = self.merge_file(&inode, other, copies, &mut used)?;
+                merged.extend(used.into_iter().filter(|_| is_merged));
+                Ok(is_merged)
+            }
             _ => Ok(false),
         }
+    }
+
+    /// None if it is no file, or cannot be opened.
+    fn open_copy(&self, id: ChunkId, copy: &CopyName) -> Result<Option<Chunk>> {
+        let file = match self.base.context.store.open_copy(copy) {
+            Ok(file) => file,
+            Err(error) => {
+                log::debug!("a sync client's copy of {} cannot be opened: {error}", copy.of.path());
+                return Ok(None);
+            }
+        };
+        let blocks = self.base.geometry.blocks(id.index);
+        Ok(Some(Chunk::open_file(&self.base.context, id, blocks, file, None)?))
     }
 
     fn merge_directory(&self, directory: &Arc<Inode>, other: State) -> Result<bool> {
@@ -132,13 +152,4 @@ impl Merge {
         let there = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
         Ok(there.record() == copy.record())
     }
-}
-
-/// Whether a file's content and attributes are those of another version of it. What that says of names counts for
-/// nothing: directories say more.
-fn is_same(inode: &Inode, other: &State) -> bool {
-    inode.view(|record| {
-        let is_content = record.content == other.record.content && record.is_exact && other.record.is_exact;
-        is_content && record.extension.attributes == other.record.extension.attributes
-    })
 }

@@ -56,14 +56,29 @@ impl Namespace {
         check_name(name)?;
         self.writeback.admit_change()?;
         let mut pending = self.journal.names();
-        self.create_locked(&mut pending, directory, name, new)
+        let (id, id_durable) = pending.reserve.take();
+        self.create_locked(&mut pending, (directory, name), (id, id_durable), new)
+    }
+
+    /// The same with an id that is the same on every device.
+    pub fn create_as(
+        &self,
+        id: InodeId,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        new: NewInode<'_>,
+    ) -> Result<Arc<Inode>> {
+        check_name(name)?;
+        self.writeback.admit_change()?;
+        let mut pending = self.journal.names();
+        self.create_locked(&mut pending, (directory, name), (id, false), new)
     }
 
     fn create_locked(
         &self,
         pending: &mut Pending,
-        directory: &Arc<Inode>,
-        name: &[u8],
+        (directory, name): (&Arc<Inode>, &[u8]),
+        (id, id_durable): (InodeId, bool),
         new: NewInode<'_>,
     ) -> Result<Arc<Inode>> {
         let record = Record {
@@ -92,7 +107,6 @@ impl Namespace {
             return Err(Error::Exists);
         }
         check_room(&parent.record)?;
-        let (id, id_durable) = pending.reserve.take();
         parent.add_entry(self.base.author(), name, id, new.kind)?;
         parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
         drop(parent);
@@ -251,7 +265,8 @@ impl Namespace {
             }
         };
         if let Some(whiteout) = whiteout {
-            self.create_locked(&mut pending, from.0, from.1, whiteout)?;
+            let id = pending.reserve.take();
+            self.create_locked(&mut pending, from, id, whiteout)?;
         }
         Ok(replaced)
     }

@@ -8,7 +8,7 @@ use super::entry::GROUP;
 use super::root::{self, METADATA, PLAIN};
 use super::slots::Slots;
 use super::table::Table;
-use super::{BLOCK, ChunkId, Commit, Context, Error, Result, Section, Version};
+use super::{BLOCK, ChunkId, Commit, Context, Error, Hold, Result, Section, Version};
 use crate::store::StoreFile;
 use std::sync::Arc;
 
@@ -39,6 +39,8 @@ pub struct Chunk {
     /// The largest number that a root was, or may have been, written with.
     pub(super) attempted: Commit,
     pub(super) state: State,
+    /// Space for the next commit.
+    pub(super) hold: Hold,
     pub(super) rejected: Option<Commit>,
 }
 
@@ -96,6 +98,7 @@ impl Chunk {
             durable: None,
             attempted: Commit(0),
             state: State { dirty: true, ..State::default() },
+            hold: Hold::default(),
             rejected: None,
         }
     }

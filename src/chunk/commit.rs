@@ -6,7 +6,7 @@ use super::mutants::{self, Mutant};
 use super::root::{DEVICES, PLAIN, RECORD, Root, size};
 use super::slots::Purpose;
 use super::table::Table;
-use super::{BLOCK, Commit, Error, Result, Section, Version};
+use super::{BLOCK, Commit, Error, Hold, Result, Section, Version};
 use crate::store::StoreFile;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -84,6 +84,7 @@ impl Chunk {
         self.included = Version::default();
         self.newest = Some(written);
         self.slots_mut().committed();
+        self.hold = Hold::default();
         self.state.dirty = false;
         self.state.changed = false;
         self.state.in_doubt = false;
@@ -291,9 +292,11 @@ impl Chunk {
         let root_bytes = self.key.seal_root(self.id, root.which, |out| {
             Root { settled, version, seals, record, inline, data, metadata }.encode(out);
         });
-        let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
         let offset = u64::from(root.which) * BLOCK as u64;
-        file.write_at(offset, &[IoSlice::new(&root_bytes)]).map_err(|error| self.io(error))
+        self.in_held_space(1, |chunk| {
+            let file = chunk.file.as_ref().ok_or(Error::Missing(chunk.id))?;
+            file.write_at(offset, &[IoSlice::new(&root_bytes)]).map_err(|error| chunk.io(error))
+        })
     }
 
     /// After a root that was written perhaps: nothing that it names may be reused before a later one is durable.

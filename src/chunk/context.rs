@@ -1,7 +1,7 @@
 //! What all chunks of a volume share: the store, the keys, the device and its clock.
 
 use super::cache::Cache;
-use super::{ChunkId, Commit, DeviceId, Forgetful, InodeId, Recall, Version};
+use super::{ChunkId, Commit, DeviceId, Forgetful, Headroom, InodeId, Recall, Version};
 use crate::crypto::{self, Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub struct Context {
     pub store: Arc<dyn Store>,
     pub device: DeviceId,
     pub recall: Arc<dyn Recall>,
+    pub headroom: Arc<Headroom>,
     pub(super) cipher: Cipher,
     /// Content roots, newest epoch first; never empty.
     pub(super) content: Vec<Secret>,
@@ -39,7 +40,19 @@ impl Context {
         assert!(!content.is_empty(), "a keyring has at least one epoch");
         let names = NameCipher::new(name_key);
         let (recall, cache) = (Arc::new(Forgetful), Cache::new(CACHE));
-        Context { store, device, recall, cipher, content, names, cache, newest: AtomicU64::new(0), clock }
+        let headroom = Arc::new(Headroom::new(store.clone()));
+        Context {
+            store,
+            device,
+            recall,
+            headroom,
+            cipher,
+            content,
+            names,
+            cache,
+            newest: AtomicU64::new(0),
+            clock,
+        }
     }
 
     /// The same with what this device remembers of the volume's chunks.

@@ -39,3 +39,14 @@ pub enum Error {
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether the disk is full, or a quota is used up.
+    pub(super) fn is_lack_of_space(&self) -> bool {
+        matches!(self, Error::Io(_, error) if Error::is_lack(error))
+    }
+
+    pub(super) fn is_lack(error: &io::Error) -> bool {
+        matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+    }
+}

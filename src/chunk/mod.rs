@@ -12,6 +12,7 @@ mod entry;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod headroom;
 mod ids;
 #[cfg(test)]
 pub(crate) mod limits;
@@ -23,6 +24,7 @@ mod recall;
 mod reclaim;
 #[cfg(test)]
 pub(crate) mod remembered;
+mod room;
 mod root;
 mod slots;
 mod table;
@@ -34,8 +36,10 @@ pub use chunk::Chunk;
 pub use commit::Sync;
 pub use context::Context;
 pub use error::{Error, Result};
+pub use headroom::{Headroom, Hold, Wish};
 pub use ids::{ChunkId, Commit, DeviceId, InodeId, Relation, StoredVersion, Version};
 pub use recall::{Forgetful, ReadOnly, Recall};
+pub use room::{NEW_FILE, room_for};
 
 /// Bytes of a block.
 pub const BLOCK: usize = 4096;

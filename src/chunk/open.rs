@@ -6,7 +6,7 @@ use super::entry::{Entry, GROUP};
 use super::mutants::{self, Mutant};
 use super::root::{Decoded, METADATA};
 use super::table::Table;
-use super::{BLOCK, ChunkId, Context, Error, Relation, Result, Section, Version};
+use super::{BLOCK, ChunkId, Context, Error, Hold, Relation, Result, Section, Version};
 use crate::store::StoreFile;
 use std::io;
 use std::sync::Arc;
@@ -226,6 +226,7 @@ impl Candidate {
             newest: Some(written),
             durable: is_sure.then_some(written),
             state: State { name_new: !is_sure, ..State::default() },
+            hold: Hold::default(),
             rejected: None,
         }
     }

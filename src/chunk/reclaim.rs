@@ -51,8 +51,10 @@ impl Chunk {
     /// Allocates space for `slots` slots of the file and keeps it.
     pub fn preallocate(&mut self, slots: u32) -> Result<()> {
         self.prepare()?;
-        let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
-        file.allocate(u64::from(slots) * BLOCK as u64).map_err(|error| self.io(error))?;
+        self.in_held_space(slots as usize, |chunk| {
+            let file = chunk.file.as_ref().ok_or(Error::Missing(chunk.id))?;
+            file.allocate(u64::from(slots) * BLOCK as u64).map_err(|error| chunk.io(error))
+        })?;
         self.state.unsynced = true;
         self.slots_mut().keep(slots.min(1 << 16) as usize);
         Ok(())

@@ -26,6 +26,8 @@ pub(super) enum State {
 pub(super) enum Purpose {
     /// Content: the file stays below about twice its blocks.
     Content,
+    /// The same, but it was acknowledged before: what is held for the chunk is for it too.
+    Acknowledged,
     /// A map block: a commit is what frees slots, so it may go beyond that.
     Map,
 }
@@ -97,7 +99,7 @@ impl Slots {
     /// Takes `count` slots in as few runs as can be; `None` (and nothing taken) if there are not enough.
     pub fn take(&mut self, count: usize, purpose: Purpose) -> Option<Vec<Run>> {
         let bound = match purpose {
-            Purpose::Content => self.blocks + 2 * (self.live() + count) + SPARE,
+            Purpose::Content | Purpose::Acknowledged => self.blocks + 2 * (self.live() + count) + SPARE,
             Purpose::Map => self.most,
         };
         let room = bound.min(self.most).saturating_sub(self.state.len());

@@ -5,7 +5,7 @@ use super::entry::Entry;
 use super::mutants::{self, Mutant};
 use super::slots::{Purpose, Slots};
 use super::table::{Group, Table};
-use super::{BLOCK, Error, Result, Section};
+use super::{BLOCK, Error, NEW_FILE, Result, Section};
 use std::ops::Range;
 use zeroize::Zeroizing;
 
@@ -13,6 +13,15 @@ impl Chunk {
     /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after the
     /// next commit. If it fails nothing was changed. `SlotsExhausted`: commit, sync, try again.
     pub fn write(&mut self, section: Section, first: u16, data: &[u8]) -> Result<()> {
+        self.write_for(Purpose::Content, section, first, data)
+    }
+
+    /// The same for what was acknowledged already: it may take the space that is held for the chunk.
+    pub fn write_acknowledged(&mut self, section: Section, first: u16, data: &[u8]) -> Result<()> {
+        self.write_for(Purpose::Acknowledged, section, first, data)
+    }
+
+    fn write_for(&mut self, purpose: Purpose, section: Section, first: u16, data: &[u8]) -> Result<()> {
         assert!(data.len().is_multiple_of(BLOCK), "whole blocks are written");
         let count = data.len() / BLOCK;
         assert!(
@@ -22,7 +31,7 @@ impl Chunk {
         if count == 0 {
             return Ok(());
         }
-        let entries = self.store(section.kind(), first, data, Purpose::Content)?;
+        let entries = self.store(section.kind(), first, data, purpose)?;
         for (number, entry) in (first..).zip(entries) {
             self.put(section, number, entry);
         }
@@ -66,9 +75,18 @@ impl Chunk {
         self.prepare()?;
         let count = data.len() / BLOCK;
         let runs = self.slots_mut().take(count, purpose).ok_or(Error::SlotsExhausted(self.id))?;
-        self.seals += count as u64;
         self.state.unsynced = true;
-        let stored = self.blocks().write(kind, first, data, &runs);
+        let write = |chunk: &mut Chunk| {
+            chunk.seals += count as u64;
+            chunk.blocks().write(kind, first, data, &runs)
+        };
+        let stored = match purpose {
+            Purpose::Content => match write(self) {
+                Err(error) if error.is_lack_of_space() && self.context.headroom.draw_idle() => write(self),
+                stored => stored,
+            },
+            Purpose::Acknowledged | Purpose::Map => self.in_held_space(count, write),
+        };
         if stored.is_err() {
             let slots = runs.iter().flat_map(|run| run.slot..=run.slot + (run.count - 1));
             slots.for_each(|slot| self.slots_mut().release(slot));
@@ -90,8 +108,11 @@ impl Chunk {
     pub(super) fn prepare(&mut self) -> Result<()> {
         self.usable()?;
         if self.file.is_none() {
-            let file = self.context.store.create(self.context.file_name(self.id));
-            self.file = Some(file.map_err(|error| self.io(error))?);
+            let create = |chunk: &mut Chunk| {
+                let file = chunk.context.store.create(chunk.context.file_name(chunk.id));
+                file.map_err(|error| chunk.io(error))
+            };
+            self.file = Some(self.in_held_space(NEW_FILE as usize, create)?);
             self.state.name_new = true;
             self.state.anchored = true;
         }

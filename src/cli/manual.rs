@@ -74,7 +74,11 @@ memory runs out.
 SIGTERM, SIGINT and SIGHUP have everything stored, what programs still hold open and mapped too, before the mount goes. \
 What is written after that is stored as above, until the last file is closed.
 .PP
-Where not everything can be stored for want of space, \\fBcryptfs umount\\fR and the first signal leave the mount as it is, so \
+What is accepted can be stored: space for it is held on the backing filesystem, in a file without a name, before a write \
+or another change succeeds, so that a full disk or a quota is told to whoever writes. Where that cannot be, as on btrfs, \
+FAT, NFS and sshfs, a change is stored before it succeeds as soon as less than 64 MiB, or an eighth of the filesystem, are left.
+.PP
+Where not everything can be stored for want of space all the same, \\fBcryptfs umount\\fR and the first signal leave the mount as it is, so \
 that room can be made; after an umount(8) the daemon stays, and tries until there is room or a signal gives it up. With \
 \\fB\\-o writeback\\fR the kernel accepts writes without asking: errors come at fsync(2) and close(2) only.";
 

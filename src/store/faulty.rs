@@ -20,6 +20,7 @@ pub enum Call {
     SyncAll,
     List,
     Space,
+    Hold,
     Read,
     Write,
     Length,
@@ -52,7 +53,7 @@ pub struct Event {
     pub call: Call,
     /// The file; none for calls about several or all.
     pub name: Option<FileName>,
-    /// Where a read or write begins, the new length of `SetLength` and `Allocate`; else 0. Bytes.
+    /// Where a read or write begins, the new length of `SetLength`, `Allocate` and `Hold`; else 0. Bytes.
     pub offset: u64,
     /// How much a read or write is for (bytes), how many names `SyncNames` got; else 0.
     pub length: u64,
@@ -69,6 +70,7 @@ pub struct Counts {
     pub sync_alls: u64,
     pub lists: u64,
     pub spaces: u64,
+    pub holds: u64,
     pub reads: u64,
     pub writes: u64,
     pub lengths: u64,
@@ -88,6 +90,7 @@ impl Counts {
             Call::SyncAll => &mut self.sync_alls,
             Call::List => &mut self.lists,
             Call::Space => &mut self.spaces,
+            Call::Hold => &mut self.holds,
             Call::Read => &mut self.reads,
             Call::Write => &mut self.writes,
             Call::Length => &mut self.lengths,
@@ -272,6 +275,13 @@ impl Store for Faulty {
     fn space(&self) -> io::Result<Space> {
         self.enter(Call::Space, None, 0)?;
         self.inner.space()
+    }
+
+    fn hold(&self, bytes: u64) -> io::Result<bool> {
+        match enter(&self.record, Call::Hold, None, bytes, 0) {
+            Some(Fault::Error(libc::EOPNOTSUPP)) => Ok(false),
+            fault => outright(fault).and_then(|()| self.inner.hold(bytes)),
+        }
     }
 
     fn is_read_only(&self) -> bool {

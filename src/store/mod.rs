@@ -131,6 +131,9 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
     fn space(&self) -> io::Result<Space>;
+    /// Holds that many bytes of the backing filesystem in all, physically, beside what the files take, in the place of
+    /// what was held before. False where that cannot be. After an error as much is held as before.
+    fn hold(&self, bytes: u64) -> io::Result<bool>;
     fn is_read_only(&self) -> bool;
 }
 

@@ -43,6 +43,11 @@ pub struct Status {
     pub length: u64,
 }
 
+// Filesystems that the kernel's headers lack (linux/magic.h): from their own sources.
+const BCACHEFS: i64 = 0xca45_1a4e;
+const EXFAT: i64 = 0x2011_bab0;
+const ZFS: i64 = 0x2fc1_2fc1;
+
 /// Most parts that one pwritev(2) takes (Linux's UIO_MAXIOV).
 const MAX_PARTS: usize = 1024;
 
@@ -194,10 +199,6 @@ pub fn sync_filesystem(file: &File) -> io::Result<()> {
 /// Whether `file` lies on a filesystem of this machine's own disks or memory, whose syncfs(2) is known to do all that an
 /// fdatasync of each file does. FUSE answers it without asking the server, CIFS likewise.
 pub fn syncs_whole(file: &File) -> io::Result<bool> {
-    // Filesystems that the kernel's headers lack (linux/magic.h): from their own sources.
-    const BCACHEFS: i64 = 0xca45_1a4e;
-    const EXFAT: i64 = 0x2011_bab0;
-    const ZFS: i64 = 0x2fc1_2fc1;
     Ok(matches!(
         retry_on_intr(|| fs::fstatfs(file))?.f_type,
         libc::EXT4_SUPER_MAGIC
@@ -211,6 +212,19 @@ pub fn syncs_whole(file: &File) -> io::Result<bool> {
             | EXFAT
             | ZFS
     ))
+}
+
+/// Makes a file without a name on the filesystem of a folder (O_TMPFILE).
+pub fn make_unnamed(folder: &File) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(retry_on_intr(|| fs::openat(folder, c".", flags, Mode::RUSR | Mode::WUSR))?.into())
+}
+
+/// Whether space that fallocate(2) takes on the filesystem of `file`, and ftruncate gives back, is space that a write to
+/// another file then finds: not where writing over a block takes another one.
+pub fn holds_space(file: &File) -> io::Result<bool> {
+    let kind = retry_on_intr(|| fs::fstatfs(file))?.f_type;
+    Ok(!matches!(kind, libc::BTRFS_SUPER_MAGIC | BCACHEFS | ZFS))
 }
 
 /// statvfs(2) of the filesystem that `file` lies on.

@@ -38,7 +38,7 @@ impl Stream {
         while !full.is_empty() {
             let until_wrap = usize::from(self.modulus - self.block(position)) * BLOCK;
             let (run, rest) = full.split_at(full.len().min(until_wrap));
-            chunk.write(Section::Data, self.block(position), run)?;
+            chunk.write_acknowledged(Section::Data, self.block(position), run)?;
             position += run.len() as u64;
             full = rest;
         }
@@ -46,7 +46,7 @@ impl Stream {
         let block = self.block(position);
         if rest.len() > chunk.inline_capacity(self.overhead) {
             rest.resize(BLOCK, 0);
-            chunk.write(Section::Data, block, &rest)?;
+            chunk.write_acknowledged(Section::Data, block, &rest)?;
             rest.clear();
         } else if !rest.is_empty() {
             chunk.clear(Section::Data, block..block + 1)?;

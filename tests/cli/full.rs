@@ -6,16 +6,30 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
 
-/// A volume whose backing folder lies on a disk of its own, in memory. Only root can mount one.
+/// A volume whose backing folder lies on a disk of its own. Only root can mount one.
 struct Disk(Sandbox);
 
 impl Disk {
+    /// In memory, of 16 MiB.
     fn new() -> Disk {
+        Disk::mounted(|command| command.args(["-t", "tmpfs", "-o", "size=16m", "none"]))
+    }
+
+    /// Of 64 MiB, on a filesystem that cannot hold space for anybody.
+    fn that_holds_nothing() -> Disk {
+        let image = tempfile::NamedTempFile::new().unwrap();
+        image.as_file().set_len(64 << 20).unwrap();
+        let mut make = Command::new("mkfs.ext4");
+        let made = make.args(["-q", "-O", "^extents,^64bit", "-m", "0"]).arg(image.path()).status().unwrap();
+        assert!(made.success());
+        Disk::mounted(|command| command.args(["-o", "loop"]).arg(image.path()))
+    }
+
+    fn mounted(of: impl FnOnce(&mut Command) -> &mut Command) -> Disk {
         let disk = Disk(Sandbox::empty());
         fs::create_dir(disk.0.backing()).unwrap();
-        disk.0.succeeds(
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "none"]).arg(disk.0.backing()),
-        );
+        disk.0.succeeds(of(&mut Command::new("mount")).arg(disk.0.backing()));
+        let _ = fs::remove_dir(disk.0.backing().join("lost+found"));
         disk.0.succeeds(&mut disk.0.init());
         disk.mounts("device");
         fs::write(disk.0.plain().join("first"), "content").unwrap();
@@ -28,10 +42,24 @@ impl Disk {
     }
 
     fn fill(&self) {
-        let mut filler = File::create(self.0.backing().join("filler")).unwrap();
+        let filler = File::options().append(true).create(true).open(self.0.backing().join("filler"));
+        let mut filler = filler.unwrap();
         for step in [1 << 20, 4096, 1] {
             while filler.write_all(&vec![0; step]).is_ok() {}
         }
+    }
+
+    /// Leaves so many bytes.
+    fn fill_but(&self, bytes: u64) {
+        let mut filler = File::create(self.0.backing().join("filler")).unwrap();
+        while self.available() > bytes {
+            filler.write_all(&vec![0; 1 << 20]).unwrap();
+        }
+    }
+
+    fn available(&self) -> u64 {
+        let found = self.0.succeeds(Command::new("stat").args(["-f", "-c", "%a %S"]).arg(self.0.backing()));
+        found.split_whitespace().map(|number| number.parse::<u64>().unwrap()).product()
     }
 
     fn give_room(&self) {
@@ -52,10 +80,37 @@ fn send(signal: &str, process: u32) {
     assert!(Command::new("kill").arg(signal).arg(process.to_string()).status().unwrap().success());
 }
 
-/// An attribute for which no space was set aside.
+/// Something that is accepted while there is space, and stored a second later.
 fn set_long_attribute(disk: &Disk) {
     let set = "import os, sys; os.setxattr(sys.argv[1], 'user.long', b'x' * 40000)";
     disk.0.succeeds(Command::new("python3").args(["-c", set]).arg(disk.0.plain().join("first")));
+}
+
+/// The file was accepted: it is there after a remount, whoever took the rest of the space meanwhile.
+#[test]
+fn what_is_accepted_on_a_full_disk_is_stored() {
+    if !is_root() {
+        return;
+    }
+    for (transport, room) in [("device", 2 << 20), ("device", 0)] {
+        let disk = Disk::new();
+        disk.mounts(transport);
+        match room {
+            0 => disk.fill(),
+            room => disk.fill_but(room),
+        }
+        let path = |n: usize| disk.0.plain().join(n.to_string());
+        let accepted: Vec<_> =
+            (0..300).filter(|&n| fs::write(path(n), format!("content {n}")).is_ok()).collect();
+        assert!(accepted.len() < 300 && (room == 0 || accepted.len() > 20), "{} files", accepted.len());
+        disk.fill();
+        disk.0.unmounts();
+        disk.mounts(transport);
+        for n in accepted {
+            assert_eq!(fs::read_to_string(path(n)).unwrap(), format!("content {n}"));
+        }
+        disk.0.unmounts();
+    }
 }
 
 #[test]
@@ -64,10 +119,11 @@ fn umount_stays_where_not_everything_can_be_stored() {
         return;
     }
     for discards in [false, true] {
-        let disk = Disk::new();
+        let disk = Disk::that_holds_nothing();
         disk.mounts("device");
-        disk.fill();
+        disk.fill_but(12 << 20);
         set_long_attribute(&disk);
+        disk.fill();
         let told = disk.0.fails(&mut disk.0.umount(), 30);
         assert!(told.contains("still mounted") && told.contains("--discard"), "{told}");
         assert!(disk.0.is_mounted());
@@ -95,14 +151,15 @@ fn a_daemon_that_cannot_store_everything_stays() {
         return;
     }
     for gives_up in [false, true] {
-        let disk = Disk::new();
+        let disk = Disk::that_holds_nothing();
         let log = disk.0.path("log");
         let mut daemon = disk.0.mount();
         let mut daemon = daemon.arg("-f").stderr(File::create(&log).unwrap()).spawn().unwrap();
         let logs = |words: &str| fs::read_to_string(&log).unwrap().contains(words);
         eventually("the mount", || disk.0.is_mounted());
-        disk.fill();
+        disk.fill_but(12 << 20);
         set_long_attribute(&disk);
+        disk.fill();
         send("-TERM", daemon.id());
         eventually("the refusal", || logs("the mount stays"));
         assert!(disk.0.is_mounted());

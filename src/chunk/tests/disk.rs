@@ -119,6 +119,10 @@ impl Store for Drive {
         Ok(())
     }
 
+    fn hold(&self, _bytes: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
     fn space(&self) -> io::Result<Space> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -322,6 +322,7 @@ fn fork(chunk: &Chunk) -> Chunk {
         durable: chunk.durable,
         attempted: chunk.attempted,
         state: chunk.state.clone(),
+        hold: crate::chunk::Hold::default(),
         rejected: chunk.rejected,
     }
 }

@@ -13,6 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use super::folder::Folder;
 use super::{Area, CopyName, FileName, Space, Store, StoreFile};
 use crate::sys::files::{self, Identity, Kind, OFlags};
@@ -23,6 +25,19 @@ pub struct Directory {
     read_only: bool,
     /// Whether syncfs does all that is wanted of it there.
     syncs_whole: bool,
+    held: Mutex<Held>,
+}
+
+/// Space that is held: a file without a name, which the kernel frees whatever becomes of this process, and which no sync
+/// client sees.
+enum Held {
+    Untried,
+    File {
+        file: File,
+        bytes: u64,
+    },
+    /// There are no such files there, or they hold nothing: each write is a copy, or space is somebody else's affair.
+    Never,
 }
 
 struct DirectoryFile {
@@ -47,7 +62,8 @@ impl Directory {
         let folder = Folder::open(path)?;
         let read_only = read_only || folder.is_read_only()?;
         let syncs_whole = files::syncs_whole(folder.root())?;
-        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole })
+        let held = Mutex::new(if files::holds_space(folder.root())? { Held::Untried } else { Held::Never });
+        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole, held })
     }
 
     /// The backing folder itself, for the files in it that are no chunk files.
@@ -163,9 +179,42 @@ impl Store for Directory {
         })
     }
 
+    fn hold(&self, bytes: u64) -> io::Result<bool> {
+        self.check_writable()?;
+        let mut held = self.held.lock();
+        if matches!(*held, Held::Untried) {
+            *held = match files::make_unnamed(self.folder.root()) {
+                Ok(file) => Held::File { file, bytes: 0 },
+                Err(_) => Held::Never,
+            };
+        }
+        let Held::File { file, bytes: before } = &mut *held else { return Ok(false) };
+        if bytes > *before {
+            match files::allocate(file, bytes) {
+                Err(error) if is_unsupported(&error) => {
+                    *held = Held::Never;
+                    return Ok(false);
+                }
+                Err(error) => {
+                    file.set_len(*before)?;
+                    return Err(error);
+                }
+                Ok(()) => {}
+            }
+        } else {
+            file.set_len(bytes)?;
+        }
+        *before = bytes;
+        Ok(true)
+    }
+
     fn is_read_only(&self) -> bool {
         self.read_only
     }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS))
 }
 
 fn is_fan_out(name: &CStr) -> bool {
@@ -205,7 +254,7 @@ impl StoreFile for DirectoryFile {
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.end.store(NO_END, Ordering::Relaxed);
         match files::allocate(&self.file, length) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
+            Err(error) if is_unsupported(&error) => Ok(()),
             result => result,
         }
     }

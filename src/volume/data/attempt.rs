@@ -1,7 +1,7 @@
 //! Attempts to change a file's content: what one wants before it can get through, and the loop that obeys.
 
 use super::Data;
-use crate::chunk::{self, BLOCK, Chunk};
+use crate::chunk::{self, BLOCK, Chunk, Wish};
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::stored::spill_inline;
@@ -23,6 +23,8 @@ pub enum Step {
     MakeIdDurable,
     /// The journal has to be in use before chunk files come or go.
     CheckpointBatch,
+    /// There is no space to be held for storing the change; a checkpoint may make some.
+    NoRoom(Error),
     Fail(Error),
 }
 
@@ -49,6 +51,7 @@ impl Data {
         change: impl Fn(&mut State) -> std::result::Result<(), Step>,
     ) -> Result<()> {
         self.base.check_writable()?;
+        let mut room_was_made = false;
         loop {
             let mut state = inode.state.write();
             check_file(&state)?;
@@ -68,6 +71,9 @@ impl Data {
             match outcome {
                 Ok(()) => {
                     self.cache.queue(inode);
+                    if self.base.context.headroom.is_careful() {
+                        return self.writeback.sync(inode, false);
+                    }
                     if too_many {
                         return self.writeback.flush(std::slice::from_ref(inode));
                     }
@@ -83,8 +89,29 @@ impl Data {
                     self.writeback.commit(None)?
                 }
                 Err(Step::CheckpointBatch) => self.writeback.commit_checkpoint_batch()?,
+                Err(Step::NoRoom(error)) => {
+                    if std::mem::replace(&mut room_was_made, true) || self.writeback.checkpoint().is_err() {
+                        return Err(error);
+                    }
+                }
                 Err(Step::Fail(error)) => return self.cache.notice_in(inode, Err(error)),
             }
+        }
+    }
+
+    /// Holds space for storing a file after a change: `blocks` more in chunk 0, and an end at `end`. What gives space back
+    /// goes on without.
+    pub fn hold_room(
+        &self,
+        state: &mut State,
+        blocks: usize,
+        end: u64,
+        wish: Wish,
+    ) -> std::result::Result<(), Step> {
+        match state.hold_room(&self.base.context.headroom, blocks, end, wish) {
+            Err(error) if error.is_passing() && wish == Wish::Takes => Err(Step::NoRoom(error)),
+            Err(error) if !error.is_passing() => Err(error.into()),
+            _ => Ok(()),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::Data;
 use super::attempt::{BLOCK_BYTES, Step, check_file};
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Section};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, Section, Wish};
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::check_index;
@@ -57,7 +57,10 @@ impl Data {
         if data.is_empty() {
             return Ok(());
         }
+        let in_first =
+            end.min(self.base.geometry.capacity(0)).saturating_sub(offset).div_ceil(BLOCK_BYTES) as usize + 1;
         let written = self.attempt(inode, |state| {
+            self.hold_room(state, in_first, end, Wish::Takes)?;
             if !self.write_inline(state, offset, data)? {
                 self.make_blocks(inode, state)?;
                 self.grow(inode, state, end)?;
@@ -66,8 +69,15 @@ impl Data {
             state.touch(state.record.size.max(end), now, clear_mode);
             Ok(())
         });
-        // A part of it may lie beyond the size.
-        written.inspect_err(|_| inode.state.write().set_tail_clean(false))
+        self.base.context.headroom.wrote(data.len());
+        written.inspect_err(|_| {
+            let mut state = inode.state.write();
+            // A part of it may lie beyond the size, and another be there to be read: it must not be gone again later.
+            state.set_tail_clean(false);
+            state.change();
+            drop(state);
+            self.cache.queue(inode);
+        })
     }
 
     /// The next offset from `offset` on that holds data, or that lies in a hole (the end of the file is one). `None`:
@@ -176,6 +186,9 @@ impl Data {
                 self.cache.opened(inode, run.index);
             }
             let chunk = state.chunk_mut(run.index).expect("it was opened or made");
+            if run.index > 0 {
+                hold_commit(chunk, run.length / BLOCK + 2, Wish::Takes)?;
+            }
             let before = chunk.data_blocks()?;
             let written = write_bytes(chunk, run.from, part);
             let after = chunk.data_blocks()?;
@@ -184,6 +197,16 @@ impl Data {
             data = rest;
         }
         Ok(())
+    }
+}
+
+/// Holds space for committing an extra chunk with so many blocks more.
+pub fn hold_commit(chunk: &mut Chunk, blocks: usize, wish: Wish) -> std::result::Result<(), Step> {
+    let room = chunk.room_to_commit(blocks, 0)?;
+    match chunk.hold(room, wish).map_err(Error::from) {
+        Err(error) if error.is_passing() && wish == Wish::Takes => Err(Step::NoRoom(error)),
+        Err(error) if !error.is_passing() => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::Data;
 use super::attempt::{BLOCK_BYTES, Step};
-use crate::chunk::{self, BLOCK, Chunk, Section};
+use super::content::hold_commit;
+use crate::chunk::{self, BLOCK, Chunk, Section, Wish};
 use crate::volume::inode::state::{Inode, State};
 use std::sync::Arc;
 
@@ -51,6 +52,9 @@ impl Data {
     ) -> std::result::Result<(), Step> {
         self.cache.open_chunk(inode, state, index)?;
         let Some(chunk) = state.chunk_mut(index) else { return Ok(()) };
+        if index > 0 {
+            hold_commit(chunk, 2, Wish::Frees)?;
+        }
         let before = chunk.data_blocks()?;
         let (first, last) = (from.div_ceil(BLOCK_BYTES), until / BLOCK_BYTES);
         let outcome = (|| {

@@ -2,6 +2,7 @@
 
 use super::Data;
 use super::attempt::{BLOCK_BYTES, Step};
+use crate::chunk::Wish;
 use crate::volume::Result;
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
@@ -23,6 +24,8 @@ impl Data {
         self.base.check_size(size)?;
         self.attempt(inode, |state| {
             let before = state.record.size;
+            let wish = if size > before { Wish::Takes } else { Wish::Frees };
+            self.hold_room(state, 2, size, wish)?;
             if size < before {
                 self.shrink(inode, state, size)?;
             } else if size > before {
@@ -68,6 +71,7 @@ impl Data {
     fn punch_piece(&self, inode: &Arc<Inode>, offset: u64, end: u64, now: Option<Timestamp>) -> Result<()> {
         self.attempt(inode, |state| {
             let end = end.min(state.record.size);
+            self.hold_room(state, 2, 0, Wish::Frees)?;
             if offset < end {
                 if state.is_inline() {
                     self.cache.open_first_chunk(inode, state)?;

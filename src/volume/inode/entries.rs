@@ -132,6 +132,16 @@ impl Entries {
         true
     }
 
+    /// Log bytes that the directory's chunks lack, and those that they have and that are to be written again.
+    pub fn bytes_to_store(&self) -> u64 {
+        let log = (self.pending.len() + self.frozen.log.len() + self.journalled.len()) as u64;
+        let whole = [&self.replacement, &self.frozen.compacted];
+        let rewritten: usize = whole.into_iter().flatten().map(Vec::len).sum();
+        let (logged, live) = (self.stored + log, self.directory.live_log_bytes());
+        let compacted = if log > 0 && logged > limits::compact() && logged > 2 * live { live } else { 0 };
+        log + rewritten as u64 + compacted
+    }
+
     /// Takes what the directory's chunks lack, to be stored now.
     pub fn take_unstored(&mut self) -> Unstored {
         let replacement = self.replacement.take();

@@ -65,6 +65,11 @@ impl ExtraChunks {
         self.busy.iter().copied().collect()
     }
 
+    /// How many are not durable, at most.
+    pub fn busy_most(&self) -> usize {
+        self.busy.len()
+    }
+
     /// Whether there are more than so many dirty ones.
     pub fn are_dirty_above(&mut self, count: usize) -> bool {
         self.busy.len() > count && self.busy().len() > count && {

@@ -5,6 +5,7 @@ pub mod directory;
 pub mod entries;
 pub mod extra_chunks;
 pub mod joining;
+pub mod room;
 pub mod stamps;
 pub mod state;
 pub mod stored;

@@ -5,7 +5,7 @@
 
 use super::directory::{Directory, Removed};
 use super::entries::Entries;
-use crate::chunk::{Chunk, Commit, InodeId};
+use crate::chunk::{Chunk, Commit, Hold, InodeId};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
@@ -66,6 +66,8 @@ pub struct Facts {
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
     pub lost: Option<Box<Error>>,
     pub progress: Progress,
+    /// Space for storing chunk 0.
+    pub hold: Hold,
 }
 
 impl Deref for State {
@@ -168,6 +170,7 @@ impl State {
             tail_clean: true,
             entries,
             progress: Progress { made: 1, substantial: 1, first_chunk: 1, ..Progress::default() },
+            hold: Hold::default(),
             record,
         })
     }
@@ -195,6 +198,7 @@ impl State {
             tail_clean: false,
             entries: None,
             progress: Progress::default(),
+            hold: Hold::default(),
             record,
         })
     }

@@ -67,7 +67,7 @@ impl State {
         let mut overflow = encoded.overflow.unwrap_or_default();
         overflow.resize(overflow.len().next_multiple_of(BLOCK), 0);
         if !overflow.is_empty() {
-            first_chunk.write(Section::Metadata, 0, &overflow)?;
+            first_chunk.write_acknowledged(Section::Metadata, 0, &overflow)?;
         }
         first_chunk.clear(Section::Metadata, (overflow.len() / BLOCK) as u16..OVERFLOW_BLOCKS)?;
         if record.kind != Kind::Directory
@@ -85,7 +85,7 @@ pub fn spill_inline(first_chunk: &mut Chunk) -> Result<()> {
     let mut block = first_chunk.inline().to_vec();
     if !block.is_empty() {
         block.resize(BLOCK, 0);
-        first_chunk.write(Section::Data, 0, &block)?;
+        first_chunk.write_acknowledged(Section::Data, 0, &block)?;
         first_chunk.set_inline(Vec::new());
     }
     Ok(())

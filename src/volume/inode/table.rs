@@ -143,7 +143,7 @@ impl ChunkTable {
             if next.iter().all(|stamp| *stamp == 0) {
                 first_chunk.clear(Section::Metadata, block..block + 1)?;
             } else {
-                first_chunk.write(Section::Metadata, block, &encode(&next))?;
+                first_chunk.write_acknowledged(Section::Metadata, block, &encode(&next))?;
             }
             **page = next;
         }

@@ -2,7 +2,7 @@
 //!
 //! What a batch says is `freeze`'s affair; here it is bytes that are appended, made durable, and dropped.
 
-use crate::chunk::{self, Chunk, ChunkId, Context};
+use crate::chunk::{self, Chunk, ChunkId, Context, Hold};
 use crate::volume::format::journal::{RECORD, decode, encode};
 use crate::volume::format::limits::{self, JOURNAL_BLOCKS};
 use crate::volume::mutants::{self, Mutant};
@@ -11,7 +11,7 @@ use crate::volume::{Error, Result};
 use std::sync::Arc;
 
 /// Slots allocated ahead, so that metadata can be committed when the disk is full.
-const AHEAD: u32 = 256;
+pub(super) const AHEAD: u32 = 256;
 
 const STREAM: Stream = Stream { modulus: JOURNAL_BLOCKS, overhead: RECORD + 31 * 32 };
 
@@ -124,8 +124,9 @@ impl JournalFile {
     }
 
     /// Appends a batch and makes it durable. The moment this returns is the moment it happened. After an error the
-    /// stream ends where it did before.
-    pub fn append(&mut self, context: &Arc<Context>, batch: &[u8]) -> Result<()> {
+    /// stream ends where it did before. `hold`: space for it, of which an error leaves what was not used.
+    pub fn append(&mut self, context: &Arc<Context>, batch: &[u8], hold: &mut Hold) -> Result<()> {
+        self.chunk.lend(std::mem::take(hold));
         let begun = match self.chunk.version().commit() {
             chunk::Commit(0) => self.chunk.preallocate(AHEAD).map_err(Error::from),
             _ => Ok(()),
@@ -140,6 +141,9 @@ impl JournalFile {
             self.tail += batch.len() as u64;
             self.commit(context)
         });
+        if appended.is_err() {
+            *hold = self.chunk.take_hold();
+        }
         match appended {
             Ok(()) => self.done = None,
             // No root was written for certain: what there is of a file is not a journal yet, and none could be read.

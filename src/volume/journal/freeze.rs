@@ -4,7 +4,7 @@
 //! inode's `state`. A rename that replaces has its source's data durable, or carried whole, before its batch is.
 
 use super::Journal;
-use crate::chunk::{Commit, Context, InodeId};
+use crate::chunk::{Commit, Context, Hold, InodeId};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::format::kinds::Kind;
@@ -41,6 +41,8 @@ struct Frozen {
     replacing: HashMap<InodeId, Arc<Inode>>,
     /// Whose chunk 0 it says to be durable.
     durable: Vec<(InodeId, Commit)>,
+    /// Space for it.
+    hold: Hold,
 }
 
 struct FrozenInode {
@@ -73,7 +75,7 @@ impl Journal {
             return Ok(Commitment::Durable);
         }
         let checkpoint = checkpoint || file.wants_checkpoint_batch();
-        let frozen = match self.freeze(&mut pending, carry, checkpoint, start) {
+        let mut frozen = match self.freeze(&mut pending, carry, checkpoint, start) {
             Ok(frozen) => frozen,
             Err(error) => {
                 self.base.stop(&error);
@@ -88,7 +90,7 @@ impl Journal {
         if mutants::is_active(Mutant::DeletedBeforeBatch) {
             frozen.deleted.iter().try_for_each(|inode| self.catalog.remove_files(inode))?;
         }
-        match file.append(&self.base.context, &frozen.bytes) {
+        match file.append(&self.base.context, &frozen.bytes, &mut frozen.hold) {
             Ok(()) => {
                 self.in_use.store(true, Ordering::Release);
                 self.commit_succeeded(frozen);
@@ -126,6 +128,7 @@ impl Journal {
             fresh: Vec::new(),
             replacing: HashMap::new(),
             durable: Vec::new(),
+            hold: std::mem::take(&mut pending.hold),
         };
         if let Some(inode) = carry {
             pending.add(inode);
@@ -204,6 +207,7 @@ impl Journal {
     fn commit_failed(&self, frozen: Frozen) {
         let mut pending = self.names.lock();
         pending.bytes += frozen.bytes.len();
+        pending.hold.absorb(frozen.hold);
         for FrozenInode { inode, was_recorded, .. } in frozen.inodes {
             let mut state = inode.state.write();
             // Its chunk files may come nevertheless, where its id is reserved: that makes room in a full journal.

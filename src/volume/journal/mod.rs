@@ -8,11 +8,12 @@ pub mod replay;
 pub use freeze::Commitment;
 pub use pending::Pending;
 
+use crate::chunk::{NEW_FILE, Wish};
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
-use file::JournalFile;
+use file::{AHEAD, JournalFile};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +53,15 @@ impl Journal {
     /// The namespace lock, which whoever changes names holds.
     pub fn names(&self) -> MutexGuard<'_, Pending> {
         self.names.lock()
+    }
+
+    /// Holds space for the next batch with one change more.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn hold_room(&self, wish: Wish) -> Result<()> {
+        let begun = if self.is_in_use() { 0 } else { u64::from(AHEAD) + NEW_FILE };
+        self.names.lock().hold_room(&self.base.context.headroom, begun, wish)
     }
 
     /// Whether somebody holds that.

@@ -1,12 +1,16 @@
 //! What the next batch has to say: collected under the namespace lock by every operation that changes names.
 
-use crate::chunk::InodeId;
+use crate::chunk::{BLOCK, Headroom, Hold, InodeId, Wish, room_for};
+use crate::volume::Result;
 use crate::volume::inode::state::Inode;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Ids reserved at a time. A batch that reserves is small, and crashes are rare: a few hundred.
 const RESERVE: usize = 256;
+
+/// What one change takes in a batch, and what a batch begins and repeats with.
+const CHANGE_MOST: usize = 4 * BLOCK;
 
 /// Guarded by the namespace lock, which every operation that changes names holds, and a freeze too.
 #[derive(Default)]
@@ -22,6 +26,8 @@ pub struct Pending {
     pub reserve: Reserve,
     /// What the next batch takes at the most, about.
     pub bytes: usize,
+    /// Space for it.
+    pub hold: Hold,
 }
 
 /// Inode ids of which durable batches say that chunk files may exist.
@@ -36,6 +42,15 @@ impl Pending {
     /// Whether the next batch has anything to say.
     pub fn is_empty(&self) -> bool {
         self.inodes.is_empty() && self.deleted.is_empty()
+    }
+
+    /// Holds space for the next batch with one change more; `more` blocks if that is the first.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn hold_room(&mut self, headroom: &Arc<Headroom>, more: u64, wish: Wish) -> Result<()> {
+        let blocks = room_for((self.bytes + CHANGE_MOST).div_ceil(BLOCK) as u64);
+        Ok(self.hold.grow_to(headroom, blocks + more, wish)?)
     }
 
     /// Nobody will use the inodes without a name any more.

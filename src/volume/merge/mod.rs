@@ -16,7 +16,7 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::namespace::Namespace;
 use crate::volume::writeback::Writeback;
-use crate::volume::{Kind, Result};
+use crate::volume::{Kind, Record, Result};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -142,8 +142,11 @@ impl Merge {
     }
 
     fn merge_directory(&self, directory: &Arc<Inode>, other: State) -> Result<bool> {
+        let parents = |record: &Record| record.extension.links.first().map(|link| link.parent);
+        let parents = directory.view(parents).into_iter().chain(parents(&other.record)).collect();
         let Some(joined) = self.writeback.join_beside(directory, other)? else { return Ok(false) };
         self.put_names_right(directory, &joined)?;
+        self.keep_one_place(directory, &parents)?;
         Ok(true)
     }
 

@@ -24,7 +24,10 @@ impl Merge {
             let Ok(inode) = self.cache.inode(id) else { continue };
             let places = places.get(&id).map_or(&[][..], Vec::as_slice);
             match inode.is_directory() {
-                true => self.keep_one_place(directory, &inode, places)?,
+                true => {
+                    let link = inode.view(|record| record.extension.links.first().map(|link| link.parent));
+                    self.keep_one_place(&inode, &link.into_iter().chain([directory.id()]).collect())?;
+                }
                 false => self.correct_links(directory, &inode, places)?,
             }
         }
@@ -45,38 +48,27 @@ impl Merge {
         self.namespace.correct_links(inode, links)
     }
 
-    /// A directory stands in one place: the one with the greatest dot.
-    fn keep_one_place(&self, directory: &Arc<Inode>, inode: &Arc<Inode>, places: &[Place]) -> Result<()> {
-        let Some((here, others)) = places.split_last() else { return Ok(()) };
-        for place in others {
-            self.forget(directory, place)?;
-        }
-        let link = inode.view(|record| record.extension.links.first().cloned());
-        if let Some(link) = link.filter(|link| link.parent != directory.id())
-            && let Ok(parent) = self.cache.inode(link.parent)
-        {
+    /// A directory stands in one place: of its entries in these directories the one with the greatest dot stays.
+    pub(super) fn keep_one_place(&self, inode: &Arc<Inode>, parents: &HashSet<InodeId>) -> Result<()> {
+        let mut all = Vec::new();
+        for parent in parents {
+            let Ok(parent) = self.cache.inode(*parent) else { continue };
             self.cache.load_entries(&parent)?;
             let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
-            let there = places.get(&inode.id()).and_then(|places| places.last());
-            if let Some(there) = there.filter(|there| there.rank > here.rank) {
-                log::info!("{:?} was moved on two devices: it stays where it was moved last", inode.id());
-                self.forget(directory, here)?;
-                return self.point_to(inode, &parent, there);
-            }
-            for place in places.into_values().flatten() {
-                self.forget(&parent, &place)?;
-            }
+            all.extend(places.into_values().flatten().map(|place| (place, parent.clone())));
         }
-        self.point_to(inode, directory, here)
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        let Some((place, parent)) = all.pop() else { return Ok(()) };
+        for (place, parent) in all {
+            log::info!("{:?} was moved on two devices: it stays where it was moved last", inode.id());
+            self.forget(&parent, &place)?;
+        }
+        let link = Link { parent: parent.id(), name: place.stored };
+        let is_right = inode.view(|record| record.extension.links == [link.clone()]);
+        if is_right { Ok(()) } else { self.namespace.correct_links(inode, vec![link]) }
     }
 
     fn forget(&self, directory: &Arc<Inode>, place: &Place) -> Result<()> {
         self.namespace.forget_entry(directory, &place.shown, Timestamp::now())
-    }
-
-    fn point_to(&self, inode: &Arc<Inode>, parent: &Arc<Inode>, place: &Place) -> Result<()> {
-        let link = Link { parent: parent.id(), name: place.stored.clone() };
-        let is_right = inode.view(|record| record.extension.links == [link.clone()]);
-        if is_right { Ok(()) } else { self.namespace.correct_links(inode, vec![link]) }
     }
 }

@@ -1,6 +1,7 @@
 //! Attributes: what a record says of an inode besides its names and content.
 
 use super::Namespace;
+use crate::chunk::{BLOCK, Wish};
 use crate::volume::format::record::{EXTENSION_SPARE, Record};
 use crate::volume::inode::state::Inode;
 use crate::volume::{Error, Result};
@@ -18,13 +19,20 @@ impl Namespace {
         if more > 0 && !record.has_room(EXTENSION_SPARE) {
             return Err(Error::NoSpace);
         }
+        if more > 0 {
+            let blocks = more.div_ceil(BLOCK);
+            state.hold_room(&self.base.context.headroom, blocks, 0, Wish::Takes)?;
+        }
         state.set_attributes(self.base.stamp(), record);
+        // Of what takes no more space it need not be certain.
+        let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
         drop(state);
         if more > 0 {
             // Of a new inode the next batch tells them too.
             self.journal.names().bytes += more;
         }
         self.cache.queue(inode);
+        self.settle(inode)?;
         Ok(result)
     }
 
@@ -35,8 +43,14 @@ impl Namespace {
         let mut state = inode.state.write();
         state.check_whole()?;
         state.change_attributes(self.base.stamp(), change);
+        let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
         drop(state);
         self.cache.queue(inode);
-        Ok(())
+        self.settle(inode)
+    }
+
+    /// Stores changed attributes, where space could not be held.
+    fn settle(&self, inode: &Arc<Inode>) -> Result<()> {
+        if self.base.context.headroom.is_careful() { self.writeback.sync(inode, false) } else { Ok(()) }
     }
 }

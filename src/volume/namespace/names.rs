@@ -2,7 +2,7 @@
 //! is made of these under one namespace lock (`namespace`).
 
 use super::Namespace;
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, InodeId, Wish};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::limits::NAME_MAX;
 use crate::volume::format::record::Record;
@@ -25,6 +25,13 @@ impl Namespace {
         if state.record.links_count == 0 {
             return Err(Error::NotFound);
         }
+        Ok(state)
+    }
+
+    /// The same for one more entry, for which there is space.
+    pub fn listed_for_more<'a>(&self, directory: &'a Arc<Inode>) -> Result<RwLockWriteGuard<'a, State>> {
+        let mut state = self.listed(directory)?;
+        state.hold_room(&self.base.context.headroom, 1, 0, Wish::Takes)?;
         Ok(state)
     }
 
@@ -279,6 +286,8 @@ impl Namespace {
     pub fn changed_name(&self, pending: &mut Pending, inode: &Arc<Inode>) {
         let mut state = inode.state.write();
         state.names_changed();
+        // What needs to be sure of it held it before.
+        let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
         pending.bytes += CHANGE_BYTES;
         if !pending.inodes.contains_key(&inode.id()) {
             pending.bytes += state.record.extension_length();

@@ -2,7 +2,7 @@
 //! batch of the journal makes them durable together (docs/FORMAT.md section 9).
 
 use super::Namespace;
-use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, InodeId, Wish};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
 use crate::volume::format::stamp::Stamp;
@@ -55,9 +55,9 @@ impl Namespace {
     pub fn create(&self, directory: &Arc<Inode>, name: &[u8], new: NewInode<'_>) -> Result<Arc<Inode>> {
         check_name(name)?;
         self.writeback.admit_change()?;
-        let mut pending = self.journal.names();
-        let (id, id_durable) = pending.reserve.take();
-        self.create_locked(&mut pending, (directory, name), (id, id_durable), new)
+        let inode = self.create_locked(&mut self.journal.names(), (directory, name), None, new)?;
+        self.writeback.settle_change()?;
+        Ok(inode)
     }
 
     /// The same with an id that is the same on every device.
@@ -70,15 +70,16 @@ impl Namespace {
     ) -> Result<Arc<Inode>> {
         check_name(name)?;
         self.writeback.admit_change()?;
-        let mut pending = self.journal.names();
-        self.create_locked(&mut pending, (directory, name), (id, false), new)
+        let inode = self.create_locked(&mut self.journal.names(), (directory, name), Some(id), new)?;
+        self.writeback.settle_change()?;
+        Ok(inode)
     }
 
     fn create_locked(
         &self,
         pending: &mut Pending,
         (directory, name): (&Arc<Inode>, &[u8]),
-        (id, id_durable): (InodeId, bool),
+        id: Option<InodeId>,
         new: NewInode<'_>,
     ) -> Result<Arc<Inode>> {
         let record = Record {
@@ -102,17 +103,19 @@ impl Namespace {
         if !record.has_room(EXTENSION_SPARE) {
             return Err(Error::NoSpace);
         }
-        let mut parent = self.listed(directory)?;
+        let mut parent = self.listed_for_more(directory)?;
         if parent.directory().get(name).is_some() {
             return Err(Error::Exists);
         }
         check_room(&parent.record)?;
-        parent.add_entry(self.base.author(), name, id, new.kind)?;
-        parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
-        drop(parent);
+        let (id, id_durable) = id.map_or_else(|| pending.reserve.take(), |id| (id, false));
         let blocks = self.base.geometry.blocks(0);
         let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, blocks);
         let mut state = State::fresh(record, first_chunk);
+        state.hold_room(&self.base.context.headroom, 0, 0, Wish::Takes)?;
+        parent.add_entry(self.base.author(), name, id, new.kind)?;
+        parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
+        drop(parent);
         state.add_link(directory.id(), name);
         let inode = Arc::new(Inode::new(id, state, id_durable));
         self.cache.insert(&inode);
@@ -135,7 +138,7 @@ impl Namespace {
         if inode.is_directory() {
             return Err(Error::IsDirectory);
         }
-        let mut parent = self.listed(directory)?;
+        let mut parent = self.listed_for_more(directory)?;
         if parent.directory().get(name).is_some() {
             return Err(Error::Exists);
         }
@@ -162,14 +165,15 @@ impl Namespace {
         drop(parent);
         self.changed_name(&mut pending, directory);
         self.changed_name(&mut pending, inode);
-        Ok(())
+        drop(pending);
+        self.writeback.settle_change()
     }
 
     /// Removes a name of anything but a directory. Returns the inode, which lives until it is released; `None` if it
     /// cannot be read: then only the name is gone.
     pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
         check_name(name)?;
-        self.writeback.admit_change()?;
+        self.writeback.admit_removal()?;
         let mut pending = self.journal.names();
         match self.cache.entry(directory, name)?.ok_or(Error::NotFound)? {
             (_, Kind::Directory) => Err(Error::IsDirectory),
@@ -185,7 +189,7 @@ impl Namespace {
         now: Timestamp,
     ) -> Result<Option<Arc<Inode>>> {
         check_name(name)?;
-        self.writeback.admit_change()?;
+        self.writeback.admit_removal()?;
         let mut pending = self.journal.names();
         match self.cache.entry(directory, name)?.ok_or(Error::NotFound)? {
             (id, Kind::Directory) => match self.check_empty(id) {
@@ -215,9 +219,22 @@ impl Namespace {
             self.store_source(from, to)?;
         }
         self.writeback.admit_change()?;
-        let mut pending = self.journal.names();
+        let replaced = self.rename_locked(&mut self.journal.names(), from, to, how, whiteout, now)?;
+        self.writeback.settle_change()?;
+        Ok(replaced)
+    }
+
+    fn rename_locked(
+        &self,
+        pending: &mut Pending,
+        from: (&Arc<Inode>, &[u8]),
+        to: (&Arc<Inode>, &[u8]),
+        how: Rename,
+        whiteout: Option<NewInode<'_>>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
         drop(self.listed(from.0)?);
-        drop(self.listed(to.0)?);
+        drop(self.listed_for_more(to.0)?);
         let (id, kind) = self.cache.entry(from.0, from.1)?.ok_or(Error::NotFound)?;
         let target = self.cache.entry(to.0, to.1)?;
         // Nothing may fail once a name was taken.
@@ -244,29 +261,28 @@ impl Namespace {
             check_growth(&inode, from.1, to.1)?;
             check_growth(&other, to.1, from.1)?;
             let links = (self.link_name(from.0, from.1), self.link_name(to.0, to.1));
-            self.replace_name(&mut pending, to, (&inode, (from.0, &links.0)), now)?;
-            self.replace_name(&mut pending, from, (&other, (to.0, &links.1)), now)?;
+            self.replace_name(pending, to, (&inode, (from.0, &links.0)), now)?;
+            self.replace_name(pending, from, (&other, (to.0, &links.1)), now)?;
             return Ok(None);
         }
         check_growth(&inode, from.1, to.1)?;
         let replaced = match target {
             Some((other, other_kind)) => {
-                self.replace(&mut pending, from, to, (&inode, kind), (other, other_kind), now)?
+                self.replace(pending, from, to, (&inode, kind), (other, other_kind), now)?
             }
             None => {
                 check_room(&to.0.state.read().record)?;
                 if from.0.id() == to.0.id() {
-                    self.change_name(&mut pending, from.0, (from.1, to.1), &inode, now)?;
+                    self.change_name(pending, from.0, (from.1, to.1), &inode, now)?;
                 } else {
-                    self.take_name(&mut pending, from, &inode, now)?;
-                    self.give_name(&mut pending, to, &inode, now)?;
+                    self.take_name(pending, from, &inode, now)?;
+                    self.give_name(pending, to, &inode, now)?;
                 }
                 None
             }
         };
         if let Some(whiteout) = whiteout {
-            let id = pending.reserve.take();
-            self.create_locked(&mut pending, from, id, whiteout)?;
+            self.create_locked(pending, from, None, whiteout)?;
         }
         Ok(replaced)
     }

@@ -148,16 +148,16 @@ fn calls_of_the_store() {
             file(&volume, &format!("small {number}"), &pattern(3000, number as u64));
         }
     };
-    calls("create a file of 3,000 bytes", "", &|| make(0..1));
+    calls("create a file of 3,000 bytes", "Space 1, Hold 1", &|| make(0..1));
     calls(
         "a checkpoint after it",
-        "Create 2, Allocate 1, Write 7, Sync 5, IsCurrent 4, SyncNames 2, Length 1, Read 1",
+        "Create 2, Allocate 1, Write 7, Sync 5, IsCurrent 4, SyncNames 2, Length 1, Hold 1, Space 1, Read 1",
         &|| volume.checkpoint().unwrap(),
     );
-    calls("create 100 files of 3,000 bytes", "", &|| make(1..101));
+    calls("create 100 files of 3,000 bytes", "Hold 2", &|| make(1..101));
     calls(
         "a checkpoint after them",
-        "Write 106, Sync 7, IsCurrent 103, Create 100, SyncAll 3, SyncNames 1",
+        "Write 106, Sync 7, IsCurrent 103, Create 100, SyncAll 3, SyncNames 1, Hold 1, Space 1",
         &|| volume.checkpoint().unwrap(),
     );
     let look = |name: &str| volume.lookup(&root, name.as_bytes()).unwrap().unwrap();
@@ -174,18 +174,22 @@ fn calls_of_the_store() {
     calls("rename", "", &|| {
         volume.rename((&root, b"small 7"), (&root, b"other"), Rename::Replace, None, now()).unwrap();
     });
-    calls("a checkpoint after both", "Write 7, Sync 6, IsCurrent 3, Open 1, Read 3, Length 2", &|| {
-        volume.checkpoint().unwrap()
-    });
-    calls("unlink 100 files", "Open 100, Read 100", &|| {
+    calls(
+        "a checkpoint after both",
+        "Write 7, Sync 6, IsCurrent 3, Open 1, Read 3, Length 2, Space 1",
+        &|| volume.checkpoint().unwrap(),
+    );
+    calls("unlink 100 files", "Open 100, Read 100, Hold 1", &|| {
         for number in (0..101).filter(|number| *number != 7) {
             let gone = volume.unlink(&root, format!("small {number}").as_bytes(), now()).unwrap().unwrap();
             volume.release(gone);
         }
     });
-    calls("a checkpoint after it", "Write 7, Sync 2, IsCurrent 2, Read 2, Remove 100, SyncAll 1", &|| {
-        volume.checkpoint().unwrap()
-    });
+    calls(
+        "a checkpoint after it",
+        "Write 7, Sync 2, IsCurrent 2, Read 2, Remove 100, SyncAll 1, Hold 1, Space 1",
+        &|| volume.checkpoint().unwrap(),
+    );
     let large = file(&volume, "large", b"");
     calls("write 1 MiB in 8 parts", "Create 2, Write 8", &|| {
         for part in 0..8 {

@@ -1,12 +1,11 @@
 //! What runs out: room on the disk (an error for who writes, and a way out by deleting), file descriptors.
 
+use super::disk::of_size;
 use super::*;
-use crate::chunk::BLOCK;
 use crate::store::Area;
 use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::memory::Memory;
 use crate::volume::{Error, Rename};
-use std::collections::HashSet;
 
 /// Chunks that the fixture's volume holds open at most, and half as many that wait to be written; then what one
 /// operation opens for itself.
@@ -134,41 +133,12 @@ fn a_full_disk_gets_room_by_deleting() {
     assert_eq!(names(&volume, &volume.root().unwrap()), ["kept"]);
 }
 
-/// A store that holds so many blocks; holes take none.
-fn of_size(capacity: usize) -> Arc<Faulty> {
-    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
-    let mut taken = HashSet::new();
-    store.fail_when(move |event| {
-        let name = event.name?;
-        let block = BLOCK as u64;
-        let wanted = match event.call {
-            Call::Write => event.offset / block..(event.offset + event.length).div_ceil(block),
-            Call::Allocate => 0..event.offset.div_ceil(block),
-            Call::SetLength => {
-                taken.retain(|(file, at)| *file != name || *at < event.offset.div_ceil(block));
-                return None;
-            }
-            Call::Create | Call::Remove => {
-                taken.retain(|(file, _)| *file != name);
-                return None;
-            }
-            _ => return None,
-        };
-        let more: Vec<_> = wanted.map(|at| (name, at)).filter(|place| !taken.contains(place)).collect();
-        if !more.is_empty() && taken.len() + more.len() > capacity {
-            return Some(Fault::Error(libc::ENOSPC));
-        }
-        taken.extend(more);
-        None
-    });
-    store
-}
-
 /// A batch waits for the source of a rename that replaces; on a full disk the deletion that makes room must not wait
 /// with it for ever.
 #[test]
 fn a_full_disk_is_made_room_on_although_a_rename_has_to_be_stored_first() {
-    let store = of_size(2048);
+    let (store, disk) = of_size(2048);
+    disk.lock().holds_nothing = true;
     let fixture = Fixture::new();
     let volume = fixture.format(store.clone());
     let root = volume.root().unwrap();
@@ -206,7 +176,7 @@ fn a_full_disk_is_made_room_on_although_a_rename_has_to_be_stored_first() {
 /// What a checkpoint deletes makes room for what the same checkpoint had none for: an unmount must not need a second try.
 #[test]
 fn what_was_deleted_makes_room_at_once() {
-    let store = of_size(600);
+    let (store, _) = of_size(600);
     let volume = Fixture::new().format(store);
     let root = volume.root().unwrap();
     let mut files = Vec::new();

@@ -1,11 +1,13 @@
 //! The volume over stores in memory.
 
+mod accepted;
 mod basic;
 mod churn;
 mod clock;
 mod counts;
 pub(crate) mod crash;
 mod devices;
+mod disk;
 mod expected;
 mod files;
 mod full;

@@ -66,6 +66,7 @@ impl Writeback {
             self.cache.forget_if_clean(&inode);
         }
         self.base.context.recall.keep();
+        self.base.context.headroom.tidy();
         Ok(Some(full))
     }
 

@@ -5,7 +5,7 @@
 //! to the next flush.
 
 use super::Writeback;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkId};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits;
 use crate::volume::inode::entries::Unstored;
@@ -247,6 +247,7 @@ impl Writeback {
         let at_rest = state.is_inexact() && flush.mode == Mode::AtRest;
         let news = at_rest || state.progress.stored < flush.made || state.stored < state.journalled.namespace;
         if news || flush.unstored.is_some() || !state.table.is_stored() {
+            state.spend_hold();
             if let Some(unstored) = &flush.unstored {
                 state.store_tail(unstored, &flush.segments)?;
             }
@@ -265,6 +266,7 @@ impl Writeback {
             state.store_all(size)?;
             state.first_chunk_mut().commit()?;
             state.first_chunk_committed(flush.made);
+            state.hold_rest(&self.base.context.headroom);
         }
         match state.first_chunk_mut().start_sync()? {
             sync @ Some(_) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
@@ -300,6 +302,7 @@ impl Writeback {
             self.cache.queue(flush.inode);
         }
         state.secured(flush.made);
+        state.drop_idle_hold();
         Ok(())
     }
 
@@ -335,7 +338,7 @@ impl Writeback {
             segment.extend_from_slice(part);
             segment.resize(segment.len().next_multiple_of(BLOCK), 0);
             let mut chunk = Chunk::new(&self.base.context, id, self.base.geometry.blocks(id.index));
-            chunk.write(Section::Data, 0, &segment)?;
+            state.write_segment(&mut chunk, &segment)?;
             state.hold(id.index, chunk);
             flush.segments.end += 1;
         }

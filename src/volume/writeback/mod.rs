@@ -12,6 +12,7 @@ mod join;
 mod reclaim;
 mod salvage;
 
+use crate::chunk::Wish;
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
@@ -80,6 +81,20 @@ impl Writeback {
 
     /// For operations that change names, before they take the namespace lock: makes room for another change.
     pub fn admit_change(&self) -> Result<()> {
+        self.admit(Wish::Takes)
+    }
+
+    /// The same for those that remove names, and need not have space held for them.
+    pub fn admit_removal(&self) -> Result<()> {
+        self.admit(Wish::Frees)
+    }
+
+    /// After a change of names: stores it, where space could not be held.
+    pub fn settle_change(&self) -> Result<()> {
+        if self.base.context.headroom.is_careful() { self.commit(None) } else { Ok(()) }
+    }
+
+    fn admit(&self, wish: Wish) -> Result<()> {
         self.base.check_writable()?;
         self.make_room();
         if self.catalog.pending_deletes() >= DELETES_MOST {
@@ -89,6 +104,17 @@ impl Writeback {
             let pending = self.journal.names();
             pending.inodes.len() + pending.deleted.len() >= PENDING_MOST || pending.bytes >= PENDING_BYTES
         };
-        if is_full { self.commit(None) } else { Ok(()) }
+        if is_full {
+            self.commit(None)?;
+        }
+        match self.journal.hold_room(wish) {
+            Err(error) if error.is_passing() && wish == Wish::Takes => {
+                // What it stores needs nothing held any more, and what it removes makes room.
+                self.checkpoint().map_err(|_| error)?;
+                self.journal.hold_room(wish)
+            }
+            Err(error) if !error.is_passing() => Err(error),
+            _ => Ok(()),
+        }
     }
 }

@@ -95,6 +95,10 @@ impl Store for Recorder {
         self.power.list(area, visit)
     }
 
+    fn hold(&self, bytes: u64) -> io::Result<bool> {
+        self.power.hold(bytes)
+    }
+
     fn space(&self) -> io::Result<Space> {
         self.power.space()
     }

@@ -33,7 +33,7 @@ struct World {
 }
 
 const IDS: [(&str, [u8; 8]); 3] =
-    [("AAAAAAA", *b"device 1"), ("BBBBBBB", *b"device 2"), ("CCCCCCC", *b"device 3")];
+    [("AAAAAAA", *b"1 device"), ("BBBBBBB", *b"2 device"), ("CCCCCCC", *b"3 device")];
 
 impl World {
     fn new(count: usize, styles: &[Style]) -> World {
@@ -52,7 +52,7 @@ impl World {
             removed: BTreeSet::new(),
             log: Vec::new(),
         };
-        (0..count).for_each(|at| drop(world.sync_all(at)));
+        (0..count).for_each(|at| assert!(world.sync_all(at)));
         world
     }
 

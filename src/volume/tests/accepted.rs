@@ -1,0 +1,202 @@
+//! What is accepted can be stored: a disk that fills up, by us or by another program, is told to whoever writes.
+
+use super::disk::{Disk, of_size};
+use super::*;
+use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::{Error, Rename, Result};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+
+/// Files by name, as they were accepted.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// Ends the volume while another program holds all the space that is left, and looks at what is there.
+fn check_stored(fixture: &Fixture, volume: Arc<Volume>, disk: &Mutex<Disk>, wanted: &Files) {
+    disk.lock().others_take(usize::MAX);
+    assert_eq!(disk.lock().free(), 0);
+    volume.close().expect("all that was accepted can be stored");
+    let store = volume.base.context.store.clone();
+    drop(volume);
+    let volume = fixture.open(store);
+    let found: Files = names(&volume, &volume.root().unwrap())
+        .into_iter()
+        .map(|name| (name.clone(), look(&volume, &name).unwrap()))
+        .collect();
+    for (name, content) in wanted {
+        let other = found.get(name).and_then(|found| found.iter().zip(content).position(|(a, b)| a != b));
+        assert_eq!(other, None, "{name} of {} bytes", content.len());
+        let is_right = found.get(name) == Some(content);
+        assert!(is_right, "{name}: {} bytes, of {}", found.get(name).map_or(0, Vec::len), content.len());
+    }
+    assert_eq!(found.len(), wanted.len());
+}
+
+fn try_file(volume: &Volume, name: &str, content: &[u8]) -> Result<()> {
+    let root = volume.root().unwrap();
+    let inode = volume.create(&root, name.as_bytes(), new(Kind::File))?;
+    let written = volume.write(&inode, 0, content, now(), 0);
+    if written.is_err()
+        && let Some(gone) = volume.unlink(&root, name.as_bytes(), now()).unwrap()
+    {
+        drop(inode);
+        volume.release(gone);
+    }
+    written
+}
+
+/// Fills the disk with files of one size, and returns those that were accepted.
+fn fill(volume: &Volume, length: usize) -> Files {
+    let mut accepted = Files::new();
+    loop {
+        let name = format!("f{}", accepted.len());
+        let content = pattern(length, accepted.len() as u64);
+        match try_file(volume, &name, &content) {
+            Ok(()) => drop(accepted.insert(name, content)),
+            Err(Error::NoSpace) => return accepted,
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn files_that_are_accepted_on_a_full_disk_are_stored() {
+    for length in [0, 10, 3000, 5000, 100_000, 1_200_000] {
+        let (store, disk) = of_size(3000);
+        let fixture = Fixture::new();
+        let volume = fixture.format(store);
+        let accepted = fill(&volume, length);
+        println!("{} files of {length} bytes", accepted.len());
+        assert!(accepted.len() > 3, "{length}: full after {}", accepted.len());
+        check_stored(&fixture, volume, &disk, &accepted);
+    }
+}
+
+/// That these tests can fail: where nothing is held, and much seems to be left, some of what is accepted cannot be stored.
+#[test]
+fn what_nothing_is_held_for_is_not_stored() {
+    let (store, disk) = of_size(3000);
+    disk.lock().holds_nothing = true;
+    let volume = Fixture::new().format(store);
+    fill(&volume, 3000);
+    disk.lock().others_take(usize::MAX);
+    assert!(matches!(volume.close(), Err(Error::NoSpace)));
+}
+
+/// At once, or just before it is stored.
+#[test]
+fn another_program_may_take_all_that_is_left() {
+    let (store, disk) = of_size(1500);
+    let fixture = Fixture::new();
+    let volume = fixture.format(store);
+    let mut accepted = Files::new();
+    for n in 0..50 {
+        let (name, content) = (format!("f{n}"), pattern(n * 500, n as u64));
+        try_file(&volume, &name, &content).unwrap();
+        accepted.insert(name, content);
+        if n == 20 {
+            disk.lock().others_take(usize::MAX);
+            assert!(matches!(try_file(&volume, "large", &pattern(4 << 20, 1)), Err(Error::NoSpace)));
+            disk.lock().others_take(0);
+        }
+    }
+    check_stored(&fixture, volume, &disk, &accepted);
+}
+
+/// Everything that a file goes through, on a disk that is nearly full all the time.
+#[test]
+fn whatever_is_accepted_at_random_is_stored() {
+    let mut rng = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_FULL_ROUNDS").unwrap_or(2) {
+        lower_limits(1 << 20, 20_000, 8192);
+        let blocks = 700 + rng.below(1500);
+        let (store, disk) = of_size(blocks);
+        let fixture = Fixture::new();
+        let volume = fixture.format(store);
+        let mut files = Files::new();
+        for step in 0..200 {
+            act(&mut rng, &volume, &disk, &mut files, step);
+        }
+        check_stored(&fixture, volume, &disk, &files);
+    }
+}
+
+fn act(rng: &mut TestRng, volume: &Volume, disk: &Mutex<Disk>, files: &mut Files, step: u64) {
+    let root = volume.root().unwrap();
+    let some = |rng: &mut TestRng, files: &Files| {
+        let at = rng.below(files.len());
+        files.keys().nth(at).cloned()
+    };
+    let accepted = |outcome: Result<()>| match outcome {
+        Ok(()) => true,
+        Err(Error::NoSpace) => false,
+        Err(error) => panic!("{error}"),
+    };
+    let chosen = some(rng, files);
+    match (rng.below(12), chosen) {
+        (0..=4, _) | (_, None) => {
+            let name = format!("{}{step}", "n".repeat(rng.below(200)));
+            let content = pattern([0, 100, 3000, 9000, 200_000, 1_300_000][rng.below(6)], step);
+            if accepted(try_file(volume, &name, &content)) {
+                files.insert(name, content);
+            }
+        }
+        (5 | 6, Some(name)) => {
+            let inode = volume.lookup(&root, name.as_bytes()).unwrap().unwrap();
+            let at = rng.below(1 + files[&name].len());
+            let data = pattern(1 + rng.below(30_000), step);
+            let whole = files.get_mut(&name).unwrap();
+            if accepted(volume.write(&inode, at as u64, &data, now(), 0)) {
+                let end = at + data.len();
+                whole.resize(whole.len().max(end), 0);
+                whole[at..end].copy_from_slice(&data);
+            } else {
+                // A part of it may have been.
+                let size = whole.len();
+                *whole = content(volume, &inode);
+                assert_eq!(whole.len(), size);
+            }
+        }
+        (7, Some(name)) => {
+            let to = format!("{}{step}", "r".repeat(rng.below(200)));
+            let to = if rng.below(2) == 0 { some(rng, files).unwrap() } else { to };
+            let renamed =
+                volume.rename((&root, name.as_bytes()), (&root, to.as_bytes()), Rename::Replace, None, now());
+            if accepted(renamed.map(|replaced| replaced.into_iter().for_each(|gone| volume.release(gone))))
+                && name != to
+            {
+                let content = files.remove(&name).unwrap();
+                files.insert(to, content);
+            }
+        }
+        (8, Some(name)) => {
+            if let Some(gone) = volume.unlink(&root, name.as_bytes(), now()).unwrap() {
+                volume.release(gone);
+            }
+            files.remove(&name);
+        }
+        (9, Some(name)) => {
+            let inode = volume.lookup(&root, name.as_bytes()).unwrap().unwrap();
+            let size = rng.below(1_500_000);
+            if accepted(volume.resize(&inode, size as u64, now(), 0)) {
+                files.get_mut(&name).unwrap().resize(size, 0);
+            }
+        }
+        (10, Some(name)) => {
+            let inode = volume.lookup(&root, name.as_bytes()).unwrap().unwrap();
+            let value = pattern(rng.below(6000), step);
+            let set = volume.update(&inode, |record| {
+                record.extension.xattrs = vec![(b"user.x".as_slice().into(), value)];
+                Ok(())
+            });
+            accepted(set);
+        }
+        (_, Some(name)) => match rng.below(3) {
+            0 => drop(volume.checkpoint()),
+            1 => {
+                let inode = volume.lookup(&root, name.as_bytes()).unwrap().unwrap();
+                accepted(volume.sync(&inode, false));
+            }
+            _ => disk.lock().others_take(rng.below(1000)),
+        },
+    }
+}

@@ -8,7 +8,7 @@ use super::entry::GROUP;
 use super::root::{self, METADATA, PLAIN};
 use super::slots::Slots;
 use super::table::Table;
-use super::{BLOCK, ChunkId, Commit, Context, Error, Hold, Result, Section, Version};
+use super::{BLOCK, ChunkId, Commit, Context, DeviceId, Error, Hold, Result, Section, Version};
 use crate::store::StoreFile;
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ pub struct Chunk {
     /// Space for the next commit.
     pub(super) hold: Hold,
     pub(super) rejected: Option<Commit>,
+    /// It was found without a commit that this device had made durable.
+    pub(super) lacks_own: bool,
 }
 
 /// A root that was written.
@@ -100,7 +102,13 @@ impl Chunk {
             state: State { dirty: true, ..State::default() },
             hold: Hold::default(),
             rejected: None,
+            lacks_own: false,
         }
+    }
+
+    /// The device that writes here.
+    pub fn device(&self) -> DeviceId {
+        self.context.device
     }
 
     pub fn id(&self) -> ChunkId {
@@ -120,6 +128,12 @@ impl Chunk {
     /// The commit that was found half made when the chunk was opened, and given up for the one before.
     pub fn rejected(&self) -> Option<Commit> {
         self.rejected
+    }
+
+    /// Whether it was found without something that this device had made durable: another device's version took its
+    /// place, which never heard of that.
+    pub fn lacks_own(&self) -> bool {
+        self.lacks_own
     }
 
     pub fn record(&self) -> &[u8] {

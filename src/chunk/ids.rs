@@ -123,6 +123,11 @@ impl Version {
         self.0.first().map_or(Commit(0), |&(_, commit)| commit)
     }
 
+    /// The last commit of a device; zero for none.
+    pub fn of(&self, device: DeviceId) -> Commit {
+        self.0.iter().find(|entry| entry.0 == device).map_or(Commit(0), |entry| entry.1)
+    }
+
     /// Whether this version includes everything that `other` does.
     pub fn dominates(&self, other: &Version) -> bool {
         other.0.iter().all(|(device, theirs)| self.0.iter().any(|(d, ours)| d == device && ours >= theirs))

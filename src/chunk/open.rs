@@ -27,8 +27,11 @@ impl Chunk {
     /// `Missing`, `Deleted`, `Incomplete`, `RolledBack`, `Damaged`, or the store's error.
     pub fn open(context: &Arc<Context>, id: ChunkId, blocks: u16) -> Result<Chunk> {
         let known = context.recall.known(id);
-        let chunk = Chunk::open_known(context, id, blocks, known.as_ref())?;
-        if known.as_ref() != Some(&chunk.version) {
+        let mut chunk = Chunk::open_known(context, id, blocks, known.as_ref())?;
+        let device = context.device;
+        chunk.lacks_own = known.as_ref().is_some_and(|known| known.of(device) > chunk.version.of(device));
+        // As long as own work is missing, that is what is remembered.
+        if known.as_ref() != Some(&chunk.version) && !chunk.lacks_own {
             chunk.note_found();
         }
         Ok(chunk)
@@ -228,6 +231,7 @@ impl Candidate {
             state: State { name_new: !is_sure, ..State::default() },
             hold: Hold::default(),
             rejected: None,
+            lacks_own: false,
         }
     }
 }

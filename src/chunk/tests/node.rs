@@ -324,5 +324,6 @@ fn fork(chunk: &Chunk) -> Chunk {
         state: chunk.state.clone(),
         hold: crate::chunk::Hold::default(),
         rejected: chunk.rejected,
+        lacks_own: chunk.lacks_own,
     }
 }

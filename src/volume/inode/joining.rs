@@ -5,6 +5,7 @@ use super::extra_chunks::ExtraChunks;
 use super::stamps::Stamps;
 use super::state::{Facts, State};
 use crate::chunk::{Chunk, Version};
+use crate::volume::format::directory_log::Author;
 use crate::volume::format::record::Record;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::Malformed;
@@ -20,6 +21,27 @@ pub enum Origin {
 }
 
 impl State {
+    /// Under which device id this device adds entries here. Its vector must not cover entries that it made and that are not
+    /// here: they would count as removed. So where something of its own is missing it begins anew under another id, which has the
+    /// first four bytes of its own.
+    pub(super) fn author_here(&mut self, author: Author) -> Author {
+        let lacks_own = self.lacks_own && !mutants::is_active(Mutant::OwnWorkCovered);
+        let Some(entries) = self.0.entries.as_mut() else { return author };
+        let begin_anew = || {
+            let mut id = author.device;
+            id.0[4..].copy_from_slice(&(author.now.0 as u32).to_be_bytes());
+            id
+        };
+        let latest = || {
+            let vector = entries.directory.vector().iter();
+            let own = vector.filter(|(device, _)| device.0[..4] == author.device.0[..4]);
+            own.max_by_key(|(_, counter)| *counter).map_or(author.device, |(device, _)| *device)
+        };
+        let device = entries.author.unwrap_or_else(|| if lacks_own { begin_anew() } else { latest() });
+        entries.author = Some(device);
+        Author { device, ..author }
+    }
+
     /// Whether every change of the entries is durable in a batch or in chunk 0, and none is on its way.
     pub fn is_settled(&self) -> bool {
         self.entries.as_ref().is_some_and(|entries| entries.is_settled())
@@ -41,6 +63,13 @@ impl State {
         };
         joined.grew |= take_attributes(record, &other.record);
         let is_changed = joined.changed();
+        // What was missing is here again.
+        self.0.lacks_own &= !other.first_chunk.as_deref().zip(known).is_some_and(|(chunk, known)| {
+            let device = chunk.device();
+            chunk.version().of(device) >= known.of(device)
+        });
+        let Facts { entries, record, journalled, .. } = &mut self.0;
+        let entries = entries.as_mut().ok_or(Malformed("no directory"))?;
         if other.record.namespace > record.namespace {
             record.namespace = other.record.namespace;
             record.extension.links.clone_from(&other.record.extension.links);

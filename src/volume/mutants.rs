@@ -51,4 +51,5 @@ crate::mutant::mutants! {
     LinksNotPutRight,
     CopyRemovedUnmerged,
     LostVersionDropped,
+    OwnWorkCovered,
 }

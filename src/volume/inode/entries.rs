@@ -21,6 +21,8 @@ pub struct Entries {
     replacement: Option<Vec<u8>>,
     /// Log bytes in the directory's chunks.
     stored: u64,
+    /// The device id of entries that are added here, once one was.
+    pub author: Option<DeviceId>,
 }
 
 #[derive(Default)]
@@ -46,6 +48,7 @@ impl Entries {
             journalled: Vec::new(),
             replacement: None,
             stored,
+            author: None,
         }
     }
 
@@ -66,6 +69,7 @@ impl Entries {
         if self.pending.is_empty() {
             return Ok(());
         }
+        let device = self.author.unwrap_or(device);
         let before =
             self.vector.iter().find(|(known, _)| *known == device).map_or(0, |(_, counter)| *counter);
         batch.directory(inode, before, self.directory.vector(), &self.pending)?;

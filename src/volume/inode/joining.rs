@@ -55,7 +55,7 @@ impl State {
         origin: Origin,
         known: Option<&Version>,
     ) -> Result<Joined, Malformed> {
-        let Facts { entries, record, journalled, .. } = &mut self.0;
+        let Facts { entries, record, .. } = &mut self.0;
         let entries = entries.as_mut().ok_or(Malformed("no directory"))?;
         let mut joined = match mutants::is_active(Mutant::JoinTakesOne) {
             true => Joined::default(),

@@ -3,7 +3,7 @@
 
 use super::Directory;
 use crate::chunk::{DeviceId, InodeId};
-use crate::volume::format::directory_log::Dot;
+use crate::volume::format::directory_log::{Dot, LogRecord, records};
 use crate::volume::format::wire::Malformed;
 use std::collections::{BTreeMap, HashSet};
 
@@ -42,6 +42,14 @@ pub struct Place {
     pub rank: (u64, DeviceId),
     pub shown: Box<[u8]>,
     pub stored: Box<[u8]>,
+}
+
+/// Under which device id a batch's log adds entries; none if it adds none.
+pub fn author_of(log: &[u8], devices: &[DeviceId]) -> Option<DeviceId> {
+    records(log).find_map(|record| match record {
+        Ok(LogRecord::Add { dot, .. }) => devices.get(usize::from(dot.device)).copied(),
+        _ => None,
+    })
 }
 
 impl Directory {

@@ -163,9 +163,10 @@ impl Merge {
         })
     }
 
-    /// Of one content the attributes that were changed last.
+    /// Of one content the attributes that were changed last, and the names of both.
     fn take_attributes(&self, inode: &Arc<Inode>, other: &Record) -> Result<bool> {
         let rank = |record: &Record| record.extension.attributes.map(|stamp| (stamp.commit, stamp.device));
+        self.unite_links(inode, other.extension.links.iter().cloned())?;
         if inode.view(|record| rank(record) >= rank(other)) {
             return Ok(true);
         }

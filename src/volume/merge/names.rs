@@ -36,16 +36,34 @@ impl Merge {
 
     /// A file has every name that leads to it.
     fn correct_links(&self, directory: &Arc<Inode>, inode: &Arc<Inode>, places: &[Place]) -> Result<()> {
-        let mut links = inode.view(|record| record.extension.links.clone());
-        let had: HashSet<Link> = links.iter().cloned().collect();
-        links.retain(|link| link.parent != directory.id());
-        let here: HashSet<&[u8]> = places.iter().map(|place| &*place.stored).collect();
-        links.extend(here.into_iter().map(|name| Link { parent: directory.id(), name: name.into() }));
+        let here = places.iter().map(|place| Link { parent: directory.id(), name: place.stored.clone() });
+        self.unite_links(inode, here)
+    }
+
+    /// Gives a file the names of another version of it, and takes those away that no entry leads to it by.
+    pub(super) fn unite_links(
+        &self,
+        inode: &Arc<Inode>,
+        others: impl IntoIterator<Item = Link>,
+    ) -> Result<()> {
+        let ours: HashSet<Link> = inode.view(|record| record.extension.links.iter().cloned().collect());
+        let all: HashSet<Link> = ours.iter().cloned().chain(others).collect();
+        let links: HashSet<Link> = all.into_iter().filter(|link| self.leads_to(link, inode)).collect();
         // Without any it was deleted there; what becomes of it is for the one who deleted it.
-        if links.is_empty() || links.iter().cloned().collect::<HashSet<Link>>() == had {
+        if links.is_empty() || links == ours {
             return Ok(());
         }
-        self.namespace.correct_links(inode, links)
+        self.namespace.correct_links(inode, links.into_iter().collect())
+    }
+
+    /// Whether there is such an entry; yes where that cannot be seen.
+    fn leads_to(&self, link: &Link, inode: &Arc<Inode>) -> bool {
+        let Ok(parent) = self.cache.inode(link.parent) else { return true };
+        if self.cache.load_entries(&parent).is_err() {
+            return true;
+        }
+        let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
+        places.into_values().flatten().any(|place| place.stored == link.name)
     }
 
     /// A directory stands in one place: of its entries in these directories the one with the greatest dot stays.

@@ -245,12 +245,16 @@ impl Chunk {
         chosen.ok_or(Error::TooLarge(self.id))
     }
 
-    fn check_current(&self) -> Result<()> {
+    /// Whether the chunk's name still leads to the file that is open.
+    pub fn is_current(&self) -> Result<bool> {
         let current = self.file.as_ref().map_or(Ok(true), |file| file.is_current());
-        match current {
-            Ok(false) if !mutants::is_active(Mutant::NotCurrentIgnored) => Err(Error::Replaced(self.id)),
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.io(error)),
+        current.map_err(|error| self.io(error))
+    }
+
+    fn check_current(&self) -> Result<()> {
+        match self.is_current()? || mutants::is_active(Mutant::NotCurrentIgnored) {
+            true => Ok(()),
+            false => Err(Error::Replaced(self.id)),
         }
     }
 

@@ -10,6 +10,7 @@ use super::nodes::{Node, Nodes};
 use super::numbers::Numbers;
 use super::ops::{Entry, Kind, NodeId, Times, Timestamp};
 use super::options::Options;
+use super::seen::{Listener, Seen};
 use super::stat;
 use super::stored::{CAPABILITY, find, take};
 use super::{Error, Result};
@@ -25,7 +26,8 @@ pub struct Filesystem {
     pub(super) clock: fn() -> Timestamp,
     pub(super) lost: LostWrites,
     pub(super) ending: Ending,
-    nodes: Nodes,
+    pub(super) listener: Listener,
+    nodes: Arc<Nodes>,
     numbers: Numbers,
 }
 
@@ -45,10 +47,11 @@ impl Filesystem {
         options: Options,
         clock: fn() -> Timestamp,
     ) -> Result<Filesystem> {
-        let nodes = Nodes::new(volume.root()?);
+        let (nodes, listener) = (Arc::new(Nodes::new(volume.root()?)), Listener::default());
+        volume.observe(Box::new(Seen { nodes: nodes.clone(), listener: listener.clone() }));
         let numbers = Numbers::new(options.small_numbers);
         let (groups, lost, ending) = (Groups::new(), LostWrites::default(), Ending::default());
-        Ok(Filesystem { volume, options, groups, clock, lost, ending, nodes, numbers })
+        Ok(Filesystem { volume, options, groups, clock, lost, ending, listener, nodes, numbers })
     }
 
     /// The inode of a node. `Stale` if the transport should not know it, or has to look it up again since it can be read,

@@ -18,6 +18,7 @@ mod operations;
 pub mod ops;
 mod options;
 mod permission;
+mod seen;
 mod stat;
 mod stored;
 #[cfg(test)]

@@ -54,6 +54,20 @@ impl Nodes {
         self.table.lock().by_inode.contains_key(&inode)
     }
 
+    /// The number that an inode has, if it is known.
+    pub(super) fn number(&self, inode: InodeId) -> Option<NodeId> {
+        self.table.lock().by_inode.get(&inode).copied()
+    }
+
+    /// Has the next lookup of an inode allot another number; the one it has is stale.
+    pub(super) fn retire(&self, inode: InodeId) {
+        let table = &mut *self.table.lock();
+        let number = table.by_inode.get(&inode).filter(|number| **number != NodeId::ROOT);
+        if let Some((node, _)) = number.and_then(|number| table.by_number.get_mut(number)) {
+            *node = Node::Unreadable(inode);
+        }
+    }
+
     /// Counts a lookup, allotting a number at the first one. An inode that was unreadable and no longer is (its file
     /// has arrived) gets another: with the writeback cache the kernel would keep to the size that it was told first.
     pub(super) fn enter(&self, node: Node) -> NodeId {

@@ -3,8 +3,13 @@
 use super::filesystem::Filesystem;
 use super::ops::*;
 use super::{Result, attributes, data, listing, namespace, stat, xattrs};
+use std::sync::Arc;
 
 impl Operations for Filesystem {
+    fn notify(&self, notifier: Option<Arc<dyn Notifier>>) {
+        *self.listener.write() = notifier;
+    }
+
     fn lookup(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<Option<Entry>> {
         namespace::lookup(self, caller, parent, name)
     }

@@ -5,6 +5,7 @@
 //! [`Filesystem`](super::Filesystem) and, for the transport's own tests and ceilings, by a plain in-memory one.
 
 use super::Result;
+use std::sync::Arc;
 
 pub use crate::volume::{Kind, Timestamp};
 
@@ -164,9 +165,25 @@ pub struct Statistics {
     pub name_max: u32,
 }
 
+/// Told of what other devices changed, from a thread that holds no lock: what the transport believes of it is no longer true.
+pub trait Notifier: Send + Sync {
+    /// A name came, or leads elsewhere.
+    fn entry(&self, parent: NodeId, name: &[u8]);
+    /// A name went that led to this node.
+    fn removed(&self, parent: NodeId, node: NodeId, name: &[u8]);
+    /// The attributes of a node are others.
+    fn attributes(&self, node: NodeId);
+    /// So is its content, or what a directory lists.
+    fn content(&self, node: NodeId);
+    /// Whether the transport keeps to the size that it was first told of a node.
+    fn keeps_sizes(&self) -> bool;
+}
+
 /// A filesystem as a transport drives it. Offsets and sizes are bytes. Names are single components, never `.`, `..`
 /// or empty, without `/` and NUL; a longer one than 255 bytes is answered with `NameTooLong`.
 pub trait Operations: Send + Sync + 'static {
+    /// From now on tells this one of what changes without having been asked for here; nobody with `None`.
+    fn notify(&self, _notifier: Option<Arc<dyn Notifier>>) {}
     /// Finds a name. `None`: there is none (the transport may cache that).
     fn lookup(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<Option<Entry>>;
     /// Takes back `count` lookups.

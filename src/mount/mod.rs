@@ -14,6 +14,7 @@ mod device;
 mod dispatch;
 mod error;
 mod handshake;
+mod notifier;
 mod point;
 mod policy;
 mod protocol;
@@ -35,6 +36,7 @@ pub use error::MountError;
 pub use point::{Found, check, clear_stale, find, is_stale, mounts_of};
 
 use crate::fs::ops::Operations;
+use notifier::KernelNotifier;
 use point::MountPoint;
 
 /// What carries requests between kernel and filesystem.
@@ -130,6 +132,7 @@ pub struct Mounted {
     operations: Arc<dyn Operations>,
     session: Option<Session>,
     requests: Arc<Requests>,
+    notifier: Arc<KernelNotifier>,
 }
 
 enum Session {
@@ -174,8 +177,14 @@ pub fn mount(
     let (point, device) = MountPoint::mount(mountpoint, &options)?;
     let place = Arc::new(Place { point, ended: AtomicBool::new(false) });
     let requests = Arc::new(Requests::default());
-    let mut mounted =
-        Mounted { place, operations: operations.clone(), session: None, requests: requests.clone() };
+    let told = device.try_clone().map_err(MountError::Handshake)?;
+    let mut mounted = Mounted {
+        place,
+        operations: operations.clone(),
+        session: None,
+        requests: requests.clone(),
+        notifier: Arc::new(KernelNotifier::new(told, options.writeback)),
+    };
     let session = match options.transport {
         #[cfg(feature = "fuser")]
         Transport::Fuser => adapter::connect(operations, device, &options)
@@ -203,6 +212,7 @@ impl Mounted {
     /// # Errors
     /// The mount is gone then too.
     pub fn run(mut self) -> Result<(), RunError> {
+        self.operations.notify(Some(self.notifier.clone()));
         let served = match self.session.take() {
             Some(Session::Device(connection)) => connection.run(&|| self.place.point.abort()),
             #[cfg(feature = "fuser")]
@@ -213,6 +223,7 @@ impl Mounted {
             self.unmounter().unmount_or_log();
         }
         self.place.ended.store(true, Ordering::Release);
+        self.operations.notify(None);
         let stored = self.operations.shut_down();
         let number = |error: crate::fs::Error| io::Error::from_raw_os_error(error.errno());
         stored.map_err(|error| RunError::NotStored(number(error)))?;

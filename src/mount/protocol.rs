@@ -77,6 +77,8 @@ pub const FSYNC_DATA_ONLY: u32 = 1 << 0;
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
 /// In place of an error, in a message that answers nothing.
 pub const NOTIFY_INVALIDATE_INODE: i32 = 2;
+pub const NOTIFY_INVALIDATE_ENTRY: i32 = 3;
+pub const NOTIFY_DELETE: i32 = 6;
 pub const OPEN_KEEP_CACHE: u32 = 1 << 1;
 
 /// Declares wire structures: requests are read from bytes, replies turned into them.
@@ -160,6 +162,9 @@ wire! {
     CopyFileRangeOut = 8 { copied: u64 }
     /// All zero but the node: the whole file. A negative offset: its attributes alone.
     InvalidateInode = 24 { node: u64, offset: i64, length: i64 }
+    /// The name follows, with a NUL.
+    InvalidateEntry = 16 { parent: u64, length: u32, flags: u32 }
+    DeleteEntry = 24 { parent: u64, child: u64, length: u32, padding: u32 }
     Dirent = 24 { inode: u64, cookie: u64, name_length: u32, kind: u32 }
     StatxTime = 16 { seconds: i64, nanoseconds: u32, reserved: i32 }
     Statx = 256 {

@@ -145,7 +145,7 @@ impl Folder {
         Ok(())
     }
 
-    fn open_folder(&self, path: &CStr, flags: OFlags) -> io::Result<File> {
+    pub(super) fn open_folder(&self, path: &CStr, flags: OFlags) -> io::Result<File> {
         files::open_beneath(&self.root, path, flags | OFlags::DIRECTORY).map_err(refusal)
     }
 

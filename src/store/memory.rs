@@ -6,19 +6,29 @@
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::image::Image;
-use super::{Area, CopyName, FileName, Space, Store, StoreFile};
+use super::{Area, CopyName, Ender, FileName, Space, Store, StoreFile, Watch};
 
 /// A [`Store`] in memory. Clones share the files.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Names>>, Arc<Mutex<Copies>>);
+pub struct Memory(Arc<Mutex<Names>>, Arc<Mutex<Copies>>, Arc<Mutex<Vec<Arc<News>>>>);
 
 type Names = BTreeMap<FileName, Arc<RwLock<Image>>>;
 /// What sync clients made.
 type Copies = BTreeMap<CopyName, Arc<RwLock<Image>>>;
+
+/// What a watcher has not been told yet.
+#[derive(Default)]
+struct News {
+    names: Mutex<(Vec<FileName>, bool)>,
+    came: Condvar,
+}
+
+struct MemoryWatch(Arc<News>);
 
 /// The files of a [`Memory`] at one moment.
 #[derive(Clone)]
@@ -40,6 +50,16 @@ struct MemoryFile {
     store: Memory,
 }
 
+impl Snapshot {
+    /// What a file holds.
+    pub fn bytes(&self, name: FileName) -> Option<Vec<u8>> {
+        let image = self.0.get(&name)?;
+        let mut bytes = vec![0; image.length() as usize];
+        image.read_at(0, &mut bytes);
+        Some(bytes)
+    }
+}
+
 impl Memory {
     pub fn new() -> Memory {
         Memory::default()
@@ -54,6 +74,7 @@ impl Memory {
     pub fn restore(&self, snapshot: &Snapshot) {
         *self.0.lock() =
             snapshot.0.iter().map(|(name, image)| (*name, Arc::new(RwLock::new(image.clone())))).collect();
+        snapshot.0.keys().for_each(|name| self.tell(*name));
     }
 
     /// Puts one file back as it was, or away if it was not there.
@@ -63,6 +84,8 @@ impl Memory {
         if let Some(image) = snapshot.0.get(&name) {
             names.insert(name, Arc::new(RwLock::new(image.clone())));
         }
+        drop(names);
+        self.tell(name);
     }
 
     /// Takes a file's name away from it, leaving a copy in its place; [`Memory::put_back`] gives it back.
@@ -112,6 +135,13 @@ impl Memory {
         }
     }
 
+    fn tell(&self, name: FileName) {
+        for news in &*self.2.lock() {
+            news.names.lock().0.push(name);
+            news.came.notify_all();
+        }
+    }
+
     fn file(&self, name: FileName, image: Arc<RwLock<Image>>) -> Arc<dyn StoreFile> {
         Arc::new(MemoryFile { name, image, store: self.clone() })
     }
@@ -126,11 +156,13 @@ impl Store for Memory {
     fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         let image = Arc::<RwLock<Image>>::default();
         self.0.lock().insert(name, Arc::clone(&image));
+        self.tell(name);
         Ok(self.file(name, image))
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {
         self.0.lock().remove(&name);
+        self.tell(name);
         Ok(())
     }
 
@@ -158,6 +190,12 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
+        let news = Arc::<News>::default();
+        self.2.lock().push(Arc::clone(&news));
+        Ok(Some(Box::new(MemoryWatch(news))))
+    }
+
     fn space(&self) -> io::Result<Space> {
         Ok(AMPLE)
     }
@@ -168,6 +206,28 @@ impl Store for Memory {
 
     fn is_read_only(&self) -> bool {
         false
+    }
+}
+
+impl Watch for MemoryWatch {
+    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<FileName>) -> io::Result<()> {
+        let mut names = self.0.names.lock();
+        if names.0.is_empty() && !names.1 {
+            match at_most {
+                Some(limit) => drop(self.0.came.wait_for(&mut names, limit)),
+                None => self.0.came.wait(&mut names),
+            }
+        }
+        seen.append(&mut names.0);
+        Ok(())
+    }
+
+    fn ender(&self) -> Ender {
+        let news = Arc::clone(&self.0);
+        Box::new(move || {
+            news.names.lock().1 = true;
+            news.came.notify_all();
+        })
     }
 }
 

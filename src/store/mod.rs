@@ -15,6 +15,9 @@ pub mod image;
 pub mod memory;
 #[cfg(test)]
 pub mod power;
+mod watch;
+
+pub use watch::{Ender, Watch};
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -129,6 +132,10 @@ pub trait Store: Send + Sync + 'static {
     /// Unlinks one. Does not complain about a copy that is not there.
     fn remove_copy(&self, _name: &CopyName) -> io::Result<()> {
         Ok(())
+    }
+    /// Notices from now on what becomes of the files, whoever does it; `None` where that cannot be had.
+    fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
+        Ok(None)
     }
     fn space(&self) -> io::Result<Space>;
     /// Holds that many bytes of the backing filesystem in all, physically, beside what the files take, in the place of

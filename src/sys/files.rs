@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -178,6 +178,38 @@ pub fn write_all_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Resu
 fn write_some_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     let parts = &parts[..parts.len().min(MAX_PARTS)];
     Ok(retry_on_intr(|| rustix::io::pwritev(file, parts, offset))?)
+}
+
+/// Makes a descriptor that was opened for reading one for writing too, of the same file whatever its name is by now. Whoever
+/// reads by it meanwhile goes on.
+pub fn make_writable(file: &File) -> io::Result<()> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let writable = retry_on_intr(|| fs::openat(fs::CWD, path.as_str(), flags, Mode::empty()))?;
+    // SAFETY: both descriptors are open. `file` goes on owning its number, which names the same file afterwards.
+    let taken = unsafe { libc::dup3(writable.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
+    if taken < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// When something last came into a folder or went out of it, in nanoseconds: of content, and of the folder itself.
+pub fn folder_times(folder: &File) -> io::Result<(i128, i128)> {
+    let found = folder.metadata()?;
+    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    Ok((nanoseconds(found.mtime(), found.mtime_nsec()), nanoseconds(found.ctime(), found.ctime_nsec())))
+}
+
+/// Whether inotify tells of everything that happens to the filesystem that `file` lies on: not of what other machines do
+/// on a network's, nor of what a FUSE daemon fetches.
+pub fn tells_changes(file: &File) -> io::Result<bool> {
+    // Filesystems that the kernel's headers or libc lack.
+    const CIFS: i64 = 0xff53_4d42;
+    const SMB2: i64 = 0xfe53_4d42;
+    const V9FS: i64 = 0x0102_1997;
+    const CEPH: i64 = 0x00c3_6400;
+    let kind = retry_on_intr(|| fs::fstatfs(file))?.f_type;
+    let remote =
+        [libc::NFS_SUPER_MAGIC, libc::SMB_SUPER_MAGIC, libc::FUSE_SUPER_MAGIC, libc::AFS_SUPER_MAGIC];
+    Ok(!remote.contains(&kind) && ![CIFS, SMB2, V9FS, CEPH].contains(&kind))
 }
 
 /// Allocates the first `length` bytes of a file, growing it. EOPNOTSUPP where the filesystem cannot.

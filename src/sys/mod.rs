@@ -8,6 +8,7 @@ pub mod files;
 pub mod fuse;
 pub mod memory;
 pub mod metadata;
+pub mod notify;
 pub mod process;
 pub mod terminal;
 pub mod uring;

@@ -157,6 +157,17 @@ impl Findings {
         self.heal(chunk, |_| true);
     }
 
+    /// No name leads to the inode any more.
+    pub fn heal_inode(&self, inode: InodeId) {
+        let noticed: Vec<ChunkId> = self.ledger.lock().noticed.iter().copied().collect();
+        noticed.into_iter().filter(|chunk| chunk.inode == inode).for_each(|chunk| self.heal_gone(chunk));
+    }
+
+    /// Whether something was noticed about a chunk.
+    pub fn is_noticed(&self, chunk: ChunkId) -> bool {
+        self.any.load(Ordering::Relaxed) && self.ledger.lock().noticed.contains(&chunk)
+    }
+
     fn heal(&self, chunk: ChunkId, is_healed: impl Fn(Listed) -> bool) {
         if !self.any.load(Ordering::Relaxed) {
             return;

@@ -3,6 +3,7 @@
 //! Knows inode records, directory logs, file data and the order in which they become durable; not who asks. Above:
 //! `fs`. Below: `chunk`.
 
+mod arrival;
 mod base;
 mod cache;
 mod catalog;
@@ -29,6 +30,7 @@ pub(crate) mod tests;
 mod volume;
 mod writeback;
 
+pub use arrival::{Change, Changed, Observer};
 pub use base::Options;
 pub use check::survey::Sight;
 pub use error::{Damage, Error, Result};

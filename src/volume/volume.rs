@@ -1,5 +1,6 @@
 //! The volume: one façade over its rooms.
 
+use super::arrival::{Arrivals, Observer};
 use super::base::{Base, Options};
 use super::cache::Cache;
 use super::catalog::Catalog;
@@ -23,7 +24,6 @@ use super::writeback::Writeback;
 use super::{Error, Result};
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{self, FileName};
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// An open volume. Every method may be called from any thread.
@@ -38,6 +38,7 @@ pub struct Volume {
     merge: Arc<Merge>,
     check: Arc<Check>,
     pub(super) rotation: Arc<Rotation>,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Volume {
@@ -97,17 +98,10 @@ impl Volume {
             journal: journal.clone(),
             writeback: writeback.clone(),
         });
-        let merge = Arc::new(Merge {
-            base: base.clone(),
-            cache: cache.clone(),
-            catalog: catalog.clone(),
-            writeback: writeback.clone(),
-            data: data.clone(),
-            namespace: namespace.clone(),
-            thread: Mutex::default(),
-        });
+        let merge = Arc::new(Merge::new(&catalog, &data, &namespace));
         let check = Arc::new(Check { base: base.clone(), cache: cache.clone(), catalog: catalog.clone() });
         let rotation = Arc::new(Rotation::new(&writeback, &check, &journal));
+        let arrivals = Arc::new(Arrivals::new(&base, &findings, &cache, &journal, &writeback));
         cache.inode(InodeId::ROOT)?;
         Ok(Arc::new(Volume {
             base,
@@ -120,6 +114,7 @@ impl Volume {
             merge,
             check,
             rotation,
+            arrivals,
         }))
     }
 
@@ -133,6 +128,7 @@ impl Volume {
             self.merge.start();
         }
         self.writeback.start_flusher()?;
+        self.arrivals.start()?;
         self.cache.start_readahead();
         if !self.base.read_only {
             self.rotation.start();
@@ -140,12 +136,21 @@ impl Volume {
         Ok(())
     }
 
-    /// Merges what sync clients put beside chunk files. Happens by itself in the background once the volume is started.
-    ///
-    /// # Errors
-    /// Those of writing; it is done again the next time.
+    /// Merges what sync clients put beside chunk files, as the volume does once it is started.
+    #[cfg(test)]
     pub fn merge(&self) -> Result<()> {
         self.merge.run()
+    }
+
+    /// Tells of what other devices change from now on.
+    pub fn observe(&self, observer: Box<dyn Observer>) {
+        self.arrivals.observe(observer);
+    }
+
+    /// Takes in what became of files, as the watch would.
+    #[cfg(test)]
+    pub fn take_in(&self, names: &[FileName]) {
+        self.arrivals.take_in(names);
     }
 
     /// Makes everything that was done so far durable in its place.
@@ -161,24 +166,20 @@ impl Volume {
     /// # Errors
     /// Something could not be written; the journal still says what is durable.
     pub fn close(&self) -> Result<()> {
+        self.arrivals.end();
         self.cache.end_readahead();
         self.writeback.end_flusher();
         self.rotation.end();
         self.merge.end();
         let closed = match self.base.read_only {
             true => Ok(()),
-            false => self.finish().and_then(|()| self.clear_journal()),
+            false => self.merge.finish().and_then(|()| self.clear_journal()),
         };
         self.cache.report();
         if !mutants::is_active(Mutant::NotKeptAtClose) {
             self.keep_seen();
         }
         closed
-    }
-
-    fn finish(&self) -> Result<()> {
-        self.writeback.finish()?;
-        if self.merge.put_right()? { self.writeback.finish() } else { Ok(()) }
     }
 
     fn clear_journal(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! cryptfs as a person uses it: the program itself, on real mounts.
 //!
 //! `attacks`: rows of the attack matrix; `check.rs`: check and repair; `commands.rs`: where a mount is not as it should
-//! be; `forged.rs`: slots that somebody made or changed; `freshness.rs`: old states brought back; `full.rs`: a full disk,
+//! be; `devices.rs`: two devices and a client that copies; `forged.rs`: slots that somebody made or changed; `freshness.rs`: old states brought back; `full.rs`: a full disk,
 //! an ended daemon; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `look.rs`: reading without a mount;
 //! `machine.rs`: rights, log, swap; `options.rs`: mount options that promise something; `owner_key.rs`: who owns a volume;
 //! `owners.rs`: uid= and gid=; `recipients.rs`: age's plugins and SSH keys; `refusals.rs`: what is refused, with which
@@ -12,6 +12,7 @@
 mod attacks;
 mod check;
 mod commands;
+mod devices;
 mod forged;
 mod freshness;
 mod fstab;

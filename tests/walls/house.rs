@@ -19,6 +19,10 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("writeback", &["base", "cache", "catalog", "error", "format", "inode", "journal", "mutants", "stream"]),
     ("data", &["base", "cache", "error", "format", "inode", "journal", "writeback"]),
     ("namespace", &["base", "cache", "catalog", "error", "format", "inode", "journal", "writeback"]),
+    (
+        "arrival",
+        &["base", "cache", "error", "findings", "format", "inode", "journal", "mutants", "writeback"],
+    ),
     ("reader", &["error", "format", "inode", "journal", "stream"]),
     (
         "merge",
@@ -40,6 +44,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     (
         "volume",
         &[
+            "arrival",
             "base",
             "cache",
             "catalog",

@@ -4,20 +4,23 @@
 //! folder but the backing one is kept open, so that one which vanished or was replaced is noticed at the next call, and
 //! few descriptors are needed. An open costs three system calls, a commit's check of the name one.
 
-use std::collections::BTreeSet;
+mod watch;
+
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::folder::Folder;
-use super::{Area, CopyName, FileName, Space, Store, StoreFile};
+use super::{Area, CopyName, FileName, Space, Store, StoreFile, Watch};
 use crate::sys::files::{self, Identity, Kind, OFlags};
+use watch::DirectoryWatch;
 
 /// A [`Store`] in a folder of a real filesystem.
 pub struct Directory {
@@ -25,7 +28,15 @@ pub struct Directory {
     read_only: bool,
     /// Whether syncfs does all that is wanted of it there.
     syncs_whole: bool,
+    closed: Arc<Closed>,
     held: Mutex<Held>,
+}
+
+/// Files that were written to and closed here, since somebody watches: what is told of them is no news.
+#[derive(Default)]
+pub(super) struct Closed {
+    is_watched: AtomicBool,
+    files: Mutex<HashMap<CString, Identity>>,
 }
 
 /// Space that is held: a file without a name, which the kernel frees whatever becomes of this process, and which no sync
@@ -41,7 +52,11 @@ enum Held {
 }
 
 struct DirectoryFile {
+    /// For reading only until something is written: closing it would otherwise look like a change.
     file: File,
+    is_writable: AtomicBool,
+    is_read_only: bool,
+    closed: Arc<Closed>,
     folder: Arc<Folder>,
     path: CString,
     identity: Identity,
@@ -63,7 +78,7 @@ impl Directory {
         let read_only = read_only || folder.is_read_only()?;
         let syncs_whole = files::syncs_whole(folder.root())?;
         let held = Mutex::new(if files::holds_space(folder.root())? { Held::Untried } else { Held::Never });
-        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole, held })
+        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole, closed: Arc::default(), held })
     }
 
     /// The backing folder itself, for the files in it that are no chunk files.
@@ -75,10 +90,25 @@ impl Directory {
         if self.read_only { Err(io::Error::from_raw_os_error(libc::EROFS)) } else { Ok(()) }
     }
 
-    fn file(&self, path: CString, (file, status): (File, files::Status)) -> Arc<dyn StoreFile> {
-        let folder = Arc::clone(&self.folder);
-        let end = AtomicU64::new(status.length);
-        Arc::new(DirectoryFile { file, folder, path, identity: status.identity, end })
+    fn file(
+        &self,
+        path: CString,
+        (file, status): (File, files::Status),
+        is_writable: bool,
+    ) -> Arc<dyn StoreFile> {
+        let (folder, closed) = (Arc::clone(&self.folder), Arc::clone(&self.closed));
+        let (end, is_writable) = (AtomicU64::new(status.length), is_writable.into());
+        let identity = status.identity;
+        Arc::new(DirectoryFile {
+            file,
+            is_writable,
+            is_read_only: self.read_only,
+            closed,
+            folder,
+            path,
+            identity,
+            end,
+        })
     }
 }
 
@@ -93,9 +123,8 @@ fn copy_path(name: &CopyName) -> io::Result<CString> {
 impl Store for Directory {
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         let path = c_path(name);
-        let flags = if self.read_only { OFlags::RDONLY } else { OFlags::RDWR };
-        let opened = self.folder.open_file(&path, flags)?;
-        Ok(self.file(path, opened))
+        let opened = self.folder.open_file(&path, OFlags::RDONLY)?;
+        Ok(self.file(path, opened, false))
     }
 
     fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
@@ -108,7 +137,7 @@ impl Store for Directory {
             }
             created => created?,
         };
-        Ok(self.file(path, created))
+        Ok(self.file(path, created, true))
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {
@@ -167,6 +196,12 @@ impl Store for Directory {
         self.folder.unlink(&copy_path(name)?)
     }
 
+    fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
+        let watch = DirectoryWatch::new(&self.folder, &self.closed)?;
+        self.closed.is_watched.store(true, Ordering::Relaxed);
+        Ok(Some(Box::new(watch)))
+    }
+
     fn space(&self) -> io::Result<Space> {
         let usage = files::usage(self.folder.root())?;
         Ok(Space {
@@ -222,6 +257,29 @@ fn is_fan_out(name: &CStr) -> bool {
         && name.to_bytes().iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+impl DirectoryFile {
+    /// Before anything is changed.
+    fn make_writable(&self) -> io::Result<()> {
+        self.end.store(NO_END, Ordering::Relaxed);
+        if self.is_read_only {
+            return Err(io::Error::from_raw_os_error(libc::EROFS));
+        }
+        if !self.is_writable.load(Ordering::Acquire) {
+            files::make_writable(&self.file)?;
+            self.is_writable.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for DirectoryFile {
+    fn drop(&mut self) {
+        if *self.is_writable.get_mut() && self.closed.is_watched.load(Ordering::Relaxed) {
+            self.closed.files.lock().insert(std::mem::take(&mut self.path), self.identity);
+        }
+    }
+}
+
 impl StoreFile for DirectoryFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
@@ -238,7 +296,7 @@ impl StoreFile for DirectoryFile {
     }
 
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        self.end.store(NO_END, Ordering::Relaxed);
+        self.make_writable()?;
         files::write_all_at(&self.file, offset, parts)
     }
 
@@ -247,12 +305,12 @@ impl StoreFile for DirectoryFile {
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.end.store(NO_END, Ordering::Relaxed);
+        self.make_writable()?;
         self.file.set_len(length)
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        self.end.store(NO_END, Ordering::Relaxed);
+        self.make_writable()?;
         match files::allocate(&self.file, length) {
             Err(error) if is_unsupported(&error) => Ok(()),
             result => result,

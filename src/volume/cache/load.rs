@@ -66,6 +66,10 @@ impl Cache {
     }
 
     pub fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
+        Ok(Arc::new(Inode::new(id, self.load_state(id)?, true)))
+    }
+
+    fn load_state(&self, id: InodeId) -> Result<State> {
         let chunk = ChunkId { inode: id, index: 0 };
         let first_chunk = self.open_file(chunk)?;
         self.check_not_withheld(id)?;
@@ -75,7 +79,25 @@ impl Cache {
         })?;
         self.check_size_of(&record, &first_chunk)?;
         let table = ChunkTable::of(&first_chunk)?;
-        Ok(Arc::new(Inode::new(id, State::stored(record, first_chunk, table), true)))
+        Ok(State::stored(record, first_chunk, table))
+    }
+
+    /// An inode as it is in the folder now, whatever memory has of it. `entries`: a directory's entries, too.
+    pub fn load_anew(&self, inode: &Arc<Inode>, entries: bool) -> Result<State> {
+        let mut state = self.load_state(inode.id())?;
+        if entries {
+            let read = self.read_entries(inode, &mut state)?;
+            state.entries_loaded(read);
+        }
+        Ok(state)
+    }
+
+    /// Takes what was loaded anew in the place of what memory has. [`Cache::all_opened`] is to follow, without the lock.
+    pub fn put_loaded(&self, inode: &Arc<Inode>, state: &mut State, loaded: State) {
+        for index in state.close_all() {
+            self.closed(ChunkId { inode: inode.id(), index });
+        }
+        state.replace(loaded);
     }
 
     /// Refuses what came back without what batches say of it.

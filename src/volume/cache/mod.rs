@@ -69,7 +69,6 @@ impl Cache {
     }
 
     /// An inode that is in memory.
-    #[cfg(test)]
     pub fn peek(&self, id: InodeId) -> Option<Arc<Inode>> {
         self.inodes.lock().get(&id).cloned()
     }

@@ -1,7 +1,7 @@
 //! Taking note of damage where it is met.
 
 use super::Cache;
-use crate::chunk::InodeId;
+use crate::chunk::{ChunkId, InodeId};
 use crate::volume::findings::Place;
 use crate::volume::inode::state::Inode;
 use crate::volume::{Error, Result};
@@ -33,6 +33,11 @@ impl Cache {
     /// The same where a name may be known.
     pub fn notice_placed(&self, error: &Error, place: Option<Place>) {
         self.findings.notice(error, || place);
+    }
+
+    /// Another device's journal can be read.
+    pub fn journal_read(&self, id: ChunkId) {
+        self.findings.heal_gone(id);
     }
 
     /// Takes note of damage to what a journal speaks of, which later batches or another journal may have deleted.

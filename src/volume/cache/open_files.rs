@@ -134,7 +134,7 @@ impl Cache {
             return false;
         };
         // Chunk 0 waits for what memory has of its inode, unless that was unlinked: then it is not flushed any more.
-        let clean = !state.is_dirty() || state.record.links_count == 0;
+        let clean = !state.is_dirty() || state.is_only_learnt() || state.record.links_count == 0;
         let named = state.named;
         let Some(chunk) = state.chunk_mut(index) else { return true };
         // A new chunk whose name could not be synced has to be there at the next try.

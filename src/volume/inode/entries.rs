@@ -9,6 +9,7 @@ use crate::volume::format::batch::Builder;
 use crate::volume::format::limits;
 use crate::volume::format::wire::TooLarge;
 use crate::volume::inode::directory::Directory;
+use crate::volume::mutants::{self, Mutant};
 
 /// The entries of a directory and their changes.
 pub struct Entries {
@@ -57,10 +58,18 @@ impl Entries {
         (&mut self.directory, &mut self.pending)
     }
 
-    /// Applies the log of a durable batch.
+    /// Applies the log of a durable batch. What is in no durable batch yet stays uncovered.
     pub fn replay(&mut self, log: &[u8], devices: &[DeviceId]) -> Result<(), crate::volume::Malformed> {
+        let before = self.directory.vector().to_vec();
         self.directory.apply(log, devices, &mut self.journalled)?;
-        self.vector = self.directory.vector().to_vec();
+        let counter = |vector: &[(DeviceId, u64)], device| {
+            vector.iter().find(|entry| entry.0 == device).map_or(0, |entry| entry.1)
+        };
+        let covered = |&(device, newest): &(DeviceId, u64)| {
+            let is_news = newest > counter(&before, device) || mutants::is_active(Mutant::PendingCovered);
+            (device, if is_news { newest } else { counter(&self.vector, device) })
+        };
+        self.vector = self.directory.vector().iter().map(covered).collect();
         Ok(())
     }
 

@@ -43,7 +43,7 @@ impl State {
     }
 
     /// Whether every change of the entries is durable in a batch or in chunk 0, and none is on its way.
-    pub fn is_settled(&self) -> bool {
+    pub fn has_settled_entries(&self) -> bool {
         self.entries.as_ref().is_some_and(|entries| entries.is_settled())
     }
 

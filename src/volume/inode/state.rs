@@ -5,7 +5,7 @@
 
 use super::directory::{Directory, Removed};
 use super::entries::Entries;
-use crate::chunk::{Chunk, Commit, Hold, InodeId};
+use crate::chunk::{Chunk, Commit, Hold, InodeId, Version};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
@@ -45,6 +45,8 @@ pub struct Facts {
     pub recorded: bool,
     /// Chunk 0, if open: in a place of its own, as most inodes have none open.
     pub first_chunk: Option<Box<Chunk>>,
+    /// The version of chunk 0 that memory holds, while that is not open.
+    pub(super) held: Version,
     /// Chunk 0's file and name are durable.
     pub named: bool,
     /// The other chunks that are open.
@@ -118,6 +120,8 @@ pub struct Progress {
     pub carried: u64,
     /// Durable but for times.
     pub secured: u64,
+    /// The last that another device's journal told of, where there is nothing else to be stored.
+    pub learnt: u64,
 }
 
 impl Inode {
@@ -161,6 +165,7 @@ impl State {
             standing: Standing::Pending,
             recorded: false,
             first_chunk: Some(Box::new(first_chunk)),
+            held: Version::default(),
             named: false,
             extra_chunks: ExtraChunks::default(),
             table: ChunkTable::empty(),
@@ -191,6 +196,7 @@ impl State {
             standing: Standing::Durable,
             recorded: true,
             first_chunk: Some(Box::new(first_chunk)),
+            held: Version::default(),
             named: true,
             extra_chunks: ExtraChunks::default(),
             table,
@@ -211,6 +217,16 @@ impl State {
     /// Refuses to work with something of which a part is lost.
     pub fn check_whole(&self) -> Result<()> {
         self.lost.as_ref().map_or(Ok(()), |error| Err(error.again()))
+    }
+
+    /// The version of chunk 0 that memory holds.
+    pub fn version(&self) -> &Version {
+        self.first_chunk.as_deref().map_or(&self.held, Chunk::version)
+    }
+
+    /// Whether nothing of its own would be lost with it.
+    pub fn is_settled(&self) -> bool {
+        !self.is_dirty() || self.is_only_learnt() || self.lost.is_some()
     }
 
     pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
@@ -259,6 +275,11 @@ impl State {
             || self.stored < self.journalled.namespace
             || self.is_inexact()
             || self.entries.as_ref().is_some_and(|entries| entries.has_journalled())
+    }
+
+    /// Whether nothing but what other devices' journals tell waits to be stored: it goes with the next own change.
+    pub fn is_only_learnt(&self) -> bool {
+        self.progress.made > 0 && self.progress.learnt == self.progress.made
     }
 
     /// Whether the whole content can go into a batch: there is no block, only inline content or none.

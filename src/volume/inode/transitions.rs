@@ -32,15 +32,26 @@ impl State {
     /// Closes a chunk.
     pub fn close(&mut self, index: u32) {
         match index {
-            0 => self.0.first_chunk = None,
+            0 => self.close_first_chunk(),
             _ => self.0.extra_chunks.remove(index),
         }
     }
 
     /// Closes all chunks; returns the indexes of those that were open, and 0.
     pub fn close_all(&mut self) -> Vec<u32> {
-        self.0.first_chunk = None;
+        self.close_first_chunk();
         std::mem::take(&mut self.0.extra_chunks).from(0).chain([0]).collect()
+    }
+
+    fn close_first_chunk(&mut self) {
+        if let Some(first_chunk) = self.0.first_chunk.take() {
+            self.0.held = first_chunk.version().clone();
+        }
+    }
+
+    /// Takes another state in place of all this one has, of which nothing is open any more.
+    pub fn replace(&mut self, state: State) {
+        *self = state;
     }
 
     /// Chunk 0, which was opened.
@@ -243,6 +254,13 @@ impl State {
         state.0.standing = Standing::Durable;
         state.0.recorded = true;
         state
+    }
+
+    /// What was just applied came from another device's journal. `was_settled`: until then nothing own was to be stored.
+    pub fn learnt(&mut self, was_settled: bool) {
+        if was_settled {
+            self.0.progress.learnt = self.progress.made;
+        }
     }
 
     /// Applies the namespace part of a durable batch, unless a newer one is known. `times`: modified and changed, which

@@ -2,6 +2,7 @@
 
 pub mod file;
 mod freeze;
+mod others;
 mod pending;
 pub mod replay;
 
@@ -33,7 +34,7 @@ pub struct Journal {
 impl Journal {
     /// Opens this device's journal, and applies all there are.
     pub fn open(base: &Arc<Base>, cache: &Arc<Cache>, catalog: &Arc<Catalog>) -> Result<Journal> {
-        let replayed = replay::Replay { base, cache, catalog }.run()?;
+        let replayed = replay::Replay { base, cache, catalog, is_live: false }.run()?;
         let in_use = replayed.leftovers.is_some();
         if let Some(leftovers) = replayed.leftovers {
             catalog.expect_leftovers(leftovers);

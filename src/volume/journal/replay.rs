@@ -1,7 +1,8 @@
 //! Replaying journals at mount: what durable batches say is applied in memory, and the next checkpoint stores it.
 //!
 //! Idempotent: records are absolute, and applied only where they are newer. Of another device's journal nothing is
-//! deleted, and it is never written.
+//! deleted, and it is never written. What it says is stored with the next own change of the same inode, not by itself:
+//! a device that only looks writes nothing.
 
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::volume::base::Base;
@@ -26,6 +27,8 @@ pub struct Replay<'a> {
     pub base: &'a Arc<Base>,
     pub cache: &'a Cache,
     pub catalog: &'a Catalog,
+    /// The volume is in use: what has changes of its own is left as it is.
+    pub is_live: bool,
 }
 
 /// What a replay found.
@@ -68,6 +71,8 @@ impl Replay<'_> {
 
     fn pass_over(&self, error: &Error) {
         match error {
+            // There may be more of it in a moment.
+            error if self.is_live => log::debug!("another device's journal cannot be applied yet: {error}"),
             Error::Damaged(..) | Error::NotArrived(_) => self.cache.notice(error),
             error => log::warn!("another device's journal cannot be applied: {error}"),
         }
@@ -75,7 +80,7 @@ impl Replay<'_> {
 
     /// Applies journals in the order in which their batches were made: one device may have removed what another had
     /// added, and neither be stored.
-    fn apply_all(&self, lives: &[(ChunkId, Live)]) -> Result<Option<HashSet<InodeId>>> {
+    pub fn apply_all(&self, lives: &[(ChunkId, Live)]) -> Result<Option<HashSet<InodeId>>> {
         let own = self.base.context.own_journal();
         let mut ordered = Vec::new();
         let mut gone = Vec::new();
@@ -136,6 +141,9 @@ impl Replay<'_> {
 
     fn apply(&self, number: Commit, item: &Item<'_>, source: &Source<'_>) -> Result<()> {
         let gone = source.gone;
+        if self.is_live && self.is_spoken_for(item) {
+            return Ok(());
+        }
         let is_applied = match item {
             Item::Inode { inode, commit, record, content } if !gone.has(*inode) => {
                 self.base.context.saw(*commit);
@@ -148,10 +156,10 @@ impl Replay<'_> {
             }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
                 let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
-                self.tolerate(*inode, links, |inode| names.apply(number, inode))?
+                self.tolerate(*inode, links, source, |inode| names.apply(number, inode))?
             }
             Item::Directory { inode, before, devices, log } if !gone.has(*inode) => {
-                self.tolerate(*inode, &[], |inode| {
+                self.tolerate(*inode, &[], source, |inode| {
                     match self.lacks(inode, source, author_of(log, devices), *before)? {
                         true => Ok(()),
                         false => self.apply_log(inode, log, devices),
@@ -166,16 +174,25 @@ impl Replay<'_> {
         Ok(())
     }
 
+    /// Whether a record speaks of an inode that has changes of its own. Those of a directory's entries join.
+    fn is_spoken_for(&self, item: &Item<'_>) -> bool {
+        let (Item::Inode { inode, .. } | Item::Namespace { inode, .. }) = item else { return false };
+        let is_settled = |inode| is_settled(&inode) || mutants::is_active(Mutant::DirtyReplaced);
+        !self.cache.peek(*inode).is_none_or(is_settled)
+    }
+
     /// Applies to an inode; one that cannot be read is left as it is, and the answer is no. `links`: its names, as far as they are told.
     fn tolerate(
         &self,
         id: InodeId,
         links: &[Link],
+        source: &Source<'_>,
         apply: impl FnOnce(&Arc<Inode>) -> Result<()>,
     ) -> Result<bool> {
         let outcome = self.cache.inode(id).and_then(|inode| {
+            let was_settled = is_settled(&inode);
             apply(&inode)?;
-            self.cache.queue(&inode);
+            self.applied(&inode, source, was_settled);
             Ok(true)
         });
         match outcome {
@@ -184,6 +201,16 @@ impl Replay<'_> {
                 Ok(false)
             }
             outcome => outcome,
+        }
+    }
+
+    /// Has the next checkpoint store what was applied, if it is this device's own. `was_settled`: nothing else was to be
+    /// stored.
+    fn applied(&self, inode: &Arc<Inode>, source: &Source<'_>, was_settled: bool) {
+        if source.is_own || mutants::is_active(Mutant::LookingWrites) {
+            self.cache.queue(inode);
+        } else {
+            inode.state.write().learnt(was_settled);
         }
     }
 
@@ -233,8 +260,9 @@ impl Replay<'_> {
             Some(inode) if !older(&inode) => {
                 let links = &record.extension.links;
                 let times = (record.modified, record.changed);
+                let was_settled = is_settled(&inode);
                 Names { links_count: record.links_count, links, times }.apply(number, &inode)?;
-                self.cache.queue(&inode);
+                self.applied(&inode, source, was_settled);
             }
             existing => {
                 let size = match record.kind {
@@ -246,7 +274,9 @@ impl Replay<'_> {
                     let chunk = ChunkId { inode: id, index: 0 };
                     return Err(Error::Damaged(chunk, "its size in the journal is not its content's".into()));
                 }
-                self.put_inode(number, id, record, content, existing);
+                let was_settled = existing.as_ref().is_none_or(is_settled);
+                let inode = self.put_inode(number, id, record, content, existing);
+                self.applied(&inode, source, was_settled);
             }
         }
         Ok(true)
@@ -282,7 +312,7 @@ impl Replay<'_> {
         record: &Record,
         content: Option<&[u8]>,
         existing: Option<Arc<Inode>>,
-    ) {
+    ) -> Arc<Inode> {
         let chunk = ChunkId { inode: id, index: 0 };
         self.base.context.saw_known(chunk);
         if content.is_some() && !mutants::is_active(Mutant::WithheldKept) {
@@ -294,7 +324,7 @@ impl Replay<'_> {
         let mut record = record.clone();
         record.extension.version.clear();
         let state = State::replayed(number, &record, first_chunk);
-        let inode = match existing {
+        match existing {
             Some(inode) => {
                 *inode.state.write() = state;
                 inode.id_durable.store(true, Ordering::Release);
@@ -305,8 +335,7 @@ impl Replay<'_> {
                 self.cache.insert(&inode);
                 inode
             }
-        };
-        self.cache.queue(&inode);
+        }
     }
 
     /// Whether entries that another device added before its batch have not arrived. They would count as removed if the
@@ -338,6 +367,11 @@ impl Replay<'_> {
         let replayed = state.replay_entries(log, devices).ok_or(Error::NotDirectory)?;
         replayed.map_err(|what| Error::Damaged(id, what.0.into()))
     }
+}
+
+/// Whether there is nothing of its own that waits to be stored.
+fn is_settled(inode: &Arc<Inode>) -> bool {
+    inode.state.read().is_settled()
 }
 
 fn place(links: &[Link]) -> Option<Place> {

@@ -22,17 +22,29 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub struct Merge {
-    pub base: Arc<Base>,
-    pub cache: Arc<Cache>,
-    pub catalog: Arc<Catalog>,
-    pub writeback: Arc<Writeback>,
-    pub data: Arc<Data>,
-    pub namespace: Arc<Namespace>,
+    base: Arc<Base>,
+    cache: Arc<Cache>,
+    catalog: Arc<Catalog>,
+    writeback: Arc<Writeback>,
+    data: Arc<Data>,
+    namespace: Arc<Namespace>,
     /// Works in the background.
-    pub thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Merge {
+    pub fn new(catalog: &Arc<Catalog>, data: &Arc<Data>, namespace: &Arc<Namespace>) -> Merge {
+        Merge {
+            base: data.base.clone(),
+            cache: data.cache.clone(),
+            catalog: catalog.clone(),
+            writeback: data.writeback.clone(),
+            data: data.clone(),
+            namespace: namespace.clone(),
+            thread: Mutex::default(),
+        }
+    }
+
     /// Merges what there is, before anything is built on it, and from then on in the background whenever something says
     /// that there may be something.
     pub fn start(self: &Arc<Merge>) {
@@ -63,8 +75,14 @@ impl Merge {
         }
     }
 
+    /// Makes everything durable in its place, with the names that joining takes.
+    pub fn finish(&self) -> Result<()> {
+        self.writeback.finish()?;
+        if self.put_right()? { self.writeback.finish() } else { Ok(()) }
+    }
+
     /// Puts names right after what was joined within checkpoints; whether there was anything.
-    pub fn put_right(&self) -> Result<bool> {
+    fn put_right(&self) -> Result<bool> {
         let joined = self.writeback.take_joined();
         joined.iter().try_for_each(|(directory, joined)| self.put_names_right(directory, joined))?;
         Ok(!joined.is_empty())

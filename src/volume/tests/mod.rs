@@ -16,6 +16,7 @@ mod journals;
 mod limits;
 mod readahead;
 mod rotation;
+mod seeing;
 
 use super::format::geometry::Geometry;
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};

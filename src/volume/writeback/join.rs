@@ -4,7 +4,7 @@
 //! that is durable.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId};
+use crate::chunk::{Chunk, ChunkId, Relation};
 use crate::volume::inode::directory::Joined;
 use crate::volume::inode::joining::Origin;
 use crate::volume::inode::state::{Inode, State};
@@ -27,6 +27,21 @@ impl Writeback {
             self.cache.queue(directory);
         }
         Ok(joined)
+    }
+
+    /// The same of one that a sync client has just put there, if it is not older than what is in memory. Whether anything
+    /// was joined.
+    pub fn join_arrived(&self, directory: &Arc<Inode>) -> Result<bool> {
+        if self.base.check_writable().is_err() || directory.state.read().entries.is_none() {
+            return Ok(false);
+        }
+        let id = ChunkId { inode: directory.id(), index: 0 };
+        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(0))?;
+        let relation = found.version().compare(directory.state.read().version());
+        match relation {
+            Relation::Newer | Relation::Concurrent => self.join_in_place(directory),
+            Relation::Equal | Relation::Older => Ok(false),
+        }
     }
 
     /// Joins a directory in memory with the state that took the place of its file, and goes on with that. Within a
@@ -76,7 +91,7 @@ impl Writeback {
             if state.entries.is_none() || state.check_whole().is_err() {
                 return Ok(None);
             }
-            if !state.is_settled() {
+            if !state.has_settled_entries() {
                 continue;
             }
             if origin == Origin::Beside {

@@ -1,0 +1,269 @@
+//! What becomes of the files in a backing folder: inotify on `chunks/`, its folders and `journals/`, and now and then a look
+//! at which folders changed.
+//!
+//! The look is for what inotify does not tell: events that were lost, and what other machines do to a network's filesystem.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Closed, c_path};
+use crate::store::folder::Folder;
+use crate::store::{Area, Ender, FileName, Watch};
+use crate::sys::files;
+use crate::sys::notify::{Notify, Place, Waker, What};
+
+/// How often folders are looked at where inotify tells everything, and where it does not.
+const SELDOM: Duration = Duration::from_secs(3600);
+const OFTEN: Duration = Duration::from_secs(30);
+
+/// When a folder was changed last.
+type Times = (i128, i128);
+
+pub(super) struct DirectoryWatch {
+    folder: Arc<Folder>,
+    closed: Arc<Closed>,
+    notify: Notify,
+    /// The watched folders, by their paths below the backing one.
+    places: HashMap<Place, CString>,
+    /// Folders as they were at the last look.
+    looked: HashMap<CString, Times>,
+    every: Duration,
+    next_look: Instant,
+}
+
+impl DirectoryWatch {
+    pub fn new(folder: &Arc<Folder>, closed: &Arc<Closed>) -> io::Result<DirectoryWatch> {
+        let every = if files::tells_changes(folder.root())? { SELDOM } else { OFTEN };
+        let mut watch = DirectoryWatch {
+            folder: Arc::clone(folder),
+            closed: Arc::clone(closed),
+            notify: Notify::new()?,
+            places: HashMap::new(),
+            looked: HashMap::new(),
+            every,
+            next_look: Instant::now() + every,
+        };
+        watch.add(c".", &mut Vec::new())?;
+        watch.look(&mut Vec::new())?;
+        Ok(watch)
+    }
+
+    /// Watches a folder that holds chunk files or folders of them, and these. What is there already may have come before
+    /// it was watched: it is told.
+    fn add(&mut self, path: &CStr, seen: &mut Vec<FileName>) -> io::Result<()> {
+        let holds_folders = !holds_files(path);
+        let folder = match self.folder.open_folder(path, files::OFlags::RDONLY) {
+            // It is gone again, or is none.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+                return Ok(());
+            }
+            folder => folder?,
+        };
+        self.places.insert(self.notify.add(&folder, holds_folders)?, path.to_owned());
+        drop(folder);
+        if !holds_folders {
+            return self.list(path, seen);
+        }
+        let mut below = Vec::new();
+        self.folder.visit(path, &mut |name, kind| {
+            if kind == files::Kind::Folder {
+                below.extend(folder_of(path, name.to_bytes()));
+            }
+            Ok(())
+        })?;
+        below.into_iter().try_for_each(|below| self.add(&below, seen))
+    }
+
+    /// Tells all chunk files of a folder.
+    fn list(&self, path: &CStr, seen: &mut Vec<FileName>) -> io::Result<()> {
+        self.folder.visit(path, &mut |name, _| {
+            seen.extend(file_of(path, name.to_bytes()));
+            Ok(())
+        })
+    }
+
+    /// Tells the files of all folders that changed since the last look.
+    fn look(&mut self, seen: &mut Vec<FileName>) -> io::Result<()> {
+        self.next_look = Instant::now() + self.every;
+        let paths: Vec<CString> = self.places.values().filter(|path| holds_files(path)).cloned().collect();
+        for path in paths {
+            let folder = match self.folder.open_folder(&path, files::OFlags::RDONLY) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                folder => folder?,
+            };
+            let times = files::folder_times(&folder)?;
+            if self.looked.insert(path.clone(), times) != Some(times) {
+                self.list(&path, seen)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the file of that name is the one that was written and closed here.
+    fn is_own(&self, name: FileName) -> bool {
+        let path = c_path(name);
+        let Some(closed) = self.closed.files.lock().remove(&path) else { return false };
+        files::status_of(self.folder.root(), &path).is_ok_and(|status| status.identity == closed)
+    }
+}
+
+impl Watch for DirectoryWatch {
+    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<FileName>) -> io::Result<()> {
+        let look = self.next_look.saturating_duration_since(Instant::now());
+        self.notify.wait(Some(at_most.map_or(look, |limit| limit.min(look))))?;
+        let (mut lost, mut gone, mut folders) = (false, Vec::new(), Vec::new());
+        let mut written = Vec::new();
+        let places = &self.places;
+        self.notify.take(&mut |place, what, name| match (what, places.get(&place)) {
+            (What::Overflow, _) => lost = true,
+            (What::Gone, _) => gone.push(place),
+            (What::Folder, Some(path)) => folders.extend(folder_of(path, name)),
+            (What::Written, Some(path)) => written.extend(file_of(path, name)),
+            (What::Moved, Some(path)) => seen.extend(file_of(path, name)),
+            (_, None) => {}
+        })?;
+        seen.extend(written.into_iter().filter(|name| !self.is_own(*name)));
+        gone.iter().for_each(|place| drop(self.places.remove(place)));
+        folders.iter().try_for_each(|path| self.add(path, seen))?;
+        if lost {
+            self.closed.files.lock().clear();
+        }
+        if lost || self.next_look <= Instant::now() {
+            self.look(seen)?;
+        }
+        Ok(())
+    }
+
+    fn ender(&self) -> Ender {
+        let waker: Waker = self.notify.waker();
+        Box::new(move || waker.wake())
+    }
+}
+
+/// Whether chunk files lie in the folder of this path: others hold folders only.
+fn holds_files(path: &CStr) -> bool {
+    !matches!(path.to_bytes(), b"." | b"chunks")
+}
+
+/// The path of a folder that may hold chunk files, or folders of them; `None` for any other.
+fn folder_of(parent: &CStr, name: &[u8]) -> Option<CString> {
+    let path = match (parent.to_bytes(), name) {
+        (b".", b"chunks" | b"journals") => name.to_vec(),
+        (b"chunks", [a, b]) if [a, b].iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) => {
+            [b"chunks/", name].concat()
+        }
+        _ => return None,
+    };
+    CString::new(path).ok()
+}
+
+/// The chunk file of that name in a folder.
+fn file_of(folder: &CStr, name: &[u8]) -> Option<FileName> {
+    match folder.to_bytes().strip_prefix(b"chunks/") {
+        Some(fan_out) => FileName::parse(Area::Chunks, &[fan_out, b"/", name].concat()),
+        None => FileName::parse(Area::Journals, name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::store::directory::Directory;
+    use std::fs;
+    use std::io::IoSlice;
+    use std::path::Path;
+
+    fn seen_until(watch: &mut dyn Watch, wanted: &[FileName]) -> Vec<FileName> {
+        let (mut seen, deadline) = (Vec::new(), Instant::now() + Duration::from_secs(20));
+        while !wanted.iter().all(|name| seen.contains(name)) {
+            assert!(Instant::now() < deadline, "{seen:?} of {wanted:?}");
+            watch.wait(Some(Duration::from_millis(100)), &mut seen).unwrap();
+        }
+        seen
+    }
+
+    fn chunk(number: u8) -> FileName {
+        FileName { area: Area::Chunks, bytes: [number; 16] }
+    }
+
+    /// As sync clients do: under another name first.
+    fn bring(root: &Path, name: FileName, bytes: &[u8]) {
+        let path = root.join(name.path());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let aside = path.with_extension("tmp");
+        fs::write(&aside, bytes).unwrap();
+        fs::rename(aside, path).unwrap();
+    }
+
+    #[test]
+    fn what_others_do_is_told_and_what_is_done_here_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Directory::open(root.path(), false).unwrap();
+        let mut watch = store.watch().unwrap().unwrap();
+        let journal = FileName { area: Area::Journals, bytes: [3; 16] };
+        for round in 0..2 {
+            bring(root.path(), chunk(1), b"one");
+            bring(root.path(), journal, b"journal");
+            fs::write(root.path().join(chunk(1).path()), b"in place").unwrap();
+            seen_until(&mut *watch, &[chunk(1), journal]);
+            fs::remove_file(root.path().join(chunk(1).path())).unwrap();
+            let seen = seen_until(&mut *watch, &[chunk(1)]);
+            assert!(!seen.contains(&journal), "{round}");
+        }
+
+        let own = store.create(chunk(2)).unwrap();
+        own.write_at(0, &[IoSlice::new(b"own")]).unwrap();
+        seen_until(&mut *watch, &[chunk(2)]);
+        drop(own);
+        let reader = store.open(chunk(2)).unwrap();
+        reader.read_at(0, &mut [0; 3]).unwrap();
+        drop(reader);
+        let writer = store.open(chunk(2)).unwrap();
+        writer.write_at(0, &[IoSlice::new(b"more")]).unwrap();
+        drop(writer);
+        bring(root.path(), chunk(4), b"four");
+        assert_eq!(
+            seen_until(&mut *watch, &[chunk(4)]),
+            [chunk(4)],
+            "neither reading nor writing here is news"
+        );
+
+        // Replaced since it was closed here.
+        let writer = store.open(chunk(2)).unwrap();
+        writer.write_at(0, &[IoSlice::new(b"again")]).unwrap();
+        drop(writer);
+        bring(root.path(), chunk(2), b"theirs");
+        seen_until(&mut *watch, &[chunk(2)]);
+    }
+
+    #[test]
+    fn a_look_finds_what_no_event_told() {
+        let root = tempfile::tempdir().unwrap();
+        bring(root.path(), chunk(1), b"one");
+        bring(root.path(), chunk(2), b"two");
+        let store = Directory::open(root.path(), false).unwrap();
+        let mut watch = DirectoryWatch::new(&store.folder, &store.closed).unwrap();
+        let mut seen = Vec::new();
+        watch.look(&mut seen).unwrap();
+        assert!(seen.is_empty(), "{seen:?}");
+        bring(root.path(), chunk(2), b"more");
+        watch.look(&mut seen).unwrap();
+        assert_eq!(seen, [chunk(2)]);
+    }
+
+    #[test]
+    fn a_wait_is_ended_by_another_thread() {
+        let root = tempfile::tempdir().unwrap();
+        let mut watch = Directory::open(root.path(), false).unwrap().watch().unwrap().unwrap();
+        let end = watch.ender();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(move || watch.wait(None, &mut Vec::new()));
+            end();
+            waits.join().unwrap().unwrap();
+        });
+    }
+}

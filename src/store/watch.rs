@@ -1,0 +1,16 @@
+//! Noticing what becomes of files that others write, too.
+
+use super::FileName;
+use std::io;
+use std::time::Duration;
+
+/// Tells of files that came, went or were written. It may tell of one to which nothing happened, and of this process's own.
+pub trait Watch: Send {
+    /// Waits for news, at most so long, or until it is ended; appends the names.
+    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<FileName>) -> io::Result<()>;
+    /// What ends a wait, now or the next one.
+    fn ender(&self) -> Ender;
+}
+
+/// Ends a wait.
+pub type Ender = Box<dyn Fn() + Send + Sync>;

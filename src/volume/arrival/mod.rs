@@ -1,0 +1,266 @@
+//! What other devices did arrives: chunk files come, are replaced and go while the volume is in use.
+//!
+//! What is in memory and has nothing to lose is forgotten and loaded again. What is newer by its version vector counts;
+//! something that has changes of its own, and what is neither newer nor older, stays as it is, unless it is a
+//! directory: that is joined. Whoever shows the volume
+//! is told what is another now, after memory was changed and without a lock.
+
+mod change;
+mod settling;
+
+pub use change::{Change, Changed, Observer};
+
+use crate::chunk::{BLOCK, Chunk, ChunkId, InodeId, Relation, Section};
+use crate::store::{Area, Ender, FileName, Watch};
+use crate::volume::base::Base;
+use crate::volume::cache::Cache;
+use crate::volume::findings::Findings;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::journal::Journal;
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::writeback::Writeback;
+use crate::volume::{Damage, Error, Kind, Result};
+use change::Before;
+use parking_lot::Mutex;
+use settling::Settling;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+pub struct Arrivals {
+    base: Arc<Base>,
+    findings: Arc<Findings>,
+    cache: Arc<Cache>,
+    journal: Arc<Journal>,
+    writeback: Arc<Writeback>,
+    observer: OnceLock<Box<dyn Observer>>,
+    has_ended: AtomicBool,
+    thread: Mutex<Option<(JoinHandle<()>, Ender)>>,
+}
+
+impl Arrivals {
+    pub fn new(
+        base: &Arc<Base>,
+        findings: &Arc<Findings>,
+        cache: &Arc<Cache>,
+        journal: &Arc<Journal>,
+        writeback: &Arc<Writeback>,
+    ) -> Arrivals {
+        Arrivals {
+            base: base.clone(),
+            findings: findings.clone(),
+            cache: cache.clone(),
+            journal: journal.clone(),
+            writeback: writeback.clone(),
+            observer: OnceLock::new(),
+            has_ended: AtomicBool::new(false),
+            thread: Mutex::default(),
+        }
+    }
+
+    /// Tells of what arrives from now on. A second one would be a mistake of the caller's, and is not heard.
+    pub fn observe(&self, observer: Box<dyn Observer>) {
+        let _ = self.observer.set(observer);
+    }
+
+    /// Starts to watch the store, where that can be had; it ends with [`Arrivals::end`].
+    pub fn start(self: &Arc<Arrivals>) -> Result<()> {
+        let watch = match self.base.context.store.watch() {
+            Ok(Some(watch)) => watch,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                log::warn!("what other devices change will be seen at the next mount only: {error}");
+                return Ok(());
+            }
+        };
+        let (arrivals, ender) = (Arc::downgrade(self), watch.ender());
+        let thread = std::thread::Builder::new().name("arrivals".into());
+        *self.thread.lock() = Some((thread.spawn(move || run(&arrivals, watch))?, ender));
+        Ok(())
+    }
+
+    pub fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+        let Some((thread, ender)) = self.thread.lock().take() else { return };
+        ender();
+        if thread.join().is_err() {
+            log::error!("watching the backing folder ended in a panic");
+        }
+    }
+
+    /// Takes in what became of files.
+    pub fn take_in(&self, names: &[FileName]) {
+        let mut chunks = BTreeSet::new();
+        let mut has_journals = false;
+        for name in names {
+            match self.base.context.identify(*name) {
+                Some(id) if name.area == Area::Journals => {
+                    has_journals |= id != self.base.context.own_journal()
+                }
+                Some(id) => drop(chunks.insert(id)),
+                None => {}
+            }
+        }
+        let mut changes = Vec::new();
+        let mut is_loaded = false;
+        for id in chunks {
+            let is_mended = self.findings.is_noticed(id) && self.is_whole(id);
+            match self.look_at(id, is_mended) {
+                Ok(Some(found)) => {
+                    is_loaded = true;
+                    changes.extend(found);
+                }
+                Ok(None) => {}
+                Err(error) => log::warn!("what arrived cannot be read yet: {error}"),
+            }
+        }
+        // What another device's journal adds to what was loaded.
+        if has_journals || is_loaded {
+            match self.apply_journals() {
+                Ok(found) => changes.extend(found),
+                Err(error) => log::warn!("the journals of other devices cannot be read now: {error}"),
+            }
+        }
+        for change in &changes {
+            if let Changed::Names(names) = &change.what {
+                names.iter().filter_map(|(_, went)| *went).for_each(|inode| self.findings.heal_inode(inode));
+            }
+        }
+        if let Some(observer) = self.observer.get().filter(|_| !changes.is_empty()) {
+            observer.changed(&changes);
+        }
+    }
+
+    /// What changed with a chunk file; `None` if nothing was taken in. `is_mended`: it could not be read before.
+    fn look_at(&self, id: ChunkId, is_mended: bool) -> Result<Option<Vec<Change>>> {
+        if is_mended {
+            self.findings.heal_gone(id);
+        }
+        let Some(inode) = self.cache.peek(id.inode) else {
+            let came = Change { inode: id.inode, what: Changed::Content(Vec::new()) };
+            return Ok(is_mended.then(|| vec![came]));
+        };
+        let taken = self.reload(&inode, id.index);
+        self.cache.all_opened(&inode);
+        match taken {
+            // It is gone, or not whole yet: what is in memory can be used until the rest is here.
+            Err(error @ Error::Damaged(_, Damage::RolledBack { .. })) => {
+                let _ = self.cache.notice_in::<()>(&inode, Err(error));
+                Ok(None)
+            }
+            Err(Error::NotArrived(_) | Error::Damaged(..)) => Ok(None),
+            Ok(None) if id.index == 0 && inode.is_directory() => self.join(&inode),
+            taken => taken,
+        }
+    }
+
+    /// A directory that memory has something of which what arrived lacks becomes both.
+    fn join(&self, directory: &Arc<Inode>) -> Result<Option<Vec<Change>>> {
+        let before = Before::of(&directory.state.read());
+        let is_joined = self.writeback.join_arrived(directory)?;
+        Ok(is_joined.then(|| before.compare(directory.id(), &directory.state.read())))
+    }
+
+    /// Whether every block of a chunk can be read.
+    fn is_whole(&self, id: ChunkId) -> bool {
+        let read = || -> std::result::Result<(), crate::chunk::Error> {
+            let chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
+            for section in [Section::Data, Section::Metadata] {
+                let mut at = 0;
+                while let Some(number) = chunk.next_present(section, at)? {
+                    chunk.read(section, number, &mut [0; BLOCK])?;
+                    at = number + 1;
+                }
+            }
+            Ok(())
+        };
+        read().is_ok()
+    }
+
+    /// Loads an inode again whose chunk `index` was perhaps replaced, if what is there is newer and memory has nothing to
+    /// lose.
+    fn reload(&self, inode: &Arc<Inode>, index: u32) -> Result<Option<Vec<Change>>> {
+        let _serial = inode.serial.lock();
+        // An operation that changes names counts on directories that it loaded.
+        let _names = self.journal.names();
+        let mut state = inode.state.write();
+        if index > 0 && state.record.kind != Kind::Directory {
+            return self.reload_extra(inode, &mut state, index);
+        }
+        let is_open = state.first_chunk.as_deref();
+        if index == 0 && is_open.is_some_and(|chunk| chunk.has_file() && chunk.is_current().unwrap_or(true)) {
+            return Ok(None);
+        }
+        let loaded = self.cache.load_anew(inode, state.entries.is_some())?;
+        let is_taken = match loaded.version().compare(state.version()) {
+            Relation::Newer => true,
+            Relation::Equal => state.lost.is_some() || is_open.is_some(),
+            Relation::Older | Relation::Concurrent => mutants::is_active(Mutant::ArrivedUnseen),
+        };
+        if !is_taken || !state.is_settled() && !mutants::is_active(Mutant::DirtyReplaced) {
+            return Ok(None);
+        }
+        let before = Before::of(&state);
+        self.cache.put_loaded(inode, &mut state, loaded);
+        Ok(Some(before.compare(inode.id(), &state)))
+    }
+
+    /// The same of a file's further chunk: which version of it belongs to the file, chunk 0 says.
+    fn reload_extra(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<Option<Vec<Change>>> {
+        let is_replaced = match state.extra_chunks.get(index) {
+            Some(chunk) if chunk.is_dirty() || chunk.is_current().unwrap_or(true) => return Ok(None),
+            Some(_) => true,
+            None => false,
+        };
+        self.cache.open_first_chunk(inode, state)?;
+        state.load_table(index)?;
+        let Some(named) = state.table.stamp(index) else { return Ok(None) };
+        let id = ChunkId { inode: inode.id(), index };
+        let (chunk, _) = self.cache.open_extra(id, named, &state.record)?;
+        if is_replaced {
+            state.close(index);
+            self.cache.closed(id);
+        }
+        state.hold(index, chunk);
+        let links = state.record.extension.links.clone();
+        Ok(Some(vec![Change { inode: inode.id(), what: Changed::Content(links) }]))
+    }
+
+    /// Applies what the journals of other devices say now.
+    fn apply_journals(&self) -> Result<Vec<Change>> {
+        let mut before: Vec<(Arc<Inode>, Before)> = Vec::new();
+        self.journal.apply_others(&mut |id: InodeId| {
+            if let Some(inode) = self.cache.peek(id) {
+                let seen = Before::of(&inode.state.read());
+                before.push((inode, seen));
+            }
+        })?;
+        let changes =
+            before.iter().flat_map(|(inode, before)| before.compare(inode.id(), &inode.state.read()));
+        Ok(changes.collect())
+    }
+}
+
+fn run(arrivals: &Weak<Arrivals>, mut watch: Box<dyn Watch>) {
+    let (mut settling, mut seen) = (Settling::default(), Vec::new());
+    loop {
+        let wait = settling.next().map(|at| at.saturating_duration_since(Instant::now()));
+        if let Err(error) = watch.wait(wait, &mut seen) {
+            log::error!("what other devices change is not seen any more before the next mount: {error}");
+            return;
+        }
+        let Some(arrivals) =
+            arrivals.upgrade().filter(|arrivals| !arrivals.has_ended.load(Ordering::Acquire))
+        else {
+            return;
+        };
+        let now = Instant::now();
+        seen.drain(..).for_each(|name| settling.note(name, now));
+        let due = settling.take_due(now);
+        if !due.is_empty() {
+            arrivals.take_in(&due);
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Two devices on one volume: what one learns of the other.
+
+use super::*;
+use crate::chunk::{ChunkId, InodeId};
+use crate::store::faulty::Faulty;
+use crate::store::memory::Memory;
+use crate::store::{FileName, Watch};
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Change, Changed, Observer, Rename};
+use std::panic::catch_unwind;
+use std::time::Duration;
+
+/// Reads everything that a directory leads to.
+fn look_around(volume: &Volume, directory: &Arc<Inode>) {
+    for name in names(volume, directory) {
+        let inode = volume.lookup(directory, name.as_bytes()).unwrap().unwrap();
+        match inode.view(|record| record.kind) {
+            Kind::Directory => look_around(volume, &inode),
+            Kind::File => drop(content(volume, &inode)),
+            _ => {}
+        }
+    }
+}
+
+/// What another device's journal says, and what it stored since this device was here last, is shown, and nothing is written.
+#[test]
+fn looking_writes_nothing() {
+    let (ours, memory) = (Fixture::new(), Memory::new());
+    let theirs = ours.another(*b"device 2");
+    ours.format(Arc::new(memory.clone())).close().unwrap();
+    let volume = theirs.open(Arc::new(memory.clone()));
+    let root = volume.root().unwrap();
+    let below = volume.create(&root, b"below", new(Kind::Directory)).unwrap();
+    file(&volume, "stored", b"stored");
+    volume.checkpoint().unwrap();
+    let carried = volume.create(&below, b"carried", new(Kind::File)).unwrap();
+    volume.write(&carried, 0, b"in a batch", now(), 0).unwrap();
+    volume.sync(&carried, false).unwrap();
+    volume.rename((&root, b"stored"), (&below, b"moved"), Rename::Replace, None, now()).unwrap();
+    volume.sync_directory(&below).unwrap();
+
+    let store = Arc::new(Faulty::new(Arc::new(memory.clone())));
+    for _ in 0..2 {
+        let volume = ours.try_open(store.clone()).unwrap();
+        store.reset();
+        let root = volume.root().unwrap();
+        look_around(&volume, &root);
+        let below = volume.lookup(&root, b"below").unwrap().unwrap();
+        assert_eq!(names(&volume, &below).len(), 2);
+        volume.checkpoint().unwrap();
+        volume.sync_all().unwrap();
+        drop((root, below));
+        volume.close().unwrap();
+        let counts = store.counts();
+        assert_eq!((counts.creates, counts.writes, counts.removes), (0, 0, 0));
+    }
+
+    // With a change of their own it is stored.
+    let volume = ours.open(Arc::new(memory.clone()));
+    let below = volume.lookup(&volume.root().unwrap(), b"below").unwrap().unwrap();
+    volume.create(&below, b"ours", new(Kind::File)).unwrap();
+    drop(below);
+    volume.close().unwrap();
+    drop(volume);
+    Volume::discard_own_journal(&theirs.context(Arc::new(memory.clone()))).unwrap();
+    let volume = ours.another(*b"device 3").open(Arc::new(memory));
+    let below = volume.lookup(&volume.root().unwrap(), b"below").unwrap().unwrap();
+    let mut found = names(&volume, &below);
+    found.sort();
+    assert_eq!(found, ["carried", "moved", "ours"]);
+}
+
+/// What is told upward.
+#[derive(Clone, Default)]
+struct Told(Arc<parking_lot::Mutex<Vec<Change>>>);
+
+impl Observer for Told {
+    fn changed(&self, changes: &[Change]) {
+        self.0.lock().extend_from_slice(changes);
+    }
+}
+
+impl Told {
+    fn take(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.0.lock())
+    }
+
+    /// Names that were told, whatever the directory.
+    fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for change in self.take() {
+            if let Changed::Names(changed) = change.what {
+                names.extend(changed.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()));
+            }
+        }
+        names.sort();
+        names
+    }
+}
+
+/// Two devices, each mounted, each with a folder of its own, and a client that copies between them.
+struct Two {
+    stores: [Memory; 2],
+    volumes: [Arc<Volume>; 2],
+    told: Told,
+    watch: Box<dyn Watch>,
+}
+
+impl Two {
+    fn new() -> Two {
+        let (ours, memory) = (Fixture::new(), Memory::new());
+        let theirs = ours.another(*b"device 2");
+        ours.format(Arc::new(memory.clone())).close().unwrap();
+        let stores = [memory.clone(), Memory::new()];
+        stores[1].restore(&memory.snapshot());
+        let volumes = [ours.open(Arc::new(stores[0].clone())), theirs.open(Arc::new(stores[1].clone()))];
+        let told = Told::default();
+        volumes[1].observe(Box::new(told.clone()));
+        let watch = stores[1].watch().unwrap().unwrap();
+        Two { stores, volumes, told, watch }
+    }
+
+    /// The files of the first that differ from the second's: deletions too.
+    fn differing(&self) -> Vec<FileName> {
+        let [ours, theirs] = self.stores.each_ref().map(Memory::snapshot);
+        let mut names = [self.stores[0].names(), self.stores[1].names()].concat();
+        names.sort();
+        names.dedup();
+        let own = self.volumes[1].base.context.file_name(self.volumes[1].base.context.own_journal());
+        names.retain(|name| *name != own && ours.bytes(*name) != theirs.bytes(*name));
+        names
+    }
+
+    /// Copies these files, in this order, each taken in by itself.
+    fn deliver(&mut self, names: &[FileName]) {
+        let snapshot = self.stores[0].snapshot();
+        for name in names {
+            self.stores[1].restore_file(&snapshot, *name);
+            self.arrive();
+        }
+    }
+
+    fn deliver_all(&mut self) {
+        self.volumes[0].checkpoint().unwrap();
+        self.deliver(&self.differing());
+    }
+
+    fn arrive(&mut self) {
+        let mut seen = Vec::new();
+        self.watch.wait(Some(Duration::ZERO), &mut seen).unwrap();
+        self.volumes[1].take_in(&seen);
+    }
+
+    fn theirs(&self) -> (Arc<Volume>, Arc<Inode>) {
+        (self.volumes[1].clone(), self.volumes[1].root().unwrap())
+    }
+}
+
+/// Whatever order the files come in: seen without another mount, told, and without a finding that stays.
+#[test]
+fn what_another_device_does_is_seen() {
+    for order in 0..6 {
+        let mut two = Two::new();
+        let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+        let (theirs, their_root) = two.theirs();
+        let below = ours.create(&root, b"below", new(Kind::Directory)).unwrap();
+        let inode = ours.create(&below, b"file", new(Kind::File)).unwrap();
+        ours.write(&inode, 0, b"first", now(), 0).unwrap();
+        assert_eq!(look(&theirs, "below"), None);
+        two.deliver_all();
+        assert_eq!(two.told.names(), ["below"]);
+        let their_below = theirs.lookup(&their_root, b"below").unwrap().unwrap();
+        let file = theirs.lookup(&their_below, b"file").unwrap().unwrap();
+        assert_eq!(content(&theirs, &file), b"first");
+        two.told.take();
+
+        // Changed, renamed, made, removed.
+        let gone = ours.create(&below, b"gone", new(Kind::File)).unwrap();
+        two.deliver_all();
+        assert_eq!(names(&theirs, &their_below), ["gone", "file"]);
+        assert_eq!(two.told.names(), ["gone"]);
+        ours.write(&inode, 0, b"later", now(), 0).unwrap();
+        ours.rename((&below, b"file"), (&root, b"moved"), Rename::Replace, None, now()).unwrap();
+        ours.release(ours.unlink(&below, b"gone", now()).unwrap().unwrap());
+        drop(gone);
+        ours.checkpoint().unwrap();
+        let mut names_to_come = two.differing();
+        let count = names_to_come.len();
+        names_to_come.rotate_left(order % count);
+        if order >= 3 {
+            names_to_come.reverse();
+        }
+        two.deliver(&names_to_come);
+        assert_eq!(two.told.names(), ["file", "gone", "moved"], "{order}");
+        assert!(names(&theirs, &their_below).is_empty());
+        assert_eq!(look(&theirs, "moved").unwrap(), b"later");
+        assert_eq!(content(&theirs, &file), b"later", "who has it open sees it too");
+        drop((their_below, file));
+        // Nothing was written.
+        let before = two.stores[1].snapshot();
+        theirs.checkpoint().unwrap();
+        assert!(
+            two.stores[1]
+                .names()
+                .iter()
+                .all(|name| { before.bytes(*name) == two.stores[1].snapshot().bytes(*name) })
+        );
+        // Theirs goes on.
+        file_in(&theirs, &their_root, "theirs", b"theirs");
+        theirs.checkpoint().unwrap();
+        assert_eq!(look(&theirs, "theirs").unwrap(), b"theirs");
+    }
+}
+
+fn file_in(volume: &Volume, directory: &Arc<Inode>, name: &str, content: &[u8]) -> Arc<Inode> {
+    let inode = volume.create(directory, name.as_bytes(), new(Kind::File)).unwrap();
+    volume.write(&inode, 0, content, now(), 0).unwrap();
+    inode
+}
+
+/// A batch of another device's journal is applied as soon as it is here.
+#[test]
+fn a_journal_that_arrives_is_applied() {
+    let mut two = Two::new();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, their_root) = two.theirs();
+    assert!(names(&theirs, &their_root).is_empty());
+    let carried = file_in(&ours, &root, "carried", b"in a batch");
+    ours.sync(&carried, false).unwrap();
+    two.deliver(&two.differing());
+    assert_eq!(two.told.names(), ["carried"]);
+    assert_eq!(look(&theirs, "carried").unwrap(), b"in a batch");
+    let not_synced = file_in(&theirs, &their_root, "not synced", b"x");
+    file_in(&ours, &root, "more", b"more");
+    ours.sync_directory(&root).unwrap();
+    two.deliver(&two.differing());
+    assert!(look(&theirs, "not synced").is_some() && theirs.entry(&their_root, b"more").unwrap().is_some());
+    theirs.checkpoint().unwrap();
+    drop((not_synced, their_root));
+    theirs.close().unwrap();
+    let again = names(&theirs, &theirs.root().unwrap());
+    assert!(again.contains(&"not synced".into()) && again.contains(&"carried".into()));
+}
+
+/// Chunk 0 must not say more of this device's own entries than durable batches do, whatever arrives: a batch that adds one
+/// would be passed over.
+#[test]
+fn what_is_in_no_batch_is_not_covered_by_what_arrives() {
+    let mut two = Two::new();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, their_root) = two.theirs();
+    file_in(&theirs, &their_root, "not synced", b"x");
+    file_in(&ours, &root, "ours", b"y");
+    ours.sync_directory(&root).unwrap();
+    two.deliver(&two.differing());
+    let unstored = their_root.state.write().take_unstored().unwrap();
+    let counter = |device| unstored.vector.iter().find(|entry| entry.0 == device).unwrap().1;
+    assert!(counter(ours.base.context.device) > 0);
+    assert_eq!(counter(theirs.base.context.device), 0);
+}
+
+/// What has changes of its own is not replaced, and the rest of the volume goes on.
+#[test]
+fn what_is_dirty_is_kept() {
+    let mut two = Two::new();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, _) = two.theirs();
+    let inode = file_in(&ours, &root, "both", b"before");
+    two.deliver_all();
+    let file = theirs.lookup(&theirs.root().unwrap(), b"both").unwrap().unwrap();
+    theirs.write(&file, 0, b"theirs", now(), 0).unwrap();
+    ours.write(&inode, 0, b"ours!!", now(), 0).unwrap();
+    ours.sync(&inode, false).unwrap();
+    two.deliver(&two.differing());
+    assert_eq!(content(&theirs, &file), b"theirs");
+    ours.checkpoint().unwrap();
+    two.deliver(&two.differing());
+    assert_eq!(content(&theirs, &file), b"theirs");
+}
+
+/// What is older than what is in memory is not taken.
+#[test]
+fn what_is_older_is_not_taken() {
+    let mut two = Two::new();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, their_root) = two.theirs();
+    let old = two.stores[0].snapshot();
+    file_in(&ours, &root, "new", b"new");
+    two.deliver_all();
+    assert_eq!(names(&theirs, &their_root), ["new"]);
+    two.told.take();
+    let name = theirs.base.context.file_name(ChunkId { inode: InodeId::ROOT, index: 0 });
+    two.stores[1].restore_file(&old, name);
+    two.arrive();
+    assert_eq!(names(&theirs, &their_root), ["new"]);
+    assert!(two.told.take().is_empty());
+}
+
+/// The rules of this file, each broken once; the tests themselves hold.
+#[test]
+fn every_broken_rule_is_noticed() {
+    for (fault, test) in [
+        (Mutant::LookingWrites, looking_writes_nothing as fn()),
+        (Mutant::ArrivedUnseen, what_is_older_is_not_taken),
+        (Mutant::DirtyReplaced, what_is_dirty_is_kept),
+        (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
+    ] {
+        mutants::plant(Some(fault));
+        let noticed = catch_unwind(test).is_err();
+        mutants::plant(None);
+        assert!(noticed, "{fault:?}");
+    }
+}

@@ -8,7 +8,7 @@ use super::entry::GROUP;
 use super::root::{self, METADATA, PLAIN};
 use super::slots::Slots;
 use super::table::Table;
-use super::{BLOCK, ChunkId, Commit, Context, Error, Hold, Result, Section, Version, vector};
+use super::{BLOCK, ChunkId, Commit, Context, DeviceId, Error, Hold, Result, Section, Version, vector};
 use crate::store::StoreFile;
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub struct Chunk {
     pub(super) version: Version,
     /// What of it the newest written root does not list.
     pub(super) others: vector::Others,
+    /// What the next commit includes besides.
+    pub(super) included: Version,
     pub(super) newest: Option<Written>,
     /// The newest root known durable.
     pub(super) durable: Option<Written>,
@@ -42,6 +44,8 @@ pub struct Chunk {
     /// Space for the next commit.
     pub(super) hold: Hold,
     pub(super) rejected: Option<Commit>,
+    /// It was found without a commit that this device had made durable.
+    pub(super) lacks_own: bool,
 }
 
 /// A root that was written.
@@ -94,13 +98,20 @@ impl Chunk {
             inline: Vec::new(),
             version: Version::default(),
             others: vector::Others::default(),
+            included: Version::default(),
             newest: None,
             durable: None,
             attempted: Commit(0),
             state: State { dirty: true, ..State::default() },
             hold: Hold::default(),
             rejected: None,
+            lacks_own: false,
         }
+    }
+
+    /// The device that writes here.
+    pub fn device(&self) -> DeviceId {
+        self.context.device
     }
 
     pub fn id(&self) -> ChunkId {
@@ -120,6 +131,12 @@ impl Chunk {
     /// The commit that was found half made when the chunk was opened, and given up for the one before.
     pub fn rejected(&self) -> Option<Commit> {
         self.rejected
+    }
+
+    /// Whether it was found without something that this device had made durable: another device's version took its
+    /// place, which never heard of that.
+    pub fn lacks_own(&self) -> bool {
+        self.lacks_own
     }
 
     pub fn record(&self) -> &[u8] {

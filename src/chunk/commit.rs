@@ -82,6 +82,7 @@ impl Chunk {
         }
         self.install(forms, &maps);
         self.version = version;
+        self.included = Version::default();
         self.newest = Some(written);
         self.slots_mut().committed();
         self.hold = Hold::default();
@@ -202,7 +203,8 @@ impl Chunk {
 
     /// The version that a commit of this number makes.
     pub fn next_version(&self, number: Commit) -> Version {
-        vector::next(&self.version, self.context.device, number)
+        let known = self.version.0.iter().chain(&self.included.0).copied();
+        vector::next(known, self.context.device, number)
     }
 
     /// Where a root cannot list this version, or the block names a device that was dropped, everybody else's entries go
@@ -215,6 +217,13 @@ impl Chunk {
         self.write(Section::Metadata, vector::NUMBER, &others.encode())?;
         self.others = others;
         Ok(())
+    }
+
+    /// Has the next commit include what another version of this chunk does, which was merged into it.
+    pub fn include(&mut self, other: &Version) {
+        other.0.iter().for_each(|entry| self.context.saw(entry.1));
+        self.included.0.extend_from_slice(&other.0);
+        self.state.dirty = true;
     }
 
     /// The root slot that does not hold the last durable root.

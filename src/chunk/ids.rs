@@ -1,6 +1,7 @@
 //! What chunks are called and how their versions compare (docs/FORMAT.md sections 5 and 6.2).
 
 use super::mutants::{self, Mutant};
+use crate::crypto::sha256;
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -75,6 +76,17 @@ impl InodeId {
     }
 }
 
+impl InodeId {
+    /// Of the file that a lost version of another one becomes, the same on every device: the first 12 bytes of SHA-256 of
+    /// a label, the file's id, the stamp of that version and a number. `None`: that id is reserved.
+    pub fn of_lost_version(file: InodeId, device: DeviceId, commit: Commit, number: u8) -> Option<InodeId> {
+        let digest =
+            sha256(&[b"cryptfs v2 conflict", &file.0, &device.0, &commit.0.to_le_bytes(), &[number]]);
+        let id = InodeId(*digest.first_chunk().expect("32 bytes"));
+        (id != InodeId::ROOT && id.journal_of().is_none()).then_some(id)
+    }
+}
+
 impl ChunkId {
     /// The block whose encryption is the chunk file's name.
     pub fn block(self) -> [u8; 16] {
@@ -109,6 +121,11 @@ impl Version {
     /// The number of the commit that made this version; zero for none.
     pub fn commit(&self) -> Commit {
         self.0.first().map_or(Commit(0), |&(_, commit)| commit)
+    }
+
+    /// The last commit of a device; zero for none.
+    pub fn of(&self, device: DeviceId) -> Commit {
+        self.0.iter().find(|entry| entry.0 == device).map_or(Commit(0), |entry| entry.1)
     }
 
     /// Whether this version includes everything that `other` does.

@@ -32,8 +32,11 @@ impl Chunk {
     /// `Missing`, `Deleted`, `Incomplete`, `RolledBack`, `Damaged`, or the store's error.
     pub fn open(context: &Arc<Context>, id: ChunkId, blocks: u16) -> Result<Chunk> {
         let known = context.recall.known(id);
-        let chunk = Chunk::open_known(context, id, blocks, known.as_ref())?;
-        if known.as_ref() != Some(&chunk.version) {
+        let mut chunk = Chunk::open_known(context, id, blocks, known.as_ref())?;
+        let device = context.device;
+        chunk.lacks_own = known.as_ref().is_some_and(|known| known.of(device) > chunk.version.of(device));
+        // As long as own work is missing, that is what is remembered.
+        if known.as_ref() != Some(&chunk.version) && !chunk.lacks_own {
             chunk.note_found();
         }
         Ok(chunk)
@@ -248,11 +251,13 @@ impl Candidate {
             attempted: written.commit,
             version: root.version,
             others: self.others,
+            included: Version::default(),
             newest: Some(written),
             durable: is_sure.then_some(written),
             state: State { name_new: !is_sure, ..State::default() },
             hold: Hold::default(),
             rejected: None,
+            lacks_own: false,
         }
     }
 }

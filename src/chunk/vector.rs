@@ -91,12 +91,17 @@ impl Others {
     }
 }
 
-/// The version that follows `version` when `device` commits under `number`.
-pub(super) fn next(version: &Version, device: DeviceId, number: Commit) -> Version {
-    let mut others: Vec<_> = version.0.iter().filter(|entry| entry.0 != device).copied().collect();
-    others.sort_unstable_by_key(|entry| entry.0);
-    if others.len() == MOST
-        && let Some(oldest) = (0..MOST).min_by_key(|&i| others[i].1)
+/// The version that a commit of `device` makes that includes all these entries, of each other device the largest.
+pub(super) fn next(
+    known: impl Iterator<Item = (DeviceId, Commit)>,
+    device: DeviceId,
+    number: Commit,
+) -> Version {
+    let mut others: Vec<_> = known.filter(|entry| entry.0 != device).collect();
+    others.sort_unstable_by_key(|entry| (entry.0, std::cmp::Reverse(entry.1)));
+    others.dedup_by_key(|entry| entry.0);
+    while others.len() >= MOST
+        && let Some(oldest) = (0..others.len()).min_by_key(|&i| others[i].1)
     {
         others.remove(oldest);
     }

@@ -21,6 +21,13 @@ pub struct Image {
     pages: Vec<Option<Page>>,
 }
 
+impl PartialEq for Image {
+    fn eq(&self, other: &Image) -> bool {
+        let last = self.pages.len().max(other.pages.len());
+        self.length == other.length && (0..last).all(|index| self.page(index) == other.page(index))
+    }
+}
+
 impl Image {
     pub fn length(&self) -> u64 {
         self.length

@@ -11,13 +11,15 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::image::Image;
-use super::{Area, Ender, FileName, Space, Store, StoreFile, Watch};
+use super::{Area, CopyName, Ender, FileName, Space, Store, StoreFile, Watch};
 
 /// A [`Store`] in memory. Clones share the files.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Names>>, Arc<Mutex<Vec<Arc<News>>>>);
+pub struct Memory(Arc<Mutex<Names>>, Arc<Mutex<Copies>>, Arc<Mutex<Vec<Arc<News>>>>);
 
 type Names = BTreeMap<FileName, Arc<RwLock<Image>>>;
+/// What sync clients made.
+type Copies = BTreeMap<CopyName, Arc<RwLock<Image>>>;
 
 /// What a watcher has not been told yet.
 #[derive(Default)]
@@ -31,6 +33,13 @@ struct MemoryWatch(Arc<News>);
 /// The files of a [`Memory`] at one moment.
 #[derive(Clone)]
 pub struct Snapshot(BTreeMap<FileName, Image>);
+
+/// A file as a sync client sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    File(FileName),
+    Copy(CopyName),
+}
 
 /// A file without its name.
 pub struct Aside(FileName, Option<Arc<RwLock<Image>>>);
@@ -95,8 +104,39 @@ impl Memory {
         self.0.lock().keys().copied().collect()
     }
 
+    /// The copies that sync clients made, in order.
+    pub fn copies(&self) -> Vec<CopyName> {
+        self.1.lock().keys().cloned().collect()
+    }
+
+    /// Everything that a sync client sees here.
+    pub fn items(&self) -> Vec<Item> {
+        let files = self.names().into_iter().map(Item::File);
+        files.chain(self.copies().into_iter().map(Item::Copy)).collect()
+    }
+
+    /// What a sync client would send of it.
+    pub fn take(&self, item: &Item) -> Option<Image> {
+        let image = match item {
+            Item::File(name) => self.0.lock().get(name).cloned(),
+            Item::Copy(name) => self.1.lock().get(name).cloned(),
+        };
+        image.map(|image| image.read().clone())
+    }
+
+    /// Puts a file in place as a sync client does, or takes it away: as a new file.
+    pub fn put(&self, item: &Item, image: Option<Image>) {
+        let image = image.map(|image| Arc::new(RwLock::new(image)));
+        match (item, image) {
+            (Item::File(name), Some(image)) => drop(self.0.lock().insert(*name, image)),
+            (Item::File(name), None) => drop(self.0.lock().remove(name)),
+            (Item::Copy(name), Some(image)) => drop(self.1.lock().insert(name.clone(), image)),
+            (Item::Copy(name), None) => drop(self.1.lock().remove(name)),
+        }
+    }
+
     fn tell(&self, name: FileName) {
-        for news in &*self.1.lock() {
+        for news in &*self.2.lock() {
             news.names.lock().0.push(name);
             news.came.notify_all();
         }
@@ -136,12 +176,23 @@ impl Store for Memory {
 
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
         list_names(self.names().into_iter(), area, visit);
+        self.copies().iter().filter(|_| area == Area::Chunks).for_each(|copy| visit(&copy.path, true));
+        Ok(())
+    }
+
+    fn open_copy(&self, name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
+        let image = self.1.lock().get(name).cloned().ok_or_else(not_found)?;
+        Ok(self.file(name.of, image))
+    }
+
+    fn remove_copy(&self, name: &CopyName) -> io::Result<()> {
+        self.1.lock().remove(name);
         Ok(())
     }
 
     fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
         let news = Arc::<News>::default();
-        self.1.lock().push(Arc::clone(&news));
+        self.2.lock().push(Arc::clone(&news));
         Ok(Some(Box::new(MemoryWatch(news))))
     }
 

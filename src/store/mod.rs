@@ -10,7 +10,7 @@ pub mod directory;
 pub mod faulty;
 pub mod folder;
 #[cfg(any(test, fuzzing))]
-mod image;
+pub mod image;
 #[cfg(any(test, fuzzing))]
 pub mod memory;
 #[cfg(test)]
@@ -70,6 +70,30 @@ impl fmt::Debug for FileName {
     }
 }
 
+/// A sync client's copy of a chunk file, in the folder of that file, under a name that has the file's digits in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CopyName {
+    /// The file it is a copy of.
+    pub of: FileName,
+    /// Its path below the area's folder.
+    pub path: Vec<u8>,
+}
+
+impl CopyName {
+    /// Of a path below `chunks/`; `None` if no copy can have that name. The digits stand in it as a whole run.
+    pub fn parse(path: &[u8]) -> Option<CopyName> {
+        let [a, b, b'/', name @ ..] = path else { return None };
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let mut runs = name.split(|byte| !is_digit(byte)).filter(|run| run.len() == DIGITS);
+        let digits = runs.next().filter(|run| run.len() < name.len())?;
+        let of = FileName::parse(Area::Chunks, &[&[*a, *b, b'/'][..], digits].concat())?;
+        Some(CopyName { of, path: path.to_vec() })
+    }
+}
+
+/// Digits of a chunk file's name in its folder.
+const DIGITS: usize = 30;
+
 /// Space on the backing filesystem, in blocks of `block_size` bytes, as statfs(2) reports it.
 #[derive(Clone, Copy, Debug)]
 pub struct Space {
@@ -101,6 +125,14 @@ pub trait Store: Send + Sync + 'static {
     /// Visits every entry of an area: the path below the area and whether it is a regular file. Names that are no
     /// chunk names are visited too. Order is arbitrary.
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()>;
+    /// Opens a sync client's copy.
+    fn open_copy(&self, _name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+    /// Unlinks one. Does not complain about a copy that is not there.
+    fn remove_copy(&self, _name: &CopyName) -> io::Result<()> {
+        Ok(())
+    }
     /// Notices from now on what becomes of the files, whoever does it; `None` where that cannot be had.
     fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
         Ok(None)

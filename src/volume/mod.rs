@@ -16,6 +16,7 @@ pub(crate) mod format;
 pub(crate) mod fuzzing;
 mod inode;
 mod journal;
+mod merge;
 mod mutants;
 mod namespace;
 mod reader;

@@ -51,4 +51,9 @@ crate::mutant::mutants! {
     PendingCovered,
     GapIgnored,
     ConcurrentTaken,
+    JoinTakesOne,
+    LinksNotPutRight,
+    CopyRemovedUnmerged,
+    LostVersionDropped,
+    OwnWorkCovered,
 }

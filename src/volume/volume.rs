@@ -15,6 +15,7 @@ use super::format::stamp::Stamp;
 use super::inode::directory::Visit;
 use super::inode::state::Inode;
 use super::journal::{Device, Journal, devices};
+use super::merge::Merge;
 use super::mutants::{self, Mutant};
 use super::namespace::Namespace;
 use super::namespace::operations::{NewInode, Rename};
@@ -32,8 +33,9 @@ pub struct Volume {
     pub(super) catalog: Arc<Catalog>,
     pub(super) journal: Arc<Journal>,
     pub(super) writeback: Arc<Writeback>,
-    data: Data,
-    namespace: Namespace,
+    data: Arc<Data>,
+    namespace: Arc<Namespace>,
+    merge: Arc<Merge>,
     check: Arc<Check>,
     pub(super) rotation: Arc<Rotation>,
     arrivals: Arc<Arrivals>,
@@ -83,22 +85,23 @@ impl Volume {
         let catalog = Arc::new(Catalog::new(&base, &findings, &cache));
         let journal = Arc::new(Journal::open(&base, &cache, &catalog)?);
         let writeback = Arc::new(Writeback::new(&base, &cache, &catalog, &journal));
-        let data = Data {
+        let data = Arc::new(Data {
             base: base.clone(),
             cache: cache.clone(),
             journal: journal.clone(),
             writeback: writeback.clone(),
-        };
-        let namespace = Namespace {
+        });
+        let namespace = Arc::new(Namespace {
             base: base.clone(),
             cache: cache.clone(),
             catalog: catalog.clone(),
             journal: journal.clone(),
             writeback: writeback.clone(),
-        };
+        });
+        let merge = Arc::new(Merge::new(&catalog, &data, &namespace));
         let check = Arc::new(Check { base: base.clone(), cache: cache.clone(), catalog: catalog.clone() });
         let rotation = Arc::new(Rotation::new(&writeback, &check, &journal));
-        let arrivals = Arc::new(Arrivals::new(&base, &findings, &cache, &journal));
+        let arrivals = Arc::new(Arrivals::new(&base, &findings, &cache, &journal, &writeback));
         cache.inode(InodeId::ROOT)?;
         Ok(Arc::new(Volume {
             base,
@@ -108,6 +111,7 @@ impl Volume {
             writeback,
             data,
             namespace,
+            merge,
             check,
             rotation,
             arrivals,
@@ -120,6 +124,9 @@ impl Volume {
     /// # Errors
     /// The system has no thread for the flusher: nothing would be written but by fsync.
     pub fn start(self: &Arc<Volume>) -> Result<()> {
+        if !self.base.read_only {
+            self.merge.start();
+        }
         self.writeback.start_flusher()?;
         self.arrivals.start()?;
         self.cache.start_readahead();
@@ -127,6 +134,12 @@ impl Volume {
             self.rotation.start();
         }
         Ok(())
+    }
+
+    /// Merges what sync clients put beside chunk files, as the volume does once it is started.
+    #[cfg(test)]
+    pub fn merge(&self) -> Result<()> {
+        self.merge.run()
     }
 
     /// Tells of what other devices change from now on.
@@ -157,9 +170,10 @@ impl Volume {
         self.cache.end_readahead();
         self.writeback.end_flusher();
         self.rotation.end();
+        self.merge.end();
         let closed = match self.base.read_only {
             true => Ok(()),
-            false => self.writeback.finish().and_then(|()| self.clear_journal()),
+            false => self.merge.finish().and_then(|()| self.clear_journal()),
         };
         self.cache.report();
         if !mutants::is_active(Mutant::NotKeptAtClose) {

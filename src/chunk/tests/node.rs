@@ -330,11 +330,13 @@ fn fork(chunk: &Chunk) -> Chunk {
         inline: chunk.inline.clone(),
         version: chunk.version.clone(),
         others: chunk.others.clone(),
+        included: Default::default(),
         newest: chunk.newest,
         durable: chunk.durable,
         attempted: chunk.attempted,
         state: chunk.state.clone(),
         hold: crate::chunk::Hold::default(),
         rejected: chunk.rejected,
+        lacks_own: chunk.lacks_own,
     }
 }

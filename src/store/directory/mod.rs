@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::folder::Folder;
-use super::{Area, FileName, Space, Store, StoreFile, Watch};
+use super::{Area, CopyName, FileName, Space, Store, StoreFile, Watch};
 use crate::sys::files::{self, Identity, Kind, OFlags};
 use watch::DirectoryWatch;
 
@@ -116,6 +116,10 @@ fn c_path(name: FileName) -> CString {
     CString::new(name.path()).expect("hex digits and slashes")
 }
 
+fn copy_path(name: &CopyName) -> io::Result<CString> {
+    Ok(CString::new([b"chunks/", &*name.path].concat())?)
+}
+
 impl Store for Directory {
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         let path = c_path(name);
@@ -179,6 +183,17 @@ impl Store for Directory {
                 })
             }),
         }
+    }
+
+    fn open_copy(&self, name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
+        let path = copy_path(name)?;
+        let opened = self.folder.open_file(&path, OFlags::RDONLY)?;
+        Ok(self.file(path, opened, false))
+    }
+
+    fn remove_copy(&self, name: &CopyName) -> io::Result<()> {
+        self.check_writable()?;
+        self.folder.unlink(&copy_path(name)?)
     }
 
     fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {

@@ -1,7 +1,8 @@
 //! What other devices did arrives: chunk files come, are replaced and go while the volume is in use.
 //!
 //! What is in memory and has nothing to lose is forgotten and loaded again. What is newer by its version vector counts;
-//! something that has changes of its own, and what is neither newer nor older, stays as it is. Whoever shows the volume
+//! something that has changes of its own, and what is neither newer nor older, stays as it is, unless it is a
+//! directory: that is joined. Whoever shows the volume
 //! is told what is another now, after memory was changed and without a lock.
 
 mod change;
@@ -17,6 +18,7 @@ use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Journal;
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::writeback::Writeback;
 use crate::volume::{Damage, Error, Kind, Result};
 use change::Before;
 use parking_lot::Mutex;
@@ -32,6 +34,7 @@ pub struct Arrivals {
     findings: Arc<Findings>,
     cache: Arc<Cache>,
     journal: Arc<Journal>,
+    writeback: Arc<Writeback>,
     observer: OnceLock<Box<dyn Observer>>,
     has_ended: AtomicBool,
     thread: Mutex<Option<(JoinHandle<()>, Ender)>>,
@@ -43,12 +46,14 @@ impl Arrivals {
         findings: &Arc<Findings>,
         cache: &Arc<Cache>,
         journal: &Arc<Journal>,
+        writeback: &Arc<Writeback>,
     ) -> Arrivals {
         Arrivals {
             base: base.clone(),
             findings: findings.clone(),
             cache: cache.clone(),
             journal: journal.clone(),
+            writeback: writeback.clone(),
             observer: OnceLock::new(),
             has_ended: AtomicBool::new(false),
             thread: Mutex::default(),
@@ -146,8 +151,16 @@ impl Arrivals {
                 Ok(None)
             }
             Err(Error::NotArrived(_) | Error::Damaged(..)) => Ok(None),
+            Ok(None) if id.index == 0 && inode.is_directory() => self.join(&inode),
             taken => taken,
         }
+    }
+
+    /// A directory that memory has something of which what arrived lacks becomes both.
+    fn join(&self, directory: &Arc<Inode>) -> Result<Option<Vec<Change>>> {
+        let before = Before::of(&directory.state.read());
+        let is_joined = self.writeback.join_arrived(directory)?;
+        Ok(is_joined.then(|| before.compare(directory.id(), &directory.state.read())))
     }
 
     /// Whether every block of a chunk can be read.

@@ -25,6 +25,8 @@ pub struct Schedule {
     woken: Condvar,
     /// For other work in the background, which ends when the flusher does.
     ended: Condvar,
+    /// For who merges.
+    merging: Condvar,
 }
 
 #[derive(Default)]
@@ -38,6 +40,8 @@ struct Due {
     close: Option<Instant>,
     /// Something is to be told.
     report: bool,
+    /// Directories were joined, or copies may have come.
+    merge: bool,
     end: bool,
 }
 
@@ -86,6 +90,22 @@ impl Schedule {
     pub fn report(&self) {
         self.due.lock().report = true;
         self.woken.notify_one();
+    }
+
+    /// What two devices did is to be merged.
+    pub fn merge(&self) {
+        self.due.lock().merge = true;
+        self.merging.notify_one();
+    }
+
+    /// Waits until something is to be merged; false when it is time to end.
+    pub fn wait_for_merge(&self) -> bool {
+        let mut due = self.due.lock();
+        while !due.merge && !due.end {
+            self.merging.wait(&mut due);
+        }
+        due.merge = false;
+        !due.end
     }
 
     /// Waits until something is to be done; `None` when it is time to end.
@@ -146,6 +166,7 @@ impl Schedule {
         self.due.lock().end = true;
         self.woken.notify_all();
         self.ended.notify_all();
+        self.merging.notify_all();
     }
 }
 

@@ -109,7 +109,7 @@ impl Cache {
     }
 
     /// Refuses a size that cannot be, or that is not the inline content's.
-    fn check_size_of(&self, record: &Record, first_chunk: &Chunk) -> Result<()> {
+    pub(super) fn check_size_of(&self, record: &Record, first_chunk: &Chunk) -> Result<()> {
         let (most, inline) = match record.kind {
             Kind::File => (self.base.geometry.size_limit(), record.size),
             Kind::Directory => (TAIL.limit(), record.size % BLOCK as u64),
@@ -142,7 +142,7 @@ impl Cache {
         self.notice_in(directory, outcome)
     }
 
-    fn read_entries(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Entries> {
+    pub(super) fn read_entries(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Entries> {
         self.open_first_chunk(directory, state)?;
         let named = state.named_chunks(1)?;
         let Facts { first_chunk, table, record, .. } = &**state;

@@ -6,6 +6,7 @@ mod load;
 mod loading;
 mod notice;
 mod open_files;
+mod others;
 mod readahead;
 mod report;
 mod walk;

@@ -1,5 +1,6 @@
 //! Chunk files and journals in the store: listing, identifying and removing them.
 
+mod copies;
 mod sweep;
 
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};

@@ -16,6 +16,7 @@ use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits::DEVICES_MAX;
 use crate::volume::format::wire::{Malformed, is_name};
 use hashbrown::{HashMap, HashTable};
+pub use join::{Joined, Place, author_of};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use yielding::Stored;

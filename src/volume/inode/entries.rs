@@ -22,6 +22,8 @@ pub struct Entries {
     replacement: Option<Vec<u8>>,
     /// Log bytes in the directory's chunks.
     stored: u64,
+    /// The device id of entries that are added here, once one was.
+    pub author: Option<DeviceId>,
 }
 
 #[derive(Default)]
@@ -47,6 +49,7 @@ impl Entries {
             journalled: Vec::new(),
             replacement: None,
             stored,
+            author: None,
         }
     }
 
@@ -75,6 +78,7 @@ impl Entries {
         if self.pending.is_empty() {
             return Ok(());
         }
+        let device = self.author.unwrap_or(device);
         let before =
             self.vector.iter().find(|(known, _)| *known == device).map_or(0, |(_, counter)| *counter);
         batch.directory(inode, before, self.directory.vector(), &self.pending)?;
@@ -123,9 +127,14 @@ impl Entries {
         self.pending.is_empty() && self.frozen.log.is_empty() && !self.has_journalled()
     }
 
+    /// Whether no change is on its way into a batch.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.frozen.log.is_empty()
+    }
+
     /// Has all entries stored again, where each change of them is durable in a batch; whether that is so.
     pub fn begin_rebuild(&mut self) -> bool {
-        if !self.pending.is_empty() || !self.frozen.log.is_empty() {
+        if !self.is_settled() {
             return false;
         }
         let mut whole = Vec::new();

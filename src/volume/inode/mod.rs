@@ -4,6 +4,7 @@ mod content;
 pub mod directory;
 pub mod entries;
 pub mod extra_chunks;
+pub mod joining;
 pub mod room;
 pub mod segments;
 pub mod stamps;

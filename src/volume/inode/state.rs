@@ -61,6 +61,8 @@ pub struct Facts {
     pub shrunk: Option<u64>,
     /// When one of several names was last removed.
     pub lost_name: Option<Instant>,
+    /// Chunk 0 was found without something that this device had made durable.
+    pub lacks_own: bool,
     /// Nothing but zeros lies beyond the size.
     pub tail_clean: bool,
     /// A directory's entries, once loaded.
@@ -171,6 +173,7 @@ impl State {
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
+            lacks_own: false,
             lost: None,
             tail_clean: true,
             entries,
@@ -182,6 +185,7 @@ impl State {
 
     /// Of an inode read from its chunk 0.
     pub fn stored(record: Record, first_chunk: Chunk, table: ChunkTable) -> State {
+        let lacks_own = first_chunk.lacks_own();
         State(Facts {
             journalled: Journalled {
                 links_count: record.links_count,
@@ -200,6 +204,7 @@ impl State {
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
+            lacks_own,
             lost: None,
             tail_clean: false,
             entries: None,
@@ -302,6 +307,7 @@ impl State {
     }
 
     pub fn add_entry(&mut self, author: Author, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
+        let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         directory.insert(author, name, inode, kind, log)?;
         Ok(())
@@ -309,17 +315,20 @@ impl State {
 
     /// Gives an entry another name that is free.
     pub fn rename_entry(&mut self, author: Author, from: &[u8], to: &[u8]) -> Result<Removed> {
+        let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         Ok(directory.rename(author, from, to, log)?)
     }
 
     /// Has an entry stand for another inode.
     pub fn replace_entry(&mut self, author: Author, name: &[u8], by: (InodeId, Kind)) -> Result<()> {
+        let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         Ok(directory.replace(author, name, by, log)?)
     }
 
     pub fn remove_entry(&mut self, author: Author, name: &[u8]) -> Result<Option<Removed>> {
+        let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         Ok(directory.remove(author, name, log)?)
     }

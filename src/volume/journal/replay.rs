@@ -12,6 +12,7 @@ use crate::volume::findings::Place;
 use crate::volume::format::batch::{Batch, Item, parse};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
+use crate::volume::inode::directory::author_of;
 use crate::volume::inode::stamps::supersedes;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::file::{Live, read, read_own};
@@ -107,8 +108,7 @@ impl Replay<'_> {
             }
             self.base.context.saw(batch.number);
             let (id, live) = &lives[*at];
-            let device = id.inode.journal_of().unwrap_or(self.base.context.device);
-            let source = Source { is_own: *id == own, device, head: live.head, gone: &gone[*at] };
+            let source = Source { is_own: *id == own, head: live.head, gone: &gone[*at] };
             let applied = batch.items.iter().try_for_each(|item| self.apply(batch.number, item, &source));
             match applied {
                 Err(error) if !source.is_own => {
@@ -159,9 +159,11 @@ impl Replay<'_> {
                 self.tolerate(*inode, links, source, |inode| names.apply(number, inode))?
             }
             Item::Directory { inode, before, devices, log } if !gone.has(*inode) => {
-                self.tolerate(*inode, &[], source, |inode| match self.lacks(inode, source, *before)? {
-                    true => Ok(()),
-                    false => self.apply_log(inode, log, devices),
+                self.tolerate(*inode, &[], source, |inode| {
+                    match self.lacks(inode, source, author_of(log, devices), *before)? {
+                        true => Ok(()),
+                        false => self.apply_log(inode, log, devices),
+                    }
                 })?
             }
             _ => true,
@@ -338,14 +340,20 @@ impl Replay<'_> {
 
     /// Whether entries that another device added before its batch have not arrived. They would count as removed if the
     /// batch were applied.
-    fn lacks(&self, directory: &Arc<Inode>, source: &Source<'_>, before: u64) -> Result<bool> {
+    fn lacks(
+        &self,
+        directory: &Arc<Inode>,
+        source: &Source<'_>,
+        author: Option<DeviceId>,
+        before: u64,
+    ) -> Result<bool> {
         if source.is_own || mutants::is_active(Mutant::GapIgnored) {
             return Ok(false);
         }
         self.cache.load_entries(directory)?;
         let state = directory.state.read();
         let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
-        let lacks = !entries.directory.covers(source.device, before);
+        let lacks = author.is_some_and(|author| !entries.directory.covers(author, before));
         if lacks {
             log::info!("{:?}: what another device did here before has not arrived yet", directory.id());
         }
@@ -401,8 +409,6 @@ impl Stated<'_> {
 /// The journal that a batch stands in.
 struct Source<'a> {
     is_own: bool,
-    /// Whose it is.
-    device: DeviceId,
     /// Where it starts.
     head: u64,
     gone: &'a Ended,

@@ -55,7 +55,22 @@ impl Namespace {
     pub fn create(&self, directory: &Arc<Inode>, name: &[u8], new: NewInode<'_>) -> Result<Arc<Inode>> {
         check_name(name)?;
         self.writeback.admit_change()?;
-        let inode = self.create_locked(&mut self.journal.names(), directory, name, new)?;
+        let inode = self.create_locked(&mut self.journal.names(), (directory, name), None, new)?;
+        self.writeback.settle_change()?;
+        Ok(inode)
+    }
+
+    /// The same with an id that is the same on every device.
+    pub fn create_as(
+        &self,
+        id: InodeId,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        new: NewInode<'_>,
+    ) -> Result<Arc<Inode>> {
+        check_name(name)?;
+        self.writeback.admit_change()?;
+        let inode = self.create_locked(&mut self.journal.names(), (directory, name), Some(id), new)?;
         self.writeback.settle_change()?;
         Ok(inode)
     }
@@ -63,8 +78,8 @@ impl Namespace {
     fn create_locked(
         &self,
         pending: &mut Pending,
-        directory: &Arc<Inode>,
-        name: &[u8],
+        (directory, name): (&Arc<Inode>, &[u8]),
+        id: Option<InodeId>,
         new: NewInode<'_>,
     ) -> Result<Arc<Inode>> {
         let record = Record {
@@ -93,7 +108,7 @@ impl Namespace {
             return Err(Error::Exists);
         }
         check_room(&parent.record)?;
-        let (id, id_durable) = pending.reserve.take();
+        let (id, id_durable) = id.map_or_else(|| pending.reserve.take(), |id| (id, false));
         let blocks = self.base.geometry.blocks(0);
         let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, blocks);
         let mut state = State::fresh(record, first_chunk);
@@ -267,7 +282,7 @@ impl Namespace {
             }
         };
         if let Some(whiteout) = whiteout {
-            self.create_locked(pending, from.0, from.1, whiteout)?;
+            self.create_locked(pending, from, None, whiteout)?;
         }
         Ok(replaced)
     }

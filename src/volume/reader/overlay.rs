@@ -5,6 +5,7 @@ use super::{Node, Source};
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use crate::volume::format::batch::{Batch, Item, parse};
+use crate::volume::inode::directory::author_of;
 use crate::volume::inode::stamps::supersedes;
 use crate::volume::journal::file as journal;
 use crate::volume::{Damage, Directory, Error, Kind, Link, Record, Result, Timestamp};
@@ -31,8 +32,8 @@ enum Change {
     },
     Names(Names),
     Log {
-        /// Whose journal says so, unless it is this device's, and the counter that it had here before.
-        other: Option<(DeviceId, u64)>,
+        /// Of another device's journal: the counter that it had here before.
+        before: Option<u64>,
         devices: Vec<DeviceId>,
         log: Vec<u8>,
     },
@@ -62,7 +63,7 @@ impl Overlay {
             let taken = live.and_then(|live| {
                 let stream = live.map(|live| live.stream).unwrap_or_default();
                 let batches = parse(&stream).map_err(|what| Error::Damaged(id, what.0.into()))?;
-                overlay.take(batches, id.inode.journal_of().filter(|_| id != own));
+                overlay.take(batches, id == own);
                 Ok(())
             });
             problems.extend(taken.err());
@@ -74,7 +75,7 @@ impl Overlay {
     }
 
     /// Takes the batches of one journal. What it says of inodes that it deletes counts no more.
-    fn take(&mut self, batches: Vec<Batch<'_>>, other: Option<DeviceId>) {
+    fn take(&mut self, batches: Vec<Batch<'_>>, is_own: bool) {
         let (mut gone, mut reserved) = (HashSet::<InodeId>::new(), HashSet::<InodeId>::new());
         let mut durable = HashMap::<InodeId, Commit>::new();
         for item in batches.iter().flat_map(|batch| &batch.items) {
@@ -95,7 +96,7 @@ impl Overlay {
         }
         for Batch { number, items } in batches {
             for item in items {
-                if let Some((inode, change)) = change_of(item, other, &durable)
+                if let Some((inode, change)) = change_of(item, is_own, &durable)
                     && !gone.contains(&inode)
                 {
                     self.changes.entry(inode).or_default().push((number, change));
@@ -156,8 +157,9 @@ impl Overlay {
     /// Applies what batches say of a directory's entries.
     pub fn apply_logs(&self, id: InodeId, entries: &mut Directory) -> Result<()> {
         for (_, change) in self.changes.get(&id).into_iter().flatten() {
-            if let Change::Log { other, devices, log } = change {
-                if other.is_some_and(|(device, before)| !entries.covers(device, before)) {
+            if let Change::Log { before, devices, log } = change {
+                let author = author_of(log, devices);
+                if before.zip(author).is_some_and(|(before, author)| !entries.covers(author, before)) {
                     continue;
                 }
                 let applied = entries.apply(log, devices, &mut Vec::new());
@@ -169,12 +171,7 @@ impl Overlay {
     }
 }
 
-fn change_of(
-    item: Item<'_>,
-    other: Option<DeviceId>,
-    durable: &HashMap<InodeId, Commit>,
-) -> Option<(InodeId, Change)> {
-    let is_own = other.is_none();
+fn change_of(item: Item<'_>, is_own: bool, durable: &HashMap<InodeId, Commit>) -> Option<(InodeId, Change)> {
     Some(match item {
         Item::Inode { inode, commit, record, content } => {
             let (content, durable) =
@@ -185,8 +182,8 @@ fn change_of(
             (inode, Change::Names(Names { links_count, links, modified, changed }))
         }
         Item::Directory { inode, before, devices, log } => {
-            let other = other.map(|device| (device, before));
-            (inode, Change::Log { other, devices, log: log.to_vec() })
+            let before = (!is_own).then_some(before);
+            (inode, Change::Log { before, devices, log: log.to_vec() })
         }
         Item::Delete { .. }
         | Item::Orphan { .. }

@@ -35,7 +35,9 @@ impl Desk {
         let context = fixture.context(store.clone());
         Volume::format(&context, chunk_size, 0, 0).unwrap();
         let open_files = NonZeroUsize::new(64).unwrap();
-        let volume = Volume::open(context, Options { chunk_size, read_only: false, open_files, stateless: false }).unwrap();
+        let volume =
+            Volume::open(context, Options { chunk_size, read_only: false, open_files, stateless: false })
+                .unwrap();
         let root = volume.root().unwrap();
         let make = |name: &[u8]| volume.create(&root, name, new(Kind::Directory)).unwrap();
         let desk = Desk { folder: make(b"notes"), other: make(b"other notes"), store, memory, volume };

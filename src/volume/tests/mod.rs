@@ -6,6 +6,7 @@ mod churn;
 mod clock;
 mod counts;
 pub(crate) mod crash;
+mod devices;
 mod disk;
 mod economy;
 mod expected;

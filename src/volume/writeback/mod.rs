@@ -8,6 +8,7 @@ mod durable;
 mod flush;
 mod flusher;
 mod fsync;
+mod join;
 mod reclaim;
 mod salvage;
 
@@ -16,6 +17,8 @@ use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
+use crate::volume::inode::directory::Joined;
+use crate::volume::inode::state::Inode;
 use crate::volume::journal::Journal;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -40,6 +43,8 @@ pub struct Writeback {
     /// There was no room lately for what a batch has to wait for.
     low_space: AtomicBool,
     flusher: Mutex<Option<JoinHandle<()>>>,
+    /// Directories that were joined within a checkpoint, and the inodes whose names may have to be put right.
+    joined: Mutex<Vec<(Arc<Inode>, Joined)>>,
 }
 
 impl Writeback {
@@ -57,6 +62,7 @@ impl Writeback {
             unfinished: Mutex::default(),
             low_space: AtomicBool::new(false),
             flusher: Mutex::default(),
+            joined: Mutex::default(),
         }
     }
 

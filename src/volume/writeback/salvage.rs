@@ -32,7 +32,7 @@ impl Writeback {
         let (mut rebuilt, mut lost) = (Vec::new(), Vec::new());
         for (inode, error) in damaged {
             let is_rebuilt = match inode.is_directory() {
-                true => self.rebuild_directory(&inode)?,
+                true => self.rebuild_directory(&inode)? || self.join_in_place(&inode)?,
                 false => self.rebuild(&inode),
             };
             match is_rebuilt {

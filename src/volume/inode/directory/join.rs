@@ -2,62 +2,118 @@
 //! the other never heard of it.
 
 use super::Directory;
-use crate::chunk::DeviceId;
-use crate::volume::format::directory_log::Dot;
+use crate::chunk::{DeviceId, InodeId};
+use crate::volume::format::directory_log::{Dot, LogRecord, records};
 use crate::volume::format::wire::Malformed;
 use std::collections::{BTreeMap, HashSet};
 
 /// A dot as every device has it.
 type Name = (DeviceId, u64);
 
-/// What a join found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a join found. Inodes whose names the two states did not agree on are in one of the lists.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Joined {
-    /// Entries came or went here.
-    pub changed: bool,
-    /// The other state lacks something of the joined one.
-    pub other_lacks: bool,
+    /// Of entries that came from the other state.
+    pub came: Vec<InodeId>,
+    /// Of entries that went, as the other state lacks them knowingly.
+    pub went: Vec<InodeId>,
+    /// Of entries that the other state does not have.
+    pub kept: Vec<InodeId>,
+    /// The vector covers more than it did, or attributes are the other's.
+    pub grew: bool,
+}
+
+impl Joined {
+    /// Whether this state is another than before.
+    pub fn changed(&self) -> bool {
+        self.grew || !self.came.is_empty() || !self.went.is_empty()
+    }
+
+    /// All inodes whose names may have to be put right.
+    pub fn inodes(&self) -> impl Iterator<Item = InodeId> + '_ {
+        self.came.iter().chain(&self.went).chain(&self.kept).copied()
+    }
+}
+
+/// One of the entries that lead to an inode.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// What its dot is ordered by.
+    pub rank: (u64, DeviceId),
+    pub shown: Box<[u8]>,
+    pub stored: Box<[u8]>,
+}
+
+/// Under which device id a batch's log adds entries; none if it adds none.
+pub fn author_of(log: &[u8], devices: &[DeviceId]) -> Option<DeviceId> {
+    records(log).find_map(|record| match record {
+        Ok(LogRecord::Add { dot, .. }) => devices.get(usize::from(dot.device)).copied(),
+        _ => None,
+    })
 }
 
 impl Directory {
     /// Takes what another state of this directory has. After an error the directory is of no use.
     pub fn join(&mut self, other: &Directory) -> Result<Joined, Malformed> {
+        // First what can fail.
+        for &(device, _) in &other.vector {
+            self.known_index(device)?;
+        }
         let (ours, theirs) = (self.live_dots(), other.live_dots());
-        let is_removed_there = |dot: &Name| !theirs.contains(dot) && other.covers(dot.0, dot.1);
-        let removed: Vec<Name> = ours.iter().copied().filter(is_removed_there).collect();
-        for (device, counter) in &removed {
-            let dot = Dot { device: self.known_index(*device)?, counter: *counter };
+        let mut joined = Joined::default();
+        for (dot, inode) in ours.iter().filter(|(dot, _)| !theirs.contains_key(*dot)) {
+            if !other.covers(dot.0, dot.1) {
+                joined.kept.push(*inode);
+                continue;
+            }
+            let dot = Dot { device: self.known_index(dot.0)?, counter: dot.1 };
             let position = self.position(dot).ok_or(Malformed("an entry without a place"))?;
             self.delete(position);
+            joined.went.push(*inode);
         }
-        let mut came = 0;
         for slot in &other.slots {
             let Some(kind) = slot.kind else { continue };
             let (device, counter) = other.name_of(slot);
-            if ours.contains(&(device, counter)) || self.covers(device, counter) {
+            if ours.contains_key(&(device, counter)) || self.covers(device, counter) {
                 continue;
             }
             let dot = Dot { device: self.known_index(device)?, counter };
             self.push(dot, other.stored_name(slot), slot.inode, kind).ok_or(Malformed("too many names"))?;
-            came += 1;
+            joined.came.push(slot.inode);
         }
         for &(device, counter) in &other.vector {
             let index = usize::from(self.known_index(device)?);
+            joined.grew |= counter > self.vector[index].1;
             self.vector[index].1 = self.vector[index].1.max(counter);
         }
         self.put_in_order()?;
-        let sorted = |directory: &Directory| directory.vector.iter().copied().collect::<BTreeMap<_, _>>();
-        let other_lacks = self.live_dots() != theirs || sorted(self) != sorted(other);
-        Ok(Joined { changed: came > 0 || !removed.is_empty(), other_lacks })
+        Ok(joined)
+    }
+
+    /// The entries that lead to some inodes, the one with the greatest dot last.
+    pub fn places(&self, inodes: &HashSet<InodeId>) -> BTreeMap<InodeId, Vec<Place>> {
+        let mut places = BTreeMap::<InodeId, Vec<Place>>::new();
+        for (position, slot) in self.slots.iter().enumerate() {
+            if slot.kind.is_some() && inodes.contains(&slot.inode) {
+                let (shown, stored) = (self.name(slot).into(), self.stored_name(slot).into());
+                places.entry(slot.inode).or_default().push(Place {
+                    rank: self.rank(position),
+                    shown,
+                    stored,
+                });
+            }
+        }
+        places.values_mut().for_each(|places| places.sort());
+        places
     }
 
     fn known_index(&mut self, device: DeviceId) -> Result<u8, Malformed> {
         self.device_index(device).ok_or(Malformed("too many devices"))
     }
 
-    fn live_dots(&self) -> HashSet<Name> {
+    fn live_dots(&self) -> BTreeMap<Name, InodeId> {
         let live = self.slots.iter().filter(|slot| slot.kind.is_some());
-        live.map(|slot| self.name_of(slot)).collect()
+        live.map(|slot| (self.name_of(slot), slot.inode)).collect()
     }
 
     fn name_of(&self, slot: &super::Slot) -> Name {
@@ -69,7 +125,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::{Commit, InodeId};
+    use crate::chunk::Commit;
     use crate::volume::Kind;
     use crate::volume::format::directory_log::Author;
     use crate::volume::testing::{check, device, inode};
@@ -111,12 +167,14 @@ mod tests {
         insert(&mut b, author(2, 3), "of b", 4);
         b.remove(author(2, 4), b"gone", &mut Vec::new()).unwrap().unwrap();
         let before = copy(&a);
-        assert_eq!(a.join(&b), Ok(Joined { changed: true, other_lacks: true }));
+        let joined = a.join(&b).unwrap();
+        assert_eq!((joined.came, joined.went, joined.kept), (vec![inode(4)], vec![inode(2)], vec![inode(3)]));
         let all = BTreeMap::from([("of a", 3), ("of b", 4), ("old", 1)].map(|(n, i)| (n.into(), inode(i))));
         assert_eq!(shown(&a), all);
-        assert_eq!(b.join(&before), Ok(Joined { changed: true, other_lacks: true }));
+        let joined = b.join(&before).unwrap();
+        assert_eq!((joined.came, joined.went, joined.kept), (vec![inode(3)], vec![], vec![inode(4)]));
         assert_eq!(shown(&b), all);
-        assert_eq!(a.join(&b), Ok(Joined { changed: false, other_lacks: false }), "both say the same");
+        assert_eq!(a.join(&b), Ok(Joined::default()), "both say the same");
     }
 
     #[test]
@@ -239,7 +297,7 @@ mod tests {
             for pair in [(0, 1), (1, 2), (2, 0)] {
                 let other = copy(&replicas[pair.1]);
                 let joined = replicas[pair.0].join(&other);
-                prop_assert_eq!(joined, Ok(Joined { changed: false, other_lacks: false }));
+                prop_assert_eq!(joined, Ok(Joined::default()));
             }
             let there: BTreeSet<_> = all[0].values().copied().collect();
             prop_assert!(made.difference(&removed).all(|id| there.contains(id)), "lost: {:?}", all[0]);

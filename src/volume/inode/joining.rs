@@ -1,0 +1,124 @@
+//! How a directory in memory takes another state of it: one that a sync client put in the place of its file, or beside it.
+
+use super::directory::Joined;
+use super::extra_chunks::ExtraChunks;
+use super::stamps::Stamps;
+use super::state::{Facts, State};
+use crate::chunk::{Chunk, Version};
+use crate::volume::format::directory_log::Author;
+use crate::volume::format::record::Record;
+use crate::volume::format::stamp::Stamp;
+use crate::volume::format::wire::Malformed;
+use crate::volume::mutants::{self, Mutant};
+
+/// Where the other state lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In the place of the directory's own file.
+    InPlace,
+    /// In a file of its own.
+    Beside,
+}
+
+impl State {
+    /// Under which device id this device adds entries here. Its vector must not cover entries that it made and that are not
+    /// here: they would count as removed. So where something of its own is missing it begins anew under another id, which has the
+    /// first four bytes of its own.
+    pub(super) fn author_here(&mut self, author: Author) -> Author {
+        let lacks_own = self.lacks_own && !mutants::is_active(Mutant::OwnWorkCovered);
+        let Some(entries) = self.0.entries.as_mut() else { return author };
+        let begin_anew = || {
+            let mut id = author.device;
+            id.0[4..].copy_from_slice(&(author.now.0 as u32).to_be_bytes());
+            id
+        };
+        let latest = || {
+            let vector = entries.directory.vector().iter();
+            let own = vector.filter(|(device, _)| device.0[..4] == author.device.0[..4]);
+            own.max_by_key(|(_, counter)| *counter).map_or(author.device, |(device, _)| *device)
+        };
+        let device = entries.author.unwrap_or_else(|| if lacks_own { begin_anew() } else { latest() });
+        entries.author = Some(device);
+        Author { device, ..author }
+    }
+
+    /// Whether every change of the entries is durable in a batch or in chunk 0, and none is on its way.
+    pub fn has_settled_entries(&self) -> bool {
+        self.entries.as_ref().is_some_and(|entries| entries.is_settled())
+    }
+
+    /// Joins another state of this directory, of which all is loaded, and has the whole stored anew. Only while it is
+    /// settled: chunk 0 must not say more than durable batches do. `known`: what this device had made durable.
+    pub fn join_directory(
+        &mut self,
+        other: State,
+        origin: Origin,
+        known: Option<&Version>,
+    ) -> Result<Joined, Malformed> {
+        let Facts { entries, record, .. } = &mut self.0;
+        let entries = entries.as_mut().ok_or(Malformed("no directory"))?;
+        let mut joined = match mutants::is_active(Mutant::JoinTakesOne) {
+            true => Joined::default(),
+            false => entries.directory.join(other.directory())?,
+        };
+        joined.grew |= take_attributes(record, &other.record);
+        let is_changed = joined.changed();
+        // What was missing is here again.
+        self.0.lacks_own &= !other.first_chunk.as_deref().zip(known).is_some_and(|(chunk, known)| {
+            let device = chunk.device();
+            chunk.version().of(device) >= known.of(device)
+        });
+        let Facts { entries, record, journalled, .. } = &mut self.0;
+        let entries = entries.as_mut().ok_or(Malformed("no directory"))?;
+        if other.record.namespace > record.namespace {
+            record.namespace = other.record.namespace;
+            record.extension.links.clone_from(&other.record.extension.links);
+            journalled.namespace = record.namespace;
+            journalled.links.clone_from(&record.extension.links);
+        }
+        record.modified = record.modified.max(other.record.modified);
+        record.changed = record.changed.max(other.record.changed);
+        record.links_count = 2 + entries.directory.directories() as u32;
+        journalled.links_count = record.links_count;
+        match origin {
+            Origin::InPlace => self.take_place(other, known),
+            Origin::Beside if !is_changed => return Ok(joined),
+            Origin::Beside => {
+                let version = other.first_chunk.as_deref().map(Chunk::version).cloned().unwrap_or_default();
+                self.first_chunk_mut().include(&version);
+            }
+        }
+        self.begin_rebuild();
+        self.change();
+        Ok(joined)
+    }
+
+    /// Goes on with the file that took the place of this one's.
+    fn take_place(&mut self, other: State, known: Option<&Version>) {
+        let ours = self.first_chunk.as_deref().map(Chunk::version).cloned();
+        let named =
+            if self.first_chunk.is_some() { self.named_chunks(1).unwrap_or_default() } else { Vec::new() };
+        // Nothing of it can be acknowledged any more.
+        self.chunks_mut().for_each(|chunk| drop(chunk.sync_rest()));
+        let State(Facts { first_chunk, table, record, .. }) = other;
+        self.0.first_chunk = first_chunk;
+        self.0.table = table;
+        self.0.extra_chunks = ExtraChunks::default();
+        self.0.stamps = Stamps::found(&record);
+        self.0.record.size = record.size;
+        self.0.doomed.extend(named);
+        ours.iter().chain(known).for_each(|version| self.first_chunk_mut().include(version));
+    }
+}
+
+/// Takes mode, owner and xattrs of another state if they were changed later; whether it did.
+fn take_attributes(record: &mut Record, other: &Record) -> bool {
+    let rank = |record: &Record| record.extension.attributes.map(|Stamp { device, commit }| (commit, device));
+    if rank(other) <= rank(record) {
+        return false;
+    }
+    (record.mode, record.uid, record.gid) = (other.mode, other.uid, other.gid);
+    record.extension.xattrs.clone_from(&other.extension.xattrs);
+    record.extension.attributes = other.extension.attributes;
+    true
+}

@@ -1,0 +1,180 @@
+//! Two versions of a file: the one in its place keeps the name, the other becomes a file beside it (docs/FORMAT.md
+//! section 8 says how that is called).
+
+use super::Merge;
+use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
+use crate::store::CopyName;
+use crate::volume::format::derived::derived_name;
+use crate::volume::format::record::{Link, Record};
+use crate::volume::format::stamp::Stamp;
+use crate::volume::inode::stamps::check_fit;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::namespace::operations::NewInode;
+use crate::volume::{Error, Kind, Result};
+use std::sync::Arc;
+
+/// Bytes that are compared or copied at a time.
+const PIECE: usize = 1 << 20;
+/// Ids that are tried for the file that a version becomes.
+const TRIES: u8 = 8;
+/// Further chunks of a version that is saved: each is held open meanwhile.
+const CHUNKS_MOST: usize = 256;
+
+impl Merge {
+    /// Whether all of that version is in its place, or in a file of its own, once everything is durable. `copies`: where its
+    /// further chunks may be; those that were used are put into `used`.
+    pub(super) fn merge_file(
+        &self,
+        inode: &Arc<Inode>,
+        other: State,
+        copies: &[(ChunkId, CopyName)],
+        used: &mut Vec<CopyName>,
+    ) -> Result<bool> {
+        let record = other.record.clone();
+        if !record.is_exact || !inode.view(|record| record.is_exact) {
+            return Ok(false);
+        }
+        if inode.view(|ours| ours.content == record.content) {
+            return self.take_attributes(inode, &record);
+        }
+        if record.kind != Kind::File || inode.view(|record| record.kind != Kind::File) {
+            return Ok(false);
+        }
+        let lost = self.as_inode(inode.id(), other, copies, used)?;
+        if self.are_equal(inode, &lost)? {
+            return self.take_attributes(inode, &record);
+        }
+        Ok(mutants::is_active(Mutant::LostVersionDropped) || self.save_beside(inode, &lost)?)
+    }
+
+    /// Makes a file of a version that is nowhere else.
+    fn save_beside(&self, inode: &Arc<Inode>, lost: &Arc<Inode>) -> Result<bool> {
+        let Stamp { device, commit } = lost.view(|record| record.content);
+        let Some(Link { parent, name }) = inode.view(|record| record.extension.links.first().cloned()) else {
+            return Ok(false);
+        };
+        let directory = self.cache.inode(parent)?;
+        let mut name = derived_name(&name, commit.0, device);
+        for number in 0..TRIES {
+            let Some(id) = InodeId::of_lost_version(inode.id(), device, commit, number) else { continue };
+            match self.cache.inode(id) {
+                Ok(saved) if self.are_equal(&saved, lost)? => return Ok(true),
+                // Somebody has changed it since, or it was not finished.
+                Ok(_) => name = derived_name(&name, commit.0 + u64::from(number) + 1, device),
+                Err(Error::NotArrived(_)) if self.cache.entry(&directory, &name)?.is_none() => {
+                    self.make(id, &directory, &name, lost)?;
+                    log::warn!(
+                        "a file was changed on two devices: the version of commit {} is in a file beside it",
+                        commit.0
+                    );
+                    return Ok(true);
+                }
+                Err(error @ (Error::NotArrived(_) | Error::Damaged(..))) => {
+                    log::debug!("{id:?} is not free: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    fn make(&self, id: InodeId, directory: &Arc<Inode>, name: &[u8], lost: &Arc<Inode>) -> Result<()> {
+        let record = lost.view(Record::clone);
+        let new = NewInode {
+            kind: record.kind,
+            mode: record.mode,
+            uid: record.uid,
+            gid: record.gid,
+            device: record.device,
+            target: &record.extension.target,
+            xattrs: record.extension.xattrs.clone(),
+            now: record.modified,
+        };
+        let made = self.namespace.create_as(id, directory, name, new)?;
+        let (mut piece, mut at) = (vec![0; PIECE], 0);
+        while at < record.size {
+            let read = self.data.read(lost, at, &mut piece)?;
+            if read == 0 {
+                break;
+            }
+            self.data.write(&made, at, &piece[..read], record.modified, 0)?;
+            at += read as u64;
+        }
+        Ok(())
+    }
+
+    fn are_equal(&self, one: &Arc<Inode>, other: &Arc<Inode>) -> Result<bool> {
+        let size = one.view(|record| record.size);
+        if size != other.view(|record| record.size) {
+            return Ok(false);
+        }
+        let (mut at, mut ours, mut theirs) = (0, vec![0; PIECE], vec![0; PIECE]);
+        while at < size {
+            let read = (self.data.read(one, at, &mut ours)?, self.data.read(other, at, &mut theirs)?);
+            if read.0 != read.1 || read.0 == 0 || ours[..read.0] != theirs[..read.1] {
+                return Ok(false);
+            }
+            at += read.0 as u64;
+        }
+        Ok(true)
+    }
+
+    /// A version that can be read like a file, if all of its chunks are here, in their places or as copies.
+    fn as_inode(
+        &self,
+        id: InodeId,
+        mut other: State,
+        copies: &[(ChunkId, CopyName)],
+        used: &mut Vec<CopyName>,
+    ) -> Result<Arc<Inode>> {
+        let named = other.named_chunks(1)?;
+        let first = ChunkId { inode: id, index: 0 };
+        if named.len() > CHUNKS_MOST {
+            return Err(Error::Damaged(
+                first,
+                "a lost version of a file that is too large to be saved".into(),
+            ));
+        }
+        for index in named {
+            let (id, named) = (ChunkId { inode: id, index }, other.table.stamp(index).unwrap_or_default());
+            let chunk = match self.cache.open_extra(id, named, &other.record) {
+                Ok((chunk, _)) => chunk,
+                Err(error) => self.open_extra_copy(id, named, &other, copies, used).ok_or(error)?,
+            };
+            other.hold(index, chunk);
+        }
+        Ok(Arc::new(Inode::new(id, other, true)))
+    }
+
+    fn open_extra_copy(
+        &self,
+        id: ChunkId,
+        named: Commit,
+        other: &State,
+        copies: &[(ChunkId, CopyName)],
+        used: &mut Vec<CopyName>,
+    ) -> Option<Chunk> {
+        copies.iter().filter(|(of, _)| *of == id).find_map(|(_, copy)| {
+            let chunk = self.open_copy(id, copy).ok()??;
+            check_fit(&chunk, named, &other.record).ok()?;
+            used.push(copy.clone());
+            Some(chunk)
+        })
+    }
+
+    /// Of one content the attributes that were changed last, and the names of both.
+    fn take_attributes(&self, inode: &Arc<Inode>, other: &Record) -> Result<bool> {
+        let rank = |record: &Record| record.extension.attributes.map(|stamp| (stamp.commit, stamp.device));
+        self.unite_links(inode, other.extension.links.iter().cloned())?;
+        if inode.view(|record| rank(record) >= rank(other)) {
+            return Ok(true);
+        }
+        self.namespace.update(inode, |record| {
+            (record.mode, record.uid, record.gid) = (other.mode, other.uid, other.gid);
+            record.extension.xattrs.clone_from(&other.extension.xattrs);
+            Ok(())
+        })?;
+        Ok(true)
+    }
+}

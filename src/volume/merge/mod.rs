@@ -1,0 +1,176 @@
+//! Merging what several devices did: copies that sync clients put beside chunk files, and directories that were joined.
+//!
+//! A copy goes once everything in it is durable in its chunk file, or in a file of its own; until then a crash only has
+//! it done again. What cannot be read, or not be merged, stays as it is.
+
+mod files;
+mod names;
+
+use crate::chunk::{Chunk, ChunkId};
+use crate::store::CopyName;
+use crate::volume::base::Base;
+use crate::volume::cache::Cache;
+use crate::volume::catalog::Catalog;
+use crate::volume::data::Data;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::namespace::Namespace;
+use crate::volume::writeback::Writeback;
+use crate::volume::{Kind, Record, Result};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub struct Merge {
+    base: Arc<Base>,
+    cache: Arc<Cache>,
+    catalog: Arc<Catalog>,
+    writeback: Arc<Writeback>,
+    data: Arc<Data>,
+    namespace: Arc<Namespace>,
+    /// Works in the background.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Merge {
+    pub fn new(catalog: &Arc<Catalog>, data: &Arc<Data>, namespace: &Arc<Namespace>) -> Merge {
+        Merge {
+            base: data.base.clone(),
+            cache: data.cache.clone(),
+            catalog: catalog.clone(),
+            writeback: data.writeback.clone(),
+            data: data.clone(),
+            namespace: namespace.clone(),
+            thread: Mutex::default(),
+        }
+    }
+
+    /// Merges what there is, before anything is built on it, and from then on in the background whenever something says
+    /// that there may be something.
+    pub fn start(self: &Arc<Merge>) {
+        self.run_or_warn();
+        let merge = Arc::downgrade(self);
+        let base = self.base.clone();
+        let work = move || {
+            while base.schedule.wait_for_merge() {
+                let Some(merge) = merge.upgrade() else { return };
+                merge.run_or_warn();
+            }
+        };
+        let thread = std::thread::Builder::new().name("merge".into()).spawn(work);
+        let thread = thread.inspect_err(|error| log::warn!("nothing is merged: {error}"));
+        *self.thread.lock() = thread.ok();
+    }
+
+    /// Ends with the flusher; waits for that.
+    pub fn end(&self) {
+        if self.thread.lock().take().is_some_and(|thread| thread.join().is_err()) {
+            log::error!("merging ended in a panic");
+        }
+    }
+
+    fn run_or_warn(&self) {
+        if let Err(error) = self.run() {
+            log::warn!("what other devices did is not merged yet: {error}");
+        }
+    }
+
+    /// Makes everything durable in its place, with the names that joining takes.
+    pub fn finish(&self) -> Result<()> {
+        self.writeback.finish()?;
+        if self.put_right()? { self.writeback.finish() } else { Ok(()) }
+    }
+
+    /// Puts names right after what was joined within checkpoints; whether there was anything.
+    fn put_right(&self) -> Result<bool> {
+        let joined = self.writeback.take_joined();
+        joined.iter().try_for_each(|(directory, joined)| self.put_names_right(directory, joined))?;
+        Ok(!joined.is_empty())
+    }
+
+    /// Merges what there is.
+    pub fn run(&self) -> Result<()> {
+        if self.base.read_only {
+            return Ok(());
+        }
+        self.put_right()?;
+        let (mut merged, copies) = (Vec::new(), self.catalog.copies()?);
+        for (id, copy) in &copies {
+            match self.merge_copy(*id, copy, &copies, &mut merged) {
+                Ok(true) => merged.push(copy.clone()),
+                Ok(false) => {}
+                Err(error) if error.is_damage() => {
+                    log::info!("a sync client's copy of {} is left as it is: {error}", copy.of.path());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if merged.is_empty() {
+            return Ok(());
+        }
+        self.writeback.sync_all()?;
+        for copy in merged {
+            log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());
+            self.catalog.remove_copy(&copy)?;
+        }
+        self.catalog.sync_unlinks()
+    }
+
+    /// Whether all that the copy says is in its place once everything is durable. Others that are then are put into
+    /// `merged`.
+    fn merge_copy(
+        &self,
+        id: ChunkId,
+        copy: &CopyName,
+        copies: &[(ChunkId, CopyName)],
+        merged: &mut Vec<CopyName>,
+    ) -> Result<bool> {
+        let Some(chunk) = self.open_copy(id, copy)? else { return Ok(false) };
+        if id.index > 0 {
+            return self.is_same_extra(id, &chunk);
+        }
+        if mutants::is_active(Mutant::CopyRemovedUnmerged) {
+            return Ok(true);
+        }
+        let other = self.cache.read_other(id.inode, chunk)?;
+        let inode = self.cache.inode(id.inode)?;
+        match (inode.is_directory(), other.record.kind == Kind::Directory) {
+            (true, true) => self.merge_directory(&inode, other),
+            (false, false) => {
+                let mut used = Vec::new();
+                let is_merged = self.merge_file(&inode, other, copies, &mut used)?;
+                merged.extend(used.into_iter().filter(|_| is_merged));
+                Ok(is_merged)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// None if it is no file, or cannot be opened.
+    fn open_copy(&self, id: ChunkId, copy: &CopyName) -> Result<Option<Chunk>> {
+        let file = match self.base.context.store.open_copy(copy) {
+            Ok(file) => file,
+            Err(error) => {
+                log::debug!("a sync client's copy of {} cannot be opened: {error}", copy.of.path());
+                return Ok(None);
+            }
+        };
+        let blocks = self.base.geometry.blocks(id.index);
+        Ok(Some(Chunk::open_file(&self.base.context, id, blocks, file, None)?))
+    }
+
+    fn merge_directory(&self, directory: &Arc<Inode>, other: State) -> Result<bool> {
+        let parents = |record: &Record| record.extension.links.first().map(|link| link.parent);
+        let parents = directory.view(parents).into_iter().chain(parents(&other.record)).collect();
+        let Some(joined) = self.writeback.join_beside(directory, other)? else { return Ok(false) };
+        self.put_names_right(directory, &joined)?;
+        self.keep_one_place(directory, &parents)?;
+        Ok(true)
+    }
+
+    /// Whether the chunk in its place is of the same change of content.
+    fn is_same_extra(&self, id: ChunkId, copy: &Chunk) -> Result<bool> {
+        let there = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
+        Ok(there.record() == copy.record())
+    }
+}

@@ -1,0 +1,92 @@
+//! Names after a join: what an inode says of its names is made to agree with the entries that lead to it, and a directory
+//! that two devices moved keeps one of its two places. Harmless where it is done twice.
+
+use super::Merge;
+use crate::chunk::InodeId;
+use crate::volume::format::record::Link;
+use crate::volume::inode::directory::{Joined, Place};
+use crate::volume::inode::state::Inode;
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Result, Timestamp};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+impl Merge {
+    /// Of those inodes whose names two states of a directory did not agree on.
+    pub(super) fn put_names_right(&self, directory: &Arc<Inode>, joined: &Joined) -> Result<()> {
+        let inodes: HashSet<InodeId> = joined.inodes().collect();
+        if inodes.is_empty() || mutants::is_active(Mutant::LinksNotPutRight) {
+            return Ok(());
+        }
+        let places = directory.state.read().directory().places(&inodes);
+        for id in inodes {
+            // What has not arrived says nothing yet.
+            let Ok(inode) = self.cache.inode(id) else { continue };
+            let places = places.get(&id).map_or(&[][..], Vec::as_slice);
+            match inode.is_directory() {
+                true => {
+                    let link = inode.view(|record| record.extension.links.first().map(|link| link.parent));
+                    self.keep_one_place(&inode, &link.into_iter().chain([directory.id()]).collect())?;
+                }
+                false => self.correct_links(directory, &inode, places)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A file has every name that leads to it.
+    fn correct_links(&self, directory: &Arc<Inode>, inode: &Arc<Inode>, places: &[Place]) -> Result<()> {
+        let here = places.iter().map(|place| Link { parent: directory.id(), name: place.stored.clone() });
+        self.unite_links(inode, here)
+    }
+
+    /// Gives a file the names of another version of it, and takes those away that no entry leads to it by.
+    pub(super) fn unite_links(
+        &self,
+        inode: &Arc<Inode>,
+        others: impl IntoIterator<Item = Link>,
+    ) -> Result<()> {
+        let ours: HashSet<Link> = inode.view(|record| record.extension.links.iter().cloned().collect());
+        let all: HashSet<Link> = ours.iter().cloned().chain(others).collect();
+        let links: HashSet<Link> = all.into_iter().filter(|link| self.leads_to(link, inode)).collect();
+        // Without any it was deleted there; what becomes of it is for the one who deleted it.
+        if links.is_empty() || links == ours {
+            return Ok(());
+        }
+        self.namespace.correct_links(inode, links.into_iter().collect())
+    }
+
+    /// Whether there is such an entry; yes where that cannot be seen.
+    fn leads_to(&self, link: &Link, inode: &Arc<Inode>) -> bool {
+        let Ok(parent) = self.cache.inode(link.parent) else { return true };
+        if self.cache.load_entries(&parent).is_err() {
+            return true;
+        }
+        let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
+        places.into_values().flatten().any(|place| place.stored == link.name)
+    }
+
+    /// A directory stands in one place: of its entries in these directories the one with the greatest dot stays.
+    pub(super) fn keep_one_place(&self, inode: &Arc<Inode>, parents: &HashSet<InodeId>) -> Result<()> {
+        let mut all = Vec::new();
+        for parent in parents {
+            let Ok(parent) = self.cache.inode(*parent) else { continue };
+            self.cache.load_entries(&parent)?;
+            let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
+            all.extend(places.into_values().flatten().map(|place| (place, parent.clone())));
+        }
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        let Some((place, parent)) = all.pop() else { return Ok(()) };
+        for (place, parent) in all {
+            log::info!("{:?} was moved on two devices: it stays where it was moved last", inode.id());
+            self.forget(&parent, &place)?;
+        }
+        let link = Link { parent: parent.id(), name: place.stored };
+        let is_right = inode.view(|record| record.extension.links == [link.clone()]);
+        if is_right { Ok(()) } else { self.namespace.correct_links(inode, vec![link]) }
+    }
+
+    fn forget(&self, directory: &Arc<Inode>, place: &Place) -> Result<()> {
+        self.namespace.forget_entry(directory, &place.shown, Timestamp::now())
+    }
+}

@@ -1,0 +1,123 @@
+//! Random walks of devices in turns.
+
+use super::*;
+use crate::test_rng::{TestRng, seed, variable};
+
+/// One device after the other is mounted, does a few things, and is unmounted; in between some files are copied.
+fn walk(seed: u64, devices: usize) {
+    let mut random = TestRng(seed);
+    let styles: Vec<Style> = (0..devices).map(|_| BOTH[random.below(2)]).collect();
+    let mut world = World::new(devices, &styles);
+    let with_edits = random.below(2) == 0;
+    for step in 0..2 + random.below(10) {
+        let at = random.below(devices);
+        if random.below(3) == 0 {
+            world.sync_some(at, &mut random);
+            world.log.push(format!("some is copied at {at}"));
+        } else if random.below(6) == 0 {
+            world.sync_all(at);
+            world.log.push(format!("all is copied at {at}"));
+        } else {
+            let volume = world.mount(at);
+            for turn in 0..1 + random.below(3) {
+                let done = act(&mut world, &volume, (at, step * 10 + turn), with_edits, &mut random);
+                world.log.extend(done.map(|done| format!("{at}: {done}")));
+            }
+            volume.close().unwrap();
+        }
+    }
+    let judged = catch_unwind(AssertUnwindSafe(|| world.judge()));
+    if let Err(why) = judged {
+        println!("CRYPTFS_SEED={seed}\n{}", world.log.join("\n"));
+        std::panic::resume_unwind(why);
+    }
+}
+
+/// One random change.
+///
+/// Walks in which files are edited are others than those in which they are removed: which of the two counts where both
+/// happen is not decided yet.
+fn act(
+    world: &mut World,
+    volume: &Volume,
+    (at, turn): (usize, usize),
+    with_edits: bool,
+    random: &mut TestRng,
+) -> Option<String> {
+    let tree = readable(volume);
+    let mut directories: Vec<String> =
+        tree.iter().filter(|(_, what)| what.is_none()).map(|(p, _)| p.clone()).collect();
+    directories.push(String::new());
+    let files: Vec<(String, String)> =
+        tree.iter().filter_map(|(p, what)| Some((p.clone(), what.clone()?))).collect();
+    let directory = random.pick(&directories)?.clone();
+    let name = format!("{directory}/n{}", random.below(4));
+    let name = name.trim_start_matches('/').to_owned();
+    match random.below(10) {
+        0..4 => {
+            let content = format!("{turn} of {at}");
+            make(volume, &name, &content).ok()?;
+            world.made.insert(content.clone());
+            Some(format!("makes {name}: {content}"))
+        }
+        4..6 => make_directory(volume, &name).ok().map(|()| format!("makes directory {name}")),
+        6..9 => {
+            let (from, content) = random.pick(&files)?.clone();
+            rename(volume, &from, &name).ok()?;
+            Some(format!("renames {from} to {name}: {content}"))
+        }
+        _ if with_edits => {
+            let (path, content) = random.pick(&files)?.clone();
+            let new = format!("{turn} of {at}");
+            edit(volume, &path, &new).ok()?;
+            world.removed.insert(content);
+            world.made.insert(new.clone());
+            Some(format!("edits {path}: {new}"))
+        }
+        _ => {
+            let (path, content) = random.pick(&files)?.clone();
+            remove(volume, &path).ok()?;
+            world.removed.insert(content.clone());
+            Some(format!("removes {path}: {content}"))
+        }
+    }
+}
+
+/// What can be read of the tree while files are on their way.
+fn readable(volume: &Volume) -> Tree {
+    let mut tree = Tree::new();
+    let mut todo = vec![(String::new(), volume.root().unwrap())];
+    while let Some((path, directory)) = todo.pop() {
+        let mut found = Vec::new();
+        let mut visit = |_: u64, name: &[u8], _, _| {
+            found.push(String::from_utf8_lossy(name).into_owned());
+            true
+        };
+        if volume.read_directory(&directory, 0, &mut visit).is_err() {
+            continue;
+        }
+        for name in found {
+            let path = format!("{path}/{name}").trim_start_matches('/').to_owned();
+            let Ok(Some(inode)) = volume.lookup(&directory, name.as_bytes()) else { continue };
+            if inode.is_directory() {
+                tree.insert(path.clone(), None);
+                todo.push((path, inode));
+            } else {
+                let mut bytes = vec![0; inode.view(|record| record.size) as usize];
+                if volume.read(&inode, 0, &mut bytes).is_ok() {
+                    tree.insert(path, String::from_utf8(bytes).ok());
+                }
+            }
+        }
+    }
+    tree
+}
+
+#[test]
+fn devices_in_turns_lose_nothing_and_come_to_rest() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(60) {
+        let walk_seed = random.0;
+        walk(walk_seed, 2 + random.below(2));
+    }
+}

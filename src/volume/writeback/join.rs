@@ -1,0 +1,106 @@
+//! Joining a directory with another state of it: no name that only one of the two has is lost.
+//!
+//! The joined state is stored whole, in one commit of chunk 0 that includes both versions. What it came from stays until
+//! that is durable.
+
+use super::Writeback;
+use crate::chunk::{Chunk, ChunkId, Relation};
+use crate::volume::inode::directory::Joined;
+use crate::volume::inode::joining::Origin;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::{Error, Result};
+use std::sync::Arc;
+
+/// How often a directory's changes are put into a batch, to find it with none under way.
+const TRIES: usize = 20;
+
+impl Writeback {
+    /// Joins a directory with a state of it that lies beside. The next checkpoint stores what comes of it. None: changes of
+    /// it are under way all the time.
+    pub fn join_beside(&self, directory: &Arc<Inode>, other: State) -> Result<Option<Joined>> {
+        self.cache.load_entries(directory)?;
+        let joined = self.join(directory, other, Origin::Beside, |writeback| {
+            writeback.commit(None)?;
+            Ok(true)
+        })?;
+        if joined.is_some() {
+            self.cache.queue(directory);
+        }
+        Ok(joined)
+    }
+
+    /// The same of one that a sync client has just put there, if it is not older than what is in memory. Whether anything
+    /// was joined.
+    pub fn join_arrived(&self, directory: &Arc<Inode>) -> Result<bool> {
+        if self.base.check_writable().is_err() || directory.state.read().entries.is_none() {
+            return Ok(false);
+        }
+        let id = ChunkId { inode: directory.id(), index: 0 };
+        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(0))?;
+        let relation = found.version().compare(directory.state.read().version());
+        match relation {
+            Relation::Newer | Relation::Concurrent => self.join_in_place(directory),
+            Relation::Equal | Relation::Older => Ok(false),
+        }
+    }
+
+    /// Joins a directory in memory with the state that took the place of its file, and goes on with that. Within a
+    /// checkpoint or outside of one. Whether it did; what it found is to be merged.
+    pub fn join_in_place(&self, directory: &Arc<Inode>) -> Result<bool> {
+        let id = ChunkId { inode: directory.id(), index: 0 };
+        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(0)).map_err(Error::from);
+        let other = match found.and_then(|found| self.cache.read_other(directory.id(), found)) {
+            Err(error) if error.is_damage() => return Ok(false),
+            other => other?,
+        };
+        let open: Vec<u32> = directory.state.read().extra_chunks.from(0).collect();
+        let Some(joined) =
+            self.join(directory, other, Origin::InPlace, |writeback| writeback.try_commit(None, false))?
+        else {
+            return Ok(false);
+        };
+        open.into_iter().for_each(|index| self.cache.closed(ChunkId { index, ..id }));
+        self.cache.opened(directory, 0);
+        log::info!("{id:?}: what another device did here is joined");
+        self.joined.lock().push((directory.clone(), joined));
+        self.base.schedule.merge();
+        Ok(true)
+    }
+
+    /// What was joined within checkpoints since this was asked last.
+    pub fn take_joined(&self) -> Vec<(Arc<Inode>, Joined)> {
+        std::mem::take(&mut self.joined.lock())
+    }
+
+    /// `commit` makes pending changes durable, and answers whether it could.
+    fn join(
+        &self,
+        directory: &Arc<Inode>,
+        other: State,
+        origin: Origin,
+        commit: impl Fn(&Writeback) -> Result<bool>,
+    ) -> Result<Option<Joined>> {
+        let id = ChunkId { inode: directory.id(), index: 0 };
+        for _ in 0..TRIES {
+            if !commit(self)? {
+                return Ok(None);
+            }
+            let _serial = directory.serial.lock();
+            let (_journal, _names) = (self.journal.file(), self.journal.names());
+            let mut state = directory.state.write();
+            if state.entries.is_none() || state.check_whole().is_err() {
+                return Ok(None);
+            }
+            if !state.has_settled_entries() {
+                continue;
+            }
+            if origin == Origin::Beside {
+                self.cache.open_first_chunk(directory, &mut state)?;
+            }
+            let known = self.base.context.recall.known(id);
+            let joined = state.join_directory(other, origin, known.as_ref());
+            return joined.map(Some).map_err(|what| Error::Damaged(id, what.0.into()));
+        }
+        Ok(None)
+    }
+}

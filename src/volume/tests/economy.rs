@@ -202,3 +202,23 @@ fn the_journal_is_small_again_after_a_burst() {
         assert!(cost.bytes <= 60_000 && cost.files <= 4, "{cost:?}");
     }
 }
+
+/// A long log is in few segments, each much longer than the next.
+#[test]
+fn segments_are_few() {
+    let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
+    let volume = fixture.format(store);
+    let root = volume.root().unwrap();
+    for round in 0..40 {
+        for number in 0..400 {
+            drop(volume.create(&root, format!("{round} {number}").as_bytes(), new(Kind::File)).unwrap());
+        }
+        volume.checkpoint().unwrap();
+    }
+    let named = {
+        let mut state = root.state.write();
+        volume.cache.open_first_chunk(&root, &mut state).unwrap();
+        state.named_chunks(1).unwrap()
+    };
+    assert!((2..=6).contains(&named.len()), "{named:?}");
+}

@@ -73,7 +73,9 @@ const LONGER: &[(&str, usize)] = &[
     ("src/mount/adapter.rs", 620),
     ("src/fs/tests/model.rs", 620),
     // One file that a user can carry away.
-    ("scripts/cryptfs-rescue", 1550),
+    ("scripts/cryptfs-rescue", 1600),
+    // One façade: a line for each call of each room.
+    ("src/volume/volume.rs", 490),
 ];
 
 /// What is wrong with one file of `src`.

@@ -454,6 +454,7 @@ impl Volume {
     /// # Errors
     /// Something could not be stored.
     pub fn take_over(&self) -> Result<()> {
+        self.cache.adopt_learnt();
         self.writeback.finish()
     }
 

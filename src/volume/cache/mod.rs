@@ -89,6 +89,15 @@ impl Cache {
         self.inodes.lock().remove(&id);
     }
 
+    /// Has the next checkpoint store what other devices' journals told of.
+    pub fn adopt_learnt(&self) {
+        let inodes: Vec<_> = self.inodes.lock().values().cloned().collect();
+        for inode in inodes.into_iter().filter(|inode| inode.state.read().is_only_learnt()) {
+            inode.state.write().adopt_learnt();
+            self.queue(&inode);
+        }
+    }
+
     /// Adds an inode to what the next checkpoint looks at.
     pub fn queue(&self, inode: &Arc<Inode>) {
         if !inode.queued.swap(true, Ordering::AcqRel) {

@@ -263,6 +263,11 @@ impl State {
         }
     }
 
+    /// What other devices' journals told of is stored like an own change.
+    pub fn adopt_learnt(&mut self) {
+        self.0.progress.learnt = 0;
+    }
+
     /// Applies the namespace part of a durable batch, unless a newer one is known. `times`: modified and changed, which
     /// count for a directory.
     pub fn replay_names(

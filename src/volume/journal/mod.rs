@@ -1,6 +1,7 @@
 //! The journal: what is pending becomes a batch, is committed, and is replayed at mount (docs/FORMAT.md section 9).
 
 pub mod devices;
+mod ended;
 pub mod file;
 mod freeze;
 mod others;

@@ -9,16 +9,17 @@ use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
 use crate::volume::findings::Place;
-use crate::volume::format::batch::{Batch, Item, parse};
+use crate::volume::format::batch::{Item, parse};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::directory::author_of;
 use crate::volume::inode::stamps::supersedes;
 use crate::volume::inode::state::{Inode, State};
+use crate::volume::journal::ended::Ended;
 use crate::volume::journal::file::{Live, read, read_own};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Damage, Error, Result};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -412,41 +413,4 @@ struct Source<'a> {
     /// Where it starts.
     head: u64,
     gone: &'a Ended,
-}
-
-/// What is true at the end of a journal.
-struct Ended {
-    ids: HashSet<InodeId>,
-    /// Reserved, but no batch names them.
-    reserved: HashSet<InodeId>,
-    /// Whose chunk 0 was durable, and by which commit.
-    durable: HashMap<InodeId, Commit>,
-}
-
-impl Ended {
-    fn of(batches: &[Batch<'_>]) -> Ended {
-        let mut gone = Ended { ids: HashSet::new(), reserved: HashSet::new(), durable: HashMap::new() };
-        for item in batches.iter().flat_map(|batch| &batch.items) {
-            match item {
-                Item::Delete { inode, .. } | Item::Orphan { inode, .. } => {
-                    gone.ids.insert(*inode);
-                    gone.reserved.remove(inode);
-                }
-                Item::Inode { inode, .. } | Item::Namespace { inode, .. } => {
-                    gone.reserved.remove(inode);
-                }
-                Item::Reserve(ids) => gone.reserved.extend(ids),
-                Item::Durable(inodes) => inodes.iter().for_each(|(inode, commit)| {
-                    let durable = gone.durable.entry(*inode).or_insert(*commit);
-                    *durable = (*durable).max(*commit);
-                }),
-                Item::Directory { .. } | Item::Deletion(_) => {}
-            }
-        }
-        gone
-    }
-
-    fn has(&self, id: InodeId) -> bool {
-        self.ids.contains(&id)
-    }
 }

@@ -24,14 +24,11 @@ fn cut(power: &Power) -> Arc<Power> {
     Arc::new(power.cut(&mut Extreme::Oldest))
 }
 
-/// Fails the next call of that kind on a journal.
+/// Fails calls of that kind on a journal until it is healed.
 fn fail_journal(store: &Faulty, call: Call) {
-    let mut failed = false;
     store.fail_when(move |event| {
         let hit = event.call == call && event.name.is_some_and(|name| name.area == Area::Journals);
-        let first = hit && !failed;
-        failed |= hit;
-        first.then_some(Fault::Error(libc::ENOSPC))
+        hit.then_some(Fault::Error(libc::ENOSPC))
     });
 }
 
@@ -387,6 +384,7 @@ fn an_inode_of_a_failed_batch_gets_no_chunk_file() {
     let inode = file(&volume, "f", b"content");
     fail_journal(&store, Call::Write);
     assert!(matches!(volume.writeback.commit(None), Err(Error::NoSpace)));
+    store.heal();
     volume.writeback.store_all().unwrap();
     assert_eq!(chunks(), before, "a crash would leave the file behind");
     volume.checkpoint().unwrap();

@@ -338,7 +338,7 @@ fn a_name_that_two_devices_gave_is_damage_only_if_it_cannot_be_shown() {
     assert!(!is_twice());
     let tree = world.tree();
     let derived = tree.keys().find(|name| name.starts_with("both (conflict ")).cloned();
-    let derived = derived.expect("it is shown under another name");
+    let derived = derived.unwrap_or_else(|| panic!("it is shown under another name: {:?}", tree.keys()));
     assert!(tree.contains_key("both"));
 
     third.create(&third.root().unwrap(), derived.as_bytes(), new(0o700)).unwrap();

@@ -124,7 +124,11 @@ fn row_15_an_older_volume_is_refused_until_it_is_accepted() {
     let (earlier, newer) = (sandbox.path("earlier"), sandbox.path("newer"));
     session(&sandbox, |plain| fs::write(plain.join("ledger"), "1000").unwrap());
     copy(&sandbox.backing(), &earlier);
-    session(&sandbox, |plain| fs::write(plain.join("ledger"), "2").unwrap());
+    session(&sandbox, |plain| {
+        fs::write(plain.join("ledger"), "2").unwrap();
+        // A new name: of a change of content alone the file tells by itself.
+        fs::write(plain.join("another"), "").unwrap();
+    });
     fs::rename(sandbox.backing(), &newer).unwrap();
     copy(&earlier, &sandbox.backing());
 
@@ -282,7 +286,10 @@ fn a_copy_at_another_place() {
     copy(&sandbox.backing(), &second);
     fs::rename(sandbox.backing(), &first).unwrap();
     fs::rename(&second, sandbox.backing()).unwrap();
-    session(&sandbox, |plain| fs::write(plain.join("x"), "2").unwrap());
+    session(&sandbox, |plain| {
+        fs::write(plain.join("x"), "2").unwrap();
+        fs::write(plain.join("another"), "").unwrap();
+    });
     assert!(findings(&sandbox).is_empty());
     fs::rename(sandbox.backing(), &second).unwrap();
     fs::rename(&first, sandbox.backing()).unwrap();

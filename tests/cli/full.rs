@@ -160,7 +160,10 @@ fn a_daemon_that_cannot_store_everything_stays() {
         eventually("the mount", || disk.0.is_mounted());
         disk.fill_but(12 << 20);
         set_long_attribute(&disk);
+        // What was accepted must not be stored before the disk is full.
+        send("-STOP", daemon.id());
         disk.fill();
+        send("-CONT", daemon.id());
         send("-TERM", daemon.id());
         eventually("the refusal", || logs("the mount stays"));
         assert!(disk.0.is_mounted());

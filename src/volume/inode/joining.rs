@@ -20,21 +20,24 @@ pub enum Origin {
     Beside,
 }
 
+/// Where the part of a device id begins that all have under which one device adds entries.
+const FAMILY: usize = 3;
+
 impl State {
     /// Under which device id this device adds entries here. Its vector must not cover entries that it made and that are not
     /// here: they would count as removed. So where something of its own is missing it begins anew under another id, which has the
-    /// first four bytes of its own.
+    /// last five bytes of its own: two devices of 255 share those once in thirty million volumes.
     pub(super) fn author_here(&mut self, author: Author) -> Author {
         let lacks_own = self.lacks_own && !mutants::is_active(Mutant::OwnWorkCovered);
         let Some(entries) = self.0.entries.as_mut() else { return author };
         let begin_anew = || {
             let mut id = author.device;
-            id.0[4..].copy_from_slice(&(author.now.0 as u32).to_be_bytes());
+            id.0[..FAMILY].copy_from_slice(&author.now.0.to_be_bytes()[8 - FAMILY..]);
             id
         };
         let latest = || {
             let vector = entries.directory.vector().iter();
-            let own = vector.filter(|(device, _)| device.0[..4] == author.device.0[..4]);
+            let own = vector.filter(|(device, _)| device.0[FAMILY..] == author.device.0[FAMILY..]);
             own.max_by_key(|(_, counter)| *counter).map_or(author.device, |(device, _)| *device)
         };
         let device = entries.author.unwrap_or_else(|| if lacks_own { begin_anew() } else { latest() });

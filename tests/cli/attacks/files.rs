@@ -94,7 +94,7 @@ fn row_08_delete_the_last_chunk_of_a_large_file() {
     let beyond = fixture.session(|plain| {
         let file = File::open(plain.join("big")).unwrap();
         file.read_exact_at(&mut found, 0).unwrap();
-        file.read_at(&mut [0], 2 << 20).unwrap_err()
+        file.read_at(&mut [0], 2_400_000).unwrap_err()
     });
     assert!(found == content("big")[..2 << 20] && is_eio(&beyond));
     fixture.expect(&["big"]);

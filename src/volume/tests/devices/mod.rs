@@ -34,7 +34,7 @@ struct World {
 }
 
 const IDS: [(&str, [u8; 8]); 3] =
-    [("AAAAAAA", *b"1 device"), ("BBBBBBB", *b"2 device"), ("CCCCCCC", *b"3 device")];
+    [("AAAAAAA", *b"device A"), ("BBBBBBB", *b"device B"), ("CCCCCCC", *b"device C")];
 
 impl World {
     fn new(count: usize, styles: &[Style]) -> World {

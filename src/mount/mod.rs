@@ -30,7 +30,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub use control::{discard, store, sync, transport_of};
 pub use error::MountError;
@@ -152,9 +153,12 @@ struct Place {
     ended: AtomicBool,
 }
 
+/// How long what the kernel has sent is waited for before the rest is stored.
+const WRITES_TAKE: Duration = Duration::from_secs(5);
+
 /// Unmounts from any thread, and has stored what there is to store.
 #[derive(Clone)]
-pub struct Unmounter(Arc<Place>, Arc<dyn Operations>);
+pub struct Unmounter(Arc<Place>, Arc<dyn Operations>, Arc<Requests>);
 
 /// Why serving did not end well.
 #[derive(Debug)]
@@ -233,7 +237,7 @@ impl Mounted {
     }
 
     pub fn unmounter(&self) -> Unmounter {
-        Unmounter(Arc::clone(&self.place), Arc::clone(&self.operations))
+        Unmounter(Arc::clone(&self.place), Arc::clone(&self.operations), Arc::clone(&self.requests))
     }
 
     pub fn requests(&self) -> Arc<Requests> {
@@ -265,7 +269,23 @@ impl Unmounter {
     /// Gets everything out of the kernel's cache and makes it durable, whoever holds files in the mount.
     pub fn store(&self) -> io::Result<()> {
         self.0.point.sync_kernel()?;
+        self.await_writes();
         self.1.sync_all().map_err(|error| io::Error::from_raw_os_error(error.errno()))
+    }
+
+    /// Waits for what the kernel has sent. syncfs(2) does not wait for the answers of a FUSE filesystem; but its writes are
+    /// queued by then, and what is asked afterwards comes behind them.
+    fn await_writes(&self) {
+        let writes = || self.2.snapshot()[protocol::opcode::WRITE as usize];
+        let (deadline, mut quiet) = (Instant::now() + WRITES_TAKE, 0);
+        while quiet < 2 && Instant::now() < deadline {
+            let before = writes();
+            if self.0.point.ask().is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+            quiet = if writes() == before { quiet + 1 } else { 0 };
+        }
     }
 
     /// What cannot be stored at the end is given up.

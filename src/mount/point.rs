@@ -62,12 +62,24 @@ impl MountPoint {
     /// Has the kernel send what it caches of files that were written to. Where something else is at the path now nothing is
     /// done.
     pub fn sync_kernel(&self) -> io::Result<()> {
+        match self.root()? {
+            Some(root) => sys::write_back(&root),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the kernel ask something of the daemon, and waits for the answer.
+    pub fn ask(&self) -> io::Result<()> {
+        let root = self.root()?.ok_or(io::ErrorKind::NotFound)?;
+        sys::is_read_only(&root).map(|_| ())
+    }
+
+    /// The root of the mount, unless something else is at the path now.
+    fn root(&self) -> io::Result<Option<File>> {
         let root = File::open(&self.path)?;
         let device = root.metadata()?.dev();
-        if format!("{}:{}", libc::major(device), libc::minor(device)) != self.device {
-            return Ok(());
-        }
-        sys::write_back(&root)
+        let is_ours = format!("{}:{}", libc::major(device), libc::minor(device)) == self.device;
+        Ok(is_ours.then_some(root))
     }
 
     /// Has the kernel end the connection: every request fails, those under way too.

@@ -176,7 +176,7 @@ fn a_directory_of_too_many_devices_loses_nothing() {
     let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
     drop(fixture.format(store.clone()));
     for number in 0..255u64 {
-        let volume = fixture.another(number.to_le_bytes()).open(store.clone());
+        let volume = fixture.another(number.to_be_bytes()).open(store.clone());
         file(&volume, &format!("f{number}"), b"theirs");
         volume.close().unwrap();
     }

@@ -141,8 +141,8 @@ class Owner:
             os.close(descriptor)
 
     def check(self, folder: str, name: str, honest: bool = False, origin: str = "") -> None:
-        """Reads a file past the page cache. `honest`: nobody attacked, so it must be readable. `origin`: the name that it
-        is a version of, beside it."""
+        """Reads a file past the page cache. `honest`: nobody attacked, so it must be readable. `origin`: the name that
+        it is a version of, beside it."""
         try:
             descriptor = os.open(self.plain / folder / name, os.O_RDONLY)
             try:

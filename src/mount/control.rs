@@ -25,13 +25,18 @@ pub fn get(node: NodeId, name: &[u8], transport: Transport) -> Option<Vec<u8>> {
     is_asked.then(|| transport.name().as_bytes().to_vec())
 }
 
+/// Whether setting this attribute has everything stored.
+pub fn is_sync(node: NodeId, name: &[u8]) -> bool {
+    node == NodeId::ROOT && name == SYNC.to_bytes()
+}
+
 /// The answer to setting an attribute that is not the filesystem's. Only root and whoever mounted may have anything given
 /// up.
 pub fn set(operations: &dyn Operations, caller: Caller, node: NodeId, name: &[u8]) -> Option<Result<()>> {
     if node != NodeId::ROOT {
         return None;
     }
-    if name == SYNC.to_bytes() {
+    if is_sync(node, name) {
         return Some(operations.sync_all());
     }
     if name != DISCARD.to_bytes() {

@@ -93,6 +93,7 @@ pub fn connect(
     }
     let dispatcher = Dispatcher {
         operations,
+        requests,
         transport: if rings.is_some() { Transport::Uring } else { Transport::Device },
         opens: !options.kernel_permissions,
         generation: policy::generation(),
@@ -105,7 +106,7 @@ pub fn connect(
         sleeping: device,
         poll_for: options.poll_for,
         threads: options.threads.max(1),
-        server: Server::new(dispatcher, requests),
+        server: Server::new(dispatcher),
         turn: Mutex::new(Turn { last_wait: Duration::MAX }),
         has_rings: rings.is_some(),
     };

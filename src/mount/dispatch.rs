@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::protocol::{self as wire, Body, InHeader, opcode, valid};
 use super::reply::{self, Answer, Errno, Listing};
-use super::{Transport, control, policy};
+use super::{Requests, Transport, control, policy};
 use crate::fs::Error;
 use crate::fs::ops::{
     Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, SetTime, Times,
@@ -25,6 +25,7 @@ const SET_GID: u32 = 0o2000;
 /// What INIT negotiated, and the filesystem that answers.
 pub struct Dispatcher {
     pub operations: Arc<dyn Operations>,
+    pub requests: Arc<Requests>,
     /// The transport, for those who ask for its name.
     pub transport: Transport,
     /// OPEN is to be answered, because permissions are the filesystem's to check.
@@ -307,6 +308,10 @@ impl Dispatcher {
         let name = body.name().ok_or(MALFORMED)?;
         let value = body.bytes(asked.size).ok_or(MALFORMED)?;
         let (caller, node) = (caller(header), NodeId(header.node));
+        if control::is_sync(node, name) {
+            // The kernel sent what it held before it asked; another thread may still be at it.
+            self.requests.await_writes();
+        }
         if let Some(done) = control::set(&*self.operations, caller, node, name) {
             done?;
             return Ok(0);

@@ -145,16 +145,17 @@ enum Session {
 }
 
 /// How many requests of each kind came, by their number in linux/fuse.h. Fuser does not count.
-pub struct Requests([AtomicU64; protocol::opcode::LIMIT]);
+pub struct Requests {
+    came: [AtomicU64; protocol::opcode::LIMIT],
+    /// WRITEs that were answered.
+    written: AtomicU64,
+}
 
 struct Place {
     point: MountPoint,
     /// The connection is over, and with it our claim to the device number.
     ended: AtomicBool,
 }
-
-/// How long what the kernel has sent is waited for before the rest is stored.
-const WRITES_TAKE: Duration = Duration::from_secs(5);
 
 /// Unmounts from any thread, and has stored what there is to store.
 #[derive(Clone)]
@@ -276,15 +277,15 @@ impl Unmounter {
     /// Waits for what the kernel has sent. syncfs(2) does not wait for the answers of a FUSE filesystem; but its writes are
     /// queued by then, and what is asked afterwards comes behind them.
     fn await_writes(&self) {
-        let writes = || self.2.snapshot()[protocol::opcode::WRITE as usize];
-        let (deadline, mut quiet) = (Instant::now() + WRITES_TAKE, 0);
+        let (deadline, mut quiet) = (Instant::now() + server::WRITES_TAKE, 0);
         while quiet < 2 && Instant::now() < deadline {
-            let before = writes();
+            let before = self.2.writes();
             if self.0.point.ask().is_err() {
                 return;
             }
+            self.2.await_writes();
             thread::sleep(Duration::from_millis(5));
-            quiet = if writes() == before { quiet + 1 } else { 0 };
+            quiet = if self.2.writes() == before { quiet + 1 } else { 0 };
         }
     }
 
@@ -308,6 +309,6 @@ impl Unmounter {
 impl Requests {
     /// The requests so far, by kind; kinds are the `FUSE_*` opcodes.
     pub fn snapshot(&self) -> [u64; protocol::opcode::LIMIT] {
-        self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed))
+        self.came.each_ref().map(|counter| counter.load(Ordering::Relaxed))
     }
 }

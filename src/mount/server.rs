@@ -4,8 +4,8 @@
 //! Above: `device`, `ring`. Below: `dispatch`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Requests;
@@ -15,9 +15,11 @@ use super::reply::{Answer, Errno};
 
 pub struct Server {
     dispatcher: Dispatcher,
-    requests: Arc<Requests>,
     pace: Pace,
 }
+
+/// How long WRITEs that came are waited for before everything counts as stored.
+pub(super) const WRITES_TAKE: Duration = Duration::from_secs(5);
 
 /// How long requests of each kind took recently, in nanoseconds. A kind is quick until several in a row were slow, or one
 /// was very slow.
@@ -55,12 +57,12 @@ impl Default for Pace {
 }
 
 impl Server {
-    pub fn new(dispatcher: Dispatcher, requests: Arc<Requests>) -> Server {
-        Server { dispatcher, requests, pace: Pace::default() }
+    pub fn new(dispatcher: Dispatcher) -> Server {
+        Server { dispatcher, pace: Pace::default() }
     }
 
     pub fn count(&self, header: &InHeader) {
-        self.requests.count(header.opcode);
+        self.dispatcher.requests.count(header.opcode);
     }
 
     /// Whether requests of this kind recently took longer than `limit`, in nanoseconds.
@@ -86,6 +88,9 @@ impl Server {
     pub fn answer(&self, header: &InHeader, body: Body<'_>, out: &mut [u8]) -> Answer {
         let start = dispatch::may_take_long(header).then(Instant::now);
         let answer = catch_unwind(AssertUnwindSafe(|| self.dispatcher.answer(header, body, out)));
+        if header.opcode == opcode::WRITE {
+            self.dispatcher.requests.written.fetch_add(1, Ordering::Release);
+        }
         if let Some(start) = start {
             self.pace.note(header.opcode, start.elapsed());
         }
@@ -98,15 +103,28 @@ impl Server {
 
 impl Requests {
     fn count(&self, opcode: u32) {
-        if let Some(counter) = self.0.get(opcode as usize) {
+        if let Some(counter) = self.came.get(opcode as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many WRITEs came.
+    pub(super) fn writes(&self) -> u64 {
+        self.came[opcode::WRITE as usize].load(Ordering::Acquire)
+    }
+
+    /// Waits until the WRITEs that came so far are answered, some seconds at most.
+    pub(super) fn await_writes(&self) {
+        let (came, deadline) = (self.writes(), Instant::now() + WRITES_TAKE);
+        while self.written.load(Ordering::Acquire) < came && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
 impl Default for Requests {
     fn default() -> Requests {
-        Requests([const { AtomicU64::new(0) }; opcode::LIMIT])
+        Requests { came: [const { AtomicU64::new(0) }; opcode::LIMIT], written: AtomicU64::new(0) }
     }
 }
 

@@ -44,6 +44,7 @@ fn unknown_fallocate_modes_are_refused() {
 fn dispatcher() -> Dispatcher {
     Dispatcher {
         operations: Arc::new(memory::Memory::default()),
+        requests: Arc::default(),
         transport: Transport::Device,
         opens: true,
         generation: 7,

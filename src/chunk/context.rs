@@ -4,6 +4,7 @@ use super::cache::Cache;
 use super::{ChunkId, Commit, DeviceId, Forgetful, Headroom, InodeId, Recall, Version};
 use crate::crypto::{self, Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -79,6 +80,19 @@ impl Context {
         let id = ChunkId::from_block(self.names.decrypt(name.bytes));
         let in_journals = id.inode.journal_of().is_some();
         (in_journals == (name.area == Area::Journals)).then_some(id)
+    }
+
+    /// The journals of all devices, this one's too.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn journals(&self) -> io::Result<Vec<ChunkId>> {
+        let mut found = Vec::new();
+        self.store.list(Area::Journals, &mut |name, is_file| {
+            let name = FileName::parse(Area::Journals, name).filter(|_| is_file);
+            found.extend(name.and_then(|name| self.identify(name)).filter(|id| id.index == 0));
+        })?;
+        Ok(found)
     }
 
     /// A commit number that never named anything: the clock in µs, or one more than any seen.

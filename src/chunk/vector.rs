@@ -1,5 +1,7 @@
 //! Version vectors of more devices than a root lists (docs/FORMAT.md section 6.2): the others stand in a metadata block.
 
+use std::borrow::Cow;
+
 use super::{BLOCK, Commit, DeviceId, StoredVersion, Version};
 use zerocopy::little_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -34,7 +36,10 @@ impl Others {
     }
 
     /// What a root has to list of a version: the writer's entry, and what the block does not say or not so.
-    pub fn listed(&self, version: &Version) -> Vec<(DeviceId, Commit)> {
+    pub fn listed<'a>(&self, version: &'a Version) -> Cow<'a, [(DeviceId, Commit)]> {
+        if self.is_empty() {
+            return Cow::Borrowed(&version.0);
+        }
         let is_told = |entry: &(DeviceId, Commit)| {
             self.0.binary_search_by_key(&entry.0, |(device, _)| *device).is_ok_and(|at| self.0[at] == *entry)
         };

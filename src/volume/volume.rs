@@ -3,7 +3,7 @@
 use super::arrival::{Arrivals, Observer};
 use super::base::{Base, Options};
 use super::cache::Cache;
-use super::catalog::{self, Catalog};
+use super::catalog::Catalog;
 use super::check::Check;
 use super::check::survey::Sight;
 use super::data::Data;
@@ -438,7 +438,7 @@ impl Volume {
     /// # Errors
     /// Something could not be read for a reason of the machine's, or the root directory not at all.
     pub fn devices(context: &Arc<Context>, geometry: Geometry) -> Result<Vec<Device>> {
-        devices::list(context, geometry.blocks(0), &catalog::all_journals(context)?)
+        devices::list(context, geometry.blocks(0), &context.journals()?)
     }
 
     /// The same of this volume.

@@ -46,14 +46,13 @@ impl DirectoryWatch {
             every,
             next_look: Instant::now() + every,
         };
-        watch.add(c".", &mut Vec::new())?;
-        watch.look(&mut Vec::new())?;
+        watch.add(c".", &mut |_| {})?;
         Ok(watch)
     }
 
-    /// Watches a folder that holds chunk files or folders of them, and these. What is there already may have come before
-    /// it was watched: it is told.
-    fn add(&mut self, path: &CStr, seen: &mut Vec<FileName>) -> io::Result<()> {
+    /// Watches a folder that holds chunk files or folders of them, and these. `found` is told of those that hold files: what
+    /// is there already may have come before they were watched.
+    fn add(&mut self, path: &CStr, found: &mut dyn FnMut(&CStr)) -> io::Result<()> {
         let holds_folders = !holds_files(path);
         let folder = match self.folder.open_folder(path, files::OFlags::RDONLY) {
             // It is gone again, or is none.
@@ -63,10 +62,12 @@ impl DirectoryWatch {
             folder => folder?,
         };
         self.places.insert(self.notify.add(&folder, holds_folders)?, path.to_owned());
-        drop(folder);
         if !holds_folders {
-            return self.list(path, seen);
+            self.looked.insert(path.to_owned(), files::folder_times(&folder)?);
+            found(path);
+            return Ok(());
         }
+        drop(folder);
         let mut below = Vec::new();
         self.folder.visit(path, &mut |name, kind| {
             if kind == files::Kind::Folder {
@@ -74,15 +75,17 @@ impl DirectoryWatch {
             }
             Ok(())
         })?;
-        below.into_iter().try_for_each(|below| self.add(&below, seen))
+        below.into_iter().try_for_each(|below| self.add(&below, found))
     }
 
     /// Tells all chunk files of a folder.
     fn list(&self, path: &CStr, seen: &mut Vec<FileName>) -> io::Result<()> {
-        self.folder.visit(path, &mut |name, _| {
+        let listed = self.folder.visit(path, &mut |name, _| {
             seen.extend(file_of(path, name.to_bytes()));
             Ok(())
-        })
+        });
+        // It is gone again.
+        listed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
     }
 
     /// Tells the files of all folders that changed since the last look.
@@ -127,7 +130,9 @@ impl Watch for DirectoryWatch {
         })?;
         seen.extend(written.into_iter().filter(|name| !self.is_own(*name)));
         gone.iter().for_each(|place| drop(self.places.remove(place)));
-        folders.iter().try_for_each(|path| self.add(path, seen))?;
+        let mut came = Vec::new();
+        folders.iter().try_for_each(|path| self.add(path, &mut |found| came.push(found.to_owned())))?;
+        came.iter().try_for_each(|path| self.list(path, seen))?;
         if lost {
             self.closed.files.lock().clear();
         }

@@ -3,7 +3,7 @@
 mod copies;
 mod sweep;
 
-use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use crate::volume::Result;
 use crate::volume::base::Base;
@@ -27,16 +27,6 @@ pub struct Catalog {
     unsynced_unlinks: Mutex<Vec<FileName>>,
     /// Inodes of which a crash may have left chunk files, if the journal was in use when the volume was opened.
     leftovers: Mutex<Option<HashSet<InodeId>>>,
-}
-
-/// The journals of all devices, this one's too.
-pub fn all_journals(context: &Context) -> Result<Vec<ChunkId>> {
-    let mut found = Vec::new();
-    context.store.list(Area::Journals, &mut |name, is_file| {
-        let name = FileName::parse(Area::Journals, name).filter(|_| is_file);
-        found.extend(name.and_then(|name| context.identify(name)).filter(|id| id.index == 0));
-    })?;
-    Ok(found)
 }
 
 impl Catalog {
@@ -94,7 +84,7 @@ impl Catalog {
 
     /// Journals of other devices.
     pub fn other_journals(&self) -> Result<Vec<ChunkId>> {
-        let mut found = all_journals(&self.base.context)?;
+        let mut found = self.base.context.journals()?;
         found.retain(|id| *id != self.base.context.own_journal());
         Ok(found)
     }

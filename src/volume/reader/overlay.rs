@@ -3,7 +3,6 @@
 
 use super::{Node, Source};
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
-use crate::store::{Area, FileName};
 use crate::volume::format::batch::{Batch, Item, parse};
 use crate::volume::inode::directory::author_of;
 use crate::volume::inode::stamps::supersedes;
@@ -51,7 +50,7 @@ impl Overlay {
     /// Reads every journal there is, and answers which cannot be read.
     pub fn read(context: &Arc<Context>) -> Result<(Overlay, Vec<Error>)> {
         let own = context.own_journal();
-        let mut journals = list(context)?;
+        let mut journals = context.journals()?;
         let known = context.recall.journals();
         let missing = known.into_iter().filter(|id| *id != own && !journals.contains(id));
         let mut problems: Vec<Error> = missing.map(|id| Error::Damaged(id, Damage::Deleted)).collect();
@@ -243,14 +242,4 @@ impl Node {
     fn is_older(&self, record: &Record, commit: Commit, is_own: bool) -> bool {
         self.head().is_none_or(|head| supersedes(record, commit, head.version(), is_own))
     }
-}
-
-/// The journals in the backing folder.
-pub(super) fn list(context: &Context) -> Result<Vec<ChunkId>> {
-    let mut found = Vec::new();
-    context.store.list(Area::Journals, &mut |name, is_file| {
-        let name = FileName::parse(Area::Journals, name).filter(|_| is_file);
-        found.extend(name.and_then(|name| context.identify(name)).filter(|id| id.index == 0));
-    })?;
-    Ok(found)
 }

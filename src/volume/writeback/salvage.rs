@@ -32,9 +32,14 @@ impl Writeback {
         let (mut rebuilt, mut lost) = (Vec::new(), Vec::new());
         for (inode, error) in damaged {
             let is_rebuilt = match inode.is_directory() {
-                true => self.rebuild_directory(&inode)? || self.join_in_place(&inode)?,
+                true => self.rebuild_directory(&inode)?,
                 false => self.rebuild(&inode),
             };
+            // What another device wrote is no damage.
+            if !is_rebuilt && inode.is_directory() && self.join_in_place(&inode)? {
+                rebuilt.push(inode);
+                continue;
+            }
             match is_rebuilt {
                 true => rebuilt.push(inode.clone()),
                 false => lost.push((inode.clone(), error.again())),

@@ -11,6 +11,9 @@ use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use std::hash::BuildHasher;
 
+/// How often a name is derived from one that is taken.
+const DERIVED_MOST: usize = 8;
+
 /// The name of an entry in the log, where another one is shown.
 pub(super) struct Stored {
     pub name: u32,
@@ -66,13 +69,15 @@ impl Directory {
         })
     }
 
-    /// Leaves it hidden where that name is taken.
+    /// Leaves it hidden where such names are taken.
     fn show_derived(&mut self, position: usize) {
         let (counter, device) = self.rank(position);
-        let shown = derived_name(self.name(&self.slots[position]), counter, device);
-        if self.find(&shown).is_some() {
-            return;
-        }
+        let derive = |name: &[u8]| derived_name(name, counter, device);
+        let first = derive(self.name(&self.slots[position]));
+        let mut names = std::iter::successors(Some(first), |taken| Some(derive(taken))).take(DERIVED_MOST);
+        let inode = self.slots[position].inode;
+        let is_its = |name: &Vec<u8>| self.find(name).is_none_or(|other| self.slots[other].inode == inode);
+        let Some(shown) = names.find(is_its).filter(|name| self.find(name).is_none()) else { return };
         let Some(name) = self.add_name(&shown) else { return };
         self.unlist(position);
         let slot = &mut self.slots[position];

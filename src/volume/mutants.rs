@@ -55,5 +55,6 @@ crate::mutant::mutants! {
     LinksNotPutRight,
     CopyRemovedUnmerged,
     LostVersionDropped,
+    OlderCopySaved,
     OwnWorkCovered,
 }

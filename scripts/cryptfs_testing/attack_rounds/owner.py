@@ -3,7 +3,6 @@
 import errno
 import os
 import random
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -16,8 +15,6 @@ FOLDERS = ["", "x", "y", "x/z"]
 ASIDE = "aside"
 NAMES = ["a", "b", "c", "d", "a rather long name of a file \u00e9"]
 SIZES = [0, 50, 3000, 4096, 9000, 60_000, 1_500_000, 2_300_000]
-# What is added to the name of a version beside another one.
-DERIVED = re.compile(r" \(conflict \d{4}-\d\d-\d\d \d{6} [0-9a-f]{4}\)")
 # What an application may be told; anything else is a mistake of the filesystem.
 ALLOWED = {
     errno.EIO,
@@ -140,9 +137,8 @@ class Owner:
         finally:
             os.close(descriptor)
 
-    def check(self, folder: str, name: str, honest: bool = False, origin: str = "") -> None:
-        """Reads a file past the page cache. `honest`: nobody attacked, so it must be readable. `origin`: the name that
-        it is a version of, beside it."""
+    def check(self, folder: str, name: str, honest: bool = False) -> None:
+        """Reads a file past the page cache. `honest`: nobody attacked, so it must be readable."""
         try:
             descriptor = os.open(self.plain / folder / name, os.O_RDONLY)
             try:
@@ -157,7 +153,7 @@ class Owner:
             self.tally["reads refused"] += error.errno == errno.EIO
             return
         self.tally["reads"] += 1
-        known = self.expected(folder, origin or name)
+        known = self.expected(folder, name)
         if not any(file.held(found) for file in known):
             what = "; ".join(file.describe(found) for file in known)
             raise Wrong(f"{folder}/{name} holds {len(found)} bytes that never were in it: {what}")
@@ -175,13 +171,7 @@ class Owner:
                 self.tally["listings refused"] += 1
                 continue
             for name in names:
-                # Two authentic states of which none includes the other may be two devices' work: both are shown.
-                origin = DERIVED.sub("", name)
-                if origin not in self.names[folder]:
+                if name not in self.names[folder]:
                     raise Wrong(f"{folder} shows {name}, which never was there")
-                if origin != name:
-                    if not os.path.isdir(self.plain / folder / name):
-                        self.check(folder, name, honest, origin)
-                    continue
                 if f"{folder}/{name}".strip("/") not in [*self.names, ASIDE]:
                     self.check(folder, name, honest)

@@ -38,6 +38,9 @@ impl Merge {
         if inode.view(|ours| ours.content == record.content) {
             return self.take_attributes(inode, &record);
         }
+        if came_before(inode, &other) {
+            return Ok(false);
+        }
         if record.kind != Kind::File || inode.view(|record| record.kind != Kind::File) {
             return Ok(false);
         }
@@ -176,5 +179,17 @@ impl Merge {
             Ok(())
         })?;
         Ok(true)
+    }
+}
+
+/// Whether one device alone ever wrote a file, and that version is an older one of its: somebody kept a copy. Where several
+/// wrote, numbers do not tell that: a device may have written to another one's version while its own was elsewhere.
+fn came_before(inode: &Arc<Inode>, other: &State) -> bool {
+    let state = inode.state.read();
+    match (&state.version().0[..], &other.version().0[..]) {
+        ([newest], [kept]) if newest.0 == kept.0 => {
+            newest.1 > kept.1 && !mutants::is_active(Mutant::OlderCopySaved)
+        }
+        _ => false,
     }
 }

@@ -7,6 +7,8 @@ mod client;
 mod walks;
 
 use super::*;
+use crate::chunk::ChunkId;
+use crate::store::CopyName;
 use crate::store::memory::{Item, Memory};
 use crate::test_rng::TestRng;
 use crate::volume::Rename;
@@ -33,8 +35,7 @@ struct World {
     log: Vec<String>,
 }
 
-const IDS: [(&str, [u8; 8]); 3] =
-    [("AAAAAAA", *b"device A"), ("BBBBBBB", *b"device B"), ("CCCCCCC", *b"device C")];
+const IDS: [(&str, [u8; 8]); 3] = [("AAAAAAA", [0xa1; 8]), ("BBBBBBB", [0xb2; 8]), ("CCCCCCC", [0xc3; 8])];
 
 impl World {
     fn new(count: usize, styles: &[Style]) -> World {
@@ -326,6 +327,26 @@ fn what_both_wrote_alike_is_no_conflict_and_attributes_are_the_later_ones() {
     }
 }
 
+/// Backups and editors make such copies, and a provider can: what was overwritten does not come back.
+#[test]
+fn an_older_version_that_somebody_kept_beside_is_no_conflict() {
+    let mut world = World::new(1, &BOTH);
+    world.make(0, "f");
+    let name = world.at(0, |_, volume| {
+        let first_chunk = ChunkId { inode: find(volume, "f").unwrap().id(), index: 0 };
+        volume.base.context.file_name(first_chunk)
+    });
+    let store = world.devices[0].store.clone();
+    let below = name.path().strip_prefix("chunks/").unwrap().to_owned() + "~";
+    let copy = Item::Copy(CopyName::parse(below.as_bytes()).unwrap());
+    let older = store.take(&Item::File(name));
+    world.at(0, |_, volume| edit(volume, "f", "newer").unwrap());
+    store.put(&copy, older);
+    let shown = world.at(0, |_, volume| tree(volume));
+    assert_eq!(shown.into_iter().collect::<Vec<_>>(), [("f".to_owned(), Some("newer".to_owned()))]);
+    assert!(store.take(&copy).is_some(), "it is nobody's here, and stays");
+}
+
 /// The client brings another device's directory before the copy of this one's: what is added meanwhile must not hide what
 /// this device had made.
 #[test]
@@ -360,6 +381,7 @@ fn every_broken_rule_is_noticed() {
         Mutant::LinksNotPutRight,
         Mutant::CopyRemovedUnmerged,
         Mutant::LostVersionDropped,
+        Mutant::OlderCopySaved,
         Mutant::OwnWorkCovered,
     ];
     for fault in faults {
@@ -368,6 +390,7 @@ fn every_broken_rule_is_noticed() {
             names_that_two_devices_make_in_one_directory_are_both_there();
             a_file_that_was_renamed_on_both_sides_has_both_names_and_lives_as_long_as_one();
             of_two_versions_of_a_file_both_are_there();
+            an_older_version_that_somebody_kept_beside_is_no_conflict();
             names_that_are_elsewhere_for_a_while_do_not_count_as_removed();
         }));
         mutants::plant(None);

@@ -48,7 +48,11 @@ impl Merge {
         if self.are_equal(inode, &lost)? {
             return self.take_attributes(inode, &record);
         }
-        Ok(mutants::is_active(Mutant::LostVersionDropped) || self.save_beside(inode, &lost)?)
+        let is_saved = mutants::is_active(Mutant::LostVersionDropped) || self.save_beside(inode, &lost)?;
+        if is_saved {
+            self.unite_links(inode, record.extension.links)?;
+        }
+        Ok(is_saved)
     }
 
     /// Makes a file of a version that is nowhere else.

@@ -77,6 +77,9 @@ impl Merge {
         }
         all.sort_by(|one, other| one.0.cmp(&other.0));
         let Some((place, parent)) = all.pop() else { return Ok(()) };
+        // Entries of one name in one directory are one: they are removed together.
+        let mut seen = HashSet::from([(parent.id(), place.shown.clone())]);
+        all.retain(|(other, at)| seen.insert((at.id(), other.shown.clone())));
         for (place, parent) in all {
             log::info!("{:?} was moved on two devices: it stays where it was moved last", inode.id());
             self.forget(&parent, &place)?;

@@ -373,6 +373,37 @@ fn names_that_are_elsewhere_for_a_while_do_not_count_as_removed() {
     }
 }
 
+/// Whoever takes the name away gives the directory that yielded the name under which it was shown: both do here, and of
+/// the two equal names neither takes the other along.
+#[test]
+fn a_directory_that_two_devices_gave_its_derived_name_stays() {
+    let mut world = World::new(2, &BOTH);
+    world.at(1, |_, volume| make_directory(volume, "n").unwrap());
+    world.make(1, "n/within");
+    world.make(0, "n");
+    world.judge();
+    world.at(0, |_, volume| rename(volume, "n", "by a").unwrap());
+    world.at(1, |_, volume| rename(volume, "n", "by b").unwrap());
+    let tree = world.judge();
+    assert!(tree.len() == 4 && tree.keys().any(|path| path.ends_with(")/within")), "{:?}", tree.keys());
+}
+
+/// The client takes one of two versions; the names that the other was given are in a directory that only came.
+#[test]
+fn a_file_that_was_edited_here_and_renamed_there_has_all_its_names() {
+    for styles in [[BOTH[0]; 2], [BOTH[1]; 2]] {
+        let mut world = World::new(2, &styles);
+        world.make(0, "n");
+        world.judge();
+        world.at(1, |_, volume| edit(volume, "n", "edited").unwrap());
+        world.at(1, |_, volume| rename(volume, "n", "by b").unwrap());
+        world.at(0, |_, volume| make_directory(volume, "d").unwrap());
+        world.at(0, |_, volume| rename(volume, "n", "d/by a").unwrap());
+        world.made.insert("edited".into());
+        world.judge();
+    }
+}
+
 /// The rules that this needs, each broken once.
 #[test]
 fn every_broken_rule_is_noticed() {

@@ -39,7 +39,7 @@ pub use context::Context;
 pub use error::{Error, Result};
 pub use headroom::{Headroom, Hold, Wish};
 pub use ids::{ChunkId, Commit, DeviceId, InodeId, Relation, StoredVersion, Version};
-pub use recall::{Forgetful, ReadOnly, Recall};
+pub use recall::{Forgetful, ReadOnly, Recall, Tombstone};
 pub use room::{NEW_FILE, room_for};
 
 /// Bytes of a block.

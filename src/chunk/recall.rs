@@ -3,7 +3,24 @@
 //! Chunks tell what becomes durable and ask when they are opened; where it is kept is `trust`'s affair. Only what is
 //! durable counts, name included: what a power cut may undo would be taken for a rollback afterwards.
 
-use super::{ChunkId, Version};
+use super::{ChunkId, Commit, DeviceId, Version};
+
+/// What this device knew of an inode when it removed its last name: whatever is in a version that comes back and is not
+/// in this one, somebody else made without knowing of the removal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tombstone {
+    /// Of chunk 0.
+    pub version: Version,
+    /// Of a directory: the vector of its entries.
+    pub entries: Vec<(DeviceId, Commit)>,
+}
+
+impl Tombstone {
+    /// Whether an entry of this counter and device was known.
+    pub fn covers(&self, (counter, device): (u64, DeviceId)) -> bool {
+        self.entries.iter().any(|&(known, largest)| known == device && largest.0 >= counter)
+    }
+}
 
 /// The newest durable version of each chunk of a volume. Whatever it forgets is not suspicious.
 pub trait Recall: Send + Sync {
@@ -21,6 +38,12 @@ pub trait Recall: Send + Sync {
     fn seen_is_durable(&self);
     /// The chunk's file was removed on purpose.
     fn gone(&self, id: ChunkId);
+    /// The same of chunk 0 of an inode that has no name any more.
+    fn deleted(&self, id: ChunkId, tombstone: &Tombstone);
+    /// What was known of an inode, by its chunk 0, when it was deleted here.
+    fn tombstone(&self, id: ChunkId) -> Option<Tombstone>;
+    /// An inode that was deleted here has a name again.
+    fn revived(&self, id: ChunkId);
     /// Writes down what was noted since the last time. A crash may lose what was not.
     fn keep(&self);
 }
@@ -49,6 +72,14 @@ impl Recall for Forgetful {
 
     fn gone(&self, _: ChunkId) {}
 
+    fn deleted(&self, _: ChunkId, _: &Tombstone) {}
+
+    fn tombstone(&self, _: ChunkId) -> Option<Tombstone> {
+        None
+    }
+
+    fn revived(&self, _: ChunkId) {}
+
     fn keep(&self) {}
 }
 
@@ -75,6 +106,14 @@ impl Recall for ReadOnly {
     fn seen_is_durable(&self) {}
 
     fn gone(&self, _: ChunkId) {}
+
+    fn deleted(&self, _: ChunkId, _: &Tombstone) {}
+
+    fn tombstone(&self, id: ChunkId) -> Option<Tombstone> {
+        self.0.tombstone(id)
+    }
+
+    fn revived(&self, _: ChunkId) {}
 
     fn keep(&self) {}
 }

@@ -1,6 +1,6 @@
 //! What a device remembers of a volume's chunks, in memory: a copy of it can be taken at any moment and brought back.
 
-use super::{ChunkId, Recall, Version};
+use super::{ChunkId, Recall, Tombstone, Version};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,19 @@ use std::sync::Arc;
 pub(crate) struct Remembered(Arc<Mutex<State>>);
 
 /// What was remembered at one moment.
-pub(crate) type Snapshot = Arc<BTreeMap<ChunkId, Version>>;
+pub(crate) type Snapshot = Arc<Noted>;
+
+#[derive(Clone, Default, Hash)]
+pub(crate) struct Noted {
+    known: BTreeMap<ChunkId, Version>,
+    tombstones: BTreeMap<ChunkId, Tombstone>,
+}
+
+impl FromIterator<(ChunkId, Version)> for Noted {
+    fn from_iter<I: IntoIterator<Item = (ChunkId, Version)>>(known: I) -> Noted {
+        Noted { known: known.into_iter().collect(), tombstones: BTreeMap::new() }
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -44,18 +56,18 @@ impl Remembered {
 
 impl Recall for Remembered {
     fn known(&self, id: ChunkId) -> Option<Version> {
-        self.0.lock().known.get(&id).cloned()
+        self.0.lock().known.known.get(&id).cloned()
     }
 
     fn durable(&self, id: ChunkId, version: &Version) {
         let mut state = self.0.lock();
         state.seen.remove(&id);
-        Arc::make_mut(&mut state.known).insert(id, version.clone());
+        Arc::make_mut(&mut state.known).known.insert(id, version.clone());
     }
 
     fn journals(&self) -> Vec<ChunkId> {
         let is_journal = |id: &&ChunkId| id.inode.journal_of().is_some();
-        self.0.lock().kept.keys().filter(is_journal).copied().collect()
+        self.0.lock().kept.known.keys().filter(is_journal).copied().collect()
     }
 
     fn seen(&self, id: ChunkId, version: &Version) {
@@ -69,13 +81,26 @@ impl Recall for Remembered {
     fn seen_is_durable(&self) {
         let mut state = self.0.lock();
         let seen = std::mem::take(&mut state.seen);
-        Arc::make_mut(&mut state.known).extend(seen);
+        Arc::make_mut(&mut state.known).known.extend(seen);
     }
 
     fn gone(&self, id: ChunkId) {
         let mut state = self.0.lock();
         state.seen.remove(&id);
-        Arc::make_mut(&mut state.known).remove(&id);
+        Arc::make_mut(&mut state.known).known.remove(&id);
+    }
+
+    fn deleted(&self, id: ChunkId, tombstone: &Tombstone) {
+        self.gone(id);
+        Arc::make_mut(&mut self.0.lock().known).tombstones.insert(id, tombstone.clone());
+    }
+
+    fn tombstone(&self, id: ChunkId) -> Option<Tombstone> {
+        self.0.lock().known.tombstones.get(&id).cloned()
+    }
+
+    fn revived(&self, id: ChunkId) {
+        Arc::make_mut(&mut self.0.lock().known).tombstones.remove(&id);
     }
 
     fn keep(&self) {

@@ -3,11 +3,11 @@
 //! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
 //! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
 
-use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, Recall, StoredVersion, Version};
+use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, Recall, StoredVersion, Tombstone, Version};
 use crate::locks::{Mutex, Rank, RwLock};
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, TableError,
+    TableDefinition, TableError, WriteTransaction,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fs::OpenOptions;
@@ -19,6 +19,10 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// By `ChunkId::block`: the version vector, its writer first, each entry as device id ‖ commit number.
 const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("versions");
+/// By `ChunkId::block` of chunk 0: the number of entries of its version (u16), those, and those of a directory's own vector.
+const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tombstones");
+/// Deleted inodes that are remembered. Where there are as many some of them are forgotten, whichever.
+const TOMBSTONES_MOST: u64 = if cfg!(test) { 100 } else { 200_000 };
 /// Chunks that are remembered.
 const MOST: u64 = if cfg!(test) { 1000 } else { 4_000_000 };
 /// Chunks that were read and not counted yet, at most; further ones wait for another mount.
@@ -54,9 +58,17 @@ pub struct Versions {
 struct Notes {
     /// Since the last `keep`; `None` for what is gone.
     new: HashMap<ChunkId, Option<Version>>,
+    /// The same of inodes that were deleted; `None` for those that have a name again.
+    buried: HashMap<ChunkId, Option<Tombstone>>,
     /// Being written down.
-    leaving: Arc<BTreeMap<[u8; 16], Option<Version>>>,
+    leaving: Arc<Leaving>,
     seen: HashMap<ChunkId, Version>,
+}
+
+#[derive(Default)]
+struct Leaving {
+    versions: BTreeMap<[u8; 16], Option<Version>>,
+    tombstones: BTreeMap<[u8; 16], Option<Tombstone>>,
 }
 
 impl Versions {
@@ -106,6 +118,13 @@ impl Versions {
         }
     }
 
+    fn read_tombstone(&self, id: ChunkId) -> Result<Option<Tombstone>, redb::Error> {
+        match self.store.begin_read()?.open_table(TOMBSTONES) {
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            opened => Ok(opened?.get(&id.block())?.and_then(|value| decode_tombstone(value.value()))),
+        }
+    }
+
     fn read_journals(&self) -> Result<Vec<ChunkId>, redb::Error> {
         let table = match self.store.begin_read()?.open_table(VERSIONS) {
             Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
@@ -120,20 +139,21 @@ impl Versions {
     }
 
     /// In increasing order of key, which costs the least.
-    fn write(&self, notes: &BTreeMap<[u8; 16], Option<Version>>) -> Result<(), redb::Error> {
+    fn write(&self, leaving: &Leaving) -> Result<(), redb::Error> {
         let write = self.store.begin_write()?;
         let mut table = write.open_table(VERSIONS)?;
         let mut count = table.len()?;
-        for (key, version) in notes {
+        for (key, version) in &leaving.versions {
             match version {
                 Some(version) if count < MOST || table.get(key)?.is_some() => {
-                    count += u64::from(table.insert(key, encode(version).as_slice())?.is_none());
+                    count += u64::from(table.insert(key, encode(&version.0).as_slice())?.is_none());
                 }
                 Some(_) => self.warn(&"no more chunks can be remembered"),
                 None => count -= u64::from(table.remove(key)?.is_some()),
             }
         }
         drop(table);
+        write_tombstones(&write, &leaving.tombstones)?;
         write.commit()?;
         // Whoever opens it from now on finds what was written.
         *self.table.write() = None;
@@ -158,7 +178,7 @@ impl Recall for Versions {
             }
             notes.leaving.clone()
         };
-        match leaving.get(&id.block()) {
+        match leaving.versions.get(&id.block()) {
             Some(note) => note.clone(),
             None => self.read(id).unwrap_or_else(|error| {
                 self.warn(&error);
@@ -205,15 +225,44 @@ impl Recall for Versions {
         notes.new.insert(id, None);
     }
 
+    fn deleted(&self, id: ChunkId, tombstone: &Tombstone) {
+        self.gone(id);
+        self.notes.lock().buried.insert(id, Some(tombstone.clone()));
+    }
+
+    fn tombstone(&self, id: ChunkId) -> Option<Tombstone> {
+        let leaving = {
+            let notes = self.notes.lock();
+            if let Some(note) = notes.buried.get(&id) {
+                return note.clone();
+            }
+            notes.leaving.clone()
+        };
+        match leaving.tombstones.get(&id.block()) {
+            Some(note) => note.clone(),
+            None => self.read_tombstone(id).unwrap_or_else(|error| {
+                self.warn(&error);
+                None
+            }),
+        }
+    }
+
+    fn revived(&self, id: ChunkId) {
+        self.notes.lock().buried.insert(id, None);
+    }
+
     fn keep(&self) {
         let _alone = self.keeping.lock();
         let leaving = {
             let mut notes = self.notes.lock();
-            if notes.new.is_empty() {
+            if notes.new.is_empty() && notes.buried.is_empty() {
                 return;
             }
-            let new = std::mem::take(&mut notes.new);
-            notes.leaving = Arc::new(new.into_iter().map(|(id, note)| (id.block(), note)).collect());
+            let (new, buried) = (std::mem::take(&mut notes.new), std::mem::take(&mut notes.buried));
+            notes.leaving = Arc::new(Leaving {
+                versions: new.into_iter().map(|(id, note)| (id.block(), note)).collect(),
+                tombstones: buried.into_iter().map(|(id, note)| (id.block(), note)).collect(),
+            });
             notes.leaving.clone()
         };
         if let Err(error) = self.write(&leaving) {
@@ -229,14 +278,47 @@ impl From<redb::Error> for VersionsUnavailable {
     }
 }
 
-fn encode(version: &Version) -> Vec<u8> {
-    let entries: Vec<StoredVersion> = version.0.iter().copied().map(StoredVersion::from).collect();
+fn write_tombstones(
+    write: &WriteTransaction,
+    tombstones: &BTreeMap<[u8; 16], Option<Tombstone>>,
+) -> Result<(), redb::Error> {
+    if tombstones.is_empty() {
+        return Ok(());
+    }
+    let mut table = write.open_table(TOMBSTONES)?;
+    for (key, tombstone) in tombstones {
+        match tombstone {
+            Some(tombstone) => drop(table.insert(key, encode_tombstone(tombstone).as_slice())?),
+            None => drop(table.remove(key)?),
+        }
+    }
+    // Ids are random, so these are any of them.
+    for _ in TOMBSTONES_MOST..table.len()? {
+        table.pop_first()?;
+    }
+    Ok(())
+}
+
+fn encode(entries: &[(DeviceId, Commit)]) -> Vec<u8> {
+    let entries: Vec<StoredVersion> = entries.iter().copied().map(StoredVersion::from).collect();
     entries.as_bytes().to_vec()
 }
 
 fn decode(bytes: &[u8]) -> Option<Version> {
     let entries = <[StoredVersion]>::ref_from_bytes(bytes).ok()?;
     Some(Version(entries.iter().copied().map(<(DeviceId, Commit)>::from).collect()))
+}
+
+fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
+    let count = tombstone.version.0.len() as u16;
+    [count.to_le_bytes().to_vec(), encode(&tombstone.version.0), encode(&tombstone.entries)].concat()
+}
+
+fn decode_tombstone(bytes: &[u8]) -> Option<Tombstone> {
+    let (count, entries) = bytes.split_first_chunk()?;
+    let count = usize::from(u16::from_le_bytes(*count));
+    let (version, entries) = entries.split_at_checked(count * size_of::<StoredVersion>())?;
+    Some(Tombstone { version: decode(version)?, entries: decode(entries)?.0 })
 }
 
 #[cfg(test)]

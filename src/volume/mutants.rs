@@ -57,4 +57,7 @@ crate::mutant::mutants! {
     LostVersionDropped,
     OlderCopySaved,
     OwnWorkCovered,
+    NoTombstone,
+    ReplacedRemoved,
+    DeletionWins,
 }

@@ -362,7 +362,7 @@ fn what_settling_wrote_is_synced_before_the_end() {
 #[test]
 fn a_clock_that_was_set_back_makes_nothing_look_older() {
     let known = Version(vec![(DEVICE, Commit(1 << 60))]);
-    let remembered = Remembered::of(Arc::new([(ID, known)].into()));
+    let remembered = Remembered::of(Arc::new([(ID, known)].into_iter().collect()));
     let context = context_of(Arc::new(Memory::new()), &[2]);
     let context = Arc::new(Arc::into_inner(context).unwrap().remembering(Arc::new(remembered)));
     let mut chunk = Chunk::new(&context, ID, 1024);

@@ -44,7 +44,7 @@ fn verdict(vector: &Value) -> (&'static str, Option<Chunk>) {
         let entry = |entry: &Value| (DeviceId(bytes(&entry[0])), Commit(entry[1].as_u64().unwrap()));
         (id, Version(known.iter().map(entry).collect()))
     });
-    let recall = Remembered::of(Arc::new(BTreeMap::from_iter(known)));
+    let recall = Remembered::of(Arc::new(known.into_iter().collect()));
     let name_key = Secret::from_slice(&[1; 32]).unwrap();
     let context = Context::new(Arc::new(memory.clone()), DEVICE, Cipher::Aes256Gcm, &name_key, roots);
     let context = Arc::new(context.remembering(Arc::new(recall)));

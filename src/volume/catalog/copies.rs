@@ -1,8 +1,9 @@
-//! The copies that sync clients put beside chunk files, of versions that lost a place to another one.
+//! What sync clients bring that no entry leads to: copies beside chunk files, of versions that lost a place to another
+//! one, and files of inodes that were deleted here.
 
 use super::Catalog;
-use crate::chunk::ChunkId;
-use crate::store::{Area, CopyName};
+use crate::chunk::{ChunkId, InodeId, Tombstone};
+use crate::store::{Area, CopyName, FileName};
 use crate::volume::Result;
 
 /// Copies of one chunk that are looked at: those with the greatest names, which most often tell the time.
@@ -23,6 +24,18 @@ impl Catalog {
             count = if last.replace(*id) == Some(*id) { count + 1 } else { 1 };
             count <= MOST
         });
+        Ok(found)
+    }
+
+    /// The inodes that were deleted here and of which there is a chunk 0 again.
+    pub fn returned(&self) -> Result<Vec<(InodeId, Tombstone)>> {
+        let mut found = Vec::new();
+        self.base.context.store.list(Area::Chunks, &mut |path, is_file| {
+            let id = FileName::parse(Area::Chunks, path).filter(|_| is_file);
+            let id = id.and_then(|name| self.base.context.identify(name)).filter(|id| id.index == 0);
+            let tombstone = id.and_then(|id| Some((id.inode, self.base.context.recall.tombstone(id)?)));
+            found.extend(tombstone);
+        })?;
         Ok(found)
     }
 

@@ -157,6 +157,10 @@ impl Catalog {
             Err(error) if error.is_damage() => chunks.extend(self.files_of(inode.id())?),
             Err(error) => return Err(error),
         }
+        let first = ChunkId { inode: inode.id(), index: 0 };
+        let tombstone = state.tombstone(self.base.context.recall.known(first));
+        // What another device put there is for merging.
+        let is_replaced = state.is_replaced() && !mutants::is_active(Mutant::ReplacedRemoved);
         // A chunk 0 that was closed is there.
         let is_there =
             |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
@@ -165,10 +169,16 @@ impl Catalog {
         if made {
             chunks.insert(0);
         }
+        if is_replaced {
+            chunks.clear();
+        }
         for index in chunks.into_iter().rev() {
             let id = ChunkId { inode: inode.id(), index };
             self.remove_file(id)?;
             self.cache.closed(id);
+        }
+        if made && !mutants::is_active(Mutant::NoTombstone) {
+            self.base.context.recall.deleted(first, &tombstone);
         }
         state.close_all();
         drop(state);

@@ -1,10 +1,10 @@
 //! How a directory in memory takes another state of it: one that a sync client put in the place of its file, or beside it.
 
-use super::directory::Joined;
+use super::directory::{Directory, Joined};
 use super::extra_chunks::ExtraChunks;
 use super::stamps::Stamps;
 use super::state::{Facts, State};
-use crate::chunk::{Chunk, Version};
+use crate::chunk::{Chunk, Commit, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::record::Record;
 use crate::volume::format::stamp::Stamp;
@@ -43,6 +43,30 @@ impl State {
         let device = entries.author.unwrap_or_else(|| if lacks_own { begin_anew() } else { latest() });
         entries.author = Some(device);
         Author { device, ..author }
+    }
+
+    /// What is known of this inode, to be remembered when it is deleted. `known`: of a chunk 0 that is not loaded.
+    pub fn tombstone(&self, known: Option<Version>) -> Tombstone {
+        let vector = self.entries.iter().flat_map(|entries| entries.directory.vector());
+        let version = if self.version().0.is_empty() { known.unwrap_or_default() } else { self.version().clone() };
+        Tombstone { version, entries: vector.map(|&(device, counter)| (device, Commit(counter))).collect() }
+    }
+
+    /// Whether something else took the place of chunk 0's file while that is open.
+    pub fn is_replaced(&self) -> bool {
+        self.first_chunk.as_deref().is_some_and(|chunk| !chunk.is_current().unwrap_or(true))
+    }
+
+    /// Takes away the entries that were known when this directory was deleted. Only while it is settled, as a join.
+    pub fn bury_known(&mut self, tombstone: &Tombstone) -> Result<Joined, Malformed> {
+        let entries = self.0.entries.as_mut().ok_or(Malformed("no directory"))?;
+        let vector = tombstone.entries.iter().map(|&(device, counter)| (device, counter.0)).collect();
+        let joined = entries.directory.join(&Directory::new(vector))?;
+        self.0.record.links_count = 2 + entries.directory.directories() as u32;
+        self.0.journalled.links_count = self.0.record.links_count;
+        self.begin_rebuild();
+        self.change();
+        Ok(joined)
     }
 
     /// Whether every change of the entries is durable in a batch or in chunk 0, and none is on its way.

@@ -3,6 +3,7 @@
 //! A copy goes once everything in it is durable in its chunk file, or in a file of its own; until then a crash only has
 //! it done again. What cannot be read, or not be merged, stays as it is.
 
+mod deletions;
 mod files;
 mod names;
 
@@ -105,10 +106,13 @@ impl Merge {
                 Err(error) => return Err(error),
             }
         }
-        if merged.is_empty() {
+        let mut revived = Vec::new();
+        self.give_back(&mut revived)?;
+        if merged.is_empty() && revived.is_empty() {
             return Ok(());
         }
         self.writeback.sync_all()?;
+        revived.into_iter().for_each(|id| self.base.context.recall.revived(id));
         for copy in merged {
             log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());
             self.catalog.remove_copy(&copy)?;

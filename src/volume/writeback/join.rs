@@ -4,7 +4,8 @@
 //! that is durable.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId, Relation};
+use crate::chunk::{Chunk, ChunkId, Relation, Tombstone, Version};
+use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Joined;
 use crate::volume::inode::joining::Origin;
 use crate::volume::inode::state::{Inode, State};
@@ -19,14 +20,28 @@ impl Writeback {
     /// it are under way all the time.
     pub fn join_beside(&self, directory: &Arc<Inode>, other: State) -> Result<Option<Joined>> {
         self.cache.load_entries(directory)?;
-        let joined = self.join(directory, other, Origin::Beside, |writeback| {
-            writeback.commit(None)?;
-            Ok(true)
-        })?;
+        let join = |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::Beside, known);
+        let joined = self.change_settled(directory, Origin::Beside, join, Writeback::commit_all)?;
         if joined.is_some() {
             self.cache.queue(directory);
         }
         Ok(joined)
+    }
+
+    /// Takes away the entries that were known when a directory was deleted here. None, and what is stored: as above.
+    pub fn bury_known(&self, directory: &Arc<Inode>, tombstone: &Tombstone) -> Result<Option<Joined>> {
+        self.cache.load_entries(directory)?;
+        let bury = |state: &mut State, _: Option<&Version>| state.bury_known(tombstone);
+        let joined = self.change_settled(directory, Origin::Beside, bury, Writeback::commit_all)?;
+        if joined.is_some() {
+            self.cache.queue(directory);
+        }
+        Ok(joined)
+    }
+
+    fn commit_all(&self) -> Result<bool> {
+        self.commit(None)?;
+        Ok(true)
     }
 
     /// The same of one that a sync client has just put there, if it is not older than what is in memory. Whether anything
@@ -54,9 +69,9 @@ impl Writeback {
             other => other?,
         };
         let open: Vec<u32> = directory.state.read().extra_chunks.from(0).collect();
-        let Some(joined) =
-            self.join(directory, other, Origin::InPlace, |writeback| writeback.try_commit(None, false))?
-        else {
+        let join = |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::InPlace, known);
+        let commit = |writeback: &Writeback| writeback.try_commit(None, false);
+        let Some(joined) = self.change_settled(directory, Origin::InPlace, join, commit)? else {
             return Ok(false);
         };
         open.into_iter().for_each(|index| self.cache.closed(ChunkId { index, ..id }));
@@ -72,12 +87,13 @@ impl Writeback {
         std::mem::take(&mut self.joined.lock())
     }
 
+    /// Changes a directory while no change of its entries is under way. `change` gets what this device had made durable;
     /// `commit` makes pending changes durable, and answers whether it could.
-    fn join(
+    fn change_settled(
         &self,
         directory: &Arc<Inode>,
-        other: State,
         origin: Origin,
+        change: impl FnOnce(&mut State, Option<&Version>) -> std::result::Result<Joined, Malformed>,
         commit: impl Fn(&Writeback) -> Result<bool>,
     ) -> Result<Option<Joined>> {
         let id = ChunkId { inode: directory.id(), index: 0 };
@@ -98,7 +114,7 @@ impl Writeback {
                 self.cache.open_first_chunk(directory, &mut state)?;
             }
             let known = self.base.context.recall.known(id);
-            let joined = state.join_directory(other, origin, known.as_ref());
+            let joined = change(&mut state, known.as_ref());
             return joined.map(Some).map_err(|what| Error::Damaged(id, what.0.into()));
         }
         Ok(None)

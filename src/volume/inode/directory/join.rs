@@ -2,7 +2,7 @@
 //! the other never heard of it.
 
 use super::Directory;
-use crate::chunk::{DeviceId, InodeId};
+use crate::chunk::{DeviceId, InodeId, Tombstone};
 use crate::volume::format::directory_log::{Dot, LogRecord, records};
 use crate::volume::format::wire::Malformed;
 use std::collections::{BTreeMap, HashSet};
@@ -88,6 +88,11 @@ impl Directory {
         }
         self.put_in_order()?;
         Ok(joined)
+    }
+
+    /// Whether an entry is here that was not known when this directory was deleted.
+    pub fn has_entries_beyond(&self, tombstone: &Tombstone) -> bool {
+        self.live_dots().keys().any(|&(device, counter)| !tombstone.covers((counter, device)))
     }
 
     /// The entries that lead to some inodes, the one with the greatest dot last.

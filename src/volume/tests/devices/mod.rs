@@ -190,6 +190,19 @@ fn remove(volume: &Volume, path: &str) -> crate::volume::Result<()> {
     Ok(())
 }
 
+/// As `rm -r`.
+fn remove_all(volume: &Volume, path: &str) -> crate::volume::Result<()> {
+    let inode = find(volume, path).ok_or(crate::volume::Error::NotFound)?;
+    if !inode.is_directory() {
+        return remove(volume, path);
+    }
+    names(volume, &inode).iter().try_for_each(|name| remove_all(volume, &format!("{path}/{name}")))?;
+    let (directory, name) = parent(volume, path).ok_or(crate::volume::Error::NotFound)?;
+    let removed = volume.remove_directory(&directory, name, now())?;
+    removed.into_iter().for_each(|inode| volume.release(inode));
+    Ok(())
+}
+
 /// Everything that can be reached; no file's link count is less than the number of its names.
 fn tree(volume: &Volume) -> Tree {
     let (mut tree, mut names_of) = (Tree::new(), BTreeMap::<_, u32>::new());
@@ -401,6 +414,29 @@ fn a_file_that_was_edited_here_and_renamed_there_has_all_its_names() {
         world.at(0, |_, volume| rename(volume, "n", "d/by a").unwrap());
         world.made.insert("edited".into());
         world.judge();
+    }
+}
+
+/// Nobody has seen the edit who removes the file, or the new name who removes the folder.
+#[test]
+fn what_was_changed_without_knowing_of_its_deletion_comes_back() {
+    for styles in [[BOTH[0]; 2], [BOTH[1]; 2]] {
+        let mut world = World::new(2, &styles);
+        world.at(0, |_, volume| {
+            ["d", "e"].iter().try_for_each(|path| make_directory(volume, path)).unwrap();
+        });
+        ["f", "d/old", "d/edited", "e/old"].iter().for_each(|path| world.make(0, path));
+        world.judge();
+        world.at(1, |_, volume| {
+            edit(volume, "f", "f edited").unwrap();
+            edit(volume, "d/edited", "d/edited edited").unwrap();
+        });
+        world.make(1, "d/new");
+        world.made.extend(["f edited", "d/edited edited"].map(String::from));
+        world.at(0, |_, volume| ["f", "d", "e"].iter().for_each(|path| remove_all(volume, path).unwrap()));
+        world.removed.extend(["f", "d/old", "d/edited", "e/old"].map(|path| format!("{path} of AAAAAAA")));
+        let tree = world.judge();
+        assert_eq!(tree.keys().collect::<Vec<_>>(), ["d", "d/edited", "d/new", "f"]);
     }
 }
 

@@ -1,0 +1,135 @@
+//! Deletion against change: what was deleted here gets its name back where another device changed it without knowing of that.
+//!
+//! The one who deleted it does so: it remembers what it knew of it. Of a file the content counts, of a directory
+//! the entries.
+
+use super::Merge;
+use crate::chunk::{ChunkId, InodeId, Tombstone};
+use crate::volume::format::derived::derived_name;
+use crate::volume::format::record::Link;
+use crate::volume::inode::state::Inode;
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Error, Result, Timestamp};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// How often a name is derived from one that is taken.
+const DERIVED_MOST: usize = 8;
+/// How many deleted directories above are given back.
+const DEPTH_MOST: usize = 1000;
+
+impl Merge {
+    /// Gives names back to what needs them. What is named again durably is put into `revived`.
+    pub(super) fn give_back(&self, revived: &mut Vec<ChunkId>) -> Result<()> {
+        for (id, tombstone) in self.catalog.returned()? {
+            let given = self.is_unknown(id, &tombstone).and_then(|is_unknown| match is_unknown {
+                true => self.revive(id, 0, revived),
+                false => Ok(()),
+            });
+            match given {
+                Err(error) if error.is_damage() => {
+                    log::info!("{id:?} was deleted here and is back, and is left as it is: {error}");
+                }
+                given => given?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something of it was not known when it was deleted.
+    fn is_unknown(&self, id: InodeId, tombstone: &Tombstone) -> Result<bool> {
+        let inode = self.cache.inode(id)?;
+        if mutants::is_active(Mutant::DeletionWins) {
+            return Ok(false);
+        }
+        if !inode.is_directory() {
+            let content = inode.view(|record| record.content);
+            return Ok(tombstone.version.of(content.device) < content.commit);
+        }
+        self.cache.load_entries(&inode)?;
+        Ok(inode.state.read().directory().has_entries_beyond(&tombstone))
+    }
+
+    fn revive(&self, id: InodeId, depth: usize, revived: &mut Vec<ChunkId>) -> Result<()> {
+        let inode = self.cache.inode(id)?;
+        let first = ChunkId { inode: id, index: 0 };
+        let Some(tombstone) = self.tombstone(id) else { return Ok(()) };
+        match self.is_named(&inode) {
+            Some(true) => revived.push(first),
+            Some(false) if depth < DEPTH_MOST => {
+                if inode.is_directory() {
+                    let Some(joined) = self.writeback.bury_known(&inode, &tombstone)? else { return Ok(()) };
+                    self.put_names_right(&inode, &joined)?;
+                }
+                if self.name_again(&inode, depth, revived)? {
+                    log::warn!("{id:?} was deleted here and changed on another device: it has its name back");
+                    revived.push(first);
+                }
+            }
+            // Something has not arrived.
+            Some(false) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Whether one of its names leads to it; none if that cannot be told yet. In a directory that was deleted here only
+    /// entries count that were not known then.
+    fn is_named(&self, inode: &Arc<Inode>) -> Option<bool> {
+        let mut answer = Some(false);
+        for Link { parent, name } in inode.view(|record| record.extension.links.clone()) {
+            let tombstone = self.tombstone(parent);
+            match self.cache.inode(parent).and_then(|parent| self.cache.load_entries(&parent).map(|()| parent)) {
+                Ok(parent) => {
+                    let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
+                    let mut places = places.into_values().flatten().filter(|place| place.stored == name);
+                    if places.any(|place| tombstone.as_ref().is_none_or(|known| !known.covers(place.rank))) {
+                        return Some(true);
+                    }
+                }
+                Err(_) if tombstone.is_some() => {}
+                Err(_) => answer = None,
+            }
+        }
+        answer
+    }
+
+    fn tombstone(&self, id: InodeId) -> Option<Tombstone> {
+        self.base.context.recall.tombstone(ChunkId { inode: id, index: 0 })
+    }
+
+    /// In its directory, which gets its own name back if it was deleted too, or in the root if that is nowhere. Whether it
+    /// could be.
+    fn name_again(&self, inode: &Arc<Inode>, depth: usize, revived: &mut Vec<ChunkId>) -> Result<bool> {
+        let Some(link) = inode.view(|record| record.extension.links.first().cloned()) else { return Ok(false) };
+        let parent = match self.cache.inode(link.parent) {
+            Ok(parent) => {
+                if self.tombstone(link.parent).is_some() {
+                    self.revive(link.parent, depth + 1, revived)?;
+                }
+                parent
+            }
+            Err(Error::NotArrived(_)) if self.tombstone(link.parent).is_some() => self.cache.inode(InodeId::ROOT)?,
+            Err(error) => return Err(error),
+        };
+        if parent.view(|record| record.links_count == 0) {
+            return Ok(false);
+        }
+        match self.adopt(inode, &parent, &link.name) {
+            Err(Error::Invalid) => self.adopt(inode, &self.cache.inode(InodeId::ROOT)?, &link.name),
+            adopted => adopted,
+        }
+    }
+
+    /// Under this name or one derived from it.
+    fn adopt(&self, inode: &Arc<Inode>, directory: &Arc<Inode>, name: &[u8]) -> Result<bool> {
+        let stamp = inode.view(|record| record.content);
+        let derive = |name: &Box<[u8]>| Some(derived_name(name, stamp.commit.0, stamp.device).into());
+        for name in std::iter::successors(Some(Box::from(name)), derive).take(DERIVED_MOST) {
+            match self.namespace.adopt(inode, directory, &name, None, Timestamp::now()) {
+                Err(Error::Exists) => {}
+                adopted => return adopted.map(|()| true),
+            }
+        }
+        Ok(false)
+    }
+}

@@ -5,7 +5,6 @@
 
 use super::Merge;
 use crate::chunk::{ChunkId, InodeId, Tombstone};
-use crate::volume::format::derived::derived_name;
 use crate::volume::format::record::Link;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
@@ -13,8 +12,6 @@ use crate::volume::{Error, Result, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// How often a name is derived from one that is taken.
-const DERIVED_MOST: usize = 8;
 /// How many deleted directories above are given back.
 const DEPTH_MOST: usize = 1000;
 
@@ -123,13 +120,13 @@ impl Merge {
     /// Under this name or one derived from it.
     fn adopt(&self, inode: &Arc<Inode>, directory: &Arc<Inode>, name: &[u8]) -> Result<bool> {
         let stamp = inode.view(|record| record.content);
-        let derive = |name: &Box<[u8]>| Some(derived_name(name, stamp.commit.0, stamp.device).into());
-        for name in std::iter::successors(Some(Box::from(name)), derive).take(DERIVED_MOST) {
-            match self.namespace.adopt(inode, directory, &name, None, Timestamp::now()) {
-                Err(Error::Exists) => {}
-                adopted => return adopted.map(|()| true),
+        let adopt = |name: &[u8]| self.namespace.adopt(inode, directory, name, None, Timestamp::now());
+        match adopt(name) {
+            Err(Error::Exists) => {
+                let derived = self.derive_free(directory, name, (stamp.commit.0, stamp.device))?;
+                derived.map_or(Ok(false), |name| adopt(&name).map(|()| true))
             }
+            adopted => adopted.map(|()| true),
         }
-        Ok(false)
     }
 }

@@ -2,7 +2,7 @@
 //! section 8 says how that is called).
 
 use super::Merge;
-use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::store::CopyName;
 use crate::volume::format::derived::derived_name;
 use crate::volume::format::record::{Link, Record};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 const PIECE: usize = 1 << 20;
 /// Ids that are tried for the file that a version becomes.
 const TRIES: u8 = 8;
+/// How often a name is derived from one that is taken.
+const DERIVED_MOST: usize = 8;
 /// Further chunks of a version that is saved: each is held open meanwhile.
 const CHUNKS_MOST: usize = 256;
 
@@ -62,14 +64,14 @@ impl Merge {
             return Ok(false);
         };
         let directory = self.cache.inode(parent)?;
-        let mut name = derived_name(&name, commit.0, device);
         for number in 0..TRIES {
             let Some(id) = InodeId::of_lost_version(inode.id(), device, commit, number) else { continue };
             match self.cache.inode(id) {
                 Ok(saved) if self.are_equal(&saved, lost)? => return Ok(true),
                 // Somebody has changed it since, or it was not finished.
-                Ok(_) => name = derived_name(&name, commit.0 + u64::from(number) + 1, device),
-                Err(Error::NotArrived(_)) if self.cache.entry(&directory, &name)?.is_none() => {
+                Ok(_) => {}
+                Err(Error::NotArrived(_)) => {
+                    let Some(name) = self.derive_free(&directory, &name, (commit.0, device))? else { break };
                     self.make(id, &directory, &name, lost)?;
                     log::warn!(
                         "a file was changed on two devices: the version of commit {} is in a file beside it",
@@ -77,13 +79,29 @@ impl Merge {
                     );
                     return Ok(true);
                 }
-                Err(error @ (Error::NotArrived(_) | Error::Damaged(..))) => {
+                Err(error @ Error::Damaged(..)) => {
                     log::debug!("{id:?} is not free: {error}");
                 }
                 Err(error) => return Err(error),
             }
         }
         Ok(false)
+    }
+
+    /// The first derived name that is free: several versions of one second derive the same.
+    pub(super) fn derive_free(
+        &self,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        (counter, device): (u64, DeviceId),
+    ) -> Result<Option<Vec<u8>>> {
+        let derive = |name: &Vec<u8>| Some(derived_name(name, counter, device));
+        for name in std::iter::successors(derive(&name.to_vec()), derive).take(DERIVED_MOST) {
+            if self.cache.entry(directory, &name)?.is_none() {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
     }
 
     fn make(&self, id: InodeId, directory: &Arc<Inode>, name: &[u8], lost: &Arc<Inode>) -> Result<()> {

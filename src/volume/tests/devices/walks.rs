@@ -8,7 +8,6 @@ fn walk(seed: u64, devices: usize) {
     let mut random = TestRng(seed);
     let styles: Vec<Style> = (0..devices).map(|_| BOTH[random.below(2)]).collect();
     let mut world = World::new(devices, &styles);
-    let with_edits = random.below(2) == 0;
     for step in 0..2 + random.below(10) {
         let at = random.below(devices);
         if random.below(3) == 0 {
@@ -20,7 +19,7 @@ fn walk(seed: u64, devices: usize) {
         } else {
             let volume = world.mount(at);
             for turn in 0..1 + random.below(3) {
-                let done = act(&mut world, &volume, (at, step * 10 + turn), with_edits, &mut random);
+                let done = act(&mut world, &volume, (at, step * 10 + turn), &mut random);
                 world.log.extend(done.map(|done| format!("{at}: {done}")));
             }
             volume.close().unwrap();
@@ -34,14 +33,10 @@ fn walk(seed: u64, devices: usize) {
 }
 
 /// One random change.
-///
-/// Walks in which files are edited are others than those in which they are removed: which of the two counts where both
-/// happen is not decided yet.
 fn act(
     world: &mut World,
     volume: &Volume,
     (at, turn): (usize, usize),
-    with_edits: bool,
     random: &mut TestRng,
 ) -> Option<String> {
     let tree = readable(volume);
@@ -53,7 +48,7 @@ fn act(
     let directory = random.pick(&directories)?.clone();
     let name = format!("{directory}/n{}", random.below(4));
     let name = name.trim_start_matches('/').to_owned();
-    match random.below(10) {
+    match random.below(12) {
         0..4 => {
             let content = format!("{turn} of {at}");
             make(volume, &name, &content).ok()?;
@@ -66,7 +61,7 @@ fn act(
             rename(volume, &from, &name).ok()?;
             Some(format!("renames {from} to {name}: {content}"))
         }
-        _ if with_edits => {
+        9 => {
             let (path, content) = random.pick(&files)?.clone();
             let new = format!("{turn} of {at}");
             edit(volume, &path, &new).ok()?;
@@ -74,11 +69,21 @@ fn act(
             world.made.insert(new.clone());
             Some(format!("edits {path}: {new}"))
         }
-        _ => {
+        10 => {
             let (path, content) = random.pick(&files)?.clone();
             remove(volume, &path).ok()?;
             world.removed.insert(content.clone());
             Some(format!("removes {path}: {content}"))
+        }
+        _ => {
+            let path = Some(directory).filter(|path| !path.is_empty())?;
+            // Where something has not arrived a part may be left.
+            let done = remove_all(volume, &path);
+            let left = readable(volume);
+            let below = files.iter().filter(|(file, _)| file.starts_with(&format!("{path}/")));
+            let gone = below.filter(|(file, _)| !left.contains_key(file));
+            world.removed.extend(gone.map(|(_, content)| content.clone()));
+            Some(format!("removes all of {path}: {done:?}"))
         }
     }
 }

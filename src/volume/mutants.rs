@@ -60,4 +60,6 @@ crate::mutant::mutants! {
     NoTombstone,
     ReplacedRemoved,
     DeletionWins,
+    RingLeft,
+    TwinsLeft,
 }

@@ -118,7 +118,7 @@ impl Merge {
     }
 
     /// Under this name or one derived from it.
-    fn adopt(&self, inode: &Arc<Inode>, directory: &Arc<Inode>, name: &[u8]) -> Result<bool> {
+    pub(super) fn adopt(&self, inode: &Arc<Inode>, directory: &Arc<Inode>, name: &[u8]) -> Result<bool> {
         let stamp = inode.view(|record| record.content);
         let adopt = |name: &[u8]| self.namespace.adopt(inode, directory, name, None, Timestamp::now());
         match adopt(name) {

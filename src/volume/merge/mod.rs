@@ -6,6 +6,7 @@
 mod deletions;
 mod files;
 mod names;
+mod twins;
 
 use crate::chunk::{Chunk, ChunkId};
 use crate::store::CopyName;

@@ -19,6 +19,7 @@ impl Merge {
             return Ok(());
         }
         let places = directory.state.read().directory().places(&inodes);
+        let twins = directory.state.read().directory().yielded_directories();
         for id in inodes {
             // What has not arrived says nothing yet.
             let Ok(inode) = self.cache.inode(id) else { continue };
@@ -31,7 +32,7 @@ impl Merge {
                 false => self.correct_links(directory, &inode, places)?,
             }
         }
-        Ok(())
+        twins.into_iter().try_for_each(|(shown, name)| self.unite(directory, &shown, &name))
     }
 
     /// A file has every name that leads to it.
@@ -85,11 +86,43 @@ impl Merge {
             self.forget(&parent, &place)?;
         }
         let link = Link { parent: parent.id(), name: place.stored };
-        let is_right = inode.view(|record| record.extension.links == [link.clone()]);
-        if is_right { Ok(()) } else { self.namespace.correct_links(inode, vec![link]) }
+        if inode.view(|record| record.extension.links != [link.clone()]) {
+            self.namespace.correct_links(inode, vec![link])?;
+        }
+        self.break_ring(inode)
     }
 
-    fn forget(&self, directory: &Arc<Inode>, place: &Place) -> Result<()> {
+    /// Of directories that were moved into each other the one that was moved last gets its name in the root.
+    fn break_ring(&self, inode: &Arc<Inode>) -> Result<()> {
+        let (mut above, mut at) = (Vec::<Arc<Inode>>::new(), inode.clone());
+        let start = loop {
+            if at.id() == InodeId::ROOT || mutants::is_active(Mutant::RingLeft) {
+                return Ok(());
+            }
+            if let Some(start) = above.iter().position(|directory| directory.id() == at.id()) {
+                break start;
+            }
+            above.push(at.clone());
+            // What has not arrived says nothing yet.
+            let Ok(parent) = self.cache.parent(&at) else { return Ok(()) };
+            at = parent;
+        };
+        let mut places = Vec::new();
+        for member in above.drain(start..) {
+            let parent = self.cache.parent(&member)?;
+            self.cache.load_entries(&parent)?;
+            let of_member = parent.state.read().directory().places(&HashSet::from([member.id()]));
+            let Some(place) = of_member.into_values().flatten().next_back() else { return Ok(()) };
+            places.push((place, parent, member));
+        }
+        places.sort_by(|one, other| one.0.cmp(&other.0));
+        let Some((place, parent, member)) = places.pop() else { return Ok(()) };
+        log::warn!("{:?} and one that it lies in were moved into each other: it is in the root now", member.id());
+        self.adopt(&member, &self.cache.inode(InodeId::ROOT)?, &place.stored)?;
+        self.forget(&parent, &place)
+    }
+
+    pub(super) fn forget(&self, directory: &Arc<Inode>, place: &Place) -> Result<()> {
         self.namespace.forget_entry(directory, &place.shown, Timestamp::now())
     }
 }

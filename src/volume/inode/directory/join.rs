@@ -1,9 +1,10 @@
 //! Two states of one directory become one (docs/FORMAT.md section 8): an entry stays if both have it, or one has it and
 //! the other never heard of it.
 
-use super::Directory;
+use super::{Directory, Slot};
 use crate::chunk::{DeviceId, InodeId, Tombstone};
 use crate::volume::format::directory_log::{Dot, LogRecord, records};
+use crate::volume::format::kinds::Kind;
 use crate::volume::format::wire::Malformed;
 use std::collections::{BTreeMap, HashSet};
 
@@ -95,17 +96,37 @@ impl Directory {
         self.live_dots().keys().any(|&(device, counter)| !tombstone.covers((counter, device)))
     }
 
+    /// All entries.
+    pub fn all_places(&self) -> Vec<(InodeId, Kind, Place)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(at, slot)| Some((slot.inode, slot.kind?, self.place(at)))).collect()
+    }
+
+    /// The directories that are shown under derived names as other directories have theirs: how they are shown, and
+    /// what the others are called.
+    pub fn yielded_directories(&self) -> Vec<(Box<[u8]>, Box<[u8]>)> {
+        let is_directory = |slot: &Slot| slot.kind == Some(Kind::Directory);
+        let positions = self.slots.iter().enumerate().filter(|(_, slot)| self.yielded.contains_key(&slot.cookie));
+        let places = positions.filter(|(_, slot)| is_directory(slot)).map(|(at, _)| self.place(at));
+        let has_twin = |place: &Place| self.find(&place.stored).is_some_and(|at| is_directory(&self.slots[at]));
+        places.filter(has_twin).map(|place| (place.shown, place.stored)).collect()
+    }
+
+    fn place(&self, position: usize) -> Place {
+        let slot = &self.slots[position];
+        Place {
+            rank: self.rank(position),
+            shown: self.name(slot).into(),
+            stored: self.stored_name(slot).into(),
+        }
+    }
+
     /// The entries that lead to some inodes, the one with the greatest dot last.
     pub fn places(&self, inodes: &HashSet<InodeId>) -> BTreeMap<InodeId, Vec<Place>> {
         let mut places = BTreeMap::<InodeId, Vec<Place>>::new();
         for (position, slot) in self.slots.iter().enumerate() {
             if slot.kind.is_some() && inodes.contains(&slot.inode) {
-                let (shown, stored) = (self.name(slot).into(), self.stored_name(slot).into());
-                places.entry(slot.inode).or_default().push(Place {
-                    rank: self.rank(position),
-                    shown,
-                    stored,
-                });
+                places.entry(slot.inode).or_default().push(self.place(position));
             }
         }
         places.values_mut().for_each(|places| places.sort());
@@ -131,7 +152,6 @@ impl Directory {
 mod tests {
     use super::*;
     use crate::chunk::Commit;
-    use crate::volume::Kind;
     use crate::volume::format::directory_log::Author;
     use crate::volume::testing::{check, device, inode};
     use proptest::prelude::*;

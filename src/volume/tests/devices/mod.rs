@@ -190,6 +190,10 @@ fn remove(volume: &Volume, path: &str) -> crate::volume::Result<()> {
     Ok(())
 }
 
+fn make_directories(world: &mut World, at: usize, paths: &[&str]) {
+    world.at(at, |_, volume| paths.iter().try_for_each(|path| make_directory(volume, path)).unwrap());
+}
+
 /// As `rm -r`.
 fn remove_all(volume: &Volume, path: &str) -> crate::volume::Result<()> {
     let inode = find(volume, path).ok_or(crate::volume::Error::NotFound)?;
@@ -438,6 +442,33 @@ fn what_was_changed_without_knowing_of_its_deletion_comes_back() {
         let tree = world.judge();
         assert_eq!(tree.keys().collect::<Vec<_>>(), ["d", "d/edited", "d/new", "f"]);
     }
+}
+
+#[test]
+fn two_directories_of_one_name_become_one() {
+    let mut world = World::new(2, &BOTH);
+    for at in 0..2 {
+        make_directories(&mut world, at, &["d", "d/e"]);
+    }
+    for (at, path) in [(0, "d/of a"), (1, "d/of b"), (0, "d/e/of a"), (1, "d/e/of b"), (0, "d/n"), (1, "d/n")] {
+        world.make(at, path);
+    }
+    let tree = world.judge();
+    let names: Vec<_> = tree.keys().collect();
+    assert!(names.len() == 8 && names[5].starts_with("d/n (conflict"), "{names:?}");
+}
+
+#[test]
+fn directories_that_were_moved_into_each_other_are_there() {
+    let mut world = World::new(2, &BOTH);
+    make_directories(&mut world, 0, &["p", "q"]);
+    ["p/f", "q/g"].iter().for_each(|path| world.make(0, path));
+    world.judge();
+    world.at(0, |_, volume| rename(volume, "p", "q/p").unwrap());
+    world.at(1, |_, volume| rename(volume, "q", "p/q").unwrap());
+    let tree = world.judge();
+    // The move that came last is undone.
+    assert_eq!(tree.keys().collect::<Vec<_>>(), ["q", "q/g", "q/p", "q/p/f"]);
 }
 
 /// The rules that this needs, each broken once.

@@ -56,10 +56,15 @@ fn act(
             Some(format!("makes {name}: {content}"))
         }
         4..6 => make_directory(volume, &name).ok().map(|()| format!("makes directory {name}")),
-        6..9 => {
+        6..8 => {
             let (from, content) = random.pick(&files)?.clone();
             rename(volume, &from, &name).ok()?;
             Some(format!("renames {from} to {name}: {content}"))
+        }
+        8 => {
+            let from = random.pick(&directories)?.clone();
+            rename(volume, &from, &name).ok()?;
+            Some(format!("renames directory {from} to {name}"))
         }
         9 => {
             let (path, content) = random.pick(&files)?.clone();

@@ -1,0 +1,53 @@
+//! Two directories of one name become one: what is in the one that yielded moves into the other, and it goes. Harmless where
+//! two devices do it, or one half of it.
+
+use super::Merge;
+use crate::volume::inode::state::Inode;
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Kind, Rename, Result, Timestamp};
+use std::sync::Arc;
+
+impl Merge {
+    /// Moves all of a directory into the one beside it that has the name `into`, and removes it. Once everything in it has
+    /// arrived.
+    pub(super) fn unite(&self, directory: &Arc<Inode>, from: &[u8], into: &[u8]) -> Result<()> {
+        if mutants::is_active(Mutant::TwinsLeft) {
+            return Ok(());
+        }
+        let united = self.unite_all(directory, from, into);
+        united.or_else(|error| {
+            let Some(what) = Some(&error).filter(|error| error.is_damage()) else { return Err(error) };
+            log::info!("two folders of one name are not one yet: {what}");
+            Ok(())
+        })
+    }
+
+    fn unite_all(&self, directory: &Arc<Inode>, from: &[u8], into: &[u8]) -> Result<()> {
+        let of = |name: &[u8]| self.namespace.lookup(directory, name);
+        let (Some(source), Some(target)) = (of(from)?, of(into)?) else { return Ok(()) };
+        self.cache.load_entries(&source)?;
+        self.cache.load_entries(&target)?;
+        let entries = source.state.read().directory().all_places();
+        entries.iter().try_for_each(|(id, _, _)| self.cache.inode(*id).map(drop))?;
+        for (id, kind, place) in entries {
+            match self.cache.entry(&target, &place.shown)? {
+                Some((same, _)) if same == id => self.forget(&source, &place)?,
+                there => {
+                    let to = match there {
+                        None => Some(place.shown.to_vec()),
+                        Some(_) => self.derive_free(&target, &place.shown, place.rank)?,
+                    };
+                    let Some(to) = to else { return Ok(()) };
+                    let ends = ((&source, &*place.shown), (&target, &*to));
+                    self.namespace.rename(ends.0, ends.1, Rename::NoReplace, None, Timestamp::now())?;
+                    if kind == Kind::Directory && there.is_some_and(|(_, kind)| kind == Kind::Directory) {
+                        self.unite_all(&target, &to, &place.shown)?;
+                    }
+                }
+            }
+        }
+        let removed = self.namespace.remove_directory(directory, from, Timestamp::now())?;
+        removed.into_iter().for_each(|inode| self.namespace.release(inode));
+        Ok(())
+    }
+}

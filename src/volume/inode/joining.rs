@@ -48,7 +48,8 @@ impl State {
     /// What is known of this inode, to be remembered when it is deleted. `known`: of a chunk 0 that is not loaded.
     pub fn tombstone(&self, known: Option<Version>) -> Tombstone {
         let vector = self.entries.iter().flat_map(|entries| entries.directory.vector());
-        let version = if self.version().0.is_empty() { known.unwrap_or_default() } else { self.version().clone() };
+        let version =
+            if self.version().0.is_empty() { known.unwrap_or_default() } else { self.version().clone() };
         Tombstone { version, entries: vector.map(|&(device, counter)| (device, Commit(counter))).collect() }
     }
 

@@ -75,7 +75,11 @@ impl Merge {
         let mut answer = Some(false);
         for Link { parent, name } in inode.view(|record| record.extension.links.clone()) {
             let tombstone = self.tombstone(parent);
-            match self.cache.inode(parent).and_then(|parent| self.cache.load_entries(&parent).map(|()| parent)) {
+            match self
+                .cache
+                .inode(parent)
+                .and_then(|parent| self.cache.load_entries(&parent).map(|()| parent))
+            {
                 Ok(parent) => {
                     let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
                     let mut places = places.into_values().flatten().filter(|place| place.stored == name);
@@ -97,7 +101,9 @@ impl Merge {
     /// In its directory, which gets its own name back if it was deleted too, or in the root if that is nowhere. Whether it
     /// could be.
     fn name_again(&self, inode: &Arc<Inode>, depth: usize, revived: &mut Vec<ChunkId>) -> Result<bool> {
-        let Some(link) = inode.view(|record| record.extension.links.first().cloned()) else { return Ok(false) };
+        let Some(link) = inode.view(|record| record.extension.links.first().cloned()) else {
+            return Ok(false);
+        };
         let parent = match self.cache.inode(link.parent) {
             Ok(parent) => {
                 if self.tombstone(link.parent).is_some() {
@@ -105,7 +111,9 @@ impl Merge {
                 }
                 parent
             }
-            Err(Error::NotArrived(_)) if self.tombstone(link.parent).is_some() => self.cache.inode(InodeId::ROOT)?,
+            Err(Error::NotArrived(_)) if self.tombstone(link.parent).is_some() => {
+                self.cache.inode(InodeId::ROOT)?
+            }
             Err(error) => return Err(error),
         };
         if parent.view(|record| record.links_count == 0) {

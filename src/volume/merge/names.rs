@@ -117,7 +117,10 @@ impl Merge {
         }
         places.sort_by(|one, other| one.0.cmp(&other.0));
         let Some((place, parent, member)) = places.pop() else { return Ok(()) };
-        log::warn!("{:?} and one that it lies in were moved into each other: it is in the root now", member.id());
+        log::warn!(
+            "{:?} and one that it lies in were moved into each other: it is in the root now",
+            member.id()
+        );
         self.adopt(&member, &self.cache.inode(InodeId::ROOT)?, &place.stored)?;
         self.forget(&parent, &place)
     }

@@ -20,7 +20,8 @@ impl Writeback {
     /// it are under way all the time.
     pub fn join_beside(&self, directory: &Arc<Inode>, other: State) -> Result<Option<Joined>> {
         self.cache.load_entries(directory)?;
-        let join = |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::Beside, known);
+        let join =
+            |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::Beside, known);
         let joined = self.change_settled(directory, Origin::Beside, join, Writeback::commit_all)?;
         if joined.is_some() {
             self.cache.queue(directory);
@@ -69,7 +70,8 @@ impl Writeback {
             other => other?,
         };
         let open: Vec<u32> = directory.state.read().extra_chunks.from(0).collect();
-        let join = |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::InPlace, known);
+        let join =
+            |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::InPlace, known);
         let commit = |writeback: &Writeback| writeback.try_commit(None, false);
         let Some(joined) = self.change_settled(directory, Origin::InPlace, join, commit)? else {
             return Ok(false);

@@ -1,7 +1,9 @@
 //! Random walks of devices in turns.
 
+use super::world::{Tree, make, make_directory};
 use super::*;
 use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::Volume;
 
 /// One device after the other is mounted, does a few things, and is unmounted; in between some files are copied.
 fn walk(seed: u64, devices: usize) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::image::Image;
-use super::{Area, CopyName, Ender, FileName, Space, Store, StoreFile, Watch};
+use super::{Area, CopyName, Ender, FileName, Seen, Space, Store, StoreFile, Watch};
 
 /// A [`Store`] in memory. Clones share the files.
 #[derive(Clone, Default)]
@@ -210,7 +210,7 @@ impl Store for Memory {
 }
 
 impl Watch for MemoryWatch {
-    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<FileName>) -> io::Result<()> {
+    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<Seen>) -> io::Result<()> {
         let mut names = self.0.names.lock();
         if names.0.is_empty() && !names.1 {
             match at_most {
@@ -218,7 +218,7 @@ impl Watch for MemoryWatch {
                 None => self.0.came.wait(&mut names),
             }
         }
-        seen.append(&mut names.0);
+        seen.extend(names.0.drain(..).map(Seen::File));
         Ok(())
     }
 

@@ -17,7 +17,7 @@ pub mod memory;
 pub mod power;
 mod watch;
 
-pub use watch::{Ender, Watch};
+pub use watch::{Ender, Seen, Watch};
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -71,7 +71,7 @@ impl fmt::Debug for FileName {
 }
 
 /// A sync client's copy of a chunk file, in the folder of that file, under a name that has the file's digits in it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CopyName {
     /// The file it is a copy of.
     pub of: FileName,

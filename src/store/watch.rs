@@ -1,13 +1,21 @@
 //! Noticing what becomes of files that others write, too.
 
-use super::FileName;
+use super::{CopyName, FileName};
 use std::io;
 use std::time::Duration;
+
+/// What something became of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Seen {
+    File(FileName),
+    /// It has the name of a sync client's copy.
+    Copy(CopyName),
+}
 
 /// Tells of files that came, went or were written. It may tell of one to which nothing happened, and of this process's own.
 pub trait Watch: Send {
     /// Waits for news, at most so long, or until it is ended; appends the names.
-    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<FileName>) -> io::Result<()>;
+    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<Seen>) -> io::Result<()>;
     /// What ends a wait, now or the next one.
     fn ender(&self) -> Ender;
 }

@@ -23,7 +23,7 @@ use super::rotate::{Remains, Rotation};
 use super::writeback::Writeback;
 use super::{Error, Result};
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
-use crate::store::{self, FileName};
+use crate::store::{self, FileName, Seen};
 use std::sync::Arc;
 
 /// An open volume. Every method may be called from any thread.
@@ -149,8 +149,8 @@ impl Volume {
 
     /// Takes in what became of files, as the watch would.
     #[cfg(test)]
-    pub fn take_in(&self, names: &[FileName]) {
-        self.arrivals.take_in(names);
+    pub fn take_in(&self, seen: &[Seen]) {
+        self.arrivals.take_in(seen);
     }
 
     /// Makes everything that was done so far durable in its place.

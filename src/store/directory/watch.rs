@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Closed, c_path};
 use crate::store::folder::Folder;
-use crate::store::{Area, Ender, FileName, Watch};
+use crate::store::{Area, CopyName, Ender, FileName, Seen, Watch};
 use crate::sys::files;
 use crate::sys::notify::{Notify, Place, Waker, What};
 
@@ -79,7 +79,7 @@ impl DirectoryWatch {
     }
 
     /// Tells all chunk files of a folder.
-    fn list(&self, path: &CStr, seen: &mut Vec<FileName>) -> io::Result<()> {
+    fn list(&self, path: &CStr, seen: &mut Vec<Seen>) -> io::Result<()> {
         let listed = self.folder.visit(path, &mut |name, _| {
             seen.extend(file_of(path, name.to_bytes()));
             Ok(())
@@ -89,7 +89,7 @@ impl DirectoryWatch {
     }
 
     /// Tells the files of all folders that changed since the last look.
-    fn look(&mut self, seen: &mut Vec<FileName>) -> io::Result<()> {
+    fn look(&mut self, seen: &mut Vec<Seen>) -> io::Result<()> {
         self.next_look = Instant::now() + self.every;
         let paths: Vec<CString> = self.places.values().filter(|path| holds_files(path)).cloned().collect();
         for path in paths {
@@ -114,7 +114,7 @@ impl DirectoryWatch {
 }
 
 impl Watch for DirectoryWatch {
-    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<FileName>) -> io::Result<()> {
+    fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<Seen>) -> io::Result<()> {
         let look = self.next_look.saturating_duration_since(Instant::now());
         self.notify.wait(Some(at_most.map_or(look, |limit| limit.min(look))))?;
         let (mut lost, mut gone, mut folders) = (false, Vec::new(), Vec::new());
@@ -128,7 +128,10 @@ impl Watch for DirectoryWatch {
             (What::Moved, Some(path)) => seen.extend(file_of(path, name)),
             (_, None) => {}
         })?;
-        seen.extend(written.into_iter().filter(|name| !self.is_own(*name)));
+        seen.extend(written.into_iter().filter(|seen| match seen {
+            Seen::File(name) => !self.is_own(*name),
+            Seen::Copy(_) => true,
+        }));
         gone.iter().for_each(|place| drop(self.places.remove(place)));
         let mut came = Vec::new();
         folders.iter().try_for_each(|path| self.add(path, &mut |found| came.push(found.to_owned())))?;
@@ -165,12 +168,14 @@ fn folder_of(parent: &CStr, name: &[u8]) -> Option<CString> {
     CString::new(path).ok()
 }
 
-/// The chunk file of that name in a folder.
-fn file_of(folder: &CStr, name: &[u8]) -> Option<FileName> {
-    match folder.to_bytes().strip_prefix(b"chunks/") {
-        Some(fan_out) => FileName::parse(Area::Chunks, &[fan_out, b"/", name].concat()),
-        None => FileName::parse(Area::Journals, name),
-    }
+/// The chunk file of that name in a folder, or the copy of one.
+fn file_of(folder: &CStr, name: &[u8]) -> Option<Seen> {
+    let Some(fan_out) = folder.to_bytes().strip_prefix(b"chunks/") else {
+        return FileName::parse(Area::Journals, name).map(Seen::File);
+    };
+    let path = [fan_out, b"/", name].concat();
+    let file = FileName::parse(Area::Chunks, &path).map(Seen::File);
+    file.or_else(|| CopyName::parse(&path).map(Seen::Copy))
 }
 
 #[cfg(test)]
@@ -182,13 +187,16 @@ mod tests {
     use std::io::IoSlice;
     use std::path::Path;
 
+    /// The files; temporary ones have the names of copies.
     fn seen_until(watch: &mut dyn Watch, wanted: &[FileName]) -> Vec<FileName> {
         let (mut seen, deadline) = (Vec::new(), Instant::now() + Duration::from_secs(20));
-        while !wanted.iter().all(|name| seen.contains(name)) {
+        while !wanted.iter().all(|name| seen.contains(&Seen::File(*name))) {
             assert!(Instant::now() < deadline, "{seen:?} of {wanted:?}");
             watch.wait(Some(Duration::from_millis(100)), &mut seen).unwrap();
         }
-        seen
+        seen.into_iter()
+            .filter_map(|seen| if let Seen::File(name) = seen { Some(name) } else { None })
+            .collect()
     }
 
     fn chunk(number: u8) -> FileName {
@@ -257,7 +265,12 @@ mod tests {
         assert!(seen.is_empty(), "{seen:?}");
         bring(root.path(), chunk(2), b"more");
         watch.look(&mut seen).unwrap();
-        assert_eq!(seen, [chunk(2)]);
+        assert_eq!(seen, [Seen::File(chunk(2))]);
+        let path = chunk(2).path().replace("0202", "conflict 0202");
+        let copy = CopyName::parse(path.strip_prefix("chunks/").unwrap().as_bytes());
+        fs::write(root.path().join(path), b"a copy").unwrap();
+        watch.look(&mut seen).unwrap();
+        assert!(copy.is_none_or(|copy| seen.contains(&Seen::Copy(copy))), "{seen:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod settling;
 pub use change::{Change, Changed, Observer};
 
 use crate::chunk::{BLOCK, Chunk, ChunkId, InodeId, Relation, Section};
-use crate::store::{Area, Ender, FileName, Watch};
+use crate::store::{Area, Ender, Seen, Watch};
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
@@ -91,15 +91,25 @@ impl Arrivals {
     }
 
     /// Takes in what became of files.
-    pub fn take_in(&self, names: &[FileName]) {
-        let mut chunks = BTreeSet::new();
-        let mut has_journals = false;
-        for name in names {
+    pub fn take_in(&self, seen: &[Seen]) {
+        let (mut chunks, mut has_journals, mut has_to_merge) = (BTreeSet::new(), false, false);
+        for seen in seen {
+            let name = match seen {
+                Seen::File(name) => name,
+                Seen::Copy(copy) => {
+                    // Not the name that a file had while it was on its way.
+                    has_to_merge |= self.base.context.store.open_copy(copy).is_ok();
+                    continue;
+                }
+            };
             match self.base.context.identify(*name) {
                 Some(id) if name.area == Area::Journals => {
                     has_journals |= id != self.base.context.own_journal()
                 }
-                Some(id) => drop(chunks.insert(id)),
+                Some(id) => {
+                    has_to_merge |= id.index == 0 && self.base.context.recall.tombstone(id).is_some();
+                    chunks.insert(id);
+                }
                 None => {}
             }
         }
@@ -130,6 +140,9 @@ impl Arrivals {
         }
         if let Some(observer) = self.observer.get().filter(|_| !changes.is_empty()) {
             observer.changed(&changes);
+        }
+        if has_to_merge {
+            self.base.schedule.merge();
         }
     }
 
@@ -257,7 +270,7 @@ fn run(arrivals: &Weak<Arrivals>, mut watch: Box<dyn Watch>) {
             return;
         };
         let now = Instant::now();
-        seen.drain(..).for_each(|name| settling.note(name, now));
+        seen.drain(..).for_each(|seen| settling.note(seen, now));
         let due = settling.take_due(now);
         if !due.is_empty() {
             arrivals.take_in(&due);

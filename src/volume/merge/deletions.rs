@@ -4,8 +4,9 @@
 //! the entries.
 
 use super::Merge;
-use crate::chunk::{ChunkId, InodeId, Tombstone};
+use crate::chunk::{ChunkId, InodeId, Tombstone, Version};
 use crate::volume::format::record::Link;
+use crate::volume::inode::directory::Place;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result, Timestamp};
@@ -33,11 +34,24 @@ impl Merge {
         Ok(())
     }
 
+    /// Takes away names that another device gave to what was deleted here, and is not here. If it comes back after all,
+    /// whatever it says is more than was known.
+    pub(super) fn forget_deleted(&self, directory: &Arc<Inode>, id: InodeId, places: &[Place]) -> Result<()> {
+        let first = ChunkId { inode: id, index: 0 };
+        let Some(tombstone) = self.tombstone(id).filter(|_| !places.is_empty()) else { return Ok(()) };
+        self.base.context.recall.deleted(first, &Tombstone { version: Version::default(), ..tombstone });
+        let names: HashSet<&[u8]> = places.iter().map(|place| &*place.shown).collect();
+        names.into_iter().try_for_each(|name| self.namespace.forget_entry(directory, name, Timestamp::now()))
+    }
+
     /// Whether something of it was not known when it was deleted.
     fn is_unknown(&self, id: InodeId, tombstone: &Tombstone) -> Result<bool> {
         let inode = self.cache.inode(id)?;
         if mutants::is_active(Mutant::DeletionWins) {
             return Ok(false);
+        }
+        if tombstone.version.0.is_empty() {
+            return Ok(true);
         }
         if !inode.is_directory() {
             let content = inode.view(|record| record.content);
@@ -57,6 +71,12 @@ impl Merge {
                 if inode.is_directory() {
                     let Some(joined) = self.writeback.bury_known(&inode, &tombstone)? else { return Ok(()) };
                     self.put_names_right(&inode, &joined)?;
+                    let left = inode.state.read().directory().all_places();
+                    for (id, _, place) in left {
+                        if self.cache.inode(id).is_err() {
+                            self.forget_deleted(&inode, id, &[place])?;
+                        }
+                    }
                 }
                 if self.name_again(&inode, depth, revived)? {
                     log::warn!("{id:?} was deleted here and changed on another device: it has its name back");

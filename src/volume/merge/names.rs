@@ -21,9 +21,12 @@ impl Merge {
         let places = directory.state.read().directory().places(&inodes);
         let twins = directory.state.read().directory().yielded_directories();
         for id in inodes {
-            // What has not arrived says nothing yet.
-            let Ok(inode) = self.cache.inode(id) else { continue };
             let places = places.get(&id).map_or(&[][..], Vec::as_slice);
+            let Ok(inode) = self.cache.inode(id) else {
+                // What has not arrived says nothing yet.
+                self.forget_deleted(directory, id, places)?;
+                continue;
+            };
             match inode.is_directory() {
                 true => {
                     let link = inode.view(|record| record.extension.links.first().map(|link| link.parent));

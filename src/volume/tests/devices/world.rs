@@ -206,9 +206,14 @@ pub fn tree(volume: &Volume) -> Tree {
         let mut below = 0;
         for name in names(volume, &directory) {
             let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
-            let inode = volume.lookup(&directory, name.as_bytes()).unwrap().expect("it was listed");
+            let (id, kind) = volume.entry(&directory, name.as_bytes()).unwrap().expect("it was listed");
+            below += u32::from(kind == Kind::Directory);
+            let inode = match volume.inode(id) {
+                // A name given to what somebody else deleted: it can be removed.
+                Err(crate::volume::Error::NotArrived(_)) => continue,
+                inode => inode.unwrap(),
+            };
             if inode.is_directory() {
-                below += 1;
                 assert!(tree.insert(path.clone(), None).is_none(), "{path} twice");
                 todo.push((path, inode));
             } else {

@@ -6,10 +6,11 @@
 use super::Merge;
 use crate::chunk::{ChunkId, InodeId, Tombstone, Version};
 use crate::volume::format::record::Link;
-use crate::volume::inode::directory::Place;
+use crate::volume::format::stamp::Stamp;
+use crate::volume::inode::directory::{Joined, Place};
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Error, Result, Timestamp};
+use crate::volume::{Error, Kind, Result, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -70,13 +71,9 @@ impl Merge {
             Some(false) if depth < DEPTH_MOST => {
                 if inode.is_directory() {
                     let Some(joined) = self.writeback.bury_known(&inode, &tombstone)? else { return Ok(()) };
-                    self.put_names_right(&inode, &joined)?;
                     let left = inode.state.read().directory().all_places();
-                    for (id, _, place) in left {
-                        if self.cache.inode(id).is_err() {
-                            self.forget_deleted(&inode, id, &[place])?;
-                        }
-                    }
+                    let came = left.into_iter().map(|(id, _, _)| id).collect();
+                    self.put_names_right(&inode, &Joined { came, ..joined })?;
                 }
                 if self.name_again(&inode, depth, revived)? {
                     log::warn!("{id:?} was deleted here and changed on another device: it has its name back");
@@ -145,16 +142,21 @@ impl Merge {
         }
     }
 
-    /// Under this name or one derived from it.
+    /// Under this name or one derived from it; a directory beside one of that name becomes one with it. Whether it could be.
     pub(super) fn adopt(&self, inode: &Arc<Inode>, directory: &Arc<Inode>, name: &[u8]) -> Result<bool> {
-        let stamp = inode.view(|record| record.content);
+        let Stamp { device, commit } = inode.view(|record| record.content);
         let adopt = |name: &[u8]| self.namespace.adopt(inode, directory, name, None, Timestamp::now());
         match adopt(name) {
-            Err(Error::Exists) => {
-                let derived = self.derive_free(directory, name, (stamp.commit.0, stamp.device))?;
-                derived.map_or(Ok(false), |name| adopt(&name).map(|()| true))
-            }
-            adopted => adopted.map(|()| true),
+            Err(Error::Exists) => {}
+            adopted => return adopted.map(|()| true),
         }
+        let Some(derived) = self.derive_free(directory, name, (commit.0, device))? else { return Ok(false) };
+        adopt(&derived)?;
+        if inode.is_directory()
+            && self.cache.entry(directory, name)?.is_some_and(|(_, kind)| kind == Kind::Directory)
+        {
+            self.unite(directory, &derived, name)?;
+        }
+        Ok(true)
     }
 }

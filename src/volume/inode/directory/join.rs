@@ -241,6 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn two_entries_of_one_name_and_inode_that_yield_are_one() {
+        let mut a = Directory::default();
+        insert(&mut a, author(1, 0), "old", 1);
+        let (mut b, mut c) = (copy(&a), copy(&a));
+        a.rename(author(1, 1), b"old", b"n", &mut Vec::new()).unwrap();
+        b.rename(author(2, 2), b"old", b"n", &mut Vec::new()).unwrap();
+        insert(&mut c, author(3, 3), "n", 2);
+        a.join(&b).unwrap();
+        a.join(&c).unwrap();
+        let derived = "n (conflict 2026-11-28 101530 0202)";
+        let both = BTreeMap::from([("n".into(), inode(2)), (derived.into(), inode(1))]);
+        assert_eq!((shown(&a), shown(&copy(&a)), a.len()), (both.clone(), both, 2));
+        a.remove(author(1, 4), derived.as_bytes(), &mut Vec::new()).unwrap().unwrap();
+        let left = BTreeMap::from([("n".into(), inode(2))]);
+        assert_eq!((shown(&a), shown(&copy(&a)), a.len()), (left.clone(), left, 1));
+    }
+
+    #[test]
     fn two_entries_of_one_name_and_inode_are_one() {
         let (mut a, mut b) = (Directory::default(), Directory::default());
         insert(&mut a, author(1, 0), "n", 1);

@@ -9,6 +9,7 @@ use crate::chunk::{DeviceId, InodeId};
 use crate::volume::format::derived::derived_name;
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
+use hashbrown::HashMap;
 use std::hash::BuildHasher;
 
 /// How often a name is derived from one that is taken.
@@ -54,8 +55,15 @@ impl Directory {
         }
         let mut yielding: Vec<usize> = self.behind_others().collect();
         yielding.sort_unstable_by_key(|&position| std::cmp::Reverse(self.rank(position)));
+        // Entries of one name and inode are one here, too.
+        let mut shown = HashMap::<(Box<[u8]>, InodeId), Vec<u8>>::new();
         for position in yielding {
-            self.show_derived(position);
+            let slot = &self.slots[position];
+            let entry = (Box::from(self.name(slot)), slot.inode);
+            let name = shown.get(&entry).cloned().or_else(|| self.derive_free(position));
+            if let Some(name) = name.filter(|name| self.show_as(position, name)) {
+                shown.insert(entry, name);
+            }
         }
     }
 
@@ -69,22 +77,26 @@ impl Directory {
         })
     }
 
-    /// Leaves it hidden where such names are taken.
-    fn show_derived(&mut self, position: usize) {
+    /// None where such names are taken.
+    fn derive_free(&self, position: usize) -> Option<Vec<u8>> {
         let (counter, device) = self.rank(position);
         let derive = |name: &[u8]| derived_name(name, counter, device);
         let first = derive(self.name(&self.slots[position]));
         let mut names = std::iter::successors(Some(first), |taken| Some(derive(taken))).take(DERIVED_MOST);
         let inode = self.slots[position].inode;
-        let is_its = |name: &Vec<u8>| self.find(name).is_none_or(|other| self.slots[other].inode == inode);
-        let Some(shown) = names.find(is_its).filter(|name| self.find(name).is_none()) else { return };
-        let Some(name) = self.add_name(&shown) else { return };
+        names.find(|name| self.find(name).is_none_or(|other| self.slots[other].inode == inode))
+    }
+
+    /// Whether there was room for the name.
+    fn show_as(&mut self, position: usize, shown: &[u8]) -> bool {
+        let Some(name) = self.add_name(shown) else { return false };
         self.unlist(position);
         let slot = &mut self.slots[position];
         let stored = Stored { name: slot.name, length: slot.length };
         (slot.name, slot.length) = (name, shown.len() as u8);
         self.yielded.insert(slot.cookie, stored);
         self.list(position);
+        true
     }
 
     /// What the dot of a slot is ordered by, on every device alike.

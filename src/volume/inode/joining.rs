@@ -63,6 +63,9 @@ impl State {
         let entries = self.0.entries.as_mut().ok_or(Malformed("no directory"))?;
         let vector = tombstone.entries.iter().map(|&(device, counter)| (device, counter.0)).collect();
         let joined = entries.directory.join(&Directory::new(vector))?;
+        if !joined.changed() {
+            return Ok(joined);
+        }
         self.0.record.links_count = 2 + entries.directory.directories() as u32;
         self.0.journalled.links_count = self.0.record.links_count;
         self.begin_rebuild();

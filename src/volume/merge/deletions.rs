@@ -21,11 +21,7 @@ impl Merge {
     /// Gives names back to what needs them. What is named again durably is put into `revived`.
     pub(super) fn give_back(&self, revived: &mut Vec<ChunkId>) -> Result<()> {
         for (id, tombstone) in self.catalog.returned()? {
-            let given = self.is_unknown(id, &tombstone).and_then(|is_unknown| match is_unknown {
-                true => self.revive(id, 0, revived),
-                false => Ok(()),
-            });
-            match given {
+            match self.give_one_back(id, &tombstone, revived) {
                 Err(error) if error.is_damage() => {
                     log::info!("{id:?} was deleted here and is back, and is left as it is: {error}");
                 }
@@ -33,6 +29,12 @@ impl Merge {
             }
         }
         Ok(())
+    }
+
+    fn give_one_back(&self, id: InodeId, tombstone: &Tombstone, revived: &mut Vec<ChunkId>) -> Result<()> {
+        let inode = self.cache.inode(id)?;
+        let is_wanted = self.is_unknown(&inode, tombstone)? || self.is_named(&inode) == Some(true);
+        if is_wanted { self.revive(&inode, 0, revived) } else { Ok(()) }
     }
 
     /// Takes away names that another device gave to what was deleted here, and is not here. If it comes back after all,
@@ -46,8 +48,7 @@ impl Merge {
     }
 
     /// Whether something of it was not known when it was deleted.
-    fn is_unknown(&self, id: InodeId, tombstone: &Tombstone) -> Result<bool> {
-        let inode = self.cache.inode(id)?;
+    fn is_unknown(&self, inode: &Arc<Inode>, tombstone: &Tombstone) -> Result<bool> {
         if mutants::is_active(Mutant::DeletionWins) {
             return Ok(false);
         }
@@ -58,30 +59,30 @@ impl Merge {
             let content = inode.view(|record| record.content);
             return Ok(tombstone.version.of(content.device) < content.commit);
         }
-        self.cache.load_entries(&inode)?;
-        Ok(inode.state.read().directory().has_entries_beyond(&tombstone))
+        self.cache.load_entries(inode)?;
+        Ok(inode.state.read().directory().has_entries_beyond(tombstone))
     }
 
-    fn revive(&self, id: InodeId, depth: usize, revived: &mut Vec<ChunkId>) -> Result<()> {
-        let inode = self.cache.inode(id)?;
-        let first = ChunkId { inode: id, index: 0 };
-        let Some(tombstone) = self.tombstone(id) else { return Ok(()) };
-        match self.is_named(&inode) {
-            Some(true) => revived.push(first),
-            Some(false) if depth < DEPTH_MOST => {
-                if inode.is_directory() {
-                    let Some(joined) = self.writeback.bury_known(&inode, &tombstone)? else { return Ok(()) };
-                    let left = inode.state.read().directory().all_places();
-                    let came = left.into_iter().map(|(id, _, _)| id).collect();
-                    self.put_names_right(&inode, &Joined { came, ..joined })?;
-                }
-                if self.name_again(&inode, depth, revived)? {
-                    log::warn!("{id:?} was deleted here and changed on another device: it has its name back");
-                    revived.push(first);
-                }
-            }
-            // Something has not arrived.
-            Some(false) | None => {}
+    /// Of a directory what was known when it was deleted goes, and the rest stays.
+    fn revive(&self, inode: &Arc<Inode>, depth: usize, revived: &mut Vec<ChunkId>) -> Result<()> {
+        let first = ChunkId { inode: inode.id(), index: 0 };
+        let Some(tombstone) = self.tombstone(inode.id()) else { return Ok(()) };
+        // Otherwise something has not arrived.
+        let Some(is_named) = self.is_named(inode).filter(|_| depth < DEPTH_MOST) else { return Ok(()) };
+        if inode.is_directory() {
+            let Some(joined) = self.writeback.bury_known(inode, &tombstone)? else { return Ok(()) };
+            let left = inode.state.read().directory().all_places();
+            let came = left.into_iter().map(|(id, _, _)| id).collect();
+            self.put_names_right(inode, &Joined { came, ..joined })?;
+        }
+        if is_named {
+            revived.push(first);
+        } else if self.name_again(inode, depth, revived)? {
+            log::warn!(
+                "{:?} was deleted here and changed on another device: it has its name back",
+                inode.id()
+            );
+            revived.push(first);
         }
         Ok(())
     }
@@ -124,7 +125,7 @@ impl Merge {
         let parent = match self.cache.inode(link.parent) {
             Ok(parent) => {
                 if self.tombstone(link.parent).is_some() {
-                    self.revive(link.parent, depth + 1, revived)?;
+                    self.revive(&parent, depth + 1, revived)?;
                 }
                 parent
             }

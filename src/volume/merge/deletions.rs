@@ -43,8 +43,7 @@ impl Merge {
         let first = ChunkId { inode: id, index: 0 };
         let Some(tombstone) = self.tombstone(id).filter(|_| !places.is_empty()) else { return Ok(()) };
         self.base.context.recall.deleted(first, &Tombstone { version: Version::default(), ..tombstone });
-        let names: HashSet<&[u8]> = places.iter().map(|place| &*place.shown).collect();
-        names.into_iter().try_for_each(|name| self.namespace.forget_entry(directory, name, Timestamp::now()))
+        places.iter().try_for_each(|place| self.forget(directory, place))
     }
 
     /// Whether something of it was not known when it was deleted.

@@ -7,7 +7,7 @@ use crate::volume::format::record::Link;
 use crate::volume::inode::directory::{Joined, Place};
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Result, Timestamp};
+use crate::volume::{Error, Result, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -82,8 +82,7 @@ impl Merge {
         all.sort_by(|one, other| one.0.cmp(&other.0));
         let Some((place, parent)) = all.pop() else { return Ok(()) };
         // Entries of one name in one directory are one: they are removed together.
-        let mut seen = HashSet::from([(parent.id(), place.shown.clone())]);
-        all.retain(|(other, at)| seen.insert((at.id(), other.shown.clone())));
+        all.retain(|(other, at)| at.id() != parent.id() || other.shown != place.shown);
         for (place, parent) in all {
             log::info!("{:?} was moved on two devices: it stays where it was moved last", inode.id());
             self.forget(&parent, &place)?;
@@ -128,7 +127,11 @@ impl Merge {
         self.forget(&parent, &place)
     }
 
+    /// Takes a name away, if it is still there: with one name others go that stood for the same.
     pub(super) fn forget(&self, directory: &Arc<Inode>, place: &Place) -> Result<()> {
-        self.namespace.forget_entry(directory, &place.shown, Timestamp::now())
+        match self.namespace.forget_entry(directory, &place.shown, Timestamp::now()) {
+            Err(Error::NotFound) => Ok(()),
+            forgotten => forgotten,
+        }
     }
 }

@@ -61,5 +61,6 @@ crate::mutant::mutants! {
     ReplacedRemoved,
     DeletionWins,
     RingLeft,
+    OtherOpened,
     TwinsLeft,
 }

@@ -23,7 +23,9 @@ use super::rotate::{Remains, Rotation};
 use super::writeback::Writeback;
 use super::{Error, Result};
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
-use crate::store::{self, FileName, Seen};
+#[cfg(test)]
+use crate::store::Seen;
+use crate::store::{self, FileName};
 use std::sync::Arc;
 
 /// An open volume. Every method may be called from any thread.

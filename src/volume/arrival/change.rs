@@ -41,6 +41,10 @@ impl Before {
         Before { record: state.record.clone(), entries: entries(state) }
     }
 
+    pub fn of_record(record: Record) -> Before {
+        Before { record, entries: None }
+    }
+
     /// How what is there now differs from it.
     pub fn compare(&self, inode: InodeId, state: &State) -> Vec<Change> {
         let mut changes = Vec::new();

@@ -204,7 +204,9 @@ impl Arrivals {
         }
         let is_open = state.first_chunk.as_deref();
         if index == 0 && is_open.is_some_and(|chunk| chunk.has_file() && chunk.is_current().unwrap_or(true)) {
-            return Ok(None);
+            // It was opened since.
+            let before = state.take_untold().map(|record| Before::of_record(*record));
+            return Ok(before.map(|before| before.compare(inode.id(), &state)));
         }
         let loaded = self.cache.load_anew(inode, state.entries.is_some())?;
         let is_taken = match loaded.version().compare(state.version()) {

@@ -1,7 +1,7 @@
 //! Reading an inode from its chunks: chunk 0 and its record, extra chunks, a directory's entries.
 
 use super::Cache;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId};
+use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Relation};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
 use crate::volume::inode::directory::Directory;
@@ -13,7 +13,7 @@ use crate::volume::inode::stored::read_record;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
-use crate::volume::{Error, Result};
+use crate::volume::{Damage, Error, Result};
 use std::sync::Arc;
 
 impl Cache {
@@ -22,9 +22,30 @@ impl Cache {
         state.check_whole()?;
         if state.first_chunk.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
-            state.hold(0, self.open_file(id)?);
+            let found = self.open_file(id)?;
+            let is_known = state.version().0.is_empty() || mutants::is_active(Mutant::OtherOpened);
+            match found.version().compare(state.version()) {
+                Relation::Newer | Relation::Concurrent if !is_known => {
+                    self.take_found(inode, state, found)?
+                }
+                Relation::Older if !is_known => return Err(Error::Damaged(id, Damage::Replaced)),
+                _ => state.hold(0, found),
+            }
             self.opened(inode, 0);
         }
+        Ok(())
+    }
+
+    /// Goes on with what took the place of chunk 0's file while that was closed.
+    fn take_found(&self, inode: &Arc<Inode>, state: &mut State, found: Chunk) -> Result<()> {
+        if state.entries.is_some() {
+            return Err(Error::Damaged(found.id(), Damage::Replaced));
+        }
+        let found = self.state_of(inode.id(), found)?;
+        for index in state.close_all() {
+            self.closed(ChunkId { inode: inode.id(), index });
+        }
+        state.take_found(found);
         Ok(())
     }
 
@@ -71,8 +92,11 @@ impl Cache {
     }
 
     fn load_state(&self, id: InodeId) -> Result<State> {
+        self.state_of(id, self.open_file(ChunkId { inode: id, index: 0 })?)
+    }
+
+    fn state_of(&self, id: InodeId, first_chunk: Chunk) -> Result<State> {
         let chunk = ChunkId { inode: id, index: 0 };
-        let first_chunk = self.open_file(chunk)?;
         self.check_not_withheld(id)?;
         let record = read_record(&first_chunk).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),

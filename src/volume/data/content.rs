@@ -89,11 +89,11 @@ impl Data {
     fn try_seek(&self, inode: &Arc<Inode>, offset: u64, data: bool) -> Result<Option<u64>> {
         let mut state = inode.state.write();
         check_file(&state)?;
+        self.cache.open_first_chunk(inode, &mut state)?;
         let size = state.record.size;
         if offset >= size {
             return Ok(None);
         }
-        self.cache.open_first_chunk(inode, &mut state)?;
         if state.is_inline() {
             return Ok(Some(if data { offset } else { size }));
         }

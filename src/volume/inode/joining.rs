@@ -6,6 +6,7 @@ use super::stamps::Stamps;
 use super::state::{Facts, State};
 use crate::chunk::{Chunk, Commit, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
+use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::Malformed;
@@ -122,6 +123,37 @@ impl State {
         self.begin_rebuild();
         self.change();
         Ok(joined)
+    }
+
+    /// Goes on with the file that took the place of chunk 0's while that was closed: no content was changed here. Names and
+    /// attributes that were, and are not stored, stay. Of a directory no entry is loaded.
+    pub fn take_found(&mut self, found: State) {
+        let told = self.0.untold.take().unwrap_or_else(|| Box::new(self.record.clone()));
+        if self.is_settled() {
+            self.replace(found);
+        } else {
+            let State(Facts { first_chunk, table, record: other, .. }) = found;
+            take_attributes(&mut self.0.record, &other);
+            let record = &mut self.0.record;
+            (record.size, record.allocated) = (other.size, other.allocated);
+            (record.content, record.is_exact) = (other.content, other.is_exact);
+            record.modified = other.modified;
+            record.changed = record.changed.max(other.changed);
+            record.extension.vector = other.extension.vector;
+            record.extension.target = other.extension.target;
+            if record.kind == Kind::Directory {
+                record.links_count = other.links_count;
+            }
+            self.0.stamps = Stamps::found(&self.0.record);
+            (self.0.first_chunk, self.0.table) = (first_chunk, table);
+            self.0.doomed.clear();
+        }
+        self.0.untold = Some(told);
+    }
+
+    /// What was told of the record last, if it is another since.
+    pub fn take_untold(&mut self) -> Option<Box<Record>> {
+        self.0.untold.take()
     }
 
     /// Goes on with the file that took the place of this one's.

@@ -70,6 +70,8 @@ pub struct Facts {
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
     pub lost: Option<Box<Error>>,
     pub progress: Progress,
+    /// The record that whoever shows the inode knows, if it was replaced since.
+    pub(super) untold: Option<Box<Record>>,
     /// Space for storing chunk 0.
     pub hold: Hold,
 }
@@ -166,6 +168,7 @@ impl State {
             recorded: false,
             first_chunk: Some(Box::new(first_chunk)),
             held: Version::default(),
+            untold: None,
             named: false,
             extra_chunks: ExtraChunks::default(),
             table: ChunkTable::empty(),
@@ -197,6 +200,7 @@ impl State {
             recorded: true,
             first_chunk: Some(Box::new(first_chunk)),
             held: Version::default(),
+            untold: None,
             named: true,
             extra_chunks: ExtraChunks::default(),
             table,

@@ -296,6 +296,51 @@ fn what_is_older_is_not_taken() {
     assert!(two.told.take().is_empty());
 }
 
+/// Chunk files are not held open: what took the place of one counts as a whole, before anybody tells of it.
+#[test]
+fn what_is_opened_again_is_of_one_version() {
+    let mut two = Two::new();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, their_root) = two.theirs();
+    let inode = file_in(&ours, &root, "file", b"short");
+    let below = ours.create(&root, b"below", new(Kind::Directory)).unwrap();
+    file_in(&ours, &root, "renamed", b"short");
+    two.deliver_all();
+    let closed = |path: &str| {
+        let inode = theirs.lookup(&theirs.root().unwrap(), path.as_bytes()).unwrap().unwrap();
+        inode.state.write().close(0);
+        inode
+    };
+    let (file, their_below, renamed) = (closed("file"), closed("below"), closed("renamed"));
+    theirs
+        .rename((&their_root, b"renamed"), (&their_root, b"by them"), Rename::Replace, None, now())
+        .unwrap();
+    for inode in [&inode, &ours.lookup(&root, b"renamed").unwrap().unwrap()] {
+        ours.write(inode, 0, b"longer than before", now(), 0).unwrap();
+    }
+    file_in(&ours, &below, "within", b"");
+    ours.checkpoint().unwrap();
+    let (snapshot, names_to_come) = (two.stores[0].snapshot(), two.differing());
+    let is_theirs = |name: &&FileName| {
+        **name != theirs.base.context.file_name(ChunkId { inode: InodeId::ROOT, index: 0 })
+    };
+    names_to_come.iter().filter(is_theirs).for_each(|name| two.stores[1].restore_file(&snapshot, *name));
+    two.told.take();
+
+    theirs.read(&file, 0, &mut [0]).unwrap();
+    assert_eq!(content(&theirs, &file), b"longer than before");
+    assert_eq!(names(&theirs, &their_below), ["within"]);
+    theirs.checkpoint().unwrap();
+    assert_eq!(content(&theirs, &renamed), b"longer than before");
+    assert_eq!(look(&theirs, "by them").unwrap(), b"longer than before");
+    two.arrive();
+    assert!(!two.told.take().is_empty(), "what was opened before it was told of is told");
+    let again = two.volumes[1].clone();
+    drop((file, their_below, renamed, their_root));
+    again.close().unwrap();
+    assert_eq!(look(&again, "by them").unwrap(), b"longer than before");
+}
+
 /// The rules of this file, each broken once; the tests themselves hold.
 #[test]
 fn every_broken_rule_is_noticed() {
@@ -303,6 +348,7 @@ fn every_broken_rule_is_noticed() {
         (Mutant::LookingWrites, looking_writes_nothing as fn()),
         (Mutant::ArrivedUnseen, what_is_older_is_not_taken),
         (Mutant::DirtyReplaced, what_is_dirty_is_kept),
+        (Mutant::OtherOpened, what_is_opened_again_is_of_one_version),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {
         mutants::plant(Some(fault));

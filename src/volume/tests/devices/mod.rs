@@ -223,6 +223,34 @@ fn what_was_changed_without_knowing_of_its_deletion_comes_back() {
     }
 }
 
+#[test]
+fn a_name_given_without_knowing_of_the_deletion_counts() {
+    for names_first in [false, true] {
+        let mut world = World::new(2, &BOTH);
+        world.make(0, "f");
+        make_directories(&mut world, 0, &["d", "e"]);
+        world.make(0, "d/within");
+        world.judge();
+        world.at(1, |_, volume| {
+            rename(volume, "f", "e/g").unwrap();
+            rename(volume, "d", "e/d").unwrap();
+        });
+        world.at(0, |_, volume| ["f", "d"].iter().for_each(|path| remove_all(volume, path).unwrap()));
+        world.removed.insert("d/within of AAAAAAA".into());
+        world.sync_all(1);
+        if names_first {
+            // The folder that has the new names comes before what they stand for.
+            let Device { store, client, .. } = &mut world.devices[0];
+            let e = client.items(store, &world.server).into_iter().filter(|item| store.take(item).is_some());
+            for item in e.collect::<Vec<_>>() {
+                client.sync(&item, store, &world.server);
+            }
+            world.at(0, |_, _| ());
+        }
+        assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["e", "e/d", "e/g"], "{names_first}");
+    }
+}
+
 /// Another device's version arrives between the removal and the checkpoint that removes the file.
 #[test]
 fn a_version_that_arrives_while_its_file_is_being_deleted_is_not_deleted() {

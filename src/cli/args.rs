@@ -3,6 +3,7 @@
 //! What the flags amount to is resolved elsewhere: `mount_options.rs` for `-o`, the commands for the rest.
 //! `key_args.rs` has those of `cryptfs key`.
 
+use super::home_args::Status;
 use super::key_args::KeyCommand;
 use super::look_args::{Cat, Check, Du, Export, Import, Ls, Stat, Tree};
 use super::values;
@@ -29,6 +30,7 @@ pub enum Command {
     Mount(Mount),
     Umount(Umount),
     Sync(Sync),
+    Status(Status),
     Info(Info),
     Check(Check),
     Ls(Ls),

@@ -14,6 +14,7 @@ mod exit;
 mod export;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod home_args;
 mod import;
 mod info;
 mod init;
@@ -30,6 +31,7 @@ mod report;
 mod request;
 mod rotate;
 mod secret_input;
+mod status;
 mod sync;
 mod trust;
 mod umount;
@@ -81,6 +83,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),
         Command::Sync(arguments) => sync::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Key(command) => key::run(&command),
         Command::Check(arguments) => check::run(&arguments),

@@ -22,6 +22,7 @@ mod protocol;
 mod reply;
 mod ring;
 mod server;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -33,10 +34,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use control::{discard, store, sync, transport_of};
+pub use control::{Status, discard, status_of, store, sync, transport_of};
 pub use error::MountError;
 pub use holders::{Holder, of_device, of_lock, of_source};
-pub use point::{Found, check, clear_stale, find, is_stale, mounts_of};
+pub use point::{Found, absolute, check, clear_stale, find, is_stale};
+pub use table::{Entry, all, mounts_of};
 
 use crate::fs::ops::Operations;
 use notifier::KernelNotifier;

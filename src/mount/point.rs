@@ -127,22 +127,6 @@ pub fn clear_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Where this folder is mounted now, in this process's mount namespace.
-///
-/// # Errors
-/// /proc/self/mountinfo could not be read.
-pub fn mounts_of(source: &Path) -> io::Result<Vec<PathBuf>> {
-    let table = fs::read("/proc/self/mountinfo")?;
-    let of_source = |line: &[u8]| {
-        let mut fields = line.split(|&byte| byte == b' ');
-        let at = fields.nth(4)?;
-        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-        let ours = rest.next() == Some(KIND.as_bytes()) && unescape(rest.next()?) == source.as_os_str();
-        ours.then(|| unescape(at).into())
-    };
-    Ok(table.split(|&byte| byte == b'\n').filter_map(of_source).collect())
-}
-
 /// The canonical form of a mountpoint that can take a mount, where there is a /dev/fuse to mount with.
 ///
 /// # Errors
@@ -173,7 +157,10 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// The canonical form of a path whose last component perhaps cannot be looked into; a symbolic link can.
-fn absolute(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// The folder that it lies in is not there.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     if fs::read_link(path).is_ok() {
         return absolute(
             &fs::canonicalize(path.parent().unwrap_or(Path::new("/")))?.join(fs::read_link(path)?),

@@ -23,6 +23,7 @@ fn help() {
         "mount",
         "umount",
         "sync",
+        "status",
         "info",
         "check",
         "ls",

@@ -10,6 +10,7 @@ mod keys;
 mod mount;
 mod reading;
 mod rotation;
+mod status;
 mod tpm;
 
 pub use check::*;
@@ -19,6 +20,7 @@ pub use keys::*;
 pub use mount::*;
 pub use reading::*;
 pub use rotation::*;
+pub use status::*;
 pub use tpm::*;
 
 use super::exit::Exit;

@@ -17,8 +17,9 @@ use crate::volume::{Error, Result};
 use parking_lot::Mutex;
 use stand_ins::StandIns;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::UNIX_EPOCH;
 use withheld::Withheld;
 
 /// Above this many files one syncfs is cheaper than an fdatasync each, where it does as much.
@@ -44,7 +45,11 @@ pub struct Base {
     pub schedule: Schedule,
     pub stand_ins: Mutex<StandIns>,
     pub withheld: Mutex<Withheld>,
+    /// When the volume was opened, in seconds since 1970.
+    pub opened: u64,
     stopped: AtomicBool,
+    stopped_by: OnceLock<String>,
+    delayed: Mutex<Option<String>>,
 }
 
 impl Base {
@@ -56,7 +61,10 @@ impl Base {
             schedule: Schedule::default(),
             stand_ins: Mutex::default(),
             withheld: Mutex::default(),
+            opened: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
             stopped: AtomicBool::new(false),
+            stopped_by: OnceLock::new(),
+            delayed: Mutex::default(),
             context,
         }
     }
@@ -64,8 +72,24 @@ impl Base {
     /// No promise can be kept any more: from now on nothing is written.
     pub fn stop(&self, error: &Error) {
         if !self.stopped.swap(true, Ordering::AcqRel) {
+            self.stopped_by.get_or_init(|| error.to_string());
             log::error!("the volume stops, and nothing is written any more: {error}");
         }
+    }
+
+    /// Why the volume stopped, if it did.
+    pub fn stopped_by(&self) -> Option<&str> {
+        self.stopped_by.get().map(String::as_str)
+    }
+
+    /// Takes note of how storing everything went.
+    pub fn note_checkpoint<T>(&self, done: &Result<T>) {
+        *self.delayed.lock() = done.as_ref().err().map(Error::to_string);
+    }
+
+    /// Why the last attempt to store everything failed, if it did.
+    pub fn delayed(&self) -> Option<String> {
+        self.delayed.lock().clone()
     }
 
     /// # Errors

@@ -67,6 +67,7 @@ impl Merge {
                 Ok(_) => name = derived_name(&name, commit.0 + u64::from(number) + 1, device),
                 Err(Error::NotArrived(_)) if self.cache.entry(&directory, &name)?.is_none() => {
                     self.make(id, &directory, &name, lost)?;
+                    self.saved.lock().push((directory.id(), name));
                     log::warn!(
                         "a file was changed on two devices: the version of commit {} is in a file beside it",
                         commit.0

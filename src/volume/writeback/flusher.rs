@@ -64,7 +64,9 @@ fn flush_on_schedule(writeback: &Weak<Writeback>) {
                 }
             }
             Some(Task::Checkpoint) => {
-                if let Err(error) = writeback.checkpoint() {
+                let done = writeback.checkpoint();
+                writeback.base.note_checkpoint(&done);
+                if let Err(error) = done {
                     log::warn!("not everything could be written yet: {error}");
                     writeback.base.schedule.wake();
                     writeback.base.schedule.pause();

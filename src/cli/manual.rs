@@ -26,7 +26,11 @@ a volume that is older as a whole is not mounted until \\fBcryptfs trust accept\
 const SECRETS: &str = "\
 A passphrase is read from the file that \\fB\\-\\-passphrase\\-file\\fR or \\fB\\-o passphrase\\-file=\\fR names, else \
 from \\fI$CREDENTIALS_DIRECTORY/cryptfs.passphrase\\fR (see LoadCredential= in systemd.exec(5)), else it is asked for \
-on the terminal. A byte\\-order mark in front of it and one newline behind it are not part of it, and it does not matter \
+on the terminal. Where there is no terminal, the program that CRYPTFS_ASKPASS names asks, as ssh\\-askpass does for ssh(1); \
+else, for root on a machine that systemd runs, systemd\\-ask\\-password(1), whose question Plymouth, the consoles or a \
+desktop answer; else, in a graphical session, zenity or kdialog. The question says what was tried in vain before. With \
+\\fB\\-o keyring=\\fITIME\\fR the kernel keeps what was typed for so long, in the keyring of this user, and the next mount \
+does not ask. A byte\\-order mark in front of it and one newline behind it are not part of it, and it does not matter \
 whether accents are characters of their own, as macOS writes them. It is never taken from an argument or from the environment.
 .PP
 A key of age may be kept by a plugin, as by age\\-plugin\\-yubikey in a YubiKey: the plugin's program, \
@@ -55,9 +59,23 @@ With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know t
 /home/anna/vault  /home/anna/plain  fuse.cryptfs  noauto,user,passphrase\\-file=/home/anna/.vault  0 0
 .fi
 .PP
-umount(8) unmounts, but returns while cryptfs may still be writing to the backing folder. \\fBcryptfs umount\\fR waits \
-until everything is written, and so does the next mount, for ten seconds at most. A mount that lives on, in a bind mount or \
+Through its own helper there umount(8) returns, as \\fBcryptfs umount\\fR does, once everything is written to the backing \
+folder. Without that helper it returns earlier; the next mount then waits, for ten seconds at most. A mount that lives on, in a bind mount or \
 in the mount namespace of a container, is said after a second, with whoever has it.";
+
+const SYSTEMD: &str = "\
+\\fBcryptfs unit\\fR writes units for one volume. A service of Type=notify mounts it at boot, or at login with \
+\\fB\\-\\-user\\fR; with \\fB\\-\\-automount\\fR a mount unit and an automount unit do when somebody first looks. A unit waits \
+for the disk that the backing folder lies on, and is stopped before that disk goes; name a sync client or a network with \
+\\fB\\-\\-after\\fR to be stopped before it, too. \\fB\\-\\-lock\\-on\\-sleep\\fR unmounts before the machine sleeps. \
+At a stop everything is stored first, what programs still hold open too; they have fifteen seconds more to close it. \
+cryptfs@.service, for the machine and for a user, does the same by a file: see its first lines.
+.PP
+The machine's service is confined: few capabilities and system calls, no network, no other devices. It has the machine's \
+own view of the tree, since a mount made in another one would be seen by nobody else. A user's service is not confined: \
+fusermount3 is set\\-user\\-ID root, and would not be under anything that a user's systemd can confine.
+.PP
+A mount in the foreground tells NOTIFY_SOCKET when it answers, what it does, and that it ends (sd_notify(3)).";
 
 const DURABILITY: &str = "\
 What fsync(2) or fdatasync(2) of a file or a folder returned for survives a power cut, names included, and so does \
@@ -100,8 +118,11 @@ cryptfs::mount=debug,info. At debug and trace the log can contain names of files
 RUST_LOG
 The same; used where CRYPTFS_LOG is not set.
 .TP
-CREDENTIALS_DIRECTORY
-See SECRETS.";
+CRYPTFS_ASKPASS, DISPLAY, WAYLAND_DISPLAY, CREDENTIALS_DIRECTORY
+See SECRETS.
+.TP
+NOTIFY_SOCKET
+See SYSTEMD.";
 
 const FILES: &str = "\
 .TP
@@ -148,13 +169,18 @@ fn write_page(out: &mut dyn Write) -> io::Result<()> {
     section(out, "DURABILITY AND LIMITS", DURABILITY)?;
     section(out, "MOUNT OPTIONS", &list(DESCRIPTIONS.iter().map(|&(name, text)| (name.to_owned(), text))))?;
     section(out, "AS A MOUNT HELPER", FSTAB)?;
+    section(out, "SYSTEMD", SYSTEMD)?;
     let codes = Exit::ALL.iter().map(|&(exit, meaning)| ((exit as u8).to_string(), meaning));
     section(out, "EXIT STATUS", &list(codes))?;
     section(out, "ENVIRONMENT", ENVIRONMENT)?;
     section(out, "FILES", FILES)?;
     section(out, "EXAMPLES", EXAMPLES)?;
     section(out, "BUGS", BUGS)?;
-    section(out, "SEE ALSO", "fusermount3(1), mount(8), fstab(5)")
+    section(
+        out,
+        "SEE ALSO",
+        "fusermount3(1), mount(8), fstab(5), systemd\\-ask\\-password(1), systemd.automount(5)",
+    )
 }
 
 /// A command and its own subcommands, each a section.

@@ -24,6 +24,7 @@ fn help() {
         "umount",
         "sync",
         "status",
+        "unit",
         "info",
         "check",
         "ls",

@@ -1,8 +1,9 @@
-//! What is said of mounts that something is wrong with.
+//! What is said of mounts that something is wrong with, and of systemd units.
 
 use super::{Exit, Failure, failure};
 use crate::cli::status::Trouble;
 use crate::mount::Entry;
+use std::path::Path;
 
 /// What is wrong, and the next step.
 pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
@@ -64,4 +65,28 @@ pub fn mounts_need_a_person(bad: usize, all: usize) -> Failure {
 pub fn mounts_wait(waiting: usize, all: usize) -> Failure {
     let verb = if waiting == 1 { "waits" } else { "wait" };
     failure(Exit::Waiting, format!("{waiting} of {} {verb}: see above.", counted(all, "mount", "mounts")))
+}
+
+pub fn unit_path(path: &Path) -> Failure {
+    failure(
+        Exit::Usage,
+        format!(
+            "{}: such a path cannot stand in a systemd unit: it has control characters or is no text.",
+            path.display()
+        ),
+    )
+}
+
+pub fn no_unit_folder() -> Failure {
+    failure(Exit::Failed, "Where this user's systemd looks for units is not known: HOME is not set.")
+}
+
+pub fn other_unit(path: &Path) -> Failure {
+    failure(
+        Exit::Failed,
+        format!(
+            "{}: there is another unit of that name, which cryptfs did not make. Nothing was written.",
+            path.display()
+        ),
+    )
 }

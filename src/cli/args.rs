@@ -184,7 +184,7 @@ pub struct Mount {
     pub mountpoint: PathBuf,
     #[command(flatten)]
     pub unlock: Unlock,
-    /// Mount options, separated by commas, as in fstab; see MOUNT OPTIONS in the manual
+    /// Mount options, separated by commas, as in fstab; see cryptfs(5)
     #[arg(short = 'o', value_name = "OPTIONS", action = ArgAction::Append)]
     pub options: Vec<String>,
     /// Stay in the foreground, log to stderr

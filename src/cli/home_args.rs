@@ -52,7 +52,7 @@ pub struct Unit {
     /// Start after UNIT and stop before it, such as a sync client's; may be given several times
     #[arg(long, value_name = "UNIT")]
     pub after: Vec<String>,
-    /// Mount options, separated by commas, as in fstab; see MOUNT OPTIONS in the manual
+    /// Mount options, separated by commas, as in fstab; see cryptfs(5)
     #[arg(short = 'o', value_name = "OPTIONS", action = ArgAction::Append)]
     pub options: Vec<String>,
     /// Write the units to where systemd looks for them

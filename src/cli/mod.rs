@@ -29,6 +29,7 @@ mod look_args;
 mod manual;
 mod mount;
 mod mount_options;
+mod notice;
 mod report;
 mod request;
 mod rotate;

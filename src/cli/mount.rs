@@ -129,6 +129,7 @@ fn perform(request: Request) -> Result<(), Failure> {
     let system = |error| advice::system("The background process", &error);
     let waiting = if request.foreground { Waiting::nobody() } else { Waiting::parent().map_err(system)? };
     let backing = request.backing.as_path();
+    logging::name_volume(backing);
     let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
     check_mountpoint(&request.mountpoint)?;
     // Nobody should type a passphrase only to learn that the volume is in use; any other trouble with the lock means

@@ -32,7 +32,7 @@ mod volume;
 mod writeback;
 
 pub use arrival::{Change, Changed, Observer};
-pub use base::Options;
+pub use base::{Event, Options};
 pub use check::survey::Sight;
 pub use condition::{Condition, KnownDevice};
 pub use error::{Damage, Error, Result};

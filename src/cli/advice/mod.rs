@@ -121,7 +121,7 @@ pub fn terminal(error: &io::Error) -> Failure {
 }
 
 pub fn option(error: &BadOption) -> Failure {
-    failure(Exit::Usage, format!("{error}. See MOUNT OPTIONS in `man cryptfs`."))
+    failure(Exit::Usage, format!("{error}. `man 5 cryptfs` lists them."))
 }
 
 pub fn no_folder(path: &Path) -> Failure {

@@ -90,3 +90,25 @@ pub fn other_unit(path: &Path) -> Failure {
         ),
     )
 }
+
+/// What the desktop is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
+    Damage,
+    Conflict,
+    /// Not everything can be stored.
+    Delayed,
+    Stopped,
+}
+
+/// Title and text of a notification.
+pub fn notice(notice: Notice, backing: &Path) -> (String, String) {
+    let name = backing.file_name().unwrap_or(backing.as_os_str()).to_string_lossy().into_owned();
+    let title = match notice {
+        Notice::Damage => format!("Something in {name} cannot be read"),
+        Notice::Conflict => format!("A file in {name} was changed on two devices"),
+        Notice::Delayed => format!("Not everything in {name} can be stored"),
+        Notice::Stopped => format!("{name} stopped: nothing is written any more"),
+    };
+    (title, "Run `cryptfs status`: it says what is wrong and what to do.".to_owned())
+}

@@ -50,6 +50,19 @@ pub struct Base {
     stopped: AtomicBool,
     stopped_by: OnceLock<String>,
     delayed: Mutex<Option<String>>,
+    /// What nobody was told of yet.
+    events: Mutex<Vec<Event>>,
+}
+
+/// What happened to the volume as a whole, or to a file without anything being wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing is written any more.
+    Stopped,
+    /// Not everything can be stored now.
+    Delayed,
+    /// Of a file two versions stand beside each other from now on.
+    Conflict,
 }
 
 impl Base {
@@ -65,6 +78,7 @@ impl Base {
             stopped: AtomicBool::new(false),
             stopped_by: OnceLock::new(),
             delayed: Mutex::default(),
+            events: Mutex::default(),
             context,
         }
     }
@@ -73,7 +87,8 @@ impl Base {
     pub fn stop(&self, error: &Error) {
         if !self.stopped.swap(true, Ordering::AcqRel) {
             self.stopped_by.get_or_init(|| error.to_string());
-            log::error!("the volume stops, and nothing is written any more: {error}");
+            log::error!(target: "cryptfs::stopped", "the volume stops, and nothing is written any more: {error}");
+            self.happened(Event::Stopped);
         }
     }
 
@@ -84,7 +99,25 @@ impl Base {
 
     /// Takes note of how storing everything went.
     pub fn note_checkpoint<T>(&self, done: &Result<T>) {
-        *self.delayed.lock() = done.as_ref().err().map(Error::to_string);
+        let before = std::mem::replace(&mut *self.delayed.lock(), done.as_ref().err().map(Error::to_string));
+        if before.is_none() && done.is_err() && self.stopped_by().is_none() {
+            self.happened(Event::Delayed);
+        }
+    }
+
+    /// Something happened that is to be told.
+    pub fn happened(&self, event: Event) {
+        let mut events = self.events.lock();
+        if !events.contains(&event) {
+            events.push(event);
+        }
+        drop(events);
+        self.schedule.report();
+    }
+
+    /// Takes what nobody was told of yet.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock())
     }
 
     /// Why the last attempt to store everything failed, if it did.

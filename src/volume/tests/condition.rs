@@ -1,8 +1,11 @@
 //! What a volume says of itself.
 
 use super::*;
+use crate::store::FileName;
 use crate::store::memory::Memory;
-use crate::volume::Error;
+use crate::volume::{Error, Event, Finding, Report};
+use hashbrown::HashSet;
+use parking_lot::Mutex;
 
 #[test]
 fn what_waits_and_what_went_wrong_is_told() {
@@ -32,4 +35,42 @@ fn what_waits_and_what_went_wrong_is_told() {
     volume.base.stop(&Error::NoSpace);
     let after = volume.condition().unwrap();
     assert_eq!((after.delayed, after.stopped), (None, Some("the volume is read-only".to_owned())));
+}
+
+/// What was told.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<Event>>>);
+
+impl Report for Heard {
+    fn tell(&self, _: &[Finding], _: &HashSet<FileName>) {}
+
+    fn happened(&self, event: Event) {
+        self.0.lock().push(event);
+    }
+}
+
+#[test]
+fn what_a_person_should_know_of_is_told_once() {
+    let (fixture, heard) = (Fixture::new(), Heard::default());
+    let volume = fixture.format(Arc::new(Memory::new()));
+    volume.report_to(Box::new(heard.clone()), std::iter::empty());
+    let told = || {
+        volume.report();
+        std::mem::take(&mut *heard.0.lock())
+    };
+    let failed = || volume.base.note_checkpoint(&Err::<(), _>(Error::NoSpace));
+    failed();
+    failed();
+    assert_eq!(told(), [Event::Delayed]);
+    failed();
+    assert_eq!(told(), []);
+    volume.base.note_checkpoint(&Ok(()));
+    failed();
+    assert_eq!(told(), [Event::Delayed], "it was well in between");
+    volume.base.happened(Event::Conflict);
+    volume.base.happened(Event::Conflict);
+    volume.base.note_checkpoint(&Ok(()));
+    volume.base.stop(&Error::NoSpace);
+    failed();
+    assert_eq!(told(), [Event::Conflict, Event::Stopped]);
 }

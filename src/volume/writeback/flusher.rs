@@ -67,7 +67,7 @@ fn flush_on_schedule(writeback: &Weak<Writeback>) {
                 let done = writeback.checkpoint();
                 writeback.base.note_checkpoint(&done);
                 if let Err(error) = done {
-                    log::warn!("not everything could be written yet: {error}");
+                    log::warn!(target: "cryptfs::delayed", "not everything could be written yet: {error}");
                     writeback.base.schedule.wake();
                     writeback.base.schedule.pause();
                 }

@@ -49,10 +49,13 @@ fn obey(signals: &Termination, unmounter: &Unmounter) {
     let mut has_refused = false;
     while signals.wait().is_ok() {
         tell(&["STOPPING=1", &patience(STORING), "STATUS=Storing what was written"]);
+        let mut status = "STATUS=Everything is stored; waiting for the last file in it to be closed";
         if has_refused || unmounter.has_ended() {
+            status = "STATUS=Giving up what cannot be stored";
             unmounter.give_up();
         } else if let Err(error) = unmounter.store() {
             log::error!("not everything could be stored: {error}");
+            status = "STATUS=Not everything could be stored; waiting for the last file in it to be closed";
             if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) {
                 log::error!(
                     "the mount stays; make room, and send the signal again, which gives up what is left"
@@ -65,10 +68,7 @@ fn obey(signals: &Termination, unmounter: &Unmounter) {
                 continue;
             }
         }
-        tell(&[
-            &patience(CLOSING),
-            "STATUS=Everything is stored; waiting for the last file in it to be closed",
-        ]);
+        tell(&[&patience(CLOSING), status]);
         if let Err(error) = unmounter.unmount() {
             log::error!("cannot unmount: {error}");
         }

@@ -55,8 +55,7 @@ pub fn get(
     if name != STATUS.to_bytes() {
         return None;
     }
-    let is_allowed = is_owner(caller);
-    Some(if is_allowed { status(operations, transport) } else { Err(Error::NotPermitted) })
+    Some(if is_owner(caller) { status(operations, transport) } else { Err(Error::NotPermitted) })
 }
 
 fn status(operations: &dyn Operations, transport: Transport) -> Result<Vec<u8>> {

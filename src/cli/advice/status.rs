@@ -23,8 +23,8 @@ pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
              check the disk and the sync client of {backing}, then mount again."
         ),
         Trouble::Delayed(why) => format!(
-            "Not everything can be stored: {why}. Make room on the disk of {backing}, or delete something in {at}; it is \
-             tried again by itself."
+            "Not everything can be stored: {why}. It is tried again by itself. If the disk of {backing} is full, make \
+             room there, or delete something in {at}."
         ),
         Trouble::Damaged(count) => format!(
             "{}. `cryptfs trust status {backing}` lists them and says what helps.",

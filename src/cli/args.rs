@@ -3,6 +3,7 @@
 //! What the flags amount to is resolved elsewhere: `mount_options.rs` for `-o`, the commands for the rest.
 //! `key_args.rs` has those of `cryptfs key`.
 
+use super::home_args::{Status, Unit};
 use super::key_args::KeyCommand;
 use super::look_args::{Cat, Check, Du, Export, Import, Ls, Stat, Tree};
 use super::values;
@@ -29,6 +30,8 @@ pub enum Command {
     Mount(Mount),
     Umount(Umount),
     Sync(Sync),
+    Status(Status),
+    Unit(Unit),
     Info(Info),
     Check(Check),
     Ls(Ls),
@@ -98,6 +101,9 @@ pub struct Unlock {
     /// The fingerprint that `cryptfs info` shows where the volume is known: refuse another, accept this one
     #[arg(long, value_name = "HEX", value_parser = values::fingerprint)]
     pub fingerprint: Option<Fingerprint>,
+    /// How long the kernel keeps what was typed; of mounts only.
+    #[arg(skip)]
+    pub keyring: Option<Duration>,
 }
 
 /// What new slots are made with.
@@ -178,7 +184,7 @@ pub struct Mount {
     pub mountpoint: PathBuf,
     #[command(flatten)]
     pub unlock: Unlock,
-    /// Mount options, separated by commas, as in fstab; see MOUNT OPTIONS in the manual
+    /// Mount options, separated by commas, as in fstab; see cryptfs(5)
     #[arg(short = 'o', value_name = "OPTIONS", action = ArgAction::Append)]
     pub options: Vec<String>,
     /// Stay in the foreground, log to stderr
@@ -204,9 +210,17 @@ pub struct Umount {
     /// How many seconds to wait for the volume's daemon
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
+    /// Unmount every volume of this user
+    #[arg(long)]
+    pub all: bool,
     /// Where the volume is mounted
-    #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
-    pub mountpoint: PathBuf,
+    #[arg(
+        value_name = "MOUNTPOINT",
+        value_hint = ValueHint::DirPath,
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub mountpoint: Option<PathBuf>,
 }
 
 /// Make everything in a mount durable

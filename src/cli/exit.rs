@@ -52,6 +52,8 @@ exit_codes! {
     Unreadable = 32 "ls, tree, cat, stat, du, export, import: something could not be read; the rest is there."
     NoSuchPath = 33 "There is no such path in the volume."
     StillInUse = 34 "umount: unmounted there, but the volume is still in use."
+    NeedsAPerson = 36 "status: something needs a person."
+    Waiting = 37 "status: nothing needs a person, but something has not arrived, or cannot be asked, yet."
     NoTpm = 40 "There is no TPM 2.0."
     TpmForbidden = 41 "This user may not use the TPM."
     TpmBusy = 42 "Another program holds the TPM exclusively."

@@ -198,6 +198,7 @@ fn tell(backing: &Path, ways: &Ways, recipients: &[String], opened: &Opened) -> 
     let ways: Vec<_> = yes.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
     let (at, by, fingerprint) = (backing.display(), ways.join(", "), opened.header.owner.fingerprint());
     report::print(&format!(
-        "{asks}{at} is now a cryptfs volume. It opens with {by}.\nFingerprint: {fingerprint}\n"
+        "{asks}{at} is now a cryptfs volume. It opens with {by}.\nFingerprint: {fingerprint}\nMount it: `cryptfs mount {at} \
+         FOLDER`, where FOLDER is an empty one; `cryptfs unit {at} FOLDER --user --install` does at each login.\n"
     ))
 }

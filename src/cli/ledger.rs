@@ -1,9 +1,11 @@
-//! What a mount finds damaged: one line in the log, and an entry in the list that `cryptfs trust status` shows.
+//! What a mount finds damaged: one line in the log, and an entry in the list that `cryptfs trust status` shows. The desktop
+//! is told of that, and of what else happens to the volume.
 
-use super::advice;
+use super::advice::{self, Notice};
+use super::notice::Notices;
 use crate::store::{Area, FileName};
 use crate::trust::{Found, Trust};
-use crate::volume::{Damage, Finding, Report, Volume};
+use crate::volume::{Damage, Event, Finding, Report, Volume};
 use hashbrown::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -15,6 +17,7 @@ const UNTIL_OPENED: [&str; 3] = ["older", "gone", "not-arrived"];
 pub struct Ledger {
     backing: PathBuf,
     trust: Trust,
+    notices: Notices,
 }
 
 impl Ledger {
@@ -30,7 +33,8 @@ impl Ledger {
             let file = FileName::parse(area, path.as_bytes())?;
             Some((file, UNTIL_OPENED.contains(&found.kind.as_str())))
         });
-        let ledger = Ledger { backing: backing.to_owned(), trust: trust.clone() };
+        let ledger =
+            Ledger { backing: backing.to_owned(), trust: trust.clone(), notices: Notices::new(backing) };
         volume.report_to(Box::new(ledger), listed);
     }
 }
@@ -39,7 +43,10 @@ impl Report for Ledger {
     fn tell(&self, found: &[Finding], healed: &HashSet<FileName>) {
         for finding in found {
             let level = if finding.damage.is_some() { log::Level::Error } else { log::Level::Warn };
-            log::log!(level, "{}", advice::finding(&self.backing, finding));
+            log::log!(target: "cryptfs::finding", level, "{}", advice::finding(&self.backing, finding));
+        }
+        if found.iter().any(|finding| finding.damage.is_some()) {
+            self.notices.show(Notice::Damage);
         }
         let off: Vec<String> = healed.iter().map(FileName::path).collect();
         let on = found.iter().map(entry).collect();
@@ -48,6 +55,14 @@ impl Report for Ledger {
             Ok(more) => log::warn!("the list of findings is full: {more} more are reported in the log only"),
             Err(error) => log::warn!("the list of findings cannot be changed: {error}"),
         }
+    }
+
+    fn happened(&self, event: Event) {
+        self.notices.show(match event {
+            Event::Stopped => Notice::Stopped,
+            Event::Delayed => Notice::Delayed,
+            Event::Conflict => Notice::Conflict,
+        });
     }
 }
 

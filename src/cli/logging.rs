@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The variables that choose what is logged, by env_logger's filters; the first that is set counts.
 pub const VARIABLES: [&str; 2] = ["CRYPTFS_LOG", "RUST_LOG"];
@@ -23,22 +24,37 @@ const REPEATED: usize = 1000;
 /// syslog(3)'s facility "daemon" (RFC 3164, section 4.1.1).
 const FACILITY: u8 = 3;
 
+/// Where the journal takes records in its own form (systemd's JOURNAL_NATIVE_PROTOCOL).
+const JOURNAL: &str = "/run/systemd/journal/socket";
+/// What MESSAGE_ID the journal has for records of which target: what a person should know of.
+const MESSAGES: [(&str, &str); 4] = [
+    ("cryptfs::finding", "5f2a3c1de0b84b0c9a1d7c66e1f0a301"),
+    ("cryptfs::conflict", "5f2a3c1de0b84b0c9a1d7c66e1f0a302"),
+    ("cryptfs::delayed", "5f2a3c1de0b84b0c9a1d7c66e1f0a303"),
+    ("cryptfs::stopped", "5f2a3c1de0b84b0c9a1d7c66e1f0a304"),
+];
+
+/// The backing folder.
+static VOLUME: OnceLock<String> = OnceLock::new();
+
 static SINK: Mutex<Sink> = Mutex::new(Sink::Stderr(Vec::new()));
 
 enum Sink {
     Stderr(Vec<Line>),
     File(File),
     System(UnixDatagram),
+    Journal(UnixDatagram),
     Nowhere,
 }
 
 /// A record as it is handed on: syslog(3)'s severity and the text.
 struct Line {
     severity: u8,
+    target: String,
     text: String,
 }
 
-/// env_logger's target: each write is one record, `<SEVERITY>TEXT` and a newline.
+/// env_logger's target: each write is one record, `<SEVERITY>TARGET>TEXT` and a newline.
 struct Output;
 
 /// Starts logging to stderr.
@@ -65,7 +81,7 @@ fn builder(variable: impl Fn(&str) -> Option<String>) -> (Builder, Option<String
     });
     builder.format(|out, record| {
         let text = visible::line(&record.args().to_string());
-        writeln!(out, "<{}>{text}", severity(record.level()))
+        writeln!(out, "<{}>{}>{text}", severity(record.level()), record.target())
     });
     builder.target(Target::Pipe(Box::new(Output)));
     (builder, mistake)
@@ -86,15 +102,23 @@ pub fn to_file(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// From now on to the system log, if there is one.
+/// From now on to systemd's journal or the system log, if there is one.
 pub fn to_system() {
-    let connect = || {
+    let connect = |to| {
         let socket = UnixDatagram::unbound()?;
-        socket.connect("/dev/log")?;
+        socket.connect(to)?;
         socket.set_nonblocking(true)?;
         Ok::<_, io::Error>(socket)
     };
-    SINK.lock().go_on_at(connect().map_or(Sink::Nowhere, Sink::System));
+    let journal = connect(JOURNAL).map(Sink::Journal);
+    let next = journal.or_else(|_| connect("/dev/log").map(Sink::System)).unwrap_or(Sink::Nowhere);
+    SINK.lock().go_on_at(next);
+}
+
+/// Says in the journal which volume its records are about, from now on.
+pub fn name_volume(backing: &Path) {
+    // A process has one.
+    let _ = VOLUME.set(visible::line(&backing.to_string_lossy()));
 }
 
 impl Write for Output {
@@ -112,9 +136,21 @@ impl Line {
     fn parse(record: &[u8]) -> Line {
         let record = String::from_utf8_lossy(record);
         let parts = record.strip_prefix('<').and_then(|rest| rest.split_once('>'));
-        let (severity, text) = parts.expect("`builder` set the format");
+        let (severity, rest) = parts.expect("`builder` set the format");
+        let (target, text) = rest.split_once('>').expect("`builder` set the format");
         let severity = severity.parse().expect("`builder` set the format");
-        Line { severity, text: text.trim_end_matches('\n').to_owned() }
+        Line { severity, target: target.to_owned(), text: text.trim_end_matches('\n').to_owned() }
+    }
+
+    /// Fields, one a line. No value has a newline (`visible`).
+    fn for_journal(&self, volume: Option<&str>) -> String {
+        let Line { severity, target, text } = self;
+        let message = MESSAGES.iter().find(|(of, _)| of == target);
+        let id = message.map_or_else(String::new, |(_, id)| format!("MESSAGE_ID={id}\n"));
+        let volume = volume.map_or_else(String::new, |volume| format!("CRYPTFS_VOLUME={volume}\n"));
+        format!(
+            "MESSAGE={text}\nPRIORITY={severity}\nSYSLOG_IDENTIFIER=cryptfs\n{id}{volume}CRYPTFS_TARGET={target}\n"
+        )
     }
 
     fn word(&self) -> &'static str {
@@ -152,6 +188,9 @@ impl Sink {
                 let priority = FACILITY * 8 + line.severity;
                 let message = format!("<{priority}>cryptfs[{}]: {text}", std::process::id());
                 socket.send(message.as_bytes()).map(drop)
+            }
+            Sink::Journal(socket) => {
+                socket.send(line.for_journal(VOLUME.get().map(String::as_str)).as_bytes()).map(drop)
             }
             Sink::Nowhere => Ok(()),
         };
@@ -197,6 +236,18 @@ mod tests {
         assert_eq!(levels(&[("CRYPTFS_LOG", "cryptfs=loud")]), [Warn, Warn]);
         assert!(builder_with(&[("CRYPTFS_LOG", "info")]).1.is_none());
         assert!(builder_with(&[("RUST_LOG", "cryptfs=loud")]).1.unwrap().starts_with("RUST_LOG is ignored"));
+    }
+
+    #[test]
+    fn the_journal_gets_fields_that_can_be_searched_for() {
+        let line = Line::parse(b"<3>cryptfs::finding>a > b\n");
+        assert_eq!(
+            line.for_journal(Some("/vault")),
+            "MESSAGE=a > b\nPRIORITY=3\nSYSLOG_IDENTIFIER=cryptfs\nMESSAGE_ID=5f2a3c1de0b84b0c9a1d7c66e1f0a301\n\
+             CRYPTFS_VOLUME=/vault\nCRYPTFS_TARGET=cryptfs::finding\n"
+        );
+        let line = Line::parse(b"<4>cryptfs::fs>x\n");
+        assert!(!line.for_journal(None).contains("MESSAGE_ID"));
     }
 
     #[test]

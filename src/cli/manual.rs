@@ -1,6 +1,6 @@
-//! The manual page and the completions, made from the definitions in `args.rs` and the prose below.
+//! The manual pages, made from the definitions in `args.rs` and the prose below.
 //!
-//! `man/cryptfs.1` is this output, committed; a test in `tests/cli` holds the two together.
+//! `man` is this output, committed; a test in `tests/cli` holds the two together.
 
 use super::advice::{self, Failure};
 use super::args::Arguments;
@@ -26,7 +26,11 @@ a volume that is older as a whole is not mounted until \\fBcryptfs trust accept\
 const SECRETS: &str = "\
 A passphrase is read from the file that \\fB\\-\\-passphrase\\-file\\fR or \\fB\\-o passphrase\\-file=\\fR names, else \
 from \\fI$CREDENTIALS_DIRECTORY/cryptfs.passphrase\\fR (see LoadCredential= in systemd.exec(5)), else it is asked for \
-on the terminal. A byte\\-order mark in front of it and one newline behind it are not part of it, and it does not matter \
+on the terminal. Where there is no terminal, the program that CRYPTFS_ASKPASS names asks, as ssh\\-askpass does for ssh(1); \
+else, for root on a machine that systemd runs, systemd\\-ask\\-password(1), whose question Plymouth, the consoles or a \
+desktop answer; else, in a graphical session, zenity or kdialog. The question says what was tried in vain before. With \
+\\fB\\-o keyring=\\fITIME\\fR the kernel keeps what was typed for so long, in the keyring of this user, and the next mount \
+does not ask. A byte\\-order mark in front of it and one newline behind it are not part of it, and it does not matter \
 whether accents are characters of their own, as macOS writes them. It is never taken from an argument or from the environment.
 .PP
 A key of age may be kept by a plugin, as by age\\-plugin\\-yubikey in a YubiKey: the plugin's program, \
@@ -49,15 +53,29 @@ which anybody can make, the fingerprint has to be given with \\fB\\-\\-fingerpri
 \\fBfingerprint=\\fR, or confirmed on the terminal.";
 
 const FSTAB: &str = "\
-With the links that scripts/install makes in /sbin, mount(8) and fstab(5) know the type fuse.cryptfs:
+With the helpers that the package or scripts/install puts into /sbin, mount(8) and fstab(5) know the type fuse.cryptfs:
 .PP
 .nf
 /home/anna/vault  /home/anna/plain  fuse.cryptfs  noauto,user,passphrase\\-file=/home/anna/.vault  0 0
 .fi
 .PP
-umount(8) unmounts, but returns while cryptfs may still be writing to the backing folder. \\fBcryptfs umount\\fR waits \
-until everything is written, and so does the next mount, for ten seconds at most. A mount that lives on, in a bind mount or \
+Through its own helper there umount(8) returns, as \\fBcryptfs umount\\fR does, once everything is written to the backing \
+folder. Without that helper it returns earlier; the next mount then waits, for ten seconds at most. A mount that lives on, in a bind mount or \
 in the mount namespace of a container, is said after a second, with whoever has it.";
+
+const SYSTEMD: &str = "\
+\\fBcryptfs unit\\fR writes units for one volume. A service of Type=notify mounts it at boot, or at login with \
+\\fB\\-\\-user\\fR; with \\fB\\-\\-automount\\fR a mount unit and an automount unit do when somebody first looks. A unit waits \
+for the disk that the backing folder lies on, and is stopped before that disk goes; name a sync client or a network with \
+\\fB\\-\\-after\\fR to be stopped before it, too. \\fB\\-\\-lock\\-on\\-sleep\\fR unmounts before the machine sleeps. \
+At a stop everything is stored first, what programs still hold open too; they have fifteen seconds more to close it. \
+cryptfs@.service, for the machine and for a user, does the same by a file: see its first lines.
+.PP
+The machine's service is confined: few capabilities and system calls, no network, no other devices. It has the machine's \
+own view of the tree, since a mount made in another one would be seen by nobody else. A user's service is not confined: \
+fusermount3 is set\\-user\\-ID root, and would not be under anything that a user's systemd can confine.
+.PP
+A mount in the foreground tells NOTIFY_SOCKET when it answers, what it does, and that it ends (sd_notify(3)).";
 
 const DURABILITY: &str = "\
 What fsync(2) or fdatasync(2) of a file or a folder returned for survives a power cut, names included, and so does \
@@ -100,8 +118,11 @@ cryptfs::mount=debug,info. At debug and trace the log can contain names of files
 RUST_LOG
 The same; used where CRYPTFS_LOG is not set.
 .TP
-CREDENTIALS_DIRECTORY
-See SECRETS.";
+CRYPTFS_ASKPASS, DISPLAY, WAYLAND_DISPLAY, CREDENTIALS_DIRECTORY
+See SECRETS.
+.TP
+NOTIFY_SOCKET
+See SYSTEMD.";
 
 const FILES: &str = "\
 .TP
@@ -124,59 +145,109 @@ forgotten the file meanwhile, and the d_ino that readdir(3) shows may differ fro
 their inode number from one run to the next take all of them for new files. Over the other transports both are one \
 number that a file keeps for life.";
 
-/// Writes `cryptfs.1` into a folder.
+/// Writes the pages into a folder: an overview, one of each command, and one of mount options and fstab.
 pub fn write(folder: &Path) -> Result<(), Failure> {
-    let mut page = Vec::new();
-    let file = folder.join("cryptfs.1");
-    write_page(&mut page)
-        .and_then(|()| fs::write(&file, page))
-        .map_err(|error| advice::system(file.display(), &error))
+    for (name, page) in pages().map_err(|error| advice::system("The manual", &error))? {
+        let file = folder.join(name);
+        fs::write(&file, page).map_err(|error| advice::system(file.display(), &error))?;
+    }
+    Ok(())
 }
 
-fn write_page(out: &mut dyn Write) -> io::Result<()> {
+/// File names and pages.
+fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let command = Arguments::command();
-    let page = Man::new(command.clone()).source(concat!("cryptfs ", env!("CARGO_PKG_VERSION"))).date("");
-    page.render_title(out)?;
-    page.render_name_section(out)?;
-    page.render_synopsis_section(out)?;
-    section(out, "DESCRIPTION", DESCRIPTION)?;
+    let mut leaves = Vec::new();
     for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
-        write_command(out, subcommand, "cryptfs")?;
+        find_leaves(subcommand, "cryptfs", &mut leaves);
     }
-    section(out, "SECRETS", SECRETS)?;
-    section(out, "OWNERS AND MEMBERS", OWNERS)?;
-    section(out, "DURABILITY AND LIMITS", DURABILITY)?;
-    section(out, "MOUNT OPTIONS", &list(DESCRIPTIONS.iter().map(|&(name, text)| (name.to_owned(), text))))?;
-    section(out, "AS A MOUNT HELPER", FSTAB)?;
-    let codes = Exit::ALL.iter().map(|&(exit, meaning)| ((exit as u8).to_string(), meaning));
-    section(out, "EXIT STATUS", &list(codes))?;
-    section(out, "ENVIRONMENT", ENVIRONMENT)?;
-    section(out, "FILES", FILES)?;
-    section(out, "EXAMPLES", EXAMPLES)?;
-    section(out, "BUGS", BUGS)?;
-    section(out, "SEE ALSO", "fusermount3(1), mount(8), fstab(5)")
+    let mut pages = vec![
+        ("cryptfs.1".to_owned(), overview(&command, &leaves)?),
+        ("cryptfs.5".to_owned(), options_page()?),
+    ];
+    for (name, command) in &leaves {
+        pages.push((format!("{}.1", name.replace(' ', "-")), command_page(name, command)?));
+    }
+    Ok(pages)
 }
 
-/// A command and its own subcommands, each a section.
-fn write_command(out: &mut dyn Write, command: &clap::Command, parent: &str) -> io::Result<()> {
+/// The commands that have no commands of their own, and how each is called.
+fn find_leaves<'a>(command: &'a clap::Command, parent: &str, leaves: &mut Vec<(String, &'a clap::Command)>) {
     let name = format!("{parent} {}", command.get_name());
-    let subcommands: Vec<_> = command.get_subcommands().filter(|found| found.get_name() != "help").collect();
-    for subcommand in &subcommands {
-        write_command(out, subcommand, &name)?;
+    let mut subcommands = command.get_subcommands().filter(|found| found.get_name() != "help").peekable();
+    match subcommands.peek() {
+        Some(_) => subcommands.for_each(|subcommand| find_leaves(subcommand, &name, leaves)),
+        None => leaves.push((name, command)),
     }
-    if !subcommands.is_empty() {
-        return Ok(());
-    }
-    let page = Man::new(command.clone().bin_name(&name));
-    let mut parts = Vec::new();
-    page.render_synopsis_section(&mut parts)?;
-    page.render_description_section(&mut parts)?;
-    page.render_options_section(&mut parts)?;
-    let parts = String::from_utf8_lossy(&parts).replace(".SH ", ".SS ");
-    writeln!(out, ".SH \"{}\"\n{}", name.to_uppercase(), parts.trim_end())
 }
 
-fn section(out: &mut dyn Write, title: &str, text: &str) -> io::Result<()> {
+fn page(command: clap::Command) -> Man {
+    Man::new(command).source(concat!("cryptfs ", env!("CARGO_PKG_VERSION"))).date("")
+}
+
+fn overview(command: &clap::Command, leaves: &[(String, &clap::Command)]) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let page = page(command.clone());
+    page.render_title(&mut out)?;
+    page.render_name_section(&mut out)?;
+    page.render_synopsis_section(&mut out)?;
+    section(&mut out, "DESCRIPTION", DESCRIPTION)?;
+    let commands = leaves.iter().map(|(name, command)| {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        format!(".TP\n\\fB{}\\fR(1)\n{about}", name.replace(' ', "\\-"))
+    });
+    section(&mut out, "COMMANDS", &commands.collect::<Vec<_>>().join("\n"))?;
+    section(&mut out, "SECRETS", SECRETS)?;
+    section(&mut out, "OWNERS AND MEMBERS", OWNERS)?;
+    section(&mut out, "DURABILITY AND LIMITS", DURABILITY)?;
+    section(&mut out, "SYSTEMD", SYSTEMD)?;
+    let codes = Exit::ALL.iter().map(|&(exit, meaning)| ((exit as u8).to_string(), meaning));
+    section(&mut out, "EXIT STATUS", &list(codes))?;
+    section(&mut out, "ENVIRONMENT", ENVIRONMENT)?;
+    section(&mut out, "FILES", FILES)?;
+    section(&mut out, "EXAMPLES", EXAMPLES)?;
+    section(&mut out, "BUGS", BUGS)?;
+    section(
+        &mut out,
+        "SEE ALSO",
+        "cryptfs(5), fusermount3(1), mount(8), fstab(5), systemd\\-ask\\-password(1), systemd.automount(5)",
+    )?;
+    Ok(out)
+}
+
+fn command_page(name: &str, command: &clap::Command) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let file = name.replace(' ', "-");
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let page = page(command.clone().bin_name(name)).title(&file);
+    page.render_title(&mut out)?;
+    section(&mut out, "NAME", &format!("{} \\- {about}", file.replace('-', "\\-")))?;
+    page.render_synopsis_section(&mut out)?;
+    page.render_description_section(&mut out)?;
+    page.render_options_section(&mut out)?;
+    section(&mut out, "EXIT STATUS", "See cryptfs(1).")?;
+    section(&mut out, "SEE ALSO", "cryptfs(1), cryptfs(5)")?;
+    Ok(out)
+}
+
+/// Section 5: what is written into fstab.
+fn options_page() -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let about = "mount options of cryptfs, and volumes in fstab";
+    let page = page(clap::Command::new("cryptfs").about(about)).section("5");
+    page.render_title(&mut out)?;
+    page.render_name_section(&mut out)?;
+    section(&mut out, "DESCRIPTION", FSTAB)?;
+    section(
+        &mut out,
+        "MOUNT OPTIONS",
+        &list(DESCRIPTIONS.iter().map(|&(name, text)| (name.to_owned(), text))),
+    )?;
+    section(&mut out, "SEE ALSO", "cryptfs(1), cryptfs\\-mount(1), fstab(5), mount(8), systemd.mount(5)")?;
+    Ok(out)
+}
+
+fn section(out: &mut impl Write, title: &str, text: &str) -> io::Result<()> {
     writeln!(out, ".SH \"{title}\"\n{text}")
 }
 

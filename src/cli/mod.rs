@@ -4,6 +4,7 @@
 //! command has a file of its own; `args.rs` defines the flags.
 
 mod advice;
+mod agent;
 mod args;
 mod assemble;
 mod check;
@@ -14,9 +15,11 @@ mod exit;
 mod export;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod home_args;
 mod import;
 mod info;
 mod init;
+mod kept;
 mod key;
 mod key_args;
 mod ledger;
@@ -26,13 +29,17 @@ mod look_args;
 mod manual;
 mod mount;
 mod mount_options;
+mod notice;
 mod report;
 mod request;
 mod rotate;
 mod secret_input;
+mod serving;
+mod status;
 mod sync;
 mod trust;
 mod umount;
+mod unit;
 mod unlock;
 mod values;
 mod visible;
@@ -44,12 +51,14 @@ use advice::Failure;
 use args::{Arguments, Command, Helper};
 use clap::{CommandFactory, Parser};
 use exit::Exit;
+use home_args::UmountHelper;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Names under which mount(8) calls this program.
-const HELPER_NAMES: [&str; 2] = ["mount.cryptfs", "mount.fuse.cryptfs"];
+/// Names under which mount(8) and umount(8) call this program.
+const MOUNT_NAMES: [&str; 2] = ["mount.cryptfs", "mount.fuse.cryptfs"];
+const UMOUNT_NAMES: [&str; 2] = ["umount.cryptfs", "umount.fuse.cryptfs"];
 
 /// The whole program: from the arguments to the exit code.
 pub fn main() -> ExitCode {
@@ -73,14 +82,20 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let called = arguments.first().and_then(|path| Path::new(path).file_name());
-    if called.is_some_and(|name| HELPER_NAMES.iter().any(|helper| name == *helper)) {
+    let is_called = |names: [&str; 2]| called.is_some_and(|name| names.iter().any(|helper| name == *helper));
+    if is_called(MOUNT_NAMES) {
         return mount::help(&Helper::parse_from(arguments));
+    }
+    if is_called(UMOUNT_NAMES) {
+        return umount::help(&UmountHelper::parse_from(arguments));
     }
     match Arguments::parse_from(arguments).command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),
         Command::Sync(arguments) => sync::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Unit(arguments) => unit::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Key(command) => key::run(&command),
         Command::Check(arguments) => check::run(&arguments),

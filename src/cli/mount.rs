@@ -5,10 +5,11 @@ use super::args::{Helper, Mount, Unlock};
 use super::daemon::Waiting;
 use super::logging;
 use super::mount_options::MountOptions;
+use super::serving::serve;
 use super::{assemble, report, unlock};
 use crate::fs::Filesystem;
 use crate::fs::ops::{NodeId, Operations};
-use crate::mount::{self, MountError, Mounted, Options, RunError, Unmounter};
+use crate::mount::{self, MountError, Options, RunError};
 use crate::store::folder::{Folder, Lock, LockError};
 use crate::sys::daemon::{Termination, enter_mount_namespace, spare_from_oom};
 use crate::sys::{memory, process};
@@ -37,6 +38,9 @@ struct Request {
 pub fn run(arguments: &Mount) -> Result<(), Failure> {
     let options = MountOptions::parse(arguments.options.iter().map(String::as_str), false)
         .map_err(|error| advice::option(&error))?;
+    if options.remount {
+        return remount(&arguments.mountpoint, &options);
+    }
     let (backing, mountpoint, unlock) = (&arguments.backing, &arguments.mountpoint, arguments.unlock.clone());
     let mut request = resolve(backing, mountpoint, unlock, options)?;
     request.foreground = arguments.foreground;
@@ -56,8 +60,32 @@ pub fn help(arguments: &Helper) -> Result<(), Failure> {
     }
     let options = MountOptions::parse(arguments.options.iter().map(String::as_str), arguments.sloppy)
         .map_err(|error| advice::option(&error))?;
+    if options.remount {
+        return if arguments.fake { Ok(()) } else { remount(&arguments.target, &options) };
+    }
     let request = resolve(&arguments.source, &arguments.target, Unlock::default(), options)?;
     if arguments.fake { Ok(()) } else { perform(request) }
+}
+
+/// Changes the flags of a mount. Of what it cannot change nothing is changed: whoever asks for a writable mount is told if
+/// it would not be one.
+fn remount(mountpoint: &Path, options: &MountOptions) -> Result<(), Failure> {
+    let failed = |error| advice::remounting(mountpoint, &error);
+    let found = mount::find(mountpoint).map_err(|error| advice::system(mountpoint.display(), &error))?;
+    let found = found.ok_or_else(|| advice::not_mounted(mountpoint))?;
+    if options.read_only {
+        mount::store(mountpoint).map_err(failed)?;
+    } else {
+        let condition = mount::status_of(mountpoint).map_err(failed)?.condition;
+        if condition.stopped.is_some() || condition.read_only {
+            return Err(advice::remount_is_not_enough(
+                mountpoint,
+                found.source(),
+                condition.stopped.as_deref(),
+            ));
+        }
+    }
+    found.remount(&flags_of(options)).map_err(failed)
 }
 
 /// Flags win over `-o`. Paths become absolute: the background process works in `/`.
@@ -81,6 +109,7 @@ fn resolve(
         identities: [flags.identities, words.identities].concat(),
         slot: flags.slot.or(words.slot),
         fingerprint: flags.fingerprint.or(words.fingerprint),
+        keyring: words.keyring,
         place: flags.place,
     };
     unlock.place.keys = either(unlock.place.keys, &words.place.keys)?;
@@ -100,6 +129,7 @@ fn perform(request: Request) -> Result<(), Failure> {
     let system = |error| advice::system("The background process", &error);
     let waiting = if request.foreground { Waiting::nobody() } else { Waiting::parent().map_err(system)? };
     let backing = request.backing.as_path();
+    logging::name_volume(backing);
     let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
     check_mountpoint(&request.mountpoint)?;
     // Nobody should type a passphrase only to learn that the volume is in use; any other trouble with the lock means
@@ -145,7 +175,7 @@ fn perform(request: Request) -> Result<(), Failure> {
     if let Err(error) = spare_from_oom() {
         log::debug!("where memory runs out this process is as likely to be ended as any other: {error}");
     }
-    let served = serve(mounted, signals).map_err(|error| match error {
+    let served = serve(mounted, signals, request.options.idle).map_err(|error| match error {
         RunError::Transport(error) => advice::system(request.mountpoint.display(), &error),
         RunError::NotStored(error) => advice::not_stored(&request.mountpoint, &error),
     });
@@ -195,15 +225,10 @@ fn tell_owner(filesystem: &Filesystem, request: &Request) {
 
 fn kernel_options(request: &Request) -> Options {
     let wanted = &request.options;
-    let usual = Options::default();
+    let usual = flags_of(wanted);
     Options {
         source: request.backing.clone().into(),
         allow_other: wanted.allow_other || wanted.allow_root,
-        read_only: wanted.read_only,
-        no_exec: wanted.no_exec,
-        no_suid: !wanted.suid,
-        no_dev: !wanted.dev,
-        no_symlinks: wanted.no_symlinks,
         contexts: wanted.contexts.clone(),
         kernel_permissions: wanted.kernel_permissions.unwrap_or(usual.kernel_permissions),
         acls: wanted.umask.is_none()
@@ -215,43 +240,24 @@ fn kernel_options(request: &Request) -> Options {
     }
 }
 
+/// What a remount can change.
+fn flags_of(wanted: &MountOptions) -> Options {
+    Options {
+        read_only: wanted.read_only,
+        no_exec: wanted.no_exec,
+        no_suid: !wanted.suid,
+        no_dev: !wanted.dev,
+        no_symlinks: wanted.no_symlinks,
+        ..Options::default()
+    }
+}
+
 fn log_elsewhere(file: Option<&Path>) -> Result<(), Failure> {
     match file {
         Some(file) => logging::to_file(file).map_err(|error| advice::system(file.display(), &error)),
         None => {
             logging::to_system();
             Ok(())
-        }
-    }
-}
-
-/// Serves until somebody unmounts, or a signal asks for it.
-fn serve(mounted: Mounted, signals: Termination) -> Result<(), RunError> {
-    let unmounter = mounted.unmounter();
-    let thread = std::thread::Builder::new().name("signals".into());
-    thread.spawn(move || obey(&signals, &unmounter)).map_err(RunError::Transport)?;
-    mounted.run()
-}
-
-/// At a signal everything is stored first, whoever still holds files in the mount: what asked for the end may soon kill this
-/// process. Where there is no space for that the mount stays, until there is or a second signal comes.
-fn obey(signals: &Termination, unmounter: &Unmounter) {
-    let mut has_refused = false;
-    while signals.wait().is_ok() {
-        if has_refused || unmounter.has_ended() {
-            unmounter.give_up();
-        } else if let Err(error) = unmounter.store() {
-            log::error!("not everything could be stored: {error}");
-            if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) {
-                log::error!(
-                    "the mount stays; make room, and send the signal again, which gives up what is left"
-                );
-                has_refused = true;
-                continue;
-            }
-        }
-        if let Err(error) = unmounter.unmount() {
-            log::error!("cannot unmount: {error}");
         }
     }
 }

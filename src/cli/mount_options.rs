@@ -7,11 +7,14 @@ use super::args::Unlock;
 use super::values;
 use crate::mount::Transport;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What `-o` asks for. `None`: not said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountOptions {
     pub read_only: bool,
+    /// Only the flags of a mount are to change.
+    pub remount: bool,
     pub allow_other: bool,
     /// Root may enter, whoever mounts.
     pub allow_root: bool,
@@ -37,6 +40,8 @@ pub struct MountOptions {
     pub transport: Option<Transport>,
     pub unlock: Unlock,
     pub log_file: Option<PathBuf>,
+    /// How long nothing may be asked before the mount goes.
+    pub idle: Option<Duration>,
 }
 
 /// The options that are cryptfs's own or differ from what mount(8) says of them, for the manual.
@@ -44,6 +49,11 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "ro, rw",
         "Read-only; nothing is then written to the backing folder. Or for writing too, as is the default.",
+    ),
+    (
+        "remount",
+        "Change a mount that is there: ro or rw, noexec, suid, dev, nosymfollow; for root, through mount(8). Other options are \
+         ignored. What was mounted read-only stays so, and a volume that stopped writing has to be mounted anew.",
     ),
     (
         "allow_other",
@@ -108,6 +118,17 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "As the flags of cryptfs mount.",
     ),
     (
+        "idle=TIME",
+        "Unmount once nothing was asked of the volume for so long, such as 15m, and nothing in it is in use: no file is open, \
+         and no process stands in it. What keeps it is said in the log. What the kernel answers from its cache is not asked. \
+         Not with transport=fuser.",
+    ),
+    (
+        "keyring=TIME",
+        "Have the kernel keep a passphrase or recovery key that was typed for so long, such as 10m, so that the next mount of \
+         this volume does not ask for it. Until then every process of this user can read it.",
+    ),
+    (
         "stateless",
         "Writable although there is no state folder, as in a container: without one a volume is mounted read-only, for each such          mount would be a new device to the others, and none would notice an older state of the volume.",
     ),
@@ -139,6 +160,8 @@ const VALUED: &[&str] = &[
     "keys",
     "tcti",
     "log-file",
+    "idle",
+    "keyring",
 ];
 
 /// Why an option list is refused.
@@ -161,7 +184,9 @@ impl MountOptions {
         sloppy: bool,
     ) -> Result<MountOptions, BadOption> {
         let mut options = MountOptions::default();
-        for word in lists.into_iter().flat_map(split) {
+        let words: Vec<String> = lists.into_iter().flat_map(split).collect();
+        let sloppy = sloppy || words.iter().any(|word| word == "remount");
+        for word in words {
             match options.apply(&word) {
                 Err(BadOption::Unknown(_)) if sloppy => {}
                 other => other?,
@@ -172,6 +197,10 @@ impl MountOptions {
         }
         if options.allow_root && options.kernel_permissions == Some(false) {
             return Err(BadOption::Conflict("allow_root", "no_default_permissions"));
+        }
+        #[cfg(feature = "fuser")]
+        if options.idle.is_some() && options.transport == Some(Transport::Fuser) {
+            return Err(BadOption::Conflict("idle", "transport=fuser"));
         }
         Ok(options)
     }
@@ -196,6 +225,7 @@ impl MountOptions {
         match name {
             "ro" => self.read_only = true,
             "rw" => self.read_only = false,
+            "remount" => self.remount = true,
             "allow_other" => self.allow_other = true,
             "allow_root" => self.allow_root = true,
             "default_permissions" => self.kernel_permissions = Some(true),
@@ -258,6 +288,8 @@ impl MountOptions {
             "fingerprint" => self.unlock.fingerprint = Some(values::fingerprint(value).map_err(|_| bad())?),
             "keys" => self.unlock.place.keys = Some(value.into()),
             "tcti" => self.unlock.place.tcti = Some(value.into()),
+            "idle" => self.idle = Some(values::duration(value).map_err(|_| bad())?),
+            "keyring" => self.unlock.keyring = Some(values::duration(value).map_err(|_| bad())?),
             "log-file" => self.log_file = Some(value.into()),
             _ => return Err(BadOption::Unknown(format!("{name}={value}"))),
         }
@@ -358,6 +390,27 @@ mod tests {
         assert!(parse("allow_root").unwrap().allow_root);
         assert!(matches!(parse("allow_root,allow_other"), Err(BadOption::Conflict(..))));
         assert!(matches!(parse("no_default_permissions,allow_root"), Err(BadOption::Conflict(..))));
+    }
+
+    #[test]
+    fn times_are_times() {
+        let parsed = parse("idle=15min,keyring=90").unwrap();
+        let seconds = [parsed.idle, parsed.unlock.keyring].map(|time| time.unwrap().as_secs());
+        assert_eq!(seconds, [900, 90]);
+        assert_eq!(parse("idle"), Err(BadOption::Value("idle".into())));
+        assert_eq!(parse("idle=0"), Err(BadOption::Value("idle=0".into())));
+        #[cfg(feature = "fuser")]
+        assert!(matches!(parse("idle=1h,transport=fuser"), Err(BadOption::Conflict(..))));
+    }
+
+    /// mount(8) gives all that /proc/self/mountinfo shows.
+    #[test]
+    fn a_remount_ignores_what_it_cannot_change() {
+        let words = "rw,remount,ro,nosuid,nodev,noatime,user_id=0,group_id=0,default_permissions";
+        let parsed = MountOptions::parse([words], true).unwrap();
+        assert!(parsed.remount && parsed.read_only);
+        assert!(parse("remount,user_id=0").unwrap().remount);
+        assert_eq!(parse("user_id=0"), Err(BadOption::Unknown("user_id=0".into())));
     }
 
     #[test]

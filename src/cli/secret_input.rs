@@ -1,9 +1,11 @@
-//! Where passphrases and other secrets come from: a terminal, a file, standard input, systemd's credentials.
+//! Where passphrases and other secrets come from: a terminal, a file, standard input, systemd's credentials, a program that
+//! asks (`agent.rs`).
 //!
 //! Never an argument and never the value of an environment variable: other processes can read both. Every buffer is
 //! allocated once, at its largest size, and wiped when dropped. Neighbours: `sys::terminal` reads without echo.
 
 use super::advice::{self, Failure};
+use super::agent::Agent;
 use crate::crypto::recipient::{Identities, Person};
 use crate::sys::terminal::Terminal;
 use std::fs::File;
@@ -62,7 +64,7 @@ fn identity_file(path: &Path) -> Result<Given, Failure> {
     Ok(bytes)
 }
 
-fn read_bounded(source: impl Read) -> io::Result<Given> {
+pub fn read_bounded(source: impl Read) -> io::Result<Given> {
     let most = BYTE_ORDER_MARK.len() + LONGEST + b"\r\n".len() + 1;
     let mut given = Zeroizing::new(Vec::with_capacity(most));
     source.take(most as u64).read_to_end(&mut given)?;
@@ -120,33 +122,69 @@ impl Person for AtTerminal {
     }
 }
 
-/// Asks on the terminal, without echo.
+/// Asks without echo.
 pub fn ask(prompt: &str) -> Result<Given, Failure> {
-    let mut terminal = Terminal::open().map_err(|_| advice::no_terminal())?;
-    read_line(&mut terminal, prompt)
+    Asked::find()?.secret("", prompt)
+}
+
+/// The same where whoever is asked may not see what it is about: at boot, or in a window that comes up. `before` says which
+/// volume it is, and what was tried in vain; on a terminal that was said already.
+pub fn ask_about(before: &str, prompt: &str) -> Result<Given, Failure> {
+    Asked::find()?.secret(before, prompt)
 }
 
 /// Asks twice, until both answers agree.
 pub fn ask_new(prompt: &str) -> Result<Given, Failure> {
-    let mut terminal = Terminal::open().map_err(|_| advice::no_terminal())?;
+    let mut asked = Asked::find()?;
+    let mut before = "";
     loop {
-        let first = read_line(&mut terminal, prompt)?;
+        let first = asked.secret(before, prompt)?;
         if first.is_empty() {
-            terminal.show("It must not be empty.\n").map_err(|error| advice::terminal(&error))?;
+            before = asked.tell("It must not be empty. ")?;
             continue;
         }
-        let second = read_line(&mut terminal, "Repeat it: ")?;
+        let second = asked.secret("", "Repeat it: ")?;
         if first == second {
             return Ok(first);
         }
-        terminal.show("The two differ. Try again.\n").map_err(|error| advice::terminal(&error))?;
+        before = asked.tell("The two differ. Try again. ")?;
     }
 }
 
-fn read_line(terminal: &mut Terminal, prompt: &str) -> Result<Given, Failure> {
-    let mut secret = Zeroizing::new(Vec::with_capacity(LONGEST));
-    terminal.ask_hidden(prompt, &mut secret, LONGEST).map_err(|error| advice::terminal(&error))?;
-    Ok(normalized(&secret))
+/// Who is asked: whoever sits at the terminal, else whom a program can reach.
+enum Asked {
+    Terminal(Terminal),
+    Agent(Agent),
+}
+
+impl Asked {
+    fn find() -> Result<Asked, Failure> {
+        match Terminal::open() {
+            Ok(terminal) => Ok(Asked::Terminal(terminal)),
+            Err(_) => Agent::find().map(Asked::Agent).ok_or_else(advice::no_terminal),
+        }
+    }
+
+    /// `before` is for those who do not see the terminal.
+    fn secret(&mut self, before: &str, prompt: &str) -> Result<Given, Failure> {
+        match self {
+            Asked::Agent(agent) => agent.ask(&format!("{before}{prompt}")),
+            Asked::Terminal(terminal) => {
+                let mut secret = Zeroizing::new(Vec::with_capacity(LONGEST));
+                terminal
+                    .ask_hidden(prompt, &mut secret, LONGEST)
+                    .map_err(|error| advice::terminal(&error))?;
+                Ok(normalized(&secret))
+            }
+        }
+    }
+
+    /// Tells on the terminal; returns what is to be told with the next question elsewhere.
+    fn tell<'a>(&mut self, text: &'a str) -> Result<&'a str, Failure> {
+        let Asked::Terminal(terminal) = self else { return Ok(text) };
+        let shown = terminal.show(&format!("{}\n", text.trim_end()));
+        shown.map(|()| "").map_err(|error| advice::terminal(&error))
+    }
 }
 
 #[cfg(test)]

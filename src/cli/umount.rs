@@ -2,23 +2,68 @@
 
 use super::advice::{self, Failure};
 use super::args::Umount;
+use super::home_args::UmountHelper;
 use super::report;
 use crate::mount;
+use crate::sys::daemon::enter_mount_namespace;
+use crate::sys::process;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How many seconds umount(8) waits for the daemon.
+const PATIENCE: u64 = 60;
 /// How long nothing is said.
 const QUIETLY: Duration = Duration::from_secs(1);
 
 pub fn run(arguments: &Umount) -> Result<(), Failure> {
-    let path = &arguments.mountpoint;
+    match &arguments.mountpoint {
+        Some(path) => unmount(path, arguments),
+        None => unmount_all(arguments),
+    }
+}
+
+/// What umount(8) asked for: it returns when the daemon has written everything, as its users expect of any filesystem.
+pub fn help(arguments: &UmountHelper) -> Result<(), Failure> {
+    if let Some(namespace) = &arguments.namespace {
+        File::open(namespace)
+            .and_then(|file| enter_mount_namespace(&file))
+            .map_err(|error| advice::system(namespace.display(), &error))?;
+    }
+    let path = &arguments.target;
+    if arguments.force {
+        let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
+        let found = found.ok_or_else(|| advice::not_mounted(path))?;
+        return found.force().map_err(|error| advice::unmounting(path, &error, &[]));
+    }
+    let lazy = arguments.lazy;
+    unmount(path, &Umount { discard: false, lazy, timeout: PATIENCE, all: false, mountpoint: None })
+}
+
+/// Unmounts what this user mounted, the last one first: one may lie in another. Goes on where one fails.
+fn unmount_all(arguments: &Umount) -> Result<(), Failure> {
+    let mut mounts = mount::all().map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
+    mounts.retain(|entry| entry.user == process::user());
+    let mut worst = Ok(());
+    for entry in mounts.iter().rev() {
+        let done = unmount(&entry.path, arguments);
+        if let (Err(failure), Err(_)) = (&done, &worst) {
+            report::complain(&failure.to_string());
+        } else if done.is_err() {
+            worst = done;
+        }
+    }
+    worst
+}
+
+fn unmount(path: &Path, arguments: &Umount) -> Result<(), Failure> {
     let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
     let found = found.ok_or_else(|| advice::not_mounted(path))?;
     let (header, device) = (found.source().join("cryptfs.json"), found.device().to_owned());
-    let stored = store(path, arguments.discard)?;
+    // Who does not want to wait does not wait for a daemon that hangs either. It stores everything all the same.
+    let stored = if arguments.lazy && !arguments.discard { Ok(()) } else { store(path, arguments.discard)? };
     let unmounted = if arguments.lazy { found.detach() } else { found.unmount() };
     unmounted.map_err(|error| advice::unmounting(path, &error, &mount::of_device(&device)))?;
     if !arguments.lazy {

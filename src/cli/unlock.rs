@@ -7,6 +7,7 @@
 use super::advice::{self, Failure};
 use super::args::{Only, Place, Unlock};
 use super::exit::Exit;
+use super::kept::Kept;
 use super::report;
 use super::secret_input::{self, Given};
 use crate::keys::tpm::Client;
@@ -212,8 +213,9 @@ impl Attempt<'_> {
                 self.passphrase(&secret)
             }
             (true, None) if self.how.identities.is_empty() || last.is_none() => {
+                let why = last.as_ref().map(Failure::to_string);
                 warn(last);
-                self.ask()
+                self.ask(why)
             }
             _ => Err(last.unwrap_or_else(|| advice::unlocking(self.backing, &UnlockError::NoSlot))),
         }
@@ -273,7 +275,11 @@ impl Attempt<'_> {
         };
         let answer = match open(pin.as_ref()) {
             Err(error) if needs_pin(&error) && self.how.passphrase_file.is_none() => {
-                match secret_input::ask("PIN of this machine's TPM (nothing: another way in): ") {
+                let before = advice::question(self.backing, None);
+                match secret_input::ask_about(
+                    &before,
+                    "PIN of this machine's TPM (nothing: another way in): ",
+                ) {
                     Ok(pin) if !pin.is_empty() => open(Some(&pin)),
                     Err(failure) if failure.exit != Exit::NothingToAskOn => return Err(failure),
                     Ok(_) | Err(_) => Err(error),
@@ -297,18 +303,38 @@ impl Attempt<'_> {
         file.map(|file| secret_input::from_file(&file)).transpose()
     }
 
-    fn ask(&self) -> Result<Opened, Failure> {
+    /// Takes what the kernel kept, else asks. `why`: what was tried before that needs no answer.
+    fn ask(&self, mut why: Option<String>) -> Result<Opened, Failure> {
+        let kept = self.how.keyring.and_then(|duration| Kept::new(self.locked.uuid(), duration));
+        if let Some(opened) = kept.as_ref().and_then(|kept| self.try_kept(kept)) {
+            return Ok(opened);
+        }
         let mut tries = 1;
         loop {
-            let secret = secret_input::ask("Passphrase or recovery key: ")?;
+            let before = advice::question(self.backing, why.as_deref());
+            let secret = secret_input::ask_about(&before, "Passphrase or recovery key: ")?;
             match self.passphrase(&secret) {
                 Err(failure) if tries < TRIES && failure.exit == Exit::WrongSecret => {
                     report::complain(&failure.to_string());
+                    why = Some(failure.to_string());
                     tries += 1;
                 }
-                answer => return answer,
+                Ok(opened) => {
+                    kept.inspect(|kept| kept.keep(&secret));
+                    return Ok(opened);
+                }
+                Err(failure) => return Err(failure),
             }
         }
+    }
+
+    fn try_kept(&self, kept: &Kept) -> Option<Opened> {
+        let secret = kept.find()?;
+        let opened = self.passphrase(&secret).ok();
+        if opened.is_none() {
+            kept.forget();
+        }
+        opened
     }
 
     /// A passphrase, or a recovery key if it has the form of one.

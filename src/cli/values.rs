@@ -48,6 +48,23 @@ pub fn milliseconds(text: &str) -> Result<Duration, String> {
     number.map(Duration::from_millis).ok_or_else(|| "it is a number from 1 to 60000".to_owned())
 }
 
+/// Such as `90`, `90s`, `15m`, `15min` or `2h`: from a second to a week.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" | "sec" => Some(1),
+        "m" | "min" => Some(60),
+        "h" | "hr" => Some(3600),
+        "d" => Some(86_400),
+        _ => None,
+    };
+    let seconds = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+    let seconds = seconds.filter(|seconds| (1..=7 * 86_400).contains(seconds));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "it is a time such as 90s, 15m or 2h, a week at most".to_owned())
+}
+
 fn bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
@@ -73,6 +90,19 @@ mod tests {
         assert_eq!(bytes("M"), None);
         assert_eq!(bytes("-1"), None);
         assert_eq!(bytes("99999999999G"), None);
+    }
+
+    #[test]
+    fn times() {
+        let seconds = |text| duration(text).ok().map(|duration| duration.as_secs());
+        assert_eq!(
+            ["90", "90s", "15m", "15min", "2h", "7d"].map(seconds),
+            [90, 90, 900, 900, 7200, 604_800].map(Some)
+        );
+        assert_eq!(
+            ["", "m", "0", "8d", "-1", "1.5h", "10 m", "18446744073709551615h"].map(seconds),
+            [None; 8]
+        );
     }
 
     #[test]

@@ -163,6 +163,10 @@ impl Operations for Filesystem {
         attributes::statistics(self)
     }
 
+    fn condition(&self) -> Result<Condition> {
+        Ok(self.volume.condition()?)
+    }
+
     fn flush(&self, node: NodeId) -> Result<()> {
         self.lost.error(self.inode(node)?.id()).map_or(Ok(()), Err)
     }

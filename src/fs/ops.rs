@@ -7,7 +7,7 @@
 use super::Result;
 use std::sync::Arc;
 
-pub use crate::volume::{Kind, Timestamp};
+pub use crate::volume::{Condition, Kind, KnownDevice, Timestamp};
 
 /// A node number as the transport sees it: allotted at first lookup, never used again for anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -260,6 +260,10 @@ pub trait Operations: Send + Sync + 'static {
         times: Times,
     ) -> Result<u64>;
     fn statistics(&self) -> Result<Statistics>;
+    /// How the filesystem is doing, for those who ask from outside.
+    fn condition(&self) -> Result<Condition> {
+        Err(super::Error::NotSupported)
+    }
     /// close(2) under a writeback cache: the error of a write out of it that nobody could be told of.
     fn flush(&self, _node: NodeId) -> Result<()> {
         Ok(())

@@ -469,8 +469,9 @@ impl fuser::Filesystem for Adapter {
     fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         guard("getxattr", || {
             let (node, name) = (node(ino), name.as_bytes());
-            let result = control::get(node, name, Transport::Fuser)
-                .map_or_else(|| self.operations.get_xattr(caller(request), node, name), Ok);
+            let caller = caller(request);
+            let result = control::get(&*self.operations, caller, node, name, Transport::Fuser)
+                .unwrap_or_else(|| self.operations.get_xattr(caller, node, name));
             reply_xattr(reply, size, result);
         });
     }

@@ -8,21 +8,71 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Transport;
-use crate::fs::ops::{Caller, NodeId, Operations};
+use crate::fs::ops::{Caller, Condition, NodeId, Operations};
 use crate::fs::{Error, Result};
 use crate::sys::fuse as sys;
+use serde::{Deserialize, Serialize};
 
 /// Says what carries the requests.
 const TRANSPORT: &CStr = c"cryptfs.transport";
+/// Says how the volume is doing, in JSON.
+const STATUS: &CStr = c"cryptfs.status";
 /// Set, it has everything made durable.
 const SYNC: &CStr = c"cryptfs.sync";
 /// Set, it says that what cannot be stored is to be given up.
 const DISCARD: &CStr = c"cryptfs.discard";
 
-/// The value of an attribute that is not the filesystem's.
-pub fn get(node: NodeId, name: &[u8], transport: Transport) -> Option<Vec<u8>> {
-    let is_asked = node == NodeId::ROOT && name == TRANSPORT.to_bytes();
-    is_asked.then(|| transport.name().as_bytes().to_vec())
+/// The longest value of an attribute.
+const LONGEST: usize = 1 << 16;
+
+/// What a daemon says of its mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub transport: String,
+    pub process: u32,
+    /// Space in the backing filesystem, in bytes: what is left for this user, and all there is.
+    pub available: u64,
+    pub capacity: u64,
+    #[serde(flatten)]
+    pub condition: Condition,
+}
+
+/// The value of an attribute that is not the filesystem's. How the volume is doing is for root and whoever mounted: the
+/// names of devices are nobody else's business.
+pub fn get(
+    operations: &dyn Operations,
+    caller: Caller,
+    node: NodeId,
+    name: &[u8],
+    transport: Transport,
+) -> Option<Result<Vec<u8>>> {
+    if node != NodeId::ROOT {
+        return None;
+    }
+    if name == TRANSPORT.to_bytes() {
+        return Some(Ok(transport.name().as_bytes().to_vec()));
+    }
+    if name != STATUS.to_bytes() {
+        return None;
+    }
+    Some(if is_owner(caller) { status(operations, transport) } else { Err(Error::NotPermitted) })
+}
+
+fn status(operations: &dyn Operations, transport: Transport) -> Result<Vec<u8>> {
+    let space = operations.statistics()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(space.block_size.into());
+    let status = Status {
+        transport: transport.name().to_owned(),
+        process: std::process::id(),
+        available: bytes(space.available),
+        capacity: bytes(space.blocks),
+        condition: operations.condition()?,
+    };
+    serde_json::to_vec(&status).map_err(|_| Error::Invalid)
+}
+
+fn is_owner(caller: Caller) -> bool {
+    caller.uid == 0 || caller.uid == sys::identity().0
 }
 
 /// Whether setting this attribute has everything stored.
@@ -42,7 +92,7 @@ pub fn set(operations: &dyn Operations, caller: Caller, node: NodeId, name: &[u8
     if name != DISCARD.to_bytes() {
         return None;
     }
-    if caller.uid != 0 && caller.uid != sys::identity().0 {
+    if !is_owner(caller) {
         return Some(Err(Error::NotPermitted));
     }
     operations.give_up();
@@ -57,6 +107,16 @@ pub fn transport_of(path: &Path) -> io::Result<String> {
     let mut value = [0; 16];
     let length = sys::get_xattr(&c_path(path)?, TRANSPORT, &mut value)?;
     String::from_utf8(value[..length].to_vec()).map_err(io::Error::other)
+}
+
+/// How the volume that is mounted at `path` is doing. Waits for as long as its daemon does not answer.
+///
+/// # Errors
+/// What getxattr(2) says, or what came is none of ours.
+pub fn status_of(path: &Path) -> io::Result<Status> {
+    let mut value = vec![0; LONGEST];
+    let length = sys::get_xattr(&c_path(path)?, STATUS, &mut value)?;
+    serde_json::from_slice(&value[..length]).map_err(io::Error::other)
 }
 
 /// Has the daemon of the mount at `path` make everything durable, what the kernel still holds included.

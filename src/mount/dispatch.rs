@@ -334,8 +334,8 @@ impl Dispatcher {
             self.operations.list_xattrs(caller, node)?
         } else {
             let name = body.name().ok_or(MALFORMED)?;
-            match control::get(node, name, self.transport) {
-                Some(known) => known,
+            match control::get(&*self.operations, caller, node, name, self.transport) {
+                Some(known) => known?,
                 None => self.operations.get_xattr(caller, node, name)?,
             }
         };

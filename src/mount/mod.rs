@@ -19,9 +19,11 @@ mod notifier;
 mod point;
 mod policy;
 mod protocol;
+mod register;
 mod reply;
 mod ring;
 mod server;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -33,10 +35,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use control::{discard, store, sync, transport_of};
+pub use control::{Status, discard, status_of, store, sync, transport_of};
 pub use error::MountError;
 pub use holders::{Holder, of_device, of_lock, of_source};
-pub use point::{Found, check, clear_stale, find, is_stale, mounts_of};
+pub use point::{Found, absolute, check, clear_stale, find, is_stale};
+pub use table::{Entry, all, mounts_of};
 
 use crate::fs::ops::Operations;
 use notifier::KernelNotifier;
@@ -131,6 +134,7 @@ impl Default for Options {
 /// A mount that answers the kernel as soon as [`run`](Mounted::run) is called. Dropped without that, it is unmounted.
 /// Until `run` it has no threads, so that the process may fork.
 pub struct Mounted {
+    source: OsString,
     place: Arc<Place>,
     operations: Arc<dyn Operations>,
     session: Option<Session>,
@@ -186,6 +190,7 @@ pub fn mount(
     let requests = Arc::new(Requests::default());
     let told = device.try_clone().map_err(MountError::Handshake)?;
     let mut mounted = Mounted {
+        source: options.source.clone(),
         place,
         operations: operations.clone(),
         session: None,
@@ -220,6 +225,7 @@ impl Mounted {
     /// The mount is gone then too.
     pub fn run(mut self) -> Result<(), RunError> {
         self.operations.notify(Some(self.notifier.clone()));
+        self.register();
         let served = match self.session.take() {
             Some(Session::Device(connection)) => connection.run(&|| self.place.point.abort()),
             #[cfg(feature = "fuser")]
@@ -230,11 +236,21 @@ impl Mounted {
             self.unmounter().unmount_or_log();
         }
         self.place.ended.store(true, Ordering::Release);
+        register::leave(self.place.point.path());
         self.operations.notify(None);
         let stored = self.operations.shut_down();
         let number = |error: crate::fs::Error| io::Error::from_raw_os_error(error.errno());
         stored.map_err(|error| RunError::NotStored(number(error)))?;
         served.map_err(RunError::Transport)
+    }
+
+    /// Has umount(8) know of the mount, as soon as it is served.
+    fn register(&self) {
+        let (source, path) = (self.source.clone(), self.place.point.path().to_owned());
+        let thread = thread::Builder::new().name("register".into());
+        if let Err(error) = thread.spawn(move || register::enter(&source, &path)) {
+            log::debug!("umount(8) does not know of the mount: {error}");
+        }
     }
 
     pub fn unmounter(&self) -> Unmounter {
@@ -265,6 +281,30 @@ impl Unmounter {
     /// `ResourceBusy` while a file in it is open; otherwise what umount2(2) or fusermount3 says.
     pub fn unmount(&self) -> io::Result<()> {
         if self.0.ended.load(Ordering::Acquire) { Ok(()) } else { self.0.point.unmount() }
+    }
+
+    /// Stores everything and takes the mount away, unless somebody uses it or there is no space for that.
+    ///
+    /// # Errors
+    /// `ResourceBusy` while somebody uses it; otherwise why something could not be stored, or what umount2(2) or fusermount3
+    /// says.
+    pub fn leave(&self) -> io::Result<()> {
+        if self.has_ended() {
+            return Ok(());
+        }
+        self.store()?;
+        self.0.point.unmount_unused()
+    }
+
+    /// A number that changes with each request that somebody made who uses the volume: those for the space that is left and
+    /// for attributes such as the volume's status are made by programs that only look on.
+    pub fn asked(&self) -> u64 {
+        self.2.of_users()
+    }
+
+    /// The number of the mounted filesystem, `major:minor`.
+    pub fn device(&self) -> &str {
+        self.0.point.device()
     }
 
     /// Gets everything out of the kernel's cache and makes it durable, whoever holds files in the mount.
@@ -307,6 +347,14 @@ impl Unmounter {
 }
 
 impl Requests {
+    fn of_users(&self) -> u64 {
+        use protocol::opcode::{BATCH_FORGET, FORGET, GETXATTR, INIT, LISTXATTR, STATFS};
+        const OTHERS: [u32; 6] = [BATCH_FORGET, FORGET, GETXATTR, INIT, LISTXATTR, STATFS];
+        let came = self.snapshot();
+        let others: u64 = OTHERS.iter().map(|opcode| came[*opcode as usize]).sum();
+        came.iter().sum::<u64>() - others
+    }
+
     /// The requests so far, by kind; kinds are the `FUSE_*` opcodes.
     pub fn snapshot(&self) -> [u64; protocol::opcode::LIMIT] {
         self.came.each_ref().map(|counter| counter.load(Ordering::Relaxed))

@@ -59,6 +59,19 @@ impl MountPoint {
         }
     }
 
+    /// Takes the mount away, unless somebody uses it (`ResourceBusy`). Quietly does nothing when what lies there now is not
+    /// ours.
+    pub fn unmount_unused(&self) -> io::Result<()> {
+        match mounted_at(&self.path)? {
+            Some(found) if found.device == self.device => found.unmount(),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
     /// Has the kernel send what it caches of files that were written to. Where something else is at the path now nothing is
     /// done.
     pub fn sync_kernel(&self) -> io::Result<()> {
@@ -127,22 +140,6 @@ pub fn clear_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Where this folder is mounted now, in this process's mount namespace.
-///
-/// # Errors
-/// /proc/self/mountinfo could not be read.
-pub fn mounts_of(source: &Path) -> io::Result<Vec<PathBuf>> {
-    let table = fs::read("/proc/self/mountinfo")?;
-    let of_source = |line: &[u8]| {
-        let mut fields = line.split(|&byte| byte == b' ');
-        let at = fields.nth(4)?;
-        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-        let ours = rest.next() == Some(KIND.as_bytes()) && unescape(rest.next()?) == source.as_os_str();
-        ours.then(|| unescape(at).into())
-    };
-    Ok(table.split(|&byte| byte == b'\n').filter_map(of_source).collect())
-}
-
 /// The canonical form of a mountpoint that can take a mount, where there is a /dev/fuse to mount with.
 ///
 /// # Errors
@@ -173,7 +170,10 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// The canonical form of a path whose last component perhaps cannot be looked into; a symbolic link can.
-fn absolute(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// The folder that it lies in is not there.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     if fs::read_link(path).is_ok() {
         return absolute(
             &fs::canonicalize(path.parent().unwrap_or(Path::new("/")))?.join(fs::read_link(path)?),
@@ -204,24 +204,29 @@ fn mount_as_root(path: &Path, device: File, options: &Options) -> Result<File, M
         data.push(',');
         data.push_str(option);
     }
-    let mut flags = sys::MountFlags::empty();
-    flags.set(sys::MountFlags::RDONLY, options.read_only);
-    flags.set(sys::MountFlags::NOEXEC, options.no_exec);
-    flags.set(sys::MountFlags::NOSUID, options.no_suid);
-    flags.set(sys::MountFlags::NODEV, options.no_dev);
-    flags.set(sys::MountFlags::NOSYMFOLLOW, options.no_symlinks);
-    // Access times never move; this says so.
-    flags |= sys::MountFlags::NOATIME | sys::MountFlags::NODIRATIME;
     let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|error| MountError::Kernel(error.into()));
     sys::mount(
         &c_string(options.source.as_bytes())?,
         &c_string(path.as_os_str().as_bytes())?,
         &c_string(KIND.as_bytes())?,
-        flags,
+        flags(options),
         &c_string(data.as_bytes())?,
     )
     .map_err(MountError::Kernel)?;
     Ok(device)
+}
+
+fn flags(options: &Options) -> sys::MountFlags {
+    let list = [
+        (options.read_only, sys::MountFlags::RDONLY),
+        (options.no_exec, sys::MountFlags::NOEXEC),
+        (options.no_suid, sys::MountFlags::NOSUID),
+        (options.no_dev, sys::MountFlags::NODEV),
+        (options.no_symlinks, sys::MountFlags::NOSYMFOLLOW),
+        // Access times never move; this says so.
+        (true, sys::MountFlags::NOATIME | sys::MountFlags::NODIRATIME),
+    ];
+    list.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).collect()
 }
 
 /// What the kernel is told in words.
@@ -329,6 +334,19 @@ impl Found {
             return sys::detach(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?);
         }
         helper_unmount(&["-u", "-z", "--"], &self.path)
+    }
+
+    /// Changes the flags of the mount, those of `options` and no others. Only root may.
+    pub fn remount(&self, options: &Options) -> io::Result<()> {
+        sys::remount(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?, flags(options))
+    }
+
+    /// As `detach`; where root does it, every request fails from now on, so that nobody waits for a daemon that hangs.
+    pub fn force(&self) -> io::Result<()> {
+        if sys::identity().0 == 0 {
+            return sys::force(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?);
+        }
+        self.detach()
     }
 }
 

@@ -36,6 +36,11 @@ pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: MountFlags, data:
     Ok(rustix::mount::mount(source, target, kind, flags, data)?)
 }
 
+/// mount(2) with MS_REMOUNT.
+pub fn remount(target: &CStr, flags: MountFlags) -> io::Result<()> {
+    Ok(rustix::mount::mount_remount(target, flags, c"")?)
+}
+
 /// umount2(2): refused while anybody uses the mount.
 pub fn unmount(target: &CStr) -> io::Result<()> {
     Ok(rustix::mount::unmount(target, UnmountFlags::NOFOLLOW)?)
@@ -44,6 +49,11 @@ pub fn unmount(target: &CStr) -> io::Result<()> {
 /// umount2(2) with MNT_DETACH: out of the tree at once, gone when the last user of it is.
 pub fn detach(target: &CStr) -> io::Result<()> {
     Ok(rustix::mount::unmount(target, UnmountFlags::DETACH)?)
+}
+
+/// The same, with MNT_FORCE: what is asked of the daemon fails.
+pub fn force(target: &CStr) -> io::Result<()> {
+    Ok(rustix::mount::unmount(target, UnmountFlags::FORCE | UnmountFlags::DETACH)?)
 }
 
 /// getxattr(2): fills `value` from the start and returns how far.

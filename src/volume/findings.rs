@@ -5,7 +5,7 @@
 
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::{Area, FileName};
-use crate::volume::base::Base;
+use crate::volume::base::{Base, Event};
 use crate::volume::{Damage, Error};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
@@ -30,6 +30,8 @@ pub struct Finding {
 pub trait Report: Send + Sync {
     /// `found`: in this mount for the first time. `healed`: files whose chunks can be read again, or are not needed any more.
     fn tell(&self, found: &[Finding], healed: &HashSet<FileName>);
+    /// Something else happened.
+    fn happened(&self, event: Event);
 }
 
 /// A name: the directory that it stands in, and how it reads.

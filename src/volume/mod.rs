@@ -8,6 +8,7 @@ mod base;
 mod cache;
 mod catalog;
 mod check;
+mod condition;
 mod data;
 mod error;
 mod findings;
@@ -31,8 +32,9 @@ mod volume;
 mod writeback;
 
 pub use arrival::{Change, Changed, Observer};
-pub use base::Options;
+pub use base::{Event, Options};
 pub use check::survey::Sight;
+pub use condition::{Condition, KnownDevice};
 pub use error::{Damage, Error, Result};
 pub use findings::{Finding, Report};
 pub use format::kinds::{Kind, Timestamp};

@@ -6,6 +6,7 @@ use super::cache::Cache;
 use super::catalog::Catalog;
 use super::check::Check;
 use super::check::survey::Sight;
+use super::condition::{self, Condition};
 use super::data::Data;
 use super::findings::{Findings, Report};
 use super::format::geometry::Geometry;
@@ -440,7 +441,8 @@ impl Volume {
     /// # Errors
     /// Something could not be read for a reason of the machine's, or the root directory not at all.
     pub fn devices(context: &Arc<Context>, geometry: Geometry) -> Result<Vec<Device>> {
-        devices::list(context, geometry.blocks(0), &context.journals()?)
+        let root = Chunk::open(context, ChunkId { inode: InodeId::ROOT, index: 0 }, geometry.blocks(0))?;
+        devices::list(context, root.version(), &context.journals()?)
     }
 
     /// The same of this volume.
@@ -449,6 +451,14 @@ impl Volume {
     /// As [`Volume::devices`].
     pub fn known_devices(&self) -> Result<Vec<Device>> {
         Volume::devices(&self.base.context, self.base.geometry)
+    }
+
+    /// How it is doing.
+    ///
+    /// # Errors
+    /// What other devices left could not be read for a reason of the machine's.
+    pub fn condition(&self) -> Result<Condition> {
+        condition::of(&self.base, &self.cache, &self.journal, &self.merge)
     }
 
     /// Stores in chunk files what the journals of all devices say, durably.

@@ -7,6 +7,7 @@ use std::process::Command;
 
 const SCRIPT: &str = r#"
 sbin=$(realpath /sbin)
+mount -t tmpfs none /run
 mount -t overlay -o "lowerdir=$helpers:$sbin" overlay "$sbin"
 is_shown() { grep -qF " $plain fuse.cryptfs $1," /proc/mounts; }
 is_gone() { ! grep -qF " $plain " /proc/mounts; }
@@ -18,13 +19,20 @@ holds_the_file_and_takes_no_other() {
 
 mount -t fuse.cryptfs "$backing" "$plain" -o "passphrase-file=$passphrase"
 is_shown rw
+until grep -qF "TARGET=$plain " /run/mount/utab; do :; done
 seq 300 | xargs -I{} sh -c "echo {} >\"\$plain/{}\""
 echo kept >"$plain/file"
 umount "$plain"
 is_gone
-# At once, when the daemon may still be writing. The type has a helper by either name.
+# umount(8) has a helper too, which returns when the daemon has written everything.
+flock --nonblock --shared "$backing/cryptfs.json" true
+if grep -qF "TARGET=$plain " /run/mount/utab; then exit 1; fi
+# The type has a helper by either name.
 mount -t cryptfs "$backing" "$plain" -o "ro,passphrase-file=$recovery"
 holds_the_file_and_takes_no_other
+if mount -o remount,rw "$plain" 2>"$plain.told"; then exit 1; fi
+grep -q 'a remount cannot make it writable' "$plain.told"
+is_shown ro
 umount "$plain"
 mount -r -t fuse.cryptfs "$backing" "$plain" -o "passphrase-file=$recovery"
 holds_the_file_and_takes_no_other
@@ -41,6 +49,14 @@ holds_the_file_and_takes_no_other
 umount "$plain"
 mount -T "$fstab" -a
 is_shown rw
+mount -o remount,ro "$plain"
+holds_the_file_and_takes_no_other
+# What was written before is stored, and the daemon goes on.
+"$helpers/cryptfs" status "$plain"
+mount -o remount,rw "$plain"
+is_shown rw
+touch "$plain/new"
+rm "$plain/new"
 # What is mounted already stays.
 mount -T "$fstab" -a
 test "$(grep -cF " $plain " /proc/mounts)" = 1
@@ -59,7 +75,7 @@ fn mount_8_and_fstab_mount_and_umount_8_unmounts() {
     sandbox.succeeds(sandbox.init().arg("--recovery-file").arg(&recovery));
     let helpers = sandbox.path("helpers");
     fs::create_dir(&helpers).unwrap();
-    for name in ["mount.cryptfs", "mount.fuse.cryptfs", "cryptfs"] {
+    for name in ["mount.cryptfs", "mount.fuse.cryptfs", "umount.cryptfs", "umount.fuse.cryptfs", "cryptfs"] {
         symlink(PROGRAM, helpers.join(name)).unwrap();
     }
     let (backing, plain, passphrase) = (sandbox.backing(), sandbox.plain(), sandbox.path("passphrase"));

@@ -176,7 +176,7 @@ fn options_that_do_not_exist() {
     let sandbox = Sandbox::with_volume();
     told(
         &sandbox.fails(sandbox.mount().args(["-o", "r0"]), 2),
-        "-o r0: there is no such mount option. See MOUNT OPTIONS in `man cryptfs`.",
+        "-o r0: there is no such mount option. `man 5 cryptfs` lists them.",
     );
     sandbox.fails(sandbox.mount().arg("--nonsense"), 2);
 }

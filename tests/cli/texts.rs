@@ -23,6 +23,8 @@ fn help() {
         "mount",
         "umount",
         "sync",
+        "status",
+        "unit",
         "info",
         "check",
         "ls",
@@ -61,7 +63,17 @@ fn help() {
 fn manual() {
     let folder = tempfile::tempdir().unwrap();
     assert!(Command::new(PROGRAM).arg("man").arg(folder.path()).status().unwrap().success());
-    same("man/cryptfs.1", &fs::read(folder.path().join("cryptfs.1")).unwrap());
+    let names = |folder: &Path| {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    for name in names(folder.path()) {
+        let copy = format!("man/{}", name.to_str().unwrap());
+        same(&copy, &fs::read(folder.path().join(name)).unwrap());
+    }
+    assert_eq!(names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("man")), names(folder.path()));
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("check", &["base", "cache", "catalog", "error", "findings", "format"]),
+    ("condition", &["base", "cache", "error", "inode", "journal", "merge"]),
     ("rotate", &["base", "cache", "catalog", "check", "error", "findings", "inode", "journal", "writeback"]),
     (
         "volume",
@@ -49,6 +50,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
             "cache",
             "catalog",
             "check",
+            "condition",
             "data",
             "error",
             "findings",

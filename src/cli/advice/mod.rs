@@ -10,6 +10,7 @@ mod keys;
 mod mount;
 mod reading;
 mod rotation;
+mod status;
 mod tpm;
 
 pub use check::*;
@@ -19,6 +20,7 @@ pub use keys::*;
 pub use mount::*;
 pub use reading::*;
 pub use rotation::*;
+pub use status::*;
 pub use tpm::*;
 
 use super::exit::Exit;
@@ -29,6 +31,7 @@ use crate::volume;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::process::ExitStatus;
 
 /// A command that did not succeed.
 #[derive(Debug)]
@@ -75,8 +78,33 @@ pub fn empty_secret(path: &Path) -> Failure {
 pub fn no_terminal() -> Failure {
     failure(
         Exit::NothingToAskOn,
-        "There is no terminal to ask for the passphrase on. Give it with --passphrase-file FILE, or - for standard input.",
+        "There is no terminal to ask for the passphrase on, and no program that asks for it elsewhere. Give it with \
+         --passphrase-file FILE, or - for standard input; or name such a program in CRYPTFS_ASKPASS.",
     )
+}
+
+/// The program that was to ask could not be run, or what it answered not be read.
+pub fn agent(program: &Path, error: &io::Error) -> Failure {
+    failure(
+        Exit::NothingToAskOn,
+        format!("{}: the passphrase could not be asked for with it: {}.", program.display(), plain(error)),
+    )
+}
+
+/// Nobody answered there, or whoever was asked said no.
+pub fn no_answer_by(program: &Path, ended: ExitStatus) -> Failure {
+    failure(
+        Exit::NothingToAskOn,
+        format!("{} gave no answer ({ended}); the volume stays closed. Try again.", program.display()),
+    )
+}
+
+/// What a question begins with where nothing else tells what it is about.
+pub fn question(backing: &Path, why: Option<&str>) -> String {
+    // Only what happened: what helps is to answer.
+    let why =
+        why.and_then(|why| why.split(". ").next()).map(|why| why.trim_end_matches('.').to_owned() + ". ");
+    format!("{}Encrypted volume {}. ", why.unwrap_or_default(), backing.display())
 }
 
 pub fn terminal(error: &io::Error) -> Failure {
@@ -93,7 +121,7 @@ pub fn terminal(error: &io::Error) -> Failure {
 }
 
 pub fn option(error: &BadOption) -> Failure {
-    failure(Exit::Usage, format!("{error}. See MOUNT OPTIONS in `man cryptfs`."))
+    failure(Exit::Usage, format!("{error}. `man 5 cryptfs` lists them."))
 }
 
 pub fn no_folder(path: &Path) -> Failure {
@@ -148,4 +176,20 @@ pub fn state(error: &TrustUnavailable) -> Failure {
         Exit::Failed,
         format!("This device's record of the volume cannot be used: {error}. Repair or remove it."),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_says_what_failed_and_of_which_volume() {
+        let backing = Path::new("/home/anna/vault");
+        assert_eq!(question(backing, None), "Encrypted volume /home/anna/vault. ");
+        assert_eq!(
+            question(backing, Some("The boot state has changed. Make the slot anew.")),
+            "The boot state has changed. Encrypted volume /home/anna/vault. "
+        );
+        assert_eq!(question(backing, Some("No.")), "No. Encrypted volume /home/anna/vault. ");
+    }
 }

@@ -84,6 +84,39 @@ pub fn syncing(path: &Path, error: &io::Error) -> Failure {
     }
 }
 
+pub fn remounting(path: &Path, error: &io::Error) -> Failure {
+    let at = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => failure(
+            Exit::MountRefused,
+            format!("{at}: only root can remount: `sudo mount -o remount,… {at}`."),
+        ),
+        io::ErrorKind::NotConnected => failure(
+            Exit::StaleMountpoint,
+            format!(
+                "{at}: holds a mount whose daemon is gone. Remove it: `cryptfs umount {at}`, and mount again."
+            ),
+        ),
+        _ => system(format!("{at}: cannot be remounted, and is as it was"), error),
+    }
+}
+
+/// The daemon itself would not write. `stopped`: why it stopped, else it was begun read-only.
+pub fn remount_is_not_enough(path: &Path, backing: &Path, stopped: Option<&str>) -> Failure {
+    let (at, backing) = (path.display(), backing.display());
+    let why = match stopped {
+        Some(why) => format!("the volume stopped ({why})"),
+        None => "the volume was mounted read-only from the start".to_owned(),
+    };
+    failure(
+        Exit::MountRefused,
+        format!(
+            "{at}: a remount cannot make it writable, since {why}. Unmount it and mount it again: `cryptfs umount {at}`, \
+             `cryptfs mount {backing} {at}`."
+        ),
+    )
+}
+
 pub fn not_mounted(path: &Path) -> Failure {
     failure(
         Exit::NotMounted,

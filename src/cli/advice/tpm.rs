@@ -9,7 +9,8 @@ pub fn tpm(error: &ClientError) -> Failure {
         ClientError::Tpm(error) => answer(error),
         ClientError::HelperNotInstalled => failure(
             Exit::NoTpmHelper,
-            "The program cryptfs-tpm is not beside cryptfs or in its libexec folder: `scripts/install` puts it there.",
+            "The program cryptfs-tpm is not beside cryptfs or in its libexec folder: the package cryptfs-tpm, or \
+             `scripts/install`, puts it there.",
         ),
         ClientError::LibrariesMissing => failure(
             Exit::NoTpmHelper,

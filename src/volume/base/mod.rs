@@ -17,8 +17,9 @@ use crate::volume::{Error, Result};
 use parking_lot::Mutex;
 use stand_ins::StandIns;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::UNIX_EPOCH;
 use withheld::Withheld;
 
 /// Above this many files one syncfs is cheaper than an fdatasync each, where it does as much.
@@ -44,7 +45,24 @@ pub struct Base {
     pub schedule: Schedule,
     pub stand_ins: Mutex<StandIns>,
     pub withheld: Mutex<Withheld>,
+    /// When the volume was opened, in seconds since 1970.
+    pub opened: u64,
     stopped: AtomicBool,
+    stopped_by: OnceLock<String>,
+    delayed: Mutex<Option<String>>,
+    /// What nobody was told of yet.
+    events: Mutex<Vec<Event>>,
+}
+
+/// What happened to the volume as a whole, or to a file without anything being wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing is written any more.
+    Stopped,
+    /// Not everything can be stored now.
+    Delayed,
+    /// Of a file two versions stand beside each other from now on.
+    Conflict,
 }
 
 impl Base {
@@ -56,7 +74,11 @@ impl Base {
             schedule: Schedule::default(),
             stand_ins: Mutex::default(),
             withheld: Mutex::default(),
+            opened: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
             stopped: AtomicBool::new(false),
+            stopped_by: OnceLock::new(),
+            delayed: Mutex::default(),
+            events: Mutex::default(),
             context,
         }
     }
@@ -64,8 +86,43 @@ impl Base {
     /// No promise can be kept any more: from now on nothing is written.
     pub fn stop(&self, error: &Error) {
         if !self.stopped.swap(true, Ordering::AcqRel) {
-            log::error!("the volume stops, and nothing is written any more: {error}");
+            self.stopped_by.get_or_init(|| error.to_string());
+            log::error!(target: "cryptfs::stopped", "the volume stops, and nothing is written any more: {error}");
+            self.happened(Event::Stopped);
         }
+    }
+
+    /// Why the volume stopped, if it did.
+    pub fn stopped_by(&self) -> Option<&str> {
+        self.stopped_by.get().map(String::as_str)
+    }
+
+    /// Takes note of how storing everything went.
+    pub fn note_checkpoint<T>(&self, done: &Result<T>) {
+        let before = std::mem::replace(&mut *self.delayed.lock(), done.as_ref().err().map(Error::to_string));
+        if before.is_none() && done.is_err() && self.stopped_by().is_none() {
+            self.happened(Event::Delayed);
+        }
+    }
+
+    /// Something happened that is to be told.
+    pub fn happened(&self, event: Event) {
+        let mut events = self.events.lock();
+        if !events.contains(&event) {
+            events.push(event);
+        }
+        drop(events);
+        self.schedule.report();
+    }
+
+    /// Takes what nobody was told of yet.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock())
+    }
+
+    /// Why the last attempt to store everything failed, if it did.
+    pub fn delayed(&self) -> Option<String> {
+        self.delayed.lock().clone()
     }
 
     /// # Errors

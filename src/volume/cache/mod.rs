@@ -79,6 +79,12 @@ impl Cache {
         self.inodes.lock().len()
     }
 
+    /// How many of those in memory are so, or are being changed just now.
+    pub fn count(&self, is_so: impl Fn(&State) -> bool) -> usize {
+        let inodes: Vec<_> = self.inodes.lock().values().cloned().collect();
+        inodes.iter().filter(|inode| inode.state.try_read().is_none_or(|state| is_so(&state))).count()
+    }
+
     /// Holds an inode that was made here.
     pub fn insert(&self, inode: &Arc<Inode>) {
         self.inodes.lock().insert(inode.id(), inode.clone());

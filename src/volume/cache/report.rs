@@ -33,6 +33,7 @@ impl Cache {
         if !found.is_empty() || !healed.is_empty() {
             reporter.tell(&found, &healed);
         }
+        self.base.take_events().into_iter().for_each(|event| reporter.happened(event));
     }
 
     /// Whether a name leads there. Where no name can be looked up, what is there counts and what is missing does not: it

@@ -1,7 +1,7 @@
 //! The devices that write to a volume, as far as its journals and its root directory tell.
 
 use super::file::{self, Live};
-use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
+use crate::chunk::{ChunkId, Commit, Context, DeviceId, Version};
 use crate::volume::format::batch::parse;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub enum JournalState {
 /// All devices of which there is a journal, or an entry in the root directory's version; the one that wrote last first.
 ///
 /// # Errors
-/// A journal or the root directory could not be read for a reason of the machine's; damage is told of in its place.
-pub fn list(context: &Arc<Context>, blocks: u16, journals: &[ChunkId]) -> Result<Vec<Device>> {
+/// A journal could not be read for a reason of the machine's; damage is told of in its place.
+pub fn list(context: &Arc<Context>, root: &Version, journals: &[ChunkId]) -> Result<Vec<Device>> {
     let mut devices = Vec::new();
     for id in journals {
         let Some(device) = id.inode.journal_of() else { continue };
@@ -45,8 +45,7 @@ pub fn list(context: &Arc<Context>, blocks: u16, journals: &[ChunkId]) -> Result
         };
         devices.push(Device { id: device, label, last, journal });
     }
-    let root = Chunk::open(context, ChunkId { inode: InodeId::ROOT, index: 0 }, blocks)?;
-    for (id, last) in &root.version().0 {
+    for (id, last) in &root.0 {
         if devices.iter().all(|known| known.id != *id) {
             devices.push(Device { id: *id, label: String::new(), last: *last, journal: JournalState::None });
         }

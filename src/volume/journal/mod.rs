@@ -12,7 +12,7 @@ pub use devices::Device;
 pub use freeze::Commitment;
 pub use pending::Pending;
 
-use crate::chunk::{NEW_FILE, Wish};
+use crate::chunk::{InodeId, NEW_FILE, Wish};
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
@@ -87,6 +87,15 @@ impl Journal {
     /// Whether chunk files may come and go: after a crash, the next mount looks for them.
     pub fn is_in_use(&self) -> bool {
         self.in_use.load(Ordering::Acquire)
+    }
+
+    /// The devices that write to the volume; of this one, whose journal may be being written, what the root directory tells.
+    ///
+    /// # Errors
+    /// A journal could not be read for a reason of the machine's.
+    pub fn devices(&self) -> Result<Vec<Device>> {
+        let root = self.cache.inode(InodeId::ROOT)?.state.read().version().clone();
+        devices::list(&self.base.context, &root, &self.catalog.other_journals()?)
     }
 
     /// Leaves an empty journal behind, durably.

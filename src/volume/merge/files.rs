@@ -4,6 +4,7 @@
 use super::Merge;
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::store::CopyName;
+use crate::volume::base::Event;
 use crate::volume::format::derived::derived_name;
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::stamp::Stamp;
@@ -73,7 +74,10 @@ impl Merge {
                 Err(Error::NotArrived(_)) => {
                     let Some(name) = self.derive_free(&directory, &name, (commit.0, device))? else { break };
                     self.make(id, &directory, &name, lost)?;
+                    self.saved.lock().push((directory.id(), name));
+                    self.base.happened(Event::Conflict);
                     log::warn!(
+                        target: "cryptfs::conflict",
                         "a file was changed on two devices: the version of commit {} is in a file beside it",
                         commit.0
                     );

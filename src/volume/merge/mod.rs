@@ -8,7 +8,7 @@ mod files;
 mod names;
 mod twins;
 
-use crate::chunk::{Chunk, ChunkId};
+use crate::chunk::{Chunk, ChunkId, InodeId};
 use crate::store::CopyName;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
@@ -30,6 +30,8 @@ pub struct Merge {
     writeback: Arc<Writeback>,
     data: Arc<Data>,
     namespace: Arc<Namespace>,
+    /// Names, each in its directory, that were given to versions which lost their place.
+    saved: Mutex<Vec<(InodeId, Vec<u8>)>>,
     /// Works in the background.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -43,8 +45,20 @@ impl Merge {
             writeback: data.writeback.clone(),
             data: data.clone(),
             namespace: namespace.clone(),
+            saved: Mutex::default(),
             thread: Mutex::default(),
         }
+    }
+
+    /// How many versions that lost their place still stand beside the others.
+    pub fn conflicts(&self) -> usize {
+        let mut saved = self.saved.lock();
+        // What cannot be looked at stays.
+        saved.retain(|(directory, name)| {
+            let there = self.cache.inode(*directory).and_then(|directory| self.cache.entry(&directory, name));
+            !matches!(there, Ok(None))
+        });
+        saved.len()
     }
 
     /// Merges what there is, before anything is built on it, and from then on in the background whenever something says

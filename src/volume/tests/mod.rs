@@ -4,6 +4,7 @@ mod accepted;
 mod basic;
 mod churn;
 mod clock;
+mod condition;
 mod counts;
 pub(crate) mod crash;
 mod devices;

@@ -64,8 +64,10 @@ fn flush_on_schedule(writeback: &Weak<Writeback>) {
                 }
             }
             Some(Task::Checkpoint) => {
-                if let Err(error) = writeback.checkpoint() {
-                    log::warn!("not everything could be written yet: {error}");
+                let done = writeback.checkpoint();
+                writeback.base.note_checkpoint(&done);
+                if let Err(error) = done {
+                    log::warn!(target: "cryptfs::delayed", "not everything could be written yet: {error}");
                     writeback.base.schedule.wake();
                     writeback.base.schedule.pause();
                 }

@@ -100,6 +100,30 @@ fn of_two_versions_of_a_file_both_are_there() {
     }
 }
 
+/// For as long as the other version stands beside it.
+#[test]
+fn a_conflict_is_counted_where_it_was_resolved() {
+    let mut world = World::new(2, &BOTH);
+    world.make(0, "report.odt");
+    world.judge();
+    for (at, name) in [(0, "of a"), (1, "of b")] {
+        world.at(at, |_, volume| edit(volume, "report.odt", name).unwrap());
+    }
+    (0..2).for_each(|at| assert!(world.sync_all(at)));
+    let counted = (0..2).map(|at| {
+        let volume = world.mount(at);
+        let count = volume.condition().unwrap().conflicts;
+        let names = names(&volume, &volume.root().unwrap());
+        if let Some(beside) = names.iter().find(|name| name.starts_with("report (conflict")) {
+            remove(&volume, beside).unwrap();
+            assert_eq!(volume.condition().unwrap().conflicts, 0);
+        }
+        volume.close().unwrap();
+        count
+    });
+    assert_eq!(counted.sum::<usize>(), 1);
+}
+
 #[test]
 fn what_both_wrote_alike_is_no_conflict_and_attributes_are_the_later_ones() {
     let mut world = World::new(2, &BOTH);

@@ -1,7 +1,7 @@
 //! What the owner is told of what was found while the volume was opened, and later.
 
 use super::*;
-use crate::volume::{Damage, Finding, Rename, Report};
+use crate::volume::{Damage, Event, Finding, Rename, Report};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 
@@ -13,6 +13,8 @@ type List = BTreeMap<FileName, bool>;
 pub(in super::super) struct Told(Arc<Mutex<(Vec<Finding>, List)>>);
 
 impl Report for Told {
+    fn happened(&self, _event: Event) {}
+
     fn tell(&self, found: &[Finding], healed: &HashSet<FileName>) {
         let mut told = self.0.lock();
         told.1.retain(|file, _| !healed.contains(file));

@@ -1,0 +1,114 @@
+//! What is said of mounts that something is wrong with, and of systemd units.
+
+use super::{Exit, Failure, failure};
+use crate::cli::status::Trouble;
+use crate::mount::Entry;
+use std::path::Path;
+
+/// What is wrong, and the next step.
+pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
+    let (at, backing) = (mount.path.display(), mount.source.display());
+    match trouble {
+        Trouble::Silent => format!(
+            "The daemon did not answer for five seconds. If {backing} lies on a server or a disk that is gone, bring that \
+             back; `cryptfs umount --lazy {at}` takes the mount away."
+        ),
+        Trouble::Gone => {
+            format!("The daemon is gone. `cryptfs umount {at}` takes the mount away; then mount again.")
+        }
+        Trouble::Forbidden => format!("The daemon answers user {} only: ask as that user.", mount.user),
+        Trouble::NotAsked(why) => format!("The daemon could not be asked: {why}."),
+        Trouble::Stopped(why) => format!(
+            "The volume stopped, and nothing is written any more: {why}. `cryptfs umount {at}` says what was not stored; \
+             check the disk and the sync client of {backing}, then mount again."
+        ),
+        Trouble::Delayed(why) => format!(
+            "Not everything can be stored: {why}. It is tried again by itself. If the disk of {backing} is full, make \
+             room there, or delete something in {at}."
+        ),
+        Trouble::Damaged(count) => format!(
+            "{}. `cryptfs trust status {backing}` lists them and says what helps.",
+            counted(
+                *count,
+                "file or folder is damaged or older than it was",
+                "files or folders are damaged or older than they were"
+            )
+        ),
+        Trouble::FoundByCheck(count) => format!(
+            "The last check found {}. `cryptfs check {backing}` shows it again.",
+            counted(*count, "thing damaged", "things damaged")
+        ),
+        Trouble::Conflicts(count) => format!(
+            "{}: the other version is a file beside it, with \"conflict\" in its name. Keep what you want of the two, and \
+             delete the other.",
+            counted(*count, "file was changed on two devices", "files were changed on two devices")
+        ),
+        Trouble::NotArrived(count) => format!(
+            "{} not arrived yet. Let the sync client of {backing} finish; nothing else has to be done.",
+            counted(*count, "file or folder has", "files or folders have")
+        ),
+    }
+}
+
+fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+pub fn mounts_need_a_person(bad: usize, all: usize) -> Failure {
+    let verb = if bad == 1 { "needs" } else { "need" };
+    failure(
+        Exit::NeedsAPerson,
+        format!("{bad} of {} {verb} you: see above.", counted(all, "mount", "mounts")),
+    )
+}
+
+pub fn mounts_wait(waiting: usize, all: usize) -> Failure {
+    let verb = if waiting == 1 { "waits" } else { "wait" };
+    failure(Exit::Waiting, format!("{waiting} of {} {verb}: see above.", counted(all, "mount", "mounts")))
+}
+
+pub fn unit_path(path: &Path) -> Failure {
+    failure(
+        Exit::Usage,
+        format!(
+            "{}: such a path cannot stand in a systemd unit: it has control characters or is no text.",
+            path.display()
+        ),
+    )
+}
+
+pub fn no_unit_folder() -> Failure {
+    failure(Exit::Failed, "Where this user's systemd looks for units is not known: HOME is not set.")
+}
+
+pub fn other_unit(path: &Path) -> Failure {
+    failure(
+        Exit::Failed,
+        format!(
+            "{}: there is another unit of that name, which cryptfs did not make. Nothing was written.",
+            path.display()
+        ),
+    )
+}
+
+/// What the desktop is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
+    Damage,
+    Conflict,
+    /// Not everything can be stored.
+    Delayed,
+    Stopped,
+}
+
+/// Title and text of a notification.
+pub fn notice(notice: Notice, backing: &Path) -> (String, String) {
+    let name = backing.file_name().unwrap_or(backing.as_os_str()).to_string_lossy().into_owned();
+    let title = match notice {
+        Notice::Damage => format!("Something in {name} cannot be read"),
+        Notice::Conflict => format!("A file in {name} was changed on two devices"),
+        Notice::Delayed => format!("Not everything in {name} can be stored"),
+        Notice::Stopped => format!("{name} stopped: nothing is written any more"),
+    };
+    (title, "Run `cryptfs status`: it says what is wrong and what to do.".to_owned())
+}

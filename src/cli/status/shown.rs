@@ -1,0 +1,144 @@
+//! How a mount is printed, for people and as JSON.
+
+use super::Mount;
+use super::look::{Checked, Seen};
+use crate::cli::{advice, report};
+use crate::fs::ops::KnownDevice;
+use crate::mount::Status;
+use serde_json::{Value, json};
+
+pub fn as_json(mount: &Mount) -> Value {
+    let seen = mount.seen.clone().unwrap_or_default();
+    let told = mount.troubles.iter().map(|trouble| {
+        json!({
+            "what": trouble.word(),
+            "needs_a_person": trouble.needs_a_person(),
+            "text": advice::trouble(trouble, &mount.entry),
+        })
+    });
+    let troubles: Vec<Value> = told.collect();
+    json!({
+        "mountpoint": mount.entry.path.to_string_lossy(),
+        "backing": mount.entry.source.to_string_lossy(),
+        "user": mount.entry.user,
+        "read_only": mount.entry.read_only,
+        "uuid": seen.uuid,
+        "daemon": seen.status(),
+        "findings": seen.findings,
+        "not_arrived": seen.not_arrived,
+        "not_arrived_since": seen.not_arrived_since,
+        "checked": seen.checked,
+        "slots": seen.slots,
+        "troubles": troubles,
+    })
+}
+
+pub fn as_text(mount: &Mount) -> String {
+    let Mount { entry, seen, troubles } = mount;
+    let mut text = format!("{}\n", entry.path.display());
+    let mut line = |name: &str, value: String| text += &format!("  {name:<16}{value}\n");
+    let volume = seen.as_ref().and_then(|seen| seen.uuid.as_deref()).unwrap_or("not known");
+    line("Volume", volume.to_owned());
+    line("Backing folder", entry.source.display().to_string());
+    if let Some(status) = seen.as_ref().and_then(Seen::status) {
+        line("Mounted", mounted(status, entry.read_only));
+        line("Not stored yet", not_stored(status));
+        line("Free space", format!("{} of {}", size(status.available), size(status.capacity)));
+        line("Conflicts", status.condition.conflicts.to_string());
+        status.condition.devices.iter().for_each(|found| line("Device", device(found)));
+    }
+    if let Some(seen) = seen {
+        line("Findings", seen.findings.to_string());
+        line("Not arrived", not_arrived(seen));
+        line("Checked", seen.checked.map_or_else(|| "not yet on this device".to_owned(), checked));
+        line("Key slots", slots(seen.slots.as_deref()));
+    }
+    for trouble in troubles {
+        let name = if trouble.needs_a_person() { "Needs you" } else { "Waits" };
+        line(name, advice::trouble(trouble, entry));
+    }
+    text
+}
+
+fn mounted(status: &Status, read_only: bool) -> String {
+    let since = report::time(status.condition.since);
+    let how = if read_only { ", read-only" } else { "" };
+    format!("since {since}{how} (transport {}, process {})", status.transport, status.process)
+}
+
+fn not_stored(status: &Status) -> String {
+    match status.condition.unstored {
+        0 => "nothing".to_owned(),
+        1 => "1 file or folder".to_owned(),
+        count => format!("{count} files and folders"),
+    }
+}
+
+fn not_arrived(seen: &Seen) -> String {
+    match seen.not_arrived_since {
+        Some(since) => format!("{}, the first since {}", seen.not_arrived, report::time(since)),
+        None => seen.not_arrived.to_string(),
+    }
+}
+
+fn device(device: &KnownDevice) -> String {
+    let name = if device.label.is_empty() { &device.id } else { &device.label };
+    let this = if device.this_device { " (this device)" } else { "" };
+    let last = match device.last_wrote {
+        0 => "it is not known when it last wrote".to_owned(),
+        last => format!("last wrote {}", report::time(last)),
+    };
+    let waiting = match device.waiting {
+        Some(0) => String::new(),
+        Some(1) => "; 1 batch of changes in its journal".to_owned(),
+        Some(count) => format!("; {count} batches of changes in its journal"),
+        None => "; its journal cannot be read".to_owned(),
+    };
+    format!("{name}{this}: {last}{waiting}")
+}
+
+fn checked(checked: Checked) -> String {
+    let what = if checked.data { "all content, too" } else { "without content" };
+    let found = match (checked.damaged, checked.waiting) {
+        (0, 0) => "nothing found".to_owned(),
+        (damaged, waiting) => format!("{damaged} damaged, {waiting} not arrived"),
+    };
+    format!("{} ({what}): {found}", report::time(checked.when))
+}
+
+fn slots(slots: Option<&[Value]>) -> String {
+    let Some(slots) = slots else { return "cannot be read".to_owned() };
+    let shown = slots.iter().map(|slot| {
+        let [kind, label] = ["type", "label"].map(|name| slot[name].as_str().unwrap_or_default());
+        if label.is_empty() { kind.to_owned() } else { format!("{kind} ({label})") }
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// Bytes, to three digits or so.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = "bytes";
+    for larger in UNITS {
+        if value < 1000.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    if value < 10.0 && unit != "bytes" { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!(size(0), "0 bytes");
+        assert_eq!(size(999), "999 bytes");
+        assert_eq!(size(1000), "1.0 KiB");
+        assert_eq!(size(20 << 20), "20 MiB");
+        assert_eq!(size((3 << 30) + (512 << 20)), "3.5 GiB");
+    }
+}

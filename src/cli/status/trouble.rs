@@ -1,0 +1,103 @@
+//! What can be wrong with a mount.
+
+use super::look::{Answer, Seen};
+
+/// One thing that is wrong, or waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Its daemon did not answer in time.
+    Silent,
+    Gone,
+    Forbidden,
+    NotAsked(String),
+    /// Nothing is written any more.
+    Stopped(String),
+    /// Storing everything failed, and is tried again.
+    Delayed(String),
+    Damaged(usize),
+    FoundByCheck(usize),
+    Conflicts(usize),
+    NotArrived(usize),
+}
+
+impl Trouble {
+    /// Whether it does not end by itself.
+    pub fn needs_a_person(&self) -> bool {
+        !matches!(self, Trouble::NotArrived(_) | Trouble::Forbidden)
+    }
+
+    /// Its word in JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Trouble::Silent => "silent",
+            Trouble::Gone => "gone",
+            Trouble::Forbidden => "forbidden",
+            Trouble::NotAsked(_) => "not-asked",
+            Trouble::Stopped(_) => "stopped",
+            Trouble::Delayed(_) => "delayed",
+            Trouble::Damaged(_) => "damaged",
+            Trouble::FoundByCheck(_) => "found-by-check",
+            Trouble::Conflicts(_) => "conflicts",
+            Trouble::NotArrived(_) => "not-arrived",
+        }
+    }
+}
+
+/// What is wrong, by what was seen; the worst first.
+pub fn of(seen: Option<&Seen>) -> Vec<Trouble> {
+    let Some(seen) = seen else { return vec![Trouble::Silent] };
+    let mut troubles = Vec::new();
+    match &seen.answer {
+        Answer::Gone => troubles.push(Trouble::Gone),
+        Answer::Forbidden => troubles.push(Trouble::Forbidden),
+        Answer::Failed(why) => troubles.push(Trouble::NotAsked(why.clone())),
+        Answer::Status(status) => {
+            let condition = &status.condition;
+            troubles.extend(condition.stopped.clone().map(Trouble::Stopped));
+            if condition.stopped.is_none() {
+                troubles.extend(condition.delayed.clone().map(Trouble::Delayed));
+            }
+        }
+    }
+    let some = |count: usize, trouble: fn(usize) -> Trouble| (count > 0).then(|| trouble(count));
+    troubles.extend(some(seen.findings, Trouble::Damaged));
+    troubles.extend(some(seen.checked.map_or(0, |checked| checked.damaged), Trouble::FoundByCheck));
+    troubles.extend(some(seen.status().map_or(0, |status| status.condition.conflicts), Trouble::Conflicts));
+    troubles.extend(some(seen.not_arrived, Trouble::NotArrived));
+    troubles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::status::look::Checked;
+    use crate::fs::ops::Condition;
+    use crate::mount::Status;
+
+    fn seen(condition: Condition) -> Seen {
+        let status = Status { transport: "uring".into(), process: 7, available: 1, capacity: 2, condition };
+        Seen { answer: Answer::Status(Box::new(status)), ..Seen::default() }
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_what_only_waits_needs_nobody() {
+        assert_eq!(of(None), [Trouble::Silent]);
+        assert_eq!(of(Some(&seen(Condition { unstored: 7, ..Condition::default() }))), []);
+        let full = Condition { delayed: Some("full".into()), conflicts: 2, ..Condition::default() };
+        let checked = Some(Checked { when: 1, data: true, damaged: 3, waiting: 9 });
+        let worst = Seen { findings: 1, not_arrived: 4, checked, ..seen(full.clone()) };
+        let wanted = [
+            Trouble::Delayed("full".into()),
+            Trouble::Damaged(1),
+            Trouble::FoundByCheck(3),
+            Trouble::Conflicts(2),
+            Trouble::NotArrived(4),
+        ];
+        assert_eq!(of(Some(&worst)), wanted);
+        let stopped = Condition { stopped: Some("gone".into()), ..full };
+        assert_eq!(of(Some(&seen(stopped)))[0], Trouble::Stopped("gone".into()));
+        let waiting = of(Some(&Seen { not_arrived: 4, ..seen(Condition::default()) }));
+        assert_eq!(waiting, [Trouble::NotArrived(4)]);
+        assert!(!waiting[0].needs_a_person());
+    }
+}

@@ -1,0 +1,140 @@
+//! `cryptfs status`: how mounts are doing, what is wrong, and that nothing which hangs holds it up.
+
+use crate::sandbox::{PROGRAM, Sandbox, eventually, is_root};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+fn status(sandbox: &Sandbox) -> Command {
+    sandbox.program(&["status".as_ref(), "--json".as_ref(), sandbox.plain().as_ref()])
+}
+
+/// What it says of the mount, and its exit code.
+fn asked(mut command: Command) -> (Value, Option<i32>) {
+    let output = command.output().unwrap();
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    (shown["mounts"][0].clone(), output.status.code())
+}
+
+fn troubles(mount: &Value) -> Vec<String> {
+    let all = mount["troubles"].as_array().unwrap();
+    all.iter().map(|trouble| trouble["what"].as_str().unwrap().to_owned()).collect()
+}
+
+fn signal(process: u32, name: &str) {
+    assert!(Command::new("kill").args([name, &process.to_string()]).status().unwrap().success());
+}
+
+/// The chunk files, the largest first.
+fn chunks(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let found = Command::new("find").arg(sandbox.backing().join("chunks")).args(["-type", "f"]).output();
+    let text = String::from_utf8(found.unwrap().stdout).unwrap();
+    let mut files: Vec<PathBuf> = text.lines().map(PathBuf::from).collect();
+    files.sort_by_key(|file| std::cmp::Reverse(fs::metadata(file).unwrap().len()));
+    files
+}
+
+#[test]
+fn a_mount_that_is_well_is_shown_with_its_volume() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    fs::write(sandbox.plain().join("f"), "content").unwrap();
+    let settled = || asked(status(&sandbox)).0["daemon"]["unstored"] == 0;
+    eventually("everything is stored", settled);
+    let (mount, code) = asked(status(&sandbox));
+    assert_eq!((code, troubles(&mount)), (Some(0), vec![]), "{mount}");
+    assert_eq!(mount["backing"], sandbox.backing().to_str().unwrap());
+    assert_eq!(mount["daemon"]["process"], sandbox.daemon());
+    assert!(mount["daemon"]["since"].as_u64().unwrap() > 1_700_000_000);
+    assert!(mount["daemon"]["available"].as_u64() < mount["daemon"]["capacity"].as_u64());
+    assert_eq!(mount["daemon"]["devices"][0]["this_device"], true);
+    assert_eq!(mount["slots"][0]["type"], "passphrase");
+    let text = sandbox.succeeds(&mut sandbox.program(&["status".as_ref(), sandbox.plain().as_ref()]));
+    assert!(text.contains(mount["uuid"].as_str().unwrap()) && text.contains("Key slots"), "{text}");
+    sandbox.unmounts();
+    let told = sandbox.fails(&mut status(&sandbox), 25);
+    assert!(told.contains("DIR/plain: there is no cryptfs mount."), "{told}");
+}
+
+#[test]
+fn a_daemon_that_hangs_or_is_gone_holds_nobody_up() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    let daemon = sandbox.daemon();
+    signal(daemon, "-STOP");
+    let begun = Instant::now();
+    let (mount, code) = asked(status(&sandbox));
+    let took = begun.elapsed();
+    signal(daemon, "-CONT");
+    assert_eq!((code, troubles(&mount)), (Some(36), vec!["silent".to_owned()]));
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    signal(daemon, "-KILL");
+    eventually("the daemon's end", || troubles(&asked(status(&sandbox)).0) == ["gone"]);
+    let told = sandbox.fails(&mut status(&sandbox), 36);
+    assert!(told.contains("1 of 1 mount needs you"), "{told}");
+}
+
+#[test]
+fn damage_needs_a_person_and_what_has_not_arrived_only_time() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    fs::write(sandbox.plain().join("f"), "content".repeat(50_000)).unwrap();
+    sandbox.unmounts();
+    let chunk = chunks(&sandbox)[0].clone();
+    let aside = sandbox.path("aside");
+    fs::rename(&chunk, &aside).unwrap();
+    fs::remove_dir_all(sandbox.path("state/cryptfs")).unwrap();
+    sandbox.succeeds(&mut sandbox.mount());
+    let read = || fs::read(sandbox.plain().join("f"));
+    assert!(read().is_err());
+    eventually("what has not arrived is told", || asked(status(&sandbox)).1 == Some(37));
+    let (mount, _) = asked(status(&sandbox));
+    assert_eq!(troubles(&mount), ["not-arrived"]);
+    assert!(mount["not_arrived_since"].as_u64().unwrap() > 1_700_000_000);
+    fs::rename(&aside, &chunk).unwrap();
+    assert!(read().is_ok());
+    eventually("it has arrived", || asked(status(&sandbox)).1 == Some(0));
+    sandbox.unmounts();
+    let mut file = File::options().write(true).open(&chunk).unwrap();
+    file.seek(SeekFrom::Start(100_000)).unwrap();
+    file.write_all(&[7; 64]).unwrap();
+    sandbox.succeeds(&mut sandbox.mount());
+    assert!(read().is_err());
+    eventually("the damage is told", || asked(status(&sandbox)).1 == Some(36));
+    assert_eq!(troubles(&asked(status(&sandbox)).0), ["damaged"]);
+    sandbox.unmounts();
+}
+
+#[test]
+fn each_user_sees_their_own_mounts_and_root_all() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::empty();
+    sandbox.give_to_nobody();
+    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
+    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
+    let (mount, code) = asked(sandbox.as_nobody(&status(&sandbox)));
+    assert_eq!((code, &mount["user"]), (Some(0), &Value::from(65534)), "{mount}");
+    let (mount, code) = asked(status(&sandbox));
+    assert_eq!((code, troubles(&mount)), (Some(37), vec!["forbidden".to_owned()]), "{mount}");
+    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.umount()));
+
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(sandbox.mount().args(["-o", "allow_other"]));
+    let all = sandbox.program(&["status".as_ref(), "--json".as_ref()]);
+    let listed = |command: &mut Command| {
+        let output = command.output().unwrap();
+        String::from_utf8(output.stdout).unwrap().contains(sandbox.plain().to_str().unwrap())
+    };
+    let mut theirs = Command::new("setpriv");
+    theirs.args(["--reuid=65534", "--regid=65534", "--clear-groups", "getfattr", "-n", "cryptfs.status"]);
+    let refused = theirs.arg(sandbox.plain()).output().unwrap();
+    assert!(!refused.status.success(), "devices are nobody else's business: {refused:?}");
+    let mut all = all;
+    assert!(listed(&mut all), "{PROGRAM} status");
+    sandbox.unmounts();
+}

@@ -108,6 +108,8 @@ pub struct Progress {
     pub made: u64,
     /// The last that was more than a change of times.
     pub substantial: u64,
+    /// The last that was more than a change of names, of which batches tell.
+    pub beyond_names: u64,
     /// The last of a directory's own attributes, of which batches do not speak.
     pub attributes: u64,
     /// The last that chunk 0 has to tell of: more than times, or content beyond it.
@@ -177,7 +179,13 @@ impl State {
             lost: None,
             tail_clean: true,
             entries,
-            progress: Progress { made: 1, substantial: 1, first_chunk: 1, ..Progress::default() },
+            progress: Progress {
+                made: 1,
+                substantial: 1,
+                beyond_names: 1,
+                first_chunk: 1,
+                ..Progress::default()
+            },
             hold: Hold::default(),
             record,
         })
@@ -241,7 +249,7 @@ impl State {
 
     /// Notes a change of content beyond chunk 0 that leaves the size as it is.
     pub fn change_beyond(&mut self) {
-        self.0.progress.made += 1;
+        self.change_times();
         self.0.progress.substantial = self.progress.made;
     }
 
@@ -256,6 +264,7 @@ impl State {
     /// Notes a change of times only.
     pub fn change_times(&mut self) {
         self.0.progress.made += 1;
+        self.0.progress.beyond_names = self.progress.made;
     }
 
     /// Notes a change of attributes, as `stamp` unless it was of times only.
@@ -275,6 +284,11 @@ impl State {
             || self.stored < self.journalled.namespace
             || self.is_inexact()
             || self.entries.as_ref().is_some_and(|entries| entries.has_journalled())
+    }
+
+    /// Whether something is not durable that is more than a name.
+    pub fn is_unsaved(&self) -> bool {
+        self.progress.durable < self.progress.beyond_names
     }
 
     /// Whether nothing but what other devices' journals tell waits to be stored: it goes with the next own change.

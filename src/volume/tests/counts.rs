@@ -225,6 +225,41 @@ fn calls_of_the_store() {
     assert!(wrong.borrow().is_empty(), "unexpected: {:?}", wrong.borrow());
 }
 
+/// A round makes no chunk file and waits for the disk once, however many new files there are: whoever makes them wants the
+/// disk. What it stored of others no checkpoint opens again.
+#[test]
+fn a_round_costs_one_fdatasync() {
+    let fixture = Fixture::new();
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let volume = fixture.format(store.clone());
+    let made: Vec<_> = (0..40).map(|n| file(&volume, &format!("f{n}"), &pattern(1000, n))).collect();
+    volume.checkpoint().unwrap();
+    let count = |act: &dyn Fn()| {
+        store.reset();
+        act();
+        let log = store.log();
+        let syncs: Vec<_> = log.iter().filter_map(sync_of).collect();
+        let times = |call| log.iter().filter(|event| event.call == call).count();
+        (syncs, times(Call::Create), times(Call::Open), times(Call::IsCurrent))
+    };
+    let round = || volume.writeback.round().unwrap();
+    (0..300).for_each(|n| drop(file(&volume, &format!("g{n}"), &pattern(1000, n))));
+    assert_eq!(count(&round), (vec!["journal"], 0, 0, 1), "new files");
+    assert_eq!(count(&round), (vec![], 0, 0, 0), "nothing new");
+    let root = volume.root().unwrap();
+    let names = (0..40).map(|n| (format!("f{n}"), format!("h{n}")));
+    names.into_iter().for_each(|(from, to)| {
+        let (from, to) = ((&root, from.as_bytes()), (&root, to.as_bytes()));
+        volume.rename(from, to, Rename::Replace, None, now()).unwrap();
+    });
+    assert_eq!(count(&round), (vec!["journal"], 0, 0, 1), "new names");
+    volume.checkpoint().unwrap();
+    made.iter().for_each(|inode| volume.write(inode, 0, b"y", now(), 0).unwrap());
+    assert!(count(&round).3 >= 40, "files that have a chunk file");
+    made.iter().for_each(|inode| inode.state.write().close(0));
+    assert_eq!(count(&|| volume.checkpoint().unwrap()), (vec![], 0, 0, 0), "they are stored");
+}
+
 /// Where syncfs does nothing, as on most FUSE filesystems, every file is synced by itself however many they are.
 #[test]
 fn many_files_are_synced_one_by_one_where_one_syncfs_does_not_do() {
@@ -234,7 +269,7 @@ fn many_files_are_synced_one_by_one_where_one_syncfs_does_not_do() {
         let store = Arc::new(store);
         let volume = fixture.format(store.clone());
         let inodes: Vec<_> = (0..32).map(|n| file(&volume, &format!("f{n}"), &pattern(5000, n))).collect();
-        volume.writeback.commit(None).unwrap();
+        volume.writeback.commit(&[]).unwrap();
         store.reset();
         volume.writeback.flush(&inodes).unwrap();
         let counts = store.counts();

@@ -20,7 +20,7 @@ impl Writeback {
     pub fn join_beside(&self, directory: &Arc<Inode>, other: State) -> Result<Option<Joined>> {
         self.cache.load_entries(directory)?;
         let joined = self.join(directory, other, Origin::Beside, |writeback| {
-            writeback.commit(None)?;
+            writeback.commit(&[])?;
             Ok(true)
         })?;
         if joined.is_some() {
@@ -55,7 +55,7 @@ impl Writeback {
         };
         let open: Vec<u32> = directory.state.read().extra_chunks.from(0).collect();
         let Some(joined) =
-            self.join(directory, other, Origin::InPlace, |writeback| writeback.try_commit(None, false))?
+            self.join(directory, other, Origin::InPlace, |writeback| writeback.try_commit(&[], false))?
         else {
             return Ok(false);
         };

@@ -91,7 +91,7 @@ impl Writeback {
 
     /// After a change of names: stores it, where space could not be held.
     pub fn settle_change(&self) -> Result<()> {
-        if self.base.context.headroom.is_careful() { self.commit(None) } else { Ok(()) }
+        if self.base.context.headroom.is_careful() { self.commit(&[]) } else { Ok(()) }
     }
 
     fn admit(&self, wish: Wish) -> Result<()> {
@@ -105,7 +105,7 @@ impl Writeback {
             pending.inodes.len() + pending.deleted.len() >= PENDING_MOST || pending.bytes >= PENDING_BYTES
         };
         if is_full {
-            self.commit(None)?;
+            self.commit(&[])?;
         }
         match self.journal.hold_room(wish) {
             Err(error) if error.is_passing() && wish == Wish::Takes => {

@@ -1,6 +1,7 @@
 //! What all chunks of a volume share: the store, the keys, the device and its clock.
 
 use super::cache::Cache;
+use super::kept::KeptKey;
 use super::{ChunkId, Commit, DeviceId, Forgetful, Headroom, InodeId, Recall, Version};
 use crate::crypto::{self, Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
@@ -25,6 +26,7 @@ pub struct Context {
     pub(super) content: Vec<Secret>,
     names: NameCipher,
     pub(super) cache: Cache,
+    pub(super) kept: KeptKey,
     /// The largest commit number seen.
     pub(super) newest: AtomicU64,
     /// µs since 1970.
@@ -45,7 +47,8 @@ impl Context {
         let (recall, cache) = (Arc::new(Forgetful), Cache::new(CACHE));
         let (label, newest) = (String::new(), AtomicU64::new(0));
         let headroom = Arc::new(Headroom::new(store.clone()));
-        Context { store, device, label, recall, headroom, cipher, content, names, cache, newest, clock }
+        let kept = KeptKey::default();
+        Context { store, device, label, recall, headroom, cipher, content, names, cache, kept, newest, clock }
     }
 
     /// The same with what this device remembers of the volume's chunks.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Area, FileName, Space, Store, StoreFile};
+use super::{Area, FileName, Marks, Space, Store, StoreFile};
 
 /// What can be asked of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -236,6 +236,10 @@ fn outright(fault: Option<Fault>) -> io::Result<()> {
 }
 
 impl Store for Faulty {
+    fn marks(&self, name: FileName) -> io::Result<Option<Marks>> {
+        self.inner.marks(name)
+    }
+
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         self.enter(Call::Open, Some(name), 0)?;
         Ok(self.file(name, self.inner.open(name)?))

@@ -57,4 +57,5 @@ crate::mutant::mutants! {
     LostVersionDropped,
     OlderCopySaved,
     OwnWorkCovered,
+    MarksIgnored,
 }

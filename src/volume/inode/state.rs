@@ -65,6 +65,8 @@ pub struct Facts {
     pub lacks_own: bool,
     /// Nothing but zeros lies beyond the size.
     pub tail_clean: bool,
+    /// This device keeps its attributes as they were read.
+    pub is_kept: bool,
     /// A directory's entries, once loaded.
     pub entries: Option<Box<Entries>>,
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
@@ -178,6 +180,7 @@ impl State {
             lacks_own: false,
             lost: None,
             tail_clean: true,
+            is_kept: false,
             entries,
             progress: Progress {
                 made: 1,
@@ -194,6 +197,14 @@ impl State {
     /// Of an inode read from its chunk 0.
     pub fn stored(record: Record, first_chunk: Chunk, table: ChunkTable) -> State {
         let lacks_own = first_chunk.lacks_own();
+        let mut state = State::known(record, Version::default(), table);
+        (state.0.first_chunk, state.0.lacks_own) = (Some(Box::new(first_chunk)), lacks_own);
+        state.0.is_kept = false;
+        state
+    }
+
+    /// Of an inode of which is known what chunk 0 says in this version.
+    pub fn known(record: Record, version: Version, table: ChunkTable) -> State {
         State(Facts {
             journalled: Journalled {
                 links_count: record.links_count,
@@ -203,8 +214,8 @@ impl State {
             stored: record.namespace,
             standing: Standing::Durable,
             recorded: true,
-            first_chunk: Some(Box::new(first_chunk)),
-            held: Version::default(),
+            first_chunk: None,
+            held: version,
             named: true,
             extra_chunks: ExtraChunks::default(),
             table,
@@ -212,9 +223,10 @@ impl State {
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
-            lacks_own,
+            lacks_own: false,
             lost: None,
             tail_clean: false,
+            is_kept: true,
             entries: None,
             progress: Progress::default(),
             hold: Hold::default(),

@@ -260,6 +260,29 @@ fn a_round_costs_one_fdatasync() {
     assert_eq!(count(&|| volume.checkpoint().unwrap()), (vec![], 0, 0, 0), "they are stored");
 }
 
+/// Removing files is left to the flusher: on a disk it takes long.
+#[test]
+fn who_unlinks_many_files_waits_for_none_to_be_removed() {
+    let fixture = Fixture::new();
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let volume = fixture.format(store.clone());
+    let root = volume.root().unwrap();
+    let unlink = |name: &str| {
+        let gone = volume.unlink(&root, name.as_bytes(), now()).unwrap().unwrap();
+        volume.release(gone);
+    };
+    (0..6000).for_each(|n| drop(volume.create(&root, format!("f{n}").as_bytes(), new(Kind::File)).unwrap()));
+    volume.checkpoint().unwrap();
+    store.reset();
+    (0..5900).for_each(|n| unlink(&format!("f{n}")));
+    volume.writeback.commit(&[]).unwrap();
+    (5900..6000).for_each(|n| unlink(&format!("f{n}")));
+    let removed = || store.log().iter().filter(|event| event.call == Call::Remove).count();
+    assert_eq!(removed(), 0);
+    volume.checkpoint().unwrap();
+    assert!(removed() >= 6000);
+}
+
 /// Where syncfs does nothing, as on most FUSE filesystems, every file is synced by itself however many they are.
 #[test]
 fn many_files_are_synced_one_by_one_where_one_syncfs_does_not_do() {

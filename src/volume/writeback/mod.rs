@@ -29,9 +29,9 @@ use std::thread::JoinHandle;
 const PENDING_MOST: usize = 8192;
 /// The same in bytes that these take in the batch, about: it has room for four times as many.
 const PENDING_BYTES: usize = 4 << 20;
-/// Deleted inodes whose files wait to be removed, at which an operation waits for a checkpoint: each may hold a
-/// descriptor.
-const DELETES_MOST: usize = 4096;
+/// Deleted inodes whose files wait to be removed, at which an operation waits for a checkpoint: bounds memory. Of what they
+/// have open as much is closed as of anything else. At an eighth of that the flusher is told to begin.
+const DELETES_MOST: usize = 32_768;
 
 pub struct Writeback {
     base: Arc<Base>,
@@ -97,8 +97,10 @@ impl Writeback {
     fn admit(&self, wish: Wish) -> Result<()> {
         self.base.check_writable()?;
         self.make_room();
-        if self.catalog.pending_deletes() >= DELETES_MOST {
-            self.checkpoint()?;
+        match self.catalog.pending_deletes() {
+            DELETES_MOST.. => self.checkpoint()?,
+            deletes if deletes >= DELETES_MOST / 8 => self.base.schedule.hurry(),
+            _ => {}
         }
         let is_full = {
             let pending = self.journal.names();

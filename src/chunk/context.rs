@@ -127,6 +127,16 @@ impl Context {
         }
     }
 
+    /// Seals what this device keeps of an inode outside of the backing folder.
+    pub fn seal_kept(&self, id: InodeId, plain: Vec<u8>) -> Vec<u8> {
+        self.kept.of(self.cipher, &self.content[0]).seal(id, plain)
+    }
+
+    /// Opens it; `None` if it was not sealed so.
+    pub fn open_kept(&self, id: InodeId, sealed: Vec<u8>) -> Option<Vec<u8>> {
+        self.kept.of(self.cipher, &self.content[0]).open(id, sealed)
+    }
+
     /// A random number, for what two devices had better not choose alike.
     pub fn random_byte(&self) -> u8 {
         crypto::random::<1>()[0]

@@ -6,9 +6,9 @@
 //! in its times. Nothing is kept of filesystems whose times are somebody else's affair ([`crate::store::Store::marks`]).
 
 use super::Cache;
+use super::kept_form::Kept;
 use crate::chunk::{ChunkId, InodeId};
 use crate::store::Marks;
-use crate::volume::format::kept::Kept;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::mutants::{self, Mutant};

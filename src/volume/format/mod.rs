@@ -5,7 +5,6 @@ pub mod derived;
 pub mod directory_log;
 pub mod geometry;
 pub mod journal;
-pub mod kept;
 pub mod kinds;
 pub mod limits;
 pub mod record;

@@ -4,7 +4,7 @@
 
 use super::entry::{Entries, Entry};
 use super::{BLOCK, ChunkId, Context, Error, Result, Section};
-use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand, fill_random, random};
+use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand_briefly, fill_random, random};
 use crate::store::StoreFile;
 use std::cell::RefCell;
 use std::io::IoSlice;
@@ -31,7 +31,11 @@ pub(super) struct Key {
 impl Key {
     pub fn new(context: &Context, id: ChunkId, epoch: usize, salt: [u8; SALT]) -> Key {
         let info: [&[u8]; 4] = [b"cryptfs v2 chunk", &id.inode.0, &id.index.to_le_bytes(), &salt];
-        Key { aead: context.cipher.keyed(&expand(&context.content[epoch], &info)).into(), salt, epoch }
+        Key {
+            aead: context.cipher.keyed(&expand_briefly(&context.content[epoch], &info)).into(),
+            salt,
+            epoch,
+        }
     }
 
     /// A key of the newest epoch that never sealed anything.

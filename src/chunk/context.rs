@@ -1,6 +1,7 @@
 //! What all chunks of a volume share: the store, the keys, the device and its clock.
 
 use super::cache::Cache;
+use super::kept::KeptKey;
 use super::{ChunkId, Commit, DeviceId, Forgetful, Headroom, InodeId, Recall, Version};
 use crate::crypto::{self, Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
@@ -25,6 +26,7 @@ pub struct Context {
     pub(super) content: Vec<Secret>,
     names: NameCipher,
     pub(super) cache: Cache,
+    pub(super) kept: KeptKey,
     /// The largest commit number seen.
     pub(super) newest: AtomicU64,
     /// µs since 1970.
@@ -45,7 +47,8 @@ impl Context {
         let (recall, cache) = (Arc::new(Forgetful), Cache::new(CACHE));
         let (label, newest) = (String::new(), AtomicU64::new(0));
         let headroom = Arc::new(Headroom::new(store.clone()));
-        Context { store, device, label, recall, headroom, cipher, content, names, cache, newest, clock }
+        let kept = KeptKey::default();
+        Context { store, device, label, recall, headroom, cipher, content, names, cache, kept, newest, clock }
     }
 
     /// The same with what this device remembers of the volume's chunks.
@@ -122,6 +125,16 @@ impl Context {
         if known.0.iter().all(|entry| entry.0 == self.device && entry.1 < commit) {
             self.recall.durable(id, &Version(vec![(self.device, commit)]));
         }
+    }
+
+    /// Seals what this device keeps of an inode outside of the backing folder.
+    pub fn seal_kept(&self, id: InodeId, plain: Vec<u8>) -> Vec<u8> {
+        self.kept.of(self.cipher, &self.content[0]).seal(id, plain)
+    }
+
+    /// Opens it; `None` if it was not sealed so.
+    pub fn open_kept(&self, id: InodeId, sealed: Vec<u8>) -> Option<Vec<u8>> {
+        self.kept.of(self.cipher, &self.content[0]).open(id, sealed)
     }
 
     /// A random number, for what two devices had better not choose alike.

@@ -14,6 +14,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod headroom;
 mod ids;
+mod kept;
 #[cfg(test)]
 pub(crate) mod limits;
 #[cfg(not(test))]

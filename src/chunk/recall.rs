@@ -3,7 +3,7 @@
 //! Chunks tell what becomes durable and ask when they are opened; where it is kept is `trust`'s affair. Only what is
 //! durable counts, name included: what a power cut may undo would be taken for a rollback afterwards.
 
-use super::{ChunkId, Commit, DeviceId, Version};
+use super::{ChunkId, Commit, DeviceId, InodeId, Version};
 
 /// What this device knew of an inode when it removed its last name: whatever is in a version that comes back and is not
 /// in this one, somebody else made without knowing of the removal.
@@ -46,6 +46,12 @@ pub trait Recall: Send + Sync {
     fn revived(&self, id: ChunkId);
     /// Writes down what was noted since the last time. A crash may lose what was not.
     fn keep(&self);
+    /// What `keep_attributes` was given of an inode.
+    fn attributes(&self, _: InodeId) -> Option<Vec<u8>> {
+        None
+    }
+    /// Writes down what is sealed of inodes, as far as there is room.
+    fn keep_attributes(&self, _: &[(InodeId, Vec<u8>)]) {}
 }
 
 /// Remembers nothing.

@@ -1,6 +1,6 @@
 //! What a device remembers of a volume's chunks, in memory: a copy of it can be taken at any moment and brought back.
 
-use super::{ChunkId, Recall, Tombstone, Version};
+use super::{ChunkId, InodeId, Recall, Tombstone, Version};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ struct State {
     seen: BTreeMap<ChunkId, Version>,
     /// As of the last `keep`.
     kept: Snapshot,
+    attributes: BTreeMap<InodeId, Vec<u8>>,
 }
 
 impl Remembered {
@@ -44,7 +45,7 @@ impl Remembered {
     }
 
     pub fn restore(&self, known: &Snapshot) {
-        *self.0.lock() = State { known: known.clone(), kept: known.clone(), seen: BTreeMap::new() };
+        *self.0.lock() = State { known: known.clone(), kept: known.clone(), ..State::default() };
     }
 
     /// As after the end of the program: only what was written down is left.
@@ -106,5 +107,13 @@ impl Recall for Remembered {
     fn keep(&self) {
         let mut state = self.0.lock();
         state.kept = state.known.clone();
+    }
+
+    fn attributes(&self, id: InodeId) -> Option<Vec<u8>> {
+        self.0.lock().attributes.get(&id).cloned()
+    }
+
+    fn keep_attributes(&self, kept: &[(InodeId, Vec<u8>)]) {
+        self.0.lock().attributes.extend(kept.iter().cloned());
     }
 }

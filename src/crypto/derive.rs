@@ -8,8 +8,17 @@ use subtle::ConstantTimeEq;
 
 /// HKDF-Expand with PRK = `key`, the concatenated parts of `info`, and 32 bytes of output.
 pub fn expand(key: &Secret, info: &[&[u8]]) -> Secret {
+    expand_into(Secret::zeros(), key, info)
+}
+
+/// The same for a secret that lives no longer than a call, such as a key until it is scheduled: to lock its memory is a system
+/// call, for which all threads wait that map or fault in memory, and what was scheduled lies elsewhere.
+pub fn expand_briefly(key: &Secret, info: &[&[u8]]) -> Secret {
+    expand_into(Secret::brief(), key, info)
+}
+
+fn expand_into(mut out: Secret, key: &Secret, info: &[&[u8]]) -> Secret {
     let hkdf = Hkdf::<Sha256>::from_prk(key.bytes()).expect("the key has 32 bytes");
-    let mut out = Secret::zeros();
     hkdf.expand_multi_info(info, out.bytes_mut()).expect("32 bytes are within HKDF's limit");
     out
 }

@@ -16,7 +16,7 @@ mod secret;
 mod sign;
 
 pub use aead::{Aead, Cipher, NONCE, Nonce, TAG, Tag, Unauthentic};
-pub use derive::{expand, extract_and_expand, mac, same, sha256};
+pub use derive::{expand, expand_briefly, extract_and_expand, mac, same, sha256};
 pub use names::NameCipher;
 pub use passphrase::{Cost, CostError, stretch};
 pub use random::{fill_random, random};

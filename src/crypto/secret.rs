@@ -45,8 +45,13 @@ impl Secret {
         &self.0
     }
 
+    /// Of which nobody is told: for one that lives no longer than a call.
+    pub(super) fn brief() -> Secret {
+        Secret(Box::new(Zeroizing::new([0; 32])))
+    }
+
     pub(super) fn zeros() -> Secret {
-        let secret = Secret(Box::new(Zeroizing::new([0; 32])));
+        let secret = Secret::brief();
         if let Some(hold) = HOLD.get() {
             hold(secret.bytes());
         }

@@ -3,12 +3,10 @@
 //! What always holds: every call passes through one place, which numbers it, asks the plan whether it fails, and writes
 //! it to the log; a call that fails outright does not reach the store below. Wraps any other store, `power` included.
 
+use super::{Area, FileName, Marks, Space, Store, StoreFile};
+use parking_lot::Mutex;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-
-use parking_lot::Mutex;
-
-use super::{Area, FileName, Space, Store, StoreFile};
 
 /// What can be asked of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -236,6 +234,10 @@ fn outright(fault: Option<Fault>) -> io::Result<()> {
 }
 
 impl Store for Faulty {
+    fn marks(&self, name: FileName) -> io::Result<Option<Marks>> {
+        self.inner.marks(name)
+    }
+
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         self.enter(Call::Open, Some(name), 0)?;
         Ok(self.file(name, self.inner.open(name)?))
@@ -258,9 +260,7 @@ impl Store for Faulty {
 
     fn sync_all(&self) -> io::Result<()> {
         self.enter(Call::SyncAll, None, 0)?;
-        self.inner.sync_all()?;
-        self.record.lock().all_synced += 1;
-        Ok(())
+        self.inner.sync_all().map(|()| self.record.lock().all_synced += 1)
     }
 
     fn sync_all_is_complete(&self) -> bool {

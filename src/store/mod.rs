@@ -17,6 +17,7 @@ pub mod memory;
 pub mod power;
 mod watch;
 
+pub use crate::sys::files::Marks;
 pub use watch::{Ender, Seen, Watch};
 
 use std::fmt;
@@ -132,6 +133,10 @@ pub trait Store: Send + Sync + 'static {
     /// Unlinks one. Does not complain about a copy that is not there.
     fn remove_copy(&self, _name: &CopyName) -> io::Result<()> {
         Ok(())
+    }
+    /// What tells whether a file was changed since, whoever did it; `None` where that is not certain.
+    fn marks(&self, _name: FileName) -> io::Result<Option<Marks>> {
+        Ok(None)
     }
     /// Notices from now on what becomes of the files, whoever does it; `None` where that cannot be had.
     fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {

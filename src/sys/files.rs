@@ -121,6 +121,33 @@ fn status_at(folder: &File, path: &CStr, flags: AtFlags) -> io::Result<Status> {
     Ok(Status { identity, kind, length: found.stx_size })
 }
 
+/// What tells whether a file was changed: its number, its length, and the times of the last change of it and of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    pub inode: u64,
+    pub length: u64,
+    /// Seconds and nanoseconds.
+    pub changed: (i64, u32),
+    pub modified: (i64, u32),
+}
+
+/// Those of a regular file below a folder, `None` if something else is there. Only of what is rarely written: see
+/// [`status_of`].
+pub fn marks_of(folder: &File, path: &CStr) -> io::Result<Option<Marks>> {
+    let wanted =
+        StatxFlags::TYPE | StatxFlags::INO | StatxFlags::SIZE | StatxFlags::CTIME | StatxFlags::MTIME;
+    let found = retry_on_intr(|| fs::statx(folder, path, AtFlags::SYMLINK_NOFOLLOW, wanted))?;
+    let [changed, modified] = [found.stx_ctime, found.stx_mtime].map(|time| (time.tv_sec, time.tv_nsec));
+    let is_file = FileType::from_raw_mode(found.stx_mode.into()) == FileType::RegularFile;
+    let is_whole = found.stx_mask & wanted.bits() == wanted.bits();
+    Ok((is_file && is_whole).then_some(Marks {
+        inode: found.stx_ino,
+        length: found.stx_size,
+        changed,
+        modified,
+    }))
+}
+
 fn kind_of(kind: FileType) -> Kind {
     match kind {
         FileType::RegularFile => Kind::Regular,

@@ -23,6 +23,10 @@ const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("ve
 const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tombstones");
 /// Deleted inodes that are remembered. Where there are as many some of them are forgotten, whichever.
 const TOMBSTONES_MOST: u64 = if cfg!(test) { 100 } else { 200_000 };
+/// By inode id, sealed: what `chunk::Context::seal_kept` made.
+const ATTRIBUTES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("attributes");
+/// Inodes of which attributes are kept.
+const ATTRIBUTES_MOST: u64 = if cfg!(test) { 1000 } else { 200_000 };
 /// Chunks that are remembered.
 const MOST: u64 = if cfg!(test) { 1000 } else { 4_000_000 };
 /// Chunks that were read and not counted yet, at most; further ones wait for another mount.
@@ -45,13 +49,19 @@ pub enum VersionsUnavailable {
 /// What is remembered of a volume's chunks.
 pub struct Versions {
     store: Database,
-    /// The newest state of the table, once it was read: to open it costs more than to look one chunk up.
-    table: RwLock<Option<ReadOnlyTable<&'static [u8; 16], &'static [u8]>>>,
+    /// The newest state of the tables, once they were read: to open one costs more than to look one chunk up.
+    tables: RwLock<Option<Tables>>,
     notes: Mutex<Notes>,
     /// One `keep` at a time.
     keeping: Mutex<()>,
     /// Something could not be written down, or there was no room: said once.
     failed: AtomicBool,
+}
+
+/// `None`: there is none yet.
+struct Tables {
+    versions: Option<ReadOnlyTable<&'static [u8; 16], &'static [u8]>>,
+    attributes: Option<ReadOnlyTable<&'static [u8; 12], &'static [u8]>>,
 }
 
 #[derive(Default)]
@@ -86,7 +96,7 @@ impl Versions {
         })?;
         Ok(Versions {
             store,
-            table: RwLock::new(Rank::VersionsTable, None),
+            tables: RwLock::new(Rank::VersionsTable, None),
             notes: Mutex::new(Rank::VersionsNotes, Notes::default()),
             keeping: Mutex::new(Rank::VersionsWriter, ()),
             failed: AtomicBool::new(false),
@@ -103,17 +113,18 @@ impl Versions {
         }
     }
 
-    fn read(&self, id: ChunkId) -> Result<Option<Version>, redb::Error> {
+    fn read<T>(&self, look: impl FnOnce(&Tables) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
         loop {
-            if let Some(table) = &*self.table.read() {
-                return Ok(table.get(&id.block())?.and_then(|value| decode(value.value())));
+            if let Some(tables) = &*self.tables.read() {
+                return look(tables);
             }
-            let mut table = self.table.write();
-            if table.is_none() {
-                *table = match self.store.begin_read()?.open_table(VERSIONS) {
-                    Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-                    opened => Some(opened?),
-                };
+            let mut tables = self.tables.write();
+            if tables.is_none() {
+                let read = self.store.begin_read()?;
+                *tables = Some(Tables {
+                    versions: if_there(read.open_table(VERSIONS))?,
+                    attributes: if_there(read.open_table(ATTRIBUTES))?,
+                });
             }
         }
     }
@@ -123,6 +134,35 @@ impl Versions {
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             opened => Ok(opened?.get(&id.block())?.and_then(|value| decode_tombstone(value.value()))),
         }
+    }
+
+    fn version(&self, id: ChunkId) -> Result<Option<Version>, redb::Error> {
+        self.read(|tables| {
+            let Some(table) = &tables.versions else { return Ok(None) };
+            Ok(table.get(&id.block())?.and_then(|value| decode(value.value())))
+        })
+    }
+
+    fn sealed(&self, id: InodeId) -> Result<Option<Vec<u8>>, redb::Error> {
+        self.read(|tables| {
+            let Some(table) = &tables.attributes else { return Ok(None) };
+            Ok(table.get(&id.0)?.map(|value| value.value().to_vec()))
+        })
+    }
+
+    fn write_attributes(&self, kept: &[(InodeId, Vec<u8>)]) -> Result<(), redb::Error> {
+        let write = self.store.begin_write()?;
+        let mut table = write.open_table(ATTRIBUTES)?;
+        let mut count = table.len()?;
+        for (id, sealed) in kept {
+            if count < ATTRIBUTES_MOST || table.get(&id.0)?.is_some() {
+                count += u64::from(table.insert(&id.0, sealed.as_slice())?.is_none());
+            }
+        }
+        drop(table);
+        write.commit()?;
+        *self.tables.write() = None;
+        Ok(())
     }
 
     fn read_journals(&self) -> Result<Vec<ChunkId>, redb::Error> {
@@ -142,6 +182,7 @@ impl Versions {
     fn write(&self, leaving: &Leaving) -> Result<(), redb::Error> {
         let write = self.store.begin_write()?;
         let mut table = write.open_table(VERSIONS)?;
+        let mut attributes = write.open_table(ATTRIBUTES)?;
         let mut count = table.len()?;
         for (key, version) in &leaving.versions {
             match version {
@@ -149,14 +190,20 @@ impl Versions {
                     count += u64::from(table.insert(key, encode(&version.0).as_slice())?.is_none());
                 }
                 Some(_) => self.warn(&"no more chunks can be remembered"),
-                None => count -= u64::from(table.remove(key)?.is_some()),
+                None => {
+                    count -= u64::from(table.remove(key)?.is_some());
+                    let id = ChunkId::from_block(*key);
+                    if id.index == 0 {
+                        attributes.remove(&id.inode.0)?;
+                    }
+                }
             }
         }
-        drop(table);
+        drop((table, attributes));
         write_tombstones(&write, &leaving.tombstones)?;
         write.commit()?;
         // Whoever opens it from now on finds what was written.
-        *self.table.write() = None;
+        *self.tables.write() = None;
         Ok(())
     }
 
@@ -180,7 +227,7 @@ impl Recall for Versions {
         };
         match leaving.versions.get(&id.block()) {
             Some(note) => note.clone(),
-            None => self.read(id).unwrap_or_else(|error| {
+            None => self.version(id).unwrap_or_else(|error| {
                 self.warn(&error);
                 None
             }),
@@ -269,6 +316,28 @@ impl Recall for Versions {
             self.warn(&error);
         }
         self.notes.lock().leaving = Arc::default();
+    }
+
+    fn attributes(&self, id: InodeId) -> Option<Vec<u8>> {
+        self.sealed(id).unwrap_or_else(|error| {
+            log::debug!("no attributes are known: {error}");
+            None
+        })
+    }
+
+    fn keep_attributes(&self, kept: &[(InodeId, Vec<u8>)]) {
+        if !kept.is_empty()
+            && let Err(error) = self.write_attributes(kept)
+        {
+            log::debug!("attributes are not kept: {error}");
+        }
+    }
+}
+
+fn if_there<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
+    match opened {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => Ok(Some(opened?)),
     }
 }
 
@@ -378,6 +447,34 @@ mod tests {
         assert_eq!((versions.count().unwrap(), versions.journals()), (3, journals[1..].to_vec()));
         let mode = std::fs::metadata(folder.path().join("versions")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn attributes_stay_until_their_inode_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions = open(&folder);
+        let id = |n: u8| InodeId([n; 12]);
+        assert_eq!(versions.attributes(id(1)), None);
+        versions.keep_attributes(&[1, 2, 3].map(|n| (id(n), vec![n; 5])));
+        versions.keep_attributes(&[(id(2), vec![9])]);
+        drop(versions);
+        let versions = open(&folder);
+        assert_eq!(
+            [1, 2, 3].map(|n| versions.attributes(id(n))),
+            [Some(vec![1; 5]), Some(vec![9]), Some(vec![3; 5])]
+        );
+        versions.gone(ChunkId { inode: id(1), index: 0 });
+        versions.gone(ChunkId { inode: id(2), index: 1 });
+        versions.keep();
+        assert_eq!([1, 2].map(|n| versions.attributes(id(n))), [None, Some(vec![9])]);
+        let many: Vec<_> = (0..ATTRIBUTES_MOST as u32 + 100)
+            .map(|n| (InodeId(chunk(n).block()[4..].try_into().unwrap()), vec![1]))
+            .collect();
+        versions.keep_attributes(&many);
+        let known = many.iter().filter(|(id, _)| versions.attributes(*id).is_some()).count();
+        assert_eq!(known as u64, ATTRIBUTES_MOST - 2);
+        versions.keep_attributes(&[(id(3), vec![4])]);
+        assert_eq!(versions.attributes(id(3)), Some(vec![4]), "what is known is replaced");
     }
 
     #[test]

@@ -63,4 +63,5 @@ crate::mutant::mutants! {
     RingLeft,
     OtherOpened,
     TwinsLeft,
+    MarksIgnored,
 }

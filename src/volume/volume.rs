@@ -130,6 +130,7 @@ impl Volume {
         if !self.base.read_only {
             self.merge.start();
         }
+        self.cache.use_kept();
         self.writeback.start_flusher()?;
         self.arrivals.start()?;
         self.cache.start_readahead();
@@ -179,6 +180,9 @@ impl Volume {
             false => self.merge.finish().and_then(|()| self.clear_journal()),
         };
         self.cache.report();
+        if closed.is_ok() && !self.base.read_only {
+            self.cache.keep_attributes();
+        }
         if !mutants::is_active(Mutant::NotKeptAtClose) {
             self.keep_seen();
         }

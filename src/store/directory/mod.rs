@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::folder::Folder;
-use super::{Area, CopyName, FileName, Space, Store, StoreFile, Watch};
+use super::{Area, CopyName, FileName, Marks, Space, Store, StoreFile, Watch};
 use crate::sys::files::{self, Identity, Kind, OFlags};
 use watch::DirectoryWatch;
 
@@ -194,6 +194,11 @@ impl Store for Directory {
     fn remove_copy(&self, name: &CopyName) -> io::Result<()> {
         self.check_writable()?;
         self.folder.unlink(&copy_path(name)?)
+    }
+
+    /// A network's server and another FUSE filesystem may give files any times.
+    fn marks(&self, name: FileName) -> io::Result<Option<Marks>> {
+        if self.syncs_whole { files::marks_of(self.folder.root(), &c_path(name)) } else { Ok(None) }
     }
 
     fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {

@@ -126,7 +126,7 @@ impl Cache {
     }
 
     /// Refuses what came back without what batches say of it.
-    fn check_not_withheld(&self, id: InodeId) -> Result<()> {
+    pub(super) fn check_not_withheld(&self, id: InodeId) -> Result<()> {
         let is_withheld =
             self.base.withheld.lock().has(id) && !mutants::is_active(Mutant::WithheldNotApplied);
         if is_withheld { Err(Error::NotArrived(ChunkId { inode: id, index: 0 })) } else { Ok(()) }

@@ -2,6 +2,8 @@
 //! closing what can be closed.
 
 mod entries;
+mod kept;
+mod kept_form;
 mod load;
 mod loading;
 mod notice;
@@ -23,7 +25,7 @@ use open_files::OpenFiles;
 use parking_lot::Mutex;
 use readahead::Readahead;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub struct Cache {
     base: Arc<Base>,
@@ -34,6 +36,8 @@ pub struct Cache {
     open: OpenFiles,
     readahead: Readahead,
     loading: Loading,
+    /// What this device keeps of inodes counts.
+    uses_kept: AtomicBool,
 }
 
 impl Cache {
@@ -46,6 +50,7 @@ impl Cache {
             open: OpenFiles::new(options.open_files),
             readahead: Readahead::default(),
             loading: Loading::default(),
+            uses_kept: AtomicBool::new(false),
         }
     }
 
@@ -60,10 +65,16 @@ impl Cache {
             if self.inodes.lock().contains_key(&id) {
                 continue;
             }
-            let loaded = self.load(id)?;
+            let loaded = match self.kept(id) {
+                Some(state) => Arc::new(Inode::new(id, state, true)),
+                None => self.load(id)?,
+            };
+            let is_open = loaded.state.read().first_chunk.is_some();
             let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
             drop(claim);
-            self.opened(&inode, 0);
+            if is_open {
+                self.opened(&inode, 0);
+            }
             return Ok(inode);
         }
     }

@@ -86,7 +86,7 @@ impl Data {
                 Err(Step::MakeIdDurable) => {
                     // Without its content, which is about to be another one.
                     self.journal.names().add(inode);
-                    self.writeback.commit(None)?
+                    self.writeback.commit(&[])?
                 }
                 Err(Step::CheckpointBatch) => self.writeback.commit_checkpoint_batch()?,
                 Err(Step::NoRoom(error)) => {

@@ -65,6 +65,8 @@ pub struct Facts {
     pub lacks_own: bool,
     /// Nothing but zeros lies beyond the size.
     pub tail_clean: bool,
+    /// This device keeps its attributes as they were read.
+    pub is_kept: bool,
     /// A directory's entries, once loaded.
     pub entries: Option<Box<Entries>>,
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
@@ -110,6 +112,8 @@ pub struct Progress {
     pub made: u64,
     /// The last that was more than a change of times.
     pub substantial: u64,
+    /// The last that was more than a change of names, of which batches tell.
+    pub beyond_names: u64,
     /// The last of a directory's own attributes, of which batches do not speak.
     pub attributes: u64,
     /// The last that chunk 0 has to tell of: more than times, or content beyond it.
@@ -179,8 +183,15 @@ impl State {
             lacks_own: false,
             lost: None,
             tail_clean: true,
+            is_kept: false,
             entries,
-            progress: Progress { made: 1, substantial: 1, first_chunk: 1, ..Progress::default() },
+            progress: Progress {
+                made: 1,
+                substantial: 1,
+                beyond_names: 1,
+                first_chunk: 1,
+                ..Progress::default()
+            },
             hold: Hold::default(),
             record,
         })
@@ -189,6 +200,14 @@ impl State {
     /// Of an inode read from its chunk 0.
     pub fn stored(record: Record, first_chunk: Chunk, table: ChunkTable) -> State {
         let lacks_own = first_chunk.lacks_own();
+        let mut state = State::known(record, Version::default(), table);
+        (state.0.first_chunk, state.0.lacks_own) = (Some(Box::new(first_chunk)), lacks_own);
+        state.0.is_kept = false;
+        state
+    }
+
+    /// Of an inode of which is known what chunk 0 says in this version.
+    pub fn known(record: Record, version: Version, table: ChunkTable) -> State {
         State(Facts {
             journalled: Journalled {
                 links_count: record.links_count,
@@ -198,8 +217,8 @@ impl State {
             stored: record.namespace,
             standing: Standing::Durable,
             recorded: true,
-            first_chunk: Some(Box::new(first_chunk)),
-            held: Version::default(),
+            first_chunk: None,
+            held: version,
             untold: None,
             named: true,
             extra_chunks: ExtraChunks::default(),
@@ -208,9 +227,10 @@ impl State {
             doomed: BTreeSet::new(),
             shrunk: None,
             lost_name: None,
-            lacks_own,
+            lacks_own: false,
             lost: None,
             tail_clean: false,
+            is_kept: true,
             entries: None,
             progress: Progress::default(),
             hold: Hold::default(),
@@ -245,7 +265,7 @@ impl State {
 
     /// Notes a change of content beyond chunk 0 that leaves the size as it is.
     pub fn change_beyond(&mut self) {
-        self.0.progress.made += 1;
+        self.change_times();
         self.0.progress.substantial = self.progress.made;
     }
 
@@ -260,6 +280,7 @@ impl State {
     /// Notes a change of times only.
     pub fn change_times(&mut self) {
         self.0.progress.made += 1;
+        self.0.progress.beyond_names = self.progress.made;
     }
 
     /// Notes a change of attributes, as `stamp` unless it was of times only.
@@ -279,6 +300,11 @@ impl State {
             || self.stored < self.journalled.namespace
             || self.is_inexact()
             || self.entries.as_ref().is_some_and(|entries| entries.has_journalled())
+    }
+
+    /// Whether something is not durable that is more than a name.
+    pub fn is_unsaved(&self) -> bool {
+        self.progress.durable < self.progress.beyond_names
     }
 
     /// Whether nothing but what other devices' journals tell waits to be stored: it goes with the next own change.

@@ -34,7 +34,12 @@ impl ChunkTable {
     /// As chunk 0 has it.
     pub fn of(first_chunk: &Chunk) -> Result<ChunkTable> {
         let empty = first_chunk.next_present(Section::Metadata, FIRST)?.is_none();
-        Ok(ChunkTable { empty, ..ChunkTable::empty() })
+        Ok(if empty { ChunkTable::empty() } else { ChunkTable::unread() })
+    }
+
+    /// Of an inode that has extra chunks.
+    pub fn unread() -> ChunkTable {
+        ChunkTable { empty: false, ..ChunkTable::empty() }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -344,9 +344,16 @@ impl State {
         self.0.record.links_count = 0;
     }
 
-    /// The time of the last change of attributes or names.
-    pub fn set_changed(&mut self, now: Timestamp) {
+    /// Notes a change of names.
+    pub fn renamed(&mut self, now: Timestamp) {
         self.0.record.changed = now;
+        self.change_names();
+    }
+
+    fn change_names(&mut self) {
+        let beyond_names = self.progress.beyond_names;
+        self.change();
+        self.0.progress.beyond_names = beyond_names;
     }
 
     /// Notes that one of several names was removed now.
@@ -356,7 +363,7 @@ impl State {
 
     /// The next batch has to speak of the inode.
     pub fn names_changed(&mut self) {
-        self.change();
+        self.change_names();
         self.0.standing = Standing::Pending;
     }
 }

@@ -136,7 +136,7 @@ impl JournalFile {
 
     /// Whether a checkpoint should come soon and drop something.
     pub fn is_filling(&self) -> bool {
-        self.len() > limits::journal() / 4
+        self.len() > limits::journal() / 2
     }
 
     /// Whether the next batch has to be a checkpoint batch.

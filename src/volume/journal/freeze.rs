@@ -56,13 +56,13 @@ struct FrozenInode {
 }
 
 impl Journal {
-    /// Commits everything pending as one batch. Content of `carry` goes with it, if it can. A checkpoint batch, which is
+    /// Commits everything pending as one batch. Content of `carry` goes with it, where it can. A checkpoint batch, which is
     /// committed whether or not something is pending, repeats whatever older batches say that has not come to its end
     /// yet: orphans and reserved ids; everything before it can be dropped once it is stored elsewhere.
     ///
     /// # Errors
     /// Those of the journal's file. One that does not pass stops the volume.
-    pub fn commit(&self, carry: Option<&Arc<Inode>>, checkpoint: bool) -> Result<Commitment> {
+    pub fn commit(&self, carry: &[Arc<Inode>], checkpoint: bool) -> Result<Commitment> {
         self.base.check_live()?;
         let (mut file, mut pending) = (self.file.lock(), self.names.lock());
         let unready = unready_sources(&pending);
@@ -71,7 +71,7 @@ impl Journal {
         }
         let start = file.tail();
         let has_untold = self.base.stand_ins.lock().has_untold();
-        if pending.is_empty() && carry.is_none() && !checkpoint && !has_untold {
+        if pending.is_empty() && carry.is_empty() && !checkpoint && !has_untold {
             return Ok(Commitment::Durable);
         }
         let checkpoint = checkpoint || file.wants_checkpoint_batch();
@@ -114,7 +114,7 @@ impl Journal {
     fn freeze(
         &self,
         pending: &mut Pending,
-        carry: Option<&Arc<Inode>>,
+        carry: &[Arc<Inode>],
         checkpoint: bool,
         start: u64,
     ) -> Result<Frozen> {
@@ -130,14 +130,13 @@ impl Journal {
             durable: Vec::new(),
             hold: std::mem::take(&mut pending.hold),
         };
-        if let Some(inode) = carry {
-            pending.add(inode);
-        }
+        carry.iter().for_each(|inode| pending.add(inode));
+        let carry: HashSet<InodeId> = carry.iter().map(|inode| inode.id()).collect();
         pending.bytes = 0;
         let mut unnamed = HashSet::new();
         let inodes: Vec<Arc<Inode>> = pending.inodes.drain().map(|(_, inode)| inode).collect();
         for inode in &inodes {
-            let wanted = carry.is_some_and(|carry| carry.id() == inode.id())
+            let wanted = carry.contains(&inode.id())
                 || pending.replacing.contains_key(&inode.id())
                     && !mutants::is_active(Mutant::ReplacedBeforeData);
             if inode.view(|record| record.links_count == 0) {

@@ -194,8 +194,7 @@ impl Namespace {
                 state.lost_name();
             }
         }
-        state.set_changed(now);
-        state.change();
+        state.renamed(now);
         drop(state);
         self.changed_name(pending, inode);
     }
@@ -252,8 +251,7 @@ impl Namespace {
             state.count_links(1);
         }
         state.add_link(to.0.id(), to.1);
-        state.set_changed(now);
-        state.change();
+        state.renamed(now);
         drop(state);
         self.changed_name(pending, inode);
     }

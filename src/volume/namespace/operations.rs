@@ -158,8 +158,7 @@ impl Namespace {
             return Err(error);
         }
         state.count_links(1);
-        state.set_changed(now);
-        state.change();
+        state.renamed(now);
         drop(state);
         parent.touch_directory(now, 0);
         drop(parent);

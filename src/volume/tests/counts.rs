@@ -225,6 +225,64 @@ fn calls_of_the_store() {
     assert!(wrong.borrow().is_empty(), "unexpected: {:?}", wrong.borrow());
 }
 
+/// A round makes no chunk file and waits for the disk once, however many new files there are: whoever makes them wants the
+/// disk. What it stored of others no checkpoint opens again.
+#[test]
+fn a_round_costs_one_fdatasync() {
+    let fixture = Fixture::new();
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let volume = fixture.format(store.clone());
+    let made: Vec<_> = (0..40).map(|n| file(&volume, &format!("f{n}"), &pattern(1000, n))).collect();
+    volume.checkpoint().unwrap();
+    let count = |act: &dyn Fn()| {
+        store.reset();
+        act();
+        let log = store.log();
+        let syncs: Vec<_> = log.iter().filter_map(sync_of).collect();
+        let times = |call| log.iter().filter(|event| event.call == call).count();
+        (syncs, times(Call::Create), times(Call::Open), times(Call::IsCurrent))
+    };
+    let round = || volume.writeback.round().unwrap();
+    (0..300).for_each(|n| drop(file(&volume, &format!("g{n}"), &pattern(1000, n))));
+    assert_eq!(count(&round), (vec!["journal"], 0, 0, 1), "new files");
+    assert_eq!(count(&round), (vec![], 0, 0, 0), "nothing new");
+    let root = volume.root().unwrap();
+    let names = (0..40).map(|n| (format!("f{n}"), format!("h{n}")));
+    names.into_iter().for_each(|(from, to)| {
+        let (from, to) = ((&root, from.as_bytes()), (&root, to.as_bytes()));
+        volume.rename(from, to, Rename::Replace, None, now()).unwrap();
+    });
+    assert_eq!(count(&round), (vec!["journal"], 0, 0, 1), "new names");
+    volume.checkpoint().unwrap();
+    made.iter().for_each(|inode| volume.write(inode, 0, b"y", now(), 0).unwrap());
+    assert!(count(&round).3 >= 40, "files that have a chunk file");
+    made.iter().for_each(|inode| inode.state.write().close(0));
+    assert_eq!(count(&|| volume.checkpoint().unwrap()), (vec![], 0, 0, 0), "they are stored");
+}
+
+/// Removing files is left to the flusher: on a disk it takes long.
+#[test]
+fn who_unlinks_many_files_waits_for_none_to_be_removed() {
+    let fixture = Fixture::new();
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let volume = fixture.format(store.clone());
+    let root = volume.root().unwrap();
+    let unlink = |name: &str| {
+        let gone = volume.unlink(&root, name.as_bytes(), now()).unwrap().unwrap();
+        volume.release(gone);
+    };
+    (0..6000).for_each(|n| drop(volume.create(&root, format!("f{n}").as_bytes(), new(Kind::File)).unwrap()));
+    volume.checkpoint().unwrap();
+    store.reset();
+    (0..5900).for_each(|n| unlink(&format!("f{n}")));
+    volume.writeback.commit(&[]).unwrap();
+    (5900..6000).for_each(|n| unlink(&format!("f{n}")));
+    let removed = || store.log().iter().filter(|event| event.call == Call::Remove).count();
+    assert_eq!(removed(), 0);
+    volume.checkpoint().unwrap();
+    assert!(removed() >= 6000);
+}
+
 /// Where syncfs does nothing, as on most FUSE filesystems, every file is synced by itself however many they are.
 #[test]
 fn many_files_are_synced_one_by_one_where_one_syncfs_does_not_do() {
@@ -234,7 +292,7 @@ fn many_files_are_synced_one_by_one_where_one_syncfs_does_not_do() {
         let store = Arc::new(store);
         let volume = fixture.format(store.clone());
         let inodes: Vec<_> = (0..32).map(|n| file(&volume, &format!("f{n}"), &pattern(5000, n))).collect();
-        volume.writeback.commit(None).unwrap();
+        volume.writeback.commit(&[]).unwrap();
         store.reset();
         volume.writeback.flush(&inodes).unwrap();
         let counts = store.counts();

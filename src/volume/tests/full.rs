@@ -22,7 +22,7 @@ fn limited() -> (Arc<Faulty>, Fixture, Arc<Volume>) {
 fn many_new_files_are_not_all_held_open() {
     let (store, _, volume) = limited();
     let inodes: Vec<_> = (0..2000).map(|n| file(&volume, &format!("f{n}"), b"small")).collect();
-    volume.writeback.commit(None).unwrap();
+    volume.writeback.commit(&[]).unwrap();
     volume.writeback.flush(&inodes).unwrap();
     assert!(store.open_files() <= 65, "{} files are open", store.open_files());
 }

@@ -38,3 +38,18 @@ fn a_dead_daemon_takes_no_small_file_along() {
     drop((again, volume));
     assert_eq!(look(&fixture.open(store), "again").unwrap(), b"3");
 }
+
+/// A checkpoint leaves closed chunk files alone, but not those of which it has something to tell.
+#[test]
+fn a_checkpoint_tells_a_closed_chunk_0_its_new_name() {
+    let (fixture, store) = (Fixture::new(), Arc::new(Memory::new()));
+    let volume = fixture.format(store);
+    let root = volume.root().unwrap();
+    let inode = file(&volume, "one", b"content");
+    volume.checkpoint().unwrap();
+    inode.state.write().close(0);
+    volume.rename((&root, b"one"), (&root, b"other"), Rename::Replace, None, now()).unwrap();
+    volume.checkpoint().unwrap();
+    let stored = volume.cache.load_anew(&inode, false).unwrap();
+    assert_eq!(&*stored.record.extension.links[0].name, b"other");
+}

@@ -203,7 +203,7 @@ fn a_batch_that_comes_while_a_full_journal_is_stored_stays() {
     volume.checkpoint().unwrap();
     volume.unlink(&root, b"gone", now()).unwrap();
     volume.release(gone.clone());
-    volume.writeback.commit(None).unwrap();
+    volume.writeback.commit(&[]).unwrap();
     let large = file(&volume, "large", b"content");
     set_xattr(&volume, &large, "user.large", 60_000).unwrap();
     thread::scope(|scope| {
@@ -211,7 +211,7 @@ fn a_batch_that_comes_while_a_full_journal_is_stored_stays() {
         let held = gone.serial.lock();
         let full = scope.spawn(|| {
             limits::lower(32 << 10, limits::TAIL, limits::COMPACT);
-            volume.writeback.commit(None)
+            volume.writeback.commit(&[])
         });
         let start = Instant::now();
         while !large.state.read().named {

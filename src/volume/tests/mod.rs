@@ -15,6 +15,7 @@ mod files;
 mod full;
 mod hostile;
 mod journals;
+mod kept;
 mod killed;
 mod limits;
 mod readahead;

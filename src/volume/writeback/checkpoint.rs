@@ -25,7 +25,7 @@ impl Writeback {
         if !any || mutants::is_active(Mutant::StandInsKept) {
             return Ok(());
         }
-        match self.try_commit(None, true) {
+        match self.try_commit(&[], true) {
             Err(error) if !error.is_passing() => Err(error),
             // It goes with the next batch.
             _ => Ok(()),
@@ -72,8 +72,8 @@ impl Writeback {
         Ok(Some(full))
     }
 
-    /// Commits everything pending as one batch; returns when it is durable. Content of `carry` goes with it, if it can.
-    pub fn commit(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
+    /// Commits everything pending as one batch; returns when it is durable. Content of `carry` goes with it, where it can.
+    pub fn commit(&self, carry: &[Arc<Inode>]) -> Result<()> {
         if !self.try_commit(carry, false)? {
             let _checkpoint = self.unfinished.lock();
             // The checkpoint that was waited for may have made room.
@@ -92,12 +92,12 @@ impl Writeback {
 
     /// The same, or only what is pending, within a checkpoint.
     fn commit_within(&self, checkpoint: bool) -> Result<()> {
-        if self.try_commit(None, checkpoint)? { Ok(()) } else { self.commit_in_room(None) }
+        if self.try_commit(&[], checkpoint)? { Ok(()) } else { self.commit_in_room(&[]) }
     }
 
     /// Commits a checkpoint batch that takes the place of everything in the journal, which is full. Within a checkpoint.
     /// Batches that others commit while it stores are not stored by it, and stay.
-    fn commit_in_room(&self, carry: Option<&Arc<Inode>>) -> Result<()> {
+    fn commit_in_room(&self, carry: &[Arc<Inode>]) -> Result<()> {
         let full = self.journal.file().tail();
         self.store_all()?;
         self.journal.file().replace_until(full);
@@ -106,7 +106,7 @@ impl Writeback {
 
     /// Commits a batch, once every source of a replacing rename is durable or can be carried. Whether the journal
     /// has room for it.
-    pub fn try_commit(&self, carry: Option<&Arc<Inode>>, checkpoint: bool) -> Result<bool> {
+    pub fn try_commit(&self, carry: &[Arc<Inode>], checkpoint: bool) -> Result<bool> {
         loop {
             match self.journal.commit(carry, checkpoint)? {
                 Commitment::Durable => return Ok(true),
@@ -186,6 +186,6 @@ impl Writeback {
         if self.base.withheld.lock().is_empty() {
             return Ok(());
         }
-        if self.try_commit(None, true)? { Ok(()) } else { Err(Error::NoSpace) }
+        if self.try_commit(&[], true)? { Ok(()) } else { Err(Error::NoSpace) }
     }
 }

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Inodes flushed in one go: bounds the descriptors held open.
-const GROUP: usize = 256;
+const GROUP: usize = 512;
 
 /// What a flush is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -239,6 +239,11 @@ impl Writeback {
             && state.is_first_chunk_stored()
             && state.progress.durable >= state.progress.first_chunk
         {
+            return Ok(());
+        }
+        // What was closed is durable.
+        if state.first_chunk.is_none() && !state.is_dirty() && flush.unstored.is_none() {
+            state.first_chunk_durable();
             return Ok(());
         }
         self.cache.open_first_chunk(flush.inode, state)?;

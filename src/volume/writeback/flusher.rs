@@ -4,11 +4,15 @@ use super::Writeback;
 use crate::volume::Result;
 use crate::volume::base::Task;
 use crate::volume::format::kinds::Kind;
-use crate::volume::inode::state::State;
+use crate::volume::inode::state::{Inode, State};
 use std::sync::{Arc, Weak};
 
 /// Bytes of files that are stored within a second.
 const SMALL: u64 = 1 << 20;
+/// Bytes of new files that a batch of a round carries, about.
+const CARRIED: usize = 1 << 20;
+/// Bytes that a batch has of a file beside its content and its extension, at most.
+const RECORD: usize = 512;
 
 impl Writeback {
     /// Starts the background flusher, which ends with [`Writeback::end_flusher`]. Of a volume that is read-only it does
@@ -38,13 +42,50 @@ impl Writeback {
     /// the next checkpoint, and so does what somebody works with just now.
     pub fn round(&self) -> Result<()> {
         self.base.check_live()?;
-        self.commit(None)?;
+        self.commit_new()?;
         let is_wanted = |state: &State| {
             let is_small = state.record.kind == Kind::File && state.record.size <= SMALL;
-            is_small && state.record.links_count > 0 && state.recorded && state.is_dirty()
+            is_small && state.recorded && is_unsaved(state) && !is_new(state)
         };
         self.flush(&self.cache.queued(is_wanted))
     }
+
+    /// Commits what is pending, with as many of the files that have no chunk file yet as the journal has room for. Making
+    /// those is what costs, and whoever creates more of them wants the CPUs and the disk: it waits for a checkpoint.
+    fn commit_new(&self) -> Result<()> {
+        let mut new = self.cache.queued(|state| is_unsaved(state) && is_new(state)).into_iter().peekable();
+        while new.peek().is_some() && !self.journal.file().is_filling() {
+            let mut room = CARRIED;
+            let carried: Vec<_> = std::iter::from_fn(|| {
+                let length = length_in_batch(new.peek()?);
+                room = room.checked_sub(length)?;
+                new.next()
+            })
+            .collect();
+            match self.try_commit(&carried, false) {
+                Ok(true) => {}
+                Err(error) if !error.is_passing() => return Err(error),
+                // Space is held for names alone.
+                _ => break,
+            }
+        }
+        self.commit(&[])
+    }
+}
+
+fn is_unsaved(state: &State) -> bool {
+    state.record.links_count > 0 && state.is_unsaved()
+}
+
+/// A file that a batch can carry, and that has no chunk file.
+fn is_new(state: &State) -> bool {
+    state.record.kind == Kind::File && !state.named && state.is_carryable()
+}
+
+/// About, and at most what a batch carries.
+fn length_in_batch(inode: &Inode) -> usize {
+    let length = inode.view(|record| record.size as usize + record.extension_length());
+    (length + RECORD).min(CARRIED)
 }
 
 fn flush_on_schedule(writeback: &Weak<Writeback>) {

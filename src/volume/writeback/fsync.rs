@@ -36,7 +36,7 @@ impl Writeback {
     /// What is in chunk 0 now, no batch may stand in for any more.
     fn tell_durable(&self, inode: &Inode) -> Result<()> {
         let is_untold = self.base.stand_ins.lock().is_untold(inode.id());
-        if is_untold && !mutants::is_active(Mutant::DurableNotTold) { self.commit(None) } else { Ok(()) }
+        if is_untold && !mutants::is_active(Mutant::DurableNotTold) { self.commit(&[]) } else { Ok(()) }
     }
 
     /// Once whoever flushes it is done: what is trimmed is durable only then.
@@ -53,7 +53,7 @@ impl Writeback {
             (true, false) => flush(),
             (false, true) => self.commit_unless_durable(inode),
             (false, false) if at.carryable => {
-                self.commit(Some(inode))?;
+                self.commit(std::slice::from_ref(inode))?;
                 // Meanwhile it may have outgrown what a batch carries.
                 let is_durable = inode.state.read().progress.durable >= at.wanted;
                 if is_durable { Ok(()) } else { flush() }
@@ -70,7 +70,7 @@ impl Writeback {
         if self.base.read_only {
             return Ok(());
         }
-        self.commit(None)?;
+        self.commit(&[])?;
         let state = directory.state.read();
         let (named, progress) = (state.record.links_count > 0, state.progress);
         drop(state);
@@ -82,7 +82,7 @@ impl Writeback {
 
     fn commit_unless_durable(&self, inode: &Arc<Inode>) -> Result<()> {
         let standing = inode.state.read().standing;
-        if standing == Standing::Durable { Ok(()) } else { self.commit(None) }
+        if standing == Standing::Durable { Ok(()) } else { self.commit(&[]) }
     }
 }
 

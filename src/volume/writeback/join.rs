@@ -41,7 +41,7 @@ impl Writeback {
     }
 
     fn commit_all(&self) -> Result<bool> {
-        self.commit(None)?;
+        self.commit(&[])?;
         Ok(true)
     }
 
@@ -72,7 +72,7 @@ impl Writeback {
         let open: Vec<u32> = directory.state.read().extra_chunks.from(0).collect();
         let join =
             |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::InPlace, known);
-        let commit = |writeback: &Writeback| writeback.try_commit(None, false);
+        let commit = |writeback: &Writeback| writeback.try_commit(&[], false);
         let Some(joined) = self.change_settled(directory, Origin::InPlace, join, commit)? else {
             return Ok(false);
         };

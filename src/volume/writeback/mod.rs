@@ -29,9 +29,9 @@ use std::thread::JoinHandle;
 const PENDING_MOST: usize = 8192;
 /// The same in bytes that these take in the batch, about: it has room for four times as many.
 const PENDING_BYTES: usize = 4 << 20;
-/// Deleted inodes whose files wait to be removed, at which an operation waits for a checkpoint: each may hold a
-/// descriptor.
-const DELETES_MOST: usize = 4096;
+/// Deleted inodes whose files wait to be removed, at which an operation waits for a checkpoint: bounds memory. Of what they
+/// have open as much is closed as of anything else. At an eighth of that the flusher is told to begin.
+const DELETES_MOST: usize = 32_768;
 
 pub struct Writeback {
     base: Arc<Base>,
@@ -91,21 +91,23 @@ impl Writeback {
 
     /// After a change of names: stores it, where space could not be held.
     pub fn settle_change(&self) -> Result<()> {
-        if self.base.context.headroom.is_careful() { self.commit(None) } else { Ok(()) }
+        if self.base.context.headroom.is_careful() { self.commit(&[]) } else { Ok(()) }
     }
 
     fn admit(&self, wish: Wish) -> Result<()> {
         self.base.check_writable()?;
         self.make_room();
-        if self.catalog.pending_deletes() >= DELETES_MOST {
-            self.checkpoint()?;
+        match self.catalog.pending_deletes() {
+            DELETES_MOST.. => self.checkpoint()?,
+            deletes if deletes >= DELETES_MOST / 8 => self.base.schedule.hurry(),
+            _ => {}
         }
         let is_full = {
             let pending = self.journal.names();
             pending.inodes.len() + pending.deleted.len() >= PENDING_MOST || pending.bytes >= PENDING_BYTES
         };
         if is_full {
-            self.commit(None)?;
+            self.commit(&[])?;
         }
         match self.journal.hold_room(wish) {
             Err(error) if error.is_passing() && wish == Wish::Takes => {

@@ -71,7 +71,7 @@ impl Writeback {
     fn rebuild_directory(&self, inode: &Arc<Inode>) -> Result<bool> {
         for _ in 0..TRIES {
             // Chunk 0 says no more than durable batches do.
-            if !self.try_commit(None, false)? {
+            if !self.try_commit(&[], false)? {
                 return Ok(false);
             }
             let segments = self.catalog.files_of(inode.id())?;

@@ -99,9 +99,9 @@ fn a_rename_that_replaces_keeps_its_source_through_a_failed_batch() {
     file(&volume, "new", b"new");
     volume.rename((&root, b"new"), (&root, b"old"), Rename::Replace, None, now()).unwrap();
     fail_journal(&store, Call::Write);
-    assert!(volume.writeback.commit(None).is_err());
+    assert!(volume.writeback.commit(&[]).is_err());
     store.heal();
-    volume.writeback.commit(None).unwrap();
+    volume.writeback.commit(&[]).unwrap();
     assert_eq!(look(&fixture.open(cut(&power)), "old").unwrap(), b"new");
 }
 
@@ -355,7 +355,7 @@ fn what_a_batch_carries_is_newer_than_a_chunk_0_committed_meanwhile() {
     volume.rename((&root, b"f"), (&root, b"g"), Rename::Replace, None, now()).unwrap();
     std::thread::scope(|scope| {
         let mut state = inode.state.write();
-        let batch = scope.spawn(|| volume.writeback.commit(Some(&inode)));
+        let batch = scope.spawn(|| volume.writeback.commit(std::slice::from_ref(&inode)));
         while !volume.journal.is_changing_names() {
             std::thread::yield_now();
         }
@@ -383,7 +383,7 @@ fn an_inode_of_a_failed_batch_gets_no_chunk_file() {
     // The very first one: no id is reserved yet.
     let inode = file(&volume, "f", b"content");
     fail_journal(&store, Call::Write);
-    assert!(matches!(volume.writeback.commit(None), Err(Error::NoSpace)));
+    assert!(matches!(volume.writeback.commit(&[]), Err(Error::NoSpace)));
     store.heal();
     volume.writeback.store_all().unwrap();
     assert_eq!(chunks(), before, "a crash would leave the file behind");

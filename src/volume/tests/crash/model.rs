@@ -191,6 +191,14 @@ impl Model {
         self.promise.files.insert(id, self.files[&id].len() - 1);
     }
 
+    /// What files of at most so many bytes hold now will last, of those that have a name.
+    pub fn promise_named_files(&mut self, most: usize) {
+        let ids: BTreeSet<InodeId> = self.now.values().flat_map(BTreeMap::values).copied().collect();
+        let is_small = |version: &Version| version.kind == Kind::File && version.content.len() <= most;
+        let small = ids.into_iter().filter(|id| is_small(self.file(*id))).collect::<Vec<_>>();
+        small.into_iter().for_each(|id| self.promise_file(id));
+    }
+
     pub fn promise_all(&mut self) {
         self.promise_tree();
         let ids: Vec<InodeId> = self.files.keys().copied().collect();

@@ -51,6 +51,8 @@ pub(super) enum Operation {
     Sync(Path),
     SyncDirectory(Path),
     Batch,
+    /// What the flusher does twice a second.
+    Save,
     Round,
     /// What a checkpoint does while other operations go on.
     Flush(Path),
@@ -199,8 +201,16 @@ impl Bench<'_> {
                 self.model.promise_tree();
             }
             Batch => {
-                self.volume.writeback.commit(None)?;
+                self.volume.writeback.commit(&[])?;
                 self.model.promise_tree();
+            }
+            Save => {
+                self.volume.writeback.round()?;
+                self.model.promise_tree();
+                // In a journal that is filling up the checkpoint that was hurried on has to come first.
+                if !self.volume.journal.file().is_filling() {
+                    self.model.promise_named_files(1 << 20);
+                }
             }
             Flush(path) => {
                 let inode = self.inode(path)?;

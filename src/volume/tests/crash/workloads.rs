@@ -60,6 +60,8 @@ fn random_sequences(count: usize, length: usize, effort: Effort, until: Duration
         Sync("d/x"),
         SyncDirectory(""),
         Batch,
+        Save,
+        Save,
         Round,
         Forget("a"),
         Forget("b"),
@@ -114,8 +116,9 @@ fn narrow_sequences(count: usize, effort: Effort, until: Duration) -> usize {
         let mut rng = TestRng(effort.seed);
         let entry = |rng: &mut TestRng| ENTRIES[rng.below(ENTRIES.len())];
         let sequence: Vec<Operation> = (0..80)
-            .map(|_| match rng.below(14) {
+            .map(|_| match rng.below(15) {
                 0 | 12 => Round,
+                14 => Save,
                 13 => Write { path: "b", at: rng.below(5) as u64 * 4096, length: 4096 },
                 1 => Batch,
                 2..5 => Unlink(entry(&mut rng)),

@@ -1,16 +1,19 @@
 //! What all chunks of a volume share: the store, the keys, the device and its clock.
 
 use super::cache::Cache;
+use super::unsynced::Unsynced;
 use super::{ChunkId, Commit, DeviceId, Forgetful, Headroom, InodeId, Recall, Version};
 use crate::crypto::{self, Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of decrypted blocks that are kept unless it is said otherwise.
 const CACHE: usize = 16 << 20;
+/// Bytes that are kept until an fdatasync covers them, about.
+const KEPT_MOST: usize = 64 << 20;
 
 /// Shared by every chunk of a volume.
 pub struct Context {
@@ -27,6 +30,8 @@ pub struct Context {
     pub(super) cache: Cache,
     /// The largest commit number seen.
     pub(super) newest: AtomicU64,
+    /// Bytes that are kept as no fdatasync covers them yet; none if they need not be.
+    pub(super) kept: Option<Arc<AtomicUsize>>,
     /// µs since 1970.
     pub(super) clock: fn() -> u64,
 }
@@ -45,7 +50,8 @@ impl Context {
         let (recall, cache) = (Arc::new(Forgetful), Cache::new(CACHE));
         let (label, newest) = (String::new(), AtomicU64::new(0));
         let headroom = Arc::new(Headroom::new(store.clone()));
-        Context { store, device, label, recall, headroom, cipher, content, names, cache, newest, clock }
+        let kept = (!store.sync_all_is_complete()).then(Arc::default);
+        Context { store, device, label, recall, headroom, cipher, content, names, cache, newest, kept, clock }
     }
 
     /// The same with what this device remembers of the volume's chunks.
@@ -67,6 +73,16 @@ impl Context {
     /// Keeps decrypted blocks of so many bytes at most, 16 MiB if it is not said.
     pub fn keep_blocks(&self, bytes: usize) {
         self.cache.limit(bytes);
+    }
+
+    /// Of a chunk, none of which is unsynced.
+    pub(super) fn unsynced(&self) -> Unsynced {
+        Unsynced::new(self.kept.clone())
+    }
+
+    /// Whether so much is kept in memory, as no fdatasync covers it yet, that one is due.
+    pub fn keeps_much(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.load(Ordering::Relaxed) > KEPT_MOST)
     }
 
     /// Where a chunk lies.

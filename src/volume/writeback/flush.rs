@@ -14,7 +14,7 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::check_index;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
-use crate::volume::writeback::durable::{Undone, Unsynced};
+use crate::volume::writeback::durable::Unsynced;
 use crate::volume::{Error, Result};
 use parking_lot::MutexGuard;
 use std::ops::Range;
@@ -35,7 +35,7 @@ pub enum Mode {
 }
 
 /// One inode on its way to the disk.
-struct Flush<'a> {
+pub(super) struct Flush<'a> {
     inode: &'a Arc<Inode>,
     _serial: MutexGuard<'a, ()>,
     /// What chunk 0 may say at most: the size up to which the extra chunks are durable.
@@ -69,6 +69,7 @@ impl Writeback {
             match self.run(group.iter().map(|inode| Flush::begin(inode, mode)).collect()) {
                 Ok(failed) => {
                     for (inode, error) in failed {
+                        self.cache.queue(&inode);
                         match error.is_damage() {
                             true => damaged.push((inode, error)),
                             false => {
@@ -104,6 +105,7 @@ impl Writeback {
             });
             self.stage(&mut flushes, Self::commit_first_chunk)?;
         }
+        self.stage(&mut flushes, Self::recover_first)?;
         self.stage(&mut flushes, Self::announce)?;
         self.stage(&mut flushes, Self::commit_extra_chunks)?;
         self.stage(&mut flushes, Self::commit_first_chunk)?;
@@ -112,8 +114,8 @@ impl Writeback {
         Ok(flushes.into_iter().filter_map(failed).collect())
     }
 
-    /// Runs one stage on all, then makes durable what it wrote. A failed fdatasync is the end of the volume; what else
-    /// passes by itself, such as a lack of descriptors for the folders, fails this flush only.
+    /// Runs one stage on all, then makes durable what it wrote. What may pass, a failed fdatasync among it, fails this flush
+    /// only.
     fn stage<'a>(
         &self,
         flushes: &mut [Flush<'a>],
@@ -129,13 +131,13 @@ impl Writeback {
             }
         }
         match self.make_durable(unsynced) {
-            Err(Undone { error, is_final: false }) if error.is_passing() => {
+            Err(error) if error.is_passing() => {
                 for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
                     flush.fail(error.again(), &mut flush.inode.state.write());
                 }
                 Ok(())
             }
-            Err(Undone { error, .. }) => {
+            Err(error) => {
                 self.base.stop(&error);
                 Err(error)
             }

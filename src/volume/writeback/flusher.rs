@@ -48,6 +48,7 @@ impl Writeback {
 }
 
 fn flush_on_schedule(writeback: &Weak<Writeback>) {
+    let mut is_failing = false;
     while let Some(writeback) = writeback.upgrade() {
         match writeback.base.schedule.wait() {
             None => return,
@@ -64,10 +65,16 @@ fn flush_on_schedule(writeback: &Weak<Writeback>) {
                 }
             }
             Some(Task::Checkpoint) => {
-                if let Err(error) = writeback.checkpoint() {
-                    log::warn!("not everything could be written yet: {error}");
-                    writeback.base.schedule.wake();
-                    writeback.base.schedule.pause();
+                match writeback.checkpoint() {
+                    Err(error) => {
+                        let level = if is_failing { log::Level::Debug } else { log::Level::Warn };
+                        log::log!(level, "not everything could be written yet, and is tried again: {error}");
+                        is_failing = true;
+                        writeback.base.schedule.wake();
+                        writeback.base.schedule.pause();
+                    }
+                    Ok(()) if std::mem::take(&mut is_failing) => log::warn!("everything is written again"),
+                    Ok(()) => {}
                 }
                 writeback.base.schedule.close_later();
             }

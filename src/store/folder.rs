@@ -10,7 +10,8 @@ use std::ffi::{CStr, CString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -18,9 +19,19 @@ use crate::locks::{Mutex, Rank};
 
 use crate::sys::files::{self, Kind, OFlags};
 
+/// The file by which a volume's folder is known again.
+const MARK: &str = "cryptfs.json";
+const MARK_MOST: usize = 1 << 20;
+
 /// An open folder. Paths are relative to it, with `/` between components.
 pub struct Folder {
     root: File,
+    /// Where it is.
+    path: PathBuf,
+    /// What it is known again by.
+    mark: OnceLock<Vec<u8>>,
+    /// How often another one took its place under its path.
+    pub(super) renewals: AtomicU64,
     /// Folders whose own name is known to be durable, by path.
     linked: Mutex<BTreeMap<CString, Incarnation>>,
     /// The files belong to somebody else: then access times change as the filesystem likes.
@@ -59,10 +70,38 @@ impl Folder {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
         Ok(Folder {
             root,
+            path: std::path::absolute(path)?,
+            mark: OnceLock::new(),
+            renewals: AtomicU64::new(0),
             linked: Mutex::new(Rank::LinkedFolders, BTreeMap::new()),
             is_anothers: AtomicBool::new(false),
             aside: AtomicU64::new(0),
         })
+    }
+
+    /// Takes note of what it is known again by, if it has that yet.
+    pub(super) fn mark(&self) {
+        if let Ok(mark) = self.read_small(MARK, MARK_MOST) {
+            // A second one is the same.
+            let _ = self.mark.set(mark);
+        }
+    }
+
+    /// Where its path leads to it again, since it was mounted anew: stands for what is there from now on. An empty mountpoint
+    /// is not the folder, nor another volume.
+    pub(super) fn renew(&self) -> bool {
+        let is_same = |opened: &Folder| {
+            opened.mark();
+            self.mark.get().is_some_and(|mark| opened.mark.get() == Some(mark))
+        };
+        let Some(opened) = Folder::open(&self.path).ok().filter(is_same) else { return false };
+        if files::become_as(&self.root, &opened.root).is_err() {
+            return false;
+        }
+        self.linked.lock().clear();
+        self.renewals.fetch_add(1, Ordering::AcqRel);
+        log::warn!("the backing folder was mounted anew");
+        true
     }
 
     pub(super) fn root(&self) -> &File {

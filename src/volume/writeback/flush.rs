@@ -66,7 +66,7 @@ impl Writeback {
         inodes.sort_unstable_by_key(|inode| inode.id());
         let (mut outcome, mut damaged) = (Ok(()), Vec::new());
         for group in inodes.chunks(GROUP.min(self.cache.open_limit() / 2)) {
-            match self.run(group.iter().map(|inode| Flush::begin(inode, mode)).collect()) {
+            match self.run_again(group, mode) {
                 Ok(failed) => {
                     for (inode, error) in failed {
                         self.cache.queue(&inode);
@@ -92,8 +92,20 @@ impl Writeback {
 
     /// The same for one inode, but times may be lost: chunk 0 is left alone where it has nothing else to tell.
     pub fn flush_but_times(&self, inode: &Arc<Inode>) -> Result<()> {
-        let failed = self.run(vec![Flush::begin(inode, Mode::ButTimes)])?;
+        let failed = self.run_again(&[inode], Mode::ButTimes)?;
         failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// The same, once more for those that the store failed: it may answer again, or through another connection.
+    fn run_again(&self, inodes: &[&Arc<Inode>], mode: Mode) -> Result<Vec<(Arc<Inode>, Error)>> {
+        let begun = inodes.iter().map(|inode| Flush::begin(inode, mode));
+        let (again, mut failed): (Vec<_>, Vec<_>) =
+            self.run(begun.collect())?.into_iter().partition(|(_, error)| error.is_of_the_store());
+        if !again.is_empty() {
+            let begun = again.iter().map(|(inode, _)| Flush::begin(inode, mode));
+            failed.extend(self.run(begun.collect())?);
+        }
+        Ok(failed)
     }
 
     /// Returns what failed by itself; an error is the end of all.

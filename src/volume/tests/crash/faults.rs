@@ -55,7 +55,7 @@ enum Outcome {
 }
 
 /// Fails as planned, and has an fdatasync that fails lose what it covers.
-fn fail_when(
+pub(super) fn fail_when(
     store: &Faulty,
     power: &Power,
     seed: u64,

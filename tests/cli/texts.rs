@@ -29,6 +29,7 @@ fn help() {
         "tree",
         "cat",
         "stat",
+        "locate",
         "du",
         "export",
         "import",

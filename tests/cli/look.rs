@@ -178,33 +178,3 @@ fn an_import_is_what_a_mount_would_have_copied() {
     other.unmounts();
     assert_eq!(held, lines(&fs::read(&listing).unwrap()));
 }
-
-#[test]
-fn a_path_leads_to_its_chunk_files_and_each_of_them_back() {
-    let (sandbox, _) = filled(&["files", "kinds", "large"]);
-    let root = sandbox.succeeds(&mut look(&sandbox, &["locate"], ""));
-    assert_eq!(root.lines().count(), 1);
-    let listed = sandbox.succeeds(&mut look(&sandbox, &["ls", "-R", "--json"], ""));
-    let mut seen = std::collections::BTreeSet::new();
-    for line in listed.lines() {
-        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
-        let (path, size) = (entry["path"].as_str().unwrap(), entry["size"].as_u64().unwrap_or_default());
-        let files = sandbox.succeeds(&mut look(&sandbox, &["locate"], path));
-        if size > 3 << 20 && entry["kind"] == "file" {
-            seen.insert(files.lines().count() > 3);
-        }
-        for file in files.lines() {
-            assert!(sandbox.backing().join(file).is_file(), "{path}: {file}");
-            let copy = sandbox.path("elsewhere").join(format!("{file} (conflict)"));
-            for named in [sandbox.backing().join(file), copy] {
-                let words = ["locate", "--json", "--chunk", named.to_str().unwrap()];
-                let owner = sandbox.succeeds(&mut look(&sandbox, &words, ""));
-                let owner: serde_json::Value = serde_json::from_str(&owner).unwrap();
-                assert!(entry["links"].as_u64() > Some(1) || owner["path"] == path, "{path}: {owner}");
-            }
-        }
-    }
-    assert!(seen.contains(&true), "no large file");
-    let strange = ["locate", "--chunk", "chunks/00/0123456789abcdef0123456789abcd"];
-    assert_eq!(look(&sandbox, &strange, "").status().unwrap().code(), Some(33));
-}

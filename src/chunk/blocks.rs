@@ -3,7 +3,7 @@
 //! Nothing that failed to authenticate gets out of here.
 
 use super::entry::{Entries, Entry};
-use super::unsynced::{Unsynced, Written};
+use super::unsynced::{Run, Unsynced, Written};
 use super::{BLOCK, ChunkId, Context, Error, Result, Section};
 use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand, fill_random, random};
 use crate::store::StoreFile;
@@ -71,13 +71,6 @@ impl Key {
         let opened = self.aead.open(&nonce, &root_data(id, which), &mut plain, &tag);
         opened.ok().map(|()| plain)
     }
-}
-
-/// Consecutive slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    pub slot: u16,
-    pub count: u16,
 }
 
 /// A chunk's file together with its key.

@@ -1,10 +1,11 @@
 //! Space and seals: giving back what is free, moving what lies far out, re-sealing what was sealed often.
 
-use super::blocks::{Key, Run};
+use super::blocks::Key;
 use super::chunk::Chunk;
 use super::entry::Entry;
 use super::limits;
 use super::slots::{Purpose, Slots};
+use super::unsynced::Run;
 use super::{BLOCK, Error, Result, Section};
 
 /// Blocks that are re-sealed at a time.

@@ -2,13 +2,19 @@
 //! writes that the kernel does not keep either (a network's, another FUSE filesystem), the bytes.
 
 use super::BLOCK;
-use super::blocks::Run;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs above which those that are noted twice are looked for.
 const MANY: usize = 4096;
+
+/// Consecutive slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub slot: u16,
+    pub count: u16,
+}
 
 /// Blocks as they were written.
 pub(super) type Written = Vec<(u16, Box<[u8; BLOCK]>)>;

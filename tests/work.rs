@@ -69,6 +69,22 @@ fn locks_between_processes() {
 }
 
 #[test]
+fn what_was_said_on_a_full_disk_is_true() {
+    torture("tmpfs");
+}
+
+#[test]
+fn what_was_said_over_a_connection_that_breaks_is_true() {
+    torture("sshfs");
+}
+
+fn torture(place: &str) {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/torture");
+    let binary = env!("CARGO_BIN_EXE_cryptfs");
+    run(Command::new(program).args(["--place", place, "--seconds", "10", "--binary", binary]));
+}
+
+#[test]
 fn sixteen_workers_agree_with_their_models() {
     run(Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/soak")).args([
         "--minutes",

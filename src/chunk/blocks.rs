@@ -3,6 +3,7 @@
 //! Nothing that failed to authenticate gets out of here.
 
 use super::entry::{Entries, Entry};
+use super::unsynced::{Run, Unsynced, Written};
 use super::{BLOCK, ChunkId, Context, Error, Result, Section};
 use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand_briefly, fill_random, random};
 use crate::store::StoreFile;
@@ -76,19 +77,14 @@ impl Key {
     }
 }
 
-/// Consecutive slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    pub slot: u16,
-    pub count: u16,
-}
-
 /// A chunk's file together with its key.
 pub(super) struct Blocks<'a> {
     pub id: ChunkId,
     /// `None`: there is no file yet, so there is nothing to read.
     pub file: Option<&'a dyn StoreFile>,
     pub key: &'a Key,
+    /// What was written to it lately.
+    pub unsynced: Option<&'a Unsynced>,
 }
 
 impl Blocks<'_> {
@@ -100,7 +96,7 @@ impl Blocks<'_> {
         out: &mut [u8],
         entry: impl Fn(u16) -> Result<Entry>,
     ) -> Result<()> {
-        read_slots(self.file()?, self.id, entry(0)?.slot, out)?;
+        self.read_slots(entry(0)?.slot, out)?;
         for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
             let opened = self.key.open(section.kind(), first + i as u16, &entry(i as u16)?, block);
             opened.map_err(|Unauthentic| Error::Damaged(self.id, "a block does not authenticate"))?;
@@ -110,14 +106,35 @@ impl Blocks<'_> {
 
     pub fn read_map(&self, section: Section, k: usize, entry: &Entry) -> Result<Box<Entries>> {
         let mut block = [0; BLOCK];
-        read_slots(self.file()?, self.id, entry.slot, &mut block)?;
+        self.read_slots(entry.slot, &mut block)?;
         let opened = self.key.open(section.map_kind(), k as u16, entry, &mut block);
         opened.map_err(|Unauthentic| Error::Damaged(self.id, "a map block does not authenticate"))?;
         Entries::decode(&block).map_err(|what| Error::Damaged(self.id, what))
     }
 
-    /// Seals consecutive blocks and writes them to `runs`; one write a run (or MiB).
-    pub fn write(&self, kind: u8, first: u16, data: &[u8], runs: &[Run]) -> Result<Vec<Entry>> {
+    /// A block as it is sealed, if it authenticates.
+    pub fn sealed(&self, kind: u8, number: u16, entry: &Entry) -> Result<[u8; BLOCK]> {
+        let mut sealed = [0; BLOCK];
+        self.read_slots(entry.slot, &mut sealed)?;
+        let opened = self.key.open(kind, number, entry, &mut sealed.clone());
+        opened.map_err(|Unauthentic| Error::Damaged(self.id, "a block does not authenticate"))?;
+        Ok(sealed)
+    }
+
+    /// A root's block as it is.
+    pub fn read_root(&self, which: u8, out: &mut [u8; BLOCK]) -> Result<()> {
+        self.read_slots(which.into(), out)
+    }
+
+    /// Seals consecutive blocks and writes them to `runs`; one write a run (or MiB). `keep`: gets what was written.
+    pub fn write(
+        &self,
+        kind: u8,
+        first: u16,
+        data: &[u8],
+        runs: &[Run],
+        mut keep: Option<&mut Written>,
+    ) -> Result<Vec<Entry>> {
         let mut entries = vec![Entry::HOLE; data.len() / BLOCK];
         let mut nonces = vec![0; entries.len() * size_of::<Nonce>()];
         fill_random(&mut nonces);
@@ -130,14 +147,23 @@ impl Blocks<'_> {
             for (slot, start) in (run.slot..).step_by(PIECE).zip((done..end).step_by(PIECE)) {
                 let piece = start..end.min(start + PIECE);
                 let data = &data[piece.start * BLOCK..piece.end * BLOCK];
-                self.write_piece(kind, first + start as u16, data, slot, &mut entries[piece])?;
+                let keep = keep.as_deref_mut();
+                self.write_piece(kind, first + start as u16, data, slot, &mut entries[piece], keep)?;
             }
             done = end;
         }
         Ok(entries)
     }
 
-    fn write_piece(&self, kind: u8, first: u16, data: &[u8], slot: u16, entries: &mut [Entry]) -> Result<()> {
+    fn write_piece(
+        &self,
+        kind: u8,
+        first: u16,
+        data: &[u8],
+        slot: u16,
+        entries: &mut [Entry],
+        keep: Option<&mut Written>,
+    ) -> Result<()> {
         with_scratch(data.len(), |scratch| {
             let blocks = scratch.chunks_exact_mut(BLOCK).zip(data.chunks_exact(BLOCK));
             for (i, ((block, plain), entry)) in blocks.zip(entries).enumerate() {
@@ -145,15 +171,38 @@ impl Blocks<'_> {
                 entry.slot = slot + i as u16;
                 entry.tag = self.key.aead.seal(&entry.nonce, &block_data(kind, first + i as u16), block);
             }
-            self.file()?.write_at(offset(slot), &[IoSlice::new(scratch)]).map_err(|e| Error::Io(self.id, e))
+            self.file()?
+                .write_at(offset(slot), &[IoSlice::new(scratch)])
+                .map_err(|e| Error::Io(self.id, e))?;
+            if let Some(keep) = keep {
+                keep.extend(
+                    (slot..).zip(scratch.as_chunks::<BLOCK>().0).map(|(slot, b)| (slot, (*b).into())),
+                );
+            }
+            Ok(())
         })
     }
 
-    /// Copies a block to another slot as it is.
-    pub fn copy(&self, from: u16, to: u16) -> Result<()> {
+    /// Copies a block to another slot as it is, and returns it.
+    pub fn copy(&self, from: u16, to: u16) -> Result<[u8; BLOCK]> {
         let mut block = [0; BLOCK];
-        read_slots(self.file()?, self.id, from, &mut block)?;
-        self.file()?.write_at(offset(to), &[IoSlice::new(&block)]).map_err(|e| Error::Io(self.id, e))
+        self.read_slots(from, &mut block)?;
+        self.file()?.write_at(offset(to), &[IoSlice::new(&block)]).map_err(|e| Error::Io(self.id, e))?;
+        Ok(block)
+    }
+
+    /// What is kept of the slots, and else what the file has.
+    fn read_slots(&self, slot: u16, out: &mut [u8]) -> Result<()> {
+        let Some(unsynced) = self.unsynced.filter(|unsynced| unsynced.has_bytes()) else {
+            return read_slots(self.file()?, self.id, slot, out);
+        };
+        for (slot, block) in (slot..).zip(out.chunks_exact_mut(BLOCK)) {
+            match unsynced.get(slot) {
+                Some(bytes) => block.copy_from_slice(bytes),
+                None => read_slots(self.file()?, self.id, slot, block)?,
+            }
+        }
+        Ok(())
     }
 
     fn file(&self) -> Result<&dyn StoreFile> {

@@ -8,6 +8,7 @@ use super::entry::GROUP;
 use super::root::{self, METADATA, PLAIN};
 use super::slots::Slots;
 use super::table::Table;
+use super::unsynced::Unsynced;
 use super::{BLOCK, ChunkId, Commit, Context, DeviceId, Error, Hold, Result, Section, Version, vector};
 use crate::store::StoreFile;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Chunk {
     /// The largest number that a root was, or may have been, written with.
     pub(super) attempted: Commit,
     pub(super) state: State,
+    /// What no fdatasync covers yet.
+    pub(super) unsynced: Unsynced,
     /// Space for the next commit.
     pub(super) hold: Hold,
     pub(super) rejected: Option<Commit>,
@@ -75,6 +78,8 @@ pub(super) struct State {
     pub in_doubt: bool,
     /// An fdatasync failed.
     pub failed: bool,
+    /// The store failed otherwise: the descriptor may be of no use any more.
+    pub suspect: bool,
     pub name_new: bool,
 }
 
@@ -103,6 +108,7 @@ impl Chunk {
             durable: None,
             attempted: Commit(0),
             state: State { dirty: true, ..State::default() },
+            unsynced: context.unsynced(),
             hold: Hold::default(),
             rejected: None,
             lacks_own: false,
@@ -305,7 +311,7 @@ impl Chunk {
     }
 
     pub(super) fn blocks(&self) -> Blocks<'_> {
-        Blocks { id: self.id, file: self.file.as_deref(), key: &self.key }
+        Blocks { id: self.id, file: self.file.as_deref(), key: &self.key, unsynced: Some(&self.unsynced) }
     }
 
     pub(super) fn io(&self, error: std::io::Error) -> Error {

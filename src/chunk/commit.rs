@@ -106,6 +106,7 @@ impl Chunk {
         let Some(file) = self.file.clone().filter(|_| !durable) else { return Ok(None) };
         self.state.syncing = true;
         self.state.unsynced = false;
+        self.unsynced.sync_begins();
         if mutants::is_active(Mutant::DurableBeforeSync) {
             self.durable = self.newest;
         }
@@ -117,15 +118,17 @@ impl Chunk {
         Ok(Some(Sync { file }))
     }
 
-    /// Ends it. A failure is final: from then on the chunk only says so.
+    /// Ends it. After a failure the chunk only says so until it was recovered.
     pub fn finish_sync(&mut self, _sync: Sync, outcome: io::Result<()>) -> Result<()> {
         self.state.syncing = false;
         if let Err(error) = outcome
             && !mutants::is_active(Mutant::DurableAfterFailedSync)
         {
             self.state.failed = true;
+            self.unsynced.sync_failed();
             return Err(self.io(error));
         }
+        self.unsynced.sync_succeeded();
         if let Err(error) = self.check_current() {
             // What was committed is in no file that has the name: the chunk must not pass for one that can be closed.
             self.state.dirty |= self.state.anchored;
@@ -305,6 +308,7 @@ impl Chunk {
             let file = chunk.file.as_ref().ok_or(Error::Missing(chunk.id))?;
             file.write_at(offset, &[IoSlice::new(&root_bytes)]).map_err(|error| chunk.io(error))
         })
+        .inspect_err(|error| self.state.suspect |= error.is_of_the_store())
     }
 
     /// After a root that was written perhaps: nothing that it names may be reused before a later one is durable.

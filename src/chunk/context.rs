@@ -2,16 +2,19 @@
 
 use super::cache::Cache;
 use super::kept::KeptKey;
+use super::unsynced::Unsynced;
 use super::{ChunkId, Commit, DeviceId, Forgetful, Headroom, InodeId, Recall, Version};
 use crate::crypto::{self, Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of decrypted blocks that are kept unless it is said otherwise.
 const CACHE: usize = 16 << 20;
+/// Bytes that are kept until an fdatasync covers them, about.
+const KEPT_MOST: usize = 64 << 20;
 
 /// Shared by every chunk of a volume.
 pub struct Context {
@@ -29,6 +32,8 @@ pub struct Context {
     pub(super) kept: KeptKey,
     /// The largest commit number seen.
     pub(super) newest: AtomicU64,
+    /// Bytes that are kept as no fdatasync covers them yet; none if they need not be.
+    pub(super) uncovered: Option<Arc<AtomicUsize>>,
     /// µs since 1970.
     pub(super) clock: fn() -> u64,
 }
@@ -47,8 +52,23 @@ impl Context {
         let (recall, cache) = (Arc::new(Forgetful), Cache::new(CACHE));
         let (label, newest) = (String::new(), AtomicU64::new(0));
         let headroom = Arc::new(Headroom::new(store.clone()));
+        let uncovered = (!store.sync_all_is_complete()).then(Arc::default);
         let kept = KeptKey::default();
-        Context { store, device, label, recall, headroom, cipher, content, names, cache, kept, newest, clock }
+        Context {
+            store,
+            device,
+            label,
+            recall,
+            headroom,
+            cipher,
+            content,
+            names,
+            cache,
+            kept,
+            uncovered,
+            newest,
+            clock,
+        }
     }
 
     /// The same with what this device remembers of the volume's chunks.
@@ -70,6 +90,16 @@ impl Context {
     /// Keeps decrypted blocks of so many bytes at most, 16 MiB if it is not said.
     pub fn keep_blocks(&self, bytes: usize) {
         self.cache.limit(bytes);
+    }
+
+    /// Of a chunk, none of which is unsynced.
+    pub(super) fn unsynced(&self) -> Unsynced {
+        Unsynced::new(self.uncovered.clone())
+    }
+
+    /// Whether so much is kept in memory, as no fdatasync covers it yet, that one is due.
+    pub fn keeps_much(&self) -> bool {
+        self.uncovered.as_ref().is_some_and(|bytes| bytes.load(Ordering::Relaxed) > KEPT_MOST)
     }
 
     /// Where a chunk lies.

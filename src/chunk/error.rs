@@ -24,7 +24,7 @@ pub enum Error {
     /// The path names another file now than the one that is held open.
     #[error("{0:?} was replaced while it was open")]
     Replaced(ChunkId),
-    /// An earlier write or fdatasync failed: nothing more can be promised of this chunk.
+    /// An earlier fdatasync failed: nothing more can be promised of this chunk until it was recovered.
     #[error("{0:?}: an earlier write failed")]
     Failed(ChunkId),
     /// All slots are in use until the next durable commit: commit, sync, try again.
@@ -44,6 +44,13 @@ impl Error {
     /// Whether the disk is full, or a quota is used up.
     pub(super) fn is_lack_of_space(&self) -> bool {
         matches!(self, Error::Io(_, error) if Error::is_lack(error))
+    }
+
+    /// Whether the store failed for another reason than that something is used up.
+    pub(super) fn is_of_the_store(&self) -> bool {
+        let is_scarce = |number| matches!(number, libc::EMFILE | libc::ENFILE | libc::ENOMEM);
+        matches!(self, Error::Io(_, error)
+            if !Error::is_lack(error) && !error.raw_os_error().is_some_and(is_scarce))
     }
 
     pub(super) fn is_lack(error: &io::Error) -> bool {

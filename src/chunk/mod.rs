@@ -23,6 +23,7 @@ pub(crate) mod mutants;
 mod open;
 mod recall;
 mod reclaim;
+mod recover;
 #[cfg(test)]
 pub(crate) mod remembered;
 mod room;
@@ -31,6 +32,7 @@ mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unsynced;
 mod vector;
 mod write;
 

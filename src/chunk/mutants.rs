@@ -28,4 +28,5 @@ crate::mutant::mutants! {
     NotedWithoutName,
     CachedBySlot,
     OthersIgnored,
+    RecoveredUnwritten,
 }

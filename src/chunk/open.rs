@@ -172,7 +172,7 @@ impl Candidate {
             let mut root = Decoded::decode(&plain, blocks).map_err(|what| Error::Damaged(id, what))?;
             let data = Table::from_root(Section::Data, blocks, &root.data);
             let metadata = Table::from_root(Section::Metadata, METADATA, &root.metadata);
-            let blocks = Blocks { id, file: Some(file), key: &key };
+            let blocks = Blocks { id, file: Some(file), key: &key, unsynced: None };
             let read = if root.more_devices && !mutants::is_active(Mutant::OthersIgnored) {
                 read_others(&metadata, &blocks)
             } else {
@@ -193,7 +193,7 @@ impl Candidate {
         }
         let other =
             other.filter(|other| other.key.salt == self.key.salt && other.key.epoch == self.key.epoch);
-        let blocks = Blocks { id, file: Some(file), key: &self.key };
+        let blocks = Blocks { id, file: Some(file), key: &self.key, unsynced: None };
         check_table(&self.data, other.map(|other| &other.data), &blocks)?;
         check_table(&self.metadata, other.map(|other| &other.metadata), &blocks)
     }
@@ -255,6 +255,7 @@ impl Candidate {
             newest: Some(written),
             durable: is_sure.then_some(written),
             state: State { name_new: !is_sure, ..State::default() },
+            unsynced: context.unsynced(),
             hold: Hold::default(),
             rejected: None,
             lacks_own: false,

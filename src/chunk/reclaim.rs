@@ -5,6 +5,7 @@ use super::chunk::Chunk;
 use super::entry::Entry;
 use super::limits;
 use super::slots::{Purpose, Slots};
+use super::unsynced::Run;
 use super::{BLOCK, Error, Result, Section};
 
 /// Blocks that are re-sealed at a time.
@@ -174,9 +175,15 @@ impl Chunk {
             for (number, entry) in far.filter(|(_, entry)| usize::from(entry.slot) >= below) {
                 let Some(slot) = self.slots_mut().take_below(below) else { break };
                 self.state.unsynced = true;
-                if let Err(error) = self.blocks().copy(entry.slot, slot) {
-                    self.slots_mut().release(slot);
-                    return Err(error);
+                match self.blocks().copy(entry.slot, slot) {
+                    Ok(block) => {
+                        let kept = self.unsynced.keeps().then(|| (slot, Box::new(block)));
+                        self.unsynced.wrote(&[Run { slot, count: 1 }], kept.into_iter().collect());
+                    }
+                    Err(error) => {
+                        self.slots_mut().release(slot);
+                        return Err(error);
+                    }
                 }
                 self.put(section, number, Entry { slot, ..entry });
             }

@@ -3,8 +3,8 @@
 //! A slot is *fresh* from the moment it is taken until a root names it; it is free again as soon as it is dropped.
 //! A *named* slot that is dropped waits until the commit that drops it, or a later one, is durable.
 
-use super::blocks::Run;
 use super::mutants::{self, Mutant};
+use super::unsynced::Run;
 use std::collections::VecDeque;
 
 /// Slots that a file may have.

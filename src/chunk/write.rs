@@ -76,9 +76,12 @@ impl Chunk {
         let count = data.len() / BLOCK;
         let runs = self.slots_mut().take(count, purpose).ok_or(Error::SlotsExhausted(self.id))?;
         self.state.unsynced = true;
-        let write = |chunk: &mut Chunk| {
+        let mut written = Vec::new();
+        let mut write = |chunk: &mut Chunk| {
             chunk.seals += count as u64;
-            chunk.blocks().write(kind, first, data, &runs)
+            written.clear();
+            let keep = chunk.unsynced.keeps().then_some(&mut written);
+            chunk.blocks().write(kind, first, data, &runs, keep)
         };
         let stored = match purpose {
             Purpose::Content => match write(self) {
@@ -87,9 +90,12 @@ impl Chunk {
             },
             Purpose::Acknowledged | Purpose::Map => self.in_held_space(count, write),
         };
-        if stored.is_err() {
+        if let Err(error) = &stored {
+            self.state.suspect |= error.is_of_the_store();
             let slots = runs.iter().flat_map(|run| run.slot..=run.slot + (run.count - 1));
             slots.for_each(|slot| self.slots_mut().release(slot));
+        } else {
+            self.unsynced.wrote(&runs, written);
         }
         stored
     }
@@ -146,9 +152,16 @@ impl Chunk {
     }
 
     pub(super) fn sync_now(&mut self) -> Result<()> {
-        let synced = self.file.as_ref().map_or(Ok(()), |file| file.sync());
-        self.state.failed |= synced.is_err();
-        synced.map_err(|error| self.io(error))
+        self.unsynced.sync_begins();
+        match self.file.as_ref().map_or(Ok(()), |file| file.sync()) {
+            Ok(()) => self.unsynced.sync_succeeded(),
+            Err(error) => {
+                self.state.failed = true;
+                self.unsynced.sync_failed();
+                return Err(self.io(error));
+            }
+        }
+        Ok(())
     }
 
     fn find_slots(&self) -> Result<Slots> {

@@ -5,7 +5,7 @@
 
 use super::home_args::{Status, Unit};
 use super::key_args::KeyCommand;
-use super::look_args::{Cat, Check, Du, Export, Import, Ls, Stat, Tree};
+use super::look_args::{Cat, Check, Du, Export, Import, Locate, Ls, Stat, Tree};
 use super::values;
 use crate::chunk::DeviceId;
 use crate::crypto::Cipher;
@@ -39,6 +39,7 @@ pub enum Command {
     Cat(Cat),
     Stat(Stat),
     Du(Du),
+    Locate(Locate),
     Export(Export),
     Import(Import),
     /// Show and change the key slots of a volume

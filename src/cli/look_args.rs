@@ -63,6 +63,21 @@ pub struct Stat {
     pub json: bool,
 }
 
+/// Show which chunk files a path has, or which path a chunk file belongs to, without mounting it
+///
+/// To bring a single file back out of a provider's history, or to know whose a chunk file is.
+#[derive(Args, Debug)]
+pub struct Locate {
+    #[command(flatten)]
+    pub at: Where,
+    /// Show the path that this chunk file, or a sync client's copy of one, belongs to; it need not be there any more
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub chunk: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Add up the sizes of files in a volume, without mounting it
 ///
 /// In bytes of content; a file with several names counts once.

@@ -103,6 +103,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Tree(arguments) => look::tree(&arguments),
         Command::Cat(arguments) => look::cat(&arguments),
         Command::Stat(arguments) => look::stat(&arguments),
+        Command::Locate(arguments) => look::locate(&arguments),
         Command::Du(arguments) => look::du(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),

@@ -10,7 +10,8 @@ use std::ffi::{CStr, CString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -18,9 +19,19 @@ use crate::locks::{Mutex, Rank};
 
 use crate::sys::files::{self, Kind, OFlags};
 
+/// The file by which a volume's folder is known again.
+const MARK: &str = "cryptfs.json";
+const MARK_MOST: usize = 1 << 20;
+
 /// An open folder. Paths are relative to it, with `/` between components.
 pub struct Folder {
     root: File,
+    /// Where it is.
+    path: PathBuf,
+    /// What it is known again by.
+    mark: OnceLock<Vec<u8>>,
+    /// How often another one took its place under its path.
+    pub(super) renewals: AtomicU64,
     /// Folders whose own name is known to be durable, by path.
     linked: Mutex<BTreeMap<CString, Incarnation>>,
     /// The files belong to somebody else: then access times change as the filesystem likes.
@@ -59,10 +70,38 @@ impl Folder {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
         Ok(Folder {
             root,
+            path: std::path::absolute(path)?,
+            mark: OnceLock::new(),
+            renewals: AtomicU64::new(0),
             linked: Mutex::new(Rank::LinkedFolders, BTreeMap::new()),
             is_anothers: AtomicBool::new(false),
             aside: AtomicU64::new(0),
         })
+    }
+
+    /// Takes note of what it is known again by, if it has that yet.
+    pub(super) fn mark(&self) {
+        if let Ok(mark) = self.read_small(MARK, MARK_MOST) {
+            // A second one is the same.
+            let _ = self.mark.set(mark);
+        }
+    }
+
+    /// Where its path leads to it again, since it was mounted anew: stands for what is there from now on. An empty mountpoint
+    /// is not the folder, nor another volume.
+    pub(super) fn renew(&self) -> bool {
+        let is_same = |opened: &Folder| {
+            opened.mark();
+            self.mark.get().is_some_and(|mark| opened.mark.get() == Some(mark))
+        };
+        let Some(opened) = Folder::open(&self.path).ok().filter(is_same) else { return false };
+        if files::become_as(&self.root, &opened.root).is_err() {
+            return false;
+        }
+        self.linked.lock().clear();
+        self.renewals.fetch_add(1, Ordering::AcqRel);
+        log::warn!("the backing folder was mounted anew");
+        true
     }
 
     pub(super) fn root(&self) -> &File {
@@ -370,70 +409,4 @@ fn not_regular() -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    /// Which folders are fsynced, in order, to make names in `paths` durable.
-    fn synced(folder: &Folder, paths: &[&str]) -> Vec<String> {
-        let paths = paths.iter().map(|path| CString::new(*path).unwrap()).collect();
-        let mut synced = Vec::new();
-        let log = |path: &CStr, _: &File| {
-            synced.push(path.to_str().unwrap().to_owned());
-            Ok(())
-        };
-        folder.sync_folders_by(paths, log).unwrap();
-        synced
-    }
-
-    #[test]
-    fn a_folder_is_made_durable_with_those_above_it_once() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = Folder::open(root.path()).unwrap();
-        let make = |path: &CStr| drop(folder.create_file(path).unwrap());
-        // Made by another process, which may have died before it synced them.
-        fs::create_dir_all(root.path().join("chunks/01")).unwrap();
-        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01", "chunks", "."]);
-        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01"]);
-        make(c"chunks/02/x");
-        make(c"chunks/03/x");
-        make(c"journals/x");
-        let both = synced(&folder, &["chunks/01", "chunks/02", "chunks/03", "journals"]);
-        assert_eq!(both, ["chunks/01", "chunks/02", "chunks/03", "journals", ".", "chunks"]);
-        fs::remove_dir_all(root.path().join("chunks/02")).unwrap();
-        assert_eq!(synced(&folder, &["chunks/02"]), ["chunks"]);
-        make(c"chunks/02/x");
-        assert_eq!(synced(&folder, &["chunks/02"]), ["chunks/02", "chunks"]);
-        // Replaced between two syncs, by us and by another: most filesystems give the new folder the inode number of
-        // the old one, and for some milliseconds the same time of birth.
-        let replaced = root.path().join("chunks/03");
-        let born = || fs::metadata(&replaced).unwrap().created().unwrap();
-        for _ in 0..50 {
-            fs::remove_dir_all(&replaced).unwrap();
-            make(c"chunks/03/x");
-            assert_eq!(synced(&folder, &["chunks/03"]), ["chunks/03", "chunks"]);
-        }
-        fs::remove_dir_all(&replaced).unwrap();
-        fs::create_dir(&replaced).unwrap();
-        let first = born();
-        assert_eq!(synced(&folder, &["chunks/03"]).first().unwrap(), "chunks/03");
-        while born() == first {
-            fs::remove_dir(&replaced).unwrap();
-            fs::create_dir(&replaced).unwrap();
-        }
-        assert_eq!(synced(&folder, &["chunks/03"]), ["chunks/03", "chunks"]);
-    }
-
-    #[test]
-    fn a_folder_whose_name_could_not_be_synced_is_tried_again() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = Folder::open(root.path()).unwrap();
-        drop(folder.create_file(c"chunks/01/x").unwrap());
-        let fail_at_parent = |path: &CStr, _: &File| {
-            if path == c"chunks" { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
-        };
-        folder.sync_folders_by(BTreeSet::from([c"chunks/01".to_owned()]), fail_at_parent).unwrap_err();
-        assert_eq!(synced(&folder, &["chunks/01"]), ["chunks/01", "chunks", "."]);
-    }
-}
+mod tests;

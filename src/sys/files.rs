@@ -220,8 +220,13 @@ pub fn make_writable(file: &File) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let writable = retry_on_intr(|| fs::openat(fs::CWD, path.as_str(), flags, Mode::empty()))?;
-    // SAFETY: both descriptors are open. `file` goes on owning its number, which names the same file afterwards.
-    let taken = unsafe { libc::dup3(writable.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
+    become_as(file, &writable)
+}
+
+/// Has a descriptor's number stand for what another one does.
+pub fn become_as(file: &File, other: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: both descriptors are open. `file` goes on owning its number, which is open afterwards too.
+    let taken = unsafe { libc::dup3(other.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
     if taken < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -75,15 +75,19 @@ impl Error {
     /// Whether the same call may succeed later, with nothing lost in between.
     pub fn is_passing(&self) -> bool {
         match self {
-            Error::NoSpace => true,
-            Error::Store(error) => {
-                let number = error.raw_os_error();
-                let scarce =
-                    matches!(number, Some(libc::EDQUOT | libc::EMFILE | libc::ENFILE | libc::ENOMEM));
-                scarce || self.is_refusal()
-            }
+            // A filesystem that went read-only may be mounted for writing again.
+            Error::NoSpace | Error::ReadOnly => true,
+            // Whatever the system has a number for: quota, descriptors, rights, a disk or a network that does not answer.
+            Error::Store(error) => error.raw_os_error().is_some(),
             _ => false,
         }
+    }
+
+    /// Whether the store fails for another reason than that something is used up or in the way.
+    pub fn is_of_the_store(&self) -> bool {
+        let Error::Store(error) = self else { return false };
+        let is_scarce = |number| matches!(number, libc::EDQUOT | libc::EMFILE | libc::ENFILE | libc::ENOMEM);
+        !self.is_refusal() && error.raw_os_error().is_some_and(|number| !is_scarce(number))
     }
 
     /// Whether the owner of a file or folder, or its modes, are in the way.
@@ -102,6 +106,7 @@ impl Error {
         match self {
             Error::Damaged(chunk, damage) => Error::Damaged(*chunk, damage.clone()),
             Error::NotArrived(chunk) => Error::NotArrived(*chunk),
+            Error::ReadOnly => Error::ReadOnly,
             Error::Store(error) => match error.raw_os_error() {
                 Some(number) => Error::Store(io::Error::from_raw_os_error(number)),
                 None => Error::Store(error.kind().into()),
@@ -121,7 +126,8 @@ impl From<chunk::Error> for Error {
             chunk::Error::Missing(id) | chunk::Error::Incomplete(id) => Error::NotArrived(id),
             chunk::Error::Damaged(id, what) => Error::Damaged(id, what.into()),
             chunk::Error::Replaced(id) => Error::Damaged(id, Damage::Replaced),
-            chunk::Error::Failed(_) => Error::Stopped,
+            // It has to be recovered first; until the store lets that be, it is the store that fails.
+            chunk::Error::Failed(_) => Error::Store(io::Error::from_raw_os_error(libc::EIO)),
             chunk::Error::SlotsExhausted(_) | chunk::Error::TooLarge(_) => Error::NoSpace,
             chunk::Error::Io(_, error) => error.into(),
         }

@@ -31,6 +31,7 @@ fn help() {
         "tree",
         "cat",
         "stat",
+        "locate",
         "du",
         "export",
         "import",

@@ -11,6 +11,7 @@ from ..kill_rounds.expected import Expected, State, check, matches, read_notes
 from ..kill_rounds.writer import content
 from ..prove.context import require_same
 from ..soak.worker import block, is_whole
+from ..torture.model import NOTHING, Name
 from ..workloads import Mismatch, tree
 
 
@@ -45,6 +46,32 @@ class KillRounds(unittest.TestCase):
                 expected: dict[str, Expected] = {}
                 read_notes(notes, killed, expected)
                 self.assertEqual(expected["a"].states, states)
+
+
+class Torture(unittest.TestCase):
+    def test_what_a_call_said_is_required_of_a_live_mount_and_what_fsync_said_after_a_kill(self) -> None:
+        here = Name()
+        here.begin(NOTHING, (1, 10))
+        here.succeed((1, 10), durable=False)
+        self.assertEqual((here.now, here.kept), ({(1, 10)}, {None, NOTHING, (1, 10)}))
+        here.succeed((1, 10), durable=True)
+        self.assertEqual(here.kept, {(1, 10)})
+
+    def test_a_call_that_failed_leaves_both_and_an_unmount_what_the_mount_showed(self) -> None:
+        here = Name()
+        here.begin(NOTHING, (1, 10))
+        here.succeed((1, 10), durable=True)
+        here.begin(None)
+        self.assertEqual(here.now, {None, (1, 10)})
+        here.succeed(None, durable=False)
+        self.assertEqual(here.kept, {None, (1, 10)})
+        here.stored()
+        self.assertEqual(here.kept, {None})
+
+    def test_what_was_found_after_a_kill_is_there_from_then_on(self) -> None:
+        here = Name({(2, 10)}, {None, (1, 10), (2, 10)})
+        here.found("a", content("a", 1, 10))
+        self.assertEqual((here.now, here.kept), ({(1, 10)}, {(1, 10)}))
 
 
 class AttackRounds(unittest.TestCase):

@@ -23,6 +23,9 @@ pub struct Block {
 #[derive(Clone)]
 pub struct Slot {
     pub versions: Vec<Block>,
+    /// An fdatasync failed: the versions since the durable one may never arrive, and no later one changes that. Reads show
+    /// the last.
+    pub is_stuck: bool,
 }
 
 /// What the next write of a root does, other than well.
@@ -57,7 +60,7 @@ impl Slot {
 
 impl Disk {
     pub fn new(slots: usize) -> Disk {
-        let zeros = Slot { versions: vec![Block { number: 0, bytes: Arc::new([0; 4096]) }] };
+        let zeros = Slot { versions: vec![Block { number: 0, bytes: Arc::new([0; 4096]) }], is_stuck: false };
         Disk { slots: vec![zeros; slots], written: TORN, syncing: None, fail_root: None, unreadable: None }
     }
 
@@ -68,7 +71,16 @@ impl Disk {
     /// The fdatasync that was begun has ended: no more than what was written before it is durable.
     pub fn end_sync(&mut self) {
         for (slot, count) in self.slots.iter_mut().zip(self.syncing.take().into_iter().flatten()) {
-            slot.versions.drain(..count - 1);
+            if !slot.is_stuck {
+                slot.versions.drain(..count - 1);
+            }
+        }
+    }
+
+    /// It has failed.
+    pub fn fail_sync(&mut self) {
+        for (slot, count) in self.slots.iter_mut().zip(self.syncing.take().into_iter().flatten()) {
+            slot.is_stuck |= count > 1 && slot.versions.len() == count;
         }
     }
 
@@ -89,7 +101,12 @@ impl Disk {
         self.written += 1;
         let block = Block { number: self.written, bytes: Arc::new(bytes.try_into().expect("whole blocks")) };
         let block = if failure == Some(Failure::Torn) { Disk::torn() } else { block };
-        self.slots[slot].versions.push(block);
+        let slot = &mut self.slots[slot];
+        slot.is_stuck = false;
+        // The same bytes once more leave the same choices.
+        if slot.live().bytes != block.bytes {
+            slot.versions.push(block);
+        }
         if failure.is_some() { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
     }
 }

@@ -45,6 +45,7 @@ enum Action {
     StartSync,
     FinishSync,
     FailSync,
+    Recover,
     Settle,
     Kill,
     PowerCut,
@@ -94,6 +95,7 @@ pub fn explore(size: Size, fault: Option<Mutant>) -> Result<Found, String> {
         content: vec![None; size.blocks.into()],
         crashes: 0,
         failures: 0,
+        dead: false,
     };
     let (registry, seen, cuts, path) = (Registry::default(), HashMap::new(), 0, Vec::new());
     let mut explorer = Explorer { size, drive, context, registry, seen, cuts, path, filled: Commit(0) };
@@ -137,7 +139,10 @@ impl Explorer {
 
     fn actions(&self, node: &Node) -> Vec<Action> {
         let mut actions = Vec::new();
-        if !node.chunk.state.failed {
+        if node.chunk.wants_recovery() && node.syncing.is_none() && !node.dead {
+            actions.push(Action::Recover);
+        }
+        if !node.chunk.state.failed && !node.dead {
             for number in 0..self.size.blocks - u16::from(self.size.filled > 0) {
                 actions.push(Action::Write(number));
                 if node.content[usize::from(number)].is_some() {
@@ -188,7 +193,7 @@ impl Explorer {
         if done || matches!(action, Action::FailCommit(_)) {
             self.note_commit(&mut node, before, action)?;
         }
-        if !node.chunk.state.failed {
+        if !node.dead {
             self.judge_content(&node.chunk, &node.content)?;
         }
         // What a chunk says is durable is believed for ever.
@@ -240,6 +245,7 @@ impl Explorer {
                 Ok(true)
             }
             Action::FinishSync | Action::FailSync => self.finish(node, matches!(action, Action::FailSync)),
+            Action::Recover => chunk.recover().map(|()| true).map_err(text),
             Action::Settle => chunk.write_backup_root().map_err(text),
             Action::Kill => self.kill(node).map(|()| true),
             Action::PowerCut => unreachable!("a power cut has many outcomes"),
@@ -251,7 +257,7 @@ impl Explorer {
         let sync = Sync { file: node.chunk.file.clone().expect("there is a file") };
         if fails {
             node.failures += 1;
-            self.drive.0.lock().syncing = None;
+            self.drive.0.lock().fail_sync();
             if node.chunk.finish_sync(sync, Err(std::io::ErrorKind::Other.into())).is_ok() {
                 node.synced = commit;
             }
@@ -268,6 +274,8 @@ impl Explorer {
         node.crashes += 1;
         node.syncing = None;
         self.drive.0.lock().syncing = None;
+        // That an fdatasync failed in a process that died since, no later one can know.
+        self.drive.0.lock().slots.iter_mut().for_each(|slot| slot.is_stuck = false);
         let Some(newest) = node.chunk.newest else { return self.restart(node, None) };
         let in_doubt = node.chunk.state.in_doubt || node.chunk.state.failed;
         self.restart(node, (!in_doubt).then_some(newest.commit))
@@ -280,7 +288,7 @@ impl Explorer {
             // Nothing was promised: whoever owns the chunk makes it anew.
             Err(_) if node.synced == Commit(0) && expected.is_none() => {
                 node.crashes = self.size.crashes;
-                node.chunk.state.failed = true;
+                node.dead = true;
                 return Ok(());
             }
             Err(error) => return Err(format!("cannot be opened: {error}")),
@@ -389,7 +397,7 @@ fn outcomes(disk: &Disk, slot: usize) -> Vec<Block> {
 
 fn with(disk: &Disk, block: &Block) -> Disk {
     let mut disk = disk.clone();
-    disk.slots.push(super::disk::Slot { versions: vec![block.clone()] });
+    disk.slots.push(super::disk::Slot { versions: vec![block.clone()], is_stuck: false });
     disk
 }
 

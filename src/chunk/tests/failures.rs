@@ -65,7 +65,7 @@ fn a_failed_write_changes_nothing() {
 }
 
 #[test]
-fn a_failed_fdatasync_is_final() {
+fn after_a_failed_fdatasync_nothing_goes_on_before_what_it_covered_is_written_again() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
     let durable = chunk.durable();
@@ -79,11 +79,87 @@ fn a_failed_fdatasync_is_final() {
     assert!(matches!(chunk.write(Section::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
     assert!(matches!(chunk.commit(), Err(Error::Failed(_))));
     assert!(matches!(chunk.write_backup_root(), Err(Error::Failed(_))));
+    assert!(chunk.wants_recovery() && !chunk.is_all_durable());
+    bench.store.fail_nth(1, EIO);
+    assert!(matches!(chunk.recover(), Err(Error::Io(..))) && chunk.wants_recovery());
+    bench.store.heal();
+    bench.store.reset();
+    chunk.recover().unwrap();
+    assert_eq!(bench.store.counts().writes, 1, "what was durable before is left alone");
+    chunk.sync().unwrap();
+    assert!(chunk.durable() > durable && chunk.is_all_durable());
+    assert!(content(&chunk, 1).unwrap() == pattern(1, 1));
+}
+
+#[test]
+fn an_fdatasync_that_fails_before_the_first_write_is_made_up_for() {
+    let bench = Bench::new();
+    bench.chunk(3).commit().unwrap();
     let mut chunk = bench.open().unwrap();
     bench.store.fail_when(|event| (event.call == Call::Sync).then_some(EIO));
     assert!(matches!(chunk.write(Section::Data, 0, &pattern(1, 1)), Err(Error::Io(..))));
     bench.store.heal();
     assert!(matches!(chunk.write(Section::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
+    bench.store.reset();
+    chunk.recover().unwrap();
+    assert_eq!(bench.store.counts().writes, 4, "three blocks and the root are written again");
+    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    assert!(content(&bench.open().unwrap(), 1).unwrap() == pattern(1, 1));
+}
+
+/// A network's filesystem that was mounted anew: the files are others, and hold what was durable only.
+#[test]
+fn what_no_fdatasync_covered_is_written_to_a_folder_that_comes_back_without_it() {
+    let memory = Memory::new();
+    let store = Faulty::without_sync_all(Arc::new(memory.clone()));
+    let context = context_of(Arc::new(store.clone()), &[2]);
+    let mut chunk = Chunk::new(&context, ID, 1024);
+    chunk.write(Section::Data, 0, &pattern(0, 300)).unwrap();
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    chunk.name_synced();
+    let durable = memory.snapshot();
+    chunk.write(Section::Data, 40, &pattern(1, 20)).unwrap();
+    chunk.commit().unwrap();
+    chunk.write(Section::Data, 50, &pattern(2, 20)).unwrap();
+    let mut expected = pattern(0, 300);
+    expected[40 * BLOCK..60 * BLOCK].copy_from_slice(&pattern(1, 20));
+    expected[50 * BLOCK..70 * BLOCK].copy_from_slice(&pattern(2, 20));
+    store.fail_when(|_| Some(StoreFault::Error(libc::ENOTCONN)));
+    assert!(matches!(chunk.sync(), Err(Error::Io(..))));
+    assert!(matches!(chunk.recover(), Err(Error::Io(..))));
+    assert!(content(&chunk, 0).is_ok());
+    memory.restore(&durable);
+    store.heal();
+    chunk.recover().unwrap();
+    assert!(content(&chunk, 300).unwrap() == expected);
+    chunk.commit().unwrap();
+    chunk.sync().unwrap();
+    assert!(chunk.is_all_durable() && !context.keeps_much());
+    let found = Chunk::open(&context_of(Arc::new(memory), &[2]), ID, 1024).unwrap();
+    assert!(content(&found, 300).unwrap() == expected);
+}
+
+#[test]
+fn a_stranger_that_took_the_place_meanwhile_is_not_written_to() {
+    let bench = Bench::new();
+    let mut chunk = bench.chunk(3);
+    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.commit().unwrap();
+    bench.store.fail_when(|event| (event.call == Call::Sync).then_some(EIO));
+    assert!(chunk.sync().is_err());
+    bench.store.heal();
+    let other = context_of(Arc::new(bench.memory.clone()), &[2]);
+    let mut stranger = Chunk::new(&other, ID, 1024);
+    stranger.include(&Version(vec![(DeviceId([8; 8]), Commit(1))]));
+    stranger.write(Section::Data, 0, &pattern(6, 1)).unwrap();
+    stranger.commit().unwrap();
+    stranger.sync().unwrap();
+    let before = bench.bytes();
+    assert!(matches!(chunk.recover(), Err(Error::Replaced(_))));
+    assert!(bench.bytes() == before);
 }
 
 #[test]

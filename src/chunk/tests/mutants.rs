@@ -15,7 +15,7 @@ pub const BESIDE: Size = Size { blocks: 3, slots: 7, depth: 7, inline: MAPPED.in
 pub const MANY: Size = Size { slots: 5, depth: 8, filled: 1, blocks: 2, devices: 63, ..ONE };
 
 /// A mistake, and the exploration that is to notice it.
-const MUTANTS: [(Mutant, Size); 20] = [
+const MUTANTS: [(Mutant, Size); 21] = [
     (Mutant::NoSyncAfterOpen, ONE),
     (Mutant::FreeAtCommit, ONE),
     (Mutant::FreeAtSyncStart, ONE),
@@ -35,6 +35,7 @@ const MUTANTS: [(Mutant, Size); 20] = [
     (Mutant::TakeOlderRoot, ONE),
     (Mutant::DurableBeforeSync, ONE),
     (Mutant::DurableAfterFailedSync, FAILING),
+    (Mutant::RecoveredUnwritten, FAILING),
     (Mutant::OthersIgnored, MANY),
 ];
 

@@ -34,6 +34,8 @@ pub struct Node {
     pub content: Content,
     pub crashes: u32,
     pub failures: u32,
+    /// Nothing was promised of it, and nothing is there.
+    pub dead: bool,
 }
 
 /// What a block names: (number, slot, block).
@@ -130,6 +132,7 @@ impl Node {
             content: self.content.clone(),
             crashes: self.crashes,
             failures: self.failures,
+            dead: self.dead,
         }
     }
 
@@ -182,6 +185,7 @@ impl Node {
         let mut ranks = words.commits.clone();
         ranks.sort_unstable();
         ranks.dedup();
+        words.out.extend(self.chunk.unsynced.slots().into_iter().map(u64::from));
         let mut hasher = DefaultHasher::new();
         words.out.hash(&mut hasher);
         for commit in words.commits {
@@ -191,9 +195,10 @@ impl Node {
     }
 
     fn describe(&self, words: &mut Words) {
-        words.out.extend([u64::from(self.crashes), u64::from(self.failures)]);
+        words.out.extend([u64::from(self.crashes), u64::from(self.failures), u64::from(self.dead)]);
         for slot in &self.disk.slots {
             words.out.push(slot.versions.len() as u64);
+            words.out.push(u64::from(slot.is_stuck));
             slot.versions.iter().for_each(|block| words.block(block.number));
         }
         words.out.extend(self.disk.syncing.iter().flatten().map(|&count| count as u64));
@@ -217,6 +222,7 @@ impl Node {
             state.syncing,
             state.in_doubt,
             state.failed,
+            state.suspect,
             state.name_new,
             chunk.slots.is_some(),
             self.syncing.is_some(),
@@ -335,6 +341,7 @@ fn fork(chunk: &Chunk) -> Chunk {
         durable: chunk.durable,
         attempted: chunk.attempted,
         state: chunk.state.clone(),
+        unsynced: chunk.unsynced.fork(),
         hold: crate::chunk::Hold::default(),
         rejected: chunk.rejected,
         lacks_own: chunk.lacks_own,

@@ -112,6 +112,29 @@ pub fn no_such_path(path: &Path) -> Failure {
     )
 }
 
+/// A file's name is none that this volume gives.
+pub fn no_chunk_file(file: &Path) -> Failure {
+    failure(
+        Exit::NoSuchPath,
+        format!(
+            "{}: this volume has no chunk file of that name. Give its folder too, as in chunks/a7/3f0c….",
+            file.display()
+        ),
+    )
+}
+
+/// No directory that can be read leads to the owner of a chunk file.
+pub fn nothing_leads_to(file: &Path) -> Failure {
+    failure(
+        Exit::NoSuchPath,
+        format!(
+            "{}: it is this volume's, and nothing that can be read leads to what it belongs to: that was deleted, or \
+             is damaged. See `cryptfs check`.",
+            file.display()
+        ),
+    )
+}
+
 /// A confirmation is needed and there is no terminal.
 pub fn no_answer() -> Failure {
     failure(Exit::NothingToAskOn, "There is no terminal to ask on; --yes accepts all that is listed.")

@@ -4,6 +4,7 @@
 //! folder but the backing one is kept open, so that one which vanished or was replaced is noticed at the next call, and
 //! few descriptors are needed. An open costs three system calls, a commit's check of the name one.
 
+mod renew;
 mod watch;
 
 use std::collections::{BTreeSet, HashMap};
@@ -63,6 +64,10 @@ struct DirectoryFile {
     /// Where the file ended when it was opened, until something is written to it. A read that stops there has reached
     /// the end and need not ask for more.
     end: AtomicU64,
+    /// What reads go to instead, since `file` fails.
+    renewed: Mutex<Option<Arc<File>>>,
+    /// How often the folder was mounted anew before it was opened.
+    renewals: u64,
 }
 
 const NO_END: u64 = u64::MAX;
@@ -78,6 +83,7 @@ impl Directory {
         let read_only = read_only || folder.is_read_only()?;
         let syncs_whole = files::syncs_whole(folder.root())?;
         let held = Mutex::new(if files::holds_space(folder.root())? { Held::Untried } else { Held::Never });
+        folder.mark();
         Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole, closed: Arc::default(), held })
     }
 
@@ -99,6 +105,7 @@ impl Directory {
         let (folder, closed) = (Arc::clone(&self.folder), Arc::clone(&self.closed));
         let (end, is_writable) = (AtomicU64::new(status.length), is_writable.into());
         let identity = status.identity;
+        let renewals = self.folder.renewals.load(Ordering::Acquire);
         Arc::new(DirectoryFile {
             file,
             is_writable,
@@ -108,6 +115,8 @@ impl Directory {
             path,
             identity,
             end,
+            renewed: Mutex::default(),
+            renewals,
         })
     }
 }
@@ -123,14 +132,14 @@ fn copy_path(name: &CopyName) -> io::Result<CString> {
 impl Store for Directory {
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         let path = c_path(name);
-        let opened = self.folder.open_file(&path, OFlags::RDONLY)?;
+        let opened = self.again(|| self.folder.open_file(&path, OFlags::RDONLY))?;
         Ok(self.file(path, opened, false))
     }
 
     fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         self.check_writable()?;
         let path = c_path(name);
-        let created = match self.folder.create_file(&path) {
+        let created = match self.again(|| self.folder.create_file(&path)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.folder.make_way(&path)?;
                 self.folder.create_file(&path)?
@@ -142,7 +151,7 @@ impl Store for Directory {
 
     fn remove(&self, name: FileName) -> io::Result<()> {
         self.check_writable()?;
-        self.folder.unlink(&c_path(name))
+        self.again(|| self.folder.unlink(&c_path(name)))
     }
 
     fn sync_names(&self, names: &[FileName]) -> io::Result<()> {
@@ -150,11 +159,11 @@ impl Store for Directory {
             Area::Chunks => CString::new(format!("chunks/{:02x}", name.bytes[0])).expect("hex digits"),
             Area::Journals => c"journals".to_owned(),
         };
-        self.folder.sync_folders(names.iter().map(folder).collect::<BTreeSet<_>>())
+        self.again(|| self.folder.sync_folders(names.iter().map(folder).collect::<BTreeSet<_>>()))
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        files::sync_filesystem(self.folder.root())
+        self.again(|| files::sync_filesystem(self.folder.root()))
     }
 
     fn sync_all_is_complete(&self) -> bool {
@@ -208,7 +217,7 @@ impl Store for Directory {
     }
 
     fn space(&self) -> io::Result<Space> {
-        let usage = files::usage(self.folder.root())?;
+        let usage = self.again(|| files::usage(self.folder.root()))?;
         Ok(Space {
             block_size: usage.f_frsize,
             blocks: usage.f_blocks,
@@ -294,6 +303,12 @@ impl StoreFile for DirectoryFile {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if renew::is_lost(&error) => {
+                    match self.read_anew(offset + filled as u64, &mut out[filled..], error)? {
+                        0 => break,
+                        read => filled += read,
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

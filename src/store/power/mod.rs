@@ -140,6 +140,12 @@ impl Power {
         }
     }
 
+    /// The same of every file: what a syncfs that fails does.
+    pub fn lose_all_unsynced(&self, choose: &mut dyn Choose) {
+        let names: Vec<FileName> = self.0.names.lock().keys().copied().collect();
+        names.into_iter().for_each(|name| self.lose_unsynced(name, choose));
+    }
+
     /// Another process puts a file in the place of whatever has the name, or removes it: durably, under the program's
     /// hands.
     pub fn exchange(&self, name: FileName, bytes: Option<&[u8]>) {

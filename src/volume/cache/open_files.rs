@@ -175,6 +175,9 @@ impl Cache {
         let clean = !state.is_dirty() || state.is_only_learnt() || state.record.links_count == 0;
         let named = state.named;
         let Some(chunk) = state.chunk_mut(index) else { return true };
+        if chunk.recover().is_err() {
+            return false;
+        }
         // A new chunk whose name could not be synced has to be there at the next try.
         let may_close = if index == 0 { clean && named } else { clean || !chunk.is_name_new() };
         if !may_close || chunk.is_dirty() {

@@ -37,7 +37,7 @@ impl From<Error> for Step {
 impl From<chunk::Error> for Step {
     fn from(error: chunk::Error) -> Step {
         match error {
-            chunk::Error::SlotsExhausted(_) => Step::Flush,
+            chunk::Error::SlotsExhausted(_) | chunk::Error::Failed(_) => Step::Flush,
             error => Step::Fail(error.into()),
         }
     }
@@ -51,7 +51,7 @@ impl Data {
         change: impl Fn(&mut State) -> std::result::Result<(), Step>,
     ) -> Result<()> {
         self.base.check_writable()?;
-        let mut room_was_made = false;
+        let (mut room_was_made, mut was_recovered) = (false, false);
         loop {
             let mut state = inode.state.write();
             check_file(&state)?;
@@ -74,7 +74,7 @@ impl Data {
                     if self.base.context.headroom.is_careful() {
                         return self.writeback.sync(inode, false);
                     }
-                    if too_many {
+                    if too_many || self.base.context.keeps_much() {
                         return self.writeback.flush(std::slice::from_ref(inode));
                     }
                     if many {
@@ -94,6 +94,11 @@ impl Data {
                         return Err(error);
                     }
                 }
+                // The folder may answer again, or through another connection.
+                Err(Step::Fail(error))
+                    if error.is_of_the_store()
+                        && !std::mem::replace(&mut was_recovered, true)
+                        && self.writeback.recover(inode).is_ok() => {}
                 Err(Step::Fail(error)) => return self.cache.notice_in(inode, Err(error)),
             }
         }

@@ -48,6 +48,11 @@ impl ExtraChunks {
         self.chunks.range(first..).map(|(index, _)| *index)
     }
 
+    /// Those that the store failed.
+    pub fn failed(&self) -> Vec<u32> {
+        self.chunks.iter().filter(|(_, chunk)| chunk.wants_recovery()).map(|(index, _)| *index).collect()
+    }
+
     /// Those whose files are open.
     pub fn with_files(&self) -> impl Iterator<Item = u32> + '_ {
         self.chunks.iter().filter(|(_, chunk)| chunk.has_file()).map(|(index, _)| *index)

@@ -29,6 +29,19 @@ impl State {
         }
     }
 
+    /// Has what the store may have lost of the chunks written again.
+    ///
+    /// # Errors
+    /// The store's, if it fails still; damage, where that cannot be read any more.
+    pub fn recover(&mut self) -> Result<()> {
+        let Facts { first_chunk, extra_chunks, .. } = &mut self.0;
+        first_chunk.as_deref_mut().map_or(Ok(()), Chunk::recover)?;
+        for index in extra_chunks.failed() {
+            extra_chunks.get_mut(index).map_or(Ok(()), Chunk::recover)?;
+        }
+        Ok(())
+    }
+
     /// Closes a chunk.
     pub fn close(&mut self, index: u32) {
         match index {

@@ -150,7 +150,7 @@ impl JournalFile {
         self.chunk.lend(std::mem::take(hold));
         let begun = match self.chunk.version().commit() {
             chunk::Commit(0) => self.chunk.preallocate(ahead(context)).map_err(Error::from),
-            _ => Ok(()),
+            _ => self.chunk.recover().map_err(Error::from),
         };
         // As soon as there is room again.
         if self.gave_back {
@@ -209,6 +209,7 @@ impl JournalFile {
 
     /// Forgets all batches, durably, and leaves nothing under an older epoch; lets a journal that was never used alone.
     pub fn clear(&mut self, context: &Context) -> Result<()> {
+        self.chunk.recover()?;
         if self.head == self.tail {
             return self.renew(context);
         }

@@ -107,8 +107,14 @@ impl Writeback {
     /// Commits a batch, once every source of a replacing rename is durable or can be carried. Whether the journal
     /// has room for it.
     pub fn try_commit(&self, carry: &[Arc<Inode>], checkpoint: bool) -> Result<bool> {
+        let mut is_again = false;
         loop {
-            match self.journal.commit(carry, checkpoint)? {
+            let committed = match self.journal.commit(carry, checkpoint) {
+                // The folder may answer again, or through another connection.
+                Err(error) if error.is_of_the_store() && !std::mem::replace(&mut is_again, true) => continue,
+                committed => committed?,
+            };
+            match committed {
                 Commitment::Durable => return Ok(true),
                 Commitment::Full => return Ok(false),
                 Commitment::Unready(sources) => self.store_sources(&sources)?,

@@ -2,10 +2,10 @@
 
 use super::Writeback;
 use crate::chunk::{self, InodeId};
-use crate::volume::Error;
 use crate::volume::base::SYNC_ALL_ABOVE;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Error, Result};
 use std::io;
 use std::sync::Arc;
 
@@ -16,26 +16,16 @@ pub struct Unsynced<'a> {
     pub sync: Option<chunk::Sync>,
 }
 
-/// What was not made durable.
-pub struct Undone {
-    pub error: Error,
-    /// An fdatasync failed: that cannot be tried again.
-    pub is_final: bool,
-}
-
 impl Writeback {
     /// Syncs files and, where they are new, their names. Returns the inodes whose files had lost their names.
-    pub fn make_durable(
-        &self,
-        unsynced: Vec<Unsynced<'_>>,
-    ) -> std::result::Result<Vec<(InodeId, Error)>, Undone> {
+    pub fn make_durable(&self, unsynced: Vec<Unsynced<'_>>) -> Result<Vec<(InodeId, Error)>> {
         let together = unsynced.len() > SYNC_ALL_ABOVE && self.base.context.store.sync_all_is_complete();
         let all = if together { self.base.context.store.sync_all() } else { Ok(()) };
         if !together && unsynced.len() > 1 {
             unsynced.iter().filter_map(|unsynced| unsynced.sync.as_ref()).for_each(chunk::Sync::start);
         }
         let mut names = Vec::new();
-        let (mut results, mut is_final) = (Ok(()), all.is_err());
+        let mut results = Ok(());
         let mut finished = Vec::with_capacity(unsynced.len());
         let mut damaged = Vec::new();
         for Unsynced { inode, index, sync } in unsynced {
@@ -43,7 +33,6 @@ impl Writeback {
                 Some(sync) if !together && !mutants::is_active(Mutant::DataNotSynced) => sync.run(),
                 _ => copy_of(&all),
             };
-            is_final |= outcome.is_err();
             let mut state = inode.state.write();
             let Some(chunk) = state.chunk_mut(index) else { continue };
             if chunk.is_name_new() {
@@ -61,9 +50,9 @@ impl Writeback {
                 }
             }
         }
-        results.map_err(|error| Undone { error, is_final })?;
+        results?;
         if !together && !mutants::is_active(Mutant::NamesNotSynced) {
-            self.base.sync_names(&names).map_err(|error| Undone { error, is_final: false })?;
+            self.base.sync_names(&names)?;
         }
         for (inode, index) in finished {
             let mut state = inode.state.write();

@@ -14,7 +14,7 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::check_index;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
-use crate::volume::writeback::durable::{Undone, Unsynced};
+use crate::volume::writeback::durable::Unsynced;
 use crate::volume::{Error, Result};
 use parking_lot::MutexGuard;
 use std::ops::Range;
@@ -35,7 +35,7 @@ pub enum Mode {
 }
 
 /// One inode on its way to the disk.
-struct Flush<'a> {
+pub(super) struct Flush<'a> {
     inode: &'a Arc<Inode>,
     _serial: MutexGuard<'a, ()>,
     /// What chunk 0 may say at most: the size up to which the extra chunks are durable.
@@ -66,9 +66,10 @@ impl Writeback {
         inodes.sort_unstable_by_key(|inode| inode.id());
         let (mut outcome, mut damaged) = (Ok(()), Vec::new());
         for group in inodes.chunks(GROUP.min(self.cache.open_limit() / 2)) {
-            match self.run(group.iter().map(|inode| Flush::begin(inode, mode)).collect()) {
+            match self.run_again(group, mode) {
                 Ok(failed) => {
                     for (inode, error) in failed {
+                        self.cache.queue(&inode);
                         match error.is_damage() {
                             true => damaged.push((inode, error)),
                             false => {
@@ -91,8 +92,20 @@ impl Writeback {
 
     /// The same for one inode, but times may be lost: chunk 0 is left alone where it has nothing else to tell.
     pub fn flush_but_times(&self, inode: &Arc<Inode>) -> Result<()> {
-        let failed = self.run(vec![Flush::begin(inode, Mode::ButTimes)])?;
+        let failed = self.run_again(&[inode], Mode::ButTimes)?;
         failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// The same, once more for those that the store failed: it may answer again, or through another connection.
+    fn run_again(&self, inodes: &[&Arc<Inode>], mode: Mode) -> Result<Vec<(Arc<Inode>, Error)>> {
+        let begun = inodes.iter().map(|inode| Flush::begin(inode, mode));
+        let (again, mut failed): (Vec<_>, Vec<_>) =
+            self.run(begun.collect())?.into_iter().partition(|(_, error)| error.is_of_the_store());
+        if !again.is_empty() {
+            let begun = again.iter().map(|(inode, _)| Flush::begin(inode, mode));
+            failed.extend(self.run(begun.collect())?);
+        }
+        Ok(failed)
     }
 
     /// Returns what failed by itself; an error is the end of all.
@@ -104,6 +117,7 @@ impl Writeback {
             });
             self.stage(&mut flushes, Self::commit_first_chunk)?;
         }
+        self.stage(&mut flushes, Self::recover_first)?;
         self.stage(&mut flushes, Self::announce)?;
         self.stage(&mut flushes, Self::commit_extra_chunks)?;
         self.stage(&mut flushes, Self::commit_first_chunk)?;
@@ -112,8 +126,8 @@ impl Writeback {
         Ok(flushes.into_iter().filter_map(failed).collect())
     }
 
-    /// Runs one stage on all, then makes durable what it wrote. A failed fdatasync is the end of the volume; what else
-    /// passes by itself, such as a lack of descriptors for the folders, fails this flush only.
+    /// Runs one stage on all, then makes durable what it wrote. What may pass, a failed fdatasync among it, fails this flush
+    /// only.
     fn stage<'a>(
         &self,
         flushes: &mut [Flush<'a>],
@@ -129,13 +143,13 @@ impl Writeback {
             }
         }
         match self.make_durable(unsynced) {
-            Err(Undone { error, is_final: false }) if error.is_passing() => {
+            Err(error) if error.is_passing() => {
                 for flush in flushes.iter_mut().filter(|flush| flush.failed.is_none()) {
                     flush.fail(error.again(), &mut flush.inode.state.write());
                 }
                 Ok(())
             }
-            Err(Undone { error, .. }) => {
+            Err(error) => {
                 self.base.stop(&error);
                 Err(error)
             }

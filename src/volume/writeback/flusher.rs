@@ -89,6 +89,7 @@ fn length_in_batch(inode: &Inode) -> usize {
 }
 
 fn flush_on_schedule(writeback: &Weak<Writeback>) {
+    let mut is_failing = false;
     while let Some(writeback) = writeback.upgrade() {
         match writeback.base.schedule.wait() {
             None => return,
@@ -107,10 +108,16 @@ fn flush_on_schedule(writeback: &Weak<Writeback>) {
             Some(Task::Checkpoint) => {
                 let done = writeback.checkpoint();
                 writeback.base.note_checkpoint(&done);
-                if let Err(error) = done {
-                    log::warn!(target: "cryptfs::delayed", "not everything could be written yet: {error}");
-                    writeback.base.schedule.wake();
-                    writeback.base.schedule.pause();
+                match done {
+                    Err(error) => {
+                        let level = if is_failing { log::Level::Debug } else { log::Level::Warn };
+                        log::log!(target: "cryptfs::delayed", level, "not everything could be written yet, and is tried again: {error}");
+                        is_failing = true;
+                        writeback.base.schedule.wake();
+                        writeback.base.schedule.pause();
+                    }
+                    Ok(()) if std::mem::take(&mut is_failing) => log::warn!("everything is written again"),
+                    Ok(()) => {}
                 }
                 writeback.base.schedule.close_later();
             }

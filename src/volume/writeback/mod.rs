@@ -10,6 +10,7 @@ mod flusher;
 mod fsync;
 mod join;
 mod reclaim;
+mod recover;
 mod salvage;
 
 use crate::chunk::Wish;

@@ -8,6 +8,7 @@ mod attack;
 mod check;
 mod directed;
 mod faults;
+mod flaky;
 mod model;
 mod mutants;
 mod operation;

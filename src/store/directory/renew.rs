@@ -1,0 +1,62 @@
+//! Descriptors of a connection that is gone, of a network's or another FUSE filesystem, are of no use any more, though the
+//! path leads to the folder again: they are opened anew.
+
+use super::{Directory, DirectoryFile};
+use crate::sys::files::OFlags;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Directory {
+    /// Calls once more where the folder's own descriptor was of a connection that is gone.
+    pub(super) fn again<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match call() {
+            Err(error) if is_gone(&error) && self.folder.renew() => call(),
+            outcome => outcome,
+        }
+    }
+}
+
+impl DirectoryFile {
+    /// Reads past a descriptor that is of no use any more. What is read is authenticated, so it need not be known who
+    /// wrote it; but what took the file's place is left to whoever looks for that.
+    pub(super) fn read_anew(&self, offset: u64, out: &mut [u8], error: io::Error) -> io::Result<usize> {
+        let mut renewed = self.renewed.lock();
+        if let Some(file) = &*renewed
+            && let Ok(read) = file.read_at(out, offset)
+        {
+            return Ok(read);
+        }
+        *renewed = None;
+        match self.open_anew() {
+            Some(file) => {
+                let read = file.read_at(out, offset)?;
+                *renewed = Some(Arc::new(file));
+                Ok(read)
+            }
+            None => Err(error),
+        }
+    }
+
+    fn open_anew(&self) -> Option<File> {
+        let open = || self.folder.open_file(&self.path, OFlags::RDONLY);
+        let opened = match open() {
+            Err(error) if is_gone(&error) && self.folder.renew() => open(),
+            opened => opened,
+        };
+        let (file, status) = opened.ok()?;
+        let is_anew = self.folder.renewals.load(Ordering::Acquire) != self.renewals;
+        (is_anew || status.identity == self.identity).then_some(file)
+    }
+}
+
+/// Whether a descriptor may be of no use any more.
+pub(super) fn is_lost(error: &io::Error) -> bool {
+    is_gone(error) || matches!(error.raw_os_error(), Some(libc::EIO | libc::EBADF | libc::ETIMEDOUT))
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ESTALE | libc::ECONNABORTED | libc::ENODEV))
+}

@@ -66,6 +66,11 @@ impl Headroom {
     }
 
     /// Whether a change has to be stored before it is acknowledged: space runs out, and none can be held.
+    #[cfg(test)]
+    pub fn be_careful(&self) {
+        self.is_careful.store(true, Ordering::Relaxed);
+    }
+
     pub fn is_careful(&self) -> bool {
         self.is_careful.load(Ordering::Relaxed)
     }

@@ -9,6 +9,7 @@
 mod checks;
 mod findings;
 mod keys;
+mod tables;
 mod versions;
 
 pub use checks::LastCheck;

@@ -3,11 +3,11 @@
 //! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
 //! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
 
-use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, Recall, StoredVersion, Tombstone, Version};
+use super::tables::{self, ATTRIBUTES, VERSIONS, decode, encode};
+use crate::chunk::{ChunkId, DeviceId, InodeId, Recall, Tombstone, Version};
 use crate::locks::{Mutex, Rank, RwLock};
 use redb::{
-    Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, TableError, WriteTransaction,
+    Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fs::OpenOptions;
@@ -15,18 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use zerocopy::{FromBytes as _, IntoBytes as _};
 
-/// By `ChunkId::block`: the version vector, its writer first, each entry as device id ‖ commit number.
-const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("versions");
-/// By `ChunkId::block` of chunk 0: the number of entries of its version (u16), those, and those of a directory's own vector.
-const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tombstones");
-/// Deleted inodes that are remembered. Where there are as many some of them are forgotten, whichever.
-const TOMBSTONES_MOST: u64 = if cfg!(test) { 100 } else { 200_000 };
-/// By inode id, sealed: what `chunk::Context::seal_kept` made.
-const ATTRIBUTES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("attributes");
-/// Inodes of which attributes are kept.
-const ATTRIBUTES_MOST: u64 = if cfg!(test) { 1000 } else { 200_000 };
 /// Chunks that are remembered.
 const MOST: u64 = if cfg!(test) { 1000 } else { 4_000_000 };
 /// Chunks that were read and not counted yet, at most; further ones wait for another mount.
@@ -129,13 +118,6 @@ impl Versions {
         }
     }
 
-    fn read_tombstone(&self, id: ChunkId) -> Result<Option<Tombstone>, redb::Error> {
-        match self.store.begin_read()?.open_table(TOMBSTONES) {
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            opened => Ok(opened?.get(&id.block())?.and_then(|value| decode_tombstone(value.value()))),
-        }
-    }
-
     fn version(&self, id: ChunkId) -> Result<Option<Version>, redb::Error> {
         self.read(|tables| {
             let Some(table) = &tables.versions else { return Ok(None) };
@@ -151,16 +133,7 @@ impl Versions {
     }
 
     fn write_attributes(&self, kept: &[(InodeId, Vec<u8>)]) -> Result<(), redb::Error> {
-        let write = self.store.begin_write()?;
-        let mut table = write.open_table(ATTRIBUTES)?;
-        let mut count = table.len()?;
-        for (id, sealed) in kept {
-            if count < ATTRIBUTES_MOST || table.get(&id.0)?.is_some() {
-                count += u64::from(table.insert(&id.0, sealed.as_slice())?.is_none());
-            }
-        }
-        drop(table);
-        write.commit()?;
+        tables::write_attributes(&self.store, kept)?;
         *self.tables.write() = None;
         Ok(())
     }
@@ -200,7 +173,7 @@ impl Versions {
             }
         }
         drop((table, attributes));
-        write_tombstones(&write, &leaving.tombstones)?;
+        tables::write_tombstones(&write, &leaving.tombstones)?;
         write.commit()?;
         // Whoever opens it from now on finds what was written.
         *self.tables.write() = None;
@@ -287,7 +260,7 @@ impl Recall for Versions {
         };
         match leaving.tombstones.get(&id.block()) {
             Some(note) => note.clone(),
-            None => self.read_tombstone(id).unwrap_or_else(|error| {
+            None => tables::read_tombstone(&self.store, id).unwrap_or_else(|error| {
                 self.warn(&error);
                 None
             }),
@@ -347,53 +320,11 @@ impl From<redb::Error> for VersionsUnavailable {
     }
 }
 
-fn write_tombstones(
-    write: &WriteTransaction,
-    tombstones: &BTreeMap<[u8; 16], Option<Tombstone>>,
-) -> Result<(), redb::Error> {
-    if tombstones.is_empty() {
-        return Ok(());
-    }
-    let mut table = write.open_table(TOMBSTONES)?;
-    for (key, tombstone) in tombstones {
-        match tombstone {
-            Some(tombstone) => drop(table.insert(key, encode_tombstone(tombstone).as_slice())?),
-            None => drop(table.remove(key)?),
-        }
-    }
-    // Ids are random, so these are any of them.
-    for _ in TOMBSTONES_MOST..table.len()? {
-        table.pop_first()?;
-    }
-    Ok(())
-}
-
-fn encode(entries: &[(DeviceId, Commit)]) -> Vec<u8> {
-    let entries: Vec<StoredVersion> = entries.iter().copied().map(StoredVersion::from).collect();
-    entries.as_bytes().to_vec()
-}
-
-fn decode(bytes: &[u8]) -> Option<Version> {
-    let entries = <[StoredVersion]>::ref_from_bytes(bytes).ok()?;
-    Some(Version(entries.iter().copied().map(<(DeviceId, Commit)>::from).collect()))
-}
-
-fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
-    let count = tombstone.version.0.len() as u16;
-    [count.to_le_bytes().to_vec(), encode(&tombstone.version.0), encode(&tombstone.entries)].concat()
-}
-
-fn decode_tombstone(bytes: &[u8]) -> Option<Tombstone> {
-    let (count, entries) = bytes.split_first_chunk()?;
-    let count = usize::from(u16::from_le_bytes(*count));
-    let (version, entries) = entries.split_at_checked(count * size_of::<StoredVersion>())?;
-    Some(Tombstone { version: decode(version)?, entries: decode(entries)?.0 })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::tables::{ATTRIBUTES_MOST, TOMBSTONES_MOST};
     use super::*;
-    use crate::chunk::InodeId;
+    use crate::chunk::{Commit, InodeId};
     use std::os::unix::fs::PermissionsExt;
 
     fn chunk(n: u32) -> ChunkId {
@@ -505,5 +436,32 @@ mod tests {
         (0..100).for_each(|n| versions.durable(chunk(many + n), &version(&[(1, 7)])));
         versions.keep();
         assert!(versions.count().unwrap() <= MOST);
+    }
+
+    #[test]
+    fn what_was_deleted_is_known_until_it_has_a_name_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let tombstone = |n: u64| Tombstone {
+            version: version(&[(9, n), (1, 3)]),
+            entries: if n == 1 { Vec::new() } else { version(&[(9, 1 << 62)]).0 },
+        };
+        let versions = open(&folder);
+        versions.durable(chunk(1), &version(&[(1, 5)]));
+        [1, 2, 3].into_iter().for_each(|n| versions.deleted(chunk(n), &tombstone(n.into())));
+        let known = |versions: &Versions| [1, 2, 3].map(|n| versions.tombstone(chunk(n)));
+        assert_eq!(known(&versions), [1, 2, 3].map(|n| Some(tombstone(n))));
+        assert_eq!(versions.known(chunk(1)), None);
+        versions.keep();
+        versions.revived(chunk(3));
+        versions.keep();
+        drop(versions);
+        let versions = open(&folder);
+        assert_eq!(known(&versions), [Some(tombstone(1)), Some(tombstone(2)), None]);
+
+        let many = 2 * TOMBSTONES_MOST as u32;
+        (0..many).for_each(|n| versions.deleted(chunk(n), &tombstone(1)));
+        versions.keep();
+        let left = (0..many).filter(|n| versions.tombstone(chunk(*n)).is_some()).count();
+        assert_eq!(left as u64, TOMBSTONES_MOST);
     }
 }

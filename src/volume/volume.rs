@@ -24,8 +24,6 @@ use super::rotate::{Remains, Rotation};
 use super::writeback::Writeback;
 use super::{Error, Result};
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
-#[cfg(test)]
-use crate::store::Seen;
 use crate::store::{self, FileName};
 use std::sync::Arc;
 
@@ -41,7 +39,7 @@ pub struct Volume {
     merge: Arc<Merge>,
     check: Arc<Check>,
     pub(super) rotation: Arc<Rotation>,
-    arrivals: Arc<Arrivals>,
+    pub(super) arrivals: Arc<Arrivals>,
 }
 
 impl Volume {
@@ -149,12 +147,6 @@ impl Volume {
     /// Tells of what other devices change from now on.
     pub fn observe(&self, observer: Box<dyn Observer>) {
         self.arrivals.observe(observer);
-    }
-
-    /// Takes in what became of files, as the watch would.
-    #[cfg(test)]
-    pub fn take_in(&self, seen: &[Seen]) {
-        self.arrivals.take_in(seen);
     }
 
     /// Makes everything that was done so far durable in its place.

@@ -1,4 +1,4 @@
-//! Descriptors of a connection that is gone, of a network's or another FUSE filesystem, are of no use any more, though the
+//! Descriptors of a connection that is gone, of a network's or another FUSE filesystem, no longer work, though the
 //! path leads to the folder again: they are opened anew.
 
 use super::{Directory, DirectoryFile};
@@ -20,7 +20,7 @@ impl Directory {
 }
 
 impl DirectoryFile {
-    /// Reads past a descriptor that is of no use any more. What is read is authenticated, so it need not be known who
+    /// Reads past a descriptor that no longer works. What is read is authenticated, so it need not be known who
     /// wrote it; but what took the file's place is left to whoever looks for that.
     pub(super) fn read_anew(&self, offset: u64, out: &mut [u8], error: io::Error) -> io::Result<usize> {
         let mut renewed = self.renewed.lock();
@@ -52,7 +52,7 @@ impl DirectoryFile {
     }
 }
 
-/// Whether a descriptor may be of no use any more.
+/// Whether a descriptor may no longer work.
 pub(super) fn is_lost(error: &io::Error) -> bool {
     is_gone(error) || matches!(error.raw_os_error(), Some(libc::EIO | libc::EBADF | libc::ETIMEDOUT))
 }

@@ -3,7 +3,7 @@
 mod copies;
 mod sweep;
 
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Relation};
 use crate::store::{Area, FileName};
 use crate::volume::Result;
 use crate::volume::base::Base;
@@ -160,7 +160,7 @@ impl Catalog {
         let first = ChunkId { inode: inode.id(), index: 0 };
         let tombstone = state.tombstone(self.base.context.recall.known(first));
         // What another device put there is for merging.
-        let is_replaced = state.is_replaced() && !mutants::is_active(Mutant::ReplacedRemoved);
+        let is_replaced = self.is_replaced(first, &state) && !mutants::is_active(Mutant::ReplacedRemoved);
         // A chunk 0 that was closed is there.
         let is_there =
             |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
@@ -184,6 +184,16 @@ impl Catalog {
         drop(state);
         self.cache.remove(inode.id());
         Ok(())
+    }
+
+    /// Whether the file of a chunk 0 that is open was replaced by something that memory does not know.
+    fn is_replaced(&self, id: ChunkId, state: &State) -> bool {
+        let is_current = |chunk: &Chunk| chunk.is_current().unwrap_or(true);
+        let is_news = |found: Chunk| {
+            matches!(found.version().compare(state.version()), Relation::Newer | Relation::Concurrent)
+        };
+        !state.first_chunk.as_deref().is_none_or(is_current)
+            && Chunk::open(&self.base.context, id, self.base.geometry.blocks(0)).is_ok_and(is_news)
     }
 
     /// The extra chunks that chunk 0 names, which need not be read to learn that there are none.

@@ -54,11 +54,6 @@ impl State {
         Tombstone { version, entries: vector.map(|&(device, counter)| (device, Commit(counter))).collect() }
     }
 
-    /// Whether something else took the place of chunk 0's file while that is open.
-    pub fn is_replaced(&self) -> bool {
-        self.first_chunk.as_deref().is_some_and(|chunk| !chunk.is_current().unwrap_or(true))
-    }
-
     /// Takes away the entries that were known when this directory was deleted. Only while it is settled, as a join.
     pub fn bury_known(&mut self, tombstone: &Tombstone) -> Result<Joined, Malformed> {
         let entries = self.0.entries.as_mut().ok_or(Malformed("no directory"))?;

@@ -35,7 +35,7 @@ impl Merge {
                 false => self.correct_links(directory, &inode, places)?,
             }
         }
-        twins.into_iter().try_for_each(|(shown, name)| self.unite(directory, &shown, &name))
+        twins.iter().try_for_each(|twin| self.unite(directory, &twin.shown, &twin.stored))
     }
 
     /// A file has every name that leads to it.

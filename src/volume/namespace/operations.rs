@@ -56,7 +56,7 @@ impl Namespace {
         check_name(name)?;
         self.writeback.admit_change()?;
         let inode = self.create_locked(&mut self.journal.names(), (directory, name), None, new)?;
-        self.writeback.settle_change()?;
+        self.settle_name(directory, name, &inode)?;
         Ok(inode)
     }
 
@@ -71,8 +71,21 @@ impl Namespace {
         check_name(name)?;
         self.writeback.admit_change()?;
         let inode = self.create_locked(&mut self.journal.names(), (directory, name), Some(id), new)?;
-        self.writeback.settle_change()?;
+        self.settle_name(directory, name, &inode)?;
         Ok(inode)
+    }
+
+    /// Stores a name that was just given, where it has to be at once; one that cannot be is refused, and must not be there.
+    fn settle_name(&self, directory: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<()> {
+        self.writeback.settle_change().inspect_err(|_| {
+            let mut pending = self.journal.names();
+            let taken_back = self.remove_name(&mut pending, directory, name, inode.id(), Timestamp::now());
+            drop(pending);
+            match taken_back {
+                Ok(inode) => inode.into_iter().for_each(|inode| self.release(inode)),
+                Err(error) => log::warn!("a name that could not be stored is there all the same: {error}"),
+            }
+        })
     }
 
     fn create_locked(
@@ -165,7 +178,7 @@ impl Namespace {
         self.changed_name(&mut pending, directory);
         self.changed_name(&mut pending, inode);
         drop(pending);
-        self.writeback.settle_change()
+        self.settle_name(directory, name, inode)
     }
 
     /// Removes a name of anything but a directory. Returns the inode, which lives until it is released; `None` if it
@@ -218,8 +231,16 @@ impl Namespace {
             self.store_source(from, to)?;
         }
         self.writeback.admit_change()?;
+        let is_plain = how == Rename::NoReplace || how == Rename::Replace && whiteout.is_none();
+        let is_free = is_plain && self.cache.entry(to.0, to.1)?.is_none();
         let replaced = self.rename_locked(&mut self.journal.names(), from, to, how, whiteout, now)?;
-        self.writeback.settle_change()?;
+        if let Err(error) = self.writeback.settle_change() {
+            // What was replaced cannot be had again.
+            if is_free {
+                self.rename_locked(&mut self.journal.names(), to, from, Rename::NoReplace, None, now)?;
+            }
+            return Err(error);
+        }
         Ok(replaced)
     }
 

@@ -82,6 +82,47 @@ fn what_nothing_is_held_for_is_not_stored() {
     assert!(matches!(volume.close(), Err(Error::NoSpace)));
 }
 
+/// Where nothing can be held each change of names is stored at once: one that cannot be is refused, and is not there.
+#[test]
+fn names_that_are_refused_are_not_there() {
+    let (store, disk) = of_size(3000);
+    let fixture = Fixture::new();
+    let volume = fixture.format(store);
+    let root = volume.root().unwrap();
+    let inode = volume.create(&root, b"there", new(Kind::File)).unwrap();
+    volume.sync_all().unwrap();
+    disk.lock().holds_nothing = true;
+    disk.lock().others_take(usize::MAX);
+    let counter = std::cell::Cell::new(0);
+    let next = || counter.replace(counter.get() + 1);
+    let refused = |change: &dyn Fn(&[u8]) -> Result<()>| {
+        (0..10_000).map(|_| format!("{}{}", next(), "n".repeat(200))).find(|name| {
+            volume.base.context.headroom.be_careful();
+            match change(name.as_bytes()) {
+                Ok(()) => false,
+                Err(Error::NoSpace) => true,
+                Err(error) => panic!("{error}"),
+            }
+        })
+    };
+    let is_there = |name: &[u8]| volume.entry(&root, name).unwrap().is_some();
+    for kind in [Kind::File, Kind::Directory] {
+        let name =
+            refused(&|name| volume.create(&root, name, new(kind)).map(drop)).expect("it is full at last");
+        assert!(!is_there(name.as_bytes()), "{name}");
+    }
+    let name = refused(&|name| volume.link(&inode, &root, name, now())).expect("it is full");
+    assert!(!is_there(name.as_bytes()) && inode.view(|record| record.links_count) == 1, "{name}");
+    let called = std::cell::RefCell::new(b"there".to_vec());
+    let name = refused(&|name| {
+        volume.rename((&root, &called.borrow()), (&root, name), Rename::Replace, None, now())?;
+        called.replace(name.to_vec());
+        Ok(())
+    });
+    let name = name.expect("it is full");
+    assert!(!is_there(name.as_bytes()) && is_there(&called.borrow()), "{name}");
+}
+
 /// At once, or just before it is stored.
 #[test]
 fn another_program_may_take_all_that_is_left() {

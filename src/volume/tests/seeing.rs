@@ -148,7 +148,7 @@ impl Two {
     fn arrive(&mut self) {
         let mut seen = Vec::new();
         self.watch.wait(Some(Duration::ZERO), &mut seen).unwrap();
-        self.volumes[1].take_in(&seen);
+        self.volumes[1].arrivals.take_in(&seen);
     }
 
     fn theirs(&self) -> (Arc<Volume>, Arc<Inode>) {

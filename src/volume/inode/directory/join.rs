@@ -102,16 +102,15 @@ impl Directory {
         slots.filter_map(|(at, slot)| Some((slot.inode, slot.kind?, self.place(at)))).collect()
     }
 
-    /// The directories that are shown under derived names as other directories have theirs: how they are shown, and
-    /// what the others are called.
-    pub fn yielded_directories(&self) -> Vec<(Box<[u8]>, Box<[u8]>)> {
+    /// The directories that are shown under derived names as other directories have theirs.
+    pub fn yielded_directories(&self) -> Vec<Place> {
         let is_directory = |slot: &Slot| slot.kind == Some(Kind::Directory);
         let positions =
             self.slots.iter().enumerate().filter(|(_, slot)| self.yielded.contains_key(&slot.cookie));
         let places = positions.filter(|(_, slot)| is_directory(slot)).map(|(at, _)| self.place(at));
         let has_twin =
             |place: &Place| self.find(&place.stored).is_some_and(|at| is_directory(&self.slots[at]));
-        places.filter(has_twin).map(|place| (place.shown, place.stored)).collect()
+        places.filter(has_twin).collect()
     }
 
     fn place(&self, position: usize) -> Place {

@@ -1,0 +1,83 @@
+//! The tables of the store of versions, and what their entries are made of.
+
+use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, StoredVersion, Tombstone, Version};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
+    WriteTransaction,
+};
+use std::collections::BTreeMap;
+use zerocopy::{FromBytes as _, IntoBytes as _};
+
+/// By `ChunkId::block`: the version vector, its writer first, each entry as device id ‖ commit number.
+pub const VERSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("versions");
+/// By inode id, sealed: what `chunk::Context::seal_kept` made.
+pub const ATTRIBUTES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("attributes");
+/// Inodes of which attributes are kept.
+pub const ATTRIBUTES_MOST: u64 = if cfg!(test) { 1000 } else { 200_000 };
+/// By `ChunkId::block` of chunk 0: the number of entries of its version (u16), those, and those of a directory's own vector.
+const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tombstones");
+/// Deleted inodes that are remembered. Where there are as many some of them are forgotten, whichever.
+pub const TOMBSTONES_MOST: u64 = if cfg!(test) { 100 } else { 200_000 };
+pub fn read_tombstone(store: &Database, id: ChunkId) -> Result<Option<Tombstone>, redb::Error> {
+    match store.begin_read()?.open_table(TOMBSTONES) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => Ok(opened?.get(&id.block())?.and_then(|value| decode_tombstone(value.value()))),
+    }
+}
+
+/// None: it has a name again.
+pub fn write_tombstones(
+    write: &WriteTransaction,
+    tombstones: &BTreeMap<[u8; 16], Option<Tombstone>>,
+) -> Result<(), redb::Error> {
+    if tombstones.is_empty() {
+        return Ok(());
+    }
+    let mut table = write.open_table(TOMBSTONES)?;
+    for (key, tombstone) in tombstones {
+        match tombstone {
+            Some(tombstone) => drop(table.insert(key, encode_tombstone(tombstone).as_slice())?),
+            None => drop(table.remove(key)?),
+        }
+    }
+    // Ids are random, so these are any of them.
+    for _ in TOMBSTONES_MOST..table.len()? {
+        table.pop_first()?;
+    }
+    Ok(())
+}
+
+fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
+    let count = tombstone.version.0.len() as u16;
+    [count.to_le_bytes().to_vec(), encode(&tombstone.version.0), encode(&tombstone.entries)].concat()
+}
+
+fn decode_tombstone(bytes: &[u8]) -> Option<Tombstone> {
+    let (count, entries) = bytes.split_first_chunk()?;
+    let count = usize::from(u16::from_le_bytes(*count));
+    let (version, entries) = entries.split_at_checked(count * size_of::<StoredVersion>())?;
+    Some(Tombstone { version: decode(version)?, entries: decode(entries)?.0 })
+}
+
+pub fn write_attributes(store: &Database, kept: &[(InodeId, Vec<u8>)]) -> Result<(), redb::Error> {
+    let write = store.begin_write()?;
+    let mut table = write.open_table(ATTRIBUTES)?;
+    let mut count = table.len()?;
+    for (id, sealed) in kept {
+        if count < ATTRIBUTES_MOST || table.get(&id.0)?.is_some() {
+            count += u64::from(table.insert(&id.0, sealed.as_slice())?.is_none());
+        }
+    }
+    drop(table);
+    Ok(write.commit()?)
+}
+
+pub fn encode(entries: &[(DeviceId, Commit)]) -> Vec<u8> {
+    let entries: Vec<StoredVersion> = entries.iter().copied().map(StoredVersion::from).collect();
+    entries.as_bytes().to_vec()
+}
+
+pub fn decode(bytes: &[u8]) -> Option<Version> {
+    let entries = <[StoredVersion]>::ref_from_bytes(bytes).ok()?;
+    Some(Version(entries.iter().copied().map(<(DeviceId, Commit)>::from).collect()))
+}

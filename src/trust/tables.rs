@@ -81,3 +81,46 @@ pub fn decode(bytes: &[u8]) -> Option<Version> {
     let entries = <[StoredVersion]>::ref_from_bytes(bytes).ok()?;
     Some(Version(entries.iter().copied().map(<(DeviceId, Commit)>::from).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::Recall;
+    use crate::trust::versions::Versions;
+
+    fn chunk(n: u32) -> ChunkId {
+        ChunkId { inode: InodeId([3; 12]), index: n }
+    }
+
+    fn version(entries: &[(u8, u64)]) -> Version {
+        Version(entries.iter().map(|&(device, commit)| (DeviceId([device; 8]), Commit(commit))).collect())
+    }
+
+    #[test]
+    fn what_was_deleted_is_known_until_it_has_a_name_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Versions::open(&folder.path().join("versions")).unwrap();
+        let tombstone = |n: u64| Tombstone {
+            version: version(&[(9, n), (1, 3)]),
+            entries: if n == 1 { Vec::new() } else { version(&[(9, 1 << 62)]).0 },
+        };
+        let versions = open();
+        versions.durable(chunk(1), &version(&[(1, 5)]));
+        [1, 2, 3].into_iter().for_each(|n| versions.deleted(chunk(n), &tombstone(n.into())));
+        let known = |versions: &Versions| [1, 2, 3].map(|n| versions.tombstone(chunk(n)));
+        assert_eq!(known(&versions), [1, 2, 3].map(|n| Some(tombstone(n))));
+        assert_eq!(versions.known(chunk(1)), None);
+        versions.keep();
+        versions.revived(chunk(3));
+        versions.keep();
+        drop(versions);
+        let versions = open();
+        assert_eq!(known(&versions), [Some(tombstone(1)), Some(tombstone(2)), None]);
+
+        let many = 2 * TOMBSTONES_MOST as u32;
+        (0..many).for_each(|n| versions.deleted(chunk(n), &tombstone(1)));
+        versions.keep();
+        let left = (0..many).filter(|n| versions.tombstone(chunk(*n)).is_some()).count();
+        assert_eq!(left as u64, TOMBSTONES_MOST);
+    }
+}

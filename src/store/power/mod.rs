@@ -140,7 +140,7 @@ impl Power {
         }
     }
 
-    /// The same of every file: what a syncfs that fails does.
+    /// Of every file, as a failing syncfs does.
     pub fn lose_all_unsynced(&self, choose: &mut dyn Choose) {
         let names: Vec<FileName> = self.0.names.lock().keys().copied().collect();
         names.into_iter().for_each(|name| self.lose_unsynced(name, choose));

@@ -41,7 +41,12 @@ impl Writeback {
     }
 
     fn commit_all(&self) -> Result<bool> {
-        self.commit(&[])?;
+        // Segments that a crash leaves are looked for.
+        if self.journal.is_in_use() {
+            self.commit(&[])?
+        } else {
+            self.commit_checkpoint_batch()?
+        }
         Ok(true)
     }
 
@@ -72,7 +77,7 @@ impl Writeback {
         let open: Vec<u32> = directory.state.read().extra_chunks.from(0).collect();
         let join =
             |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::InPlace, known);
-        let commit = |writeback: &Writeback| writeback.try_commit(&[], false);
+        let commit = |writeback: &Writeback| writeback.try_commit(&[], !writeback.journal.is_in_use());
         let Some(joined) = self.change_settled(directory, Origin::InPlace, join, commit)? else {
             return Ok(false);
         };

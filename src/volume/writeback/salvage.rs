@@ -70,8 +70,8 @@ impl Writeback {
     /// chunk 0 is durable.
     fn rebuild_directory(&self, inode: &Arc<Inode>) -> Result<bool> {
         for _ in 0..TRIES {
-            // Chunk 0 says no more than durable batches do.
-            if !self.try_commit(&[], false)? {
+            // Chunk 0 says no more than durable batches do, and segments that a crash leaves are looked for.
+            if !self.try_commit(&[], !self.journal.is_in_use())? {
                 return Ok(false);
             }
             let segments = self.catalog.files_of(inode.id())?;

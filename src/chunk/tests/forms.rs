@@ -22,7 +22,15 @@ fn run(seed: u64) {
         match rng.below(8) {
             0..=3 => {
                 let data = pattern(step, count as u16);
-                chunk.write(section, first as u16, &data).unwrap();
+                match chunk.write(section, first as u16, &data) {
+                    Err(Error::SlotsExhausted(_)) => {
+                        // As every writer does.
+                        chunk.commit().unwrap();
+                        chunk.sync().unwrap();
+                        chunk.write(section, first as u16, &data).unwrap();
+                    }
+                    written => written.unwrap(),
+                }
                 content[which][range].copy_from_slice(&data);
             }
             4 => {

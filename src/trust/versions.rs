@@ -57,7 +57,7 @@ struct Tables {
 struct Notes {
     /// Since the last `keep`; `None` for what is gone.
     new: HashMap<ChunkId, Option<Version>>,
-    /// The same of inodes that were deleted; `None` for those that have a name again.
+    /// Inodes that were deleted since; `None` for those that have a name again.
     buried: HashMap<ChunkId, Option<Tombstone>>,
     /// Being written down.
     leaving: Arc<Leaving>,

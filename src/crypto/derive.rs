@@ -11,7 +11,7 @@ pub fn expand(key: &Secret, info: &[&[u8]]) -> Secret {
     expand_into(Secret::zeros(), key, info)
 }
 
-/// As `derive`, for a secret that lives no longer than a call, such as a key until it is scheduled: to lock its memory is a system
+/// As `expand`, for a secret that lives no longer than a call, such as a key until it is scheduled: to lock its memory is a system
 /// call, for which all threads wait that map or fault in memory, and what was scheduled lies elsewhere.
 pub fn expand_briefly(key: &Secret, info: &[&[u8]]) -> Secret {
     expand_into(Secret::brief(), key, info)

@@ -14,19 +14,19 @@ pub(crate) type Snapshot = Arc<Noted>;
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Noted {
-    known: BTreeMap<ChunkId, Version>,
+    versions: BTreeMap<ChunkId, Version>,
     tombstones: BTreeMap<ChunkId, Tombstone>,
 }
 
 impl FromIterator<(ChunkId, Version)> for Noted {
     fn from_iter<I: IntoIterator<Item = (ChunkId, Version)>>(known: I) -> Noted {
-        Noted { known: known.into_iter().collect(), tombstones: BTreeMap::new() }
+        Noted { versions: known.into_iter().collect(), tombstones: BTreeMap::new() }
     }
 }
 
 #[derive(Default)]
 struct State {
-    known: Snapshot,
+    noted: Snapshot,
     seen: BTreeMap<ChunkId, Version>,
     /// As of the last `keep`.
     kept: Snapshot,
@@ -41,11 +41,11 @@ impl Remembered {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        self.0.lock().known.clone()
+        self.0.lock().noted.clone()
     }
 
     pub fn restore(&self, known: &Snapshot) {
-        *self.0.lock() = State { known: known.clone(), kept: known.clone(), ..State::default() };
+        *self.0.lock() = State { noted: known.clone(), kept: known.clone(), ..State::default() };
     }
 
     /// As after the end of the program: only what was written down is left.
@@ -57,18 +57,18 @@ impl Remembered {
 
 impl Recall for Remembered {
     fn known(&self, id: ChunkId) -> Option<Version> {
-        self.0.lock().known.known.get(&id).cloned()
+        self.0.lock().noted.versions.get(&id).cloned()
     }
 
     fn durable(&self, id: ChunkId, version: &Version) {
         let mut state = self.0.lock();
         state.seen.remove(&id);
-        Arc::make_mut(&mut state.known).known.insert(id, version.clone());
+        Arc::make_mut(&mut state.noted).versions.insert(id, version.clone());
     }
 
     fn journals(&self) -> Vec<ChunkId> {
         let is_journal = |id: &&ChunkId| id.inode.journal_of().is_some();
-        self.0.lock().kept.known.keys().filter(is_journal).copied().collect()
+        self.0.lock().kept.versions.keys().filter(is_journal).copied().collect()
     }
 
     fn seen(&self, id: ChunkId, version: &Version) {
@@ -82,31 +82,31 @@ impl Recall for Remembered {
     fn seen_is_durable(&self) {
         let mut state = self.0.lock();
         let seen = std::mem::take(&mut state.seen);
-        Arc::make_mut(&mut state.known).known.extend(seen);
+        Arc::make_mut(&mut state.noted).versions.extend(seen);
     }
 
     fn gone(&self, id: ChunkId) {
         let mut state = self.0.lock();
         state.seen.remove(&id);
-        Arc::make_mut(&mut state.known).known.remove(&id);
+        Arc::make_mut(&mut state.noted).versions.remove(&id);
     }
 
     fn deleted(&self, id: ChunkId, tombstone: &Tombstone) {
         self.gone(id);
-        Arc::make_mut(&mut self.0.lock().known).tombstones.insert(id, tombstone.clone());
+        Arc::make_mut(&mut self.0.lock().noted).tombstones.insert(id, tombstone.clone());
     }
 
     fn tombstone(&self, id: ChunkId) -> Option<Tombstone> {
-        self.0.lock().known.tombstones.get(&id).cloned()
+        self.0.lock().noted.tombstones.get(&id).cloned()
     }
 
     fn revived(&self, id: ChunkId) {
-        Arc::make_mut(&mut self.0.lock().known).tombstones.remove(&id);
+        Arc::make_mut(&mut self.0.lock().noted).tombstones.remove(&id);
     }
 
     fn keep(&self) {
         let mut state = self.0.lock();
-        state.kept = state.known.clone();
+        state.kept = state.noted.clone();
     }
 
     fn attributes(&self, id: InodeId) -> Option<Vec<u8>> {

@@ -4,7 +4,7 @@ use super::{CopyName, FileName};
 use std::io;
 use std::time::Duration;
 
-/// What something became of.
+/// What a watch tells of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Seen {
     File(FileName),

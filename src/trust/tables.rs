@@ -1,10 +1,7 @@
 //! The tables of the store of versions, and what their entries are made of.
 
-use crate::chunk::{ChunkId, Commit, DeviceId, InodeId, StoredVersion, Tombstone, Version};
-use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
-    WriteTransaction,
-};
+use crate::chunk::{Commit, DeviceId, InodeId, StoredVersion, Tombstone, Version};
+use redb::{Database, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use std::collections::BTreeMap;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
@@ -15,15 +12,9 @@ pub const ATTRIBUTES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::n
 /// Inodes of which attributes are kept.
 pub const ATTRIBUTES_MOST: u64 = if cfg!(test) { 1000 } else { 200_000 };
 /// By `ChunkId::block` of chunk 0: the number of entries of its version (u16), those, and those of a directory's own vector.
-const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tombstones");
+pub const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tombstones");
 /// Deleted inodes that are remembered. Where there are as many some of them are forgotten, whichever.
 pub const TOMBSTONES_MOST: u64 = if cfg!(test) { 100 } else { 200_000 };
-pub fn read_tombstone(store: &Database, id: ChunkId) -> Result<Option<Tombstone>, redb::Error> {
-    match store.begin_read()?.open_table(TOMBSTONES) {
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        opened => Ok(opened?.get(&id.block())?.and_then(|value| decode_tombstone(value.value()))),
-    }
-}
 
 /// None: it has a name again.
 pub fn write_tombstones(
@@ -52,7 +43,7 @@ fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
     [count.to_le_bytes().to_vec(), encode(&tombstone.version.0), encode(&tombstone.entries)].concat()
 }
 
-fn decode_tombstone(bytes: &[u8]) -> Option<Tombstone> {
+pub fn decode_tombstone(bytes: &[u8]) -> Option<Tombstone> {
     let (count, entries) = bytes.split_first_chunk()?;
     let count = usize::from(u16::from_le_bytes(*count));
     let (version, entries) = entries.split_at_checked(count * size_of::<StoredVersion>())?;
@@ -87,24 +78,16 @@ mod tests {
     use super::*;
     use crate::chunk::Recall;
     use crate::trust::versions::Versions;
-
-    fn chunk(n: u32) -> ChunkId {
-        ChunkId { inode: InodeId([3; 12]), index: n }
-    }
-
-    fn version(entries: &[(u8, u64)]) -> Version {
-        Version(entries.iter().map(|&(device, commit)| (DeviceId([device; 8]), Commit(commit))).collect())
-    }
+    use crate::trust::versions::tests::{chunk, open, version};
 
     #[test]
     fn what_was_deleted_is_known_until_it_has_a_name_again() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Versions::open(&folder.path().join("versions")).unwrap();
         let tombstone = |n: u64| Tombstone {
             version: version(&[(9, n), (1, 3)]),
             entries: if n == 1 { Vec::new() } else { version(&[(9, 1 << 62)]).0 },
         };
-        let versions = open();
+        let versions = open(&folder);
         versions.durable(chunk(1), &version(&[(1, 5)]));
         [1, 2, 3].into_iter().for_each(|n| versions.deleted(chunk(n), &tombstone(n.into())));
         let known = |versions: &Versions| [1, 2, 3].map(|n| versions.tombstone(chunk(n)));
@@ -114,7 +97,7 @@ mod tests {
         versions.revived(chunk(3));
         versions.keep();
         drop(versions);
-        let versions = open();
+        let versions = open(&folder);
         assert_eq!(known(&versions), [Some(tombstone(1)), Some(tombstone(2)), None]);
 
         let many = 2 * TOMBSTONES_MOST as u32;

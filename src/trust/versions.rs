@@ -3,7 +3,7 @@
 //! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
 //! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
 
-use super::tables::{self, ATTRIBUTES, VERSIONS, decode, encode};
+use super::tables::{self, ATTRIBUTES, TOMBSTONES, VERSIONS, decode, decode_tombstone, encode};
 use crate::chunk::{ChunkId, DeviceId, InodeId, Recall, Tombstone, Version};
 use crate::locks::{Mutex, Rank, RwLock};
 use redb::{
@@ -51,6 +51,7 @@ pub struct Versions {
 struct Tables {
     versions: Option<ReadOnlyTable<&'static [u8; 16], &'static [u8]>>,
     attributes: Option<ReadOnlyTable<&'static [u8; 12], &'static [u8]>>,
+    tombstones: Option<ReadOnlyTable<&'static [u8; 16], &'static [u8]>>,
 }
 
 #[derive(Default)]
@@ -113,6 +114,7 @@ impl Versions {
                 *tables = Some(Tables {
                     versions: if_there(read.open_table(VERSIONS))?,
                     attributes: if_there(read.open_table(ATTRIBUTES))?,
+                    tombstones: if_there(read.open_table(TOMBSTONES))?,
                 });
             }
         }
@@ -122,6 +124,13 @@ impl Versions {
         self.read(|tables| {
             let Some(table) = &tables.versions else { return Ok(None) };
             Ok(table.get(&id.block())?.and_then(|value| decode(value.value())))
+        })
+    }
+
+    fn kept_tombstone(&self, id: ChunkId) -> Result<Option<Tombstone>, redb::Error> {
+        self.read(|tables| {
+            let Some(table) = &tables.tombstones else { return Ok(None) };
+            Ok(table.get(&id.block())?.and_then(|value| decode_tombstone(value.value())))
         })
     }
 
@@ -260,7 +269,7 @@ impl Recall for Versions {
         };
         match leaving.tombstones.get(&id.block()) {
             Some(note) => note.clone(),
-            None => tables::read_tombstone(&self.store, id).unwrap_or_else(|error| {
+            None => self.kept_tombstone(id).unwrap_or_else(|error| {
                 self.warn(&error);
                 None
             }),
@@ -321,21 +330,21 @@ impl From<redb::Error> for VersionsUnavailable {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::tables::ATTRIBUTES_MOST;
     use super::*;
     use crate::chunk::{Commit, InodeId};
     use std::os::unix::fs::PermissionsExt;
 
-    fn chunk(n: u32) -> ChunkId {
+    pub fn chunk(n: u32) -> ChunkId {
         ChunkId { inode: InodeId([3; 12]), index: n }
     }
 
-    fn version(entries: &[(u8, u64)]) -> Version {
+    pub fn version(entries: &[(u8, u64)]) -> Version {
         Version(entries.iter().map(|&(device, commit)| (DeviceId([device; 8]), Commit(commit))).collect())
     }
 
-    fn open(folder: &tempfile::TempDir) -> Versions {
+    pub fn open(folder: &tempfile::TempDir) -> Versions {
         Versions::open(&folder.path().join("versions")).unwrap()
     }
 

@@ -115,9 +115,7 @@ fn row_36_an_ordinary_user_mounts_and_nobody_can_trace_the_daemon() {
     if !is_root() {
         return;
     }
-    let sandbox = Sandbox::empty();
-    sandbox.give_to_nobody();
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
+    let sandbox = Sandbox::of_nobody();
     sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
     let file = sandbox.plain().join("x");
     let mut shell = Command::new("sh");

@@ -51,9 +51,7 @@ fn locked(sandbox: &Sandbox) -> u64 {
 
 #[test]
 fn row_36_keys_do_not_go_to_swap() {
-    let sandbox = Sandbox::empty();
-    sandbox.give_to_nobody();
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
+    let sandbox = Sandbox::of_nobody();
     sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
     let pages = locked(&sandbox);
     sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.umount()));

@@ -49,6 +49,14 @@ impl Sandbox {
         self.path("plain")
     }
 
+    /// With a volume of the user nobody.
+    pub fn of_nobody() -> Sandbox {
+        let sandbox = Sandbox::empty();
+        sandbox.give_to_nobody();
+        sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
+        sandbox
+    }
+
     /// Lets the user nobody work here, with a copy of the program: the one under test may lie where only root comes.
     pub fn give_to_nobody(&self) {
         let mut install = Command::new("install");

@@ -113,9 +113,7 @@ fn each_user_sees_their_own_mounts_and_root_all() {
     if !is_root() {
         return;
     }
-    let sandbox = Sandbox::empty();
-    sandbox.give_to_nobody();
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
+    let sandbox = Sandbox::of_nobody();
     sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
     let (mount, code) = asked(sandbox.as_nobody(&status(&sandbox)));
     assert_eq!((code, &mount["user"]), (Some(0), &Value::from(65534)), "{mount}");

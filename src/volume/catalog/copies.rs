@@ -9,34 +9,38 @@ use crate::volume::Result;
 /// Copies of one chunk that are looked at: those with the greatest names, which most often tell the time.
 const MOST: usize = 64;
 
-impl Catalog {
+/// What may have to be merged.
+#[derive(Default)]
+pub struct Brought {
     /// What may be copies of chunk files, those of one chunk together: whether one is, it says when it is opened.
-    pub fn copies(&self) -> Result<Vec<(ChunkId, CopyName)>> {
-        let mut found = Vec::new();
-        self.base.context.store.list(Area::Chunks, &mut |path, is_file| {
-            let copy = CopyName::parse(path).filter(|_| is_file);
-            found.extend(copy.and_then(|copy| Some((self.base.context.identify(copy.of)?, copy))));
+    pub copies: Vec<(ChunkId, CopyName)>,
+    /// The inodes that were deleted here and of which there is a chunk 0 again.
+    pub returned: Vec<(InodeId, Tombstone)>,
+}
+
+impl Catalog {
+    pub fn brought(&self) -> Result<Brought> {
+        let (context, mut brought) = (&self.base.context, Brought::default());
+        context.store.list(Area::Chunks, &mut |path, is_file| {
+            if !is_file {
+                return;
+            }
+            if let Some(name) = FileName::parse(Area::Chunks, path) {
+                let first = context.identify(name).filter(|id| id.index == 0);
+                let tombstone = first.and_then(|id| Some((id.inode, context.recall.tombstone(id)?)));
+                brought.returned.extend(tombstone);
+            } else if let Some(copy) = CopyName::parse(path) {
+                brought.copies.extend(context.identify(copy.of).map(|id| (id, copy)));
+            }
         })?;
-        found.sort_unstable();
-        found.reverse();
+        brought.copies.sort_unstable();
+        brought.copies.reverse();
         let (mut last, mut count) = (None, 0);
-        found.retain(|(id, _)| {
+        brought.copies.retain(|(id, _)| {
             count = if last.replace(*id) == Some(*id) { count + 1 } else { 1 };
             count <= MOST
         });
-        Ok(found)
-    }
-
-    /// The inodes that were deleted here and of which there is a chunk 0 again.
-    pub fn returned(&self) -> Result<Vec<(InodeId, Tombstone)>> {
-        let mut found = Vec::new();
-        self.base.context.store.list(Area::Chunks, &mut |path, is_file| {
-            let id = FileName::parse(Area::Chunks, path).filter(|_| is_file);
-            let id = id.and_then(|name| self.base.context.identify(name)).filter(|id| id.index == 0);
-            let tombstone = id.and_then(|id| Some((id.inode, self.base.context.recall.tombstone(id)?)));
-            found.extend(tombstone);
-        })?;
-        Ok(found)
+        Ok(brought)
     }
 
     /// Removes a copy: all of it is in the chunk file. The next checkpoint makes that durable.

@@ -3,6 +3,8 @@
 mod copies;
 mod sweep;
 
+pub use copies::Brought;
+
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Relation};
 use crate::store::{Area, FileName};
 use crate::volume::Result;

@@ -12,9 +12,18 @@ const FIRST_TIME: u64 = 1_000_000_000_000_000;
 const SECOND: u64 = 1_000_000;
 const DAY: u64 = 86_400;
 
+/// How often a name is derived from one that is taken.
+const DERIVED_MOST: usize = 8;
+
+/// The names to be tried in turn for what yields, each derived from the one before, as that is taken.
+pub fn derived_names(name: &[u8], counter: u64, device: DeviceId) -> impl Iterator<Item = Vec<u8>> {
+    let derive = move |name: &[u8]| derived_name(name, counter, device);
+    std::iter::successors(Some(derive(name)), move |taken| Some(derive(taken))).take(DERIVED_MOST)
+}
+
 /// `report.odt` becomes `report (conflict 2026-11-28 101530 3fa2).odt`. `counter` and `device`: of the dot of the entry that
 /// yields, or of the stamp of the content that does.
-pub fn derived_name(name: &[u8], counter: u64, device: DeviceId) -> Vec<u8> {
+fn derived_name(name: &[u8], counter: u64, device: DeviceId) -> Vec<u8> {
     let (stem, extension) = split_extension(name);
     let [a, b, ..] = device.0;
     let when = if counter < FIRST_TIME { counter.to_string() } else { time_of(counter) };

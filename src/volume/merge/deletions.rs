@@ -11,7 +11,6 @@ use crate::volume::inode::directory::{Joined, Place};
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Kind, Result, Timestamp};
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How many deleted directories above are given back.
@@ -19,8 +18,12 @@ const DEPTH_MOST: usize = 1000;
 
 impl Merge {
     /// Gives names back to what needs them. What is named again durably is put into `revived`.
-    pub(super) fn give_back(&self, revived: &mut Vec<ChunkId>) -> Result<()> {
-        for (id, tombstone) in self.catalog.returned()? {
+    pub(super) fn give_back(
+        &self,
+        returned: Vec<(InodeId, Tombstone)>,
+        revived: &mut Vec<ChunkId>,
+    ) -> Result<()> {
+        for (id, tombstone) in returned {
             match self.give_one_back(id, &tombstone, revived) {
                 Err(error) if error.is_damage() => {
                     log::info!("{id:?} was deleted here and is back, and is left as it is: {error}");
@@ -77,10 +80,8 @@ impl Merge {
         if is_named {
             revived.push(first);
         } else if self.name_again(inode, depth, revived)? {
-            log::warn!(
-                "{:?} was deleted here and changed on another device: it has its name back",
-                inode.id()
-            );
+            let id = inode.id();
+            log::warn!("{id:?} was deleted here and changed on another device: it has its name back");
             revived.push(first);
         }
         Ok(())
@@ -92,14 +93,9 @@ impl Merge {
         let mut answer = Some(false);
         for Link { parent, name } in inode.view(|record| record.extension.links.clone()) {
             let tombstone = self.tombstone(parent);
-            match self
-                .cache
-                .inode(parent)
-                .and_then(|parent| self.cache.load_entries(&parent).map(|()| parent))
-            {
-                Ok(parent) => {
-                    let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
-                    let mut places = places.into_values().flatten().filter(|place| place.stored == name);
+            match self.cache.inode(parent).and_then(|parent| self.places(&parent, inode)) {
+                Ok(places) => {
+                    let mut places = places.iter().filter(|place| place.stored == name);
                     if places.any(|place| tombstone.as_ref().is_none_or(|known| !known.covers(place.rank))) {
                         return Some(true);
                     }
@@ -125,6 +121,9 @@ impl Merge {
             Ok(parent) => {
                 if self.tombstone(link.parent).is_some() {
                     self.revive(&parent, depth + 1, revived)?;
+                    if self.is_named(&parent) != Some(true) {
+                        return Ok(false);
+                    }
                 }
                 parent
             }

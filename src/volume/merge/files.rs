@@ -5,7 +5,7 @@ use super::Merge;
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::store::CopyName;
 use crate::volume::base::Event;
-use crate::volume::format::derived::derived_name;
+use crate::volume::format::derived::derived_names;
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::stamps::check_fit;
@@ -19,8 +19,6 @@ use std::sync::Arc;
 const PIECE: usize = 1 << 20;
 /// Ids that are tried for the file that a version becomes.
 const TRIES: u8 = 8;
-/// How often a name is derived from one that is taken.
-const DERIVED_MOST: usize = 8;
 /// Further chunks of a version that is saved: each is held open meanwhile.
 const CHUNKS_MOST: usize = 256;
 
@@ -99,8 +97,7 @@ impl Merge {
         name: &[u8],
         (counter, device): (u64, DeviceId),
     ) -> Result<Option<Vec<u8>>> {
-        let derive = |name: &Vec<u8>| Some(derived_name(name, counter, device));
-        for name in std::iter::successors(derive(&name.to_vec()), derive).take(DERIVED_MOST) {
+        for name in derived_names(name, counter, device) {
             if self.cache.entry(directory, &name)?.is_none() {
                 return Ok(Some(name));
             }

@@ -12,7 +12,7 @@ use crate::chunk::{Chunk, ChunkId, InodeId};
 use crate::store::CopyName;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
-use crate::volume::catalog::Catalog;
+use crate::volume::catalog::{Brought, Catalog};
 use crate::volume::data::Data;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
@@ -110,7 +110,7 @@ impl Merge {
             return Ok(());
         }
         self.put_right()?;
-        let (mut merged, copies) = (Vec::new(), self.catalog.copies()?);
+        let (mut merged, Brought { copies, returned }) = (Vec::new(), self.catalog.brought()?);
         for (id, copy) in &copies {
             match self.merge_copy(*id, copy, &copies, &mut merged) {
                 Ok(true) => merged.push(copy.clone()),
@@ -122,7 +122,7 @@ impl Merge {
             }
         }
         let mut revived = Vec::new();
-        self.give_back(&mut revived)?;
+        self.give_back(returned, &mut revived)?;
         if merged.is_empty() && revived.is_empty() {
             return Ok(());
         }

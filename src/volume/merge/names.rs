@@ -22,10 +22,14 @@ impl Merge {
         let twins = directory.state.read().directory().yielded_directories();
         for id in inodes {
             let places = places.get(&id).map_or(&[][..], Vec::as_slice);
-            let Ok(inode) = self.cache.inode(id) else {
-                // What has not arrived says nothing yet.
-                self.forget_deleted(directory, id, places)?;
-                continue;
+            let inode = match self.cache.inode(id) {
+                Ok(inode) => inode,
+                Err(Error::NotArrived(_)) => {
+                    self.forget_deleted(directory, id, places)?;
+                    continue;
+                }
+                // It says nothing yet.
+                Err(_) => continue,
             };
             match inode.is_directory() {
                 true => {
@@ -62,12 +66,15 @@ impl Merge {
 
     /// Whether there is such an entry; yes where that cannot be seen.
     fn leads_to(&self, link: &Link, inode: &Arc<Inode>) -> bool {
-        let Ok(parent) = self.cache.inode(link.parent) else { return true };
-        if self.cache.load_entries(&parent).is_err() {
-            return true;
-        }
-        let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
-        places.into_values().flatten().any(|place| place.stored == link.name)
+        let places = self.cache.inode(link.parent).and_then(|parent| self.places(&parent, inode));
+        places.map_or(true, |places| places.iter().any(|place| place.stored == link.name))
+    }
+
+    /// The entries of a directory that lead to an inode, the one with the greatest dot last.
+    pub(super) fn places(&self, directory: &Arc<Inode>, inode: &Arc<Inode>) -> Result<Vec<Place>> {
+        self.cache.load_entries(directory)?;
+        let mut places = directory.state.read().directory().places(&HashSet::from([inode.id()]));
+        Ok(places.remove(&inode.id()).unwrap_or_default())
     }
 
     /// A directory stands in one place: of its entries in these directories the one with the greatest dot stays.
@@ -75,9 +82,7 @@ impl Merge {
         let mut all = Vec::new();
         for parent in parents {
             let Ok(parent) = self.cache.inode(*parent) else { continue };
-            self.cache.load_entries(&parent)?;
-            let places = parent.state.read().directory().places(&HashSet::from([inode.id()]));
-            all.extend(places.into_values().flatten().map(|place| (place, parent.clone())));
+            all.extend(self.places(&parent, inode)?.into_iter().map(|place| (place, parent.clone())));
         }
         all.sort_by(|one, other| one.0.cmp(&other.0));
         let Some((place, parent)) = all.pop() else { return Ok(()) };
@@ -112,19 +117,21 @@ impl Merge {
         let mut places = Vec::new();
         for member in above.drain(start..) {
             let parent = self.cache.parent(&member)?;
-            self.cache.load_entries(&parent)?;
-            let of_member = parent.state.read().directory().places(&HashSet::from([member.id()]));
-            let Some(place) = of_member.into_values().flatten().next_back() else { return Ok(()) };
+            let Some(place) = self.places(&parent, &member)?.pop() else { return Ok(()) };
             places.push((place, parent, member));
         }
         places.sort_by(|one, other| one.0.cmp(&other.0));
         let Some((place, parent, member)) = places.pop() else { return Ok(()) };
-        log::warn!(
-            "{:?} and one that it lies in were moved into each other: it is in the root now",
-            member.id()
-        );
-        self.adopt(&member, &self.cache.inode(InodeId::ROOT)?, &place.stored)?;
-        self.forget(&parent, &place)
+        match self.adopt(&member, &self.cache.inode(InodeId::ROOT)?, &place.stored)? {
+            true => {
+                let id = member.id();
+                log::warn!(
+                    "{id:?} and one that it lies in were moved into each other: it is in the root now"
+                );
+                self.forget(&parent, &place)
+            }
+            false => Ok(()),
+        }
     }
 
     /// Takes a name away, if it is still there: with one name others go that stood for the same.

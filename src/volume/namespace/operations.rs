@@ -231,12 +231,14 @@ impl Namespace {
             self.store_source(from, to)?;
         }
         self.writeback.admit_change()?;
-        let is_plain = how == Rename::NoReplace || how == Rename::Replace && whiteout.is_none();
-        let is_free = is_plain && self.cache.entry(to.0, to.1)?.is_none();
+        let can_be_undone = self.base.context.headroom.is_careful()
+            && how != Rename::Exchange
+            && whiteout.is_none()
+            && self.cache.entry(to.0, to.1)?.is_none();
         let replaced = self.rename_locked(&mut self.journal.names(), from, to, how, whiteout, now)?;
         if let Err(error) = self.writeback.settle_change() {
-            // What was replaced cannot be had again.
-            if is_free {
+            // What was replaced is gone.
+            if can_be_undone {
                 self.rename_locked(&mut self.journal.names(), to, from, Rename::NoReplace, None, now)?;
             }
             return Err(error);

@@ -19,35 +19,32 @@ impl Writeback {
     /// Joins a directory with a state of it that lies beside. The next checkpoint stores what comes of it. None: changes of
     /// it are under way all the time.
     pub fn join_beside(&self, directory: &Arc<Inode>, other: State) -> Result<Option<Joined>> {
-        self.cache.load_entries(directory)?;
-        let join =
-            |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::Beside, known);
-        let joined = self.change_settled(directory, Origin::Beside, join, Writeback::commit_all)?;
-        if joined.is_some() {
-            self.cache.queue(directory);
-        }
-        Ok(joined)
+        self.change_beside(directory, |state, known| state.join_directory(other, Origin::Beside, known))
     }
 
     /// Takes away the entries that were known when a directory was deleted here. None, and what is stored: as above.
     pub fn bury_known(&self, directory: &Arc<Inode>, tombstone: &Tombstone) -> Result<Option<Joined>> {
+        self.change_beside(directory, |state, _| state.bury_known(tombstone))
+    }
+
+    fn change_beside(
+        &self,
+        directory: &Arc<Inode>,
+        change: impl FnOnce(&mut State, Option<&Version>) -> std::result::Result<Joined, Malformed>,
+    ) -> Result<Option<Joined>> {
         self.cache.load_entries(directory)?;
-        let bury = |state: &mut State, _: Option<&Version>| state.bury_known(tombstone);
-        let joined = self.change_settled(directory, Origin::Beside, bury, Writeback::commit_all)?;
+        let joined = self.change_settled(directory, Origin::Beside, change, |writeback| {
+            // Segments that a crash leaves are looked for.
+            match writeback.journal.is_in_use() {
+                true => writeback.commit(&[])?,
+                false => writeback.commit_checkpoint_batch()?,
+            }
+            Ok(true)
+        })?;
         if joined.is_some() {
             self.cache.queue(directory);
         }
         Ok(joined)
-    }
-
-    fn commit_all(&self) -> Result<bool> {
-        // Segments that a crash leaves are looked for.
-        if self.journal.is_in_use() {
-            self.commit(&[])?
-        } else {
-            self.commit_checkpoint_batch()?
-        }
-        Ok(true)
     }
 
     /// The same of one that a sync client has just put there, if it is not older than what is in memory. Whether anything

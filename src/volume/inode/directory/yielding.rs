@@ -6,14 +6,11 @@
 
 use super::{Directory, LogRecord, Refused, Slot};
 use crate::chunk::{DeviceId, InodeId};
-use crate::volume::format::derived::derived_name;
+use crate::volume::format::derived::derived_names;
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use hashbrown::HashMap;
 use std::hash::BuildHasher;
-
-/// How often a name is derived from one that is taken.
-const DERIVED_MOST: usize = 8;
 
 /// The name of an entry in the log, where another one is shown.
 pub(super) struct Stored {
@@ -80,11 +77,10 @@ impl Directory {
     /// None where such names are taken.
     fn derive_free(&self, position: usize) -> Option<Vec<u8>> {
         let (counter, device) = self.rank(position);
-        let derive = |name: &[u8]| derived_name(name, counter, device);
-        let first = derive(self.name(&self.slots[position]));
-        let mut names = std::iter::successors(Some(first), |taken| Some(derive(taken))).take(DERIVED_MOST);
-        let inode = self.slots[position].inode;
-        names.find(|name| self.find(name).is_none_or(|other| self.slots[other].inode == inode))
+        let slot = &self.slots[position];
+        let inode = slot.inode;
+        derived_names(self.name(slot), counter, device)
+            .find(|name| self.find(name).is_none_or(|other| self.slots[other].inode == inode))
     }
 
     /// Whether there was room for the name.

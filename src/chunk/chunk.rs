@@ -10,7 +10,7 @@ use super::slots::Slots;
 use super::table::Table;
 use super::unsynced::Unsynced;
 use super::{BLOCK, ChunkId, Commit, Context, DeviceId, Error, Hold, Result, Section, Version, vector};
-use crate::store::StoreFile;
+use crate::store::{Marks, StoreFile};
 use std::sync::Arc;
 
 /// An open chunk. Owned behind a lock of the caller's: reads share it, everything else has it alone.
@@ -191,6 +191,11 @@ impl Chunk {
     /// Whether a file of it is open: it was found, or made already.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// What tells whether its file was changed since, if it is open and that is certain.
+    pub fn marks(&self) -> Option<Marks> {
+        self.file.as_ref()?.marks().ok()?
     }
 
     /// Whether something was written to its file since that was opened or made.

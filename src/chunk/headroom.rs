@@ -65,12 +65,13 @@ impl Headroom {
         Headroom { store, account: Mutex::new(account), is_careful: AtomicBool::new(false) }
     }
 
-    /// Whether a change has to be stored before it is acknowledged: space runs out, and none can be held.
+    /// As if nothing could be held, and little were left.
     #[cfg(test)]
     pub fn be_careful(&self) {
         self.is_careful.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a change has to be stored before it is acknowledged: space runs out, and none can be held.
     pub fn is_careful(&self) -> bool {
         self.is_careful.load(Ordering::Relaxed)
     }

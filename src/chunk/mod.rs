@@ -36,6 +36,8 @@ mod unsynced;
 mod vector;
 mod write;
 
+/// What tells whether the file of a chunk was changed.
+pub use crate::store::Marks;
 pub use chunk::Chunk;
 pub use commit::Sync;
 pub use context::Context;

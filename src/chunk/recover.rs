@@ -5,7 +5,7 @@
 //! a new root, and an fdatasync that covers all of it. The file is opened anew, as its descriptor may be of a
 //! connection that is gone.
 
-use super::blocks::{Key, offset};
+use super::blocks::offset;
 use super::chunk::Chunk;
 use super::entry::Entry;
 use super::mutants::{self, Mutant};
@@ -115,8 +115,7 @@ impl Chunk {
     }
 
     fn check_root(&self, bytes: &[u8; BLOCK], which: u8) -> Result<()> {
-        let key = Key::new(&self.context, self.id, self.key.epoch, self.key.salt);
-        let opened = key.open_root(self.id, which, bytes);
+        let opened = self.key.open_root(self.id, which, bytes);
         opened.map(drop).ok_or(Error::Damaged(self.id, "its root does not authenticate any more"))
     }
 

@@ -3,30 +3,14 @@
 //! What always holds: every call passes through one place, which numbers it, asks the plan whether it fails, and writes
 //! it to the log; a call that fails outright does not reach the store below. Wraps any other store, `power` included.
 
+mod calls;
+
+pub use calls::{Call, Counts};
+
 use super::{Area, FileName, Marks, Space, Store, StoreFile};
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-
-/// What can be asked of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
-    Open,
-    Create,
-    Remove,
-    SyncNames,
-    SyncAll,
-    List,
-    Space,
-    Hold,
-    Read,
-    Write,
-    Length,
-    SetLength,
-    Allocate,
-    Sync,
-    IsCurrent,
-}
 
 /// How a call fails. The number is the OS error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,48 +40,6 @@ pub struct Event {
     /// How much a read or write is for (bytes), how many names `SyncNames` got; else 0.
     pub length: u64,
     pub fault: Option<Fault>,
-}
-
-/// How often each call was made, failed ones included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub opens: u64,
-    pub creates: u64,
-    pub removes: u64,
-    pub name_syncs: u64,
-    pub sync_alls: u64,
-    pub lists: u64,
-    pub spaces: u64,
-    pub holds: u64,
-    pub reads: u64,
-    pub writes: u64,
-    pub lengths: u64,
-    pub set_lengths: u64,
-    pub allocates: u64,
-    pub syncs: u64,
-    pub current_checks: u64,
-}
-
-impl Counts {
-    fn of(&mut self, call: Call) -> &mut u64 {
-        match call {
-            Call::Open => &mut self.opens,
-            Call::Create => &mut self.creates,
-            Call::Remove => &mut self.removes,
-            Call::SyncNames => &mut self.name_syncs,
-            Call::SyncAll => &mut self.sync_alls,
-            Call::List => &mut self.lists,
-            Call::Space => &mut self.spaces,
-            Call::Hold => &mut self.holds,
-            Call::Read => &mut self.reads,
-            Call::Write => &mut self.writes,
-            Call::Length => &mut self.lengths,
-            Call::SetLength => &mut self.set_lengths,
-            Call::Allocate => &mut self.allocates,
-            Call::Sync => &mut self.syncs,
-            Call::IsCurrent => &mut self.current_checks,
-        }
-    }
 }
 
 type Plan = Box<dyn FnMut(&Event) -> Option<Fault> + Send>;
@@ -352,6 +294,10 @@ impl StoreFile for FaultyFile {
         self.inner.sync()?;
         *self.unsynced.lock() = None;
         Ok(())
+    }
+
+    fn marks(&self) -> io::Result<Option<Marks>> {
+        self.inner.marks()
     }
 
     fn is_current(&self) -> io::Result<bool> {

@@ -163,6 +163,10 @@ pub trait StoreFile: Send + Sync {
     fn start_sync(&self) {}
     /// fdatasync. A failure is final: what was written since the last success may be lost.
     fn sync(&self) -> io::Result<()>;
+    /// What tells whether it was changed since; `None` where that is not certain.
+    fn marks(&self) -> io::Result<Option<Marks>> {
+        Ok(None)
+    }
     /// Whether the name this file was opened under still names it (a sync client may have replaced it).
     fn is_current(&self) -> io::Result<bool>;
 }

@@ -134,9 +134,18 @@ pub struct Marks {
 /// Those of a regular file below a folder, `None` if something else is there. Only of what is rarely written: see
 /// [`status_of`].
 pub fn marks_of(folder: &File, path: &CStr) -> io::Result<Option<Marks>> {
+    marks_at(folder, path, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Those of an open file.
+pub fn marks(file: &File) -> io::Result<Option<Marks>> {
+    marks_at(file, c"", AtFlags::EMPTY_PATH)
+}
+
+fn marks_at(folder: &File, path: &CStr, flags: AtFlags) -> io::Result<Option<Marks>> {
     let wanted =
         StatxFlags::TYPE | StatxFlags::INO | StatxFlags::SIZE | StatxFlags::CTIME | StatxFlags::MTIME;
-    let found = retry_on_intr(|| fs::statx(folder, path, AtFlags::SYMLINK_NOFOLLOW, wanted))?;
+    let found = retry_on_intr(|| fs::statx(folder, path, flags, wanted))?;
     let [changed, modified] = [found.stx_ctime, found.stx_mtime].map(|time| (time.tv_sec, time.tv_nsec));
     let is_file = FileType::from_raw_mode(found.stx_mode.into()) == FileType::RegularFile;
     let is_whole = found.stx_mask & wanted.bits() == wanted.bits();

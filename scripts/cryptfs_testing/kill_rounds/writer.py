@@ -6,13 +6,9 @@ import random
 import time
 from pathlib import Path
 
+from ..workloads.versioned import content
+
 SIZES = [10, 900, 3000, 5000, 70_000, 700_000, 5_000_000]
-
-
-def content(name: str, version: int, size: int) -> bytes:
-    """What version `version` of a file holds: it tells itself apart from every other one."""
-    line = f"{name} {version} ".encode()
-    return (line * (size // len(line) + 1))[:size]
 
 
 def write(path: str, data: bytes, sync: bool) -> None:

@@ -7,12 +7,12 @@ from tempfile import TemporaryDirectory
 from ..attack_matrix.outcomes import BLOCK, compare
 from ..attack_rounds.history import History
 from ..harness.snapshot import Snapshot
-from ..kill_rounds.expected import Expected, State, check, matches, read_notes
-from ..kill_rounds.writer import content
+from ..kill_rounds.expected import Expected, check, read_notes
 from ..prove.context import require_same
 from ..soak.worker import block, is_whole
 from ..torture.model import NOTHING, Name
 from ..workloads import Mismatch, tree
+from ..workloads.versioned import State, content, matches
 
 
 class KillRounds(unittest.TestCase):

@@ -23,7 +23,7 @@ from ..harness import arguments, places
 from ..harness.command import CommandError
 from ..harness.cryptfs import Cryptfs
 from ..harness.system import PATIENCE
-from ..kill_rounds.expected import matches
+from ..workloads.versioned import matches
 from .flaky import Connection, connection
 from .model import Name
 from .worker import Worker, read, write

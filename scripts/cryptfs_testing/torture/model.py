@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ..kill_rounds.expected import State, holds
+from ..workloads.versioned import State, holds
 
 NOTHING = (0, 0)
 

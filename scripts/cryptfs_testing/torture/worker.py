@@ -8,8 +8,7 @@ import random
 import time
 from pathlib import Path
 
-from ..kill_rounds.expected import matches
-from ..kill_rounds.writer import content
+from ..workloads.versioned import content, matches
 from .model import NOTHING, Name
 
 SIZES = [10, 900, 3000, 5000, 20_000, 70_000, 700_000, 3_000_000, 9_000_000]

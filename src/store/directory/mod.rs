@@ -57,6 +57,8 @@ struct DirectoryFile {
     file: File,
     is_writable: AtomicBool,
     is_read_only: bool,
+    /// Its times are the machine's own.
+    has_marks: bool,
     closed: Arc<Closed>,
     folder: Arc<Folder>,
     path: CString,
@@ -110,6 +112,7 @@ impl Directory {
             file,
             is_writable,
             is_read_only: self.read_only,
+            has_marks: self.syncs_whole,
             closed,
             folder,
             path,
@@ -159,11 +162,11 @@ impl Store for Directory {
             Area::Chunks => CString::new(format!("chunks/{:02x}", name.bytes[0])).expect("hex digits"),
             Area::Journals => c"journals".to_owned(),
         };
-        self.again(|| self.folder.sync_folders(names.iter().map(folder).collect::<BTreeSet<_>>()))
+        self.renewing(|| self.folder.sync_folders(names.iter().map(folder).collect::<BTreeSet<_>>()))
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.again(|| files::sync_filesystem(self.folder.root()))
+        self.renewing(|| files::sync_filesystem(self.folder.root()))
     }
 
     fn sync_all_is_complete(&self) -> bool {
@@ -343,6 +346,10 @@ impl StoreFile for DirectoryFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn marks(&self) -> io::Result<Option<Marks>> {
+        if self.has_marks { files::marks(&self.file) } else { Ok(None) }
     }
 
     fn is_current(&self) -> io::Result<bool> {

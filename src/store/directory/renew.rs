@@ -17,6 +17,16 @@ impl Directory {
             outcome => outcome,
         }
     }
+
+    /// The same for calls that say that something is durable: what they were to cover may be lost with the connection, so
+    /// their error stands.
+    pub(super) fn renewing<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        call().inspect_err(|error| {
+            if is_gone(error) {
+                self.folder.renew();
+            }
+        })
+    }
 }
 
 impl DirectoryFile {

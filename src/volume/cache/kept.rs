@@ -7,8 +7,8 @@
 
 use super::Cache;
 use super::kept_form::Kept;
+use crate::chunk::Marks;
 use crate::chunk::{ChunkId, InodeId};
-use crate::store::Marks;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::mutants::{self, Mutant};
@@ -43,7 +43,7 @@ impl Cache {
         }
         version.0.iter().for_each(|entry| context.saw(entry.1));
         let table = if is_alone { ChunkTable::empty() } else { ChunkTable::unread() };
-        Some(State::known(record, version, table))
+        Some(State::known(record, version, table, Some(marks)))
     }
 
     fn marks(&self, id: InodeId) -> Option<Marks> {
@@ -73,14 +73,17 @@ impl Cache {
         self.base.context.recall.keep_attributes(&std::mem::take(&mut batch));
     }
 
-    /// Seals what is to be kept of an inode. False: its file has changed just now.
+    /// Seals what is to be kept of an inode, unless another file took the place of the one that it was read from. False: its
+    /// file has changed just now.
     fn seal(&self, inode: &Inode, batch: &mut Vec<(InodeId, Vec<u8>)>) -> bool {
         let now = SystemTime::now();
-        let Some(marks) = self.marks(inode.id()) else { return true };
+        let state = inode.state.read();
+        let Some(marks) = self.marks(inode.id()).filter(|marks| state.marks().as_ref() == Some(marks)) else {
+            return true;
+        };
         if !is_settled(&marks, now) {
             return false;
         }
-        let state = inode.state.read();
         let kept = Kept::encode(&marks, state.version(), state.table.is_empty(), &state.record);
         if let Ok(kept) = kept {
             batch.push((inode.id(), self.base.context.seal_kept(inode.id(), kept)));

@@ -1,8 +1,8 @@
 //! What this device keeps of an inode outside of the backing folder: how its chunk file looked, and what chunk 0 said. Never
 //! in the folder, so that the bytes are nobody else's affair.
 
+use crate::chunk::Marks;
 use crate::chunk::{Commit, Version};
-use crate::store::Marks;
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::{Malformed, Reader, TooLarge};
 

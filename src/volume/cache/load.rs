@@ -23,12 +23,15 @@ impl Cache {
         if state.first_chunk.is_none() {
             let id = ChunkId { inode: inode.id(), index: 0 };
             let found = self.open_file(id)?;
-            let is_known = state.version().0.is_empty() || mutants::is_active(Mutant::OtherOpened);
+            let is_unknown = state.version().0.is_empty() || mutants::is_active(Mutant::OtherOpened);
             match found.version().compare(state.version()) {
-                Relation::Newer | Relation::Concurrent if !is_known => {
+                Relation::Newer | Relation::Concurrent if !is_unknown => {
                     self.take_found(inode, state, found)?
                 }
-                Relation::Older if !is_known => return Err(Error::Damaged(id, Damage::Replaced)),
+                Relation::Older if !is_unknown => {
+                    let (found, known) = (found.version().commit(), state.version().commit());
+                    return Err(Error::Damaged(id, Damage::RolledBack { found, known }));
+                }
                 _ => state.hold(0, found),
             }
             self.opened(inode, 0);

@@ -161,8 +161,6 @@ impl Catalog {
         }
         let first = ChunkId { inode: inode.id(), index: 0 };
         let tombstone = state.tombstone(self.base.context.recall.known(first));
-        // What another device put there is for merging.
-        let is_replaced = self.is_replaced(first, &state) && !mutants::is_active(Mutant::ReplacedRemoved);
         // A chunk 0 that was closed is there.
         let is_there =
             |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
@@ -171,7 +169,8 @@ impl Catalog {
         if made {
             chunks.insert(0);
         }
-        if is_replaced {
+        // What another device put there is for merging.
+        if made && self.is_replaced(first, &state) && !mutants::is_active(Mutant::ReplacedRemoved) {
             chunks.clear();
         }
         for index in chunks.into_iter().rev() {
@@ -188,14 +187,20 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whether the file of a chunk 0 that is open was replaced by something that memory does not know.
+    /// Whether the file of chunk 0 was replaced by something that memory does not know.
     fn is_replaced(&self, id: ChunkId, state: &State) -> bool {
-        let is_current = |chunk: &Chunk| chunk.is_current().unwrap_or(true);
+        let context = &self.base.context;
+        let is_same = match (state.first_chunk.as_deref(), state.marks()) {
+            (Some(chunk), _) => chunk.is_current().unwrap_or(true),
+            (None, Some(marks)) => {
+                context.store.marks(context.file_name(id)).is_ok_and(|now| now == Some(marks))
+            }
+            (None, None) => false,
+        };
         let is_news = |found: Chunk| {
             matches!(found.version().compare(state.version()), Relation::Newer | Relation::Concurrent)
         };
-        !state.first_chunk.as_deref().is_none_or(is_current)
-            && Chunk::open(&self.base.context, id, self.base.geometry.blocks(0)).is_ok_and(is_news)
+        !is_same && Chunk::open(context, id, self.base.geometry.blocks(0)).is_ok_and(is_news)
     }
 
     /// The extra chunks that chunk 0 names, which need not be read to learn that there are none.

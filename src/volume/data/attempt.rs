@@ -74,10 +74,10 @@ impl Data {
                     if self.base.context.headroom.is_careful() {
                         return self.writeback.sync(inode, false);
                     }
-                    if too_many || self.base.context.keeps_much() {
+                    if too_many {
                         return self.writeback.flush(std::slice::from_ref(inode));
                     }
-                    if many {
+                    if many || self.base.context.keeps_much() {
                         self.base.schedule.hurry();
                     }
                     return Ok(());

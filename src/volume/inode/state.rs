@@ -5,7 +5,7 @@
 
 use super::directory::{Directory, Removed};
 use super::entries::Entries;
-use crate::chunk::{Chunk, Commit, Hold, InodeId, Version};
+use crate::chunk::{Chunk, Commit, Hold, InodeId, Marks, Version};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
@@ -47,6 +47,8 @@ pub struct Facts {
     pub first_chunk: Option<Box<Chunk>>,
     /// The version of chunk 0 that memory holds, while that is not open.
     pub(super) held: Version,
+    /// What the file had then that tells whether it was changed since, where that is certain.
+    pub(super) held_marks: Option<Marks>,
     /// Chunk 0's file and name are durable.
     pub named: bool,
     /// The other chunks that are open.
@@ -172,6 +174,7 @@ impl State {
             recorded: false,
             first_chunk: Some(Box::new(first_chunk)),
             held: Version::default(),
+            held_marks: None,
             untold: None,
             named: false,
             extra_chunks: ExtraChunks::default(),
@@ -200,14 +203,14 @@ impl State {
     /// Of an inode read from its chunk 0.
     pub fn stored(record: Record, first_chunk: Chunk, table: ChunkTable) -> State {
         let lacks_own = first_chunk.lacks_own();
-        let mut state = State::known(record, Version::default(), table);
+        let mut state = State::known(record, Version::default(), table, None);
         (state.0.first_chunk, state.0.lacks_own) = (Some(Box::new(first_chunk)), lacks_own);
         state.0.is_kept = false;
         state
     }
 
-    /// Of an inode of which is known what chunk 0 says in this version.
-    pub fn known(record: Record, version: Version, table: ChunkTable) -> State {
+    /// Of an inode of which is known what chunk 0 says in this version, while its file has these marks.
+    pub fn known(record: Record, version: Version, table: ChunkTable, marks: Option<Marks>) -> State {
         State(Facts {
             journalled: Journalled {
                 links_count: record.links_count,
@@ -219,6 +222,7 @@ impl State {
             recorded: true,
             first_chunk: None,
             held: version,
+            held_marks: marks,
             untold: None,
             named: true,
             extra_chunks: ExtraChunks::default(),
@@ -246,6 +250,11 @@ impl State {
     /// The version of chunk 0 that memory holds.
     pub fn version(&self) -> &Version {
         self.first_chunk.as_deref().map_or(&self.held, Chunk::version)
+    }
+
+    /// What the file of chunk 0 has, or had when it was closed, that tells whether it was changed since.
+    pub fn marks(&self) -> Option<Marks> {
+        self.first_chunk.as_deref().map_or(self.held_marks, Chunk::marks)
     }
 
     /// Whether nothing of its own would be lost with it.

@@ -59,6 +59,7 @@ impl State {
     fn close_first_chunk(&mut self) {
         if let Some(first_chunk) = self.0.first_chunk.take() {
             self.0.held = first_chunk.version().clone();
+            self.0.held_marks = first_chunk.marks();
         }
     }
 

@@ -56,8 +56,7 @@ impl Namespace {
         check_name(name)?;
         self.writeback.admit_change()?;
         let inode = self.create_locked(&mut self.journal.names(), (directory, name), None, new)?;
-        self.settle_name(directory, name, &inode)?;
-        Ok(inode)
+        self.settle_new(directory, name, inode)
     }
 
     /// The same with an id that is the same on every device.
@@ -71,8 +70,18 @@ impl Namespace {
         check_name(name)?;
         self.writeback.admit_change()?;
         let inode = self.create_locked(&mut self.journal.names(), (directory, name), Some(id), new)?;
-        self.settle_name(directory, name, &inode)?;
-        Ok(inode)
+        self.settle_new(directory, name, inode)
+    }
+
+    /// The same of an inode that was just made: without its name it goes too.
+    fn settle_new(&self, directory: &Arc<Inode>, name: &[u8], inode: Arc<Inode>) -> Result<Arc<Inode>> {
+        match self.settle_name(directory, name, &inode) {
+            Ok(()) => Ok(inode),
+            Err(error) => {
+                self.release(inode);
+                Err(error)
+            }
+        }
     }
 
     /// Stores a name that was just given, where it has to be at once; one that cannot be is refused, and must not be there.
@@ -80,11 +89,7 @@ impl Namespace {
         self.writeback.settle_change().inspect_err(|_| {
             let mut pending = self.journal.names();
             let taken_back = self.remove_name(&mut pending, directory, name, inode.id(), Timestamp::now());
-            drop(pending);
-            match taken_back {
-                Ok(inode) => inode.into_iter().for_each(|inode| self.release(inode)),
-                Err(error) => log::warn!("a name that could not be stored is there all the same: {error}"),
-            }
+            warn_unless(taken_back.map(drop));
         })
     }
 
@@ -231,15 +236,19 @@ impl Namespace {
             self.store_source(from, to)?;
         }
         self.writeback.admit_change()?;
+        let mut pending = self.journal.names();
         let can_be_undone = self.base.context.headroom.is_careful()
             && how != Rename::Exchange
             && whiteout.is_none()
             && self.cache.entry(to.0, to.1)?.is_none();
-        let replaced = self.rename_locked(&mut self.journal.names(), from, to, how, whiteout, now)?;
+        let replaced = self.rename_locked(&mut pending, from, to, how, whiteout, now)?;
+        drop(pending);
         if let Err(error) = self.writeback.settle_change() {
             // What was replaced is gone.
             if can_be_undone {
-                self.rename_locked(&mut self.journal.names(), to, from, Rename::NoReplace, None, now)?;
+                let mut pending = self.journal.names();
+                let undone = self.rename_locked(&mut pending, to, from, Rename::NoReplace, None, now);
+                warn_unless(undone.map(drop));
             }
             return Err(error);
         }
@@ -376,5 +385,12 @@ impl Namespace {
             pending.deleted.push(inode);
         }
         self.base.schedule.wake();
+    }
+}
+
+/// What was refused could not be taken back.
+fn warn_unless(taken_back: Result<()>) {
+    if let Err(error) = taken_back {
+        log::warn!("a name that could not be stored is there all the same: {error}");
     }
 }

@@ -187,7 +187,7 @@ fn calls_of_the_store() {
     });
     calls(
         "a checkpoint after it",
-        "Read 3, Write 7, Sync 2, IsCurrent 65, SetLength 1, Remove 100, SyncAll 1, Hold 1, Space 1",
+        "Read 40, Write 7, Sync 2, IsCurrent 65, SetLength 1, Open 37, Remove 100, SyncAll 1, Hold 1, Space 1",
         &|| volume.checkpoint().unwrap(),
     );
     let large = file(&volume, "large", b"");

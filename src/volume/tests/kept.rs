@@ -90,6 +90,29 @@ fn a_first_look_opens_no_file() {
     assert_eq!(kept.opened(), 1, "the content of f8");
 }
 
+/// Another file took the place of the one that was looked at, before what was looked at is kept.
+#[test]
+fn what_was_replaced_before_the_end_is_not_kept() {
+    for is_closed in [false, true] {
+        let kept = Kept::new();
+        let volume = kept.open();
+        let (root, path) = (volume.root().unwrap(), kept.path(&volume, "f5"));
+        let inode = volume.lookup(&root, b"f5").unwrap().unwrap();
+        volume.write(&inode, 0, b"changed", now(), 0).unwrap();
+        volume.sync_all().unwrap();
+        if is_closed {
+            inode.state.write().close(0);
+        }
+        let aside = path.with_extension("tmp");
+        fs::copy(&path, &aside).unwrap();
+        fs::rename(&aside, &path).unwrap();
+        volume.close().unwrap();
+        let volume = kept.open();
+        volume.lookup(&volume.root().unwrap(), b"f5").unwrap().unwrap();
+        assert_eq!(kept.opened(), 1, "{is_closed}");
+    }
+}
+
 /// A file that took another one's place, or changed, with the same length.
 fn a_file_that_changed_is_read() {
     let kept = Kept::new();

@@ -255,7 +255,7 @@ impl Writeback {
         {
             return Ok(());
         }
-        // What was closed is durable.
+        // It was closed once it was committed, synced and named (`Cache::close_chunk`): what it has is durable.
         if state.first_chunk.is_none() && !state.is_dirty() && flush.unstored.is_none() {
             state.first_chunk_durable();
             return Ok(());

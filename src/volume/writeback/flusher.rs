@@ -51,7 +51,7 @@ impl Writeback {
     }
 
     /// Commits what is pending, with as many of the files that have no chunk file yet as the journal has room for. Making
-    /// those is what costs, and whoever creates more of them wants the CPUs and the disk: it waits for a checkpoint.
+    /// those is what costs, and whoever creates more of them wants the CPUs and the disk: making them waits for a checkpoint.
     fn commit_new(&self) -> Result<()> {
         let mut new = self.cache.queued(|state| is_unsaved(state) && is_new(state)).into_iter().peekable();
         while new.peek().is_some() && !self.journal.file().is_filling() {

@@ -278,23 +278,30 @@ fn a_name_given_without_knowing_of_the_deletion_counts() {
 /// Another device's version arrives between the removal and the checkpoint that removes the file.
 #[test]
 fn a_version_that_arrives_while_its_file_is_being_deleted_is_not_deleted() {
-    let mut world = World::new(2, &BOTH);
-    world.make(0, "f");
-    world.judge();
-    world.at(1, |_, volume| edit(volume, "f", "edited").unwrap());
-    world.made.insert("edited".into());
-    world.removed.insert("f of AAAAAAA".into());
-    let name = world.at(1, |_, volume| {
-        volume.base.context.file_name(ChunkId { inode: find(volume, "f").unwrap().id(), index: 0 })
-    });
-    world.sync_all(1);
-    world.at(0, |world, volume| {
-        content(volume, &find(volume, "f").unwrap());
-        remove(volume, "f").unwrap();
-        let Device { store, client, .. } = &mut world.devices[0];
-        assert!(client.sync(&Item::File(name), store, &world.server));
-    });
-    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["f"]);
+    for is_closed in [false, true] {
+        let mut world = World::new(2, &BOTH);
+        world.make(0, "f");
+        world.judge();
+        world.at(1, |_, volume| edit(volume, "f", "edited").unwrap());
+        world.made.insert("edited".into());
+        world.removed.insert("f of AAAAAAA".into());
+        let name = world.at(1, |_, volume| {
+            volume.base.context.file_name(ChunkId { inode: find(volume, "f").unwrap().id(), index: 0 })
+        });
+        world.sync_all(1);
+        world.at(0, |world, volume| {
+            let inode = find(volume, "f").unwrap();
+            content(volume, &inode);
+            if is_closed {
+                inode.state.write().close(0);
+            }
+            drop(inode);
+            remove(volume, "f").unwrap();
+            let Device { store, client, .. } = &mut world.devices[0];
+            assert!(client.sync(&Item::File(name), store, &world.server));
+        });
+        assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["f"]);
+    }
 }
 
 #[test]

@@ -119,8 +119,11 @@ fn context(
     recall: Arc<dyn Recall>,
     read_only: bool,
 ) -> Result<Arc<Context>, Failure> {
-    let store =
+    let mut store =
         Directory::open(backing, read_only).map_err(|error| advice::system(backing.display(), &error))?;
+    if let Some(pins) = trust.pins() {
+        store.pin_in(&pins).unwrap_or_else(|error| log::warn!("{}", advice::not_pinned(&pins, &error)));
+    }
     let keyring = &opened.keyring;
     let (cipher, names, content) = (opened.header.cipher, keyring.name_key(), opened.content_roots());
     let context = Context::new(Arc::new(store), trust.device(), cipher, &names, content);

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 
-use super::{Area, FileName, Store, StoreFile};
+use super::{Area, FileName, PinName, Pinned, Store, StoreFile};
 
 /// Runs the suite on an empty, writable store.
 pub fn check(store: &dyn Store) {
@@ -14,6 +14,7 @@ pub fn check(store: &dyn Store) {
     a_replaced_file_lives_on(store);
     listing(store);
     threads(store);
+    pinned_files_live_on(store);
     assert!(!store.is_read_only());
     let space = store.space().unwrap();
     assert!(space.block_size > 0 && space.blocks >= space.free && space.free >= space.available);
@@ -127,6 +128,56 @@ fn a_replaced_file_lives_on(store: &dyn Store) {
     new.write_at(0, &[IoSlice::new(b"new")]).unwrap();
     assert!(!new.is_current().unwrap());
     assert_eq!(contents(&*new), b"new");
+}
+
+fn pinned_files_live_on(store: &dyn Store) {
+    let Some(pins) = store.pins() else { return };
+    let [name, other] = [name(Area::Chunks, 0x33, 1), name(Area::Chunks, 0x33, 2)];
+    let pin = |lost| PinName { of: name, lost };
+    let write = |bytes: &[u8]| store.create(name).unwrap().write_at(0, &[IoSlice::new(bytes)]).unwrap();
+    let held = |pin| contents(&*pins.open_pin(pin).unwrap());
+    assert!(pins.pin(name).is_err() && pins.open_pin(pin(0)).is_err());
+    assert_eq!(pins.pinned_as(name).unwrap(), Pinned::Absent);
+    write(b"own");
+    assert!(pins.pin(name).unwrap() && pins.pin(name).unwrap());
+    assert_eq!(pins.pinned_as(name).unwrap(), Pinned::InPlace);
+    // What is written to the file is written to the pin, and what takes its place is another one.
+    store.open(name).unwrap().write_at(3, &[IoSlice::new(b" work")]).unwrap();
+    write(b"theirs");
+    assert_eq!(pins.pinned_as(name).unwrap(), Pinned::Displaced);
+    assert!(pins.pin(name).unwrap(), "there is one");
+    assert_eq!(held(pin(0)), b"own work");
+    assert!(pins.open_pin(pin(0)).unwrap().is_current().unwrap());
+
+    pins.put_back(pin(0)).unwrap();
+    assert_eq!(contents(&*store.open(name).unwrap()), b"own work");
+    assert_eq!(pins.all_pins().unwrap(), [pin(1)]);
+    assert_eq!(held(pin(1)), b"theirs");
+
+    // A lost one has nothing of what is written afterwards.
+    assert!(pins.pin(name).unwrap());
+    pins.lose_pin(name).unwrap();
+    store.open(name).unwrap().write_at(0, &[IoSlice::new(b"new")]).unwrap();
+    pins.lose_pin(name).unwrap();
+    assert!(pins.pin(name).unwrap());
+    write(b"theirs again");
+    pins.lose_pin(name).unwrap();
+    assert_eq!(pins.all_pins().unwrap(), [pin(1), pin(2), pin(3)]);
+    assert_eq!((held(pin(2)), held(pin(3))), (b"own work".to_vec(), b"new work".to_vec()));
+
+    store.remove(name).unwrap();
+    write(b"there");
+    assert!(pins.pin(name).unwrap());
+    store.remove(name).unwrap();
+    assert_eq!(pins.pinned_as(name).unwrap(), Pinned::Displaced);
+    pins.put_back(pin(0)).unwrap();
+    assert_eq!(contents(&*store.open(name).unwrap()), b"there");
+    for lost in 0..5 {
+        pins.unpin(pin(lost)).unwrap();
+    }
+    assert!(pins.all_pins().unwrap().is_empty());
+    assert_eq!(pins.pinned_as(other).unwrap(), Pinned::Absent);
+    store.remove(name).unwrap();
 }
 
 fn listing(store: &dyn Store) {

@@ -383,7 +383,7 @@ impl Incarnation {
 }
 
 /// The folder and the last component of a path.
-fn split(path: &CStr) -> (CString, &CStr) {
+pub(super) fn split(path: &CStr) -> (CString, &CStr) {
     let bytes = path.to_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => {

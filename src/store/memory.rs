@@ -3,6 +3,8 @@
 //! What always holds: an unlinked or replaced file lives on for who has it open; a snapshot is not changed by what
 //! happens after it was taken. Built on `image`; `power` is the one that knows about durability.
 
+mod pins;
+
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -11,11 +13,12 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::image::Image;
-use super::{Area, CopyName, Ender, FileName, Seen, Space, Store, StoreFile, Watch};
+use super::{Area, CopyName, Ender, FileName, Pins, Seen, Space, Store, StoreFile, Watch};
+use pins::MemoryPins;
 
 /// A [`Store`] in memory. Clones share the files.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Names>>, Arc<Mutex<Copies>>, Arc<Mutex<Vec<Arc<News>>>>);
+pub struct Memory(Arc<Mutex<Names>>, Arc<Mutex<Copies>>, Arc<Mutex<Vec<Arc<News>>>>, Arc<MemoryPins>);
 
 type Names = BTreeMap<FileName, Arc<RwLock<Image>>>;
 /// What sync clients made.
@@ -45,7 +48,8 @@ pub enum Item {
 pub struct Aside(FileName, Option<Arc<RwLock<Image>>>);
 
 struct MemoryFile {
-    name: FileName,
+    /// None: it is not looked for under its name.
+    name: Option<FileName>,
     image: Arc<RwLock<Image>>,
     store: Memory,
 }
@@ -143,7 +147,7 @@ impl Memory {
     }
 
     fn file(&self, name: FileName, image: Arc<RwLock<Image>>) -> Arc<dyn StoreFile> {
-        Arc::new(MemoryFile { name, image, store: self.clone() })
+        Arc::new(MemoryFile { name: Some(name), image, store: self.clone() })
     }
 }
 
@@ -194,6 +198,10 @@ impl Store for Memory {
         let news = Arc::<News>::default();
         self.2.lock().push(Arc::clone(&news));
         Ok(Some(Box::new(MemoryWatch(news))))
+    }
+
+    fn pins(&self) -> Option<&dyn Pins> {
+        Some(self)
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -285,7 +293,10 @@ impl StoreFile for MemoryFile {
     }
 
     fn is_current(&self) -> io::Result<bool> {
-        Ok(self.store.0.lock().get(&self.name).is_some_and(|image| Arc::ptr_eq(image, &self.image)))
+        let is_there = |name: FileName| {
+            self.store.0.lock().get(&name).is_some_and(|image| Arc::ptr_eq(image, &self.image))
+        };
+        Ok(self.name.is_none_or(is_there))
     }
 }
 

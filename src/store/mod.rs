@@ -13,11 +13,13 @@ pub mod folder;
 pub mod image;
 #[cfg(any(test, fuzzing))]
 pub mod memory;
+mod pins;
 #[cfg(test)]
 pub mod power;
 mod watch;
 
 pub use crate::sys::files::Marks;
+pub use pins::{PinName, Pinned, Pins};
 pub use watch::{Ender, Seen, Watch};
 
 use std::fmt;
@@ -141,6 +143,10 @@ pub trait Store: Send + Sync + 'static {
     /// Notices from now on what becomes of the files, whoever does it; `None` where that cannot be had.
     fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
         Ok(None)
+    }
+    /// Keeps what clients replace; `None` where that cannot be had.
+    fn pins(&self) -> Option<&dyn Pins> {
+        None
     }
     fn space(&self) -> io::Result<Space>;
     /// Holds that many bytes of the backing filesystem in all, physically, beside what the files take, in the place of

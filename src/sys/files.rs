@@ -197,6 +197,16 @@ pub fn rename(parent: &File, from: &CStr, to: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::renameat(parent, from, parent, to))?)
 }
 
+/// The same from one folder into another one of the filesystem.
+pub fn move_to(parent: &File, from: &CStr, into: &File, to: &CStr) -> io::Result<()> {
+    Ok(retry_on_intr(|| fs::renameat(parent, from, into, to))?)
+}
+
+/// Gives a file a second name, in another folder of the filesystem. A link is not followed.
+pub fn link(parent: &File, name: &CStr, into: &File, second: &CStr) -> io::Result<()> {
+    Ok(retry_on_intr(|| fs::linkat(parent, name, into, second, AtFlags::empty()))?)
+}
+
 /// Writes all parts one after the other at `offset` (bytes).
 pub fn write_all_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
     let total: usize = parts.iter().map(|part| part.len()).sum();

@@ -121,6 +121,11 @@ impl Trust {
         self.folder.as_ref().map(|folder| Versions::open(&folder.join("versions"))).transpose()
     }
 
+    /// Where chunk files of the volume may be pinned, by their second names.
+    pub fn pins(&self) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join("pins"))
+    }
+
     /// Whether there is a state folder.
     pub fn has_state(&self) -> bool {
         self.folder.is_some()

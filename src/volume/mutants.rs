@@ -64,4 +64,9 @@ crate::mutant::mutants! {
     OtherOpened,
     TwinsLeft,
     MarksIgnored,
+    NotPinned,
+    NotRestored,
+    PinnedForgotten,
+    LostNotKept,
+    RestoredEarly,
 }

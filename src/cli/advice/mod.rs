@@ -55,6 +55,15 @@ pub fn system(what: impl fmt::Display, error: &io::Error) -> Failure {
     failure(Exit::Failed, format!("{what}: {}.", plain(error)))
 }
 
+/// Where a second name of chunk files would have been kept.
+pub fn not_pinned(folder: &Path, error: &io::Error) -> String {
+    format!(
+        "{}: {}. Large files that another device changes at the same time may lose one of the two versions.",
+        folder.display(),
+        plain(error)
+    )
+}
+
 /// The error without Rust's "(os error 2)".
 pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();

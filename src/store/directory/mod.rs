@@ -4,6 +4,7 @@
 //! folder but the backing one is kept open, so that one which vanished or was replaced is noticed at the next call, and
 //! few descriptors are needed. An open costs three system calls, a commit's check of the name one.
 
+mod pins;
 mod renew;
 mod watch;
 
@@ -19,8 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::folder::Folder;
-use super::{Area, CopyName, FileName, Marks, Space, Store, StoreFile, Watch};
+use super::{Area, CopyName, FileName, Marks, Pins, Space, Store, StoreFile, Watch};
 use crate::sys::files::{self, Identity, Kind, OFlags};
+use pins::PinFolder;
 use watch::DirectoryWatch;
 
 /// A [`Store`] in a folder of a real filesystem.
@@ -31,6 +33,7 @@ pub struct Directory {
     syncs_whole: bool,
     closed: Arc<Closed>,
     held: Mutex<Held>,
+    pins: Option<Box<PinFolder>>,
 }
 
 /// Files that were written to and closed here, since somebody watches: what is told of them is no news.
@@ -86,7 +89,8 @@ impl Directory {
         let syncs_whole = files::syncs_whole(folder.root())?;
         let held = Mutex::new(if files::holds_space(folder.root())? { Held::Untried } else { Held::Never });
         folder.mark();
-        Ok(Directory { folder: Arc::new(folder), read_only, syncs_whole, closed: Arc::default(), held })
+        let (folder, closed) = (Arc::new(folder), Arc::default());
+        Ok(Directory { folder, read_only, syncs_whole, closed, held, pins: None })
     }
 
     /// The backing folder itself, for the files in it that are no chunk files.
@@ -217,6 +221,10 @@ impl Store for Directory {
         let watch = DirectoryWatch::new(&self.folder, &self.closed)?;
         self.closed.is_watched.store(true, Ordering::Relaxed);
         Ok(Some(Box::new(watch)))
+    }
+
+    fn pins(&self) -> Option<&dyn Pins> {
+        self.pins.as_deref().map(|pins| pins as &dyn Pins)
     }
 
     fn space(&self) -> io::Result<Space> {

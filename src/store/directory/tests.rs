@@ -18,8 +18,24 @@ fn make_fifo(path: &Path) {
 
 #[test]
 fn conforms() {
-    let (_root, store) = store();
+    let ((_root, mut store), pins) = (store(), tempfile::tempdir().unwrap());
+    store.pin_in(&pins.path().join("pins")).unwrap();
     conformance::check(&store);
+}
+
+#[test]
+fn what_is_no_file_is_not_pinned() {
+    let ((root, mut store), pins) = (store(), tempfile::tempdir().unwrap());
+    store.pin_in(pins.path()).unwrap();
+    let [link, fifo] = [name(Area::Chunks, 0xa7, 1), name(Area::Chunks, 0xa7, 2)];
+    fs::create_dir_all(root.path().join("chunks/a7")).unwrap();
+    symlink("/etc/passwd", root.path().join(link.path())).unwrap();
+    make_fifo(&root.path().join(fifo.path()));
+    fs::write(pins.path().join("notes.txt"), "not a pin").unwrap();
+    for name in [link, fifo] {
+        assert!(store.pins().unwrap().pin(name).is_err());
+    }
+    assert!(store.pins().unwrap().all_pins().unwrap().is_empty());
 }
 
 #[test]

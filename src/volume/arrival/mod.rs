@@ -11,7 +11,7 @@ mod settling;
 pub use change::{Change, Changed, Observer};
 
 use crate::chunk::{BLOCK, Chunk, ChunkId, InodeId, Relation, Section};
-use crate::store::{Area, Ender, Seen, Watch};
+use crate::store::{Area, Ender, Pinned, Seen, Watch};
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
@@ -108,6 +108,10 @@ impl Arrivals {
                 }
                 Some(id) => {
                     has_to_merge |= id.index == 0 && self.base.context.recall.tombstone(id).is_some();
+                    let pins = self.base.context.store.pins();
+                    has_to_merge |= pins.is_some_and(|pins| {
+                        pins.pinned_as(*name).is_ok_and(|pinned| pinned == Pinned::Displaced)
+                    });
                     chunks.insert(id);
                 }
                 None => {}

@@ -1,11 +1,12 @@
 //! Chunk files and journals in the store: listing, identifying and removing them.
 
 mod copies;
+mod pins;
 mod sweep;
 
 pub use copies::Brought;
 
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Relation};
+use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::store::{Area, FileName};
 use crate::volume::Result;
 use crate::volume::base::Base;
@@ -109,6 +110,9 @@ impl Catalog {
             }
             unsynced_unlinks => unsynced_unlinks?,
         }
+        if id.index > 0 {
+            self.unpin_removed(id);
+        }
         self.base.context.recall.gone(id);
         self.findings.heal_gone(id);
         self.unsynced_unlinks.lock().push(name);
@@ -166,6 +170,7 @@ impl Catalog {
             |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
         made |= state.first_chunk.as_deref().is_none_or(is_there);
         state.doom_unnamed(chunks.iter().copied());
+        let chunks_were_many = !chunks.is_empty();
         if made {
             chunks.insert(0);
         }
@@ -177,6 +182,9 @@ impl Catalog {
             let id = ChunkId { inode: inode.id(), index };
             self.remove_file(id)?;
             self.cache.closed(id);
+        }
+        if chunks_were_many {
+            self.unpin_removed(first);
         }
         if made && !mutants::is_active(Mutant::NoTombstone) {
             self.base.context.recall.deleted(first, &tombstone);
@@ -197,10 +205,17 @@ impl Catalog {
             }
             (None, None) => false,
         };
+        if is_same {
+            return false;
+        }
+        let known = if state.version().0.is_empty() { context.recall.known(id) } else { None };
+        let known = known.as_ref().unwrap_or(state.version());
+        // This device may have given up what memory has, and gone on with what was put there.
         let is_news = |found: Chunk| {
-            matches!(found.version().compare(state.version()), Relation::Newer | Relation::Concurrent)
+            let mut others = found.version().0.iter().filter(|(device, _)| *device != context.device);
+            others.any(|(device, commit)| known.of(*device) < *commit)
         };
-        !is_same && Chunk::open(context, id, self.base.geometry.blocks(0)).is_ok_and(is_news)
+        Chunk::open(context, id, self.base.geometry.blocks(0)).is_ok_and(is_news)
     }
 
     /// The extra chunks that chunk 0 names, which need not be read to learn that there are none.

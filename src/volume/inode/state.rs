@@ -65,6 +65,8 @@ pub struct Facts {
     pub lost_name: Option<Instant>,
     /// Chunk 0 was found without something that this device had made durable.
     pub lacks_own: bool,
+    /// Its chunk files are pinned as far as they are to be, until chunk 0 is opened again.
+    pub is_pinned: bool,
     /// Nothing but zeros lies beyond the size.
     pub tail_clean: bool,
     /// This device keeps its attributes as they were read.
@@ -185,6 +187,7 @@ impl State {
             lost_name: None,
             lacks_own: false,
             lost: None,
+            is_pinned: true,
             tail_clean: true,
             is_kept: false,
             entries,
@@ -233,6 +236,7 @@ impl State {
             lost_name: None,
             lacks_own: false,
             lost: None,
+            is_pinned: false,
             tail_clean: false,
             is_kept: true,
             entries: None,

@@ -5,7 +5,7 @@ use super::entries::{Entries, Unstored};
 use super::extra_chunks::ExtraChunks;
 use super::state::{Facts, Journalled, Standing, State};
 use super::table::ChunkTable;
-use crate::chunk::{Chunk, Commit, DeviceId, InodeId};
+use crate::chunk::{Chunk, Commit, DeviceId, InodeId, Version};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::limits::LAST_INDEX;
@@ -60,12 +60,24 @@ impl State {
         if let Some(first_chunk) = self.0.first_chunk.take() {
             self.0.held = first_chunk.version().clone();
             self.0.held_marks = first_chunk.marks();
+            self.0.is_pinned = false;
         }
     }
 
     /// Takes another state in place of all this one has, of which nothing is open any more.
     pub fn replace(&mut self, state: State) {
         *self = state;
+    }
+
+    /// Its chunk files are pinned.
+    pub fn pinned(&mut self) {
+        self.0.is_pinned = true;
+    }
+
+    /// Has the next commit of chunk 0, which is open, include another version.
+    pub fn include(&mut self, version: &Version) {
+        self.first_chunk_mut().include(version);
+        self.change();
     }
 
     /// Chunk 0, which was opened.

@@ -89,7 +89,7 @@ impl Merge {
 
     /// Whether one of its names leads to it; none if that cannot be told yet. In a directory that was deleted here only
     /// entries count that were not known then.
-    fn is_named(&self, inode: &Arc<Inode>) -> Option<bool> {
+    pub(super) fn is_named(&self, inode: &Arc<Inode>) -> Option<bool> {
         let mut answer = Some(false);
         for Link { parent, name } in inode.view(|record| record.extension.links.clone()) {
             let tombstone = self.tombstone(parent);
@@ -107,7 +107,7 @@ impl Merge {
         answer
     }
 
-    fn tombstone(&self, id: InodeId) -> Option<Tombstone> {
+    pub(super) fn tombstone(&self, id: InodeId) -> Option<Tombstone> {
         self.base.context.recall.tombstone(ChunkId { inode: id, index: 0 })
     }
 

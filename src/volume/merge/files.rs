@@ -3,11 +3,11 @@
 
 use super::Merge;
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
-use crate::store::CopyName;
+use crate::store::{CopyName, PinName};
 use crate::volume::base::Event;
 use crate::volume::format::derived::derived_names;
 use crate::volume::format::record::{Link, Record};
-use crate::volume::format::stamp::Stamp;
+use crate::volume::format::stamp::{ExtraRecord, Stamp};
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
@@ -22,31 +22,54 @@ const TRIES: u8 = 8;
 /// Further chunks of a version that is saved: each is held open meanwhile.
 const CHUNKS_MOST: usize = 256;
 
+/// Where the further chunks of a version may be that is not in its place.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    pub copies: &'a [(ChunkId, CopyName)],
+    pub pins: &'a [(ChunkId, PinName)],
+    /// The version itself is pinned.
+    pub is_pinned: bool,
+}
+
 impl Merge {
-    /// Whether all of that version is in its place, or in a file of its own, once everything is durable. `copies`: where its
-    /// further chunks may be; those that were used are put into `used`.
+    /// Whether all of that version is in its place, or in a file of its own, once everything is durable. Copies that were used
+    /// are put into `used`.
     pub(super) fn merge_file(
         &self,
         inode: &Arc<Inode>,
         other: State,
-        copies: &[(ChunkId, CopyName)],
+        beside: Beside<'_>,
         used: &mut Vec<CopyName>,
     ) -> Result<bool> {
         let record = other.record.clone();
-        if !record.is_exact || !inode.view(|record| record.is_exact) {
+        // Of a pinned version all that its chunk 0 leaves open is pinned, too.
+        if !record.is_exact && !beside.is_pinned || !inode.view(|record| record.is_exact) {
             return Ok(false);
         }
-        if inode.view(|ours| ours.content == record.content) {
+        if record.is_exact && inode.view(|ours| ours.content == record.content) {
             return self.take_attributes(inode, &record);
         }
-        if came_before(inode, &other) {
+        if !beside.is_pinned && came_before(inode, &other) {
             return Ok(false);
         }
         if record.kind != Kind::File || inode.view(|record| record.kind != Kind::File) {
             return Ok(false);
         }
-        let lost = self.as_inode(inode.id(), other, copies, used)?;
-        if self.are_equal(inode, &lost)? {
+        let lost = match self.as_inode(inode.id(), other, beside, used) {
+            // Its writer made a later one of it, which is in its place or has a file of its own.
+            Err(error)
+                if error.is_damage() && !beside.is_pinned && self.is_past(inode, record.content)? =>
+            {
+                return Ok(true);
+            }
+            lost => lost?,
+        };
+        // What is in place may lack something that is on its way.
+        let is_equal = match self.are_equal(inode, &lost) {
+            Err(error) if error.is_damage() => false,
+            is_equal => is_equal?,
+        };
+        if is_equal {
             return self.take_attributes(inode, &record);
         }
         let is_saved = mutants::is_active(Mutant::LostVersionDropped) || self.save_beside(inode, &lost)?;
@@ -151,7 +174,7 @@ impl Merge {
         &self,
         id: InodeId,
         mut other: State,
-        copies: &[(ChunkId, CopyName)],
+        beside: Beside<'_>,
         used: &mut Vec<CopyName>,
     ) -> Result<Arc<Inode>> {
         let named = other.named_chunks(1)?;
@@ -164,9 +187,17 @@ impl Merge {
         }
         for index in named {
             let (id, named) = (ChunkId { inode: id, index }, other.table.stamp(index).unwrap_or_default());
-            let chunk = match self.cache.open_extra(id, named, &other.record) {
-                Ok((chunk, _)) => chunk,
-                Err(error) => self.open_extra_copy(id, named, &other, copies, used).ok_or(error)?,
+            let pinned = || Some(self.catalog.find_pinned(beside.pins, id, named, &other)?.0);
+            let in_place = || self.cache.open_extra(id, named, &other.record);
+            let chunk = match (if beside.is_pinned { pinned() } else { None }, in_place) {
+                (Some(chunk), _) => chunk,
+                (None, in_place) => match in_place() {
+                    Ok((chunk, _)) => chunk,
+                    Err(error) => self
+                        .open_extra_copy(id, named, &other, beside.copies, used)
+                        .or_else(pinned)
+                        .ok_or(error)?,
+                },
             };
             other.hold(index, chunk);
         }
@@ -187,6 +218,24 @@ impl Merge {
             used.push(copy.clone());
             Some(chunk)
         })
+    }
+
+    /// Whether a copy of a further chunk is in its place, or belongs to nothing any more. `is_awaited`: of its chunk 0 there is
+    /// a copy, too.
+    pub(super) fn is_extra_merged(&self, id: ChunkId, copy: &Chunk, is_awaited: bool) -> Result<bool> {
+        let there = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index));
+        if there.is_ok_and(|there| there.record() == copy.record()) {
+            return Ok(true);
+        }
+        let extra = ExtraRecord::decode(copy.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
+        Ok(!is_awaited && self.is_past(&self.cache.inode(id.inode)?, extra.stamp)?)
+    }
+
+    /// Whether what is in place is whole and includes a change of a file of several chunks. Who changes such a file has its
+    /// own version included or saved before.
+    fn is_past(&self, inode: &Arc<Inode>, change: Stamp) -> Result<bool> {
+        let is_included = inode.state.read().version().of(change.device) >= change.commit;
+        Ok(is_included && inode.view(|record| record.is_exact) && self.missing(inode)?.is_empty())
     }
 
     /// Of one content the attributes that were changed last, and the names of both.

@@ -118,6 +118,7 @@ impl Writeback {
             self.stage(&mut flushes, Self::commit_first_chunk)?;
         }
         self.stage(&mut flushes, Self::recover_first)?;
+        self.stage(&mut flushes, Self::pin_first)?;
         self.stage(&mut flushes, Self::announce)?;
         self.stage(&mut flushes, Self::commit_extra_chunks)?;
         self.stage(&mut flushes, Self::commit_first_chunk)?;
@@ -164,6 +165,16 @@ impl Writeback {
                 Ok(())
             }
         }
+    }
+
+    /// What is there of a file stays here, whatever a sync client puts in its place.
+    fn pin_first<'a>(
+        &self,
+        flush: &mut Flush<'a>,
+        state: &mut State,
+        _: &mut Vec<Unsynced<'a>>,
+    ) -> Result<()> {
+        if state.is_dirty() { self.catalog.pin(flush.inode, state) } else { Ok(()) }
     }
 
     /// Chunk 0 says that extra chunks may be newer, before one that it names is: so a crash can be told from a chunk that

@@ -4,6 +4,7 @@
 //! `CRYPTFS_WALKS=100000` is the long form.
 
 mod client;
+mod large;
 mod walks;
 mod world;
 

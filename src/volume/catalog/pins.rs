@@ -1,0 +1,181 @@
+//! Pins: this device's own version of a large file stays here when a client puts another device's chunk files in the place of
+//! some of its own. Clients make conflict copies of what both sides changed; of a chunk that one side alone changed they make
+//! none, though the other side's version needs what was there before.
+//!
+//! All chunk files of a file that has several are pinned before the first change of any. What is pinned goes once the version
+//! in place includes it or it has a file of its own (`merge`).
+
+use super::Catalog;
+use crate::chunk::{Chunk, ChunkId, Commit, InodeId, Version};
+use crate::store::{PinName, Pinned, Pins};
+use crate::volume::format::kinds::Kind;
+use crate::volume::format::stamp::ExtraRecord;
+use crate::volume::inode::stamps::check_fit;
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Catalog {
+    /// Has all chunk files stay that a file is made of, before it is changed.
+    pub fn pin(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
+        let Some(pins) = self.pins().filter(|_| state.wants_pins()) else { return Ok(()) };
+        self.cache.open_first_chunk(inode, state)?;
+        state.pinned();
+        let is_current = state.first_chunk.as_deref().is_none_or(|chunk| chunk.is_current().unwrap_or(false));
+        if !is_current {
+            // Its flush is about to find that.
+            return Ok(());
+        }
+        let first = ChunkId { inode: inode.id(), index: 0 };
+        if pins.pinned_as(self.base.context.file_name(first))? == Pinned::Displaced {
+            self.let_go(inode.id(), state)?;
+        }
+        for index in [0].into_iter().chain(state.named_chunks(1)?) {
+            match pins.pin(self.base.context.file_name(ChunkId { index, ..first })) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => log::debug!("{:?} is not pinned: {error}", ChunkId { index, ..first }),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn pins(&self) -> Option<&dyn Pins> {
+        self.base
+            .context
+            .store
+            .pins()
+            .filter(|_| !self.base.read_only && !mutants::is_active(Mutant::NotPinned))
+    }
+
+    /// Everything that is pinned, by inode.
+    pub fn all_pins(&self) -> Result<BTreeMap<InodeId, Vec<(ChunkId, PinName)>>> {
+        let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for pin in self.pins().map_or_else(|| Ok(Vec::new()), Pins::all_pins)? {
+            if let Some(id) = self.base.context.identify(pin.of) {
+                found.entry(id.inode).or_default().push((id, pin));
+            }
+        }
+        Ok(found)
+    }
+
+    pub fn open_pin(&self, id: ChunkId, pin: PinName) -> Result<Chunk> {
+        let pins = self.pins().ok_or(Error::NotArrived(id))?;
+        let file = pins.open_pin(pin)?;
+        Ok(Chunk::open_file(&self.base.context, id, self.base.geometry.blocks(id.index), file, None)?)
+    }
+
+    /// The chunk among those that belongs to a version of a file, if there is one.
+    pub fn find_pinned(
+        &self,
+        pinned: &[(ChunkId, PinName)],
+        id: ChunkId,
+        named: Commit,
+        version: &State,
+    ) -> Option<(Chunk, PinName)> {
+        pinned.iter().filter(|(of, _)| *of == id).find_map(|&(_, pin)| {
+            let chunk = self.open_pin(id, pin).ok()?;
+            check_fit(&chunk, named, &version.record).ok()?;
+            Some((chunk, pin))
+        })
+    }
+
+    /// Before this device writes to another one's version of a file: what is pinned of its own goes if that includes it, and
+    /// is kept as lost if not.
+    fn let_go(&self, id: InodeId, state: &mut State) -> Result<()> {
+        let Some(pins) = self.pins() else { return Ok(()) };
+        let first = ChunkId { inode: id, index: 0 };
+        let own = PinName { of: self.base.context.file_name(first), lost: 0 };
+        let read = self.open_pin(first, own).and_then(|chunk| self.cache.read_other(id, chunk));
+        let mut pinned = self.all_pins()?.remove(&id).unwrap_or_default();
+        pinned.retain(|(_, pin)| pin.lost == 0);
+        let is_included = match read {
+            Ok(mut version) => self.is_included(id, (&mut version, &pinned), state)?,
+            Err(_) => false,
+        };
+        for (_, pin) in pinned {
+            match is_included || mutants::is_active(Mutant::LostNotKept) {
+                true => pins.unpin(pin)?,
+                false => pins.lose_pin(pin.of)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a version of a file has everything that a pinned one says. Of one that was being written when it was
+    /// displaced the further chunks say more than its chunk 0. `there`: with chunk 0 open.
+    pub fn is_included(
+        &self,
+        id: InodeId,
+        (version, pinned): (&mut State, &[(ChunkId, PinName)]),
+        there: &mut State,
+    ) -> Result<bool> {
+        let content = version.record.content;
+        if content != there.record.content && there.version().of(content.device) < content.commit {
+            return Ok(false);
+        }
+        if version.record.is_exact {
+            return Ok(true);
+        }
+        for index in version.named_chunks(1)? {
+            let (id, named) = (ChunkId { inode: id, index }, version.table.stamp(index).unwrap_or_default());
+            let Some((chunk, _)) = self.find_pinned(pinned, id, named, version) else { continue };
+            let found = ExtraRecord::decode(chunk.record()).map_or(Commit(0), |extra| extra.stamp.commit);
+            if found > named {
+                there.load_table(index)?;
+                if there.table.stamp(index) != Some(found) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Puts a pinned chunk in its place again, under a version that includes what is there.
+    pub fn put_back(&self, id: ChunkId, pin: PinName, there: Option<&Version>) -> Result<()> {
+        let Some(pins) = self.pins() else { return Ok(()) };
+        let mut chunk = self.open_pin(id, pin)?;
+        let known = self.base.context.recall.known(id);
+        there.into_iter().chain(&known).for_each(|version| chunk.include(version));
+        chunk.commit()?;
+        chunk.sync()?;
+        drop(chunk);
+        pins.put_back(pin)?;
+        self.base.sync_names(&[pin.of])?;
+        pins.pin(pin.of)?;
+        Ok(())
+    }
+
+    /// Pins what is in place instead.
+    pub fn move_pins(&self, pinned: Vec<PinName>) -> Result<()> {
+        let Some(pins) = self.pins() else { return Ok(()) };
+        for pin in pinned {
+            pins.unpin(pin)?;
+            pins.pin(pin.of)?;
+        }
+        Ok(())
+    }
+
+    /// What is pinned of these is needed no more.
+    pub fn unpin(&self, pinned: impl IntoIterator<Item = PinName>) -> Result<()> {
+        let Some(pins) = self.pins() else { return Ok(()) };
+        Ok(pinned.into_iter().try_for_each(|pin| pins.unpin(pin))?)
+    }
+
+    /// The chunk's file was removed on purpose.
+    pub(super) fn unpin_removed(&self, id: ChunkId) {
+        let pin = PinName { of: self.base.context.file_name(id), lost: 0 };
+        if let Err(error) = self.unpin([pin]) {
+            log::debug!("{id:?} stays pinned: {error}");
+        }
+    }
+}
+
+impl State {
+    /// Whether it is a file of several chunks that is about to be changed, the first time since it was opened.
+    fn wants_pins(&self) -> bool {
+        !self.is_pinned && self.record.kind == Kind::File && self.recorded && !self.table.is_empty()
+    }
+}

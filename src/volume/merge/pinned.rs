@@ -1,0 +1,285 @@
+//! What is pinned of this device's own version of a large file, where a client put something in the place of a part of it: if
+//! that version is still the one in place, its missing chunks are put back; if another one is, it becomes a file beside it,
+//! unless that includes it.
+
+use super::Merge;
+use super::files::Beside;
+use crate::chunk::{Chunk, ChunkId, Commit, InodeId, Version};
+use crate::store::{CopyName, PinName, Pinned};
+use crate::volume::format::stamp::{ExtraRecord, Stamp};
+use crate::volume::inode::state::{Inode, State};
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Damage, Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a chunk of a version that nobody has told of yet stays: its chunk 0 may be on its way.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How long something is kept that nobody asks for: a version without a chunk 0 and a name, a chunk that was replaced.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+
+type Pins = [(ChunkId, PinName)];
+
+/// A version that is in its place, or in a file of its own, once everything is durable.
+pub(super) struct Saved {
+    inode: Arc<Inode>,
+    /// What the version in place is to include from then on.
+    version: Option<Version>,
+    pins: Vec<PinName>,
+}
+
+impl Saved {
+    /// Of a copy that goes.
+    pub fn in_place(inode: Arc<Inode>, version: Version) -> Saved {
+        Saved { inode, version: Some(version), pins: Vec::new() }
+    }
+}
+
+impl Merge {
+    pub(super) fn merge_pins(
+        &self,
+        pins: BTreeMap<InodeId, Vec<(ChunkId, PinName)>>,
+        copies: &[(ChunkId, CopyName)],
+        saved: &mut Vec<Saved>,
+    ) -> Result<()> {
+        for (id, pins) in pins {
+            let merged = self.merge_lost(id, &pins, copies, saved);
+            match merged.and_then(|()| self.merge_own(id, &pins, copies, saved)) {
+                Err(error) if error.is_damage() => log::info!("what is pinned of {id:?} stays: {error}"),
+                merged => merged?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The version of a copy of a large file, if it has work of this device that the one in place does not include: that has
+    /// to be told, or nobody knows that it is in a place of its own.
+    pub(super) fn own_work_in(&self, inode: &Arc<Inode>, copy: &State) -> Option<Version> {
+        let (device, state) = (self.base.context.device, inode.state.read());
+        let is_large = !state.table.is_empty() || !copy.table.is_empty();
+        let is_news = copy.version().of(device) > state.version().of(device);
+        (is_large && is_news).then(|| copy.version().clone())
+    }
+
+    /// Once that is durable, the pins go. Whether anything is to be made durable again.
+    pub(super) fn replace_pins(&self, saved: Vec<Saved>) -> Result<bool> {
+        let mut any = false;
+        for Saved { inode, version, pins } in saved {
+            self.catalog.unpin(pins)?;
+            if let Some(version) = version {
+                let _serial = inode.serial.lock();
+                let mut state = inode.state.write();
+                self.cache.open_first_chunk(&inode, &mut state)?;
+                state.include(&version);
+                drop(state);
+                self.cache.queue(&inode);
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Versions that lost their place before this device wrote to another one's.
+    fn merge_lost(
+        &self,
+        id: InodeId,
+        pins: &Pins,
+        copies: &[(ChunkId, CopyName)],
+        saved: &mut Vec<Saved>,
+    ) -> Result<()> {
+        let lost: Vec<_> = pins.iter().filter(|(_, pin)| pin.lost > 0).copied().collect();
+        let beside = Beside { copies, pins: &lost, is_pinned: true };
+        for &(first, pin) in lost.iter().filter(|(id, _)| id.index == 0) {
+            let inode = self.cache.inode(id)?;
+            let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
+            let mut pins = vec![pin];
+            for index in version.named_chunks(1)? {
+                let (id, named) =
+                    (ChunkId { index, ..first }, version.table.stamp(index).unwrap_or_default());
+                pins.extend(self.catalog.find_pinned(&lost, id, named, &version).map(|(_, pin)| pin));
+            }
+            if self.merge_file(&inode, version, beside, &mut Vec::new())? {
+                saved.push(Saved { inode, version: None, pins });
+            }
+        }
+        // What was replaced by a pinned chunk: its chunk 0 may still take the place of the one that is there.
+        for &(_, pin) in lost.iter().filter(|(id, _)| id.index > 0) {
+            if self.has_waited(pin, KEPT_FOR)? {
+                self.catalog.unpin([pin])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The version that this device worked on last.
+    fn merge_own(
+        &self,
+        id: InodeId,
+        pins: &Pins,
+        copies: &[(ChunkId, CopyName)],
+        saved: &mut Vec<Saved>,
+    ) -> Result<()> {
+        let Some(folder) = self.catalog.pins() else { return Ok(()) };
+        let (own, kept): (Vec<_>, Vec<_>) = pins.iter().copied().partition(|(_, pin)| pin.lost == 0);
+        let mut displaced = Vec::new();
+        for (id, pin) in &own {
+            if folder.pinned_as(pin.of)? == Pinned::Displaced {
+                displaced.push(id.index);
+            }
+        }
+        if displaced.is_empty() && kept.is_empty() {
+            return Ok(());
+        }
+        let inode = match self.cache.inode(id) {
+            Err(Error::NotArrived(_) | Error::Damaged(_, Damage::Deleted)) => {
+                return self.put_first_back(id, &own);
+            }
+            inode => inode?,
+        };
+        let all_own = || own.iter().map(|(_, pin)| *pin).collect();
+        let mut is_own_content = true;
+        let first = own.iter().find(|(id, _)| id.index == 0 && displaced.contains(&0));
+        if let Some(&(first, pin)) = first {
+            let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
+            let held = version.first_chunk.as_deref().map(|chunk| chunk.version().clone());
+            is_own_content = inode.view(|record| record.content == version.record.content);
+            if !self.includes(&inode, &mut version, &own)? {
+                let beside = Beside { copies, pins: &own, is_pinned: true };
+                if self.merge_file(&inode, version, beside, &mut Vec::new())? {
+                    saved.push(Saved { inode, version: held, pins: all_own() });
+                }
+                return Ok(());
+            }
+        }
+        if self.put_back(&inode, pins, copies)? && first.is_some() {
+            match is_own_content {
+                // Other devices may still send what they did without knowing of it.
+                true => self.catalog.move_pins(all_own())?,
+                false => saved.push(Saved { inode, version: None, pins: all_own() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is in place has all that a pinned version says.
+    fn includes(&self, inode: &Arc<Inode>, version: &mut State, pins: &Pins) -> Result<bool> {
+        let _serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        self.cache.open_first_chunk(inode, &mut state)?;
+        Ok(self.catalog.is_included(inode.id(), (version, pins), &mut state)?
+            || mutants::is_active(Mutant::PinnedForgotten))
+    }
+
+    /// Puts pinned chunks in their places that belong to the version of which chunk 0 is in place, once it is certain that what
+    /// is there belongs to one that is not. Whether that version is whole now.
+    fn put_back(&self, inode: &Arc<Inode>, pins: &Pins, copies: &[(ChunkId, CopyName)]) -> Result<bool> {
+        let mut is_whole = true;
+        for (id, named) in self.missing(inode)? {
+            is_whole &= self.put_one_back(inode, (id, named), pins, copies)?;
+        }
+        Ok(is_whole)
+    }
+
+    /// The further chunks that chunk 0 names, and where something else is or nothing, each with what the chunk table says.
+    pub(super) fn missing(&self, inode: &Arc<Inode>) -> Result<Vec<(ChunkId, Commit)>> {
+        let _serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        self.cache.open_first_chunk(inode, &mut state)?;
+        let mut missing = Vec::new();
+        for index in state.named_chunks(1)? {
+            let id = ChunkId { inode: inode.id(), index };
+            let named = state.table.stamp(index).unwrap_or_default();
+            match self.cache.open_extra(id, named, &state.record) {
+                Err(error) if error.is_damage() => missing.push((id, named)),
+                opened => drop(opened?),
+            }
+        }
+        Ok(missing)
+    }
+
+    fn put_one_back(
+        &self,
+        inode: &Arc<Inode>,
+        (id, named): (ChunkId, Commit),
+        pins: &Pins,
+        copies: &[(ChunkId, CopyName)],
+    ) -> Result<bool> {
+        let pinned = self.catalog.find_pinned(pins, id, named, &inode.state.read());
+        let Some((_, pin)) = pinned.filter(|_| !mutants::is_active(Mutant::NotRestored)) else {
+            return Ok(false);
+        };
+        let there = self.in_place(id)?;
+        let is_due = match &there {
+            Some((_, stamp)) => self.is_known(inode, *stamp, copies) || self.has_waited(pin, PATIENCE)?,
+            None => self.has_waited(pin, PATIENCE)? && self.is_named(inode) == Some(true),
+        };
+        if !is_due && !mutants::is_active(Mutant::RestoredEarly) {
+            return Ok(false);
+        }
+        let _serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        if state.extra_chunks.get(id.index).is_some_and(Chunk::is_dirty) {
+            return Ok(false);
+        }
+        self.catalog.put_back(id, pin, there.as_ref().map(|(version, _)| version))?;
+        state.close(id.index);
+        self.cache.closed(id);
+        log::info!("{id:?}: what belongs to another device's version of the file is replaced");
+        Ok(true)
+    }
+
+    /// The version of the chunk that is in place, and of which change it is; none without a file.
+    fn in_place(&self, id: ChunkId) -> Result<Option<(Version, Stamp)>> {
+        let (context, blocks) = (&self.base.context, self.base.geometry.blocks(id.index));
+        let chunk = match context.store.open(context.file_name(id)) {
+            Ok(file) => Chunk::open_file(context, id, blocks, file, None)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let extra = ExtraRecord::decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
+        Ok(Some((chunk.version().clone(), extra.stamp)))
+    }
+
+    /// Whether a version of the file is here that includes this change.
+    fn is_known(&self, inode: &Arc<Inode>, stamp: Stamp, copies: &[(ChunkId, CopyName)]) -> bool {
+        let includes = |version: &Version| version.of(stamp.device) >= stamp.commit;
+        let first = ChunkId { inode: inode.id(), index: 0 };
+        let mut copies = copies.iter().filter(|(id, _)| *id == first);
+        includes(inode.state.read().version())
+            || copies.any(|(id, copy)| {
+                matches!(self.open_copy(*id, copy), Ok(Some(chunk)) if includes(chunk.version()))
+            })
+    }
+
+    /// Whether its file has had the names that it has for so long.
+    fn has_waited(&self, pin: PinName, time: Duration) -> Result<bool> {
+        match self.catalog.pins() {
+            Some(pins) => Ok(pins.age_of(pin)? >= time),
+            None => Ok(false),
+        }
+    }
+
+    /// Of a file that a client took away: it comes back if a name leads to it, and what is pinned goes after a while if
+    /// none does.
+    fn put_first_back(&self, id: InodeId, pins: &Pins) -> Result<()> {
+        let Some(&(first, pin)) = pins.iter().find(|(id, _)| id.index == 0) else { return Ok(()) };
+        let all = || pins.iter().map(|(_, pin)| *pin);
+        if self.tombstone(id).is_some() {
+            return self.catalog.unpin(all());
+        }
+        if !self.has_waited(pin, PATIENCE)? {
+            return Ok(());
+        }
+        let read = self.catalog.open_pin(first, pin).and_then(|chunk| self.cache.read_other(id, chunk));
+        let is_named = match read {
+            Ok(version) => self.is_named(&Arc::new(Inode::new(id, version, true))),
+            Err(_) => Some(false),
+        };
+        match is_named {
+            Some(true) => self.catalog.put_back(first, pin, None),
+            Some(false) if self.has_waited(pin, KEPT_FOR)? => self.catalog.unpin(all()),
+            _ => Ok(()),
+        }
+    }
+}

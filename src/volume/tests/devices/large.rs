@@ -1,0 +1,224 @@
+//! Large files that several devices change in place: each needs chunks that it did not change, and of those a client makes no
+//! conflict copies.
+
+use super::*;
+use crate::test_rng::{TestRng, seed, variable};
+use std::time::Duration;
+
+/// Where the three chunks of the file begin.
+const STARTS: [u64; 3] = [0, FIRST, FIRST + CHUNK];
+
+/// As many bytes as a part has.
+fn part(text: &str) -> String {
+    format!("{text:<16}")
+}
+
+/// The parts of a file that has several chunks.
+fn parts(volume: &Volume, path: &str) -> crate::volume::Result<String> {
+    let inode = find(volume, path).ok_or(crate::volume::Error::NotFound)?;
+    let mut all = String::new();
+    for start in STARTS {
+        let mut bytes = [0; 16];
+        volume.read(&inode, start, &mut bytes)?;
+        all.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+    Ok(all)
+}
+
+fn change(volume: &Volume, path: &str, part_of: usize, text: &str) -> crate::volume::Result<()> {
+    let inode = find(volume, path).ok_or(crate::volume::Error::NotFound)?;
+    volume.write(&inode, STARTS[part_of], part(text).as_bytes(), now(), 0)
+}
+
+/// A file of three chunks that both devices have.
+fn world(styles: &[Style]) -> (World, [String; 3]) {
+    let (mut world, texts) = (World::new(2, styles), ["zero", "one", "two"].map(part));
+    world.at(0, |_, volume| {
+        drop(file(volume, "g", b""));
+        (0..3).for_each(|at| change(volume, "g", at, &texts[at]).unwrap());
+    });
+    world.settle();
+    (world, texts)
+}
+
+/// What all devices show, once all has come to rest: the same, and no copy is left.
+fn shown(world: &mut World) -> Vec<(String, String)> {
+    world.settle();
+    let count = world.devices.len();
+    let all = (0..count).map(|at| {
+        world.at(at, |_, volume| {
+            let names = names(volume, &volume.root().unwrap());
+            names.into_iter().map(|name| (name.clone(), parts(volume, &name).unwrap())).collect::<Vec<_>>()
+        })
+    });
+    let all: Vec<_> = all.collect();
+    all.iter().for_each(|shown| assert_eq!(*shown, all[0]));
+    world.devices.iter().for_each(|device| assert!(device.store.copies().is_empty()));
+    all[0].clone()
+}
+
+#[test]
+fn of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there() {
+    for styles in [[BOTH[0]; 2], [BOTH[1]; 2], BOTH, [BOTH[1], BOTH[0]]] {
+        let (mut world, [zero, one, two]) = world(&styles);
+        world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+        world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+        let shown = shown(&mut world);
+        let mut contents: Vec<_> = shown.iter().map(|(_, content)| content.clone()).collect();
+        contents.sort();
+        let mut whole = [[&*zero, &part("by a"), &two].concat(), [&*zero, &one, &part("by b")].concat()];
+        whole.sort();
+        assert_eq!(contents, whole, "{styles:?}");
+    }
+}
+
+/// Somebody writes to what a client has just put there before it is merged.
+#[test]
+fn a_version_that_lost_its_place_outlives_what_is_written_to_the_other() {
+    for inexact in [false, true] {
+        let (mut world, [zero, one, two]) = world(&[BOTH[1]; 2]);
+        world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+        world.at(1, |_, volume| change(volume, "g", 0, "by b").unwrap());
+        [0, 1, 0].into_iter().for_each(|at| assert!(world.sync_all(at) || at == 0));
+        // The server's version is there, the device's own is a copy; that a client may leave out.
+        let store = world.devices[0].store.clone();
+        for at in 0..2 {
+            let copies = world.devices[at].store.copies();
+            copies.into_iter().for_each(|copy| world.devices[at].store.put(&Item::Copy(copy), None));
+        }
+        let volume = world.devices[0].keys.open(Arc::new(store));
+        change(&volume, "g", 0, "later").unwrap();
+        if inexact {
+            volume.sync(&find(&volume, "g").unwrap(), true).unwrap();
+        }
+        volume.close().unwrap();
+        let contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+        let of_a = [&*zero, &part("by a"), &two].concat();
+        assert!(contents.contains(&of_a), "{contents:?}");
+        assert!(contents.iter().any(|content| content.starts_with(&part("later"))), "{contents:?}");
+        assert!(contents.iter().all(|content| content.contains(&one) || content.contains("by a")));
+    }
+}
+
+/// The client brings the chunk before the chunk 0 that names it.
+#[test]
+fn a_chunk_of_a_version_on_its_way_is_left_alone() {
+    let (mut world, [zero, one, _]) = world(&BOTH);
+    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    world.settle();
+    let id = world.at(1, |_, volume| {
+        change(volume, "g", 2, "by b").unwrap();
+        find(volume, "g").unwrap().id()
+    });
+    world.sync_all(1);
+    let name = world.at(1, |_, volume| volume.base.context.file_name(ChunkId { inode: id, index: 2 }));
+    let Device { store, client, .. } = &mut world.devices[0];
+    assert!(client.sync(&Item::File(name), store, &world.server));
+    let before = world.images(0);
+    let read = world.at(0, |_, volume| parts(volume, "g"));
+    assert!(read.is_err(), "{read:?}");
+    assert!(before == world.images(0), "something was written");
+    assert_eq!(
+        shown(&mut world),
+        [("g".to_owned(), [&*zero, &*part("by a"), &*part("by b")].concat())],
+        "{one}"
+    );
+}
+
+/// The client takes away the chunks that were not changed here.
+#[test]
+fn what_somebody_else_deleted_comes_back_whole_where_it_was_changed() {
+    let (mut world, [zero, _, two]) = world(&BOTH);
+    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    world.at(1, |_, volume| remove(volume, "g").unwrap());
+    world.settle();
+    world.devices[0].store.wait(Duration::from_secs(3600));
+    assert_eq!(shown(&mut world), [("g".to_owned(), [&*zero, &*part("by a"), &*two].concat())]);
+}
+
+/// Whoever deletes it has seen the change: its space is free again everywhere, after a while.
+#[test]
+fn what_was_deleted_is_not_pinned_for_ever() {
+    for deletes in [0, 1] {
+        let (mut world, _) = world(&BOTH);
+        world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+        world.settle();
+        let pinned = |world: &World| world.devices[0].store.pins().unwrap().all_pins().unwrap().len();
+        assert_eq!(pinned(&world), 3);
+        world.at(deletes, |_, volume| remove(volume, "g").unwrap());
+        world.settle();
+        world.devices[0].store.wait(Duration::from_secs(3 * 24 * 3600));
+        assert!(shown(&mut world).is_empty());
+        assert_eq!(pinned(&world), 0, "{deletes}");
+    }
+}
+
+/// Changes in place by several devices, in any order, with some of the files copied in between.
+fn walk(seed: u64) {
+    let mut random = TestRng(seed);
+    let styles: Vec<Style> = (0..3).map(|_| BOTH[random.below(2)]).collect();
+    let mut world = World::new(2 + random.below(2), &styles);
+    world.at(0, |_, volume| {
+        drop(file(volume, "g", b""));
+        (0..3).for_each(|at| change(volume, "g", at, &format!("part {at}")).unwrap());
+    });
+    world.settle();
+    for step in 0..2 + random.below(8) {
+        let at = random.below(world.devices.len());
+        match random.below(4) {
+            0 => world.sync_some(at, &mut random),
+            1 => drop(world.sync_all(at)),
+            _ => {
+                let (part_of, text) = (random.below(3), format!("{step} of {at}"));
+                let done = world.at(at, |world, volume| {
+                    let before = parts(volume, "g").ok()?;
+                    change(volume, "g", part_of, &text).ok()?;
+                    world.removed.insert(before);
+                    let after = parts(volume, "g").unwrap();
+                    world.made.insert(after.clone());
+                    Some(after)
+                });
+                world.log.extend(done.map(|done| format!("{at}: {done}")));
+                continue;
+            }
+        }
+        world.log.push(format!("{at} copies"));
+    }
+    let judged = catch_unwind(AssertUnwindSafe(|| {
+        let there: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+        let mut lost = world.made.difference(&world.removed).filter(|made| !there.contains(made));
+        assert_eq!(lost.next(), None, "lost; there is {there:?}");
+        for content in &there {
+            assert!(world.made.contains(content) || content.starts_with("part 0"), "a mixture: {content}");
+        }
+    }));
+    if let Err(why) = judged {
+        println!("CRYPTFS_SEED={seed}\n{}", world.log.join("\n"));
+        std::panic::resume_unwind(why);
+    }
+}
+
+#[test]
+fn devices_that_change_a_large_file_in_place_lose_nothing() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(40) {
+        walk(random.0);
+        random.below(2);
+    }
+}
+
+#[test]
+fn each_rule_about_pins_is_needed() {
+    let cases: [(Mutant, fn()); 4] = [
+        (Mutant::NotPinned, of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there),
+        (Mutant::NotRestored, of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there),
+        (Mutant::LostNotKept, a_version_that_lost_its_place_outlives_what_is_written_to_the_other),
+        (Mutant::RestoredEarly, a_chunk_of_a_version_on_its_way_is_left_alone),
+    ];
+    for (mutant, test) in cases {
+        mutants::plant(Some(mutant));
+        let noticed = catch_unwind(test).is_err();
+        mutants::plant(None);
+        assert!(noticed, "{mutant:?}");
+    }
+}

@@ -72,6 +72,23 @@ fn of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there() {
     }
 }
 
+/// A client that keeps no copies leaves the loser's chunk 0 nowhere but in its pin.
+#[test]
+fn a_version_of_which_no_copy_is_left_is_saved_from_its_pins() {
+    let (mut world, [zero, one, _]) = world(&[BOTH[0]; 2]);
+    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    [0, 1].into_iter().for_each(|at| assert!(world.sync_all(at)));
+    for device in [&world.devices[0].store, &world.devices[1].store, &world.server] {
+        device.copies().into_iter().for_each(|copy| device.put(&Item::Copy(copy), None));
+    }
+    let contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    assert!(
+        contents.len() == 2 && contents.contains(&[&*zero, &one, &part("by b")].concat()),
+        "{contents:?}"
+    );
+}
+
 /// Somebody writes to what a client has just put there before it is merged.
 #[test]
 fn a_version_that_lost_its_place_outlives_what_is_written_to_the_other() {
@@ -209,9 +226,10 @@ fn devices_that_change_a_large_file_in_place_lose_nothing() {
 
 #[test]
 fn each_rule_about_pins_is_needed() {
-    let cases: [(Mutant, fn()); 4] = [
+    let cases: [(Mutant, fn()); 5] = [
         (Mutant::NotPinned, of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there),
         (Mutant::NotRestored, of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there),
+        (Mutant::PinnedForgotten, a_version_of_which_no_copy_is_left_is_saved_from_its_pins),
         (Mutant::LostNotKept, a_version_that_lost_its_place_outlives_what_is_written_to_the_other),
         (Mutant::RestoredEarly, a_chunk_of_a_version_on_its_way_is_left_alone),
     ];

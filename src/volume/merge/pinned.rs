@@ -59,7 +59,8 @@ impl Merge {
         let (device, state) = (self.base.context.device, inode.state.read());
         let is_large = !state.table.is_empty() || !copy.table.is_empty();
         let is_news = copy.version().of(device) > state.version().of(device);
-        (is_large && is_news).then(|| copy.version().clone())
+        let is_told = is_told(state.record.content, copy.record.content);
+        (is_large && is_news && is_told).then(|| copy.version().clone())
     }
 
     /// Once that is durable, the pins go. Whether anything is to be made durable again.
@@ -143,6 +144,7 @@ impl Merge {
         if let Some(&(first, pin)) = first {
             let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
             let held = version.first_chunk.as_deref().map(|chunk| chunk.version().clone());
+            let held = held.filter(|_| inode.view(|record| is_told(record.content, version.record.content)));
             is_own_content = inode.view(|record| record.content == version.record.content);
             if !self.includes(&inode, &mut version, &own)? {
                 let beside = Beside { copies, pins: &own, is_pinned: true };
@@ -282,4 +284,10 @@ impl Merge {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the content that is in place is to be told that this device's own has a place, too: of two, the later one is told by
+/// the earlier one only. Else two devices could go on telling each other through a client that takes now this and now that.
+fn is_told(there: Stamp, own: Stamp) -> bool {
+    (there.commit, there.device) >= (own.commit, own.device)
 }

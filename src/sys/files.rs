@@ -96,7 +96,12 @@ fn open_by_steps(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> 
 /// Opens a file for appending, or makes one that nobody else can read. No link is followed.
 pub fn append_to(path: &Path) -> io::Result<File> {
     let mut options = File::options();
-    options.append(true).create(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
+    options
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+        .open(path)
 }
 
 /// stat of an open file.

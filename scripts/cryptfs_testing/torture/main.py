@@ -93,8 +93,8 @@ class Torture:
         self.refusal = ""
         self.unmount()
         self.filler.unlink(missing_ok=True)
-        # What cannot be stored stays mounted: it is tried once more with room for it, and given up where the volume's own
-        # files are what fills the disk.
+        # What cannot be stored stays mounted: it is tried once more with room for it, and given up where the volume's
+        # own files are what fills the disk.
         for more in ([], ["--discard"]):
             if self.volume.is_mounted():
                 self.unmount(*more)
@@ -119,7 +119,11 @@ class Torture:
 
         def look(names: dict[str, Name]) -> None:
             for name, here in names.items():
-                data = self.read(name)
+                try:
+                    data = self.read(name)
+                except OSError as error:
+                    wrong.append(f"{name}: {error}, expected one of {sorted(map(str, here.kept | here.now))}")
+                    continue
                 states = here.kept if found else here.now
                 if not matches(name, data, states):
                     shown = None if data is None else (len(data), data[:40])

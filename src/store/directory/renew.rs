@@ -18,8 +18,8 @@ impl Directory {
         }
     }
 
-    /// The same for calls that say that something is durable: what they were to cover may be lost with the connection, so
-    /// their error stands.
+    /// For calls that say that something is durable: what they were to cover may be lost with the connection, so their error
+    /// stands, and only what comes next goes to the renewed folder.
     pub(super) fn renewing<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         call().inspect_err(|error| {
             if is_gone(error) {

@@ -30,6 +30,7 @@ TRANSPORTS = ["uring", "device", "fuser"]
 CHANGES = [
     ("s/fuse.glusterfs/glusterfs/", r"s/fuse\.cryptfs/fuse/' -e 's/fuse.glusterfs/glusterfs/"),
     ("\ttmpfs)\n\t\t_unmount $SCRATCH_MNT\n", "\ttmpfs|fuse)\n\t\t_unmount $SCRATCH_MNT\n"),
+    ("\t\t_unmount $TEST_DEV\n", "\t\t_unmount $TEST_DIR\n"),
 ]
 URING = Path("/sys/module/fuse/parameters/enable_uring")
 

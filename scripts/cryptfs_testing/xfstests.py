@@ -110,7 +110,7 @@ def program() -> Path:
 def passes(transport: str, built: Path, folder: Path, tests: list[str], excluded: Path, more: str) -> bool:
     """Whether nothing fails that is not known to; prints what does."""
     folder.mkdir()
-    options = f"-o allow_other,passphrase-file={folder}/passphrase,transport={transport}{more}"
+    options = f"-o allow_other,suid,dev,passphrase-file={folder}/passphrase,transport={transport}{more}"
     environment = prepare(folder) | {"MOUNT_OPTIONS": options, "TEST_FS_MOUNT_OPTS": options, "BUILT": str(built)}
     command: list[str | Path] = ["unshare", "--mount", "sh", "-ec", SCRIPT, "check", "-E", excluded, *tests]
     tested = subprocess.run(

@@ -304,11 +304,11 @@ impl Chunk {
             Root { settled, listed, more_devices, seals, record, inline, data, metadata }.encode(out);
         });
         let offset = u64::from(root.which) * BLOCK as u64;
-        self.in_held_space(1, |chunk| {
+        let written = self.in_held_space(1, |chunk| {
             let file = chunk.file.as_ref().ok_or(Error::Missing(chunk.id))?;
             file.write_at(offset, &[IoSlice::new(&root_bytes)]).map_err(|error| chunk.io(error))
-        })
-        .inspect_err(|error| self.state.suspect |= error.is_of_the_store())
+        });
+        self.suspecting(written)
     }
 
     /// After a root that was written perhaps: nothing that it names may be reused before a later one is durable.

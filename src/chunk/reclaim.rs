@@ -54,10 +54,11 @@ impl Chunk {
     /// Allocates space for `slots` slots of the file and keeps it.
     pub fn preallocate(&mut self, slots: u32) -> Result<()> {
         self.prepare()?;
-        self.in_held_space(slots as usize, |chunk| {
+        let allocated = self.in_held_space(slots as usize, |chunk| {
             let file = chunk.file.as_ref().ok_or(Error::Missing(chunk.id))?;
             file.allocate(u64::from(slots) * BLOCK as u64).map_err(|error| chunk.io(error))
-        })?;
+        });
+        self.suspecting(allocated)?;
         self.state.unsynced = true;
         self.slots_mut().keep(slots.min(1 << 16) as usize);
         Ok(())
@@ -161,7 +162,8 @@ impl Chunk {
     fn truncate(&mut self) -> Result<()> {
         let needed = self.slots_mut().needed();
         let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
-        file.set_length(needed as u64 * BLOCK as u64).map_err(|error| self.io(error))?;
+        let cut = file.set_length(needed as u64 * BLOCK as u64).map_err(|error| self.io(error));
+        self.suspecting(cut)?;
         self.state.unsynced = true;
         self.slots_mut().truncate();
         Ok(())

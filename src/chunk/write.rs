@@ -90,8 +90,8 @@ impl Chunk {
             },
             Purpose::Acknowledged | Purpose::Map => self.in_held_space(count, write),
         };
-        if let Err(error) = &stored {
-            self.state.suspect |= error.is_of_the_store();
+        let stored = self.suspecting(stored);
+        if stored.is_err() {
             let slots = runs.iter().flat_map(|run| run.slot..=run.slot + (run.count - 1));
             slots.for_each(|slot| self.slots_mut().release(slot));
         } else {
@@ -123,7 +123,8 @@ impl Chunk {
             self.state.anchored = true;
         }
         if self.slots.is_none() {
-            self.slots = Some(self.find_slots()?);
+            let found = self.find_slots();
+            self.slots = Some(self.suspecting(found)?);
         }
         self.anchor()
     }
@@ -144,6 +145,11 @@ impl Chunk {
     /// An error if an fdatasync failed before.
     pub(super) fn usable(&self) -> Result<()> {
         if self.state.failed { Err(Error::Failed(self.id)) } else { Ok(()) }
+    }
+
+    /// The outcome of a call on the file. Where the store failed, the descriptor is opened anew before anything else.
+    pub(super) fn suspecting<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|error| self.state.suspect |= error.is_of_the_store())
     }
 
     /// The slots. Only after `prepare`.

@@ -28,9 +28,13 @@ pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how
     }
     let now = fs.new_times(how.times);
     let range = offset..offset.saturating_add(data.len() as u64);
+    let clears = has_any(&inode, clear_mode);
     let written = fs.volume.write(&inode, offset, data, now, clear_mode).map_err(Error::from);
     match written {
-        Ok(()) => fs.lost.clear(inode.id(), &range),
+        Ok(()) => {
+            fs.lost.clear(inode.id(), &range);
+            tell_of_mode(fs, node, clears);
+        }
         Err(error) if how.from_cache => fs.lost.add(inode.id(), range, error),
         Err(_) => {}
     }
@@ -57,6 +61,7 @@ pub(super) fn allocate(
     let now = fs.new_times(times);
     let size = inode.view(|record| record.size);
     let clear_mode = unprivileged_bits(fs, caller, &inode);
+    let clears = has_any(&inode, clear_mode);
     fs.clear_capability(&inode)?;
     if how == (Allocate::ZeroRange { keep_size: false }) && end > size {
         fs.volume.resize(&inode, end, now, clear_mode)?;
@@ -68,7 +73,20 @@ pub(super) fn allocate(
         record.changed = now.unwrap_or(record.changed);
         false
     })?;
+    tell_of_mode(fs, node, clears);
     Ok(())
+}
+
+fn has_any(inode: &Inode, bits: u32) -> bool {
+    bits != 0 && inode.view(|record| record.mode & bits != 0)
+}
+
+/// After a direct write, fallocate or a copy the kernel looks for new sizes and times only, and would go on with the mode
+/// that it has. To forget attributes it waits for nobody.
+fn tell_of_mode(fs: &Filesystem, node: NodeId, is_another: bool) {
+    if is_another && let Some(listener) = &*fs.listener.read() {
+        listener.attributes(node);
+    }
 }
 
 /// LSEEK: holes are what the volume does not store; the end of the file counts as one. Where something was lost all is
@@ -115,6 +133,7 @@ pub(super) fn copy_range(
         return Err(Error::Invalid);
     }
     let clear_mode = unprivileged_bits(fs, caller, &target);
+    let clears = has_any(&target, clear_mode);
     if length > 0 {
         fs.clear_capability(&target)?;
     }
@@ -130,6 +149,7 @@ pub(super) fn copy_range(
             Err(_) => break,
         }
     }
+    tell_of_mode(fs, to.0, clears && copied > 0);
     Ok(copied)
 }
 

@@ -55,6 +55,8 @@ struct Record {
     closed_unsynced: usize,
     /// How many times everything was synced.
     all_synced: u64,
+    /// How many connections are gone.
+    connections_lost: u64,
 }
 
 /// A [`Store`] that fails as planned. Clones share the plan and the log.
@@ -69,6 +71,8 @@ struct FaultyFile {
     inner: Arc<dyn StoreFile>,
     name: FileName,
     record: Arc<Mutex<Record>>,
+    /// Of [`Record::connections_lost`], when it was opened.
+    connection: u64,
     /// How many times everything had been synced when something was written that no sync of this file covers yet.
     unsynced: Mutex<Option<u64>>,
 }
@@ -106,6 +110,12 @@ impl Faulty {
         self.record.lock().open_most = Some(most);
     }
 
+    /// From now on files that are open can only be read, as a folder does that finds them again by their names; all else
+    /// fails with ENOTCONN.
+    pub fn lose_connection(&self) {
+        self.record.lock().connections_lost += 1;
+    }
+
     /// Files that were closed, under their names still, with something in them that no sync covered.
     pub fn closed_unsynced(&self) -> usize {
         self.record.lock().closed_unsynced
@@ -139,8 +149,10 @@ impl Faulty {
     }
 
     fn file(&self, name: FileName, inner: Arc<dyn StoreFile>) -> Arc<dyn StoreFile> {
-        self.record.lock().open += 1;
-        Arc::new(FaultyFile { inner, name, record: Arc::clone(&self.record), unsynced: Mutex::default() })
+        let mut held = self.record.lock();
+        held.open += 1;
+        let (record, connection) = (Arc::clone(&self.record), held.connections_lost);
+        Arc::new(FaultyFile { inner, name, record, connection, unsynced: Mutex::default() })
     }
 
     fn enter(&self, call: Call, name: Option<FileName>, length: u64) -> io::Result<()> {
@@ -233,7 +245,13 @@ impl Store for Faulty {
 
 impl FaultyFile {
     fn enter(&self, call: Call, offset: u64, length: u64) -> Option<Fault> {
-        enter(&self.record, call, Some(self.name), offset, length)
+        let planned = enter(&self.record, call, Some(self.name), offset, length);
+        let is_lost = self.connection != self.record.lock().connections_lost;
+        match call {
+            Call::Read | Call::IsCurrent => planned,
+            _ if is_lost => Some(Fault::Error(libc::ENOTCONN)),
+            _ => planned,
+        }
     }
 
     fn changed(&self) {

@@ -6,6 +6,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -96,7 +97,12 @@ fn open_by_steps(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> 
 /// Opens a file for appending, or makes one that nobody else can read. No link is followed.
 pub fn append_to(path: &Path) -> io::Result<File> {
     let mut options = File::options();
-    options.append(true).create(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
+    options
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+        .open(path)
 }
 
 /// stat of an open file.
@@ -270,9 +276,10 @@ pub fn tells_changes(file: &File) -> io::Result<bool> {
     Ok(!remote.contains(&kind) && ![CIFS, SMB2, V9FS, CEPH].contains(&kind))
 }
 
-/// Allocates the first `length` bytes of a file, growing it. EOPNOTSUPP where the filesystem cannot.
-pub fn allocate(file: &File, length: u64) -> io::Result<()> {
-    Ok(retry_on_intr(|| fs::fallocate(file, FallocateFlags::empty(), 0, length))?)
+/// Allocates these bytes of a file, growing it. EOPNOTSUPP where the filesystem cannot.
+pub fn allocate(file: &File, bytes: Range<u64>) -> io::Result<()> {
+    let length = bytes.end - bytes.start;
+    Ok(retry_on_intr(|| fs::fallocate(file, FallocateFlags::empty(), bytes.start, length))?)
 }
 
 /// Starts writing a file's dirty pages to disk without waiting. It reports no failure: fdatasync does.

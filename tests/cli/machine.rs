@@ -3,6 +3,7 @@
 use crate::sandbox::Sandbox;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 
 /// The kernel's options of the mount.
 fn options(sandbox: &Sandbox) -> Vec<String> {
@@ -40,6 +41,18 @@ fn a_log_is_for_its_owner_and_follows_no_link() {
     sandbox.fails(sandbox.mount().arg("--log-file").arg(&log), 1);
     assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
     assert!(!fs::read_to_string("/proc/self/mounts").unwrap().contains(sandbox.plain().to_str().unwrap()));
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_no_log() {
+    let sandbox = Sandbox::with_volume();
+    let log = sandbox.path("log");
+    assert!(Command::new("mkfifo").arg(&log).status().unwrap().success());
+    let mut mount = sandbox.prepared(Command::new("timeout"), &[]);
+    mount.args(["-k1", "20", crate::sandbox::PROGRAM, "mount"]).arg(sandbox.backing()).arg(sandbox.plain());
+    mount.arg("--passphrase-file").arg(sandbox.path("passphrase")).arg("--log-file").arg(&log);
+    sandbox.fails(&mut mount, 1);
+    assert!(!sandbox.is_mounted());
 }
 
 /// KiB of the daemon's memory that are locked.

@@ -91,6 +91,31 @@ fn file_capabilities_count_and_go_when_the_file_changes() {
     }
 }
 
+/// The kernel itself clears them for writes through its cache only, and keeps the mode that it was told last.
+#[test]
+fn set_user_id_goes_whatever_changes_the_content() {
+    if !is_root() {
+        return;
+    }
+    for options in kinds_of_mount() {
+        let sandbox = mounted(&format!("allow_other,suid,{options}"));
+        for change in [
+            "printf x >>\"$1/file\"",
+            "dd if=/dev/zero of=\"$1/file\" bs=4096 count=1 oflag=direct conv=notrunc status=none",
+            "fallocate -p -l 4096 \"$1/file\"",
+            "fallocate -z -l 8192 \"$1/file\"",
+        ] {
+            let file = sandbox.plain().join("file");
+            fs::write(&file, "xyz").unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o6777)).unwrap();
+            let changed = as_user(change, &sandbox);
+            assert!(changed.status.success(), "{options}: {changed:?}");
+            assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o777, "{options}: {change}");
+        }
+        sandbox.unmounts();
+    }
+}
+
 #[test]
 fn nothing_was_written_before_it_was_born() {
     for options in kinds_of_mount().filter(|options| !options.contains("fuser")) {

@@ -12,6 +12,7 @@ import errno
 import multiprocessing
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,6 +41,7 @@ class Torture:
         self.notes = [volume.folder / f"notes-{number}" for number in range(workers)]
         self.log, self.filler = volume.folder / "log", volume.backing.parent / "filler"
         # The first failure of an outage is the kernel's or ours, with whatever number.
+        self.refusal = ""
         self.allowed = {*FULL, errno.EIO, errno.ETIMEDOUT} if flaky else FULL
 
     def round(self, number: int) -> list[str]:
@@ -59,7 +61,12 @@ class Torture:
             return []
         if wrong := self.compare(found=False):
             return wrong
-        if self.end():
+        try:
+            told = self.end()
+        except subprocess.TimeoutExpired:
+            still = "mounted" if self.volume.is_mounted() else "not mounted"
+            return [f"the daemon does not end ({still}); umount said {self.refusal or 'nothing'}"]
+        if told:
             self.each(store)
         return []
 
@@ -83,10 +90,21 @@ class Torture:
             self.filler.unlink(missing_ok=True)
         daemon = self.volume.process
         assert daemon
-        with contextlib.suppress(CommandError):
-            self.volume.cryptfs("umount", self.volume.mountpoint)
+        self.refusal = ""
+        self.unmount()
         self.filler.unlink(missing_ok=True)
+        # What cannot be stored stays mounted: it is tried once more with room for it, and given up where the volume's
+        # own files are what fills the disk.
+        for more in ([], ["--discard"]):
+            if self.volume.is_mounted():
+                self.unmount(*more)
         return daemon.wait(PATIENCE) == 0
+
+    def unmount(self, *more: str) -> None:
+        try:
+            self.volume.cryptfs("umount", *more, self.volume.mountpoint)
+        except CommandError as error:
+            self.refusal = str(error)
 
     def fill(self) -> None:
         """Another program leaves no more than some MiB."""
@@ -101,7 +119,11 @@ class Torture:
 
         def look(names: dict[str, Name]) -> None:
             for name, here in names.items():
-                data = self.read(name)
+                try:
+                    data = self.read(name)
+                except OSError as error:
+                    wrong.append(f"{name}: {error}, expected one of {sorted(map(str, here.kept | here.now))}")
+                    continue
                 states = here.kept if found else here.now
                 if not matches(name, data, states):
                     shown = None if data is None else (len(data), data[:40])

@@ -280,3 +280,48 @@ fn what_is_no_file_of_ours_is_named() {
     let Err(Error::Io(_, error)) = bench.open() else { panic!("an error of the store is one") };
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
 }
+
+/// A descriptor of a connection that is gone fails for ever: whatever it was used for, the chunk asks for another one.
+#[test]
+fn whatever_meets_a_lost_connection_first_asks_for_another_descriptor() {
+    type Use = fn(&mut Chunk) -> Result<()>;
+    let uses: [(&str, Use); 7] = [
+        ("write", |chunk| chunk.write(Section::Data, 7, &pattern(7, 1))),
+        ("write_acknowledged", |chunk| chunk.write_acknowledged(Section::Data, 7, &pattern(7, 1))),
+        ("preallocate", |chunk| chunk.preallocate(600)),
+        ("rewrite", Chunk::rewrite),
+        ("compact", Chunk::compact),
+        ("give_back", |chunk| chunk.give_back().map(drop)),
+        ("sync", |chunk| chunk.commit().and_then(|_| chunk.sync())),
+    ];
+    for (what, act) in uses {
+        let mut failures = 0;
+        for opened in [false, true] {
+            let bench = Bench::new();
+            let mut chunk = bench.chunk(300);
+            if opened {
+                chunk = bench.open().unwrap();
+            } else {
+                chunk.preallocate(500).unwrap();
+                chunk.commit().unwrap();
+                chunk.sync().unwrap();
+            }
+            chunk.set_record(vec![1; 20]);
+            bench.store.lose_connection();
+            let store = |chunk: &mut Chunk| chunk.commit().and_then(|_| chunk.sync());
+            let used = act(&mut chunk);
+            failures += u32::from(used.is_err());
+            let error = used.and_then(|()| store(&mut chunk)).expect_err(what);
+            assert!(matches!(error, Error::Io(..)) && chunk.wants_recovery(), "{what}: {error}");
+            chunk.recover().unwrap();
+            act(&mut chunk).unwrap();
+            store(&mut chunk).unwrap();
+            let mut expected = pattern(0, 300);
+            if what.starts_with("write") {
+                expected[7 * BLOCK..8 * BLOCK].copy_from_slice(&pattern(7, 1));
+            }
+            assert!(content(&bench.open().unwrap(), 300).unwrap() == expected, "{what}");
+        }
+        assert!(failures > 0, "{what} did not fail");
+    }
+}

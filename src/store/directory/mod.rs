@@ -250,7 +250,8 @@ impl Store for Directory {
         }
         let Held::File { file, bytes: before } = &mut *held else { return Ok(false) };
         if bytes > *before {
-            match files::allocate(file, bytes) {
+            // Only what is new: tmpfs looks at every page that it is asked for.
+            match files::allocate(file, *before..bytes) {
                 Err(error) if is_unsupported(&error) => {
                     *held = Held::Never;
                     return Ok(false);
@@ -342,7 +343,7 @@ impl StoreFile for DirectoryFile {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.make_writable()?;
-        match files::allocate(&self.file, length) {
+        match files::allocate(&self.file, 0..length) {
             Err(error) if is_unsupported(&error) => Ok(()),
             result => result,
         }

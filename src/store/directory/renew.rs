@@ -18,8 +18,8 @@ impl Directory {
         }
     }
 
-    /// Of a call that says that something is durable the error stands, as what it was to cover may be lost with the
-    /// connection; the folder's own descriptor is opened anew.
+    /// For calls that say that something is durable: what they were to cover may be lost with the connection, so their error
+    /// stands, and only what comes next goes to the renewed folder.
     pub(super) fn renewing<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         call().inspect_err(|error| {
             if is_gone(error) {

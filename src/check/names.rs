@@ -3,13 +3,15 @@
 
 use super::finding::{Finding, Trouble, What};
 use super::inodes::{Facts, View, join};
+use super::underway::{Underway, was_deleted_here};
 use crate::chunk::{ChunkId, InodeId};
-use crate::volume::{Error, Kind, Link, Reader};
-use hashbrown::HashMap;
+use crate::volume::{Kind, Link, Reader};
+use hashbrown::{HashMap, HashSet};
 
-pub fn check(reader: &Reader, facts: &Facts) -> Vec<Finding> {
-    let mut names =
-        Names { reader, facts, found: Vec::new(), disagreeing: Vec::new(), parents: HashMap::new() };
+/// `copied`: inodes of which a sync client put a copy beside chunk 0.
+pub fn check(reader: &Reader, facts: &Facts, copied: &HashSet<InodeId>) -> Vec<Finding> {
+    let underway = Underway::new(reader, copied);
+    let mut names = Names { reader, facts, found: Vec::new(), disagreeing: Vec::new(), underway };
     if facts.position(InodeId::ROOT).is_none() {
         let error = reader.node(InodeId::ROOT).err();
         let trouble = error.map_or(Trouble::NotArrived, |error| Trouble::of(&error));
@@ -36,10 +38,9 @@ struct Names<'a> {
     reader: &'a Reader,
     facts: &'a Facts,
     found: Vec<Finding>,
-    /// Inodes whose links are not the entries that lead to them.
-    disagreeing: Vec<InodeId>,
-    /// Whether the directories that nameless inodes say they are in have arrived.
-    parents: HashMap<InodeId, bool>,
+    /// Inodes whose links are not the entries that lead to them, each with a directory that has one.
+    disagreeing: Vec<(InodeId, Option<InodeId>)>,
+    underway: Underway<'a>,
 }
 
 impl Names<'_> {
@@ -63,14 +64,15 @@ impl Names<'_> {
             return;
         }
         if kind == Kind::Directory && view.entries > 1 {
-            return self.find(What::SeveralNames, view.id);
+            let may_come = self.may_come(view.id, view.named_in);
+            return self.find(What::SeveralNames { may_come }, view.id);
         }
         let mut count = view.entries;
         if kind == Kind::Directory {
             count = 2 + view.directories;
         }
         if !view.links_agree {
-            self.disagreeing.push(view.id);
+            self.disagreeing.push((view.id, view.named_in));
         } else if view.links_count != count && (kind != Kind::Directory || view.is_listed) {
             self.find(What::LinkCount { found: view.links_count, due: count }, view.id);
         }
@@ -80,7 +82,7 @@ impl Names<'_> {
     fn disagreeing(&mut self) {
         let mut missing: HashMap<InodeId, Vec<Link>> = HashMap::new();
         let mut by_parent: HashMap<InodeId, Vec<(InodeId, Link)>> = HashMap::new();
-        for id in &self.disagreeing {
+        for (id, _) in &self.disagreeing {
             let links = self.reader.node(*id).map(|node| node.record.extension.links).unwrap_or_default();
             missing.insert(*id, Vec::new());
             links.into_iter().for_each(|link| by_parent.entry(link.parent).or_default().push((*id, link)));
@@ -94,9 +96,10 @@ impl Names<'_> {
                 }
             }
         }
-        for id in std::mem::take(&mut self.disagreeing) {
+        for (id, named_in) in std::mem::take(&mut self.disagreeing) {
             let missing = missing.remove(&id).unwrap_or_default();
-            self.find(What::Links { missing }, id);
+            let may_come = self.may_come(id, named_in);
+            self.find(What::Links { missing, may_come }, id);
         }
     }
 
@@ -106,16 +109,19 @@ impl Names<'_> {
             // It was deleted, and its chunk files came back or were left.
             return self.find_at(What::Unused, view.id, None);
         }
-        let links = self.reader.node(view.id).map(|node| node.record.extension.links).unwrap_or_default();
-        let parent = links.first().map(|link| link.parent);
-        let reader = self.reader;
-        let has_arrived = |id: InodeId| {
-            let entries = reader.node(id).and_then(|node| reader.entries(&node));
-            !matches!(entries, Err(Error::NotArrived(_)))
-        };
-        let parent_is_there =
-            parent.is_none_or(|id| *self.parents.entry(id).or_insert_with(|| has_arrived(id)));
-        self.find(What::Unnamed { parent, parent_is_there, kind }, view.id);
+        if was_deleted_here(self.reader, view.id) {
+            return self.find(What::Returned, view.id);
+        }
+        let may_come = self.may_come(view.id, None);
+        self.find(What::Unnamed { kind, may_come }, view.id);
+    }
+
+    /// Whether what is said of an inode's names may come to agree by itself. `named_in`: a directory that has one.
+    fn may_come(&mut self, id: InodeId, named_in: Option<InodeId>) -> bool {
+        let Ok(node) = self.reader.node(id) else { return false };
+        let parents = node.record.extension.links.iter().map(|link| link.parent);
+        let parents: Vec<InodeId> = parents.chain(named_in).collect();
+        self.underway.may_come(&node, parents)
     }
 
     fn unreadable(&mut self, view: &View<'_>) {
@@ -155,7 +161,8 @@ impl Names<'_> {
                     None => passed_by[here] = Some(start),
                     Some(by) => {
                         if by == start {
-                            self.find_at(What::Cycle, view.id, None);
+                            let may_come = self.may_come(view.id, view.named_in);
+                            self.find_at(What::Cycle { may_come }, view.id, None);
                         }
                         break;
                     }

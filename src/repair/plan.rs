@@ -211,9 +211,9 @@ impl Making<'_> {
             What::Twice { directory, name, hidden } => {
                 steps.push(Step::PartNames { directory: *directory, name: name.clone(), hidden: *hidden })
             }
-            What::SeveralNames => steps.push(Step::OneName { inode }),
-            What::Cycle => steps.push(Step::LeaveRing { inode }),
-            What::Links { missing } => {
+            What::SeveralNames { .. } => steps.push(Step::OneName { inode }),
+            What::Cycle { .. } => steps.push(Step::LeaveRing { inode }),
+            What::Links { missing, .. } => {
                 let homes: Vec<_> =
                     missing.iter().map(|link| self.places.home_of_name(inode, link)).collect();
                 if homes.contains(&None) {
@@ -233,7 +233,7 @@ impl Making<'_> {
                     steps.push(Step::CorrectLinks { inode });
                 }
             }
-            What::Foreign | What::ConflictCopy | What::Unused => {}
+            What::Foreign | What::ConflictCopy | What::Unused | What::Returned => {}
         }
     }
 }

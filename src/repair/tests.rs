@@ -3,6 +3,7 @@
 
 mod crash;
 mod destroyer;
+mod devices;
 mod world;
 
 use super::{Choices, LOST_FOUND};
@@ -310,7 +311,11 @@ fn a_folder_that_lies_in_itself_is_taken_out() {
     world.forget_all();
     let found: Vec<_> = world.check(true).0.iter().map(|finding| finding.what.word()).collect();
     assert!(found.contains(&"cycle"), "{found:?}");
+    // Another device may be about to send the rest of it.
+    let files: Vec<_> = world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
     world.repair(Choices::default());
+    assert!(files == world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect::<Vec<_>>());
+    world.repair(Choices { missing_is_lost: true, ..Choices::default() });
     assert!(world.unsettled().is_empty(), "{:?}", world.unsettled());
     let tree = world.tree();
     assert!(

@@ -3,9 +3,9 @@
 //!
 //! `CRYPTFS_WALKS=100000` is the long form.
 
-mod client;
-mod walks;
-mod world;
+pub mod client;
+pub mod walks;
+pub mod world;
 
 use super::*;
 use crate::chunk::ChunkId;

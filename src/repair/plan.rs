@@ -30,6 +30,8 @@ pub enum Step {
     AddName { inode: InodeId, link: Link, home: Home },
     /// A directory was made anew from its children: put it in the place of the name that leads nowhere.
     Replace { lost: InodeId, directory: InodeId, name: Vec<u8> },
+    /// The same of one that no name leads to, but this device kept that it had this one in a directory that is lost, too.
+    Nest { lost: InodeId, into: InodeId, name: Vec<u8> },
     /// Copy what is left of a file beside it; places that are lost are holes.
     /// `further`: of a file without its first chunk, the others that there are.
     CopyRest { inode: InodeId, directory: InodeId, name: Vec<u8>, further: Vec<u32> },
@@ -70,6 +72,7 @@ impl Plan {
             own_journal,
             choices,
             replaced: HashSet::new(),
+            nested: HashSet::new(),
             copied: HashSet::new(),
             corrected: HashSet::new(),
         };
@@ -107,10 +110,11 @@ impl Step {
             Step::PartNames { .. } => 3,
             Step::Adopt { .. } | Step::AddName { .. } => 4,
             Step::CopyRest { .. } => 5,
-            Step::Replace { .. } => 6,
-            Step::RemoveName { .. } => 7,
-            Step::CorrectLinks { .. } => 8,
-            Step::Settle { .. } => 9,
+            Step::Nest { .. } => 6,
+            Step::Replace { .. } => 7,
+            Step::RemoveName { .. } => 8,
+            Step::CorrectLinks { .. } => 9,
+            Step::Settle { .. } => 10,
         }
     }
 }
@@ -122,6 +126,8 @@ struct Making<'a> {
     choices: Choices,
     /// Lost directories for which there is a step.
     replaced: HashSet<InodeId>,
+    /// Those whose own place was looked for.
+    nested: HashSet<InodeId>,
     copied: HashSet<InodeId>,
     corrected: HashSet<InodeId>,
 }
@@ -157,6 +163,25 @@ impl Making<'_> {
         (remembered.commit() == *known).then_some(chunk)
     }
 
+    /// Puts what is made for a lost directory into what is made for the one above it, as far as this device kept names.
+    fn nest(&mut self, home: &Home) {
+        let Home::Rebuilt { lost, .. } = home else { return };
+        let mut lost = *lost;
+        while self.nested.insert(lost)
+            && let Some(link) = self.places.kept_place(lost)
+        {
+            self.plan.steps.push(Step::Nest { lost, into: link.parent, name: link.name.to_vec() });
+            lost = link.parent;
+        }
+    }
+
+    fn add_names(&mut self, inode: InodeId, names: Vec<(Link, Home)>) {
+        for (link, home) in names {
+            self.nest(&home);
+            self.plan.steps.push(Step::AddName { inode, link, home });
+        }
+    }
+
     fn take(&mut self, finding: &Finding) {
         let inode = finding.chunk.map_or(InodeId::ROOT, |chunk| chunk.inode);
         let settle = Step::Settle { finding: finding.key() };
@@ -169,8 +194,12 @@ impl Making<'_> {
             What::Unnamed { kind: Kind::Directory, .. } if !self.places.is_listed(inode) => {
                 steps.push(settle)
             }
-            What::Unnamed { .. } => match self.places.home_of(inode) {
-                Some(home) => steps.push(Step::Adopt { inode, home }),
+            What::Unnamed { .. } => match self.places.homes_of(inode) {
+                Some((home, others)) => {
+                    self.nest(&home);
+                    self.plan.steps.push(Step::Adopt { inode, home });
+                    self.add_names(inode, others);
+                }
                 None => self.plan.waiting += 1,
             },
             What::Dangling { directory, name, kind, further, .. } => {
@@ -222,10 +251,12 @@ impl Making<'_> {
                 }
                 // What a directory that can be read lacks was removed from it.
                 let names = missing.iter().cloned().zip(homes.into_iter().flatten());
-                let names = names.filter(|(_, home)| !matches!(home, Home::Found { .. }));
-                steps.extend(names.map(|(link, home)| Step::AddName { inode, link, home }));
+                self.add_names(
+                    inode,
+                    names.filter(|(_, home)| !matches!(home, Home::Found { .. })).collect(),
+                );
                 if self.corrected.insert(inode) {
-                    steps.push(Step::CorrectLinks { inode });
+                    self.plan.steps.push(Step::CorrectLinks { inode });
                 }
             }
             What::LinkCount { .. } => {

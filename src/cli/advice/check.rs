@@ -99,6 +99,9 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
             let all: Vec<&[u8]> = folders.iter().chain([name]).map(Vec::as_slice).collect();
             format!("Put {object} at lost+found/{}.", to(&all.join(&b'/')))
         }
+        Step::Nest { name, .. } => {
+            format!("Put what is left of the folder {} into that of the lost one above it.", to(name))
+        }
         Step::Replace { name, .. } => format!("Put what is left of the folder {} in its place.", to(name)),
         Step::CopyRest { name, .. } => {
             format!("Copy what is left of {} to {}.partial beside it.", to(name), to(name))

@@ -4,8 +4,8 @@
 use super::finding::{Finding, Trouble, What};
 use super::inodes::{Facts, View, join};
 use super::underway::{Underway, was_deleted_here};
-use crate::chunk::{ChunkId, InodeId};
-use crate::volume::{Kind, Link, Reader};
+use crate::chunk::{Chunk, ChunkId, InodeId};
+use crate::volume::{Damage, Kind, Link, Reader};
 use hashbrown::{HashMap, HashSet};
 
 /// `copied`: inodes of which a sync client put a copy beside chunk 0.
@@ -130,19 +130,37 @@ impl Names<'_> {
         if view.id == InodeId::ROOT {
             return self.find_at(What::Root(trouble), view.id, Some(Vec::new()));
         }
-        let Some(directory) = view.named_in else {
+        let entries = |directory| {
+            let node = self.reader.node(directory)?;
+            self.reader.entries(&node)
+        };
+        let named = view.named_in.and_then(|directory| Some((directory, entries(directory).ok()?)));
+        let Some((directory, entries)) = named else {
             if !self.reader.is_being_deleted(view.id) {
-                self.find_at(What::Garbage(trouble), view.id, None);
+                self.garbage(view.id, trouble, &further);
             }
             return;
         };
-        let entries = self.reader.node(directory).and_then(|node| self.reader.entries(&node));
-        let Ok(entries) = entries else { return self.find_at(What::Garbage(trouble), view.id, None) };
         for entry in entries.iter_after(0).filter(|entry| entry.inode == view.id) {
             let (name, kind) = (entry.name.to_vec(), entry.kind);
             let path = self.reader.path_of(directory).map(|path| join(&path, &name));
             let (trouble, further) = (trouble.clone(), further.clone());
             self.find_at(What::Dangling { directory, name, kind, trouble, further }, view.id, path);
+        }
+    }
+
+    /// Files that nothing names. Without a chunk 0 each of the others tells by itself whether it is a chunk: then the rest
+    /// may come.
+    fn garbage(&mut self, inode: InodeId, trouble: Trouble, further: &[u32]) {
+        if further.is_empty() || !matches!(trouble, Trouble::NotArrived | Trouble::Damage(Damage::Deleted)) {
+            return self.find_at(What::Garbage(trouble), inode, None);
+        }
+        for index in further {
+            let (context, chunk) = (self.reader.context(), ChunkId { inode, index: *index });
+            let opened = Chunk::open(context, chunk, self.reader.geometry().blocks(*index));
+            let own = opened.err().map(|error| Trouble::of(&error.into()));
+            let what = What::Garbage(own.unwrap_or_else(|| trouble.clone()));
+            self.found.push(Finding::of(what, chunk, context.file_name(chunk), None));
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Done {
 }
 
 /// Before the volume is opened: what is older is accepted, and a new journal and a new root directory are begun, if the
-/// plan says so. `keep` is shown each chunk file that is about to be replaced.
+/// plan says so. `keep` is shown each chunk file that is about to be replaced, and those that the plan keeps.
 ///
 /// # Errors
 /// The store's, or `keep`'s.
@@ -53,7 +53,10 @@ pub fn open_again(
         context.saw_known(root);
         Volume::format(context, chunk_size, uid, gid)?;
     }
-    Ok(())
+    steps.iter().try_for_each(|step| match step {
+        Step::Keep { chunk } => keep(*chunk),
+        _ => Ok(()),
+    })
 }
 
 /// A plan being carried out.
@@ -73,8 +76,7 @@ impl Apply<'_> {
     /// The volume's. What was done until then stays.
     pub fn run(&self, steps: &[Step]) -> Result<Done> {
         let mut done = Done::default();
-        let corrects =
-            steps.iter().all(|step| matches!(step, Step::CorrectLinks { .. } | Step::Settle { .. }));
+        let corrects = steps.iter().all(Step::changes_no_name);
         let wrong: HashSet<InodeId> = steps
             .iter()
             .filter_map(|step| match step {
@@ -92,7 +94,7 @@ impl Apply<'_> {
         for step in steps {
             match step {
                 // Before the volume was opened.
-                Step::Accept { .. } | Step::NewJournal | Step::NewRoot => {}
+                Step::Accept { .. } | Step::NewJournal | Step::NewRoot | Step::Keep { .. } => {}
                 Step::Adopt { inode, home } => self.adopt(*inode, None, home, &mut rebuilt)?,
                 Step::AddName { inode, link, home } => self.adopt(*inode, Some(link), home, &mut rebuilt)?,
                 Step::Replace { lost, directory, name } => self.replace(*lost, *directory, name)?,

@@ -45,6 +45,8 @@ pub enum Step {
     LeaveRing { inode: InodeId },
     /// Set links and link count to what directories say.
     CorrectLinks { inode: InodeId },
+    /// Keep a copy, outside of the backing folder, of a chunk file that authenticates as nothing.
+    Keep { chunk: ChunkId },
     /// Nothing can be done about it: from now on it is known.
     Settle { finding: String },
 }
@@ -101,6 +103,11 @@ impl Plan {
 }
 
 impl Step {
+    /// Whether it only follows from what was done to names before.
+    pub fn changes_no_name(&self) -> bool {
+        matches!(self, Step::CorrectLinks { .. } | Step::Keep { .. } | Step::Settle { .. })
+    }
+
     /// Names come before what depends on them.
     fn order(&self) -> u8 {
         match self {
@@ -114,7 +121,8 @@ impl Step {
             Step::Replace { .. } => 7,
             Step::RemoveName { .. } => 8,
             Step::CorrectLinks { .. } => 9,
-            Step::Settle { .. } => 10,
+            Step::Keep { .. } => 10,
+            Step::Settle { .. } => 11,
         }
     }
 }
@@ -236,7 +244,11 @@ impl Making<'_> {
                 }
                 steps.push(settle);
             }
-            What::Garbage(_) | What::DeadSlot(_) => steps.push(settle),
+            What::Garbage(_) => {
+                steps.extend(finding.chunk.map(|chunk| Step::Keep { chunk }));
+                steps.push(settle);
+            }
+            What::DeadSlot(_) => steps.push(settle),
             What::Twice { directory, name, hidden } => {
                 steps.push(Step::PartNames { directory: *directory, name: name.clone(), hidden: *hidden })
             }

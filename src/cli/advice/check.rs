@@ -115,7 +115,7 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
         Step::OneName { .. } => format!("Leave the folder {object} one of its names."),
         Step::LeaveRing { .. } => "Take a folder that lies in itself out of there.".to_owned(),
         Step::CorrectLinks { .. } => format!("Correct the names and the count of links that {object} has."),
-        Step::Settle { .. } => return None,
+        Step::Keep { .. } | Step::Settle { .. } => return None,
     })
 }
 

@@ -4,7 +4,9 @@ use super::places::{Home, Places};
 use crate::check::{Class, Finding, Trouble, What};
 use crate::chunk::{ChunkId, InodeId};
 use crate::volume::{Damage, Kind, Link, Reader};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::iter;
 
 /// What the owner decides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,7 +99,8 @@ impl Plan {
         if is_left_shut {
             making.plan.steps.clear();
         }
-        making.plan.steps.sort_by_key(Step::order);
+        let nested = making.nested_in();
+        making.plan.steps.sort_by_cached_key(|step| (step.order(), Reverse(step.depth(&nested))));
         making.plan
     }
 }
@@ -106,6 +109,14 @@ impl Step {
     /// Whether it only follows from what was done to names before.
     pub fn changes_no_name(&self) -> bool {
         matches!(self, Step::CorrectLinks { .. } | Step::Keep { .. } | Step::Settle { .. })
+    }
+
+    /// How many lost directories the one that this puts into its place is in: what is in another goes there before that
+    /// one goes elsewhere. `nested`: in which each is.
+    fn depth(&self, nested: &HashMap<InodeId, InodeId>) -> usize {
+        let Step::Nest { into, .. } = self else { return 0 };
+        // They may lie in each other, as they were kept at different times.
+        iter::successors(Some(*into), |at| nested.get(at).copied()).take(nested.len()).count()
     }
 
     /// Names come before what depends on them.
@@ -181,6 +192,14 @@ impl Making<'_> {
             self.plan.steps.push(Step::Nest { lost, into: link.parent, name: link.name.to_vec() });
             lost = link.parent;
         }
+    }
+
+    fn nested_in(&self) -> HashMap<InodeId, InodeId> {
+        let nested = |step: &Step| match step {
+            Step::Nest { lost, into, .. } => Some((*lost, *into)),
+            _ => None,
+        };
+        self.plan.steps.iter().filter_map(nested).collect()
     }
 
     fn add_names(&mut self, inode: InodeId, names: Vec<(Link, Home)>) {

@@ -1,6 +1,6 @@
 //! A small volume in memory, what was put into it, and ways to damage it.
 
-use super::super::{Apply, Choices, Plan, open_again};
+use super::super::{Apply, Choices, Plan, Step, open_again};
 use crate::check::{self, Checked, Class, Finding, Options, Progress};
 use crate::chunk::remembered::Remembered;
 use crate::chunk::{ChunkId, Context, InodeId, ReadOnly, Recall};
@@ -22,6 +22,15 @@ pub struct World {
     pub expected: BTreeMap<String, Vec<u8>>,
     ids: BTreeMap<String, InodeId>,
     settled: Mutex<HashSet<String>>,
+}
+
+/// What a repair tells.
+#[derive(Default)]
+pub struct Told {
+    /// Files that were copied in part, each with the ranges that are lost.
+    pub copied: Vec<String>,
+    /// Paths of names that were removed.
+    pub removed: Vec<String>,
 }
 
 pub fn kind(kind: Kind) -> NewInode<'static> {
@@ -188,6 +197,11 @@ impl World {
 
     /// Repairs until there is nothing more to do; answers which files were copied in part.
     pub fn repair(&self, choices: Choices) -> Vec<String> {
+        self.repair_telling(choices).copied
+    }
+
+    /// The same; answers all that its owner is told of what is lost.
+    pub fn repair_telling(&self, choices: Choices) -> Told {
         repair(&self.fixture, &self.store, &self.settled, choices)
     }
 
@@ -235,14 +249,14 @@ pub fn check(fixture: &Fixture, store: &Arc<dyn Store>, data: bool) -> (Vec<Find
     (std::mem::take(&mut checked.findings), checked)
 }
 
-/// Repairs until there is nothing more to do, as the program does; answers which files were copied in part.
+/// Repairs until there is nothing more to do, as the program does.
 pub fn repair(
     fixture: &Fixture,
     store: &Arc<dyn Store>,
     settled: &Mutex<HashSet<String>>,
     choices: Choices,
-) -> Vec<String> {
-    let mut copied = Vec::new();
+) -> Told {
+    let mut all = Told::default();
     for _ in 0..6 {
         let (reader, journals) = reader(fixture, store);
         let options = Options { data: true, threads: 1 };
@@ -253,7 +267,7 @@ pub fn repair(
         let context = fixture.context(store.clone());
         let plan = Plan::of(&reader, &open, context.own_journal(), choices);
         if plan.is_empty() {
-            return copied;
+            return all;
         }
         open_again(&context, CHUNK, (1, 2), &plan.steps, &mut |_| Ok(())).unwrap();
         let volume = fixture.open(store.clone());
@@ -264,7 +278,12 @@ pub fn repair(
         let told = |(name, lost): (Vec<u8>, Vec<Range<u64>>)| {
             format!("{}: {lost:?}", String::from_utf8_lossy(&name))
         };
-        copied.extend(done.copied.into_iter().map(told));
+        all.copied.extend(done.copied.into_iter().map(told));
+        let removed = plan.steps.iter().filter_map(|step| match step {
+            Step::RemoveName { path, .. } => Some(String::from_utf8_lossy(path.as_ref()?).into_owned()),
+            _ => None,
+        });
+        all.removed.extend(removed);
     }
     panic!("a repair that does not end: {:#?}", check(fixture, store, true).0);
 }

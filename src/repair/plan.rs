@@ -32,7 +32,7 @@ pub enum Step {
     AddName { inode: InodeId, link: Link, home: Home },
     /// A directory was made anew from its children: put it in the place of the name that leads nowhere.
     Replace { lost: InodeId, directory: InodeId, name: Vec<u8> },
-    /// The same of one that no name leads to, but this device kept that it had this one in a directory that is lost, too.
+    /// A directory was made again that no name leads to: put it where this device kept that it was, in one that is lost, too.
     Nest { lost: InodeId, into: InodeId, name: Vec<u8> },
     /// Copy what is left of a file beside it; places that are lost are holes.
     /// `further`: of a file without its first chunk, the others that there are.

@@ -101,6 +101,8 @@ impl Apply<'_> {
                 Step::Nest { lost, into, name } => self.nest(*lost, *into, name, &mut rebuilt)?,
                 Step::CopyRest { inode, directory, name, further } => {
                     done.copied.push(self.copy_rest(*inode, *directory, name, further)?);
+                    // Before the name of the damaged one goes.
+                    self.volume.sync_all()?;
                 }
                 Step::RemoveName { directory, name, .. } => {
                     self.remove_name(&self.volume.inode(*directory)?, name)?;

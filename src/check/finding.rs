@@ -70,15 +70,18 @@ pub enum What {
     },
     /// The root directory cannot be read.
     Root(Trouble),
-    /// No directory has a name for this inode. `parent`: by the inode's own link; whether that directory can be read.
+    /// No directory has a name for this inode. `may_come`, here and below: another device wrote one of the files that do
+    /// not agree, so that what is missing may be on its way.
     Unnamed {
-        parent: Option<InodeId>,
-        parent_is_there: bool,
         kind: Kind,
+        may_come: bool,
     },
+    /// The last name of this inode was removed on this device, and its chunk file is back.
+    Returned,
     /// The names that an inode has are not those that it says it has. `missing`: those that no directory has.
     Links {
         missing: Vec<Link>,
+        may_come: bool,
     },
     LinkCount {
         found: u32,
@@ -91,9 +94,13 @@ pub enum What {
         hidden: InodeId,
     },
     /// A directory that has several names.
-    SeveralNames,
+    SeveralNames {
+        may_come: bool,
+    },
     /// A directory that lies in itself, and nowhere else.
-    Cycle,
+    Cycle {
+        may_come: bool,
+    },
     Journal(Trouble),
 }
 
@@ -143,6 +150,7 @@ impl What {
             What::ConflictCopy => "conflict-copy",
             What::Garbage(_) => "garbage",
             What::Unused => "unused-chunk",
+            What::Returned => "returned",
             What::Content { .. } => "content",
             What::Entries(_) => "entries",
             What::Table(_) => "table",
@@ -152,8 +160,8 @@ impl What {
             What::Links { .. } => "links",
             What::LinkCount { .. } => "link-count",
             What::Twice { .. } => "name-twice",
-            What::SeveralNames => "several-names",
-            What::Cycle => "cycle",
+            What::SeveralNames { .. } => "several-names",
+            What::Cycle { .. } => "cycle",
             What::Journal(_) => "journal",
         }
     }
@@ -173,9 +181,11 @@ impl What {
 
     fn class(&self) -> Class {
         match self {
-            What::Foreign | What::ConflictCopy | What::Unused => Class::Note,
-            // Its folder may be on its way.
-            What::Unnamed { parent_is_there: false, .. } => Class::Waiting,
+            What::Foreign | What::ConflictCopy | What::Unused | What::Returned => Class::Note,
+            What::Unnamed { may_come: true, .. }
+            | What::Links { may_come: true, .. }
+            | What::SeveralNames { may_come: true }
+            | What::Cycle { may_come: true } => Class::Waiting,
             what => what.trouble().map_or(Class::Damage, Trouble::class),
         }
     }

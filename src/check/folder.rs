@@ -1,9 +1,10 @@
 //! What lies in the backing folder: chunk files by inode, and what is none of cryptfs's.
 
 use super::finding::{Finding, What};
-use crate::chunk::ChunkId;
-use crate::store::{Area, FileName};
+use crate::chunk::{ChunkId, InodeId};
+use crate::store::{Area, CopyName, FileName};
 use crate::volume::{Reader, Result};
+use hashbrown::HashSet;
 use std::ops::Range;
 
 /// Digits of a chunk file's name in its folder: enough to know a copy of it by.
@@ -23,6 +24,8 @@ pub struct PlacedFile {
     pub path: String,
     /// The name holds that of a chunk file.
     pub is_copy: bool,
+    /// That of this volume's chunk.
+    pub chunk: Option<ChunkId>,
 }
 
 impl Folder {
@@ -38,9 +41,11 @@ impl Folder {
                     Some(id) if area == Area::Chunks => folder.chunks.push(id),
                     Some(id) if id.index == 0 => {}
                     _ => {
+                        let copy = CopyName::parse(path).filter(|_| area == Area::Chunks);
+                        let chunk = copy.and_then(|copy| context.identify(copy.of));
                         let path = format!("{name}/{}", String::from_utf8_lossy(path));
                         let is_copy = holds_a_name(&path);
-                        folder.others.push(PlacedFile { path, is_copy });
+                        folder.others.push(PlacedFile { path, is_copy, chunk });
                     }
                 }
             })?;
@@ -49,12 +54,18 @@ impl Folder {
         Ok(folder)
     }
 
-    pub fn findings(&self) -> Vec<Finding> {
+    /// The inodes of which a sync client put a copy of chunk 0 beside it.
+    pub fn copied(&self) -> HashSet<InodeId> {
+        let chunks = self.others.iter().filter_map(|other| other.chunk);
+        chunks.filter(|chunk| chunk.index == 0).map(|chunk| chunk.inode).collect()
+    }
+
+    pub fn findings(&self, reader: &Reader) -> Vec<Finding> {
         let finding = |other: &PlacedFile| Finding {
             what: if other.is_copy { What::ConflictCopy } else { What::Foreign },
-            chunk: None,
+            chunk: other.chunk,
             file: Some(other.path.clone()),
-            path: None,
+            path: other.chunk.and_then(|chunk| reader.path_of(chunk.inode)),
         };
         self.others.iter().map(finding).collect()
     }

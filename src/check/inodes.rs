@@ -3,6 +3,7 @@
 
 use super::finding::{Finding, Trouble, What};
 use super::folder::Folder;
+use super::underway::was_deleted_here;
 use super::{Options, Progress};
 use crate::chunk::{ChunkId, InodeId};
 use crate::volume::{Content, Directory, Error, Kind, Link, Lost, Node, Reader, Result};
@@ -240,6 +241,10 @@ impl Look<'_> {
     }
 
     fn directory(&mut self, at: usize, node: &Node) {
+        // What it names was moved out of it or deleted, too.
+        if was_deleted_here(self.reader, node.id) {
+            return;
+        }
         match self.reader.entries(node) {
             Err(error) => {
                 let chunk = chunk_of(&error).unwrap_or(ChunkId { inode: node.id, index: 0 });

@@ -2,7 +2,7 @@
 //!
 //! Reads only, through [`Reader`], so a volume whose root directory or journal is damaged is checked like any other.
 //! One check to a file: `folder` (what lies there), `inodes` (what authenticates), `names` (whether directories and
-//! inodes say the same), `journals`. Each emits [`Finding`]s; what is done about them is `repair`'s affair.
+//! inodes say the same; `underway`: or only do not yet), `journals`. Each emits [`Finding`]s; what is done about them is `repair`'s affair.
 //!
 //! Memory: some 100 bytes for each chunk file, whatever its size, and what is found.
 
@@ -11,6 +11,7 @@ mod folder;
 mod inodes;
 mod journals;
 mod names;
+mod underway;
 
 pub use finding::{Class, Finding, Trouble, What};
 
@@ -54,11 +55,11 @@ pub struct Checked {
 pub fn run(reader: &Reader, journals: &[Error], options: Options, progress: &Progress) -> Result<Checked> {
     let folder = Folder::list(reader)?;
     progress.files.store(folder.chunks.len() as u64, Ordering::Relaxed);
-    let mut findings = folder.findings();
+    let mut findings = folder.findings(reader);
     findings.extend(journals::check(reader, journals));
     let (facts, found) = inodes::check(reader, &folder, options, progress)?;
     findings.extend(found);
-    findings.extend(names::check(reader, &facts));
+    findings.extend(names::check(reader, &facts, &folder.copied()));
     findings.sort_by(|a, b| (a.class(), &a.path, a.chunk).cmp(&(b.class(), &b.path, b.chunk)));
     Ok(Checked {
         findings,

@@ -3,13 +3,15 @@
 
 use super::finding::{Finding, Trouble, What};
 use super::inodes::{Facts, View, join};
-use crate::chunk::{ChunkId, InodeId};
-use crate::volume::{Error, Kind, Link, Reader};
-use hashbrown::HashMap;
+use super::underway::{Underway, was_deleted_here};
+use crate::chunk::{Chunk, ChunkId, InodeId};
+use crate::volume::{Damage, Kind, Link, Reader};
+use hashbrown::{HashMap, HashSet};
 
-pub fn check(reader: &Reader, facts: &Facts) -> Vec<Finding> {
-    let mut names =
-        Names { reader, facts, found: Vec::new(), disagreeing: Vec::new(), parents: HashMap::new() };
+/// `copied`: inodes of which a sync client put a copy beside chunk 0.
+pub fn check(reader: &Reader, facts: &Facts, copied: &HashSet<InodeId>) -> Vec<Finding> {
+    let underway = Underway::new(reader, copied);
+    let mut names = Names { reader, facts, found: Vec::new(), disagreeing: Vec::new(), underway };
     if facts.position(InodeId::ROOT).is_none() {
         let error = reader.node(InodeId::ROOT).err();
         let trouble = error.map_or(Trouble::NotArrived, |error| Trouble::of(&error));
@@ -36,10 +38,9 @@ struct Names<'a> {
     reader: &'a Reader,
     facts: &'a Facts,
     found: Vec<Finding>,
-    /// Inodes whose links are not the entries that lead to them.
-    disagreeing: Vec<InodeId>,
-    /// Whether the directories that nameless inodes say they are in have arrived.
-    parents: HashMap<InodeId, bool>,
+    /// Inodes whose links are not the entries that lead to them, each with a directory that has one.
+    disagreeing: Vec<(InodeId, Option<InodeId>)>,
+    underway: Underway<'a>,
 }
 
 impl Names<'_> {
@@ -63,14 +64,15 @@ impl Names<'_> {
             return;
         }
         if kind == Kind::Directory && view.entries > 1 {
-            return self.find(What::SeveralNames, view.id);
+            let may_come = self.may_come(view.id, view.named_in);
+            return self.find(What::SeveralNames { may_come }, view.id);
         }
         let mut count = view.entries;
         if kind == Kind::Directory {
             count = 2 + view.directories;
         }
         if !view.links_agree {
-            self.disagreeing.push(view.id);
+            self.disagreeing.push((view.id, view.named_in));
         } else if view.links_count != count && (kind != Kind::Directory || view.is_listed) {
             self.find(What::LinkCount { found: view.links_count, due: count }, view.id);
         }
@@ -80,7 +82,7 @@ impl Names<'_> {
     fn disagreeing(&mut self) {
         let mut missing: HashMap<InodeId, Vec<Link>> = HashMap::new();
         let mut by_parent: HashMap<InodeId, Vec<(InodeId, Link)>> = HashMap::new();
-        for id in &self.disagreeing {
+        for (id, _) in &self.disagreeing {
             let links = self.reader.node(*id).map(|node| node.record.extension.links).unwrap_or_default();
             missing.insert(*id, Vec::new());
             links.into_iter().for_each(|link| by_parent.entry(link.parent).or_default().push((*id, link)));
@@ -94,9 +96,10 @@ impl Names<'_> {
                 }
             }
         }
-        for id in std::mem::take(&mut self.disagreeing) {
+        for (id, named_in) in std::mem::take(&mut self.disagreeing) {
             let missing = missing.remove(&id).unwrap_or_default();
-            self.find(What::Links { missing }, id);
+            let may_come = self.may_come(id, named_in);
+            self.find(What::Links { missing, may_come }, id);
         }
     }
 
@@ -106,16 +109,19 @@ impl Names<'_> {
             // It was deleted, and its chunk files came back or were left.
             return self.find_at(What::Unused, view.id, None);
         }
-        let links = self.reader.node(view.id).map(|node| node.record.extension.links).unwrap_or_default();
-        let parent = links.first().map(|link| link.parent);
-        let reader = self.reader;
-        let has_arrived = |id: InodeId| {
-            let entries = reader.node(id).and_then(|node| reader.entries(&node));
-            !matches!(entries, Err(Error::NotArrived(_)))
-        };
-        let parent_is_there =
-            parent.is_none_or(|id| *self.parents.entry(id).or_insert_with(|| has_arrived(id)));
-        self.find(What::Unnamed { parent, parent_is_there, kind }, view.id);
+        if was_deleted_here(self.reader, view.id) {
+            return self.find(What::Returned, view.id);
+        }
+        let may_come = self.may_come(view.id, None);
+        self.find(What::Unnamed { kind, may_come }, view.id);
+    }
+
+    /// Whether what is said of an inode's names may come to agree by itself. `named_in`: a directory that has one.
+    fn may_come(&mut self, id: InodeId, named_in: Option<InodeId>) -> bool {
+        let Ok(node) = self.reader.node(id) else { return false };
+        let parents = node.record.extension.links.iter().map(|link| link.parent);
+        let parents: Vec<InodeId> = parents.chain(named_in).collect();
+        self.underway.may_come(&node, parents)
     }
 
     fn unreadable(&mut self, view: &View<'_>) {
@@ -124,19 +130,37 @@ impl Names<'_> {
         if view.id == InodeId::ROOT {
             return self.find_at(What::Root(trouble), view.id, Some(Vec::new()));
         }
-        let Some(directory) = view.named_in else {
+        let entries = |directory| {
+            let node = self.reader.node(directory)?;
+            self.reader.entries(&node)
+        };
+        let named = view.named_in.and_then(|directory| Some((directory, entries(directory).ok()?)));
+        let Some((directory, entries)) = named else {
             if !self.reader.is_being_deleted(view.id) {
-                self.find_at(What::Garbage(trouble), view.id, None);
+                self.garbage(view.id, trouble, &further);
             }
             return;
         };
-        let entries = self.reader.node(directory).and_then(|node| self.reader.entries(&node));
-        let Ok(entries) = entries else { return self.find_at(What::Garbage(trouble), view.id, None) };
         for entry in entries.iter_after(0).filter(|entry| entry.inode == view.id) {
             let (name, kind) = (entry.name.to_vec(), entry.kind);
             let path = self.reader.path_of(directory).map(|path| join(&path, &name));
             let (trouble, further) = (trouble.clone(), further.clone());
             self.find_at(What::Dangling { directory, name, kind, trouble, further }, view.id, path);
+        }
+    }
+
+    /// Files that nothing names. Without a chunk 0 each of the others tells by itself whether it is a chunk: then the rest
+    /// may come.
+    fn garbage(&mut self, inode: InodeId, trouble: Trouble, further: &[u32]) {
+        if further.is_empty() || !matches!(trouble, Trouble::NotArrived | Trouble::Damage(Damage::Deleted)) {
+            return self.find_at(What::Garbage(trouble), inode, None);
+        }
+        for index in further {
+            let (context, chunk) = (self.reader.context(), ChunkId { inode, index: *index });
+            let opened = Chunk::open(context, chunk, self.reader.geometry().blocks(*index));
+            let own = opened.err().map(|error| Trouble::of(&error.into()));
+            let what = What::Garbage(own.unwrap_or_else(|| trouble.clone()));
+            self.found.push(Finding::of(what, chunk, context.file_name(chunk), None));
         }
     }
 
@@ -155,7 +179,8 @@ impl Names<'_> {
                     None => passed_by[here] = Some(start),
                     Some(by) => {
                         if by == start {
-                            self.find_at(What::Cycle, view.id, None);
+                            let may_come = self.may_come(view.id, view.named_in);
+                            self.find_at(What::Cycle { may_come }, view.id, None);
                         }
                         break;
                     }

@@ -48,6 +48,13 @@ impl From<StoredVersion> for (DeviceId, Commit) {
     }
 }
 
+impl DeviceId {
+    /// Whether that device writes dots under this id, which it took where work of its own was missing (section 8).
+    pub fn stands_in_for(self, device: DeviceId) -> bool {
+        self != device && self.0[3..] == device.0[3..]
+    }
+}
+
 impl InodeId {
     /// The root directory.
     pub const ROOT: InodeId = InodeId([0; 12]);

@@ -119,6 +119,10 @@ impl Recall for ReadOnly {
         self.0.tombstone(id)
     }
 
+    fn attributes(&self, id: InodeId) -> Option<Vec<u8>> {
+        self.0.attributes(id)
+    }
+
     fn revived(&self, _: ChunkId) {}
 
     fn keep(&self) {}

@@ -14,15 +14,20 @@ use crate::volume::{self, Damage, Reader, Timestamp};
 use hashbrown::HashSet;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use std::cell::Cell;
 use std::fs::metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Findings of one kind, or steps, that are listed before the rest is counted.
 const LISTED: usize = 1000;
+/// Bytes that a repair copies into the state folder at most.
+const KEPT: u64 = 1 << 30;
+/// After so long without a terminal, and then as often, a line says how far a check is.
+const PLAIN: Duration = Duration::from_secs(10);
 /// Rounds of check and repair: links are corrected in the one after names were given.
 const ROUNDS: usize = 6;
 
@@ -32,7 +37,7 @@ pub fn run(arguments: &Check) -> Result<(), Failure> {
     if arguments.repair && opened.is_beside {
         return Err(advice::repair_beside_mount(&backing));
     }
-    let session = Session { arguments, backing: &backing, opened };
+    let session = Session { arguments, backing: &backing, opened, kept: Cell::new(0) };
     let checked = session.check(&session.opened.reader, &session.opened.journals)?;
     let settled = session.settled(&checked)?;
     let open = |checked: &Checked| -> Vec<Finding> {
@@ -63,6 +68,8 @@ struct Session<'a> {
     arguments: &'a Check,
     backing: &'a Path,
     opened: Opened,
+    /// Bytes copied into the state folder.
+    kept: Cell<u64>,
 }
 
 impl Session<'_> {
@@ -214,16 +221,27 @@ impl Session<'_> {
 
     /// Shows what is to be done, and asks; not again for what only follows from what was done already.
     fn confirm(&self, reader: &Reader, plan: &Plan, has_begun: bool) -> Result<(), Failure> {
-        let mut text = if has_begun { "Then:\n" } else { "To repair this:\n" }.to_owned();
         let line = |step: &Step| advice::repair_step(step, path_of(reader, step).as_deref());
         let lines: Vec<String> = plan.steps.iter().filter_map(line).collect();
+        let kept = plan.steps.iter().filter(|step| matches!(step, Step::Keep { .. })).count();
+        let settled = plan.steps.iter().filter(|step| matches!(step, Step::Settle { .. })).count();
+        if self.arguments.json {
+            let (older, waiting) = (plan.older, plan.waiting);
+            let shown =
+                json!({"steps": lines, "kept": kept, "settled": settled, "older": older, "waiting": waiting});
+            report::print(&format!("{}\n", json!({ "plan": shown })))?;
+            return self.ask(plan, has_begun);
+        }
+        let mut text = if has_begun { "Then:\n" } else { "To repair this:\n" }.to_owned();
         lines.iter().take(LISTED).for_each(|line| text += &format!("  {line}\n"));
         if lines.len() > LISTED {
             text += &format!("  and {} more\n", lines.len() - LISTED);
         }
-        let kept = plan.steps.iter().filter(|step| matches!(step, Step::Settle { .. })).count();
         if kept > 0 {
-            text += &format!("  Leave {kept} as they are, and tell of them no more.\n");
+            text += &format!("  Copy {kept} files that belong to nothing into the state folder.\n");
+        }
+        if settled > 0 {
+            text += &format!("  Leave {settled} as they are, and tell of them no more.\n");
         }
         if plan.older > 0 {
             text += &format!("{} are older than they were and are left alone.\n", plan.older);
@@ -232,8 +250,11 @@ impl Session<'_> {
             text += &format!("{} wait for the sync client and are left alone.\n", plan.waiting);
         }
         report::print(&text)?;
-        let follows = |step: &Step| matches!(step, Step::CorrectLinks { .. } | Step::Settle { .. });
-        let is_asked = self.arguments.yes || has_begun && plan.steps.iter().all(follows);
+        self.ask(plan, has_begun)
+    }
+
+    fn ask(&self, plan: &Plan, has_begun: bool) -> Result<(), Failure> {
+        let is_asked = self.arguments.yes || has_begun && plan.steps.iter().all(Step::changes_no_name);
         match is_asked || secret_input::confirm("Do that? Type yes: ")? {
             true => Ok(()),
             false => Err(advice::repair_not_confirmed()),
@@ -261,6 +282,13 @@ impl Session<'_> {
         let apply = Apply { volume: &volume, reader, checked, now: Timestamp::now() };
         let done = apply.run(&plan.steps).and_then(|done| volume.close().map(|()| done)).map_err(failed)?;
         for (name, lost) in &done.copied {
+            if self.arguments.json {
+                let ranges: Vec<_> = lost.iter().map(|range| [range.start, range.end]).collect();
+                let mut object = json!({ "lost": ranges });
+                put(&mut object, "copied", name);
+                report::print(&format!("{object}\n"))?;
+                continue;
+            }
             let ranges: Vec<_> =
                 lost.iter().map(|range| format!("{} to {}", range.start, range.end)).collect();
             report::print(&format!("{}: bytes {} are lost\n", advice::escape(name), ranges.join(", ")))?;
@@ -269,19 +297,26 @@ impl Session<'_> {
         self.settle(settled)
     }
 
-    /// Copies a chunk file that is about to be replaced into the state folder.
+    /// Copies a chunk file that is about to be replaced, or is garbage, into the state folder.
     fn keep(&self, context: &crate::chunk::Context, chunk: ChunkId) -> volume::Result<()> {
         let name = context.file_name(chunk);
         let file = match context.store.open(name) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
-        let mut bytes = vec![0; file.length()? as usize];
+        let length = file.length()?;
+        let kept = self.kept.get() + length;
+        if kept > KEPT {
+            log::warn!("{} is not copied into the state folder: that would be too much", name.path());
+            return Ok(());
+        }
+        self.kept.set(kept);
+        let mut bytes = vec![0; length as usize];
         let length = file.read_at(0, &mut bytes)?;
         let at = self.opened.unlocked.trust.keep_copy(&name.path().replace('/', "-"), &bytes[..length]);
         match at {
-            Ok(Some(at)) => log::warn!("{} is replaced; a copy of it is in {}", name.path(), at.display()),
-            Ok(None) => log::warn!("{} is replaced; there is no state folder to keep a copy in", name.path()),
+            Ok(Some(at)) => log::warn!("a copy of {} is in {}", name.path(), at.display()),
+            Ok(None) => log::warn!("there is no state folder to keep a copy of {} in", name.path()),
             Err(error) => return Err(std::io::Error::other(error.to_string()).into()),
         }
         Ok(())
@@ -346,16 +381,29 @@ fn word(class: Class) -> &'static str {
     }
 }
 
-/// Shows how far a check is until it is done.
+/// Shows how far a check is until it is done: a bar on a terminal, now and then a line elsewhere.
 fn show(bar: &ProgressBar, progress: &Progress, is_done: &AtomicBool) {
+    let (begun, mut told) = (Instant::now(), Duration::ZERO);
     while !is_done.load(Ordering::Acquire) {
         bar.set_length(progress.files.load(Ordering::Relaxed));
         bar.set_position(progress.done.load(Ordering::Relaxed));
         let bytes = progress.bytes.load(Ordering::Relaxed) >> 20;
         bar.set_message(format!("{bytes} MiB"));
+        if bar.is_hidden() && begun.elapsed() - told >= PLAIN {
+            told = begun.elapsed();
+            let (done, of) = (progress.done.load(Ordering::Relaxed), progress.files.load(Ordering::Relaxed));
+            report::complain(&how_far(done, of, told));
+        }
         thread::park_timeout(Duration::from_millis(200));
     }
     bar.finish_and_clear();
+}
+
+fn how_far(done: u64, of: u64, elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64();
+    let left =
+        if done == 0 { "?".to_owned() } else { format!("{:.0}", of.saturating_sub(done) as f64 / rate) };
+    format!("checked {done} of {of} files, {rate:.0} a second, {left} s left")
 }
 
 fn style(data: bool) -> ProgressStyle {
@@ -364,4 +412,16 @@ fn style(data: bool) -> ProgressStyle {
         false => "Checking {bar:32} {human_pos} of {human_len} files, {per_sec}, {eta} left",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_line_tells_rate_and_time_left() {
+        let told = how_far(200, 1000, Duration::from_secs(10));
+        assert_eq!(told, "checked 200 of 1000 files, 20 a second, 40 s left");
+        assert!(how_far(0, 0, PLAIN).ends_with("? s left"));
+    }
 }

@@ -26,7 +26,7 @@ pub struct Done {
 }
 
 /// Before the volume is opened: what is older is accepted, and a new journal and a new root directory are begun, if the
-/// plan says so. `keep` is shown each chunk file that is about to be replaced.
+/// plan says so. `keep` is shown each chunk file that is about to be replaced, and those that the plan keeps.
 ///
 /// # Errors
 /// The store's, or `keep`'s.
@@ -53,7 +53,10 @@ pub fn open_again(
         context.saw_known(root);
         Volume::format(context, chunk_size, uid, gid)?;
     }
-    Ok(())
+    steps.iter().try_for_each(|step| match step {
+        Step::Keep { chunk } => keep(*chunk),
+        _ => Ok(()),
+    })
 }
 
 /// A plan being carried out.
@@ -73,8 +76,7 @@ impl Apply<'_> {
     /// The volume's. What was done until then stays.
     pub fn run(&self, steps: &[Step]) -> Result<Done> {
         let mut done = Done::default();
-        let corrects =
-            steps.iter().all(|step| matches!(step, Step::CorrectLinks { .. } | Step::Settle { .. }));
+        let corrects = steps.iter().all(Step::changes_no_name);
         let wrong: HashSet<InodeId> = steps
             .iter()
             .filter_map(|step| match step {
@@ -88,15 +90,19 @@ impl Apply<'_> {
             false => true_links(self.reader, &wrong, &self.checked.directories),
         };
         let of = |inode: &InodeId| links.get(inode).cloned().unwrap_or_default();
+        let mut rebuilt = HashMap::new();
         for step in steps {
             match step {
                 // Before the volume was opened.
-                Step::Accept { .. } | Step::NewJournal | Step::NewRoot => {}
-                Step::Adopt { inode, home } => self.adopt(*inode, None, home)?,
-                Step::AddName { inode, link, home } => self.adopt(*inode, Some(link), home)?,
+                Step::Accept { .. } | Step::NewJournal | Step::NewRoot | Step::Keep { .. } => {}
+                Step::Adopt { inode, home } => self.adopt(*inode, None, home, &mut rebuilt)?,
+                Step::AddName { inode, link, home } => self.adopt(*inode, Some(link), home, &mut rebuilt)?,
                 Step::Replace { lost, directory, name } => self.replace(*lost, *directory, name)?,
+                Step::Nest { lost, into, name } => self.nest(*lost, *into, name, &mut rebuilt)?,
                 Step::CopyRest { inode, directory, name, further } => {
                     done.copied.push(self.copy_rest(*inode, *directory, name, further)?);
+                    // Before the name of the damaged one goes.
+                    self.volume.sync_all()?;
                 }
                 Step::RemoveName { directory, name, .. } => {
                     self.remove_name(&self.volume.inode(*directory)?, name)?;
@@ -128,12 +134,68 @@ impl Apply<'_> {
             }
             done.steps += 1;
         }
+        if steps.contains(&Step::NewRoot) {
+            rebuilt.insert(InodeId::ROOT, self.volume.root()?);
+        }
+        rebuilt.iter().try_for_each(|(lost, made)| self.make_like(*lost, made))?;
         Ok(done)
     }
 
-    fn adopt(&self, id: InodeId, instead_of: Option<&Link>, home: &Home) -> Result<()> {
+    /// `rebuilt`: directories that are made for lost ones.
+    fn adopt(
+        &self,
+        id: InodeId,
+        instead_of: Option<&Link>,
+        home: &Home,
+        rebuilt: &mut HashMap<InodeId, Arc<Inode>>,
+    ) -> Result<()> {
         let (directory, name) = self.home(home)?;
-        self.volume.adopt(&self.volume.inode(id)?, &directory, &name, instead_of, self.now)
+        self.volume.adopt(&self.volume.inode(id)?, &directory, &name, instead_of, self.now)?;
+        if let Home::Rebuilt { lost, .. } = home {
+            rebuilt.insert(*lost, directory);
+        }
+        Ok(())
+    }
+
+    /// Moves what was made for a lost directory into what is made for the one that it was in.
+    fn nest(
+        &self,
+        lost: InodeId,
+        into: InodeId,
+        name: &[u8],
+        rebuilt: &mut HashMap<InodeId, Arc<Inode>>,
+    ) -> Result<()> {
+        let (made, hex) = (self.folder(&[], None)?, nameless(lost));
+        if self.volume.lookup(&made, &hex)?.is_none() {
+            return Ok(());
+        }
+        let home = match into {
+            InodeId::ROOT => Home::Back { directory: into, name: name.to_vec() },
+            _ => Home::Rebuilt { lost: into, name: name.to_vec() },
+        };
+        let (directory, name) = self.home(&home)?;
+        let how = Rename::NoReplace;
+        self.volume.rename((&made, &hex), (&directory, &name), how, None, self.now)?;
+        rebuilt.insert(into, directory);
+        Ok(())
+    }
+
+    /// What a lost directory was like: by its record, if only its entries are lost, or as this device kept it. Of the root
+    /// the record is the new one's.
+    fn like(&self, lost: InodeId) -> Option<Record> {
+        let record = self.reader.node(lost).ok().filter(|_| lost != InodeId::ROOT).map(|node| node.record);
+        record.or_else(|| self.reader.kept_record(lost)).filter(|record| record.kind == Kind::Directory)
+    }
+
+    /// Gives a directory that was made for a lost one its attributes, once everything is in it.
+    fn make_like(&self, lost: InodeId, made: &Arc<Inode>) -> Result<()> {
+        let Some(like) = self.like(lost) else { return Ok(()) };
+        self.volume.update(made, |record| {
+            (record.mode, record.uid, record.gid) = (like.mode, like.uid, like.gid);
+            (record.accessed, record.modified) = (like.accessed, like.modified);
+            record.extension.xattrs = like.extension.xattrs;
+            Ok(())
+        })
     }
 
     /// A directory, and a name in it that is free.
@@ -141,8 +203,7 @@ impl Apply<'_> {
         let (directory, name) = match home {
             Home::Back { directory, name } => (self.volume.inode(*directory)?, name),
             Home::Rebuilt { lost, name } => {
-                let like = self.reader.node(*lost).ok().map(|node| node.record);
-                (self.folder(&[nameless(*lost)], like.as_ref())?, name)
+                (self.folder(&[nameless(*lost)], self.like(*lost).as_ref())?, name)
             }
             Home::Found { folders, name } => (self.folder(folders, None)?, name),
         };

@@ -52,13 +52,23 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Where an inode without a name belongs; `None`: its directory may be on its way.
-    pub fn home_of(&mut self, inode: InodeId) -> Option<Home> {
+    /// Where an inode without a name belongs, and which of its other names come back with it; `None`: one of its
+    /// directories may be on its way.
+    pub fn homes_of(&mut self, inode: InodeId) -> Option<(Home, Vec<(Link, Home)>)> {
         let node = self.reader.node(inode).ok()?;
-        let Some(link) = node.record.extension.links.first().cloned() else {
-            return Some(Home::Found { folders: Vec::new(), name: nameless(inode) });
-        };
-        self.home(&node.record, &link)
+        let links = node.record.extension.links.iter().cloned();
+        let homes: Option<Vec<_>> =
+            links.map(|link| Some((link.clone(), self.home(&node.record, &link)?))).collect();
+        let mut homes = homes?;
+        // What a directory that can be read lacks was removed from it.
+        let is_back = |(_, home): &(Link, Home)| !matches!(home, Home::Found { .. });
+        let first = homes.iter().position(is_back).unwrap_or_default();
+        if homes.is_empty() {
+            return Some((Home::Found { folders: Vec::new(), name: nameless(inode) }, homes));
+        }
+        let (_, home) = homes.remove(first);
+        homes.retain(|named| is_back(named) && node.record.kind != Kind::Directory);
+        Some((home, homes))
     }
 
     /// The same for one of several names. A directory has but one.
@@ -112,6 +122,15 @@ impl<'a> Places<'a> {
             }
         };
         self.parents.entry(id).or_insert_with(look).clone()
+    }
+
+    /// The name of a lost directory that no other leads to, in one that is lost, as this device kept it.
+    pub fn kept_place(&mut self, lost: InodeId) -> Option<Link> {
+        if lost == InodeId::ROOT || self.dangling.contains_key(&lost) {
+            return None;
+        }
+        let link = self.reader.kept_record(lost)?.extension.links.into_iter().next()?;
+        matches!(self.parent(link.parent), Parent::Lost).then_some(link)
     }
 
     /// The name that some readable directory has for an inode.

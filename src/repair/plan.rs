@@ -4,7 +4,9 @@ use super::places::{Home, Places};
 use crate::check::{Class, Finding, Trouble, What};
 use crate::chunk::{ChunkId, InodeId};
 use crate::volume::{Damage, Kind, Link, Reader};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::iter;
 
 /// What the owner decides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +32,8 @@ pub enum Step {
     AddName { inode: InodeId, link: Link, home: Home },
     /// A directory was made anew from its children: put it in the place of the name that leads nowhere.
     Replace { lost: InodeId, directory: InodeId, name: Vec<u8> },
+    /// A directory was made again that no name leads to: put it where this device kept that it was, in one that is lost, too.
+    Nest { lost: InodeId, into: InodeId, name: Vec<u8> },
     /// Copy what is left of a file beside it; places that are lost are holes.
     /// `further`: of a file without its first chunk, the others that there are.
     CopyRest { inode: InodeId, directory: InodeId, name: Vec<u8>, further: Vec<u32> },
@@ -43,6 +47,8 @@ pub enum Step {
     LeaveRing { inode: InodeId },
     /// Set links and link count to what directories say.
     CorrectLinks { inode: InodeId },
+    /// Keep a copy, outside of the backing folder, of a chunk file that authenticates as nothing.
+    Keep { chunk: ChunkId },
     /// Nothing can be done about it: from now on it is known.
     Settle { finding: String },
 }
@@ -70,6 +76,7 @@ impl Plan {
             own_journal,
             choices,
             replaced: HashSet::new(),
+            nested: HashSet::new(),
             copied: HashSet::new(),
             corrected: HashSet::new(),
         };
@@ -92,12 +99,26 @@ impl Plan {
         if is_left_shut {
             making.plan.steps.clear();
         }
-        making.plan.steps.sort_by_key(Step::order);
+        let nested = making.nested_in();
+        making.plan.steps.sort_by_cached_key(|step| (step.order(), Reverse(step.depth(&nested))));
         making.plan
     }
 }
 
 impl Step {
+    /// Whether it only follows from what was done to names before.
+    pub fn changes_no_name(&self) -> bool {
+        matches!(self, Step::CorrectLinks { .. } | Step::Keep { .. } | Step::Settle { .. })
+    }
+
+    /// How many lost directories the one that this puts into its place is in: what is in another goes there before that
+    /// one goes elsewhere. `nested`: in which each is.
+    fn depth(&self, nested: &HashMap<InodeId, InodeId>) -> usize {
+        let Step::Nest { into, .. } = self else { return 0 };
+        // They may lie in each other, as they were kept at different times.
+        iter::successors(Some(*into), |at| nested.get(at).copied()).take(nested.len()).count()
+    }
+
     /// Names come before what depends on them.
     fn order(&self) -> u8 {
         match self {
@@ -107,10 +128,12 @@ impl Step {
             Step::PartNames { .. } => 3,
             Step::Adopt { .. } | Step::AddName { .. } => 4,
             Step::CopyRest { .. } => 5,
-            Step::Replace { .. } => 6,
-            Step::RemoveName { .. } => 7,
-            Step::CorrectLinks { .. } => 8,
-            Step::Settle { .. } => 9,
+            Step::Nest { .. } => 6,
+            Step::Replace { .. } => 7,
+            Step::RemoveName { .. } => 8,
+            Step::CorrectLinks { .. } => 9,
+            Step::Keep { .. } => 10,
+            Step::Settle { .. } => 11,
         }
     }
 }
@@ -122,6 +145,8 @@ struct Making<'a> {
     choices: Choices,
     /// Lost directories for which there is a step.
     replaced: HashSet<InodeId>,
+    /// Those whose own place was looked for.
+    nested: HashSet<InodeId>,
     copied: HashSet<InodeId>,
     corrected: HashSet<InodeId>,
 }
@@ -157,6 +182,33 @@ impl Making<'_> {
         (remembered.commit() == *known).then_some(chunk)
     }
 
+    /// Puts what is made for a lost directory into what is made for the one above it, as far as this device kept names.
+    fn nest(&mut self, home: &Home) {
+        let Home::Rebuilt { lost, .. } = home else { return };
+        let mut lost = *lost;
+        while self.nested.insert(lost)
+            && let Some(link) = self.places.kept_place(lost)
+        {
+            self.plan.steps.push(Step::Nest { lost, into: link.parent, name: link.name.to_vec() });
+            lost = link.parent;
+        }
+    }
+
+    fn nested_in(&self) -> HashMap<InodeId, InodeId> {
+        let nested = |step: &Step| match step {
+            Step::Nest { lost, into, .. } => Some((*lost, *into)),
+            _ => None,
+        };
+        self.plan.steps.iter().filter_map(nested).collect()
+    }
+
+    fn add_names(&mut self, inode: InodeId, names: Vec<(Link, Home)>) {
+        for (link, home) in names {
+            self.nest(&home);
+            self.plan.steps.push(Step::AddName { inode, link, home });
+        }
+    }
+
     fn take(&mut self, finding: &Finding) {
         let inode = finding.chunk.map_or(InodeId::ROOT, |chunk| chunk.inode);
         let settle = Step::Settle { finding: finding.key() };
@@ -169,8 +221,12 @@ impl Making<'_> {
             What::Unnamed { kind: Kind::Directory, .. } if !self.places.is_listed(inode) => {
                 steps.push(settle)
             }
-            What::Unnamed { .. } => match self.places.home_of(inode) {
-                Some(home) => steps.push(Step::Adopt { inode, home }),
+            What::Unnamed { .. } => match self.places.homes_of(inode) {
+                Some((home, others)) => {
+                    self.nest(&home);
+                    self.plan.steps.push(Step::Adopt { inode, home });
+                    self.add_names(inode, others);
+                }
                 None => self.plan.waiting += 1,
             },
             What::Dangling { directory, name, kind, further, .. } => {
@@ -207,13 +263,17 @@ impl Making<'_> {
                 }
                 steps.push(settle);
             }
-            What::Garbage(_) | What::DeadSlot(_) => steps.push(settle),
+            What::Garbage(_) => {
+                steps.extend(finding.chunk.map(|chunk| Step::Keep { chunk }));
+                steps.push(settle);
+            }
+            What::DeadSlot(_) => steps.push(settle),
             What::Twice { directory, name, hidden } => {
                 steps.push(Step::PartNames { directory: *directory, name: name.clone(), hidden: *hidden })
             }
-            What::SeveralNames => steps.push(Step::OneName { inode }),
-            What::Cycle => steps.push(Step::LeaveRing { inode }),
-            What::Links { missing } => {
+            What::SeveralNames { .. } => steps.push(Step::OneName { inode }),
+            What::Cycle { .. } => steps.push(Step::LeaveRing { inode }),
+            What::Links { missing, .. } => {
                 let homes: Vec<_> =
                     missing.iter().map(|link| self.places.home_of_name(inode, link)).collect();
                 if homes.contains(&None) {
@@ -222,10 +282,12 @@ impl Making<'_> {
                 }
                 // What a directory that can be read lacks was removed from it.
                 let names = missing.iter().cloned().zip(homes.into_iter().flatten());
-                let names = names.filter(|(_, home)| !matches!(home, Home::Found { .. }));
-                steps.extend(names.map(|(link, home)| Step::AddName { inode, link, home }));
+                self.add_names(
+                    inode,
+                    names.filter(|(_, home)| !matches!(home, Home::Found { .. })).collect(),
+                );
                 if self.corrected.insert(inode) {
-                    steps.push(Step::CorrectLinks { inode });
+                    self.plan.steps.push(Step::CorrectLinks { inode });
                 }
             }
             What::LinkCount { .. } => {
@@ -233,7 +295,7 @@ impl Making<'_> {
                     steps.push(Step::CorrectLinks { inode });
                 }
             }
-            What::Foreign | What::ConflictCopy | What::Unused => {}
+            What::Foreign | What::ConflictCopy | What::Unused | What::Returned => {}
         }
     }
 }

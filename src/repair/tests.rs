@@ -3,13 +3,16 @@
 
 mod crash;
 mod destroyer;
+mod devices;
 mod world;
 
 use super::{Choices, LOST_FOUND};
 use crate::check::What;
 use crate::chunk::{Chunk, ChunkId, InodeId};
-use crate::volume::Rename;
+use crate::store::directory::Directory;
 use crate::volume::tests::{FIRST, lower_limits};
+use crate::volume::{Record, Rename, Timestamp, Volume};
+use std::sync::Arc;
 use world::{World, garbage, kind, now};
 
 /// Checks that exactly these things are found; repairs; checks that nothing is left and the rest is as it was.
@@ -79,6 +82,74 @@ fn a_lost_folder_comes_back_in_its_place_from_what_was_in_it() {
     let found = world.tree();
     let lost: Vec<_> = found.keys().filter(|path| path.starts_with("lost+found/")).collect();
     assert_eq!(lost.len(), 4, "the folder and its files: {lost:?}");
+}
+
+/// Mounts until this device has kept what these inodes are like: of files that just changed it does not.
+fn keep(world: &World, inodes: &[InodeId]) {
+    let is_kept = |id: &InodeId| world.context().recall.attributes(*id).is_some();
+    for _ in 0..100 {
+        let volume = world.open();
+        volume.start().unwrap();
+        let known: Vec<_> = inodes.iter().map(|id| volume.inode(*id).unwrap()).collect();
+        volume.close().unwrap();
+        drop((known, volume));
+        if inodes.iter().all(is_kept) {
+            return;
+        }
+    }
+    panic!("nothing is kept");
+}
+
+/// Names of folders that are lost together with those above them are what this device kept of them.
+#[test]
+fn a_lost_tree_of_folders_comes_back_with_its_names() {
+    for lost in [&["a", "a/b"][..], &["", "a", "a/b"]] {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let world = World::on(Arc::new(Directory::open(folder.path(), false).unwrap()));
+        keep(&world, &[world.id("a"), world.id("a/b")]);
+        for path in lost {
+            world.remove(if path.is_empty() { InodeId::ROOT } else { world.id(path) }, 0);
+        }
+        world.repair(Choices::default());
+        assert!(world.unsettled().is_empty(), "{:?}", world.unsettled());
+        let tree = world.tree();
+        let wrong = |(path, content): &(&String, &Vec<u8>)| tree.get(*path) != Some(&Ok((*content).clone()));
+        let wrong: Vec<_> = world.expected.iter().filter(wrong).map(|(path, _)| path).collect();
+        assert!(wrong.is_empty(), "{lost:?}: {wrong:?} of {:?}", tree.keys());
+    }
+}
+
+/// By its record, if only its entries are lost; else as this device kept it at the end of a mount.
+#[test]
+fn a_folder_that_is_rebuilt_is_like_the_lost_one() {
+    for lost in ["a", ""] {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let world = World::on(Arc::new(Directory::open(folder.path(), false).unwrap()));
+        let find = |volume: &Volume| match lost {
+            "" => volume.root().unwrap(),
+            _ => volume.lookup(&volume.root().unwrap(), b"a").unwrap().unwrap(),
+        };
+        let (xattr, then) = ((*b"user.x").into(), Timestamp { seconds: 1_600_000_000, nanoseconds: 5 });
+        let change = |record: &mut Record| {
+            (record.mode, record.uid, record.gid, record.modified) = (0o751, 7, 8, then);
+            record.extension.xattrs = vec![(xattr, b"value".to_vec())];
+            Ok(())
+        };
+        let volume = world.open();
+        volume.update(&find(&volume), change).unwrap();
+        volume.close().unwrap();
+        drop(volume);
+        let id = if lost.is_empty() { InodeId::ROOT } else { world.id(lost) };
+        keep(&world, &[id]);
+        world.remove(id, 0);
+        world.repair(Choices::default());
+        let seen = |record: &Record| {
+            let xattrs = record.extension.xattrs.clone();
+            (record.mode, record.uid, record.gid, record.modified, xattrs.len(), xattrs[0].1.clone())
+        };
+        let there = find(&world.open()).view(seen);
+        assert_eq!(there, (0o751, 7, 8, then, 1, b"value".to_vec()), "{lost:?}");
+    }
 }
 
 #[test]
@@ -310,7 +381,11 @@ fn a_folder_that_lies_in_itself_is_taken_out() {
     world.forget_all();
     let found: Vec<_> = world.check(true).0.iter().map(|finding| finding.what.word()).collect();
     assert!(found.contains(&"cycle"), "{found:?}");
+    // Another device may be about to send the rest of it.
+    let files: Vec<_> = world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
     world.repair(Choices::default());
+    assert!(files == world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect::<Vec<_>>());
+    world.repair(Choices { missing_is_lost: true, ..Choices::default() });
     assert!(world.unsettled().is_empty(), "{:?}", world.unsettled());
     let tree = world.tree();
     assert!(

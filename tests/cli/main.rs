@@ -1,7 +1,7 @@
 //! cryptfs as a person uses it: the program itself, on real mounts.
 //!
 //! `attacks`: rows of the attack matrix; `check.rs`: check and repair; `commands.rs`: where a mount is not as it should
-//! be; `device.rs`: the devices of a volume; `devices.rs`: two of them and a client that copies; `forged.rs`: slots that
+//! be; `damaged.rs`: a folder for each kind of damage; `device.rs`: the devices of a volume; `devices.rs`: two of them and a client that copies; `forged.rs`: slots that
 //! somebody made or changed; `freshness.rs`: old states brought back; `full.rs`: a full disk, an ended daemon;
 //! `holders.rs`: who keeps a mount; `home.rs`: asking without a terminal, managers, leaving; `keys.rs`: slots; `life.rs`: a volume from init to unmount; `look.rs`: reading without
 //! a mount;
@@ -14,6 +14,7 @@
 mod attacks;
 mod check;
 mod commands;
+mod damaged;
 mod device;
 mod devices;
 mod forged;

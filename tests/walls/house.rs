@@ -23,7 +23,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
         "arrival",
         &["base", "cache", "error", "findings", "format", "inode", "journal", "mutants", "writeback"],
     ),
-    ("reader", &["error", "format", "inode", "journal", "stream"]),
+    ("reader", &["cache", "error", "format", "inode", "journal", "stream"]),
     (
         "merge",
         &[

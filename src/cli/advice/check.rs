@@ -24,7 +24,9 @@ fn what(what: &What) -> String {
     match what {
         What::Foreign => "is none of cryptfs's files".to_owned(),
         What::DeadSlot(why) => format!("is a key slot that opens nothing: {why}"),
-        What::ConflictCopy => "is a sync client's copy of a chunk file; it is not read".to_owned(),
+        What::ConflictCopy => {
+            "has a sync client's copy of a chunk file, which the next mount merges if it can".to_owned()
+        }
         What::Garbage(why) => format!("belongs to nothing, and cannot be read: {}", trouble(why)),
         What::Unused => "is needed by nothing; a crash or a deletion under way leaves such files".to_owned(),
         What::Content { range, trouble: why } => {
@@ -34,15 +36,27 @@ fn what(what: &What) -> String {
         What::Table(why) => format!("which chunks it has cannot be read: {}", trouble(why)),
         What::Dangling { trouble: why, .. } => format!("cannot be read: {}", trouble(why)),
         What::Root(why) => format!("the root directory cannot be read: {}", trouble(why)),
-        What::Unnamed { parent_is_there: false, .. } => {
-            "is in no folder; that which it says it is in has not arrived yet".to_owned()
+        What::Unnamed { may_come: true, .. } => {
+            "is in no folder; the one it says it is in may be on its way".to_owned()
         }
         What::Unnamed { .. } => "is in no folder any more".to_owned(),
-        What::Links { .. } => "has other names than it says".to_owned(),
+        What::Returned => {
+            "was removed on this device and is back: the next mount names it again if another device changed it".to_owned()
+        }
+        What::Links { may_come: true, .. } => {
+            "has other names than it says; another device's change may be on its way".to_owned()
+        }
+        What::Links { may_come: false, .. } => "has other names than it says".to_owned(),
         What::LinkCount { found, due } => format!("has a link count of {found} instead of {due}"),
         What::Twice { .. } => "this name stands twice in its folder".to_owned(),
-        What::SeveralNames => "is a folder with several names".to_owned(),
-        What::Cycle => "is a folder that lies in itself".to_owned(),
+        What::SeveralNames { may_come: true } => {
+            "is a folder with several names; that one was removed may be on its way".to_owned()
+        }
+        What::SeveralNames { may_come: false } => "is a folder with several names".to_owned(),
+        What::Cycle { may_come: true } => {
+            "is a folder that lies in itself; another device's change may be on its way".to_owned()
+        }
+        What::Cycle { may_come: false } => "is a folder that lies in itself".to_owned(),
         What::Journal(why) => {
             format!("a device's journal cannot be read, its newest changes may be missing: {}", trouble(why))
         }
@@ -85,6 +99,9 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
             let all: Vec<&[u8]> = folders.iter().chain([name]).map(Vec::as_slice).collect();
             format!("Put {object} at lost+found/{}.", to(&all.join(&b'/')))
         }
+        Step::Nest { name, .. } => {
+            format!("Put what is left of the folder {} into that of the lost one above it.", to(name))
+        }
         Step::Replace { name, .. } => format!("Put what is left of the folder {} in its place.", to(name)),
         Step::CopyRest { name, .. } => {
             format!("Copy what is left of {} to {}.partial beside it.", to(name), to(name))
@@ -98,7 +115,7 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
         Step::OneName { .. } => format!("Leave the folder {object} one of its names."),
         Step::LeaveRing { .. } => "Take a folder that lies in itself out of there.".to_owned(),
         Step::CorrectLinks { .. } => format!("Correct the names and the count of links that {object} has."),
-        Step::Settle { .. } => return None,
+        Step::Keep { .. } | Step::Settle { .. } => return None,
     })
 }
 

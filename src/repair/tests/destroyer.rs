@@ -1,9 +1,10 @@
 //! Damage at random: any files of the folder deleted, cut, spoilt, exchanged or brought back. A check always ends, and
 //! after a repair the volume opens, what it shows is right, and nothing is lost of which all chunk files are whole.
-//! `CRYPTFS_VOLUMES=10000` is the long form; with `CRYPTFS_ON_DISK=1` they lie in folders.
+//! `scripts/destroyer` is the long form; with `CRYPTFS_ON_DISK=1` the volumes lie in folders.
 
 use super::super::Choices;
 use super::world::{World, garbage, kind, now};
+use crate::chunk::InodeId;
 use crate::store::directory::Directory;
 use crate::store::{FileName, Store};
 use crate::test_rng::{TestRng, seed, variable};
@@ -11,14 +12,22 @@ use crate::volume::tests::GEOMETRY;
 use crate::volume::{Kind, Rename};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+/// A file that has another name at times.
+const FIVE: &str = "a/b/five";
+const MOVED: &str = "b/moved";
 /// Volumes that are damaged unless it is said otherwise.
 const VOLUMES: usize = 40;
 
 #[test]
 fn whatever_is_destroyed_the_rest_comes_back() {
     let (mut rng, on_disk) = (TestRng(seed()), variable::<u8>("CRYPTFS_ON_DISK").is_some());
-    for _ in 0..variable("CRYPTFS_VOLUMES").unwrap_or(VOLUMES) {
+    let (begun, limit) = (Instant::now(), variable("CRYPTFS_SECONDS").map(Duration::from_secs));
+    for count in 0..variable("CRYPTFS_VOLUMES").unwrap_or(VOLUMES) {
+        if limit.is_some_and(|limit| begun.elapsed() >= limit) {
+            return println!("the time is up after {count} volumes");
+        }
         let here = rng.0;
         // Dropped behind the volume.
         let folder = on_disk.then(|| tempfile::tempdir().unwrap());
@@ -118,7 +127,8 @@ impl States {
         world.check(false);
         let whole: Vec<_> =
             world.expected.keys().filter_map(|path| Some((path, self.whole(world, path)?))).collect();
-        world.repair(Choices { missing_is_lost: true, accepts_older: true });
+        let named: Vec<_> = world.expected.keys().filter(|path| self.is_named(world, path)).collect();
+        let told = world.repair_telling(Choices { missing_is_lost: true, accepts_older: true });
         let left = world.unsettled();
         assert!(left.is_empty(), "{what}: {left:#?}");
         let tree = world.tree();
@@ -128,6 +138,30 @@ impl States {
             };
             assert!(tree.values().any(is_there), "{what}: {path} is lost: {:?}", tree.keys());
         }
+        // Whose folders are whole is there as it was, copied in part, or told to be gone.
+        for path in named {
+            let versions = [&world.expected[path], &self.former[path]];
+            let is_there =
+                tree.values().any(|found| versions.iter().any(|version| found.as_ref() == Ok(*version)));
+            // It is told by one of its names.
+            let names = world.expected.keys().filter(|other| world.id(other) == world.id(path));
+            let moved = MOVED.to_owned();
+            let names: Vec<&String> = names.chain((path == FIVE).then_some(&moved)).collect();
+            let is_copied = |line: &String| {
+                let copy = |name: &&String| format!("{}.partial", name.rsplit('/').next().unwrap());
+                names.iter().any(|name| line.starts_with(&copy(name)))
+            };
+            let is_removed = |told: &String| names.contains(&told);
+            let is_told = told.removed.iter().any(is_removed) || told.copied.iter().any(is_copied);
+            let is_mixed =
+                tree.get(path).is_some_and(|found| found.as_ref().is_ok_and(|f| self.was_ever(world, f)));
+            assert!(
+                is_there || is_told || is_mixed,
+                "{what}: {path} is gone without a word: {:?}, {:?}",
+                told.removed,
+                told.copied
+            );
+        }
         for (path, found) in &tree {
             let Ok(found) = found else { continue };
             let is_right = found.is_empty() || self.was_ever(world, found);
@@ -136,6 +170,20 @@ impl States {
         let volume = world.open();
         volume.create(&volume.root().unwrap(), b"afterwards", kind(Kind::File)).unwrap();
         volume.close().unwrap();
+    }
+
+    /// Whether all folders above a file are as they were, and the journal, which may have names that they lack.
+    fn is_named(&self, world: &World, path: &str) -> bool {
+        let above = path.match_indices('/').map(|(at, _)| world.id(&path[..at]));
+        let other = (path == FIVE).then(|| world.id("b"));
+        let folders = above.chain(other).chain([InodeId::ROOT]).map(|id| world.name(id, 0));
+        let journal = world.context().file_name(world.context().own_journal());
+        let files = world.files();
+        let is_newest = |name: FileName| match self.after.get(&name) {
+            Some(bytes) => files.contains(&name) && world.bytes_of(name) == *bytes,
+            None => !files.contains(&name),
+        };
+        folders.chain([journal]).all(is_newest)
     }
 
     /// What a file may hold, if no chunk file of it was touched but for an older version of the only one, nor a journal,

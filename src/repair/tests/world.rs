@@ -1,6 +1,6 @@
 //! A small volume in memory, what was put into it, and ways to damage it.
 
-use super::super::{Apply, Choices, Plan, open_again};
+use super::super::{Apply, Choices, Plan, Step, open_again};
 use crate::check::{self, Checked, Class, Finding, Options, Progress};
 use crate::chunk::remembered::Remembered;
 use crate::chunk::{ChunkId, Context, InodeId, ReadOnly, Recall};
@@ -22,6 +22,15 @@ pub struct World {
     pub expected: BTreeMap<String, Vec<u8>>,
     ids: BTreeMap<String, InodeId>,
     settled: Mutex<HashSet<String>>,
+}
+
+/// What a repair tells.
+#[derive(Default)]
+pub struct Told {
+    /// Files that were copied in part, each with the ranges that are lost.
+    pub copied: Vec<String>,
+    /// Paths of names that were removed.
+    pub removed: Vec<String>,
 }
 
 pub fn kind(kind: Kind) -> NewInode<'static> {
@@ -175,19 +184,8 @@ impl World {
         files
     }
 
-    fn reader(&self) -> (Reader, Vec<crate::volume::Error>) {
-        let context = self.fixture.context_with(
-            self.store.clone(),
-            Arc::new(ReadOnly(Arc::new(self.fixture.remembered.clone()) as Arc<dyn Recall>)),
-        );
-        Reader::new(context, CHUNK).with_journals().unwrap()
-    }
-
     pub fn check(&self, data: bool) -> (Vec<Finding>, Checked) {
-        let (reader, journals) = self.reader();
-        let options = Options { data, threads: 1 };
-        let mut checked = check::run(&reader, &journals, options, &Progress::default()).unwrap();
-        (std::mem::take(&mut checked.findings), checked)
+        check(&self.fixture, &self.store, data)
     }
 
     /// What a check finds and its owner was not told of.
@@ -199,40 +197,17 @@ impl World {
 
     /// Repairs until there is nothing more to do; answers which files were copied in part.
     pub fn repair(&self, choices: Choices) -> Vec<String> {
-        let mut copied = Vec::new();
-        for _ in 0..6 {
-            let (reader, journals) = self.reader();
-            let options = Options { data: true, threads: 1 };
-            let checked = check::run(&reader, &journals, options, &Progress::default()).unwrap();
-            let settled = self.settled.lock().clone();
-            let open: Vec<Finding> = checked
-                .findings
-                .iter()
-                .filter(|finding| !settled.contains(&finding.key()))
-                .cloned()
-                .collect();
-            let context = self.context();
-            let plan = Plan::of(&reader, &open, context.own_journal(), choices);
-            if plan.is_empty() {
-                return copied;
-            }
-            open_again(&context, CHUNK, (1, 2), &plan.steps, &mut |_| Ok(())).unwrap();
-            let volume = self.open();
-            let apply = Apply { volume: &volume, reader: &reader, checked: &checked, now: now() };
-            let done = apply.run(&plan.steps).unwrap();
-            volume.close().unwrap();
-            self.settled.lock().extend(done.settled);
-            let told = |(name, lost): (Vec<u8>, Vec<Range<u64>>)| {
-                format!("{}: {lost:?}", String::from_utf8_lossy(&name))
-            };
-            copied.extend(done.copied.into_iter().map(told));
-        }
-        panic!("a repair that does not end: {:#?}", self.unsettled());
+        self.repair_telling(choices).copied
+    }
+
+    /// The same; answers all that its owner is told of what is lost.
+    pub fn repair_telling(&self, choices: Choices) -> Told {
+        repair(&self.fixture, &self.store, &self.settled, choices)
     }
 
     /// Everything below the root, by path: content, or that it cannot be read.
     pub fn tree(&self) -> BTreeMap<String, Result<Vec<u8>, String>> {
-        let (reader, _) = self.reader();
+        let (reader, _) = reader(&self.fixture, &self.store);
         let (mut tree, mut waiting) = (BTreeMap::new(), vec![(InodeId::ROOT, String::new())]);
         while let Some((id, path)) = waiting.pop() {
             let Ok(entries) = reader.node(id).and_then(|node| reader.entries(&node)) else { continue };
@@ -258,4 +233,57 @@ fn read(reader: &Reader, id: InodeId) -> crate::volume::Result<Vec<u8>> {
     Content::new(reader, &node).read(0, &mut bytes)?;
     bytes.truncate(size);
     Ok(bytes)
+}
+
+fn reader(fixture: &Fixture, store: &Arc<dyn Store>) -> (Reader, Vec<crate::volume::Error>) {
+    let remembered = Arc::new(fixture.remembered.clone()) as Arc<dyn Recall>;
+    let context = fixture.context_with(store.clone(), Arc::new(ReadOnly(remembered)));
+    Reader::new(context, CHUNK).with_journals().unwrap()
+}
+
+/// What a check of this device finds.
+pub fn check(fixture: &Fixture, store: &Arc<dyn Store>, data: bool) -> (Vec<Finding>, Checked) {
+    let (reader, journals) = reader(fixture, store);
+    let options = Options { data, threads: 1 };
+    let mut checked = check::run(&reader, &journals, options, &Progress::default()).unwrap();
+    (std::mem::take(&mut checked.findings), checked)
+}
+
+/// Repairs until there is nothing more to do, as the program does.
+pub fn repair(
+    fixture: &Fixture,
+    store: &Arc<dyn Store>,
+    settled: &Mutex<HashSet<String>>,
+    choices: Choices,
+) -> Told {
+    let mut all = Told::default();
+    for _ in 0..6 {
+        let (reader, journals) = reader(fixture, store);
+        let options = Options { data: true, threads: 1 };
+        let checked = check::run(&reader, &journals, options, &Progress::default()).unwrap();
+        let known = settled.lock().clone();
+        let is_open = |finding: &&Finding| !known.contains(&finding.key());
+        let open: Vec<Finding> = checked.findings.iter().filter(is_open).cloned().collect();
+        let context = fixture.context(store.clone());
+        let plan = Plan::of(&reader, &open, context.own_journal(), choices);
+        if plan.is_empty() {
+            return all;
+        }
+        open_again(&context, CHUNK, (1, 2), &plan.steps, &mut |_| Ok(())).unwrap();
+        let volume = fixture.open(store.clone());
+        let apply = Apply { volume: &volume, reader: &reader, checked: &checked, now: now() };
+        let done = apply.run(&plan.steps).unwrap();
+        volume.close().unwrap();
+        settled.lock().extend(done.settled);
+        let told = |(name, lost): (Vec<u8>, Vec<Range<u64>>)| {
+            format!("{}: {lost:?}", String::from_utf8_lossy(&name))
+        };
+        all.copied.extend(done.copied.into_iter().map(told));
+        let removed = plan.steps.iter().filter_map(|step| match step {
+            Step::RemoveName { path, .. } => Some(String::from_utf8_lossy(path.as_ref()?).into_owned()),
+            _ => None,
+        });
+        all.removed.extend(removed);
+    }
+    panic!("a repair that does not end: {:#?}", check(fixture, store, true).0);
 }

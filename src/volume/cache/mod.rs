@@ -3,7 +3,7 @@
 
 mod entries;
 mod kept;
-mod kept_form;
+pub mod kept_form;
 mod load;
 mod loading;
 mod notice;

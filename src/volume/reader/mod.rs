@@ -11,6 +11,7 @@ mod overlay;
 pub use content::{Content, Layout, Lost};
 
 use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId};
+use crate::volume::cache::kept_form::Kept;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::inode::segments;
 use crate::volume::inode::stamps::check_fit;
@@ -85,6 +86,13 @@ impl Reader {
     /// `Damaged`, `NotArrived`, or the store's.
     pub fn node(&self, id: InodeId) -> Result<Node> {
         self.overlay.apply(&self.context, id, self.stored(id))
+    }
+
+    /// What this device kept of an inode at the end of a mount: it may have changed since. Of what is lost this is all there
+    /// is.
+    pub fn kept_record(&self, id: InodeId) -> Option<Record> {
+        let kept = self.context.open_kept(id, self.context.recall.attributes(id)?)?;
+        Kept::decode(&kept).ok().map(|kept| kept.record)
     }
 
     fn stored(&self, id: InodeId) -> Result<Node> {

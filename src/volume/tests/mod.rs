@@ -7,7 +7,7 @@ mod clock;
 mod condition;
 mod counts;
 pub(crate) mod crash;
-mod devices;
+pub(crate) mod devices;
 mod disk;
 mod economy;
 mod expected;

@@ -3,10 +3,10 @@
 //!
 //! `CRYPTFS_WALKS=100000` is the long form.
 
-mod client;
+pub mod client;
 mod large;
-mod walks;
-mod world;
+pub mod walks;
+pub mod world;
 
 use super::*;
 use crate::chunk::ChunkId;

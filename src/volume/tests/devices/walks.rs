@@ -5,8 +5,11 @@ use super::*;
 use crate::test_rng::{TestRng, seed, variable};
 use crate::volume::Volume;
 
+/// Called with the device that had its turn.
+pub type Between<'a> = &'a mut dyn FnMut(&mut World, usize);
+
 /// One device after the other is mounted, does a few things, and is unmounted; in between some files are copied.
-fn walk(seed: u64, devices: usize) {
+pub fn walk(seed: u64, devices: usize, between: Between<'_>) -> World {
     let mut random = TestRng(seed);
     let styles: Vec<Style> = (0..devices).map(|_| BOTH[random.below(2)]).collect();
     let mut world = World::new(devices, &styles);
@@ -26,12 +29,14 @@ fn walk(seed: u64, devices: usize) {
             }
             volume.close().unwrap();
         }
+        between(&mut world, at);
     }
     let judged = catch_unwind(AssertUnwindSafe(|| world.judge()));
     if let Err(why) = judged {
         println!("CRYPTFS_SEED={seed}\n{}", world.log.join("\n"));
         std::panic::resume_unwind(why);
     }
+    world
 }
 
 /// One random change.
@@ -130,6 +135,6 @@ fn devices_in_turns_lose_nothing_and_come_to_rest() {
     let mut random = TestRng(seed());
     for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(60) {
         let walk_seed = random.0;
-        walk(walk_seed, 2 + random.below(2));
+        walk(walk_seed, 2 + random.below(2), &mut |_, _| ());
     }
 }

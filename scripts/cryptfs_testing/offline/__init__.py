@@ -1,0 +1,1 @@
+"""Check, repair, import and export, without a mount."""

@@ -1,0 +1,157 @@
+//! Several devices and a sync client: what is on its way, stands beside another version or was deleted is no damage, and a
+//! repair at any moment costs nothing of what another device did. `CRYPTFS_WALKS=n` is the long form.
+
+use super::super::Choices;
+use super::world::{check, repair};
+use crate::check::{Class, Finding, Trouble, What};
+use crate::store::Store;
+use crate::store::image::Image;
+use crate::store::memory::Item;
+use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::tests::devices::client::Style;
+use crate::volume::tests::devices::walks::walk;
+use crate::volume::tests::devices::world::{
+    World, edit, find, make, make_directories, make_directory, remove, remove_all, rename,
+};
+use crate::volume::{Damage, Timestamp, Volume};
+use hashbrown::HashSet;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+fn found(world: &World, at: usize) -> Vec<Finding> {
+    let device = &world.devices[at];
+    let store: Arc<dyn Store> = Arc::new(device.store.clone());
+    check(&device.keys, &store, true).0
+}
+
+fn repair_at(world: &World, at: usize) {
+    let device = &world.devices[at];
+    let store: Arc<dyn Store> = Arc::new(device.store.clone());
+    repair(&device.keys, &store, &Mutex::new(HashSet::new()), Choices::default());
+}
+
+/// A chunk file that this device knew and that is gone was deleted on another device, or is lost: nobody can tell.
+fn is_deleted(finding: &Finding) -> bool {
+    matches!(finding.what, What::Dangling { trouble: Trouble::Damage(Damage::Deleted), .. })
+}
+
+#[test]
+fn what_is_on_its_way_is_no_damage() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(40) {
+        let (here, many) = (random.0, 2 + random.below(2));
+        let told = |world: &World, at: usize, found: &[&Finding]| {
+            assert!(
+                found.is_empty(),
+                "CRYPTFS_SEED={here}, device {at}\n{}\n{found:#?}",
+                world.log.join("\n")
+            );
+        };
+        let mut looks = |world: &mut World, at: usize| {
+            let found = found(world, at);
+            let is_wrong = |finding: &&Finding| finding.class() == Class::Damage && !is_deleted(finding);
+            told(world, at, &found.iter().filter(is_wrong).collect::<Vec<_>>());
+        };
+        let world = walk(here, many, &mut looks);
+        // Once all is delivered, nothing at all is found.
+        for at in 0..many {
+            told(&world, at, &found(&world, at).iter().collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_repair_at_any_moment_costs_no_device_anything() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(40) {
+        let (here, many) = (random.0, 2 + random.below(2));
+        walk(here, many, &mut |world, at| repair_at(world, at));
+    }
+}
+
+type Work = fn(&Volume);
+type Files = BTreeMap<Item, Image>;
+
+fn link(volume: &Volume) {
+    let (file, folder) = (find(volume, "p/f").unwrap(), find(volume, "q").unwrap());
+    volume.link(&file, &folder, b"linked", Timestamp::now()).unwrap();
+}
+
+const WORKS: &[(&str, Work)] = &[
+    ("a file is moved", |volume| rename(volume, "p/f", "q/f").unwrap()),
+    ("a folder is moved", |volume| rename(volume, "p/d", "q/d").unwrap()),
+    ("a file gets a second name", link),
+    ("a file is made", |volume| make(volume, "p/new", "new").unwrap()),
+    ("a file is changed", |volume| edit(volume, "p/f", "changed").unwrap()),
+    ("a folder is made with a file in it", |volume| {
+        make_directory(volume, "p/made").unwrap();
+        make(volume, "p/made/inner", "inner").unwrap();
+    }),
+    ("folders are moved into each other", |volume| {
+        rename(volume, "p", "q/p").unwrap();
+        rename(volume, "q/p/d", "d").unwrap();
+        rename(volume, "q", "d/q").unwrap();
+    }),
+    ("a file is removed", |volume| remove(volume, "p/f").unwrap()),
+    ("a folder is removed with all that is in it", |volume| remove_all(volume, "p").unwrap()),
+];
+
+/// A world of two devices that have the same, and the files as they are before and after one of them does something.
+fn done(work: Work) -> (World, Files, Files) {
+    let mut world = World::new(2, &[Style::OursAside]);
+    make_directories(&mut world, 0, &["p", "q", "p/d"]);
+    world.make(0, "p/f");
+    world.make(0, "p/d/g");
+    world.judge();
+    let before = world.images(0).into_iter().collect();
+    world.at(0, |_, volume| work(volume));
+    let after = world.images(0).into_iter().collect();
+    (world, before, after)
+}
+
+/// Every set of the files that something changed arrives without the others.
+#[test]
+fn whichever_files_of_a_change_arrive_first_it_is_no_damage() {
+    for (what, work) in WORKS {
+        let (world, before, after) = done(*work);
+        let changed: Vec<&Item> =
+            before.keys().chain(after.keys()).filter(|item| before.get(*item) != after.get(*item)).collect();
+        let changed: Vec<&Item> =
+            changed.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+        assert!((1..10).contains(&changed.len()), "{what}: {changed:?}");
+        for arrived in 0..1u32 << changed.len() {
+            for (at, item) in changed.iter().enumerate() {
+                let from = if arrived & (1 << at) == 0 { &before } else { &after };
+                world.devices[1].store.put(item, from.get(*item).cloned());
+            }
+            let found = found(&world, 1);
+            let is_wrong = |finding: &&Finding| finding.class() == Class::Damage && !is_deleted(finding);
+            let wrong: Vec<_> = found.iter().filter(is_wrong).collect();
+            assert!(wrong.is_empty(), "{what}, files {arrived:b} have arrived: {wrong:#?}");
+            let is_whole = arrived == 0 || arrived + 1 == 1 << changed.len();
+            assert!(!is_whole || found.is_empty(), "{what}: {found:#?}");
+        }
+    }
+}
+
+/// What was removed here and comes back is left to the next mount.
+#[test]
+fn what_was_removed_here_and_comes_back_is_left_alone() {
+    for work in [WORKS[WORKS.len() - 2].1, WORKS[WORKS.len() - 1].1] {
+        let (mut world, before, after) = done(work);
+        for (item, image) in before.iter().filter(|(item, _)| !after.contains_key(*item)) {
+            world.devices[0].store.put(item, Some(image.clone()));
+        }
+        let returned = found(&world, 0);
+        assert!(
+            !returned.is_empty() && returned.iter().all(|finding| finding.what == What::Returned),
+            "{returned:#?}"
+        );
+        let files = world.images(0);
+        repair_at(&world, 0);
+        assert!(files == world.images(0), "a repair changed something");
+        world.at(0, |_, _| ());
+        assert_eq!(found(&world, 0).len(), returned.len());
+    }
+}

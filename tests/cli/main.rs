@@ -14,6 +14,7 @@
 mod attacks;
 mod check;
 mod commands;
+mod desktop;
 mod device;
 mod devices;
 mod forged;

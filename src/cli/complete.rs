@@ -48,7 +48,14 @@ const ZSH: &str = r#"_cryptfs() {
 }
 "#;
 
-const FISH: &str = "complete -c cryptfs -a '(env CRYPTFS_COMPLETE=1 cryptfs (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'\n";
+const FISH: &str = "
+function __cryptfs_values
+    env CRYPTFS_COMPLETE=1 cryptfs (commandline -opc)[2..] (commandline -ct) 2>/dev/null
+end
+complete -c cryptfs -a '(__cryptfs_values)'
+complete -c cryptfs -s o -x -a '(__cryptfs_values)'
+complete -c cryptfs -l slot -x -a '(__cryptfs_values)'
+";
 
 /// The script of a shell.
 pub fn script(shell: Shell) -> String {

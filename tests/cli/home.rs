@@ -306,3 +306,18 @@ fn the_desktop_is_told_once() {
     assert_eq!(told.lines().count(), 1, "{told}");
     assert!(told.contains("Something in backing cannot be read") && !told.contains("one"), "{told}");
 }
+
+/// A unit at login opens nothing that somebody would have to be asked for.
+#[test]
+fn init_names_a_unit_only_where_it_would_open_the_volume() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::empty();
+    let told = sandbox.succeeds(&mut sandbox.init());
+    assert!(told.contains("FOLDER --install` does at each boot"), "{told}");
+    let sandbox = Sandbox::empty();
+    sandbox.give_to_nobody();
+    let told = sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
+    assert!(told.contains("cryptfs mount ") && !told.contains("cryptfs unit "), "{told}");
+}

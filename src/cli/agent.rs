@@ -90,7 +90,8 @@ impl Agent {
     fn arguments(&self, question: &str) -> Vec<String> {
         let words: &[&str] = match self.kind {
             Kind::Askpass => &[],
-            Kind::Systemd => &["--id=cryptfs", "--icon=drive-harddisk", "--no-tty"],
+            // By itself it gives up after 90 seconds; how long a start may take is the unit's to say.
+            Kind::Systemd => &["--id=cryptfs", "--icon=drive-harddisk", "--no-tty", "--timeout=0"],
             Kind::Zenity => &["--entry", "--hide-text", "--title=cryptfs", "--text"],
             Kind::Kdialog => &["--title", "cryptfs", "--password"],
         };

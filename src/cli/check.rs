@@ -9,7 +9,7 @@ use crate::chunk::{ChunkId, InodeId};
 use crate::keys::{Junk, Listing};
 use crate::repair::{self, Apply, Choices, Plan, Step};
 use crate::store::folder::Folder;
-use crate::trust::LastCheck;
+use crate::trust::{LastCheck, Trust};
 use crate::volume::{self, Damage, Reader, Timestamp};
 use hashbrown::HashSet;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -87,8 +87,14 @@ impl Session<'_> {
         Ok(still)
     }
 
-    /// Notes when the volume was checked, and how that ended.
+    /// Notes when the volume was checked, and how that ended. A check without content cannot tell that what one with content
+    /// found is gone, so its note does not take the place of that one's.
     fn note(&self, findings: &[Finding]) {
+        let before = Trust::last_check(self.opened.unlocked.locked.uuid());
+        let found_more = |last: LastCheck| last.data && last.damaged > 0;
+        if !self.arguments.data && before.is_ok_and(|last| last.is_some_and(found_more)) {
+            return;
+        }
         let count = |class| findings.iter().filter(|finding| finding.class() == class).count();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let (damaged, waiting) = (count(Class::Damage), count(Class::Waiting));

@@ -37,7 +37,8 @@ pub struct Unit {
     /// Where its files are to appear
     #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,
-    /// For this user's systemd, not the machine's
+    /// For this user's systemd, not the machine's. At login nobody can be asked for a passphrase yet: a TPM slot, -o
+    /// passphrase-file= or CRYPTFS_ASKPASS is needed
     #[arg(long)]
     pub user: bool,
     /// Mount on first access, by a mount and an automount unit
@@ -46,8 +47,8 @@ pub struct Unit {
     /// Unmount once nothing was asked for so long, such as 15min
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     pub idle: Option<Duration>,
-    /// Unmount before the machine sleeps
-    #[arg(long, conflicts_with = "user")]
+    /// Unmount before the machine sleeps; what a user mounted, `systemctl enable cryptfs-lock@USER` does
+    #[arg(long, conflicts_with_all = ["user", "automount"])]
     pub lock_on_sleep: bool,
     /// Start after UNIT and stop before it, such as a sync client's; may be given several times
     #[arg(long, value_name = "UNIT")]

@@ -97,7 +97,7 @@ fn kind_and_label(slot: &Slot) -> String {
 /// The folder itself, or the one that is mounted there.
 fn backing_of(path: &Path) -> Result<PathBuf, Failure> {
     match mount::find(path) {
-        Ok(Some(found)) => Ok(found.source().to_owned()),
+        Ok(Some(found)) => Ok(found.entry().source.clone()),
         _ => std::fs::canonicalize(path).map_err(|_| advice::no_folder(path)),
     }
 }

@@ -11,6 +11,8 @@ use log::{Level, LevelFilter};
 use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -26,6 +28,8 @@ const FACILITY: u8 = 3;
 
 /// Where the journal takes records in its own form (systemd's JOURNAL_NATIVE_PROTOCOL).
 const JOURNAL: &str = "/run/systemd/journal/socket";
+/// Where systemd says which stream of its journal stdout or stderr is.
+const STREAM: &str = "JOURNAL_STREAM";
 /// What MESSAGE_ID the journal has for records of which target: what a person should know of.
 const MESSAGES: [(&str, &str); 4] = [
     ("cryptfs::finding", "5f2a3c1de0b84b0c9a1d7c66e1f0a301"),
@@ -102,14 +106,31 @@ pub fn to_file(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// From now on to systemd's journal with all fields, if that is where stderr leads. What went there is there already.
+pub fn to_journal_behind_stderr() {
+    let stream = std::env::var(STREAM).unwrap_or_default();
+    let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
+    if stderr.is_ok_and(|stderr| is_stream(&stderr, &stream))
+        && let Ok(socket) = connect(JOURNAL)
+    {
+        *SINK.lock() = Sink::Journal(socket);
+    }
+}
+
+/// Whether a file is the one that JOURNAL_STREAM names by device and inode (systemd.exec(5)).
+fn is_stream(file: &File, stream: &str) -> bool {
+    file.metadata().is_ok_and(|found| format!("{}:{}", found.dev(), found.ino()) == stream)
+}
+
+fn connect(to: &str) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(to)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
 /// From now on to systemd's journal or the system log, if there is one.
 pub fn to_system() {
-    let connect = |to| {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(to)?;
-        socket.set_nonblocking(true)?;
-        Ok::<_, io::Error>(socket)
-    };
     let journal = connect(JOURNAL).map(Sink::Journal);
     let next = journal.or_else(|_| connect("/dev/log").map(Sink::System)).unwrap_or(Sink::Nowhere);
     SINK.lock().go_on_at(next);
@@ -248,6 +269,14 @@ mod tests {
         );
         let line = Line::parse(b"<4>cryptfs::fs>x\n");
         assert!(!line.for_journal(None).contains("MESSAGE_ID"));
+    }
+
+    #[test]
+    fn a_stream_of_the_journal_is_known_by_its_numbers() {
+        let (file, other) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let found = file.metadata().unwrap();
+        let stream = format!("{}:{}", found.dev(), found.ino());
+        assert!(is_stream(&file, &stream) && !is_stream(&other, &stream) && !is_stream(&file, ""));
     }
 
     #[test]

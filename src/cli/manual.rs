@@ -67,8 +67,11 @@ const SYSTEMD: &str = "\
 \\fBcryptfs unit\\fR writes units for one volume. A service of Type=notify mounts it at boot, or at login with \
 \\fB\\-\\-user\\fR; with \\fB\\-\\-automount\\fR a mount unit and an automount unit do when somebody first looks. A unit waits \
 for the disk that the backing folder lies on, and is stopped before that disk goes; name a sync client or a network with \
-\\fB\\-\\-after\\fR to be stopped before it, too. \\fB\\-\\-lock\\-on\\-sleep\\fR unmounts before the machine sleeps. \
-At a stop everything is stored first, what programs still hold open too; they have fifteen seconds more to close it. \
+\\fB\\-\\-after\\fR to be stopped before it, too. \\fB\\-\\-lock\\-on\\-sleep\\fR unmounts before the machine sleeps; \
+what users mounted, \\fBsystemctl enable cryptfs\\-lock@\\fIUSER\\fR does. \
+At a stop everything is stored first, what programs still hold open too, for five minutes at most; then they have fifteen \
+seconds to close it. Where the disk is full the mount stays for five minutes, in which room can be made; \
+\\fBsystemctl kill\\fR gives up what is not stored. \
 cryptfs@.service, for the machine and for a user, does the same by a file: see its first lines.
 .PP
 The machine's service is confined: few capabilities and system calls, no network, no other devices. It has the machine's \

@@ -8,6 +8,7 @@ mod agent;
 mod args;
 mod assemble;
 mod check;
+mod complete;
 mod daemon;
 mod device;
 mod enrol;
@@ -49,7 +50,7 @@ use crate::crypto;
 use crate::sys::{daemon as limits, memory, process};
 use advice::Failure;
 use args::{Arguments, Command, Helper};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use exit::Exit;
 use home_args::UmountHelper;
 use std::ffi::OsString;
@@ -89,6 +90,9 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
     if is_called(UMOUNT_NAMES) {
         return umount::help(&UmountHelper::parse_from(arguments));
     }
+    if complete::is_asked() {
+        return complete::answer(arguments);
+    }
     match Arguments::parse_from(arguments).command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
@@ -109,11 +113,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Trust(command) => trust::run(&command),
         Command::Device(command) => device::run(&command),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "cryptfs", &mut script);
-            report::print_as_it_is(&script)
-        }
+        Command::Completions { shell } => report::print_as_it_is(complete::script(shell).as_bytes()),
         Command::Man { folder } => manual::write(&folder),
     }
 }

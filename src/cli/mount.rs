@@ -70,9 +70,10 @@ pub fn help(arguments: &Helper) -> Result<(), Failure> {
 /// Changes the flags of a mount. Of what it cannot change nothing is changed: whoever asks for a writable mount is told if
 /// it would not be one.
 fn remount(mountpoint: &Path, options: &MountOptions) -> Result<(), Failure> {
-    let failed = |error| advice::remounting(mountpoint, &error);
     let found = mount::find(mountpoint).map_err(|error| advice::system(mountpoint.display(), &error))?;
     let found = found.ok_or_else(|| advice::not_mounted(mountpoint))?;
+    let user = found.entry().user;
+    let failed = |error| advice::remounting(mountpoint, &error, process::is_root().then_some(user));
     if options.read_only {
         mount::store(mountpoint).map_err(failed)?;
     } else {
@@ -80,7 +81,7 @@ fn remount(mountpoint: &Path, options: &MountOptions) -> Result<(), Failure> {
         if condition.stopped.is_some() || condition.read_only {
             return Err(advice::remount_is_not_enough(
                 mountpoint,
-                found.source(),
+                &found.entry().source,
                 condition.stopped.as_deref(),
             ));
         }
@@ -130,6 +131,9 @@ fn perform(request: Request) -> Result<(), Failure> {
     let waiting = if request.foreground { Waiting::nobody() } else { Waiting::parent().map_err(system)? };
     let backing = request.backing.as_path();
     logging::name_volume(backing);
+    if request.foreground {
+        logging::to_journal_behind_stderr();
+    }
     let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
     check_mountpoint(&request.mountpoint)?;
     // Nobody should type a passphrase only to learn that the volume is in use; any other trouble with the lock means
@@ -228,6 +232,7 @@ fn kernel_options(request: &Request) -> Options {
     let usual = flags_of(wanted);
     Options {
         source: request.backing.clone().into(),
+        remarks: wanted.remarks.clone(),
         allow_other: wanted.allow_other || wanted.allow_root,
         contexts: wanted.contexts.clone(),
         kernel_permissions: wanted.kernel_permissions.unwrap_or(usual.kernel_permissions),

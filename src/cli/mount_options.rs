@@ -40,6 +40,8 @@ pub struct MountOptions {
     pub transport: Option<Transport>,
     pub unlock: Unlock,
     pub log_file: Option<PathBuf>,
+    /// Words that begin with `x-`, for programs that look at mounts.
+    pub remarks: Vec<String>,
     /// How long nothing may be asked before the mount goes.
     pub idle: Option<Duration>,
 }
@@ -130,7 +132,8 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     (
         "stateless",
-        "Writable although there is no state folder, as in a container: without one a volume is mounted read-only, for each such          mount would be a new device to the others, and none would notice an older state of the volume.",
+        "Writable although there is no state folder, as in a container: without one a volume is mounted read-only, for each such \
+         mount would be a new device to the others, and none would notice an older state of the volume.",
     ),
     ("log-file=FILE", "Where the background process appends its log; else the system log."),
     (
@@ -211,6 +214,13 @@ impl MountOptions {
             None => (word, None),
         };
         if is_for_others(name) {
+            // libmount's table can have no others.
+            if name.starts_with("x-")
+                && !word.contains([',', '"', '\\'])
+                && !word.chars().any(char::is_control)
+            {
+                self.remarks.push(word.to_owned());
+            }
             return Ok(());
         }
         match value {
@@ -330,7 +340,7 @@ fn is_for_others(name: &str) -> bool {
 }
 
 /// Splits at commas; a backslash before a comma or a backslash takes it literally, as in fuse(8).
-fn split(list: &str) -> Vec<String> {
+pub fn split(list: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut characters = list.chars().peekable();
     while let Some(character) = characters.next() {
@@ -362,6 +372,7 @@ mod tests {
         let wanted = MountOptions {
             allow_other: true,
             unlock: Unlock { passphrase_file: Some("/etc/a,b\\c".into()), ..Unlock::default() },
+            remarks: vec!["x-systemd.automount".into(), "x-gvfs-name=a=b".into()],
             ..MountOptions::default()
         };
         assert_eq!(parsed, Ok(wanted));

@@ -5,16 +5,19 @@ use crate::mount::{self, Mounted, RunError, Unmounter};
 use crate::sys::daemon::Termination;
 use crate::sys::service;
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often it is looked whether the mount is idle, at most and at least.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// How long a manager is to wait, once it asked for the end, for everything to be stored; then for those who hold files in
-/// the mount, whom it may wait for in vain.
+/// How long a manager is to wait at most, once it asked for the end, for everything to be stored, or for room to be made.
 const STORING: Duration = Duration::from_secs(300);
-const CLOSING: Duration = Duration::from_secs(15);
+/// For how long it is told to wait each time; it is told again while something is stored, and once when only those are
+/// waited for who hold files in the mount. systemd can only be told to wait longer, never to wait less.
+const STEP: Duration = Duration::from_secs(15);
+const STEPS: Duration = Duration::from_secs(5);
 
 /// Serves until somebody unmounts, a signal asks for it, or nothing was asked for as long as `idle` says.
 pub fn serve(mounted: Mounted, signals: Termination, idle: Option<Duration>) -> Result<(), RunError> {
@@ -38,17 +41,46 @@ fn tell(lines: &[&str]) {
     }
 }
 
-/// Has the manager wait so long before it kills this process.
-fn patience(duration: Duration) -> String {
-    format!("EXTEND_TIMEOUT_USEC={}", duration.as_micros())
+/// Has the manager wait for a step before it kills this process.
+fn patience() -> String {
+    format!("EXTEND_TIMEOUT_USEC={}", STEP.as_micros())
+}
+
+/// Says something again and again for as long as it lives.
+struct Repeating {
+    _ends: Sender<()>,
+}
+
+impl Repeating {
+    /// Each time that `pause` has passed, and for no longer than `most`.
+    fn begin(pause: Duration, most: Duration, say: impl Fn() + Send + 'static) -> Repeating {
+        let (ends, end) = channel::<()>();
+        let deadline = Instant::now() + most;
+        let repeat = move || {
+            while end.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) && Instant::now() < deadline {
+                say();
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("patience".into()).spawn(repeat) {
+            log::debug!("the service manager cannot be asked to wait: {error}");
+        }
+        Repeating { _ends: ends }
+    }
+
+    fn patience() -> Repeating {
+        Repeating::begin(STEPS, STORING, || tell(&[&patience()]))
+    }
 }
 
 /// At a signal everything is stored first, whoever still holds files in the mount: what asked for the end may soon kill this
 /// process. Where there is no space for that the mount stays, until there is or a second signal comes.
 fn obey(signals: &Termination, unmounter: &Unmounter) {
     let mut has_refused = false;
+    let mut making_room = None;
     while signals.wait().is_ok() {
-        tell(&["STOPPING=1", &patience(STORING), "STATUS=Storing what was written"]);
+        drop(making_room.take());
+        tell(&["STOPPING=1", &patience(), "STATUS=Storing what was written"]);
+        let storing = Repeating::patience();
         let mut status = "STATUS=Everything is stored; waiting for the last file in it to be closed";
         if has_refused || unmounter.has_ended() {
             status = "STATUS=Giving up what cannot be stored";
@@ -61,14 +93,16 @@ fn obey(signals: &Termination, unmounter: &Unmounter) {
                     "the mount stays; make room, and send the signal again, which gives up what is left"
                 );
                 tell(&[
-                    &patience(STORING),
-                    "STATUS=Still mounted, for lack of space: make room, or stop again to give up what is not stored",
+                    &patience(),
+                    "STATUS=Still mounted, for lack of space: make room, or give up what is not stored with systemctl kill",
                 ]);
+                making_room = Some(Repeating::patience());
                 has_refused = true;
                 continue;
             }
         }
-        tell(&[&patience(CLOSING), status]);
+        drop(storing);
+        tell(&[&patience(), status]);
         if let Err(error) = unmounter.unmount() {
             log::error!("cannot unmount: {error}");
         }
@@ -109,5 +143,30 @@ fn why_it_stays(unmounter: &Unmounter, error: &std::io::Error) -> String {
     match holders.is_empty() {
         true => error.to_string(),
         false => holders.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_again_and_again_ends_with_its_reason_and_in_time() {
+        // The receiver is told when the thread has ended.
+        let said = |most| {
+            let (sender, receiver) = channel();
+            let say = move || {
+                let _ = sender.send(());
+            };
+            (Repeating::begin(Duration::from_millis(1), most, say), receiver)
+        };
+        let long = Duration::from_secs(60);
+        let (repeating, receiver) = said(long);
+        assert_eq!([receiver.recv_timeout(long), receiver.recv_timeout(long)], [Ok(()); 2]);
+        drop(repeating);
+        while receiver.recv_timeout(long).is_ok() {}
+        assert_eq!(receiver.recv_timeout(long), Err(RecvTimeoutError::Disconnected));
+        let (_repeating, receiver) = said(Duration::ZERO);
+        assert_eq!(receiver.recv_timeout(long), Err(RecvTimeoutError::Disconnected));
     }
 }

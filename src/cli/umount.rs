@@ -20,7 +20,7 @@ const QUIETLY: Duration = Duration::from_secs(1);
 
 pub fn run(arguments: &Umount) -> Result<(), Failure> {
     match &arguments.mountpoint {
-        Some(path) => unmount(path, arguments),
+        Some(path) => unmount(path, arguments, !arguments.lazy),
         None => unmount_all(arguments),
     }
 }
@@ -39,16 +39,18 @@ pub fn help(arguments: &UmountHelper) -> Result<(), Failure> {
         return found.force().map_err(|error| advice::unmounting(path, &error, &[]));
     }
     let lazy = arguments.lazy;
-    unmount(path, &Umount { discard: false, lazy, timeout: PATIENCE, all: false, mountpoint: None })
+    unmount(path, &Umount { discard: false, lazy, timeout: PATIENCE, all: false, mountpoint: None }, !lazy)
 }
 
-/// Unmounts what this user mounted, the last one first: one may lie in another. Goes on where one fails.
+/// Unmounts what this user mounted, the last one first: one may lie in another. Goes on where one fails. The daemon of one
+/// that is mounted in several places ends with the last of them.
 fn unmount_all(arguments: &Umount) -> Result<(), Failure> {
     let mut mounts = mount::all().map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
     mounts.retain(|entry| entry.user == process::user());
     let mut worst = Ok(());
-    for entry in mounts.iter().rev() {
-        let done = unmount(&entry.path, arguments);
+    while let Some(entry) = mounts.pop() {
+        let is_last = mounts.iter().all(|other| other.device != entry.device);
+        let done = unmount(&entry.path, arguments, is_last && !arguments.lazy);
         if let (Err(failure), Err(_)) = (&done, &worst) {
             report::complain(&failure.to_string());
         } else if done.is_err() {
@@ -58,15 +60,15 @@ fn unmount_all(arguments: &Umount) -> Result<(), Failure> {
     worst
 }
 
-fn unmount(path: &Path, arguments: &Umount) -> Result<(), Failure> {
+fn unmount(path: &Path, arguments: &Umount, waits: bool) -> Result<(), Failure> {
     let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
     let found = found.ok_or_else(|| advice::not_mounted(path))?;
-    let (header, device) = (found.source().join("cryptfs.json"), found.device().to_owned());
+    let (header, device) = (found.entry().source.join("cryptfs.json"), found.entry().device.clone());
     // Who does not want to wait does not wait for a daemon that hangs either. It stores everything all the same.
     let stored = if arguments.lazy && !arguments.discard { Ok(()) } else { store(path, arguments.discard)? };
     let unmounted = if arguments.lazy { found.detach() } else { found.unmount() };
     unmounted.map_err(|error| advice::unmounting(path, &error, &mount::of_device(&device)))?;
-    if !arguments.lazy {
+    if waits {
         wait(path, &header, &device, Duration::from_secs(arguments.timeout))?;
     }
     stored.map_err(|error| advice::not_stored(path, &error))

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Transport;
-use crate::fs::ops::{Caller, Condition, NodeId, Operations};
+use crate::fs::ops::{Caller, Condition, NodeId, Operations, Statistics};
 use crate::fs::{Error, Result};
 use crate::sys::fuse as sys;
 use serde::{Deserialize, Serialize};
@@ -30,9 +30,10 @@ const LONGEST: usize = 1 << 16;
 pub struct Status {
     pub transport: String,
     pub process: u32,
-    /// Space in the backing filesystem, in bytes: what is left for this user, and all there is.
-    pub available: u64,
-    pub capacity: u64,
+    /// Space in the backing filesystem, in bytes: what is left for this user, and all there is. `None`: it does not say, as
+    /// where it is away.
+    pub available: Option<u64>,
+    pub capacity: Option<u64>,
     #[serde(flatten)]
     pub condition: Condition,
 }
@@ -59,13 +60,15 @@ pub fn get(
 }
 
 fn status(operations: &dyn Operations, transport: Transport) -> Result<Vec<u8>> {
-    let space = operations.statistics()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(space.block_size.into());
+    let space = operations.statistics().ok();
+    let bytes = |blocks: fn(&Statistics) -> u64| {
+        space.as_ref().map(|space| blocks(space).saturating_mul(space.block_size.into()))
+    };
     let status = Status {
         transport: transport.name().to_owned(),
         process: std::process::id(),
-        available: bytes(space.available),
-        capacity: bytes(space.blocks),
+        available: bytes(|space| space.available),
+        capacity: bytes(|space| space.blocks),
         condition: operations.condition()?,
     };
     serde_json::to_vec(&status).map_err(|_| Error::Invalid)

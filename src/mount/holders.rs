@@ -3,7 +3,7 @@
 //!
 //! Nothing here asks the daemon, which may be hung.
 
-use super::point::{KIND, unescape};
+use super::table::{self, Entry};
 use crate::sys::files;
 use std::collections::HashSet;
 use std::fmt;
@@ -36,7 +36,7 @@ impl fmt::Display for Holder {
 
 /// Who keeps the filesystem of this number, `major:minor`, alive.
 pub fn of_device(device: &str) -> Vec<Holder> {
-    let mut holders = mounts_where(|fields| fields.device == device.as_bytes());
+    let mut holders = mounts_where(|entry| entry.device == device);
     holders.extend(
         processes()
             .filter(|process| process.uses(device))
@@ -47,7 +47,7 @@ pub fn of_device(device: &str) -> Vec<Holder> {
 
 /// Where a backing folder is mounted, in any mount namespace.
 pub fn of_source(source: &Path) -> Vec<Holder> {
-    mounts_where(|fields| fields.kind == KIND.as_bytes() && unescape(fields.source) == source.as_os_str())
+    mounts_where(|entry| entry.is_ours() && entry.source == source)
 }
 
 /// The process that holds a lock of a file.
@@ -62,25 +62,8 @@ pub fn of_lock(path: &Path) -> Option<(u32, String)> {
     Some((process, Process { number: process }.name()))
 }
 
-/// A line of /proc/PID/mountinfo.
-struct Fields<'a> {
-    device: &'a [u8],
-    at: &'a [u8],
-    kind: &'a [u8],
-    source: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    fn of(line: &'a [u8]) -> Option<Fields<'a>> {
-        let mut fields = line.split(|&byte| byte == b' ');
-        let (device, at) = (fields.nth(2)?, fields.nth(1)?);
-        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-        Some(Fields { device, at, kind: rest.next()?, source: rest.next()? })
-    }
-}
-
 /// Of each mount namespace that a process can be seen in.
-fn mounts_where(is_wanted: impl Fn(&Fields<'_>) -> bool) -> Vec<Holder> {
+fn mounts_where(is_wanted: impl Fn(&Entry) -> bool) -> Vec<Holder> {
     let own = fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
     let mut seen = HashSet::new();
     let mut holders = Vec::new();
@@ -89,9 +72,8 @@ fn mounts_where(is_wanted: impl Fn(&Fields<'_>) -> bool) -> Vec<Holder> {
         if !seen.insert(namespace.clone()) {
             continue;
         }
-        let table = fs::read(process.path("mountinfo")).unwrap_or_default();
-        for fields in table.split(|&byte| byte == b'\n').filter_map(Fields::of).filter(&is_wanted) {
-            let path = unescape(fields.at).into();
+        let mounts = table::read(&process.path("")).unwrap_or_default();
+        for Entry { path, .. } in mounts.into_iter().filter(&is_wanted) {
             holders.push(match namespace == own {
                 true => Holder::Mount(path),
                 false => Holder::Namespace { process: process.number, name: process.name(), path },
@@ -139,15 +121,6 @@ impl Process {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_of_mountinfo_is_taken_apart() {
-        let line = b"36 35 0:53 / /mnt/a\\040b rw,noatime shared:1 - fuse.cryptfs /back\\040ing rw,user_id=0";
-        let fields = Fields::of(line).unwrap();
-        assert_eq!((fields.device, fields.kind), (&b"0:53"[..], &b"fuse.cryptfs"[..]));
-        assert_eq!((unescape(fields.at), unescape(fields.source)), ("/mnt/a b".into(), "/back ing".into()));
-        assert!(Fields::of(b"36 35 0:53 / /mnt").is_none() && Fields::of(b"").is_none());
-    }
 
     /// A child that stands in a folder is found by the device of that; this process is left out.
     #[test]

@@ -85,6 +85,8 @@ impl Transport {
 pub struct Options {
     /// What /proc/mounts shows as the source.
     pub source: OsString,
+    /// What libmount's table is to have beside the mount, for other programs: words such as `x-gvfs-name=…`.
+    pub remarks: Vec<String>,
     /// Other users may enter; without it even root may not, where somebody else mounted.
     pub allow_other: bool,
     pub read_only: bool,
@@ -114,6 +116,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             source: "cryptfs".into(),
+            remarks: Vec::new(),
             allow_other: false,
             read_only: false,
             no_exec: false,
@@ -135,6 +138,7 @@ impl Default for Options {
 /// Until `run` it has no threads, so that the process may fork.
 pub struct Mounted {
     source: OsString,
+    remarks: Vec<String>,
     place: Arc<Place>,
     operations: Arc<dyn Operations>,
     session: Option<Session>,
@@ -191,6 +195,7 @@ pub fn mount(
     let told = device.try_clone().map_err(MountError::Handshake)?;
     let mut mounted = Mounted {
         source: options.source.clone(),
+        remarks: options.remarks.clone(),
         place,
         operations: operations.clone(),
         session: None,
@@ -246,9 +251,10 @@ impl Mounted {
 
     /// Has umount(8) know of the mount, as soon as it is served.
     fn register(&self) {
-        let (source, path) = (self.source.clone(), self.place.point.path().to_owned());
+        let (source, remarks) = (self.source.clone(), self.remarks.clone());
+        let path = self.place.point.path().to_owned();
         let thread = thread::Builder::new().name("register".into());
-        if let Err(error) = thread.spawn(move || register::enter(&source, &path)) {
+        if let Err(error) = thread.spawn(move || register::enter(&source, &path, &remarks)) {
             log::debug!("umount(8) does not know of the mount: {error}");
         }
     }

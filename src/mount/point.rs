@@ -3,7 +3,7 @@
 //! A mount is recognised by its device number, which nobody else can have while our connection lives; a path alone is
 //! never trusted when unmounting. Neighbours: `mod.rs` drives it, `sys::fuse` makes the system calls.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,12 +13,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::table::{self, Entry, KIND};
 use super::{MountError, Options};
 use crate::sys::fuse as sys;
 
-/// What /proc/mounts shows as the type, minus `fuse.`.
+/// The mount's type, minus `fuse.`.
 const SUBTYPE: &str = "cryptfs";
-pub(super) const KIND: &str = "fuse.cryptfs";
 const HELPER: &str = "fusermount3";
 
 /// A place in the tree that holds a mount of ours.
@@ -41,7 +41,9 @@ impl MountPoint {
             mount_by_helper(&path, options)?
         };
         match mounted_at(&path).map_err(MountError::Kernel)? {
-            Some(found) if found.kind == KIND => Ok((MountPoint { path, device: found.device }, channel)),
+            Some(found) if found.entry.is_ours() => {
+                Ok((MountPoint { path, device: found.entry.device }, channel))
+            }
             _ => Err(MountError::Kernel(io::ErrorKind::NotFound.into())),
         }
     }
@@ -54,7 +56,7 @@ impl MountPoint {
     /// nothing when what lies there now is not ours.
     pub fn unmount(&self) -> io::Result<()> {
         match mounted_at(&self.path)? {
-            Some(found) if found.device == self.device => found.detach(),
+            Some(found) if found.entry.device == self.device => found.detach(),
             _ => Ok(()),
         }
     }
@@ -63,7 +65,7 @@ impl MountPoint {
     /// ours.
     pub fn unmount_unused(&self) -> io::Result<()> {
         match mounted_at(&self.path)? {
-            Some(found) if found.device == self.device => found.unmount(),
+            Some(found) if found.entry.device == self.device => found.unmount(),
             _ => Ok(()),
         }
     }
@@ -125,7 +127,7 @@ pub fn is_stale(path: &Path) -> bool {
 /// /proc/self/mountinfo could not be read.
 pub fn find(path: &Path) -> io::Result<Option<Found>> {
     let path = absolute(path)?;
-    Ok(mounted_at(&path)?.filter(|found| found.kind == KIND))
+    Ok(mounted_at(&path)?.filter(|found| found.entry.is_ours()))
 }
 
 /// Removes a mount of this type at `path` whose daemon is gone.
@@ -301,21 +303,12 @@ fn helper_refusal(words: &str) -> MountError {
 pub struct Found {
     /// Holds the very mount that was looked at, whatever the path names by now.
     handle: File,
-    path: PathBuf,
-    device: String,
-    kind: String,
-    source: PathBuf,
+    entry: Entry,
 }
 
 impl Found {
-    /// What is mounted: the backing folder.
-    pub fn source(&self) -> &Path {
-        &self.source
-    }
-
-    /// The number of the mounted filesystem, `major:minor`.
-    pub fn device(&self) -> &str {
-        &self.device
+    pub fn entry(&self) -> &Entry {
+        &self.entry
     }
 
     /// Takes the mount away, unless somebody uses it (`ResourceBusy`).
@@ -323,9 +316,9 @@ impl Found {
         // The handle would be a user of it.
         drop(self.handle);
         if sys::identity().0 == 0 {
-            return sys::unmount(&CString::new(self.path.into_os_string().into_vec())?);
+            return sys::unmount(&CString::new(self.entry.path.into_os_string().into_vec())?);
         }
-        helper_unmount(&["-u", "--"], &self.path)
+        helper_unmount(&["-u", "--"], &self.entry.path)
     }
 
     /// Takes the mount out of the tree. Who uses it keeps it.
@@ -333,7 +326,7 @@ impl Found {
         if sys::identity().0 == 0 {
             return sys::detach(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?);
         }
-        helper_unmount(&["-u", "-z", "--"], &self.path)
+        helper_unmount(&["-u", "-z", "--"], &self.entry.path)
     }
 
     /// Changes the flags of the mount, those of `options` and no others. Only root may.
@@ -368,46 +361,6 @@ fn mounted_at(path: &Path) -> io::Result<Option<Found>> {
         .open(path)?;
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd()))?;
     let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).unwrap_or("").trim();
-    let table = fs::read("/proc/self/mountinfo")?;
-    for line in table.split(|&byte| byte == b'\n') {
-        let mut fields = line.split(|&byte| byte == b' ');
-        if fields.next() != Some(id.as_bytes()) {
-            continue;
-        }
-        let (device, at) = (fields.nth(1), fields.nth(1));
-        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-        return match (device, at, rest.next(), rest.next()) {
-            (Some(device), Some(at), Some(kind), Some(source)) if unescape(at) == path.as_os_str() => {
-                Ok(Some(Found {
-                    handle,
-                    path: path.to_owned(),
-                    device: String::from_utf8_lossy(device).into_owned(),
-                    kind: String::from_utf8_lossy(kind).into_owned(),
-                    source: unescape(source).into(),
-                }))
-            }
-            _ => Ok(None),
-        };
-    }
-    Ok(None)
-}
-
-/// Undoes the octal escapes of /proc/self/mountinfo.
-pub(super) fn unescape(field: &[u8]) -> OsString {
-    let mut plain = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if first == b'\\' => {
-                plain.push(byte);
-                rest = &tail[3..];
-            }
-            _ => {
-                plain.push(first);
-                rest = tail;
-            }
-        }
-    }
-    OsStr::from_bytes(&plain).to_owned()
+    let entry = table::read(Path::new("/proc/self"))?.into_iter().find(|entry| entry.id == id);
+    Ok(entry.filter(|entry| entry.path == path).map(|entry| Found { handle, entry }))
 }

@@ -8,15 +8,19 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::point::KIND;
+use super::table::KIND;
 use crate::sys::fuse as sys;
 
 /// Without it umount(8) would look in vain.
 const HELPER: &str = "/sbin/umount.cryptfs";
 
-/// Enters a mount, which has to be served already: mount(8) looks at it.
-pub fn enter(source: &OsStr, path: &Path) {
-    let words = ["-i", "-f", "-t", KIND, "-o", "uhelper=cryptfs"].map(OsStr::new);
+/// Enters a mount, which has to be served already: mount(8) looks at it. `remarks` stand beside, for other programs; where
+/// mount(8) had the mount made it enters them itself, before or after this.
+pub fn enter(source: &OsStr, path: &Path, remarks: &[String]) {
+    let options =
+        ["uhelper=cryptfs".to_owned()].into_iter().chain(remarks.iter().cloned()).collect::<Vec<_>>();
+    let options = options.join(",");
+    let words = ["-i", "-f", "-t", KIND, "-o", &options].map(OsStr::new);
     tell("mount", words.into_iter().chain([source, path.as_os_str()]));
 }
 

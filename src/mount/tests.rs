@@ -25,12 +25,6 @@ fn a_source_cannot_smuggle_options_into_fusermount3() {
 }
 
 #[test]
-fn mountinfo_escapes_are_undone() {
-    assert_eq!(point::unescape(br"/a\040b\134c\011d"), OsStr::new("/a b\\c\td"));
-    assert_eq!(point::unescape(br"/plain\9"), OsStr::new(r"/plain\9"));
-}
-
-#[test]
 fn unknown_fallocate_modes_are_refused() {
     assert_eq!(policy::allocation(3), Some(Allocate::PunchHole));
     assert_eq!(policy::allocation(0x11), Some(Allocate::ZeroRange { keep_size: true }));

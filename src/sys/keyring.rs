@@ -6,9 +6,13 @@ use std::ffi::CStr;
 use std::io;
 use std::time::Duration;
 
+/// KEY_SPEC_PROCESS_KEYRING.
+const PROCESS_KEYRING: i32 = -2;
 /// KEY_SPEC_USER_KEYRING.
 const USER_KEYRING: i32 = -4;
 const SET_PERMISSIONS: i32 = 5;
+const LINK: i32 = 8;
+const UNLINK: i32 = 9;
 const SEARCH: i32 = 10;
 const READ: i32 = 11;
 const SET_TIMEOUT: i32 = 15;
@@ -19,6 +23,10 @@ const PERMISSIONS: u32 = 0x3f2f_0000;
 const KIND: &CStr = c"user";
 
 /// Keeps a secret under a name, in place of what had that name.
+///
+/// The key is made in the process keyring, which ends with the process, and gets its time before it is linked to the
+/// user's: a new key can be limited by who possesses it only, and a process whose session keyring does not lead to the
+/// user's keyring, such as a service of systemd's, possesses nothing in that.
 pub fn keep(name: &CStr, secret: &[u8], duration: Duration) -> io::Result<()> {
     // SAFETY: both strings end in NUL, and `secret` is as long as it says; the kernel copies all three.
     let key = checked(unsafe {
@@ -28,13 +36,15 @@ pub fn keep(name: &CStr, secret: &[u8], duration: Duration) -> io::Result<()> {
             name.as_ptr(),
             secret.as_ptr(),
             secret.len(),
-            USER_KEYRING,
+            PROCESS_KEYRING,
         )
     })?;
     let seconds = u32::try_from(duration.as_secs()).unwrap_or(u32::MAX).max(1);
-    let limited = control(SET_TIMEOUT, key, seconds as usize, 0, 0)
-        .and_then(|_| control(SET_PERMISSIONS, key, PERMISSIONS as usize, 0, 0));
-    limited.map(drop).inspect_err(|_| drop(control(INVALIDATE, key, 0, 0, 0)))
+    let kept = control(SET_TIMEOUT, key, seconds as usize, 0, 0)
+        .and_then(|_| control(SET_PERMISSIONS, key, PERMISSIONS as usize, 0, 0))
+        .and_then(|_| control(LINK, key, USER_KEYRING as usize, 0, 0));
+    let taken_out = control(UNLINK, key, PROCESS_KEYRING as usize, 0, 0);
+    kept.and(taken_out).map(drop)
 }
 
 /// The secret of that name: fills `secret` up to its capacity. `NotFound` if there is none, or no more.
@@ -83,16 +93,37 @@ mod tests {
     use std::thread;
     use std::time::Instant;
 
+    const JOIN_SESSION_KEYRING: i32 = 1;
+
     #[test]
     fn a_secret_is_kept_for_its_time_and_no_longer() {
-        let name = std::ffi::CString::new(format!("cryptfs:test:{}", std::process::id())).unwrap();
+        keeps_for_its_time("usual");
+    }
+
+    /// As in a service of systemd's.
+    #[test]
+    fn so_it_is_where_the_session_does_not_lead_to_the_users_keyring() {
+        // Of this thread only.
+        let alone = thread::spawn(|| match control(JOIN_SESSION_KEYRING, 0, 0, 0, 0) {
+            Ok(_) => keeps_for_its_time("alone"),
+            Err(error) => assert!(is_missing(&error), "{error}"),
+        });
+        alone.join().unwrap();
+    }
+
+    /// A container may have no keyrings.
+    fn is_missing(error: &io::Error) -> bool {
+        matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+    }
+
+    fn keeps_for_its_time(word: &str) {
+        let name = std::ffi::CString::new(format!("cryptfs:test:{word}:{}", std::process::id())).unwrap();
         let read = || {
             let mut secret = Vec::with_capacity(64);
             find(&name, &mut secret).map(|()| secret)
         };
         match keep(&name, b"first", Duration::from_secs(600)) {
-            // A container may have no keyrings.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => return,
+            Err(error) if is_missing(&error) => return,
             kept => kept.unwrap(),
         }
         assert_eq!(read().unwrap(), b"first");

@@ -2,10 +2,13 @@
 //! seen and seen go, one of its own, and the folders that it has found the volume in.
 
 use super::{Result, Trust, TrustUnavailable, replace_file};
+use crate::chunk::DeviceId;
 use crate::keys::{EpochId, Expected, List, OwnerKey, Slot, SlotId, Succession, VolumeId, hex};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 /// Slots and places that are remembered.
 const MAX_LINES: usize = 4096;
@@ -103,6 +106,15 @@ impl Trust {
             }
         }
         Ok(false)
+    }
+
+    /// The folders that this device has found any volume in, as far as that can be read.
+    pub fn places_of_all() -> Vec<PathBuf> {
+        let all = Trust::state().map(|state| state.join("cryptfs")).and_then(|all| fs::read_dir(all).ok());
+        let volumes = all.into_iter().flatten().flatten();
+        let volumes = volumes.map(|volume| Trust { folder: Some(volume.path()), device: DeviceId([0; 8]) });
+        let places = volumes.flat_map(|volume| volume.places().unwrap_or_default());
+        places.filter_map(|place| Some(OsString::from_vec(hex::decode(&place)?).into())).collect()
     }
 
     fn places(&self) -> Result<Vec<String>> {

@@ -68,14 +68,16 @@ impl Trust {
     /// # Errors
     /// `NoPlace` without a home folder, `Io` where the folder cannot be made, `Damaged` for files of another form.
     pub fn open(volume: VolumeId) -> Result<Trust> {
-        let state = state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root());
-        Trust::open_in(&state.ok_or(TrustUnavailable::NoPlace)?, volume)
+        Trust::open_in(&Trust::state().ok_or(TrustUnavailable::NoPlace)?, volume)
+    }
+
+    fn state() -> Option<PathBuf> {
+        state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root())
     }
 
     /// Where this device would keep what it knows of a volume, to be looked at only.
     fn at(volume: VolumeId) -> Trust {
-        let state = state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root());
-        let folder = state.map(|state| state.join("cryptfs").join(volume.to_string()));
+        let folder = Trust::state().map(|state| state.join("cryptfs").join(volume.to_string()));
         Trust { folder, device: DeviceId([0; 8]) }
     }
 

@@ -6,7 +6,6 @@ use super::inode::state::State;
 use super::journal::devices::JournalState;
 use super::journal::{Device, Journal};
 use super::merge::Merge;
-use crate::volume::Result;
 use serde::{Deserialize, Serialize};
 
 /// What a volume in use says of itself.
@@ -21,9 +20,10 @@ pub struct Condition {
     pub delayed: Option<String>,
     /// Files and folders with changes that are not in their places yet.
     pub unstored: usize,
-    /// Files that were changed on two devices since then, and whose two versions are both still there.
+    /// Files that were changed on two devices since the mount, and whose two versions are both still there.
     pub conflicts: usize,
-    pub devices: Vec<KnownDevice>,
+    /// `None`: they cannot be read, as where the backing folder is away.
+    pub devices: Option<Vec<KnownDevice>>,
 }
 
 /// A device that writes to the volume.
@@ -38,18 +38,18 @@ pub struct KnownDevice {
     pub this_device: bool,
 }
 
-/// # Errors
-/// What other devices left could not be read for a reason of the machine's.
-pub fn of(base: &Base, cache: &Cache, journal: &Journal, merge: &Merge) -> Result<Condition> {
-    Ok(Condition {
+/// What is wrong is told in any case.
+pub fn of(base: &Base, cache: &Cache, journal: &Journal, merge: &Merge) -> Condition {
+    let devices = journal.devices().ok();
+    Condition {
         since: base.opened,
         read_only: base.read_only,
         stopped: base.stopped_by().map(str::to_owned),
         delayed: base.delayed(),
         unstored: cache.count(|state: &State| !state.is_settled()),
         conflicts: merge.conflicts(),
-        devices: journal.devices()?.iter().map(|device| shown(device, base)).collect(),
-    })
+        devices: devices.map(|devices| devices.iter().map(|device| shown(device, base)).collect()),
+    }
 }
 
 fn shown(device: &Device, base: &Base) -> KnownDevice {

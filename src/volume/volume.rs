@@ -450,10 +450,7 @@ impl Volume {
     }
 
     /// How it is doing.
-    ///
-    /// # Errors
-    /// What other devices left could not be read for a reason of the machine's.
-    pub fn condition(&self) -> Result<Condition> {
+    pub fn condition(&self) -> Condition {
         condition::of(&self.base, &self.cache, &self.journal, &self.merge)
     }
 

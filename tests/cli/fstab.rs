@@ -39,6 +39,12 @@ holds_the_file_and_takes_no_other
 umount "$plain"
 is_gone
 
+# What file managers read of it.
+"$helpers/cryptfs" mount "$backing" "$plain" --passphrase-file "$passphrase" -o 'x-gvfs-show,x-gvfs-name=My%20Vault'
+until grep -F "TARGET=$plain " /run/mount/utab | grep -q uhelper=cryptfs; do :; done
+grep -F "TARGET=$plain " /run/mount/utab | grep -qF ,x-gvfs-show,x-gvfs-name=My%20Vault
+umount "$plain"
+
 mount -T "$fstab" "$plain"
 is_shown rw
 echo more >>"$plain/file"
@@ -97,4 +103,20 @@ fn mount_8_and_fstab_mount_and_umount_8_unmounts() {
         ("fstab", &fstab),
     ];
     sandbox.succeeds(sandbox.prepared(command, &[]).envs(paths));
+}
+
+#[test]
+fn root_is_told_why_it_cannot_remount_what_somebody_else_mounted() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::of_nobody();
+    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
+    let helper = sandbox.path("mount.fuse.cryptfs");
+    symlink(PROGRAM, &helper).unwrap();
+    let (backing, plain) = (sandbox.backing(), sandbox.plain());
+    let mut remount = sandbox.prepared(Command::new(helper), &[backing.as_ref(), plain.as_ref()]);
+    let told = sandbox.fails(remount.args(["-o", "remount,ro"]), 24);
+    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.umount()));
+    assert!(told.contains("answers user 65534 only") && !told.contains("sudo"), "{told}");
 }

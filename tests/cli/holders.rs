@@ -1,6 +1,6 @@
 //! Who keeps a mount: `cryptfs umount` and a second mount name them, and never wait without a word.
 
-use crate::sandbox::{Sandbox, eventually, is_root};
+use crate::sandbox::{PROGRAM, Sandbox, eventually, is_root};
 use std::fs::{self, File};
 use std::process::Command;
 
@@ -48,6 +48,21 @@ fn a_mount_that_lives_on_elsewhere_is_told() {
     assert!(told.contains("it is mounted at DIR/other"), "{told}");
     assert!(Command::new("umount").arg(&other).status().unwrap().success());
     unmounts_in_the_end(&sandbox);
+}
+
+/// In a mount namespace that holds no other test's mount.
+#[test]
+fn all_places_of_a_mount_go_before_its_daemon_is_waited_for() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_volume();
+    fs::create_dir(sandbox.path("other")).unwrap();
+    let mut alone = sandbox.prepared(Command::new("unshare"), &[]);
+    let script = "umount -i -l -a -t fuse.cryptfs; \"$0\" mount \"$@\" && mount --bind plain other && \"$0\" umount --all --timeout 20";
+    alone.args(["-m", "--propagation", "private", "sh", "-c", script]).arg(PROGRAM);
+    alone.args(sandbox.mount().get_args().skip(1)).current_dir(sandbox.path(""));
+    sandbox.succeeds(&mut alone);
 }
 
 #[test]

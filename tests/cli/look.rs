@@ -52,6 +52,30 @@ fn filled(parts: &[&str]) -> (Sandbox, PathBuf) {
 }
 
 #[test]
+fn whose_a_journal_is_can_be_asked() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    fs::create_dir(sandbox.plain().join("folder")).unwrap();
+    fs::File::open(sandbox.plain()).unwrap().sync_all().unwrap();
+    let journal = fs::read_dir(sandbox.backing().join("journals")).unwrap().next().unwrap().unwrap().path();
+    sandbox.unmounts();
+    let locate = |words: &[&str]| {
+        let mut locate = look(&sandbox, &[&["locate"], words].concat(), "");
+        sandbox.succeeds(locate.arg("--chunk").arg(&journal))
+    };
+    let shown: serde_json::Value = serde_json::from_str(&locate(&["--json"])).unwrap();
+    let device = shown["journal_of"].as_str().unwrap();
+    assert_eq!(locate(&[]), format!("the journal of the device {device}\n"));
+    let info = sandbox
+        .program(&["device".as_ref(), "list".as_ref(), sandbox.backing().as_ref()])
+        .arg("--passphrase-file")
+        .arg(sandbox.path("passphrase"))
+        .output();
+    let listed = String::from_utf8(info.unwrap().stdout).unwrap();
+    assert!(listed.contains(device), "{device}\n{listed}");
+}
+
+#[test]
 fn an_export_is_what_a_mount_shows() {
     let (sandbox, listing) = filled(&["files", "kinds", "names", "large", "many"]);
     let (folder, streamed) = (sandbox.path("exported"), sandbox.path("streamed"));

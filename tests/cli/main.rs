@@ -15,6 +15,7 @@ mod attacks;
 mod check;
 mod commands;
 mod damaged;
+mod desktop;
 mod device;
 mod devices;
 mod forged;

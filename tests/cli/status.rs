@@ -108,6 +108,32 @@ fn damage_needs_a_person_and_what_has_not_arrived_only_time() {
     sandbox.unmounts();
 }
 
+/// Of a damaged file that nobody read.
+#[test]
+fn what_a_check_of_all_content_found_is_not_taken_back_by_one_without_content() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    fs::write(sandbox.plain().join("f"), "content".repeat(50_000)).unwrap();
+    sandbox.unmounts();
+    let mut file = File::options().write(true).open(&chunks(&sandbox)[0]).unwrap();
+    file.seek(SeekFrom::Start(100_000)).unwrap();
+    file.write_all(&[7; 64]).unwrap();
+    let check = |options: &[&str]| {
+        let mut check = sandbox.program(&["check".as_ref(), sandbox.backing().as_ref()]);
+        check.args(options).arg("--passphrase-file").arg(sandbox.path("passphrase"));
+        check.output().unwrap().status.code()
+    };
+    assert_eq!(check(&[]), Some(0), "what it does not read it does not find");
+    assert_ne!(check(&["--data"]), Some(0));
+    assert_eq!(check(&[]), Some(0));
+    sandbox.succeeds(&mut sandbox.mount());
+    let (mount, code) = asked(status(&sandbox));
+    assert_eq!((code, troubles(&mount)), (Some(36), vec!["found-by-check".to_owned()]), "{mount}");
+    let advice = mount["troubles"][0]["text"].as_str().unwrap();
+    assert!(advice.contains("cryptfs check --data "), "{advice}");
+    sandbox.unmounts();
+}
+
 #[test]
 fn each_user_sees_their_own_mounts_and_root_all() {
     if !is_root() {
@@ -119,6 +145,9 @@ fn each_user_sees_their_own_mounts_and_root_all() {
     assert_eq!((code, &mount["user"]), (Some(0), &Value::from(65534)), "{mount}");
     let (mount, code) = asked(status(&sandbox));
     assert_eq!((code, troubles(&mount)), (Some(37), vec!["forbidden".to_owned()]), "{mount}");
+    // What their device remembers is not what root's does.
+    let unknown = ["findings", "not_arrived", "checked", "daemon"].map(|name| mount[name].is_null());
+    assert_eq!((unknown, mount["uuid"].is_string()), ([true; 4], true), "{mount}");
     sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.umount()));
 
     let sandbox = Sandbox::with_volume();

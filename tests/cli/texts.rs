@@ -1,6 +1,6 @@
 //! Help texts and the manual against their committed copies. `CRYPTFS_BLESS=1` rewrites the copies.
 
-use crate::sandbox::PROGRAM;
+use crate::sandbox::{PROGRAM, Sandbox};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -77,10 +77,49 @@ fn manual() {
     assert_eq!(names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("man")), names(folder.path()));
 }
 
+/// What bash offers for the last of these words, by the script that scripts/install puts where bash looks.
+fn offered(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
+    let script = r#"
+        source <(cryptfs completions bash)
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        _cryptfs_values cryptfs "${@: -1}" "${@: -2:1}"
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let mut bash = sandbox.prepared(Command::new("bash"), &[]);
+    let beside = Path::new(PROGRAM).parent().unwrap();
+    bash.env("PATH", format!("{}:/usr/bin:/bin", beside.display())).current_dir(sandbox.path(""));
+    let output = bash.args(["-c", script, "bash", "cryptfs"]).args(words).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn shells_complete_volumes_mountpoints_slots_and_options() {
+    let sandbox = Sandbox::with_volume();
+    let (backing, plain) = (sandbox.backing(), sandbox.plain());
+    let (backing, plain) = (backing.to_str().unwrap(), plain.to_str().unwrap());
+    assert_eq!(offered(&sandbox, &["umo"]), ["umount"]);
+    for command in [&["mount", ""][..], &["key", "list", &backing[..3]], &["ls", ""], &["unit", ""]] {
+        let offered = offered(&sandbox, command);
+        assert!(offered.iter().any(|found| found == backing), "{command:?}: {offered:?}");
+    }
+    assert!(offered(&sandbox, &["mount", ""]).contains(&"plain".to_owned()), "folders as everywhere");
+    sandbox.succeeds(&mut sandbox.mount());
+    let mounted = offered(&sandbox, &["umount", ""]);
+    sandbox.unmounts();
+    assert!(mounted.iter().any(|found| found == plain), "{mounted:?}");
+    let info =
+        sandbox.succeeds(&mut sandbox.program(&["info".as_ref(), "--json".as_ref(), backing.as_ref()]));
+    let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+    let slot = info["slots"][0]["id"].as_str().unwrap();
+    assert_eq!(offered(&sandbox, &["key", "remove", backing, &slot[..2]]), [slot]);
+    assert_eq!(offered(&sandbox, &["mount", backing, plain, "-o", "ro,thr"]), ["ro,threads="]);
+}
+
 #[test]
 fn completions_of_every_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let output = Command::new(PROGRAM).args(["completions", shell]).output().unwrap();
-        assert!(output.status.success() && String::from_utf8(output.stdout).unwrap().contains("umount"));
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.contains("umount") && script.contains("CRYPTFS_COMPLETE"));
     }
 }

@@ -75,6 +75,33 @@ fn units_of_one_volume() {
     assert!(mount.1.contains("Type=fuse.cryptfs\n"));
 }
 
+/// systemd starts programs in the root directory.
+#[test]
+fn paths_among_the_options_do_not_depend_on_where_one_stands() {
+    let sandbox = Sandbox::with_volume();
+    let here = std::env::current_dir().unwrap();
+    let options = "passphrase-file=my secret,keys=a\\,b,log-file=/l,ro";
+    let text = &units(&sandbox, &["-o", options])[0].1;
+    let wanted =
+        format!("-o \"passphrase-file={0}/my secret,keys={0}/a\\\\,b,log-file=/l,ro\" ", here.display());
+    assert!(text.contains(&wanted), "{wanted}\n{text}");
+}
+
+/// A line of its own would be whatever its writer likes.
+#[test]
+fn what_cannot_stand_in_a_unit_is_refused() {
+    let sandbox = Sandbox::with_volume();
+    let (backing, plain) = (sandbox.backing(), sandbox.plain());
+    for bad in [
+        ["-o", "passphrase-file=/a\nExecStartPre=/bin/x"],
+        ["--after", "a.service\nWants=b.service"],
+        ["--automount", "--lock-on-sleep"],
+    ] {
+        let mut unit = sandbox.program(&["unit".as_ref(), backing.as_ref(), plain.as_ref()]);
+        sandbox.fails(unit.args(bad), 2);
+    }
+}
+
 #[test]
 fn units_of_the_package() {
     let sandbox = Sandbox::empty();
@@ -85,6 +112,9 @@ fn units_of_the_package() {
         verify(&sandbox.path(place), &units);
     }
     assert_exposed_little(&sandbox.path("system/cryptfs@x.service"));
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/system/cryptfs-lock@.service");
+    let text = fs::read_to_string(lock).unwrap().replace("/usr/bin/cryptfs", PROGRAM);
+    verify(&sandbox.path("lock"), &[("cryptfs-lock@root.service".to_owned(), text)]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("check", &["base", "cache", "catalog", "error", "findings", "format"]),
-    ("condition", &["base", "cache", "error", "inode", "journal", "merge"]),
+    ("condition", &["base", "cache", "inode", "journal", "merge"]),
     ("rotate", &["base", "cache", "catalog", "check", "error", "findings", "inode", "journal", "writeback"]),
     (
         "volume",

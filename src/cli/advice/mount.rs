@@ -84,14 +84,28 @@ pub fn syncing(path: &Path, error: &io::Error) -> Failure {
     }
 }
 
-pub fn remounting(path: &Path, error: &io::Error) -> Failure {
+/// `mounter`, where root asks: the user who mounted.
+pub fn remounting(path: &Path, error: &io::Error, mounter: Option<u32>) -> Failure {
     let at = path.display();
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => failure(
+    match (error.kind(), mounter) {
+        (io::ErrorKind::PermissionDenied, None) => failure(
             Exit::MountRefused,
             format!("{at}: only root can remount: `sudo mount -o remount,… {at}`."),
         ),
-        io::ErrorKind::NotConnected => failure(
+        (io::ErrorKind::PermissionDenied, Some(user @ 1..)) => failure(
+            Exit::MountRefused,
+            format!(
+                "{at}: the daemon answers user {user} only, who mounted it without allow_root. As that user, unmount it \
+                 (`cryptfs umount {at}`) and mount it again with the options that it is to have."
+            ),
+        ),
+        (io::ErrorKind::PermissionDenied, Some(_)) => failure(
+            Exit::MountRefused,
+            format!(
+                "{at}: this root may not mount, as in a container (CAP_SYS_ADMIN is missing): remount it from outside."
+            ),
+        ),
+        (io::ErrorKind::NotConnected, _) => failure(
             Exit::StaleMountpoint,
             format!(
                 "{at}: holds a mount whose daemon is gone. Remove it: `cryptfs umount {at}`, and mount again."

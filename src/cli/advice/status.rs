@@ -3,6 +3,7 @@
 use super::{Exit, Failure, failure};
 use crate::cli::status::Trouble;
 use crate::mount::Entry;
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// What is wrong, and the next step.
@@ -17,7 +18,10 @@ pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
             format!("The daemon is gone. `cryptfs umount {at}` takes the mount away; then mount again.")
         }
         Trouble::Forbidden => format!("The daemon answers user {} only: ask as that user.", mount.user),
-        Trouble::NotAsked(why) => format!("The daemon could not be asked: {why}."),
+        Trouble::NotAsked(why) => format!(
+            "The daemon could not be asked: {why}. Its log says more: `journalctl -t cryptfs`, or the file of log-file=. If \
+             {backing} is away, bring it back; else `cryptfs umount {at}`, and mount again."
+        ),
         Trouble::Stopped(why) => format!(
             "The volume stopped, and nothing is written any more: {why}. `cryptfs umount {at}` says what was not stored; \
              check the disk and the sync client of {backing}, then mount again."
@@ -34,9 +38,10 @@ pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
                 "files or folders are damaged or older than they were"
             )
         ),
-        Trouble::FoundByCheck(count) => format!(
-            "The last check found {}. `cryptfs check {backing}` shows it again.",
-            counted(*count, "thing damaged", "things damaged")
+        Trouble::FoundByCheck { damaged, data } => format!(
+            "The last check found {}. `cryptfs check {}{backing}` shows it again.",
+            counted(*damaged, "thing damaged", "things damaged"),
+            if *data { "--data " } else { "" }
         ),
         Trouble::Conflicts(count) => format!(
             "{}: the other version is a file beside it, with \"conflict\" in its name. Keep what you want of the two, and \
@@ -67,14 +72,17 @@ pub fn mounts_wait(waiting: usize, all: usize) -> Failure {
     failure(Exit::Waiting, format!("{waiting} of {} {verb}: see above.", counted(all, "mount", "mounts")))
 }
 
-pub fn unit_path(path: &Path) -> Failure {
+/// A path, a mount option or a unit's name.
+pub fn unit_text(text: &OsStr) -> Failure {
     failure(
         Exit::Usage,
-        format!(
-            "{}: such a path cannot stand in a systemd unit: it has control characters or is no text.",
-            path.display()
-        ),
+        format!("{:?}: this cannot stand in a systemd unit: it has control characters or is no text.", text),
     )
+}
+
+pub fn nobody_at_login() -> &'static str {
+    "At login nobody can be asked for a passphrase yet: the volume has to open with a TPM slot, -o passphrase-file=FILE, or \
+     a program that CRYPTFS_ASKPASS names."
 }
 
 pub fn no_unit_folder() -> Failure {

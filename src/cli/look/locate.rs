@@ -6,6 +6,7 @@ use crate::chunk::ChunkId;
 use crate::cli::advice::{self, Failure};
 use crate::cli::look_args::Locate;
 use crate::cli::report;
+use crate::keys::hex;
 use crate::store::{Area, CopyName, FileName};
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
@@ -40,7 +41,11 @@ fn owner(opened: &Opened, file: &Path, json: bool) -> Result<(), Failure> {
     let id = named(file).and_then(|name| opened.reader.context().identify(name));
     let id = id.ok_or_else(|| advice::no_chunk_file(file))?;
     if let Some(device) = id.inode.journal_of() {
-        return report::print(&format!("the journal of the device {device:?}\n"));
+        let device = hex::encode(&device.0);
+        return report::print(&match json {
+            true => format!("{}\n", json!({ "journal_of": device })),
+            false => format!("the journal of the device {device}\n"),
+        });
     }
     let path = opened.reader.path_of(id.inode).ok_or_else(|| advice::nothing_leads_to(file))?;
     if !json {

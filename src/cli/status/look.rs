@@ -4,7 +4,8 @@ use crate::cli::advice::{self, Failure};
 use crate::cli::args::Place;
 use crate::cli::key::slot_json;
 use crate::cli::{report, unlock};
-use crate::mount::{self, Status};
+use crate::mount::{self, Entry, Status};
+use crate::sys::process;
 use crate::trust::{LastCheck, Trust};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,11 +18,12 @@ pub struct Seen {
     pub answer: Answer,
     pub uuid: Option<String>,
     pub slots: Option<Vec<Value>>,
-    pub findings: usize,
-    pub not_arrived: usize,
+    /// What this device remembers of the volume; `None` where that is not known here.
+    pub findings: Option<usize>,
+    pub not_arrived: Option<usize>,
     /// When the first of those was noticed, in seconds since 1970.
     pub not_arrived_since: Option<u64>,
-    pub checked: Option<Checked>,
+    pub checked: Check,
 }
 
 /// What came of asking the daemon.
@@ -36,12 +38,27 @@ pub enum Answer {
     Failed(String),
 }
 
+/// What this device remembers of checks.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub enum Check {
+    #[default]
+    NotKnown,
+    Never,
+    Done(Checked),
+}
+
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Checked {
     pub when: u64,
     pub data: bool,
     pub damaged: usize,
     pub waiting: usize,
+}
+
+impl Check {
+    pub fn done(self) -> Option<Checked> {
+        if let Check::Done(checked) = self { Some(checked) } else { None }
+    }
 }
 
 impl Default for Answer {
@@ -65,10 +82,10 @@ impl Seen {
 
 /// Looks, and prints what was seen as JSON.
 pub fn run(path: &Path) -> Result<(), Failure> {
-    let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
-    let found = found.ok_or_else(|| advice::not_mounted(path))?;
+    let found = super::wanted(std::slice::from_ref(&path.to_owned()))?;
+    let found = found.first().ok_or_else(|| advice::not_mounted(path))?;
     let mut seen = Seen { answer: ask(path), ..Seen::default() };
-    look_at_backing(found.source(), &mut seen);
+    look_at_backing(found, &mut seen);
     let text = serde_json::to_vec(&seen).map_err(|error| advice::system(path.display(), &error.into()))?;
     report::print_as_it_is(&text)
 }
@@ -84,19 +101,28 @@ fn ask(path: &Path) -> Answer {
     }
 }
 
-/// What cannot be read is left out: the mount itself may be well.
-fn look_at_backing(backing: &Path, seen: &mut Seen) {
-    let Ok(locked) = unlock::peek(backing, &Place::default()) else { return };
+/// What cannot be read stays unknown: the mount itself may be well. So does what the user who mounted remembers, and this
+/// one does not.
+fn look_at_backing(mount: &Entry, seen: &mut Seen) {
+    let Ok(locked) = unlock::peek(&mount.source, &Place::default()) else { return };
     seen.uuid = Some(locked.uuid().to_string());
     seen.slots = Some(locked.listing.slots.iter().map(slot_json).collect());
-    let list = Trust::findings_of(locked.uuid()).list;
-    let waiting = list.iter().filter(|found| found.kind == "not-arrived");
-    seen.not_arrived = waiting.clone().count();
-    seen.not_arrived_since = waiting.map(|found| found.when).min();
-    seen.findings = list.len() - seen.not_arrived;
-    let LastCheck { when, data, damaged, waiting } = match Trust::last_check(locked.uuid()) {
-        Ok(Some(last)) => last,
-        _ => return,
+    if mount.user != process::user() {
+        return;
+    }
+    let findings = Trust::findings_of(locked.uuid());
+    if findings.damage.is_none() || !findings.list.is_empty() {
+        let (waiting, damaged): (Vec<_>, Vec<_>) =
+            findings.list.iter().partition(|found| found.kind == "not-arrived");
+        seen.findings = Some(damaged.len());
+        seen.not_arrived = Some(waiting.len());
+        seen.not_arrived_since = waiting.iter().map(|found| found.when).min();
+    }
+    seen.checked = match Trust::last_check(locked.uuid()) {
+        Ok(Some(LastCheck { when, data, damaged, waiting })) => {
+            Check::Done(Checked { when, data, damaged, waiting })
+        }
+        Ok(None) => Check::Never,
+        Err(_) => Check::NotKnown,
     };
-    seen.checked = Some(Checked { when, data, damaged, waiting });
 }

@@ -1,11 +1,13 @@
 //! How a mount is printed, for people and as JSON.
 
 use super::Mount;
-use super::look::{Checked, Seen};
+use super::look::{Check, Seen};
 use crate::cli::{advice, report};
 use crate::fs::ops::KnownDevice;
 use crate::mount::Status;
 use serde_json::{Value, json};
+
+const NOT_KNOWN: &str = "not known";
 
 pub fn as_json(mount: &Mount) -> Value {
     let seen = mount.seen.clone().unwrap_or_default();
@@ -27,7 +29,7 @@ pub fn as_json(mount: &Mount) -> Value {
         "findings": seen.findings,
         "not_arrived": seen.not_arrived,
         "not_arrived_since": seen.not_arrived_since,
-        "checked": seen.checked,
+        "checked": seen.checked.done(),
         "slots": seen.slots,
         "troubles": troubles,
     })
@@ -37,20 +39,23 @@ pub fn as_text(mount: &Mount) -> String {
     let Mount { entry, seen, troubles } = mount;
     let mut text = format!("{}\n", entry.path.display());
     let mut line = |name: &str, value: String| text += &format!("  {name:<16}{value}\n");
-    let volume = seen.as_ref().and_then(|seen| seen.uuid.as_deref()).unwrap_or("not known");
+    let volume = seen.as_ref().and_then(|seen| seen.uuid.as_deref()).unwrap_or(NOT_KNOWN);
     line("Volume", volume.to_owned());
     line("Backing folder", entry.source.display().to_string());
     if let Some(status) = seen.as_ref().and_then(Seen::status) {
         line("Mounted", mounted(status, entry.read_only));
         line("Not stored yet", not_stored(status));
-        line("Free space", format!("{} of {}", size(status.available), size(status.capacity)));
+        line("Free space", free_space(status));
         line("Conflicts", status.condition.conflicts.to_string());
-        status.condition.devices.iter().for_each(|found| line("Device", device(found)));
+        match &status.condition.devices {
+            Some(devices) => devices.iter().for_each(|found| line("Device", device(found))),
+            None => line("Devices", NOT_KNOWN.to_owned()),
+        }
     }
     if let Some(seen) = seen {
-        line("Findings", seen.findings.to_string());
+        line("Findings", seen.findings.map_or_else(|| NOT_KNOWN.to_owned(), |count| count.to_string()));
         line("Not arrived", not_arrived(seen));
-        line("Checked", seen.checked.map_or_else(|| "not yet on this device".to_owned(), checked));
+        line("Checked", checked(seen.checked));
         line("Key slots", slots(seen.slots.as_deref()));
     }
     for trouble in troubles {
@@ -74,10 +79,18 @@ fn not_stored(status: &Status) -> String {
     }
 }
 
+fn free_space(status: &Status) -> String {
+    match (status.available, status.capacity) {
+        (Some(available), Some(capacity)) => format!("{} of {}", size(available), size(capacity)),
+        _ => NOT_KNOWN.to_owned(),
+    }
+}
+
 fn not_arrived(seen: &Seen) -> String {
-    match seen.not_arrived_since {
-        Some(since) => format!("{}, the first since {}", seen.not_arrived, report::time(since)),
-        None => seen.not_arrived.to_string(),
+    match (seen.not_arrived, seen.not_arrived_since) {
+        (Some(count), Some(since)) => format!("{count}, the first since {}", report::time(since)),
+        (Some(count), None) => count.to_string(),
+        (None, _) => NOT_KNOWN.to_owned(),
     }
 }
 
@@ -97,7 +110,12 @@ fn device(device: &KnownDevice) -> String {
     format!("{name}{this}: {last}{waiting}")
 }
 
-fn checked(checked: Checked) -> String {
+fn checked(checked: Check) -> String {
+    let checked = match checked {
+        Check::NotKnown => return NOT_KNOWN.to_owned(),
+        Check::Never => return "not yet on this device".to_owned(),
+        Check::Done(checked) => checked,
+    };
     let what = if checked.data { "all content, too" } else { "without content" };
     let found = match (checked.damaged, checked.waiting) {
         (0, 0) => "nothing found".to_owned(),

@@ -1,6 +1,6 @@
 //! What can be wrong with a mount.
 
-use super::look::{Answer, Seen};
+use super::look::{Answer, Check, Checked, Seen};
 
 /// One thing that is wrong, or waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,11 @@ pub enum Trouble {
     /// Storing everything failed, and is tried again.
     Delayed(String),
     Damaged(usize),
-    FoundByCheck(usize),
+    FoundByCheck {
+        damaged: usize,
+        /// It had read all content.
+        data: bool,
+    },
     Conflicts(usize),
     NotArrived(usize),
 }
@@ -36,7 +40,7 @@ impl Trouble {
             Trouble::Stopped(_) => "stopped",
             Trouble::Delayed(_) => "delayed",
             Trouble::Damaged(_) => "damaged",
-            Trouble::FoundByCheck(_) => "found-by-check",
+            Trouble::FoundByCheck { .. } => "found-by-check",
             Trouble::Conflicts(_) => "conflicts",
             Trouble::NotArrived(_) => "not-arrived",
         }
@@ -60,22 +64,24 @@ pub fn of(seen: Option<&Seen>) -> Vec<Trouble> {
         }
     }
     let some = |count: usize, trouble: fn(usize) -> Trouble| (count > 0).then(|| trouble(count));
-    troubles.extend(some(seen.findings, Trouble::Damaged));
-    troubles.extend(some(seen.checked.map_or(0, |checked| checked.damaged), Trouble::FoundByCheck));
+    troubles.extend(some(seen.findings.unwrap_or(0), Trouble::Damaged));
+    if let Check::Done(Checked { damaged: damaged @ 1.., data, .. }) = seen.checked {
+        troubles.push(Trouble::FoundByCheck { damaged, data });
+    }
     troubles.extend(some(seen.status().map_or(0, |status| status.condition.conflicts), Trouble::Conflicts));
-    troubles.extend(some(seen.not_arrived, Trouble::NotArrived));
+    troubles.extend(some(seen.not_arrived.unwrap_or(0), Trouble::NotArrived));
     troubles
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::status::look::Checked;
     use crate::fs::ops::Condition;
     use crate::mount::Status;
 
     fn seen(condition: Condition) -> Seen {
-        let status = Status { transport: "uring".into(), process: 7, available: 1, capacity: 2, condition };
+        let (transport, process) = ("uring".into(), 7);
+        let status = Status { transport, process, available: None, capacity: None, condition };
         Seen { answer: Answer::Status(Box::new(status)), ..Seen::default() }
     }
 
@@ -84,19 +90,19 @@ mod tests {
         assert_eq!(of(None), [Trouble::Silent]);
         assert_eq!(of(Some(&seen(Condition { unstored: 7, ..Condition::default() }))), []);
         let full = Condition { delayed: Some("full".into()), conflicts: 2, ..Condition::default() };
-        let checked = Some(Checked { when: 1, data: true, damaged: 3, waiting: 9 });
-        let worst = Seen { findings: 1, not_arrived: 4, checked, ..seen(full.clone()) };
+        let checked = Check::Done(Checked { when: 1, data: true, damaged: 3, waiting: 9 });
+        let worst = Seen { findings: Some(1), not_arrived: Some(4), checked, ..seen(full.clone()) };
         let wanted = [
             Trouble::Delayed("full".into()),
             Trouble::Damaged(1),
-            Trouble::FoundByCheck(3),
+            Trouble::FoundByCheck { damaged: 3, data: true },
             Trouble::Conflicts(2),
             Trouble::NotArrived(4),
         ];
         assert_eq!(of(Some(&worst)), wanted);
         let stopped = Condition { stopped: Some("gone".into()), ..full };
         assert_eq!(of(Some(&seen(stopped)))[0], Trouble::Stopped("gone".into()));
-        let waiting = of(Some(&Seen { not_arrived: 4, ..seen(Condition::default()) }));
+        let waiting = of(Some(&Seen { not_arrived: Some(4), ..seen(Condition::default()) }));
         assert_eq!(waiting, [Trouble::NotArrived(4)]);
         assert!(!waiting[0].needs_a_person());
     }

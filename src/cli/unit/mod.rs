@@ -4,8 +4,9 @@ mod text;
 
 use super::advice::{self, Failure};
 use super::home_args::Unit;
-use super::mount_options::MountOptions;
+use super::mount_options::{MountOptions, split};
 use super::report;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ use text::{Volume, automount, escape_path, mount, service};
 
 /// The first line of every unit that was made here: another one is not overwritten.
 const MADE: &str = "# Made by `cryptfs unit`.\n";
+
+/// The mount options that name files.
+const PATHS: [&str; 5] = ["passphrase-file", "identity", "pin-file", "keys", "log-file"];
 
 /// A unit: its name and what stands in it.
 struct File {
@@ -32,21 +36,21 @@ pub fn run(arguments: &Unit) -> Result<(), Failure> {
 fn files(arguments: &Unit) -> Result<Vec<File>, Failure> {
     let words = || arguments.options.iter().map(String::as_str);
     MountOptions::parse(words(), false).map_err(|error| advice::option(&error))?;
-    let at = |path: &Path| std::path::absolute(path).map_err(|error| advice::system(path.display(), &error));
     let backing = fs::canonicalize(&arguments.backing).map_err(|_| advice::no_folder(&arguments.backing))?;
     let volume = Volume {
         program: std::env::current_exe().map_err(|error| advice::system("/proc/self/exe", &error))?,
         backing,
-        mountpoint: at(&arguments.mountpoint)?,
-        options: arguments.options.join(","),
+        mountpoint: absolute(&arguments.mountpoint)?,
+        options: options(arguments)?,
         after: &arguments.after,
         idle: arguments.idle,
         lock_on_sleep: arguments.lock_on_sleep,
     };
-    for path in [&volume.program, &volume.backing, &volume.mountpoint] {
-        let text = path.to_str().ok_or_else(|| advice::unit_path(path))?;
-        if text.chars().any(char::is_control) {
-            return Err(advice::unit_path(path));
+    let paths = [&volume.program, &volume.backing, &volume.mountpoint].map(|path| path.as_os_str());
+    let others = [&volume.options].into_iter().chain(&arguments.after).map(OsStr::new);
+    for text in paths.into_iter().chain(others) {
+        if text.to_str().is_none_or(|text| text.chars().any(char::is_control)) {
+            return Err(advice::unit_text(text));
         }
     }
     let name = escape_path(&volume.mountpoint);
@@ -59,6 +63,26 @@ fn files(arguments: &Unit) -> Result<Vec<File>, Failure> {
             vec![File { name: format!("cryptfs-{name}"), text }]
         }
     })
+}
+
+/// The mount options as one list, every path in it absolute: systemd starts programs in the root directory.
+fn options(arguments: &Unit) -> Result<String, Failure> {
+    let resolved = |word: String| match word.split_once('=') {
+        Some((name, path)) if PATHS.contains(&name) && path != "-" => {
+            let path = absolute(Path::new(path))?;
+            let text = path.to_str().ok_or_else(|| advice::unit_text(path.as_os_str()))?;
+            Ok(format!("{name}={text}"))
+        }
+        _ => Ok(word),
+    };
+    let words: Result<Vec<String>, Failure> =
+        arguments.options.iter().flat_map(|list| split(list)).map(resolved).collect();
+    let escaped = |word: &String| word.replace('\\', "\\\\").replace(',', "\\,");
+    Ok(words?.iter().map(escaped).collect::<Vec<_>>().join(","))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| advice::system(path.display(), &error))
 }
 
 /// Writes them where systemd looks, and says what to do next. The first one is what is to be enabled.
@@ -84,7 +108,8 @@ fn install(arguments: &Unit, files: &[File]) -> Result<(), Failure> {
     let when = if arguments.user { "at each login" } else { "at each boot" };
     report::print(&format!(
         "Start it now and {when}: `{systemctl} daemon-reload && {systemctl} enable --now '{name}'`.\n"
-    ))
+    ))?;
+    if arguments.user { report::print(&format!("{}\n", advice::nobody_at_login())) } else { Ok(()) }
 }
 
 fn folder(is_users: bool) -> Option<PathBuf> {

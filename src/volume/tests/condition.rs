@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::FileName;
+use crate::store::faulty::{Call, Event as Asked, Fault, Faulty};
 use crate::store::memory::Memory;
 use crate::volume::{Error, Event, Finding, Report};
 use hashbrown::HashSet;
@@ -17,23 +18,23 @@ fn what_waits_and_what_went_wrong_is_told() {
     other.sync_directory(&other.root().unwrap()).unwrap();
 
     let volume = ours.open(Arc::new(memory.clone()));
-    let before = volume.condition().unwrap();
+    let before = volume.condition();
     assert_eq!((before.unstored, before.stopped, before.delayed, before.conflicts), (0, None, None, 0));
-    let devices: Vec<_> =
-        before.devices.iter().map(|known| (known.this_device, known.waiting.unwrap() > 0)).collect();
-    assert_eq!(devices, [(false, true), (true, false)], "{:?}", before.devices);
+    let known = before.devices.unwrap();
+    let devices: Vec<_> = known.iter().map(|known| (known.this_device, known.waiting.unwrap() > 0)).collect();
+    assert_eq!(devices, [(false, true), (true, false)], "{known:?}");
 
     drop(file(&volume, "f", b"content"));
-    assert_eq!(volume.condition().unwrap().unstored, 2, "the file and its directory");
+    assert_eq!(volume.condition().unstored, 2, "the file and its directory");
     volume.checkpoint().unwrap();
-    assert_eq!(volume.condition().unwrap().unstored, 0);
+    assert_eq!(volume.condition().unstored, 0);
 
     volume.base.note_checkpoint(&Err::<(), _>(Error::NoSpace));
-    assert!(volume.condition().unwrap().delayed.unwrap().contains("no space left"));
+    assert!(volume.condition().delayed.unwrap().contains("no space left"));
     volume.base.note_checkpoint(&Ok(()));
     volume.base.stop(&Error::ReadOnly);
     volume.base.stop(&Error::NoSpace);
-    let after = volume.condition().unwrap();
+    let after = volume.condition();
     assert_eq!((after.delayed, after.stopped), (None, Some("the volume is read-only".to_owned())));
 }
 
@@ -47,6 +48,17 @@ impl Report for Heard {
     fn happened(&self, event: Event) {
         self.0.lock().push(event);
     }
+}
+
+#[test]
+fn a_folder_that_is_away_hides_nothing_of_what_went_wrong() {
+    let (fixture, store) = (Fixture::new(), Arc::new(Faulty::new(Arc::new(Memory::new()))));
+    let volume = fixture.format(store.clone());
+    volume.base.stop(&Error::NoSpace);
+    assert!(volume.condition().devices.is_some());
+    store.fail_when(|asked: &Asked| (asked.call == Call::List).then_some(Fault::Error(libc::EIO)));
+    let condition = volume.condition();
+    assert!(condition.devices.is_none() && condition.stopped.is_some(), "{condition:?}");
 }
 
 #[test]

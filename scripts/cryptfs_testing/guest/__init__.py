@@ -1,0 +1,1 @@
+"""`scripts/guest`: a booted Debian with a TPM."""

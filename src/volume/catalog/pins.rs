@@ -8,8 +8,6 @@
 use super::Catalog;
 use crate::chunk::{Chunk, ChunkId, Commit, InodeId, Version};
 use crate::store::{PinName, Pinned, Pins};
-use crate::volume::format::kinds::Kind;
-use crate::volume::format::stamp::ExtraRecord;
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
@@ -122,7 +120,7 @@ impl Catalog {
         for index in version.named_chunks(1)? {
             let (id, named) = (ChunkId { inode: id, index }, version.table.stamp(index).unwrap_or_default());
             let Some((chunk, _)) = self.find_pinned(pinned, id, named, version) else { continue };
-            let found = ExtraRecord::decode(chunk.record()).map_or(Commit(0), |extra| extra.stamp.commit);
+            let found = check_fit(&chunk, named, &version.record)?;
             if found > named {
                 there.load_table(index)?;
                 if there.table.stamp(index) != Some(found) {
@@ -170,12 +168,5 @@ impl Catalog {
         if let Err(error) = self.unpin([pin]) {
             log::debug!("{id:?} stays pinned: {error}");
         }
-    }
-}
-
-impl State {
-    /// Whether it is a file of several chunks that is about to be changed, the first time since it was opened.
-    fn wants_pins(&self) -> bool {
-        !self.is_pinned && self.record.kind == Kind::File && self.recorded && !self.table.is_empty()
     }
 }

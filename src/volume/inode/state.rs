@@ -261,6 +261,11 @@ impl State {
         self.first_chunk.as_deref().map_or(self.held_marks, Chunk::marks)
     }
 
+    /// Whether it is a file of several chunks that is about to be changed, the first time since it was opened.
+    pub fn wants_pins(&self) -> bool {
+        !self.is_pinned && self.record.kind == Kind::File && self.recorded && !self.table.is_empty()
+    }
+
     /// Whether nothing of its own would be lost with it.
     pub fn is_settled(&self) -> bool {
         !self.is_dirty() || self.is_only_learnt() || self.lost.is_some()

@@ -27,8 +27,13 @@ impl Catalog {
             return Ok(());
         }
         let first = ChunkId { inode: inode.id(), index: 0 };
-        if pins.pinned_as(self.base.context.file_name(first))? == Pinned::Displaced {
-            self.let_go(inode.id(), state)?;
+        match pins.pinned_as(self.base.context.file_name(first)) {
+            Ok(Pinned::Displaced) => self.let_go(inode.id(), state)?,
+            Ok(_) => {}
+            Err(error) => {
+                log::debug!("{first:?} is not pinned: {error}");
+                return Ok(());
+            }
         }
         for index in [0].into_iter().chain(state.named_chunks(1)?) {
             match pins.pin(self.base.context.file_name(ChunkId { index, ..first })) {

@@ -46,8 +46,22 @@ impl Merge {
         for (id, pins) in pins {
             let merged = self.merge_lost(id, &pins, copies, saved);
             match merged.and_then(|()| self.merge_own(id, &pins, copies, saved)) {
-                Err(error) if error.is_damage() => log::info!("what is pinned of {id:?} stays: {error}"),
+                Err(error) if error.is_damage() => {
+                    log::info!("what is pinned of {id:?} stays: {error}");
+                    self.drop_unreadable(&pins)?;
+                }
                 merged => merged?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What is pinned under an epoch that is gone, or was damaged, is good for nothing: it goes after a while.
+    fn drop_unreadable(&self, pins: &Pins) -> Result<()> {
+        for &(id, pin) in pins {
+            let is_unreadable = self.catalog.open_pin(id, pin).is_err_and(|error| error.is_damage());
+            if is_unreadable && self.has_waited(pin, KEPT_FOR)? {
+                self.catalog.unpin([pin])?;
             }
         }
         Ok(())
@@ -138,6 +152,9 @@ impl Merge {
             }
             inode => inode?,
         };
+        if !self.is_in_place(&inode)? {
+            return Ok(());
+        }
         let all_own = || own.iter().map(|(_, pin)| *pin).collect();
         let mut is_own_content = true;
         let first = own.iter().find(|(id, _)| id.index == 0 && displaced.contains(&0));
@@ -154,7 +171,7 @@ impl Merge {
                 return Ok(());
             }
         }
-        if self.put_back(&inode, pins, copies)? && first.is_some() {
+        if self.put_back(&inode, pins, copies)? && !displaced.is_empty() {
             match is_own_content {
                 // Other devices may still send what they did without knowing of it.
                 true => self.catalog.move_pins(all_own())?,
@@ -162,6 +179,15 @@ impl Merge {
             }
         }
         Ok(())
+    }
+
+    /// Whether memory has what is in place. Something that waits to be stored keeps it from going on with what a client put
+    /// there; when that is found, it is dealt with first.
+    fn is_in_place(&self, inode: &Arc<Inode>) -> Result<bool> {
+        let _serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        self.cache.open_first_chunk(inode, &mut state)?;
+        Ok(state.first_chunk.as_deref().is_some_and(|chunk| chunk.is_current().unwrap_or(false)))
     }
 
     /// Whether what is in place has all that a pinned version says.

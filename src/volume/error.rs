@@ -101,6 +101,11 @@ impl Error {
         self.chunk().is_some()
     }
 
+    /// No chunk file is there, whether or not this device has seen one.
+    pub(in crate::volume) fn is_absence(&self) -> bool {
+        matches!(self, Error::NotArrived(_) | Error::Damaged(_, Damage::Deleted))
+    }
+
     /// A passing error, or damage, once more for each of those that it keeps from something.
     pub(in crate::volume) fn again(&self) -> Error {
         match self {

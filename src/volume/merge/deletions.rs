@@ -127,7 +127,7 @@ impl Merge {
                 }
                 parent
             }
-            Err(Error::NotArrived(_)) if self.tombstone(link.parent).is_some() => {
+            Err(error) if error.is_absence() && self.tombstone(link.parent).is_some() => {
                 self.cache.inode(InodeId::ROOT)?
             }
             Err(error) => return Err(error),

@@ -24,7 +24,7 @@ impl Merge {
             let places = places.get(&id).map_or(&[][..], Vec::as_slice);
             let inode = match self.cache.inode(id) {
                 Ok(inode) => inode,
-                Err(Error::NotArrived(_)) => {
+                Err(error) if error.is_absence() => {
                     self.forget_deleted(directory, id, places)?;
                     continue;
                 }

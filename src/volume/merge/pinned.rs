@@ -9,7 +9,7 @@ use crate::store::{CopyName, PinName, Pinned};
 use crate::volume::format::stamp::{ExtraRecord, Stamp};
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Damage, Error, Result};
+use crate::volume::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,9 +147,7 @@ impl Merge {
             return Ok(());
         }
         let inode = match self.cache.inode(id) {
-            Err(Error::NotArrived(_) | Error::Damaged(_, Damage::Deleted)) => {
-                return self.put_first_back(id, &own);
-            }
+            Err(error) if error.is_absence() => return self.put_first_back(id, &own),
             inode => inode?,
         };
         if !self.is_in_place(&inode)? {

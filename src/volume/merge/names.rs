@@ -32,6 +32,10 @@ impl Merge {
                 Err(_) => continue,
             };
             match inode.is_directory() {
+                // It was removed, and its files are about to go: a name for it comes too late.
+                true if inode.view(|record| record.links_count == 0) => {
+                    places.iter().try_for_each(|place| self.forget(directory, place))?;
+                }
                 true => {
                     let link = inode.view(|record| record.extension.links.first().map(|link| link.parent));
                     self.keep_one_place(&inode, &link.into_iter().chain([directory.id()]).collect())?;

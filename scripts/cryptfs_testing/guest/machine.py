@@ -52,7 +52,8 @@ class Machine:
     def command(self, tpm: Path, words: str) -> list[str]:
         [kernel] = (self.system / "boot").glob("vmlinuz-*")
         [initrd] = (self.system / "boot").glob("initrd.img-*")
-        kvm = ["-enable-kvm", "-cpu", "host"] if Path("/dev/kvm").exists() else []
+        # Some machines that are guests themselves refuse what `host` would set of this one.
+        kvm = ["-enable-kvm", "-cpu", "host,-arch-capabilities"] if Path("/dev/kvm").exists() else []
         return [
             "qemu-system-x86_64", *kvm, "-m", "1024", "-smp", "2", "-display", "none", "-no-reboot", "-nodefaults",
             "-kernel", str(kernel), "-initrd", str(initrd),

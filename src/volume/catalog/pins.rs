@@ -53,15 +53,18 @@ impl Catalog {
             .filter(|_| !self.base.read_only && !mutants::is_active(Mutant::NotPinned))
     }
 
-    /// Everything that is pinned, by inode.
-    pub fn all_pins(&self) -> Result<BTreeMap<InodeId, Vec<(ChunkId, PinName)>>> {
+    /// Everything that is pinned, by inode. Nothing where that cannot be seen: other things are merged nevertheless.
+    pub fn all_pins(&self) -> BTreeMap<InodeId, Vec<(ChunkId, PinName)>> {
         let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for pin in self.pins().map_or_else(|| Ok(Vec::new()), Pins::all_pins)? {
+        let pins = self.pins().map_or_else(|| Ok(Vec::new()), Pins::all_pins);
+        let pins =
+            pins.inspect_err(|error| log::warn!("versions that are kept here cannot be seen: {error}"));
+        for pin in pins.unwrap_or_default() {
             if let Some(id) = self.base.context.identify(pin.of) {
                 found.entry(id.inode).or_default().push((id, pin));
             }
         }
-        Ok(found)
+        found
     }
 
     pub fn open_pin(&self, id: ChunkId, pin: PinName) -> Result<Chunk> {
@@ -92,7 +95,7 @@ impl Catalog {
         let first = ChunkId { inode: id, index: 0 };
         let own = PinName { of: self.base.context.file_name(first), lost: 0 };
         let read = self.open_pin(first, own).and_then(|chunk| self.cache.read_other(id, chunk));
-        let mut pinned = self.all_pins()?.remove(&id).unwrap_or_default();
+        let mut pinned = self.all_pins().remove(&id).unwrap_or_default();
         pinned.retain(|(_, pin)| pin.lost == 0);
         let is_included = match read {
             Ok(mut version) => self.is_included(id, (&mut version, &pinned), state)?,

@@ -114,7 +114,7 @@ impl Merge {
         }
         self.put_right()?;
         let (mut merged, Brought { copies, returned }) = (Vec::new(), self.catalog.brought()?);
-        let (pins, mut saved) = (self.catalog.all_pins()?, Vec::new());
+        let (pins, mut saved) = (self.catalog.all_pins(), Vec::new());
         // What chunk 0 says is looked at first.
         let (firsts, extra): (Vec<_>, Vec<_>) = copies.iter().partition(|(id, _)| id.index == 0);
         for (id, copy) in firsts.into_iter().chain(extra) {

@@ -98,11 +98,15 @@ impl Schedule {
         self.merging.notify_one();
     }
 
-    /// Waits until something is to be merged; false when it is time to end.
-    pub fn wait_for_merge(&self) -> bool {
+    /// Waits until something is to be merged, or for so long; false when it is time to end.
+    pub fn wait_for_merge(&self, at_most: Option<Duration>) -> bool {
         let mut due = self.due.lock();
         while !due.merge && !due.end {
-            self.merging.wait(&mut due);
+            match at_most {
+                Some(time) if self.merging.wait_for(&mut due, time).timed_out() => break,
+                Some(_) => {}
+                None => self.merging.wait(&mut due),
+            }
         }
         due.merge = false;
         !due.end

@@ -24,6 +24,7 @@ use files::Beside;
 use parking_lot::Mutex;
 use pinned::Saved;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 pub struct Merge {
@@ -35,6 +36,8 @@ pub struct Merge {
     namespace: Arc<Namespace>,
     /// Names, each in its directory, that were given to versions which lost their place.
     saved: Mutex<Vec<(InodeId, Vec<u8>)>>,
+    /// Something waits that time alone brings.
+    waits: AtomicBool,
     /// Works in the background.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -49,6 +52,7 @@ impl Merge {
             data: data.clone(),
             namespace: namespace.clone(),
             saved: Mutex::default(),
+            waits: AtomicBool::default(),
             thread: Mutex::default(),
         }
     }
@@ -70,10 +74,12 @@ impl Merge {
         self.run_or_warn();
         let merge = Arc::downgrade(self);
         let base = self.base.clone();
+        let mut again = self.waits.swap(false, Ordering::Relaxed).then_some(pinned::PATIENCE);
         let work = move || {
-            while base.schedule.wait_for_merge() {
+            while base.schedule.wait_for_merge(again) {
                 let Some(merge) = merge.upgrade() else { return };
                 merge.run_or_warn();
+                again = merge.waits.swap(false, Ordering::Relaxed).then_some(pinned::PATIENCE);
             }
         };
         let thread = std::thread::Builder::new().name("merge".into()).spawn(work);

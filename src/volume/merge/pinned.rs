@@ -12,10 +12,11 @@ use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long a chunk of a version that nobody has told of yet stays: its chunk 0 may be on its way.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// How long something is kept that nobody asks for: a version without a chunk 0 and a name, a chunk that was replaced.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -281,7 +282,11 @@ impl Merge {
     /// Whether its file has had the names that it has for so long.
     fn has_waited(&self, pin: PinName, time: Duration) -> Result<bool> {
         match self.catalog.pins() {
-            Some(pins) => Ok(pins.age_of(pin)? >= time),
+            Some(pins) => {
+                let has_waited = pins.age_of(pin)? >= time;
+                self.waits.fetch_or(!has_waited && time == PATIENCE, Ordering::Relaxed);
+                Ok(has_waited)
+            }
             None => Ok(false),
         }
     }

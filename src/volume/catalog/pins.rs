@@ -154,16 +154,6 @@ impl Catalog {
         Ok(())
     }
 
-    /// Pins what is in place instead.
-    pub fn move_pins(&self, pinned: Vec<PinName>) -> Result<()> {
-        let Some(pins) = self.pins() else { return Ok(()) };
-        for pin in pinned {
-            pins.unpin(pin)?;
-            pins.pin(pin.of)?;
-        }
-        Ok(())
-    }
-
     /// What is pinned of these is needed no more.
     pub fn unpin(&self, pinned: impl IntoIterator<Item = PinName>) -> Result<()> {
         let Some(pins) = self.pins() else { return Ok(()) };

@@ -208,6 +208,8 @@ impl State {
     /// So is its name.
     pub fn first_chunk_named(&mut self) {
         self.0.named = true;
+        // What is at rest here may have gone to other devices: the next change of it is pinned against.
+        self.0.is_pinned &= !self.record.is_exact;
         self.first_chunk_durable();
         self.stamps_durable();
         if self.progress.stored >= self.progress.carried {

@@ -58,9 +58,7 @@ impl Merge {
         let lost = match self.as_inode(inode.id(), other, beside, used) {
             // Its writer made a later one of it, which is in its place or has a file of its own.
             Err(error)
-                if error.is_damage()
-                    && !beside.is_pinned
-                    && self.is_past(inode, record.content, beside.pins)? =>
+                if error.is_damage() && !beside.is_pinned && self.is_past(inode, record.content)? =>
             {
                 return Ok(true);
             }
@@ -224,29 +222,20 @@ impl Merge {
 
     /// Whether a copy of a further chunk is in its place, or belongs to nothing any more. `is_awaited`: of its chunk 0 there is
     /// a copy, too.
-    pub(super) fn is_extra_merged(
-        &self,
-        id: ChunkId,
-        copy: &Chunk,
-        is_awaited: bool,
-        pins: &[(ChunkId, PinName)],
-    ) -> Result<bool> {
+    pub(super) fn is_extra_merged(&self, id: ChunkId, copy: &Chunk, is_awaited: bool) -> Result<bool> {
         let there = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index));
         if there.is_ok_and(|there| there.record() == copy.record()) {
             return Ok(true);
         }
         let extra = ExtraRecord::decode(copy.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
-        Ok(!is_awaited && self.is_past(&self.cache.inode(id.inode)?, extra.stamp, pins)?)
+        Ok(!is_awaited && self.is_past(&self.cache.inode(id.inode)?, extra.stamp)?)
     }
 
-    /// Whether a change of a file of several chunks is past: what is in place is whole and includes it, or this device made it,
-    /// which has its own version pinned, included or saved before it writes to another one.
-    fn is_past(&self, inode: &Arc<Inode>, change: Stamp, pins: &[(ChunkId, PinName)]) -> Result<bool> {
-        let is_own =
-            change.device == self.base.context.device && pins.is_empty() && self.catalog.pins().is_some();
+    /// Whether a change of a file of several chunks is past: what is in place is whole and includes it. Who changes such a file
+    /// has its own version included or saved before.
+    fn is_past(&self, inode: &Arc<Inode>, change: Stamp) -> Result<bool> {
         let is_included = inode.state.read().version().of(change.device) >= change.commit;
-        let is_past = is_included && inode.view(|record| record.is_exact) || is_own;
-        Ok(is_past && self.missing(inode)?.is_empty())
+        Ok(is_included && inode.view(|record| record.is_exact) && self.missing(inode)?.is_empty())
     }
 
     /// Of one content the attributes that were changed last, and the names of both.

@@ -166,12 +166,7 @@ impl Merge {
         if id.index > 0 {
             let first = ChunkId { index: 0, ..id };
             let mut firsts = beside.copies.iter().filter(|(id, _)| *id == first);
-            return self.is_extra_merged(
-                id,
-                &chunk,
-                firsts.any(|(_, copy)| !merged.contains(copy)),
-                beside.pins,
-            );
+            return self.is_extra_merged(id, &chunk, firsts.any(|(_, copy)| !merged.contains(copy)));
         }
         if mutants::is_active(Mutant::CopyRemovedUnmerged) {
             return Ok(true);

@@ -155,27 +155,26 @@ impl Merge {
             return Ok(());
         }
         let all_own = || own.iter().map(|(_, pin)| *pin).collect();
-        let mut is_own_content = true;
-        let first = own.iter().find(|(id, _)| id.index == 0 && displaced.contains(&0));
-        if let Some(&(first, pin)) = first {
-            let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
-            let held = version.first_chunk.as_deref().map(|chunk| chunk.version().clone());
-            let held = held.filter(|_| inode.view(|record| is_told(record.content, version.record.content)));
-            is_own_content = inode.view(|record| record.content == version.record.content);
-            if !self.includes(&inode, &mut version, &own)? {
-                let beside = Beside { copies, pins: &own, is_pinned: true };
-                if self.merge_file(&inode, version, beside, &mut Vec::new())? {
-                    saved.push(Saved { inode, version: held, pins: all_own() });
-                }
-                return Ok(());
-            }
+        let Some(&(first, pin)) = own.iter().find(|(id, _)| id.index == 0) else {
+            return self.put_back(&inode, pins, copies).map(drop);
+        };
+        let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
+        let content = version.record.content;
+        if version.record.is_exact && inode.view(|record| record.content == content) {
+            // It stays pinned: other devices may still send what they did without knowing of it.
+            return self.put_back(&inode, pins, copies).map(drop);
         }
-        if self.put_back(&inode, pins, copies)? && !displaced.is_empty() {
-            match is_own_content {
-                // Other devices may still send what they did without knowing of it.
-                true => self.catalog.move_pins(all_own())?,
-                false => saved.push(Saved { inode, version: None, pins: all_own() }),
+        if self.includes(&inode, &mut version, &own)? {
+            if self.put_back(&inode, pins, copies)? {
+                saved.push(Saved { inode, version: None, pins: all_own() });
             }
+            return Ok(());
+        }
+        let held = version.first_chunk.as_deref().map(|chunk| chunk.version().clone());
+        let held = held.filter(|_| inode.view(|record| is_told(record.content, content)));
+        let beside = Beside { copies, pins: &own, is_pinned: true };
+        if self.merge_file(&inode, version, beside, &mut Vec::new())? {
+            saved.push(Saved { inode, version: held, pins: all_own() });
         }
         Ok(())
     }

@@ -248,3 +248,19 @@ fn each_rule_about_pins_is_needed() {
         assert!(noticed, "{mutant:?}");
     }
 }
+
+/// Other devices may have it by the time that it is changed.
+#[test]
+fn a_file_that_was_made_in_this_mount_is_pinned_once_it_is_at_rest() {
+    let (mut world, texts) = (World::new(2, &[BOTH[1]; 2]), ["zero", "one", "two"].map(part));
+    let volume = world.mount(0);
+    drop(file(&volume, "g", b""));
+    (0..3).for_each(|at| change(&volume, "g", at, &texts[at]).unwrap());
+    volume.checkpoint().unwrap();
+    [0, 1].into_iter().for_each(|at| assert!(world.sync_all(at)));
+    change(&volume, "g", 1, "by a").unwrap();
+    volume.close().unwrap();
+    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    let contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    assert!(contents.contains(&[&*texts[0], &part("by a"), &texts[2]].concat()), "{contents:?}");
+}

@@ -7,7 +7,7 @@ use crate::store::{CopyName, PinName};
 use crate::volume::base::Event;
 use crate::volume::format::derived::derived_names;
 use crate::volume::format::record::{Link, Record};
-use crate::volume::format::stamp::{ExtraRecord, Stamp};
+use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
@@ -55,15 +55,7 @@ impl Merge {
         if record.kind != Kind::File || inode.view(|record| record.kind != Kind::File) {
             return Ok(false);
         }
-        let lost = match self.as_inode(inode.id(), other, beside, used) {
-            // Its writer made a later one of it, which is in its place or has a file of its own.
-            Err(error)
-                if error.is_damage() && !beside.is_pinned && self.is_past(inode, record.content)? =>
-            {
-                return Ok(true);
-            }
-            lost => lost?,
-        };
+        let lost = self.as_inode(inode.id(), other, beside, used)?;
         // What is in place may lack something that is on its way.
         let is_equal = match self.are_equal(inode, &lost) {
             Err(error) if error.is_damage() => false,
@@ -218,24 +210,6 @@ impl Merge {
             used.push(copy.clone());
             Some(chunk)
         })
-    }
-
-    /// Whether a copy of a further chunk is in its place, or belongs to nothing any more. `is_awaited`: of its chunk 0 there is
-    /// a copy, too.
-    pub(super) fn is_extra_merged(&self, id: ChunkId, copy: &Chunk, is_awaited: bool) -> Result<bool> {
-        let there = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index));
-        if there.is_ok_and(|there| there.record() == copy.record()) {
-            return Ok(true);
-        }
-        let extra = ExtraRecord::decode(copy.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
-        Ok(!is_awaited && self.is_past(&self.cache.inode(id.inode)?, extra.stamp)?)
-    }
-
-    /// Whether a change of a file of several chunks is past: what is in place is whole and includes it. Who changes such a file
-    /// has its own version included or saved before.
-    fn is_past(&self, inode: &Arc<Inode>, change: Stamp) -> Result<bool> {
-        let is_included = inode.state.read().version().of(change.device) >= change.commit;
-        Ok(is_included && inode.view(|record| record.is_exact) && self.missing(inode)?.is_empty())
     }
 
     /// Of one content the attributes that were changed last, and the names of both.

@@ -22,7 +22,6 @@ use crate::volume::writeback::Writeback;
 use crate::volume::{Kind, Record, Result};
 use files::Beside;
 use parking_lot::Mutex;
-use pinned::Saved;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -120,13 +119,11 @@ impl Merge {
         }
         self.put_right()?;
         let (mut merged, Brought { copies, returned }) = (Vec::new(), self.catalog.brought()?);
-        let (pins, mut saved) = (self.catalog.all_pins(), Vec::new());
-        // What chunk 0 says is looked at first.
-        let (firsts, extra): (Vec<_>, Vec<_>) = copies.iter().partition(|(id, _)| id.index == 0);
-        for (id, copy) in firsts.into_iter().chain(extra) {
+        let pins = self.catalog.all_pins();
+        for (id, copy) in &copies {
             let pins = pins.get(&id.inode).map_or(&[][..], Vec::as_slice);
             let beside = Beside { copies: &copies, pins, is_pinned: false };
-            match self.merge_copy((*id, copy), beside, &mut merged, &mut saved) {
+            match self.merge_copy(*id, copy, beside, &mut merged) {
                 Ok(true) => merged.push(copy.clone()),
                 Ok(false) => {}
                 Err(error) if error.is_damage() => {
@@ -135,7 +132,7 @@ impl Merge {
                 Err(error) => return Err(error),
             }
         }
-        self.merge_pins(pins, &copies, &mut saved)?;
+        let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
         if merged.is_empty() && revived.is_empty() && saved.is_empty() {
@@ -154,19 +151,17 @@ impl Merge {
     }
 
     /// Whether all that the copy says is in its place once everything is durable. Others that are then are put into
-    /// `merged`, and what the version in its place is to include into `saved`.
+    /// `merged`.
     fn merge_copy(
         &self,
-        (id, copy): (ChunkId, &CopyName),
+        id: ChunkId,
+        copy: &CopyName,
         beside: Beside<'_>,
         merged: &mut Vec<CopyName>,
-        saved: &mut Vec<Saved>,
     ) -> Result<bool> {
         let Some(chunk) = self.open_copy(id, copy)? else { return Ok(false) };
         if id.index > 0 {
-            let first = ChunkId { index: 0, ..id };
-            let mut firsts = beside.copies.iter().filter(|(id, _)| *id == first);
-            return self.is_extra_merged(id, &chunk, firsts.any(|(_, copy)| !merged.contains(copy)));
+            return self.is_same_extra(id, &chunk);
         }
         if mutants::is_active(Mutant::CopyRemovedUnmerged) {
             return Ok(true);
@@ -176,12 +171,9 @@ impl Merge {
         match (inode.is_directory(), other.record.kind == Kind::Directory) {
             (true, true) => self.merge_directory(&inode, other),
             (false, false) => {
-                let (mut used, kept) = (Vec::new(), self.own_work_in(&inode, &other));
+                let mut used = Vec::new();
                 let is_merged = self.merge_file(&inode, other, beside, &mut used)?;
-                if is_merged {
-                    merged.extend(used);
-                    saved.extend(kept.map(|version| Saved::in_place(inode, version)));
-                }
+                merged.extend(used.into_iter().filter(|_| is_merged));
                 Ok(is_merged)
             }
             _ => Ok(false),
@@ -208,5 +200,11 @@ impl Merge {
         self.put_names_right(directory, &joined)?;
         self.keep_one_place(directory, &parents)?;
         Ok(true)
+    }
+
+    /// Whether the chunk in its place is of the same change of content.
+    fn is_same_extra(&self, id: ChunkId, copy: &Chunk) -> Result<bool> {
+        let there = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
+        Ok(there.record() == copy.record())
     }
 }

@@ -30,23 +30,16 @@ pub(super) struct Saved {
     pins: Vec<PinName>,
 }
 
-impl Saved {
-    /// Of a copy that goes.
-    pub fn in_place(inode: Arc<Inode>, version: Version) -> Saved {
-        Saved { inode, version: Some(version), pins: Vec::new() }
-    }
-}
-
 impl Merge {
     pub(super) fn merge_pins(
         &self,
         pins: BTreeMap<InodeId, Vec<(ChunkId, PinName)>>,
         copies: &[(ChunkId, CopyName)],
-        saved: &mut Vec<Saved>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Saved>> {
+        let mut saved = Vec::new();
         for (id, pins) in pins {
-            let merged = self.merge_lost(id, &pins, copies, saved);
-            match merged.and_then(|()| self.merge_own(id, &pins, copies, saved)) {
+            let merged = self.merge_lost(id, &pins, copies, &mut saved);
+            match merged.and_then(|()| self.merge_own(id, &pins, copies, &mut saved)) {
                 Err(error) if error.is_damage() => {
                     log::info!("what is pinned of {id:?} stays: {error}");
                     self.drop_unreadable(&pins)?;
@@ -54,7 +47,7 @@ impl Merge {
                 merged => merged?,
             }
         }
-        Ok(())
+        Ok(saved)
     }
 
     /// What is pinned under an epoch that is gone, or was damaged, is good for nothing: it goes after a while.
@@ -66,16 +59,6 @@ impl Merge {
             }
         }
         Ok(())
-    }
-
-    /// The version of a copy of a large file, if it has work of this device that the one in place does not include: that has
-    /// to be told, or nobody knows that it is in a place of its own.
-    pub(super) fn own_work_in(&self, inode: &Arc<Inode>, copy: &State) -> Option<Version> {
-        let (device, state) = (self.base.context.device, inode.state.read());
-        let is_large = !state.table.is_empty() || !copy.table.is_empty();
-        let is_news = copy.version().of(device) > state.version().of(device);
-        let is_told = is_told(state.record.content, copy.record.content);
-        (is_large && is_news && is_told).then(|| copy.version().clone())
     }
 
     /// Once that is durable, the pins go. Whether anything is to be made durable again.
@@ -208,7 +191,7 @@ impl Merge {
     }
 
     /// The further chunks that chunk 0 names, and where something else is or nothing, each with what the chunk table says.
-    pub(super) fn missing(&self, inode: &Arc<Inode>) -> Result<Vec<(ChunkId, Commit)>> {
+    fn missing(&self, inode: &Arc<Inode>) -> Result<Vec<(ChunkId, Commit)>> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         self.cache.open_first_chunk(inode, &mut state)?;

@@ -15,6 +15,7 @@ from pathlib import Path
 from .harness.command import CommandError, run
 from .harness.cryptfs import Cryptfs
 from .harness.repository import CRYPTFS
+from .harness.suites import fetched
 from .workloads import require
 
 REPOSITORY, COMMIT = "https://github.com/pjd/pjdfstest", "85a8aea9e685999ef0540392fd80535f873d7ff7"
@@ -28,11 +29,7 @@ WHOLE = "Files=238, Tests=8827"
 def build(repository: str, built: Path) -> None:
     if missing := [need for need in NEEDS if not shutil.which(need)]:
         run("apt-get", "install", "-q", "-y", "--no-install-recommends", *missing)
-    built.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-        source = Path(folder) / "source"
-        run("git", "clone", "-q", repository, source)
-        run("git", "checkout", "-q", "--detach", COMMIT, cwd=source)
+    with fetched(repository, COMMIT, built) as source:
         # rename/22.t keeps to filesystems that it knows by name to change the ctime of what is renamed, cryptfs too.
         settings = source / "tests/conf"
         before, line = settings.read_text(), '#fs="UFS"\n'
@@ -40,7 +37,6 @@ def build(repository: str, built: Path) -> None:
         settings.write_text(before.replace(line, 'fs="EXT4"\n', 1))
         for command in (["autoreconf", "-ifs"], ["./configure", "-q"], ["make", "-s", "pjdfstest"]):
             run(*command, cwd=source)
-        source.rename(built)
 
 
 def passes(transport: str, built: Path, folder: Path) -> bool:

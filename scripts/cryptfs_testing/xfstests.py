@@ -14,6 +14,7 @@ from pathlib import Path
 from .harness.command import CommandError, run
 from .harness.cryptfs import CHEAP
 from .harness.repository import CRYPTFS
+from .harness.suites import fetched
 from .workloads import require
 
 REPOSITORY, COMMIT = (
@@ -60,11 +61,7 @@ USERS = {"fsgqa": 31001, "fsgqa2": 31002, "123456-fsgqa": 31003}
 
 def build(repository: str, built: Path) -> None:
     run("apt-get", "install", "-q", "-y", "--no-install-recommends", *NEEDS)
-    built.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-        source = Path(folder) / "source"
-        run("git", "clone", "-q", repository, source)
-        run("git", "checkout", "-q", "--detach", COMMIT, cwd=source)
+    with fetched(repository, COMMIT, built) as source:
         library = source / "common/rc"
         text = library.read_text()
         for before, after in CHANGES:
@@ -72,7 +69,6 @@ def build(repository: str, built: Path) -> None:
             text = text.replace(before, after)
         library.write_text(text)
         run("make", "-s", cwd=source)
-        source.rename(built)
 
 
 def prepare(folder: Path) -> dict[str, str]:

@@ -170,7 +170,7 @@ impl Catalog {
             |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
         made |= state.first_chunk.as_deref().is_none_or(is_there);
         state.doom_unnamed(chunks.iter().copied());
-        let chunks_were_many = !chunks.is_empty();
+        let is_large = !chunks.is_empty();
         if made {
             chunks.insert(0);
         }
@@ -183,7 +183,7 @@ impl Catalog {
             self.remove_file(id)?;
             self.cache.closed(id);
         }
-        if chunks_were_many {
+        if is_large {
             self.unpin_removed(first);
         }
         if made && !mutants::is_active(Mutant::NoTombstone) {

@@ -82,7 +82,7 @@ impl State {
     /// # Errors
     /// Those of the commit.
     pub fn commit_stamped(&mut self, index: u32, stamp: Stamp) -> Result<()> {
-        let Facts { extra_chunks, table, stamps, .. } = &mut self.0;
+        let Facts { extra_chunks, table, stamps, has_new_chunks, .. } = &mut self.0;
         let chunk = extra_chunks.get_mut(index).expect("the caller looked at it");
         if chunk.is_changed() || chunk.record().is_empty() {
             let follows = match mutants::is_active(Mutant::FollowsNothingDurable) {
@@ -93,6 +93,7 @@ impl State {
         }
         chunk.commit()?;
         let stamp = stamp_of(chunk)?;
+        *has_new_chunks |= table.stamp(index).is_none();
         if table.stamp(index) != Some(stamp) {
             table.set(index, stamp);
         }

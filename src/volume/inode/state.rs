@@ -65,8 +65,10 @@ pub struct Facts {
     pub lost_name: Option<Instant>,
     /// Chunk 0 was found without something that this device had made durable.
     pub lacks_own: bool,
-    /// Its chunk files are pinned as far as they are to be, until chunk 0 is opened again.
+    /// Its chunk files are pinned as far as they are to be, until chunk 0 is closed, or new ones are at rest.
     pub is_pinned: bool,
+    /// There are further chunks that are not pinned.
+    pub(super) has_new_chunks: bool,
     /// Nothing but zeros lies beyond the size.
     pub tail_clean: bool,
     /// This device keeps its attributes as they were read.
@@ -188,6 +190,7 @@ impl State {
             lacks_own: false,
             lost: None,
             is_pinned: true,
+            has_new_chunks: false,
             tail_clean: true,
             is_kept: false,
             entries,
@@ -237,6 +240,7 @@ impl State {
             lacks_own: false,
             lost: None,
             is_pinned: false,
+            has_new_chunks: false,
             tail_clean: false,
             is_kept: true,
             entries: None,
@@ -261,7 +265,7 @@ impl State {
         self.first_chunk.as_deref().map_or(self.held_marks, Chunk::marks)
     }
 
-    /// Whether it is a file of several chunks that is about to be changed, the first time since it was opened.
+    /// Whether something of it has to be pinned before it is changed: it is a file of several chunks.
     pub fn wants_pins(&self) -> bool {
         !self.is_pinned && self.record.kind == Kind::File && self.recorded && !self.table.is_empty()
     }

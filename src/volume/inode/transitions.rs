@@ -70,8 +70,8 @@ impl State {
     }
 
     /// Its chunk files are pinned.
-    pub fn pinned(&mut self) {
-        self.0.is_pinned = true;
+    pub fn were_pinned(&mut self) {
+        (self.0.is_pinned, self.0.has_new_chunks) = (true, false);
     }
 
     /// Has the next commit of chunk 0, which is open, include another version.
@@ -208,8 +208,8 @@ impl State {
     /// So is its name.
     pub fn first_chunk_named(&mut self) {
         self.0.named = true;
-        // What is at rest here may have gone to other devices: the next change of it is pinned against.
-        self.0.is_pinned &= !self.record.is_exact;
+        // What is at rest may have gone to other devices.
+        self.0.is_pinned &= !(self.has_new_chunks && self.record.is_exact);
         self.first_chunk_durable();
         self.stamps_durable();
         if self.progress.stored >= self.progress.carried {

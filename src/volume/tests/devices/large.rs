@@ -253,12 +253,18 @@ fn each_rule_about_pins_is_needed() {
 #[test]
 fn a_file_that_was_made_in_this_mount_is_pinned_once_it_is_at_rest() {
     let (mut world, texts) = (World::new(2, &[BOTH[1]; 2]), ["zero", "one", "two"].map(part));
+    let pinned = |world: &World| world.devices[0].store.pins().unwrap().all_pins().unwrap().len();
     let volume = world.mount(0);
-    drop(file(&volume, "g", b""));
+    // It stays in memory, as what the kernel knows does.
+    let inode = file(&volume, "g", b"");
     (0..3).for_each(|at| change(&volume, "g", at, &texts[at]).unwrap());
-    volume.checkpoint().unwrap();
+    volume.sync_all().unwrap();
+    assert_eq!((pinned(&world), inode.state.read().first_chunk.is_some()), (0, true));
     [0, 1].into_iter().for_each(|at| assert!(world.sync_all(at)));
     change(&volume, "g", 1, "by a").unwrap();
+    volume.sync(&inode, false).unwrap();
+    assert_eq!(pinned(&world), 3);
+    drop(inode);
     volume.close().unwrap();
     world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
     let contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();

@@ -6,7 +6,7 @@ mod sweep;
 
 pub use copies::Brought;
 
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Version};
 use crate::store::{Area, FileName};
 use crate::volume::Result;
 use crate::volume::base::Base;
@@ -164,7 +164,7 @@ impl Catalog {
             Err(error) => return Err(error),
         }
         let first = ChunkId { inode: inode.id(), index: 0 };
-        let tombstone = state.tombstone(self.base.context.recall.known(first));
+        let tombstone = state.tombstone(self.known(first));
         // A chunk 0 that was closed is there.
         let is_there =
             |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
@@ -195,6 +195,31 @@ impl Catalog {
         Ok(())
     }
 
+    /// Of the inodes whose last name is durably removed, writes down what was known of those that other devices wrote,
+    /// too: after a crash it tells what they changed since. Of what this device alone wrote it knows all.
+    pub fn remember_deletions<'a>(&self, inodes: impl Iterator<Item = &'a Arc<Inode>>) {
+        let context = &self.base.context;
+        let mut any = false;
+        for inode in inodes {
+            let state = inode.state.read();
+            let others = || state.version().0.iter().any(|entry| entry.0 != context.device);
+            if state.record.links_count == 0 && others() && !mutants::is_active(Mutant::NoTombstone) {
+                let first = ChunkId { inode: inode.id(), index: 0 };
+                context.recall.deleted(first, &state.tombstone(self.known(first)));
+                any = true;
+            }
+        }
+        if any {
+            context.recall.keep();
+        }
+    }
+
+    /// What was last known of a chunk 0, be its inode deleted since.
+    fn known(&self, first: ChunkId) -> Option<Version> {
+        let recall = &self.base.context.recall;
+        recall.known(first).or_else(|| Some(recall.tombstone(first)?.version))
+    }
+
     /// Whether the file of chunk 0 was replaced by something that memory does not know.
     fn is_replaced(&self, id: ChunkId, state: &State) -> bool {
         let context = &self.base.context;
@@ -208,14 +233,19 @@ impl Catalog {
         if is_same {
             return false;
         }
-        let known = if state.version().0.is_empty() { context.recall.known(id) } else { None };
+        let known = if state.version().0.is_empty() { self.known(id) } else { None };
         let known = known.as_ref().unwrap_or(state.version());
-        // This device may have given up what memory has, and gone on with what was put there.
-        let is_news = |found: Chunk| {
+        self.is_news(id, known)
+    }
+
+    /// Whether another device wrote to a chunk what is not known. This one may have given up what memory has, and gone on
+    /// with what was put there.
+    fn is_news(&self, id: ChunkId, known: &Version) -> bool {
+        let context = &self.base.context;
+        Chunk::open(context, id, self.base.geometry.blocks(id.index)).is_ok_and(|found| {
             let mut others = found.version().0.iter().filter(|(device, _)| *device != context.device);
             others.any(|(device, commit)| known.of(*device) < *commit)
-        };
-        Chunk::open(context, id, self.base.geometry.blocks(0)).is_ok_and(is_news)
+        })
     }
 
     /// The extra chunks that chunk 0 names, which need not be read to learn that there are none.

@@ -6,11 +6,11 @@
 //! any such file can come to be. Another device's files are left alone.
 
 use super::Catalog;
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, InodeId, Tombstone};
 use crate::store::{Area, FileName};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 impl Catalog {
     /// Removes what a crash before this mount left behind, once.
@@ -30,13 +30,34 @@ impl Catalog {
             suspects.extend(id.filter(|id| id.index > 0 || gone.contains(&id.inode)));
         })?;
         let alone = self.other_journals()?.is_empty();
-        for id in suspects {
-            match gone.contains(&id.inode) {
-                true => self.remove_file(id)?,
-                false => self.remove_stray(id, alone)?,
+        let (deleted, strays): (Vec<_>, Vec<_>) =
+            suspects.into_iter().partition(|id| gone.contains(&id.inode));
+        self.remove_all_deleted(&deleted)?;
+        strays.into_iter().try_for_each(|id| self.remove_stray(id, alone))
+    }
+
+    /// Removes chunks of inodes that were deleted before the crash, and remembers what was known of them. What another
+    /// device wrote without knowing of that is for merging.
+    fn remove_all_deleted(&self, chunks: &[ChunkId]) -> Result<()> {
+        let recall = &self.base.context.recall;
+        let mut tombstones = HashMap::new();
+        for id in chunks {
+            let first = ChunkId { inode: id.inode, index: 0 };
+            let known = || Tombstone { version: self.known(first).unwrap_or_default(), entries: Vec::new() };
+            tombstones
+                .entry(id.inode)
+                .or_insert_with(|| recall.tombstone(first).unwrap_or_else(known));
+        }
+        let is_news = |id: &&ChunkId| {
+            self.is_news(**id, &tombstones[&id.inode].version) && !mutants::is_active(Mutant::ReplacedRemoved)
+        };
+        let kept: HashSet<InodeId> = chunks.iter().filter(is_news).map(|id| id.inode).collect();
+        if !mutants::is_active(Mutant::NoTombstone) {
+            for (inode, tombstone) in &tombstones {
+                recall.deleted(ChunkId { inode: *inode, index: 0 }, tombstone);
             }
         }
-        Ok(())
+        chunks.iter().filter(|id| !kept.contains(&id.inode)).try_for_each(|id| self.remove_file(*id))
     }
 
     /// Removes a chunk that its inode's table does not name. `alone`: no other device ever wrote here.

@@ -193,6 +193,8 @@ impl Journal {
     /// The batch is durable: what it says counts as journalled.
     fn commit_succeeded(&self, frozen: Frozen) {
         let named: Vec<InodeId> = frozen.inodes.iter().map(|frozen| frozen.inode.id()).collect();
+        let unnamed = frozen.inodes.iter().map(|frozen| &frozen.inode).chain(&frozen.deleted);
+        self.catalog.remember_deletions(unnamed);
         for FrozenInode { inode, journalled, carried, told, .. } in frozen.inodes {
             inode.id_durable.store(true, Ordering::Release);
             let mut state = inode.state.write();

@@ -305,6 +305,35 @@ fn a_version_that_arrives_while_its_file_is_being_deleted_is_not_deleted() {
     }
 }
 
+/// The deleting device is killed before it removes the file, and another device's version arrives before it is back.
+#[test]
+fn a_version_that_arrives_after_a_kill_in_a_deletion_is_not_deleted() {
+    for is_seen_before in [false, true] {
+        let mut world = World::new(2, &BOTH);
+        world.make(0, "f");
+        world.judge();
+        world.at(1, |_, volume| edit(volume, "f", "edited").unwrap());
+        world.made.insert("edited".into());
+        if is_seen_before {
+            world.sync_all(1);
+            world.sync_all(0);
+        }
+        let volume = world.mount(0);
+        let first = ChunkId { inode: find(&volume, "f").unwrap().id(), index: 0 };
+        remove(&volume, "f").unwrap();
+        volume.sync_directory(&volume.root().unwrap()).unwrap();
+        drop(volume);
+        assert_eq!(world.devices[0].keys.remembered.tombstone(first).is_some(), is_seen_before);
+        world.removed.insert("f of AAAAAAA".into());
+        if is_seen_before {
+            world.removed.insert("edited".into());
+        }
+        world.sync_all(1);
+        let tree = world.judge();
+        assert_eq!(tree.keys().collect::<Vec<_>>(), if is_seen_before { vec![] } else { vec!["f"] });
+    }
+}
+
 #[test]
 fn two_directories_of_one_name_become_one() {
     let mut world = World::new(2, &BOTH);
@@ -359,6 +388,7 @@ fn every_broken_rule_is_noticed() {
             names_that_are_elsewhere_for_a_while_do_not_count_as_removed();
             what_was_changed_without_knowing_of_its_deletion_comes_back();
             a_version_that_arrives_while_its_file_is_being_deleted_is_not_deleted();
+            a_version_that_arrives_after_a_kill_in_a_deletion_is_not_deleted();
             two_directories_of_one_name_become_one();
             directories_that_were_moved_into_each_other_are_there();
         }));

@@ -1,6 +1,6 @@
 //! Random walks of devices in turns.
 
-use super::world::{Tree, make, make_directory};
+use super::world::{Tree, find, make, make_directory};
 use super::*;
 use crate::test_rng::{TestRng, seed, variable};
 use crate::volume::Volume;
@@ -8,8 +8,9 @@ use crate::volume::Volume;
 /// Called with the device that had its turn.
 pub type Between<'a> = &'a mut dyn FnMut(&mut World, usize);
 
-/// One device after the other is mounted, does a few things, and is unmounted; in between some files are copied.
-pub fn walk(seed: u64, devices: usize, between: Between<'_>) -> World {
+/// One device after the other is mounted, does a few things, and is unmounted, or killed with all of it durable; in between
+/// some files are copied.
+pub fn walk(seed: u64, devices: usize, kills: bool, between: Between<'_>) -> World {
     let mut random = TestRng(seed);
     let styles: Vec<Style> = (0..devices).map(|_| BOTH[random.below(2)]).collect();
     let mut world = World::new(devices, &styles);
@@ -27,7 +28,12 @@ pub fn walk(seed: u64, devices: usize, between: Between<'_>) -> World {
                 let done = act(&mut world, &volume, (at, step * 10 + turn), &mut random);
                 world.log.extend(done.map(|done| format!("{at}: {done}")));
             }
-            volume.close().unwrap();
+            if kills && random.below(3) == 0 {
+                kill(volume);
+                world.log.push(format!("{at} is killed"));
+            } else {
+                volume.close().unwrap();
+            }
         }
         between(&mut world, at);
     }
@@ -37,6 +43,14 @@ pub fn walk(seed: u64, devices: usize, between: Between<'_>) -> World {
         std::panic::resume_unwind(why);
     }
     world
+}
+
+/// Ends a mount without a checkpoint, once all that was done in it is durable.
+fn kill(volume: Arc<Volume>) {
+    for inode in readable(&volume).keys().filter_map(|path| find(&volume, path)) {
+        volume.sync(&inode, false).unwrap();
+    }
+    volume.sync_directory(&volume.root().unwrap()).unwrap();
 }
 
 /// One random change.
@@ -135,7 +149,7 @@ fn devices_in_turns_lose_nothing_and_come_to_rest() {
     let mut random = TestRng(seed());
     for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(60) {
         let walk_seed = random.0;
-        walk(walk_seed, 2 + random.below(2), &mut |_, _| ());
+        walk(walk_seed, 2 + random.below(2), random.below(2) == 0, &mut |_, _| ());
     }
 }
 
@@ -143,5 +157,5 @@ fn devices_in_turns_lose_nothing_and_come_to_rest() {
 /// two folders yields, and so whether it happens, hangs on random ids: in two of five runs without the rule.
 #[test]
 fn a_name_for_a_folder_that_was_removed_just_now_comes_too_late() {
-    (0..12).for_each(|_| drop(walk(1_005_590_889_182_458_877, 2, &mut |_, _| ())));
+    (0..12).for_each(|_| drop(walk(1_005_590_889_182_458_877, 2, false, &mut |_, _| ())));
 }

@@ -4,7 +4,7 @@ use super::directory::{Directory, Joined};
 use super::extra_chunks::ExtraChunks;
 use super::stamps::Stamps;
 use super::state::{Facts, State};
-use crate::chunk::{Chunk, Commit, Tombstone, Version};
+use crate::chunk::{Chunk, DeviceId, Commit, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
@@ -24,24 +24,43 @@ pub enum Origin {
 /// Where the part of a device id begins that all have under which one device adds entries.
 const FAMILY: usize = 3;
 
+/// Another device id of the same family.
+fn begin_anew(Author { mut device, now }: Author) -> DeviceId {
+    device.0[..FAMILY].copy_from_slice(&now.0.to_be_bytes()[8 - FAMILY..]);
+    device
+}
+
 impl State {
+    /// Applies a log of a batch of this device to a directory in which earlier entries of its author are missing, under
+    /// another id. `author`: with the number of the batch, so that whoever does it again does the same. `None`: this is no
+    /// directory.
+    pub fn replay_anew(
+        &mut self,
+        log: &[u8],
+        devices: &[DeviceId],
+        author: Author,
+    ) -> Option<Result<(), Malformed>> {
+        let entries = self.0.entries.as_mut()?;
+        let by = *entries.author.get_or_insert_with(|| begin_anew(author));
+        let position = devices.iter().position(|device| *device == author.device)?;
+        let (position, last) = (position as u8, u8::try_from(devices.len()).ok()?);
+        let renewed = entries.directory.log_under(last, position, (log, devices));
+        let devices: Vec<DeviceId> = devices.iter().copied().chain([by]).collect();
+        renewed.map_or_else(|what| Some(Err(what)), |log| self.replay_entries(&log, &devices))
+    }
+
     /// Under which device id this device adds entries here. Its vector must not cover entries that it made and that are not
     /// here: they would count as removed. So where something of its own is missing it begins anew under another id, which has the
     /// last five bytes of its own: two devices of 255 share those once in thirty million volumes.
     pub(super) fn author_here(&mut self, author: Author) -> Author {
         let lacks_own = self.lacks_own && !mutants::is_active(Mutant::OwnWorkCovered);
         let Some(entries) = self.0.entries.as_mut() else { return author };
-        let begin_anew = || {
-            let mut id = author.device;
-            id.0[..FAMILY].copy_from_slice(&author.now.0.to_be_bytes()[8 - FAMILY..]);
-            id
-        };
         let latest = || {
             let vector = entries.directory.vector().iter();
             let own = vector.filter(|(device, _)| device.0[FAMILY..] == author.device.0[FAMILY..]);
             own.max_by_key(|(_, counter)| *counter).map_or(author.device, |(device, _)| *device)
         };
-        let device = entries.author.unwrap_or_else(|| if lacks_own { begin_anew() } else { latest() });
+        let device = entries.author.unwrap_or_else(|| if lacks_own { begin_anew(author) } else { latest() });
         entries.author = Some(device);
         Author { device, ..author }
     }

@@ -310,7 +310,11 @@ impl State {
             return;
         }
         record.namespace = number;
-        record.links_count = links_count;
+        // A directory's count is that of its entries, of which other devices may have made some: see `replay_entries`.
+        if record.kind != Kind::Directory || links_count == 0 || record.links_count == 0 {
+            record.links_count = links_count;
+        }
+        let links_count = record.links_count;
         record.extension.links = links.to_vec();
         if record.kind == Kind::Directory {
             record.modified = record.modified.max(times.0);
@@ -326,8 +330,13 @@ impl State {
         log: &[u8],
         devices: &[DeviceId],
     ) -> Option<std::result::Result<(), Malformed>> {
-        let replayed = self.0.entries.as_mut()?.replay(log, devices);
+        let entries = self.0.entries.as_mut()?;
+        let replayed = entries.replay(log, devices);
         if replayed.is_ok() {
+            if self.0.record.links_count > 0 {
+                self.0.record.links_count = 2 + entries.directory.directories() as u32;
+                self.0.journalled.links_count = self.0.record.links_count;
+            }
             self.change();
         }
         Some(replayed)

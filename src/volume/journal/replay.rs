@@ -10,6 +10,7 @@ use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
 use crate::volume::findings::Place;
 use crate::volume::format::batch::{Item, parse};
+use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::directory::author_of;
@@ -161,9 +162,12 @@ impl Replay<'_> {
             }
             Item::Directory { inode, before, devices, log } if !gone.has(*inode) => {
                 self.tolerate(*inode, &[], source, |inode| {
-                    match self.lacks(inode, source, author_of(log, devices), *before)? {
-                        true => Ok(()),
-                        false => self.apply_log(inode, log, devices),
+                    match author_of(log, devices) {
+                        Some(author) if self.lacks(inode, author, *before)? => match source.is_own {
+                            true => self.apply_anew(inode, log, devices, Author { device: author, now: number }),
+                            false => Ok(()),
+                        },
+                        _ => self.apply_log(inode, log, devices),
                     }
                 })?
             }
@@ -339,26 +343,26 @@ impl Replay<'_> {
         }
     }
 
-    /// Whether entries that another device added before its batch have not arrived. They would count as removed if the
-    /// batch were applied.
-    fn lacks(
-        &self,
-        directory: &Arc<Inode>,
-        source: &Source<'_>,
-        author: Option<DeviceId>,
-        before: u64,
-    ) -> Result<bool> {
-        if source.is_own || mutants::is_active(Mutant::GapIgnored) {
+    /// Whether entries that a device added before its batch are not here: of another device they have not arrived, of this
+    /// one a sync client put another device's directory in their place. They would count as removed if the batch were applied.
+    fn lacks(&self, directory: &Arc<Inode>, author: DeviceId, before: u64) -> Result<bool> {
+        if mutants::is_active(Mutant::GapIgnored) {
             return Ok(false);
         }
         self.cache.load_entries(directory)?;
         let state = directory.state.read();
         let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
-        let lacks = author.is_some_and(|author| !entries.directory.covers(author, before));
+        let lacks = !entries.directory.covers(author, before);
         if lacks {
-            log::info!("{:?}: what another device did here before has not arrived yet", directory.id());
+            log::info!("{:?}: what was done here before a batch of {author:?} is not here", directory.id());
         }
         Ok(lacks)
+    }
+
+    fn apply_anew(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId], author: Author) -> Result<()> {
+        let id = ChunkId { inode: inode.id(), index: 0 };
+        let replayed = inode.state.write().replay_anew(log, devices, author).ok_or(Error::NotDirectory)?;
+        replayed.map_err(|what| Error::Damaged(id, what.0.into()))
     }
 
     fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {

@@ -396,3 +396,34 @@ fn every_broken_rule_is_noticed() {
         assert!(noticed.is_err(), "{fault:?}");
     }
 }
+
+#[test]
+fn dbg_script() {
+    let script = std::env::var("SCRIPT").unwrap();
+    let mut world = World::new(2, &[BOTH[std::env::var("STYLE").map_or(0, |s| s.parse().unwrap())]; 2]);
+    for (turn, step) in script.split(';').enumerate() {
+        if let Some(at) = step.strip_prefix('S') {
+            world.sync_all(at.parse().unwrap());
+            continue;
+        }
+        let (at, rest) = step.split_once(':').unwrap();
+        let at: usize = at.parse().unwrap();
+        let (acts, kill) = match rest.strip_suffix('!') { Some(a) => (a, true), None => (rest, false) };
+        let volume = world.mount(at);
+        for (n, act) in acts.split(',').filter(|a| !a.is_empty()).enumerate() {
+            let words: Vec<&str> = act.split(' ').collect();
+            let content = format!("{turn}.{n} of {at}");
+            match words[0] {
+                "make" => { world::make(&volume, words[1], &content).unwrap(); world.made.insert(content); }
+                "mkdir" => make_directory(&volume, words[1]).unwrap(),
+                "rename" => rename(&volume, words[1], words[2]).unwrap(),
+                "edit" => { let old = String::from_utf8(super::content(&volume, &find(&volume, words[1]).unwrap())).unwrap(); edit(&volume, words[1], &content).unwrap(); world.made.insert(content); world.removed.insert(old); }
+                "rm" => { let old = String::from_utf8(super::content(&volume, &find(&volume, words[1]).unwrap())).unwrap(); remove(&volume, words[1]).unwrap(); world.removed.insert(old); }
+                "rmall" => remove_all(&volume, words[1]).unwrap(),
+                _ => panic!(),
+            }
+        }
+        if kill { world::kill(volume) } else { volume.close().unwrap() }
+    }
+    println!("DBG {:?}", world.judge().keys());
+}

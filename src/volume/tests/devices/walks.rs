@@ -1,6 +1,6 @@
 //! Random walks of devices in turns.
 
-use super::world::{Tree, find, make, make_directory};
+use super::world::{kill, make, make_directory, readable};
 use super::*;
 use crate::test_rng::{TestRng, seed, variable};
 use crate::volume::Volume;
@@ -43,14 +43,6 @@ pub fn walk(seed: u64, devices: usize, kills: bool, between: Between<'_>) -> Wor
         std::panic::resume_unwind(why);
     }
     world
-}
-
-/// Ends a mount without a checkpoint, once all that was done in it is durable.
-fn kill(volume: Arc<Volume>) {
-    for inode in readable(&volume).keys().filter_map(|path| find(&volume, path)) {
-        volume.sync(&inode, false).unwrap();
-    }
-    volume.sync_directory(&volume.root().unwrap()).unwrap();
 }
 
 /// One random change.
@@ -112,36 +104,6 @@ fn act(
             Some(format!("removes all of {path}: {done:?}"))
         }
     }
-}
-
-/// What can be read of the tree while files are on their way.
-fn readable(volume: &Volume) -> Tree {
-    let mut tree = Tree::new();
-    let mut todo = vec![(String::new(), volume.root().unwrap())];
-    while let Some((path, directory)) = todo.pop() {
-        let mut found = Vec::new();
-        let mut visit = |_: u64, name: &[u8], _, _| {
-            found.push(String::from_utf8_lossy(name).into_owned());
-            true
-        };
-        if volume.read_directory(&directory, 0, &mut visit).is_err() {
-            continue;
-        }
-        for name in found {
-            let path = format!("{path}/{name}").trim_start_matches('/').to_owned();
-            let Ok(Some(inode)) = volume.lookup(&directory, name.as_bytes()) else { continue };
-            if inode.is_directory() {
-                tree.insert(path.clone(), None);
-                todo.push((path, inode));
-            } else {
-                let mut bytes = vec![0; inode.view(|record| record.size) as usize];
-                if volume.read(&inode, 0, &mut bytes).is_ok() {
-                    tree.insert(path, String::from_utf8(bytes).ok());
-                }
-            }
-        }
-    }
-    tree
 }
 
 #[test]

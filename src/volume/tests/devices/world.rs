@@ -232,3 +232,41 @@ pub fn tree(volume: &Volume) -> Tree {
     }
     tree
 }
+
+/// Ends a mount without a checkpoint, once all that was done in it is durable.
+pub fn kill(volume: Arc<Volume>) {
+    for inode in readable(&volume).keys().filter_map(|path| find(&volume, path)) {
+        volume.sync(&inode, false).unwrap();
+    }
+    volume.sync_directory(&volume.root().unwrap()).unwrap();
+}
+
+/// What can be read of the tree while files are on their way.
+pub fn readable(volume: &Volume) -> Tree {
+    let mut tree = Tree::new();
+    let mut todo = vec![(String::new(), volume.root().unwrap())];
+    while let Some((path, directory)) = todo.pop() {
+        let mut found = Vec::new();
+        let mut visit = |_: u64, name: &[u8], _, _| {
+            found.push(String::from_utf8_lossy(name).into_owned());
+            true
+        };
+        if volume.read_directory(&directory, 0, &mut visit).is_err() {
+            continue;
+        }
+        for name in found {
+            let path = format!("{path}/{name}").trim_start_matches('/').to_owned();
+            let Ok(Some(inode)) = volume.lookup(&directory, name.as_bytes()) else { continue };
+            if inode.is_directory() {
+                tree.insert(path.clone(), None);
+                todo.push((path, inode));
+            } else {
+                let mut bytes = vec![0; inode.view(|record| record.size) as usize];
+                if volume.read(&inode, 0, &mut bytes).is_ok() {
+                    tree.insert(path, String::from_utf8(bytes).ok());
+                }
+            }
+        }
+    }
+    tree
+}

@@ -69,7 +69,6 @@ impl Catalog {
     }
 
     /// Whether the next checkpoint looks for what a crash left behind.
-    #[cfg(test)]
     pub fn expects_leftovers(&self) -> bool {
         self.leftovers.lock().is_some()
     }

@@ -117,6 +117,10 @@ impl Merge {
         if self.base.read_only {
             return Ok(());
         }
+        if self.catalog.expects_leftovers() {
+            // What was deleted before a crash is not to be taken for something that is there.
+            self.writeback.checkpoint()?;
+        }
         self.put_right()?;
         let (mut merged, Brought { copies, returned }) = (Vec::new(), self.catalog.brought()?);
         let pins = self.catalog.all_pins();

@@ -57,6 +57,7 @@ crate::mutant::mutants! {
     LostVersionDropped,
     OlderCopySaved,
     OwnWorkCovered,
+    LearntCarried,
     NoTombstone,
     ReplacedRemoved,
     DeletionWins,

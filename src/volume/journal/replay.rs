@@ -4,7 +4,7 @@
 //! deleted, and it is never written. What it says is stored with the next own change of the same inode, not by itself:
 //! a device that only looks writes nothing.
 
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Version};
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
@@ -13,6 +13,7 @@ use crate::volume::format::batch::{Item, parse};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
+use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::directory::author_of;
 use crate::volume::inode::stamps::supersedes;
 use crate::volume::inode::state::{Inode, State};
@@ -110,7 +111,8 @@ impl Replay<'_> {
             }
             self.base.context.saw(batch.number);
             let (id, live) = &lives[*at];
-            let source = Source { is_own: *id == own, head: live.head, gone: &gone[*at] };
+            let device = id.inode.journal_of().unwrap_or(self.base.context.device);
+            let source = Source { device, is_own: *id == own, head: live.head, gone: &gone[*at] };
             let applied = batch.items.iter().try_for_each(|item| self.apply(batch.number, item, &source));
             match applied {
                 Err(error) if !source.is_own => {
@@ -280,7 +282,7 @@ impl Replay<'_> {
                     return Err(Error::Damaged(chunk, "its size in the journal is not its content's".into()));
                 }
                 let was_settled = existing.as_ref().is_none_or(is_settled);
-                let inode = self.put_inode(number, id, record, content, existing);
+                let inode = self.put_inode(number, id, stated, source, existing);
                 self.applied(&inode, source, was_settled);
             }
         }
@@ -314,10 +316,11 @@ impl Replay<'_> {
         &self,
         number: Commit,
         id: InodeId,
-        record: &Record,
-        content: Option<&[u8]>,
+        stated: &Stated<'_>,
+        source: &Source<'_>,
         existing: Option<Arc<Inode>>,
     ) -> Arc<Inode> {
+        let Stated { commit, record, content } = *stated;
         let chunk = ChunkId { inode: id, index: 0 };
         self.base.context.saw_known(chunk);
         if content.is_some() && !mutants::is_active(Mutant::WithheldKept) {
@@ -327,8 +330,18 @@ impl Replay<'_> {
         let mut first_chunk = Chunk::new(&self.base.context, chunk, self.base.geometry.blocks(0));
         first_chunk.set_inline(content.unwrap_or_default().to_vec());
         let mut record = record.clone();
-        record.extension.version.clear();
-        let state = State::replayed(number, &record, first_chunk);
+        let mut version = std::mem::take(&mut record.extension.version);
+        let stamp = Stamp { device: source.device, commit };
+        let is_theirs = !source.is_own && commit != Commit(0);
+        if is_theirs {
+            version.push((source.device, commit));
+            first_chunk.include(&Version(version));
+        }
+        let mut state = State::replayed(number, &record, first_chunk);
+        if is_theirs {
+            // What this device stores of it is that device's work.
+            state.stamp_content(stamp);
+        }
         match existing {
             Some(inode) => {
                 *inode.state.write() = state;
@@ -413,6 +426,7 @@ impl Stated<'_> {
 
 /// The journal that a batch stands in.
 struct Source<'a> {
+    device: DeviceId,
     is_own: bool,
     /// Where it starts.
     head: u64,

@@ -23,6 +23,10 @@ impl Writeback {
                 return Ok(());
             }
             state.check_whole()?;
+            if state.is_only_learnt() && !mutants::is_active(Mutant::LearntCarried) {
+                // It is in the other device's journal. In this one it would count as work of this one.
+                return Ok(());
+            }
             Standpoint::of(&state, data_only)
         };
         self.bring_home(inode, &at, data_only)?;

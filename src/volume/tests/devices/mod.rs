@@ -423,6 +423,14 @@ fn dbg_script() {
                 _ => panic!(),
             }
         }
+        let show = |volume: &Volume, when: &str| for path in world::readable(volume).keys() {
+            let inode = find(volume, path).unwrap();
+            let state = inode.state.read();
+            println!("DBG {turn} at {at} {when} {path} content {:?} version {:?} dirty {} learnt {} exact {}", state.record.content, state.version(), state.is_dirty(), state.is_only_learnt(), state.record.is_exact);
+        };
+        show(&volume, "before");
+        for path in world::readable(&volume).keys() { let inode = find(&volume, path).unwrap(); volume.sync(&inode, false).unwrap(); }
+        show(&volume, "after");
         if kill { world::kill(volume) } else { volume.close().unwrap() }
     }
     println!("DBG {:?}", world.judge().keys());

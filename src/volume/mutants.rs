@@ -58,6 +58,7 @@ crate::mutant::mutants! {
     OlderCopySaved,
     OwnWorkCovered,
     LearntCarried,
+    AsideDropped,
     NoTombstone,
     ReplacedRemoved,
     DeletionWins,

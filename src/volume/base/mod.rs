@@ -20,7 +20,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
-use withheld::Withheld;
+pub use withheld::{Aside, Withheld};
 
 /// Above this many files one syncfs is cheaper than an fdatasync each, where it does as much.
 pub const SYNC_ALL_ABOVE: usize = 30;

@@ -1,24 +1,38 @@
-//! What this device's batches say of inodes that cannot be read now: it is repeated until they can.
+//! What this device's batches say and what has no place now: it is repeated until it has.
 //!
 //! A chunk file that is not there, or is damaged, may come back as it was, and then lacks what only a batch had. Until
 //! the volume is opened again such an inode stays unreadable, so that nothing is built on it without that.
+//!
+//! Content that only a batch has, of a file that another device changed without knowing of it, waits to be merged.
 
 use crate::chunk::{Commit, InodeId};
 use crate::volume::format::batch::{Builder, Item};
+use crate::volume::format::record::Record;
 use crate::volume::format::wire::TooLarge;
 use hashbrown::HashMap;
 
-/// Records by inode, encoded, in the order of their batches.
 #[derive(Default)]
-pub struct Withheld(HashMap<InodeId, Builder>);
+pub struct Withheld {
+    /// Records of inodes that cannot be read, encoded, in the order of their batches.
+    records: HashMap<InodeId, Builder>,
+    aside: HashMap<InodeId, Aside>,
+}
+
+/// The newest content of a file that this device's batches have, beside another one that is in its place.
+#[derive(Clone)]
+pub struct Aside {
+    pub commit: Commit,
+    pub record: Record,
+    pub content: Vec<u8>,
+}
 
 impl Withheld {
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.records.is_empty() && self.aside.is_empty()
     }
 
     pub fn has(&self, id: InodeId) -> bool {
-        self.0.contains_key(&id)
+        self.records.contains_key(&id)
     }
 
     /// `durable`: what the journal says to have been durable, which goes with the inode record.
@@ -26,14 +40,14 @@ impl Withheld {
         match item {
             Item::Directory { inode, before, devices, log } => {
                 let vector: Vec<_> = devices.iter().map(|device| (*device, 0)).collect();
-                self.0.entry(*inode).or_default().directory(*inode, *before, &vector, log)
+                self.records.entry(*inode).or_default().directory(*inode, *before, &vector, log)
             }
             Item::Namespace { inode, links_count, modified, changed, links } => {
-                let records = self.0.entry(*inode).or_default();
+                let records = self.records.entry(*inode).or_default();
                 records.namespace(*inode, *links_count, *modified, *changed, links)
             }
             Item::Inode { inode, commit, record, content } => {
-                let records = self.0.entry(*inode).or_default();
+                let records = self.records.entry(*inode).or_default();
                 records.inode(*inode, *commit, record, *content)?;
                 match durable.get(inode) {
                     Some(durable) => records.durable(&[(*inode, *durable)]),
@@ -46,11 +60,27 @@ impl Withheld {
 
     /// It is not needed any more: nobody wants the inode, or a later batch has all of it.
     pub fn remove(&mut self, id: InodeId) {
-        self.0.remove(&id);
+        self.records.remove(&id);
+    }
+
+    /// Keeps content until it is merged.
+    pub fn set_aside(&mut self, id: InodeId, aside: Aside) {
+        self.aside.insert(id, aside);
+    }
+
+    pub fn all_aside(&self) -> Vec<(InodeId, Aside)> {
+        self.aside.iter().map(|(id, aside)| (*id, aside.clone())).collect()
+    }
+
+    /// It is saved.
+    pub fn merged(&mut self, id: InodeId) {
+        self.aside.remove(&id);
     }
 
     /// Appends all of it to a batch.
     pub fn repeat(&self, batch: &mut Builder) -> Result<(), TooLarge> {
-        self.0.values().try_for_each(|records| batch.append(records))
+        self.records.values().try_for_each(|records| batch.append(records))?;
+        let mut aside = self.aside.iter();
+        aside.try_for_each(|(id, of)| batch.inode(*id, of.commit, &of.record, Some(&of.content)))
     }
 }

@@ -140,17 +140,12 @@ impl State {
     }
 }
 
-/// Of a batch's record with content under `commit`: whether it takes the place of a chunk 0 of version `found`. Of two that
-/// neither includes the other, that of the device's own journal does, if it is the later one.
-pub fn supersedes(record: &Record, commit: Commit, found: &Version, is_own: bool) -> bool {
-    let is_later = found.commit() < commit;
-    if record.extension.version.is_empty() {
-        return is_later;
-    }
-    match Version(record.extension.version.clone()).compare(found) {
-        Relation::Newer => true,
-        Relation::Concurrent => is_own && is_later,
-        Relation::Equal | Relation::Older => false,
+/// Of a batch's record with content under `commit`: how it stands to a chunk 0 of version `found`.
+pub fn relation(record: &Record, commit: Commit, found: &Version) -> Relation {
+    match record.extension.version.is_empty() {
+        true if found.commit() < commit => Relation::Newer,
+        true => Relation::Older,
+        false => Version(record.extension.version.clone()).compare(found),
     }
 }
 

@@ -4,8 +4,8 @@
 //! deleted, and it is never written. What it says is stored with the next own change of the same inode, not by itself:
 //! a device that only looks writes nothing.
 
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Version};
-use crate::volume::base::Base;
+use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Relation, Version};
+use crate::volume::base::{Aside, Base};
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
 use crate::volume::findings::Place;
@@ -15,7 +15,7 @@ use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::directory::author_of;
-use crate::volume::inode::stamps::supersedes;
+use crate::volume::inode::stamps::relation;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::ended::Ended;
 use crate::volume::journal::file::{Live, read, read_own};
@@ -254,17 +254,28 @@ impl Replay<'_> {
             }
             Err(error) => return Err(error),
         };
-        let older = |inode: &Arc<Inode>| {
+        let relation = |inode: &Arc<Inode>| {
             let state = inode.state.read();
-            mutants::is_active(Mutant::ReplayedOverNewer) && content.is_some()
-                || content.is_some()
-                    && state.first_chunk.as_deref().is_some_and(|first_chunk| {
-                        let is_own = source.is_own || mutants::is_active(Mutant::ConcurrentTaken);
-                        supersedes(record, commit, first_chunk.version(), is_own)
-                    })
+            let found = state.first_chunk.as_deref().filter(|_| content.is_some());
+            found.map_or(Relation::Older, |found| relation(record, commit, found.version()))
+        };
+        let relation = existing.as_ref().map(relation);
+        let is_taken = match relation {
+            None | Some(Relation::Newer) => true,
+            Some(Relation::Concurrent) => {
+                let is_aside = source.is_own && record.kind == Kind::File && !mutants::is_active(Mutant::AsideDropped);
+                if let Some(content) = content.filter(|_| is_aside) {
+                    let aside = Aside { commit, record: record.clone(), content: content.to_vec() };
+                    self.base.withheld.lock().set_aside(id, aside);
+                }
+                mutants::is_active(Mutant::ConcurrentTaken)
+            }
+            Some(Relation::Equal | Relation::Older) => {
+                content.is_some() && mutants::is_active(Mutant::ReplayedOverNewer)
+            }
         };
         match existing {
-            Some(inode) if !older(&inode) => {
+            Some(inode) if !is_taken => {
                 let links = &record.extension.links;
                 let times = (record.modified, record.changed);
                 let was_settled = is_settled(&inode);

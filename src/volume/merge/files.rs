@@ -4,7 +4,7 @@
 use super::Merge;
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
 use crate::store::{CopyName, PinName};
-use crate::volume::base::Event;
+use crate::volume::base::{Aside, Event};
 use crate::volume::format::derived::derived_names;
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::stamp::Stamp;
@@ -69,6 +69,31 @@ impl Merge {
             self.unite_links(inode, record.extension.links)?;
         }
         Ok(is_saved)
+    }
+
+    /// Merges content that only this device's journal has; of which inodes that is done once everything is durable.
+    pub(super) fn merge_aside(&self) -> Result<Vec<InodeId>> {
+        let (context, mut done) = (&self.base.context, Vec::new());
+        let all = self.base.withheld.lock().all_aside();
+        for (id, Aside { commit, mut record, content }) in all {
+            let first = ChunkId { inode: id, index: 0 };
+            let mut chunk = Chunk::new(context, first, self.base.geometry.blocks(0));
+            chunk.set_inline(content);
+            record.extension.version.clear();
+            record.content = Stamp { device: context.device, commit };
+            let version = State::replayed(commit, &record, chunk);
+            let beside = Beside { copies: &[], pins: &[], is_pinned: false };
+            let merged = self.cache.inode(id);
+            match merged.and_then(|inode| self.merge_file(&inode, version, beside, &mut Vec::new())) {
+                Ok(true) => done.push(id),
+                Ok(false) => {}
+                Err(error) if error.is_damage() => {
+                    log::info!("{id:?}: what this device wrote before a crash waits in its journal: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
     }
 
     /// Makes a file of a version that is nowhere else.

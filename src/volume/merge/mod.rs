@@ -136,16 +136,18 @@ impl Merge {
                 Err(error) => return Err(error),
             }
         }
+        let aside = self.merge_aside()?;
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
-        if merged.is_empty() && revived.is_empty() && saved.is_empty() {
+        if merged.is_empty() && revived.is_empty() && saved.is_empty() && aside.is_empty() {
             return Ok(());
         }
         self.writeback.sync_all()?;
         if self.replace_pins(saved)? {
             self.writeback.sync_all()?;
         }
+        aside.into_iter().for_each(|id| self.base.withheld.lock().merged(id));
         revived.into_iter().for_each(|id| self.base.context.recall.revived(id));
         for copy in merged {
             log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());

@@ -2,10 +2,10 @@
 //! In memory only: nothing here changes a volume.
 
 use super::{Node, Source};
-use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId, Relation};
 use crate::volume::format::batch::{Batch, Item, parse};
 use crate::volume::inode::directory::author_of;
-use crate::volume::inode::stamps::supersedes;
+use crate::volume::inode::stamps::relation;
 use crate::volume::journal::file as journal;
 use crate::volume::{Damage, Directory, Error, Kind, Link, Record, Result, Timestamp};
 use hashbrown::{HashMap, HashSet};
@@ -126,7 +126,7 @@ impl Overlay {
                     }
                 }
                 Change::Inode { commit, record, content, is_own, durable } => match &mut state {
-                    Ok(node) if content.is_none() || !node.is_older(record, *commit, *is_own) => {
+                    Ok(node) if content.is_none() || !node.is_older(record, *commit) => {
                         Names::of(record).apply(*number, node);
                     }
                     Err(Error::Damaged(..) | Error::NotArrived(_))
@@ -239,7 +239,7 @@ impl Names {
 
 impl Node {
     /// Whether a batch that carries content takes its place. What only a batch has, a later one does.
-    fn is_older(&self, record: &Record, commit: Commit, is_own: bool) -> bool {
-        self.head().is_none_or(|head| supersedes(record, commit, head.version(), is_own))
+    fn is_older(&self, record: &Record, commit: Commit) -> bool {
+        self.head().is_none_or(|head| relation(record, commit, head.version()) == Relation::Newer)
     }
 }

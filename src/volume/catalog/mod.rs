@@ -20,6 +20,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
+/// Inodes of which a crash may have left files.
+pub struct Leftovers {
+    pub deleted: HashSet<InodeId>,
+    /// Their ids were reserved, and nothing named them.
+    pub reserved: HashSet<InodeId>,
+}
+
 pub struct Catalog {
     base: Arc<Base>,
     findings: Arc<Findings>,
@@ -29,7 +36,7 @@ pub struct Catalog {
     /// Chunk files that were removed, but a power cut may bring them back.
     unsynced_unlinks: Mutex<Vec<FileName>>,
     /// Inodes of which a crash may have left chunk files, if the journal was in use when the volume was opened.
-    leftovers: Mutex<Option<HashSet<InodeId>>>,
+    leftovers: Mutex<Option<Leftovers>>,
 }
 
 impl Catalog {
@@ -62,10 +69,9 @@ impl Catalog {
         self.pending_deletes.lock().len()
     }
 
-    /// Has the next checkpoint look for what a crash before this mount left behind; `gone`: inodes that are deleted, or
-    /// whose ids were reserved.
-    pub fn expect_leftovers(&self, gone: HashSet<InodeId>) {
-        *self.leftovers.lock() = Some(gone);
+    /// Has the next checkpoint look for what a crash before this mount left behind.
+    pub fn expect_leftovers(&self, leftovers: Leftovers) {
+        *self.leftovers.lock() = Some(leftovers);
     }
 
     /// Whether the next checkpoint looks for what a crash left behind.

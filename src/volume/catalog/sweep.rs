@@ -5,12 +5,18 @@
 //! inodes and of reserved ids go, and those that their inode's chunk table does not name. The journal is in use before
 //! any such file can come to be. Another device's files are left alone.
 
-use super::Catalog;
+use super::{Catalog, Leftovers};
 use crate::chunk::{ChunkId, InodeId, Tombstone};
 use crate::store::{Area, FileName};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use hashbrown::{HashMap, HashSet};
+
+impl Leftovers {
+    fn has(&self, id: InodeId) -> bool {
+        self.deleted.contains(&id) || self.reserved.contains(&id)
+    }
+}
 
 impl Catalog {
     /// Removes what a crash before this mount left behind, once.
@@ -22,40 +28,37 @@ impl Catalog {
         self.sweep_all(&gone).inspect_err(|_| *self.leftovers.lock() = Some(gone))
     }
 
-    fn sweep_all(&self, gone: &HashSet<InodeId>) -> Result<()> {
+    fn sweep_all(&self, gone: &Leftovers) -> Result<()> {
         let mut suspects = Vec::new();
         self.base.context.store.list(Area::Chunks, &mut |name, is_file| {
             let id = FileName::parse(Area::Chunks, name).filter(|_| is_file);
             let id = id.and_then(|name| self.base.context.identify(name));
-            suspects.extend(id.filter(|id| id.index > 0 || gone.contains(&id.inode)));
+            suspects.extend(id.filter(|id| id.index > 0 || gone.has(id.inode)));
         })?;
         let alone = self.other_journals()?.is_empty();
-        let (deleted, strays): (Vec<_>, Vec<_>) =
-            suspects.into_iter().partition(|id| gone.contains(&id.inode));
-        self.remove_all_deleted(&deleted)?;
+        let (deleted, strays): (Vec<_>, Vec<_>) = suspects.into_iter().partition(|id| gone.has(id.inode));
+        self.remove_all_deleted(&gone.deleted, &deleted)?;
         strays.into_iter().try_for_each(|id| self.remove_stray(id, alone))
     }
 
-    /// Removes chunks of inodes that were deleted before the crash, and remembers what was known of them. What another
+    /// Removes `chunks`, of inodes that were deleted before the crash, and remembers what was known of those. What another
     /// device wrote without knowing of that is for merging.
-    fn remove_all_deleted(&self, chunks: &[ChunkId]) -> Result<()> {
+    fn remove_all_deleted(&self, deleted: &HashSet<InodeId>, chunks: &[ChunkId]) -> Result<()> {
         let recall = &self.base.context.recall;
-        let mut tombstones = HashMap::new();
-        for id in chunks {
-            let first = ChunkId { inode: id.inode, index: 0 };
+        let tombstone = |inode: &InodeId| {
+            let first = ChunkId { inode: *inode, index: 0 };
             let known = || Tombstone { version: self.known(first).unwrap_or_default(), entries: Vec::new() };
-            tombstones
-                .entry(id.inode)
-                .or_insert_with(|| recall.tombstone(first).unwrap_or_else(known));
-        }
+            (first, recall.tombstone(first).unwrap_or_else(known))
+        };
+        let tombstones: HashMap<ChunkId, Tombstone> = deleted.iter().map(tombstone).collect();
         let is_news = |id: &&ChunkId| {
-            self.is_news(**id, &tombstones[&id.inode].version) && !mutants::is_active(Mutant::ReplacedRemoved)
+            let known = tombstones.get(&ChunkId { index: 0, ..**id });
+            known.is_some_and(|known| self.is_news(**id, &known.version))
+                && !mutants::is_active(Mutant::ReplacedRemoved)
         };
         let kept: HashSet<InodeId> = chunks.iter().filter(is_news).map(|id| id.inode).collect();
         if !mutants::is_active(Mutant::NoTombstone) {
-            for (inode, tombstone) in &tombstones {
-                recall.deleted(ChunkId { inode: *inode, index: 0 }, tombstone);
-            }
+            tombstones.iter().for_each(|(first, tombstone)| recall.deleted(*first, tombstone));
         }
         chunks.iter().filter(|id| !kept.contains(&id.inode)).try_for_each(|id| self.remove_file(*id))
     }

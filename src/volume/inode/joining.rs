@@ -4,7 +4,7 @@ use super::directory::{Directory, Joined};
 use super::extra_chunks::ExtraChunks;
 use super::stamps::Stamps;
 use super::state::{Facts, State};
-use crate::chunk::{Chunk, DeviceId, Commit, Tombstone, Version};
+use crate::chunk::{Chunk, Commit, DeviceId, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;

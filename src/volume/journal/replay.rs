@@ -7,7 +7,7 @@
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Relation, Version};
 use crate::volume::base::{Aside, Base};
 use crate::volume::cache::Cache;
-use crate::volume::catalog::Catalog;
+use crate::volume::catalog::{Catalog, Leftovers};
 use crate::volume::findings::Place;
 use crate::volume::format::batch::{Item, parse};
 use crate::volume::format::directory_log::Author;
@@ -39,7 +39,7 @@ pub struct Replayed {
     /// This device's journal, if it has one.
     pub own: Option<Live>,
     /// If that was in use: inodes that are deleted or whose ids were reserved, of which a crash may have left files.
-    pub leftovers: Option<HashSet<InodeId>>,
+    pub leftovers: Option<Leftovers>,
 }
 
 impl Replay<'_> {
@@ -83,7 +83,7 @@ impl Replay<'_> {
 
     /// Applies journals in the order in which their batches were made: one device may have removed what another had
     /// added, and neither be stored.
-    pub fn apply_all(&self, lives: &[(ChunkId, Live)]) -> Result<Option<HashSet<InodeId>>> {
+    pub fn apply_all(&self, lives: &[(ChunkId, Live)]) -> Result<Option<Leftovers>> {
         let own = self.base.context.own_journal();
         let mut ordered = Vec::new();
         let mut gone = Vec::new();
@@ -129,8 +129,8 @@ impl Replay<'_> {
                 mutants::is_active(Mutant::NamedLeftoverSwept)
                     || !self.cache.inode(**id).is_ok_and(|inode| inode.view(|record| record.links_count > 0))
             };
-            let reserved = gone.reserved.iter().filter(unnamed);
-            return Ok(Some(gone.ids.iter().chain(reserved).copied().collect()));
+            let reserved = gone.reserved.iter().filter(unnamed).copied().collect();
+            return Ok(Some(Leftovers { deleted: gone.ids.clone(), reserved }));
         }
         Ok(None)
     }
@@ -163,14 +163,12 @@ impl Replay<'_> {
                 self.tolerate(*inode, links, source, |inode| names.apply(number, inode))?
             }
             Item::Directory { inode, before, devices, log } if !gone.has(*inode) => {
-                self.tolerate(*inode, &[], source, |inode| {
-                    match author_of(log, devices) {
-                        Some(author) if self.lacks(inode, author, *before)? => match source.is_own {
-                            true => self.apply_anew(inode, log, devices, Author { device: author, now: number }),
-                            false => Ok(()),
-                        },
-                        _ => self.apply_log(inode, log, devices),
-                    }
+                self.tolerate(*inode, &[], source, |inode| match author_of(log, devices) {
+                    Some(author) if self.lacks(inode, author, *before)? => match source.is_own {
+                        true => self.apply_anew(inode, log, devices, Author { device: author, now: number }),
+                        false => Ok(()),
+                    },
+                    _ => self.apply_log(inode, log, devices),
                 })?
             }
             _ => true,
@@ -263,7 +261,8 @@ impl Replay<'_> {
         let is_taken = match relation {
             None | Some(Relation::Newer) => true,
             Some(Relation::Concurrent) => {
-                let is_aside = source.is_own && record.kind == Kind::File && !mutants::is_active(Mutant::AsideDropped);
+                let is_aside =
+                    source.is_own && record.kind == Kind::File && !mutants::is_active(Mutant::AsideDropped);
                 if let Some(content) = content.filter(|_| is_aside) {
                     let aside = Aside { commit, record: record.clone(), content: content.to_vec() };
                     self.base.withheld.lock().set_aside(id, aside);

@@ -56,7 +56,12 @@ pub fn author_of(log: &[u8], devices: &[DeviceId]) -> Option<DeviceId> {
 impl Directory {
     /// A batch's log as if `by`, which stands behind `devices`, had added what `author` did: earlier entries of that one are
     /// not here, and would count as removed. What it removes is what is here under either id.
-    pub fn log_under(&self, by: u8, author: u8, (log, devices): (&[u8], &[DeviceId])) -> Result<Vec<u8>, Malformed> {
+    pub fn log_under(
+        &self,
+        by: u8,
+        author: u8,
+        (log, devices): (&[u8], &[DeviceId]),
+    ) -> Result<Vec<u8>, Malformed> {
         let here = self.live_dots();
         let device = *devices.get(usize::from(author)).ok_or(Malformed("a dot of no known device"))?;
         let renew = |dot: Dot| if dot.device == author { Dot { device: by, ..dot } } else { dot };

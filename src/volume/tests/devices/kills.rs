@@ -1,0 +1,144 @@
+//! Devices that are killed, with all they did durable, before what other devices did meanwhile arrives.
+
+use super::world::{kill, make};
+use super::*;
+
+/// The deleting device is killed before it removes the file, and another device's version arrives before it is back.
+#[test]
+fn a_version_that_arrives_after_a_kill_in_a_deletion_is_not_deleted() {
+    for is_seen_before in [false, true] {
+        let mut world = World::new(2, &BOTH);
+        world.make(0, "f");
+        world.judge();
+        world.at(1, |_, volume| edit(volume, "f", "edited").unwrap());
+        world.made.insert("edited".into());
+        if is_seen_before {
+            world.sync_all(1);
+            world.sync_all(0);
+        }
+        let volume = world.mount(0);
+        let first = ChunkId { inode: find(&volume, "f").unwrap().id(), index: 0 };
+        remove(&volume, "f").unwrap();
+        volume.sync_directory(&volume.root().unwrap()).unwrap();
+        drop(volume);
+        assert_eq!(world.devices[0].keys.remembered.tombstone(first).is_some(), is_seen_before);
+        world.removed.insert("f of AAAAAAA".into());
+        if is_seen_before {
+            world.removed.insert("edited".into());
+        }
+        world.sync_all(1);
+        let tree = world.judge();
+        assert_eq!(tree.keys().collect::<Vec<_>>(), if is_seen_before { vec![] } else { vec!["f"] });
+    }
+}
+
+/// A killed device finds another one's directory in the place of its own, and its own aside.
+#[test]
+fn a_journal_hides_nothing_of_a_directory_that_was_put_aside() {
+    let mut world = World::new(2, &[BOTH[0]; 2]);
+    world.make(0, "of a");
+    world.make(1, "of b");
+    killed(&mut world, 1, |volume| make(volume, "later", "later"));
+    world.made.insert("later".into());
+    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["later", "of a", "of b"]);
+}
+
+/// The same of a removal: what it removed does not come back with the directory that was put aside.
+#[test]
+fn what_was_removed_before_a_kill_stays_removed() {
+    let mut world = World::new(2, &[BOTH[0]; 2]);
+    world.make(0, "f");
+    world.make(1, "of b");
+    world.sync_all(1);
+    killed(&mut world, 0, |volume| remove(volume, "f"));
+    world.removed.insert("f of AAAAAAA".into());
+    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["of b"]);
+}
+
+/// A file that only the other device's journal has is not written by who syncs it.
+#[test]
+fn what_another_journal_told_of_is_no_work_of_this_device() {
+    let mut world = World::new(2, &BOTH);
+    killed(&mut world, 0, |volume| make(volume, "f", "first"));
+    (0..2).for_each(|at| drop(world.sync_all(at)));
+    world.at(0, |_, volume| edit(volume, "f", "second").unwrap());
+    world.made.insert("second".into());
+    killed(&mut world, 1, |volume| make(volume, "g", "g"));
+    let tree = world.judge();
+    assert_eq!(tree.keys().collect::<Vec<_>>(), ["f", "g"]);
+    assert_eq!(tree["f"].as_deref(), Some("second"));
+}
+
+/// Content that only the journal has, of a file that another device changed meanwhile.
+#[test]
+fn of_two_versions_of_which_one_is_in_a_journal_both_are_there() {
+    for late in [false, true] {
+        let mut world = World::new(2, &BOTH);
+        world.make(0, "f");
+        (0..2).for_each(|at| drop(world.sync_all(at)));
+        let here = |world: &mut World| {
+            killed(world, 1, |volume| edit(volume, "f", "here").and_then(|()| rename(volume, "f", "g")));
+        };
+        if !late {
+            here(&mut world);
+        }
+        world.at(0, |_, volume| edit(volume, "f", "there").unwrap());
+        if late {
+            here(&mut world);
+        }
+        world.made.extend(["here", "there"].map(String::from));
+        world.removed.insert("f of AAAAAAA".into());
+        let tree = world.judge();
+        let names: Vec<_> = tree.keys().collect();
+        assert!(names.len() == 2 && names[0] == "g" && names[1].starts_with("g (conflict"), "{names:?}");
+    }
+}
+
+/// What was deleted was known from another device's journal only, and nothing of it was here.
+#[test]
+fn what_is_deleted_before_a_kill_and_changed_elsewhere_comes_back() {
+    let mut world = World::new(2, &BOTH);
+    killed(&mut world, 1, |volume| {
+        make_directory(volume, "d")?;
+        make(volume, "f", "f")
+    });
+    (0..2).rev().for_each(|at| drop(world.sync_all(at)));
+    killed(&mut world, 1, |volume| {
+        make(volume, "d/new", "new")?;
+        edit(volume, "f", "f edited")
+    });
+    world.made.extend(["new", "f edited"].map(String::from));
+    killed(&mut world, 0, |volume| ["d", "f"].iter().try_for_each(|path| remove_all(volume, path)));
+    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["d", "d/new", "f"]);
+}
+
+#[test]
+fn link_counts_of_directories_are_those_of_their_entries() {
+    let mut world = World::new(2, &BOTH);
+    killed(&mut world, 0, |volume| make_directory(volume, "d"));
+    world.make(1, "f");
+    killed(&mut world, 1, |volume| rename(volume, "f", "g"));
+    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["d", "g"]);
+}
+
+fn killed(world: &mut World, at: usize, work: impl FnOnce(&Volume) -> crate::volume::Result<()>) {
+    let volume = world.mount(at);
+    work(&volume).unwrap();
+    kill(volume);
+}
+
+/// The rules that this needs, each broken once.
+#[test]
+fn every_broken_rule_is_noticed() {
+    for fault in [Mutant::GapIgnored, Mutant::LearntCarried, Mutant::AsideDropped, Mutant::NoTombstone] {
+        mutants::plant(Some(fault));
+        let noticed = catch_unwind(AssertUnwindSafe(|| {
+            a_journal_hides_nothing_of_a_directory_that_was_put_aside();
+            what_another_journal_told_of_is_no_work_of_this_device();
+            of_two_versions_of_which_one_is_in_a_journal_both_are_there();
+            what_is_deleted_before_a_kill_and_changed_elsewhere_comes_back();
+        }));
+        mutants::plant(None);
+        assert!(noticed.is_err(), "{fault:?}");
+    }
+}

@@ -60,7 +60,7 @@ fn what_was_removed_before_a_kill_stays_removed() {
 fn what_another_journal_told_of_is_no_work_of_this_device() {
     let mut world = World::new(2, &BOTH);
     killed(&mut world, 0, |volume| make(volume, "f", "first"));
-    (0..2).for_each(|at| drop(world.sync_all(at)));
+    deliver(&mut world, [0, 1]);
     world.at(0, |_, volume| edit(volume, "f", "second").unwrap());
     world.made.insert("second".into());
     killed(&mut world, 1, |volume| make(volume, "g", "g"));
@@ -75,7 +75,7 @@ fn of_two_versions_of_which_one_is_in_a_journal_both_are_there() {
     for late in [false, true] {
         let mut world = World::new(2, &BOTH);
         world.make(0, "f");
-        (0..2).for_each(|at| drop(world.sync_all(at)));
+        deliver(&mut world, [0, 1]);
         let here = |world: &mut World| {
             killed(world, 1, |volume| edit(volume, "f", "here").and_then(|()| rename(volume, "f", "g")));
         };
@@ -102,7 +102,7 @@ fn what_is_deleted_before_a_kill_and_changed_elsewhere_comes_back() {
         make_directory(volume, "d")?;
         make(volume, "f", "f")
     });
-    (0..2).rev().for_each(|at| drop(world.sync_all(at)));
+    deliver(&mut world, [1, 0]);
     killed(&mut world, 1, |volume| {
         make(volume, "d/new", "new")?;
         edit(volume, "f", "f edited")
@@ -119,6 +119,12 @@ fn link_counts_of_directories_are_those_of_their_entries() {
     world.make(1, "f");
     killed(&mut world, 1, |volume| rename(volume, "f", "g"));
     assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["d", "g"]);
+}
+
+fn deliver(world: &mut World, order: [usize; 2]) {
+    for at in order {
+        world.sync_all(at);
+    }
 }
 
 fn killed(world: &mut World, at: usize, work: impl FnOnce(&Volume) -> crate::volume::Result<()>) {

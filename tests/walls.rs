@@ -64,6 +64,13 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
 /// Calls that write to the backing folder: in `volume` nobody makes them, so that `chunk` alone writes chunk files.
 const WRITES: &[&str] = &[".write_at(", ".set_length(", "store.create(", "file.allocate("];
 
+/// What a sentence that advises a command has in it: these, or a flag behind a blank. In `cli` only `advice` has such.
+const ADVISES: &[&str] = &["`cryptfs ", "`{", "systemctl ", "chmod "];
+
+/// Files of `cli` that have such words without advising: definitions of flags and exit codes, the manual, units' text.
+const DEFINES: &[&str] =
+    &["args", "home_args", "key_args", "look_args", "mount_options", "manual", "exit", "unit/text"];
+
 /// Lines.
 const LONGEST_FILE: usize = 450;
 
@@ -103,11 +110,25 @@ fn violations(source: &Source) -> Vec<String> {
             WRITES.iter().filter(|call| text.contains(**call)).map(|call| format!("{room} calls {call}")),
         );
     }
+    if room == "cli" && advises(source) {
+        found.push("advises a command outside of cli/advice".to_owned());
+    }
     if !source.text.starts_with("//!") && !is_test(&source.path) {
         found.push("does not open with what it is for".to_owned());
     }
     found.extend(too_long(source));
     found
+}
+
+fn advises(source: &Source) -> bool {
+    let name = source.path.with_extension("");
+    let may = name.starts_with("src/cli/advice")
+        || DEFINES.iter().any(|file| name == Path::new("src/cli").join(file));
+    let text = source.untested();
+    let names_flag = |text: &str| {
+        text.match_indices(" --").any(|(at, sign)| text[at + sign.len()..].starts_with(char::is_alphabetic))
+    };
+    !may && (names_flag(&text) || ADVISES.iter().any(|word| text.contains(word)))
 }
 
 /// The other rooms of `src` that a file names. Its tests are not looked at.
@@ -239,11 +260,16 @@ fn every_wall_can_be_hit() {
         ("volume", "unsafe { x() }", "unsafe outside of sys"),
         ("volume", "context.store.create(name)?;", "volume calls store.create("),
         ("volume", "file.write_at(0, parts)?;", "volume calls .write_at("),
+        ("cli", r#"print("Mount it: `cryptfs mount`.")"#, "advises a command outside of cli/advice"),
+        ("cli", r#"print("Insist with --force.")"#, "advises a command outside of cli/advice"),
+        ("cli", r#"format!("Start it: `{systemctl} start`.")"#, "advises a command outside of cli/advice"),
         ("attic", "", "the room attic is not on the plan"),
     ] {
         assert_eq!(planted(room, line), [wrong], "{room}: {line}");
     }
     for (room, line) in [
+        ("cli/advice", r#"print("Mount it: `cryptfs mount`.")"#),
+        ("cli", "// What `cryptfs mount --idle` does."),
         ("mount", "use crate::fs::{Error, ops};"),
         ("crypto", "use aes_gcm::Aes256Gcm;"),
         ("chunk", "// as crate::volume has it"),

@@ -1,5 +1,6 @@
 //! Values as people type them, for the flags of `args.rs` and the options of `mount_options.rs`.
 
+use super::advice;
 use super::args::Only;
 use crate::chunk::DeviceId;
 use crate::crypto::Cipher;
@@ -16,7 +17,7 @@ pub fn cipher(name: &str) -> Result<Cipher, String> {
 }
 
 pub fn fingerprint(text: &str) -> Result<Fingerprint, String> {
-    text.parse().map_err(|_| "it is 32 hex digits, as `cryptfs info` shows them".to_owned())
+    text.parse().map_err(|_| advice::A_FINGERPRINT.to_owned())
 }
 
 pub fn label(text: &str) -> Result<Label, String> {
@@ -30,9 +31,7 @@ pub fn device_label(text: &str) -> Result<String, String> {
 }
 
 pub fn device(text: &str) -> Result<DeviceId, String> {
-    hex::decode_array(text)
-        .map(DeviceId)
-        .ok_or_else(|| "it is 16 hex digits, as `cryptfs device list` shows them".to_owned())
+    hex::decode_array(text).map(DeviceId).ok_or_else(|| advice::A_DEVICE.to_owned())
 }
 
 /// The id of a slot, or a type.

@@ -5,6 +5,7 @@ use super::args::Only;
 use crate::chunk::DeviceId;
 use crate::crypto::Cipher;
 use crate::keys::{ChunkSize, Fingerprint, Label, hex};
+use crate::volume::limits::LABEL_MAX;
 use std::time::Duration;
 
 /// A chunk size such as `4M`, `4MiB` or `4194304`.
@@ -26,8 +27,12 @@ pub fn label(text: &str) -> Result<Label, String> {
 
 /// A device's label.
 pub fn device_label(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty() && text.len() <= 64 && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err("it has 1 to 64 bytes and no control characters".to_owned()) }
+    let fits = !text.is_empty() && text.len() <= LABEL_MAX && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("it has 1 to {LABEL_MAX} bytes and no control characters"))
+    }
 }
 
 pub fn device(text: &str) -> Result<DeviceId, String> {

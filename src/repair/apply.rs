@@ -5,6 +5,7 @@ use super::plan::Step;
 use super::{LOST_FOUND, PARTIAL};
 use crate::check::Checked;
 use crate::chunk::{BLOCK, Chunk, ChunkId, Context, InodeId, Section};
+use crate::volume::limits::NAME_MAX;
 use crate::volume::{
     Content, Error, Inode, Kind, Link, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
 };
@@ -251,7 +252,7 @@ impl Apply<'_> {
         let ending = ending.unwrap_or_default();
         for number in 1u32.. {
             let counted = if number > 1 { format!(" ({number})") } else { String::new() };
-            let room = 255 - counted.len() - ending.len();
+            let room = NAME_MAX - counted.len() - ending.len();
             let stem = &name[..name.len().min(room)];
             let name = [stem, counted.as_bytes(), ending].concat();
             if self.volume.entry(directory, &name)?.is_none() {

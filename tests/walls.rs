@@ -18,7 +18,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("mount", &["fs", "sys"]),
     ("fs", &["volume", "chunk", "locks"]),
-    ("volume", &["chunk", "store", "sys", "mutant"]),
+    ("volume", &["chunk", "store", "sys", "mutant", "locks"]),
     ("repair", &["check", "volume", "chunk"]),
     ("check", &["volume", "chunk", "store"]),
     ("trust", &["keys", "chunk", "crypto", "sys", "locks"]),

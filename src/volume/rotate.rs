@@ -5,7 +5,8 @@
 //! checked first, for a new commit number would make a chunk that was rolled back look fresh. Neighbours: `flush` makes it durable, `chunk` seals.
 
 use crate::chunk::{self, Chunk, ChunkId, DeviceId, InodeId};
-use crate::volume::base::Base;
+use crate::locks::{Mutex, Rank};
+use crate::volume::base::{Base, threads};
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
 use crate::volume::check::Check;
@@ -14,7 +15,6 @@ use crate::volume::journal::Journal;
 use crate::volume::journal::file;
 use crate::volume::writeback::Writeback;
 use crate::volume::{Error, Finding, Result};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -62,7 +62,7 @@ impl Rotation {
             journal: journal.clone(),
             writeback: writeback.clone(),
             check: check.clone(),
-            thread: Mutex::default(),
+            thread: Mutex::new(Rank::Threads, None),
         }
     }
 
@@ -143,9 +143,8 @@ impl Rotation {
 
     /// Waits for what runs in the background, which ends when the flusher does.
     pub fn end(&self) {
-        if self.thread.lock().take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the rotation beside the mount ended in a panic");
-        }
+        let thread = self.thread.lock().take();
+        thread.into_iter().for_each(|thread| threads::join(thread, "the rotation beside the mount"));
     }
 
     /// What of this the volume uses: a name leads to the inode, or may where not every directory can be read, and

@@ -69,11 +69,11 @@ pub const ROOMS: &[(&str, &[&str])] = &[
 /// What these rooms may name of the crate's other rooms, where that is less than `volume` may.
 const OUTSIDE: &[(&str, &[&str])] = &[
     ("format", &["chunk"]),
-    ("inode", &["chunk"]),
+    ("inode", &["chunk", "locks"]),
     ("stream", &["chunk"]),
     ("data", &["chunk"]),
-    ("namespace", &["chunk"]),
-    ("writeback", &["chunk"]),
+    ("namespace", &["chunk", "locks"]),
+    ("writeback", &["chunk", "locks"]),
 ];
 
 /// All that `format` may name of `chunk`: what stands in bytes.

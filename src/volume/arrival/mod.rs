@@ -11,8 +11,9 @@ mod settling;
 pub use change::{Change, Changed, Observer};
 
 use crate::chunk::{BLOCK, Chunk, ChunkId, InodeId, Relation, Section};
+use crate::locks::{Mutex, Rank};
 use crate::store::{Area, Ender, Pinned, Seen, Watch};
-use crate::volume::base::Base;
+use crate::volume::base::{Base, threads};
 use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
@@ -21,7 +22,6 @@ use crate::volume::mutants::{self, Mutant};
 use crate::volume::writeback::Writeback;
 use crate::volume::{Damage, Error, Kind, Result};
 use change::Before;
-use parking_lot::Mutex;
 use settling::Settling;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,7 @@ impl Arrivals {
             writeback: writeback.clone(),
             observer: OnceLock::new(),
             has_ended: AtomicBool::new(false),
-            thread: Mutex::default(),
+            thread: Mutex::new(Rank::Threads, None),
         }
     }
 
@@ -85,9 +85,7 @@ impl Arrivals {
         self.has_ended.store(true, Ordering::Release);
         let Some((thread, ender)) = self.thread.lock().take() else { return };
         ender();
-        if thread.join().is_err() {
-            log::error!("watching the backing folder ended in a panic");
-        }
+        threads::join(thread, "watching the backing folder");
     }
 
     /// Takes in what became of files.

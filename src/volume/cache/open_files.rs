@@ -5,12 +5,12 @@
 
 use super::Cache;
 use crate::chunk::{ChunkId, Commit, InodeId};
+use crate::locks::{Mutex, Rank};
 use crate::volume::base::SYNC_ALL_ABOVE;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use hashbrown::HashMap;
 use lru::LruCache;
-use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -31,9 +31,9 @@ pub struct OpenFiles {
 impl OpenFiles {
     pub fn new(limit: NonZeroUsize) -> OpenFiles {
         OpenFiles {
-            list: Mutex::new(LruCache::unbounded()),
+            list: Mutex::new(Rank::OpenFiles, LruCache::unbounded()),
             limit: limit.get(),
-            resting: Mutex::default(),
+            resting: Mutex::new(Rank::Resting, HashMap::new()),
             kept: AtomicUsize::new(0),
         }
     }

@@ -7,6 +7,7 @@ mod sweep;
 pub use copies::Brought;
 
 use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
+use crate::locks::{Mutex, Rank};
 use crate::store::{Area, FileName};
 use crate::volume::Result;
 use crate::volume::base::Base;
@@ -15,7 +16,6 @@ use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use hashbrown::HashSet;
-use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -38,9 +38,9 @@ impl Catalog {
             base: base.clone(),
             findings: findings.clone(),
             cache: cache.clone(),
-            pending_deletes: Mutex::default(),
-            unsynced_unlinks: Mutex::default(),
-            leftovers: Mutex::default(),
+            pending_deletes: Mutex::new(Rank::Deletes, Vec::new()),
+            unsynced_unlinks: Mutex::new(Rank::UnsyncedUnlinks, Vec::new()),
+            leftovers: Mutex::new(Rank::Leftovers, None),
         }
     }
 

@@ -1,11 +1,13 @@
 //! One inode in memory: its record, its open chunks, and what of it has not reached the disk yet.
 //!
 //! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
-//! the last fdatasync; `state` guards the rest; the fdatasync of a flush runs without it. `serial` is taken before `state`.
+//! the last fdatasync; `state` guards the rest; the fdatasync of a flush runs without it.
+//! `serial` is taken before `state`: `crate::locks`.
 
 use super::directory::{Directory, Removed};
 use super::entries::Entries;
 use crate::chunk::{Chunk, Commit, Hold, InodeId, Marks, Version};
+use crate::locks::{Mutex, Rank, RwLock};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
@@ -14,7 +16,6 @@ use crate::volume::inode::extra_chunks::ExtraChunks;
 use crate::volume::inode::stamps::Stamps;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::{Error, Result};
-use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
@@ -136,12 +137,17 @@ pub struct Progress {
     pub learnt: u64,
 }
 
+/// The order in which several inodes' `serial` is taken: that of their ids.
+fn order(id: InodeId) -> u128 {
+    id.0.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
 impl Inode {
     pub fn new(id: InodeId, state: State, id_durable: bool) -> Inode {
         Inode {
             id,
-            serial: Mutex::new(()),
-            state: RwLock::new(state),
+            serial: Mutex::numbered(Rank::InodeSerial, order(id), ()),
+            state: RwLock::new(Rank::InodeState, state),
             queued: AtomicBool::new(false),
             id_durable: AtomicBool::new(id_durable),
         }

@@ -208,7 +208,7 @@ fn a_batch_that_comes_while_a_full_journal_is_stored_stays() {
     set_xattr(&volume, &large, "user.large", 60_000).unwrap();
     thread::scope(|scope| {
         // Whoever removes its files waits here, when everything else is stored.
-        let held = gone.serial.lock();
+        let held = gone.serial.lock_for_another_thread();
         let full = scope.spawn(|| {
             limits::lower(32 << 10, limits::TAIL, limits::COMPACT);
             volume.writeback.commit(&[])

@@ -6,6 +6,7 @@
 
 use super::Writeback;
 use crate::chunk::{Chunk, ChunkId};
+use crate::locks::MutexGuard;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits;
 use crate::volume::inode::entries::Unstored;
@@ -16,7 +17,6 @@ use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
 use crate::volume::writeback::durable::Unsynced;
 use crate::volume::{Error, Result};
-use parking_lot::MutexGuard;
 use std::ops::Range;
 use std::sync::Arc;
 

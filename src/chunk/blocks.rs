@@ -31,7 +31,7 @@ pub(super) struct Key {
 
 impl Key {
     pub fn new(context: &Context, id: ChunkId, epoch: usize, salt: [u8; SALT]) -> Key {
-        let info: [&[u8]; 4] = [b"cryptfs v2 chunk", &id.inode.0, &id.index.to_le_bytes(), &salt];
+        let info: [&[u8]; 4] = [b"cryptfs v2 chunk", &id.inode.0, &id.index.0.to_le_bytes(), &salt];
         Key {
             aead: context.cipher.keyed(&expand_briefly(&context.content[epoch], &info)).into(),
             salt,
@@ -246,7 +246,7 @@ fn root_data(id: ChunkId, which: u8) -> [u8; 36] {
     data[..4].copy_from_slice(&(label.len() as u32).to_le_bytes());
     data[4..19].copy_from_slice(label);
     data[19..31].copy_from_slice(&id.inode.0);
-    data[31..35].copy_from_slice(&id.index.to_le_bytes());
+    data[31..35].copy_from_slice(&id.index.0.to_le_bytes());
     data[35] = which;
     data
 }

@@ -87,7 +87,7 @@ impl Chunk {
     /// A chunk that has no file yet: one is made at the first block write or commit. `blocks`: data blocks it may have.
     pub fn new(context: &Arc<Context>, id: ChunkId, blocks: u16) -> Chunk {
         // Of an inode's first chunk there never was another, unless the caller knows better.
-        if id.index > 0 {
+        if !id.index.is_first() {
             context.saw_known(id);
         }
         Chunk {

@@ -4,7 +4,7 @@ use super::places::{Home, nameless, true_links};
 use super::plan::Step;
 use super::{LOST_FOUND, PARTIAL};
 use crate::check::Checked;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Context, InodeId, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, Context, InodeId, Section};
 use crate::volume::limits::NAME_MAX;
 use crate::volume::{
     Content, Error, Inode, Kind, Link, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
@@ -49,7 +49,7 @@ pub fn open_again(
         Volume::discard_own_journal(context)?;
     }
     if steps.contains(&Step::NewRoot) {
-        let root = ChunkId { inode: InodeId::ROOT, index: 0 };
+        let root = ChunkId::first(InodeId::ROOT);
         keep(root)?;
         context.saw_known(root);
         Volume::format(context, chunk_size, uid, gid)?;
@@ -319,7 +319,7 @@ impl Apply<'_> {
         id: InodeId,
         directory: InodeId,
         name: &[u8],
-        further: &[u32],
+        further: &[ChunkIndex],
     ) -> Result<(Vec<u8>, Vec<Range<u64>>)> {
         let directory = self.volume.inode(directory)?;
         let name = self.free_name(&directory, name, Some(PARTIAL))?;
@@ -371,7 +371,7 @@ impl Apply<'_> {
     }
 
     /// Of a file whose first chunk is lost: what the others hold, each in its place.
-    fn copy_chunks(&self, copy: &Arc<Inode>, id: InodeId, further: &[u32]) -> Result<Vec<Range<u64>>> {
+    fn copy_chunks(&self, copy: &Arc<Inode>, id: InodeId, further: &[ChunkIndex]) -> Result<Vec<Range<u64>>> {
         let geometry = self.reader.geometry();
         let (mut lost, mut end) = (Vec::new(), 0);
         for index in further {

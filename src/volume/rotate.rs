@@ -4,7 +4,7 @@
 //! lies under the old or the new epoch. What a file says of its chunks, and what this device remembers of them, is
 //! checked first, for a new commit number would make a chunk that was rolled back look fresh. Neighbours: `flush` makes it durable, `chunk` seals.
 
-use crate::chunk::{self, Chunk, ChunkId, DeviceId, InodeId};
+use crate::chunk::{self, Chunk, ChunkId, ChunkIndex, DeviceId, InodeId};
 use crate::locks::{Mutex, Rank};
 use crate::volume::base::{Base, threads};
 use crate::volume::cache::Cache;
@@ -44,7 +44,7 @@ pub struct Remains {
 }
 
 /// Chunks to be re-sealed, by inode.
-type Group = BTreeMap<InodeId, Vec<u32>>;
+type Group = BTreeMap<InodeId, Vec<ChunkIndex>>;
 
 impl Remains {
     /// Whether the old epochs can be destroyed without losing anything.
@@ -158,7 +158,7 @@ impl Rotation {
             let place = places.get(&id.inode).cloned();
             let is_named = place.is_some() || !whole || id.inode == InodeId::ROOT;
             let is_denied = || {
-                id.index > 0
+                !id.index.is_first()
                     && self.cache.extra_indices(id.inode).is_ok_and(|extra| !extra.contains(&id.index))
             };
             if !is_named || is_denied() {
@@ -220,7 +220,7 @@ impl Rotation {
     fn change_chunk(
         &self,
         inode: &Arc<Inode>,
-        index: u32,
+        index: ChunkIndex,
         step: fn(&mut Chunk) -> chunk::Result<()>,
     ) -> Result<bool> {
         let _serial = inode.serial.lock();

@@ -107,7 +107,7 @@ fn another_chunks_file_is_refused() {
     let bench = Bench::new();
     bench.chunk(2);
     let bytes = bench.bytes();
-    for other in [ChunkId { index: 4, ..ID }, ChunkId { inode: InodeId([8; 12]), ..ID }] {
+    for other in [ChunkId { index: ChunkIndex(4), ..ID }, ChunkId { inode: InodeId([8; 12]), ..ID }] {
         let mut chunk = Chunk::new(&bench.context, other, 1024);
         chunk.write(Section::Data, 0, &pattern(5, 2)).unwrap();
         chunk.commit().unwrap();

@@ -13,7 +13,7 @@ mod readahead;
 mod report;
 mod walk;
 
-use crate::chunk::InodeId;
+use crate::chunk::{ChunkIndex, InodeId};
 use crate::locks::{Mutex, Rank};
 use crate::volume::Options;
 use crate::volume::Result;
@@ -73,7 +73,7 @@ impl Cache {
             let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
             drop(claim);
             if is_open {
-                self.opened(&inode, 0);
+                self.opened(&inode, ChunkIndex::FIRST);
             }
             return Ok(inode);
         }

@@ -6,7 +6,7 @@ mod sweep;
 
 pub use copies::Brought;
 
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId};
 use crate::locks::{Mutex, Rank};
 use crate::store::{Area, FileName};
 use crate::volume::Result;
@@ -94,7 +94,7 @@ impl Catalog {
 
     /// Deletes another device's journal, with whatever it says.
     pub fn discard_journal(&self, device: DeviceId) -> Result<()> {
-        let id = ChunkId { inode: InodeId::journal(device), index: 0 };
+        let id = ChunkId::first(InodeId::journal(device));
         let name = self.base.context.file_name(id);
         self.base.context.store.remove(name)?;
         self.base.context.recall.gone(id);
@@ -110,7 +110,7 @@ impl Catalog {
             }
             unsynced_unlinks => unsynced_unlinks?,
         }
-        if id.index > 0 {
+        if !id.index.is_first() {
             self.unpin_removed(id);
         }
         self.base.context.recall.gone(id);
@@ -125,7 +125,7 @@ impl Catalog {
     }
 
     /// The chunks of an inode of which there are files.
-    pub fn files_of(&self, inode: InodeId) -> Result<Vec<u32>> {
+    pub fn files_of(&self, inode: InodeId) -> Result<Vec<ChunkIndex>> {
         let all = self.all_chunks()?.into_iter();
         Ok(all.filter(|id| id.inode == inode).map(|id| id.index).collect())
     }
@@ -155,15 +155,15 @@ impl Catalog {
     pub fn remove_files(&self, inode: &Arc<Inode>) -> Result<()> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
-        let mut chunks: BTreeSet<u32> =
-            state.extra_chunks.from(0).chain(state.doomed.iter().copied()).collect();
+        let mut chunks: BTreeSet<ChunkIndex> =
+            state.extra_chunks.from(ChunkIndex::FIRST).chain(state.doomed.iter().copied()).collect();
         let mut made = state.recorded || !chunks.is_empty();
         match self.table_of(inode, &mut state) {
             Ok(named) => chunks.extend(named),
             Err(error) if error.is_damage() => chunks.extend(self.files_of(inode.id())?),
             Err(error) => return Err(error),
         }
-        let first = ChunkId { inode: inode.id(), index: 0 };
+        let first = ChunkId::first(inode.id());
         let tombstone = state.tombstone(self.base.context.recall.known(first));
         // A chunk 0 that was closed is there.
         let is_there =
@@ -172,7 +172,7 @@ impl Catalog {
         state.doom_unnamed(chunks.iter().copied());
         let is_large = !chunks.is_empty();
         if made {
-            chunks.insert(0);
+            chunks.insert(ChunkIndex::FIRST);
         }
         // What another device put there is for merging.
         if made && self.is_replaced(first, &state) && !mutants::is_active(Mutant::ReplacedRemoved) {
@@ -215,17 +215,17 @@ impl Catalog {
             let mut others = found.version().0.iter().filter(|(device, _)| *device != context.device);
             others.any(|(device, commit)| known.of(*device) < *commit)
         };
-        Chunk::open(context, id, self.base.geometry.blocks(0)).is_ok_and(is_news)
+        Chunk::open(context, id, self.base.geometry.blocks(ChunkIndex::FIRST)).is_ok_and(is_news)
     }
 
     /// The extra chunks that chunk 0 names, which need not be read to learn that there are none.
-    fn table_of(&self, inode: &Arc<Inode>, state: &mut State) -> Result<Vec<u32>> {
+    fn table_of(&self, inode: &Arc<Inode>, state: &mut State) -> Result<Vec<ChunkIndex>> {
         state.check_whole()?;
         if state.table.is_empty() {
             return Ok(Vec::new());
         }
         self.cache.open_first_chunk(inode, state)?;
-        state.named_chunks(1)
+        state.named_chunks(ChunkIndex::FIRST_EXTRA)
     }
 
     /// Whether this device wrote a chunk last.

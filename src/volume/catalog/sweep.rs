@@ -27,7 +27,7 @@ impl Catalog {
         self.base.context.store.list(Area::Chunks, &mut |name, is_file| {
             let id = FileName::parse(Area::Chunks, name).filter(|_| is_file);
             let id = id.and_then(|name| self.base.context.identify(name));
-            suspects.extend(id.filter(|id| id.index > 0 || gone.contains(&id.inode)));
+            suspects.extend(id.filter(|id| !id.index.is_first() || gone.contains(&id.inode)));
         })?;
         let alone = self.other_journals()?.is_empty();
         for id in suspects {

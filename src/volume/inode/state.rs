@@ -6,7 +6,7 @@
 
 use super::directory::{Directory, Removed};
 use super::entries::Entries;
-use crate::chunk::{Chunk, Commit, Hold, InodeId, Marks, Version};
+use crate::chunk::{Chunk, ChunkIndex, Commit, Hold, InodeId, Marks, Version};
 use crate::locks::{Mutex, Rank, RwLock};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
@@ -58,7 +58,7 @@ pub struct Facts {
     /// How far chunk 0 tells of the versions of the extra chunks.
     pub stamps: Stamps,
     /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
-    pub doomed: BTreeSet<u32>,
+    pub doomed: BTreeSet<ChunkIndex>,
     /// The change by which the size last shrank over extra chunks, until chunk 0 is durable with it and those are
     /// trimmed.
     pub shrunk: Option<u64>,
@@ -281,8 +281,8 @@ impl State {
         !self.is_dirty() || self.is_only_learnt() || self.lost.is_some()
     }
 
-    pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
-        if index == 0 { self.0.first_chunk.as_deref_mut() } else { self.0.extra_chunks.get_mut(index) }
+    pub fn chunk_mut(&mut self, index: ChunkIndex) -> Option<&mut Chunk> {
+        if index.is_first() { self.0.first_chunk.as_deref_mut() } else { self.0.extra_chunks.get_mut(index) }
     }
 
     /// Notes a change of content or attributes.

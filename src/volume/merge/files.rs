@@ -2,7 +2,7 @@
 //! section 8 says how that is called).
 
 use super::Merge;
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId};
 use crate::store::{CopyName, PinName};
 use crate::volume::base::Event;
 use crate::volume::format::derived::derived_names;
@@ -169,8 +169,8 @@ impl Merge {
         beside: Beside<'_>,
         used: &mut Vec<CopyName>,
     ) -> Result<Arc<Inode>> {
-        let named = other.named_chunks(1)?;
-        let first = ChunkId { inode: id, index: 0 };
+        let named = other.named_chunks(ChunkIndex::FIRST_EXTRA)?;
+        let first = ChunkId::first(id);
         if named.len() > CHUNKS_MOST {
             return Err(Error::Damaged(
                 first,

@@ -159,7 +159,7 @@ impl Merge {
         merged: &mut Vec<CopyName>,
     ) -> Result<bool> {
         let Some(chunk) = self.open_copy(id, copy)? else { return Ok(false) };
-        if id.index > 0 {
+        if !id.index.is_first() {
             return self.is_same_extra(id, &chunk);
         }
         if mutants::is_active(Mutant::CopyRemovedUnmerged) {

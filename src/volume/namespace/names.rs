@@ -54,7 +54,7 @@ impl Namespace {
         let mut passed = HashSet::new();
         loop {
             if !passed.insert(at.id()) {
-                let id = ChunkId { inode: at.id(), index: 0 };
+                let id = ChunkId::first(at.id());
                 return Err(Error::Damaged(id, "the directory lies in itself: parts of it are older".into()));
             }
             if at.id() == moved {

@@ -19,7 +19,7 @@ mod stamps;
 pub(super) mod told;
 
 use super::*;
-use crate::chunk::{BLOCK, ChunkId, InodeId};
+use crate::chunk::{BLOCK, ChunkId, ChunkIndex, InodeId};
 use crate::store::FileName;
 use crate::store::Store;
 use crate::store::memory::{Memory, Snapshot};
@@ -80,7 +80,7 @@ impl House {
 
     /// The backing file of a chunk.
     fn name(&self, path: &str, index: u32) -> FileName {
-        self.file_name(ChunkId { inode: self.ids[path], index })
+        self.file_name(ChunkId { inode: self.ids[path], index: ChunkIndex(index) })
     }
 
     fn file_name(&self, id: ChunkId) -> FileName {

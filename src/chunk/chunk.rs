@@ -255,7 +255,7 @@ impl Chunk {
             let entry = table.get(number, &blocks)?;
             let follows = |i: u16| {
                 let next = table.get(number + i, &blocks)?;
-                Ok(if entry.is_hole() { next.is_hole() } else { next.slot == entry.slot.wrapping_add(i) })
+                Ok(if entry.is_hole() { next.is_hole() } else { next.slot.0 == entry.slot.0.wrapping_add(i) })
             };
             let mut count = 1;
             while usize::from(count) < rest.len() / BLOCK && follows(count)? {

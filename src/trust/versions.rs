@@ -360,7 +360,7 @@ pub(super) mod tests {
         versions.seen(chunk(3), &one);
         assert_eq!((versions.known(chunk(2)), versions.known(chunk(3))), (Some(two.clone()), None));
         let journals = [1, 0xff].map(|device| InodeId::journal(DeviceId([device; 8])));
-        let journals = journals.map(|inode| ChunkId::first(inode));
+        let journals = journals.map(ChunkId::first);
         journals.iter().for_each(|journal| versions.durable(*journal, &one));
         assert!(versions.journals().is_empty(), "not written down yet");
         versions.keep();

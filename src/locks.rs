@@ -1,5 +1,6 @@
 //! Mutexes and read-write locks with a rank. A thread that holds a lock takes only locks of a higher rank, so that no
-//! two threads can wait for each other. Locks of one rank are told apart by a number, and taken in its order likewise.
+//! two threads can wait for each other. Several locks of one rank are taken in the order of their numbers, or while a
+//! lock is held that only one thread can hold ([`Rank::several_under`]).
 //!
 //! Builds with debug assertions, the tests' among them, check each lock as it is taken and panic where the order is
 //! broken, whether or not another thread is in the way. Release builds check nothing and store nothing: a lock is
@@ -17,6 +18,44 @@ pub enum Rank {
     Nodes,
     /// `fs`: ranges whose content was lost.
     LostRanges,
+    /// `volume`: threads that work beside those who ask; nothing is held while one is begun or ended.
+    Threads,
+    /// `volume`: versions of files that lost their place; held while it is looked whether they are still there.
+    Saved,
+    /// `volume`: one checkpoint at a time.
+    Checkpoint,
+    /// `volume`: who commits and syncs an inode's chunks; several at once in the order of the inodes' ids.
+    InodeSerial,
+    /// `volume`: the journal file.
+    Journal,
+    /// `volume`: changes of names that no batch has yet.
+    Names,
+    /// `volume`: the inodes in memory.
+    Inodes,
+    /// `volume`: an inode's state.
+    InodeState,
+    /// `volume`: which chunk files are open.
+    OpenFiles,
+    /// `volume`: what the next checkpoint has to look at.
+    Queue,
+    /// `volume`: inodes whose chunk files are to be removed.
+    Deletes,
+    /// `volume`: chunk files whose removal is not durable yet.
+    UnsyncedUnlinks,
+    /// `volume`: inodes of which a crash may have left chunk files.
+    Leftovers,
+    /// `volume`: directories that were joined within a checkpoint.
+    Joined,
+    /// `volume`: chunk files that were open and written to at the last look for what rests.
+    Resting,
+    /// `volume`: what this device's batches say of inodes that cannot be read now.
+    Withheld,
+    /// `volume`: which batches stand in for a chunk 0.
+    StandIns,
+    /// `volume`: why not everything could be stored.
+    Delayed,
+    /// `volume`: what nobody was told of yet.
+    Events,
     /// `trust`: one writer of the versions at a time.
     VersionsWriter,
     /// `trust`: the table of versions.
@@ -27,6 +66,14 @@ pub enum Rank {
     BlockCache,
     /// `store`: folders whose own name is durable.
     LinkedFolders,
+}
+
+#[cfg(debug_assertions)]
+impl Rank {
+    /// The lock that a thread holds if it holds several of this rank, in any order: no other thread can do so meanwhile.
+    fn several_under(self) -> Option<Rank> {
+        (self == Rank::InodeState).then_some(Rank::Names)
+    }
 }
 
 pub struct Mutex<T> {
@@ -60,7 +107,7 @@ pub type WriteGuard<'a, T> = Guard<parking_lot::RwLockWriteGuard<'a, T>>;
 macro_rules! take {
     ($self:ident, $lock:ident) => {{
         #[cfg(debug_assertions)]
-        let _held = Held::in_order($self.place);
+        let _held = Held::in_order($self.place, (&raw const $self.inner).addr());
         Guard {
             inner: $self.inner.$lock(),
             #[cfg(debug_assertions)]
@@ -70,13 +117,12 @@ macro_rules! take {
 }
 
 /// Takes a lock if it is free: that waits for nobody, so that any order will do.
-#[cfg(test)]
 macro_rules! try_take {
     ($self:ident, $lock:ident) => {
         $self.inner.$lock().map(|inner| Guard {
             inner,
             #[cfg(debug_assertions)]
-            _held: Held::out_of_order($self.place),
+            _held: Held::out_of_order($self.place, (&raw const $self.inner).addr()),
         })
     };
 }
@@ -101,9 +147,19 @@ impl<T> Mutex<T> {
         take!(self, lock)
     }
 
-    #[cfg(test)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         try_take!(self, try_lock)
+    }
+
+    /// For tests that hold a lock in the place of another thread: not checked, and not counted as this thread's.
+    #[cfg(test)]
+    pub fn lock_for_another_thread(&self) -> parking_lot::MutexGuard<'_, T> {
+        self.inner.lock()
+    }
+
+    #[cfg(test)]
+    pub fn is_locked(&self) -> bool {
+        self.inner.is_locked()
     }
 }
 
@@ -125,6 +181,18 @@ impl<T> RwLock<T> {
     #[track_caller]
     pub fn write(&self) -> WriteGuard<'_, T> {
         take!(self, write)
+    }
+
+    pub fn into_inner(self) -> T {
+        self.inner.into_inner()
+    }
+
+    pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
+        try_take!(self, try_read)
+    }
+
+    pub fn try_write(&self) -> Option<WriteGuard<'_, T>> {
+        try_take!(self, try_write)
     }
 }
 
@@ -148,35 +216,49 @@ mod held {
     use std::cell::RefCell;
     use std::panic::Location;
 
-    thread_local!(static PLACES: RefCell<Vec<(Place, &'static Location<'static>)>> = const { RefCell::new(Vec::new()) });
+    #[derive(Clone, Copy)]
+    struct Taken {
+        place: Place,
+        /// Where the lock lies in memory: which one it is.
+        address: usize,
+        at: &'static Location<'static>,
+    }
 
-    /// Says that this thread holds a lock of a rank. Guards do not leave their thread.
-    pub struct Held(Place);
+    thread_local!(static TAKEN: RefCell<Vec<Taken>> = const { RefCell::new(Vec::new()) });
+
+    /// Says that this thread holds a lock. Guards do not leave their thread.
+    pub struct Held(usize);
 
     impl Held {
         #[track_caller]
-        pub fn in_order(place: Place) -> Held {
-            let before = PLACES.with_borrow(|places| places.iter().copied().max_by_key(|(place, _)| *place));
-            if let Some((highest, taken_at)) = before
-                && highest >= place
-            {
-                panic!("the lock {place:?} is taken while {highest:?} is held, taken at {taken_at}");
+        pub fn in_order(place: Place, address: usize) -> Held {
+            let wrong = TAKEN.with_borrow(|taken| {
+                let holds = |rank| taken.iter().any(|lock| lock.place.0 == rank);
+                let several = place.0.several_under().is_some_and(holds);
+                let is_before = |lock: &&Taken| {
+                    lock.place < place || several && lock.place == place && lock.address != address
+                };
+                taken.iter().find(|lock| !is_before(lock)).copied()
+            });
+            if let Some(Taken { place: held, at, .. }) = wrong {
+                panic!("the lock {place:?} is taken while {held:?} is held, taken at {at}");
             }
-            Held::out_of_order(place)
+            Held::out_of_order(place, address)
         }
 
         #[track_caller]
-        pub fn out_of_order(place: Place) -> Held {
-            PLACES.with_borrow_mut(|places| places.push((place, Location::caller())));
-            Held(place)
+        pub fn out_of_order(place: Place, address: usize) -> Held {
+            let at = Location::caller();
+            TAKEN.with_borrow_mut(|taken| taken.push(Taken { place, address, at }));
+            Held(address)
         }
     }
 
     impl Drop for Held {
         fn drop(&mut self) {
-            PLACES.with_borrow_mut(|places| {
-                let at = places.iter().rposition(|(place, _)| *place == self.0);
-                places.remove(at.expect("`Held` was made by this thread"));
+            TAKEN.with_borrow_mut(|taken| {
+                let at = taken.iter().rposition(|lock| lock.address == self.0);
+                taken.remove(at.expect("`Held` was made by this thread"));
             });
         }
     }
@@ -217,13 +299,26 @@ mod tests {
 
     #[test]
     fn locks_of_one_rank_are_taken_in_the_order_of_their_numbers() {
-        let [first, second] = [1, 2].map(|number| Mutex::numbered(Rank::Nodes, number, ()));
+        let [first, second] = [1, 2].map(|number| Mutex::numbered(Rank::InodeSerial, number, ()));
         {
             let _first = first.lock();
             assert!(!panics(|| drop(second.lock())));
         }
         let _second = second.lock();
         assert!(panics(|| drop(first.lock())));
+    }
+
+    #[test]
+    fn several_states_are_locked_under_the_lock_of_the_names_only() {
+        let names = Mutex::new(Rank::Names, ());
+        let [one, two] = [(); 2].map(|()| RwLock::new(Rank::InodeState, ()));
+        {
+            let (_names, _one) = (names.lock(), one.write());
+            assert!(!panics(|| drop(two.write())));
+            assert!(panics(|| drop(one.read())), "the same lock");
+        }
+        let _one = one.write();
+        assert!(panics(|| drop(two.write())));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod house;
 #[path = "walls/source.rs"]
 mod source;
 
-use source::{Source, is_rust, is_test, names_crate, read_all, root};
+use source::{Source, is_rust, is_test, names_crate, part, read_all, root};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("mount", &["fs", "sys"]),
     ("fs", &["volume", "chunk", "locks"]),
-    ("volume", &["chunk", "store", "sys", "mutant"]),
+    ("volume", &["chunk", "store", "sys", "mutant", "locks"]),
     ("repair", &["check", "volume", "chunk"]),
     ("check", &["volume", "chunk", "store"]),
     ("trust", &["keys", "chunk", "crypto", "sys", "locks"]),
@@ -61,8 +61,16 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["clap", "clap_complete", "clap_mangen", "indicatif", "jiff", "env_logger", "env_filter"], &["cli"]),
 ];
 
-/// Calls that write to the backing folder: in `volume` nobody makes them, so that `chunk` alone writes chunk files.
+/// Calls that write to the backing folder: of the rooms that have chunk files at hand only these files of `chunk` make them.
 const WRITES: &[&str] = &[".write_at(", ".set_length(", "store.create(", "file.allocate("];
+const MAY_WRITE: &[&str] = &["blocks", "commit", "reclaim", "recover", "write"];
+
+/// What a sentence that advises a command has in it: these, or a flag behind a blank. In `cli` only `advice` has such.
+const ADVISES: &[&str] = &["`cryptfs ", "`{", "systemctl ", "chmod "];
+
+/// Files of `cli` that have such words without advising: definitions of flags and exit codes, the manual, units' text.
+const DEFINES: &[&str] =
+    &["args", "home_args", "key_args", "look_args", "mount_options", "manual", "exit", "unit/text"];
 
 /// Lines.
 const LONGEST_FILE: usize = 450;
@@ -97,17 +105,33 @@ fn violations(source: &Source) -> Vec<String> {
         found.extend(named.map(|name| format!("{room} names the crate {name}")));
     }
     found.extend(unsafe_code(source).filter(|_| room != "sys"));
-    if room == "volume" && !is_test(&source.path) && !source.path.ends_with("fuzzing.rs") {
+    let has_chunk_files = ["chunk", "volume", "check", "repair"].contains(&room);
+    let may_write = room == "chunk" && MAY_WRITE.contains(&part(&source.path, 2));
+    if has_chunk_files && !may_write && !is_test(&source.path) {
         let text = source.untested();
         found.extend(
             WRITES.iter().filter(|call| text.contains(**call)).map(|call| format!("{room} calls {call}")),
         );
+    }
+    if room == "cli" && advises(source) {
+        found.push("advises a command outside of cli/advice".to_owned());
     }
     if !source.text.starts_with("//!") && !is_test(&source.path) {
         found.push("does not open with what it is for".to_owned());
     }
     found.extend(too_long(source));
     found
+}
+
+fn advises(source: &Source) -> bool {
+    let name = source.path.with_extension("");
+    let may = name.starts_with("src/cli/advice")
+        || DEFINES.iter().any(|file| name == Path::new("src/cli").join(file));
+    let text = source.untested();
+    let names_flag = |text: &str| {
+        text.match_indices(" --").any(|(at, sign)| text[at + sign.len()..].starts_with(char::is_alphabetic))
+    };
+    !may && (names_flag(&text) || ADVISES.iter().any(|word| text.contains(word)))
 }
 
 /// The other rooms of `src` that a file names. Its tests are not looked at.
@@ -239,11 +263,18 @@ fn every_wall_can_be_hit() {
         ("volume", "unsafe { x() }", "unsafe outside of sys"),
         ("volume", "context.store.create(name)?;", "volume calls store.create("),
         ("volume", "file.write_at(0, parts)?;", "volume calls .write_at("),
+        ("chunk", "file.write_at(0, parts)?;", "chunk calls .write_at("),
+        ("check", "file.set_length(0)?;", "check calls .set_length("),
+        ("cli", r#"print("Mount it: `cryptfs mount`.")"#, "advises a command outside of cli/advice"),
+        ("cli", r#"print("Insist with --force.")"#, "advises a command outside of cli/advice"),
+        ("cli", r#"format!("Start it: `{systemctl} start`.")"#, "advises a command outside of cli/advice"),
         ("attic", "", "the room attic is not on the plan"),
     ] {
         assert_eq!(planted(room, line), [wrong], "{room}: {line}");
     }
     for (room, line) in [
+        ("cli/advice", r#"print("Mount it: `cryptfs mount`.")"#),
+        ("cli", "// What `cryptfs mount --idle` does."),
         ("mount", "use crate::fs::{Error, ops};"),
         ("crypto", "use aes_gcm::Aes256Gcm;"),
         ("chunk", "// as crate::volume has it"),

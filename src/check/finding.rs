@@ -1,6 +1,6 @@
 //! What a check can find.
 
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::store::FileName;
 use crate::volume::{Damage, Error, Kind, Link};
 use std::ops::Range;
@@ -66,7 +66,7 @@ pub enum What {
         name: Vec<u8>,
         kind: Kind,
         trouble: Trouble,
-        further: Vec<u32>,
+        further: Vec<ChunkIndex>,
     },
     /// The root directory cannot be read.
     Root(Trouble),

@@ -39,7 +39,7 @@ impl Folder {
                 let identified = FileName::parse(area, path).filter(|_| is_file);
                 match identified.and_then(|file| context.identify(file)) {
                     Some(id) if area == Area::Chunks => folder.chunks.push(id),
-                    Some(id) if id.index == 0 => {}
+                    Some(id) if id.index.is_first() => {}
                     _ => {
                         let copy = CopyName::parse(path).filter(|_| area == Area::Chunks);
                         let chunk = copy.and_then(|copy| context.identify(copy.of));
@@ -57,7 +57,7 @@ impl Folder {
     /// The inodes of which a sync client put a copy of chunk 0 beside it.
     pub fn copied(&self) -> HashSet<InodeId> {
         let chunks = self.others.iter().filter_map(|other| other.chunk);
-        chunks.filter(|chunk| chunk.index == 0).map(|chunk| chunk.inode).collect()
+        chunks.filter(|chunk| chunk.index.is_first()).map(|chunk| chunk.inode).collect()
     }
 
     pub fn findings(&self, reader: &Reader) -> Vec<Finding> {

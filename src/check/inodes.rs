@@ -5,7 +5,7 @@ use super::finding::{Finding, Trouble, What};
 use super::folder::Folder;
 use super::underway::was_deleted_here;
 use super::{Options, Progress};
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::volume::{Content, Directory, Error, Kind, Link, Lost, Node, Reader, Result};
 use parking_lot::Mutex;
 use std::hash::{BuildHasher, RandomState};
@@ -51,7 +51,7 @@ struct Fact {
 #[derive(Clone)]
 pub struct Why {
     pub trouble: Trouble,
-    pub further: Vec<u32>,
+    pub further: Vec<ChunkIndex>,
 }
 
 const READ: u32 = 0x100;
@@ -215,7 +215,8 @@ impl Look<'_> {
         let node = match self.reader.node(id) {
             Ok(node) => node,
             Err(error) => {
-                let further = chunks.iter().map(|chunk| chunk.index).filter(|index| *index > 0).collect();
+                let further =
+                    chunks.iter().map(|chunk| chunk.index).filter(|index| !index.is_first()).collect();
                 let why = Why { trouble: Trouble::of(&error), further };
                 *self.facts.inodes[at].why.lock() = Some(Box::new(why));
                 return;
@@ -223,10 +224,10 @@ impl Look<'_> {
         };
         self.facts.note_record(at, &node);
         match node.further() {
-            Err(error) => self.find(What::Table(Trouble::of(&error)), ChunkId { inode: id, index: 0 }),
+            Err(error) => self.find(What::Table(Trouble::of(&error)), ChunkId::first(id)),
             Ok(further) => {
                 let is_named = |chunk: &&ChunkId| {
-                    chunk.index == 0
+                    chunk.index.is_first()
                         || further.binary_search_by_key(&chunk.index, |(index, _)| *index).is_ok()
                 };
                 let unused: Vec<_> = chunks.iter().filter(|chunk| !is_named(chunk)).collect();
@@ -247,7 +248,7 @@ impl Look<'_> {
         }
         match self.reader.entries(node) {
             Err(error) => {
-                let chunk = chunk_of(&error).unwrap_or(ChunkId { inode: node.id, index: 0 });
+                let chunk = chunk_of(&error).unwrap_or(ChunkId::first(node.id));
                 self.find(What::Entries(Trouble::of(&error)), chunk);
             }
             Ok(entries) => {
@@ -258,7 +259,7 @@ impl Look<'_> {
                         Err(error) => Trouble::of(&error),
                     };
                     let path = self.reader.path_of(node.id).map(|path| join(&path, &name));
-                    let chunk = ChunkId { inode: child, index: 0 };
+                    let chunk = ChunkId::first(child);
                     let what =
                         What::Dangling { directory: node.id, name, kind, trouble, further: Vec::new() };
                     let file = self.reader.context().file_name(chunk);
@@ -284,7 +285,7 @@ impl Look<'_> {
             }
         }
         for Lost { range, error } in lost {
-            let chunk = chunk_of(&error).unwrap_or(ChunkId { inode: node.id, index: 0 });
+            let chunk = chunk_of(&error).unwrap_or(ChunkId::first(node.id));
             self.find(What::Content { range, trouble: Trouble::of(&error) }, chunk);
         }
     }

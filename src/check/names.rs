@@ -4,7 +4,7 @@
 use super::finding::{Finding, Trouble, What};
 use super::inodes::{Facts, View, join};
 use super::underway::{Underway, was_deleted_here};
-use crate::chunk::{Chunk, ChunkId, InodeId};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, InodeId};
 use crate::volume::{Damage, Kind, Link, Reader};
 use hashbrown::{HashMap, HashSet};
 
@@ -49,7 +49,7 @@ impl Names<'_> {
     }
 
     fn find_at(&mut self, what: What, id: InodeId, path: Option<Vec<u8>>) {
-        let chunk = ChunkId { inode: id, index: 0 };
+        let chunk = ChunkId::first(id);
         self.found.push(Finding::of(what, chunk, self.reader.context().file_name(chunk), path));
     }
 
@@ -151,7 +151,7 @@ impl Names<'_> {
 
     /// Files that nothing names. Without a chunk 0 each of the others tells by itself whether it is a chunk: then the rest
     /// may come.
-    fn garbage(&mut self, inode: InodeId, trouble: Trouble, further: &[u32]) {
+    fn garbage(&mut self, inode: InodeId, trouble: Trouble, further: &[ChunkIndex]) {
         if further.is_empty() || !matches!(trouble, Trouble::NotArrived | Trouble::Damage(Damage::Deleted)) {
             return self.find_at(What::Garbage(trouble), inode, None);
         }

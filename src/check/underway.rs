@@ -73,5 +73,5 @@ impl<'a> Underway<'a> {
 
 /// Whether the last name of an inode was removed on this device: its next mount decides what becomes of it.
 pub fn was_deleted_here(reader: &Reader, inode: InodeId) -> bool {
-    reader.context().recall.tombstone(ChunkId { inode, index: 0 }).is_some()
+    reader.context().recall.tombstone(ChunkId::first(inode)).is_some()
 }

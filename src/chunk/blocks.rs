@@ -2,7 +2,7 @@
 //!
 //! Nothing that failed to authenticate gets out of here.
 
-use super::entry::{Entries, Entry};
+use super::entry::{Entries, Entry, Slot};
 use super::unsynced::{Run, Unsynced, Written};
 use super::{BLOCK, ChunkId, Context, Error, Result, Section};
 use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand_briefly, fill_random, random};
@@ -31,7 +31,7 @@ pub(super) struct Key {
 
 impl Key {
     pub fn new(context: &Context, id: ChunkId, epoch: usize, salt: [u8; SALT]) -> Key {
-        let info: [&[u8]; 4] = [b"cryptfs v2 chunk", &id.inode.0, &id.index.to_le_bytes(), &salt];
+        let info: [&[u8]; 4] = [b"cryptfs v2 chunk", &id.inode.0, &id.index.0.to_le_bytes(), &salt];
         Key {
             aead: context.cipher.keyed(&expand_briefly(&context.content[epoch], &info)).into(),
             salt,
@@ -123,7 +123,7 @@ impl Blocks<'_> {
 
     /// A root's block as it is.
     pub fn read_root(&self, which: u8, out: &mut [u8; BLOCK]) -> Result<()> {
-        self.read_slots(which.into(), out)
+        self.read_slots(Slot(which.into()), out)
     }
 
     /// Seals consecutive blocks and writes them to `runs`; one write a run (or MiB). `keep`: gets what was written.
@@ -144,7 +144,7 @@ impl Blocks<'_> {
         let mut done = 0;
         for run in runs {
             let end = done + usize::from(run.count);
-            for (slot, start) in (run.slot..).step_by(PIECE).zip((done..end).step_by(PIECE)) {
+            for (slot, start) in run.slots().step_by(PIECE).zip((done..end).step_by(PIECE)) {
                 let piece = start..end.min(start + PIECE);
                 let data = &data[piece.start * BLOCK..piece.end * BLOCK];
                 let keep = keep.as_deref_mut();
@@ -160,7 +160,7 @@ impl Blocks<'_> {
         kind: u8,
         first: u16,
         data: &[u8],
-        slot: u16,
+        slot: Slot,
         entries: &mut [Entry],
         keep: Option<&mut Written>,
     ) -> Result<()> {
@@ -168,35 +168,35 @@ impl Blocks<'_> {
             let blocks = scratch.chunks_exact_mut(BLOCK).zip(data.chunks_exact(BLOCK));
             for (i, ((block, plain), entry)) in blocks.zip(entries).enumerate() {
                 block.copy_from_slice(plain);
-                entry.slot = slot + i as u16;
+                entry.slot = slot.after(i as u16);
                 entry.tag = self.key.aead.seal(&entry.nonce, &block_data(kind, first + i as u16), block);
             }
             self.file()?
-                .write_at(offset(slot), &[IoSlice::new(scratch)])
+                .write_at(slot.offset(), &[IoSlice::new(scratch)])
                 .map_err(|e| Error::Io(self.id, e))?;
             if let Some(keep) = keep {
-                keep.extend(
-                    (slot..).zip(scratch.as_chunks::<BLOCK>().0).map(|(slot, b)| (slot, (*b).into())),
-                );
+                let blocks = scratch.as_chunks::<BLOCK>().0.iter().enumerate();
+                keep.extend(blocks.map(|(i, block)| (slot.after(i as u16), (*block).into())));
             }
             Ok(())
         })
     }
 
     /// Copies a block to another slot as it is, and returns it.
-    pub fn copy(&self, from: u16, to: u16) -> Result<[u8; BLOCK]> {
+    pub fn copy(&self, from: Slot, to: Slot) -> Result<[u8; BLOCK]> {
         let mut block = [0; BLOCK];
         self.read_slots(from, &mut block)?;
-        self.file()?.write_at(offset(to), &[IoSlice::new(&block)]).map_err(|e| Error::Io(self.id, e))?;
+        self.file()?.write_at(to.offset(), &[IoSlice::new(&block)]).map_err(|e| Error::Io(self.id, e))?;
         Ok(block)
     }
 
     /// What is kept of the slots, and else what the file has.
-    fn read_slots(&self, slot: u16, out: &mut [u8]) -> Result<()> {
+    fn read_slots(&self, slot: Slot, out: &mut [u8]) -> Result<()> {
         let Some(unsynced) = self.unsynced.filter(|unsynced| unsynced.has_bytes()) else {
             return read_slots(self.file()?, self.id, slot, out);
         };
-        for (slot, block) in (slot..).zip(out.chunks_exact_mut(BLOCK)) {
+        for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
+            let slot = slot.after(i as u16);
             match unsynced.get(slot) {
                 Some(bytes) => block.copy_from_slice(bytes),
                 None => read_slots(self.file()?, self.id, slot, block)?,
@@ -225,13 +225,8 @@ impl Section {
     }
 }
 
-/// Where a slot lies, in bytes.
-pub(super) fn offset(slot: u16) -> u64 {
-    u64::from(slot) * BLOCK as u64
-}
-
-fn read_slots(file: &dyn StoreFile, id: ChunkId, slot: u16, out: &mut [u8]) -> Result<()> {
-    let count = file.read_at(offset(slot), out).map_err(|e| Error::Io(id, e))?;
+fn read_slots(file: &dyn StoreFile, id: ChunkId, slot: Slot, out: &mut [u8]) -> Result<()> {
+    let count = file.read_at(slot.offset(), out).map_err(|e| Error::Io(id, e))?;
     if count < out.len() { Err(Error::Incomplete(id)) } else { Ok(()) }
 }
 
@@ -246,7 +241,7 @@ fn root_data(id: ChunkId, which: u8) -> [u8; 36] {
     data[..4].copy_from_slice(&(label.len() as u32).to_le_bytes());
     data[4..19].copy_from_slice(label);
     data[19..31].copy_from_slice(&id.inode.0);
-    data[31..35].copy_from_slice(&id.index.to_le_bytes());
+    data[31..35].copy_from_slice(&id.index.0.to_le_bytes());
     data[35] = which;
     data
 }

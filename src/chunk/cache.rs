@@ -76,7 +76,7 @@ impl Cache {
 fn name(id: ChunkId, entry: &Entry) -> Name {
     if mutants::is_active(Mutant::CachedBySlot) {
         let mut nonce = [0; NONCE];
-        nonce[..2].copy_from_slice(&entry.slot.to_le_bytes());
+        nonce[..2].copy_from_slice(&entry.slot.0.to_le_bytes());
         return (id, nonce, [0; TAG]);
     }
     (id, entry.nonce, entry.tag)

@@ -87,7 +87,7 @@ impl Chunk {
     /// A chunk that has no file yet: one is made at the first block write or commit. `blocks`: data blocks it may have.
     pub fn new(context: &Arc<Context>, id: ChunkId, blocks: u16) -> Chunk {
         // Of an inode's first chunk there never was another, unless the caller knows better.
-        if id.index > 0 {
+        if !id.index.is_first() {
             context.saw_known(id);
         }
         Chunk {
@@ -255,7 +255,7 @@ impl Chunk {
             let entry = table.get(number, &blocks)?;
             let follows = |i: u16| {
                 let next = table.get(number + i, &blocks)?;
-                Ok(if entry.is_hole() { next.is_hole() } else { next.slot == entry.slot.wrapping_add(i) })
+                Ok(if entry.is_hole() { next.is_hole() } else { next.slot.0 == entry.slot.0.wrapping_add(i) })
             };
             let mut count = 1;
             while usize::from(count) < rest.len() / BLOCK && follows(count)? {

@@ -123,7 +123,7 @@ impl Context {
         let mut found = Vec::new();
         self.store.list(Area::Journals, &mut |name, is_file| {
             let name = FileName::parse(Area::Journals, name).filter(|_| is_file);
-            found.extend(name.and_then(|name| self.identify(name)).filter(|id| id.index == 0));
+            found.extend(name.and_then(|name| self.identify(name)).filter(|id| id.index.is_first()));
         })?;
         Ok(found)
     }
@@ -179,7 +179,7 @@ impl Context {
 
     /// The journal of this device.
     pub fn own_journal(&self) -> ChunkId {
-        ChunkId { inode: InodeId::journal(self.device), index: 0 }
+        ChunkId::first(InodeId::journal(self.device))
     }
 }
 

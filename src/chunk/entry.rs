@@ -21,19 +21,45 @@ pub(super) const EVERY: Places = {
     places
 };
 
+/// A place of 4096 bytes in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot(pub u16);
+
+impl Slot {
+    /// Stands where a hole has no slot: the first root's, which no block has.
+    pub const NONE: Slot = Slot(0);
+    /// The second root's.
+    pub const SECOND_ROOT: Slot = Slot(1);
+
+    /// The slot so many behind this one.
+    pub fn after(self, count: u16) -> Slot {
+        Slot(self.0 + count)
+    }
+
+    /// Bytes before it.
+    pub fn offset(self) -> u64 {
+        u64::from(self.0) * BLOCK as u64
+    }
+
+    /// Slots before it.
+    pub fn index(self) -> usize {
+        self.0.into()
+    }
+}
+
 /// A block's place and what authenticates it. Slot 0: no block, a hole.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Entry {
-    pub slot: u16,
+    pub slot: Slot,
     pub nonce: Nonce,
     pub tag: Tag,
 }
 
 impl Entry {
-    pub const HOLE: Entry = Entry { slot: 0, nonce: [0; NONCE], tag: [0; TAG] };
+    pub const HOLE: Entry = Entry { slot: Slot::NONE, nonce: [0; NONCE], tag: [0; TAG] };
 
     pub fn is_hole(&self) -> bool {
-        self.slot == 0
+        self.slot == Slot::NONE
     }
 }
 
@@ -48,13 +74,13 @@ pub(super) struct StoredEntry {
 
 impl From<Entry> for StoredEntry {
     fn from(Entry { slot, nonce, tag }: Entry) -> StoredEntry {
-        StoredEntry { slot: slot.into(), nonce, tag }
+        StoredEntry { slot: slot.0.into(), nonce, tag }
     }
 }
 
 impl From<&StoredEntry> for Entry {
     fn from(stored: &StoredEntry) -> Entry {
-        Entry { slot: stored.slot.get(), nonce: stored.nonce, tag: stored.tag }
+        Entry { slot: Slot(stored.slot.get()), nonce: stored.nonce, tag: stored.tag }
     }
 }
 
@@ -80,8 +106,8 @@ impl Entries {
         for (entry, stored) in entries.list.iter_mut().zip(stored) {
             *entry = Entry::from(stored);
             match entry.slot {
-                0 => *entry = Entry::HOLE,
-                1 => return Err("a map block names a slot of the roots"),
+                Slot::NONE => *entry = Entry::HOLE,
+                Slot::SECOND_ROOT => return Err("a map block names a slot of the roots"),
                 _ => entries.used += 1,
             }
         }

@@ -2,6 +2,8 @@
 
 use super::mutants::{self, Mutant};
 use crate::crypto::sha256;
+use std::fmt;
+use std::ops::Range;
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -17,8 +19,12 @@ pub struct DeviceId(pub [u8; 8]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkId {
     pub inode: InodeId,
-    pub index: u32,
+    pub index: ChunkIndex,
 }
+
+/// Which chunk of its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChunkIndex(pub u32);
 
 /// A commit number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,12 +100,48 @@ impl InodeId {
     }
 }
 
+impl ChunkIndex {
+    /// The chunk that holds the inode's record.
+    pub const FIRST: ChunkIndex = ChunkIndex(0);
+    /// The first of the extra chunks.
+    pub const FIRST_EXTRA: ChunkIndex = ChunkIndex(1);
+
+    pub fn is_first(self) -> bool {
+        self == ChunkIndex::FIRST
+    }
+
+    pub fn next(self) -> ChunkIndex {
+        self.after(1)
+    }
+
+    /// The chunk so many behind this one.
+    pub fn after(self, count: u32) -> ChunkIndex {
+        ChunkIndex(self.0 + count)
+    }
+
+    /// The chunks of a range, in order.
+    pub fn each(range: Range<ChunkIndex>) -> impl Iterator<Item = ChunkIndex> {
+        (range.start.0..range.end.0).map(ChunkIndex)
+    }
+}
+
+impl fmt::Display for ChunkIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl ChunkId {
+    /// Chunk 0 of an inode.
+    pub fn first(inode: InodeId) -> ChunkId {
+        ChunkId { inode, index: ChunkIndex::FIRST }
+    }
+
     /// The block whose encryption is the chunk file's name.
     pub fn block(self) -> [u8; 16] {
         let mut block = [0; 16];
         block[..12].copy_from_slice(&self.inode.0);
-        block[12..].copy_from_slice(&self.index.to_le_bytes());
+        block[12..].copy_from_slice(&self.index.0.to_le_bytes());
         block
     }
 
@@ -107,7 +149,7 @@ impl ChunkId {
         let (inode, index) = block.split_at(12);
         ChunkId {
             inode: InodeId(inode.try_into().expect("twelve bytes")),
-            index: u32::from_le_bytes(index.try_into().expect("four bytes")),
+            index: ChunkIndex(u32::from_le_bytes(index.try_into().expect("four bytes"))),
         }
     }
 }

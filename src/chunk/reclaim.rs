@@ -174,7 +174,7 @@ impl Chunk {
         self.slots_mut().prefer_low();
         for section in Section::BOTH {
             let far = self.table(section).present().into_iter();
-            for (number, entry) in far.filter(|(_, entry)| usize::from(entry.slot) >= below) {
+            for (number, entry) in far.filter(|(_, entry)| entry.slot.index() >= below) {
                 let Some(slot) = self.slots_mut().take_below(below) else { break };
                 self.state.unsynced = true;
                 match self.blocks().copy(entry.slot, slot) {
@@ -190,7 +190,7 @@ impl Chunk {
                 self.put(section, number, Entry { slot, ..entry });
             }
             for group in self.table_mut(section).groups_mut() {
-                group.stale |= usize::from(group.stored.slot) >= below;
+                group.stale |= group.stored.slot.index() >= below;
             }
             self.state.dirty = true;
         }

@@ -5,9 +5,9 @@
 //! a new root, and an fdatasync that covers all of it. The file is opened anew, as its descriptor may be of a
 //! connection that is gone.
 
-use super::blocks::offset;
 use super::chunk::Chunk;
 use super::entry::Entry;
+use super::entry::Slot;
 use super::mutants::{self, Mutant};
 use super::{BLOCK, Error, Relation, Result, Section};
 use crate::store::StoreFile;
@@ -104,14 +104,14 @@ impl Chunk {
             let mut bytes = [0; BLOCK];
             self.blocks().read_root(root.which, &mut bytes)?;
             self.check_root(&bytes, root.which)?;
-            self.put_again(&*file, root.which.into(), &bytes)?;
+            self.put_again(&*file, Slot(root.which.into()), &bytes)?;
         }
         self.state.unsynced = true;
         Ok(())
     }
 
-    fn put_again(&self, file: &dyn StoreFile, slot: u16, bytes: &[u8; BLOCK]) -> Result<()> {
-        file.write_at(offset(slot), &[IoSlice::new(bytes)]).map_err(|error| Error::Io(self.id, error))
+    fn put_again(&self, file: &dyn StoreFile, slot: Slot, bytes: &[u8; BLOCK]) -> Result<()> {
+        file.write_at(slot.offset(), &[IoSlice::new(bytes)]).map_err(|error| Error::Io(self.id, error))
     }
 
     fn check_root(&self, bytes: &[u8; BLOCK], which: u8) -> Result<()> {

@@ -3,7 +3,7 @@
 //! What is decoded here was authenticated before; it is checked all the same, and nonsense is an error.
 
 use super::blocks::ROOT_PLAIN;
-use super::entry::{Entry, GROUP, RootTable, StoredEntry, position};
+use super::entry::{Entry, GROUP, RootTable, Slot, StoredEntry, position};
 use super::ids::StoredVersion;
 use super::{Commit, DeviceId, Version, vector};
 use zerocopy::little_endian::{U16, U64};
@@ -156,7 +156,7 @@ impl Decoded {
         };
         let tables = [&root.data, &root.metadata].into_iter();
         let listed = tables.flat_map(|table| table.maps.iter().chain(&table.entries));
-        let mut slots: Vec<u16> = listed.filter(|(_, entry)| !entry.is_hole()).map(|e| e.1.slot).collect();
+        let mut slots: Vec<Slot> = listed.filter(|(_, entry)| !entry.is_hole()).map(|e| e.1.slot).collect();
         slots.sort_unstable();
         if slots.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("its root names a slot twice");
@@ -237,8 +237,8 @@ impl<'a> Reader<'a> {
                 return Err("a table of its root is out of order or out of bounds");
             }
             match entry.slot {
-                0 if holes => entry = Entry::HOLE,
-                0 | 1 => return Err("its root names a slot of the roots"),
+                Slot::NONE if holes => entry = Entry::HOLE,
+                Slot::NONE | Slot::SECOND_ROOT => return Err("its root names a slot of the roots"),
                 _ => {}
             }
             entries.push((number, entry));

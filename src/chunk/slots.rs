@@ -3,6 +3,7 @@
 //! A slot is *fresh* from the moment it is taken until a root names it; it is free again as soon as it is dropped.
 //! A *named* slot that is dropped waits until the commit that drops it, or a later one, is durable.
 
+use super::entry::Slot;
 use super::mutants::{self, Mutant};
 use super::unsynced::Run;
 use std::collections::VecDeque;
@@ -38,13 +39,13 @@ pub(super) struct Slots {
     /// By slot; the two roots are named. As long as the file is, or will be.
     pub(super) state: Vec<State>,
     /// Every fresh one, and perhaps some that are not any more.
-    pub(super) fresh: Vec<u16>,
+    pub(super) fresh: Vec<Slot>,
     /// Free ones, in the order in which they are to be used again.
-    pub(super) free: VecDeque<u16>,
+    pub(super) free: VecDeque<Slot>,
     /// Named ones that no block uses any more, but the newest written root still does.
-    pub(super) dropped: Vec<u16>,
+    pub(super) dropped: Vec<Slot>,
     /// Named ones that the newest written root does not use any more; free once it is durable.
-    pub(super) waiting: Vec<u16>,
+    pub(super) waiting: Vec<Slot>,
     /// Where the search for a run begins, so that runs too are reused oldest first.
     cursor: usize,
     /// Data blocks that the chunk may have.
@@ -67,12 +68,12 @@ use limited::most;
 
 impl Slots {
     /// A file of `length` slots in which `named` are in use; `None` if one is named twice.
-    pub fn new(blocks: u16, length: u64, named: impl Iterator<Item = u16>) -> Option<Slots> {
+    pub fn new(blocks: u16, length: u64, named: impl Iterator<Item = Slot>) -> Option<Slots> {
         let length = length.clamp(2, MOST as u64) as usize;
         let mut state = vec![State::Free; length];
         state[..2].fill(State::Named);
         for slot in named {
-            let slot = usize::from(slot);
+            let slot = slot.index();
             if state.len() <= slot {
                 state.resize(slot + 1, State::Free);
             }
@@ -80,8 +81,7 @@ impl Slots {
                 return None;
             }
         }
-        let free =
-            (2..state.len()).filter(|&slot| state[slot] == State::Free).map(|slot| slot as u16).collect();
+        let free = (ROOTS..state.len()).filter(|&slot| state[slot] == State::Free).map(slot_at).collect();
         let (dropped, waiting) = (Vec::new(), Vec::new());
         Some(Slots {
             state,
@@ -107,7 +107,7 @@ impl Slots {
             return None;
         }
         if count == 1 {
-            let slot = self.free.pop_front().unwrap_or(self.state.len() as u16);
+            let slot = self.free.pop_front().unwrap_or(self.end());
             return Some(vec![self.occupy(slot, 1)]);
         }
         if let Some(slot) = self.find(count) {
@@ -115,21 +115,21 @@ impl Slots {
             return Some(vec![self.take_free(slot, count)]);
         }
         if count <= room {
-            return Some(vec![self.occupy(self.state.len() as u16, count)]);
+            return Some(vec![self.occupy(self.end(), count)]);
         }
         Some(self.take_pieces(count))
     }
 
     /// The lowest free slot, if it lies below `below`.
-    pub fn take_below(&mut self, below: usize) -> Option<u16> {
+    pub fn take_below(&mut self, below: usize) -> Option<Slot> {
         let slot = (2..below.min(self.state.len())).find(|&slot| self.state[slot] == State::Free)?;
         Some(self.take_free(slot, 1).slot)
     }
 
     /// Takes note that no block uses this slot any more.
-    pub fn release(&mut self, slot: u16) {
-        if self.state[usize::from(slot)] == State::Fresh || mutants::is_active(Mutant::ReuseLiveSlot) {
-            self.state[usize::from(slot)] = State::Free;
+    pub fn release(&mut self, slot: Slot) {
+        if self.state[slot.index()] == State::Fresh || mutants::is_active(Mutant::ReuseLiveSlot) {
+            self.state[slot.index()] = State::Free;
             self.free.push_front(slot);
         } else {
             self.dropped.push(slot);
@@ -139,8 +139,7 @@ impl Slots {
     /// A root that names all slots in use was written, or perhaps written.
     pub fn named(&mut self) {
         for slot in self.fresh.drain(..) {
-            if let Some(state) = self.state.get_mut(usize::from(slot)).filter(|state| **state == State::Fresh)
-            {
+            if let Some(state) = self.state.get_mut(slot.index()).filter(|state| **state == State::Fresh) {
                 *state = State::Named;
             }
         }
@@ -158,7 +157,7 @@ impl Slots {
     /// The newest written root is durable.
     pub fn durable(&mut self) {
         for slot in self.waiting.drain(..) {
-            self.state[usize::from(slot)] = State::Free;
+            self.state[slot.index()] = State::Free;
             self.free.push_back(slot);
         }
     }
@@ -166,6 +165,11 @@ impl Slots {
     /// Slots that blocks use.
     pub fn live(&self) -> usize {
         self.state.len() - 2 - self.free.len() - self.dropped.len() - self.waiting.len()
+    }
+
+    /// The slot behind the last.
+    fn end(&self) -> Slot {
+        slot_at(self.state.len())
     }
 
     /// Length of the file in slots.
@@ -188,7 +192,7 @@ impl Slots {
     pub fn truncate(&mut self) {
         self.state.truncate(self.needed());
         let length = self.state.len();
-        self.free.retain(|&slot| usize::from(slot) < length);
+        self.free.retain(|&slot| slot.index() < length);
     }
 
     /// Keeps the file at least `length` slots long from now on.
@@ -200,7 +204,7 @@ impl Slots {
     /// The file is `length` slots long, if it was not longer.
     pub fn lengthen(&mut self, length: usize) {
         while self.state.len() < length {
-            self.free.push_back(self.state.len() as u16);
+            self.free.push_back(self.end());
             self.state.push(State::Free);
         }
     }
@@ -241,10 +245,10 @@ impl Slots {
     fn take_pieces(&mut self, count: usize) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for _ in 0..count {
-            let slot = self.free.pop_front().unwrap_or(self.state.len() as u16);
+            let slot = self.free.pop_front().unwrap_or(self.end());
             let run = self.occupy(slot, 1);
             match runs.last_mut() {
-                Some(last) if last.slot + last.count == slot => last.count += 1,
+                Some(last) if last.end() == slot.index() => last.count += 1,
                 _ => runs.push(run),
             }
         }
@@ -252,13 +256,13 @@ impl Slots {
     }
 
     fn take_free(&mut self, slot: usize, count: usize) -> Run {
-        let run = self.occupy(slot as u16, count);
-        self.free.retain(|&slot| self.state[usize::from(slot)] == State::Free);
+        let run = self.occupy(slot_at(slot), count);
+        self.free.retain(|&slot| self.state[slot.index()] == State::Free);
         run
     }
 
-    fn occupy(&mut self, slot: u16, count: usize) -> Run {
-        let (first, end) = (usize::from(slot), usize::from(slot) + count);
+    fn occupy(&mut self, slot: Slot, count: usize) -> Run {
+        let (first, end) = (slot.index(), slot.index() + count);
         if self.state.len() < end {
             self.state.resize(end, State::Free);
         }
@@ -268,9 +272,15 @@ impl Slots {
             self.fresh.sort_unstable();
             self.fresh.dedup();
         }
-        self.fresh.extend(slot..=(end - 1) as u16);
-        Run { slot, count: count as u16 }
+        let run = Run { slot, count: count as u16 };
+        self.fresh.extend(run.slots());
+        run
     }
+}
+
+/// The slot with so many before it; there are no more than [`MOST`].
+fn slot_at(index: usize) -> Slot {
+    Slot(index as u16)
 }
 
 #[cfg(test)]

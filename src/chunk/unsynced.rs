@@ -2,6 +2,7 @@
 //! writes that the kernel does not keep either (a network's, another FUSE filesystem), the bytes.
 
 use super::BLOCK;
+use super::entry::Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +13,23 @@ const MANY: usize = 4096;
 /// Consecutive slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
-    pub slot: u16,
+    pub slot: Slot,
     pub count: u16,
 }
 
+impl Run {
+    pub fn slots(self) -> impl Iterator<Item = Slot> {
+        (0..self.count).map(move |i| self.slot.after(i))
+    }
+
+    /// Slots before the one behind the last.
+    pub fn end(self) -> usize {
+        self.slot.index() + usize::from(self.count)
+    }
+}
+
 /// Blocks as they were written.
-pub(super) type Written = Vec<(u16, Box<[u8; BLOCK]>)>;
+pub(super) type Written = Vec<(Slot, Box<[u8; BLOCK]>)>;
 
 pub(super) struct Unsynced {
     /// Written since the last fdatasync began.
@@ -32,7 +44,7 @@ pub(super) struct Unsynced {
 #[cfg_attr(test, derive(Clone))]
 struct Noted {
     runs: Vec<Run>,
-    bytes: BTreeMap<u16, Box<[u8; BLOCK]>>,
+    bytes: BTreeMap<Slot, Box<[u8; BLOCK]>>,
 }
 
 impl Unsynced {
@@ -79,9 +91,9 @@ impl Unsynced {
     }
 
     /// The slots.
-    pub fn slots(&self) -> BTreeSet<u16> {
+    pub fn slots(&self) -> BTreeSet<Slot> {
         let runs = self.covered.runs.iter().chain(&self.later.runs);
-        runs.flat_map(|run| (run.slot..).take(run.count.into())).collect()
+        runs.flat_map(|run| run.slots()).collect()
     }
 
     /// The same once more, of a chunk that keeps no bytes.
@@ -96,7 +108,7 @@ impl Unsynced {
     }
 
     /// What was written to a slot last, if it is kept.
-    pub fn get(&self, slot: u16) -> Option<&[u8; BLOCK]> {
+    pub fn get(&self, slot: Slot) -> Option<&[u8; BLOCK]> {
         self.later.bytes.get(&slot).or_else(|| self.covered.bytes.get(&slot)).map(|bytes| &**bytes)
     }
 }
@@ -130,9 +142,8 @@ impl Noted {
         let mut joined: Vec<Run> = Vec::new();
         for run in std::mem::take(&mut self.runs) {
             match joined.last_mut() {
-                Some(last) if run.slot <= last.slot.saturating_add(last.count) => {
-                    let end = (last.slot + last.count).max(run.slot + run.count);
-                    last.count = end - last.slot;
+                Some(last) if run.slot.index() <= last.end() => {
+                    last.count = (last.end().max(run.end()) - last.slot.index()) as u16;
                 }
                 _ => joined.push(run),
             }

@@ -1,7 +1,7 @@
 //! Changing blocks: only ever into free slots (docs/FORMAT.md section 6.3, rules 1 and 6).
 
 use super::chunk::Chunk;
-use super::entry::Entry;
+use super::entry::{Entry, Slot};
 use super::mutants::{self, Mutant};
 use super::slots::{Purpose, Slots};
 use super::table::{Group, Table};
@@ -92,7 +92,7 @@ impl Chunk {
         };
         let stored = self.suspecting(stored);
         if stored.is_err() {
-            let slots = runs.iter().flat_map(|run| run.slot..=run.slot + (run.count - 1));
+            let slots = runs.iter().flat_map(|run| run.slots());
             slots.for_each(|slot| self.slots_mut().release(slot));
         } else {
             self.unsynced.wrote(&runs, written);
@@ -183,7 +183,7 @@ impl Chunk {
 }
 
 /// Slots of a table's blocks and map blocks.
-fn named(table: &Table) -> impl Iterator<Item = u16> + '_ {
+fn named(table: &Table) -> impl Iterator<Item = Slot> + '_ {
     let maps = table.groups().iter().map(|group: &Group| group.stored).filter(|entry| !entry.is_hole());
     table.present().into_iter().map(|(_, entry)| entry.slot).chain(maps.map(|entry| entry.slot))
 }

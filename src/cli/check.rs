@@ -183,7 +183,7 @@ impl Session<'_> {
             checked.inodes, checked.chunk_files
         );
         if hidden > 0 && !self.arguments.all {
-            text += &format!("{hidden} known from an earlier repair are not listed: --all shows them.\n");
+            text += &advice::findings_not_listed(hidden);
         }
         report::print(&text)
     }

@@ -31,10 +31,7 @@ pub fn new_tpm(tpm: Client, how: &Enrolment, old: Option<&Tpm2>) -> Result<NewTp
     let usual = || if secure_boot_is_on() { PcrMask::SECURE_BOOT } else { PcrMask::NONE };
     let pcrs = how.pcrs.or(old.map(|old| old.sealed.pcrs)).unwrap_or_else(usual);
     if pcrs.is_empty() {
-        report::complain(
-            "The TPM slot depends on no boot state: whoever boots this machine, with any system, can use it. --pcrs \
-             and --pin choose otherwise.",
-        );
+        report::complain(advice::NO_BOOT_STATE);
     }
     let pin = match &how.new_pin_file {
         Some(file) => Some(secret_input::from_file(file)?),
@@ -81,12 +78,7 @@ pub fn write_recovery_key(key: &RecoveryKey, out: &Path) -> Result<(), Failure> 
 /// Shows a recovery key on the terminal, not on stdout, which may be a log.
 pub fn show_recovery_key(key: &RecoveryKey) -> Result<(), Failure> {
     let text = key.to_text();
-    secret_input::show(&[
-        "\nThe recovery key of this volume. It opens the volume when everything else fails.\n",
-        "Write it down and keep it away from this machine; it is not shown again.\n\n    ",
-        &text,
-        "\n\n",
-    ])
+    secret_input::show(&[advice::RECOVERY_KEY, &text, "\n\n"])
 }
 
 /// Takes back the file of a recovery key that opens nothing.

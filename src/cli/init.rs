@@ -8,9 +8,7 @@ use super::{assemble, enrol, report};
 use crate::crypto::Cost;
 use crate::keys::{self, CreateError, Enrol, Label, List, Opened, RecoveryKey, SlotError, Slots};
 use crate::store::folder::Folder;
-use crate::sys::process;
 use crate::trust::Trust;
-use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -195,23 +193,9 @@ fn tell(backing: &Path, ways: &Ways, recipients: &[String], opened: &Opened) -> 
         (ways.recovery.is_some(), "the recovery key"),
         (!recipients.is_empty(), "the recipients' keys"),
     ];
-    let asks = |failure| format!("Mounting will ask for a secret, since no TPM slot was made. {failure}\n");
-    let asks = ways.no_tpm.as_ref().map(asks).unwrap_or_default();
     let has_tpm = ways.tpm.is_some();
+    let no_tpm = ways.no_tpm.as_ref();
     let ways: Vec<_> = yes.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
-    let (at, by, fingerprint) = (backing.display(), ways.join(", "), opened.header.owner.fingerprint());
-    report::print(&format!(
-        "{asks}{at} is now a cryptfs volume. It opens with {by}.\nFingerprint: {fingerprint}\nMount it: `cryptfs mount {at} \
-         FOLDER`, where FOLDER is an empty one{}.\n",
-        by_itself(&at, has_tpm)
-    ))
-}
-
-/// What mounts it from now on, where it opens then: at boot systemd asks for a passphrase, at login nobody does.
-fn by_itself(at: &impl Display, has_tpm: bool) -> String {
-    match (process::is_root(), has_tpm) {
-        (true, _) => format!("; `cryptfs unit {at} FOLDER --install` does at each boot"),
-        (false, true) => format!("; `cryptfs unit {at} FOLDER --user --install` does at each login"),
-        (false, false) => String::new(),
-    }
+    let made = advice::Made { ways: &ways, has_tpm, no_tpm };
+    report::print(&advice::is_a_volume(backing, &made, opened.header.owner.fingerprint()))
 }

@@ -42,14 +42,8 @@ pub fn run(arguments: &Request) -> Result<(), Failure> {
         let ((slot, _), _) = wish.enrol(&unlocked, with, label)?;
         let written = write(&arguments.out, &slot.to_json());
         written.map_err(|error| advice::system(arguments.out.display(), &error))?;
-        report::print(&format!(
-            "{} holds {} slot {}. An owner adds it: `cryptfs key sign {} {}`.\n",
-            arguments.out.display(),
-            slot.kind.slot_type().name(),
-            slot.id,
-            wish.backing.display(),
-            arguments.out.display(),
-        ))
+        let kind = slot.kind.slot_type();
+        report::print(&advice::slot_requested(wish.backing, &arguments.out, kind, slot.id))
     })
 }
 

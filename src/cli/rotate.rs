@@ -120,13 +120,8 @@ fn finish(backing: &Path, opened: &Opened, first: &Rekeyed, last: &Rekeyed) -> R
             last.replaced.iter().find(|(between, _)| between == new).map_or(new, |(_, newest)| newest);
         text += &format!("Replaced slot {old} by slot {newest}.\n");
     }
-    let at = backing.display();
     for (id, label) in first.left.iter().filter(|(id, _)| first.replaced.iter().all(|(old, _)| old != id)) {
-        let name = if label.as_str().is_empty() { String::new() } else { format!(" ({})", label.as_str()) };
-        text += &format!(
-            "Slot {id}{name} was not opened and was left unchanged: it lacks the new key and no longer opens the \
-             volume. Replace it: `cryptfs key add {at}`, then `cryptfs key remove {at} {id}`.\n"
-        );
+        text += &advice::slot_left(backing, *id, label);
     }
     text += &format!(
         "Everything is under the new key, and the old one is destroyed.\nFingerprint: {}\n",

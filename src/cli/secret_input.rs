@@ -92,7 +92,7 @@ fn normalized(secret: &[u8]) -> Given {
 fn warn_if_others_can_read(path: &Path, file: &File) {
     let others = file.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o077 != 0);
     if others {
-        log::warn!("{}: other users can read this secret; chmod 600 it", path.display());
+        log::warn!("{}", advice::secret_is_readable(path));
     }
 }
 

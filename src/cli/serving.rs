@@ -1,6 +1,7 @@
 //! The life of a mount in its daemon: serving, what a signal does, leaving when nobody needs it, and what a manager such as
 //! systemd is told of that.
 
+use super::advice;
 use crate::mount::{self, Mounted, RunError, Unmounter};
 use crate::sys::daemon::Termination;
 use crate::sys::service;
@@ -89,13 +90,8 @@ fn obey(signals: &Termination, unmounter: &Unmounter) {
             log::error!("not everything could be stored: {error}");
             status = "STATUS=Not everything could be stored; waiting for the last file in it to be closed";
             if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) {
-                log::error!(
-                    "the mount stays; make room, and send the signal again, which gives up what is left"
-                );
-                tell(&[
-                    &patience(),
-                    "STATUS=Still mounted, for lack of space: make room, or give up what is not stored with systemctl kill",
-                ]);
+                log::error!("{}", advice::MAKE_ROOM);
+                tell(&[&patience(), advice::STATUS_MAKE_ROOM]);
                 making_room = Some(Repeating::patience());
                 has_refused = true;
                 continue;

@@ -43,7 +43,7 @@ pub fn unlock_as_owner(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure
     let unlocked = unlock_locked(backing, locked, trust, how);
     unlocked.inspect_err(|failure| {
         if matches!(failure.exit, Exit::WrongSecret | Exit::NoSuchSlot | Exit::NothingToAskOn) {
-            report::complain("Only a slot of the owner's is of use here.");
+            report::complain(advice::ONLY_OWNERS);
         }
     })
 }
@@ -231,11 +231,7 @@ impl Attempt<'_> {
         if has_passphrase {
             return Ok(false);
         }
-        let question = format!(
-            "This device has not seen the volume before. Its fingerprint is {found}.\nIf that is what a device that knows \
-             it shows in `cryptfs info`, type yes. Enter alone goes on with a passphrase: "
-        );
-        match secret_input::confirm(&question) {
+        match secret_input::confirm(&advice::is_it_the_volume(found)) {
             Err(failure) if failure.exit == Exit::NothingToAskOn => {
                 *last = Some(advice::not_confirmed(self.backing, found));
                 Ok(false)

@@ -1,9 +1,11 @@
 //! Values as people type them, for the flags of `args.rs` and the options of `mount_options.rs`.
 
+use super::advice;
 use super::args::Only;
 use crate::chunk::DeviceId;
 use crate::crypto::Cipher;
 use crate::keys::{ChunkSize, Fingerprint, Label, hex};
+use crate::volume::limits::LABEL_MAX;
 use std::time::Duration;
 
 /// A chunk size such as `4M`, `4MiB` or `4194304`.
@@ -16,7 +18,7 @@ pub fn cipher(name: &str) -> Result<Cipher, String> {
 }
 
 pub fn fingerprint(text: &str) -> Result<Fingerprint, String> {
-    text.parse().map_err(|_| "it is 32 hex digits, as `cryptfs info` shows them".to_owned())
+    text.parse().map_err(|_| advice::A_FINGERPRINT.to_owned())
 }
 
 pub fn label(text: &str) -> Result<Label, String> {
@@ -25,14 +27,16 @@ pub fn label(text: &str) -> Result<Label, String> {
 
 /// A device's label.
 pub fn device_label(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty() && text.len() <= 64 && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err("it has 1 to 64 bytes and no control characters".to_owned()) }
+    let fits = !text.is_empty() && text.len() <= LABEL_MAX && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("it has 1 to {LABEL_MAX} bytes and no control characters"))
+    }
 }
 
 pub fn device(text: &str) -> Result<DeviceId, String> {
-    hex::decode_array(text)
-        .map(DeviceId)
-        .ok_or_else(|| "it is 16 hex digits, as `cryptfs device list` shows them".to_owned())
+    hex::decode_array(text).map(DeviceId).ok_or_else(|| advice::A_DEVICE.to_owned())
 }
 
 /// The id of a slot, or a type.

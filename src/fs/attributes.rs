@@ -8,8 +8,8 @@ use super::stat::{self, BLOCK};
 use super::stored::{CAPABILITY, put, take};
 use super::{Error, Result};
 use crate::volume::Record;
+use crate::volume::limits::NAME_MAX;
 
-const NAME_MAX: u32 = 255;
 const SUID: u32 = libc::S_ISUID;
 const SGID: u32 = libc::S_ISGID;
 const GROUP_EXECUTE: u32 = libc::S_IXGRP;
@@ -158,6 +158,6 @@ pub(super) fn statistics(fs: &Filesystem) -> Result<Statistics> {
         available: blocks(space.available),
         inodes: space.inodes,
         free_inodes: space.free_inodes,
-        name_max: NAME_MAX,
+        name_max: NAME_MAX as u32,
     })
 }

@@ -6,11 +6,10 @@ use super::ops::{Caller, Entry, Kind, NewNode, NodeId, RenameFlags};
 use super::permission::{EXECUTE, WRITE};
 use super::{Error, Result};
 use crate::chunk::InodeId;
+use crate::volume::limits::{NAME_MAX, TARGET_MAX};
 use crate::volume::{self, Inode, NewInode, Record, Rename};
 use std::sync::Arc;
 
-const NAME_MAX: usize = 255;
-const TARGET_MAX: usize = 4095;
 const SGID: u32 = libc::S_ISGID;
 
 /// What is to be made.

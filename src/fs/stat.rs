@@ -2,11 +2,11 @@
 
 use super::ops::{Attributes, Kind, Timestamp};
 use super::options::Options;
-use crate::chunk::InodeId;
+use crate::chunk::{self, InodeId};
 use crate::volume::{Inode, Record};
 use std::time::Duration;
 
-pub(super) const BLOCK: u32 = 4096;
+pub(super) const BLOCK: u32 = chunk::BLOCK as u32;
 /// How long after the removal of a name a reply may still overtake that of the removal.
 const DOUBT: Duration = Duration::from_secs(10);
 

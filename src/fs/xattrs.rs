@@ -6,10 +6,8 @@ use super::ops::{Caller, Kind, NodeId, SetXattr};
 use super::permission::{READ, WRITE, owns};
 use super::stored::{find, put, take};
 use super::{Error, Result};
+use crate::volume::limits::{XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use crate::volume::{Inode, Record};
-
-const NAME_MAX: usize = 255;
-const VALUE_MAX: usize = 65_536;
 
 /// The namespaces of xattr(7).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,7 +22,7 @@ enum Namespace {
 fn namespace(fs: &Filesystem, name: &[u8]) -> Result<Namespace> {
     let named = |prefix: &[u8]| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
     match name {
-        _ if name.is_empty() || name.len() > NAME_MAX => Err(Error::Range),
+        _ if name.is_empty() || name.len() > XATTR_NAME_MAX => Err(Error::Range),
         acl::ACCESS | acl::DEFAULT if fs.options.no_acls => Err(Error::NotSupported),
         acl::ACCESS => Ok(Namespace::AccessAcl),
         acl::DEFAULT => Ok(Namespace::DefaultAcl),
@@ -45,7 +43,7 @@ pub(super) fn set(
 ) -> Result<()> {
     let namespace = namespace(fs, name)?;
     let inode = fs.inode(node)?;
-    if value.len() > VALUE_MAX {
+    if value.len() > XATTR_VALUE_MAX {
         return Err(Error::TooBig);
     }
     may_change(fs, caller, &inode, namespace)?;

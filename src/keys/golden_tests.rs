@@ -1,6 +1,6 @@
 //! Values and files that `vectors/make.py` made from docs/FORMAT.md with other libraries.
 
-use super::tpm::{ClientError, PcrMask, SealedSecret, TpmSlotFields, new_secret};
+use super::tpm::{Answer, PcrMask, SealedSecret, TpmSlotFields, new_secret};
 use super::*;
 use crate::crypto::Cipher;
 
@@ -45,11 +45,11 @@ impl Sealer for GoldenTpm {
         unreachable!("only asked at enrolment")
     }
 
-    fn seal(&self, _: SealedSecret, _: PcrMask, _: Option<&[u8]>) -> Result<TpmSlotFields, ClientError> {
+    fn seal(&self, _: SealedSecret, _: PcrMask, _: Option<&[u8]>) -> Answer<TpmSlotFields> {
         unreachable!("only asked at enrolment")
     }
 
-    fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Result<SealedSecret, ClientError> {
+    fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Answer<SealedSecret> {
         assert_eq!(
             (&sealed.public[..], &sealed.private[..], sealed.pcrs.bits()),
             (&[1, 2][..], &[3][..], 1 << 7)

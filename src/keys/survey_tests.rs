@@ -1,7 +1,7 @@
 use super::*;
 use crate::crypto::Cost;
 use crate::keys::test_support::{AGE_PUBLIC, OpenTpm, World};
-use crate::keys::tpm::PcrMask;
+use crate::keys::tpm::{Answer, PcrMask, SealedSecret, TpmSlotFields};
 use crate::keys::{Credential, Enrol, Keyring, RecoveryKey, Succession, UnlockError};
 
 fn ids(listing: &Listing) -> Vec<SlotId> {
@@ -74,20 +74,11 @@ impl crate::keys::Sealer for CountingTpm<'_> {
         OpenTpm.tcti()
     }
 
-    fn seal(
-        &self,
-        secret: crate::keys::tpm::SealedSecret,
-        pcrs: PcrMask,
-        auth: Option<&[u8]>,
-    ) -> Result<crate::keys::tpm::TpmSlotFields, crate::keys::tpm::ClientError> {
+    fn seal(&self, secret: SealedSecret, pcrs: PcrMask, auth: Option<&[u8]>) -> Answer<TpmSlotFields> {
         OpenTpm.seal(secret, pcrs, auth)
     }
 
-    fn unseal(
-        &self,
-        sealed: &crate::keys::tpm::TpmSlotFields,
-        auth: Option<&[u8]>,
-    ) -> Result<crate::keys::tpm::SealedSecret, crate::keys::tpm::ClientError> {
+    fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Answer<SealedSecret> {
         self.0.set(self.0.get() + 1);
         OpenTpm.unseal(sealed, auth)
     }

@@ -2,7 +2,7 @@
 
 use super::slots::file_name;
 use super::tpm::{
-    ClientError, Lockout, PcrBank, PcrMask, SealedSecret, TEMPLATE_ECC_P256, TpmError, TpmSlotFields,
+    Answer, ClientError, Lockout, PcrBank, PcrMask, SealedSecret, TEMPLATE_ECC_P256, TpmError, TpmSlotFields,
     new_secret,
 };
 use super::{
@@ -30,12 +30,7 @@ impl Sealer for OpenTpm {
         "device:/dev/tpmrm0".into()
     }
 
-    fn seal(
-        &self,
-        secret: SealedSecret,
-        pcrs: PcrMask,
-        auth: Option<&[u8]>,
-    ) -> Result<TpmSlotFields, ClientError> {
+    fn seal(&self, secret: SealedSecret, pcrs: PcrMask, auth: Option<&[u8]>) -> Answer<TpmSlotFields> {
         Ok(TpmSlotFields {
             parent: 0,
             template: TEMPLATE_ECC_P256,
@@ -49,7 +44,7 @@ impl Sealer for OpenTpm {
         })
     }
 
-    fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Result<SealedSecret, ClientError> {
+    fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Answer<SealedSecret> {
         if sealed.public[1..] != *auth.unwrap_or_default() {
             let lockout = Lockout { failed_tries: 1, max_tries: 32, interval_seconds: 600 };
             return Err(ClientError::Tpm(TpmError::WrongPin(lockout)));

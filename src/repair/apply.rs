@@ -4,7 +4,8 @@ use super::places::{Home, nameless, true_links};
 use super::plan::Step;
 use super::{LOST_FOUND, PARTIAL};
 use crate::check::Checked;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Context, InodeId, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, Context, InodeId, Section};
+use crate::volume::limits::NAME_MAX;
 use crate::volume::{
     Content, Error, Inode, Kind, Link, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
 };
@@ -48,7 +49,7 @@ pub fn open_again(
         Volume::discard_own_journal(context)?;
     }
     if steps.contains(&Step::NewRoot) {
-        let root = ChunkId { inode: InodeId::ROOT, index: 0 };
+        let root = ChunkId::first(InodeId::ROOT);
         keep(root)?;
         context.saw_known(root);
         Volume::format(context, chunk_size, uid, gid)?;
@@ -251,7 +252,7 @@ impl Apply<'_> {
         let ending = ending.unwrap_or_default();
         for number in 1u32.. {
             let counted = if number > 1 { format!(" ({number})") } else { String::new() };
-            let room = 255 - counted.len() - ending.len();
+            let room = NAME_MAX - counted.len() - ending.len();
             let stem = &name[..name.len().min(room)];
             let name = [stem, counted.as_bytes(), ending].concat();
             if self.volume.entry(directory, &name)?.is_none() {
@@ -318,7 +319,7 @@ impl Apply<'_> {
         id: InodeId,
         directory: InodeId,
         name: &[u8],
-        further: &[u32],
+        further: &[ChunkIndex],
     ) -> Result<(Vec<u8>, Vec<Range<u64>>)> {
         let directory = self.volume.inode(directory)?;
         let name = self.free_name(&directory, name, Some(PARTIAL))?;
@@ -370,7 +371,7 @@ impl Apply<'_> {
     }
 
     /// Of a file whose first chunk is lost: what the others hold, each in its place.
-    fn copy_chunks(&self, copy: &Arc<Inode>, id: InodeId, further: &[u32]) -> Result<Vec<Range<u64>>> {
+    fn copy_chunks(&self, copy: &Arc<Inode>, id: InodeId, further: &[ChunkIndex]) -> Result<Vec<Range<u64>>> {
         let geometry = self.reader.geometry();
         let (mut lost, mut end) = (Vec::new(), 0);
         for index in further {

@@ -2,7 +2,7 @@
 
 use super::places::{Home, Places};
 use crate::check::{Class, Finding, Trouble, What};
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::volume::{Damage, Kind, Link, Reader};
 use hashbrown::{HashMap, HashSet};
 use std::cmp::Reverse;
@@ -36,7 +36,7 @@ pub enum Step {
     Nest { lost: InodeId, into: InodeId, name: Vec<u8> },
     /// Copy what is left of a file beside it; places that are lost are holes.
     /// `further`: of a file without its first chunk, the others that there are.
-    CopyRest { inode: InodeId, directory: InodeId, name: Vec<u8>, further: Vec<u32> },
+    CopyRest { inode: InodeId, directory: InodeId, name: Vec<u8>, further: Vec<ChunkIndex> },
     /// Remove a name that leads nowhere.
     RemoveName { directory: InodeId, name: Vec<u8>, path: Option<Vec<u8>> },
     /// Give the second of two entries of one name a name of its own.

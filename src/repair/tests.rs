@@ -8,7 +8,7 @@ mod world;
 
 use super::{Choices, LOST_FOUND};
 use crate::check::What;
-use crate::chunk::{Chunk, ChunkId, InodeId};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, InodeId};
 use crate::store::directory::Directory;
 use crate::volume::tests::{FIRST, lower_limits};
 use crate::volume::{Record, Rename, Timestamp, Volume};
@@ -305,12 +305,12 @@ fn a_journal_that_cannot_be_read_keeps_nobody_out() {
 #[test]
 fn garbage_stays_where_it_is_and_is_told_of_once() {
     let world = World::new();
-    let name = world.context().file_name(ChunkId { inode: InodeId([9; 12]), index: 0 });
+    let name = world.context().file_name(ChunkId::first(InodeId([9; 12])));
     let file = world.store.create(name).unwrap();
     file.write_at(0, &[std::io::IoSlice::new(&garbage(10_000))]).unwrap();
     mended(&world, &["garbage"], &[]);
     assert!(world.store.open(name).is_ok());
-    let chunk = ChunkId { inode: world.id("a/one"), index: 5 };
+    let chunk = ChunkId { inode: world.id("a/one"), index: ChunkIndex(5) };
     let mut unused = Chunk::new(&world.context(), chunk, 256);
     unused.commit().unwrap();
     unused.sync().unwrap();

@@ -153,7 +153,7 @@ impl Versions {
             opened => opened?,
         };
         // Their ids are the last of all.
-        let first = ChunkId { inode: InodeId::journal(DeviceId([0; 8])), index: 0 };
+        let first = ChunkId::first(InodeId::journal(DeviceId([0; 8])));
         let range = table.range::<&[u8; 16]>(&first.block()..)?.take(JOURNALS_MOST);
         Ok(range
             .map(|entry| Ok(ChunkId::from_block(*entry?.0.value())))
@@ -175,7 +175,7 @@ impl Versions {
                 None => {
                     count -= u64::from(table.remove(key)?.is_some());
                     let id = ChunkId::from_block(*key);
-                    if id.index == 0 {
+                    if id.index.is_first() {
                         attributes.remove(&id.inode.0)?;
                     }
                 }
@@ -333,11 +333,11 @@ impl From<redb::Error> for VersionsUnavailable {
 pub(super) mod tests {
     use super::tables::ATTRIBUTES_MOST;
     use super::*;
-    use crate::chunk::{Commit, InodeId};
+    use crate::chunk::{ChunkIndex, Commit, InodeId};
     use std::os::unix::fs::PermissionsExt;
 
     pub fn chunk(n: u32) -> ChunkId {
-        ChunkId { inode: InodeId([3; 12]), index: n }
+        ChunkId { inode: InodeId([3; 12]), index: ChunkIndex(n) }
     }
 
     pub fn version(entries: &[(u8, u64)]) -> Version {
@@ -360,7 +360,7 @@ pub(super) mod tests {
         versions.seen(chunk(3), &one);
         assert_eq!((versions.known(chunk(2)), versions.known(chunk(3))), (Some(two.clone()), None));
         let journals = [1, 0xff].map(|device| InodeId::journal(DeviceId([device; 8])));
-        let journals = journals.map(|inode| ChunkId { inode, index: 0 });
+        let journals = journals.map(ChunkId::first);
         journals.iter().for_each(|journal| versions.durable(*journal, &one));
         assert!(versions.journals().is_empty(), "not written down yet");
         versions.keep();
@@ -403,8 +403,8 @@ pub(super) mod tests {
             [1, 2, 3].map(|n| versions.attributes(id(n))),
             [Some(vec![1; 5]), Some(vec![9]), Some(vec![3; 5])]
         );
-        versions.gone(ChunkId { inode: id(1), index: 0 });
-        versions.gone(ChunkId { inode: id(2), index: 1 });
+        versions.gone(ChunkId::first(id(1)));
+        versions.gone(ChunkId { inode: id(2), index: ChunkIndex(1) });
         versions.keep();
         assert_eq!([1, 2].map(|n| versions.attributes(id(n))), [None, Some(vec![9])]);
         let many: Vec<_> = (0..ATTRIBUTES_MOST as u32 + 100)

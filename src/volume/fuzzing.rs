@@ -122,5 +122,5 @@ fn context(store: Arc<dyn Store>) -> Arc<Context> {
 }
 
 fn head(inode: InodeId) -> ChunkId {
-    ChunkId { inode, index: 0 }
+    ChunkId::first(inode)
 }

@@ -38,6 +38,7 @@ pub use condition::{Condition, KnownDevice};
 pub use error::{Damage, Error, Result};
 pub use findings::{Finding, Report};
 pub use format::kinds::{Kind, Timestamp};
+pub use format::limits;
 pub use format::record::{Encoded, Extension, Link, Record};
 pub use format::stamp::Stamp;
 pub use format::wire::{Malformed, TooLarge};

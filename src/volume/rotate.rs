@@ -4,8 +4,9 @@
 //! lies under the old or the new epoch. What a file says of its chunks, and what this device remembers of them, is
 //! checked first, for a new commit number would make a chunk that was rolled back look fresh. Neighbours: `flush` makes it durable, `chunk` seals.
 
-use crate::chunk::{self, Chunk, ChunkId, DeviceId, InodeId};
-use crate::volume::base::Base;
+use crate::chunk::{self, Chunk, ChunkId, ChunkIndex, DeviceId, InodeId};
+use crate::locks::{Mutex, Rank};
+use crate::volume::base::{Base, threads};
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
 use crate::volume::check::Check;
@@ -14,7 +15,6 @@ use crate::volume::journal::Journal;
 use crate::volume::journal::file;
 use crate::volume::writeback::Writeback;
 use crate::volume::{Error, Finding, Result};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -44,7 +44,7 @@ pub struct Remains {
 }
 
 /// Chunks to be re-sealed, by inode.
-type Group = BTreeMap<InodeId, Vec<u32>>;
+type Group = BTreeMap<InodeId, Vec<ChunkIndex>>;
 
 impl Remains {
     /// Whether the old epochs can be destroyed without losing anything.
@@ -62,7 +62,7 @@ impl Rotation {
             journal: journal.clone(),
             writeback: writeback.clone(),
             check: check.clone(),
-            thread: Mutex::default(),
+            thread: Mutex::new(Rank::Threads, None),
         }
     }
 
@@ -145,9 +145,8 @@ impl Rotation {
 
     /// Waits for what runs in the background, which ends when the flusher does.
     pub fn end(&self) {
-        if self.thread.lock().take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the rotation beside the mount ended in a panic");
-        }
+        let thread = self.thread.lock().take();
+        thread.into_iter().for_each(|thread| threads::join(thread, "the rotation beside the mount"));
     }
 
     /// What of this the volume uses: a name leads to the inode, or may where not every directory can be read, and
@@ -161,7 +160,7 @@ impl Rotation {
             let place = places.get(&id.inode).cloned();
             let is_named = place.is_some() || !whole || id.inode == InodeId::ROOT;
             let is_denied = || {
-                id.index > 0
+                !id.index.is_first()
                     && self.cache.extra_indices(id.inode).is_ok_and(|extra| !extra.contains(&id.index))
             };
             if !is_named || is_denied() {
@@ -223,7 +222,7 @@ impl Rotation {
     fn change_chunk(
         &self,
         inode: &Arc<Inode>,
-        index: u32,
+        index: ChunkIndex,
         step: fn(&mut Chunk) -> chunk::Result<()>,
     ) -> Result<bool> {
         let _serial = inode.serial.lock();

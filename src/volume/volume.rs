@@ -23,7 +23,7 @@ use super::namespace::operations::{NewInode, Rename};
 use super::rotate::{Remains, Rotation};
 use super::writeback::Writeback;
 use super::{Error, Result};
-use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, Context, DeviceId, InodeId};
 use crate::store::{self, FileName};
 use std::sync::Arc;
 
@@ -64,8 +64,8 @@ impl Volume {
             is_exact: true,
             extension: Extension::default(),
         };
-        let id = ChunkId { inode: InodeId::ROOT, index: 0 };
-        let mut first_chunk = Chunk::new(context, id, Geometry::new(chunk_size).blocks(0));
+        let id = ChunkId::first(InodeId::ROOT);
+        let mut first_chunk = Chunk::new(context, id, Geometry::new(chunk_size).blocks(ChunkIndex::FIRST));
         first_chunk.set_record(record.encode().map_err(|_| Error::Invalid)?.root);
         first_chunk.commit()?;
         first_chunk.sync()?;
@@ -437,7 +437,7 @@ impl Volume {
     /// # Errors
     /// Something could not be read for a reason of the machine's, or the root directory not at all.
     pub fn devices(context: &Arc<Context>, geometry: Geometry) -> Result<Vec<Device>> {
-        let root = Chunk::open(context, ChunkId { inode: InodeId::ROOT, index: 0 }, geometry.blocks(0))?;
+        let root = Chunk::open(context, ChunkId::first(InodeId::ROOT), geometry.blocks(ChunkIndex::FIRST))?;
         devices::list(context, root.version(), &context.journals()?)
     }
 

@@ -69,15 +69,15 @@ pub const ROOMS: &[(&str, &[&str])] = &[
 /// What these rooms may name of the crate's other rooms, where that is less than `volume` may.
 const OUTSIDE: &[(&str, &[&str])] = &[
     ("format", &["chunk"]),
-    ("inode", &["chunk"]),
+    ("inode", &["chunk", "locks"]),
     ("stream", &["chunk"]),
     ("data", &["chunk"]),
-    ("namespace", &["chunk"]),
-    ("writeback", &["chunk"]),
+    ("namespace", &["chunk", "locks"]),
+    ("writeback", &["chunk", "locks"]),
 ];
 
 /// All that `format` may name of `chunk`: what stands in bytes.
-const IDS: &[&str] = &["ChunkId", "Commit", "DeviceId", "InodeId"];
+const IDS: &[&str] = &["ChunkId", "ChunkIndex", "Commit", "DeviceId", "InodeId"];
 
 /// Rooms that hold no other room, and stand below the façade for helpers of tests.
 const BESIDE: &[&str] = &["fuzzing", "testing", "tests", "mod"];

@@ -13,7 +13,7 @@ fn run(seed: u64) -> std::result::Result<(), String> {
     let memory = Memory::new();
     let context = context_of(Arc::new(memory.clone()), &[2]);
     context.keep_blocks(KEPT * BLOCK + 1);
-    let ids = [ID, ChunkId { index: 4, ..ID }];
+    let ids = [ID, ChunkId { index: ChunkIndex(4), ..ID }];
     let mut chunks = ids.map(|id| Chunk::new(&context, id, 1024));
     let mut model = [vec![0; usize::from(BLOCKS) * BLOCK], vec![0; usize::from(BLOCKS) * BLOCK]];
     let mut rng = TestRng(seed);

@@ -21,7 +21,7 @@ use crate::store::memory::Memory;
 use std::sync::Arc;
 
 const DEVICE: DeviceId = DeviceId([7; 8]);
-const ID: ChunkId = ChunkId { inode: InodeId([9; 12]), index: 3 };
+const ID: ChunkId = ChunkId { inode: InodeId([9; 12]), index: ChunkIndex(3) };
 
 /// Content roots named by one byte each, newest first.
 fn context_of(store: Arc<dyn Store>, epochs: &[u8]) -> Arc<Context> {

@@ -77,14 +77,14 @@ impl Registry {
                 for (k, map) in &root.data.maps {
                     let block = self.block_of(map, disk);
                     self.learn_map(&chunk.key, *k, map, block, disk);
-                    names.push((*k, map.slot, block));
+                    names.push((*k, map.slot.0, block));
                 }
                 for (number, entry) in &root.data.entries {
                     let block = if entry.is_hole() { 0 } else { self.block_of(entry, disk) };
-                    names.push((*number, entry.slot, block));
+                    names.push((*number, entry.slot.0, block));
                 }
                 for (number, entry) in &root.metadata.entries {
-                    names.push((METADATA + number, entry.slot, self.block_of(entry, disk)));
+                    names.push((METADATA + number, entry.slot.0, self.block_of(entry, disk)));
                 }
                 let (commit, settled) = (root.version.commit(), root.settled);
                 self.roots
@@ -95,14 +95,14 @@ impl Registry {
 
     /// The block that an entry names; one not seen before is the live one in its slot.
     pub fn block_of(&mut self, entry: &Entry, disk: &Disk) -> BlockNumber {
-        *self.tags.entry(entry.tag).or_insert_with(|| disk.slots[usize::from(entry.slot)].live().number)
+        *self.tags.entry(entry.tag).or_insert_with(|| disk.slots[entry.slot.index()].live().number)
     }
 
     fn learn_map(&mut self, key: &Key, k: u16, entry: &Entry, block: BlockNumber, disk: &Disk) {
         if self.maps.contains_key(&block) {
             return;
         }
-        let mut plain = *disk.slots[usize::from(entry.slot)].live().bytes;
+        let mut plain = *disk.slots[entry.slot.index()].live().bytes;
         key.open(Section::Data.map_kind(), k, entry, &mut plain).expect("map blocks are sealed as such");
         let mut names = Vec::new();
         let (stored, _) = <[StoredEntry]>::ref_from_prefix_with_elems(&plain, GROUP).unwrap();
@@ -111,7 +111,7 @@ impl Registry {
                 names.push(
                     (usize::from(k) * GROUP + i)
                         .try_into()
-                        .map(|n| (n, entry.slot, self.block_of(&entry, disk)))
+                        .map(|n| (n, entry.slot.0, self.block_of(&entry, disk)))
                         .unwrap(),
                 );
             }
@@ -185,7 +185,7 @@ impl Node {
         let mut ranks = words.commits.clone();
         ranks.sort_unstable();
         ranks.dedup();
-        words.out.extend(self.chunk.unsynced.slots().into_iter().map(u64::from));
+        words.out.extend(self.chunk.unsynced.slots().into_iter().map(|slot| u64::from(slot.0)));
         let mut hasher = DefaultHasher::new();
         words.out.hash(&mut hasher);
         for commit in words.commits {
@@ -249,7 +249,7 @@ impl Node {
             words.out.extend(slots.state.iter().map(state));
             for list in [slots.free.iter().copied().collect(), slots.dropped.clone(), slots.waiting.clone()] {
                 words.out.push(list.len() as u64);
-                words.out.extend(list.into_iter().map(u64::from));
+                words.out.extend(list.into_iter().map(|slot| u64::from(slot.0)));
             }
         }
     }
@@ -303,13 +303,13 @@ impl Words<'_> {
             let stored = of(&group.stored);
             let entries: Vec<_> = group.loaded().map_or(Vec::new(), |entries| {
                 let used = entries.list().iter().enumerate().filter(|(_, entry)| !entry.is_hole());
-                used.map(|(i, entry)| (i as u16, entry.slot, of(entry))).collect()
+                used.map(|(i, entry)| (i as u16, entry.slot.0, of(entry))).collect()
             });
             self.out.extend([
                 u64::from(group.stale),
                 u64::from(group.is_changed()),
                 u64::from(group.loaded().is_some()),
-                group.stored.slot.into(),
+                group.stored.slot.0.into(),
             ]);
             self.block(stored);
             self.names(&entries);

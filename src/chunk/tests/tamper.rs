@@ -107,7 +107,7 @@ fn another_chunks_file_is_refused() {
     let bench = Bench::new();
     bench.chunk(2);
     let bytes = bench.bytes();
-    for other in [ChunkId { index: 4, ..ID }, ChunkId { inode: InodeId([8; 12]), ..ID }] {
+    for other in [ChunkId { index: ChunkIndex(4), ..ID }, ChunkId { inode: InodeId([8; 12]), ..ID }] {
         let mut chunk = Chunk::new(&bench.context, other, 1024);
         chunk.write(Section::Data, 0, &pattern(5, 2)).unwrap();
         chunk.commit().unwrap();
@@ -181,7 +181,7 @@ fn a_map_block_that_both_roots_name_is_no_reason_to_fall_back() {
     chunk.write(Section::Data, 1, &pattern(1, 1)).unwrap();
     let commit = chunk.commit().unwrap();
     chunk.sync().unwrap();
-    let slot = usize::from(chunk.data.groups()[0].stored.slot);
+    let slot = chunk.data.groups()[0].stored.slot.index();
     let mut bytes = bench.bytes();
     bytes[slot * BLOCK] ^= 1;
     bench.put_bytes(&bytes);

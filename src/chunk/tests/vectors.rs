@@ -36,8 +36,10 @@ fn blocks(index: u32) -> u16 {
 
 fn verdict(vector: &Value) -> (&'static str, Option<Chunk>) {
     let memory = Memory::new();
-    let id =
-        ChunkId { inode: InodeId(bytes(&vector["inode"])), index: vector["index"].as_u64().unwrap() as u32 };
+    let id = ChunkId {
+        inode: InodeId(bytes(&vector["inode"])),
+        index: ChunkIndex(vector["index"].as_u64().unwrap() as u32),
+    };
     let roots = vector["content_roots"].as_array().unwrap();
     let roots = roots.iter().map(|root| Secret::from_slice(&bytes::<32>(root)).unwrap()).collect();
     let known = vector["known"].as_array().map(|known| {
@@ -52,7 +54,7 @@ fn verdict(vector: &Value) -> (&'static str, Option<Chunk>) {
         let file = memory.create(context.file_name(id)).unwrap();
         file.write_at(0, &[std::io::IoSlice::new(&base64(text))]).unwrap();
     }
-    let blocks = blocks(id.index);
+    let blocks = blocks(id.index.0);
     let read = Chunk::open(&context, id, blocks).and_then(|chunk| {
         let mut block = [0; BLOCK];
         (0..blocks).try_for_each(|number| chunk.read(Section::Data, number, &mut block))?;
@@ -70,7 +72,7 @@ fn verdict(vector: &Value) -> (&'static str, Option<Chunk>) {
 
 fn content_of(chunk: &Chunk) -> Value {
     let mut data = serde_json::Map::new();
-    for number in 0..blocks(chunk.id().index) {
+    for number in 0..blocks(chunk.id().index.0) {
         let mut block = [0; BLOCK];
         chunk.read(Section::Data, number, &mut block).unwrap();
         if block != [0; BLOCK] {

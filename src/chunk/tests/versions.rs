@@ -57,7 +57,7 @@ fn of_255_devices_in_turn_every_older_version_is_rolled_back() {
 fn a_chunk_is_opened_from_a_file_under_another_name() {
     let bench = Bench::new();
     let chunk = bench.chunk(5);
-    let copy = bench.context.file_name(ChunkId { index: ID.index + 1, ..ID });
+    let copy = bench.context.file_name(ChunkId { index: ID.index.next(), ..ID });
     let file = bench.memory.create(copy).unwrap();
     file.write_at(0, &[std::io::IoSlice::new(&bench.bytes())]).unwrap();
     bench.memory.remove(bench.context.file_name(ID)).unwrap();
@@ -72,6 +72,6 @@ fn a_chunk_is_opened_from_a_file_under_another_name() {
         matches!(open(ID, Some(&newer)), Err(Error::RolledBack { .. })),
         "it is held against what is known"
     );
-    let wrong = open(ChunkId { index: ID.index + 1, ..ID }, None);
+    let wrong = open(ChunkId { index: ID.index.next(), ..ID }, None);
     assert!(matches!(wrong, Err(Error::Damaged(..))), "the roots say which chunk it is, not the name");
 }

@@ -2,7 +2,7 @@
 
 use super::shown;
 use super::target::Opened;
-use crate::chunk::ChunkId;
+use crate::chunk::{ChunkId, ChunkIndex};
 use crate::cli::advice::{self, Failure};
 use crate::cli::look_args::Locate;
 use crate::cli::report;
@@ -24,15 +24,16 @@ pub fn run(arguments: &Locate) -> Result<(), Failure> {
 fn files(opened: &Opened, json: bool) -> Result<(), Failure> {
     let (inode, _) = opened.found()?;
     let context = opened.reader.context();
-    let print = |index: u32| print_line(&context.file_name(ChunkId { inode, index }).path(), index, json);
-    print(0)?;
+    let print =
+        |index: ChunkIndex| print_line(&context.file_name(ChunkId { inode, index }).path(), index, json);
+    print(ChunkIndex::FIRST)?;
     let further = opened.reader.node(inode).and_then(|node| node.further());
     let further = further.map_err(|error| opened.failure(&error))?;
     further.into_iter().try_for_each(|(index, _)| print(index))
 }
 
-fn print_line(file: &str, index: u32, json: bool) -> Result<(), Failure> {
-    let line = if json { json!({ "file": file, "index": index }).to_string() } else { file.to_owned() };
+fn print_line(file: &str, index: ChunkIndex, json: bool) -> Result<(), Failure> {
+    let line = if json { json!({ "file": file, "index": index.0 }).to_string() } else { file.to_owned() };
     report::print(&format!("{line}\n"))
 }
 
@@ -54,7 +55,7 @@ fn owner(opened: &Opened, file: &Path, json: bool) -> Result<(), Failure> {
             if path.is_empty() { "/".into() } else { advice::escape(&path) }
         ));
     }
-    let mut object = json!({ "index": id.index });
+    let mut object = json!({ "index": id.index.0 });
     shown::put(&mut object, "path", &path);
     report::print(&format!("{object}\n"))
 }

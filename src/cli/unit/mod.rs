@@ -12,9 +12,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use text::{Volume, automount, escape_path, mount, service};
 
-/// The first line of every unit that was made here: another one is not overwritten.
-const MADE: &str = "# Made by `cryptfs unit`.\n";
-
 /// The mount options that name files.
 const PATHS: [&str; 5] = ["passphrase-file", "identity", "pin-file", "keys", "log-file"];
 
@@ -54,8 +51,10 @@ fn files(arguments: &Unit) -> Result<Vec<File>, Failure> {
         }
     }
     let name = escape_path(&volume.mountpoint);
-    let made =
-        |kind: &str, text: String| File { name: format!("{name}.{kind}"), text: format!("{MADE}{text}") };
+    let made = |kind: &str, text: String| File {
+        name: format!("{name}.{kind}"),
+        text: format!("{}{text}", text::MADE),
+    };
     Ok(match (arguments.automount, arguments.user) {
         (true, _) => vec![made("automount", automount(&volume)), made("mount", mount(&volume))],
         (false, is_users) => {
@@ -93,7 +92,7 @@ fn install(arguments: &Unit, files: &[File]) -> Result<(), Failure> {
     for file in files {
         let path = folder.join(&file.name);
         match fs::read_to_string(&path) {
-            Ok(there) if !there.starts_with(MADE) => return Err(advice::other_unit(&path)),
+            Ok(there) if !there.starts_with(text::MADE) => return Err(advice::other_unit(&path)),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path, &error)),
             _ => {}
         }
@@ -103,12 +102,8 @@ fn install(arguments: &Unit, files: &[File]) -> Result<(), Failure> {
         fs::write(&path, &file.text).map_err(|error| failed(&path, &error))?;
         report::print(&format!("Wrote {}.\n", path.display()))?;
     }
-    let systemctl = if arguments.user { "systemctl --user" } else { "systemctl" };
     let name = files.first().map_or("", |file| file.name.as_str());
-    let when = if arguments.user { "at each login" } else { "at each boot" };
-    report::print(&format!(
-        "Start it now and {when}: `{systemctl} daemon-reload && {systemctl} enable --now '{name}'`.\n"
-    ))?;
+    report::print(&advice::start_unit(name, arguments.user))?;
     if arguments.user { report::print(&format!("{}\n", advice::nobody_at_login())) } else { Ok(()) }
 }
 

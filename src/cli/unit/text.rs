@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The first line of every unit that was made here: another one is not overwritten.
+pub const MADE: &str = "# Made by `cryptfs unit`.\n";
 const SYSTEM: &str = include_str!("../../../systemd/system/cryptfs@.service");
 const USER: &str = include_str!("../../../systemd/user/cryptfs@.service");
 /// Where in the templates begins what is the same for every volume.

@@ -6,7 +6,7 @@
 use super::{Defect, Field, Members, SlotError, SlotKey, Stretch};
 use crate::crypto::{self, Cost, CostError};
 use crate::keys::tpm::{
-    Client, ClientError, PcrBank, PcrMask, SealedSecret, TEMPLATE_ECC_P256, TpmSlotFields, new_secret,
+    Answer, Client, PcrBank, PcrMask, SealedSecret, TEMPLATE_ECC_P256, TpmSlotFields, new_secret,
 };
 use crate::keys::{HeaderDigest, SlotId};
 use std::ops::RangeInclusive;
@@ -27,13 +27,8 @@ pub struct Tpm2 {
 pub trait Sealer {
     /// Where it is reached, in the TSS's notation.
     fn tcti(&self) -> String;
-    fn seal(
-        &self,
-        secret: SealedSecret,
-        pcrs: PcrMask,
-        auth: Option<&[u8]>,
-    ) -> Result<TpmSlotFields, ClientError>;
-    fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Result<SealedSecret, ClientError>;
+    fn seal(&self, secret: SealedSecret, pcrs: PcrMask, auth: Option<&[u8]>) -> Answer<TpmSlotFields>;
+    fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Answer<SealedSecret>;
 }
 
 impl Sealer for Client {
@@ -41,16 +36,11 @@ impl Sealer for Client {
         Client::tcti(self).as_str().to_owned()
     }
 
-    fn seal(
-        &self,
-        secret: SealedSecret,
-        pcrs: PcrMask,
-        auth: Option<&[u8]>,
-    ) -> Result<TpmSlotFields, ClientError> {
+    fn seal(&self, secret: SealedSecret, pcrs: PcrMask, auth: Option<&[u8]>) -> Answer<TpmSlotFields> {
         Client::seal(self, secret, pcrs, auth)
     }
 
-    fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Result<SealedSecret, ClientError> {
+    fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Answer<SealedSecret> {
         Client::unseal(self, sealed, auth)
     }
 }

@@ -49,6 +49,9 @@ pub enum ClientError {
     Io(#[source] io::Error),
 }
 
+/// What the TPM gave, or why it gave nothing.
+pub type Answer<T> = Result<T, ClientError>;
+
 impl Client {
     /// Long enough for a slow TPM's thirty tries, short enough for a person.
     const TIMEOUT: Duration = Duration::from_secs(60);
@@ -80,12 +83,7 @@ impl Client {
     }
 
     /// Seals `secret` to this TPM, to the present values of `pcrs`, and to `auth` (`k2` of a stretched PIN).
-    pub fn seal(
-        &self,
-        secret: SealedSecret,
-        pcrs: PcrMask,
-        auth: Option<&[u8]>,
-    ) -> Result<TpmSlotFields, ClientError> {
+    pub fn seal(&self, secret: SealedSecret, pcrs: PcrMask, auth: Option<&[u8]>) -> Answer<TpmSlotFields> {
         let (tcti, bank, auth) = (self.tcti.clone(), PcrBank::Sha256, auth_value(auth)?);
         match self.exchange(&Request::Seal { tcti, secret, bank, pcrs, auth })? {
             Response::Sealed(fields) => Ok(fields),
@@ -94,7 +92,7 @@ impl Client {
     }
 
     /// Gives back what [`Client::seal`] sealed.
-    pub fn unseal(&self, fields: &TpmSlotFields, auth: Option<&[u8]>) -> Result<SealedSecret, ClientError> {
+    pub fn unseal(&self, fields: &TpmSlotFields, auth: Option<&[u8]>) -> Answer<SealedSecret> {
         let auth = auth_value(auth)?;
         if fields.pin != auth.is_some() {
             return Err(ClientError::BadAuth);

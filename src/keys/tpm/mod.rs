@@ -12,7 +12,7 @@ mod pcrs;
 pub mod protocol;
 mod tcti;
 
-pub use client::{Client, ClientError};
+pub use client::{Answer, Client, ClientError};
 pub use error::TpmError;
 pub use fields::{AuthValue, Lockout, PcrBank, SealedSecret, TpmInfo, TpmSlotFields, new_secret};
 pub use fields::{NAME_LENGTH, TEMPLATE_ECC_P256};

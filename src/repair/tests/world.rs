@@ -3,7 +3,7 @@
 use super::super::{Apply, Choices, Plan, Step, open_again};
 use crate::check::{self, Checked, Class, Finding, Options, Progress};
 use crate::chunk::remembered::Remembered;
-use crate::chunk::{ChunkId, Context, InodeId, ReadOnly, Recall};
+use crate::chunk::{ChunkId, ChunkIndex, Context, InodeId, ReadOnly, Recall};
 use crate::store::memory::Memory;
 use crate::store::{Area, FileName, Store};
 use crate::volume::tests::{CHUNK, FIRST, Fixture};
@@ -142,7 +142,7 @@ impl World {
     }
 
     pub fn name(&self, inode: InodeId, index: u32) -> FileName {
-        self.context().file_name(ChunkId { inode, index })
+        self.context().file_name(ChunkId { inode, index: ChunkIndex(index) })
     }
 
     pub fn remove(&self, inode: InodeId, index: u32) {

@@ -10,9 +10,10 @@ mod settling;
 
 pub use change::{Change, Changed, Observer};
 
-use crate::chunk::{BLOCK, Chunk, ChunkId, InodeId, Relation, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, InodeId, Relation, Section};
+use crate::locks::{Mutex, Rank};
 use crate::store::{Area, Ender, Pinned, Seen, Watch};
-use crate::volume::base::Base;
+use crate::volume::base::{Base, threads};
 use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
@@ -21,7 +22,6 @@ use crate::volume::mutants::{self, Mutant};
 use crate::volume::writeback::Writeback;
 use crate::volume::{Damage, Error, Kind, Result};
 use change::Before;
-use parking_lot::Mutex;
 use settling::Settling;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,7 @@ impl Arrivals {
             writeback: writeback.clone(),
             observer: OnceLock::new(),
             has_ended: AtomicBool::new(false),
-            thread: Mutex::default(),
+            thread: Mutex::new(Rank::Threads, None),
         }
     }
 
@@ -85,9 +85,7 @@ impl Arrivals {
         self.has_ended.store(true, Ordering::Release);
         let Some((thread, ender)) = self.thread.lock().take() else { return };
         ender();
-        if thread.join().is_err() {
-            log::error!("watching the backing folder ended in a panic");
-        }
+        threads::join(thread, "watching the backing folder");
     }
 
     /// Takes in what became of files.
@@ -107,7 +105,7 @@ impl Arrivals {
                     has_journals |= id != self.base.context.own_journal()
                 }
                 Some(id) => {
-                    has_to_merge |= id.index == 0 && self.base.context.recall.tombstone(id).is_some();
+                    has_to_merge |= id.index.is_first() && self.base.context.recall.tombstone(id).is_some();
                     let pins = self.base.context.store.pins();
                     has_to_merge |= pins.is_some_and(|pins| {
                         pins.pinned_as(*name).is_ok_and(|pinned| pinned == Pinned::Displaced)
@@ -168,7 +166,7 @@ impl Arrivals {
                 Ok(None)
             }
             Err(Error::NotArrived(_) | Error::Damaged(..)) => Ok(None),
-            Ok(None) if id.index == 0 && inode.is_directory() => self.join(&inode),
+            Ok(None) if id.index.is_first() && inode.is_directory() => self.join(&inode),
             taken => taken,
         }
     }
@@ -198,16 +196,18 @@ impl Arrivals {
 
     /// Loads an inode again whose chunk `index` was perhaps replaced, if what is there is newer and memory has nothing to
     /// lose.
-    fn reload(&self, inode: &Arc<Inode>, index: u32) -> Result<Option<Vec<Change>>> {
+    fn reload(&self, inode: &Arc<Inode>, index: ChunkIndex) -> Result<Option<Vec<Change>>> {
         let _serial = inode.serial.lock();
         // An operation that changes names counts on directories that it loaded.
         let _names = self.journal.names();
         let mut state = inode.state.write();
-        if index > 0 && state.record.kind != Kind::Directory {
+        if !index.is_first() && state.record.kind != Kind::Directory {
             return self.reload_extra(inode, &mut state, index);
         }
         let is_open = state.first_chunk.as_deref();
-        if index == 0 && is_open.is_some_and(|chunk| chunk.has_file() && chunk.is_current().unwrap_or(true)) {
+        if index.is_first()
+            && is_open.is_some_and(|chunk| chunk.has_file() && chunk.is_current().unwrap_or(true))
+        {
             // It was opened since.
             let before = state.take_untold().map(|record| Before::of_record(*record));
             return Ok(before.map(|before| before.compare(inode.id(), &state)));
@@ -227,7 +227,12 @@ impl Arrivals {
     }
 
     /// The same of a file's further chunk: which version of it belongs to the file, chunk 0 says.
-    fn reload_extra(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<Option<Vec<Change>>> {
+    fn reload_extra(
+        &self,
+        inode: &Arc<Inode>,
+        state: &mut State,
+        index: ChunkIndex,
+    ) -> Result<Option<Vec<Change>>> {
         let is_replaced = match state.extra_chunks.get(index) {
             Some(chunk) if chunk.is_dirty() || chunk.is_current().unwrap_or(true) => return Ok(None),
             Some(_) => true,

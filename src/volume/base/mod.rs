@@ -4,17 +4,18 @@
 mod clock;
 mod schedule;
 mod stand_ins;
+pub mod threads;
 mod withheld;
 
 pub use schedule::{Schedule, Task};
 
 use crate::chunk::Context;
+use crate::locks::{Mutex, Rank};
 use crate::store::FileName;
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::{Error, Result};
-use parking_lot::Mutex;
 use stand_ins::StandIns;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,13 +73,13 @@ impl Base {
             read_only: options.read_only || context.store.is_read_only(),
             stateless: options.stateless,
             schedule: Schedule::default(),
-            stand_ins: Mutex::default(),
-            withheld: Mutex::default(),
+            stand_ins: Mutex::new(Rank::StandIns, StandIns::default()),
+            withheld: Mutex::new(Rank::Withheld, Withheld::default()),
             opened: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
             stopped: AtomicBool::new(false),
             stopped_by: OnceLock::new(),
-            delayed: Mutex::default(),
-            events: Mutex::default(),
+            delayed: Mutex::new(Rank::Delayed, None),
+            events: Mutex::new(Rank::Events, Vec::new()),
             context,
         }
     }

@@ -1,7 +1,7 @@
 //! Directory entries of inodes in memory, and what else takes an inode that is loaded first.
 
 use super::Cache;
-use crate::chunk::InodeId;
+use crate::chunk::{ChunkIndex, InodeId};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits::NAME_MAX;
 use crate::volume::inode::state::Inode;
@@ -42,10 +42,10 @@ impl Cache {
     }
 
     /// The numbers of its chunks but the first.
-    pub fn extra_indices(&self, id: InodeId) -> Result<Vec<u32>> {
+    pub fn extra_indices(&self, id: InodeId) -> Result<Vec<ChunkIndex>> {
         let inode = self.inode(id)?;
         let mut state = inode.state.write();
         self.open_first_chunk(&inode, &mut state)?;
-        state.named_chunks(1)
+        state.named_chunks(ChunkIndex::FIRST_EXTRA)
     }
 }

@@ -47,7 +47,7 @@ impl Cache {
     }
 
     fn marks(&self, id: InodeId) -> Option<Marks> {
-        let name = self.base.context.file_name(ChunkId { inode: id, index: 0 });
+        let name = self.base.context.file_name(ChunkId::first(id));
         self.base.context.store.marks(name).ok()?
     }
 

@@ -1,7 +1,7 @@
 //! Reading an inode from its chunks: chunk 0 and its record, extra chunks, a directory's entries.
 
 use super::Cache;
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, InodeId, Relation};
+use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, Commit, InodeId, Relation};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
 use crate::volume::inode::directory::Directory;
@@ -21,7 +21,7 @@ impl Cache {
     pub fn open_first_chunk(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         state.check_whole()?;
         if state.first_chunk.is_none() {
-            let id = ChunkId { inode: inode.id(), index: 0 };
+            let id = ChunkId::first(inode.id());
             let found = self.open_file(id)?;
             let is_unknown = state.version().0.is_empty() || mutants::is_active(Mutant::OtherOpened);
             match found.version().compare(state.version()) {
@@ -32,9 +32,9 @@ impl Cache {
                     let (found, known) = (found.version().commit(), state.version().commit());
                     return Err(Error::Damaged(id, Damage::RolledBack { found, known }));
                 }
-                _ => state.hold(0, found),
+                _ => state.hold(ChunkIndex::FIRST, found),
             }
-            self.opened(inode, 0);
+            self.opened(inode, ChunkIndex::FIRST);
         }
         Ok(())
     }
@@ -69,9 +69,9 @@ impl Cache {
     }
 
     /// Opens a chunk if it exists.
-    pub fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: u32) -> Result<()> {
+    pub fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: ChunkIndex) -> Result<()> {
         self.open_first_chunk(inode, state)?;
-        if index == 0 || state.extra_chunks.contains(index) {
+        if index.is_first() || state.extra_chunks.contains(index) {
             return Ok(());
         }
         state.load_table(index)?;
@@ -84,9 +84,9 @@ impl Cache {
     }
 
     /// The next chunk behind `index` that exists.
-    pub fn next_chunk(&self, state: &mut State, index: u32) -> Result<Option<u32>> {
-        let stored = state.named_chunks(index + 1)?.first().copied();
-        let open = state.extra_chunks.from(index + 1).next();
+    pub fn next_chunk(&self, state: &mut State, index: ChunkIndex) -> Result<Option<ChunkIndex>> {
+        let stored = state.named_chunks(index.next())?.first().copied();
+        let open = state.extra_chunks.from(index.next()).next();
         Ok(stored.into_iter().chain(open).min())
     }
 
@@ -95,11 +95,11 @@ impl Cache {
     }
 
     fn load_state(&self, id: InodeId) -> Result<State> {
-        self.state_of(id, self.open_file(ChunkId { inode: id, index: 0 })?)
+        self.state_of(id, self.open_file(ChunkId::first(id))?)
     }
 
     fn state_of(&self, id: InodeId, first_chunk: Chunk) -> Result<State> {
-        let chunk = ChunkId { inode: id, index: 0 };
+        let chunk = ChunkId::first(id);
         self.check_not_withheld(id)?;
         let record = read_record(&first_chunk).map_err(|error| match error {
             Error::Damaged(_, what) => Error::Damaged(chunk, what),
@@ -132,7 +132,7 @@ impl Cache {
     pub(super) fn check_not_withheld(&self, id: InodeId) -> Result<()> {
         let is_withheld =
             self.base.withheld.lock().has(id) && !mutants::is_active(Mutant::WithheldNotApplied);
-        if is_withheld { Err(Error::NotArrived(ChunkId { inode: id, index: 0 })) } else { Ok(()) }
+        if is_withheld { Err(Error::NotArrived(ChunkId::first(id))) } else { Ok(()) }
     }
 
     /// Refuses a size that cannot be, or that is not the inline content's.
@@ -171,7 +171,7 @@ impl Cache {
 
     pub(super) fn read_entries(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Entries> {
         self.open_first_chunk(directory, state)?;
-        let named = state.named_chunks(1)?;
+        let named = state.named_chunks(ChunkIndex::FIRST_EXTRA)?;
         let Facts { first_chunk, table, record, .. } = &**state;
         let first_chunk = first_chunk.as_ref().expect("it was opened");
         let mut entries = Directory::new(record.extension.vector.clone());

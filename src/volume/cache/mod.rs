@@ -13,7 +13,8 @@ mod readahead;
 mod report;
 mod walk;
 
-use crate::chunk::InodeId;
+use crate::chunk::{ChunkIndex, InodeId};
+use crate::locks::{Mutex, Rank};
 use crate::volume::Options;
 use crate::volume::Result;
 use crate::volume::base::Base;
@@ -22,7 +23,6 @@ use crate::volume::inode::state::{Inode, State};
 use hashbrown::HashMap;
 use loading::Loading;
 use open_files::OpenFiles;
-use parking_lot::Mutex;
 use readahead::Readahead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,8 +45,8 @@ impl Cache {
         Cache {
             base: base.clone(),
             findings: findings.clone(),
-            inodes: Mutex::default(),
-            queue: Mutex::default(),
+            inodes: Mutex::new(Rank::Inodes, HashMap::new()),
+            queue: Mutex::new(Rank::Queue, Vec::new()),
             open: OpenFiles::new(options.open_files),
             readahead: Readahead::default(),
             loading: Loading::default(),
@@ -73,7 +73,7 @@ impl Cache {
             let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
             drop(claim);
             if is_open {
-                self.opened(&inode, 0);
+                self.opened(&inode, ChunkIndex::FIRST);
             }
             return Ok(inode);
         }

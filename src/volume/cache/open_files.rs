@@ -4,13 +4,13 @@
 //! A chunk closes only where that loses nothing; what is being written waits for its flush.
 
 use super::Cache;
-use crate::chunk::{ChunkId, Commit, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, Commit, InodeId};
+use crate::locks::{Mutex, Rank};
 use crate::volume::base::SYNC_ALL_ABOVE;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use hashbrown::HashMap;
 use lru::LruCache;
-use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -31,9 +31,9 @@ pub struct OpenFiles {
 impl OpenFiles {
     pub fn new(limit: NonZeroUsize) -> OpenFiles {
         OpenFiles {
-            list: Mutex::new(LruCache::unbounded()),
+            list: Mutex::new(Rank::OpenFiles, LruCache::unbounded()),
             limit: limit.get(),
-            resting: Mutex::default(),
+            resting: Mutex::new(Rank::Resting, HashMap::new()),
             kept: AtomicUsize::new(0),
         }
     }
@@ -72,7 +72,7 @@ impl OpenFiles {
 
 impl Cache {
     /// Notes that a chunk is open now, and closes older ones that can be closed.
-    pub fn opened(&self, inode: &Arc<Inode>, index: u32) {
+    pub fn opened(&self, inode: &Arc<Inode>, index: ChunkIndex) {
         self.open.list.lock().push(ChunkId { inode: inode.id(), index }, Arc::downgrade(inode));
         self.close_spare();
     }
@@ -167,7 +167,7 @@ impl Cache {
     }
 
     /// Closes a chunk that has nothing to lose.
-    fn close_chunk(&self, inode: &Inode, index: u32) -> bool {
+    fn close_chunk(&self, inode: &Inode, index: ChunkIndex) -> bool {
         let (Some(_serial), Some(mut state)) = (inode.serial.try_lock(), inode.state.try_write()) else {
             return false;
         };
@@ -179,7 +179,7 @@ impl Cache {
             return false;
         }
         // A new chunk whose name could not be synced has to be there at the next try.
-        let may_close = if index == 0 { clean && named } else { clean || !chunk.is_name_new() };
+        let may_close = if index.is_first() { clean && named } else { clean || !chunk.is_name_new() };
         if !may_close || chunk.is_dirty() {
             return false;
         }
@@ -215,7 +215,8 @@ impl Cache {
     }
 }
 
-fn open_chunks(state: &crate::volume::inode::state::State) -> Vec<u32> {
-    let first_chunk = state.first_chunk.iter().filter(|first_chunk| first_chunk.has_file()).map(|_| 0);
+fn open_chunks(state: &crate::volume::inode::state::State) -> Vec<ChunkIndex> {
+    let first_chunk =
+        state.first_chunk.iter().filter(|first_chunk| first_chunk.has_file()).map(|_| ChunkIndex::FIRST);
     first_chunk.chain(state.extra_chunks.with_files()).collect()
 }

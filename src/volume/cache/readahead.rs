@@ -8,6 +8,7 @@
 use super::Cache;
 use crate::chunk::InodeId;
 use crate::volume::Result;
+use crate::volume::base::threads;
 use crate::volume::cache::walk::Walk;
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::Inode;
@@ -162,9 +163,7 @@ impl Cache {
         self.readahead.wanted.lock().end = true;
         self.readahead.woken.notify_all();
         for thread in self.readahead.threads.lock().drain(..) {
-            if thread.join().is_err() {
-                log::error!("reading ahead ended in a panic");
-            }
+            threads::join(thread, "reading ahead");
         }
         self.readahead.held.lock().clear();
     }

@@ -26,7 +26,7 @@ impl Catalog {
                 return;
             }
             if let Some(name) = FileName::parse(Area::Chunks, path) {
-                let first = context.identify(name).filter(|id| id.index == 0);
+                let first = context.identify(name).filter(|id| id.index.is_first());
                 let tombstone = first.and_then(|id| Some((id.inode, context.recall.tombstone(id)?)));
                 brought.returned.extend(tombstone);
             } else if let Some(copy) = CopyName::parse(path) {

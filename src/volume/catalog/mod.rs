@@ -6,7 +6,8 @@ mod sweep;
 
 pub use copies::Brought;
 
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Version};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Version};
+use crate::locks::{Mutex, Rank};
 use crate::store::{Area, FileName};
 use crate::volume::Result;
 use crate::volume::base::Base;
@@ -15,7 +16,6 @@ use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use hashbrown::HashSet;
-use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -45,9 +45,9 @@ impl Catalog {
             base: base.clone(),
             findings: findings.clone(),
             cache: cache.clone(),
-            pending_deletes: Mutex::default(),
-            unsynced_unlinks: Mutex::default(),
-            leftovers: Mutex::default(),
+            pending_deletes: Mutex::new(Rank::Deletes, Vec::new()),
+            unsynced_unlinks: Mutex::new(Rank::UnsyncedUnlinks, Vec::new()),
+            leftovers: Mutex::new(Rank::Leftovers, None),
         }
     }
 
@@ -99,7 +99,7 @@ impl Catalog {
 
     /// Deletes another device's journal, with whatever it says.
     pub fn discard_journal(&self, device: DeviceId) -> Result<()> {
-        let id = ChunkId { inode: InodeId::journal(device), index: 0 };
+        let id = ChunkId::first(InodeId::journal(device));
         let name = self.base.context.file_name(id);
         self.base.context.store.remove(name)?;
         self.base.context.recall.gone(id);
@@ -115,7 +115,7 @@ impl Catalog {
             }
             unsynced_unlinks => unsynced_unlinks?,
         }
-        if id.index > 0 {
+        if !id.index.is_first() {
             self.unpin_removed(id);
         }
         self.base.context.recall.gone(id);
@@ -130,7 +130,7 @@ impl Catalog {
     }
 
     /// The chunks of an inode of which there are files.
-    pub fn files_of(&self, inode: InodeId) -> Result<Vec<u32>> {
+    pub fn files_of(&self, inode: InodeId) -> Result<Vec<ChunkIndex>> {
         let all = self.all_chunks()?.into_iter();
         Ok(all.filter(|id| id.inode == inode).map(|id| id.index).collect())
     }
@@ -160,15 +160,15 @@ impl Catalog {
     pub fn remove_files(&self, inode: &Arc<Inode>) -> Result<()> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
-        let mut chunks: BTreeSet<u32> =
-            state.extra_chunks.from(0).chain(state.doomed.iter().copied()).collect();
+        let mut chunks: BTreeSet<ChunkIndex> =
+            state.extra_chunks.from(ChunkIndex::FIRST).chain(state.doomed.iter().copied()).collect();
         let mut made = state.recorded || !chunks.is_empty();
         match self.table_of(inode, &mut state) {
             Ok(named) => chunks.extend(named),
             Err(error) if error.is_damage() => chunks.extend(self.files_of(inode.id())?),
             Err(error) => return Err(error),
         }
-        let first = ChunkId { inode: inode.id(), index: 0 };
+        let first = ChunkId::first(inode.id());
         let tombstone = state.tombstone(self.known(first));
         // A chunk 0 that was closed is there.
         let is_there =
@@ -177,7 +177,7 @@ impl Catalog {
         state.doom_unnamed(chunks.iter().copied());
         let is_large = !chunks.is_empty();
         if made {
-            chunks.insert(0);
+            chunks.insert(ChunkIndex::FIRST);
         }
         // What another device put there is for merging.
         if made && self.is_replaced(first, &state) && !mutants::is_active(Mutant::ReplacedRemoved) {
@@ -209,7 +209,7 @@ impl Catalog {
             let state = inode.state.read();
             let others = || state.version().0.iter().any(|entry| entry.0 != context.device);
             if state.record.links_count == 0 && others() && !mutants::is_active(Mutant::NoTombstone) {
-                let first = ChunkId { inode: inode.id(), index: 0 };
+                let first = ChunkId::first(inode.id());
                 context.recall.deleted(first, &state.tombstone(self.known(first)));
                 any = true;
             }
@@ -254,13 +254,13 @@ impl Catalog {
     }
 
     /// The extra chunks that chunk 0 names, which need not be read to learn that there are none.
-    fn table_of(&self, inode: &Arc<Inode>, state: &mut State) -> Result<Vec<u32>> {
+    fn table_of(&self, inode: &Arc<Inode>, state: &mut State) -> Result<Vec<ChunkIndex>> {
         state.check_whole()?;
         if state.table.is_empty() {
             return Ok(Vec::new());
         }
         self.cache.open_first_chunk(inode, state)?;
-        state.named_chunks(1)
+        state.named_chunks(ChunkIndex::FIRST_EXTRA)
     }
 
     /// Whether this device wrote a chunk last.

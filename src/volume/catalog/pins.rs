@@ -6,7 +6,7 @@
 //! in place includes it or it has a file of its own (`merge`).
 
 use super::Catalog;
-use crate::chunk::{Chunk, ChunkId, Commit, InodeId, Version};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Version};
 use crate::store::{PinName, Pinned, Pins};
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Inode, State};
@@ -26,7 +26,7 @@ impl Catalog {
             // Its flush is about to find that.
             return Ok(());
         }
-        let first = ChunkId { inode: inode.id(), index: 0 };
+        let first = ChunkId::first(inode.id());
         match pins.pinned_as(self.base.context.file_name(first)) {
             Ok(Pinned::Displaced) => self.let_go(inode.id(), state)?,
             Ok(_) => {}
@@ -35,7 +35,7 @@ impl Catalog {
                 return Ok(());
             }
         }
-        for index in [0].into_iter().chain(state.named_chunks(1)?) {
+        for index in [ChunkIndex::FIRST].into_iter().chain(state.named_chunks(ChunkIndex::FIRST_EXTRA)?) {
             match pins.pin(self.base.context.file_name(ChunkId { index, ..first })) {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -92,7 +92,7 @@ impl Catalog {
     /// is kept as lost if not.
     fn let_go(&self, id: InodeId, state: &mut State) -> Result<()> {
         let Some(pins) = self.pins() else { return Ok(()) };
-        let first = ChunkId { inode: id, index: 0 };
+        let first = ChunkId::first(id);
         let own = PinName { of: self.base.context.file_name(first), lost: 0 };
         let read = self.open_pin(first, own).and_then(|chunk| self.cache.read_other(id, chunk));
         let mut pinned = self.all_pins().remove(&id).unwrap_or_default();
@@ -125,7 +125,7 @@ impl Catalog {
         if version.record.is_exact {
             return Ok(true);
         }
-        for index in version.named_chunks(1)? {
+        for index in version.named_chunks(ChunkIndex::FIRST_EXTRA)? {
             let (id, named) = (ChunkId { inode: id, index }, version.table.stamp(index).unwrap_or_default());
             let Some((chunk, _)) = self.find_pinned(pinned, id, named, version) else { continue };
             let found = check_fit(&chunk, named, &version.record)?;

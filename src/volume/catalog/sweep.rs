@@ -33,7 +33,7 @@ impl Catalog {
         self.base.context.store.list(Area::Chunks, &mut |name, is_file| {
             let id = FileName::parse(Area::Chunks, name).filter(|_| is_file);
             let id = id.and_then(|name| self.base.context.identify(name));
-            suspects.extend(id.filter(|id| id.index > 0 || gone.has(id.inode)));
+            suspects.extend(id.filter(|id| !id.index.is_first() || gone.has(id.inode)));
         })?;
         let alone = self.other_journals()?.is_empty();
         let (deleted, strays): (Vec<_>, Vec<_>) = suspects.into_iter().partition(|id| gone.has(id.inode));
@@ -46,13 +46,13 @@ impl Catalog {
     fn remove_all_deleted(&self, deleted: &HashSet<InodeId>, chunks: &[ChunkId]) -> Result<()> {
         let recall = &self.base.context.recall;
         let tombstone = |inode: &InodeId| {
-            let first = ChunkId { inode: *inode, index: 0 };
+            let first = ChunkId::first(*inode);
             let known = || Tombstone { version: self.known(first).unwrap_or_default(), entries: Vec::new() };
             (first, recall.tombstone(first).unwrap_or_else(known))
         };
         let tombstones: HashMap<ChunkId, Tombstone> = deleted.iter().map(tombstone).collect();
         let is_news = |id: &&ChunkId| {
-            let known = tombstones.get(&ChunkId { index: 0, ..**id });
+            let known = tombstones.get(&ChunkId::first(id.inode));
             known.is_some_and(|known| self.is_news(**id, &known.version))
                 && !mutants::is_active(Mutant::ReplacedRemoved)
         };

@@ -2,7 +2,7 @@
 //! remembers, on a volume that is opened without it.
 
 use super::Check;
-use crate::chunk::{self, Chunk, ChunkId, InodeId, Version};
+use crate::chunk::{self, Chunk, ChunkId, ChunkIndex, InodeId, Version};
 use crate::store::FileName;
 use crate::volume::findings::Place;
 use crate::volume::format::limits::JOURNAL_BLOCKS;
@@ -93,10 +93,10 @@ impl Check {
     }
 
     /// The numbers of an inode's chunks, as far as they can be read.
-    fn indices(&self, id: InodeId) -> Result<Vec<u32>> {
+    fn indices(&self, id: InodeId) -> Result<Vec<ChunkIndex>> {
         match self.cache.extra_indices(id) {
-            Ok(extra) => Ok([0].into_iter().chain(extra).collect()),
-            Err(Error::Damaged(..) | Error::NotArrived(_)) => Ok(vec![0]),
+            Ok(extra) => Ok([ChunkIndex::FIRST].into_iter().chain(extra).collect()),
+            Err(Error::Damaged(..) | Error::NotArrived(_)) => Ok(vec![ChunkIndex::FIRST]),
             Err(error) => Err(error),
         }
     }

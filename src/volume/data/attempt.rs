@@ -1,7 +1,7 @@
 //! Attempts to change a file's content: what one wants before it can get through, and the loop that obeys.
 
 use super::Data;
-use crate::chunk::{self, BLOCK, Chunk, Wish};
+use crate::chunk::{self, BLOCK, Chunk, ChunkIndex, Wish};
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::stored::spill_inline;
@@ -64,7 +64,7 @@ impl Data {
             let most = DIRTY_MOST.min(self.cache.open_limit() / 2);
             let [many, too_many] = [most * 2 / 3, most].map(|count| state.are_dirty_above(count));
             if !had_file && state.first_chunk.as_deref().is_some_and(Chunk::has_file) {
-                self.cache.opened(inode, 0);
+                self.cache.opened(inode, ChunkIndex::FIRST);
             }
             drop(state);
             self.writeback.make_room();

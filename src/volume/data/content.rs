@@ -5,7 +5,7 @@
 
 use super::Data;
 use super::attempt::{BLOCK_BYTES, Step, check_file};
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, Section, Wish};
+use crate::chunk::{self, BLOCK, Chunk, ChunkId, ChunkIndex, Section, Wish};
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::check_index;
@@ -57,8 +57,8 @@ impl Data {
         if data.is_empty() {
             return Ok(());
         }
-        let in_first =
-            end.min(self.base.geometry.capacity(0)).saturating_sub(offset).div_ceil(BLOCK_BYTES) as usize + 1;
+        let first = self.base.geometry.capacity(ChunkIndex::FIRST);
+        let in_first = end.min(first).saturating_sub(offset).div_ceil(BLOCK_BYTES) as usize + 1;
         let written = self.attempt(inode, |state| {
             self.hold_room(state, in_first, end, Wish::Takes)?;
             if !self.write_inline(state, offset, data)? {
@@ -145,7 +145,7 @@ impl Data {
         Ok(())
     }
 
-    fn open_for_reading(&self, inode: &Arc<Inode>, index: u32) -> Result<()> {
+    fn open_for_reading(&self, inode: &Arc<Inode>, index: ChunkIndex) -> Result<()> {
         let opened = self.cache.open_chunk(inode, &mut inode.state.write(), index);
         self.writeback.make_room();
         opened
@@ -175,18 +175,18 @@ impl Data {
         for run in self.base.geometry.runs(offset, data.len()) {
             let (part, rest) = data.split_at(run.length);
             self.cache.open_chunk(inode, state, run.index)?;
-            if run.index > 0 && !state.extra_chunks.contains(run.index) {
+            if !run.index.is_first() && !state.extra_chunks.contains(run.index) {
                 if state.shrunk.is_some() {
                     return Err(Step::Flush);
                 }
                 self.check_in_use()?;
-                let id = ChunkId { inode: inode.id(), index: check_index(u64::from(run.index))? };
+                let id = ChunkId { inode: inode.id(), index: check_index(run.index)? };
                 state
                     .hold(run.index, Chunk::new(&self.base.context, id, self.base.geometry.blocks(id.index)));
                 self.cache.opened(inode, run.index);
             }
             let chunk = state.chunk_mut(run.index).expect("it was opened or made");
-            if run.index > 0 {
+            if !run.index.is_first() {
                 hold_commit(chunk, run.length / BLOCK + 2, Wish::Takes)?;
             }
             let before = chunk.data_blocks()?;

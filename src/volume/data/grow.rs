@@ -3,7 +3,7 @@
 use super::Data;
 use super::attempt::{BLOCK_BYTES, Step};
 use super::content::hold_commit;
-use crate::chunk::{self, BLOCK, Chunk, Section, Wish};
+use crate::chunk::{self, BLOCK, Chunk, ChunkIndex, Section, Wish};
 use crate::volume::inode::state::{Inode, State};
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Data {
     /// Trims what a crash, or a write that failed, may have left beyond the size.
     fn clean_tail(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         let size = state.record.size;
-        let next = self.base.geometry.chunks(size);
+        let next = self.base.geometry.behind(size);
         let mut beyond = state.named_chunks(next)?;
         beyond.extend(state.extra_chunks.from(next));
         if !beyond.is_empty() {
@@ -35,7 +35,7 @@ impl Data {
             return Err(Step::Flush);
         }
         let (last, from) = self.base.geometry.locate(size);
-        if from > 0 || last == 0 {
+        if from > 0 || last.is_first() {
             self.clear_within(inode, state, last, from, self.base.geometry.capacity(last))?;
         }
         Ok(())
@@ -46,13 +46,13 @@ impl Data {
         &self,
         inode: &Arc<Inode>,
         state: &mut State,
-        index: u32,
+        index: ChunkIndex,
         from: u64,
         until: u64,
     ) -> std::result::Result<(), Step> {
         self.cache.open_chunk(inode, state, index)?;
         let Some(chunk) = state.chunk_mut(index) else { return Ok(()) };
-        if index > 0 {
+        if !index.is_first() {
             hold_commit(chunk, 2, Wish::Frees)?;
         }
         let before = chunk.data_blocks()?;

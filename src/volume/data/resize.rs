@@ -2,7 +2,7 @@
 
 use super::Data;
 use super::attempt::{BLOCK_BYTES, Step};
-use crate::chunk::Wish;
+use crate::chunk::{ChunkIndex, Wish};
 use crate::volume::Result;
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
@@ -59,7 +59,7 @@ impl Data {
         loop {
             // In pieces: what is changed is held open until it is flushed.
             let (index, _) = self.base.geometry.locate(at);
-            let until = self.base.geometry.start(index + CHUNKS_AT_ONCE).min(end);
+            let until = self.base.geometry.start(index.after(CHUNKS_AT_ONCE)).min(end);
             self.punch_piece(inode, at, until, now)?;
             if until >= end {
                 return Ok(());
@@ -93,7 +93,7 @@ impl Data {
     /// Cuts off what lies beyond `size`.
     fn shrink(&self, inode: &Arc<Inode>, state: &mut State, size: u64) -> std::result::Result<(), Step> {
         let geometry = self.base.geometry;
-        let has_further = state.record.size > geometry.capacity(0);
+        let has_further = state.record.size > geometry.capacity(ChunkIndex::FIRST);
         if has_further {
             self.check_in_use()?;
         }
@@ -104,14 +104,14 @@ impl Data {
             first_chunk.set_inline(content);
             return Ok(());
         }
-        let kept = geometry.chunks(size);
-        let mut cut = state.named_chunks(kept)?;
-        cut.extend(state.extra_chunks.from(kept));
+        let behind = geometry.behind(size);
+        let mut cut = state.named_chunks(behind)?;
+        cut.extend(state.extra_chunks.from(behind));
         cut.sort_unstable();
         cut.dedup();
         // All that may fail, on a full disk, comes before anything is given up.
         let (last, from) = geometry.locate(size);
-        if from > 0 || last == 0 {
+        if from > 0 || last.is_first() {
             self.clear_within(inode, state, last, from, geometry.capacity(last))?;
         }
         if has_further {
@@ -123,7 +123,11 @@ impl Data {
         }
         let own =
             u64::from(state.first_chunk.as_deref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
-        let beyond = if kept > 1 { state.record.allocated.saturating_sub(own + cut_bytes) } else { 0 };
+        let beyond = if geometry.chunks(size) > 1 {
+            state.record.allocated.saturating_sub(own + cut_bytes)
+        } else {
+            0
+        };
         state.set_allocated(own + beyond);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! In which chunk of a file a byte lies (docs/FORMAT.md section 7). Nothing else computes with the chunk size.
 
 use super::limits::LAST_INDEX;
+use crate::chunk::ChunkIndex;
 use std::ops::Range;
 
 const BLOCK: u64 = 4096;
@@ -16,7 +17,7 @@ pub struct Geometry {
 /// A run of bytes within one chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    pub index: u32,
+    pub index: ChunkIndex,
     /// Bytes from the chunk's start.
     pub from: u64,
     pub length: usize,
@@ -34,39 +35,46 @@ impl Geometry {
     }
 
     /// Bytes of content that a chunk has room for.
-    pub fn capacity(self, index: u32) -> u64 {
-        if index == 0 && self.chunk_size > FIRST_MAX { FIRST_MAX } else { self.chunk_size }
+    pub fn capacity(self, index: ChunkIndex) -> u64 {
+        if index.is_first() && self.chunk_size > FIRST_MAX { FIRST_MAX } else { self.chunk_size }
     }
 
     /// The same in blocks.
-    pub fn blocks(self, index: u32) -> u16 {
+    pub fn blocks(self, index: ChunkIndex) -> u16 {
         (self.capacity(index) / BLOCK) as u16
     }
 
     /// Where in the file a chunk's content begins.
-    pub fn start(self, index: u32) -> u64 {
+    pub fn start(self, index: ChunkIndex) -> u64 {
         match index {
-            0 => 0,
-            _ => self.capacity(0) + (u64::from(index) - 1) * self.chunk_size,
+            ChunkIndex::FIRST => 0,
+            ChunkIndex(index) => self.capacity(ChunkIndex::FIRST) + (u64::from(index) - 1) * self.chunk_size,
         }
     }
 
     /// The bytes of the file that lie in a chunk.
-    pub fn range(self, index: u32) -> Range<u64> {
+    pub fn range(self, index: ChunkIndex) -> Range<u64> {
         self.start(index)..self.start(index) + self.capacity(index)
     }
 
     /// The chunk of a byte of the file, and where in that.
-    pub fn locate(self, offset: u64) -> (u32, u64) {
-        match offset.checked_sub(self.capacity(0)) {
-            None => (0, offset),
-            Some(beyond) => ((beyond / self.chunk_size) as u32 + 1, beyond % self.chunk_size),
+    pub fn locate(self, offset: u64) -> (ChunkIndex, u64) {
+        match offset.checked_sub(self.capacity(ChunkIndex::FIRST)) {
+            None => (ChunkIndex::FIRST, offset),
+            Some(beyond) => {
+                (ChunkIndex::FIRST_EXTRA.after((beyond / self.chunk_size) as u32), beyond % self.chunk_size)
+            }
         }
     }
 
     /// How many chunks a file of this size has if there is no hole: at least chunk 0.
     pub fn chunks(self, size: u64) -> u32 {
-        if size == 0 { 1 } else { self.locate(size - 1).0 + 1 }
+        self.behind(size).0
+    }
+
+    /// The first chunk that a file of this size does not have.
+    pub fn behind(self, size: u64) -> ChunkIndex {
+        if size == 0 { ChunkIndex::FIRST_EXTRA } else { self.locate(size - 1).0.next() }
     }
 
     /// The largest size of a file.
@@ -103,12 +111,13 @@ mod tests {
             (4 * MIB, (1, 4 * MIB - 256 * KIB)),
             (4 * MIB + 256 * KIB - 1, (1, 4 * MIB - 1)),
             (4 * MIB + 256 * KIB, (2, 0)),
-            (geometry.size_limit() - 1, (LAST_INDEX, 4 * MIB - 1)),
+            (geometry.size_limit() - 1, (LAST_INDEX.0, 4 * MIB - 1)),
         ] {
-            assert_eq!(geometry.locate(offset), place, "{offset}");
-            assert_eq!(geometry.start(place.0) + place.1, offset);
+            let (index, within) = (ChunkIndex(place.0), place.1);
+            assert_eq!(geometry.locate(offset), (index, within), "{offset}");
+            assert_eq!(geometry.start(index) + within, offset);
         }
-        assert_eq!((geometry.blocks(0), geometry.blocks(1)), (64, 1024));
+        assert_eq!([0, 1].map(|index| geometry.blocks(ChunkIndex(index))), [64, 1024]);
         assert_eq!(geometry.size_limit(), 256 * KIB + 2_097_152 * 4 * MIB);
         for (size, chunks) in [(0, 1), (1, 1), (256 * KIB, 1), (256 * KIB + 1, 2), (4 * MIB + 256 * KIB, 2)] {
             assert_eq!(geometry.chunks(size), chunks, "{size}");
@@ -118,15 +127,15 @@ mod tests {
     #[test]
     fn small_chunks_are_all_of_one_size() {
         let geometry = Geometry::new(16 * KIB);
-        assert_eq!((geometry.capacity(0), geometry.capacity(1)), (16 * KIB, 16 * KIB));
-        assert_eq!(geometry.locate(40 * KIB), (2, 8 * KIB));
+        assert_eq!([0, 1].map(|index| geometry.capacity(ChunkIndex(index))), [16 * KIB, 16 * KIB]);
+        assert_eq!(geometry.locate(40 * KIB), (ChunkIndex(2), 8 * KIB));
     }
 
     #[test]
     fn runs_follow_each_other_without_a_gap() {
         let geometry = Geometry::new(MIB);
         let runs: Vec<Run> = geometry.runs(200 * KIB, 2 * MIB as usize).collect();
-        let run = |index, from, length: u64| Run { index, from, length: length as usize };
+        let run = |index, from, length: u64| Run { index: ChunkIndex(index), from, length: length as usize };
         assert_eq!(
             runs,
             [run(0, 200 * KIB, 56 * KIB), run(1, 0, MIB), run(2, 0, MIB - 56 * KIB)],

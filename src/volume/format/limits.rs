@@ -1,6 +1,8 @@
 //! The limits of docs/FORMAT.md section 10 that concern inodes, directories and the journal, and sizes at which something
 //! that is rare otherwise happens: tests lower those.
 
+use crate::chunk::ChunkIndex;
+
 /// Bytes of a name.
 pub const NAME_MAX: usize = 255;
 /// Bytes of a symlink's target.
@@ -26,7 +28,7 @@ pub const PER_PAGE: u32 = 512;
 /// Pages of a chunk table at most.
 pub const PAGES: u32 = 4096;
 /// The highest chunk index a table can name.
-pub const LAST_INDEX: u32 = PAGES * PER_PAGE;
+pub const LAST_INDEX: ChunkIndex = ChunkIndex(PAGES * PER_PAGE);
 
 /// Live bytes of the journal at most, with room to spare for the partial blocks at both ends.
 pub const JOURNAL: u64 = (JOURNAL_BLOCKS as u64 - 2) * 4096;

@@ -1,18 +1,18 @@
 //! What an inode's state says of its content, and how a change of that is noted.
 
 use super::state::State;
-use crate::chunk::{BLOCK, Chunk, Commit};
+use crate::chunk::{BLOCK, Chunk, ChunkIndex, Commit};
 use crate::volume::format::kinds::Timestamp;
 
 impl State {
-    pub fn chunk(&self, index: u32) -> Option<&Chunk> {
-        if index == 0 { self.first_chunk.as_deref() } else { self.extra_chunks.get(index) }
+    pub fn chunk(&self, index: ChunkIndex) -> Option<&Chunk> {
+        if index.is_first() { self.first_chunk.as_deref() } else { self.extra_chunks.get(index) }
     }
 
     /// Whether a read of this chunk needs nothing to be opened.
-    pub fn is_readable(&self, index: u32) -> bool {
+    pub fn is_readable(&self, index: ChunkIndex) -> bool {
         self.first_chunk.is_some()
-            && (index == 0
+            && (index.is_first()
                 || self.extra_chunks.contains(index)
                 || self.table.is_loaded(index) && self.table.stamp(index).is_none())
     }
@@ -52,7 +52,7 @@ impl State {
     }
 
     /// Lets chunks go: chunk 0 ceases to name them, and once that is durable they are removed.
-    pub fn doom(&mut self, chunks: Vec<u32>) {
+    pub fn doom(&mut self, chunks: Vec<ChunkIndex>) {
         self.0.shrunk = Some(self.progress.made + 1);
         self.change();
         for index in chunks {

@@ -3,14 +3,14 @@
 //! A large file has hundreds of them, and an operation touches one. What it touched is *busy* until it is found durable,
 //! so that a write or a flush does not look at all of them.
 
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, ChunkIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub struct ExtraChunks {
-    chunks: BTreeMap<u32, Chunk>,
+    chunks: BTreeMap<ChunkIndex, Chunk>,
     /// Every chunk that is not durable, and perhaps some that are.
-    busy: BTreeSet<u32>,
+    busy: BTreeSet<ChunkIndex>,
 }
 
 impl ExtraChunks {
@@ -18,43 +18,43 @@ impl ExtraChunks {
         self.chunks.is_empty()
     }
 
-    pub fn contains(&self, index: u32) -> bool {
+    pub fn contains(&self, index: ChunkIndex) -> bool {
         self.chunks.contains_key(&index)
     }
 
-    pub fn get(&self, index: u32) -> Option<&Chunk> {
+    pub fn get(&self, index: ChunkIndex) -> Option<&Chunk> {
         self.chunks.get(&index)
     }
 
     /// For changing it.
-    pub fn get_mut(&mut self, index: u32) -> Option<&mut Chunk> {
+    pub fn get_mut(&mut self, index: ChunkIndex) -> Option<&mut Chunk> {
         let chunk = self.chunks.get_mut(&index)?;
         self.busy.insert(index);
         Some(chunk)
     }
 
-    pub fn insert(&mut self, index: u32, chunk: Chunk) {
+    pub fn insert(&mut self, index: ChunkIndex, chunk: Chunk) {
         self.chunks.insert(index, chunk);
         self.busy.insert(index);
     }
 
-    pub fn remove(&mut self, index: u32) {
+    pub fn remove(&mut self, index: ChunkIndex) {
         self.chunks.remove(&index);
         self.busy.remove(&index);
     }
 
     /// The indexes from one on, in order.
-    pub fn from(&self, first: u32) -> impl DoubleEndedIterator<Item = u32> + '_ {
+    pub fn from(&self, first: ChunkIndex) -> impl DoubleEndedIterator<Item = ChunkIndex> + '_ {
         self.chunks.range(first..).map(|(index, _)| *index)
     }
 
     /// Those that the store failed.
-    pub fn failed(&self) -> Vec<u32> {
+    pub fn failed(&self) -> Vec<ChunkIndex> {
         self.chunks.iter().filter(|(_, chunk)| chunk.wants_recovery()).map(|(index, _)| *index).collect()
     }
 
     /// Those whose files are open.
-    pub fn with_files(&self) -> impl Iterator<Item = u32> + '_ {
+    pub fn with_files(&self) -> impl Iterator<Item = ChunkIndex> + '_ {
         self.chunks.iter().filter(|(_, chunk)| chunk.has_file()).map(|(index, _)| *index)
     }
 
@@ -65,7 +65,7 @@ impl ExtraChunks {
     }
 
     /// Those that are not durable, in order.
-    pub fn busy(&mut self) -> Vec<u32> {
+    pub fn busy(&mut self) -> Vec<ChunkIndex> {
         self.busy.retain(|index| self.chunks.get(index).is_some_and(|chunk| !chunk.is_all_durable()));
         self.busy.iter().copied().collect()
     }
@@ -78,7 +78,7 @@ impl ExtraChunks {
     /// Whether there are more than so many dirty ones.
     pub fn are_dirty_above(&mut self, count: usize) -> bool {
         self.busy.len() > count && self.busy().len() > count && {
-            let dirty = |index: &&u32| self.chunks.get(index).is_some_and(Chunk::is_dirty);
+            let dirty = |index: &&ChunkIndex| self.chunks.get(index).is_some_and(Chunk::is_dirty);
             self.busy.iter().filter(dirty).count() > count
         }
     }
@@ -99,11 +99,11 @@ mod tests {
         let context = Context::new(store, DeviceId([1; 8]), Cipher::Aes256Gcm, &Secret::random(), secret());
         let context = Arc::new(context);
         let mut extra_chunks = ExtraChunks::default();
-        for index in 1..=100 {
+        for index in (1..=100).map(ChunkIndex) {
             extra_chunks
                 .insert(index, Chunk::new(&context, ChunkId { inode: InodeId([1; 12]), index }, 1024));
         }
-        assert_eq!(extra_chunks.busy(), Vec::from_iter(1..=100));
+        assert_eq!(extra_chunks.busy(), Vec::from_iter((1..=100).map(ChunkIndex)));
         assert!(extra_chunks.are_dirty_above(99) && !extra_chunks.are_dirty_above(100));
         for chunk in extra_chunks.all_mut() {
             chunk.commit().unwrap();
@@ -115,13 +115,13 @@ mod tests {
         assert_eq!(extra_chunks.busy().len(), 100, "their names are new");
         extra_chunks.all_mut().for_each(Chunk::name_synced);
         assert!(extra_chunks.busy().is_empty());
-        extra_chunks.get_mut(7).unwrap().set_inline(vec![1]);
-        extra_chunks.get_mut(8).unwrap();
-        assert_eq!(extra_chunks.busy, BTreeSet::from([7, 8]), "all that is looked at");
-        assert_eq!(extra_chunks.busy(), [7]);
+        extra_chunks.get_mut(ChunkIndex(7)).unwrap().set_inline(vec![1]);
+        extra_chunks.get_mut(ChunkIndex(8)).unwrap();
+        assert_eq!(extra_chunks.busy, BTreeSet::from([7, 8].map(ChunkIndex)), "all that is looked at");
+        assert_eq!(extra_chunks.busy(), [ChunkIndex(7)]);
         assert!(extra_chunks.are_dirty_above(0));
-        extra_chunks.remove(7);
+        extra_chunks.remove(ChunkIndex(7));
         assert!(extra_chunks.busy().is_empty());
-        assert!(extra_chunks.from(6).eq(std::iter::once(6).chain(8..=100)));
+        assert!(extra_chunks.from(ChunkIndex(6)).eq([6].into_iter().chain(8..=100).map(ChunkIndex)));
     }
 }

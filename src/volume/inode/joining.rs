@@ -4,7 +4,7 @@ use super::directory::{Directory, Joined};
 use super::extra_chunks::ExtraChunks;
 use super::stamps::Stamps;
 use super::state::{Facts, State};
-use crate::chunk::{Chunk, Commit, DeviceId, Tombstone, Version};
+use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
@@ -173,8 +173,11 @@ impl State {
     /// Goes on with the file that took the place of this one's.
     fn take_place(&mut self, other: State, known: Option<&Version>) {
         let ours = self.first_chunk.as_deref().map(Chunk::version).cloned();
-        let named =
-            if self.first_chunk.is_some() { self.named_chunks(1).unwrap_or_default() } else { Vec::new() };
+        let named = if self.first_chunk.is_some() {
+            self.named_chunks(ChunkIndex::FIRST_EXTRA).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         // Nothing of it can be acknowledged any more.
         self.chunks_mut().for_each(|chunk| drop(chunk.sync_rest()));
         let State(Facts { first_chunk, table, record, .. }) = other;

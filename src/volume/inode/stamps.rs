@@ -5,7 +5,7 @@
 //! that an overwrite need not write both.
 
 use super::state::{Facts, State};
-use crate::chunk::{Chunk, Commit, Relation, Version};
+use crate::chunk::{Chunk, ChunkIndex, Commit, Relation, Version};
 use crate::volume::format::record::Record;
 use crate::volume::format::stamp::{ExtraRecord, Fit, Stamp};
 use crate::volume::mutants::{self, Mutant};
@@ -81,7 +81,7 @@ impl State {
     ///
     /// # Errors
     /// Those of the commit.
-    pub fn commit_stamped(&mut self, index: u32, stamp: Stamp) -> Result<()> {
+    pub fn commit_stamped(&mut self, index: ChunkIndex, stamp: Stamp) -> Result<()> {
         let Facts { extra_chunks, table, stamps, has_new_chunks, .. } = &mut self.0;
         let chunk = extra_chunks.get_mut(index).expect("the caller looked at it");
         if chunk.is_changed() || chunk.record().is_empty() {
@@ -101,12 +101,12 @@ impl State {
     }
 
     /// An extra chunk was found newer than the chunk table says, and belongs to the file.
-    pub fn found_newer(&mut self, index: u32, stamp: Commit) {
+    pub fn found_newer(&mut self, index: ChunkIndex, stamp: Commit) {
         self.0.table.set(index, stamp);
     }
 
     /// The number of an extra chunk's stamp, if it is open.
-    pub fn stamp_of_open(&self, index: u32) -> Option<Result<Commit>> {
+    pub fn stamp_of_open(&self, index: ChunkIndex) -> Option<Result<Commit>> {
         self.extra_chunks.get(index).map(stamp_of)
     }
 

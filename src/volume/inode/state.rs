@@ -1,11 +1,13 @@
 //! One inode in memory: its record, its open chunks, and what of it has not reached the disk yet.
 //!
 //! Two locks. `serial` is held by whoever commits and syncs this inode's chunks, from the first commit to the end of
-//! the last fdatasync; `state` guards the rest; the fdatasync of a flush runs without it. `serial` is taken before `state`.
+//! the last fdatasync; `state` guards the rest; the fdatasync of a flush runs without it.
+//! `serial` is taken before `state`: `crate::locks`.
 
 use super::directory::{Directory, Removed};
 use super::entries::Entries;
-use crate::chunk::{Chunk, Commit, Hold, InodeId, Marks, Version};
+use crate::chunk::{Chunk, ChunkIndex, Commit, Hold, InodeId, Marks, Version};
+use crate::locks::{Mutex, Rank, RwLock};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
@@ -14,7 +16,6 @@ use crate::volume::inode::extra_chunks::ExtraChunks;
 use crate::volume::inode::stamps::Stamps;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::{Error, Result};
-use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
@@ -57,7 +58,7 @@ pub struct Facts {
     /// How far chunk 0 tells of the versions of the extra chunks.
     pub stamps: Stamps,
     /// Chunks to be removed once chunk 0, which does not name them any more, is durable.
-    pub doomed: BTreeSet<u32>,
+    pub doomed: BTreeSet<ChunkIndex>,
     /// The change by which the size last shrank over extra chunks, until chunk 0 is durable with it and those are
     /// trimmed.
     pub shrunk: Option<u64>,
@@ -136,12 +137,17 @@ pub struct Progress {
     pub learnt: u64,
 }
 
+/// The order in which several inodes' `serial` is taken: that of their ids.
+fn order(id: InodeId) -> u128 {
+    id.0.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
 impl Inode {
     pub fn new(id: InodeId, state: State, id_durable: bool) -> Inode {
         Inode {
             id,
-            serial: Mutex::new(()),
-            state: RwLock::new(state),
+            serial: Mutex::numbered(Rank::InodeSerial, order(id), ()),
+            state: RwLock::new(Rank::InodeState, state),
             queued: AtomicBool::new(false),
             id_durable: AtomicBool::new(id_durable),
         }
@@ -275,8 +281,8 @@ impl State {
         !self.is_dirty() || self.is_only_learnt() || self.lost.is_some()
     }
 
-    pub fn chunk_mut(&mut self, index: u32) -> Option<&mut Chunk> {
-        if index == 0 { self.0.first_chunk.as_deref_mut() } else { self.0.extra_chunks.get_mut(index) }
+    pub fn chunk_mut(&mut self, index: ChunkIndex) -> Option<&mut Chunk> {
+        if index.is_first() { self.0.first_chunk.as_deref_mut() } else { self.0.extra_chunks.get_mut(index) }
     }
 
     /// Notes a change of content or attributes.

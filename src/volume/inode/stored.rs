@@ -2,7 +2,7 @@
 
 use super::entries::Unstored;
 use super::state::{Facts, State};
-use crate::chunk::{BLOCK, Chunk, Commit, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkIndex, Commit, Section};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::Malformed;
@@ -17,11 +17,16 @@ const OVERFLOW_BLOCKS: u16 = 64;
 impl State {
     /// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
     /// `joined`: segments of which those take the place.
-    pub fn store_tail(&mut self, unstored: &Unstored, segments: &Range<u32>, joined: &[u32]) -> Result<()> {
+    pub fn store_tail(
+        &mut self,
+        unstored: &Unstored,
+        segments: &Range<ChunkIndex>,
+        joined: &[ChunkIndex],
+    ) -> Result<()> {
         let Facts { first_chunk, table, doomed, record, stamps, .. } = &mut self.0;
         stamps.content_changed = true;
         let first_chunk = first_chunk.as_mut().expect("it was opened");
-        let is_replaced = |index: &u32| {
+        let is_replaced = |index: &ChunkIndex| {
             !segments.contains(index) && (unstored.replacement.is_some() || joined.contains(index))
         };
         for index in table.all(first_chunk)?.into_iter().filter(is_replaced) {

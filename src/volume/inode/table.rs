@@ -1,6 +1,6 @@
 //! The chunk table: which chunks beyond chunk 0 an inode has (docs/FORMAT.md section 7).
 
-use crate::chunk::{BLOCK, Chunk, Commit, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkIndex, Commit, Section};
 use crate::volume::format::limits::{LAST_INDEX, PER_PAGE};
 use crate::volume::{Error, Result};
 use std::collections::BTreeMap;
@@ -12,11 +12,11 @@ pub struct ChunkTable {
     /// No page exists and none is waiting.
     empty: bool,
     pages: BTreeMap<u32, Box<[u64; PER_PAGE as usize]>>,
-    changed: BTreeMap<u32, Commit>,
+    changed: BTreeMap<ChunkIndex, Commit>,
     /// A chunk came or went that chunk 0 does not tell of.
     is_renamed: bool,
     /// Of chunks that changed: what chunk 0 says of them that is durable for certain.
-    durable: BTreeMap<u32, Commit>,
+    durable: BTreeMap<ChunkIndex, Commit>,
 }
 
 impl ChunkTable {
@@ -57,7 +57,7 @@ impl ChunkTable {
     }
 
     /// The commit number of a chunk's stamp, `None` if there is no such chunk. Needs `load` first.
-    pub fn stamp(&self, index: u32) -> Option<Commit> {
+    pub fn stamp(&self, index: ChunkIndex) -> Option<Commit> {
         let (page, at) = place(index);
         let stored = || self.pages.get(&page).map_or(Commit(0), |page| Commit(page[at]));
         let stamp = self.changed.get(&index).copied().unwrap_or_else(stored);
@@ -65,7 +65,7 @@ impl ChunkTable {
     }
 
     /// What a durable chunk 0 says of a chunk, 0: nothing. Needs `load` first.
-    pub fn durable(&self, index: u32) -> Commit {
+    pub fn durable(&self, index: ChunkIndex) -> Commit {
         let unchanged = || self.stamp(index).unwrap_or_default();
         self.durable.get(&index).copied().unwrap_or_else(unchanged)
     }
@@ -77,12 +77,12 @@ impl ChunkTable {
     }
 
     /// Whether `stamp` can answer for this chunk.
-    pub fn is_loaded(&self, index: u32) -> bool {
+    pub fn is_loaded(&self, index: ChunkIndex) -> bool {
         self.empty || self.pages.contains_key(&place(index).0) || self.changed.contains_key(&index)
     }
 
     /// Reads the page that a chunk stands in.
-    pub fn load(&mut self, first_chunk: &Chunk, index: u32) -> Result<()> {
+    pub fn load(&mut self, first_chunk: &Chunk, index: ChunkIndex) -> Result<()> {
         if !self.is_loaded(index) {
             self.load_page(first_chunk, place(index).0)?;
         }
@@ -90,12 +90,12 @@ impl ChunkTable {
     }
 
     /// Every chunk that exists, in increasing order.
-    pub fn all(&mut self, first_chunk: &Chunk) -> Result<Vec<u32>> {
-        self.all_from(first_chunk, 1)
+    pub fn all(&mut self, first_chunk: &Chunk) -> Result<Vec<ChunkIndex>> {
+        self.all_from(first_chunk, ChunkIndex::FIRST_EXTRA)
     }
 
     /// Every chunk from `first` that exists, in increasing order.
-    pub fn all_from(&mut self, first_chunk: &Chunk, first: u32) -> Result<Vec<u32>> {
+    pub fn all_from(&mut self, first_chunk: &Chunk, first: ChunkIndex) -> Result<Vec<ChunkIndex>> {
         if self.empty {
             return Ok(Vec::new());
         }
@@ -103,7 +103,7 @@ impl ChunkTable {
         let mut from = FIRST + place(first).0 as u16;
         while let Some(block) = first_chunk.next_present(Section::Metadata, from)? {
             let page = u32::from(block - FIRST);
-            self.load(first_chunk, 1 + page * PER_PAGE)?;
+            self.load_page(first_chunk, page)?;
             from = block + 1;
         }
         let stored = self.pages.iter().flat_map(|(&page, stamps)| {
@@ -111,7 +111,7 @@ impl ChunkTable {
                 .iter()
                 .enumerate()
                 .filter(|(_, stamp)| **stamp != 0)
-                .map(move |(at, _)| 1 + page * PER_PAGE + at as u32)
+                .map(move |(at, _)| ChunkIndex(page_start(page).0 + at as u32))
         });
         found.extend(stored.filter(|index| !self.changed.contains_key(index)));
         found.extend(self.changed.iter().filter(|(_, stamp)| **stamp != Commit(0)).map(|(index, _)| *index));
@@ -121,7 +121,7 @@ impl ChunkTable {
     }
 
     /// Notes the commit number of a chunk's stamp, or that there is no such chunk any more (zero).
-    pub fn set(&mut self, index: u32, stamp: Commit) {
+    pub fn set(&mut self, index: ChunkIndex, stamp: Commit) {
         self.empty = false;
         let before = self.stamp(index).unwrap_or_default();
         self.is_renamed |= (before == Commit(0)) != (stamp == Commit(0));
@@ -139,9 +139,8 @@ impl ChunkTable {
         for number in pages {
             self.load_page(first_chunk, number)?;
             let page = self.pages.get_mut(&number).expect("it was just loaded");
-            let first = 1 + number * PER_PAGE;
             let mut next = **page;
-            for (index, stamp) in self.changed.range(first..first + PER_PAGE) {
+            for (index, stamp) in self.changed.range(page_start(number)..page_start(number + 1)) {
                 next[place(*index).1] = stamp.0;
             }
             let block = FIRST + number as u16;
@@ -173,8 +172,14 @@ impl ChunkTable {
 }
 
 /// The page that a chunk stands in, and where in it.
-fn place(index: u32) -> (u32, usize) {
-    ((index - 1) / PER_PAGE, ((index - 1) % PER_PAGE) as usize)
+fn place(index: ChunkIndex) -> (u32, usize) {
+    let at = index.0 - 1;
+    (at / PER_PAGE, (at % PER_PAGE) as usize)
+}
+
+/// The first chunk of a page.
+fn page_start(page: u32) -> ChunkIndex {
+    ChunkIndex(1 + page * PER_PAGE)
 }
 
 fn encode(page: &[u64; PER_PAGE as usize]) -> [u8; BLOCK] {
@@ -186,6 +191,6 @@ fn encode(page: &[u64; PER_PAGE as usize]) -> [u8; BLOCK] {
 }
 
 /// Refuses a chunk index that no table can name.
-pub fn check_index(index: u64) -> Result<u32> {
-    u32::try_from(index).ok().filter(|index| *index <= LAST_INDEX).ok_or(Error::FileTooLarge)
+pub fn check_index(index: ChunkIndex) -> Result<ChunkIndex> {
+    if index <= LAST_INDEX { Ok(index) } else { Err(Error::FileTooLarge) }
 }

@@ -5,7 +5,7 @@ use super::entries::{Entries, Unstored};
 use super::extra_chunks::ExtraChunks;
 use super::state::{Facts, Journalled, Standing, State};
 use super::table::ChunkTable;
-use crate::chunk::{Chunk, Commit, DeviceId, InodeId, Version};
+use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, InodeId, Version};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::limits::LAST_INDEX;
@@ -17,14 +17,14 @@ use std::ops::Range;
 use std::time::Instant;
 
 /// Indexes of segments are used up one by one from here on.
-const SPREAD_UNTIL: u32 = LAST_INDEX / 2;
+const SPREAD_UNTIL: ChunkIndex = ChunkIndex(LAST_INDEX.0 / 2);
 
 /// Chunks.
 impl State {
     /// Holds a chunk that was opened or made.
-    pub fn hold(&mut self, index: u32, chunk: Chunk) {
+    pub fn hold(&mut self, index: ChunkIndex, chunk: Chunk) {
         match index {
-            0 => self.0.first_chunk = Some(Box::new(chunk)),
+            ChunkIndex::FIRST => self.0.first_chunk = Some(Box::new(chunk)),
             _ => self.0.extra_chunks.insert(index, chunk),
         }
     }
@@ -43,17 +43,17 @@ impl State {
     }
 
     /// Closes a chunk.
-    pub fn close(&mut self, index: u32) {
+    pub fn close(&mut self, index: ChunkIndex) {
         match index {
-            0 => self.close_first_chunk(),
+            ChunkIndex::FIRST => self.close_first_chunk(),
             _ => self.0.extra_chunks.remove(index),
         }
     }
 
     /// Closes all chunks; returns the indexes of those that were open, and 0.
-    pub fn close_all(&mut self) -> Vec<u32> {
+    pub fn close_all(&mut self) -> Vec<ChunkIndex> {
         self.close_first_chunk();
-        std::mem::take(&mut self.0.extra_chunks).from(0).chain([0]).collect()
+        std::mem::take(&mut self.0.extra_chunks).from(ChunkIndex::FIRST).chain([ChunkIndex::FIRST]).collect()
     }
 
     fn close_first_chunk(&mut self) {
@@ -92,7 +92,7 @@ impl State {
     }
 
     /// Chunks beyond chunk 0 that are not durable, in order.
-    pub fn busy_chunks(&mut self) -> Vec<u32> {
+    pub fn busy_chunks(&mut self) -> Vec<ChunkIndex> {
         self.0.extra_chunks.busy()
     }
 
@@ -102,24 +102,24 @@ impl State {
     }
 
     /// Reads what the chunk table says of a chunk. Needs chunk 0 to be open, if there is anything to read.
-    pub fn load_table(&mut self, index: u32) -> Result<()> {
+    pub fn load_table(&mut self, index: ChunkIndex) -> Result<()> {
         let Facts { first_chunk, table, .. } = &mut self.0;
         table.load(first_chunk.as_ref().expect("chunk 0 was opened"), index)
     }
 
     /// Every chunk from `first` on that the chunk table names. Needs chunk 0 to be open.
-    pub fn named_chunks(&mut self, first: u32) -> Result<Vec<u32>> {
+    pub fn named_chunks(&mut self, first: ChunkIndex) -> Result<Vec<ChunkIndex>> {
         let Facts { first_chunk, table, .. } = &mut self.0;
         table.all_from(first_chunk.as_ref().expect("chunk 0 was opened"), first)
     }
 
     /// Has chunk files removed that chunk 0 does not name.
-    pub fn doom_unnamed(&mut self, chunks: impl IntoIterator<Item = u32>) {
+    pub fn doom_unnamed(&mut self, chunks: impl IntoIterator<Item = ChunkIndex>) {
         self.0.doomed.extend(chunks);
     }
 
     /// A doomed chunk's file was removed.
-    pub fn removed(&mut self, index: u32) {
+    pub fn removed(&mut self, index: ChunkIndex) {
         self.0.extra_chunks.remove(index);
         self.0.doomed.remove(&index);
     }
@@ -147,7 +147,7 @@ impl State {
 impl State {
     /// Commits a chunk beyond chunk 0, if it is dirty, under `stamp` if its content changed. False: chunk 0 goes first,
     /// which names it, as the file shrank.
-    pub fn commit_extra_chunk(&mut self, index: u32, stamp: Stamp) -> Result<bool> {
+    pub fn commit_extra_chunk(&mut self, index: ChunkIndex, stamp: Stamp) -> Result<bool> {
         if !self.extra_chunks.get(index).is_some_and(Chunk::is_dirty) {
             return Ok(true);
         }
@@ -167,10 +167,10 @@ impl State {
 
     /// The index of the next segment of a directory's log. `spread`: random, so that two devices hardly ever take the same
     /// one. Needs chunk 0 to be open.
-    pub fn next_segment(&mut self, spread: u8) -> Result<u32> {
-        let named = self.named_chunks(1)?;
-        let last = named.iter().chain(self.doomed.iter()).max().copied().unwrap_or_default();
-        Ok(last + 1 + if last < SPREAD_UNTIL { u32::from(spread) } else { 0 })
+    pub fn next_segment(&mut self, spread: u8) -> Result<ChunkIndex> {
+        let named = self.named_chunks(ChunkIndex::FIRST_EXTRA)?;
+        let last = named.iter().chain(self.doomed.iter()).max().copied().unwrap_or(ChunkIndex::FIRST);
+        Ok(last.next().after(if last < SPREAD_UNTIL { u32::from(spread) } else { 0 }))
     }
 
     /// Chunk 0 in memory holds what was taken. `vector`: what it says of it, if not what that covers.
@@ -182,10 +182,10 @@ impl State {
     }
 
     /// A flush failed: what was taken has yet to be stored, and segments that were made for it go.
-    pub fn was_not_stored(&mut self, unstored: Option<Unstored>, segments: Range<u32>) {
+    pub fn was_not_stored(&mut self, unstored: Option<Unstored>, segments: Range<ChunkIndex>) {
         if let (Some(unstored), Some(entries)) = (unstored, &mut self.0.entries) {
             entries.was_not_stored(unstored);
-            for index in segments {
+            for index in ChunkIndex::each(segments) {
                 self.0.extra_chunks.remove(index);
                 self.0.table.set(index, Commit(0));
                 self.0.doomed.insert(index);
@@ -418,7 +418,7 @@ impl State {
     }
 
     /// Nothing lies in a directory's new chunk 0 yet; segments that it had go.
-    pub fn rebuilt_directory(&mut self, segments: impl IntoIterator<Item = u32>) {
+    pub fn rebuilt_directory(&mut self, segments: impl IntoIterator<Item = ChunkIndex>) {
         self.0.record.size = 0;
         self.0.doomed.extend(segments);
         self.change();

@@ -4,7 +4,7 @@
 //! inode's `state`. A rename that replaces has its source's data durable, or carried whole, before its batch is.
 
 use super::Journal;
-use crate::chunk::{Commit, Context, Hold, InodeId};
+use crate::chunk::{ChunkIndex, Commit, Context, Hold, InodeId};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::format::kinds::Kind;
@@ -296,8 +296,12 @@ fn freeze_inode(
 /// How many chunks an inode may have: one more than the highest index.
 fn chunks_of(inode: &Inode, geometry: Geometry) -> u32 {
     let state = inode.state.read();
-    let open =
-        state.extra_chunks.from(0).next_back().max(state.doomed.last().copied()).map_or(0, |last| last + 1);
+    let open = state
+        .extra_chunks
+        .from(ChunkIndex::FIRST)
+        .next_back()
+        .max(state.doomed.last().copied())
+        .map_or(0, |last| last.next().0);
     open.max(geometry.chunks(state.record.size.min(geometry.size_limit())))
 }
 

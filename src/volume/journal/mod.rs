@@ -13,12 +13,12 @@ pub use freeze::Commitment;
 pub use pending::Pending;
 
 use crate::chunk::{InodeId, NEW_FILE, Wish};
+use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
 use file::{JournalFile, ahead};
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -47,9 +47,10 @@ impl Journal {
             cache: cache.clone(),
             catalog: catalog.clone(),
             file: Mutex::new(
+                Rank::Journal,
                 replayed.own.map_or_else(|| JournalFile::new(&base.context), JournalFile::resume),
             ),
-            names: Mutex::default(),
+            names: Mutex::new(Rank::Names, Pending::default()),
             in_use: AtomicBool::new(in_use),
         })
     }

@@ -4,7 +4,7 @@
 //! deleted, and it is never written. What it says is stored with the next own change of the same inode, not by itself:
 //! a device that only looks writes nothing.
 
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId, Relation, Version};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Relation, Version};
 use crate::volume::base::{Aside, Base};
 use crate::volume::cache::Cache;
 use crate::volume::catalog::{Catalog, Leftovers};
@@ -139,7 +139,7 @@ impl Replay<'_> {
     fn remember_durable(&self, journal: &Ended) {
         for (inode, commit) in journal.durable.iter().filter(|(inode, _)| !journal.has(**inode)) {
             self.base.context.saw(*commit);
-            self.base.context.was_durable(ChunkId { inode: *inode, index: 0 }, *commit);
+            self.base.context.was_durable(ChunkId::first(*inode), *commit);
         }
     }
 
@@ -288,7 +288,7 @@ impl Replay<'_> {
                     _ => record.size,
                 };
                 if record.size != size {
-                    let chunk = ChunkId { inode: id, index: 0 };
+                    let chunk = ChunkId::first(id);
                     return Err(Error::Damaged(chunk, "its size in the journal is not its content's".into()));
                 }
                 let was_settled = existing.as_ref().is_none_or(is_settled);
@@ -302,7 +302,7 @@ impl Replay<'_> {
     /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch has the whole
     /// content of, and no older one than was ever durable. Any other one would come back empty, or as it was before.
     fn can_be_rebuilt(&self, id: InodeId, stated: &Stated<'_>, source: &Source<'_>) -> Result<bool> {
-        let chunk = ChunkId { inode: id, index: 0 };
+        let chunk = ChunkId::first(id);
         let known = self.base.context.recall.known(chunk).map(|known| known.commit());
         let told =
             source.gone.durable.get(&id).copied().filter(|_| !mutants::is_active(Mutant::StoodInForDurable));
@@ -331,13 +331,14 @@ impl Replay<'_> {
         existing: Option<Arc<Inode>>,
     ) -> Arc<Inode> {
         let Stated { commit, record, content } = *stated;
-        let chunk = ChunkId { inode: id, index: 0 };
+        let chunk = ChunkId::first(id);
         self.base.context.saw_known(chunk);
         if content.is_some() && !mutants::is_active(Mutant::WithheldKept) {
             // All of the file: what earlier batches say of it is of no use any more.
             self.base.withheld.lock().remove(id);
         }
-        let mut first_chunk = Chunk::new(&self.base.context, chunk, self.base.geometry.blocks(0));
+        let mut first_chunk =
+            Chunk::new(&self.base.context, chunk, self.base.geometry.blocks(ChunkIndex::FIRST));
         first_chunk.set_inline(content.unwrap_or_default().to_vec());
         let mut record = record.clone();
         let mut version = std::mem::take(&mut record.extension.version);
@@ -383,7 +384,7 @@ impl Replay<'_> {
     }
 
     fn apply_anew(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId], author: Author) -> Result<()> {
-        let id = ChunkId { inode: inode.id(), index: 0 };
+        let id = ChunkId::first(inode.id());
         let replayed = inode.state.write().replay_anew(log, devices, author).ok_or(Error::NotDirectory)?;
         replayed.map_err(|what| Error::Damaged(id, what.0.into()))
     }
@@ -391,7 +392,7 @@ impl Replay<'_> {
     fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {
         self.cache.load_entries(inode)?;
         let mut state = inode.state.write();
-        let id = ChunkId { inode: inode.id(), index: 0 };
+        let id = ChunkId::first(inode.id());
         let replayed = state.replay_entries(log, devices).ok_or(Error::NotDirectory)?;
         replayed.map_err(|what| Error::Damaged(id, what.0.into()))
     }

@@ -43,7 +43,7 @@ impl Merge {
     /// Takes away names that another device gave to what was deleted here, and is not here. If it comes back after all,
     /// whatever it says is more than was known.
     pub(super) fn forget_deleted(&self, directory: &Arc<Inode>, id: InodeId, places: &[Place]) -> Result<()> {
-        let first = ChunkId { inode: id, index: 0 };
+        let first = ChunkId::first(id);
         let Some(tombstone) = self.tombstone(id).filter(|_| !places.is_empty()) else { return Ok(()) };
         self.base.context.recall.deleted(first, &Tombstone { version: Version::default(), ..tombstone });
         places.iter().try_for_each(|place| self.forget(directory, place))
@@ -67,7 +67,7 @@ impl Merge {
 
     /// Of a directory what was known when it was deleted goes, and the rest stays.
     fn revive(&self, inode: &Arc<Inode>, depth: usize, revived: &mut Vec<ChunkId>) -> Result<()> {
-        let first = ChunkId { inode: inode.id(), index: 0 };
+        let first = ChunkId::first(inode.id());
         let Some(tombstone) = self.tombstone(inode.id()) else { return Ok(()) };
         // Otherwise something has not arrived.
         let Some(is_named) = self.is_named(inode).filter(|_| depth < DEPTH_MOST) else { return Ok(()) };
@@ -108,7 +108,7 @@ impl Merge {
     }
 
     pub(super) fn tombstone(&self, id: InodeId) -> Option<Tombstone> {
-        self.base.context.recall.tombstone(ChunkId { inode: id, index: 0 })
+        self.base.context.recall.tombstone(ChunkId::first(id))
     }
 
     /// In its directory, which gets its own name back if it was deleted too, or in the root if that is nowhere. Whether it

@@ -2,7 +2,7 @@
 //! section 8 says how that is called).
 
 use super::Merge;
-use crate::chunk::{Chunk, ChunkId, Commit, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId};
 use crate::store::{CopyName, PinName};
 use crate::volume::base::{Aside, Event};
 use crate::volume::format::derived::derived_names;
@@ -76,8 +76,8 @@ impl Merge {
         let (context, mut done) = (&self.base.context, Vec::new());
         let all = self.base.withheld.lock().all_aside();
         for (id, Aside { commit, mut record, content }) in all {
-            let first = ChunkId { inode: id, index: 0 };
-            let mut chunk = Chunk::new(context, first, self.base.geometry.blocks(0));
+            let first = ChunkId::first(id);
+            let mut chunk = Chunk::new(context, first, self.base.geometry.blocks(ChunkIndex::FIRST));
             chunk.set_inline(content);
             record.extension.version.clear();
             record.content = Stamp { device: context.device, commit };
@@ -194,8 +194,8 @@ impl Merge {
         beside: Beside<'_>,
         used: &mut Vec<CopyName>,
     ) -> Result<Arc<Inode>> {
-        let named = other.named_chunks(1)?;
-        let first = ChunkId { inode: id, index: 0 };
+        let named = other.named_chunks(ChunkIndex::FIRST_EXTRA)?;
+        let first = ChunkId::first(id);
         if named.len() > CHUNKS_MOST {
             return Err(Error::Damaged(
                 first,

@@ -10,8 +10,9 @@ mod pinned;
 mod twins;
 
 use crate::chunk::{Chunk, ChunkId, InodeId};
+use crate::locks::{Mutex, Rank};
 use crate::store::CopyName;
-use crate::volume::base::Base;
+use crate::volume::base::{Base, threads};
 use crate::volume::cache::Cache;
 use crate::volume::catalog::{Brought, Catalog};
 use crate::volume::data::Data;
@@ -21,7 +22,6 @@ use crate::volume::namespace::Namespace;
 use crate::volume::writeback::Writeback;
 use crate::volume::{Kind, Record, Result};
 use files::Beside;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -50,9 +50,9 @@ impl Merge {
             writeback: data.writeback.clone(),
             data: data.clone(),
             namespace: namespace.clone(),
-            saved: Mutex::default(),
+            saved: Mutex::new(Rank::Saved, Vec::new()),
             waits: AtomicBool::default(),
-            thread: Mutex::default(),
+            thread: Mutex::new(Rank::Threads, None),
         }
     }
 
@@ -88,9 +88,8 @@ impl Merge {
 
     /// Ends with the flusher; waits for that.
     pub fn end(&self) {
-        if self.thread.lock().take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("merging ended in a panic");
-        }
+        let thread = self.thread.lock().take();
+        thread.into_iter().for_each(|thread| threads::join(thread, "merging"));
     }
 
     fn run_or_warn(&self) {
@@ -166,7 +165,7 @@ impl Merge {
         merged: &mut Vec<CopyName>,
     ) -> Result<bool> {
         let Some(chunk) = self.open_copy(id, copy)? else { return Ok(false) };
-        if id.index > 0 {
+        if !id.index.is_first() {
             return self.is_same_extra(id, &chunk);
         }
         if mutants::is_active(Mutant::CopyRemovedUnmerged) {

@@ -4,7 +4,7 @@
 
 use super::Merge;
 use super::files::Beside;
-use crate::chunk::{Chunk, ChunkId, Commit, InodeId, Version};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Version};
 use crate::store::{CopyName, PinName, Pinned};
 use crate::volume::format::stamp::{ExtraRecord, Stamp};
 use crate::volume::inode::state::{Inode, State};
@@ -89,11 +89,11 @@ impl Merge {
     ) -> Result<()> {
         let lost: Vec<_> = pins.iter().filter(|(_, pin)| pin.lost > 0).copied().collect();
         let beside = Beside { copies, pins: &lost, is_pinned: true };
-        for &(first, pin) in lost.iter().filter(|(id, _)| id.index == 0) {
+        for &(first, pin) in lost.iter().filter(|(id, _)| id.index.is_first()) {
             let inode = self.cache.inode(id)?;
             let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
             let mut pins = vec![pin];
-            for index in version.named_chunks(1)? {
+            for index in version.named_chunks(ChunkIndex::FIRST_EXTRA)? {
                 let (id, named) =
                     (ChunkId { index, ..first }, version.table.stamp(index).unwrap_or_default());
                 pins.extend(self.catalog.find_pinned(&lost, id, named, &version).map(|(_, pin)| pin));
@@ -103,7 +103,7 @@ impl Merge {
             }
         }
         // What was replaced by a pinned chunk: its chunk 0 may still take the place of the one that is there.
-        for &(_, pin) in lost.iter().filter(|(id, _)| id.index > 0) {
+        for &(_, pin) in lost.iter().filter(|(id, _)| !id.index.is_first()) {
             if self.has_waited(pin, KEPT_FOR)? {
                 self.catalog.unpin([pin])?;
             }
@@ -138,7 +138,7 @@ impl Merge {
             return Ok(());
         }
         let all_own = || own.iter().map(|(_, pin)| *pin).collect();
-        let Some(&(first, pin)) = own.iter().find(|(id, _)| id.index == 0) else {
+        let Some(&(first, pin)) = own.iter().find(|(id, _)| id.index.is_first()) else {
             return self.put_back(&inode, pins, copies).map(drop);
         };
         let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
@@ -196,7 +196,7 @@ impl Merge {
         let mut state = inode.state.write();
         self.cache.open_first_chunk(inode, &mut state)?;
         let mut missing = Vec::new();
-        for index in state.named_chunks(1)? {
+        for index in state.named_chunks(ChunkIndex::FIRST_EXTRA)? {
             let id = ChunkId { inode: inode.id(), index };
             let named = state.table.stamp(index).unwrap_or_default();
             match self.cache.open_extra(id, named, &state.record) {
@@ -253,7 +253,7 @@ impl Merge {
     /// Whether a version of the file is here that includes this change.
     fn is_known(&self, inode: &Arc<Inode>, stamp: Stamp, copies: &[(ChunkId, CopyName)]) -> bool {
         let includes = |version: &Version| version.of(stamp.device) >= stamp.commit;
-        let first = ChunkId { inode: inode.id(), index: 0 };
+        let first = ChunkId::first(inode.id());
         let mut copies = copies.iter().filter(|(id, _)| *id == first);
         includes(inode.state.read().version())
             || copies.any(|(id, copy)| {
@@ -276,7 +276,7 @@ impl Merge {
     /// Of a file that a client took away: it comes back if a name leads to it, and what is pinned goes after a while if
     /// none does.
     fn put_first_back(&self, id: InodeId, pins: &Pins) -> Result<()> {
-        let Some(&(first, pin)) = pins.iter().find(|(id, _)| id.index == 0) else { return Ok(()) };
+        let Some(&(first, pin)) = pins.iter().find(|(id, _)| id.index.is_first()) else { return Ok(()) };
         let all = || pins.iter().map(|(_, pin)| *pin);
         if self.tombstone(id).is_some() {
             return self.catalog.unpin(all());

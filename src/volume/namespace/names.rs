@@ -3,6 +3,7 @@
 
 use super::Namespace;
 use crate::chunk::{ChunkId, InodeId, Wish};
+use crate::locks::WriteGuard;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::limits::NAME_MAX;
 use crate::volume::format::record::Record;
@@ -11,7 +12,6 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
 use crate::volume::{Error, Result};
 use hashbrown::HashSet;
-use parking_lot::RwLockWriteGuard;
 use std::sync::Arc;
 
 /// What a change of a name takes in the next batch: two entries of a directory's log and a link, of the longest names.
@@ -19,7 +19,7 @@ const CHANGE_BYTES: usize = 1024;
 
 impl Namespace {
     /// A directory with its entries, to be changed. A removed directory takes no more entries.
-    pub fn listed<'a>(&self, directory: &'a Arc<Inode>) -> Result<RwLockWriteGuard<'a, State>> {
+    pub fn listed<'a>(&self, directory: &'a Arc<Inode>) -> Result<WriteGuard<'a, State>> {
         self.cache.load_entries(directory)?;
         let state = directory.state.write();
         if state.record.links_count == 0 {
@@ -29,7 +29,7 @@ impl Namespace {
     }
 
     /// The same for one more entry, for which there is space.
-    pub fn listed_for_more<'a>(&self, directory: &'a Arc<Inode>) -> Result<RwLockWriteGuard<'a, State>> {
+    pub fn listed_for_more<'a>(&self, directory: &'a Arc<Inode>) -> Result<WriteGuard<'a, State>> {
         let mut state = self.listed(directory)?;
         state.hold_room(&self.base.context.headroom, 1, 0, Wish::Takes)?;
         Ok(state)
@@ -54,7 +54,7 @@ impl Namespace {
         let mut passed = HashSet::new();
         loop {
             if !passed.insert(at.id()) {
-                let id = ChunkId { inode: at.id(), index: 0 };
+                let id = ChunkId::first(at.id());
                 return Err(Error::Damaged(id, "the directory lies in itself: parts of it are older".into()));
             }
             if at.id() == moved {

@@ -2,7 +2,7 @@
 //! batch of the journal makes them durable together (docs/FORMAT.md section 9).
 
 use super::Namespace;
-use crate::chunk::{Chunk, ChunkId, Commit, InodeId, Wish};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Wish};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
 use crate::volume::format::stamp::Stamp;
@@ -127,8 +127,8 @@ impl Namespace {
         }
         check_room(&parent.record)?;
         let (id, id_durable) = id.map_or_else(|| pending.reserve.take(), |id| (id, false));
-        let blocks = self.base.geometry.blocks(0);
-        let first_chunk = Chunk::new(&self.base.context, ChunkId { inode: id, index: 0 }, blocks);
+        let blocks = self.base.geometry.blocks(ChunkIndex::FIRST);
+        let first_chunk = Chunk::new(&self.base.context, ChunkId::first(id), blocks);
         let mut state = State::fresh(record, first_chunk);
         state.hold_room(&self.base.context.headroom, 0, 0, Wish::Takes)?;
         parent.add_entry(self.base.author(), name, id, new.kind)?;

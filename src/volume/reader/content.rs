@@ -1,7 +1,7 @@
 //! A file's content: which places hold data, which are holes, and which cannot be read.
 
 use super::{Error, Node, Reader, Result};
-use crate::chunk::{BLOCK, Chunk, Commit, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkIndex, Commit, Section};
 use crate::volume::format::geometry::Run;
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub struct Lost {
 pub struct Content<'a> {
     reader: &'a Reader,
     node: &'a Node,
-    further: Result<Vec<(u32, Commit)>>,
+    further: Result<Vec<(ChunkIndex, Commit)>>,
     open: Option<Chunk>,
 }
 
@@ -49,11 +49,11 @@ impl<'a> Content<'a> {
             return layout;
         }
         let geometry = self.reader.geometry;
-        let mut indices = vec![0];
+        let mut indices = vec![ChunkIndex::FIRST];
         match &self.further {
             Ok(further) => indices.extend(further.iter().map(|(index, _)| *index)),
             Err(error) => {
-                let (range, error) = (geometry.capacity(0).min(size)..size, error.again());
+                let (range, error) = (geometry.capacity(ChunkIndex::FIRST).min(size)..size, error.again());
                 layout.lost.extend((!range.is_empty()).then_some(Lost { range, error }));
             }
         }
@@ -77,7 +77,7 @@ impl<'a> Content<'a> {
     }
 
     /// The runs of blocks that are present in a chunk, in bytes from its start.
-    fn runs(&mut self, index: u32) -> Result<Vec<Range<u64>>> {
+    fn runs(&mut self, index: ChunkIndex) -> Result<Vec<Range<u64>>> {
         let blocks = self.reader.geometry.blocks(index);
         let Some(chunk) = self.chunk(index)? else { return Ok(Vec::new()) };
         let (mut runs, mut from) = (Vec::new(), 0);
@@ -136,8 +136,8 @@ impl<'a> Content<'a> {
     }
 
     /// A chunk of the file; `None` where it has none.
-    fn chunk(&mut self, index: u32) -> Result<Option<&Chunk>> {
-        if index == 0 {
+    fn chunk(&mut self, index: ChunkIndex) -> Result<Option<&Chunk>> {
+        if index.is_first() {
             return Ok(self.node.head());
         }
         let further = self.further.as_ref().map_err(Error::again)?;

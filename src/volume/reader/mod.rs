@@ -10,7 +10,7 @@ mod overlay;
 
 pub use content::{Content, Layout, Lost};
 
-use crate::chunk::{BLOCK, Chunk, ChunkId, Commit, Context, InodeId};
+use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, Commit, Context, InodeId};
 use crate::volume::cache::kept_form::Kept;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::inode::segments;
@@ -96,8 +96,8 @@ impl Reader {
     }
 
     fn stored(&self, id: InodeId) -> Result<Node> {
-        let id = ChunkId { inode: id, index: 0 };
-        let head = Chunk::open(&self.context, id, self.geometry.blocks(0))?;
+        let id = ChunkId::first(id);
+        let head = Chunk::open(&self.context, id, self.geometry.blocks(ChunkIndex::FIRST))?;
         let record = read_record(&head)?;
         let node = Node { id: id.inode, record, source: Source::Chunk(Box::new(head)) };
         node.check_size(self.geometry)?;
@@ -105,7 +105,7 @@ impl Reader {
     }
 
     /// Opens an extra chunk of an inode. `named`: the chunk table's entry.
-    fn open_extra(&self, node: &Node, index: u32, named: Commit) -> Result<Chunk> {
+    fn open_extra(&self, node: &Node, index: ChunkIndex, named: Commit) -> Result<Chunk> {
         let chunk =
             Chunk::open(&self.context, ChunkId { inode: node.id, index }, self.geometry.blocks(index))?;
         check_fit(&chunk, named, &node.record)?;
@@ -174,7 +174,7 @@ impl Node {
     ///
     /// # Errors
     /// `Damaged`, or the store's: the table cannot be read.
-    pub fn further(&self) -> Result<Vec<(u32, Commit)>> {
+    pub fn further(&self) -> Result<Vec<(ChunkIndex, Commit)>> {
         let Source::Chunk(head) = &self.source else { return Ok(Vec::new()) };
         let mut table = ChunkTable::of(head)?;
         let all = table.all(head)?;
@@ -208,7 +208,7 @@ impl Node {
         if self.record.size <= most && is_inline {
             return Ok(());
         }
-        let id = ChunkId { inode: self.id, index: 0 };
+        let id = ChunkId::first(self.id);
         Err(Error::Damaged(id, "its size is not that of its content".into()))
     }
 }

@@ -162,7 +162,7 @@ impl Overlay {
                     continue;
                 }
                 let applied = entries.apply(log, devices, &mut Vec::new());
-                let chunk = ChunkId { inode: id, index: 0 };
+                let chunk = ChunkId::first(id);
                 applied.map_err(|what| Error::Damaged(chunk, what.0.into()))?;
             }
         }
@@ -202,7 +202,7 @@ fn stands_in(
     content: Option<&[u8]>,
     is_own: bool,
 ) -> bool {
-    let first = ChunkId { inode: id, index: 0 };
+    let first = ChunkId::first(id);
     let known = context.recall.known(first).map_or(durable, |known| known.commit().max(durable));
     let is_newest = match content {
         Some(content) => commit > known && (record.kind != Kind::File || content.len() as u64 == record.size),

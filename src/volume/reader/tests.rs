@@ -3,7 +3,7 @@
 use super::super::tests::{CHUNK, FIRST, Fixture, content, file, new, now, pattern};
 use super::super::{Damage, Error, Inode, Kind, Volume};
 use super::{Content, Reader};
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::store::memory::Memory;
 use crate::store::{FileName, Store};
 use std::sync::Arc;
@@ -118,8 +118,8 @@ fn what_is_lost_is_said_and_the_rest_is_read() {
     volume.close().unwrap();
     drop(volume);
     let context = fixture.context(store.clone());
-    store.remove(context.file_name(ChunkId { inode: id, index: 1 })).unwrap();
-    let block = store.open(context.file_name(ChunkId { inode: id, index: 2 })).unwrap();
+    store.remove(context.file_name(ChunkId { inode: id, index: ChunkIndex(1) })).unwrap();
+    let block = store.open(context.file_name(ChunkId { inode: id, index: ChunkIndex(2) })).unwrap();
     block.write_at(4096 * 20 + 9, &[std::io::IoSlice::new(b"damage")]).unwrap();
     let reader = reader(&fixture, &store);
     let node = reader.node(id).unwrap();
@@ -145,7 +145,8 @@ fn a_chunk_that_is_older_than_its_table_says_is_lost() {
     let volume = fixture.format(store.clone());
     let large = file(&volume, "large", &pattern((FIRST + CHUNK) as usize, 9));
     volume.checkpoint().unwrap();
-    let second = fixture.context(store.clone()).file_name(ChunkId { inode: large.id(), index: 1 });
+    let second =
+        fixture.context(store.clone()).file_name(ChunkId { inode: large.id(), index: ChunkIndex(1) });
     let held = bytes_of(&store, second);
     volume.write(&large, CHUNK, b"newer", now(), 0).unwrap();
     let id = large.id();

@@ -1,6 +1,7 @@
 //! What operations cost: exactly which syncs and how many calls of the store, so that a regression shows.
 
 use super::*;
+use crate::chunk::ChunkIndex;
 use crate::store::Area;
 use crate::store::faulty::{Call, Event, Faulty};
 use crate::store::memory::Memory;
@@ -256,7 +257,7 @@ fn a_round_costs_one_fdatasync() {
     volume.checkpoint().unwrap();
     made.iter().for_each(|inode| volume.write(inode, 0, b"y", now(), 0).unwrap());
     assert!(count(&round).3 >= 40, "files that have a chunk file");
-    made.iter().for_each(|inode| inode.state.write().close(0));
+    made.iter().for_each(|inode| inode.state.write().close(ChunkIndex::FIRST));
     assert_eq!(count(&|| volume.checkpoint().unwrap()), (vec![], 0, 0, 0), "they are stored");
 }
 

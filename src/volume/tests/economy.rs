@@ -2,6 +2,7 @@
 //! are those of docs/PERFORMANCE.md; `scripts/economy` measures the same on a mount.
 
 use super::*;
+use crate::chunk::ChunkIndex;
 use crate::store::faulty::{Call, Faulty};
 use crate::store::memory::Memory;
 use crate::volume::Rename;
@@ -218,7 +219,7 @@ fn segments_are_few() {
     let named = {
         let mut state = root.state.write();
         volume.cache.open_first_chunk(&root, &mut state).unwrap();
-        state.named_chunks(1).unwrap()
+        state.named_chunks(ChunkIndex::FIRST_EXTRA).unwrap()
     };
     assert!((2..=6).contains(&named.len()), "{named:?}");
 }

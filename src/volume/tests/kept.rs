@@ -1,7 +1,7 @@
 //! What this device keeps of attributes spares opening files, and is believed of no file that changed.
 
 use super::*;
-use crate::chunk::ChunkId;
+use crate::chunk::{ChunkId, ChunkIndex};
 use crate::store::directory::Directory;
 use crate::store::faulty::{Call, Faulty};
 use crate::volume::Error;
@@ -50,7 +50,7 @@ impl Kept {
 
     fn id(&self, volume: &Volume, name: &str) -> ChunkId {
         let entry = volume.entry(&volume.root().unwrap(), name.as_bytes()).unwrap().unwrap();
-        ChunkId { inode: entry.0, index: 0 }
+        ChunkId::first(entry.0)
     }
 }
 
@@ -101,7 +101,7 @@ fn what_was_replaced_before_the_end_is_not_kept() {
         volume.write(&inode, 0, b"changed", now(), 0).unwrap();
         volume.sync_all().unwrap();
         if is_closed {
-            inode.state.write().close(0);
+            inode.state.write().close(ChunkIndex::FIRST);
         }
         let aside = path.with_extension("tmp");
         fs::copy(&path, &aside).unwrap();

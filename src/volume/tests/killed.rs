@@ -1,6 +1,7 @@
 //! What a daemon that dies leaves behind: names and small files as they were at the last round.
 
 use super::*;
+use crate::chunk::ChunkIndex;
 use crate::store::memory::Memory;
 use crate::volume::Rename;
 
@@ -47,7 +48,7 @@ fn a_checkpoint_tells_a_closed_chunk_0_its_new_name() {
     let root = volume.root().unwrap();
     let inode = file(&volume, "one", b"content");
     volume.checkpoint().unwrap();
-    inode.state.write().close(0);
+    inode.state.write().close(ChunkIndex::FIRST);
     volume.rename((&root, b"one"), (&root, b"other"), Rename::Replace, None, now()).unwrap();
     volume.checkpoint().unwrap();
     let stored = volume.cache.load_anew(&inode, false).unwrap();

@@ -161,7 +161,7 @@ fn a_compacted_log_that_goes_into_segments_is_read_back() {
 #[test]
 fn the_end_of_a_stream_is_as_long_as_it_should_be() {
     let (_, _, volume) = started();
-    let mut chunk = Chunk::new(&volume.base.context, ChunkId { inode: InodeId([1; 12]), index: 0 }, 64);
+    let mut chunk = Chunk::new(&volume.base.context, ChunkId::first(InodeId([1; 12])), 64);
     TAIL.append(&mut chunk, 0, &[7; 5000]).unwrap();
     assert_eq!(TAIL.read(&chunk, 0, 5000).unwrap(), [7; 5000]);
     assert!(TAIL.read(&chunk, 0, 0).unwrap().is_empty());
@@ -208,7 +208,7 @@ fn a_batch_that_comes_while_a_full_journal_is_stored_stays() {
     set_xattr(&volume, &large, "user.large", 60_000).unwrap();
     thread::scope(|scope| {
         // Whoever removes its files waits here, when everything else is stored.
-        let held = gone.serial.lock();
+        let held = gone.serial.lock_for_another_thread();
         let full = scope.spawn(|| {
             limits::lower(32 << 10, limits::TAIL, limits::COMPACT);
             volume.writeback.commit(&[])

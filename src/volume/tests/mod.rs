@@ -21,6 +21,7 @@ mod limits;
 mod readahead;
 mod rotation;
 mod seeing;
+mod threads;
 
 use super::format::geometry::Geometry;
 use super::{Inode, Kind, NewInode, Options, Timestamp, Volume};

@@ -1,7 +1,7 @@
 //! Rotation: everything moves to the newest epoch, and what cannot says so.
 
 use super::*;
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::store::memory::Memory;
 use crate::store::{Area, FileName};
 use crate::volume::{Damage, Finding, Remains};
@@ -143,7 +143,7 @@ fn a_rolled_back_chunk_stays_one() {
     let rotation = Rotation::new();
     let volume = rotation.fixture.format(rotation.store.clone());
     let inode = file(&volume, "file", &pattern(1_500_000, 1));
-    let id = ChunkId { inode: inode.id(), index: 1 };
+    let id = ChunkId { inode: inode.id(), index: ChunkIndex(1) };
     volume.checkpoint().unwrap();
     let name = volume.base.context.file_name(id);
     let older = rotation.bytes(name);
@@ -166,7 +166,7 @@ fn a_rolled_back_file_stays_one() {
     let rotation = Rotation::new();
     let volume = rotation.fixture.format(rotation.store.clone());
     let inode = file(&volume, "file", b"older");
-    let name = volume.base.context.file_name(ChunkId { inode: inode.id(), index: 0 });
+    let name = volume.base.context.file_name(ChunkId::first(inode.id()));
     volume.checkpoint().unwrap();
     let older = rotation.bytes(name);
     volume.write(&inode, 0, b"newer", now(), 0).unwrap();
@@ -191,7 +191,8 @@ fn half_a_file_is_in_the_way_if_a_name_leads_to_it() {
         let folder = volume.create(&volume.root().unwrap(), b"folder", new(Kind::Directory)).unwrap();
         let inode = volume.create(&folder, b"file", new(Kind::File)).unwrap();
         volume.write(&inode, 0, &pattern(1_500_000, 1), now(), 0).unwrap();
-        let chunk = |inode: InodeId, index| volume.base.context.file_name(ChunkId { inode, index });
+        let file_name = |id| volume.base.context.file_name(id);
+        let chunk = |inode: InodeId, index| file_name(ChunkId { inode, index: ChunkIndex(index) });
         let strays = [chunk(InodeId([7; 12]), 0), chunk(InodeId([8; 12]), 1), chunk(inode.id(), 9)];
         let (named, folder_file) = ([0, 1].map(|index| chunk(inode.id(), index)), chunk(folder.id(), 0));
         drop((inode, folder));
@@ -226,7 +227,7 @@ fn half_a_file_is_in_the_way_if_a_name_leads_to_it() {
 fn files_that_open_under_no_epoch_are_not_in_the_way() {
     let rotation = Rotation::new();
     let volume = rotation.fixture.format(rotation.store.clone());
-    let garbage = volume.base.context.file_name(ChunkId { inode: InodeId([7; 12]), index: 0 });
+    let garbage = volume.base.context.file_name(ChunkId::first(InodeId([7; 12])));
     volume.close().unwrap();
     rotation.put(garbage, &[5; 3 * 4096]);
     assert!(rotation.reencrypt().is_empty());

@@ -1,7 +1,7 @@
 //! Two devices on one volume: what one learns of the other.
 
 use super::*;
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::store::faulty::Faulty;
 use crate::store::memory::Memory;
 use crate::store::{FileName, Watch};
@@ -289,7 +289,7 @@ fn what_is_older_is_not_taken() {
     two.deliver_all();
     assert_eq!(names(&theirs, &their_root), ["new"]);
     two.told.take();
-    let name = theirs.base.context.file_name(ChunkId { inode: InodeId::ROOT, index: 0 });
+    let name = theirs.base.context.file_name(ChunkId::first(InodeId::ROOT));
     two.stores[1].restore_file(&old, name);
     two.arrive();
     assert_eq!(names(&theirs, &their_root), ["new"]);
@@ -308,7 +308,7 @@ fn what_is_opened_again_is_of_one_version() {
     two.deliver_all();
     let closed = |path: &str| {
         let inode = theirs.lookup(&theirs.root().unwrap(), path.as_bytes()).unwrap().unwrap();
-        inode.state.write().close(0);
+        inode.state.write().close(ChunkIndex::FIRST);
         inode
     };
     let (file, their_below, renamed) = (closed("file"), closed("below"), closed("renamed"));
@@ -321,9 +321,7 @@ fn what_is_opened_again_is_of_one_version() {
     file_in(&ours, &below, "within", b"");
     ours.checkpoint().unwrap();
     let (snapshot, names_to_come) = (two.stores[0].snapshot(), two.differing());
-    let is_theirs = |name: &&FileName| {
-        **name != theirs.base.context.file_name(ChunkId { inode: InodeId::ROOT, index: 0 })
-    };
+    let is_theirs = |name: &&FileName| **name != theirs.base.context.file_name(ChunkId::first(InodeId::ROOT));
     names_to_come.iter().filter(is_theirs).for_each(|name| two.stores[1].restore_file(&snapshot, *name));
     two.told.take();
 

@@ -1,7 +1,7 @@
 //! Making files and their names durable, many at once or one by one.
 
 use super::Writeback;
-use crate::chunk::{self, InodeId};
+use crate::chunk::{self, ChunkIndex, InodeId};
 use crate::volume::base::SYNC_ALL_ABOVE;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A file that was written and not synced yet, or whose name was not.
 pub struct Unsynced<'a> {
     pub inode: &'a Arc<Inode>,
-    pub index: u32,
+    pub index: ChunkIndex,
     pub sync: Option<chunk::Sync>,
 }
 
@@ -59,7 +59,7 @@ impl Writeback {
             if let Some(chunk) = state.chunk_mut(index) {
                 chunk.name_synced();
             }
-            if index == 0 {
+            if index.is_first() {
                 state.first_chunk_named();
                 if let Some(first) = state.first_chunk.as_deref() {
                     self.base.stand_ins.lock().is_durable(inode.id(), first.durable());

@@ -5,7 +5,8 @@
 //! to the next flush.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex};
+use crate::locks::MutexGuard;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits;
 use crate::volume::inode::entries::Unstored;
@@ -16,7 +17,6 @@ use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
 use crate::volume::writeback::durable::Unsynced;
 use crate::volume::{Error, Result};
-use parking_lot::MutexGuard;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -43,9 +43,9 @@ pub(super) struct Flush<'a> {
     made: u64,
     unstored: Option<Unstored>,
     /// Segments that are to hold what is unstored, and the tail with it; none if the tail has room.
-    segments: Range<u32>,
+    segments: Range<ChunkIndex>,
     /// Segments whose log is in those, too.
-    joined: Vec<u32>,
+    joined: Vec<ChunkIndex>,
     mode: Mode,
     failed: Option<Error>,
 }
@@ -74,8 +74,7 @@ impl Writeback {
                             true => damaged.push((inode, error)),
                             false => {
                                 if error.is_refusal() {
-                                    let name =
-                                        self.base.context.file_name(ChunkId { inode: inode.id(), index: 0 });
+                                    let name = self.base.context.file_name(ChunkId::first(inode.id()));
                                     log::warn!("{name:?}, or a file that belongs to it: {error}");
                                 }
                                 outcome = outcome.and(Err(error));
@@ -192,7 +191,7 @@ impl Writeback {
         if state.announce()? {
             state.first_chunk_mut().commit()?;
             let sync = state.first_chunk_mut().start_sync()?;
-            unsynced.push(Unsynced { inode: flush.inode, index: 0, sync });
+            unsynced.push(Unsynced { inode: flush.inode, index: ChunkIndex::FIRST, sync });
         }
         Ok(())
     }
@@ -204,7 +203,7 @@ impl Writeback {
             return Ok(());
         }
         if state.stamps.found_inexact && !mutants::is_active(Mutant::NewerNotNamed) {
-            for index in state.named_chunks(1)? {
+            for index in state.named_chunks(ChunkIndex::FIRST_EXTRA)? {
                 let id = ChunkId { inode: inode.id(), index };
                 let named = state.table.stamp(index).unwrap_or_default();
                 let opened = || self.cache.open_extra(id, named, &state.record).map(|(_, stamp)| stamp);
@@ -302,7 +301,7 @@ impl Writeback {
             state.hold_rest(&self.base.context.headroom);
         }
         match state.first_chunk_mut().start_sync()? {
-            sync @ Some(_) => unsynced.push(Unsynced { inode: flush.inode, index: 0, sync }),
+            sync @ Some(_) => unsynced.push(Unsynced { inode: flush.inode, index: ChunkIndex::FIRST, sync }),
             None => state.first_chunk_durable(),
         }
         Ok(())
@@ -368,19 +367,24 @@ impl Writeback {
         let first = state.next_segment(self.base.context.random_byte())?;
         flush.segments = first..first;
         for part in log.chunks(segments::room(self.base.geometry.capacity(first))) {
-            let id = ChunkId { inode: flush.inode.id(), index: check_index(u64::from(flush.segments.end))? };
+            let id = ChunkId { inode: flush.inode.id(), index: check_index(flush.segments.end)? };
             let mut chunk = Chunk::new(&self.base.context, id, self.base.geometry.blocks(id.index));
             state.write_segment(&mut chunk, &segments::encode(part))?;
             state.hold(id.index, chunk);
-            flush.segments.end += 1;
+            flush.segments.end = id.index.next();
         }
         Ok(())
     }
 
     /// Puts the log of the last segments before what is to follow it, as far as that is worth while. Returns which.
-    fn join_segments(&self, inode: &Arc<Inode>, state: &mut State, log: &mut Vec<u8>) -> Result<Vec<u32>> {
+    fn join_segments(
+        &self,
+        inode: &Arc<Inode>,
+        state: &mut State,
+        log: &mut Vec<u8>,
+    ) -> Result<Vec<ChunkIndex>> {
         let mut joined = Vec::new();
-        for index in state.named_chunks(1)?.into_iter().rev() {
+        for index in state.named_chunks(ChunkIndex::FIRST_EXTRA)?.into_iter().rev() {
             let (id, capacity) = (ChunkId { inode: inode.id(), index }, self.base.geometry.capacity(index));
             let named = state.table.stamp(index).unwrap_or_default();
             let (segment, _) = self.cache.open_extra(id, named, &state.record)?;
@@ -407,7 +411,7 @@ impl<'a> Flush<'a> {
             made: 0,
             mode,
             unstored: None,
-            segments: 0..0,
+            segments: ChunkIndex::FIRST..ChunkIndex::FIRST,
             joined: Vec::new(),
             failed: None,
         }

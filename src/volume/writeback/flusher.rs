@@ -2,7 +2,7 @@
 
 use super::Writeback;
 use crate::volume::Result;
-use crate::volume::base::Task;
+use crate::volume::base::{Task, threads};
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::{Inode, State};
 use std::sync::{Arc, Weak};
@@ -31,9 +31,8 @@ impl Writeback {
     /// Ends the flusher and waits for it.
     pub fn end_flusher(&self) {
         self.base.schedule.end();
-        if self.flusher.lock().take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the flusher ended in a panic");
-        }
+        let thread = self.flusher.lock().take();
+        thread.into_iter().for_each(|thread| threads::join(thread, "the flusher"));
     }
 }
 

@@ -4,7 +4,7 @@
 //! that is durable.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId, Relation, Tombstone, Version};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Relation, Tombstone, Version};
 use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Joined;
 use crate::volume::inode::joining::Origin;
@@ -53,8 +53,8 @@ impl Writeback {
         if self.base.check_writable().is_err() || directory.state.read().entries.is_none() {
             return Ok(false);
         }
-        let id = ChunkId { inode: directory.id(), index: 0 };
-        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(0))?;
+        let id = ChunkId::first(directory.id());
+        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST))?;
         let relation = found.version().compare(directory.state.read().version());
         match relation {
             Relation::Newer | Relation::Concurrent => self.join_in_place(directory),
@@ -65,13 +65,14 @@ impl Writeback {
     /// Joins a directory in memory with the state that took the place of its file, and goes on with that. Within a
     /// checkpoint or outside of one. Whether it did; what it found is to be merged.
     pub fn join_in_place(&self, directory: &Arc<Inode>) -> Result<bool> {
-        let id = ChunkId { inode: directory.id(), index: 0 };
-        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(0)).map_err(Error::from);
+        let id = ChunkId::first(directory.id());
+        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST))
+            .map_err(Error::from);
         let other = match found.and_then(|found| self.cache.read_other(directory.id(), found)) {
             Err(error) if error.is_damage() => return Ok(false),
             other => other?,
         };
-        let open: Vec<u32> = directory.state.read().extra_chunks.from(0).collect();
+        let open: Vec<ChunkIndex> = directory.state.read().extra_chunks.from(ChunkIndex::FIRST).collect();
         let join =
             |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::InPlace, known);
         let commit = |writeback: &Writeback| writeback.try_commit(&[], !writeback.journal.is_in_use());
@@ -79,7 +80,7 @@ impl Writeback {
             return Ok(false);
         };
         open.into_iter().for_each(|index| self.cache.closed(ChunkId { index, ..id }));
-        self.cache.opened(directory, 0);
+        self.cache.opened(directory, ChunkIndex::FIRST);
         log::info!("{id:?}: what another device did here is joined");
         self.joined.lock().push((directory.clone(), joined));
         self.base.schedule.merge();
@@ -100,7 +101,7 @@ impl Writeback {
         change: impl FnOnce(&mut State, Option<&Version>) -> std::result::Result<Joined, Malformed>,
         commit: impl Fn(&Writeback) -> Result<bool>,
     ) -> Result<Option<Joined>> {
-        let id = ChunkId { inode: directory.id(), index: 0 };
+        let id = ChunkId::first(directory.id());
         for _ in 0..TRIES {
             if !commit(self)? {
                 return Ok(None);

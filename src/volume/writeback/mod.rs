@@ -14,6 +14,7 @@ mod recover;
 mod salvage;
 
 use crate::chunk::Wish;
+use crate::locks::{Mutex, Rank};
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
@@ -21,7 +22,6 @@ use crate::volume::catalog::Catalog;
 use crate::volume::inode::directory::Joined;
 use crate::volume::inode::state::Inode;
 use crate::volume::journal::Journal;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -60,10 +60,10 @@ impl Writeback {
             cache: cache.clone(),
             catalog: catalog.clone(),
             journal: journal.clone(),
-            unfinished: Mutex::default(),
+            unfinished: Mutex::new(Rank::Checkpoint, false),
             low_space: AtomicBool::new(false),
-            flusher: Mutex::default(),
-            joined: Mutex::default(),
+            flusher: Mutex::new(Rank::Threads, None),
+            joined: Mutex::new(Rank::Joined, Vec::new()),
         }
     }
 

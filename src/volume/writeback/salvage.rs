@@ -10,7 +10,7 @@
 //! there is.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId, Commit, Section};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, Section};
 use crate::volume::format::batch::{Item, parse};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
@@ -85,7 +85,7 @@ impl Writeback {
                 continue;
             }
             self.put_new_first_chunk(inode, &mut state, Vec::new());
-            state.rebuilt_directory(segments.into_iter().filter(|index| *index > 0));
+            state.rebuilt_directory(segments.into_iter().filter(|index| !index.is_first()));
             return Ok(true);
         }
         Ok(false)
@@ -98,8 +98,8 @@ impl Writeback {
         }
         let found = Chunk::open(
             &self.base.context,
-            ChunkId { inode: inode.id(), index: 0 },
-            self.base.geometry.blocks(0),
+            ChunkId::first(inode.id()),
+            self.base.geometry.blocks(ChunkIndex::FIRST),
         );
         let is_known = |found: Chunk| {
             // Our own may be what an earlier try left.
@@ -115,20 +115,24 @@ impl Writeback {
 
     /// A chunk 0 with nothing in it but inline content: that which stands there, or one without a file yet.
     fn put_new_first_chunk(&self, inode: &Arc<Inode>, state: &mut State, content: Vec<u8>) {
-        let id = ChunkId { inode: inode.id(), index: 0 };
+        let id = ChunkId::first(inode.id());
         for index in state.close_all() {
             self.cache.closed(ChunkId { index, ..id });
         }
         let emptied = || -> Result<(Chunk, ChunkTable)> {
-            let mut first_chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(0))?;
+            let mut first_chunk =
+                Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST))?;
             let mut table = ChunkTable::of(&first_chunk)?;
             table.all(&first_chunk)?.into_iter().for_each(|index| table.set(index, Commit(0)));
-            first_chunk.clear(Section::Data, 0..self.base.geometry.blocks(0))?;
+            first_chunk.clear(Section::Data, 0..self.base.geometry.blocks(ChunkIndex::FIRST))?;
             Ok((first_chunk, table))
         };
         let (mut first_chunk, table) = emptied().unwrap_or_else(|_| {
             self.base.context.saw_known(id);
-            (Chunk::new(&self.base.context, id, self.base.geometry.blocks(0)), ChunkTable::empty())
+            (
+                Chunk::new(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST)),
+                ChunkTable::empty(),
+            )
         });
         first_chunk.set_inline(content);
         state.replace_first_chunk(first_chunk, table);
@@ -177,9 +181,10 @@ impl Writeback {
             None if is_carried => return Err(error.again()),
             None => return Ok(()),
         };
-        let (id, size) = (ChunkId { inode: inode.id(), index: 0 }, content.len() as u64);
+        let (id, size) = (ChunkId::first(inode.id()), content.len() as u64);
         self.base.context.saw_known(id);
-        let mut first_chunk = Chunk::new(&self.base.context, id, self.base.geometry.blocks(0));
+        let mut first_chunk =
+            Chunk::new(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST));
         first_chunk.set_inline(content);
         // Apart from what memory has: should this fail and pass, the next checkpoint finds that as it was.
         let mut kept = State::fresh(record, first_chunk);

@@ -1,6 +1,12 @@
 //! A volume with some files of which it is known in which chunk files they lie.
 
+#[path = "../../support/attacked.rs"]
+mod attacked;
+
+pub use attacked::BLOCK;
+
 use crate::sandbox::{Sandbox, eventually};
+use attacked::ENTRIES;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -8,23 +14,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-
-pub const BLOCK: usize = 4096;
-
-/// Directories end in a slash.
-const ENTRIES: [(&str, usize); 11] = [
-    ("x/", 0),
-    ("y/", 0),
-    ("small", 100),
-    ("other", 100),
-    ("blocks", 5 * BLOCK),
-    ("twin", 5 * BLOCK),
-    ("big", 2_500_000),
-    ("x/one", 3 * BLOCK),
-    ("x/two", 90),
-    ("y/one", 3 * BLOCK),
-    ("y/three", 80),
-];
 
 /// The volume as it was made, in memory; each test has a copy of its own.
 struct Made {

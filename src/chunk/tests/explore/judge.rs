@@ -44,7 +44,7 @@ impl Explorer {
 
     fn is_of_version(&self, chunk: &Chunk, slot: usize) -> bool {
         let entry = chunk.metadata.get(vector::NUMBER, &chunk.blocks());
-        entry.is_ok_and(|entry| usize::from(entry.slot) == slot)
+        entry.is_ok_and(|entry| entry.slot.index() == slot)
     }
 
     /// A settled commit, or one known durable, never falls back, whatever became of its blocks.

@@ -5,7 +5,7 @@ use super::super::{FIRST, Fixture};
 use super::model::{Model, Tree, Version, show};
 use super::operation::{Bench, Operation};
 use crate::chunk::remembered::{Remembered, Snapshot};
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::store::{Area, FileName, Store};
 use crate::volume::{Error, Inode, Kind, Volume};
 use std::cell::RefCell;
@@ -149,11 +149,11 @@ fn read_content(volume: &Volume, inode: &Arc<Inode>, size: usize) -> Result<Cont
 }
 
 /// The chunks beyond chunk 0 that the table names.
-fn chunks(volume: &Volume, id: InodeId) -> Result<Vec<u32>, Error> {
+fn chunks(volume: &Volume, id: InodeId) -> Result<Vec<ChunkIndex>, Error> {
     let inode = volume.inode(id)?;
     let mut state = inode.state.write();
     volume.cache.open_first_chunk(&inode, &mut state)?;
-    state.named_chunks(1)
+    state.named_chunks(ChunkIndex::FIRST_EXTRA)
 }
 
 /// The chunk files that are there, against those that the reachable inodes need.
@@ -173,7 +173,7 @@ pub(super) fn check_leftovers_but(
     let found = Found::around(volume, corrupt)?;
     for id in found.versions.keys().filter(|id| !but.contains(id)) {
         let chunks = said("the chunk table", chunks(volume, *id))?;
-        for index in std::iter::once(0).chain(chunks) {
+        for index in std::iter::once(ChunkIndex::FIRST).chain(chunks) {
             wanted.insert(context.file_name(ChunkId { inode: *id, index }));
         }
     }

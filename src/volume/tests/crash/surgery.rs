@@ -7,7 +7,7 @@ use super::check::{read, said};
 use super::model::Model;
 use super::operation::Bench;
 use super::operation::Operation::{self, *};
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::store::power::Power;
 use crate::volume::inode::state::Standing;
 use crate::volume::{Error, Inode, Kind, Volume};
@@ -98,7 +98,8 @@ impl Surgery<'_> {
 
     fn spoil(&mut self, model: &Model, attack: Attack) -> bool {
         let Some(id) = model.find(self.subject.path) else { return false };
-        let name = self.volume.base.context.file_name(ChunkId { inode: id, index: self.subject.index });
+        let name =
+            self.volume.base.context.file_name(ChunkId { inode: id, index: ChunkIndex(self.subject.index) });
         let is_carried = in_memory(self.volume, id).is_some_and(|inode| {
             let state = inode.state.read();
             let is_written = !attack.is_in_place() || state.is_carryable();

@@ -17,7 +17,7 @@ fn a_version_that_arrives_after_a_kill_in_a_deletion_is_not_deleted() {
             world.sync_all(0);
         }
         let volume = world.mount(0);
-        let first = ChunkId { inode: find(&volume, "f").unwrap().id(), index: 0 };
+        let first = ChunkId::first(find(&volume, "f").unwrap().id());
         remove(&volume, "f").unwrap();
         volume.sync_directory(&volume.root().unwrap()).unwrap();
         drop(volume);

@@ -2,6 +2,7 @@
 //! conflict copies.
 
 use super::*;
+use crate::chunk::ChunkIndex;
 use crate::test_rng::{TestRng, seed, variable};
 use std::time::Duration;
 
@@ -137,7 +138,8 @@ fn a_chunk_of_a_version_on_its_way_is_left_alone() {
         find(volume, "g").unwrap().id()
     });
     world.sync_all(1);
-    let name = world.at(1, |_, volume| volume.base.context.file_name(ChunkId { inode: id, index: 2 }));
+    let name =
+        world.at(1, |_, volume| volume.base.context.file_name(ChunkId { inode: id, index: ChunkIndex(2) }));
     let Device { store, client, .. } = &mut world.devices[0];
     assert!(client.sync(&Item::File(name), store, &world.server));
     let before = world.images(0);

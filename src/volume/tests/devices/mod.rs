@@ -10,7 +10,7 @@ pub mod walks;
 pub mod world;
 
 use super::*;
-use crate::chunk::ChunkId;
+use crate::chunk::{ChunkId, ChunkIndex};
 use crate::store::CopyName;
 use crate::store::memory::Item;
 use crate::volume::mutants::{self, Mutant};
@@ -155,7 +155,7 @@ fn an_older_version_that_somebody_kept_beside_is_no_conflict() {
     let mut world = World::new(1, &BOTH);
     world.make(0, "f");
     let name = world.at(0, |_, volume| {
-        let first_chunk = ChunkId { inode: find(volume, "f").unwrap().id(), index: 0 };
+        let first_chunk = ChunkId::first(find(volume, "f").unwrap().id());
         volume.base.context.file_name(first_chunk)
     });
     let store = world.devices[0].store.clone();
@@ -288,14 +288,14 @@ fn a_version_that_arrives_while_its_file_is_being_deleted_is_not_deleted() {
         world.made.insert("edited".into());
         world.removed.insert("f of AAAAAAA".into());
         let name = world.at(1, |_, volume| {
-            volume.base.context.file_name(ChunkId { inode: find(volume, "f").unwrap().id(), index: 0 })
+            volume.base.context.file_name(ChunkId::first(find(volume, "f").unwrap().id()))
         });
         world.sync_all(1);
         world.at(0, |world, volume| {
             let inode = find(volume, "f").unwrap();
             content(volume, &inode);
             if is_closed {
-                inode.state.write().close(0);
+                inode.state.write().close(ChunkIndex::FIRST);
             }
             drop(inode);
             remove(volume, "f").unwrap();

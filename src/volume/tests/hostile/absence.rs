@@ -23,7 +23,7 @@ impl Live {
             volume.sync(&file(&volume, "before", b"x"), false).unwrap();
         }
         let inode = volume.create(&volume.root().unwrap(), b"fresh", new(Kind::File)).unwrap();
-        let id = ChunkId { inode: inode.id(), index: 0 };
+        let id = ChunkId::first(inode.id());
         Live { house, volume, id }
     }
 
@@ -208,7 +208,7 @@ fn row_39_a_directory_that_was_stored_is_not_made_from_a_batch() {
     volume.sync_directory(&d).unwrap();
     volume.create(&d, b"late", new(Kind::File)).unwrap();
     volume.checkpoint().unwrap();
-    let id = ChunkId { inode: d.id(), index: 0 };
+    let id = ChunkId::first(d.id());
     drop((d, volume));
     check_at_home(&house, id, "d", &|volume| {
         let mut found = list(volume, &find(volume, "d")?)?;

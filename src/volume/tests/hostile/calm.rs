@@ -64,7 +64,7 @@ fn row_16_two_devices_in_turn_and_then_a_rollback() {
     // The device that only read the last turn's work knows it all the same.
     let volume = devices[0].try_open(Arc::new(house.store.clone())).unwrap();
     let small = find(&volume, "small").unwrap();
-    let vector = volume.base.context.recall.known(ChunkId { inode: small.id(), index: 0 });
+    let vector = volume.base.context.recall.known(ChunkId::first(small.id()));
     assert_eq!(vector.unwrap().0.len(), 2);
     all_right(&volume);
     volume.close().unwrap();

@@ -1,6 +1,7 @@
 //! Rows 1 to 5, 8, 10 to 12, 14 and 23: the chunk files of files.
 
 use super::*;
+use crate::chunk::ChunkIndex;
 
 #[test]
 fn row_01_flip_one_bit_anywhere() {
@@ -111,7 +112,7 @@ fn row_08_delete_a_files_chunk() {
         assert!(matches!(error, Error::Damaged(named, _) if named == chunk), "{error}");
         if index > 0 {
             let bad = bad_blocks(&volume, &find(&volume, path).unwrap(), &house.files[path]);
-            let of_chunk = |block: usize| GEOMETRY.locate((block * BLOCK) as u64).0 == index;
+            let of_chunk = |block: usize| GEOMETRY.locate((block * BLOCK) as u64).0 == ChunkIndex(index);
             let blocks = house.files[path].len().div_ceil(BLOCK);
             assert_eq!(bad, (0..blocks).filter(|block| of_chunk(*block)).collect::<Vec<_>>());
         }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::chunk;
+use crate::chunk::ChunkIndex;
 use crate::volume::{Damage, mutants};
 use std::panic::catch_unwind;
 
@@ -24,7 +25,7 @@ fn is_rolled_back<T>(outcome: Result<T>, chunk: ChunkId) {
 
 impl House {
     fn chunk(&self, path: &str, index: u32) -> ChunkId {
-        ChunkId { inode: self.ids[path], index }
+        ChunkId { inode: self.ids[path], index: ChunkIndex(index) }
     }
 
     fn journal(&self) -> ChunkId {
@@ -158,7 +159,7 @@ fn row_14_chunk_files_of_two_versions_of_one_file() {
         }
         let bad = bad_blocks(&volume, &find(&volume, "big").unwrap(), &pattern(2_300_000, 99));
         let chunks: std::collections::BTreeSet<u32> =
-            bad.iter().map(|block| GEOMETRY.locate((block * BLOCK) as u64).0).collect();
+            bad.iter().map(|block| GEOMETRY.locate((block * BLOCK) as u64).0.0).collect();
         assert_eq!(chunks.into_iter().collect::<Vec<_>>(), old.collect::<Vec<_>>());
     }
 }
@@ -277,7 +278,7 @@ fn row_01_what_was_durable_is_not_made_anew_from_the_journal() {
     volume.sync(&old, false).unwrap();
     volume.sync_directory(&root).unwrap();
     volume.writeback.flush(&[fresh.clone(), old.clone()]).unwrap();
-    let chunks = [&fresh, &old].map(|inode| ChunkId { inode: inode.id(), index: 0 });
+    let chunks = [&fresh, &old].map(|inode| ChunkId::first(inode.id()));
     // Killed: the journal holds the batches that brought both of them.
     drop((root, fresh, old, volume));
     for (chunk, name) in chunks.iter().zip(["fresh", "old"]) {

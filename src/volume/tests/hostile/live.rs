@@ -1,6 +1,7 @@
 //! Row 27 and its like, on a volume that goes on: damage to what is in use costs that inode, and no other.
 
 use super::*;
+use crate::chunk::ChunkIndex;
 use crate::store::faulty::{Call, Fault, Faulty};
 use crate::volume::format::limits;
 use crate::volume::mutants;
@@ -9,7 +10,7 @@ use std::panic::catch_unwind;
 
 impl House {
     fn id(&self, inode: &Inode) -> FileName {
-        self.file_name(ChunkId { inode: inode.id(), index: 0 })
+        self.file_name(ChunkId::first(inode.id()))
     }
 }
 
@@ -62,7 +63,7 @@ fn row_27_an_exchanged_chunk_is_not_closed_before_that_is_dealt_with() {
     let before = house.store.snapshot();
     volume.write(&big, CHUNK, b"newer", now(), 0).unwrap();
     house.store.restore_file(&before, house.name("big", 1));
-    is_replaced(volume.sync(&big, false), ChunkId { inode: big.id(), index: 1 });
+    is_replaced(volume.sync(&big, false), ChunkId { inode: big.id(), index: ChunkIndex(1) });
     for path in house.files.keys().filter(|path| **path != "big") {
         let _ = read_path(&volume, path);
     }
@@ -82,7 +83,7 @@ fn row_27_a_file_that_was_exchanged_is_lost_and_nothing_else() {
             volume.write(&big, at, b"newer", now(), 0).unwrap();
         }
         house.store.restore_file(&house.left, house.name("big", index));
-        let chunk = ChunkId { inode: big.id(), index };
+        let chunk = ChunkId { inode: big.id(), index: ChunkIndex(index) };
         volume.checkpoint().unwrap();
         for _ in 0..2 {
             goes_on(&house, &volume);
@@ -121,7 +122,7 @@ fn row_27_a_file_that_was_given_up_keeps_its_names() {
         volume.link(&big, &root, b"again", now()).unwrap();
         house.store.restore_file(&house.left, house.name("big", index));
         volume.checkpoint().unwrap();
-        is_replaced(read_all(&volume, &big), ChunkId { inode: big.id(), index });
+        is_replaced(read_all(&volume, &big), ChunkId { inode: big.id(), index: ChunkIndex(index) });
         drop((root, big));
         volume.close().unwrap();
         let volume = house.open().unwrap();

@@ -4,6 +4,8 @@
 //! must be right, or an error of the chunk that was touched.
 
 mod absence;
+#[path = "../../../../tests/support/attacked.rs"]
+mod attacked;
 mod bombs;
 mod calm;
 mod directories;
@@ -17,11 +19,12 @@ mod stamps;
 pub(super) mod told;
 
 use super::*;
-use crate::chunk::{BLOCK, ChunkId, InodeId};
+use crate::chunk::{BLOCK, ChunkId, ChunkIndex, InodeId};
 use crate::store::FileName;
 use crate::store::Store;
 use crate::store::memory::{Memory, Snapshot};
 use crate::volume::{Error, Result};
+use attacked::ENTRIES;
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 
@@ -37,7 +40,7 @@ struct House {
 }
 
 impl House {
-    /// Small files, files of blocks and one of three chunks, in the root and in two sub-directories.
+    /// With [`ENTRIES`].
     fn new() -> House {
         let fixture = Fixture::new();
         let store = Memory::new();
@@ -45,20 +48,11 @@ impl House {
         let root = volume.root().unwrap();
         let mut ids = BTreeMap::from([("", InodeId::ROOT)]);
         let mut files = BTreeMap::new();
-        for name in ["x", "y"] {
+        let (folders, sizes): (Vec<_>, Vec<_>) =
+            ENTRIES.into_iter().partition(|(path, _)| path.ends_with('/'));
+        for name in folders.iter().map(|(path, _)| path.trim_end_matches('/')) {
             ids.insert(name, volume.create(&root, name.as_bytes(), new(Kind::Directory)).unwrap().id());
         }
-        let sizes = [
-            ("small", 100),
-            ("other", 100),
-            ("blocks", 5 * BLOCK),
-            ("twin", 5 * BLOCK),
-            ("big", 2_300_000),
-            ("x/one", 3 * BLOCK),
-            ("x/two", 90),
-            ("y/one", 3 * BLOCK),
-            ("y/three", 80),
-        ];
         for (seed, (path, size)) in sizes.into_iter().enumerate() {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
             let parent = volume.inode(ids[parent]).unwrap();
@@ -86,7 +80,7 @@ impl House {
 
     /// The backing file of a chunk.
     fn name(&self, path: &str, index: u32) -> FileName {
-        self.file_name(ChunkId { inode: self.ids[path], index })
+        self.file_name(ChunkId { inode: self.ids[path], index: ChunkIndex(index) })
     }
 
     fn file_name(&self, id: ChunkId) -> FileName {

@@ -19,7 +19,7 @@ impl Bystander {
         let directory = volume.create(&root, b"aside", new(Kind::Directory)).unwrap();
         let inode = volume.create(&directory, b"bystander", new(Kind::File)).unwrap().id();
         let directory = directory.id();
-        let chunks = [InodeId::ROOT, directory, inode].map(|inode| ChunkId { inode, index: 0 });
+        let chunks = [InodeId::ROOT, directory, inode].map(ChunkId::first);
         let chunks = chunks.into_iter().chain([volume.base.context.own_journal()]);
         let files = chunks.map(|id| volume.base.context.file_name(id)).collect();
         Bystander { directory, inode, files, is_spared: false }

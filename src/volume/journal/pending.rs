@@ -24,6 +24,8 @@ pub struct Pending {
     pub deleted: Vec<Arc<Inode>>,
     /// Without a name, but somebody knows them.
     pub orphans: HashMap<InodeId, Arc<Inode>>,
+    /// Made without a name and not given one yet: no batch speaks of them, and their ids stay reserved.
+    pub nameless: HashMap<InodeId, Arc<Inode>>,
     pub reserve: Reserve,
     /// What the next batch takes at the most, about.
     pub bytes: usize,
@@ -59,7 +61,7 @@ impl Pending {
 
     /// Nobody will use the inodes without a name any more.
     pub fn delete_orphans(&mut self) {
-        self.deleted.extend(self.orphans.drain().map(|(_, inode)| inode));
+        self.deleted.extend(self.orphans.drain().chain(self.nameless.drain()).map(|(_, inode)| inode));
     }
 
     pub fn add(&mut self, inode: &Arc<Inode>) {
@@ -88,6 +90,14 @@ impl Reserve {
                 (InodeId::random(), false)
             }
         }
+    }
+
+    /// The same of an id that is reserved durably; none if they ran out, until a checkpoint batch reserves more.
+    pub fn take_durable(&mut self) -> Option<InodeId> {
+        let id = self.unused.pop()?;
+        self.is_used = true;
+        self.outstanding.insert(id);
+        Some(id)
     }
 
     /// The inode is gone without a batch that named it.

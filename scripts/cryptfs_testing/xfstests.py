@@ -65,7 +65,7 @@ cd "$BUILT"
 exec ./check "$@"
 """
 # mount(8) of util-linux 2.38 keeps suid and dev, its defaults, to itself: they are not cryptfs's.
-HELPER = '#!/bin/bash\nexec -a "$0" "{}" "$@" -o suid,dev\n'
+HELPER = '#!/bin/bash\nexec -a "$0" "{}" -o suid,dev "$@"\n'
 USERS = {"fsgqa": 31001, "fsgqa2": 31002, "123456-fsgqa": 31003}
 
 

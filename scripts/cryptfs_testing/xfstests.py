@@ -120,7 +120,9 @@ def passes(transport: str, built: Path, folder: Path, tests: list[str], excluded
     folder.mkdir()
     options = f"-o allow_other,passphrase-file={folder}/passphrase,transport={transport}{more}"
     environment = prepare(folder) | {"MOUNT_OPTIONS": options, "TEST_FS_MOUNT_OPTS": options, "BUILT": str(built)}
-    command: list[str | Path] = ["unshare", "--mount", "sh", "-ec", SCRIPT, "check", "-E", excluded, *tests]
+    # What is unmounted outside meanwhile is not kept mounted here, where mounts are shared at all.
+    apart = ("unshare", "--mount", "--propagation", "slave")
+    command: list[str | Path] = [*apart, "sh", "-ec", SCRIPT, "check", "-E", excluded, *tests]
     tested = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", check=False,

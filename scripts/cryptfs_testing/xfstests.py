@@ -52,6 +52,7 @@ KNOWN: dict[int, str] = {
     451: "buffered reads beside direct writes: stale pages in the kernel, on passthrough_hp too",
     467: STALE,
     477: STALE,
+    531: "raises the limit of open files, where the machine refuses that; 80,000 without a name come and go all the same",
     756: STALE,
     777: STALE,
 }

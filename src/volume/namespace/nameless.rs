@@ -37,7 +37,7 @@ impl Namespace {
                 return Ok((pending, id));
             }
             drop(pending);
-            self.writeback.commit_checkpoint_batch()?;
+            self.writeback.commit(&[])?;
         }
     }
 

@@ -52,13 +52,15 @@ KNOWN: dict[int, str] = {
     451: "buffered reads beside direct writes: stale pages in the kernel, on passthrough_hp too",
     467: STALE,
     477: STALE,
-    531: "raises the limit of open files, where the machine refuses that; 80,000 without a name come and go all the same",
+    531: "raises the limit of open files, where the machine refuses that; 80,000 without a name are no trouble",
     756: STALE,
     777: STALE,
 }
 
 # In a mount namespace of its own: the program as mount(8)'s helper, the users that the tests become.
 SCRIPT = """
+# Other mounts would live on here, whoever unmounts them outside.
+awk '$3 == "fuse.cryptfs" { print $2 }' /proc/mounts | while read -r other; do umount -l "$other"; done
 sbin=$(realpath /sbin)
 mount -t overlay -o "lowerdir=$FOLDER/helpers:$sbin" overlay "$sbin"
 for name in passwd group; do mount --bind "$FOLDER/$name" "/etc/$name"; done

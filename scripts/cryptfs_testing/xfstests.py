@@ -53,6 +53,7 @@ KNOWN: dict[int, str] = {
     467: STALE,
     477: STALE,
     531: "raises the limit of open files, where the machine refuses that; 80,000 without a name are no trouble",
+    604: "at times, on a busy machine: mounts what is about to be unmounted, and a volume is mounted once",
     756: STALE,
     777: STALE,
 }

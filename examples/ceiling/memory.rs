@@ -439,6 +439,18 @@ impl Operations for Memory {
         self.make(caller, parent, name, &new, Body::Symlink(target.to_vec()))
     }
 
+    fn make_nameless(&self, caller: Caller, parent: NodeId, mode: u32, umask: u32) -> Result<Entry> {
+        let mut last = self.names.lock();
+        self.inode(parent)?;
+        *last += 1;
+        let node = NodeId(*last);
+        let owner = (caller.uid, caller.gid);
+        let made = Arc::new(inode(node, Kind::File, mode & !umask, owner, 0, Body::File(Pages::default())));
+        made.state.write().links = 0;
+        self.nodes.write().insert(node, made.clone());
+        Ok(made.entry())
+    }
+
     fn link(&self, _: Caller, node: NodeId, parent: NodeId, name: &[u8]) -> Result<Entry> {
         check_name(name)?;
         let _names = self.names.lock();

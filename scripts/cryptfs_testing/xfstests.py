@@ -45,17 +45,31 @@ ENVIRONMENT: dict[int, str] = {
     732: "mounts one device twice",
     759: "wants huge pages",
 }
-# Fail, and why that is right or not cryptfs's doing.
-KNOWN: dict[int, str] = {}
+STALE = "handles are stale once the kernel forgot the inode, as at a remount (ESTALE); passthrough_hp gives out none"
+# Fail, and why that is right or not cryptfs's doing. passthrough_hp: libfuse 3.17.4's, on a tmpfs, --nopassthrough.
+KNOWN: dict[int, str] = {
+    426: STALE,
+    451: "buffered reads beside direct writes: stale pages in the kernel, on passthrough_hp too",
+    467: STALE,
+    477: STALE,
+    531: "raises the limit of open files, where the machine refuses that; 80,000 without a name are no trouble",
+    604: "at times, on a busy machine: mounts what is about to be unmounted, and a volume is mounted once",
+    756: STALE,
+    777: STALE,
+}
 
 # In a mount namespace of its own: the program as mount(8)'s helper, the users that the tests become.
 SCRIPT = """
+# Other mounts would live on here, whoever unmounts them outside.
+awk '$3 == "fuse.cryptfs" { print $2 }' /proc/mounts | while read -r other; do umount -l "$other"; done
 sbin=$(realpath /sbin)
 mount -t overlay -o "lowerdir=$FOLDER/helpers:$sbin" overlay "$sbin"
 for name in passwd group; do mount --bind "$FOLDER/$name" "/etc/$name"; done
 cd "$BUILT"
 exec ./check "$@"
 """
+# mount(8) of util-linux 2.38 keeps suid and dev, its defaults, to itself: they are not cryptfs's.
+HELPER = '#!/bin/bash\nexec -a "$0" "{}" -o suid,dev "$@"\n'
 USERS = {"fsgqa": 31001, "fsgqa2": 31002, "123456-fsgqa": 31003}
 
 
@@ -75,7 +89,9 @@ def prepare(folder: Path) -> dict[str, str]:
     """Helpers, users, two volumes and two mountpoints; the environment that tells xfstests of them."""
     (folder / "helpers").mkdir()
     for name in ("mount.fuse.cryptfs", "mount.cryptfs"):
-        (folder / "helpers" / name).symlink_to(program())
+        helper = folder / "helpers" / name
+        helper.write_text(HELPER.format(program()))
+        helper.chmod(0o755)
     lines = {"passwd": "{0}:*:{1}:{1}::/tmp:/bin/bash\n", "group": "{0}:x:{1}:\n"}
     for file, line in lines.items():
         users = "".join(line.format(name, number) for name, number in USERS.items())
@@ -106,9 +122,11 @@ def program() -> Path:
 def passes(transport: str, built: Path, folder: Path, tests: list[str], excluded: Path, more: str) -> bool:
     """Whether nothing fails that is not known to; prints what does."""
     folder.mkdir()
-    options = f"-o allow_other,suid,dev,passphrase-file={folder}/passphrase,transport={transport}{more}"
+    options = f"-o allow_other,passphrase-file={folder}/passphrase,transport={transport}{more}"
     environment = prepare(folder) | {"MOUNT_OPTIONS": options, "TEST_FS_MOUNT_OPTS": options, "BUILT": str(built)}
-    command: list[str | Path] = ["unshare", "--mount", "sh", "-ec", SCRIPT, "check", "-E", excluded, *tests]
+    # What is unmounted outside meanwhile is not kept mounted here, where mounts are shared at all.
+    apart = ("unshare", "--mount", "--propagation", "slave")
+    command: list[str | Path] = [*apart, "sh", "-ec", SCRIPT, "check", "-E", excluded, *tests]
     tested = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", check=False,
@@ -117,8 +135,10 @@ def passes(transport: str, built: Path, folder: Path, tests: list[str], excluded
     numbers = {word: {int(n) for n in re.findall(r"generic/(\d+)", found[1])} if found else set()
                for word, found in told.items()}  # fmt: skip
     failures = numbers["Failures"]
-    unknown, mended = failures - KNOWN.keys(), (KNOWN.keys() & numbers["Ran"]) - failures
-    print(f"{transport}{more}: {len(numbers['Ran'])} ran, {len(failures)} failed, {len(numbers['Not run'])} not run")
+    unknown, mended = failures - KNOWN.keys(), (KNOWN.keys() & numbers["Ran"]) - numbers["Not run"] - failures
+    # Those that found out that they cannot run are among those that ran.
+    ran = len(numbers["Ran"] - numbers["Not run"])
+    print(f"{transport}{more}: {ran} ran, {len(failures)} failed, {len(numbers['Not run'])} not run")
     for number in sorted(failures & KNOWN.keys()):
         print(f"  generic/{number:03} fails: {KNOWN[number]}")
     for number in sorted(mended):

@@ -151,7 +151,10 @@ somebody asks for its attributes again, as stat(2) and ls(1) do. The request nev
 With transport=fuser, st_ino is a number of the mount: it changes at a remount, or when the kernel has \
 forgotten the file meanwhile, and the d_ino that readdir(3) shows may differ from it. Programs that recognise files by \
 their inode number from one run to the next take all of them for new files. Over the other transports both are one \
-number that a file keeps for life.";
+number that a file keeps for life. Nor is there O_TMPFILE with it: open(2) says EOPNOTSUPP.
+.PP
+A file handle, as name_to_handle_at(2) and file servers take, lasts as long as the kernel remembers its file: after \
+that, as after a remount, it is stale (ESTALE).";
 
 /// Writes the pages into a folder: an overview, one of each command, and one of mount options and fstab.
 pub fn write(folder: &Path) -> Result<(), Failure> {

@@ -6,10 +6,12 @@ use super::ops::{DirectoryEntry, Kind, NodeId};
 use crate::chunk::InodeId;
 use crate::volume::Inode;
 
-/// Cookies of the two entries that no directory stores; those of the others are at least [`FIRST_STORED`].
+/// Positions behind the two entries that no directory stores; those of the others are at least [`FIRST_STORED`].
 const DOT: u64 = 1;
 const DOT_DOT: u64 = 2;
 const FIRST_STORED: u64 = 256;
+/// The largest, and not negative as an offset of a file is.
+const LAST: u64 = i64::MAX as u64;
 /// Entries taken from the volume at a time, so that their inodes are read without its lock on the directory.
 const BATCH: usize = 64;
 
@@ -20,16 +22,22 @@ struct Stored {
     kind: Kind,
 }
 
+/// The position behind an entry with this cookie, and the other way round. The newest come first, with the largest
+/// cookies; but programs take positions to grow along a listing, and whatever lies before the last one not to be its end.
+fn mirrored(cookie: u64) -> u64 {
+    LAST - cookie.min(LAST - FIRST_STORED)
+}
+
 pub(super) fn read(
     fs: &Filesystem,
     node: NodeId,
-    cookie: u64,
+    position: u64,
     plus: bool,
     sink: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
 ) -> Result<()> {
     let directory = fs.directory(node)?;
     for (dot, name) in [(DOT, b".".as_slice()), (DOT_DOT, b"..")] {
-        if cookie >= dot {
+        if position >= dot {
             continue;
         }
         let id = if dot == DOT { directory.id() } else { fs.volume.parent(&directory)?.id() };
@@ -39,7 +47,7 @@ pub(super) fn read(
         }
     }
     // Behind `..` come all others.
-    let mut after = if cookie < FIRST_STORED { 0 } else { cookie };
+    let mut after = if position < FIRST_STORED { 0 } else { mirrored(position) };
     loop {
         let mut batch = Vec::with_capacity(BATCH);
         fs.volume.read_directory(&directory, after, &mut |cookie, name, id, kind| {
@@ -77,7 +85,7 @@ fn give(
         Err(_) => fs.enter_unreadable(stored.id, stored.kind),
     });
     let taken = sink(&DirectoryEntry {
-        cookie: stored.cookie,
+        cookie: mirrored(stored.cookie),
         inode_number: fs.number(stored.id),
         kind: stored.kind,
         name: &stored.name,

@@ -110,6 +110,21 @@ fn create(fs: &Filesystem, caller: Caller, node: NodeId, name: &[u8], wanted: Wa
     Ok(fs.enter(fs.volume.create(&directory, name, new)?))
 }
 
+/// A file that no name leads to until it is linked.
+pub(super) fn make_nameless(
+    fs: &Filesystem,
+    caller: Caller,
+    node: NodeId,
+    mode: u32,
+    umask: u32,
+) -> Result<Entry> {
+    let directory = fs.directory(node)?;
+    fs.require(caller, &directory, WRITE | EXECUTE)?;
+    let wanted = Wanted { kind: Kind::File, mode, umask, device: 0, target: b"" };
+    let new = directory.view(|record| inherit(fs, caller, record, &wanted));
+    Ok(fs.enter(fs.volume.create_nameless(&directory, new)?))
+}
+
 /// What a new inode takes from its directory: the group and setgid bit of a setgid one, and the ACL that a default ACL
 /// makes, which then stands in for the umask.
 fn inherit<'a>(fs: &Filesystem, caller: Caller, directory: &Record, wanted: &Wanted<'a>) -> NewInode<'a> {
@@ -145,10 +160,8 @@ fn inherit<'a>(fs: &Filesystem, caller: Caller, directory: &Record, wanted: &Wan
 pub(super) fn link(fs: &Filesystem, caller: Caller, node: NodeId, to: NodeId, name: &[u8]) -> Result<Entry> {
     let inode = fs.inode(node)?;
     let directory = parent(fs, caller, to, name, WRITE)?;
-    match inode.view(|record| (record.kind, record.links_count)) {
-        (Kind::Directory, _) => return Err(Error::NotPermitted),
-        (_, 0) => return Err(Error::NotFound),
-        _ => {}
+    if inode.is_directory() {
+        return Err(Error::NotPermitted);
     }
     fs.volume.link(&inode, &directory, name, fs.now())?;
     Ok(fs.enter(inode))

@@ -49,6 +49,10 @@ impl Operations for Filesystem {
         namespace::make_symlink(self, caller, parent, name, target)
     }
 
+    fn make_nameless(&self, caller: Caller, parent: NodeId, mode: u32, umask: u32) -> Result<Entry> {
+        namespace::make_nameless(self, caller, parent, mode, umask)
+    }
+
     fn link(&self, caller: Caller, node: NodeId, parent: NodeId, name: &[u8]) -> Result<Entry> {
         namespace::link(self, caller, node, parent, name)
     }

@@ -202,6 +202,10 @@ pub trait Operations: Send + Sync + 'static {
         umask: u32,
     ) -> Result<Entry>;
     fn make_symlink(&self, caller: Caller, parent: NodeId, name: &[u8], target: &[u8]) -> Result<Entry>;
+    /// A file that no name of the directory leads to: `link` gives it one, or it goes when it is forgotten.
+    fn make_nameless(&self, _caller: Caller, _parent: NodeId, _mode: u32, _umask: u32) -> Result<Entry> {
+        Err(super::Error::NotSupported)
+    }
     fn link(&self, caller: Caller, node: NodeId, parent: NodeId, name: &[u8]) -> Result<Entry>;
     fn unlink(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<()>;
     fn remove_directory(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<()>;

@@ -81,6 +81,7 @@ impl Dispatcher {
             opcode::RENAME | opcode::RENAME2 => self.rename(header, body),
             opcode::OPEN if self.opens => self.open(header, body, out),
             opcode::CREATE if self.opens => self.create(header, body, out),
+            opcode::TMPFILE => self.create_nameless(header, body, out),
             opcode::RELEASE | opcode::DESTROY => Ok(0),
             opcode::READ => self.read(node, body, out),
             opcode::WRITE => self.write(header, body, out),
@@ -238,7 +239,19 @@ impl Dispatcher {
             &new,
             asked.flags as i32,
         )?;
-        let length = self.put_entry(out, Some(&entry))?;
+        self.put_opened(out, &entry)
+    }
+
+    /// Its RELEASE comes also where OPEN is not wanted.
+    fn create_nameless(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
+        let asked: wire::CreateIn = body.take().ok_or(MALFORMED)?;
+        let (caller, parent) = (caller(header), NodeId(header.node));
+        let entry = self.operations.make_nameless(caller, parent, asked.mode & 0o7777, asked.umask)?;
+        self.put_opened(out, &entry)
+    }
+
+    fn put_opened(&self, out: &mut [u8], entry: &Entry) -> Answer {
+        let length = self.put_entry(out, Some(entry))?;
         let opened = wire::OpenOut { open_flags: wire::OPEN_KEEP_CACHE, ..wire::OpenOut::default() };
         Ok(length + reply::put(&mut out[length..], &opened)?)
     }

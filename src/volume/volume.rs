@@ -228,6 +228,11 @@ impl Volume {
         self.namespace.create(directory, name, new)
     }
 
+    /// Makes a file without a name, which a link may give one.
+    pub fn create_nameless(&self, directory: &Arc<Inode>, new: NewInode<'_>) -> Result<Arc<Inode>> {
+        self.namespace.create_nameless(directory, new)
+    }
+
     /// Gives an inode one more name.
     ///
     /// # Errors

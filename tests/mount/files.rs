@@ -22,6 +22,7 @@ on_each_transport! {
     shared_mappings_and_direct_io
     sparse_files
     an_unlinked_open_file_lives_until_it_is_closed
+    a_file_without_a_name_gets_one_or_goes
 }
 
 fn files_read_back_what_was_written(transport: Transport) {
@@ -230,4 +231,38 @@ fn an_unlinked_open_file_lives_until_it_is_closed(transport: Transport) {
     drop(file);
     wait_until("the inode is forgotten", || live.memory.inodes() == 1);
     live.finish();
+}
+
+/// `O_TMPFILE`, which the adapter of the fuser crate knows nothing of.
+fn a_file_without_a_name_gets_one_or_goes(transport: Transport) {
+    let over_fuser = !matches!(transport, Transport::Auto | Transport::Device | Transport::Uring);
+    for writeback in [true, false] {
+        let live = Live::with(&Options { writeback, transport, ..Options::default() });
+        let how = OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o640).clone();
+        let open = || how.open(live.directory.path());
+        if over_fuser {
+            assert_eq!(open().unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
+            live.finish();
+            continue;
+        }
+        for text in [&b"kept"[..], &[7; 300_000]] {
+            let (kept, dropped) = (open().unwrap(), open().unwrap());
+            assert_eq!((kept.metadata().unwrap().nlink(), live.memory.inodes()), (0, 3));
+            kept.write_all_at(text, 0).unwrap();
+            dropped.write_all_at(b"gone", 0).unwrap();
+            let name = live.path("named");
+            run(Command::new("ln")
+                .args(["-L", "/proc/self/fd/0"])
+                .arg(&name)
+                .stdin(kept.try_clone().unwrap()));
+            drop((kept, dropped));
+            assert!(fs::read(&name).unwrap() == text);
+            let shown = fs::metadata(&name).unwrap();
+            assert_eq!((shown.nlink(), shown.mode()), (1, 0o100_640));
+            wait_until("the other one is forgotten", || live.memory.inodes() == 2);
+            fs::remove_file(&name).unwrap();
+            wait_until("both are", || live.memory.inodes() == 1);
+        }
+        live.finish();
+    }
 }

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..harness import arguments, places
-from ..harness.command import CommandError
+from ..harness.command import CommandError, run
 from ..harness.cryptfs import Cryptfs
 from ..harness.system import PATIENCE
 from ..workloads.versioned import matches
@@ -65,7 +65,8 @@ class Torture:
             told = self.end()
         except subprocess.TimeoutExpired:
             still = "mounted" if self.volume.is_mounted() else "not mounted"
-            return [f"the daemon does not end ({still}); umount said {self.refusal or 'nothing'}"]
+            said = f"the daemon does not end ({still}); umount said {self.refusal or 'nothing'}"
+            return [said, *threads(daemon.pid)]
         if told:
             self.each(store)
         return []
@@ -154,6 +155,12 @@ class Torture:
             write(notes, names, failures)
 
 
+def threads(process: int) -> list[str]:
+    """What the threads of a process wait for."""
+    tasks = sorted(Path(f"/proc/{process}/task").iterdir())
+    return [" ".join((task / file).read_text().strip() for file in ("comm", "wchan", "syscall")) for task in tasks]
+
+
 def store(names: dict[str, Name]) -> None:
     for name in names.values():
         name.stored()
@@ -170,11 +177,14 @@ def run_worker(worker: Worker, until: float, allowed: set[int]) -> None:
 def main() -> None:
     parser = arguments.with_seed(arguments.with_scratch(arguments.parser(__doc__)))
     parser.add_argument("--place", choices=[*places.NAMES, "sshfs"], default="tmpfs")
+    parser.add_argument("--quota", type=int, metavar="MIB", help="of btrfs: all that may be written, also by root")
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=1800, help="stop after this long")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--options", default="", help="mount options")
     options = parser.parse_args()
+    if options.quota and options.place != "btrfs":
+        parser.error("--quota wants --place btrfs")
     print(f"seed {options.seed}, {options.place}", flush=True)
     Cryptfs.program, Cryptfs.options = options.binary, options.options
     arguments.exit_when_terminated()
@@ -186,6 +196,9 @@ def main() -> None:
         else:
             mebibytes = MEBIBYTES.get(options.place, 64)
             backing = stack.enter_context(places.place(options.place, Path(scratch), mebibytes))
+        if options.quota:
+            run("btrfs", "quota", "enable", backing)
+            run("btrfs", "qgroup", "limit", f"{options.quota}M", backing)
         volume = Cryptfs(Path(scratch))
         volume.backing = backing / "volume"
         volume.backing.mkdir()

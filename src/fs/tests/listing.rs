@@ -199,3 +199,21 @@ fn listing_goes_on_where_it_was_while_entries_go_and_come() {
     seen.dedup();
     assert_eq!(seen.len(), 300);
 }
+
+/// Programs seek to positions that lie between those of entries: there is no end before the last one.
+#[test]
+fn positions_grow_along_a_listing() {
+    let fs = mounted();
+    for name in ["one", "two", "three"] {
+        make_file(&fs, ROOT_USER, NodeId::ROOT, name, 0o644).unwrap();
+        tick();
+    }
+    let listed = list(&fs, NodeId::ROOT, 0, 9).unwrap();
+    assert_eq!(listed.len(), 5);
+    assert!(listed.is_sorted_by_key(|(_, _, position)| *position), "{listed:?}");
+    for (at, (_, _, position)) in listed.iter().enumerate() {
+        assert!(*position <= i64::MAX as u64);
+        assert_eq!(list(&fs, NodeId::ROOT, *position, 9).unwrap(), listed[at + 1..]);
+        assert_eq!(list(&fs, NodeId::ROOT, position - 1, 9).unwrap(), listed[at..], "{at}");
+    }
+}

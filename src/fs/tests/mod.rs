@@ -5,6 +5,7 @@ mod limits;
 mod listing;
 mod lost;
 mod model;
+mod nameless;
 mod operations;
 mod options;
 mod permissions;

@@ -192,8 +192,8 @@ impl Both {
             }
             (real, model) => return assert_eq!(real.err(), model.err()),
         };
-        // The newest come first.
-        assert!(whole.iter().skip(2).is_sorted_by_key(|(_, _, cookie)| std::cmp::Reverse(*cookie)));
+        // Though the newest come first.
+        assert!(whole.iter().skip(2).is_sorted_by_key(|(_, _, cookie)| *cookie));
         let mut parts = list(&self.real, real, 0, whole.len() / 2).unwrap();
         let cookie = parts.last().map_or(0, |(_, _, cookie)| *cookie);
         parts.extend(list(&self.real, real, cookie, usize::MAX).unwrap());

@@ -171,8 +171,10 @@ impl Cache {
         let (Some(_serial), Some(mut state)) = (inode.serial.try_lock(), inode.state.try_write()) else {
             return false;
         };
-        // Chunk 0 waits for what memory has of its inode, unless that was unlinked: then it is not flushed any more.
-        let clean = !state.is_dirty() || state.is_only_learnt() || state.record.links_count == 0;
+        // Chunk 0 waits for what memory has of its inode, unless that was unlinked: then it is not flushed any more. One
+        // without a name that no batch speaks of may get one.
+        let is_unlinked = state.record.links_count == 0 && state.recorded;
+        let clean = !state.is_dirty() || state.is_only_learnt() || is_unlinked;
         let named = state.named;
         let Some(chunk) = state.chunk_mut(index) else { return true };
         if chunk.recover().is_err() {

@@ -24,6 +24,8 @@ pub struct Pending {
     pub deleted: Vec<Arc<Inode>>,
     /// Without a name, but somebody knows them.
     pub orphans: HashMap<InodeId, Arc<Inode>>,
+    /// Made without a name and not given one yet: no batch speaks of them, and their ids stay reserved.
+    pub nameless: HashMap<InodeId, Arc<Inode>>,
     pub reserve: Reserve,
     /// What the next batch takes at the most, about.
     pub bytes: usize,
@@ -37,6 +39,8 @@ pub struct Reserve {
     step: usize,
     /// One was taken since the last checkpoint batch.
     is_used: bool,
+    /// Somebody waits for more.
+    is_short: bool,
     unused: Vec<InodeId>,
     /// Used, but no batch names the inode yet.
     outstanding: HashSet<InodeId>,
@@ -45,7 +49,7 @@ pub struct Reserve {
 impl Pending {
     /// Whether the next batch has anything to say.
     pub fn is_empty(&self) -> bool {
-        self.inodes.is_empty() && self.deleted.is_empty()
+        self.inodes.is_empty() && self.deleted.is_empty() && !self.reserve.is_short
     }
 
     /// Holds space for the next batch with one change more; `more` blocks if that is the first.
@@ -59,7 +63,7 @@ impl Pending {
 
     /// Nobody will use the inodes without a name any more.
     pub fn delete_orphans(&mut self) {
-        self.deleted.extend(self.orphans.drain().map(|(_, inode)| inode));
+        self.deleted.extend(self.orphans.drain().chain(self.nameless.drain()).map(|(_, inode)| inode));
     }
 
     pub fn add(&mut self, inode: &Arc<Inode>) {
@@ -70,7 +74,7 @@ impl Pending {
 impl Default for Reserve {
     fn default() -> Reserve {
         let (unused, outstanding) = (Vec::new(), HashSet::new());
-        Reserve { step: *RESERVE.start(), is_used: false, unused, outstanding }
+        Reserve { step: *RESERVE.start(), is_used: false, is_short: false, unused, outstanding }
     }
 }
 
@@ -90,6 +94,18 @@ impl Reserve {
         }
     }
 
+    /// The same of an id that is reserved durably; none if they ran out: the next batch reserves more.
+    pub fn take_durable(&mut self) -> Option<InodeId> {
+        self.is_short = self.unused.is_empty();
+        if self.is_short {
+            self.step = (2 * self.step).min(*RESERVE.end());
+        }
+        let id = self.unused.pop()?;
+        self.is_used = true;
+        self.outstanding.insert(id);
+        Some(id)
+    }
+
     /// The inode is gone without a batch that named it.
     pub fn settle(&mut self, id: InodeId) {
         self.outstanding.remove(&id);
@@ -105,6 +121,7 @@ impl Reserve {
     pub fn made_durable(&mut self, named: &[InodeId], fresh: Vec<InodeId>) {
         named.iter().for_each(|id| self.settle(*id));
         self.unused.extend(fresh);
+        self.is_short &= self.unused.is_empty();
     }
 
     /// Before a checkpoint batch, which repeats them: lets go of most of those that nobody wants.

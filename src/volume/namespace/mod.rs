@@ -1,6 +1,7 @@
 //! Names and attributes: the entries of directories, the links of inodes, and what their records say.
 
 mod attributes;
+mod nameless;
 mod names;
 pub mod operations;
 mod restore;

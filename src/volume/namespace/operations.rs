@@ -8,6 +8,7 @@ use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
+use crate::volume::namespace::nameless::named;
 use crate::volume::namespace::names::{check_growth, check_name, check_room};
 use crate::volume::{Error, Result};
 use std::sync::Arc;
@@ -100,39 +101,18 @@ impl Namespace {
         id: Option<InodeId>,
         new: NewInode<'_>,
     ) -> Result<Arc<Inode>> {
-        let record = Record {
-            kind: new.kind,
-            mode: new.mode,
-            uid: new.uid,
-            gid: new.gid,
-            device: new.device,
-            links_count: if new.kind == Kind::Directory { 2 } else { 1 },
-            size: if new.kind == Kind::Symlink { new.target.len() as u64 } else { 0 },
-            allocated: 0,
-            namespace: Commit(0),
-            accessed: new.now,
-            modified: new.now,
-            changed: new.now,
-            born: new.now,
-            content: Stamp::NONE,
-            is_exact: true,
-            extension: Extension { target: new.target.to_vec(), xattrs: new.xattrs, ..Extension::default() },
-        };
-        if !record.has_room(EXTENSION_SPARE) {
-            return Err(Error::NoSpace);
-        }
+        let kind = new.kind;
+        let record = new_record(new, if kind == Kind::Directory { 2 } else { 1 })?;
+        let now = record.born;
         let mut parent = self.listed_for_more(directory)?;
         if parent.directory().get(name).is_some() {
             return Err(Error::Exists);
         }
         check_room(&parent.record)?;
         let (id, id_durable) = id.map_or_else(|| pending.reserve.take(), |id| (id, false));
-        let blocks = self.base.geometry.blocks(ChunkIndex::FIRST);
-        let first_chunk = Chunk::new(&self.base.context, ChunkId::first(id), blocks);
-        let mut state = State::fresh(record, first_chunk);
-        state.hold_room(&self.base.context.headroom, 0, 0, Wish::Takes)?;
-        parent.add_entry(self.base.author(), name, id, new.kind)?;
-        parent.touch_directory(new.now, i64::from(new.kind == Kind::Directory));
+        let mut state = self.new_state(id, record)?;
+        parent.add_entry(self.base.author(), name, id, kind)?;
+        parent.touch_directory(now, i64::from(kind == Kind::Directory));
         drop(parent);
         state.add_link(directory.id(), name);
         let inode = Arc::new(Inode::new(id, state, id_durable));
@@ -142,7 +122,16 @@ impl Namespace {
         Ok(inode)
     }
 
-    /// Gives an inode one more name. Directories have only one: `IsDirectory`.
+    /// What a new inode begins with, and space for it.
+    pub(super) fn new_state(&self, id: InodeId, record: Record) -> Result<State> {
+        let blocks = self.base.geometry.blocks(ChunkIndex::FIRST);
+        let first_chunk = Chunk::new(&self.base.context, ChunkId::first(id), blocks);
+        let mut state = State::fresh(record, first_chunk);
+        state.hold_room(&self.base.context.headroom, 0, 0, Wish::Takes)?;
+        Ok(state)
+    }
+
+    /// Gives an inode one more name, or one without a name its first. Directories have only one: `IsDirectory`.
     pub fn link(
         &self,
         inode: &Arc<Inode>,
@@ -151,10 +140,15 @@ impl Namespace {
         now: Timestamp,
     ) -> Result<()> {
         check_name(name)?;
+        self.prepare_nameless(inode)?;
         self.writeback.admit_change()?;
         let mut pending = self.journal.names();
         if inode.is_directory() {
             return Err(Error::IsDirectory);
+        }
+        let is_nameless = pending.nameless.contains_key(&inode.id());
+        if inode.view(|record| record.links_count == 0) && !is_nameless {
+            return Err(Error::NotFound);
         }
         let mut parent = self.listed_for_more(directory)?;
         if parent.directory().get(name).is_some() {
@@ -162,9 +156,6 @@ impl Namespace {
         }
         check_room(&parent.record)?;
         let mut state = inode.state.write();
-        if state.record.links_count == 0 {
-            return Err(Error::NotFound);
-        }
         state.add_link(directory.id(), name);
         if !state.record.has_room(EXTENSION_SPARE) {
             state.remove_link(directory.id(), name);
@@ -182,8 +173,15 @@ impl Namespace {
         drop(parent);
         self.changed_name(&mut pending, directory);
         self.changed_name(&mut pending, inode);
+        if is_nameless {
+            named(&mut pending, inode);
+        }
         drop(pending);
-        self.settle_name(directory, name, inode)
+        let settled = self.settle_name(directory, name, inode);
+        if settled.is_err() && is_nameless {
+            self.make_nameless_again(inode);
+        }
+        settled
     }
 
     /// Removes a name of anything but a directory. Returns the inode, which lives until it is released; `None` if it
@@ -376,6 +374,7 @@ impl Namespace {
             return self.cache.forget_if_clean(&inode);
         }
         pending.orphans.remove(&inode.id());
+        pending.nameless.remove(&inode.id());
         if !recorded {
             pending.inodes.remove(&inode.id());
             pending.reserve.settle(inode.id());
@@ -386,6 +385,29 @@ impl Namespace {
         }
         self.base.schedule.wake();
     }
+}
+
+/// What the record of a new inode says, which has room for names.
+pub(super) fn new_record(new: NewInode<'_>, links_count: u32) -> Result<Record> {
+    let record = Record {
+        kind: new.kind,
+        mode: new.mode,
+        uid: new.uid,
+        gid: new.gid,
+        device: new.device,
+        links_count,
+        size: if new.kind == Kind::Symlink { new.target.len() as u64 } else { 0 },
+        allocated: 0,
+        namespace: Commit(0),
+        accessed: new.now,
+        modified: new.now,
+        changed: new.now,
+        born: new.now,
+        content: Stamp::NONE,
+        is_exact: true,
+        extension: Extension { target: new.target.to_vec(), xattrs: new.xattrs, ..Extension::default() },
+    };
+    if record.has_room(EXTENSION_SPARE) { Ok(record) } else { Err(Error::NoSpace) }
 }
 
 /// What was refused could not be taken back.

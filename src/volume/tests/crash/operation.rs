@@ -39,6 +39,10 @@ pub(super) enum Operation {
         length: u64,
     },
     Link(Path, Path),
+    /// A file without a name, of so many bytes, that somebody has open.
+    CreateNameless(usize),
+    /// What was opened last gets a name, if it has none.
+    LinkNameless(Path),
     /// And nobody has it open.
     Unlink(Path),
     /// While somebody has it open.
@@ -176,6 +180,17 @@ impl Bench<'_> {
                 self.model_change(&inode, |version| version.xattrs = xattrs);
                 Ok(())
             }
+            CreateNameless(length) => self.make_nameless(length),
+            LinkNameless(path) => {
+                let inode = self.held.last().cloned().ok_or(Error::NotFound)?;
+                let (directory, name) = self.place(path)?;
+                self.volume.link(&inode, &directory, name, now)?;
+                self.held.pop();
+                self.model.put(directory.id(), name, inode.id());
+                // All of its content comes with the name.
+                self.model.replaced_by(inode.id());
+                Ok(())
+            }
             _ => self.make_last(operation),
         }
     }
@@ -266,6 +281,24 @@ impl Bench<'_> {
         let inode = self.volume.create(&directory, name, wanted)?;
         self.model.add(inode.id(), version);
         self.model.put(directory.id(), name, inode.id());
+        Ok(())
+    }
+
+    fn make_nameless(&mut self, length: usize) -> Result<()> {
+        let now = self.now();
+        let inode = self.volume.create_nameless(&self.inode("")?, NewInode { now, ..new(Kind::File) })?;
+        let content = pattern(length, self.model.done() as u64);
+        self.volume.write(&inode, 0, &content, now, 0)?;
+        self.held.push(inode.clone());
+        let version = Version {
+            kind: Kind::File,
+            content: Rc::new(content),
+            mode: 0o644,
+            modified: now.seconds,
+            xattrs: Vec::new(),
+            target: Vec::new(),
+        };
+        self.model.add(inode.id(), version);
         Ok(())
     }
 

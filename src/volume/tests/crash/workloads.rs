@@ -165,6 +165,26 @@ fn a_large_file_that_replaced_another_survives() {
     start.explore(&work, effort, &mut tally).unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Files that get their name last: inline, in blocks, and in several chunks, which are stored before the name is.
+#[test]
+fn files_that_are_linked_when_they_are_whole_survive() {
+    let start = Start::new(&FILES);
+    let mut tally = Tally::default();
+    let effort = Effort { cuts: 12, kills: 1, seed: seed() };
+    for length in [100, 5000, BORDER as usize + 2000] {
+        for last in [SyncDirectory(""), Sync("n"), Batch, Round, Save] {
+            let made = [CreateNameless(length), LinkNameless("n"), last];
+            assert!(start.explore(&made, effort, &mut tally).unwrap(), "{made:?}");
+        }
+        let between = [CreateNameless(length), Round, LinkNameless("n"), Batch, Unlink("n"), Round];
+        assert!(start.explore(&between, effort, &mut tally).unwrap());
+        // And those that never get one.
+        let never =
+            [CreateNameless(length), Write { path: "a", at: 0, length: 50 }, Round, Create("m"), Batch];
+        assert!(start.explore(&never, effort, &mut tally).unwrap());
+    }
+}
+
 #[test]
 fn random_sequences_survive() {
     random_sequences(40, 40, Effort { cuts: 3, kills: 1, seed: seed() }, Duration::from_secs(20));

@@ -40,16 +40,8 @@ class Bisync(Command):
         self.bisync("--resync")
 
     def bisync(self, *more: str, allowed: tuple[int, ...] = (0,)) -> int:
-        settings = [
-            "--config",
-            "",
-            "--workdir",
-            self.scratch / "work",
-            "--resilient",
-            "--recover",
-            "--create-empty-src-dirs",
-        ]
-        settings += ["--conflict-resolve", "none", "--max-lock", "2m", "--force", "-v"]
+        settings = ["--config", "", "--workdir", str(self.scratch / "work"), "--resilient", "--recover"]
+        settings += ["--create-empty-src-dirs", "--conflict-resolve", "none", "--max-lock", "2m", "--force", "-v"]
         return self.run(RCLONE, "bisync", *self.folders, *settings, *more, allowed=allowed)
 
     def round(self) -> None:

@@ -55,9 +55,13 @@ class Ledger:
 
     def lost(self, contents: list[Version]) -> tuple[dict[int, str], dict[int, str]]:
         """Of what has to be somewhere, and of what only was written, that which is nowhere."""
-        there = set[int]().union(*map(tokens, contents))
-        missing = lambda wanted: {token: where for token, where in wanted.items() if token not in self.gone | there}
-        return missing(self.made), missing(self.weak)
+        there = {token for content in contents for token in tokens(content)}
+        accounted = self.gone | there
+        made, weak = (
+            {token: where for token, where in wanted.items() if token not in accounted}
+            for wanted in (self.made, self.weak)
+        )
+        return made, weak
 
     def describe(self, version: Version) -> str:
         return f"{len(version) // 8} units: {runs(version)}"

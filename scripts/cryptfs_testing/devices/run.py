@@ -20,8 +20,8 @@ QUIET = 13
 
 @dataclass
 class Settings:
-    """`seconds` of work; `pause`: between two changes on one device, on average; `patience`: seconds within which all has
-    to come to rest, and be right: a version may wait ten minutes for its chunks."""
+    """`seconds` of work; `pause`: between two changes on one device, on average; `patience`: seconds within which all
+    has to come to rest, and be right: a version may wait ten minutes for its chunks."""
 
     seconds: float
     pause: float
@@ -39,7 +39,7 @@ class Run:
 
     def live(self) -> None:
         for device in self.devices:
-            device.serve()
+            device.mount()
         until = time.monotonic() + self.settings.seconds
         threads = [threading.Thread(target=self.guarded, args=(self.work, worker, until)) for worker in self.workers]
         threads.append(threading.Thread(target=self.guarded, args=(self.sync_until, until)))
@@ -70,7 +70,7 @@ class Run:
         until = time.monotonic() + self.settings.seconds
         while time.monotonic() < until:
             at = self.chance.randrange(2)
-            self.devices[at].serve()
+            self.devices[at].mount()
             for _ in range(self.chance.randrange(1, 20)):
                 self.workers[at].act()
                 time.sleep(self.chance.expovariate(2 / self.settings.pause))
@@ -78,7 +78,7 @@ class Run:
             if self.chance.random() < 0.6:
                 self.client.round()
         for device in self.devices:
-            device.serve()
+            device.mount()
 
     def rest(self, patience: float) -> None:
         """Until the client has nothing to do and both folders are the same and stay so."""
@@ -129,7 +129,7 @@ class Run:
         self.rest(self.settings.patience)
         before = [look(device.backing) for device in self.devices]
         for device in self.devices:
-            device.serve()
+            device.mount()
         trees = [tree(device.mountpoint) for device in self.devices]
         time.sleep(QUIET)
         verdict.wrong += [

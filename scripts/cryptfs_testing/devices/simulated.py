@@ -1,5 +1,5 @@
-"""A client of our own: copies single files in any order, and puts the loser of a conflict beside the winner, named as one
-of the services names them (shared/facts/sync.md)."""
+"""A client of our own: copies single files in any order, and puts the loser of a conflict beside the winner, named as
+one of the services names them (shared/facts/sync.md)."""
 
 import contextlib
 import hashlib

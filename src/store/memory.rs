@@ -137,6 +137,9 @@ impl Memory {
             (Item::Copy(name), Some(image)) => drop(self.1.lock().insert(name.clone(), image)),
             (Item::Copy(name), None) => drop(self.1.lock().remove(name)),
         }
+        if let Item::File(name) = item {
+            self.tell(*name);
+        }
     }
 
     fn tell(&self, name: FileName) {

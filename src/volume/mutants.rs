@@ -59,6 +59,7 @@ crate::mutant::mutants! {
     OwnWorkCovered,
     NoTombstone,
     ReplacedRemoved,
+    MergedAbsent,
     DeletionWins,
     RingLeft,
     OtherOpened,

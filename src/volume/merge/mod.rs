@@ -132,6 +132,7 @@ impl Merge {
                 Err(error) => return Err(error),
             }
         }
+        self.base.schedule.leave_copies(merged.len() < copies.len());
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
@@ -168,6 +169,10 @@ impl Merge {
         }
         let other = self.cache.read_other(id.inode, chunk)?;
         let inode = self.cache.inode(id.inode)?;
+        // A client that puts a version aside may not have put the other one in its place yet.
+        if !inode.is_directory() && !mutants::is_active(Mutant::MergedAbsent) && !self.is_in_place(&inode)? {
+            return Ok(false);
+        }
         match (inode.is_directory(), other.record.kind == Kind::Directory) {
             (true, true) => self.merge_directory(&inode, other),
             (false, false) => {

@@ -5,6 +5,7 @@
 
 pub mod client;
 mod large;
+mod live;
 pub mod walks;
 pub mod world;
 

@@ -40,7 +40,7 @@ pub fn walk(seed: u64, devices: usize, between: Between<'_>) -> World {
 }
 
 /// One random change.
-fn act(
+pub(super) fn act(
     world: &mut World,
     volume: &Volume,
     (at, turn): (usize, usize),

@@ -1,0 +1,136 @@
+//! Devices that are mounted while the client works.
+
+use super::walks::act;
+use super::*;
+use crate::store::{Store, Watch};
+use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::Volume;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Devices that are mounted, each with what its store tells.
+struct Live {
+    world: World,
+    volumes: Vec<(Arc<Volume>, Box<dyn Watch>)>,
+}
+
+impl Live {
+    fn mount(world: World) -> Live {
+        let mounted = |at: usize| (world.mount(at), world.devices[at].store.watch().unwrap().unwrap());
+        let volumes = (0..world.devices.len()).map(mounted).collect();
+        Live { world, volumes }
+    }
+
+    fn at(&self, at: usize) -> &Volume {
+        &self.volumes[at].0
+    }
+
+    /// What the client did since is noticed.
+    fn arrive(&mut self, at: usize) {
+        let (volume, watch) = &mut self.volumes[at];
+        let mut seen = Vec::new();
+        watch.wait(Some(Duration::ZERO), &mut seen).unwrap();
+        volume.arrivals.take_in(&seen);
+    }
+
+    fn unmount(mut self) -> World {
+        self.volumes.drain(..).for_each(|(volume, _)| volume.close().unwrap());
+        self.world
+    }
+}
+
+/// Whether the merge comes before what the client put in its place is noticed, or there at all, or after that.
+#[test]
+fn a_version_that_a_client_puts_aside_under_a_mount_is_not_lost() {
+    for moment in 0..3 {
+        for is_open in [true, false] {
+            let mut world = World::new(2, &[BOTH[0]; 2]);
+            world.make(0, "f");
+            world.settle();
+            world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+            world.sync_all(1);
+            let mut live = Live::mount(world);
+            edit(live.at(0), "f", "by a").unwrap();
+            live.at(0).checkpoint().unwrap();
+            let inode = find(live.at(0), "f").unwrap();
+            if !is_open {
+                inode.state.write().close(0);
+            }
+            let name = live.at(0).base.context.file_name(ChunkId { inode: inode.id(), index: 0 });
+            let store = live.world.devices[0].store.clone();
+            live.world.sync_all(0);
+            match moment {
+                0 => {
+                    let item = Item::File(name);
+                    let theirs = store.take(&item);
+                    store.put(&item, None);
+                    live.at(0).merge().unwrap();
+                    store.put(&item, theirs);
+                }
+                1 => live.at(0).merge().unwrap(),
+                _ => {}
+            }
+            live.arrive(0);
+            live.at(0).merge().unwrap();
+            let shown = tree(live.at(0));
+            assert_eq!(shown.len(), 2, "{moment}, {is_open}: {shown:?}");
+            drop(inode);
+            let mut world = live.unmount();
+            world.made = ["by a", "by b"].map(str::to_owned).into();
+            world.removed.clear();
+            world.judge();
+        }
+    }
+}
+
+/// Devices work, the client copies some files or all, and what it did is noticed, or merged first.
+fn walk(seed: u64) {
+    let mut random = TestRng(seed);
+    let styles: Vec<Style> = (0..3).map(|_| BOTH[random.below(2)]).collect();
+    let mut live = Live::mount(World::new(2 + random.below(2), &styles));
+    for step in 0..4 + random.below(16) {
+        let at = random.below(live.volumes.len());
+        match random.below(5) {
+            0 => live.world.sync_some(at, &mut random),
+            1 => drop(live.world.sync_all(at)),
+            _ => {
+                let Live { world, volumes } = &mut live;
+                let done = act(world, &volumes[at].0, (at, step * 10), &mut random);
+                world.log.extend(done.map(|done| format!("{at}: {done}")));
+                volumes[at].0.sync_all().unwrap();
+                continue;
+            }
+        }
+        live.world.log.push(format!("{at} copies"));
+        if random.below(2) == 0 {
+            live.at(at).merge().unwrap();
+        }
+        live.arrive(at);
+        if random.below(2) == 0 {
+            live.at(at).merge().unwrap();
+        }
+    }
+    let log = live.world.log.join("\n");
+    let judged = catch_unwind(AssertUnwindSafe(|| drop(live.unmount().judge())));
+    if let Err(why) = judged {
+        println!("CRYPTFS_SEED={seed}\n{log}");
+        std::panic::resume_unwind(why);
+    }
+}
+
+#[test]
+fn devices_that_are_mounted_all_the_time_lose_nothing() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(60) {
+        walk(random.0);
+        random.below(2);
+    }
+}
+
+#[test]
+fn each_rule_about_what_is_in_place_is_needed() {
+    mutants::plant(Some(Mutant::MergedAbsent));
+    let noticed = catch_unwind(a_version_that_a_client_puts_aside_under_a_mount_is_not_lost).is_err();
+    mutants::plant(None);
+    assert!(noticed);
+}

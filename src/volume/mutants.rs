@@ -60,6 +60,7 @@ crate::mutant::mutants! {
     NoTombstone,
     ReplacedRemoved,
     MergedAbsent,
+    JoinedUnstored,
     DeletionWins,
     RingLeft,
     OtherOpened,

@@ -170,7 +170,7 @@ impl Merge {
         let other = self.cache.read_other(id.inode, chunk)?;
         let inode = self.cache.inode(id.inode)?;
         // A client that puts a version aside may not have put the other one in its place yet.
-        if !inode.is_directory() && !mutants::is_active(Mutant::MergedAbsent) && !self.is_in_place(&inode)? {
+        if !mutants::is_active(Mutant::MergedAbsent) && !self.is_in_place(&inode)? {
             return Ok(false);
         }
         match (inode.is_directory(), other.record.kind == Kind::Directory) {

@@ -1,6 +1,7 @@
 //! Devices that are mounted while the client works.
 
 use super::walks::act;
+use super::world::make;
 use super::*;
 use crate::store::{Store, Watch};
 use crate::test_rng::{TestRng, seed, variable};
@@ -83,6 +84,51 @@ fn a_version_that_a_client_puts_aside_under_a_mount_is_not_lost() {
     }
 }
 
+/// What a batch has that chunk 0 lacks, when another chunk 0 takes its place.
+#[test]
+fn a_name_that_only_a_batch_has_outlives_a_directory_that_arrives() {
+    for steps in 0..16 {
+        let mut live = Live::mount(World::new(2, &BOTH));
+        make(live.at(0), "a", "of a").unwrap();
+        live.at(0).checkpoint().unwrap();
+        live.world.sync_all(0);
+        make(live.at(1), "b", "of b").unwrap();
+        if steps & 1 > 0 {
+            live.at(1).sync_all().unwrap();
+        }
+        live.world.sync_all(1);
+        if steps & 2 > 0 {
+            live.at(1).merge().unwrap();
+        }
+        if steps & 4 > 0 {
+            live.arrive(1);
+        }
+        if steps & 8 > 0 {
+            live.at(1).merge().unwrap();
+        }
+        let mut world = live.unmount();
+        world.made = ["of a", "of b"].map(str::to_owned).into();
+        world.judge();
+    }
+}
+
+/// Whatever becomes of the copy that the client made.
+#[test]
+fn what_was_joined_in_its_place_is_stored() {
+    let mut live = Live::mount(World::new(2, &[BOTH[0]; 2]));
+    for at in [0, 1] {
+        make(live.at(at), ["a", "b"][at], "x").unwrap();
+        live.at(at).checkpoint().unwrap();
+        live.world.sync_all(at);
+    }
+    live.arrive(1);
+    live.at(1).checkpoint().unwrap();
+    let store = live.world.devices[1].store.clone();
+    store.copies().into_iter().for_each(|copy| store.put(&Item::Copy(copy), None));
+    let mut world = live.unmount();
+    assert_eq!(world.at(1, |_, volume| tree(volume)).keys().collect::<Vec<_>>(), ["a", "b"]);
+}
+
 /// Devices work, the client copies some files or all, and what it did is noticed, or merged first.
 fn walk(seed: u64) {
     let mut random = TestRng(seed);
@@ -129,8 +175,14 @@ fn devices_that_are_mounted_all_the_time_lose_nothing() {
 
 #[test]
 fn each_rule_about_what_is_in_place_is_needed() {
-    mutants::plant(Some(Mutant::MergedAbsent));
-    let noticed = catch_unwind(a_version_that_a_client_puts_aside_under_a_mount_is_not_lost).is_err();
-    mutants::plant(None);
-    assert!(noticed);
+    let cases: [(Mutant, fn()); 2] = [
+        (Mutant::MergedAbsent, a_version_that_a_client_puts_aside_under_a_mount_is_not_lost),
+        (Mutant::JoinedUnstored, what_was_joined_in_its_place_is_stored),
+    ];
+    for (mutant, test) in cases {
+        mutants::plant(Some(mutant));
+        let noticed = catch_unwind(test).is_err();
+        mutants::plant(None);
+        assert!(noticed, "{mutant:?}");
+    }
 }

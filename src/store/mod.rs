@@ -83,9 +83,13 @@ pub struct CopyName {
 }
 
 impl CopyName {
-    /// Of a path below `chunks/`; `None` if no copy can have that name. The digits stand in it as a whole run.
+    /// Of a path below `chunks/`; `None` if no copy can have that name. The digits stand in it as a whole run. What is on its
+    /// way and about to take a chunk file's place is no copy.
     pub fn parse(path: &[u8]) -> Option<CopyName> {
         let [a, b, b'/', name @ ..] = path else { return None };
+        if name.starts_with(b".") || TEMPORARY.iter().any(|end| name.ends_with(end.as_bytes())) {
+            return None;
+        }
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let mut runs = name.split(|byte| !is_digit(byte)).filter(|run| run.len() == DIGITS);
         let digits = runs.next().filter(|run| run.len() < name.len())?;
@@ -96,6 +100,8 @@ impl CopyName {
 
 /// Digits of a chunk file's name in its folder.
 const DIGITS: usize = 30;
+/// How the names of files end that clients are still writing.
+const TEMPORARY: [&str; 3] = [".tmp", ".partial", ".part"];
 
 /// Space on the backing filesystem, in blocks of `block_size` bytes, as statfs(2) reports it.
 #[derive(Clone, Copy, Debug)]

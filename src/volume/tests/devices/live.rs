@@ -129,6 +129,27 @@ fn what_was_joined_in_its_place_is_stored() {
     assert_eq!(world.at(1, |_, volume| tree(volume)).keys().collect::<Vec<_>>(), ["a", "b"]);
 }
 
+/// As Syncthing, rclone, Unison and Nextcloud call what they are still writing: it takes the place of what it is newer than.
+#[test]
+fn what_is_on_its_way_is_no_copy() {
+    let live = Live::mount(World::new(2, &BOTH));
+    let inode = file(live.at(0), "f", b"before");
+    let name = live.at(0).base.context.file_name(ChunkId { inode: inode.id(), index: 0 });
+    let digits = name.path().rsplit('/').next().unwrap().to_owned();
+    let folder = name.path().strip_prefix("chunks/").unwrap()[..3].to_owned();
+    let called = |name: &str| CopyName::parse(format!("{folder}{name}").as_bytes());
+    for name in ["", ".conflict1", " (1)", "~", ".sync-conflict-20261128-101530-ABCDEFG"] {
+        assert_eq!(called(&format!("{digits}{name}")).is_some(), !name.is_empty());
+    }
+    for (before, after) in
+        [(".syncthing.", ".tmp"), ("", ".5f3a21bc.partial"), (".unison.", ".unison.tmp"), (".", ".~5f3a")]
+    {
+        assert_eq!(called(&format!("{before}{digits}{after}")), None);
+    }
+    drop(inode);
+    live.unmount();
+}
+
 /// Devices work, the client copies some files or all, and what it did is noticed, or merged first.
 fn walk(seed: u64) {
     let mut random = TestRng(seed);

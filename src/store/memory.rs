@@ -192,6 +192,22 @@ impl Store for Memory {
         Ok(self.file(name.of, image))
     }
 
+    fn age_of_copy(&self, _: &CopyName) -> io::Result<Duration> {
+        Ok(self.age())
+    }
+
+    fn restore_copy(&self, name: &CopyName) -> io::Result<()> {
+        let image = self.1.lock().get(name).cloned().ok_or_else(not_found)?;
+        let mut files = self.0.lock();
+        if files.contains_key(&name.of) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        files.insert(name.of, image);
+        drop(files);
+        self.tell(name.of);
+        Ok(())
+    }
+
     fn remove_copy(&self, name: &CopyName) -> io::Result<()> {
         self.1.lock().remove(name);
         Ok(())

@@ -25,6 +25,7 @@ pub use watch::{Ender, Seen, Watch};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 
@@ -137,6 +138,14 @@ pub trait Store: Send + Sync + 'static {
     /// Opens a sync client's copy.
     fn open_copy(&self, _name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
         Err(io::ErrorKind::NotFound.into())
+    }
+    /// Since when it has had the names that it has.
+    fn age_of_copy(&self, _name: &CopyName) -> io::Result<Duration> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Gives one the name of the chunk file as well, unless something has that (`AlreadyExists`), by a hard link.
+    fn restore_copy(&self, _name: &CopyName) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
     /// Unlinks one. Does not complain about a copy that is not there.
     fn remove_copy(&self, _name: &CopyName) -> io::Result<()> {

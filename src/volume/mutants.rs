@@ -61,6 +61,7 @@ crate::mutant::mutants! {
     ReplacedRemoved,
     MergedAbsent,
     JoinedUnstored,
+    AbsentLeft,
     DeletionWins,
     RingLeft,
     OtherOpened,

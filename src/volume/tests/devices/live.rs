@@ -150,6 +150,25 @@ fn what_is_on_its_way_is_no_copy() {
     live.unmount();
 }
 
+/// As `rclone bisync --conflict-resolve none` does, and Unison with what one side deleted.
+#[test]
+fn what_is_nowhere_but_in_copies_takes_its_place_again() {
+    let mut world = World::new(2, &[Style::BothAside; 2]);
+    world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
+    world.make(0, "f");
+    world.make(0, "deleted");
+    world.judge();
+    world.at(0, |_, volume| edit(volume, "f", "by a").unwrap());
+    world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+    world.at(0, |_, volume| remove(volume, "deleted").unwrap());
+    world.at(1, |_, volume| edit(volume, "deleted", "changed").unwrap());
+    world.make(0, "of a");
+    world.make(1, "of b");
+    world.made = ["by a", "by b", "changed"].map(str::to_owned).into();
+    let tree = world.judge();
+    assert!(tree.contains_key("f") && tree.contains_key("deleted") && tree.len() == 5, "{tree:?}");
+}
+
 /// Devices work, the client copies some files or all, and what it did is noticed, or merged first.
 fn walk(seed: u64) {
     let mut random = TestRng(seed);
@@ -196,7 +215,8 @@ fn devices_that_are_mounted_all_the_time_lose_nothing() {
 
 #[test]
 fn each_rule_about_what_is_in_place_is_needed() {
-    let cases: [(Mutant, fn()); 2] = [
+    let cases: [(Mutant, fn()); 3] = [
+        (Mutant::AbsentLeft, what_is_nowhere_but_in_copies_takes_its_place_again),
         (Mutant::MergedAbsent, a_version_that_a_client_puts_aside_under_a_mount_is_not_lost),
         (Mutant::JoinedUnstored, what_was_joined_in_its_place_is_stored),
     ];

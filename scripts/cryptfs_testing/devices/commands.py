@@ -36,18 +36,19 @@ class Bisync(Command):
     pause: ClassVar[float] = 3
 
     def start(self) -> None:
-        self.resyncs = 0
+        # Both versions are renamed, or the older one.
+        self.resolve = self.chance.choice(("none", "newer"))
+        print(f"--conflict-resolve {self.resolve}", flush=True)
         self.bisync("--resync")
 
     def bisync(self, *more: str, allowed: tuple[int, ...] = (0,)) -> int:
         settings = ["--config", "", "--workdir", str(self.scratch / "work"), "--resilient", "--recover"]
-        settings += ["--create-empty-src-dirs", "--conflict-resolve", "none", "--max-lock", "2m", "--force", "-v"]
+        settings += ["--create-empty-src-dirs", "--conflict-resolve", self.resolve, "--max-lock", "2m", "--force", "-v"]
         return self.run(RCLONE, "bisync", *self.folders, *settings, *more, allowed=allowed)
 
     def round(self) -> None:
         # 1: it came upon files that changed meanwhile, and goes on next time; 7: it wants to be told to begin anew.
         if self.bisync(allowed=(0, 1, 7)) == 7:
-            self.resyncs += 1
             self.bisync("--resync", "--resync-mode", "newer", allowed=(0, 1, 7))
 
 

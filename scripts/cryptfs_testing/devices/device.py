@@ -7,9 +7,12 @@ from pathlib import Path
 from ..harness.command import CommandError
 from ..harness.cryptfs import Cryptfs
 
-# What a log may tell that is no false alarm: what is on its way, and that somebody wrote to what a client replaced
-# within the half second before it was stored (docs/MERGING.md, "What is not covered").
-EXPECTED = re.compile(r"has not arrived yet|was replaced while it was open; what was written to it and not stored yet")
+# What a log may tell that is no false alarm: what is on its way, what was merged, and that somebody wrote to what a
+# client replaced within the half second before it was stored (docs/MERGING.md, "What is not covered").
+EXPECTED = re.compile(
+    r"has not arrived yet|was replaced while it was open; what was written to it and not stored yet"
+    r"|is in a file beside it|was deleted here and changed on another device: it has its name back"
+)
 ALARM = re.compile(r"\b(warning|error)\b|panicked")
 
 
@@ -36,5 +39,6 @@ class Device(Cryptfs):
         try:
             self.cryptfs("check", "--data", "--passphrase-file", self.secret, self.backing)
         except CommandError as error:
-            return str(error)
+            lines = str(error).splitlines()
+            return "\n    ".join([lines[0][:100], *(line for line in lines if line.startswith(("damage", "waiting")))])
         return ""

@@ -47,7 +47,7 @@ def main() -> None:
     arguments.exit_when_terminated()
     print(f"seed {options.seed}, {options.client}, {'turns' if options.turns else 'live'}", flush=True)
     scratch = Path(tempfile.mkdtemp(prefix="devices-", dir=options.scratch))
-    settings = Settings(options.seconds, options.pause, options.patience)
+    settings = Settings(options.seconds, options.large, options.pause, options.patience)
     is_right = False
     try:
         is_right = play(scratch, options.client, settings, str(options.seed), is_live=not options.turns)

@@ -21,9 +21,11 @@ QUIET = 13
 @dataclass
 class Settings:
     """`seconds` of work; `pause`: between two changes on one device, on average; `patience`: seconds within which all
-    has to come to rest, and be right: a version may wait ten minutes for its chunks."""
+    has to come to rest, and be right: a version may wait ten minutes for its chunks; `large`: files of several chunk
+    files."""
 
     seconds: float
+    large: int
     pause: float
     patience: float
 
@@ -33,7 +35,9 @@ class Run:
         self.devices, self.client, self.settings = devices, client, settings
         self.chance = random.Random(f"{seed} run")
         self.ledger = Ledger()
-        self.workers = [Worker(device.title, device.mountpoint, self.ledger, seed) for device in devices]
+        self.workers = [
+            Worker(device.title, device.mountpoint, self.ledger, seed, settings.large) for device in devices
+        ]
         self.failures: list[str] = []
         self.stop = threading.Event()
 

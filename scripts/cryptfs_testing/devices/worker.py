@@ -11,7 +11,7 @@ from pathlib import Path
 from .ledger import Ledger
 from .versions import UNIT, Malformed, Version, parse, render, replaced, tokens, units
 
-FOLDERS, NAMES, LARGE = 4, 10, 3
+FOLDERS, NAMES = 4, 10
 # Units of a large file: several chunk files of a volume with chunks of 1 MiB.
 LARGE_UNITS = (2400, 6000)
 MOST_FILES = 60
@@ -32,8 +32,8 @@ EXPECTED = {
 
 
 class Worker:
-    def __init__(self, name: str, mountpoint: Path, ledger: Ledger, seed: str) -> None:
-        self.name, self.mountpoint, self.ledger = name, mountpoint, ledger
+    def __init__(self, name: str, mountpoint: Path, ledger: Ledger, seed: str, large: int) -> None:
+        self.name, self.mountpoint, self.ledger, self.large = name, mountpoint, ledger, large
         self.chance = random.Random(f"{seed} {name}")
         # What had to be something else than it was, whatever other devices do.
         self.wrong: list[str] = []
@@ -137,8 +137,10 @@ class Worker:
     def create(self) -> None:
         folders, files = self.walk()
         large = [path for path in files if path.name.startswith("large")]
-        is_large = len(large) < LARGE
-        path = self.chance.choice(folders) / f"large{self.chance.randrange(LARGE)}" if is_large else self.some_place()
+        is_large = len(large) < self.large
+        path = (
+            self.chance.choice(folders) / f"large{self.chance.randrange(self.large)}" if is_large else self.some_place()
+        )
         if len(files) > MOST_FILES:
             return self.remove()
         if not path.exists():

@@ -36,6 +36,7 @@ def main() -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--live", action="store_true", help="both are mounted all the time (as usual)")
     mode.add_argument("--turns", action="store_true", help="one at a time is mounted")
+    parser.add_argument("--large", type=int, default=3, help="files of several chunk files (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1800, help="of work (%(default)s)")
     parser.add_argument(
         "--pause", type=float, default=0.5, help="seconds between two changes of a device (%(default)s)"

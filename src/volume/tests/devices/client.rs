@@ -13,7 +13,7 @@ pub enum Style {
     /// The device's keeps the name.
     TheirsAside,
     /// Both become conflict copies, and nothing keeps the name; of what one side deleted the other one's becomes one.
-    BothAside,
+    NoneStays,
 }
 
 /// The client of one device.
@@ -67,7 +67,7 @@ impl Client {
         server: &Memory,
     ) {
         let kept = match (sides, self.style) {
-            ((Some(here), Some(there)), Style::BothAside) if self.has_copies(item) => {
+            ((Some(here), Some(there)), Style::NoneStays) if self.has_copies(item) => {
                 [here, there].into_iter().for_each(|image| {
                     self.name_copy(item).into_iter().for_each(|copy| ours.put(&copy, Some(image.clone())));
                 });
@@ -80,7 +80,7 @@ impl Client {
                 }
                 Some(kept)
             }
-            ((here, there), Style::BothAside) if matches!(item, Item::File(_)) => {
+            ((here, there), Style::NoneStays) if matches!(item, Item::File(_)) => {
                 let copy = self.name_copy(item);
                 copy.iter().for_each(|copy| ours.put(copy, here.clone().or_else(|| there.clone())));
                 if copy.is_some() { None } else { here.or(there) }

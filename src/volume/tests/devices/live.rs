@@ -153,7 +153,7 @@ fn what_is_on_its_way_is_no_copy() {
 /// As `rclone bisync --conflict-resolve none` does, and Unison with what one side deleted.
 #[test]
 fn what_is_nowhere_but_in_copies_takes_its_place_again() {
-    let mut world = World::new(2, &[Style::BothAside; 2]);
+    let mut world = World::new(2, &[Style::NoneStays; 2]);
     world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
     world.make(0, "f");
     world.make(0, "deleted");

@@ -152,7 +152,7 @@ class Worker:
         before, token = self.read(path), self.ledger.token()
         more = units(token, self.chance.choice((1, 3, 30)))
         self.ledger.begin(before + more)
-        self.write(path, 0, token, render(more), len(before) // 8 * UNIT)
+        self.write(path, os.O_APPEND, token, render(more), len(before) // 8 * UNIT)
         self.look_again(path, before + more)
 
     def overwrite(self) -> None:

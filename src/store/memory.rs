@@ -137,6 +137,9 @@ impl Memory {
             (Item::Copy(name), Some(image)) => drop(self.1.lock().insert(name.clone(), image)),
             (Item::Copy(name), None) => drop(self.1.lock().remove(name)),
         }
+        if let Item::File(name) = item {
+            self.tell(*name);
+        }
     }
 
     fn tell(&self, name: FileName) {
@@ -187,6 +190,22 @@ impl Store for Memory {
     fn open_copy(&self, name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
         let image = self.1.lock().get(name).cloned().ok_or_else(not_found)?;
         Ok(self.file(name.of, image))
+    }
+
+    fn age_of_copy(&self, _: &CopyName) -> io::Result<Duration> {
+        Ok(self.age())
+    }
+
+    fn restore_copy(&self, name: &CopyName) -> io::Result<()> {
+        let image = self.1.lock().get(name).cloned().ok_or_else(not_found)?;
+        let mut files = self.0.lock();
+        if files.contains_key(&name.of) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        files.insert(name.of, image);
+        drop(files);
+        self.tell(name.of);
+        Ok(())
     }
 
     fn remove_copy(&self, name: &CopyName) -> io::Result<()> {

@@ -25,6 +25,7 @@ pub use watch::{Ender, Seen, Watch};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 
@@ -83,9 +84,13 @@ pub struct CopyName {
 }
 
 impl CopyName {
-    /// Of a path below `chunks/`; `None` if no copy can have that name. The digits stand in it as a whole run.
+    /// Of a path below `chunks/`; `None` if no copy can have that name. The digits stand in it as a whole run. What is on its
+    /// way and about to take a chunk file's place is no copy.
     pub fn parse(path: &[u8]) -> Option<CopyName> {
         let [a, b, b'/', name @ ..] = path else { return None };
+        if name.starts_with(b".") || TEMPORARY.iter().any(|end| name.ends_with(end.as_bytes())) {
+            return None;
+        }
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let mut runs = name.split(|byte| !is_digit(byte)).filter(|run| run.len() == DIGITS);
         let digits = runs.next().filter(|run| run.len() < name.len())?;
@@ -96,6 +101,8 @@ impl CopyName {
 
 /// Digits of a chunk file's name in its folder.
 const DIGITS: usize = 30;
+/// How the names of files end that clients are still writing.
+const TEMPORARY: [&str; 3] = [".tmp", ".partial", ".part"];
 
 /// Space on the backing filesystem, in blocks of `block_size` bytes, as statfs(2) reports it.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +138,14 @@ pub trait Store: Send + Sync + 'static {
     /// Opens a sync client's copy.
     fn open_copy(&self, _name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
         Err(io::ErrorKind::NotFound.into())
+    }
+    /// Since when it has had the names that it has.
+    fn age_of_copy(&self, _name: &CopyName) -> io::Result<Duration> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Gives one the name of the chunk file as well, unless something has that (`AlreadyExists`), by a hard link.
+    fn restore_copy(&self, _name: &CopyName) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
     /// Unlinks one. Does not complain about a copy that is not there.
     fn remove_copy(&self, _name: &CopyName) -> io::Result<()> {

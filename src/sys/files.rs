@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
     self, Access, AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, ResolveFlags, StatVfs,
@@ -206,6 +207,13 @@ pub fn rename(parent: &File, from: &CStr, to: &CStr) -> io::Result<()> {
 /// The same from one folder into another one of the filesystem.
 pub fn move_to(parent: &File, from: &CStr, into: &File, to: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::renameat(parent, from, into, to))?)
+}
+
+/// Since when a file has had the names that it has, and been as it is; none is as long as can be.
+pub fn age_of(parent: &File, path: &CStr) -> io::Result<Duration> {
+    let changed =
+        marks_of(parent, path)?.map_or(0, |marks| u64::try_from(marks.changed.0).unwrap_or_default());
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(changed)).unwrap_or_default())
 }
 
 /// Gives a file a second name, in another folder of the filesystem. A link is not followed.

@@ -6,6 +6,9 @@ from tempfile import TemporaryDirectory
 
 from ..attack_matrix.outcomes import BLOCK, compare
 from ..attack_rounds.history import History
+from ..devices.judge import Content, judge
+from ..devices.ledger import Ledger
+from ..devices.versions import UNIT, Malformed, parse, render, replaced, tokens, units
 from ..harness.snapshot import Snapshot
 from ..kill_rounds.expected import Expected, check, read_notes
 from ..prove.context import require_same
@@ -109,6 +112,53 @@ class Soak(unittest.TestCase):
         self.assertTrue(is_whole(bytes(BLOCK), 3))
         self.assertFalse(is_whole(data, 4))
         self.assertFalse(is_whole(data[:-1] + b"x", 3))
+
+
+class Devices(unittest.TestCase):
+    def setUp(self) -> None:
+        self.ledger = Ledger()
+        self.old, part = units(1, 9), units(2, 3)
+        self.new = replaced(self.old, 4, part)
+        for version, token in ((self.old, 1), (self.new, 2)):
+            self.ledger.begin(version)
+            self.ledger.acknowledge(token, "a: file", durable=True)
+
+    def wrong(self, *trees: dict[str, Content]) -> list[str]:
+        return [what.split(":")[0] for what in judge(list(trees), self.ledger).wrong]
+
+    def test_a_content_tells_its_writes(self) -> None:
+        data = render(self.new)
+        self.assertEqual((parse(data), len(data), tokens(self.new)), (self.new, 9 * UNIT, {1, 2}))
+        for spoilt in (data[:-1], data[:700] + b"x" + data[701:], bytes(UNIT), data[1:] + data[:1]):
+            with self.assertRaises(Malformed):
+                parse(spoilt)
+
+    def test_what_both_show_and_somebody_wrote_is_right(self) -> None:
+        shown: dict[str, Content] = {"folder": None, "folder/file": self.new}
+        self.assertEqual(self.wrong(shown, shown), [])
+        begun: dict[str, Content] = {"file": self.new, "copy": self.new[:16]}
+        self.assertEqual(self.wrong(begun, begun), [])
+
+    def test_each_thing_that_is_wrong_is_told(self) -> None:
+        right: dict[str, Content] = {"file": self.new}
+        mixed: dict[str, Content] = {"file": self.new, "other": replaced(self.old, 3, units(2, 1))}
+        self.assertEqual(self.wrong(right, {}), ["file differs"])
+        self.assertEqual(self.wrong(right, {"file": None}), ["file differs"])
+        self.assertEqual(self.wrong(mixed, mixed), ["other is what no device had"])
+        refused: dict[str, Content] = {"file": self.new, "x": "cannot be read: Input/output error"}
+        self.assertEqual(self.wrong(refused, refused), ["x cannot be read"])
+
+    def test_an_acknowledged_write_is_required_unless_it_was_removed_by_who_had_read_it(self) -> None:
+        old: dict[str, Content] = {"file": self.old}
+        self.assertEqual(self.wrong(old, old), ["lost"])
+        self.ledger.remove({2})
+        self.assertEqual(self.wrong(old, old), [])
+
+    def test_one_that_was_not_synced_is_told_only(self) -> None:
+        self.ledger.acknowledge(3, "a: file", durable=False)
+        new: dict[str, Content] = {"file": self.new}
+        verdict = judge([new, new], self.ledger)
+        self.assertEqual((verdict.wrong, len(verdict.told)), ([], 2))
 
 
 class Trees(unittest.TestCase):

@@ -16,10 +16,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::folder::Folder;
+use super::folder::{Folder, split};
 use super::{Area, CopyName, FileName, Marks, Pins, Space, Store, StoreFile, Watch};
 use crate::sys::files::{self, Identity, Kind, OFlags};
 use pins::PinFolder;
@@ -205,6 +206,18 @@ impl Store for Directory {
         let path = copy_path(name)?;
         let opened = self.folder.open_file(&path, OFlags::RDONLY)?;
         Ok(self.file(path, opened, false))
+    }
+
+    fn age_of_copy(&self, name: &CopyName) -> io::Result<Duration> {
+        files::age_of(self.folder.root(), &copy_path(name)?)
+    }
+
+    fn restore_copy(&self, name: &CopyName) -> io::Result<()> {
+        self.check_writable()?;
+        let (copy, file) = (copy_path(name)?, c_path(name.of));
+        let ((parent, copy), (_, file)) = (split(&copy), split(&file));
+        let parent = self.folder.open_folder(&parent, OFlags::PATH)?;
+        files::link(&parent, copy, &parent, file)
     }
 
     fn remove_copy(&self, name: &CopyName) -> io::Result<()> {

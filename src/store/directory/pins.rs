@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Numbers that are tried for a pin that lost its place.
 const LOST_MOST: u32 = 1000;
@@ -148,10 +148,7 @@ impl Pins for PinFolder {
     }
 
     fn age_of(&self, pin: PinName) -> io::Result<Duration> {
-        let marks = files::marks_of(self.root(), &path(pin))?;
-        let changed = marks.map_or(0, |marks| u64::try_from(marks.changed.0).unwrap_or_default());
-        let since = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(changed));
-        Ok(since.unwrap_or_default())
+        files::age_of(self.root(), &path(pin))
     }
 }
 

@@ -14,9 +14,13 @@ use std::time::Duration;
 pub(super) struct MemoryPins(Mutex<BTreeMap<PinName, Arc<RwLock<Image>>>>, Mutex<Duration>);
 
 impl Memory {
-    /// Has so much time pass for all pins.
+    /// Has so much time pass for all pins and copies.
     pub fn wait(&self, time: Duration) {
         *self.3.1.lock() += time;
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        *self.3.1.lock()
     }
 
     /// As one that lost its place.
@@ -74,6 +78,6 @@ impl Pins for Memory {
     }
 
     fn age_of(&self, _: PinName) -> io::Result<Duration> {
-        Ok(*self.3.1.lock())
+        Ok(self.age())
     }
 }

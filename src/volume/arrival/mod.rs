@@ -1,9 +1,9 @@
 //! What other devices did arrives: chunk files come, are replaced and go while the volume is in use.
 //!
-//! What is in memory and has nothing to lose is forgotten and loaded again. What is newer by its version vector counts;
-//! something that has changes of its own, and what is neither newer nor older, stays as it is, unless it is a
-//! directory: that is joined. Whoever shows the volume
-//! is told what is another now, after memory was changed and without a lock.
+//! What is in memory and has nothing to lose is forgotten and loaded again, unless it is newer by its version vector; what is
+//! neither newer nor older is what the client gave the place to, and a copy of the other one is merged with it. A directory is
+//! joined. Something that has changes of its own stays as it is. Whoever shows the volume is told what is another now, after
+//! memory was changed and without a lock.
 
 mod change;
 mod settling;
@@ -115,6 +115,7 @@ impl Arrivals {
                 None => {}
             }
         }
+        has_to_merge |= !chunks.is_empty() && self.base.schedule.has_copies();
         let mut changes = Vec::new();
         let mut is_loaded = false;
         for id in chunks {
@@ -216,6 +217,8 @@ impl Arrivals {
         let is_taken = match loaded.version().compare(state.version()) {
             Relation::Newer => true,
             Relation::Equal => state.lost.is_some() || is_open.is_some(),
+            // What this device had is in a copy of the client's, or pinned.
+            Relation::Concurrent if state.record.kind != Kind::Directory => true,
             Relation::Older | Relation::Concurrent => mutants::is_active(Mutant::ArrivedUnseen),
         };
         if !is_taken || !state.is_settled() && !mutants::is_active(Mutant::DirtyReplaced) {

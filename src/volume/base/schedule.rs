@@ -21,6 +21,8 @@ const RETRY: Duration = Duration::from_secs(2);
 pub struct Schedule {
     /// Something changed since the last round began.
     is_round_due: AtomicBool,
+    /// Copies stand beside chunk files that could not be merged with what was there.
+    has_copies: AtomicBool,
     due: Mutex<Due>,
     woken: Condvar,
     /// For other work in the background, which ends when the flusher does.
@@ -96,6 +98,16 @@ impl Schedule {
     pub fn merge(&self) {
         self.due.lock().merge = true;
         self.merging.notify_one();
+    }
+
+    /// Copies were left as they are, or none were.
+    pub fn leave_copies(&self, any: bool) {
+        self.has_copies.store(any, Ordering::Relaxed);
+    }
+
+    /// Whether what arrives may be what a copy waits for.
+    pub fn has_copies(&self) -> bool {
+        self.has_copies.load(Ordering::Relaxed)
     }
 
     /// Waits until something is to be merged, or for so long; false when it is time to end.

@@ -2,12 +2,15 @@
 //! one, and files of inodes that were deleted here.
 
 use super::Catalog;
-use crate::chunk::{ChunkId, InodeId, Tombstone};
+use crate::chunk::{Chunk, ChunkId, InodeId, Tombstone};
 use crate::store::{Area, CopyName, FileName};
 use crate::volume::Result;
+use std::time::Duration;
 
 /// Copies of one chunk that are looked at: those with the greatest names, which most often tell the time.
 const MOST: usize = 64;
+/// How long a copy has to have been one before it takes a place that is empty.
+pub const ABSENT_FOR: Duration = Duration::from_secs(10);
 
 /// What may have to be merged.
 #[derive(Default)]
@@ -41,6 +44,56 @@ impl Catalog {
             count <= MOST
         });
         Ok(brought)
+    }
+
+    /// Whether a chunk has a file in its place.
+    pub fn is_there(&self, id: ChunkId) -> Result<bool> {
+        let context = &self.base.context;
+        match context.store.open(context.file_name(id)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            opened => Ok(opened.map(|_| true)?),
+        }
+    }
+
+    /// Of the copies of a chunk that can be opened, that of the greatest commit.
+    pub fn newest_copy<'a>(
+        &self,
+        id: ChunkId,
+        copies: &'a [(ChunkId, CopyName)],
+    ) -> Option<(Chunk, &'a CopyName)> {
+        let (context, blocks) = (&self.base.context, self.base.geometry.blocks(id.index));
+        let open =
+            |copy| Chunk::open_file(context, id, blocks, context.store.open_copy(copy).ok()?, None).ok();
+        let opened =
+            copies.iter().filter(|(of, _)| *of == id).filter_map(|(_, copy)| Some((open(copy)?, copy)));
+        opened.max_by_key(|(chunk, copy)| (chunk.version().commit(), *copy))
+    }
+
+    /// Has a copy stand in the place of its chunk file, where nothing is, if that is so for some seconds: a client puts one
+    /// version aside before the other one takes the place. Whether it has not been so long yet.
+    pub fn restore_copy(&self, copy: &CopyName) -> Result<bool> {
+        if self.base.context.store.age_of_copy(copy)? < ABSENT_FOR {
+            return Ok(true);
+        }
+        match self.base.context.store.restore_copy(copy) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
+            restored => restored?,
+        }
+        log::info!("{} is nowhere but in a sync client's copy: that takes its place", copy.of.path());
+        self.base.sync_names(&[copy.of])?;
+        Ok(false)
+    }
+
+    /// A client that renames both versions of a file may have done so to the root directory, without which nothing begins.
+    pub fn restore_root(&self) -> Result<()> {
+        let id = ChunkId::first(InodeId::ROOT);
+        if self.base.read_only || self.is_there(id)? {
+            return Ok(());
+        }
+        match self.newest_copy(id, &self.brought()?.copies) {
+            Some((_, copy)) => self.restore_copy(copy).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Removes a copy: all of it is in the chunk file. The next checkpoint makes that durable.

@@ -4,7 +4,7 @@ mod copies;
 mod pins;
 mod sweep;
 
-pub use copies::Brought;
+pub use copies::{ABSENT_FOR, Brought};
 
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Version};
 use crate::locks::{Mutex, Rank};

@@ -3,6 +3,7 @@
 //! A copy goes once everything in it is durable in its chunk file, or in a file of its own; until then a crash only has
 //! it done again. What cannot be read, or not be merged, stays as it is.
 
+mod absent;
 mod deletions;
 mod files;
 mod names;
@@ -14,7 +15,7 @@ use crate::locks::{Mutex, Rank};
 use crate::store::CopyName;
 use crate::volume::base::{Base, threads};
 use crate::volume::cache::Cache;
-use crate::volume::catalog::{Brought, Catalog};
+use crate::volume::catalog::{ABSENT_FOR, Brought, Catalog};
 use crate::volume::data::Data;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
@@ -25,6 +26,7 @@ use files::Beside;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 pub struct Merge {
     base: Arc<Base>,
@@ -37,6 +39,8 @@ pub struct Merge {
     saved: Mutex<Vec<(InodeId, Vec<u8>)>>,
     /// Something waits that time alone brings.
     waits: AtomicBool,
+    /// The same, and soon.
+    waits_briefly: AtomicBool,
     /// Works in the background.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -52,6 +56,7 @@ impl Merge {
             namespace: namespace.clone(),
             saved: Mutex::new(Rank::Saved, Vec::new()),
             waits: AtomicBool::default(),
+            waits_briefly: AtomicBool::default(),
             thread: Mutex::new(Rank::Threads, None),
         }
     }
@@ -73,17 +78,23 @@ impl Merge {
         self.run_or_warn();
         let merge = Arc::downgrade(self);
         let base = self.base.clone();
-        let mut again = self.waits.swap(false, Ordering::Relaxed).then_some(pinned::PATIENCE);
+        let mut again = self.waits_for();
         let work = move || {
             while base.schedule.wait_for_merge(again) {
                 let Some(merge) = merge.upgrade() else { return };
                 merge.run_or_warn();
-                again = merge.waits.swap(false, Ordering::Relaxed).then_some(pinned::PATIENCE);
+                again = merge.waits_for();
             }
         };
         let thread = std::thread::Builder::new().name("merge".into()).spawn(work);
         let thread = thread.inspect_err(|error| log::warn!("nothing is merged: {error}"));
         *self.thread.lock() = thread.ok();
+    }
+
+    /// How long what time alone brings takes at most.
+    fn waits_for(&self) -> Option<Duration> {
+        let late = self.waits.swap(false, Ordering::Relaxed).then_some(pinned::PATIENCE);
+        self.waits_briefly.swap(false, Ordering::Relaxed).then_some(ABSENT_FOR).or(late)
     }
 
     /// Ends with the flusher; waits for that.
@@ -123,6 +134,7 @@ impl Merge {
         self.put_right()?;
         let (mut merged, Brought { copies, returned }) = (Vec::new(), self.catalog.brought()?);
         let pins = self.catalog.all_pins();
+        self.restore_absent(&copies)?;
         for (id, copy) in &copies {
             let pins = pins.get(&id.inode).map_or(&[][..], Vec::as_slice);
             let beside = Beside { copies: &copies, pins, is_pinned: false };
@@ -135,6 +147,7 @@ impl Merge {
                 Err(error) => return Err(error),
             }
         }
+        self.base.schedule.leave_copies(merged.len() < copies.len());
         let aside = self.merge_aside()?;
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
@@ -173,6 +186,10 @@ impl Merge {
         }
         let other = self.cache.read_other(id.inode, chunk)?;
         let inode = self.cache.inode(id.inode)?;
+        // A client that puts a version aside may not have put the other one in its place yet.
+        if !mutants::is_active(Mutant::MergedAbsent) && !self.is_in_place(&inode)? {
+            return Ok(false);
+        }
         match (inode.is_directory(), other.record.kind == Kind::Directory) {
             (true, true) => self.merge_directory(&inode, other),
             (false, false) => {

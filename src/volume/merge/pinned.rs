@@ -164,7 +164,7 @@ impl Merge {
 
     /// Whether memory has what is in place. Something that waits to be stored keeps it from going on with what a client put
     /// there; when that is found, it is dealt with first.
-    fn is_in_place(&self, inode: &Arc<Inode>) -> Result<bool> {
+    pub(super) fn is_in_place(&self, inode: &Arc<Inode>) -> Result<bool> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         self.cache.open_first_chunk(inode, &mut state)?;

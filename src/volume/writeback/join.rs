@@ -9,6 +9,7 @@ use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::Joined;
 use crate::volume::inode::joining::Origin;
 use crate::volume::inode::state::{Inode, State};
+use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use std::sync::Arc;
 
@@ -81,6 +82,9 @@ impl Writeback {
         };
         open.into_iter().for_each(|index| self.cache.closed(ChunkId { index, ..id }));
         self.cache.opened(directory, ChunkIndex::FIRST);
+        if !mutants::is_active(Mutant::JoinedUnstored) {
+            self.cache.queue(directory);
+        }
         log::info!("{id:?}: what another device did here is joined");
         self.joined.lock().push((directory.clone(), joined));
         self.base.schedule.merge();

@@ -12,6 +12,8 @@ pub enum Style {
     OursAside,
     /// The device's keeps the name.
     TheirsAside,
+    /// Both become conflict copies, and nothing keeps the name; of what one side deleted the other one's becomes one.
+    NoneStays,
 }
 
 /// The client of one device.
@@ -65,6 +67,12 @@ impl Client {
         server: &Memory,
     ) {
         let kept = match (sides, self.style) {
+            ((Some(here), Some(there)), Style::NoneStays) if self.has_copies(item) => {
+                [here, there].into_iter().for_each(|image| {
+                    self.name_copy(item).into_iter().for_each(|copy| ours.put(&copy, Some(image.clone())));
+                });
+                None
+            }
             ((Some(here), Some(there)), style) => {
                 let (kept, aside) = if style == Style::OursAside { (there, here) } else { (here, there) };
                 if let Some(copy) = self.name_copy(item) {
@@ -72,11 +80,20 @@ impl Client {
                 }
                 Some(kept)
             }
+            ((here, there), Style::NoneStays) if matches!(item, Item::File(_)) => {
+                let copy = self.name_copy(item);
+                copy.iter().for_each(|copy| ours.put(copy, here.clone().or_else(|| there.clone())));
+                if copy.is_some() { None } else { here.or(there) }
+            }
             ((here, there), _) => here.or(there),
         };
         ours.put(item, kept.clone());
         server.put(item, kept.clone());
         self.note(item, kept);
+    }
+
+    fn has_copies(&self, item: &Item) -> bool {
+        matches!(item, Item::File(of) if of.area == Area::Chunks)
     }
 
     fn name_copy(&mut self, item: &Item) -> Option<Item> {

@@ -6,6 +6,7 @@
 pub mod client;
 mod kills;
 mod large;
+mod live;
 pub mod walks;
 pub mod world;
 

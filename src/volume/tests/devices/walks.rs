@@ -46,7 +46,7 @@ pub fn walk(seed: u64, devices: usize, kills: bool, between: Between<'_>) -> Wor
 }
 
 /// One random change.
-fn act(
+pub(super) fn act(
     world: &mut World,
     volume: &Volume,
     (at, turn): (usize, usize),

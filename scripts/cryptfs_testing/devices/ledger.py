@@ -1,0 +1,67 @@
+"""What the devices wrote and removed, as the system calls said."""
+
+import threading
+import time
+from collections import Counter
+
+from .versions import Version, runs, tokens
+
+
+class Ledger:
+    """`made`: each write that an fsync acknowledged, and where. `weak`: those that only write and close did, which a
+    client may replace within the half second before they are stored (docs/MERGING.md). `gone`: those that a device
+    removed or overwrote, having read them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.started = time.monotonic()
+        self.versions: set[Version] = {b""}
+        self.made: dict[int, str] = {}
+        self.weak: dict[int, str] = {}
+        self.gone: set[int] = set()
+        self.done: Counter[str] = Counter()
+        self.last = 0
+        self.history: list[str] = []
+
+    def token(self) -> int:
+        with self.lock:
+            self.last += 1
+            return self.last
+
+    def begin(self, version: Version) -> None:
+        """Some file may become this, or any beginning of it, from now on."""
+        with self.lock:
+            self.versions.add(version)
+
+    def acknowledge(self, token: int, where: str, *, durable: bool) -> None:
+        with self.lock:
+            (self.made if durable else self.weak)[token] = where
+
+    def remove(self, found: set[int]) -> None:
+        with self.lock:
+            self.gone |= found
+
+    def note(self, what: str) -> None:
+        with self.lock:
+            self.history.append(f"{time.monotonic() - self.started:8.3f} {what}")
+
+    def count(self, what: str) -> None:
+        with self.lock:
+            self.done[what] += 1
+
+    def is_known(self, version: Version) -> bool:
+        """Whether it is what some device had, or a beginning of that: a client may take a file between two writes."""
+        return version in self.versions or any(known.startswith(version) for known in self.versions)
+
+    def lost(self, contents: list[Version]) -> tuple[dict[int, str], dict[int, str]]:
+        """Of what has to be somewhere, and of what only was written, that which is nowhere."""
+        there = {token for content in contents for token in tokens(content)}
+        accounted = self.gone | there
+        made, weak = (
+            {token: where for token, where in wanted.items() if token not in accounted}
+            for wanted in (self.made, self.weak)
+        )
+        return made, weak
+
+    def describe(self, version: Version) -> str:
+        return f"{len(version) // 8} units: {runs(version)}"

@@ -1,0 +1,75 @@
+//! Chunk files that are nowhere but in copies: some clients rename both versions of a file, or keep a copy of what another
+//! device deleted. One of them takes the place; with the others it is merged as ever.
+
+use super::Merge;
+use crate::chunk::{Chunk, ChunkId};
+use crate::store::CopyName;
+use crate::volume::Result;
+use crate::volume::inode::stamps::check_fit;
+use crate::volume::inode::state::Inode;
+use crate::volume::mutants::{self, Mutant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Merge {
+    /// Chunk 0 comes before what its chunk table names. Whatever cannot be restored stays as it is.
+    pub(super) fn restore_absent(&self, copies: &[(ChunkId, CopyName)]) -> Result<()> {
+        let mut ids: Vec<ChunkId> = copies.iter().map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            if self.catalog.is_there(id)? || mutants::is_active(Mutant::AbsentLeft) {
+                continue;
+            }
+            let found = if id.index.is_first() {
+                self.absent_first(id, copies)
+            } else {
+                self.absent_extra(id, copies)
+            };
+            match found {
+                Ok(Some(copy)) => {
+                    let is_early = self.catalog.restore_copy(copy)?;
+                    self.waits_briefly.fetch_or(is_early, Ordering::Relaxed);
+                }
+                Ok(None) => {}
+                Err(error) if error.is_damage() => log::debug!("{id:?} is not restored: {error}"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Every device takes the same one. What was deleted here is not restored here: another device that changed it does so.
+    fn absent_first<'a>(
+        &self,
+        id: ChunkId,
+        copies: &'a [(ChunkId, CopyName)],
+    ) -> Result<Option<&'a CopyName>> {
+        if self.tombstone(id.inode).is_some() {
+            return Ok(None);
+        }
+        let Some((chunk, copy)) = self.catalog.newest_copy(id, copies) else { return Ok(None) };
+        let inode = Arc::new(Inode::new(id.inode, self.cache.read_other(id.inode, chunk)?, true));
+        let is_own = inode.view(|record| record.content.device == self.base.context.device);
+        let is_wanted = is_own || inode.is_directory() || self.is_named(&inode) == Some(true);
+        Ok(is_wanted.then_some(copy))
+    }
+
+    fn absent_extra<'a>(
+        &self,
+        id: ChunkId,
+        copies: &'a [(ChunkId, CopyName)],
+    ) -> Result<Option<&'a CopyName>> {
+        let inode = self.cache.inode(id.inode)?;
+        let _serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        self.cache.open_first_chunk(&inode, &mut state)?;
+        state.load_table(id.index)?;
+        let Some(named) = state.table.stamp(id.index) else { return Ok(None) };
+        let fits = |chunk: &Chunk| check_fit(chunk, named, &state.record).is_ok();
+        let fitting = copies.iter().find(|(of, copy)| {
+            *of == id && self.open_copy(id, copy).ok().flatten().is_some_and(|chunk| fits(&chunk))
+        });
+        Ok(fitting.map(|(_, copy)| copy))
+    }
+}

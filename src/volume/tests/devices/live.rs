@@ -1,0 +1,229 @@
+//! Devices that are mounted while the client works.
+
+use super::walks::act;
+use super::world::make;
+use super::*;
+use crate::store::{Store, Watch};
+use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::Volume;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Devices that are mounted, each with what its store tells.
+struct Live {
+    world: World,
+    volumes: Vec<(Arc<Volume>, Box<dyn Watch>)>,
+}
+
+impl Live {
+    fn mount(world: World) -> Live {
+        let mounted = |at: usize| (world.mount(at), world.devices[at].store.watch().unwrap().unwrap());
+        let volumes = (0..world.devices.len()).map(mounted).collect();
+        Live { world, volumes }
+    }
+
+    fn at(&self, at: usize) -> &Volume {
+        &self.volumes[at].0
+    }
+
+    /// What the client did since is noticed.
+    fn arrive(&mut self, at: usize) {
+        let (volume, watch) = &mut self.volumes[at];
+        let mut seen = Vec::new();
+        watch.wait(Some(Duration::ZERO), &mut seen).unwrap();
+        volume.arrivals.take_in(&seen);
+    }
+
+    fn unmount(mut self) -> World {
+        self.volumes.drain(..).for_each(|(volume, _)| volume.close().unwrap());
+        self.world
+    }
+}
+
+/// Whether the merge comes before what the client put in its place is noticed, or there at all, or after that.
+#[test]
+fn a_version_that_a_client_puts_aside_under_a_mount_is_not_lost() {
+    for moment in 0..3 {
+        for is_open in [true, false] {
+            let mut world = World::new(2, &[BOTH[0]; 2]);
+            world.make(0, "f");
+            world.settle();
+            world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+            world.sync_all(1);
+            let mut live = Live::mount(world);
+            edit(live.at(0), "f", "by a").unwrap();
+            live.at(0).checkpoint().unwrap();
+            let inode = find(live.at(0), "f").unwrap();
+            if !is_open {
+                inode.state.write().close(ChunkIndex::FIRST);
+            }
+            let name = live.at(0).base.context.file_name(ChunkId::first(inode.id()));
+            let store = live.world.devices[0].store.clone();
+            live.world.sync_all(0);
+            match moment {
+                0 => {
+                    let item = Item::File(name);
+                    let theirs = store.take(&item);
+                    store.put(&item, None);
+                    live.at(0).merge().unwrap();
+                    store.put(&item, theirs);
+                }
+                1 => live.at(0).merge().unwrap(),
+                _ => {}
+            }
+            live.arrive(0);
+            live.at(0).merge().unwrap();
+            let shown = tree(live.at(0));
+            assert_eq!(shown.len(), 2, "{moment}, {is_open}: {shown:?}");
+            drop(inode);
+            let mut world = live.unmount();
+            world.made = ["by a", "by b"].map(str::to_owned).into();
+            world.removed.clear();
+            world.judge();
+        }
+    }
+}
+
+/// What a batch has that chunk 0 lacks, when another chunk 0 takes its place.
+#[test]
+fn a_name_that_only_a_batch_has_outlives_a_directory_that_arrives() {
+    for steps in 0..16 {
+        let mut live = Live::mount(World::new(2, &BOTH));
+        make(live.at(0), "a", "of a").unwrap();
+        live.at(0).checkpoint().unwrap();
+        live.world.sync_all(0);
+        make(live.at(1), "b", "of b").unwrap();
+        if steps & 1 > 0 {
+            live.at(1).sync_all().unwrap();
+        }
+        live.world.sync_all(1);
+        if steps & 2 > 0 {
+            live.at(1).merge().unwrap();
+        }
+        if steps & 4 > 0 {
+            live.arrive(1);
+        }
+        if steps & 8 > 0 {
+            live.at(1).merge().unwrap();
+        }
+        let mut world = live.unmount();
+        world.made = ["of a", "of b"].map(str::to_owned).into();
+        world.judge();
+    }
+}
+
+/// Whatever becomes of the copy that the client made.
+#[test]
+fn what_was_joined_in_its_place_is_stored() {
+    let mut live = Live::mount(World::new(2, &[BOTH[0]; 2]));
+    for at in [0, 1] {
+        make(live.at(at), ["a", "b"][at], "x").unwrap();
+        live.at(at).checkpoint().unwrap();
+        live.world.sync_all(at);
+    }
+    live.arrive(1);
+    live.at(1).checkpoint().unwrap();
+    let store = live.world.devices[1].store.clone();
+    store.copies().into_iter().for_each(|copy| store.put(&Item::Copy(copy), None));
+    let mut world = live.unmount();
+    assert_eq!(world.at(1, |_, volume| tree(volume)).keys().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+/// As Syncthing, rclone, Unison and Nextcloud call what they are still writing: it takes the place of what it is newer than.
+#[test]
+fn what_is_on_its_way_is_no_copy() {
+    let live = Live::mount(World::new(2, &BOTH));
+    let inode = file(live.at(0), "f", b"before");
+    let name = live.at(0).base.context.file_name(ChunkId::first(inode.id()));
+    let digits = name.path().rsplit('/').next().unwrap().to_owned();
+    let folder = name.path().strip_prefix("chunks/").unwrap()[..3].to_owned();
+    let called = |name: &str| CopyName::parse(format!("{folder}{name}").as_bytes());
+    for name in ["", ".conflict1", " (1)", "~", ".sync-conflict-20261128-101530-ABCDEFG"] {
+        assert_eq!(called(&format!("{digits}{name}")).is_some(), !name.is_empty());
+    }
+    for (before, after) in
+        [(".syncthing.", ".tmp"), ("", ".5f3a21bc.partial"), (".unison.", ".unison.tmp"), (".", ".~5f3a")]
+    {
+        assert_eq!(called(&format!("{before}{digits}{after}")), None);
+    }
+    drop(inode);
+    live.unmount();
+}
+
+/// As `rclone bisync --conflict-resolve none` does, and Unison with what one side deleted.
+#[test]
+fn what_is_nowhere_but_in_copies_takes_its_place_again() {
+    let mut world = World::new(2, &[Style::NoneStays; 2]);
+    world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
+    world.make(0, "f");
+    world.make(0, "deleted");
+    world.judge();
+    world.at(0, |_, volume| edit(volume, "f", "by a").unwrap());
+    world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+    world.at(0, |_, volume| remove(volume, "deleted").unwrap());
+    world.at(1, |_, volume| edit(volume, "deleted", "changed").unwrap());
+    world.make(0, "of a");
+    world.make(1, "of b");
+    world.made = ["by a", "by b", "changed"].map(str::to_owned).into();
+    let tree = world.judge();
+    assert!(tree.contains_key("f") && tree.contains_key("deleted") && tree.len() == 5, "{tree:?}");
+}
+
+/// Devices work, the client copies some files or all, and what it did is noticed, or merged first.
+fn walk(seed: u64) {
+    let mut random = TestRng(seed);
+    let styles: Vec<Style> = (0..3).map(|_| BOTH[random.below(2)]).collect();
+    let mut live = Live::mount(World::new(2 + random.below(2), &styles));
+    for step in 0..4 + random.below(16) {
+        let at = random.below(live.volumes.len());
+        match random.below(5) {
+            0 => live.world.sync_some(at, &mut random),
+            1 => drop(live.world.sync_all(at)),
+            _ => {
+                let Live { world, volumes } = &mut live;
+                let done = act(world, &volumes[at].0, (at, step * 10), &mut random);
+                world.log.extend(done.map(|done| format!("{at}: {done}")));
+                volumes[at].0.sync_all().unwrap();
+                continue;
+            }
+        }
+        live.world.log.push(format!("{at} copies"));
+        if random.below(2) == 0 {
+            live.at(at).merge().unwrap();
+        }
+        live.arrive(at);
+        if random.below(2) == 0 {
+            live.at(at).merge().unwrap();
+        }
+    }
+    let log = live.world.log.join("\n");
+    let judged = catch_unwind(AssertUnwindSafe(|| drop(live.unmount().judge())));
+    if let Err(why) = judged {
+        println!("CRYPTFS_SEED={seed}\n{log}");
+        std::panic::resume_unwind(why);
+    }
+}
+
+#[test]
+fn devices_that_are_mounted_all_the_time_lose_nothing() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(60) {
+        walk(random.0);
+        random.below(2);
+    }
+}
+
+#[test]
+fn each_rule_about_what_is_in_place_is_needed() {
+    let cases: [(Mutant, fn()); 3] = [
+        (Mutant::AbsentLeft, what_is_nowhere_but_in_copies_takes_its_place_again),
+        (Mutant::MergedAbsent, a_version_that_a_client_puts_aside_under_a_mount_is_not_lost),
+        (Mutant::JoinedUnstored, what_was_joined_in_its_place_is_stored),
+    ];
+    for (mutant, test) in cases {
+        mutants::plant(Some(mutant));
+        let noticed = catch_unwind(test).is_err();
+        mutants::plant(None);
+        assert!(noticed, "{mutant:?}");
+    }
+}

@@ -324,6 +324,17 @@ impl State {
         self.change();
     }
 
+    /// A name that batches do not tell of leads here.
+    pub fn found_name(&mut self, link: Link) {
+        let Facts { record, journalled, .. } = &mut self.0;
+        if !record.extension.links.contains(&link) {
+            record.links_count += 1;
+            record.extension.links.push(link);
+            (journalled.links_count, journalled.links) = (record.links_count, record.extension.links.clone());
+            self.change();
+        }
+    }
+
     /// Applies a directory log of a durable batch. `None`: this is no directory.
     pub fn replay_entries(
         &mut self,

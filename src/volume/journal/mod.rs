@@ -19,6 +19,7 @@ use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::catalog::Catalog;
 use file::{JournalFile, ahead};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,7 +38,8 @@ pub struct Journal {
 impl Journal {
     /// Opens this device's journal, and applies all there are.
     pub fn open(base: &Arc<Base>, cache: &Arc<Cache>, catalog: &Arc<Catalog>) -> Result<Journal> {
-        let replayed = replay::Replay { base, cache, catalog, is_live: false }.run()?;
+        let replayed =
+            replay::Replay { base, cache, catalog, is_live: false, dropped: RefCell::default() }.run()?;
         let in_use = replayed.leftovers.is_some();
         if let Some(leftovers) = replayed.leftovers {
             catalog.expect_leftovers(leftovers);

@@ -7,6 +7,7 @@ use crate::chunk::InodeId;
 use crate::volume::format::batch::{Item, parse};
 use crate::volume::{Error, Result};
 use hashbrown::HashSet;
+use std::cell::RefCell;
 
 impl Journal {
     /// Applies them, but to what has changes of its own. `before` is shown each inode that they speak of. One that is not
@@ -36,7 +37,13 @@ impl Journal {
             let items = parse(&live.stream).unwrap_or_default().into_iter().flat_map(|batch| batch.items);
             items.filter_map(|item| subject(&item)).filter(|id| told.insert(*id)).for_each(&mut *before);
         }
-        let replay = Replay { base: &self.base, cache: &self.cache, catalog: &self.catalog, is_live: true };
+        let replay = Replay {
+            base: &self.base,
+            cache: &self.cache,
+            catalog: &self.catalog,
+            is_live: true,
+            dropped: RefCell::default(),
+        };
         replay.apply_all(&lives).map(drop)
     }
 }

@@ -22,6 +22,7 @@ use crate::volume::journal::file::{Live, read, read_own};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Damage, Error, Result};
 use hashbrown::HashSet;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -32,6 +33,8 @@ pub struct Replay<'a> {
     pub catalog: &'a Catalog,
     /// The volume is in use: what has changes of its own is left as it is.
     pub is_live: bool,
+    /// Names of files of which batches do not speak any more.
+    pub dropped: RefCell<Vec<(Arc<Inode>, Link)>>,
 }
 
 /// What a replay found.
@@ -122,6 +125,7 @@ impl Replay<'_> {
                 applied => applied?,
             }
         }
+        self.keep_names();
         let own = lives.iter().position(|(id, live)| *id == own && !live.stream.is_empty());
         if let Some(gone) = own.filter(|_| !self.base.read_only).map(|at| &gone[at]) {
             // An id whose chunk 0 says that it has a name was named by a batch: an older journal was put in its place.
@@ -160,7 +164,7 @@ impl Replay<'_> {
             }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
                 let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
-                self.tolerate(*inode, links, source, |inode| names.apply(number, inode))?
+                self.tolerate(*inode, links, source, |inode| self.apply_names(number, inode, &names))?
             }
             Item::Directory { inode, before, devices, log } if !gone.has(*inode) => {
                 self.tolerate(*inode, &[], source, |inode| match author_of(log, devices) {
@@ -278,7 +282,7 @@ impl Replay<'_> {
                 let links = &record.extension.links;
                 let times = (record.modified, record.changed);
                 let was_settled = is_settled(&inode);
-                Names { links_count: record.links_count, links, times }.apply(number, &inode)?;
+                self.apply_names(number, &inode, &Names { links_count: record.links_count, links, times })?;
                 self.applied(&inode, source, was_settled);
             }
             existing => {
@@ -383,6 +387,30 @@ impl Replay<'_> {
         Ok(lacks)
     }
 
+    fn apply_names(&self, number: Commit, inode: &Arc<Inode>, names: &Names<'_>) -> Result<()> {
+        let mut state = inode.state.write();
+        let before = state.record.extension.links.clone();
+        state.replay_names(number, names.links_count, names.links, names.times);
+        if state.record.kind != Kind::Directory && state.record.links_count > 0 {
+            let dropped = before.into_iter().filter(|link| !state.record.extension.links.contains(link));
+            self.dropped.borrow_mut().extend(dropped.map(|link| (inode.clone(), link)));
+        }
+        Ok(())
+    }
+
+    /// A batch has all names of a file that its device knew. One that another device gave it meanwhile leads to it still.
+    fn keep_names(&self) {
+        for (inode, link) in self.dropped.take() {
+            let leads_here = || {
+                let parent = self.cache.inode(link.parent)?;
+                Ok::<_, Error>(self.cache.entry(&parent, &link.name)?.is_some_and(|(id, _)| id == inode.id()))
+            };
+            if leads_here().unwrap_or(false) && !mutants::is_active(Mutant::NameNotKept) {
+                inode.state.write().found_name(link);
+            }
+        }
+    }
+
     fn apply_anew(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId], author: Author) -> Result<()> {
         let id = ChunkId::first(inode.id());
         let replayed = inode.state.write().replay_anew(log, devices, author).ok_or(Error::NotDirectory)?;
@@ -412,13 +440,6 @@ struct Names<'a> {
     links_count: u32,
     links: &'a [Link],
     times: (Timestamp, Timestamp),
-}
-
-impl Names<'_> {
-    fn apply(&self, number: Commit, inode: &Arc<Inode>) -> Result<()> {
-        inode.state.write().replay_names(number, self.links_count, self.links, self.times);
-        Ok(())
-    }
 }
 
 /// What a batch says of an inode.

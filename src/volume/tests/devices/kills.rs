@@ -121,6 +121,19 @@ fn link_counts_of_directories_are_those_of_their_entries() {
     assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["d", "g"]);
 }
 
+/// The journal of the one who was killed does not know the name that the other gave.
+#[test]
+fn a_file_that_was_renamed_on_both_sides_of_a_kill_has_both_names() {
+    let mut world = World::new(2, &BOTH);
+    world.make(0, "f");
+    deliver(&mut world, [0, 1]);
+    world.at(0, |_, volume| rename(volume, "f", "g").unwrap());
+    killed(&mut world, 1, |volume| rename(volume, "f", "h"));
+    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["g", "h"]);
+    world.at(0, |_, volume| remove(volume, "h").unwrap());
+    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["g"]);
+}
+
 fn deliver(world: &mut World, order: [usize; 2]) {
     for at in order {
         world.sync_all(at);
@@ -136,13 +149,20 @@ fn killed(world: &mut World, at: usize, work: impl FnOnce(&Volume) -> crate::vol
 /// The rules that this needs, each broken once.
 #[test]
 fn every_broken_rule_is_noticed() {
-    for fault in [Mutant::GapIgnored, Mutant::LearntCarried, Mutant::AsideDropped, Mutant::NoTombstone] {
+    for fault in [
+        Mutant::GapIgnored,
+        Mutant::LearntCarried,
+        Mutant::AsideDropped,
+        Mutant::NoTombstone,
+        Mutant::NameNotKept,
+    ] {
         mutants::plant(Some(fault));
         let noticed = catch_unwind(AssertUnwindSafe(|| {
             a_journal_hides_nothing_of_a_directory_that_was_put_aside();
             what_another_journal_told_of_is_no_work_of_this_device();
             of_two_versions_of_which_one_is_in_a_journal_both_are_there();
             what_is_deleted_before_a_kill_and_changed_elsewhere_comes_back();
+            a_file_that_was_renamed_on_both_sides_of_a_kill_has_both_names();
         }));
         mutants::plant(None);
         assert!(noticed.is_err(), "{fault:?}");

@@ -11,7 +11,7 @@ pub const ENTRIES: [(&str, usize); 11] = [
     ("other", 100),
     ("blocks", 5 * BLOCK),
     ("twin", 5 * BLOCK),
-    ("big", 2_300_000),
+    ("big", 2_500_000),
     ("x/one", 3 * BLOCK),
     ("x/two", 90),
     ("y/one", 3 * BLOCK),

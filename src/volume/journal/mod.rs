@@ -7,6 +7,7 @@ mod freeze;
 mod others;
 mod pending;
 pub mod replay;
+mod told;
 
 pub use devices::Device;
 pub use freeze::Commitment;

@@ -1,0 +1,80 @@
+//! What batches say of names and of a directory's entries, applied where other devices may have said something else.
+
+use super::replay::Replay;
+use crate::chunk::{ChunkId, Commit, DeviceId};
+use crate::volume::format::directory_log::Author;
+use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::record::Link;
+use crate::volume::inode::state::Inode;
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Error, Result};
+use std::sync::Arc;
+
+/// The namespace part of an inode, as a batch has it.
+pub(super) struct Names<'a> {
+    pub links_count: u32,
+    pub links: &'a [Link],
+    pub times: (Timestamp, Timestamp),
+}
+
+impl Replay<'_> {
+    /// Whether entries that a device added before its batch are not here: of another device they have not arrived, of this
+    /// one a sync client put another device's directory in their place. They would count as removed if the batch were applied.
+    pub(super) fn lacks(&self, directory: &Arc<Inode>, author: DeviceId, before: u64) -> Result<bool> {
+        if mutants::is_active(Mutant::GapIgnored) {
+            return Ok(false);
+        }
+        self.cache.load_entries(directory)?;
+        let state = directory.state.read();
+        let entries = state.entries.as_ref().ok_or(Error::NotDirectory)?;
+        let lacks = !entries.directory.covers(author, before);
+        if lacks {
+            log::info!("{:?}: what was done here before a batch of {author:?} is not here", directory.id());
+        }
+        Ok(lacks)
+    }
+
+    pub(super) fn apply_names(&self, number: Commit, inode: &Arc<Inode>, names: &Names<'_>) -> Result<()> {
+        let mut state = inode.state.write();
+        let before = state.record.extension.links.clone();
+        state.replay_names(number, names.links_count, names.links, names.times);
+        if state.record.kind != Kind::Directory && state.record.links_count > 0 {
+            let dropped = before.into_iter().filter(|link| !state.record.extension.links.contains(link));
+            self.dropped.borrow_mut().extend(dropped.map(|link| (inode.clone(), link)));
+        }
+        Ok(())
+    }
+
+    /// A batch has all names of a file that its device knew. One that another device gave it meanwhile leads to it still.
+    pub(super) fn keep_names(&self) {
+        for (inode, link) in self.dropped.take() {
+            let leads_here = || {
+                let parent = self.cache.inode(link.parent)?;
+                Ok::<_, Error>(self.cache.entry(&parent, &link.name)?.is_some_and(|(id, _)| id == inode.id()))
+            };
+            if leads_here().unwrap_or(false) && !mutants::is_active(Mutant::NameNotKept) {
+                inode.state.write().found_name(link);
+            }
+        }
+    }
+
+    pub(super) fn apply_anew(
+        &self,
+        inode: &Arc<Inode>,
+        log: &[u8],
+        devices: &[DeviceId],
+        author: Author,
+    ) -> Result<()> {
+        let id = ChunkId::first(inode.id());
+        let replayed = inode.state.write().replay_anew(log, devices, author).ok_or(Error::NotDirectory)?;
+        replayed.map_err(|what| Error::Damaged(id, what.0.into()))
+    }
+
+    pub(super) fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {
+        self.cache.load_entries(inode)?;
+        let mut state = inode.state.write();
+        let id = ChunkId::first(inode.id());
+        let replayed = state.replay_entries(log, devices).ok_or(Error::NotDirectory)?;
+        replayed.map_err(|what| Error::Damaged(id, what.0.into()))
+    }
+}

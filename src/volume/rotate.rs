@@ -71,7 +71,7 @@ impl Rotation {
     /// no file uses, are left: nobody can read them now either.
     pub fn reencrypt(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Remains> {
         self.base.check_writable()?;
-        // What a crash left behind is swept then: no inode is to be made of it.
+        // The first checkpoint of a mount sweeps what a crash left behind: no inode may be loaded from that.
         self.writeback.checkpoint()?;
         self.journal.file().renew(&self.base.context)?;
         let (mut remains, mut left) = (Remains::default(), Vec::new());

@@ -200,8 +200,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Of the inodes whose last name is durably removed, writes down what was known of those that other devices wrote,
-    /// too: after a crash it tells what they changed since. Of what this device alone wrote it knows all.
+    /// Writes down what is known of inodes whose deletion is durable, if other devices wrote to them: after a crash that
+    /// tells whether they did so again. What only this device wrote needs no note, as any other device's work is news.
     pub fn remember_deletions<'a>(&self, inodes: impl Iterator<Item = &'a Arc<Inode>>) {
         let context = &self.base.context;
         let mut any = false;

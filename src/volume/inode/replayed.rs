@@ -61,7 +61,7 @@ impl State {
         self.change();
     }
 
-    /// A name that batches do not tell of leads here.
+    /// An entry leads here under a name that no batch lists.
     pub fn found_name(&mut self, link: Link) {
         let Facts { record, journalled, .. } = &mut self.0;
         if !record.extension.links.contains(&link) {

@@ -34,7 +34,7 @@ pub struct Replay<'a> {
     pub catalog: &'a Catalog,
     /// The volume is in use: what has changes of its own is left as it is.
     pub is_live: bool,
-    /// Names of files of which batches do not speak any more.
+    /// Names of files that a later batch did not list: see `keep_names`.
     pub dropped: RefCell<Vec<(Arc<Inode>, Link)>>,
 }
 

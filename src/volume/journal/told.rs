@@ -18,8 +18,9 @@ pub(super) struct Names<'a> {
 }
 
 impl Replay<'_> {
-    /// Whether entries that a device added before its batch are not here: of another device they have not arrived, of this
-    /// one a sync client put another device's directory in their place. They would count as removed if the batch were applied.
+    /// Whether entries are missing here that the author of a batch had added before it. Another device's have not arrived
+    /// yet; this device's are missing where a sync client replaced its directory by another one's. If the batch were
+    /// applied as it is, the vector would cover them, and they would count as removed.
     pub(super) fn lacks(&self, directory: &Arc<Inode>, author: DeviceId, before: u64) -> Result<bool> {
         if mutants::is_active(Mutant::GapIgnored) {
             return Ok(false);
@@ -45,7 +46,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// A batch has all names of a file that its device knew. One that another device gave it meanwhile leads to it still.
+    /// A batch lists all names of a file that its device knew. A name that another device gave the file is not among them:
+    /// if its entry still leads to the file, it stays.
     pub(super) fn keep_names(&self) {
         for (inode, link) in self.dropped.take() {
             let leads_here = || {
@@ -58,6 +60,7 @@ impl Replay<'_> {
         }
     }
 
+    /// Applies a log of this device's journal to a directory that [lacks](Self::lacks) earlier entries of it.
     pub(super) fn apply_anew(
         &self,
         inode: &Arc<Inode>,

@@ -46,6 +46,8 @@ pub enum Rank {
     Leftovers,
     /// `volume`: directories that were joined within a checkpoint.
     Joined,
+    /// `volume`: content that gave way to another device's and is not saved yet.
+    Displaced,
     /// `volume`: chunk files that were open and written to at the last look for what rests.
     Resting,
     /// `volume`: what this device's batches say of inodes that cannot be read now.

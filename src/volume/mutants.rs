@@ -50,6 +50,7 @@ crate::mutant::mutants! {
     DirtyReplaced,
     PendingCovered,
     GapIgnored,
+    UnstoredDropped,
     ConcurrentTaken,
     JoinTakesOne,
     LinksNotPutRight,

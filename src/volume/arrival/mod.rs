@@ -19,7 +19,7 @@ use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Journal;
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::writeback::Writeback;
+use crate::volume::writeback::{GaveWay, Writeback};
 use crate::volume::{Damage, Error, Kind, Result};
 use change::Before;
 use settling::Settling;
@@ -168,8 +168,24 @@ impl Arrivals {
             }
             Err(Error::NotArrived(_) | Error::Damaged(..)) => Ok(None),
             Ok(None) if id.index.is_first() && inode.is_directory() => self.join(&inode),
+            Ok(None) if id.index.is_first() => self.take_place(&inode),
             taken => taken,
         }
+    }
+
+    /// Of a file that has changes of its own which gave way to what arrived.
+    fn take_place(&self, inode: &Arc<Inode>) -> Result<Option<Vec<Change>>> {
+        let before = Before::of(&inode.state.read());
+        let id = ChunkId::first(inode.id());
+        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST))?;
+        let relation = found.version().compare(inode.state.read().version());
+        if !matches!(relation, Relation::Newer | Relation::Concurrent)
+            || self.writeback.give_way(inode)? == GaveWay::Not
+        {
+            return Ok(None);
+        }
+        let state = inode.state.read();
+        Ok(Some(before.compare(inode.id(), &state)))
     }
 
     /// A directory that memory has something of which what arrived lacks becomes both.

@@ -3,7 +3,7 @@
 //! A chunk file that is not there, or is damaged, may come back as it was, and then lacks what only a batch had. Until
 //! the volume is opened again such an inode stays unreadable, so that nothing is built on it without that.
 //!
-//! Content that only a batch has, of a file that another device changed without knowing of it, waits to be merged.
+//! Content that only a batch or memory has, of a file that another device changed without knowing of it, waits to be merged.
 
 use crate::chunk::{Commit, InodeId};
 use crate::volume::format::batch::{Builder, Item};
@@ -18,7 +18,7 @@ pub struct Withheld {
     aside: HashMap<InodeId, Aside>,
 }
 
-/// The newest content of a file that this device's batches have, beside another one that is in its place.
+/// The newest content of a file that this device's batches have or are to have, beside another one that is in its place.
 #[derive(Clone)]
 pub struct Aside {
     pub commit: Commit,
@@ -61,6 +61,11 @@ impl Withheld {
     /// It is not needed any more: nobody wants the inode, or a later batch has all of it.
     pub fn remove(&mut self, id: InodeId) {
         self.records.remove(&id);
+    }
+
+    /// Whether there is content of it that waits to be merged.
+    pub fn has_aside(&self, id: InodeId) -> bool {
+        self.aside.contains_key(&id)
     }
 
     /// Keeps content until it is merged.

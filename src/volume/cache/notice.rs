@@ -40,6 +40,11 @@ impl Cache {
         self.findings.heal_gone(id);
     }
 
+    /// What stands in the place of a chunk file, exchanged while it was open, is taken.
+    pub fn gave_way(&self, id: ChunkId) {
+        self.findings.heal_gone(id);
+    }
+
     /// Takes note of damage to what a journal speaks of, which later batches or another journal may have deleted.
     pub fn notice_early(&self, error: Error, place: Option<Place>) {
         self.findings.notice_early(error, place);

@@ -3,7 +3,8 @@
 use super::directory::{Directory, Joined};
 use super::extra_chunks::ExtraChunks;
 use super::stamps::Stamps;
-use super::state::{Facts, State};
+use super::state::{Facts, Standing, State};
+use super::table::ChunkTable;
 use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
@@ -142,8 +143,12 @@ impl State {
     /// Goes on with the file that took the place of chunk 0's while that was closed: no content was changed here. Names and
     /// attributes that were, and are not stored, stay. Of a directory no entry is loaded.
     pub fn take_found(&mut self, found: State) {
+        self.go_on_with(found, !self.is_settled());
+    }
+
+    fn go_on_with(&mut self, found: State, keeps_own: bool) {
         let told = self.0.untold.take().unwrap_or_else(|| Box::new(self.record.clone()));
-        if self.is_settled() {
+        if !keeps_own {
             self.replace(found);
         } else {
             let State(Facts { first_chunk, table, record: other, .. }) = found;
@@ -163,6 +168,31 @@ impl State {
             self.0.doomed.clear();
         }
         self.0.untold = Some(told);
+    }
+
+    /// The same, whether or not chunk 0 is open and content was changed here. That content, as far as it is not stored: open as
+    /// it is, under `stamp`.
+    pub fn give_way(&mut self, found: State, stamp: Stamp) -> Option<State> {
+        let has_content = self.has_unstored_content();
+        let names_wait = self.standing != Standing::Durable || self.stored < self.journalled.namespace;
+        let keeps_own = names_wait || self.progress.attributes > self.progress.stored;
+        let mut record = self.record.clone();
+        (record.content, record.is_exact) = (stamp, true);
+        let table = std::mem::replace(&mut self.0.table, ChunkTable::empty());
+        let mut own = State::known(record, Version::default(), table, None);
+        own.0.first_chunk = self.0.first_chunk.take();
+        own.0.extra_chunks = std::mem::take(&mut self.0.extra_chunks);
+        (self.0.shrunk, self.0.tail_clean, self.0.is_pinned) = (None, false, false);
+        self.0.progress.carried = 0;
+        self.go_on_with(found, keeps_own);
+        has_content.then_some(own)
+    }
+
+    /// Whether this device wrote content that is not durable in chunk files.
+    fn has_unstored_content(&self) -> bool {
+        let is_stored = !self.stamps.content_changed && self.record.content == self.stamps.base;
+        let is_written = !is_stored || self.is_inexact() || self.progress.carried > 0;
+        self.record.kind == Kind::File && is_written && !self.is_only_learnt()
     }
 
     /// What was told of the record last, if it is another since.

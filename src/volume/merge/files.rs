@@ -97,9 +97,10 @@ impl Merge {
     }
 
     /// Makes a file of a version that is nowhere else.
-    fn save_beside(&self, inode: &Arc<Inode>, lost: &Arc<Inode>) -> Result<bool> {
+    pub(super) fn save_beside(&self, inode: &Arc<Inode>, lost: &Arc<Inode>) -> Result<bool> {
         let Stamp { device, commit } = lost.view(|record| record.content);
-        let Some(Link { parent, name }) = inode.view(|record| record.extension.links.first().cloned()) else {
+        let link = |record: &Record| record.extension.links.first().cloned();
+        let Some(Link { parent, name }) = inode.view(link).or_else(|| lost.view(link)) else {
             return Ok(false);
         };
         let directory = self.cache.inode(parent)?;
@@ -170,7 +171,7 @@ impl Merge {
         Ok(())
     }
 
-    fn are_equal(&self, one: &Arc<Inode>, other: &Arc<Inode>) -> Result<bool> {
+    pub(super) fn are_equal(&self, one: &Arc<Inode>, other: &Arc<Inode>) -> Result<bool> {
         let size = one.view(|record| record.size);
         if size != other.view(|record| record.size) {
             return Ok(false);
@@ -194,6 +195,18 @@ impl Merge {
         beside: Beside<'_>,
         used: &mut Vec<CopyName>,
     ) -> Result<Arc<Inode>> {
+        self.hold_chunks(id, &mut other, beside, used)?;
+        Ok(Arc::new(Inode::new(id, other, true)))
+    }
+
+    /// Opens all further chunks of a version that are not open.
+    pub(super) fn hold_chunks(
+        &self,
+        id: InodeId,
+        other: &mut State,
+        beside: Beside<'_>,
+        used: &mut Vec<CopyName>,
+    ) -> Result<()> {
         let named = other.named_chunks(ChunkIndex::FIRST_EXTRA)?;
         let first = ChunkId::first(id);
         if named.len() > CHUNKS_MOST {
@@ -203,22 +216,25 @@ impl Merge {
             ));
         }
         for index in named {
+            if other.extra_chunks.contains(index) {
+                continue;
+            }
             let (id, named) = (ChunkId { inode: id, index }, other.table.stamp(index).unwrap_or_default());
-            let pinned = || Some(self.catalog.find_pinned(beside.pins, id, named, &other)?.0);
+            let pinned = || Some(self.catalog.find_pinned(beside.pins, id, named, other)?.0);
             let in_place = || self.cache.open_extra(id, named, &other.record);
             let chunk = match (if beside.is_pinned { pinned() } else { None }, in_place) {
                 (Some(chunk), _) => chunk,
                 (None, in_place) => match in_place() {
                     Ok((chunk, _)) => chunk,
                     Err(error) => self
-                        .open_extra_copy(id, named, &other, beside.copies, used)
+                        .open_extra_copy(id, named, other, beside.copies, used)
                         .or_else(pinned)
                         .ok_or(error)?,
                 },
             };
             other.hold(index, chunk);
         }
-        Ok(Arc::new(Inode::new(id, other, true)))
+        Ok(())
     }
 
     fn open_extra_copy(

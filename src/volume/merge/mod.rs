@@ -5,6 +5,7 @@
 
 mod absent;
 mod deletions;
+mod displaced;
 mod files;
 mod names;
 mod pinned;
@@ -109,10 +110,23 @@ impl Merge {
         }
     }
 
-    /// Makes everything durable in its place, with the names that joining takes.
+    /// Makes everything durable in its place, with the names that joining takes, and what memory alone has.
     pub fn finish(&self) -> Result<()> {
         self.writeback.finish()?;
-        if self.put_right()? { self.writeback.finish() } else { Ok(()) }
+        let is_in_memory = !self.writeback.displaced().is_empty();
+        if is_in_memory {
+            self.run()?;
+        }
+        if self.put_right()? || is_in_memory {
+            self.writeback.finish()?;
+        }
+        for lost in self.writeback.displaced() {
+            log::error!(
+                "{:?}: what was written to it and gave way to another device's version is lost",
+                lost.id()
+            );
+        }
+        Ok(())
     }
 
     /// Puts names right after what was joined within checkpoints; whether there was anything.
@@ -149,10 +163,12 @@ impl Merge {
         }
         self.base.schedule.leave_copies(merged.len() < copies.len());
         let aside = self.merge_aside()?;
+        let displaced = self.merge_displaced(&copies, &pins)?;
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
-        if merged.is_empty() && revived.is_empty() && saved.is_empty() && aside.is_empty() {
+        let is_at_rest = merged.is_empty() && revived.is_empty() && saved.is_empty();
+        if is_at_rest && aside.is_empty() && displaced.is_empty() {
             return Ok(());
         }
         self.writeback.sync_all()?;
@@ -160,6 +176,7 @@ impl Merge {
             self.writeback.sync_all()?;
         }
         aside.into_iter().for_each(|id| self.base.withheld.lock().merged(id));
+        displaced.iter().for_each(|lost| self.writeback.displaced_is_saved(lost));
         revived.into_iter().for_each(|id| self.base.context.recall.revived(id));
         for copy in merged {
             log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());

@@ -1,9 +1,10 @@
 //! fsync: returns when what was written, and the name it has, would survive a power cut.
 
 use super::Writeback;
-use crate::volume::Result;
 use crate::volume::inode::state::{Inode, Standing, State};
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::writeback::displaced::GaveWay;
+use crate::volume::{Error, Result};
 use std::sync::Arc;
 
 impl Writeback {
@@ -29,12 +30,26 @@ impl Writeback {
             }
             Standpoint::of(&state, data_only)
         };
-        self.bring_home(inode, &at, data_only)?;
+        match self.bring_home(inode, &at, data_only) {
+            Err(error) if error.is_damage() => return self.sync_replaced(inode, error),
+            outcome => outcome?,
+        }
         // Cut meanwhile: what chunk 0 does not speak of any more was not trimmed yet, nor what was written since.
         while self.is_cut(inode) {
             self.flush(std::slice::from_ref(inode))?;
         }
         self.tell_durable(inode)
+    }
+
+    /// The same where a client put something in the place of its file meanwhile.
+    fn sync_replaced(&self, inode: &Arc<Inode>, error: Error) -> Result<()> {
+        if self.rebuild(inode) {
+            return self.flush(std::slice::from_ref(inode));
+        }
+        match self.give_way(inode)? {
+            GaveWay::WithNextBatch => self.commit_checkpoint_batch(),
+            GaveWay::InMemory | GaveWay::Not => Err(error),
+        }
     }
 
     /// What is in chunk 0 now, no batch may stand in for any more.

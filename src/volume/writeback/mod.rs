@@ -4,6 +4,7 @@
 //! or that the journal is full; the cache that it has no room. What stands above asks for room before it takes a lock.
 
 mod checkpoint;
+mod displaced;
 mod durable;
 mod flush;
 mod flusher;
@@ -12,6 +13,8 @@ mod join;
 mod reclaim;
 mod recover;
 mod salvage;
+
+pub use displaced::GaveWay;
 
 use crate::chunk::Wish;
 use crate::locks::{Mutex, Rank};
@@ -46,6 +49,8 @@ pub struct Writeback {
     flusher: Mutex<Option<JoinHandle<()>>>,
     /// Directories that were joined within a checkpoint, and the inodes whose names may have to be put right.
     joined: Mutex<Vec<(Arc<Inode>, Joined)>>,
+    /// Content that gave way to another device's before it was stored, until it is saved.
+    displaced: Mutex<Vec<Arc<Inode>>>,
 }
 
 impl Writeback {
@@ -64,6 +69,7 @@ impl Writeback {
             low_space: AtomicBool::new(false),
             flusher: Mutex::new(Rank::Threads, None),
             joined: Mutex::new(Rank::Joined, Vec::new()),
+            displaced: Mutex::new(Rank::Displaced, Vec::new()),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::journal::file;
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::writeback::displaced::GaveWay;
 use crate::volume::writeback::flush::Mode;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
@@ -36,7 +37,11 @@ impl Writeback {
                 false => self.rebuild(&inode),
             };
             // What another device wrote is no damage.
-            if !is_rebuilt && inode.is_directory() && self.join_in_place(&inode)? {
+            if !is_rebuilt && self.takes_place(&inode)? {
+                rebuilt.push(inode);
+                continue;
+            }
+            if is_rebuilt && self.stands_there_again(&inode) {
                 rebuilt.push(inode);
                 continue;
             }
@@ -51,8 +56,27 @@ impl Writeback {
         lost.into_iter().try_for_each(|(inode, error)| self.abandon(&inode, error))
     }
 
+    /// Whether a client put there again what is durable of it, or no less.
+    fn stands_there_again(&self, inode: &Inode) -> bool {
+        let id = ChunkId::first(inode.id());
+        Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST)).is_ok()
+    }
+
+    /// Whether memory goes on with what another device wrote, and what it had is kept. Within a checkpoint.
+    fn takes_place(&self, inode: &Arc<Inode>) -> Result<bool> {
+        if inode.is_directory() {
+            return self.join_in_place(inode);
+        }
+        let gave_way = self.give_way(inode)?;
+        // The journal drops what only batches had of it.
+        if gave_way == GaveWay::WithNextBatch && !self.try_commit(&[], true)? {
+            return Err(Error::NoSpace);
+        }
+        Ok(gave_way != GaveWay::Not)
+    }
+
     /// Has the next flush write a new chunk 0, if memory holds all that it would say; whether it does.
-    fn rebuild(&self, inode: &Arc<Inode>) -> bool {
+    pub(super) fn rebuild(&self, inode: &Arc<Inode>) -> bool {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         let is_bare = state.extra_chunks.is_empty() && state.doomed.is_empty() && state.table.is_empty();

@@ -87,7 +87,10 @@ impl Client {
             }
             ((here, there), _) => here.or(there),
         };
-        ours.put(item, kept.clone());
+        // What stays is not written again: who has it open has it still.
+        if ours.take(item) != kept {
+            ours.put(item, kept.clone());
+        }
         server.put(item, kept.clone());
         self.note(item, kept);
     }

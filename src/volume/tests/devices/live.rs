@@ -10,31 +10,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Devices that are mounted, each with what its store tells.
-struct Live {
-    world: World,
-    volumes: Vec<(Arc<Volume>, Box<dyn Watch>)>,
+pub struct Live {
+    pub world: World,
+    pub volumes: Vec<(Arc<Volume>, Box<dyn Watch>)>,
 }
 
 impl Live {
-    fn mount(world: World) -> Live {
+    pub fn mount(world: World) -> Live {
         let mounted = |at: usize| (world.mount(at), world.devices[at].store.watch().unwrap().unwrap());
         let volumes = (0..world.devices.len()).map(mounted).collect();
         Live { world, volumes }
     }
 
-    fn at(&self, at: usize) -> &Volume {
+    pub fn at(&self, at: usize) -> &Volume {
         &self.volumes[at].0
     }
 
     /// What the client did since is noticed.
-    fn arrive(&mut self, at: usize) {
+    pub fn arrive(&mut self, at: usize) {
         let (volume, watch) = &mut self.volumes[at];
         let mut seen = Vec::new();
         watch.wait(Some(Duration::ZERO), &mut seen).unwrap();
         volume.arrivals.take_in(&seen);
     }
 
-    fn unmount(mut self) -> World {
+    pub fn unmount(mut self) -> World {
         self.volumes.drain(..).for_each(|(volume, _)| volume.close().unwrap());
         self.world
     }
@@ -183,7 +183,11 @@ fn walk(seed: u64) {
                 let Live { world, volumes } = &mut live;
                 let done = act(world, &volumes[at].0, (at, step * 10), &mut random);
                 world.log.extend(done.map(|done| format!("{at}: {done}")));
-                volumes[at].0.sync_all().unwrap();
+                match random.below(3) {
+                    0 => {}
+                    1 => volumes[at].0.writeback.commit(&[]).unwrap(),
+                    _ => volumes[at].0.sync_all().unwrap(),
+                }
                 continue;
             }
         }

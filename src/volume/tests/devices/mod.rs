@@ -4,6 +4,7 @@
 //! `CRYPTFS_WALKS=100000` is the long form.
 
 pub mod client;
+mod displaced;
 mod kills;
 mod large;
 mod live;

@@ -129,10 +129,15 @@ impl World {
                 device.store.copies()
             );
         }
-        let there: BTreeSet<&String> = trees[0].values().flatten().collect();
-        let lost: Vec<_> = self.made.difference(&self.removed).filter(|made| !there.contains(made)).collect();
-        assert!(lost.is_empty(), "lost: {lost:?}, there is: {:?}", trees[0]);
+        self.check_made(&trees[0]);
         trees[0].clone()
+    }
+
+    /// Nothing that was acknowledged is lost.
+    pub fn check_made(&self, tree: &Tree) {
+        let there: BTreeSet<&String> = tree.values().flatten().collect();
+        let lost: Vec<_> = self.made.difference(&self.removed).filter(|made| !there.contains(made)).collect();
+        assert!(lost.is_empty(), "lost: {lost:?}, there is: {tree:?}");
     }
 }
 

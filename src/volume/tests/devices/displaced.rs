@@ -1,0 +1,104 @@
+//! A client replaces a file that was written to and is not stored.
+
+use super::super::hostile::told::Told;
+use super::live::Live;
+use super::*;
+use crate::volume::{Result, Volume};
+
+/// What happens on the device between the write and the client, and behind it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Before {
+    Nothing,
+    Batch,
+    Fsync,
+    /// Something that is stored, and then more.
+    Stored,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum After {
+    Noticed,
+    Checkpoint,
+    Fsync,
+    Unmount,
+}
+
+/// From here on a file has further chunks.
+const LARGE: usize = 256 << 10;
+
+fn fsync(volume: &Volume) -> Result<()> {
+    volume.sync(&find(volume, "f").unwrap(), false)
+}
+
+fn check(length: usize, before: Before, after: After, style: Style) {
+    let version = |who: &str| who.to_owned() + &" ".repeat(length - who.len());
+    let mut world = World::new(2, &[style; 2]);
+    world.at(0, |_, volume| super::world::make(volume, "f", &version("first")).unwrap());
+    world.settle();
+    world.at(1, |_, volume| edit(volume, "f", &version("by b")).unwrap());
+    world.sync_all(1);
+    let mut live = Live::mount(world);
+    if before == Before::Stored {
+        edit(live.at(0), "f", "stored").unwrap();
+        live.at(0).sync_all().unwrap();
+    }
+    edit(live.at(0), "f", &version("by a")).unwrap();
+    match before {
+        Before::Batch => live.at(0).writeback.commit(&[]).unwrap(),
+        Before::Fsync => fsync(live.at(0)).unwrap(),
+        Before::Nothing | Before::Stored => {}
+    }
+    live.world.sync_all(0);
+    match after {
+        After::Noticed => live.arrive(0),
+        After::Checkpoint => live.at(0).checkpoint().unwrap(),
+        // What only memory has is not durable.
+        After::Fsync => assert!(fsync(live.at(0)).is_ok() || length > 4096, "{length} {before:?} {style:?}"),
+        After::Unmount => {}
+    }
+    // Where nothing was written to the file itself the client has nothing to choose.
+    if after == After::Noticed && length < 4096 && matches!(before, Before::Nothing | Before::Batch) {
+        let inode = find(live.at(0), "f").unwrap();
+        let mut shown = vec![0; length];
+        live.at(0).read(&inode, 0, &mut shown).unwrap();
+        assert!(shown.starts_with(b"by b"), "{length} {before:?} {style:?}");
+    }
+    let told = Told::default().at_open(live.at(0));
+    assert_eq!(told, [], "{length} {before:?} {after:?} {style:?}");
+    let mut world = live.unmount();
+    world.made = [version("by a"), version("by b")].into();
+    let judged = catch_unwind(AssertUnwindSafe(|| match length > LARGE {
+        // What the client kept of a large file may be of no version any more.
+        true => {
+            world.settle();
+            (0..2).for_each(|at| world.at(at, |world, volume| world.check_made(&tree(volume))));
+            world.at(0, |_, volume| tree(volume))
+        }
+        false => world.judge(),
+    }));
+    let shown = judged.unwrap_or_else(|_| panic!("{length} {before:?} {after:?} {style:?}"));
+    assert!(shown.len() <= 3, "{:?}", shown.keys());
+}
+
+fn check_all() {
+    for length in [10, 6_000, 300_000] {
+        for before in [Before::Nothing, Before::Batch, Before::Fsync, Before::Stored] {
+            for after in [After::Noticed, After::Checkpoint, After::Fsync, After::Unmount] {
+                BOTH.into_iter().for_each(|style| check(length, before, after, style));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_written_to_a_file_that_a_client_replaces_is_saved_beside() {
+    check_all();
+}
+
+#[test]
+fn the_rule_about_what_is_not_stored_is_needed() {
+    mutants::plant(Some(Mutant::UnstoredDropped));
+    let noticed = catch_unwind(check_all).is_err();
+    mutants::plant(None);
+    assert!(noticed);
+}

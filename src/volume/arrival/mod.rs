@@ -176,12 +176,7 @@ impl Arrivals {
     /// Of a file that has changes of its own which gave way to what arrived.
     fn take_place(&self, inode: &Arc<Inode>) -> Result<Option<Vec<Change>>> {
         let before = Before::of(&inode.state.read());
-        let id = ChunkId::first(inode.id());
-        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST))?;
-        let relation = found.version().compare(inode.state.read().version());
-        if !matches!(relation, Relation::Newer | Relation::Concurrent)
-            || self.writeback.give_way(inode)? == GaveWay::Not
-        {
+        if self.writeback.give_way(inode)? == GaveWay::Not {
             return Ok(None);
         }
         let state = inode.state.read();

@@ -86,6 +86,6 @@ impl Withheld {
     pub fn repeat(&self, batch: &mut Builder) -> Result<(), TooLarge> {
         self.records.values().try_for_each(|records| batch.append(records))?;
         let mut aside = self.aside.iter();
-        aside.try_for_each(|(id, of)| batch.inode(*id, of.commit, &of.record, Some(&of.content)))
+        aside.try_for_each(|(id, of)| batch.aside(*id, of.commit, &of.record, &of.content))
     }
 }

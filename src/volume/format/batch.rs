@@ -21,6 +21,8 @@ const RESERVE: u8 = 6;
 const DIRECTORY: u8 = 7;
 const DELETION: u8 = 8;
 const DURABLE: u8 = 9;
+/// What an inode record says of its content if that is of a version beside the one in place.
+const ASIDE: u8 = 2;
 
 /// One record of a batch.
 #[derive(Clone, PartialEq, Debug)]
@@ -46,6 +48,13 @@ pub enum Item<'a> {
         commit: Commit,
         record: Box<Record>,
         content: Option<&'a [u8]>,
+    },
+    /// Content of a file beside which another device's version is in its place.
+    Aside {
+        inode: InodeId,
+        commit: Commit,
+        record: Box<Record>,
+        content: &'a [u8],
     },
     Delete {
         inode: InodeId,
@@ -148,16 +157,35 @@ impl Builder {
         record: &Record,
         content: Option<&[u8]>,
     ) -> Result<(), TooLarge> {
+        self.inode_with(inode, commit, record, (u8::from(content.is_some()), content.unwrap_or_default()))
+    }
+
+    pub fn aside(
+        &mut self,
+        inode: InodeId,
+        commit: Commit,
+        record: &Record,
+        content: &[u8],
+    ) -> Result<(), TooLarge> {
+        self.inode_with(inode, commit, record, (ASIDE, content))
+    }
+
+    fn inode_with(
+        &mut self,
+        inode: InodeId,
+        commit: Commit,
+        record: &Record,
+        (has_content, bytes): (u8, &[u8]),
+    ) -> Result<(), TooLarge> {
         self.record(INODE, |out| {
             out.extend_from_slice(&inode.0);
             out.extend_from_slice(&commit.0.to_le_bytes());
             let start = prefix(out);
             record.encode_whole(out)?;
             fill_prefix(out, start);
-            let bytes = content.unwrap_or_default();
             out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             out.extend_from_slice(bytes);
-            out.push(u8::from(content.is_some()));
+            out.push(has_content);
             Ok(())
         })
     }
@@ -347,6 +375,7 @@ fn parse_inode<'a>(value: &mut Reader<'a>) -> Result<Item<'a>, Malformed> {
     let content = match (value.u8()?, bytes) {
         (0, []) => None,
         (1, bytes) => Some(bytes),
+        (ASIDE, content) => return Ok(Item::Aside { inode, commit, record, content }),
         _ => return Err(Malformed("content that is not there")),
     };
     Ok(Item::Inode { inode, commit, record, content })

@@ -30,7 +30,7 @@ impl Ended {
                     let durable = gone.durable.entry(*inode).or_insert(*commit);
                     *durable = (*durable).max(*commit);
                 }),
-                Item::Directory { .. } | Item::Deletion(_) => {}
+                Item::Directory { .. } | Item::Aside { .. } | Item::Deletion(_) => {}
             }
         }
         gone

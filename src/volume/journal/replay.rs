@@ -163,6 +163,11 @@ impl Replay<'_> {
                 }
                 is_applied
             }
+            Item::Aside { inode, commit, record, content } if source.is_own && !gone.has(*inode) => {
+                self.base.context.saw(*commit);
+                self.set_aside(*inode, *commit, record, content);
+                true
+            }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
                 let names = Names { links_count: *links_count, links, times: (*modified, *changed) };
                 self.tolerate(*inode, links, source, |inode| self.apply_names(number, inode, &names))?
@@ -237,6 +242,11 @@ impl Replay<'_> {
         }
     }
 
+    fn set_aside(&self, id: InodeId, commit: Commit, record: &Record, content: &[u8]) {
+        let aside = Aside { commit, record: record.clone(), content: content.to_vec() };
+        self.base.withheld.lock().set_aside(id, aside);
+    }
+
     /// `false`: it cannot be read, and the batch does not stand in for it.
     fn apply_inode(
         &self,
@@ -259,8 +269,9 @@ impl Replay<'_> {
         };
         let relation = |inode: &Arc<Inode>| {
             let state = inode.state.read();
-            let found = state.first_chunk.as_deref().filter(|_| content.is_some());
-            found.map_or(Relation::Older, |found| relation(record, commit, found.version()))
+            // Chunk 0 need not be open.
+            let found = content.map(|_| state.version());
+            found.map_or(Relation::Older, |found| relation(record, commit, found))
         };
         let relation = existing.as_ref().map(relation);
         let is_taken = match relation {
@@ -269,8 +280,7 @@ impl Replay<'_> {
                 let is_aside =
                     source.is_own && record.kind == Kind::File && !mutants::is_active(Mutant::AsideDropped);
                 if let Some(content) = content.filter(|_| is_aside) {
-                    let aside = Aside { commit, record: record.clone(), content: content.to_vec() };
-                    self.base.withheld.lock().set_aside(id, aside);
+                    self.set_aside(id, commit, record, content);
                 }
                 mutants::is_active(Mutant::ConcurrentTaken)
             }

@@ -90,7 +90,7 @@ impl Overlay {
                     let newest = durable.entry(*inode).or_default();
                     *newest = (*newest).max(*commit);
                 }),
-                Item::Directory { .. } | Item::Deletion(_) => {}
+                Item::Directory { .. } | Item::Aside { .. } | Item::Deletion(_) => {}
             }
         }
         for Batch { number, items } in batches {
@@ -184,7 +184,8 @@ fn change_of(item: Item<'_>, is_own: bool, durable: &HashMap<InodeId, Commit>) -
             let before = (!is_own).then_some(before);
             (inode, Change::Log { before, devices, log: log.to_vec() })
         }
-        Item::Delete { .. }
+        Item::Aside { .. }
+        | Item::Delete { .. }
         | Item::Orphan { .. }
         | Item::Reserve(_)
         | Item::Deletion(_)

@@ -259,9 +259,9 @@ fn what_is_in_no_batch_is_not_covered_by_what_arrives() {
     assert_eq!(counter(theirs.base.context.device), 0);
 }
 
-/// What has changes of its own is not replaced, and the rest of the volume goes on.
+/// What has changes of its own gives way to what arrives in its place, and stands beside that.
 #[test]
-fn what_is_dirty_is_kept() {
+fn what_is_dirty_is_saved_beside() {
     let mut two = Two::new();
     let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
     let (theirs, _) = two.theirs();
@@ -272,10 +272,13 @@ fn what_is_dirty_is_kept() {
     ours.write(&inode, 0, b"ours!!", now(), 0).unwrap();
     ours.sync(&inode, false).unwrap();
     two.deliver(&two.differing());
-    assert_eq!(content(&theirs, &file), b"theirs");
-    ours.checkpoint().unwrap();
-    two.deliver(&two.differing());
-    assert_eq!(content(&theirs, &file), b"theirs");
+    assert_eq!(content(&theirs, &file), b"ours!!");
+    theirs.merge().unwrap();
+    let root = theirs.root().unwrap();
+    let names = names(&theirs, &root);
+    let beside = names.iter().find(|name| name.starts_with("both (conflict 20")).unwrap();
+    let beside = theirs.lookup(&root, beside.as_bytes()).unwrap().unwrap();
+    assert_eq!(content(&theirs, &beside), b"theirs");
 }
 
 /// What is older than what is in memory is not taken.
@@ -345,7 +348,7 @@ fn every_broken_rule_is_noticed() {
     for (fault, test) in [
         (Mutant::LookingWrites, looking_writes_nothing as fn()),
         (Mutant::ArrivedUnseen, what_is_older_is_not_taken),
-        (Mutant::DirtyReplaced, what_is_dirty_is_kept),
+        (Mutant::DirtyReplaced, what_is_dirty_is_saved_beside),
         (Mutant::OtherOpened, what_is_opened_again_is_of_one_version),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {

@@ -38,12 +38,10 @@ impl Writeback {
             Err(error) if error.is_damage() => return Ok(GaveWay::Not),
             found => found?,
         };
-        let is_rolled_back = || {
-            let durable = self.base.context.recall.known(id);
-            !durable.is_some_and(|durable| found.version().dominates(&durable))
-        };
-        let is_older = found.version().compare(state.version()) == Relation::Older;
-        if found.record.kind != state.record.kind || is_older && is_rolled_back() {
+        // What is known already is no other device's work: an attacker may put it there.
+        let is_news =
+            matches!(found.version().compare(state.version()), Relation::Newer | Relation::Concurrent);
+        if found.record.kind != state.record.kind || !is_news {
             return Ok(GaveWay::Not);
         }
         let open: Vec<ChunkIndex> = state.extra_chunks.from(ChunkIndex::FIRST).collect();
@@ -68,10 +66,8 @@ impl Writeback {
             own.first_chunk.as_deref().filter(|_| own.is_carryable() && !withheld.has_aside(inode.id()));
         match carried {
             Some(first_chunk) => {
-                let mut record = own.record.clone();
-                record.extension.version = first_chunk.next_version(commit).0;
-                withheld
-                    .set_aside(inode.id(), Aside { commit, record, content: first_chunk.inline().to_vec() });
+                let content = first_chunk.inline().to_vec();
+                withheld.set_aside(inode.id(), Aside { commit, record: own.record.clone(), content });
                 GaveWay::WithNextBatch
             }
             None => {

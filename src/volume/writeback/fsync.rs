@@ -43,9 +43,6 @@ impl Writeback {
 
     /// The same where a client put something in the place of its file meanwhile.
     fn sync_replaced(&self, inode: &Arc<Inode>, error: Error) -> Result<()> {
-        if self.rebuild(inode) {
-            return self.flush(std::slice::from_ref(inode));
-        }
         match self.give_way(inode)? {
             GaveWay::WithNextBatch => self.commit_checkpoint_batch(),
             GaveWay::InMemory | GaveWay::Not => Err(error),

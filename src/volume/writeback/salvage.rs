@@ -76,7 +76,7 @@ impl Writeback {
     }
 
     /// Has the next flush write a new chunk 0, if memory holds all that it would say; whether it does.
-    pub(super) fn rebuild(&self, inode: &Arc<Inode>) -> bool {
+    fn rebuild(&self, inode: &Arc<Inode>) -> bool {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         let is_bare = state.extra_chunks.is_empty() && state.doomed.is_empty() && state.table.is_empty();

@@ -17,6 +17,7 @@ fn append(builder: &mut Builder, item: &Item<'_>) -> Result<(), TooLarge> {
             builder.namespace(*inode, *links_count, *modified, *changed, links)
         }
         Item::Inode { inode, commit, record, content } => builder.inode(*inode, *commit, record, *content),
+        Item::Aside { inode, commit, record, content } => builder.aside(*inode, *commit, record, content),
         Item::Delete { inode, chunks } => builder.delete(*inode, *chunks),
         Item::Orphan { inode, chunks } => builder.orphan(*inode, *chunks),
         Item::Reserve(inodes) => builder.reserve(inodes),
@@ -52,6 +53,9 @@ fn any_item() -> impl Strategy<Value = Item<'static>> {
                 links
             }
         ),
+        (any_inode(), any::<u64>(), any_record(), bytes()).prop_map(|(inode, commit, record, content)| {
+            Item::Aside { inode, commit: Commit(commit), record: Box::new(record), content }
+        }),
         (any_inode(), any::<u64>(), any_record(), prop::option::of(bytes())).prop_map(
             |(inode, commit, record, content)| Item::Inode {
                 inode,

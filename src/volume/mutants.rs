@@ -57,6 +57,7 @@ crate::mutant::mutants! {
     CopyRemovedUnmerged,
     LostVersionDropped,
     OlderCopySaved,
+    EqualCopyRemoved,
     OwnWorkCovered,
     LearntCarried,
     AsideDropped,

@@ -11,7 +11,7 @@ mod names;
 mod pinned;
 mod twins;
 
-use crate::chunk::{Chunk, ChunkId, InodeId};
+use crate::chunk::{Chunk, ChunkId, InodeId, Relation};
 use crate::locks::{Mutex, Rank};
 use crate::store::CopyName;
 use crate::volume::base::{Base, threads};
@@ -196,15 +196,19 @@ impl Merge {
     ) -> Result<bool> {
         let Some(chunk) = self.open_copy(id, copy)? else { return Ok(false) };
         if !id.index.is_first() {
-            return self.is_same_extra(id, &chunk);
+            return Ok(self.is_same_extra(id, &chunk)? && self.is_done_with(copy)?);
         }
         if mutants::is_active(Mutant::CopyRemovedUnmerged) {
             return Ok(true);
         }
+        let version = chunk.version().clone();
         let other = self.cache.read_other(id.inode, chunk)?;
         let inode = self.cache.inode(id.inode)?;
         // A client that puts a version aside may not have put the other one in its place yet.
         if !mutants::is_active(Mutant::MergedAbsent) && !self.is_in_place(&inode)? {
+            return Ok(false);
+        }
+        if inode.state.read().version().compare(&version) == Relation::Equal && !self.is_done_with(copy)? {
             return Ok(false);
         }
         match (inode.is_directory(), other.record.kind == Kind::Directory) {
@@ -217,6 +221,14 @@ impl Merge {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Whether a copy of the very version that is in place has been there long enough. On the device that made it, another
+    /// version has the place, and a client may bring that here, where it sees no change of what it replaces.
+    fn is_done_with(&self, copy: &CopyName) -> Result<bool> {
+        let is_done = self.base.context.store.age_of_copy(copy)? >= pinned::PATIENCE;
+        self.waits.fetch_or(!is_done, Ordering::Relaxed);
+        Ok(is_done || mutants::is_active(Mutant::EqualCopyRemoved))
     }
 
     /// None if it is no file, or cannot be opened.

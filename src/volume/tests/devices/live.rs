@@ -56,6 +56,10 @@ fn a_version_that_a_client_puts_aside_under_a_mount_is_not_lost() {
     for moment in 0..3 {
         for is_open in [true, false] {
             let mut world = World::new(2, &[BOTH[0]; 2]);
+            if moment > 0 {
+                // No copy counts as young.
+                world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
+            }
             world.make(0, "f");
             world.settle();
             world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
@@ -92,6 +96,32 @@ fn a_version_that_a_client_puts_aside_under_a_mount_is_not_lost() {
             world.judge();
         }
     }
+}
+
+/// Elsewhere another version has the place, which the client brings here without seeing a change of what it replaces.
+#[test]
+fn a_copy_of_the_version_in_place_is_left_until_the_other_version_is_here() {
+    let mut world = World::new(2, &[BOTH[1]; 2]);
+    world.make(0, "f");
+    make_directories(&mut world, 0, &["e"]);
+    world.settle();
+    for (at, content) in [(0, "by a"), (1, "by b")] {
+        world.at(at, |_, volume| {
+            edit(volume, "f", content).unwrap();
+            make(volume, &format!("e/{content}"), content).unwrap();
+        });
+        world.sync_all(at);
+    }
+    let (store, server) = (world.devices[0].store.clone(), world.server.clone());
+    let copies = server.copies().into_iter().map(Item::Copy).collect::<Vec<_>>();
+    assert!(copies.len() >= 2, "{copies:?}");
+    assert!(copies.iter().all(|copy| world.devices[0].client.sync(copy, &store, &server)));
+    world.at(0, |_, _| ());
+    for copy in &copies {
+        assert!(!world.devices[0].client.sync(copy, &store, &server), "{copy:?} went");
+    }
+    world.made = ["by a", "by b"].map(str::to_owned).into();
+    world.judge();
 }
 
 /// What a batch has that chunk 0 lacks, when another chunk 0 takes its place.
@@ -232,7 +262,8 @@ fn devices_that_are_mounted_all_the_time_lose_nothing() {
 
 #[test]
 fn each_rule_about_what_is_in_place_is_needed() {
-    let cases: [(Mutant, fn()); 3] = [
+    let cases: [(Mutant, fn()); 4] = [
+        (Mutant::EqualCopyRemoved, a_copy_of_the_version_in_place_is_left_until_the_other_version_is_here),
         (Mutant::AbsentLeft, what_is_nowhere_but_in_copies_takes_its_place_again),
         (Mutant::MergedAbsent, a_version_that_a_client_puts_aside_under_a_mount_is_not_lost),
         (Mutant::JoinedUnstored, what_was_joined_in_its_place_is_stored),

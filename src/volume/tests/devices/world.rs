@@ -6,6 +6,7 @@ use crate::store::memory::{Item, Memory};
 use crate::test_rng::TestRng;
 use crate::volume::Rename;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A path, and what is there: content, or none for a directory.
 pub type Tree = BTreeMap<String, Option<String>>;
@@ -116,8 +117,10 @@ impl World {
         store.items().into_iter().filter_map(|item| Some((item.clone(), store.take(&item)?))).collect()
     }
 
-    /// Settles, and holds what there is against what has to be.
+    /// Settles, also what waits for an hour, and holds what there is against what has to be.
     pub fn judge(&mut self) -> Tree {
+        self.settle();
+        self.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
         self.settle();
         let trees: Vec<Tree> =
             (0..self.devices.len()).map(|at| self.at(at, |_, volume| tree(volume))).collect();

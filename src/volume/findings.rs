@@ -11,6 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Chunks that are told of, at most.
 const MOST: usize = 10_000;
@@ -49,7 +50,8 @@ pub struct Findings {
 struct Ledger {
     /// What the journals spoke of, to be looked at again once all of them were applied.
     early: HashMap<ChunkId, (Error, Option<Place>)>,
-    waiting: Vec<Untold>,
+    /// Each since when.
+    waiting: Vec<(Untold, Instant)>,
     /// Noticed in this mount.
     noticed: HashSet<ChunkId>,
     /// On the list, since this mount or an earlier one.
@@ -110,10 +112,20 @@ impl Findings {
         self.reporter.get().map(|reporter| &**reporter)
     }
 
-    /// Takes what nobody was told of yet, and what healed since.
-    pub fn take_untold(&self) -> (Vec<Untold>, HashSet<FileName>) {
+    /// Takes what nobody was told of yet, and what healed since. What a sync client puts right by itself, as it brings one
+    /// file after the other, is told only once it has been so for `grace`.
+    pub fn take_untold(&self, grace: Duration) -> (Vec<Untold>, HashSet<FileName>) {
         let mut ledger = self.ledger.lock();
-        (std::mem::take(&mut ledger.waiting), std::mem::take(&mut ledger.healed))
+        let (due, early): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut ledger.waiting).into_iter().partition(|((chunk, damage, _), since)| {
+                let may_pass = matches!(damage, Some(Damage::Deleted | Damage::Replaced));
+                !may_pass || chunk.inode.journal_of().is_some() || since.elapsed() >= grace
+            });
+        if let Some(first) = early.iter().map(|(_, since)| *since).min() {
+            self.base.schedule.report_at(first + grace);
+        }
+        ledger.waiting = early;
+        (due.into_iter().map(|(untold, _)| untold).collect(), std::mem::take(&mut ledger.healed))
     }
 
     /// Takes note of damage to what a journal speaks of, which later batches or another journal may have deleted.
@@ -137,11 +149,11 @@ impl Findings {
             return;
         }
         ledger.listed.insert(self.base.context.file_name(chunk), until);
-        ledger.waiting.push((chunk, damage, None));
+        ledger.waiting.push(((chunk, damage, None), Instant::now()));
         drop(ledger);
         let place = place();
         let mut ledger = self.ledger.lock();
-        if let Some(waiting) = ledger.waiting.iter_mut().find(|waiting| waiting.0 == chunk) {
+        if let Some((waiting, _)) = ledger.waiting.iter_mut().find(|(waiting, _)| waiting.0 == chunk) {
             waiting.2 = place;
         }
         drop(ledger);
@@ -179,7 +191,7 @@ impl Findings {
         if ledger.listed.get(&file).is_some_and(|listed| is_healed(*listed)) {
             ledger.listed.remove(&file);
             ledger.noticed.remove(&chunk);
-            ledger.waiting.retain(|waiting| waiting.0 != chunk);
+            ledger.waiting.retain(|(waiting, _)| waiting.0 != chunk);
             ledger.healed.insert(file);
             self.any.store(!ledger.listed.is_empty(), Ordering::Relaxed);
             drop(ledger);

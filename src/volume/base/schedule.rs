@@ -42,6 +42,8 @@ struct Due {
     close: Option<Instant>,
     /// Something is to be told.
     report: bool,
+    /// When something is to be told, if it is so still.
+    report_at: Option<Instant>,
     /// Directories were joined, or copies may have come.
     merge: bool,
     end: bool,
@@ -94,6 +96,13 @@ impl Schedule {
         self.woken.notify_one();
     }
 
+    /// The same at that time.
+    pub fn report_at(&self, at: Instant) {
+        let mut due = self.due.lock();
+        due.report_at = Some(due.report_at.map_or(at, |earlier| earlier.min(at)));
+        self.woken.notify_one();
+    }
+
     /// What two devices did is to be merged.
     pub fn merge(&self) {
         self.due.lock().merge = true;
@@ -131,12 +140,13 @@ impl Schedule {
             if due.end {
                 return None;
             }
-            if std::mem::take(&mut due.report) {
+            let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
+            if std::mem::take(&mut due.report) || is_over(due.report_at) {
+                due.report_at = None;
                 return Some(Task::Report);
             }
             let at = due.changed.map(|(first, last)| (last + QUIET).min(first + LATEST));
             let round = due.unstored.map(|first| first + ROUND);
-            let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
             if due.now || is_over(at) {
                 (due.now, due.changed, due.unstored) = (false, None, None);
                 self.is_round_due.store(false, Ordering::Release);
@@ -151,7 +161,7 @@ impl Schedule {
                 due.close = None;
                 return Some(Task::Close);
             }
-            match at.into_iter().chain(round).chain(due.close).min() {
+            match at.into_iter().chain(round).chain(due.close).chain(due.report_at).min() {
                 Some(at) => drop(self.woken.wait_until(&mut due, at)),
                 None => self.woken.wait(&mut due),
             }

@@ -3,11 +3,15 @@
 use super::Cache;
 use crate::chunk::InodeId;
 use crate::store::FileName;
-use crate::volume::findings::{Finding, Place, Report, parts};
+use crate::volume::findings::{Finding, Place, Report, Untold, parts};
 use crate::volume::inode::state::Inode;
 use crate::volume::{Damage, Error};
 use hashbrown::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a sync client may take to bring all files of one change, where other devices write to the volume, too.
+const GRACE: Duration = Duration::from_secs(30);
 
 impl Cache {
     /// Tells of findings from now on, and of those that were noticed while the volume was opened. `listed`: chunk files
@@ -24,7 +28,9 @@ impl Cache {
     /// Tells of everything noticed so far.
     pub fn report(&self) {
         let Some(reporter) = self.findings.reporter() else { return };
-        let (untold, healed) = self.findings.take_untold();
+        let grace = if self.has_other_devices() { GRACE } else { Duration::ZERO };
+        let (mut untold, healed) = self.findings.take_untold(grace);
+        untold.retain(|untold| grace.is_zero() || self.is_still_so(untold));
         let found = untold.into_iter().map(|(chunk, damage, place)| {
             let path = place.and_then(|place| self.path_of(place));
             Finding { chunk, file: self.base.context.file_name(chunk), path, damage }
@@ -34,6 +40,25 @@ impl Cache {
             reporter.tell(&found, &healed);
         }
         self.base.take_events().into_iter().for_each(|event| reporter.happened(event));
+    }
+
+    /// Whether another device is known to write to the volume.
+    fn has_other_devices(&self) -> bool {
+        let own = self.base.context.own_journal();
+        self.base.context.recall.journals().into_iter().any(|id| id != own)
+    }
+
+    /// Not where another device removed a file, and the directory that says so came later.
+    fn is_still_so(&self, (chunk, damage, place): &Untold) -> bool {
+        let Some((directory, name)) = place.as_ref().filter(|_| *damage == Some(Damage::Deleted)) else {
+            return true;
+        };
+        let entry = self.inode(*directory).and_then(|directory| self.entry(&directory, name));
+        let is_so = entry.map_or(true, |entry| entry.is_some_and(|(inode, _)| inode == chunk.inode));
+        if !is_so {
+            self.findings.heal_gone(*chunk);
+        }
+        is_so
     }
 
     /// Whether a name leads there. Where no name can be looked up, what is there counts and what is missing does not: it

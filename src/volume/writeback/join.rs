@@ -82,6 +82,7 @@ impl Writeback {
         };
         open.into_iter().for_each(|index| self.cache.closed(ChunkId { index, ..id }));
         self.cache.opened(directory, ChunkIndex::FIRST);
+        self.cache.gave_way(id);
         if !mutants::is_active(Mutant::JoinedUnstored) {
             self.cache.queue(directory);
         }

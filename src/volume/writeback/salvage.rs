@@ -10,7 +10,7 @@
 //! there is.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, Section};
+use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, Commit, Section};
 use crate::volume::format::batch::{Item, parse};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
@@ -34,7 +34,7 @@ impl Writeback {
         for (inode, error) in damaged {
             let is_rebuilt = match inode.is_directory() {
                 true => self.rebuild_directory(&inode)?,
-                false => self.rebuild(&inode),
+                false => self.rebuild(&inode)?,
             };
             // What another device wrote is no damage.
             if !is_rebuilt && self.takes_place(&inode)? {
@@ -76,18 +76,24 @@ impl Writeback {
     }
 
     /// Has the next flush write a new chunk 0, if memory holds all that it would say; whether it does.
-    fn rebuild(&self, inode: &Arc<Inode>) -> bool {
+    fn rebuild(&self, inode: &Arc<Inode>) -> Result<bool> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         let is_bare = state.extra_chunks.is_empty() && state.doomed.is_empty() && state.table.is_empty();
-        if !is_bare || !state.is_carryable() || !self.may_replace(inode, &state) {
-            return false;
+        if !is_bare || !self.may_replace(inode, &state) {
+            return Ok(false);
         }
-        let content =
-            state.first_chunk.as_deref().map_or(&[][..], |first_chunk| first_chunk.inline()).to_vec();
-        self.put_new_first_chunk(inode, &mut state, content);
+        let own = state.first_chunk.as_deref();
+        // Blocks lie in a file that lives on as long as it is open.
+        let Ok(blocks) = own.map_or(Ok(Vec::new()), read_blocks) else { return Ok(false) };
+        if !state.is_carryable() && blocks.is_empty() {
+            return Ok(false);
+        }
+        let inline = own.map_or(&[][..], |first_chunk| first_chunk.inline()).to_vec();
+        let new = self.new_first_chunk(inode, inline, &blocks)?;
+        self.put_first_chunk(inode, &mut state, new);
         state.change();
-        true
+        Ok(true)
     }
 
     /// The same for a directory: its entries are in memory, if any of them changed. Further chunks that it had go once
@@ -108,7 +114,8 @@ impl Writeback {
             if !state.begin_rebuild() {
                 continue;
             }
-            self.put_new_first_chunk(inode, &mut state, Vec::new());
+            let new = self.new_first_chunk(inode, Vec::new(), &[])?;
+            self.put_first_chunk(inode, &mut state, new);
             state.rebuilt_directory(segments.into_iter().filter(|index| !index.is_first()));
             return Ok(true);
         }
@@ -137,28 +144,36 @@ impl Writeback {
         found.map_or(true, is_known)
     }
 
-    /// A chunk 0 with nothing in it but inline content: that which stands there, or one without a file yet.
-    fn put_new_first_chunk(&self, inode: &Arc<Inode>, state: &mut State, content: Vec<u8>) {
-        let id = ChunkId::first(inode.id());
-        for index in state.close_all() {
-            self.cache.closed(ChunkId { index, ..id });
-        }
+    /// A chunk 0 with nothing in it but this content: that which stands there, or one without a file yet.
+    fn new_first_chunk(
+        &self,
+        inode: &Arc<Inode>,
+        inline: Vec<u8>,
+        blocks: &[(u16, Vec<u8>)],
+    ) -> Result<(Chunk, ChunkTable)> {
+        let (id, count) = (ChunkId::first(inode.id()), self.base.geometry.blocks(ChunkIndex::FIRST));
         let emptied = || -> Result<(Chunk, ChunkTable)> {
-            let mut first_chunk =
-                Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST))?;
+            let mut first_chunk = Chunk::open(&self.base.context, id, count)?;
             let mut table = ChunkTable::of(&first_chunk)?;
             table.all(&first_chunk)?.into_iter().for_each(|index| table.set(index, Commit(0)));
-            first_chunk.clear(Section::Data, 0..self.base.geometry.blocks(ChunkIndex::FIRST))?;
+            first_chunk.clear(Section::Data, 0..count)?;
             Ok((first_chunk, table))
         };
         let (mut first_chunk, table) = emptied().unwrap_or_else(|_| {
             self.base.context.saw_known(id);
-            (
-                Chunk::new(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST)),
-                ChunkTable::empty(),
-            )
+            (Chunk::new(&self.base.context, id, count), ChunkTable::empty())
         });
-        first_chunk.set_inline(content);
+        first_chunk.set_inline(inline);
+        for (number, block) in blocks {
+            first_chunk.write(Section::Data, *number, block)?;
+        }
+        Ok((first_chunk, table))
+    }
+
+    fn put_first_chunk(&self, inode: &Inode, state: &mut State, (first_chunk, table): (Chunk, ChunkTable)) {
+        for index in state.close_all() {
+            self.cache.closed(ChunkId { inode: inode.id(), index });
+        }
         state.replace_first_chunk(first_chunk, table);
     }
 
@@ -256,6 +271,18 @@ impl Writeback {
         });
         Ok(carried)
     }
+}
+
+/// The blocks of a chunk that hold data.
+fn read_blocks(chunk: &Chunk) -> crate::chunk::Result<Vec<(u16, Vec<u8>)>> {
+    let (mut blocks, mut from) = (Vec::new(), 0);
+    while let Some(number) = chunk.next_present(Section::Data, from)? {
+        let mut block = vec![0; BLOCK];
+        chunk.read(Section::Data, number, &mut block)?;
+        blocks.push((number, block));
+        from = number + 1;
+    }
+    Ok(blocks)
 }
 
 /// Commits a chunk 0 with its own content and attributes, and the names that durable batches give to the inode.

@@ -167,12 +167,12 @@ fn row_27_what_only_a_batch_has_is_not_given_up() {
         let inode = file(&volume, "carried", acknowledged);
         volume.sync(&inode, false).unwrap();
         let later = Timestamp { seconds: now().seconds + 9, ..now() };
-        volume.write(&inode, 0, &pattern(50_000, 9), later, 0).unwrap();
+        volume.write(&inode, 0, &pattern(400_000, 9), later, 0).unwrap();
         let name = house.id(&inode);
         house.put(name, &house.bytes(house.name("twin", 0)));
         volume.checkpoint().unwrap();
         goes_on(&house, &volume);
-        for at in [0, 60_000] {
+        for at in [0, 500_000] {
             is_replaced(volume.read(&inode, at, &mut [0; 9]), house.identify(name));
             is_replaced(volume.seek(&inode, at, true), house.identify(name));
         }
@@ -194,7 +194,7 @@ fn row_27_what_only_a_batch_has_is_kept_at_the_second_try() {
         let volume = house.fixture.try_open(store.clone()).unwrap();
         let inode = file(&volume, "carried", b"acknowledged");
         volume.sync(&inode, false).unwrap();
-        volume.write(&inode, 0, &pattern(50_000, 9), now(), 0).unwrap();
+        volume.write(&inode, 0, &pattern(400_000, 9), now(), 0).unwrap();
         let name = house.id(&inode);
         house.store.remove(name).unwrap();
         let mut is_there = false;

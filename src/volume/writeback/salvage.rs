@@ -1,8 +1,8 @@
 //! Inodes that cannot be stored, because their own chunk files were exchanged, corrupt or removed under the mount: they must
 //! not keep everything else from the disk.
 //!
-//! Where memory holds all of one, its chunk 0 is rebuilt, unless another device wrote what was put there. What stands
-//! there is left until that is durable, if it can be read: a sync client may have put the same bytes there again, and
+//! Where memory holds all of one, or a file that is open does, its chunk 0 is rebuilt, unless another device wrote what was
+//! put there: then that is taken, and what was not stored is saved beside it ([`Writeback::give_way`]). What stands there is left until that is durable, if it can be read: a sync client may have put the same bytes there again, and
 //! they are all that a crash would leave. Otherwise what was not stored yet is lost: it answers with the
 //! damage until it leaves memory, for an older content must not stand in for what was written. What was acknowledged is
 //! never abandoned: content that only a batch has goes into a rebuilt chunk 0, and where even that cannot be, the volume

@@ -48,6 +48,32 @@ fn row_27_a_small_file_that_was_exchanged_is_written_anew() {
     assert!(read_path(&house.open().unwrap(), "small").unwrap().starts_with(b"newer and more"));
 }
 
+/// Its blocks lie in a file that has no name any more, or are to be written to one that is damaged.
+#[test]
+fn row_27_a_file_of_blocks_that_was_removed_or_damaged_is_written_anew() {
+    for is_removed in [true, false] {
+        let house = House::new();
+        let volume = house.open().unwrap();
+        let blocks = find(&volume, "blocks").unwrap();
+        let length = blocks.view(|record| record.size) as usize;
+        let mut expected = read_all(&volume, &blocks).unwrap();
+        volume.write(&blocks, 5_000, &pattern(9_000, 7), now(), 0).unwrap();
+        expected.resize(length.max(14_000), 0);
+        expected[5_000..14_000].copy_from_slice(&pattern(9_000, 7));
+        let name = house.name("blocks", 0);
+        match is_removed {
+            true => house.store.remove(name).unwrap(),
+            false => house.put(name, &house.bytes(house.name("twin", 0))),
+        }
+        volume.checkpoint().unwrap();
+        goes_on(&house, &volume);
+        assert_eq!(read_all(&volume, &blocks).unwrap(), expected);
+        volume.close().unwrap();
+        drop((blocks, volume));
+        assert_eq!(read_path(&house.open().unwrap(), "blocks").unwrap(), expected);
+    }
+}
+
 /// With too many files open a chunk is closed, but not one that was committed into a file without the name.
 #[test]
 fn row_27_an_exchanged_chunk_is_not_closed_before_that_is_dealt_with() {

@@ -4,7 +4,7 @@ use super::places::{Home, nameless, true_links};
 use super::plan::Step;
 use super::{LOST_FOUND, PARTIAL};
 use crate::check::Checked;
-use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, Context, InodeId, Section};
+use crate::chunk::{BLOCK, BlockNumber, Chunk, ChunkId, ChunkIndex, Context, InodeId, Section};
 use crate::volume::limits::NAME_MAX;
 use crate::volume::{
     Content, Error, Inode, Kind, Link, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
@@ -385,16 +385,16 @@ impl Apply<'_> {
                 lost.push(whole);
                 continue;
             };
-            let (mut from, mut block) = (0, [0; BLOCK]);
-            while from < blocks
+            let (mut from, mut block) = (BlockNumber::FIRST, [0; BLOCK]);
+            while from < blocks.end()
                 && let Ok(Some(number)) = chunk.next_present(Section::Data, from)
             {
-                let at = whole.start + u64::from(number) * BLOCK as u64;
+                let at = whole.start + number.start();
                 match chunk.read(Section::Data, number, &mut block) {
                     Ok(()) => self.volume.write(copy, at, &block, self.now, 0)?,
                     Err(_) => lost.push(at..at + BLOCK as u64),
                 }
-                from = number + 1;
+                from = number.next();
             }
         }
         Ok(lost)

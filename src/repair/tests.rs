@@ -8,7 +8,7 @@ mod world;
 
 use super::{Choices, LOST_FOUND};
 use crate::check::What;
-use crate::chunk::{Chunk, ChunkId, ChunkIndex, InodeId};
+use crate::chunk::{BlockCount, Chunk, ChunkId, ChunkIndex, InodeId};
 use crate::store::directory::Directory;
 use crate::volume::tests::{FIRST, lower_limits};
 use crate::volume::{Record, Rename, Timestamp, Volume};
@@ -311,7 +311,7 @@ fn garbage_stays_where_it_is_and_is_told_of_once() {
     mended(&world, &["garbage"], &[]);
     assert!(world.store.open(name).is_ok());
     let chunk = ChunkId { inode: world.id("a/one"), index: ChunkIndex(5) };
-    let mut unused = Chunk::new(&world.context(), chunk, 256);
+    let mut unused = Chunk::new(&world.context(), chunk, BlockCount(256));
     unused.commit().unwrap();
     unused.sync().unwrap();
     let found = world.check(false).0;

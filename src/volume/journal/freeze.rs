@@ -4,7 +4,7 @@
 //! inode's `state`. A rename that replaces has its source's data durable, or carried whole, before its batch is.
 
 use super::Journal;
-use crate::chunk::{ChunkIndex, Commit, Context, Hold, InodeId};
+use crate::chunk::{ChunkCount, ChunkIndex, Commit, Context, Hold, InodeId};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::format::kinds::Kind;
@@ -294,15 +294,11 @@ fn freeze_inode(
 }
 
 /// How many chunks an inode may have: one more than the highest index.
-fn chunks_of(inode: &Inode, geometry: Geometry) -> u32 {
+fn chunks_of(inode: &Inode, geometry: Geometry) -> ChunkCount {
     let state = inode.state.read();
-    let open = state
-        .extra_chunks
-        .from(ChunkIndex::FIRST)
-        .next_back()
-        .max(state.doomed.last().copied())
-        .map_or(0, |last| last.next().0);
-    open.max(geometry.chunks(state.record.size.min(geometry.size_limit())))
+    let open = state.extra_chunks.from(ChunkIndex::FIRST).next_back().max(state.doomed.last().copied());
+    let behind = geometry.behind(state.record.size.min(geometry.size_limit()));
+    ChunkCount(open.map_or(behind, |last| behind.max(last.next())).0)
 }
 
 fn too_large(_: TooLarge) -> Error {

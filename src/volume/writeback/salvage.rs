@@ -124,7 +124,7 @@ impl Writeback {
                 Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST))?;
             let mut table = ChunkTable::of(&first_chunk)?;
             table.all(&first_chunk)?.into_iter().for_each(|index| table.set(index, Commit(0)));
-            first_chunk.clear(Section::Data, 0..self.base.geometry.blocks(ChunkIndex::FIRST))?;
+            first_chunk.clear(Section::Data, self.base.geometry.blocks(ChunkIndex::FIRST).all())?;
             Ok((first_chunk, table))
         };
         let (mut first_chunk, table) = emptied().unwrap_or_else(|_| {

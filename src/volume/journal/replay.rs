@@ -245,7 +245,7 @@ impl Replay<'_> {
         stated: &Stated<'_>,
         source: &Source<'_>,
     ) -> Result<bool> {
-        let Stated { commit, record, content } = *stated;
+        let Stated { record, content, .. } = *stated;
         let existing = match self.cache.inode(id) {
             Ok(inode) => Some(inode),
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
@@ -257,29 +257,8 @@ impl Replay<'_> {
             }
             Err(error) => return Err(error),
         };
-        let relation = |inode: &Arc<Inode>| {
-            let state = inode.state.read();
-            let found = state.first_chunk.as_deref().filter(|_| content.is_some());
-            found.map_or(Relation::Older, |found| relation(record, commit, found.version()))
-        };
-        let relation = existing.as_ref().map(relation);
-        let is_taken = match relation {
-            None | Some(Relation::Newer) => true,
-            Some(Relation::Concurrent) => {
-                let is_aside =
-                    source.is_own && record.kind == Kind::File && !mutants::is_active(Mutant::AsideDropped);
-                if let Some(content) = content.filter(|_| is_aside) {
-                    let aside = Aside { commit, record: record.clone(), content: content.to_vec() };
-                    self.base.withheld.lock().set_aside(id, aside);
-                }
-                mutants::is_active(Mutant::ConcurrentTaken)
-            }
-            Some(Relation::Equal | Relation::Older) => {
-                content.is_some() && mutants::is_active(Mutant::ReplayedOverNewer)
-            }
-        };
         match existing {
-            Some(inode) if !is_taken => {
+            Some(inode) if !self.is_newer(&inode, stated, source) => {
                 let links = &record.extension.links;
                 let times = (record.modified, record.changed);
                 let was_settled = is_settled(&inode);
@@ -302,6 +281,32 @@ impl Replay<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the inode becomes what the batch says. Of a file that was changed on both sides what this device's own
+    /// journal has is set aside.
+    fn is_newer(&self, inode: &Arc<Inode>, stated: &Stated<'_>, source: &Source<'_>) -> bool {
+        let Stated { commit, record, content } = *stated;
+        let relation = {
+            let state = inode.state.read();
+            let found = state.first_chunk.as_deref().filter(|_| content.is_some());
+            found.map_or(Relation::Older, |found| relation(record, commit, found.version()))
+        };
+        match relation {
+            Relation::Newer => true,
+            Relation::Concurrent => {
+                let is_aside =
+                    source.is_own && record.kind == Kind::File && !mutants::is_active(Mutant::AsideDropped);
+                if let Some(content) = content.filter(|_| is_aside) {
+                    let aside = Aside { commit, record: record.clone(), content: content.to_vec() };
+                    self.base.withheld.lock().set_aside(inode.id(), aside);
+                }
+                mutants::is_active(Mutant::ConcurrentTaken)
+            }
+            Relation::Equal | Relation::Older => {
+                content.is_some() && mutants::is_active(Mutant::ReplayedOverNewer)
+            }
+        }
     }
 
     /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch has the whole

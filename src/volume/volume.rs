@@ -84,7 +84,6 @@ impl Volume {
         let findings = Arc::new(Findings::new(&base));
         let cache = Arc::new(Cache::new(&base, &findings, options));
         let catalog = Arc::new(Catalog::new(&base, &findings, &cache));
-        catalog.restore_root()?;
         let journal = Arc::new(Journal::open(&base, &cache, &catalog)?);
         let writeback = Arc::new(Writeback::new(&base, &cache, &catalog, &journal));
         let data = Arc::new(Data {

@@ -108,6 +108,10 @@ impl Replay<'_> {
         if let Some(at) = lives.iter().position(|(id, _)| *id == own) {
             self.remember_durable(&gone[at]);
         }
+        // Not before: the root directory is held against that.
+        if !self.is_live {
+            self.catalog.restore_root()?;
+        }
         let mut passed_over = HashSet::new();
         for (at, batch) in &ordered {
             if passed_over.contains(at) {

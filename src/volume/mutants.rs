@@ -59,6 +59,7 @@ crate::mutant::mutants! {
     OwnWorkCovered,
     LearntCarried,
     AsideDropped,
+    AsideKept,
     NameNotKept,
     NoTombstone,
     ReplacedRemoved,

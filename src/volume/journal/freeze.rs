@@ -237,6 +237,9 @@ impl Journal {
         }
         self.base.stand_ins.lock().told(frozen.start, &frozen.durable);
         self.names.lock().reserve.made_durable(&named, frozen.fresh);
+        if !mutants::is_active(Mutant::AsideKept) {
+            frozen.deleted.iter().for_each(|inode| self.base.withheld.lock().forget(inode.id()));
+        }
         self.catalog.delete(frozen.deleted);
     }
 

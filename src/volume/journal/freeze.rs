@@ -226,20 +226,26 @@ impl Journal {
     /// The batch is durable: what it says counts as journalled.
     fn commit_succeeded(&self, frozen: Frozen) {
         let named: Vec<InodeId> = frozen.inodes.iter().map(|frozen| frozen.inode.id()).collect();
-        let unnamed = frozen.inodes.iter().map(|frozen| &frozen.inode).chain(&frozen.deleted);
-        self.catalog.remember_deletions(unnamed);
+        let mut is_noted = false;
         for FrozenInode { inode, journalled, carried, told, .. } in frozen.inodes {
             inode.id_durable.store(true, Ordering::Release);
             let mut state = inode.state.write();
+            is_noted |= self.catalog.note_deletion(inode.id(), &state);
             state.batch_durable(journalled, carried, told);
             drop(state);
             self.cache.queue(&inode);
         }
+        for inode in &frozen.deleted {
+            is_noted |= self.catalog.note_deletion(inode.id(), &inode.state.read());
+            if !mutants::is_active(Mutant::AsideKept) {
+                self.base.withheld.lock().forget(inode.id());
+            }
+        }
+        if is_noted {
+            self.base.context.recall.keep();
+        }
         self.base.stand_ins.lock().told(frozen.start, &frozen.durable);
         self.names.lock().reserve.made_durable(&named, frozen.fresh);
-        if !mutants::is_active(Mutant::AsideKept) {
-            frozen.deleted.iter().for_each(|inode| self.base.withheld.lock().forget(inode.id()));
-        }
         self.catalog.delete(frozen.deleted);
     }
 

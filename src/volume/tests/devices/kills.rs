@@ -2,6 +2,7 @@
 
 use super::world::{kill, make};
 use super::*;
+use crate::chunk::remembered::Remembered;
 
 /// The deleting device is killed before it removes the file, and another device's version arrives before it is back.
 #[test]
@@ -30,6 +31,22 @@ fn a_version_that_arrives_after_a_kill_in_a_deletion_is_not_deleted() {
         let tree = world.judge();
         assert_eq!(tree.keys().collect::<Vec<_>>(), if is_seen_before { vec![] } else { vec!["f"] });
     }
+}
+
+/// A device that deletes what another one wrote, and loses its memory with the power: whether the other one changed it since,
+/// it cannot tell. So the file is there again, whole and under its name, and can be deleted as any other.
+#[test]
+fn what_is_deleted_and_no_more_remembered_comes_back() {
+    let mut world = World::new(2, &BOTH);
+    world.make(0, "f");
+    deliver(&mut world, [0, 1]);
+    killed(&mut world, 1, |volume| remove(volume, "f"));
+    let keys = &mut world.devices[1].keys;
+    *keys = keys.remembering(Remembered::default());
+    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["f"]);
+    world.at(1, |_, volume| remove(volume, "f").unwrap());
+    world.removed.insert("f of AAAAAAA".into());
+    assert!(world.judge().is_empty());
 }
 
 /// A killed device finds another one's directory in the place of its own, and its own aside.
@@ -193,10 +210,12 @@ fn every_broken_rule_is_noticed() {
         Mutant::AsideDropped,
         Mutant::AsideKept,
         Mutant::NoTombstone,
+        Mutant::ReplacedRemoved,
         Mutant::NameNotKept,
     ] {
         mutants::plant(Some(fault));
         let noticed = catch_unwind(AssertUnwindSafe(|| {
+            what_is_deleted_and_no_more_remembered_comes_back();
             a_journal_hides_nothing_of_a_directory_that_was_put_aside();
             what_another_journal_told_of_is_no_work_of_this_device();
             of_two_versions_of_which_one_is_in_a_journal_both_are_there();

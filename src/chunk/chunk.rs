@@ -18,6 +18,11 @@ use std::sync::Arc;
 
 /// An open chunk. Owned behind a lock of the caller's: reads share it, everything else has it alone.
 ///
+/// # Errors
+/// Of every method: `Damaged` and `Incomplete` where a block that it needs cannot be read, `Io`. Of those that change
+/// something also `Failed` until [`Chunk::recover`], and `SlotsExhausted`; of a commit `TooLarge` and `Replaced`. Methods say
+/// what else there is.
+///
 /// It must not be dropped while `is_unsynced` (`sync_rest` sees to that), for the error of a failing write-back would be
 /// lost with the descriptor.
 pub struct Chunk {

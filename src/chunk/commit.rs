@@ -1,4 +1,4 @@
-//! Making changes last: commit, sync, settle (docs/FORMAT.md section 6.3).
+//! Making changes last: commit, sync, backup root (docs/FORMAT.md section 6.3).
 
 use super::chunk::{Chunk, Written};
 use super::entry::{Entry, RootTable};

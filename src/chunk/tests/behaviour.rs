@@ -219,7 +219,7 @@ fn overwriting_stays_within_twice_the_blocks() {
 }
 
 #[test]
-fn tidying_gives_space_back() {
+fn reclaiming_gives_space_back() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(1024);
     chunk.clear(Section::Data, BlockNumber::FIRST..BlockNumber(1000)).unwrap();

@@ -388,7 +388,7 @@ impl Namespace {
         pending.nameless.remove(&inode.id());
         if !recorded {
             pending.inodes.remove(&inode.id());
-            pending.reserve.settle(inode.id());
+            pending.reserve.forget(inode.id());
             drop(pending);
             self.catalog.delete([inode]);
         } else {

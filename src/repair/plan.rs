@@ -156,7 +156,7 @@ impl Making<'_> {
         match &finding.what {
             // Another device's: it comes, or that device's next mount makes it so.
             What::Journal(_) => finding.chunk != Some(self.own_journal) && !self.choices.missing_is_lost,
-            // An error of the disk is not mended by names.
+            // An error of the disk is not repaired by names.
             what if matches!(what.trouble(), Some(Trouble::Store(_))) => true,
             _ => finding.class() == Class::Waiting && !self.choices.missing_is_lost,
         }

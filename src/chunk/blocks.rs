@@ -4,7 +4,7 @@
 
 use super::entry::{Entries, Entry, Slot};
 use super::unsynced::{Run, Unsynced, Written};
-use super::{BLOCK, ChunkId, Context, Error, Result, Section};
+use super::{BLOCK, BlockNumber, ChunkId, Context, Error, Result, Section};
 use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand_briefly, fill_random, random};
 use crate::store::StoreFile;
 use std::cell::RefCell;
@@ -47,7 +47,7 @@ impl Key {
     pub fn open(
         &self,
         kind: u8,
-        number: u16,
+        number: BlockNumber,
         entry: &Entry,
         block: &mut [u8],
     ) -> std::result::Result<(), Unauthentic> {
@@ -92,13 +92,13 @@ impl Blocks<'_> {
     pub fn read(
         &self,
         section: Section,
-        first: u16,
+        first: BlockNumber,
         out: &mut [u8],
         entry: impl Fn(u16) -> Result<Entry>,
     ) -> Result<()> {
         self.read_slots(entry(0)?.slot, out)?;
         for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
-            let opened = self.key.open(section.kind(), first + i as u16, &entry(i as u16)?, block);
+            let opened = self.key.open(section.kind(), first.after(i as u16), &entry(i as u16)?, block);
             opened.map_err(|Unauthentic| Error::Damaged(self.id, "a block does not authenticate"))?;
         }
         Ok(())
@@ -107,13 +107,13 @@ impl Blocks<'_> {
     pub fn read_map(&self, section: Section, k: usize, entry: &Entry) -> Result<Box<Entries>> {
         let mut block = [0; BLOCK];
         self.read_slots(entry.slot, &mut block)?;
-        let opened = self.key.open(section.map_kind(), k as u16, entry, &mut block);
+        let opened = self.key.open(section.map_kind(), BlockNumber(k as u16), entry, &mut block);
         opened.map_err(|Unauthentic| Error::Damaged(self.id, "a map block does not authenticate"))?;
         Entries::decode(&block).map_err(|what| Error::Damaged(self.id, what))
     }
 
     /// A block as it is sealed, if it authenticates.
-    pub fn sealed(&self, kind: u8, number: u16, entry: &Entry) -> Result<[u8; BLOCK]> {
+    pub fn sealed(&self, kind: u8, number: BlockNumber, entry: &Entry) -> Result<[u8; BLOCK]> {
         let mut sealed = [0; BLOCK];
         self.read_slots(entry.slot, &mut sealed)?;
         let opened = self.key.open(kind, number, entry, &mut sealed.clone());
@@ -130,7 +130,7 @@ impl Blocks<'_> {
     pub fn write(
         &self,
         kind: u8,
-        first: u16,
+        first: BlockNumber,
         data: &[u8],
         runs: &[Run],
         mut keep: Option<&mut Written>,
@@ -148,7 +148,7 @@ impl Blocks<'_> {
                 let piece = start..end.min(start + PIECE);
                 let data = &data[piece.start * BLOCK..piece.end * BLOCK];
                 let keep = keep.as_deref_mut();
-                self.write_piece(kind, first + start as u16, data, slot, &mut entries[piece], keep)?;
+                self.write_piece(kind, first.after(start as u16), data, slot, &mut entries[piece], keep)?;
             }
             done = end;
         }
@@ -158,7 +158,7 @@ impl Blocks<'_> {
     fn write_piece(
         &self,
         kind: u8,
-        first: u16,
+        first: BlockNumber,
         data: &[u8],
         slot: Slot,
         entries: &mut [Entry],
@@ -169,7 +169,7 @@ impl Blocks<'_> {
             for (i, ((block, plain), entry)) in blocks.zip(entries).enumerate() {
                 block.copy_from_slice(plain);
                 entry.slot = slot.after(i as u16);
-                entry.tag = self.key.aead.seal(&entry.nonce, &block_data(kind, first + i as u16), block);
+                entry.tag = self.key.aead.seal(&entry.nonce, &block_data(kind, first.after(i as u16)), block);
             }
             self.file()?
                 .write_at(slot.offset(), &[IoSlice::new(scratch)])
@@ -230,8 +230,8 @@ fn read_slots(file: &dyn StoreFile, id: ChunkId, slot: Slot, out: &mut [u8]) -> 
     if count < out.len() { Err(Error::Incomplete(id)) } else { Ok(()) }
 }
 
-fn block_data(kind: u8, number: u16) -> [u8; 5] {
-    let [low, high] = number.to_le_bytes();
+fn block_data(kind: u8, number: BlockNumber) -> [u8; 5] {
+    let [low, high] = number.0.to_le_bytes();
     [kind, low, high, 0, 0]
 }
 

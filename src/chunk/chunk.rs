@@ -9,11 +9,19 @@ use super::root::{self, METADATA, PLAIN};
 use super::slots::Slots;
 use super::table::Table;
 use super::unsynced::Unsynced;
-use super::{BLOCK, ChunkId, Commit, Context, DeviceId, Error, Hold, Result, Section, Version, vector};
+use super::{
+    BLOCK, BlockCount, BlockNumber, ChunkId, Commit, Context, DeviceId, Error, Hold, Result, Section,
+    Version, vector,
+};
 use crate::store::{Marks, StoreFile};
 use std::sync::Arc;
 
 /// An open chunk. Owned behind a lock of the caller's: reads share it, everything else has it alone.
+///
+/// # Errors
+/// Of every method: `Damaged` and `Incomplete` where a block that it needs cannot be read, `Io`. Of those that change
+/// something also `Failed` until [`Chunk::recover`], and `SlotsExhausted`; of a commit `TooLarge` and `Replaced`. Methods say
+/// what else there is.
 ///
 /// It must not be dropped while `is_unsynced` (`sync_rest` sees to that), for the error of a failing write-back would be
 /// lost with the descriptor.
@@ -85,7 +93,7 @@ pub(super) struct State {
 
 impl Chunk {
     /// A chunk that has no file yet: one is made at the first block write or commit. `blocks`: data blocks it may have.
-    pub fn new(context: &Arc<Context>, id: ChunkId, blocks: u16) -> Chunk {
+    pub fn new(context: &Arc<Context>, id: ChunkId, blocks: BlockCount) -> Chunk {
         // Of an inode's first chunk there never was another, unless the caller knows better.
         if !id.index.is_first() {
             context.saw_known(id);
@@ -226,12 +234,12 @@ impl Chunk {
     }
 
     /// Reads whole blocks, `first` onward; holes are zeros. One read of the file for each run of slots.
-    pub fn read(&self, section: Section, first: u16, out: &mut [u8]) -> Result<()> {
+    pub fn read(&self, section: Section, first: BlockNumber, out: &mut [u8]) -> Result<()> {
         self.read_under(&self.key, section, first, out)
     }
 
     /// Reads one data block, and keeps it at hand: for those that are wanted in part.
-    pub fn read_block(&self, number: u16, out: &mut [u8; BLOCK]) -> Result<()> {
+    pub fn read_block(&self, number: BlockNumber, out: &mut [u8; BLOCK]) -> Result<()> {
         let entry = self.data.get(number, &self.blocks())?;
         if !entry.is_hole() && self.context.cache.get(self.id, &entry, out) {
             return Ok(());
@@ -243,18 +251,24 @@ impl Chunk {
         Ok(())
     }
 
-    pub(super) fn read_under(&self, key: &Key, section: Section, first: u16, out: &mut [u8]) -> Result<()> {
+    pub(super) fn read_under(
+        &self,
+        key: &Key,
+        section: Section,
+        first: BlockNumber,
+        out: &mut [u8],
+    ) -> Result<()> {
         let (blocks, table) = (Blocks { key, ..self.blocks() }, self.table(section));
         assert!(out.len().is_multiple_of(BLOCK), "whole blocks are read");
         assert!(
-            usize::from(first) + out.len() / BLOCK <= usize::from(table.limit),
+            first.index() + out.len() / BLOCK <= table.limit.end().index(),
             "blocks within the section are read"
         );
         let (mut number, mut rest) = (first, out);
         while !rest.is_empty() {
             let entry = table.get(number, &blocks)?;
             let follows = |i: u16| {
-                let next = table.get(number + i, &blocks)?;
+                let next = table.get(number.after(i), &blocks)?;
                 Ok(if entry.is_hole() { next.is_hole() } else { next.slot.0 == entry.slot.0.wrapping_add(i) })
             };
             let mut count = 1;
@@ -265,33 +279,33 @@ impl Chunk {
             if entry.is_hole() {
                 run.fill(0);
             } else {
-                blocks.read(section, number, run, |i| table.get(number + i, &blocks))?;
+                blocks.read(section, number, run, |i| table.get(number.after(i), &blocks))?;
             }
-            number += count;
+            number = number.after(count);
             rest = after;
         }
         Ok(())
     }
 
-    pub fn is_present(&self, section: Section, number: u16) -> Result<bool> {
+    pub fn is_present(&self, section: Section, number: BlockNumber) -> Result<bool> {
         Ok(!self.table(section).get(number, &self.blocks())?.is_hole())
     }
 
     /// The first block from `from` on that is no hole.
-    pub fn next_present(&self, section: Section, from: u16) -> Result<Option<u16>> {
+    pub fn next_present(&self, section: Section, from: BlockNumber) -> Result<Option<BlockNumber>> {
         let next = self.next_stored(section, from)?;
         Ok(next.filter(|next| section == Section::Data || *next < vector::NUMBER))
     }
 
     /// The same, of the blocks that hold what is the chunk's own too.
-    pub(super) fn next_stored(&self, section: Section, from: u16) -> Result<Option<u16>> {
+    pub(super) fn next_stored(&self, section: Section, from: BlockNumber) -> Result<Option<BlockNumber>> {
         let table = self.table(section);
         let next = table.next(from, true, &self.blocks())?;
-        Ok((next < table.limit).then_some(next))
+        Ok((next < table.limit.end()).then_some(next))
     }
 
     /// The first hole from `from` on; the number of blocks the space may have if there is none.
-    pub fn next_absent(&self, section: Section, from: u16) -> Result<u16> {
+    pub fn next_absent(&self, section: Section, from: BlockNumber) -> Result<BlockNumber> {
         self.table(section).next(from, false, &self.blocks())
     }
 
@@ -330,6 +344,6 @@ const _: () = assert!(
         root::DEVICES,
         root::RECORD,
         0,
-        4096usize.div_ceil(GROUP) + (METADATA as usize).div_ceil(GROUP)
+        4096usize.div_ceil(GROUP) + (METADATA.0 as usize).div_ceil(GROUP)
     ) <= PLAIN
 );

@@ -1,4 +1,4 @@
-//! Making changes last: commit, sync, settle (docs/FORMAT.md section 6.3).
+//! Making changes last: commit, sync, backup root (docs/FORMAT.md section 6.3).
 
 use super::chunk::{Chunk, Written};
 use super::entry::{Entry, RootTable};
@@ -6,7 +6,7 @@ use super::mutants::{self, Mutant};
 use super::root::{DEVICES, PLAIN, RECORD, Root, size};
 use super::slots::Purpose;
 use super::table::Table;
-use super::{BLOCK, Commit, Error, Hold, Result, Section, Version, vector};
+use super::{BLOCK, BlockNumber, Commit, Error, Hold, Result, Section, Version, vector};
 use crate::store::StoreFile;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -276,7 +276,7 @@ impl Chunk {
             for k in (0..count).filter(is_due).collect::<Vec<_>>() {
                 let mut block = [0; BLOCK];
                 self.table(section).groups()[k].loaded().expect("all maps are loaded").encode(&mut block);
-                match self.store(section.map_kind(), k as u16, &block, Purpose::Map) {
+                match self.store(section.map_kind(), BlockNumber(k as u16), &block, Purpose::Map) {
                     Ok(entries) => maps.push(NewMap { section, k, entry: entries[0] }),
                     Err(error) => {
                         maps.iter().for_each(|map| self.slots_mut().release(map.entry.slot));
@@ -359,7 +359,7 @@ fn list(table: &Table, form: Form, new: &[NewMap]) -> RootTable {
     let groups = table.groups().iter().enumerate().filter(|(_, group)| !group.is_empty());
     let map = |(k, stored): (usize, Entry)| {
         let new = new.iter().find(|map| map.section == table.section && map.k == k);
-        (k as u16, new.map_or(stored, |map| map.entry))
+        (BlockNumber(k as u16), new.map_or(stored, |map| map.entry))
     };
     let maps = groups.map(|(k, group)| map((k, group.stored))).filter(|(_, map)| !map.is_hole()).collect();
     let mut entries = Vec::new();

@@ -1,6 +1,6 @@
 //! Block entries, alone, in the groups that map blocks hold, and as a root lists them: values and their bytes.
 
-use super::BLOCK;
+use super::{BLOCK, BlockNumber};
 use crate::crypto::{NONCE, Nonce, TAG, Tag};
 use zerocopy::little_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -148,10 +148,10 @@ impl Entries {
 /// A table as it stands in a root.
 #[derive(Default)]
 pub(super) struct RootTable {
-    /// Map blocks by group; none: the table is direct.
-    pub maps: Vec<(u16, Entry)>,
+    /// Map blocks by the group they hold; none: the table is direct.
+    pub maps: Vec<(BlockNumber, Entry)>,
     /// Blocks by number: all there are, or what counts instead of what map blocks say, holes included.
-    pub entries: Vec<(u16, Entry)>,
+    pub entries: Vec<(BlockNumber, Entry)>,
 }
 
 impl RootTable {
@@ -165,6 +165,11 @@ impl RootTable {
 }
 
 /// The group of a number, and the place in it.
-pub(super) fn position(number: u16) -> (usize, usize) {
-    (usize::from(number) / GROUP, usize::from(number) % GROUP)
+pub(super) fn position(number: BlockNumber) -> (usize, usize) {
+    (number.index() / GROUP, number.index() % GROUP)
+}
+
+/// The number with this position.
+pub(super) fn number_at(k: usize, i: usize) -> BlockNumber {
+    BlockNumber((k * GROUP + i) as u16)
 }

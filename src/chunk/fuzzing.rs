@@ -3,14 +3,14 @@
 use super::blocks::Key;
 use super::entry::Entries;
 use super::root::{Decoded, PLAIN, Root};
-use super::{BLOCK, ChunkId, Context};
+use super::{BLOCK, BlockCount, ChunkId, Context};
 use std::sync::Arc;
 
 /// A root's plaintext.
 pub fn root(bytes: &[u8]) {
     let mut plain = [0; PLAIN];
     plain[..bytes.len().min(PLAIN)].copy_from_slice(&bytes[..bytes.len().min(PLAIN)]);
-    for blocks in [256, 4096] {
+    for blocks in [256, 4096].map(BlockCount) {
         let Ok(once) = Decoded::decode(&plain, blocks) else { continue };
         let again = encode(once);
         let twice = Decoded::decode(&again, blocks).expect("what was encoded can be decoded");

@@ -87,7 +87,7 @@ impl Headroom {
     }
 
     /// Gives back what is held for nothing, and looks at the space that is left.
-    pub fn tidy(&self) {
+    pub fn refresh(&self) {
         let mut account = self.account.lock();
         self.shrink(&mut account, STEP);
         self.look(&mut account);

@@ -1,5 +1,6 @@
-//! What chunks are called and how their versions compare (docs/FORMAT.md sections 5 and 6.2).
+//! What chunks and their blocks are called, and how versions compare (docs/FORMAT.md sections 5, 6.1 and 6.2).
 
+use super::BLOCK;
 use super::mutants::{self, Mutant};
 use crate::crypto::sha256;
 use std::fmt;
@@ -25,6 +26,18 @@ pub struct ChunkId {
 /// Which chunk of its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkIndex(pub u32);
+
+/// How many chunks an inode may have, chunk 0 among them: their indices are less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkCount(pub u32);
+
+/// Which block of its section; of a map block, which of those that the section has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlockNumber(pub u16);
+
+/// How many blocks a section may have: their numbers are less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockCount(pub u16);
 
 /// A commit number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,6 +135,50 @@ impl ChunkIndex {
     /// The chunks of a range, in order.
     pub fn each(range: Range<ChunkIndex>) -> impl Iterator<Item = ChunkIndex> {
         (range.start.0..range.end.0).map(ChunkIndex)
+    }
+}
+
+impl BlockNumber {
+    pub const FIRST: BlockNumber = BlockNumber(0);
+
+    /// The block in which a byte of its section lies.
+    pub fn of_byte(position: u64) -> BlockNumber {
+        BlockNumber((position / BLOCK as u64) as u16)
+    }
+
+    pub fn next(self) -> BlockNumber {
+        self.after(1)
+    }
+
+    /// The block so many behind this one.
+    pub fn after(self, count: u16) -> BlockNumber {
+        BlockNumber(self.0 + count)
+    }
+
+    /// Bytes of its section before it.
+    pub fn start(self) -> u64 {
+        u64::from(self.0) * BLOCK as u64
+    }
+
+    /// Blocks of its section before it.
+    pub fn index(self) -> usize {
+        self.0.into()
+    }
+
+    /// This one and those behind it, in order.
+    pub fn onward(self) -> impl Iterator<Item = BlockNumber> {
+        (self.0..).map(BlockNumber)
+    }
+}
+
+impl BlockCount {
+    /// Behind the last block.
+    pub fn end(self) -> BlockNumber {
+        BlockNumber(self.0)
+    }
+
+    pub fn all(self) -> Range<BlockNumber> {
+        BlockNumber::FIRST..self.end()
     }
 }
 

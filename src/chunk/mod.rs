@@ -43,7 +43,10 @@ pub use commit::Sync;
 pub use context::Context;
 pub use error::{Error, Result};
 pub use headroom::{Headroom, Hold, Wish};
-pub use ids::{ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Relation, StoredVersion, Version};
+pub use ids::{
+    BlockCount, BlockNumber, ChunkCount, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Relation,
+    StoredVersion, Version,
+};
 pub use recall::{Forgetful, ReadOnly, Recall, Tombstone};
 pub use room::{NEW_FILE, room_for};
 

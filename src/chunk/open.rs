@@ -2,12 +2,12 @@
 
 use super::blocks::{Blocks, Key};
 use super::chunk::{Chunk, State, Written};
-use super::entry::{Entry, GROUP};
+use super::entry::{Entry, number_at};
 use super::mutants::{self, Mutant};
 use super::root::{Decoded, METADATA};
 use super::table::Table;
 use super::vector::{self, Others};
-use super::{BLOCK, ChunkId, Context, Error, Hold, Relation, Result, Section, Version};
+use super::{BLOCK, BlockCount, ChunkId, Context, Error, Hold, Relation, Result, Section, Version};
 use crate::store::StoreFile;
 use std::io;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Chunk {
     ///
     /// # Errors
     /// `Missing`, `Deleted`, `Incomplete`, `RolledBack`, `Damaged`, or the store's error.
-    pub fn open(context: &Arc<Context>, id: ChunkId, blocks: u16) -> Result<Chunk> {
+    pub fn open(context: &Arc<Context>, id: ChunkId, blocks: BlockCount) -> Result<Chunk> {
         let known = context.recall.known(id);
         let mut chunk = Chunk::open_known(context, id, blocks, known.as_ref())?;
         let device = context.device;
@@ -46,7 +46,7 @@ impl Chunk {
     pub(super) fn open_known(
         context: &Arc<Context>,
         id: ChunkId,
-        blocks: u16,
+        blocks: BlockCount,
         known: Option<&Version>,
     ) -> Result<Chunk> {
         let file = context.store.open(context.file_name(id)).map_err(|error| match error.kind() {
@@ -67,7 +67,7 @@ impl Chunk {
     pub fn open_file(
         context: &Arc<Context>,
         id: ChunkId,
-        blocks: u16,
+        blocks: BlockCount,
         file: Arc<dyn StoreFile>,
         known: Option<&Version>,
     ) -> Result<Chunk> {
@@ -129,7 +129,7 @@ impl Chunk {
 fn read_roots(
     context: &Context,
     id: ChunkId,
-    blocks: u16,
+    blocks: BlockCount,
     file: &dyn StoreFile,
 ) -> Result<(Candidate, Option<Candidate>)> {
     let mut bytes = [0; 2 * BLOCK];
@@ -159,7 +159,7 @@ impl Candidate {
     fn read(
         context: &Context,
         id: ChunkId,
-        blocks: u16,
+        blocks: BlockCount,
         file: &dyn StoreFile,
         (which, block): (u8, &[u8; BLOCK]),
         other: Option<&Candidate>,
@@ -278,7 +278,7 @@ fn check_table(table: &Table, other: Option<&Table>, blocks: &Blocks) -> Result<
     for (k, group) in table.groups().iter().enumerate() {
         let former = other.and_then(|other| other.groups().get(k));
         let authenticate = |(i, entry): (usize, Entry)| {
-            let number = (k * GROUP + i) as u16;
+            let number = number_at(k, i);
             blocks.read(table.section, number, &mut [0; BLOCK], |_| Ok::<Entry, Error>(entry))
         };
         if let Some(mut told) = former.and_then(|former| group.told_since(former)) {

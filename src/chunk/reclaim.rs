@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::limits;
 use super::slots::{Purpose, Slots};
 use super::unsynced::Run;
-use super::{BLOCK, Error, Result, Section};
+use super::{BLOCK, BlockNumber, Error, Result, Section};
 
 /// Blocks that are re-sealed at a time.
 const BATCH: u16 = 256;
@@ -125,15 +125,15 @@ impl Chunk {
         &mut self,
         section: Section,
         former: &Key,
-        moved: &mut Vec<(Section, u16, Entry)>,
+        moved: &mut Vec<(Section, BlockNumber, Entry)>,
     ) -> Result<()> {
-        let mut from = 0;
+        let mut from = BlockNumber::FIRST;
         while let Some(first) = self.next_stored(section, from)? {
-            let end = self.next_absent(section, first)?.min(first.saturating_add(BATCH));
-            let mut content = vec![0; usize::from(end - first) * BLOCK];
+            let end = self.next_absent(section, first)?.min(first.after(BATCH));
+            let mut content = vec![0; (end.index() - first.index()) * BLOCK];
             self.read_under(former, section, first, &mut content)?;
             let entries = self.store(section.kind(), first, &content, Purpose::Content)?;
-            moved.extend((first..).zip(entries).map(|(number, entry)| (section, number, entry)));
+            moved.extend(first.onward().zip(entries).map(|(number, entry)| (section, number, entry)));
             from = end;
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::chunk::Chunk;
 use super::entry::Entry;
 use super::entry::Slot;
 use super::mutants::{self, Mutant};
-use super::{BLOCK, Error, Relation, Result, Section};
+use super::{BLOCK, BlockNumber, Error, Relation, Result, Section};
 use crate::store::StoreFile;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// A block that the chunk uses, as it is sealed.
 struct Used {
     kind: u8,
-    number: u16,
+    number: BlockNumber,
     entry: Entry,
 }
 
@@ -129,7 +129,11 @@ impl Chunk {
             used.extend(table.present().into_iter().map(|(number, entry)| Used { kind, number, entry }));
             let maps = table.groups().iter().enumerate().filter(|(_, group)| !group.stored.is_hole());
             let kind = section.map_kind();
-            used.extend(maps.map(|(k, group)| Used { kind, number: k as u16, entry: group.stored }));
+            used.extend(maps.map(|(k, group)| Used {
+                kind,
+                number: BlockNumber(k as u16),
+                entry: group.stored,
+            }));
         }
         Ok(used)
     }

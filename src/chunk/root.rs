@@ -5,7 +5,7 @@
 use super::blocks::ROOT_PLAIN;
 use super::entry::{Entry, GROUP, RootTable, Slot, StoredEntry, position};
 use super::ids::StoredVersion;
-use super::{Commit, DeviceId, Version, vector};
+use super::{BlockCount, BlockNumber, Commit, DeviceId, Version, vector};
 use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -16,7 +16,7 @@ pub(super) const DEVICES: usize = 63;
 /// Most bytes of a record.
 pub(super) const RECORD: usize = 1024;
 /// Metadata blocks of a chunk, that of its vector included.
-pub(super) const METADATA: u16 = vector::NUMBER + 1;
+pub(super) const METADATA: BlockCount = BlockCount(vector::NUMBER.0 + 1);
 
 const VERSION: u8 = 1;
 const SETTLED: u8 = 1;
@@ -120,7 +120,7 @@ impl Root<'_> {
         out.put(self.inline);
         let tables = [&self.data, &self.metadata].into_iter();
         for (number, entry) in tables.flat_map(|table| table.maps.iter().chain(&table.entries)) {
-            out.put(Listed { number: (*number).into(), entry: (*entry).into() }.as_bytes());
+            out.put(Listed { number: number.0.into(), entry: (*entry).into() }.as_bytes());
         }
         let end = out.at;
         out.out[end..].fill(0);
@@ -129,7 +129,7 @@ impl Root<'_> {
 
 impl Decoded {
     /// `blocks`: data blocks that the chunk may have.
-    pub fn decode(bytes: &[u8], blocks: u16) -> Result<Decoded, &'static str> {
+    pub fn decode(bytes: &[u8], blocks: BlockCount) -> Result<Decoded, &'static str> {
         let (header, rest) = Header::read_from_prefix(bytes).map_err(|_| UNFIT)?;
         let (mut from, flags) = (Reader(rest), header.flags);
         if header.version != VERSION {
@@ -210,16 +210,22 @@ impl<'a> Reader<'a> {
         Ok(version)
     }
 
-    fn table(&mut self, counts: [usize; 2], mapped: bool, blocks: u16) -> Result<RootTable, &'static str> {
-        let maps = usize::from(blocks).div_ceil(GROUP);
+    fn table(
+        &mut self,
+        counts: [usize; 2],
+        mapped: bool,
+        blocks: BlockCount,
+    ) -> Result<RootTable, &'static str> {
+        let maps = usize::from(blocks.0).div_ceil(GROUP);
         match (mapped, counts) {
             (false, [entries, 0]) => {
-                Ok(RootTable { maps: Vec::new(), entries: self.listed(entries, blocks.into(), false)? })
+                Ok(RootTable { maps: Vec::new(), entries: self.listed(entries, blocks.0.into(), false)? })
             }
             (true, [count, beside]) => {
                 let maps = self.listed(count, maps, false)?;
-                let mut entries = self.listed(beside, blocks.into(), true)?;
-                let is_mapped = |number: u16| maps.iter().any(|map| usize::from(map.0) == position(number).0);
+                let mut entries = self.listed(beside, blocks.0.into(), true)?;
+                let is_mapped =
+                    |number: BlockNumber| maps.iter().any(|map| map.0.index() == position(number).0);
                 entries.retain(|(number, entry)| !entry.is_hole() || is_mapped(*number));
                 Ok(RootTable { maps, entries })
             }
@@ -228,12 +234,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Entries of numbers below `limit`. Only where `holes` are allowed, slot 0 is.
-    fn listed(&mut self, count: usize, limit: usize, holes: bool) -> Result<Vec<(u16, Entry)>, &'static str> {
-        let mut entries: Vec<(u16, Entry)> = Vec::new();
+    fn listed(
+        &mut self,
+        count: usize,
+        limit: usize,
+        holes: bool,
+    ) -> Result<Vec<(BlockNumber, Entry)>, &'static str> {
+        let mut entries: Vec<(BlockNumber, Entry)> = Vec::new();
         for listed in self.list::<Listed>(count)? {
-            let number = listed.number.get();
+            let number = BlockNumber(listed.number.get());
             let mut entry = Entry::from(&listed.entry);
-            if usize::from(number) >= limit || entries.last().is_some_and(|last| last.0 >= number) {
+            if number.index() >= limit || entries.last().is_some_and(|last| last.0 >= number) {
                 return Err("a table of its root is out of order or out of bounds");
             }
             match entry.slot {

@@ -3,6 +3,7 @@
 //! A slot is *fresh* from the moment it is taken until a root names it; it is free again as soon as it is dropped.
 //! A *named* slot that is dropped waits until the commit that drops it, or a later one, is durable.
 
+use super::BlockCount;
 use super::entry::Slot;
 use super::mutants::{self, Mutant};
 use super::unsynced::Run;
@@ -68,7 +69,7 @@ use limited::most;
 
 impl Slots {
     /// A file of `length` slots in which `named` are in use; `None` if one is named twice.
-    pub fn new(blocks: u16, length: u64, named: impl Iterator<Item = Slot>) -> Option<Slots> {
+    pub fn new(blocks: BlockCount, length: u64, named: impl Iterator<Item = Slot>) -> Option<Slots> {
         let length = length.clamp(2, MOST as u64) as usize;
         let mut state = vec![State::Free; length];
         state[..2].fill(State::Named);
@@ -90,7 +91,7 @@ impl Slots {
             dropped,
             waiting,
             cursor: ROOTS,
-            blocks: blocks.into(),
+            blocks: blocks.0.into(),
             floor: ROOTS,
             most: most(),
         })

@@ -5,8 +5,8 @@
 //! Below: `blocks`.
 
 use super::blocks::Blocks;
-use super::entry::{EVERY, Entries, Entry, GROUP, RootTable, position};
-use super::{Result, Section};
+use super::entry::{EVERY, Entries, Entry, GROUP, RootTable, number_at, position};
+use super::{BlockCount, BlockNumber, Result, Section};
 use std::sync::OnceLock;
 
 /// One group: its map block, if it has one, and its entries, once they are loaded.
@@ -75,21 +75,20 @@ impl Group {
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Table {
     pub section: Section,
-    /// One more than the largest number.
-    pub limit: u16,
+    pub limit: BlockCount,
     groups: Vec<Group>,
 }
 
 impl Table {
-    pub fn new(section: Section, limit: u16) -> Table {
+    pub fn new(section: Section, limit: BlockCount) -> Table {
         Table { section, limit, groups: Vec::new() }
     }
 
     /// The table that a checked root lists.
-    pub fn from_root(section: Section, limit: u16, listed: &RootTable) -> Table {
+    pub fn from_root(section: Section, limit: BlockCount, listed: &RootTable) -> Table {
         let mut table = Table::new(section, limit);
         for &(k, map) in &listed.maps {
-            table.group(usize::from(k)).stored = map;
+            table.group(k.index()).stored = map;
         }
         for &(number, entry) in &listed.entries {
             let (k, i) = position(number);
@@ -126,7 +125,7 @@ impl Table {
         (0..self.groups.len()).try_for_each(|k| self.entries(k, blocks).map(drop))
     }
 
-    pub fn get(&self, number: u16, blocks: &Blocks) -> Result<Entry> {
+    pub fn get(&self, number: BlockNumber, blocks: &Blocks) -> Result<Entry> {
         let (k, i) = position(number);
         // What stands beside a map block that cannot be read is there all the same.
         if let Some(group) = self.groups.get(k).filter(|group| group.loaded().is_none())
@@ -138,7 +137,7 @@ impl Table {
     }
 
     /// Sets an entry and returns the former one. Everything is loaded.
-    pub fn replace(&mut self, number: u16, entry: Entry) -> Entry {
+    pub fn replace(&mut self, number: BlockNumber, entry: Entry) -> Entry {
         let (k, i) = position(number);
         let group = self.group(k);
         if group.is_empty() {
@@ -148,24 +147,24 @@ impl Table {
     }
 
     /// The first number from `from` on that has a block (or has none), up to the limit.
-    pub fn next(&self, from: u16, present: bool, blocks: &Blocks) -> Result<u16> {
-        let mut number = from;
-        while number < self.limit {
+    pub fn next(&self, from: BlockNumber, present: bool, blocks: &Blocks) -> Result<BlockNumber> {
+        let (mut number, end) = (from, self.limit.end());
+        while number < end {
             let (k, i) = position(number);
-            let until = ((k + 1) * GROUP).min(usize::from(self.limit)) as u16;
+            let until = ((k + 1) * GROUP).min(end.index());
             match self.entries(k, blocks)? {
                 None if !present => return Ok(number),
                 None => {}
                 Some(entries) => {
                     let wanted = |entry: &Entry| entry.is_hole() != present;
                     if let Some(after) = entries.list[i..].iter().position(wanted) {
-                        return Ok((usize::from(number) + after).min(usize::from(self.limit)) as u16);
+                        return Ok(number.after(after as u16).min(end));
                     }
                 }
             }
-            number = until;
+            number = BlockNumber(until as u16);
         }
-        Ok(self.limit)
+        Ok(end)
     }
 
     /// Blocks present. Everything is loaded.
@@ -185,10 +184,10 @@ impl Table {
 
     /// Visits the entries that a root lists which names map blocks where there are some: of groups without one, and what
     /// changed beside one. Of a group that is not loaded nothing has changed but what the root said so.
-    pub fn each_beside_maps(&self, mut visit: impl FnMut(u16, Entry)) {
+    pub fn each_beside_maps(&self, mut visit: impl FnMut(BlockNumber, Entry)) {
         let groups = self.groups.iter().enumerate();
         for (k, group) in groups.filter(|(_, group)| !group.is_empty() && !group.stale) {
-            let mut tell = |i: usize, entry: Entry| visit((k * GROUP + i) as u16, entry);
+            let mut tell = |i: usize, entry: Entry| visit(number_at(k, i), entry);
             match group.loaded() {
                 None => group.beside.iter().for_each(|&(i, entry)| tell(i, entry)),
                 Some(entries) => entries.each_changed(|i| {
@@ -202,13 +201,13 @@ impl Table {
     }
 
     /// Every block that is present, in order. Everything is loaded.
-    pub fn present(&self) -> Vec<(u16, Entry)> {
+    pub fn present(&self) -> Vec<(BlockNumber, Entry)> {
         let mut present = Vec::with_capacity(self.count());
         for (k, group) in self.groups.iter().enumerate().filter(|(_, group)| !group.is_empty()) {
             let Some(entries) = group.loaded() else { continue };
             let mut tell = |i: usize| {
                 if !entries.list[i].is_hole() {
-                    present.push(((k * GROUP + i) as u16, entries.list[i]));
+                    present.push((number_at(k, i), entries.list[i]));
                 }
             };
             // Without a map block everything that is there changed since.

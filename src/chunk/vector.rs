@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{BLOCK, Commit, DeviceId, StoredVersion, Version};
+use super::{BLOCK, BlockNumber, Commit, DeviceId, StoredVersion, Version};
 use zerocopy::little_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The metadata block, behind all that are an inode's.
-pub(super) const NUMBER: u16 = 4160;
+pub(super) const NUMBER: BlockNumber = BlockNumber(4160);
 /// Most devices of a vector; with one more the entry with the smallest commit number is dropped.
 pub(super) const MOST: usize = 255;
 

@@ -5,34 +5,40 @@ use super::entry::{Entry, Slot};
 use super::mutants::{self, Mutant};
 use super::slots::{Purpose, Slots};
 use super::table::{Group, Table};
-use super::{BLOCK, Error, NEW_FILE, Result, Section};
+use super::{BLOCK, BlockNumber, Error, NEW_FILE, Result, Section};
 use std::ops::Range;
 use zeroize::Zeroizing;
 
 impl Chunk {
     /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after the
     /// next commit. If it fails nothing was changed. `SlotsExhausted`: commit, sync, try again.
-    pub fn write(&mut self, section: Section, first: u16, data: &[u8]) -> Result<()> {
+    pub fn write(&mut self, section: Section, first: BlockNumber, data: &[u8]) -> Result<()> {
         self.write_for(Purpose::Content, section, first, data)
     }
 
     /// The same for what was acknowledged already: it may take the space that is held for the chunk.
-    pub fn write_acknowledged(&mut self, section: Section, first: u16, data: &[u8]) -> Result<()> {
+    pub fn write_acknowledged(&mut self, section: Section, first: BlockNumber, data: &[u8]) -> Result<()> {
         self.write_for(Purpose::Acknowledged, section, first, data)
     }
 
-    fn write_for(&mut self, purpose: Purpose, section: Section, first: u16, data: &[u8]) -> Result<()> {
+    fn write_for(
+        &mut self,
+        purpose: Purpose,
+        section: Section,
+        first: BlockNumber,
+        data: &[u8],
+    ) -> Result<()> {
         assert!(data.len().is_multiple_of(BLOCK), "whole blocks are written");
         let count = data.len() / BLOCK;
         assert!(
-            usize::from(first) + count <= usize::from(self.table(section).limit),
+            first.index() + count <= self.table(section).limit.end().index(),
             "the section has these blocks"
         );
         if count == 0 {
             return Ok(());
         }
         let entries = self.store(section.kind(), first, data, purpose)?;
-        for (number, entry) in (first..).zip(entries) {
+        for (number, entry) in first.onward().zip(entries) {
             self.put(section, number, entry);
         }
         self.state.changed |= section == Section::Data;
@@ -40,7 +46,7 @@ impl Chunk {
     }
 
     /// Changes part of a data block, `within` bytes from its start.
-    pub fn write_part(&mut self, number: u16, within: usize, data: &[u8]) -> Result<()> {
+    pub fn write_part(&mut self, number: BlockNumber, within: usize, data: &[u8]) -> Result<()> {
         let mut block = Zeroizing::new([0; BLOCK]);
         self.read_block(number, &mut block)?;
         let former = self.data.get(number, &self.blocks())?;
@@ -53,13 +59,13 @@ impl Chunk {
     }
 
     /// Makes holes.
-    pub fn clear(&mut self, section: Section, range: Range<u16>) -> Result<()> {
+    pub fn clear(&mut self, section: Section, range: Range<BlockNumber>) -> Result<()> {
         let mut from = range.start;
         while let Some(number) = self.next_present(section, from)?.filter(|number| range.contains(number)) {
             self.prepare()?;
             self.put(section, number, Entry::HOLE);
             self.state.changed |= section == Section::Data;
-            from = number + 1;
+            from = number.next();
         }
         Ok(())
     }
@@ -68,7 +74,7 @@ impl Chunk {
     pub(super) fn store(
         &mut self,
         kind: u8,
-        first: u16,
+        first: BlockNumber,
         data: &[u8],
         purpose: Purpose,
     ) -> Result<Vec<Entry>> {
@@ -101,7 +107,7 @@ impl Chunk {
     }
 
     /// Sets an entry, and lets go of the slot that the former one named.
-    pub(super) fn put(&mut self, section: Section, number: u16, entry: Entry) {
+    pub(super) fn put(&mut self, section: Section, number: BlockNumber, entry: Entry) {
         let former = self.table_mut(section).replace(number, entry);
         if !former.is_hole() {
             self.slots_mut().release(former.slot);

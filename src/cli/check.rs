@@ -188,7 +188,7 @@ impl Session<'_> {
         report::print(&text)
     }
 
-    /// Repairs in rounds until a check finds nothing that can be mended.
+    /// Repairs in rounds until a check finds nothing that can be repaired.
     fn repair(&self, mut checked: Checked, mut settled: HashSet<String>) -> Result<(), Failure> {
         let choices = Choices {
             missing_is_lost: self.arguments.missing_is_lost,

@@ -147,7 +147,7 @@ pub struct Check {
     /// Print one JSON object a line, the last one a summary
     #[arg(long)]
     pub json: bool,
-    /// Show what can be mended, ask, and mend it; the volume must not be mounted
+    /// Show what can be repaired, ask, and repair it; the volume must not be mounted
     ///
     /// Every change is journalled, as those of a mount are: a repair that was interrupted is run again. Nothing is deleted
     /// from the backing folder, where other devices may have it whole.

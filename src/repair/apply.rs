@@ -4,7 +4,7 @@ use super::places::{Home, nameless, true_links};
 use super::plan::Step;
 use super::{LOST_FOUND, PARTIAL};
 use crate::check::Checked;
-use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, Context, InodeId, Section};
+use crate::chunk::{BLOCK, BlockNumber, Chunk, ChunkId, ChunkIndex, Context, InodeId, Section};
 use crate::volume::limits::NAME_MAX;
 use crate::volume::{
     Content, Error, Inode, Kind, Link, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
@@ -78,19 +78,8 @@ impl Apply<'_> {
     pub fn run(&self, steps: &[Step]) -> Result<Done> {
         let mut done = Done::default();
         let corrects = steps.iter().all(Step::changes_no_name);
-        let wrong: HashSet<InodeId> = steps
-            .iter()
-            .filter_map(|step| match step {
-                Step::CorrectLinks { inode } if corrects => Some(*inode),
-                Step::OneName { inode } | Step::LeaveRing { inode } => Some(*inode),
-                _ => None,
-            })
-            .collect();
-        let links = match wrong.is_empty() {
-            true => HashMap::new(),
-            false => true_links(self.reader, &wrong, &self.checked.directories),
-        };
-        let of = |inode: &InodeId| links.get(inode).cloned().unwrap_or_default();
+        let links = self.links_for(steps, corrects);
+        let of = |inode: &InodeId| links.get(inode).map_or(&[][..], |links| &links[..]);
         let mut rebuilt = HashMap::new();
         for step in steps {
             match step {
@@ -112,23 +101,15 @@ impl Apply<'_> {
                 Step::OneName { inode } => {
                     let own = self.reader.node(*inode)?.record.extension.links;
                     let names = of(inode);
-                    let kept = names.iter().find(|link| own.contains(link)).or(names.first()).cloned();
-                    for link in names.iter().filter(|link| Some(*link) != kept.as_ref()) {
-                        let directory = self.volume.inode(link.parent)?;
-                        absent(self.volume.forget_entry(&directory, &link.name, self.now))?;
-                    }
+                    let kept = names.iter().find(|link| own.contains(link)).or(names.first());
+                    self.forget_names(names.iter().filter(|link| Some(*link) != kept))?;
                 }
-                Step::LeaveRing { inode } => {
-                    for link in of(inode) {
-                        let directory = self.volume.inode(link.parent)?;
-                        absent(self.volume.forget_entry(&directory, &link.name, self.now))?;
-                    }
-                }
+                Step::LeaveRing { inode } => self.forget_names(of(inode).iter())?,
                 Step::CorrectLinks { .. } if !corrects => continue,
                 Step::CorrectLinks { inode } => {
                     let links = of(inode);
                     if !links.is_empty() || *inode == InodeId::ROOT {
-                        self.volume.correct_links(&self.volume.inode(*inode)?, links)?;
+                        self.volume.correct_links(&self.volume.inode(*inode)?, links.to_vec())?;
                     }
                 }
                 Step::Settle { finding } => done.settled.push(finding.clone()),
@@ -140,6 +121,27 @@ impl Apply<'_> {
         }
         rebuilt.iter().try_for_each(|(lost, made)| self.make_like(*lost, made))?;
         Ok(done)
+    }
+
+    /// What directories say of the inodes whose links the steps ask for. `corrects`: links are corrected.
+    fn links_for(&self, steps: &[Step], corrects: bool) -> HashMap<InodeId, Vec<Link>> {
+        let wanted = |step: &Step| match step {
+            Step::CorrectLinks { inode } if corrects => Some(*inode),
+            Step::OneName { inode } | Step::LeaveRing { inode } => Some(*inode),
+            _ => None,
+        };
+        let wanted: HashSet<InodeId> = steps.iter().filter_map(wanted).collect();
+        match wanted.is_empty() {
+            true => HashMap::new(),
+            false => true_links(self.reader, &wanted, &self.checked.directories),
+        }
+    }
+
+    fn forget_names<'a>(&self, mut names: impl Iterator<Item = &'a Link>) -> Result<()> {
+        names.try_for_each(|link| {
+            let directory = self.volume.inode(link.parent)?;
+            absent(self.volume.forget_entry(&directory, &link.name, self.now))
+        })
     }
 
     /// `rebuilt`: directories that are made for lost ones.
@@ -385,16 +387,16 @@ impl Apply<'_> {
                 lost.push(whole);
                 continue;
             };
-            let (mut from, mut block) = (0, [0; BLOCK]);
-            while from < blocks
+            let (mut from, mut block) = (BlockNumber::FIRST, [0; BLOCK]);
+            while from < blocks.end()
                 && let Ok(Some(number)) = chunk.next_present(Section::Data, from)
             {
-                let at = whole.start + u64::from(number) * BLOCK as u64;
+                let at = whole.start + number.start();
                 match chunk.read(Section::Data, number, &mut block) {
                     Ok(()) => self.volume.write(copy, at, &block, self.now, 0)?,
                     Err(_) => lost.push(at..at + BLOCK as u64),
                 }
-                from = number + 1;
+                from = number.next();
             }
         }
         Ok(lost)

@@ -156,7 +156,7 @@ impl Making<'_> {
         match &finding.what {
             // Another device's: it comes, or that device's next mount makes it so.
             What::Journal(_) => finding.chunk != Some(self.own_journal) && !self.choices.missing_is_lost,
-            // An error of the disk is not mended by names.
+            // An error of the disk is not repaired by names.
             what if matches!(what.trouble(), Some(Trouble::Store(_))) => true,
             _ => finding.class() == Class::Waiting && !self.choices.missing_is_lost,
         }
@@ -229,31 +229,22 @@ impl Making<'_> {
                 }
                 None => self.plan.waiting += 1,
             },
-            What::Dangling { directory, name, kind, further, .. } => {
+            What::Dangling { directory, name, kind: Kind::Directory, .. } => {
+                self.replace(inode, *directory, name.clone());
+            }
+            What::Dangling { directory, name, further, .. } => {
                 let (directory, name) = (*directory, name.clone());
-                if *kind == Kind::Directory {
-                    if self.replaced.insert(inode) {
-                        steps.push(Step::Replace { lost: inode, directory, name });
-                    }
-                } else {
-                    if !further.is_empty() {
-                        let (name, further) = (name.clone(), further.clone());
-                        steps.push(Step::CopyRest { inode, directory, name, further });
-                    }
-                    steps.push(Step::RemoveName { directory, name, path: finding.path.clone() });
+                if !further.is_empty() {
+                    let (name, further) = (name.clone(), further.clone());
+                    steps.push(Step::CopyRest { inode, directory, name, further });
                 }
+                steps.push(Step::RemoveName { directory, name, path: finding.path.clone() });
             }
             What::Entries(_) => {
-                if let Some((directory, name)) = self.places.name_of(inode)
-                    && self.replaced.insert(inode)
-                {
-                    steps.push(Step::Replace { lost: inode, directory, name });
+                if let Some((directory, name)) = self.places.name_of(inode) {
+                    self.replace(inode, directory, name);
                 }
-                if inode == InodeId::ROOT {
-                    steps.push(Step::NewRoot);
-                } else {
-                    steps.push(settle);
-                }
+                self.plan.steps.push(if inode == InodeId::ROOT { Step::NewRoot } else { settle });
             }
             What::Content { .. } | What::Table(_) => {
                 // Without a name it gets one first.
@@ -273,29 +264,35 @@ impl Making<'_> {
             }
             What::SeveralNames { .. } => steps.push(Step::OneName { inode }),
             What::Cycle { .. } => steps.push(Step::LeaveRing { inode }),
-            What::Links { missing, .. } => {
-                let homes: Vec<_> =
-                    missing.iter().map(|link| self.places.home_of_name(inode, link)).collect();
-                if homes.contains(&None) {
-                    self.plan.waiting += 1;
-                    return;
-                }
-                // What a directory that can be read lacks was removed from it.
-                let names = missing.iter().cloned().zip(homes.into_iter().flatten());
-                self.add_names(
-                    inode,
-                    names.filter(|(_, home)| !matches!(home, Home::Found { .. })).collect(),
-                );
-                if self.corrected.insert(inode) {
-                    self.plan.steps.push(Step::CorrectLinks { inode });
-                }
-            }
-            What::LinkCount { .. } => {
-                if self.corrected.insert(inode) {
-                    steps.push(Step::CorrectLinks { inode });
-                }
-            }
+            What::Links { missing, .. } => self.give_back_links(inode, missing),
+            What::LinkCount { .. } => self.correct_links(inode),
             What::Foreign | What::ConflictCopy | What::Unused | What::Returned => {}
+        }
+    }
+
+    /// What is made for a lost directory takes the place of the name that leads to that.
+    fn replace(&mut self, lost: InodeId, directory: InodeId, name: Vec<u8>) {
+        if self.replaced.insert(lost) {
+            self.plan.steps.push(Step::Replace { lost, directory, name });
+        }
+    }
+
+    /// `missing`: names that the inode's record says and their directories do not.
+    fn give_back_links(&mut self, inode: InodeId, missing: &[Link]) {
+        let homes: Vec<_> = missing.iter().map(|link| self.places.home_of_name(inode, link)).collect();
+        if homes.contains(&None) {
+            self.plan.waiting += 1;
+            return;
+        }
+        // What a directory that can be read lacks was removed from it.
+        let names = missing.iter().cloned().zip(homes.into_iter().flatten());
+        self.add_names(inode, names.filter(|(_, home)| !matches!(home, Home::Found { .. })).collect());
+        self.correct_links(inode);
+    }
+
+    fn correct_links(&mut self, inode: InodeId) {
+        if self.corrected.insert(inode) {
+            self.plan.steps.push(Step::CorrectLinks { inode });
         }
     }
 }

@@ -8,7 +8,7 @@ mod world;
 
 use super::{Choices, LOST_FOUND};
 use crate::check::What;
-use crate::chunk::{Chunk, ChunkId, ChunkIndex, InodeId};
+use crate::chunk::{BlockCount, Chunk, ChunkId, ChunkIndex, InodeId};
 use crate::store::directory::Directory;
 use crate::volume::tests::{FIRST, lower_limits};
 use crate::volume::{Record, Rename, Timestamp, Volume};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use world::{World, garbage, kind, now};
 
 /// Checks that exactly these things are found; repairs; checks that nothing is left and the rest is as it was.
-fn mended(world: &World, words: &[&str], lost: &[&str]) -> Vec<String> {
+fn repaired(world: &World, words: &[&str], lost: &[&str]) -> Vec<String> {
     let before = world.check(true).0;
     let mut found: Vec<_> = before.iter().map(|finding| finding.what.word()).collect();
     found.sort_unstable();
@@ -62,10 +62,10 @@ fn nothing_is_found_in_a_sound_volume() {
 fn a_lost_root_directory_is_made_anew_with_everything_in_its_place() {
     let world = World::new();
     world.remove(InodeId::ROOT, 0);
-    mended(&world, &["links", "root", "unnamed"], &[]);
+    repaired(&world, &["links", "root", "unnamed"], &[]);
     let world = World::new();
     world.spoil(InodeId::ROOT, 0, 0..8192);
-    mended(&world, &["links", "root", "unnamed"], &[]);
+    repaired(&world, &["links", "root", "unnamed"], &[]);
 }
 
 #[test]
@@ -73,12 +73,12 @@ fn a_lost_folder_comes_back_in_its_place_from_what_was_in_it() {
     let world = World::new();
     world.remove(world.id("a"), 0);
     // One of the files in it has another name elsewhere.
-    mended(&world, &["dangling-name", "links", "unnamed"], &[]);
+    repaired(&world, &["dangling-name", "links", "unnamed"], &[]);
     // With the one above it: its own name is known to nobody.
     let world = World::new();
     world.remove(world.id("a"), 0);
     world.remove(world.id("a/b"), 0);
-    mended(&world, &["dangling-name", "links", "unnamed"], &["a/b"]);
+    repaired(&world, &["dangling-name", "links", "unnamed"], &["a/b"]);
     let found = world.tree();
     let lost: Vec<_> = found.keys().filter(|path| path.starts_with("lost+found/")).collect();
     assert_eq!(lost.len(), 4, "the folder and its files: {lost:?}");
@@ -169,7 +169,7 @@ fn a_folder_of_which_a_segment_is_lost_is_rebuilt_too() {
     drop(volume);
     let segment = (1..1000).find(|index| world.files().contains(&world.name(world.id("b"), *index)));
     world.remove(world.id("b"), segment.expect("the log was compacted"));
-    mended(&world, &["entries", "unnamed"], &[]);
+    repaired(&world, &["entries", "unnamed"], &[]);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn of_a_file_without_its_table_the_first_chunk_is_copied() {
     };
     let blocks = whole.len() as u64 / 4096;
     (2..blocks).rev().find(is_table).expect("a block holds the chunk table");
-    let copied = mended(&world, &["content", "table"], &["big"]);
+    let copied = repaired(&world, &["content", "table"], &["big"]);
     assert_eq!(copied, ["big.partial: [262144..2359196]"]);
     assert!(
         world.tree()["big.partial"].as_ref().unwrap()[..FIRST as usize]
@@ -198,12 +198,12 @@ fn of_a_file_without_its_table_the_first_chunk_is_copied() {
 fn names_of_what_is_lost_go_and_the_rest_of_a_file_is_copied() {
     let world = World::new();
     world.spoil(world.id("a/one"), 0, 0..8192);
-    mended(&world, &["dangling-name"], &["a/one"]);
+    repaired(&world, &["dangling-name"], &["a/one"]);
     assert!(!world.tree().contains_key("a/one"));
 
     let world = World::new();
     world.spoil(world.id("big"), 0, 0..8192);
-    let copied = mended(&world, &["dangling-name"], &["big"]);
+    let copied = repaired(&world, &["dangling-name"], &["big"]);
     assert_eq!(copied, ["big.partial: [0..262144]"]);
     let big = &world.expected["big"];
     let rest = world.tree()["big.partial"].clone().unwrap();
@@ -214,7 +214,7 @@ fn names_of_what_is_lost_go_and_the_rest_of_a_file_is_copied() {
     world.remove(world.id("big"), 1);
     // All that is behind the two roots.
     world.spoil(world.id("big"), 2, 8192..8200);
-    let copied = mended(&world, &["content"], &["big"]);
+    let copied = repaired(&world, &["content"], &["big"]);
     assert_eq!(copied, ["big.partial: [262144..1314816]"], "a chunk, and the block behind it");
 }
 
@@ -298,7 +298,7 @@ fn a_journal_that_cannot_be_read_keeps_nobody_out() {
             false => world.remove(journal.inode, 0),
         }
         assert!(world.fixture.try_open(world.store.clone()).is_err());
-        mended(&world, &["journal"], &[]);
+        repaired(&world, &["journal"], &[]);
     }
 }
 
@@ -308,10 +308,10 @@ fn garbage_stays_where_it_is_and_is_told_of_once() {
     let name = world.context().file_name(ChunkId::first(InodeId([9; 12])));
     let file = world.store.create(name).unwrap();
     file.write_at(0, &[std::io::IoSlice::new(&garbage(10_000))]).unwrap();
-    mended(&world, &["garbage"], &[]);
+    repaired(&world, &["garbage"], &[]);
     assert!(world.store.open(name).is_ok());
     let chunk = ChunkId { inode: world.id("a/one"), index: ChunkIndex(5) };
-    let mut unused = Chunk::new(&world.context(), chunk, 256);
+    let mut unused = Chunk::new(&world.context(), chunk, BlockCount(256));
     unused.commit().unwrap();
     unused.sync().unwrap();
     let found = world.check(false).0;
@@ -326,7 +326,7 @@ fn names_and_inodes_are_made_to_agree() {
     let folder = volume.inode(world.id("a")).unwrap();
     volume.forget_entry(&folder, b"one", now()).unwrap();
     volume.close().unwrap();
-    mended(&world, &["unnamed"], &["a/one"]);
+    repaired(&world, &["unnamed"], &["a/one"]);
     let found = [LOST_FOUND, b"/a/one"].concat();
     assert_eq!(world.tree()[str::from_utf8(&found).unwrap()], Ok(world.expected["a/one"].clone()));
 
@@ -346,7 +346,7 @@ fn names_and_inodes_are_made_to_agree() {
     let folder = volume.inode(world.id("a/b")).unwrap();
     volume.create(&folder, b"another", kind(crate::volume::Kind::File)).unwrap();
     volume.close().unwrap();
-    mended(&world, &["link-count", "links"], &[]);
+    repaired(&world, &["link-count", "links"], &[]);
 
     // A folder in two places.
     let world = World::new();
@@ -354,7 +354,7 @@ fn names_and_inodes_are_made_to_agree() {
     let (folder, into) = (volume.inode(world.id("b")).unwrap(), volume.inode(world.id("a")).unwrap());
     volume.adopt(&folder, &into, b"b again", None, now()).unwrap();
     volume.close().unwrap();
-    mended(&world, &["several-names"], &["b"]);
+    repaired(&world, &["several-names"], &["b"]);
     assert!(world.tree().contains_key("a/b again/three"));
 }
 

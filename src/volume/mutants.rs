@@ -61,6 +61,7 @@ crate::mutant::mutants! {
     OwnWorkCovered,
     LearntCarried,
     AsideDropped,
+    AsideKept,
     NameNotKept,
     NoTombstone,
     ReplacedRemoved,

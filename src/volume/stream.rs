@@ -3,30 +3,30 @@
 //! Directories keep the tail of their log so (docs/FORMAT.md section 8), journals their batches (section 9). A stream has
 //! absolute positions; the block of position p is (p / 4096) mod `modulus`.
 
-use crate::chunk::{BLOCK, Chunk, Section};
+use crate::chunk::{BLOCK, BlockCount, BlockNumber, Chunk, Section};
 use crate::volume::{Error, Result};
 
 /// Where a stream's blocks lie.
 #[derive(Clone, Copy)]
 pub struct Stream {
     /// Number of data blocks that positions wrap around in.
-    pub modulus: u16,
+    pub modulus: BlockCount,
     /// Bytes that the owner's record and the map entries of the blocks take in the root, at most: they limit the
     /// inline part.
     pub overhead: usize,
 }
 
 /// How a directory's tail lies in chunk 0.
-pub const TAIL: Stream = Stream { modulus: 64, overhead: 1024 + 2 * 32 };
+pub const TAIL: Stream = Stream { modulus: BlockCount(64), overhead: 1024 + 2 * 32 };
 
 impl Stream {
     /// Bytes that a stream without a beginning cut off can have.
     pub fn limit(self) -> u64 {
-        u64::from(self.modulus) * BLOCK as u64
+        self.modulus.end().start()
     }
 
-    fn block(self, position: u64) -> u16 {
-        (position / BLOCK as u64 % u64::from(self.modulus)) as u16
+    fn block(self, position: u64) -> BlockNumber {
+        BlockNumber::of_byte(position % self.limit())
     }
 
     /// Appends `bytes` at the end, which is `tail`. The next commit of the chunk makes it so.
@@ -36,7 +36,7 @@ impl Stream {
         let mut position = tail - tail % BLOCK as u64;
         let mut full = &data[..data.len() - data.len() % BLOCK];
         while !full.is_empty() {
-            let until_wrap = usize::from(self.modulus - self.block(position)) * BLOCK;
+            let until_wrap = (self.limit() - self.block(position).start()) as usize;
             let (run, rest) = full.split_at(full.len().min(until_wrap));
             chunk.write_acknowledged(Section::Data, self.block(position), run)?;
             position += run.len() as u64;
@@ -49,7 +49,7 @@ impl Stream {
             chunk.write_acknowledged(Section::Data, block, &rest)?;
             rest.clear();
         } else if !rest.is_empty() {
-            chunk.clear(Section::Data, block..block + 1)?;
+            chunk.clear(Section::Data, block..block.next())?;
         }
         chunk.set_inline(rest);
         Ok(())
@@ -65,7 +65,7 @@ impl Stream {
         let mut bytes = vec![0; (end.max(position) - position) as usize];
         let mut rest = &mut bytes[..];
         while !rest.is_empty() {
-            let until_wrap = usize::from(self.modulus - self.block(position)) * BLOCK;
+            let until_wrap = (self.limit() - self.block(position).start()) as usize;
             let length = rest.len().min(until_wrap);
             let (run, more) = rest.split_at_mut(length);
             chunk.read(Section::Data, self.block(position), run)?;
@@ -79,12 +79,13 @@ impl Stream {
 
     /// Gives back the blocks of [head, until), all of them older than the end of the stream.
     pub fn drop_front(self, chunk: &mut Chunk, head: u64, until: u64) -> Result<()> {
-        let (mut block, end) = (head / BLOCK as u64, until / BLOCK as u64);
-        while block < end {
-            let at = (block % u64::from(self.modulus)) as u16;
-            let count = (end - block).min(u64::from(self.modulus - at));
-            chunk.clear(Section::Data, at..at + count as u16)?;
-            block += count;
+        let whole = |position: u64| position - position % BLOCK as u64;
+        let (mut position, end) = (whole(head), whole(until));
+        while position < end {
+            let block = self.block(position);
+            let length = (end - position).min(self.limit() - block.start());
+            chunk.clear(Section::Data, block..block.after((length / BLOCK as u64) as u16))?;
+            position += length;
         }
         Ok(())
     }

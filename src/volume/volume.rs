@@ -27,7 +27,12 @@ use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, Context, DeviceId, InodeI
 use crate::store::{self, FileName};
 use std::sync::Arc;
 
-/// An open volume. Every method may be called from any thread.
+/// An open volume. Every method may be called from any thread. Offsets, sizes and lengths are in bytes.
+///
+/// # Errors
+/// Of every method: `Damaged` and `NotArrived` where what it needs cannot be read, `Store`. Of those that change something
+/// also `ReadOnly`, `Stopped`, `NoSpace`, and what makes no sense with a name (`NotFound`, `Exists`, `NotDirectory`,
+/// `IsDirectory`, `NotEmpty`, `NameTooLong`, `TooManyLinks`) or a file (`FileTooLarge`). Methods say what else there is.
 pub struct Volume {
     pub(super) base: Arc<Base>,
     pub(super) cache: Arc<Cache>,
@@ -84,7 +89,6 @@ impl Volume {
         let findings = Arc::new(Findings::new(&base));
         let cache = Arc::new(Cache::new(&base, &findings, options));
         let catalog = Arc::new(Catalog::new(&base, &findings, &cache));
-        catalog.restore_root()?;
         let journal = Arc::new(Journal::open(&base, &cache, &catalog)?);
         let writeback = Arc::new(Writeback::new(&base, &cache, &catalog, &journal));
         let data = Arc::new(Data {

@@ -355,7 +355,7 @@ fn shown(folder: &Path) -> Shown {
     shown
 }
 
-fn is_named_and_mended(golden: &Golden, case: &Case) {
+fn is_named_and_repaired(golden: &Golden, case: &Case) {
     let Case { name, found, code, repair, notes, .. } = case;
     let world = World::of(golden);
     (case.damage)(&world);
@@ -385,10 +385,10 @@ fn is_named_and_mended(golden: &Golden, case: &Case) {
 }
 
 #[test]
-fn each_kind_of_damage_is_named_and_mended_and_costs_only_itself() {
+fn each_kind_of_damage_is_named_and_repaired_and_costs_only_itself() {
     let golden = Golden::new();
     let is_wrong =
-        |case: &&Case| catch_unwind(AssertUnwindSafe(|| is_named_and_mended(&golden, case))).is_err();
+        |case: &&Case| catch_unwind(AssertUnwindSafe(|| is_named_and_repaired(&golden, case))).is_err();
     let wrong: Vec<&str> = CASES.iter().filter(is_wrong).map(|case| case.name).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
 }

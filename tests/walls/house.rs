@@ -77,7 +77,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
 ];
 
 /// All that `format` may name of `chunk`: what stands in bytes.
-const IDS: &[&str] = &["ChunkId", "ChunkIndex", "Commit", "DeviceId", "InodeId"];
+const IDS: &[&str] = &["BlockCount", "ChunkCount", "ChunkId", "ChunkIndex", "Commit", "DeviceId", "InodeId"];
 
 /// Rooms that hold no other room, and stand below the façade for helpers of tests.
 const BESIDE: &[&str] = &["fuzzing", "testing", "tests", "mod"];

@@ -9,14 +9,14 @@ use crate::store::faulty::Call;
 #[test]
 fn reads_what_was_written_before_and_after_reopening() {
     let bench = Bench::new();
-    let mut chunk = Chunk::new(&bench.context, ID, 1024);
+    let mut chunk = Chunk::new(&bench.context, ID, CAPACITY);
     assert!(chunk.is_dirty() && !chunk.is_name_new() && matches!(bench.open(), Err(Error::Missing(_))));
     chunk.set_record(b"record".to_vec());
     chunk.set_inline(b"inline".to_vec());
-    chunk.write(Section::Data, 3, &pattern(1, 400)).unwrap();
-    chunk.write(Section::Metadata, 4100, &pattern(2, 60)).unwrap();
-    chunk.clear(Section::Data, 100..200).unwrap();
-    chunk.write(Section::Data, 150, &pattern(3, 2)).unwrap();
+    chunk.write(Section::Data, BlockNumber(3), &pattern(1, 400)).unwrap();
+    chunk.write(Section::Metadata, BlockNumber(4100), &pattern(2, 60)).unwrap();
+    chunk.clear(Section::Data, BlockNumber(100)..BlockNumber(200)).unwrap();
+    chunk.write(Section::Data, BlockNumber(150), &pattern(3, 2)).unwrap();
     assert!(chunk.is_name_new());
     let commit = chunk.commit().unwrap();
     for chunk in [chunk, bench.open().unwrap()] {
@@ -25,18 +25,19 @@ fn reads_what_was_written_before_and_after_reopening() {
         expected[150 * BLOCK..152 * BLOCK].copy_from_slice(&pattern(3, 2));
         assert!(content(&chunk, 408).unwrap() == expected);
         let mut metadata = vec![0; 60 * BLOCK];
-        chunk.read(Section::Metadata, 4100, &mut metadata).unwrap();
+        chunk.read(Section::Metadata, BlockNumber(4100), &mut metadata).unwrap();
         assert!(metadata == pattern(2, 60));
         assert_eq!((chunk.record(), chunk.inline()), (&b"record"[..], &b"inline"[..]));
         assert_eq!((chunk.version().commit(), chunk.data_blocks().unwrap()), (commit, 302));
-        assert_eq!(chunk.next_present(Section::Data, 0).unwrap(), Some(3));
-        assert_eq!(chunk.next_absent(Section::Data, 3).unwrap(), 100);
-        assert_eq!(chunk.next_present(Section::Data, 100).unwrap(), Some(150));
-        assert_eq!(chunk.next_present(Section::Data, 403).unwrap(), None);
-        assert_eq!(chunk.next_absent(Section::Data, 1023).unwrap(), 1023);
-        assert_eq!(chunk.next_absent(Section::Metadata, 4150).unwrap(), 4160);
+        assert_eq!(chunk.next_present(Section::Data, BlockNumber::FIRST).unwrap(), Some(BlockNumber(3)));
+        assert_eq!(chunk.next_absent(Section::Data, BlockNumber(3)).unwrap(), BlockNumber(100));
+        assert_eq!(chunk.next_present(Section::Data, BlockNumber(100)).unwrap(), Some(BlockNumber(150)));
+        assert_eq!(chunk.next_present(Section::Data, BlockNumber(403)).unwrap(), None);
+        assert_eq!(chunk.next_absent(Section::Data, BlockNumber(1023)).unwrap(), BlockNumber(1023));
+        assert_eq!(chunk.next_absent(Section::Metadata, BlockNumber(4150)).unwrap(), vector::NUMBER);
         assert!(
-            chunk.is_present(Section::Data, 151).unwrap() && !chunk.is_present(Section::Data, 152).unwrap()
+            chunk.is_present(Section::Data, BlockNumber(151)).unwrap()
+                && !chunk.is_present(Section::Data, BlockNumber(152)).unwrap()
         );
     }
 }
@@ -47,26 +48,26 @@ fn random_changes_read_back() {
     let change = (0u16..60, 1u16..40, 0u8..6);
     proptest!(ProptestConfig::with_cases(60), |(changes in prop::collection::vec(change, 1..60))| {
         let bench = Bench::new();
-        let mut chunk = Chunk::new(&bench.context, ID, 100);
+        let mut chunk = Chunk::new(&bench.context, ID, BlockCount(100));
         let mut model = vec![0; 100 * BLOCK];
         for (seed, (first, count, what)) in (1..).zip(changes) {
             let range = usize::from(first) * BLOCK..usize::from(first + count) * BLOCK;
             match what {
-                0 => { chunk.clear(Section::Data, first..first + count).unwrap(); model[range].fill(0); }
+                0 => { chunk.clear(Section::Data, BlockNumber(first)..BlockNumber(first + count)).unwrap(); model[range].fill(0); }
                 1 => drop(chunk.commit().unwrap()),
                 2 => { chunk.commit().unwrap(); chunk.sync().unwrap(); chunk.name_synced(); chunk.write_backup_root().unwrap(); }
                 3 => { chunk.commit().unwrap(); chunk.sync().unwrap(); chunk.reclaim().unwrap(); }
                 4 => {
                     chunk.commit().unwrap();
                     drop(chunk);
-                    chunk = Chunk::open(&bench.context, ID, 100).unwrap();
+                    chunk = Chunk::open(&bench.context, ID, BlockCount(100)).unwrap();
                 }
                 _ => {
                     let data = pattern(seed, count);
-                    if let Err(Error::SlotsExhausted(_)) = chunk.write(Section::Data, first, &data) {
+                    if let Err(Error::SlotsExhausted(_)) = chunk.write(Section::Data, BlockNumber(first), &data) {
                         chunk.commit().unwrap();
                         chunk.sync().unwrap();
-                        chunk.write(Section::Data, first, &data).unwrap();
+                        chunk.write(Section::Data, BlockNumber(first), &data).unwrap();
                     }
                     model[range].copy_from_slice(&data);
                 }
@@ -79,7 +80,7 @@ fn random_changes_read_back() {
 #[test]
 fn a_small_chunk_costs_one_write_and_one_fdatasync() {
     let bench = Bench::new();
-    let mut chunk = Chunk::new(&bench.context, ID, 1024);
+    let mut chunk = Chunk::new(&bench.context, ID, CAPACITY);
     chunk.set_inline(vec![5; chunk.inline_capacity(0)]);
     chunk.commit().unwrap();
     chunk.sync().unwrap();
@@ -107,7 +108,7 @@ fn one_block_of_a_mapped_chunk_costs_two_writes_until_the_root_is_full() {
     let (maps, room) = (8, 117);
     for number in 0..2 * room + 2 {
         bench.store.reset();
-        chunk.write(Section::Data, number, &pattern(1, 1)).unwrap();
+        chunk.write(Section::Data, BlockNumber(number), &pattern(1, 1)).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         let (counts, log) = (bench.store.counts(), bench.store.log());
@@ -151,7 +152,7 @@ fn overwriting_without_a_commit_takes_no_memory() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(4);
     for seed in 0..10_000 {
-        chunk.write(Section::Data, (seed % 4) as u16, &pattern(seed, 1)).unwrap();
+        chunk.write(Section::Data, BlockNumber((seed % 4) as u16), &pattern(seed, 1)).unwrap();
     }
     let slots = chunk.slots.as_ref().unwrap();
     assert!(slots.fresh.len() < 100 && slots.length() < 20, "{} {}", slots.fresh.len(), slots.length());
@@ -165,12 +166,12 @@ fn a_mebibyte_is_one_write_and_one_read() {
     let mut chunk = bench.chunk(1024);
     for first in [0, 256, 512] {
         bench.store.reset();
-        chunk.write(Section::Data, first, &pattern(8, 256)).unwrap();
+        chunk.write(Section::Data, BlockNumber(first), &pattern(8, 256)).unwrap();
         assert_eq!((bench.store.counts().writes, bench.store.counts().syncs), (1, 0), "at {first}");
     }
     bench.store.reset();
     let mut out = vec![0; 256 * BLOCK];
-    chunk.read(Section::Data, 256, &mut out).unwrap();
+    chunk.read(Section::Data, BlockNumber(256), &mut out).unwrap();
     assert!(out == pattern(8, 256));
     assert_eq!(bench.store.counts().reads, 1);
 }
@@ -185,7 +186,7 @@ fn an_open_costs_one_fdatasync_before_the_first_write_and_none_to_read() {
     let mut chunk = bench.open().unwrap();
     content(&chunk, 3).unwrap();
     assert_eq!((bench.store.counts().reads, bench.store.counts().syncs), (2, 0));
-    chunk.write(Section::Data, 0, &pattern(4, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(4, 1)).unwrap();
     let log = bench.store.log();
     let place = |call| log.iter().position(|event| event.call == call);
     assert!(place(Call::Sync).unwrap() < place(Call::Write).unwrap());
@@ -197,27 +198,31 @@ fn overwriting_stays_within_twice_the_blocks() {
     let mut chunk = bench.chunk(1024);
     for round in 1..6 {
         for first in (0..1024).step_by(64) {
-            chunk.write(Section::Data, first, &pattern(round, 64)).unwrap();
+            chunk.write(Section::Data, BlockNumber(first), &pattern(round, 64)).unwrap();
         }
         chunk.commit().unwrap();
         chunk.sync().unwrap();
     }
     assert!(bench.bytes().len() <= (2 * 1024 + 100) * BLOCK, "{} blocks", bench.bytes().len() / BLOCK);
-    assert!((1..2000).any(|round| matches!(
-        chunk.write(Section::Data, 0, &pattern(round, 64)).and_then(|()| chunk.commit().map(drop)),
-        Err(Error::SlotsExhausted(_))
-    )));
+    assert!((1..2000).any(|round| {
+        matches!(
+            chunk
+                .write(Section::Data, BlockNumber::FIRST, &pattern(round, 64))
+                .and_then(|()| chunk.commit().map(drop)),
+            Err(Error::SlotsExhausted(_))
+        )
+    }));
     chunk.commit().unwrap();
     chunk.sync().unwrap();
-    chunk.write(Section::Data, 0, &pattern(9, 1024)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(9, 1024)).unwrap();
     assert!(content(&chunk, 1024).unwrap() == pattern(9, 1024));
 }
 
 #[test]
-fn tidying_gives_space_back() {
+fn reclaiming_gives_space_back() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(1024);
-    chunk.clear(Section::Data, 0..1000).unwrap();
+    chunk.clear(Section::Data, BlockNumber::FIRST..BlockNumber(1000)).unwrap();
     for _ in 0..4 {
         chunk.commit().unwrap();
         chunk.sync().unwrap();
@@ -242,7 +247,7 @@ fn preallocated_space_is_kept() {
     chunk.sync().unwrap();
     chunk.reclaim().unwrap();
     assert_eq!(bench.bytes().len(), 100 * BLOCK);
-    chunk.write(Section::Data, 0, &pattern(1, 90)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 90)).unwrap();
     chunk.commit().unwrap();
     assert_eq!(bench.bytes().len(), 100 * BLOCK);
     assert!(content(&bench.open().unwrap(), 90).unwrap() == pattern(1, 90));
@@ -252,13 +257,13 @@ fn preallocated_space_is_kept() {
 fn rewriting_takes_a_new_salt_and_the_newest_epoch() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(300);
-    chunk.write(Section::Metadata, 70, &pattern(5, 3)).unwrap();
+    chunk.write(Section::Metadata, BlockNumber(70), &pattern(5, 3)).unwrap();
     chunk.commit().unwrap();
     drop(chunk);
     let salt = |root: usize| bench.bytes()[root * BLOCK..][..16].to_vec();
     let former = [salt(0), salt(1)];
     let context = context_of(Arc::new(bench.store.clone()), &[3, 2]);
-    let mut chunk = Chunk::open(&context, ID, 1024).unwrap();
+    let mut chunk = Chunk::open(&context, ID, CAPACITY).unwrap();
     assert!(!chunk.epoch_is_newest());
     chunk.rewrite().unwrap();
     assert!(chunk.epoch_is_newest());
@@ -269,7 +274,7 @@ fn rewriting_takes_a_new_salt_and_the_newest_epoch() {
     chunk.name_synced();
     assert!(chunk.write_backup_root().unwrap());
     let new_only = context_of(Arc::new(bench.store.clone()), &[3]);
-    let chunk = Chunk::open(&new_only, ID, 1024).unwrap();
+    let chunk = Chunk::open(&new_only, ID, CAPACITY).unwrap();
     assert!(content(&chunk, 300).unwrap() == pattern(0, 300));
 }
 
@@ -279,7 +284,7 @@ fn many_seals_ask_for_a_new_salt() {
     let mut chunk = bench.chunk(1000);
     let before = bench.bytes()[..16].to_vec();
     while chunk.seals < seals() {
-        chunk.write(Section::Data, 0, &pattern(1, 1000)).unwrap();
+        chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1000)).unwrap();
     }
     chunk.commit().unwrap();
     chunk.sync().unwrap();
@@ -296,7 +301,7 @@ fn many_seals_ask_for_a_new_salt() {
 #[test]
 fn inline_content_fills_the_root_and_no_more() {
     let bench = Bench::new();
-    let mut chunk = Chunk::new(&bench.context, ID, 1024);
+    let mut chunk = Chunk::new(&bench.context, ID, CAPACITY);
     let capacity = chunk.inline_capacity(1000);
     assert_eq!(capacity, PLAIN - 24 - 16 - 1000);
     chunk.set_record(vec![1; 1000]);
@@ -306,7 +311,7 @@ fn inline_content_fills_the_root_and_no_more() {
     chunk.set_inline(vec![2; capacity + 1]);
     assert!(matches!(chunk.commit(), Err(Error::TooLarge(_))));
     chunk.set_inline(Vec::new());
-    chunk.write(Section::Metadata, 0, &pattern(1, 200)).unwrap();
+    chunk.write(Section::Metadata, BlockNumber::FIRST, &pattern(1, 200)).unwrap();
     assert_eq!(chunk.inline_capacity(1000), capacity - 2 * 32);
     chunk.set_inline(vec![3; capacity - 2 * 32]);
     chunk.commit().unwrap();
@@ -322,7 +327,7 @@ fn a_version_keeps_the_other_devices() {
         let id = DeviceId(std::array::from_fn(|at| device.to_be_bytes()[at % 2]));
         let mut context = context_of(Arc::new(bench.store.clone()), &[2]);
         Arc::get_mut(&mut context).unwrap().device = id;
-        let mut chunk = Chunk::open(&context, ID, 1024).unwrap();
+        let mut chunk = Chunk::open(&context, ID, CAPACITY).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         let version = bench.open().unwrap().version().clone();
@@ -365,9 +370,9 @@ fn a_clock_that_was_set_back_makes_nothing_look_older() {
     let remembered = Remembered::of(Arc::new([(ID, known)].into_iter().collect()));
     let context = context_of(Arc::new(Memory::new()), &[2]);
     let context = Arc::new(Arc::into_inner(context).unwrap().remembering(Arc::new(remembered)));
-    let mut chunk = Chunk::new(&context, ID, 1024);
-    chunk.write(Section::Data, 0, &pattern(0, 1)).unwrap();
+    let mut chunk = Chunk::new(&context, ID, CAPACITY);
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(0, 1)).unwrap();
     chunk.commit().unwrap();
     chunk.sync().unwrap();
-    assert!(Chunk::open(&context, ID, 1024).is_ok());
+    assert!(Chunk::open(&context, ID, CAPACITY).is_ok());
 }

@@ -14,7 +14,7 @@ fn run(seed: u64) -> std::result::Result<(), String> {
     let context = context_of(Arc::new(memory.clone()), &[2]);
     context.keep_blocks(KEPT * BLOCK + 1);
     let ids = [ID, ChunkId { index: ChunkIndex(4), ..ID }];
-    let mut chunks = ids.map(|id| Chunk::new(&context, id, 1024));
+    let mut chunks = ids.map(|id| Chunk::new(&context, id, CAPACITY));
     let mut model = [vec![0; usize::from(BLOCKS) * BLOCK], vec![0; usize::from(BLOCKS) * BLOCK]];
     let mut rng = TestRng(seed);
     for step in 0..400 {
@@ -25,15 +25,15 @@ fn run(seed: u64) -> std::result::Result<(), String> {
         let bytes = [rng.below(256) as u8; 96];
         match rng.below(10) {
             0..4 => {
-                chunk.write_part(number, within, &bytes).unwrap();
+                chunk.write_part(BlockNumber(number), within, &bytes).unwrap();
                 content[at + within..][..96].copy_from_slice(&bytes);
             }
             4 => {
-                chunk.write(Section::Data, number, &[bytes[0]; BLOCK]).unwrap();
+                chunk.write(Section::Data, BlockNumber(number), &[bytes[0]; BLOCK]).unwrap();
                 content[at..][..BLOCK].fill(bytes[0]);
             }
             5 => {
-                chunk.clear(Section::Data, number..number + 1).unwrap();
+                chunk.clear(Section::Data, BlockNumber(number)..BlockNumber(number + 1)).unwrap();
                 content[at..][..BLOCK].fill(0);
             }
             6 => drop(chunk.commit().unwrap()),
@@ -49,12 +49,12 @@ fn run(seed: u64) -> std::result::Result<(), String> {
             8 => {
                 chunk.commit().unwrap();
                 chunk.sync().unwrap();
-                *chunk = Chunk::open(&context, ids[which], 1024).unwrap();
+                *chunk = Chunk::open(&context, ids[which], CAPACITY).unwrap();
             }
             _ => {}
         }
         let mut found = [1; BLOCK];
-        chunk.read_block(number, &mut found).unwrap();
+        chunk.read_block(BlockNumber(number), &mut found).unwrap();
         if found != content[at..][..BLOCK] {
             return Err(format!("step {step}: block {number} of chunk {which} is stale"));
         }
@@ -82,13 +82,13 @@ fn what_is_cached_is_never_stale_and_never_more_than_it_may_be() {
 fn a_block_changed_in_part_again_is_not_read_again() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(4);
-    chunk.write_part(2, 10, b"first").unwrap();
+    chunk.write_part(BlockNumber(2), 10, b"first").unwrap();
     let reads = bench.store.counts().reads;
-    chunk.write_part(2, 15, b"second").unwrap();
+    chunk.write_part(BlockNumber(2), 15, b"second").unwrap();
     chunk.commit().unwrap();
-    chunk.write_part(2, 15, b"third!").unwrap();
+    chunk.write_part(BlockNumber(2), 15, b"third!").unwrap();
     let mut block = [0; BLOCK];
-    chunk.read_block(2, &mut block).unwrap();
+    chunk.read_block(BlockNumber(2), &mut block).unwrap();
     assert_eq!(bench.store.counts().reads, reads);
     assert_eq!(&block[10..21], b"firstthird!");
 }

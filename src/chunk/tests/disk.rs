@@ -1,7 +1,7 @@
 //! One file on a disk that remembers, for each slot, what is durable and what was written since: the smallest thing
 //! that a power cut can happen to. Copies are cheap.
 //!
-//! Blocks have numbers: 0 is zeros, 1 is what a torn write leaves, others are given when they are written.
+//! What a block holds has an id: 0 is zeros, 1 is what a torn write leaves, others are given when they are written.
 
 use crate::store::{Area, FileName, Space, Store, StoreFile};
 use parking_lot::Mutex;
@@ -9,13 +9,13 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 pub type Page = [u8; 4096];
-pub type BlockNumber = u64;
+pub type BlockId = u64;
 
-pub const TORN: BlockNumber = 1;
+pub const TORN: BlockId = 1;
 
 #[derive(Clone)]
 pub struct Block {
-    pub number: BlockNumber,
+    pub id: BlockId,
     pub bytes: Arc<Page>,
 }
 
@@ -40,7 +40,7 @@ pub enum Failure {
 #[derive(Clone)]
 pub struct Disk {
     pub slots: Vec<Slot>,
-    pub written: BlockNumber,
+    pub written: BlockId,
     /// While an fdatasync is under way: how many versions of each slot it makes durable, those before it began.
     pub syncing: Option<Vec<usize>>,
     pub fail_root: Option<Failure>,
@@ -60,7 +60,7 @@ impl Slot {
 
 impl Disk {
     pub fn new(slots: usize) -> Disk {
-        let zeros = Slot { versions: vec![Block { number: 0, bytes: Arc::new([0; 4096]) }], is_stuck: false };
+        let zeros = Slot { versions: vec![Block { id: 0, bytes: Arc::new([0; 4096]) }], is_stuck: false };
         Disk { slots: vec![zeros; slots], written: TORN, syncing: None, fail_root: None, unreadable: None }
     }
 
@@ -93,13 +93,13 @@ impl Disk {
     }
 
     pub fn torn() -> Block {
-        Block { number: TORN, bytes: Arc::new([0x5a; 4096]) }
+        Block { id: TORN, bytes: Arc::new([0x5a; 4096]) }
     }
 
     fn write(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()> {
         let failure = self.fail_root.filter(|_| slot < 2);
         self.written += 1;
-        let block = Block { number: self.written, bytes: Arc::new(bytes.try_into().expect("whole blocks")) };
+        let block = Block { id: self.written, bytes: Arc::new(bytes.try_into().expect("whole blocks")) };
         let block = if failure == Some(Failure::Torn) { Disk::torn() } else { block };
         let slot = &mut self.slots[slot];
         slot.is_stuck = false;

@@ -9,8 +9,10 @@ mod judge;
 
 use super::super::mutants::{Mutant, plant};
 use super::super::slots::limit;
-use super::super::{BLOCK, Chunk, Commit, Context, DeviceId, Error, Section, Sync, vector};
-use super::disk::{Block, BlockNumber, Disk, Drive, Failure, TORN};
+use super::super::{
+    BLOCK, BlockCount, BlockNumber, Chunk, Commit, Context, DeviceId, Error, Section, Sync, vector,
+};
+use super::disk::{Block, BlockId, Disk, Drive, Failure, TORN};
 use super::mutants::{BESIDE, FAILING, MANY, MAPPED, ONE};
 use super::node::{Content, Node, Registry, RootWords};
 use super::{ID, context_of};
@@ -80,7 +82,7 @@ pub fn explore(size: Size, fault: Option<Mutant>) -> Result<Found, String> {
     let drive = Drive(Arc::new(Mutex::new(Disk::new(2 + size.slots))));
     let mut context = context_of(Arc::new(drive.clone()), &[2]);
     Arc::get_mut(&mut context).expect("no chunk has it yet").clock = || 0;
-    let mut chunk = Chunk::new(&context, ID, size.blocks);
+    let mut chunk = Chunk::new(&context, ID, BlockCount(size.blocks));
     chunk.set_inline(vec![1; size.inline]);
     // Names are not part of this model.
     chunk.prepare().unwrap();
@@ -187,7 +189,7 @@ impl Explorer {
         if let Action::Write(number) = action
             && done
         {
-            let entry = node.chunk.data.get(number, &node.chunk.blocks()).map_err(text)?;
+            let entry = node.chunk.data.get(BlockNumber(number), &node.chunk.blocks()).map_err(text)?;
             node.content[usize::from(number)] = Some(self.registry.block_of(&entry, &node.disk));
         }
         if done || matches!(action, Action::FailCommit(_)) {
@@ -207,14 +209,14 @@ impl Explorer {
         match action {
             Action::Write(number) => {
                 let value = self.drive.0.lock().written + 1;
-                match chunk.write(Section::Data, number, &plain(value)) {
+                match chunk.write(Section::Data, BlockNumber(number), &plain(value)) {
                     Ok(()) => Ok(true),
                     Err(Error::SlotsExhausted(_)) => Ok(false),
                     Err(error) => Err(text(error)),
                 }
             }
             Action::Clear(number) => {
-                chunk.clear(Section::Data, number..number + 1).map_err(text)?;
+                chunk.clear(Section::Data, BlockNumber(number)..BlockNumber(number + 1)).map_err(text)?;
                 node.content[usize::from(number)] = None;
                 Ok(true)
             }
@@ -309,14 +311,14 @@ impl Explorer {
     /// Opens with a context that has seen nothing.
     fn reopen(&self) -> Result<Chunk, Error> {
         self.context.newest.store(0, Ordering::Relaxed);
-        Chunk::open(&self.context, ID, self.size.blocks)
+        Chunk::open(&self.context, ID, BlockCount(self.size.blocks))
     }
 
     /// Every way in which the power may fail now.
     fn cut(&mut self, node: &Node, left: u32) -> Judgement {
         let [a, b] = [0, 1].map(|which| outcomes(&node.disk, which));
         for (a, b) in a.iter().flat_map(|a| b.iter().map(move |b| (a, b))) {
-            let roots = [a, b].map(|block| self.registry.roots.get(&block.number));
+            let roots = [a, b].map(|block| self.registry.roots.get(&block.id));
             // A slot that neither root names is never read.
             let named = self.named(roots);
             let mut disks = vec![Disk { slots: Vec::new(), syncing: None, ..node.disk.clone() }];
@@ -366,8 +368,7 @@ impl Explorer {
         }
         for which in 0..2 {
             let (now, then) = (node.disk.slots[which].live(), before.disk.slots[which].live());
-            let Some(root) = self.registry.roots.get(&now.number).filter(|_| now.number != then.number)
-            else {
+            let Some(root) = self.registry.roots.get(&now.id).filter(|_| now.id != then.id) else {
                 continue;
             };
             let former = node.committed.insert(root.commit, node.content.clone());
@@ -391,7 +392,7 @@ impl Explorer {
 /// What a power cut may leave in a slot.
 fn outcomes(disk: &Disk, slot: usize) -> Vec<Block> {
     let versions = &disk.slots[slot].versions;
-    let torn = (versions.len() > 1 && versions.iter().all(|block| block.number != TORN)).then(Disk::torn);
+    let torn = (versions.len() > 1 && versions.iter().all(|block| block.id != TORN)).then(Disk::torn);
     versions.iter().cloned().chain(torn).collect()
 }
 
@@ -402,7 +403,7 @@ fn with(disk: &Disk, block: &Block) -> Disk {
 }
 
 /// What is written as the block of that number.
-fn plain(block: BlockNumber) -> [u8; BLOCK] {
+fn plain(block: BlockId) -> [u8; BLOCK] {
     let mut plain = [0; BLOCK];
     plain.as_chunks_mut().0.fill(block.to_le_bytes());
     plain

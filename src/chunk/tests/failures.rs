@@ -26,9 +26,9 @@ fn every_write_may_fail_once_and_be_tried_again() {
                 }
             };
             let first = pattern(1, 20);
-            retry(&mut || chunk.write(Section::Data, 40, &first));
+            retry(&mut || chunk.write(Section::Data, BlockNumber(40), &first));
             retry(&mut || chunk.commit().map(drop));
-            retry(&mut || chunk.write(Section::Data, 150, &first[..BLOCK]));
+            retry(&mut || chunk.write(Section::Data, BlockNumber(150), &first[..BLOCK]));
             retry(&mut || chunk.commit().map(drop));
             retry(&mut || chunk.sync());
             retry(&mut || chunk.write_backup_root().map(drop));
@@ -52,15 +52,15 @@ fn every_write_may_fail_once_and_be_tried_again() {
 fn a_failed_write_changes_nothing() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
-    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1)).unwrap();
     let before = content(&chunk, 4).unwrap();
     for _ in 0..100 {
         bench.store.fail_nth(0, FULL);
-        assert!(matches!(chunk.write(Section::Data, 0, &pattern(2, 4)), Err(Error::Io(..))));
+        assert!(matches!(chunk.write(Section::Data, BlockNumber::FIRST, &pattern(2, 4)), Err(Error::Io(..))));
         assert!(content(&chunk, 4).unwrap() == before);
     }
     bench.store.heal();
-    chunk.write(Section::Data, 0, &pattern(2, 4)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(2, 4)).unwrap();
     assert!(bench.bytes().len() < 20 * BLOCK, "slots of failed writes are free again");
 }
 
@@ -69,14 +69,14 @@ fn after_a_failed_fdatasync_nothing_goes_on_before_what_it_covered_is_written_ag
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
     let durable = chunk.durable();
-    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1)).unwrap();
     chunk.commit().unwrap();
     bench.store.fail_nth(0, EIO);
     assert!(matches!(chunk.sync(), Err(Error::Io(..))));
     bench.store.heal();
     assert_eq!(chunk.durable(), durable);
     assert!(matches!(chunk.sync(), Err(Error::Failed(_))));
-    assert!(matches!(chunk.write(Section::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
+    assert!(matches!(chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1)), Err(Error::Failed(_))));
     assert!(matches!(chunk.commit(), Err(Error::Failed(_))));
     assert!(matches!(chunk.write_backup_root(), Err(Error::Failed(_))));
     assert!(chunk.wants_recovery() && !chunk.is_all_durable());
@@ -97,13 +97,13 @@ fn an_fdatasync_that_fails_before_the_first_write_is_made_up_for() {
     bench.chunk(3).commit().unwrap();
     let mut chunk = bench.open().unwrap();
     bench.store.fail_when(|event| (event.call == Call::Sync).then_some(EIO));
-    assert!(matches!(chunk.write(Section::Data, 0, &pattern(1, 1)), Err(Error::Io(..))));
+    assert!(matches!(chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1)), Err(Error::Io(..))));
     bench.store.heal();
-    assert!(matches!(chunk.write(Section::Data, 0, &pattern(1, 1)), Err(Error::Failed(_))));
+    assert!(matches!(chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1)), Err(Error::Failed(_))));
     bench.store.reset();
     chunk.recover().unwrap();
     assert_eq!(bench.store.counts().writes, 4, "three blocks and the root are written again");
-    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1)).unwrap();
     chunk.commit().unwrap();
     chunk.sync().unwrap();
     assert!(content(&bench.open().unwrap(), 1).unwrap() == pattern(1, 1));
@@ -115,15 +115,15 @@ fn what_no_fdatasync_covered_is_written_to_a_folder_that_comes_back_without_it()
     let memory = Memory::new();
     let store = Faulty::without_sync_all(Arc::new(memory.clone()));
     let context = context_of(Arc::new(store.clone()), &[2]);
-    let mut chunk = Chunk::new(&context, ID, 1024);
-    chunk.write(Section::Data, 0, &pattern(0, 300)).unwrap();
+    let mut chunk = Chunk::new(&context, ID, CAPACITY);
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(0, 300)).unwrap();
     chunk.commit().unwrap();
     chunk.sync().unwrap();
     chunk.name_synced();
     let durable = memory.snapshot();
-    chunk.write(Section::Data, 40, &pattern(1, 20)).unwrap();
+    chunk.write(Section::Data, BlockNumber(40), &pattern(1, 20)).unwrap();
     chunk.commit().unwrap();
-    chunk.write(Section::Data, 50, &pattern(2, 20)).unwrap();
+    chunk.write(Section::Data, BlockNumber(50), &pattern(2, 20)).unwrap();
     let mut expected = pattern(0, 300);
     expected[40 * BLOCK..60 * BLOCK].copy_from_slice(&pattern(1, 20));
     expected[50 * BLOCK..70 * BLOCK].copy_from_slice(&pattern(2, 20));
@@ -138,7 +138,7 @@ fn what_no_fdatasync_covered_is_written_to_a_folder_that_comes_back_without_it()
     chunk.commit().unwrap();
     chunk.sync().unwrap();
     assert!(chunk.is_all_durable() && !context.keeps_much());
-    let found = Chunk::open(&context_of(Arc::new(memory), &[2]), ID, 1024).unwrap();
+    let found = Chunk::open(&context_of(Arc::new(memory), &[2]), ID, CAPACITY).unwrap();
     assert!(content(&found, 300).unwrap() == expected);
 }
 
@@ -146,15 +146,15 @@ fn what_no_fdatasync_covered_is_written_to_a_folder_that_comes_back_without_it()
 fn a_stranger_that_took_the_place_meanwhile_is_not_written_to() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
-    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1)).unwrap();
     chunk.commit().unwrap();
     bench.store.fail_when(|event| (event.call == Call::Sync).then_some(EIO));
     assert!(chunk.sync().is_err());
     bench.store.heal();
     let other = context_of(Arc::new(bench.memory.clone()), &[2]);
-    let mut stranger = Chunk::new(&other, ID, 1024);
+    let mut stranger = Chunk::new(&other, ID, CAPACITY);
     stranger.include(&Version(vec![(DeviceId([8; 8]), Commit(1))]));
-    stranger.write(Section::Data, 0, &pattern(6, 1)).unwrap();
+    stranger.write(Section::Data, BlockNumber::FIRST, &pattern(6, 1)).unwrap();
     stranger.commit().unwrap();
     stranger.sync().unwrap();
     let before = bench.bytes();
@@ -166,12 +166,12 @@ fn a_stranger_that_took_the_place_meanwhile_is_not_written_to() {
 fn no_commit_while_a_sync_is_under_way_but_writes() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
-    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1)).unwrap();
     let commit = chunk.commit().unwrap();
     let sync = chunk.start_sync().unwrap().unwrap();
     assert!(matches!(chunk.commit(), Err(Error::Failed(_))));
     assert!(!chunk.write_backup_root().unwrap());
-    chunk.write(Section::Data, 1, &pattern(2, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber(1), &pattern(2, 1)).unwrap();
     let outcome = sync.run();
     chunk.finish_sync(sync, outcome).unwrap();
     assert_eq!((chunk.durable(), chunk.is_dirty()), (commit, true));
@@ -183,7 +183,7 @@ fn a_replaced_file_acknowledges_nothing() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(3);
     let durable = chunk.durable();
-    chunk.write(Section::Data, 0, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 1)).unwrap();
     chunk.commit().unwrap();
     bench.memory.restore(&bench.memory.snapshot());
     for _ in 0..2 {
@@ -212,11 +212,12 @@ fn replaced_between(from: u64, to: u64) -> (u64, u32) {
     });
     let mut acknowledged = 0;
     for round in 1..=3 {
-        chunk.write(Section::Data, 1, &pattern(round, 1)).unwrap();
+        chunk.write(Section::Data, BlockNumber(1), &pattern(round, 1)).unwrap();
         let commit = chunk.commit().unwrap();
         match chunk.sync() {
             Ok(()) => {
-                let found = Chunk::open(&context_of(Arc::new(bench.memory.clone()), &[2]), ID, 1024).unwrap();
+                let found =
+                    Chunk::open(&context_of(Arc::new(bench.memory.clone()), &[2]), ID, CAPACITY).unwrap();
                 assert_eq!((found.version().commit(), chunk.durable()), (commit, commit), "{from}, {to}");
                 assert!(content(&found, 2).unwrap()[BLOCK..] == pattern(round, 1), "{from}, {to}");
                 acknowledged += 1;
@@ -249,7 +250,7 @@ fn a_read_error_is_an_error_at_every_read() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(300);
     // So much that the map blocks are written anew.
-    chunk.write(Section::Data, 0, &pattern(1, 150)).unwrap();
+    chunk.write(Section::Data, BlockNumber::FIRST, &pattern(1, 150)).unwrap();
     chunk.commit().unwrap();
     let newest = chunk.version().commit();
     for failing in 0.. {
@@ -286,8 +287,10 @@ fn what_is_no_file_of_ours_is_named() {
 fn whatever_meets_a_lost_connection_first_asks_for_another_descriptor() {
     type Use = fn(&mut Chunk) -> Result<()>;
     let uses: [(&str, Use); 7] = [
-        ("write", |chunk| chunk.write(Section::Data, 7, &pattern(7, 1))),
-        ("write_acknowledged", |chunk| chunk.write_acknowledged(Section::Data, 7, &pattern(7, 1))),
+        ("write", |chunk| chunk.write(Section::Data, BlockNumber(7), &pattern(7, 1))),
+        ("write_acknowledged", |chunk| {
+            chunk.write_acknowledged(Section::Data, BlockNumber(7), &pattern(7, 1))
+        }),
         ("preallocate", |chunk| chunk.preallocate(600)),
         ("rewrite", Chunk::rewrite),
         ("compact", Chunk::compact),

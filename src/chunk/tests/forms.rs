@@ -11,7 +11,7 @@ fn run(seed: u64) {
     let mut rng = TestRng(seed);
     limits::lower(1000 + rng.below(4000) as u64, 64);
     let bench = Bench::new();
-    let mut chunk = Chunk::new(&bench.context, ID, BLOCKS);
+    let mut chunk = Chunk::new(&bench.context, ID, BlockCount(BLOCKS));
     let mut content = [Section::Data, Section::Metadata].map(|_| vec![0; usize::from(BLOCKS) * BLOCK]);
     for step in 0..150 {
         let which = usize::from(rng.below(4) == 0);
@@ -22,19 +22,19 @@ fn run(seed: u64) {
         match rng.below(8) {
             0..=3 => {
                 let data = pattern(step, count as u16);
-                match chunk.write(section, first as u16, &data) {
+                match chunk.write(section, BlockNumber(first as u16), &data) {
                     Err(Error::SlotsExhausted(_)) => {
                         // As every writer does.
                         chunk.commit().unwrap();
                         chunk.sync().unwrap();
-                        chunk.write(section, first as u16, &data).unwrap();
+                        chunk.write(section, BlockNumber(first as u16), &data).unwrap();
                     }
                     written => written.unwrap(),
                 }
                 content[which][range].copy_from_slice(&data);
             }
             4 => {
-                chunk.clear(section, first as u16..(first + count) as u16).unwrap();
+                chunk.clear(section, BlockNumber(first as u16)..BlockNumber((first + count) as u16)).unwrap();
                 content[which][range].fill(0);
             }
             5 => chunk.set_record(vec![step as u8; rng.below(1025)]),
@@ -52,10 +52,10 @@ fn run(seed: u64) {
             _ => {
                 chunk.commit().unwrap();
                 chunk.sync().unwrap();
-                chunk = Chunk::open(&bench.context, ID, BLOCKS).unwrap();
+                chunk = Chunk::open(&bench.context, ID, BlockCount(BLOCKS)).unwrap();
                 for (section, content) in [Section::Data, Section::Metadata].into_iter().zip(&content) {
                     let mut found = vec![1; content.len()];
-                    chunk.read(section, 0, &mut found).unwrap();
+                    chunk.read(section, BlockNumber::FIRST, &mut found).unwrap();
                     assert!(found == *content, "{section:?} at step {step} of {seed}");
                 }
             }

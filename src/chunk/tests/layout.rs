@@ -32,11 +32,11 @@ fn number(bytes: &[u8], offset: usize) -> usize {
 #[test]
 fn a_root_with_direct_tables() {
     let bench = Bench::new();
-    let mut chunk = Chunk::new(&bench.context, ID, 1024);
+    let mut chunk = Chunk::new(&bench.context, ID, CAPACITY);
     chunk.set_record(b"rec".to_vec());
     chunk.set_inline(b"inlin".to_vec());
-    chunk.write(Section::Data, 700, &pattern(1, 2)).unwrap();
-    chunk.write(Section::Metadata, 64, &pattern(2, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber(700), &pattern(1, 2)).unwrap();
+    chunk.write(Section::Metadata, BlockNumber(64), &pattern(2, 1)).unwrap();
     let commit = chunk.commit().unwrap();
     let file = bench.bytes();
     assert_eq!(file.len(), 5 * 4096);
@@ -139,17 +139,17 @@ fn nonsense_beside_map_blocks_is_refused() {
     for (offset, bytes) in defects {
         let mut bad = good.clone();
         bad[offset..][..bytes.len()].copy_from_slice(bytes);
-        assert!(Decoded::decode(&bad, 1024).is_err(), "{offset} {bytes:?}");
+        assert!(Decoded::decode(&bad, CAPACITY).is_err(), "{offset} {bytes:?}");
     }
-    assert!(Decoded::decode(&good, 1024).is_ok());
+    assert!(Decoded::decode(&good, CAPACITY).is_ok());
     // A hole where there is no map block says nothing; a root that told it again would be refused.
     let mut bad = good.clone();
     bad[8] = 1;
     bad.copy_within(40 + 3 * 32..40 + 5 * 32, 40 + 32);
     bad[40 + 32..42 + 32].copy_from_slice(&136u16.to_le_bytes());
     bad[40 + 5 * 32 - 64..].fill(0);
-    let root = Decoded::decode(&bad, 1024).unwrap();
-    assert_eq!(root.data.entries.iter().map(|entry| entry.0).collect::<Vec<_>>(), [150]);
+    let root = Decoded::decode(&bad, CAPACITY).unwrap();
+    assert_eq!(root.data.entries.iter().map(|entry| entry.0).collect::<Vec<_>>(), [BlockNumber(150)]);
 }
 
 #[test]
@@ -199,13 +199,13 @@ fn nonsense_in_an_authentic_root_is_refused() {
     for (offset, bytes) in defects {
         let mut bad = good.clone();
         bad[offset..][..bytes.len()].copy_from_slice(bytes);
-        assert!(Decoded::decode(&bad, 1024).is_err(), "{offset} {bytes:?}");
+        assert!(Decoded::decode(&bad, CAPACITY).is_err(), "{offset} {bytes:?}");
         let mut file = before.clone();
         file[4096..8192].copy_from_slice(&key.seal_root(ID, 1, |out| out.copy_from_slice(&bad)));
         bench.put_bytes(&file);
         assert!(matches!(bench.open(), Err(Error::Damaged(..))), "{offset} {bytes:?}");
     }
-    assert!(Decoded::decode(&good, 1024).is_ok() && Decoded::decode(&good, 2).is_err());
+    assert!(Decoded::decode(&good, CAPACITY).is_ok() && Decoded::decode(&good, BlockCount(2)).is_err());
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn arbitrary_bytes_do_not_panic() {
     proptest!(|(changes in prop::collection::vec((0usize..PLAIN.min(200), any::<u8>()), 1..8))| {
         let mut bytes = good.clone();
         changes.into_iter().for_each(|(offset, byte)| bytes[offset] = byte);
-        let _ = Decoded::decode(&bytes, 1024);
-        let _ = Decoded::decode(&bytes[..bytes.len() / 2], 1024);
+        let _ = Decoded::decode(&bytes, CAPACITY);
+        let _ = Decoded::decode(&bytes[..bytes.len() / 2], CAPACITY);
     });
 }

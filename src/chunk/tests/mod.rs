@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 const DEVICE: DeviceId = DeviceId([7; 8]);
 const ID: ChunkId = ChunkId { inode: InodeId([9; 12]), index: ChunkIndex(3) };
+/// Data blocks that the chunk may have.
+const CAPACITY: BlockCount = BlockCount(1024);
 
 /// Content roots named by one byte each, newest first.
 fn context_of(store: Arc<dyn Store>, epochs: &[u8]) -> Arc<Context> {
@@ -46,13 +48,13 @@ impl Bench {
     }
 
     fn open(&self) -> Result<Chunk> {
-        Chunk::open(&self.context, ID, 1024)
+        Chunk::open(&self.context, ID, CAPACITY)
     }
 
     /// A new chunk with this many data blocks, synced.
     fn chunk(&self, blocks: u16) -> Chunk {
-        let mut chunk = Chunk::new(&self.context, ID, 1024);
-        chunk.write(Section::Data, 0, &pattern(0, blocks)).unwrap();
+        let mut chunk = Chunk::new(&self.context, ID, CAPACITY);
+        chunk.write(Section::Data, BlockNumber::FIRST, &pattern(0, blocks)).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         chunk.name_synced();
@@ -62,8 +64,8 @@ impl Bench {
     /// One of 300 blocks, of which block 150 was written again and 7 cleared since its map blocks were written. Committed.
     fn chunk_beside_maps(&self) -> Chunk {
         let mut chunk = self.chunk(300);
-        chunk.write(Section::Data, 150, &pattern(1, 1)).unwrap();
-        chunk.clear(Section::Data, 7..8).unwrap();
+        chunk.write(Section::Data, BlockNumber(150), &pattern(1, 1)).unwrap();
+        chunk.clear(Section::Data, BlockNumber(7)..BlockNumber(8)).unwrap();
         chunk.commit().unwrap();
         chunk
     }
@@ -89,6 +91,6 @@ fn pattern(seed: u32, blocks: u16) -> Vec<u8> {
 
 fn content(chunk: &Chunk, blocks: u16) -> Result<Vec<u8>> {
     let mut out = vec![0; usize::from(blocks) * BLOCK];
-    chunk.read(Section::Data, 0, &mut out)?;
+    chunk.read(Section::Data, BlockNumber::FIRST, &mut out)?;
     Ok(out)
 }

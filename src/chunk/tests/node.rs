@@ -3,12 +3,12 @@
 
 use super::super::blocks::Key;
 use super::super::chunk::Chunk;
-use super::super::entry::{Entry, GROUP, StoredEntry};
+use super::super::entry::{Entry, GROUP, StoredEntry, number_at};
 use super::super::root::Decoded;
 use super::super::slots::State as SlotState;
 use super::super::table::Table;
-use super::super::{Commit, Section};
-use super::disk::{BlockNumber, Disk};
+use super::super::{BlockNumber, Commit, Section};
+use super::disk::{BlockId, Disk};
 use crate::crypto::Tag;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use zerocopy::FromBytes as _;
 
 /// What the logical blocks hold: the number of the block on disk, `None` for a hole.
-pub type Content = Vec<Option<BlockNumber>>;
+pub type Content = Vec<Option<BlockId>>;
 
 pub struct Node {
     pub chunk: Chunk,
@@ -39,7 +39,7 @@ pub struct Node {
 }
 
 /// What a block names: (number, slot, block).
-type Names = Vec<(u16, u16, BlockNumber)>;
+type Names = Vec<(BlockNumber, u16, BlockId)>;
 
 /// Added to the numbers of metadata blocks, to tell them from data blocks.
 const METADATA: u16 = 10_000;
@@ -47,9 +47,9 @@ const METADATA: u16 = 10_000;
 /// What is known about blocks from when they were written.
 #[derive(Default)]
 pub struct Registry {
-    tags: HashMap<Tag, BlockNumber>,
-    pub roots: HashMap<BlockNumber, RootWords>,
-    pub maps: HashMap<BlockNumber, Names>,
+    tags: HashMap<Tag, BlockId>,
+    pub roots: HashMap<BlockId, RootWords>,
+    pub maps: HashMap<BlockId, Names>,
 }
 
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl Registry {
         }
         for which in 0..2 {
             let live = disk.slots[which].live();
-            if live.number > 1 && !self.roots.contains_key(&live.number) {
+            if live.id > 1 && !self.roots.contains_key(&live.id) {
                 let plain = chunk.key.open_root(chunk.id, which as u8, &live.bytes);
                 let root =
                     Decoded::decode(&plain.expect("roots are sealed as such"), chunk.data.limit).unwrap();
@@ -84,21 +84,20 @@ impl Registry {
                     names.push((*number, entry.slot.0, block));
                 }
                 for (number, entry) in &root.metadata.entries {
-                    names.push((METADATA + number, entry.slot.0, self.block_of(entry, disk)));
+                    names.push((number.after(METADATA), entry.slot.0, self.block_of(entry, disk)));
                 }
                 let (commit, settled) = (root.version.commit(), root.settled);
-                self.roots
-                    .insert(live.number, RootWords { commit, settled, maps: root.data.maps.len(), names });
+                self.roots.insert(live.id, RootWords { commit, settled, maps: root.data.maps.len(), names });
             }
         }
     }
 
     /// The block that an entry names; one not seen before is the live one in its slot.
-    pub fn block_of(&mut self, entry: &Entry, disk: &Disk) -> BlockNumber {
-        *self.tags.entry(entry.tag).or_insert_with(|| disk.slots[entry.slot.index()].live().number)
+    pub fn block_of(&mut self, entry: &Entry, disk: &Disk) -> BlockId {
+        *self.tags.entry(entry.tag).or_insert_with(|| disk.slots[entry.slot.index()].live().id)
     }
 
-    fn learn_map(&mut self, key: &Key, k: u16, entry: &Entry, block: BlockNumber, disk: &Disk) {
+    fn learn_map(&mut self, key: &Key, k: BlockNumber, entry: &Entry, block: BlockId, disk: &Disk) {
         if self.maps.contains_key(&block) {
             return;
         }
@@ -108,12 +107,7 @@ impl Registry {
         let (stored, _) = <[StoredEntry]>::ref_from_prefix_with_elems(&plain, GROUP).unwrap();
         for (i, entry) in stored.iter().map(Entry::from).enumerate() {
             if !entry.is_hole() {
-                names.push(
-                    (usize::from(k) * GROUP + i)
-                        .try_into()
-                        .map(|n| (n, entry.slot.0, self.block_of(&entry, disk)))
-                        .unwrap(),
-                );
+                names.push((number_at(k.index(), i), entry.slot.0, self.block_of(&entry, disk)));
             }
         }
         self.maps.insert(block, names);
@@ -141,7 +135,7 @@ impl Node {
         self.prune_blocks(registry);
         let versions = self.disk.slots[..2].iter().flat_map(|slot| &slot.versions);
         let alive: Vec<Commit> =
-            versions.filter_map(|block| registry.roots.get(&block.number)).map(|root| root.commit).collect();
+            versions.filter_map(|block| registry.roots.get(&block.id)).map(|root| root.commit).collect();
         self.committed.retain(|commit, _| alive.contains(commit));
     }
 
@@ -149,8 +143,8 @@ impl Node {
     /// often and in what order they were written.
     fn prune_blocks(&mut self, registry: &Registry) {
         let roots = self.disk.slots[..2].iter().flat_map(|slot| &slot.versions);
-        let roots = roots.filter_map(|block| registry.roots.get(&block.number)).flat_map(|root| &root.names);
-        let mut named: Vec<BlockNumber> = roots.map(|name| name.2).collect();
+        let roots = roots.filter_map(|block| registry.roots.get(&block.id)).flat_map(|root| &root.names);
+        let mut named: Vec<BlockId> = roots.map(|name| name.2).collect();
         let stored = self.chunk.data.groups().iter().map(|group| group.stored);
         let metadata = self.chunk.metadata.present();
         let entries =
@@ -159,8 +153,7 @@ impl Node {
         let mapped: Vec<_> = named.iter().filter_map(|block| registry.maps.get(block)).flatten().collect();
         named.extend(mapped.into_iter().map(|name| name.2));
         for slot in &mut self.disk.slots[2..] {
-            for block in
-                slot.versions.iter_mut().filter(|block| block.number != 0 && !named.contains(&block.number))
+            for block in slot.versions.iter_mut().filter(|block| block.id != 0 && !named.contains(&block.id))
             {
                 *block = Disk::torn();
             }
@@ -168,12 +161,11 @@ impl Node {
         if self.syncing.is_none() {
             for slot in &mut self.disk.slots {
                 let versions = std::mem::take(&mut slot.versions);
-                let later =
-                    |i: usize| versions[i + 1..].iter().any(|other| other.number == versions[i].number);
+                let later = |i: usize| versions[i + 1..].iter().any(|other| other.id == versions[i].id);
                 let mut kept: Vec<_> =
                     (0..versions.len()).filter(|&i| !later(i)).map(|i| versions[i].clone()).collect();
                 let live = kept.pop();
-                kept.sort_by_key(|block| block.number);
+                kept.sort_by_key(|block| block.id);
                 slot.versions = kept.into_iter().chain(live).collect();
             }
         }
@@ -199,7 +191,7 @@ impl Node {
         for slot in &self.disk.slots {
             words.out.push(slot.versions.len() as u64);
             words.out.push(u64::from(slot.is_stuck));
-            slot.versions.iter().for_each(|block| words.block(block.number));
+            slot.versions.iter().for_each(|block| words.block(block.id));
         }
         words.out.extend(self.disk.syncing.iter().flatten().map(|&count| count as u64));
         words.commits.extend(self.syncing.map(|commit| commit.0));
@@ -258,13 +250,13 @@ impl Node {
 /// A state in words: blocks by order of appearance, commits apart, to be ranked.
 struct Words<'a> {
     registry: &'a Registry,
-    numbers: HashMap<BlockNumber, u64>,
+    numbers: HashMap<BlockId, u64>,
     out: Vec<u64>,
     commits: Vec<u64>,
 }
 
 impl Words<'_> {
-    fn block(&mut self, block: BlockNumber) {
+    fn block(&mut self, block: BlockId) {
         if block <= 1 {
             return self.out.push(block);
         }
@@ -288,7 +280,7 @@ impl Words<'_> {
     fn names(&mut self, names: &Names) {
         self.out.push(names.len() as u64);
         for &(number, slot, block) in names {
-            self.out.extend([u64::from(number), u64::from(slot)]);
+            self.out.extend([u64::from(number.0), u64::from(slot)]);
             self.block(block);
         }
     }
@@ -303,7 +295,7 @@ impl Words<'_> {
             let stored = of(&group.stored);
             let entries: Vec<_> = group.loaded().map_or(Vec::new(), |entries| {
                 let used = entries.list().iter().enumerate().filter(|(_, entry)| !entry.is_hole());
-                used.map(|(i, entry)| (i as u16, entry.slot.0, of(entry))).collect()
+                used.map(|(i, entry)| (BlockNumber(i as u16), entry.slot.0, of(entry))).collect()
             });
             self.out.extend([
                 u64::from(group.stale),

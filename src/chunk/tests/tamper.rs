@@ -9,7 +9,7 @@ fn history(bench: &Bench) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut chunk = bench.chunk(BLOCKS);
     let mut states = vec![(bench.bytes(), content(&chunk, BLOCKS).unwrap())];
     for seed in 1..3 {
-        chunk.write(Section::Data, 1, &pattern(seed, 2)).unwrap();
+        chunk.write(Section::Data, BlockNumber(1), &pattern(seed, 2)).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         states.push((bench.bytes(), content(&chunk, BLOCKS).unwrap()));
@@ -27,7 +27,7 @@ fn judge(bench: &Bench, states: &[(Vec<u8>, Vec<u8>)], what: &str) -> bool {
     for number in 0..BLOCKS {
         let mut block = [0; BLOCK];
         let at = usize::from(number) * BLOCK;
-        match chunk.read(Section::Data, number, &mut block) {
+        match chunk.read(Section::Data, BlockNumber(number), &mut block) {
             Ok(()) => candidates.retain(|content| content[at..][..BLOCK] == block),
             Err(Error::Damaged(..) | Error::Incomplete(_)) => whole = false,
             Err(error) => panic!("{what}: {error}"),
@@ -108,12 +108,12 @@ fn another_chunks_file_is_refused() {
     bench.chunk(2);
     let bytes = bench.bytes();
     for other in [ChunkId { index: ChunkIndex(4), ..ID }, ChunkId { inode: InodeId([8; 12]), ..ID }] {
-        let mut chunk = Chunk::new(&bench.context, other, 1024);
-        chunk.write(Section::Data, 0, &pattern(5, 2)).unwrap();
+        let mut chunk = Chunk::new(&bench.context, other, CAPACITY);
+        chunk.write(Section::Data, BlockNumber::FIRST, &pattern(5, 2)).unwrap();
         chunk.commit().unwrap();
         let file = bench.memory.open(bench.context.file_name(other)).unwrap();
         file.write_at(0, &[std::io::IoSlice::new(&bytes)]).unwrap();
-        assert!(matches!(Chunk::open(&bench.context, other, 1024), Err(Error::Damaged(..))));
+        assert!(matches!(Chunk::open(&bench.context, other, CAPACITY), Err(Error::Damaged(..))));
     }
 }
 
@@ -122,7 +122,7 @@ fn a_key_of_another_volume_or_epoch_opens_nothing() {
     let bench = Bench::new();
     bench.chunk(2);
     let context = context_of(Arc::new(bench.store.clone()), &[4, 5]);
-    assert!(matches!(Chunk::open(&context, ID, 1024), Err(Error::Damaged(..))));
+    assert!(matches!(Chunk::open(&context, ID, CAPACITY), Err(Error::Damaged(..))));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_settled_or_known_commit_reports_its_bad_blocks() {
             let mut bytes = states[state].0.clone();
             bytes[slot * BLOCK] ^= 1;
             bench.put_bytes(&bytes);
-            let chunk = Chunk::open_known(&bench.context, ID, 1024, known).unwrap();
+            let chunk = Chunk::open_known(&bench.context, ID, CAPACITY, known).unwrap();
             assert_eq!(chunk.version(), &version);
             assert_eq!((chunk.rejected(), chunk.durable()), (None, version.commit()));
         }
@@ -178,17 +178,17 @@ fn a_half_made_commit_gives_way_to_the_one_before() {
 fn a_map_block_that_both_roots_name_is_no_reason_to_fall_back() {
     let bench = Bench::new();
     let mut chunk = bench.chunk(300);
-    chunk.write(Section::Data, 1, &pattern(1, 1)).unwrap();
+    chunk.write(Section::Data, BlockNumber(1), &pattern(1, 1)).unwrap();
     let commit = chunk.commit().unwrap();
     chunk.sync().unwrap();
     let slot = chunk.data.groups()[0].stored.slot.index();
     let mut bytes = bench.bytes();
     bytes[slot * BLOCK] ^= 1;
     bench.put_bytes(&bytes);
-    let chunk = Chunk::open_known(&bench.context, ID, 1024, None).unwrap();
+    let chunk = Chunk::open_known(&bench.context, ID, CAPACITY, None).unwrap();
     assert_eq!((chunk.version().commit(), chunk.rejected()), (commit, None));
     let mut block = vec![0; BLOCK];
-    chunk.read(Section::Data, 1, &mut block).unwrap();
+    chunk.read(Section::Data, BlockNumber(1), &mut block).unwrap();
     assert!(block == pattern(1, 1), "what the root tells itself is there");
-    assert!(matches!(chunk.read(Section::Data, 2, &mut block), Err(Error::Damaged(..))));
+    assert!(matches!(chunk.read(Section::Data, BlockNumber(2), &mut block), Err(Error::Damaged(..))));
 }

@@ -55,9 +55,9 @@ fn verdict(vector: &Value) -> (&'static str, Option<Chunk>) {
         file.write_at(0, &[std::io::IoSlice::new(&base64(text))]).unwrap();
     }
     let blocks = blocks(id.index.0);
-    let read = Chunk::open(&context, id, blocks).and_then(|chunk| {
+    let read = Chunk::open(&context, id, BlockCount(blocks)).and_then(|chunk| {
         let mut block = [0; BLOCK];
-        (0..blocks).try_for_each(|number| chunk.read(Section::Data, number, &mut block))?;
+        (0..blocks).try_for_each(|number| chunk.read(Section::Data, BlockNumber(number), &mut block))?;
         Ok(chunk)
     });
     match read {
@@ -74,7 +74,7 @@ fn content_of(chunk: &Chunk) -> Value {
     let mut data = serde_json::Map::new();
     for number in 0..blocks(chunk.id().index.0) {
         let mut block = [0; BLOCK];
-        chunk.read(Section::Data, number, &mut block).unwrap();
+        chunk.read(Section::Data, BlockNumber(number), &mut block).unwrap();
         if block != [0; BLOCK] {
             data.insert(number.to_string(), hex(&sha256(&[&block])).into());
         }

@@ -37,8 +37,8 @@ fn of_255_devices_in_turn_every_older_version_is_rolled_back() {
         let secret = |byte: u8| Secret::from_slice(&[byte; 32]).unwrap();
         let store: Arc<dyn Store> = Arc::new(bench.store.clone());
         let context = Context::new(store, device, Cipher::Aes256Gcm, &secret(1), vec![secret(2)]);
-        let mut chunk = Chunk::open(&Arc::new(context), ID, 1024).unwrap();
-        chunk.write(Section::Data, number, &pattern(number.into(), 1)).unwrap();
+        let mut chunk = Chunk::open(&Arc::new(context), ID, CAPACITY).unwrap();
+        chunk.write(Section::Data, BlockNumber(number), &pattern(number.into(), 1)).unwrap();
         chunk.commit().unwrap();
         chunk.sync().unwrap();
         before.push((bench.bytes(), chunk.version().clone()));
@@ -48,7 +48,7 @@ fn of_255_devices_in_turn_every_older_version_is_rolled_back() {
     for (number, (bytes, version)) in before.into_iter().enumerate() {
         assert_eq!(newest.compare(&version), Relation::Newer, "{number}");
         bench.put_bytes(&bytes);
-        let opened = Chunk::open_known(&bench.context, ID, 1024, Some(&newest));
+        let opened = Chunk::open_known(&bench.context, ID, CAPACITY, Some(&newest));
         assert!(matches!(opened, Err(Error::RolledBack { .. })), "{number}");
     }
 }
@@ -62,7 +62,7 @@ fn a_chunk_is_opened_from_a_file_under_another_name() {
     file.write_at(0, &[std::io::IoSlice::new(&bench.bytes())]).unwrap();
     bench.memory.remove(bench.context.file_name(ID)).unwrap();
     let open = |id: ChunkId, known: Option<&Version>| {
-        Chunk::open_file(&bench.context, id, 1024, bench.memory.open(copy).unwrap(), known)
+        Chunk::open_file(&bench.context, id, CAPACITY, bench.memory.open(copy).unwrap(), known)
     };
     let opened = open(ID, None).unwrap();
     assert!(content(&opened, 5).unwrap() == pattern(0, 5) && opened.version() == chunk.version());

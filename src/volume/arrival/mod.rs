@@ -10,7 +10,7 @@ mod settling;
 
 pub use change::{Change, Changed, Observer};
 
-use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, InodeId, Relation, Section};
+use crate::chunk::{BLOCK, BlockNumber, Chunk, ChunkId, ChunkIndex, InodeId, Relation, Section};
 use crate::locks::{Mutex, Rank};
 use crate::store::{Area, Ender, Pinned, Seen, Watch};
 use crate::volume::base::{Base, threads};
@@ -195,10 +195,10 @@ impl Arrivals {
         let read = || -> std::result::Result<(), crate::chunk::Error> {
             let chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
             for section in [Section::Data, Section::Metadata] {
-                let mut at = 0;
+                let mut at = BlockNumber::FIRST;
                 while let Some(number) = chunk.next_present(section, at)? {
                     chunk.read(section, number, &mut [0; BLOCK])?;
-                    at = number + 1;
+                    at = number.next();
                 }
             }
             Ok(())

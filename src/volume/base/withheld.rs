@@ -58,9 +58,15 @@ impl Withheld {
         }
     }
 
-    /// It is not needed any more: nobody wants the inode, or a later batch has all of it.
+    /// Records of it are not needed any more: its name was removed, or a later batch has all of it.
     pub fn remove(&mut self, id: InodeId) {
         self.records.remove(&id);
+    }
+
+    /// Its deletion is durable: whatever this device had of it goes with it.
+    pub fn forget(&mut self, id: InodeId) {
+        self.records.remove(&id);
+        self.aside.remove(&id);
     }
 
     /// Whether there is content of it that waits to be merged.

@@ -4,7 +4,7 @@
 use super::Catalog;
 use crate::chunk::{Chunk, ChunkId, InodeId, Tombstone};
 use crate::store::{Area, CopyName, FileName};
-use crate::volume::Result;
+use crate::volume::{Error, Result};
 use std::time::Duration;
 
 /// Copies of one chunk that are looked at: those with the greatest names, which most often tell the time.
@@ -86,10 +86,11 @@ impl Catalog {
 
     /// A client that renames both versions of a file may have done so to the root directory, without which nothing begins.
     pub fn restore_root(&self) -> Result<()> {
-        let id = ChunkId::first(InodeId::ROOT);
-        if self.base.read_only || self.is_there(id)? {
+        let is_absent = |error: Error| error.is_absence();
+        if self.base.read_only || !self.cache.inode(InodeId::ROOT).is_err_and(is_absent) {
             return Ok(());
         }
+        let id = ChunkId::first(InodeId::ROOT);
         match self.newest_copy(id, &self.brought()?.copies) {
             Some((_, copy)) => self.restore_copy(copy).map(drop),
             None => Ok(()),

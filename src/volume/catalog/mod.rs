@@ -200,23 +200,18 @@ impl Catalog {
         Ok(())
     }
 
-    /// Writes down what is known of inodes whose deletion is durable, if other devices wrote to them: after a crash that
-    /// tells whether they did so again. What only this device wrote needs no note, as any other device's work is news.
-    pub fn remember_deletions<'a>(&self, inodes: impl Iterator<Item = &'a Arc<Inode>>) {
+    /// Notes what is known of an inode whose deletion is durable, if other devices wrote to it: after a crash that tells
+    /// whether they did so again. What only this device wrote needs no note, as any other device's work is news. Whether
+    /// there was a note to make, which is to be kept.
+    pub fn note_deletion(&self, id: InodeId, state: &State) -> bool {
         let context = &self.base.context;
-        let mut any = false;
-        for inode in inodes {
-            let state = inode.state.read();
-            let others = || state.version().0.iter().any(|entry| entry.0 != context.device);
-            if state.record.links_count == 0 && others() && !mutants::is_active(Mutant::NoTombstone) {
-                let first = ChunkId::first(inode.id());
-                context.recall.deleted(first, &state.tombstone(self.known(first)));
-                any = true;
-            }
+        let others = || state.version().0.iter().any(|entry| entry.0 != context.device);
+        let is_noted = state.record.links_count == 0 && others() && !mutants::is_active(Mutant::NoTombstone);
+        if is_noted {
+            let first = ChunkId::first(id);
+            context.recall.deleted(first, &state.tombstone(self.known(first)));
         }
-        if any {
-            context.recall.keep();
-        }
+        is_noted
     }
 
     /// What was last known of a chunk 0, be its inode deleted since.

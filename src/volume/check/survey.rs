@@ -2,7 +2,7 @@
 //! remembers, on a volume that is opened without it.
 
 use super::Check;
-use crate::chunk::{self, Chunk, ChunkId, ChunkIndex, InodeId, Version};
+use crate::chunk::{self, BlockCount, Chunk, ChunkId, ChunkIndex, InodeId, Version};
 use crate::store::FileName;
 use crate::volume::findings::Place;
 use crate::volume::format::limits::JOURNAL_BLOCKS;
@@ -104,7 +104,7 @@ impl Check {
     fn look(
         &self,
         chunk: ChunkId,
-        blocks: u16,
+        blocks: BlockCount,
         path: Option<&[u8]>,
         visit: &mut dyn FnMut(Sight),
     ) -> Result<()> {

@@ -5,7 +5,7 @@
 
 use super::Data;
 use super::attempt::{BLOCK_BYTES, Step, check_file};
-use crate::chunk::{self, BLOCK, Chunk, ChunkId, ChunkIndex, Section, Wish};
+use crate::chunk::{self, BLOCK, BlockNumber, Chunk, ChunkId, ChunkIndex, Section, Wish};
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::check_index;
@@ -100,17 +100,17 @@ impl Data {
         let (mut at, geometry) = (offset, self.base.geometry);
         while at < size {
             let (index, within) = geometry.locate(at);
-            let from = (within / BLOCK_BYTES) as u16;
+            let from = BlockNumber::of_byte(within);
             let start = geometry.start(index);
             self.cache.open_chunk(inode, &mut state, index)?;
             let found = match state.chunk_mut(index) {
                 Some(chunk) if data => chunk.next_present(Section::Data, from)?,
                 Some(chunk) => Some(chunk.next_absent(Section::Data, from)?)
-                    .filter(|block| *block < geometry.blocks(index)),
+                    .filter(|block| *block < geometry.blocks(index).end()),
                 None => (!data).then_some(from),
             };
             if let Some(block) = found {
-                let found = at.max(start + u64::from(block) * BLOCK_BYTES);
+                let found = at.max(start + block.start());
                 return Ok(if found < size { Some(found) } else { (!data).then_some(size) });
             }
             at = match state.chunk_mut(index) {
@@ -212,7 +212,7 @@ pub fn hold_commit(chunk: &mut Chunk, blocks: usize, wish: Wish) -> std::result:
 
 /// Reads bytes of a chunk: whole blocks straight into place, the ragged ends through a block of our own.
 fn read_bytes(chunk: &Chunk, from: u64, out: &mut [u8]) -> chunk::Result<()> {
-    let mut block = (from / BLOCK_BYTES) as u16;
+    let mut block = BlockNumber::of_byte(from);
     let within = (from % BLOCK_BYTES) as usize;
     let lead = if within == 0 { 0 } else { out.len().min(BLOCK - within) };
     let (ragged, rest) = out.split_at_mut(lead);
@@ -220,7 +220,7 @@ fn read_bytes(chunk: &Chunk, from: u64, out: &mut [u8]) -> chunk::Result<()> {
         let mut whole = [0; BLOCK];
         chunk.read_block(block, &mut whole)?;
         ragged.copy_from_slice(&whole[within..within + lead]);
-        block += 1;
+        block = block.next();
     }
     let (full, ragged) = rest.split_at_mut(rest.len() - rest.len() % BLOCK);
     if !full.is_empty() {
@@ -228,7 +228,7 @@ fn read_bytes(chunk: &Chunk, from: u64, out: &mut [u8]) -> chunk::Result<()> {
     }
     if !ragged.is_empty() {
         let mut whole = [0; BLOCK];
-        chunk.read_block(block + (full.len() / BLOCK) as u16, &mut whole)?;
+        chunk.read_block(block.after((full.len() / BLOCK) as u16), &mut whole)?;
         ragged.copy_from_slice(&whole[..ragged.len()]);
     }
     Ok(())
@@ -236,20 +236,20 @@ fn read_bytes(chunk: &Chunk, from: u64, out: &mut [u8]) -> chunk::Result<()> {
 
 /// Writes bytes of a chunk: whole blocks as they are, the ragged ends into what is there.
 fn write_bytes(chunk: &mut Chunk, from: u64, data: &[u8]) -> chunk::Result<()> {
-    let mut block = (from / BLOCK_BYTES) as u16;
+    let mut block = BlockNumber::of_byte(from);
     let within = (from % BLOCK_BYTES) as usize;
     let lead = if within == 0 { 0 } else { data.len().min(BLOCK - within) };
     let (ragged, rest) = data.split_at(lead);
     if !ragged.is_empty() {
         chunk.write_part(block, within, ragged)?;
-        block += 1;
+        block = block.next();
     }
     let (full, ragged) = rest.split_at(rest.len() - rest.len() % BLOCK);
     if !full.is_empty() {
         chunk.write(Section::Data, block, full)?;
     }
     if !ragged.is_empty() {
-        chunk.write_part(block + (full.len() / BLOCK) as u16, 0, ragged)?;
+        chunk.write_part(block.after((full.len() / BLOCK) as u16), 0, ragged)?;
     }
     Ok(())
 }

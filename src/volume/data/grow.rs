@@ -3,7 +3,7 @@
 use super::Data;
 use super::attempt::{BLOCK_BYTES, Step};
 use super::content::hold_commit;
-use crate::chunk::{self, BLOCK, Chunk, ChunkIndex, Section, Wish};
+use crate::chunk::{self, BLOCK, BlockNumber, Chunk, ChunkIndex, Section, Wish};
 use crate::volume::inode::state::{Inode, State};
 use std::sync::Arc;
 
@@ -56,14 +56,15 @@ impl Data {
             hold_commit(chunk, 2, Wish::Frees)?;
         }
         let before = chunk.data_blocks()?;
-        let (first, last) = (from.div_ceil(BLOCK_BYTES), until / BLOCK_BYTES);
+        // The bytes of the whole blocks.
+        let (start, end) = (from.next_multiple_of(BLOCK_BYTES), until - until % BLOCK_BYTES);
         let outcome = (|| {
-            if first > last {
+            if start > end {
                 return zero_bytes(chunk, from, until);
             }
-            zero_bytes(chunk, from, first * BLOCK_BYTES)?;
-            zero_bytes(chunk, last * BLOCK_BYTES, until)?;
-            chunk.clear(Section::Data, first as u16..last as u16)
+            zero_bytes(chunk, from, start)?;
+            zero_bytes(chunk, end, until)?;
+            chunk.clear(Section::Data, BlockNumber::of_byte(start)..BlockNumber::of_byte(end))
         })();
         let after = chunk.data_blocks()?;
         state.count_blocks(before, after);
@@ -73,7 +74,7 @@ impl Data {
 
 /// Zeros bytes within one block; a hole stays one.
 fn zero_bytes(chunk: &mut Chunk, from: u64, until: u64) -> chunk::Result<()> {
-    let block = (from / BLOCK_BYTES) as u16;
+    let block = BlockNumber::of_byte(from);
     if from >= until || !chunk.is_present(Section::Data, block)? {
         return Ok(());
     }

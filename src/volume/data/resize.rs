@@ -123,7 +123,7 @@ impl Data {
         }
         let own =
             u64::from(state.first_chunk.as_deref().expect("it was opened").data_blocks()?) * BLOCK_BYTES;
-        let beyond = if geometry.chunks(size) > 1 {
+        let beyond = if geometry.behind(size) > ChunkIndex::FIRST_EXTRA {
             state.record.allocated.saturating_sub(own + cut_bytes)
         } else {
             0

@@ -3,7 +3,7 @@
 //! This is the bytes only; when a batch is written, applied and dropped is the journal's affair.
 
 use super::limits::{BATCH_MAX, DEVICES_MAX};
-use crate::chunk::{Commit, DeviceId, InodeId};
+use crate::chunk::{ChunkCount, Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
@@ -58,11 +58,11 @@ pub enum Item<'a> {
     },
     Delete {
         inode: InodeId,
-        chunks: u32,
+        chunks: ChunkCount,
     },
     Orphan {
         inode: InodeId,
-        chunks: u32,
+        chunks: ChunkCount,
     },
     Reserve(Vec<InodeId>),
     /// The last name went, of an inode that was known in this version.
@@ -190,11 +190,11 @@ impl Builder {
         })
     }
 
-    pub fn delete(&mut self, inode: InodeId, chunks: u32) -> Result<(), TooLarge> {
+    pub fn delete(&mut self, inode: InodeId, chunks: ChunkCount) -> Result<(), TooLarge> {
         self.chunks(DELETE, inode, chunks)
     }
 
-    pub fn orphan(&mut self, inode: InodeId, chunks: u32) -> Result<(), TooLarge> {
+    pub fn orphan(&mut self, inode: InodeId, chunks: ChunkCount) -> Result<(), TooLarge> {
         self.chunks(ORPHAN, inode, chunks)
     }
 
@@ -250,10 +250,10 @@ impl Builder {
         self.bytes
     }
 
-    fn chunks(&mut self, kind: u8, inode: InodeId, chunks: u32) -> Result<(), TooLarge> {
+    fn chunks(&mut self, kind: u8, inode: InodeId, chunks: ChunkCount) -> Result<(), TooLarge> {
         self.record(kind, |out| {
             out.extend_from_slice(&inode.0);
-            out.extend_from_slice(&chunks.to_le_bytes());
+            out.extend_from_slice(&chunks.0.to_le_bytes());
             Ok(())
         })
     }
@@ -321,8 +321,8 @@ fn parse_item(kind: u8, mut value: Reader<'_>) -> Result<Item<'_>, Malformed> {
         DELETION => Item::Deletion(parse_deletion(&mut value)?),
         NAMESPACE => parse_namespace(&mut value)?,
         INODE => parse_inode(&mut value)?,
-        DELETE => Item::Delete { inode: value.inode()?, chunks: value.u32()? },
-        ORPHAN => Item::Orphan { inode: value.inode()?, chunks: value.u32()? },
+        DELETE => Item::Delete { inode: value.inode()?, chunks: ChunkCount(value.u32()?) },
+        ORPHAN => Item::Orphan { inode: value.inode()?, chunks: ChunkCount(value.u32()?) },
         RESERVE => {
             let mut inodes = Vec::new();
             while !value.is_empty() {

@@ -1,7 +1,7 @@
 //! In which chunk of a file a byte lies (docs/FORMAT.md section 7). Nothing else computes with the chunk size.
 
 use super::limits::LAST_INDEX;
-use crate::chunk::ChunkIndex;
+use crate::chunk::{BlockCount, ChunkIndex};
 use std::ops::Range;
 
 const BLOCK: u64 = 4096;
@@ -40,8 +40,8 @@ impl Geometry {
     }
 
     /// The same in blocks.
-    pub fn blocks(self, index: ChunkIndex) -> u16 {
-        (self.capacity(index) / BLOCK) as u16
+    pub fn blocks(self, index: ChunkIndex) -> BlockCount {
+        BlockCount((self.capacity(index) / BLOCK) as u16)
     }
 
     /// Where in the file a chunk's content begins.
@@ -67,12 +67,7 @@ impl Geometry {
         }
     }
 
-    /// How many chunks a file of this size has if there is no hole: at least chunk 0.
-    pub fn chunks(self, size: u64) -> u32 {
-        self.behind(size).0
-    }
-
-    /// The first chunk that a file of this size does not have.
+    /// The first chunk that a file of this size does not have; every file has chunk 0.
     pub fn behind(self, size: u64) -> ChunkIndex {
         if size == 0 { ChunkIndex::FIRST_EXTRA } else { self.locate(size - 1).0.next() }
     }
@@ -117,10 +112,10 @@ mod tests {
             assert_eq!(geometry.locate(offset), (index, within), "{offset}");
             assert_eq!(geometry.start(index) + within, offset);
         }
-        assert_eq!([0, 1].map(|index| geometry.blocks(ChunkIndex(index))), [64, 1024]);
+        assert_eq!([0, 1].map(|index| geometry.blocks(ChunkIndex(index))), [64, 1024].map(BlockCount));
         assert_eq!(geometry.size_limit(), 256 * KIB + 2_097_152 * 4 * MIB);
-        for (size, chunks) in [(0, 1), (1, 1), (256 * KIB, 1), (256 * KIB + 1, 2), (4 * MIB + 256 * KIB, 2)] {
-            assert_eq!(geometry.chunks(size), chunks, "{size}");
+        for (size, behind) in [(0, 1), (1, 1), (256 * KIB, 1), (256 * KIB + 1, 2), (4 * MIB + 256 * KIB, 2)] {
+            assert_eq!(geometry.behind(size), ChunkIndex(behind), "{size}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The limits of docs/FORMAT.md section 10 that concern inodes, directories and the journal, and sizes at which something
 //! that is rare otherwise happens: tests lower those.
 
-use crate::chunk::ChunkIndex;
+use crate::chunk::{BlockCount, ChunkIndex};
 
 /// Bytes of a name.
 pub const NAME_MAX: usize = 255;
@@ -20,9 +20,9 @@ pub const DEVICES_MAX: usize = 255;
 /// Bytes of a device's label.
 pub const LABEL_MAX: usize = 64;
 /// Data blocks of a journal.
-pub const JOURNAL_BLOCKS: u16 = 4096;
+pub const JOURNAL_BLOCKS: BlockCount = BlockCount(4096);
 /// Bytes of a batch: all of the journal's data blocks.
-pub const BATCH_MAX: usize = JOURNAL_BLOCKS as usize * 4096;
+pub const BATCH_MAX: usize = JOURNAL_BLOCKS.0 as usize * 4096;
 /// Entries of a page of the chunk table.
 pub const PER_PAGE: u32 = 512;
 /// Pages of a chunk table at most.
@@ -31,7 +31,7 @@ pub const PAGES: u32 = 4096;
 pub const LAST_INDEX: ChunkIndex = ChunkIndex(PAGES * PER_PAGE);
 
 /// Live bytes of the journal at most, with room to spare for the partial blocks at both ends.
-pub const JOURNAL: u64 = (JOURNAL_BLOCKS as u64 - 2) * 4096;
+pub const JOURNAL: u64 = (JOURNAL_BLOCKS.0 as u64 - 2) * 4096;
 /// A directory's tail in chunk 0: beyond this it moves into a segment.
 pub const TAIL: usize = 16 << 10;
 /// Log bytes beyond which a directory's log is compacted once twice as long as it need be.

@@ -283,7 +283,7 @@ impl Directory {
     /// After slots were added as they came.
     fn put_in_order(&mut self) -> Result<(), Malformed> {
         if !self.slots.is_sorted_by_key(|slot| slot.cookie) {
-            self.tidy();
+            self.drop_removed();
         }
         if self.slots.windows(2).any(|pair| pair[0].cookie == pair[1].cookie) {
             return Err(Malformed("a dot twice"));
@@ -369,7 +369,7 @@ impl Directory {
         self.yielded.remove(&slot.cookie);
         self.dead += 1;
         if self.dead > DEAD_MIN && self.dead > self.slots.len() / 2 {
-            self.tidy();
+            self.drop_removed();
         }
     }
 

@@ -87,7 +87,7 @@ impl ExtraChunks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::{ChunkId, Context, DeviceId, InodeId};
+    use crate::chunk::{BlockCount, ChunkId, Context, DeviceId, InodeId};
     use crate::crypto::{Cipher, Secret};
     use crate::store::memory::Memory;
     use std::sync::Arc;
@@ -100,8 +100,10 @@ mod tests {
         let context = Arc::new(context);
         let mut extra_chunks = ExtraChunks::default();
         for index in (1..=100).map(ChunkIndex) {
-            extra_chunks
-                .insert(index, Chunk::new(&context, ChunkId { inode: InodeId([1; 12]), index }, 1024));
+            extra_chunks.insert(
+                index,
+                Chunk::new(&context, ChunkId { inode: InodeId([1; 12]), index }, BlockCount(1024)),
+            );
         }
         assert_eq!(extra_chunks.busy(), Vec::from_iter((1..=100).map(ChunkIndex)));
         assert!(extra_chunks.are_dirty_above(99) && !extra_chunks.are_dirty_above(100));

@@ -1,7 +1,7 @@
 //! How much space storing an inode may need beyond what its files have.
 
 use super::state::State;
-use crate::chunk::{BLOCK, Chunk, Headroom, Hold, NEW_FILE, Section, Wish, room_for};
+use crate::chunk::{BLOCK, BlockNumber, Chunk, Headroom, Hold, NEW_FILE, Section, Wish, room_for};
 use crate::volume::Result;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits::{self, NAME_MAX, PER_PAGE, ROOT_MAX};
@@ -107,7 +107,7 @@ impl State {
     /// Those of writing.
     pub fn write_segment(&mut self, chunk: &mut Chunk, segment: &[u8]) -> Result<()> {
         chunk.lend(std::mem::take(&mut self.0.hold));
-        let written = chunk.write_acknowledged(Section::Data, 0, segment);
+        let written = chunk.write_acknowledged(Section::Data, BlockNumber::FIRST, segment);
         self.0.hold = chunk.take_hold();
         chunk.lend(self.0.hold.split(chunk.room_to_commit(0, 0)?));
         Ok(written?)

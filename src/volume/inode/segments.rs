@@ -1,6 +1,6 @@
 //! Segments of a directory's log: chunks that are written once and never change (docs/FORMAT.md section 8).
 
-use crate::chunk::{BLOCK, Chunk, Section};
+use crate::chunk::{BLOCK, BlockNumber, Chunk, Section};
 use crate::volume::{Error, Result};
 
 /// Bytes of a segment's length, before its part of the log.
@@ -26,7 +26,7 @@ pub fn encode(log: &[u8]) -> Vec<u8> {
 /// `Damaged`, or the store's.
 pub fn length(segment: &Chunk, capacity: u64) -> Result<usize> {
     let mut block = [0; BLOCK];
-    segment.read(Section::Data, 0, &mut block)?;
+    segment.read(Section::Data, BlockNumber::FIRST, &mut block)?;
     let length = u32::from_le_bytes(block[..HEAD].try_into().expect("four bytes")) as usize;
     if length > room(capacity) {
         return Err(Error::Damaged(segment.id(), "its length makes no sense".into()));
@@ -41,7 +41,7 @@ pub fn length(segment: &Chunk, capacity: u64) -> Result<usize> {
 pub fn read(segment: &Chunk, capacity: u64) -> Result<Vec<u8>> {
     let end = HEAD + length(segment, capacity)?;
     let mut bytes = vec![0; end.next_multiple_of(BLOCK)];
-    segment.read(Section::Data, 0, &mut bytes)?;
+    segment.read(Section::Data, BlockNumber::FIRST, &mut bytes)?;
     bytes.truncate(end);
     bytes.drain(..HEAD);
     Ok(bytes)

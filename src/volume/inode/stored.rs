@@ -2,7 +2,7 @@
 
 use super::entries::Unstored;
 use super::state::{Facts, State};
-use crate::chunk::{BLOCK, Chunk, ChunkIndex, Commit, Section};
+use crate::chunk::{BLOCK, BlockCount, BlockNumber, Chunk, ChunkIndex, Commit, Section};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::Malformed;
@@ -12,7 +12,7 @@ use crate::volume::{Error, Result};
 use std::ops::Range;
 
 /// Metadata blocks of a record's extension.
-const OVERFLOW_BLOCKS: u16 = 64;
+const OVERFLOW_BLOCKS: BlockCount = BlockCount(64);
 
 impl State {
     /// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
@@ -34,7 +34,7 @@ impl State {
             doomed.insert(index);
         }
         if unstored.replacement.is_some() || !segments.is_empty() {
-            first_chunk.clear(Section::Data, 0..TAIL.modulus)?;
+            first_chunk.clear(Section::Data, TAIL.modulus.all())?;
             first_chunk.set_inline(Vec::new());
             record.size = 0;
         }
@@ -74,9 +74,10 @@ impl State {
         let mut overflow = encoded.overflow.unwrap_or_default();
         overflow.resize(overflow.len().next_multiple_of(BLOCK), 0);
         if !overflow.is_empty() {
-            first_chunk.write_acknowledged(Section::Metadata, 0, &overflow)?;
+            first_chunk.write_acknowledged(Section::Metadata, BlockNumber::FIRST, &overflow)?;
         }
-        first_chunk.clear(Section::Metadata, (overflow.len() / BLOCK) as u16..OVERFLOW_BLOCKS)?;
+        first_chunk
+            .clear(Section::Metadata, BlockNumber::of_byte(overflow.len() as u64)..OVERFLOW_BLOCKS.end())?;
         if record.kind != Kind::Directory
             && first_chunk.inline().len() > first_chunk.inline_capacity(encoded.root.len())
         {
@@ -92,7 +93,7 @@ pub fn spill_inline(first_chunk: &mut Chunk) -> Result<()> {
     let mut block = first_chunk.inline().to_vec();
     if !block.is_empty() {
         block.resize(BLOCK, 0);
-        first_chunk.write_acknowledged(Section::Data, 0, &block)?;
+        first_chunk.write_acknowledged(Section::Data, BlockNumber::FIRST, &block)?;
         first_chunk.set_inline(Vec::new());
     }
     Ok(())
@@ -108,7 +109,7 @@ pub fn read_record(first_chunk: &Chunk) -> Result<Record> {
         None => None,
         Some(length) => {
             let mut blocks = vec![0; length.next_multiple_of(BLOCK)];
-            first_chunk.read(Section::Metadata, 0, &mut blocks)?;
+            first_chunk.read(Section::Metadata, BlockNumber::FIRST, &mut blocks)?;
             blocks.truncate(length);
             Some(blocks)
         }

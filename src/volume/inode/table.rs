@@ -1,12 +1,12 @@
 //! The chunk table: which chunks beyond chunk 0 an inode has (docs/FORMAT.md section 7).
 
-use crate::chunk::{BLOCK, Chunk, ChunkIndex, Commit, Section};
+use crate::chunk::{BLOCK, BlockNumber, Chunk, ChunkIndex, Commit, Section};
 use crate::volume::format::limits::{LAST_INDEX, PER_PAGE};
 use crate::volume::{Error, Result};
 use std::collections::BTreeMap;
 
 /// The metadata block of the table's first page.
-const FIRST: u16 = 64;
+const FIRST: BlockNumber = BlockNumber(64);
 /// Pages are read when asked for; changes wait for the next commit of chunk 0.
 pub struct ChunkTable {
     /// No page exists and none is waiting.
@@ -100,11 +100,10 @@ impl ChunkTable {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
-        let mut from = FIRST + place(first).0 as u16;
+        let mut from = block_of(place(first).0);
         while let Some(block) = first_chunk.next_present(Section::Metadata, from)? {
-            let page = u32::from(block - FIRST);
-            self.load_page(first_chunk, page)?;
-            from = block + 1;
+            self.load_page(first_chunk, u32::from(block.0 - FIRST.0))?;
+            from = block.next();
         }
         let stored = self.pages.iter().flat_map(|(&page, stamps)| {
             stamps
@@ -143,9 +142,9 @@ impl ChunkTable {
             for (index, stamp) in self.changed.range(page_start(number)..page_start(number + 1)) {
                 next[place(*index).1] = stamp.0;
             }
-            let block = FIRST + number as u16;
+            let block = block_of(number);
             if next.iter().all(|stamp| *stamp == 0) {
-                first_chunk.clear(Section::Metadata, block..block + 1)?;
+                first_chunk.clear(Section::Metadata, block..block.next())?;
             } else {
                 first_chunk.write_acknowledged(Section::Metadata, block, &encode(&next))?;
             }
@@ -161,7 +160,7 @@ impl ChunkTable {
             return Ok(());
         }
         let mut block = [0; BLOCK];
-        first_chunk.read(Section::Metadata, FIRST + number as u16, &mut block)?;
+        first_chunk.read(Section::Metadata, block_of(number), &mut block)?;
         let mut page = Box::new([0; PER_PAGE as usize]);
         for (stamp, bytes) in page.iter_mut().zip(block.chunks_exact(8)) {
             *stamp = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
@@ -175,6 +174,11 @@ impl ChunkTable {
 fn place(index: ChunkIndex) -> (u32, usize) {
     let at = index.0 - 1;
     (at / PER_PAGE, (at % PER_PAGE) as usize)
+}
+
+/// The metadata block of a page.
+fn block_of(page: u32) -> BlockNumber {
+    FIRST.after(page as u16)
 }
 
 /// The first chunk of a page.

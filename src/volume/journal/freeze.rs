@@ -4,7 +4,7 @@
 //! inode's `state`. A rename that replaces has its source's data durable, or carried whole, before its batch is.
 
 use super::Journal;
-use crate::chunk::{ChunkIndex, Commit, Context, Hold, InodeId};
+use crate::chunk::{ChunkCount, ChunkIndex, Commit, Context, Hold, InodeId};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::format::kinds::Kind;
@@ -130,53 +130,11 @@ impl Journal {
             durable: Vec::new(),
             hold: std::mem::take(&mut pending.hold),
         };
-        carry.iter().for_each(|inode| pending.add(inode));
-        let carry: HashSet<InodeId> = carry.iter().map(|inode| inode.id()).collect();
         pending.bytes = 0;
-        let mut unnamed = HashSet::new();
-        let inodes: Vec<Arc<Inode>> = pending.inodes.drain().map(|(_, inode)| inode).collect();
-        for inode in &inodes {
-            let wanted = carry.contains(&inode.id())
-                || pending.replacing.contains_key(&inode.id())
-                    && !mutants::is_active(Mutant::ReplacedBeforeData);
-            if inode.view(|record| record.links_count == 0) {
-                unnamed.insert(inode.id());
-            }
-            let stand_in = |commit| self.base.stand_ins.lock().put(inode.id(), start, commit);
-            let carry = wanted.then_some(&*self.base.context);
-            let inode = freeze_inode(&mut batch, inode, number, carry, stand_in);
-            frozen.inodes.push(inode.map_err(too_large)?);
-        }
-        for (at, inode) in inodes.iter().filter(|inode| inode.is_directory()).enumerate() {
-            if at > 0 && mutants::is_active(Mutant::BatchInTwo) {
-                pending.add(inode);
-                continue;
-            }
-            let mut state = inode.state.write();
-            state.freeze_entries(inode.id(), self.base.context.device, &mut batch).map_err(too_large)?;
-        }
-        frozen.replacing = std::mem::take(&mut pending.replacing);
-        frozen.deleted = std::mem::take(&mut pending.deleted);
-        for inode in &frozen.deleted {
-            batch.delete(inode.id(), chunks_of(inode, self.base.geometry)).map_err(too_large)?;
-        }
         let repeat = checkpoint && !mutants::is_active(Mutant::CheckpointRepeatsNothing);
-        let orphans = pending.orphans.values().filter(|inode| repeat || unnamed.contains(&inode.id()));
-        for inode in orphans.filter(|_| !mutants::is_active(Mutant::OrphanNotRecorded)) {
-            batch.orphan(inode.id(), chunks_of(inode, self.base.geometry)).map_err(too_large)?;
-        }
-        if repeat {
-            pending.reserve.rest();
-        }
-        frozen.fresh = pending.reserve.fresh();
-        let mut reserved = frozen.fresh.clone();
-        if repeat {
-            let named: HashSet<InodeId> = inodes.iter().map(|inode| inode.id()).collect();
-            reserved.extend(pending.reserve.all().filter(|id| !named.contains(id)));
-        }
-        if !reserved.is_empty() && !mutants::is_active(Mutant::ReserveNotRecorded) {
-            batch.reserve(&reserved).map_err(too_large)?;
-        }
+        self.freeze_inodes(&mut batch, &mut frozen, pending, carry, number).map_err(too_large)?;
+        self.freeze_unnamed(&mut batch, &mut frozen, pending, repeat).map_err(too_large)?;
+        self.freeze_reserved(&mut batch, &mut frozen, pending, repeat).map_err(too_large)?;
         if repeat && !mutants::is_active(Mutant::WithheldNotRepeated) {
             self.base.withheld.lock().repeat(&mut batch).map_err(too_large)?;
         }
@@ -190,17 +148,101 @@ impl Journal {
         Ok(frozen)
     }
 
+    /// What changed of inodes, and of directories' entries.
+    fn freeze_inodes(
+        &self,
+        batch: &mut Builder,
+        frozen: &mut Frozen,
+        pending: &mut Pending,
+        carry: &[Arc<Inode>],
+        number: Commit,
+    ) -> std::result::Result<(), TooLarge> {
+        carry.iter().for_each(|inode| pending.add(inode));
+        let carry: HashSet<InodeId> = carry.iter().map(|inode| inode.id()).collect();
+        let inodes: Vec<Arc<Inode>> = pending.inodes.drain().map(|(_, inode)| inode).collect();
+        for inode in &inodes {
+            let wanted = carry.contains(&inode.id())
+                || pending.replacing.contains_key(&inode.id())
+                    && !mutants::is_active(Mutant::ReplacedBeforeData);
+            let stand_in = |commit| self.base.stand_ins.lock().put(inode.id(), frozen.start, commit);
+            let carry = wanted.then_some(&*self.base.context);
+            frozen.inodes.push(freeze_inode(batch, inode, number, carry, stand_in)?);
+        }
+        for (at, inode) in inodes.iter().filter(|inode| inode.is_directory()).enumerate() {
+            if at > 0 && mutants::is_active(Mutant::BatchInTwo) {
+                pending.add(inode);
+                continue;
+            }
+            inode.state.write().freeze_entries(inode.id(), self.base.context.device, batch)?;
+        }
+        frozen.replacing = std::mem::take(&mut pending.replacing);
+        Ok(())
+    }
+
+    /// What was deleted, and orphans: those that lost their last name, or with `repeat` all.
+    fn freeze_unnamed(
+        &self,
+        batch: &mut Builder,
+        frozen: &mut Frozen,
+        pending: &mut Pending,
+        repeat: bool,
+    ) -> std::result::Result<(), TooLarge> {
+        frozen.deleted = std::mem::take(&mut pending.deleted);
+        for inode in &frozen.deleted {
+            batch.delete(inode.id(), chunks_of(inode, self.base.geometry))?;
+        }
+        let unnamed = frozen.inodes.iter().filter(|frozen| frozen.journalled.links_count == 0);
+        let unnamed: HashSet<InodeId> = unnamed.map(|frozen| frozen.inode.id()).collect();
+        let orphans = pending.orphans.values().filter(|inode| repeat || unnamed.contains(&inode.id()));
+        for inode in orphans.filter(|_| !mutants::is_active(Mutant::OrphanNotRecorded)) {
+            batch.orphan(inode.id(), chunks_of(inode, self.base.geometry))?;
+        }
+        Ok(())
+    }
+
+    /// Ids whose chunk files may exist: fresh ones, or with `repeat` all that the batch does not name.
+    fn freeze_reserved(
+        &self,
+        batch: &mut Builder,
+        frozen: &mut Frozen,
+        pending: &mut Pending,
+        repeat: bool,
+    ) -> std::result::Result<(), TooLarge> {
+        if repeat {
+            pending.reserve.rest();
+        }
+        frozen.fresh = pending.reserve.fresh();
+        let mut reserved = frozen.fresh.clone();
+        if repeat {
+            let named: HashSet<InodeId> = frozen.inodes.iter().map(|frozen| frozen.inode.id()).collect();
+            reserved.extend(pending.reserve.all().filter(|id| !named.contains(id)));
+        }
+        if !reserved.is_empty() && !mutants::is_active(Mutant::ReserveNotRecorded) {
+            batch.reserve(&reserved)?;
+        }
+        Ok(())
+    }
+
     /// The batch is durable: what it says counts as journalled.
     fn commit_succeeded(&self, frozen: Frozen) {
         let named: Vec<InodeId> = frozen.inodes.iter().map(|frozen| frozen.inode.id()).collect();
-        let unnamed = frozen.inodes.iter().map(|frozen| &frozen.inode).chain(&frozen.deleted);
-        self.catalog.remember_deletions(unnamed);
+        let mut is_noted = false;
         for FrozenInode { inode, journalled, carried, told, .. } in frozen.inodes {
             inode.id_durable.store(true, Ordering::Release);
             let mut state = inode.state.write();
+            is_noted |= self.catalog.note_deletion(inode.id(), &state);
             state.batch_durable(journalled, carried, told);
             drop(state);
             self.cache.queue(&inode);
+        }
+        for inode in &frozen.deleted {
+            is_noted |= self.catalog.note_deletion(inode.id(), &inode.state.read());
+            if !mutants::is_active(Mutant::AsideKept) {
+                self.base.withheld.lock().forget(inode.id());
+            }
+        }
+        if is_noted {
+            self.base.context.recall.keep();
         }
         self.base.stand_ins.lock().told(frozen.start, &frozen.durable);
         self.names.lock().reserve.made_durable(&named, frozen.fresh);
@@ -294,15 +336,11 @@ fn freeze_inode(
 }
 
 /// How many chunks an inode may have: one more than the highest index.
-fn chunks_of(inode: &Inode, geometry: Geometry) -> u32 {
+fn chunks_of(inode: &Inode, geometry: Geometry) -> ChunkCount {
     let state = inode.state.read();
-    let open = state
-        .extra_chunks
-        .from(ChunkIndex::FIRST)
-        .next_back()
-        .max(state.doomed.last().copied())
-        .map_or(0, |last| last.next().0);
-    open.max(geometry.chunks(state.record.size.min(geometry.size_limit())))
+    let open = state.extra_chunks.from(ChunkIndex::FIRST).next_back().max(state.doomed.last().copied());
+    let behind = geometry.behind(state.record.size.min(geometry.size_limit()));
+    ChunkCount(open.map_or(behind, |last| behind.max(last.next())).0)
 }
 
 fn too_large(_: TooLarge) -> Error {

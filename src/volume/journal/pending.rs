@@ -107,7 +107,7 @@ impl Reserve {
     }
 
     /// The inode is gone without a batch that named it.
-    pub fn settle(&mut self, id: InodeId) {
+    pub fn forget(&mut self, id: InodeId) {
         self.outstanding.remove(&id);
     }
 
@@ -119,7 +119,7 @@ impl Reserve {
 
     /// The batch is durable that names some inodes and reserves fresh ids.
     pub fn made_durable(&mut self, named: &[InodeId], fresh: Vec<InodeId>) {
-        named.iter().for_each(|id| self.settle(*id));
+        named.iter().for_each(|id| self.forget(*id));
         self.unused.extend(fresh);
         self.is_short &= self.unused.is_empty();
     }

@@ -108,6 +108,10 @@ impl Replay<'_> {
         if let Some(at) = lives.iter().position(|(id, _)| *id == own) {
             self.remember_durable(&gone[at]);
         }
+        // Not before: the root directory is held against that.
+        if !self.is_live {
+            self.catalog.restore_root()?;
+        }
         let mut passed_over = HashSet::new();
         for (at, batch) in &ordered {
             if passed_over.contains(at) {
@@ -255,7 +259,7 @@ impl Replay<'_> {
         stated: &Stated<'_>,
         source: &Source<'_>,
     ) -> Result<bool> {
-        let Stated { commit, record, content } = *stated;
+        let Stated { record, content, .. } = *stated;
         let existing = match self.cache.inode(id) {
             Ok(inode) => Some(inode),
             Err(error @ (Error::Damaged(..) | Error::NotArrived(_))) => {
@@ -267,29 +271,8 @@ impl Replay<'_> {
             }
             Err(error) => return Err(error),
         };
-        let relation = |inode: &Arc<Inode>| {
-            let state = inode.state.read();
-            // Chunk 0 need not be open.
-            let found = content.map(|_| state.version());
-            found.map_or(Relation::Older, |found| relation(record, commit, found))
-        };
-        let relation = existing.as_ref().map(relation);
-        let is_taken = match relation {
-            None | Some(Relation::Newer) => true,
-            Some(Relation::Concurrent) => {
-                let is_aside =
-                    source.is_own && record.kind == Kind::File && !mutants::is_active(Mutant::AsideDropped);
-                if let Some(content) = content.filter(|_| is_aside) {
-                    self.set_aside(id, commit, record, content);
-                }
-                mutants::is_active(Mutant::ConcurrentTaken)
-            }
-            Some(Relation::Equal | Relation::Older) => {
-                content.is_some() && mutants::is_active(Mutant::ReplayedOverNewer)
-            }
-        };
         match existing {
-            Some(inode) if !is_taken => {
+            Some(inode) if !self.is_newer(&inode, stated, source) => {
                 let links = &record.extension.links;
                 let times = (record.modified, record.changed);
                 let was_settled = is_settled(&inode);
@@ -312,6 +295,31 @@ impl Replay<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the inode becomes what the batch says. Of a file that was changed on both sides what this device's own
+    /// journal has is set aside.
+    fn is_newer(&self, inode: &Arc<Inode>, stated: &Stated<'_>, source: &Source<'_>) -> bool {
+        let Stated { commit, record, content } = *stated;
+        let relation = {
+            let state = inode.state.read();
+            // Chunk 0 need not be open.
+            content.map_or(Relation::Older, |_| relation(record, commit, state.version()))
+        };
+        match relation {
+            Relation::Newer => true,
+            Relation::Concurrent => {
+                let is_aside =
+                    source.is_own && record.kind == Kind::File && !mutants::is_active(Mutant::AsideDropped);
+                if let Some(content) = content.filter(|_| is_aside) {
+                    self.set_aside(inode.id(), commit, record, content);
+                }
+                mutants::is_active(Mutant::ConcurrentTaken)
+            }
+            Relation::Equal | Relation::Older => {
+                content.is_some() && mutants::is_active(Mutant::ReplayedOverNewer)
+            }
+        }
     }
 
     /// Whether a chunk 0 that cannot be read is one that never came to be durable, or one that the batch has the whole

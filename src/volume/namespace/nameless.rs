@@ -22,7 +22,7 @@ impl Namespace {
             0 => Err(Error::NotFound),
             _ => self.new_state(id, record),
         };
-        let state = made.inspect_err(|_| pending.reserve.settle(id))?;
+        let state = made.inspect_err(|_| pending.reserve.forget(id))?;
         let inode = Arc::new(Inode::new(id, state, true));
         self.cache.insert(&inode);
         pending.nameless.insert(id, inode.clone());

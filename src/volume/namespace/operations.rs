@@ -281,17 +281,8 @@ impl Namespace {
             self.check_not_inside(to.0, id)?;
         }
         let inode = self.cache.inode(id)?;
-        if how == Rename::Exchange {
-            let (other, other_kind) = target.expect("it was looked at");
-            if other_kind == Kind::Directory {
-                self.check_not_inside(from.0, other)?;
-            }
-            let other = self.cache.inode(other)?;
-            check_growth(&inode, from.1, to.1)?;
-            check_growth(&other, to.1, from.1)?;
-            let links = (self.link_name(from.0, from.1), self.link_name(to.0, to.1));
-            self.replace_name(pending, to, (&inode, (from.0, &links.0)), now)?;
-            self.replace_name(pending, from, (&other, (to.0, &links.1)), now)?;
+        if let (Rename::Exchange, Some(other)) = (how, target) {
+            self.exchange(pending, (from, &inode), to, other, now)?;
             return Ok(None);
         }
         check_growth(&inode, from.1, to.1)?;
@@ -314,6 +305,26 @@ impl Namespace {
             self.create_locked(pending, from, None, whiteout)?;
         }
         Ok(replaced)
+    }
+
+    /// Has an inode and another one take each other's names.
+    fn exchange(
+        &self,
+        pending: &mut Pending,
+        (from, inode): ((&Arc<Inode>, &[u8]), &Arc<Inode>),
+        to: (&Arc<Inode>, &[u8]),
+        (other, other_kind): (InodeId, Kind),
+        now: Timestamp,
+    ) -> Result<()> {
+        if other_kind == Kind::Directory {
+            self.check_not_inside(from.0, other)?;
+        }
+        let other = self.cache.inode(other)?;
+        check_growth(inode, from.1, to.1)?;
+        check_growth(&other, to.1, from.1)?;
+        let links = (self.link_name(from.0, from.1), self.link_name(to.0, to.1));
+        self.replace_name(pending, to, (inode, (from.0, &links.0)), now)?;
+        self.replace_name(pending, from, (&other, (to.0, &links.1)), now)
     }
 
     /// Moves an inode to where another one is, which loses that name. Returns the other, `None` if it cannot be read.
@@ -377,7 +388,7 @@ impl Namespace {
         pending.nameless.remove(&inode.id());
         if !recorded {
             pending.inodes.remove(&inode.id());
-            pending.reserve.settle(inode.id());
+            pending.reserve.forget(inode.id());
             drop(pending);
             self.catalog.delete([inode]);
         } else {

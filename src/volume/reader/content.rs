@@ -1,11 +1,9 @@
 //! A file's content: which places hold data, which are holes, and which cannot be read.
 
 use super::{Error, Node, Reader, Result};
-use crate::chunk::{BLOCK, Chunk, ChunkIndex, Commit, Section};
+use crate::chunk::{BLOCK, BlockNumber, Chunk, ChunkIndex, Commit, Section};
 use crate::volume::format::geometry::Run;
 use std::ops::Range;
-
-const BLOCK_BYTES: u64 = BLOCK as u64;
 
 /// Places of a file, in bytes, in increasing order. Everything else up to its size is a hole.
 #[derive(Debug, Default)]
@@ -78,14 +76,14 @@ impl<'a> Content<'a> {
 
     /// The runs of blocks that are present in a chunk, in bytes from its start.
     fn runs(&mut self, index: ChunkIndex) -> Result<Vec<Range<u64>>> {
-        let blocks = self.reader.geometry.blocks(index);
+        let blocks = self.reader.geometry.blocks(index).end();
         let Some(chunk) = self.chunk(index)? else { return Ok(Vec::new()) };
-        let (mut runs, mut from) = (Vec::new(), 0);
+        let (mut runs, mut from) = (Vec::new(), BlockNumber::FIRST);
         while from < blocks
             && let Some(start) = chunk.next_present(Section::Data, from)?
         {
             from = chunk.next_absent(Section::Data, start)?.min(blocks);
-            runs.push(u64::from(start) * BLOCK_BYTES..u64::from(from) * BLOCK_BYTES);
+            runs.push(start.start()..from.start());
         }
         Ok(runs)
     }
@@ -107,7 +105,7 @@ impl<'a> Content<'a> {
         for Run { index, from, length } in self.reader.geometry.runs(offset, rest.len()) {
             let (run, more) = rest.split_at_mut(length);
             if let Some(chunk) = self.chunk(index)? {
-                chunk.read(Section::Data, (from / BLOCK_BYTES) as u16, run)?;
+                chunk.read(Section::Data, BlockNumber::of_byte(from), run)?;
                 // Bytes beyond the size count for nothing.
                 let valid = size.saturating_sub(at).min(length as u64) as usize;
                 run[valid..].fill(0);

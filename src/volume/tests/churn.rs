@@ -16,7 +16,7 @@ impl TestRng {
     }
 }
 
-/// Nothing is ever found damaged, or mended: what is compared after a remount was read from what was written.
+/// Nothing is ever found damaged, or salvaged: what is compared after a remount was read from what was written.
 fn churn(seed: u64) {
     let mut rng = TestRng(seed);
     limits::lower((2 << 20) << rng.below(3), 100 << rng.below(9), 100 << rng.below(9));

@@ -211,7 +211,7 @@ fn calls_of_the_store() {
     volume.close().unwrap();
     drop(volume);
     let opened = std::cell::OnceCell::new();
-    calls("mount", "Open 3, SyncAll 1, List 1, Read 3", &|| {
+    calls("mount", "SyncAll 1, List 1, Open 2, Read 3", &|| {
         assert!(opened.set(fixture.open(store.clone())).is_ok());
     });
     let volume = opened.get().unwrap();

@@ -1,7 +1,7 @@
 //! Records and batches that grow to their limits: an error for who asks for more, and nothing that cannot be written.
 
 use super::*;
-use crate::chunk::{Chunk, ChunkId, InodeId};
+use crate::chunk::{BlockCount, Chunk, ChunkId, InodeId};
 use crate::store::memory::Memory;
 use crate::volume::format::limits;
 use crate::volume::stream::TAIL;
@@ -161,7 +161,7 @@ fn a_compacted_log_that_goes_into_segments_is_read_back() {
 #[test]
 fn the_end_of_a_stream_is_as_long_as_it_should_be() {
     let (_, _, volume) = started();
-    let mut chunk = Chunk::new(&volume.base.context, ChunkId::first(InodeId([1; 12])), 64);
+    let mut chunk = Chunk::new(&volume.base.context, ChunkId::first(InodeId([1; 12])), BlockCount(64));
     TAIL.append(&mut chunk, 0, &[7; 5000]).unwrap();
     assert_eq!(TAIL.read(&chunk, 0, 5000).unwrap(), [7; 5000]);
     assert!(TAIL.read(&chunk, 0, 0).unwrap().is_empty());

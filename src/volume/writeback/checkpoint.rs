@@ -68,7 +68,7 @@ impl Writeback {
             self.cache.forget_if_clean(&inode);
         }
         self.base.context.recall.keep();
-        self.base.context.headroom.tidy();
+        self.base.context.headroom.refresh();
         Ok(Some(full))
     }
 

@@ -10,7 +10,7 @@
 //! there is.
 
 use super::Writeback;
-use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, Commit, Section};
+use crate::chunk::{BLOCK, BlockNumber, Chunk, ChunkId, ChunkIndex, Commit, Section};
 use crate::volume::format::batch::{Item, parse};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
@@ -149,14 +149,14 @@ impl Writeback {
         &self,
         inode: &Arc<Inode>,
         inline: Vec<u8>,
-        blocks: &[(u16, Vec<u8>)],
+        blocks: &[(BlockNumber, Vec<u8>)],
     ) -> Result<(Chunk, ChunkTable)> {
         let (id, count) = (ChunkId::first(inode.id()), self.base.geometry.blocks(ChunkIndex::FIRST));
         let emptied = || -> Result<(Chunk, ChunkTable)> {
             let mut first_chunk = Chunk::open(&self.base.context, id, count)?;
             let mut table = ChunkTable::of(&first_chunk)?;
             table.all(&first_chunk)?.into_iter().for_each(|index| table.set(index, Commit(0)));
-            first_chunk.clear(Section::Data, 0..count)?;
+            first_chunk.clear(Section::Data, count.all())?;
             Ok((first_chunk, table))
         };
         let (mut first_chunk, table) = emptied().unwrap_or_else(|_| {
@@ -274,13 +274,13 @@ impl Writeback {
 }
 
 /// The blocks of a chunk that hold data.
-fn read_blocks(chunk: &Chunk) -> crate::chunk::Result<Vec<(u16, Vec<u8>)>> {
-    let (mut blocks, mut from) = (Vec::new(), 0);
+fn read_blocks(chunk: &Chunk) -> crate::chunk::Result<Vec<(BlockNumber, Vec<u8>)>> {
+    let (mut blocks, mut from) = (Vec::new(), BlockNumber::FIRST);
     while let Some(number) = chunk.next_present(Section::Data, from)? {
         let mut block = vec![0; BLOCK];
         chunk.read(Section::Data, number, &mut block)?;
         blocks.push((number, block));
-        from = number + 1;
+        from = number.next();
     }
     Ok(blocks)
 }

@@ -6,7 +6,7 @@ impl Explorer {
     pub(super) fn judge_content(&self, chunk: &Chunk, content: &Content) -> Judgement {
         for (number, block) in (0..).zip(content) {
             let mut out = [0; BLOCK];
-            chunk.read(Section::Data, number, &mut out).map_err(text)?;
+            chunk.read(Section::Data, BlockNumber(number), &mut out).map_err(text)?;
             let expected = block.map_or([0; BLOCK], plain);
             if out != expected {
                 return Err(format!("block {number} is not what was written"));
@@ -55,7 +55,8 @@ impl Explorer {
         let (version, settled) = (newest.version().clone(), newest.newest.is_some_and(|root| root.settled));
         for slot in 2..node.disk.slots.len() {
             self.drive.0.lock().slots[slot].versions.push(Disk::torn());
-            let known = Chunk::open_known(&self.context, ID, self.size.blocks, Some(&version)).map_err(text);
+            let known = Chunk::open_known(&self.context, ID, BlockCount(self.size.blocks), Some(&version))
+                .map_err(text);
             let unknown = self.reopen();
             self.drive.0.lock().slots[slot].versions.pop();
             // Without its version nobody knows how new it is.

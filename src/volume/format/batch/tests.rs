@@ -64,8 +64,10 @@ fn any_item() -> impl Strategy<Value = Item<'static>> {
                 content
             }
         ),
-        (any_inode(), any::<u32>()).prop_map(|(inode, chunks)| Item::Delete { inode, chunks }),
-        (any_inode(), any::<u32>()).prop_map(|(inode, chunks)| Item::Orphan { inode, chunks }),
+        (any_inode(), any::<u32>())
+            .prop_map(|(inode, chunks)| Item::Delete { inode, chunks: ChunkCount(chunks) }),
+        (any_inode(), any::<u32>())
+            .prop_map(|(inode, chunks)| Item::Orphan { inode, chunks: ChunkCount(chunks) }),
         prop::collection::vec(any_inode(), 0..20).prop_map(Item::Reserve),
         (any_inode(), any_kind(), any_inode(), prop::collection::vec((any::<[u8; 8]>(), any::<u64>()), 0..5))
             .prop_map(|(inode, kind, parent, vector)| Item::Deletion(Deletion {
@@ -116,8 +118,8 @@ fn sample() -> Batch<'static> {
                 record: Box::new(record),
                 content: Some(b"hello"),
             },
-            Item::Delete { inode: inode(4), chunks: 2 },
-            Item::Orphan { inode: inode(5), chunks: 1 },
+            Item::Delete { inode: inode(4), chunks: ChunkCount(2) },
+            Item::Orphan { inode: inode(5), chunks: ChunkCount(1) },
             Item::Reserve(vec![inode(6), inode(7)]),
             Item::Deletion(Deletion {
                 inode: inode(8),
@@ -227,7 +229,7 @@ fn lengths_counts_and_contents_must_be_true() {
 #[test]
 fn a_record_that_fails_leaves_the_batch_as_it_was() {
     let mut builder = Builder::default();
-    builder.delete(inode(1), 1).expect("within the limits");
+    builder.delete(inode(1), ChunkCount(1)).expect("within the limits");
     let before = builder.bytes.len();
     let mut record = sample_record();
     record.extension.target = vec![0; 5000];

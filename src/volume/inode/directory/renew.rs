@@ -80,13 +80,13 @@ impl Directory {
         self.vector[usize::from(dot.device)].1 = dot.counter;
         LogRecord::Add { dot, kind, inode, name }.encode(log);
         if self.outworn > OUTWORN_MIN && self.outworn > self.names.len() / 2 {
-            self.tidy();
+            self.drop_removed();
         }
         Ok(())
     }
 
     /// Drops removed slots with their names and puts the others in order.
-    pub(super) fn tidy(&mut self) {
+    pub(super) fn drop_removed(&mut self) {
         let mut order: Vec<u32> = (0..self.slots.len() as u32).collect();
         order.retain(|&at| self.slots[at as usize].kind.is_some());
         order.sort_by_key(|&at| self.slots[at as usize].cookie);

@@ -5,6 +5,7 @@ use super::operation::Operation::{self, *};
 use super::short::{ACTIONS, NAMES, name_sequences, short_sequences};
 use super::{Effort, Start, Tally};
 use crate::chunk::limits as chunk_limits;
+use crate::chunk::remembered::Snapshot;
 use crate::test_rng::{TestRng, seed};
 use crate::volume::format::limits;
 use crate::volume::tests::clock;
@@ -228,18 +229,22 @@ fn a_hundred_thousand_states_survive() {
     assert!(states >= 100_000, "too few states in {seconds} seconds");
 }
 
-/// A device's first work on a volume, of which it has seen all: its journal does not exist until then. (What it deletes and
-/// has no memory of stays after a crash: another device may have changed it.)
+/// A device's first work on a volume: its journal does not exist until then. It deletes only what it has seen before: what
+/// becomes of the rest, `devices::kills` says.
 #[test]
 fn a_crash_in_a_devices_first_work_keeps_nobody_out() {
     let begun = Start::new(&FILES);
-    let start =
-        Start { fixture: begun.fixture.another(*b"device 2"), store: begun.store.kill(), known: begun.known };
     let mut tally = Tally::default();
     let effort = Effort { cuts: 40, kills: 4, seed: seed() };
-    for first in
-        [&[Create("n"), Sync("n")][..], &[Append { path: "b", length: 5000 }], &[Rename("a", "b"), Round]]
+    let makes = &[Create("n"), Sync("n")][..];
+    let changes = &[Append { path: "b", length: 5000 }][..];
+    let deletes = &[Rename("a", "b"), Round][..];
+    let nothing = Snapshot::default();
+    for (known, first) in
+        [(&nothing, makes), (&nothing, changes), (&begun.known, changes), (&begun.known, deletes)]
     {
+        let fixture = begun.fixture.another(*b"device 2");
+        let start = Start { fixture, store: begun.store.kill(), known: known.clone() };
         let explored = start.explore(first, effort, &mut tally).unwrap_or_else(|error| panic!("{error}"));
         assert!(explored);
     }

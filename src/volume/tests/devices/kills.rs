@@ -2,6 +2,7 @@
 
 use super::world::{kill, make};
 use super::*;
+use crate::chunk::remembered::Remembered;
 
 /// The deleting device is killed before it removes the file, and another device's version arrives before it is back.
 #[test]
@@ -30,6 +31,22 @@ fn a_version_that_arrives_after_a_kill_in_a_deletion_is_not_deleted() {
         let tree = world.judge();
         assert_eq!(tree.keys().collect::<Vec<_>>(), if is_seen_before { vec![] } else { vec!["f"] });
     }
+}
+
+/// A device that deletes what another one wrote, and loses its memory with the power: whether the other one changed it since,
+/// it cannot tell. So the file is there again, whole and under its name, and can be deleted as any other.
+#[test]
+fn what_is_deleted_and_no_more_remembered_comes_back() {
+    let mut world = World::new(2, &BOTH);
+    world.make(0, "f");
+    deliver(&mut world, [0, 1]);
+    killed(&mut world, 1, |volume| remove(volume, "f"));
+    let keys = &mut world.devices[1].keys;
+    *keys = keys.remembering(Remembered::default());
+    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["f"]);
+    world.at(1, |_, volume| remove(volume, "f").unwrap());
+    world.removed.insert("f of AAAAAAA".into());
+    assert!(world.judge().is_empty());
 }
 
 /// A killed device finds another one's directory in the place of its own, and its own aside.
@@ -94,6 +111,44 @@ fn of_two_versions_of_which_one_is_in_a_journal_both_are_there() {
     }
 }
 
+/// Content that only the journal has and that was not merged yet goes with its file, whether or not the device ends well:
+/// the journal becomes empty, and no mount has it come back. What another device writes after that does.
+#[test]
+fn content_set_aside_goes_with_its_file() {
+    for is_killed in [false, true] {
+        let mut world = World::new(2, &BOTH);
+        world.make(0, "f");
+        deliver(&mut world, [0, 1]);
+        killed(&mut world, 1, |volume| edit(volume, "f", "here").and_then(|()| rename(volume, "f", "g")));
+        world.at(0, |_, volume| edit(volume, "f", "there").unwrap());
+        deliver(&mut world, [0, 1]);
+        let device = &world.devices[1];
+        let volume = device.keys.open(Arc::new(device.store.clone()));
+        let is_empty = |volume: &Volume| volume.base.withheld.lock().is_empty();
+        assert!(!is_empty(&volume), "nothing is set aside");
+        remove(&volume, "g").unwrap();
+        volume.checkpoint().unwrap();
+        // The batch that deletes it is dropped.
+        make(&volume, "h", "h").unwrap();
+        volume.checkpoint().unwrap();
+        assert!(is_empty(&volume));
+        if is_killed {
+            kill(volume)
+        } else {
+            volume.close().unwrap()
+        }
+        let (files, volume) = (world.devices[1].store.items().len(), world.mount(1));
+        assert!(is_empty(&volume));
+        volume.close().unwrap();
+        assert!(world.devices[1].store.items().len() <= files, "something came back");
+        world.at(0, |_, volume| edit(volume, "f", "later").unwrap());
+        world.made = ["h", "later"].map(String::from).into();
+        let tree = world.judge();
+        assert_eq!(tree.keys().collect::<Vec<_>>(), ["f", "h"]);
+        assert_eq!(tree["f"].as_deref(), Some("later"));
+    }
+}
+
 /// What was deleted was known from another device's journal only, and nothing of it was here.
 #[test]
 fn what_is_deleted_before_a_kill_and_changed_elsewhere_comes_back() {
@@ -153,14 +208,18 @@ fn every_broken_rule_is_noticed() {
         Mutant::GapIgnored,
         Mutant::LearntCarried,
         Mutant::AsideDropped,
+        Mutant::AsideKept,
         Mutant::NoTombstone,
+        Mutant::ReplacedRemoved,
         Mutant::NameNotKept,
     ] {
         mutants::plant(Some(fault));
         let noticed = catch_unwind(AssertUnwindSafe(|| {
+            what_is_deleted_and_no_more_remembered_comes_back();
             a_journal_hides_nothing_of_a_directory_that_was_put_aside();
             what_another_journal_told_of_is_no_work_of_this_device();
             of_two_versions_of_which_one_is_in_a_journal_both_are_there();
+            content_set_aside_goes_with_its_file();
             what_is_deleted_before_a_kill_and_changed_elsewhere_comes_back();
             a_file_that_was_renamed_on_both_sides_of_a_kill_has_both_names();
         }));

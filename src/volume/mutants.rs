@@ -75,4 +75,11 @@ crate::mutant::mutants! {
     PinnedForgotten,
     LostNotKept,
     RestoredEarly,
+    OlderLeft,
+    NotExchanged,
+    ExchangedEarly,
+    LeftInexact,
+    KnownNotIncluded,
+    NeededRemoved,
+    StraysLeft,
 }

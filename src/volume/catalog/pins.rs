@@ -139,19 +139,23 @@ impl Catalog {
         Ok(true)
     }
 
-    /// Puts a pinned chunk in its place again, under a version that includes what is there.
+    /// Puts a pinned chunk in its place again, under a version that includes what is there. What it replaces is pinned.
     pub fn put_back(&self, id: ChunkId, pin: PinName, there: Option<&Version>) -> Result<()> {
         let Some(pins) = self.pins() else { return Ok(()) };
-        let mut chunk = self.open_pin(id, pin)?;
-        let known = self.base.context.recall.known(id);
-        there.into_iter().chain(&known).for_each(|version| chunk.include(version));
-        chunk.commit()?;
-        chunk.sync()?;
-        drop(chunk);
-        pins.put_back(pin)?;
+        self.go_on(self.open_pin(id, pin)?, there)?;
+        let replaced = pins.put_back(pin)?;
         self.base.sync_names(&[pin.of])?;
         pins.pin(pin.of)?;
-        Ok(())
+        // A pinned chunk 0 takes the place of what it includes only.
+        self.unpin(replaced.filter(|_| id.index.is_first()))
+    }
+
+    /// Has a chunk follow upon what is known of it, and upon what is there: that it is about to replace.
+    pub fn go_on(&self, mut chunk: Chunk, there: Option<&Version>) -> Result<()> {
+        let known = self.base.context.recall.known(chunk.id());
+        there.into_iter().chain(&known).for_each(|version| chunk.include(version));
+        chunk.commit()?;
+        Ok(chunk.sync()?)
     }
 
     /// What is pinned of these is needed no more.

@@ -187,7 +187,7 @@ impl Merge {
     }
 
     /// A version that can be read like a file, if all of its chunks are here, in their places or as copies.
-    fn as_inode(
+    pub(super) fn as_inode(
         &self,
         id: InodeId,
         mut other: State,
@@ -255,7 +255,7 @@ impl Merge {
 
 /// Whether one device alone ever wrote a file, and that version is an older one of its: somebody kept a copy. Where several
 /// wrote, numbers do not tell that: a device may have written to another one's version while its own was elsewhere.
-fn came_before(inode: &Arc<Inode>, other: &State) -> bool {
+pub(super) fn came_before(inode: &Arc<Inode>, other: &State) -> bool {
     let state = inode.state.read();
     match (&state.version().0[..], &other.version().0[..]) {
         ([newest], [kept]) if newest.0 == kept.0 => {

@@ -6,8 +6,10 @@
 mod absent;
 mod deletions;
 mod files;
+mod misplaced;
 mod names;
 mod pinned;
+mod strays;
 mod twins;
 
 use crate::chunk::{Chunk, ChunkId, InodeId};
@@ -135,6 +137,7 @@ impl Merge {
         let (mut merged, Brought { copies, returned }) = (Vec::new(), self.catalog.brought()?);
         let pins = self.catalog.all_pins();
         self.restore_absent(&copies)?;
+        self.put_in_place(&copies, &pins)?;
         for (id, copy) in &copies {
             let pins = pins.get(&id.inode).map_or(&[][..], Vec::as_slice);
             let beside = Beside { copies: &copies, pins, is_pinned: false };
@@ -149,6 +152,8 @@ impl Merge {
         }
         self.base.schedule.leave_copies(merged.len() < copies.len());
         let aside = self.merge_aside()?;
+        self.keep_needed(&copies, &mut merged)?;
+        merged.extend(self.strays(&copies, &pins, &merged)?);
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;

@@ -10,31 +10,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Devices that are mounted, each with what its store tells.
-struct Live {
-    world: World,
-    volumes: Vec<(Arc<Volume>, Box<dyn Watch>)>,
+pub(super) struct Live {
+    pub world: World,
+    pub volumes: Vec<(Arc<Volume>, Box<dyn Watch>)>,
 }
 
 impl Live {
-    fn mount(world: World) -> Live {
+    pub fn mount(world: World) -> Live {
         let mounted = |at: usize| (world.mount(at), world.devices[at].store.watch().unwrap().unwrap());
         let volumes = (0..world.devices.len()).map(mounted).collect();
         Live { world, volumes }
     }
 
-    fn at(&self, at: usize) -> &Volume {
+    pub fn at(&self, at: usize) -> &Volume {
         &self.volumes[at].0
     }
 
     /// What the client did since is noticed.
-    fn arrive(&mut self, at: usize) {
+    pub fn arrive(&mut self, at: usize) {
         let (volume, watch) = &mut self.volumes[at];
         let mut seen = Vec::new();
         watch.wait(Some(Duration::ZERO), &mut seen).unwrap();
         volume.arrivals.take_in(&seen);
     }
 
-    fn unmount(mut self) -> World {
+    pub fn unmount(mut self) -> World {
         self.volumes.drain(..).for_each(|(volume, _)| volume.close().unwrap());
         self.world
     }

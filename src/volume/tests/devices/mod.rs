@@ -6,7 +6,9 @@
 pub mod client;
 mod kills;
 mod large;
+mod large_live;
 mod live;
+mod misplaced;
 pub mod walks;
 pub mod world;
 

@@ -1,0 +1,133 @@
+//! Large files of which a client puts the chunk files of one version beside those of another one.
+
+use super::large::{change, part, parts, rest_without_copies, shown, world};
+use super::live::Live;
+use super::world::kill;
+use super::*;
+use crate::store::FileName;
+use crate::store::image::Image;
+use crate::store::memory::Memory;
+use std::time::Duration;
+
+const DAYS: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// The chunk files of the file.
+fn chunk_files(world: &mut World) -> [FileName; 3] {
+    world.at(1, |_, volume| {
+        let inode = find(volume, "g").unwrap().id();
+        [0, 1, 2].map(|index| volume.base.context.file_name(ChunkId { inode, index: ChunkIndex(index) }))
+    })
+}
+
+fn take(store: &Memory, name: FileName) -> Option<Image> {
+    store.take(&Item::File(name))
+}
+
+fn put(store: &Memory, name: FileName, image: Option<Image>) {
+    store.put(&Item::File(name), image);
+}
+
+/// As a client puts it aside.
+fn put_copy(store: &Memory, of: FileName, image: Option<Image>) -> CopyName {
+    let name = format!("{}.sync-conflict-20261128-000099-X", of.path().strip_prefix("chunks/").unwrap());
+    let copy = CopyName::parse(name.as_bytes()).unwrap();
+    store.put(&Item::Copy(copy.clone()), image);
+    copy
+}
+
+/// The client takes its own side of one chunk file, and the other one's of another.
+#[test]
+fn a_chunk_of_the_version_in_place_that_is_only_a_copy_is_put_there() {
+    let (mut world, [zero, _, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    for (at, text) in [(0, "by a"), (1, "by b")] {
+        world.at(at, |_, volume| change(volume, "g", 1, text).unwrap());
+    }
+    world.sync_all(0);
+    let Device { store, client, .. } = &mut world.devices[1];
+    for (name, style) in [(names[0], Style::OursAside), (names[1], Style::TheirsAside)] {
+        client.style = style;
+        assert!(client.sync(&Item::File(name), store, &world.server));
+    }
+    assert_eq!(world.at(1, |_, volume| parts(volume, "g").unwrap()), [&*zero, &part("by a"), &two].concat());
+    let mut contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    contents.sort();
+    assert_eq!(contents, ["by a", "by b"].map(|text| [&*zero, &part(text), &two].concat()));
+}
+
+/// The chunk that is there may belong to a version whose chunk 0 is on its way.
+#[test]
+fn a_copy_takes_no_place_while_what_is_there_may_belong_to_what_comes() {
+    let (mut world, [zero, one, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let store = world.devices[1].store.clone();
+    put_copy(&store, names[1], take(&store, names[1]));
+    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    put(&store, names[1], take(&world.devices[0].store, names[1]));
+    let before = world.images(1);
+    assert!(world.at(1, |_, volume| parts(volume, "g")).is_err());
+    assert!(before == world.images(1), "something was written");
+    // Nothing came.
+    store.wait(Duration::from_secs(3600));
+    assert_eq!(world.at(1, |_, volume| parts(volume, "g").unwrap()), [&*zero, &*one, &*two].concat());
+    assert_eq!(rest_without_copies(&mut world), [[&*zero, &part("by a"), &two].concat()]);
+}
+
+/// A client that takes a file while it is being written may put that in the place of what became of it.
+#[test]
+fn an_older_version_of_this_device_does_not_keep_the_place_of_a_newer_one() {
+    let (mut world, [zero, one, _]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let mut live = Live::mount(world);
+    change(live.at(0), "g", 2, "by a").unwrap();
+    live.at(0).sync(&find(live.at(0), "g").unwrap(), false).unwrap();
+    let store = live.world.devices[0].store.clone();
+    let taken = take(&store, names[0]);
+    let mut world = live.unmount();
+    assert!(taken != take(&store, names[0]));
+    put(&store, names[0], taken);
+    let new = [&*zero, &*one, &part("by a")].concat();
+    assert_eq!(world.at(0, |_, volume| parts(volume, "g").unwrap()), new);
+    assert_eq!(shown(&mut world), [("g".to_owned(), new)]);
+}
+
+/// What a crash leaves does not say which chunks belong to it, so nothing can be merged with it.
+#[test]
+fn a_version_that_a_crash_left_is_merged_with_another_one() {
+    let (mut world, [zero, one, two]) = world(&[BOTH[1]; 2]);
+    world.at(1, |_, volume| change(volume, "g", 1, "by b").unwrap());
+    world.sync_all(1);
+    let volume = world.mount(0);
+    change(&volume, "g", 2, "by a").unwrap();
+    kill(volume);
+    let mut contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    contents.sort();
+    assert_eq!(contents, [[&*zero, &part("by b"), &two].concat(), [&*zero, &*one, &part("by a")].concat()]);
+}
+
+/// This device knows a newer chunk, of its own version, which is elsewhere.
+#[test]
+fn a_chunk_that_chunk_0_names_is_not_refused_for_one_of_another_version() {
+    let (mut world, [zero, one, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let base = world.devices.iter().map(|device| take(&device.store, names[2])).next().unwrap();
+    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    let [a, b] = [0, 1].map(|at| world.devices[at].store.clone());
+    for name in names {
+        put_copy(&b, name, take(&b, name));
+        put(&b, name, if name == names[2] { base.clone() } else { take(&a, name) });
+    }
+    let shown_there = |world: &mut World| {
+        world.at(1, |_, volume| {
+            names_of(volume).iter().map(|name| parts(volume, name).unwrap()).collect::<Vec<_>>()
+        })
+    };
+    let mut contents = shown_there(&mut world);
+    contents.sort();
+    assert_eq!(contents, [[&*zero, &part("by a"), &two].concat(), [&*zero, &*one, &part("by b")].concat()]);
+}
+
+fn names_of(volume: &Volume) -> Vec<String> {
+    names(volume, &volume.root().unwrap())
+}

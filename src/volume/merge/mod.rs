@@ -153,11 +153,15 @@ impl Merge {
         self.base.schedule.leave_copies(merged.len() < copies.len());
         let aside = self.merge_aside()?;
         self.keep_needed(&copies, &mut merged)?;
-        merged.extend(self.strays(&copies, &pins, &merged)?);
+        let strays = self.strays(&copies, &pins, &merged)?;
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
-        if merged.is_empty() && revived.is_empty() && saved.is_empty() && aside.is_empty() {
+        if [&merged, &strays].iter().all(|gone| gone.is_empty())
+            && revived.is_empty()
+            && saved.is_empty()
+            && aside.is_empty()
+        {
             return Ok(());
         }
         self.writeback.sync_all()?;
@@ -168,6 +172,13 @@ impl Merge {
         revived.into_iter().for_each(|id| self.base.context.recall.revived(id));
         for copy in merged {
             log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());
+            self.catalog.remove_copy(&copy)?;
+        }
+        for copy in strays {
+            log::info!(
+                "a sync client's copy of {} is of a version that is over: it is removed",
+                copy.of.path()
+            );
             self.catalog.remove_copy(&copy)?;
         }
         self.catalog.sync_unlinks()

@@ -3,15 +3,16 @@
 
 use super::Merge;
 use super::files::{Beside, came_before};
-use super::pinned::{AllPins, Copies, KEPT_FOR};
+use super::pinned::{AllPins, Copies, KEPT_FOR, Pins};
 use crate::chunk::{Chunk, ChunkId, InodeId};
-use crate::store::CopyName;
-use crate::volume::format::stamp::ExtraRecord;
+use crate::store::{CopyName, Pinned};
+use crate::volume::format::stamp::{ExtraRecord, Stamp};
 use crate::volume::inode::stamps::check_fit;
-use crate::volume::inode::state::State;
+use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Kind, Result};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl Merge {
     /// Of the copies that were merged those stay that another version needs, in its place or in a copy that was not merged yet.
@@ -60,8 +61,8 @@ impl Merge {
         )
     }
 
-    /// Copies that are of no whole version, were left for a day, and of which the version in place includes what they say: nobody
-    /// can ever put them together, for what they lack was overwritten by somebody who knew of it.
+    /// Copies that are of no whole version, and were there for a day: of what the version in place includes, or of what this device
+    /// wrote, none of which waits. Nobody needs them: what they lack was overwritten by somebody who knew of it.
     pub(super) fn strays(
         &self,
         copies: &Copies,
@@ -94,7 +95,7 @@ impl Merge {
             .filter(|(of, copy)| of.inode == id && !merged.contains(copy) && is_old(copy))
             .collect();
         let mut strays = Vec::new();
-        if old.is_empty() {
+        if old.is_empty() || mutants::is_active(Mutant::StraysLeft) {
             return Ok(strays);
         }
         let inode = self.cache.inode(id)?;
@@ -102,18 +103,22 @@ impl Merge {
         if !is_at_rest || !self.is_in_place(&inode)? || !self.missing(&inode)?.is_empty() {
             return Ok(strays);
         }
+        let pins = pins.get(&id).map_or(&[][..], Vec::as_slice);
+        let is_own_safe = self.is_own_safe(&inode, pins)?;
+        let is_over = |stamp: Stamp| {
+            inode.state.read().version().of(stamp.device) >= stamp.commit
+                || is_own_safe && stamp.device == self.base.context.device
+        };
         for (copy, other) in self.others(id, copies, merged) {
-            if !old.iter().any(|(_, old)| old == copy) || other.table.is_empty() {
+            let content = other.record.content;
+            if !old.iter().any(|(_, old)| old == copy) || other.table.is_empty() || !is_over(content) {
                 continue;
             }
-            let content = other.record.content;
-            let is_included = inode.state.read().version().of(content.device) >= content.commit;
-            let beside =
-                Beside { copies, pins: pins.get(&id).map_or(&[][..], Vec::as_slice), is_pinned: false };
+            let beside = Beside { copies, pins, is_pinned: false };
             let is_older = came_before(&inode, &other) || !other.record.is_exact;
             let is_torn =
                 || self.as_inode(id, other, beside, &mut Vec::new()).is_err_and(|error| error.is_damage());
-            if is_included && (is_older || is_torn()) && !mutants::is_active(Mutant::StraysLeft) {
+            if is_older || is_torn() {
                 strays.push(copy.clone());
             }
         }
@@ -121,13 +126,26 @@ impl Merge {
         for (further, copy) in old.into_iter().filter(|(id, _)| !id.index.is_first()) {
             let Some(chunk) = self.open_copy(*further, copy)? else { continue };
             let Ok(ExtraRecord { stamp, .. }) = ExtraRecord::decode(chunk.record()) else { continue };
-            let is_included = inode.state.read().version().of(stamp.device) >= stamp.commit;
             let is_needed = || self.others(id, copies, &gone).any(|(_, other)| needs(other, &chunk));
-            if is_included && !is_needed() {
+            if is_over(stamp) && !is_needed() {
                 strays.push(copy.clone());
             }
         }
         Ok(strays)
+    }
+
+    /// Whether no version that this device made of a file waits for a place: each that it did not overwrite itself was pinned until it
+    /// had one.
+    fn is_own_safe(&self, inode: &Arc<Inode>, pins: &Pins) -> Result<bool> {
+        let Some(folder) = self.catalog.pins() else { return Ok(false) };
+        for &(first, pin) in pins.iter().filter(|(id, _)| id.index.is_first()) {
+            let is_in_place = pin.lost == 0 && folder.pinned_as(pin.of)? != Pinned::Displaced;
+            let pinned = || self.cache.read_other(first.inode, self.catalog.open_pin(first, pin)?);
+            if !is_in_place && pinned()?.record.content != inode.view(|record| record.content) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

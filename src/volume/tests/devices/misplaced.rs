@@ -9,8 +9,6 @@ use crate::store::image::Image;
 use crate::store::memory::Memory;
 use std::time::Duration;
 
-const DAYS: Duration = Duration::from_secs(3 * 24 * 3600);
-
 /// The chunk files of the file.
 fn chunk_files(world: &mut World) -> [FileName; 3] {
     world.at(1, |_, volume| {
@@ -28,11 +26,17 @@ fn put(store: &Memory, name: FileName, image: Option<Image>) {
 }
 
 /// As a client puts it aside.
-fn put_copy(store: &Memory, of: FileName, image: Option<Image>) -> CopyName {
-    let name = format!("{}.sync-conflict-20261128-000099-X", of.path().strip_prefix("chunks/").unwrap());
+fn put_copy(store: &Memory, of: FileName, image: Option<Image>, number: u8) -> CopyName {
+    let name =
+        format!("{}.sync-conflict-20261128-0001{number:02}-X", of.path().strip_prefix("chunks/").unwrap());
     let copy = CopyName::parse(name.as_bytes()).unwrap();
     store.put(&Item::Copy(copy.clone()), image);
     copy
+}
+
+fn shown_there(volume: &Volume) -> Vec<String> {
+    let names = names(volume, &volume.root().unwrap());
+    names.iter().map(|name| parts(volume, name).unwrap()).collect()
 }
 
 /// The client takes its own side of one chunk file, and the other one's of another.
@@ -61,7 +65,7 @@ fn a_copy_takes_no_place_while_what_is_there_may_belong_to_what_comes() {
     let (mut world, [zero, one, two]) = world(&BOTH);
     let names = chunk_files(&mut world);
     let store = world.devices[1].store.clone();
-    put_copy(&store, names[1], take(&store, names[1]));
+    put_copy(&store, names[1], take(&store, names[1]), 1);
     world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
     put(&store, names[1], take(&world.devices[0].store, names[1]));
     let before = world.images(1);
@@ -78,7 +82,7 @@ fn a_copy_takes_no_place_while_what_is_there_may_belong_to_what_comes() {
 fn an_older_version_of_this_device_does_not_keep_the_place_of_a_newer_one() {
     let (mut world, [zero, one, _]) = world(&BOTH);
     let names = chunk_files(&mut world);
-    let mut live = Live::mount(world);
+    let live = Live::mount(world);
     change(live.at(0), "g", 2, "by a").unwrap();
     live.at(0).sync(&find(live.at(0), "g").unwrap(), false).unwrap();
     let store = live.world.devices[0].store.clone();
@@ -110,24 +114,77 @@ fn a_version_that_a_crash_left_is_merged_with_another_one() {
 fn a_chunk_that_chunk_0_names_is_not_refused_for_one_of_another_version() {
     let (mut world, [zero, one, two]) = world(&BOTH);
     let names = chunk_files(&mut world);
-    let base = world.devices.iter().map(|device| take(&device.store, names[2])).next().unwrap();
+    let base = take(&world.devices[1].store, names[2]);
     world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
     world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
     let [a, b] = [0, 1].map(|at| world.devices[at].store.clone());
     for name in names {
-        put_copy(&b, name, take(&b, name));
+        put_copy(&b, name, take(&b, name), 1);
         put(&b, name, if name == names[2] { base.clone() } else { take(&a, name) });
     }
-    let shown_there = |world: &mut World| {
-        world.at(1, |_, volume| {
-            names_of(volume).iter().map(|name| parts(volume, name).unwrap()).collect::<Vec<_>>()
-        })
-    };
-    let mut contents = shown_there(&mut world);
+    let mut contents = world.at(1, |_, volume| shown_there(volume));
     contents.sort();
     assert_eq!(contents, [[&*zero, &part("by a"), &two].concat(), [&*zero, &*one, &part("by b")].concat()]);
 }
 
-fn names_of(volume: &Volume) -> Vec<String> {
-    names(volume, &volume.root().unwrap())
+/// Of two versions that need a copy one is not whole yet.
+#[test]
+fn a_copy_outlives_a_version_that_was_saved_from_it_where_another_one_needs_it() {
+    let (mut world, [_, one, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let [a, b] = [0, 1].map(|at| world.devices[at].store.clone());
+    let base = take(&b, names[2]);
+    world.at(0, |_, volume| change(volume, "g", 0, "first").unwrap());
+    let first = take(&a, names[0]);
+    world.at(0, |_, volume| change(volume, "g", 1, "second").unwrap());
+    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    put_copy(&b, names[0], first, 1);
+    put_copy(&b, names[0], take(&a, names[0]), 2);
+    let copy = put_copy(&b, names[2], base, 3);
+    assert_eq!(world.at(1, |_, volume| shown_there(volume)).len(), 2);
+    assert!(b.copies().contains(&copy));
+    put_copy(&b, names[1], take(&a, names[1]), 4);
+    let contents = world.at(1, |_, volume| shown_there(volume));
+    for text in [[part("first"), one, two.clone()], [part("first"), part("second"), two]] {
+        assert!(contents.contains(&text.concat()), "{contents:?}");
+    }
+    assert!(b.copies().is_empty());
+}
+
+/// Of versions that their writer changed again chunks may be left of which nobody has the rest.
+#[test]
+fn copies_of_nothing_go_after_a_day() {
+    let (mut world, [zero, _, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let store = world.devices[0].store.clone();
+    let [[first, _], [_, second], _] = ["first", "second", "third"].map(|text| {
+        world.at(0, |_, volume| change(volume, "g", 1, text).unwrap());
+        [0, 1].map(|at| take(&store, names[at]))
+    });
+    let copies = [put_copy(&store, names[0], first, 1), put_copy(&store, names[1], second, 2)];
+    world.at(0, |_, _| ());
+    assert!(copies.iter().all(|copy| store.copies().contains(copy)));
+    store.wait(Duration::from_secs(25 * 3600));
+    world.at(0, |_, _| ());
+    assert!(store.copies().is_empty());
+    assert_eq!(shown(&mut world), [("g".to_owned(), [&*zero, &part("third"), &two].concat())]);
+}
+
+#[test]
+fn each_rule_about_places_is_needed() {
+    let cases: [(Mutant, fn()); 7] = [
+        (Mutant::NotExchanged, a_chunk_of_the_version_in_place_that_is_only_a_copy_is_put_there),
+        (Mutant::ExchangedEarly, a_copy_takes_no_place_while_what_is_there_may_belong_to_what_comes),
+        (Mutant::OlderLeft, an_older_version_of_this_device_does_not_keep_the_place_of_a_newer_one),
+        (Mutant::LeftInexact, a_version_that_a_crash_left_is_merged_with_another_one),
+        (Mutant::KnownNotIncluded, a_chunk_that_chunk_0_names_is_not_refused_for_one_of_another_version),
+        (Mutant::NeededRemoved, a_copy_outlives_a_version_that_was_saved_from_it_where_another_one_needs_it),
+        (Mutant::StraysLeft, copies_of_nothing_go_after_a_day),
+    ];
+    for (mutant, test) in cases {
+        mutants::plant(Some(mutant));
+        let noticed = catch_unwind(test).is_err();
+        mutants::plant(None);
+        assert!(noticed, "{mutant:?}");
+    }
 }

@@ -30,10 +30,11 @@ fn walk(seed: u64) {
                 let Live { world, volumes } = &mut live;
                 let volume = &volumes[at].0;
                 let (part_of, text) = (random.below(3), format!("{step} of {at}"));
+                let but_times = random.below(2) == 0;
                 let Ok(before) = parts(volume, "g") else { continue };
                 let done = change(volume, "g", part_of, &text)
                     .and_then(|()| parts(volume, "g"))
-                    .and_then(|after| volume.sync(&find(volume, "g").unwrap(), false).map(|()| after));
+                    .and_then(|after| volume.sync(&find(volume, "g").unwrap(), but_times).map(|()| after));
                 world.log.push(format!("{at}: {part_of} becomes {text}: {done:?}"));
                 match done {
                     Ok(after) => {

@@ -43,6 +43,7 @@ crate::mutant::mutants! {
     StampIgnored,
     ExactIgnored,
     NotAnnounced,
+    AnnouncedUnstamped,
     FollowsNothingDurable,
     NewerNotNamed,
     LookingWrites,

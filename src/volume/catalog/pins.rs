@@ -73,19 +73,19 @@ impl Catalog {
         Ok(Chunk::open_file(&self.base.context, id, self.base.geometry.blocks(id.index), file, None)?)
     }
 
-    /// The chunk among those that belongs to a version of a file, if there is one.
+    /// The newest chunk among those that belongs to a version of a file, with its stamp, if there is one.
     pub fn find_pinned(
         &self,
         pinned: &[(ChunkId, PinName)],
         id: ChunkId,
         named: Commit,
         version: &State,
-    ) -> Option<(Chunk, PinName)> {
-        pinned.iter().filter(|(of, _)| *of == id).find_map(|&(_, pin)| {
+    ) -> Option<(Commit, Chunk, PinName)> {
+        let fitting = pinned.iter().filter(|(of, _)| *of == id).filter_map(|&(_, pin)| {
             let chunk = self.open_pin(id, pin).ok()?;
-            check_fit(&chunk, named, &version.record).ok()?;
-            Some((chunk, pin))
-        })
+            Some((check_fit(&chunk, named, &version.record).ok()?, chunk, pin))
+        });
+        fitting.max_by_key(|(stamp, ..)| *stamp)
     }
 
     /// Before this device writes to another one's version of a file: what is pinned of its own goes if that includes it, and
@@ -127,8 +127,7 @@ impl Catalog {
         }
         for index in version.named_chunks(ChunkIndex::FIRST_EXTRA)? {
             let (id, named) = (ChunkId { inode: id, index }, version.table.stamp(index).unwrap_or_default());
-            let Some((chunk, _)) = self.find_pinned(pinned, id, named, version) else { continue };
-            let found = check_fit(&chunk, named, &version.record)?;
+            let Some((found, ..)) = self.find_pinned(pinned, id, named, version) else { continue };
             if found > named {
                 there.load_table(index)?;
                 if there.table.stamp(index) != Some(found) {

@@ -2,8 +2,9 @@
 //! section 8 says how that is called).
 
 use super::Merge;
+use super::pinned::{Copies, Pins};
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId};
-use crate::store::{CopyName, PinName};
+use crate::store::CopyName;
 use crate::volume::base::{Aside, Event};
 use crate::volume::format::derived::derived_names;
 use crate::volume::format::record::{Link, Record};
@@ -25,8 +26,8 @@ const CHUNKS_MOST: usize = 256;
 /// Where the further chunks of a version may be that is not in its place.
 #[derive(Clone, Copy)]
 pub(super) struct Beside<'a> {
-    pub copies: &'a [(ChunkId, CopyName)],
-    pub pins: &'a [(ChunkId, PinName)],
+    pub copies: &'a Copies,
+    pub pins: &'a Pins,
     /// The version itself is pinned.
     pub is_pinned: bool,
 }
@@ -204,37 +205,59 @@ impl Merge {
         }
         for index in named {
             let (id, named) = (ChunkId { inode: id, index }, other.table.stamp(index).unwrap_or_default());
-            let pinned = || Some(self.catalog.find_pinned(beside.pins, id, named, &other)?.0);
-            let in_place = || self.cache.open_extra(id, named, &other.record);
-            let chunk = match (if beside.is_pinned { pinned() } else { None }, in_place) {
-                (Some(chunk), _) => chunk,
-                (None, in_place) => match in_place() {
-                    Ok((chunk, _)) => chunk,
-                    Err(error) => self
-                        .open_extra_copy(id, named, &other, beside.copies, used)
-                        .or_else(pinned)
-                        .ok_or(error)?,
-                },
-            };
+            let chunk = self.newest_of(id, named, &other, beside, used)?;
             other.hold(index, chunk);
         }
         Ok(Arc::new(Inode::new(id, other, true)))
     }
 
-    fn open_extra_copy(
+    /// A further chunk of a version. Of one that was being written when it lost its place several may belong to it, and the newest
+    /// one is what was acknowledged last.
+    fn newest_of(
         &self,
         id: ChunkId,
         named: Commit,
-        other: &State,
-        copies: &[(ChunkId, CopyName)],
+        version: &State,
+        beside: Beside<'_>,
         used: &mut Vec<CopyName>,
-    ) -> Option<Chunk> {
-        copies.iter().filter(|(of, _)| *of == id).find_map(|(_, copy)| {
+    ) -> Result<Chunk> {
+        let in_place = self.cache.open_extra(id, named, &version.record);
+        let mut found = Vec::new();
+        let mut missing = None;
+        match in_place {
+            Ok((chunk, stamp)) => found.push((stamp, !beside.is_pinned, chunk, None)),
+            Err(error) => missing = Some(error),
+        }
+        if let Some((copy, stamp, chunk)) = self.fitting_copy(id, named, &version.record, beside.copies) {
+            found.push((stamp, false, chunk, Some(copy)));
+        }
+        if let Some((stamp, chunk, _)) = self.catalog.find_pinned(beside.pins, id, named, version) {
+            found.push((stamp, beside.is_pinned, chunk, None));
+        }
+        let newest =
+            found.into_iter().max_by_key(|(stamp, is_first, _, copy)| (*stamp, *is_first, copy.is_some()));
+        match newest {
+            Some((_, _, chunk, copy)) => {
+                used.extend(copy.cloned());
+                Ok(chunk)
+            }
+            None => Err(missing.expect("nothing was found")),
+        }
+    }
+
+    /// Of the copies of a chunk the newest one that belongs to a version of a file.
+    pub(super) fn fitting_copy<'a>(
+        &self,
+        id: ChunkId,
+        named: Commit,
+        record: &Record,
+        copies: &'a Copies,
+    ) -> Option<(&'a CopyName, Commit, Chunk)> {
+        let fitting = copies.iter().filter(|(of, _)| *of == id).filter_map(|(_, copy)| {
             let chunk = self.open_copy(id, copy).ok()??;
-            check_fit(&chunk, named, &other.record).ok()?;
-            used.push(copy.clone());
-            Some(chunk)
-        })
+            Some((copy, check_fit(&chunk, named, record).ok()?, chunk))
+        });
+        fitting.max_by_key(|(_, stamp, _)| *stamp)
     }
 
     /// Of one content the attributes that were changed last, and the names of both.

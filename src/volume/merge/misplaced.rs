@@ -38,7 +38,7 @@ impl Merge {
         if inode.is_directory() || !self.is_in_place(&inode)? {
             return Ok(());
         }
-        let missing = self.missing(&inode)?;
+        let missing = self.missing(&inode, copies, pins)?;
         for &(id, named) in &missing {
             let done = match self.go_on_in_place(&inode, (id, named)) {
                 Ok(false) => self.exchange(&inode, (id, named), copies, pins),
@@ -112,7 +112,8 @@ impl Merge {
         if self.catalog.find_pinned(pins, id, named, &inode.state.read()).is_some() {
             return Ok(());
         }
-        let Some((copy, chunk)) = self.fitting_copy(inode, (id, named), copies) else { return Ok(()) };
+        let fitting = self.fitting_copy(id, named, &inode.state.read().record, copies);
+        let Some((copy, _, chunk)) = fitting else { return Ok(()) };
         // Where nothing is, that is not for here.
         let Some((version, stamp)) = self.in_place(id)? else { return Ok(()) };
         let is_due = self.is_known(inode, stamp, copies, pins) || self.have_waited(copy)?;
@@ -130,21 +131,6 @@ impl Merge {
         self.cache.closed(id);
         log::info!("{id:?}: what belongs to another version of the file is replaced by a sync client's copy");
         Ok(())
-    }
-
-    /// Of the copies of a chunk the newest one that belongs to the file as chunk 0 has it.
-    fn fitting_copy<'a>(
-        &self,
-        inode: &Arc<Inode>,
-        (id, named): (ChunkId, Commit),
-        copies: &'a Copies,
-    ) -> Option<(&'a CopyName, Chunk)> {
-        let fitting = copies.iter().filter(|(of, _)| *of == id).filter_map(|(_, copy)| {
-            let chunk = self.open_copy(id, copy).ok()??;
-            let stamp = check_fit(&chunk, named, &inode.state.read().record).ok()?;
-            Some((stamp, copy, chunk))
-        });
-        fitting.max_by_key(|(stamp, ..)| *stamp).map(|(_, copy, chunk)| (copy, chunk))
     }
 
     /// Whether a copy and what is in its place have been there for so long that nothing that belongs to that is on its way.

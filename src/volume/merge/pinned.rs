@@ -89,7 +89,7 @@ impl Merge {
             for index in version.named_chunks(ChunkIndex::FIRST_EXTRA)? {
                 let (id, named) =
                     (ChunkId { index, ..first }, version.table.stamp(index).unwrap_or_default());
-                pins.extend(self.catalog.find_pinned(&lost, id, named, &version).map(|(_, pin)| pin));
+                pins.extend(self.catalog.find_pinned(&lost, id, named, &version).map(|(.., pin)| pin));
             }
             if self.merge_file(&inode, version, beside, &mut Vec::new())? {
                 saved.push(Saved { inode, version: None, pins });
@@ -176,14 +176,20 @@ impl Merge {
     /// is there belongs to one that is not. Whether that version is whole now.
     fn put_back(&self, inode: &Arc<Inode>, pins: &Pins, copies: &Copies) -> Result<bool> {
         let mut is_whole = true;
-        for (id, named) in self.missing(inode)? {
+        for (id, named) in self.missing(inode, copies, pins)? {
             is_whole &= self.put_one_back(inode, (id, named), pins, copies)?;
         }
         Ok(is_whole)
     }
 
-    /// The further chunks that chunk 0 names, and where something else is or nothing, each with what the chunk table says.
-    pub(super) fn missing(&self, inode: &Arc<Inode>) -> Result<Vec<(ChunkId, Commit)>> {
+    /// The further chunks that chunk 0 names, and where something else is or nothing, or that are newer elsewhere; each with what
+    /// the chunk table says.
+    pub(super) fn missing(
+        &self,
+        inode: &Arc<Inode>,
+        copies: &Copies,
+        pins: &Pins,
+    ) -> Result<Vec<(ChunkId, Commit)>> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         self.cache.open_first_chunk(inode, &mut state)?;
@@ -191,9 +197,17 @@ impl Merge {
         for index in state.named_chunks(ChunkIndex::FIRST_EXTRA)? {
             let id = ChunkId { inode: inode.id(), index };
             let named = state.table.stamp(index).unwrap_or_default();
-            match self.cache.open_extra(id, named, &state.record) {
-                Err(error) if error.is_damage() => missing.push((id, named)),
-                opened => drop(opened?),
+            let is_missing = match self.cache.open_extra(id, named, &state.record) {
+                Err(error) if error.is_damage() => true,
+                opened => {
+                    let (_, found) = opened?;
+                    let pinned = || Some(self.catalog.find_pinned(pins, id, named, &state)?.0);
+                    let copied = || Some(self.fitting_copy(id, named, &state.record, copies)?.1);
+                    !state.record.is_exact && pinned().max(copied()) > Some(found)
+                }
+            };
+            if is_missing {
+                missing.push((id, named));
             }
         }
         Ok(missing)
@@ -207,7 +221,7 @@ impl Merge {
         copies: &Copies,
     ) -> Result<bool> {
         let pinned = self.catalog.find_pinned(pins, id, named, &inode.state.read());
-        let Some((_, pin)) = pinned.filter(|_| !mutants::is_active(Mutant::NotRestored)) else {
+        let Some((.., pin)) = pinned.filter(|_| !mutants::is_active(Mutant::NotRestored)) else {
             return Ok(false);
         };
         let there = self.in_place(id)?;

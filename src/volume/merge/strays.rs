@@ -36,7 +36,7 @@ impl Merge {
             Err(error) if error.is_damage() => return Ok(true),
             inode => inode?,
         };
-        match self.missing(&inode) {
+        match self.missing(&inode, &[], &[]) {
             Ok(missing) => Ok(missing.iter().any(|(id, named)| {
                 *id == chunk.id() && check_fit(chunk, *named, &inode.state.read().record).is_ok()
             })),
@@ -100,7 +100,7 @@ impl Merge {
         }
         let inode = self.cache.inode(id)?;
         let is_at_rest = inode.view(|record| record.kind == Kind::File && record.is_exact);
-        if !is_at_rest || !self.is_in_place(&inode)? || !self.missing(&inode)?.is_empty() {
+        if !is_at_rest || !self.is_in_place(&inode)? || !self.missing(&inode, copies, &[])?.is_empty() {
             return Ok(strays);
         }
         let pins = pins.get(&id).map_or(&[][..], Vec::as_slice);

@@ -143,7 +143,7 @@ pub trait Store: Send + Sync + 'static {
     fn age_of_copy(&self, _name: &CopyName) -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
     }
-    /// The same of a chunk file.
+    /// Since when a chunk file has had its name.
     fn age_of_file(&self, _name: FileName) -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
     }

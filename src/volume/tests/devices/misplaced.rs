@@ -170,9 +170,33 @@ fn copies_of_nothing_go_after_a_day() {
     assert_eq!(shown(&mut world), [("g".to_owned(), [&*zero, &part("third"), &two].concat())]);
 }
 
+/// Both overwrite in place and sync the data only, so that chunk 0 tells nothing but that further chunks may be newer.
+#[test]
+fn two_devices_that_write_upon_one_content_are_not_mixed() {
+    let (world, [zero, one, two]) = world(&BOTH);
+    let mut live = Live::mount(world);
+    for (at, part_of, text) in [(0, 1, "by a"), (1, 2, "by b")] {
+        change(live.at(at), "g", part_of, text).unwrap();
+        live.at(at).sync(&find(live.at(at), "g").unwrap(), true).unwrap();
+        live.world.sync_all(at);
+    }
+    let store = live.world.devices[1].store.clone();
+    // The other device's chunk, as if the client had come no further.
+    let all = [[&*zero, &part("by a"), &two].concat(), [&*zero, &*one, &part("by b")].concat()];
+    let looker = live.world.devices[1].keys.another([0xd4; 8]);
+    let shown = parts(&looker.open(Arc::new(store)), "g");
+    assert!(shown.as_ref().map_or(true, |shown| all.contains(shown)), "{shown:?}");
+    (0..2).for_each(|at| live.arrive(at));
+    let mut world = live.unmount();
+    let mut contents = rest_without_copies(&mut world);
+    contents.sort();
+    assert_eq!(contents, all);
+}
+
 #[test]
 fn each_rule_about_places_is_needed() {
-    let cases: [(Mutant, fn()); 7] = [
+    let cases: [(Mutant, fn()); 8] = [
+        (Mutant::AnnouncedUnstamped, two_devices_that_write_upon_one_content_are_not_mixed),
         (Mutant::NotExchanged, a_chunk_of_the_version_in_place_that_is_only_a_copy_is_put_there),
         (Mutant::ExchangedEarly, a_copy_takes_no_place_while_what_is_there_may_belong_to_what_comes),
         (Mutant::OlderLeft, an_older_version_of_this_device_does_not_keep_the_place_of_a_newer_one),

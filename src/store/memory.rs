@@ -189,11 +189,24 @@ impl Store for Memory {
 
     fn open_copy(&self, name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
         let image = self.1.lock().get(name).cloned().ok_or_else(not_found)?;
-        Ok(self.file(name.of, image))
+        Ok(Arc::new(MemoryFile { name: None, image, store: self.clone() }))
     }
 
     fn age_of_copy(&self, _: &CopyName) -> io::Result<Duration> {
         Ok(self.age())
+    }
+
+    fn age_of_file(&self, _: FileName) -> io::Result<Duration> {
+        Ok(self.age())
+    }
+
+    fn exchange_copy(&self, name: &CopyName) -> io::Result<()> {
+        let (mut files, mut copies) = (self.0.lock(), self.1.lock());
+        let file = files.get_mut(&name.of).ok_or_else(not_found)?;
+        std::mem::swap(file, copies.get_mut(name).ok_or_else(not_found)?);
+        drop((files, copies));
+        self.tell(name.of);
+        Ok(())
     }
 
     fn restore_copy(&self, name: &CopyName) -> io::Result<()> {

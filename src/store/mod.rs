@@ -143,6 +143,14 @@ pub trait Store: Send + Sync + 'static {
     fn age_of_copy(&self, _name: &CopyName) -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
     }
+    /// Since when a chunk file has had its name.
+    fn age_of_file(&self, _name: FileName) -> io::Result<Duration> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Has one and the chunk file, which has to be there, exchange their names, at one moment.
+    fn exchange_copy(&self, _name: &CopyName) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Gives one the name of the chunk file as well, unless something has that (`AlreadyExists`), by a hard link.
     fn restore_copy(&self, _name: &CopyName) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())

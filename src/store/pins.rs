@@ -39,8 +39,8 @@ pub trait Pins: Send + Sync {
     /// place from now on is not written to it. Does nothing without one.
     fn lose_pin(&self, name: FileName) -> io::Result<()>;
     /// Puts the pinned file in the place of the one that has its name, which is then pinned as one that lost its place; at no
-    /// moment there is none. The pinned file itself is pinned no more.
-    fn put_back(&self, pin: PinName) -> io::Result<()>;
+    /// moment there is none. The pinned file itself is pinned no more. Returns the pin of what was replaced.
+    fn put_back(&self, pin: PinName) -> io::Result<Option<PinName>>;
     /// For how long its file has had the names that it has.
     fn age_of(&self, pin: PinName) -> io::Result<Duration>;
 }

@@ -209,6 +209,11 @@ pub fn move_to(parent: &File, from: &CStr, into: &File, to: &CStr) -> io::Result
     Ok(retry_on_intr(|| fs::renameat(parent, from, into, to))?)
 }
 
+/// Has two files of one folder exchange their names, at one moment.
+pub fn exchange(parent: &File, one: &CStr, other: &CStr) -> io::Result<()> {
+    Ok(retry_on_intr(|| fs::renameat_with(parent, one, parent, other, fs::RenameFlags::EXCHANGE))?)
+}
+
 /// Since when a file has had the names that it has, and been as it is; none is as long as can be.
 pub fn age_of(parent: &File, path: &CStr) -> io::Result<Duration> {
     let changed =

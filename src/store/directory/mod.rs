@@ -212,6 +212,18 @@ impl Store for Directory {
         files::age_of(self.folder.root(), &copy_path(name)?)
     }
 
+    fn age_of_file(&self, name: FileName) -> io::Result<Duration> {
+        files::age_of(self.folder.root(), &c_path(name))
+    }
+
+    fn exchange_copy(&self, name: &CopyName) -> io::Result<()> {
+        self.check_writable()?;
+        let (copy, file) = (copy_path(name)?, c_path(name.of));
+        let ((parent, copy), (_, file)) = (split(&copy), split(&file));
+        let parent = self.folder.open_folder(&parent, OFlags::PATH)?;
+        files::exchange(&parent, copy, file)
+    }
+
     fn restore_copy(&self, name: &CopyName) -> io::Result<()> {
         self.check_writable()?;
         let (copy, file) = (copy_path(name)?, c_path(name.of));

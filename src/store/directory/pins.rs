@@ -136,15 +136,15 @@ impl Pins for PinFolder {
         }
     }
 
-    fn put_back(&self, pin: PinName) -> io::Result<()> {
-        let (file, lost) = (c_path(pin.of), path(self.free(pin.of)?));
+    fn put_back(&self, pin: PinName) -> io::Result<Option<PinName>> {
+        let (file, lost) = (c_path(pin.of), self.free(pin.of)?);
         let (parent, file) = split(&file);
         let parent = self.backing.open_folder(&parent, OFlags::PATH)?;
-        match files::link(&parent, file, self.root(), &lost) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            linked => linked?,
-        }
-        files::move_to(self.root(), &path(pin), &parent, file)
+        let kept = match files::link(&parent, file, self.root(), &path(lost)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            linked => linked.map(|()| Some(lost))?,
+        };
+        files::move_to(self.root(), &path(pin), &parent, file).map(|()| kept)
     }
 
     fn age_of(&self, pin: PinName) -> io::Result<Duration> {

@@ -24,10 +24,12 @@ impl Memory {
     }
 
     /// As one that lost its place.
-    fn keep(&self, of: FileName, image: Arc<RwLock<Image>>) {
+    fn keep(&self, of: FileName, image: Arc<RwLock<Image>>) -> PinName {
         let mut pins = self.3.0.lock();
         let free = (1..).map(|lost| PinName { of, lost }).find(|pin| !pins.contains_key(pin));
-        pins.insert(free.expect("there are enough numbers"), image);
+        let free = free.expect("there are enough numbers");
+        pins.insert(free, image);
+        free
     }
 
     fn pinned(&self, pin: PinName) -> io::Result<Arc<RwLock<Image>>> {
@@ -69,12 +71,12 @@ impl Pins for Memory {
         Ok(())
     }
 
-    fn put_back(&self, pin: PinName) -> io::Result<()> {
+    fn put_back(&self, pin: PinName) -> io::Result<Option<PinName>> {
         let image = self.pinned(pin)?;
-        if let Some(replaced) = self.0.lock().insert(pin.of, image) {
-            self.keep(pin.of, replaced);
-        }
-        self.unpin(pin)
+        let replaced = self.0.lock().insert(pin.of, image);
+        let kept = replaced.map(|replaced| self.keep(pin.of, replaced));
+        self.tell(pin.of);
+        self.unpin(pin).map(|()| kept)
     }
 
     fn age_of(&self, _: PinName) -> io::Result<Duration> {

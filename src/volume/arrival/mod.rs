@@ -162,6 +162,11 @@ impl Arrivals {
         self.cache.all_opened(&inode);
         match taken {
             // It is gone, or not whole yet: what is in memory can be used until the rest is here.
+            // That may be a version of the file which lost its place to this one.
+            Err(Error::Damaged(_, Damage::RolledBack { .. })) if !id.index.is_first() => {
+                self.base.schedule.merge();
+                Ok(None)
+            }
             Err(error @ Error::Damaged(_, Damage::RolledBack { .. })) => {
                 let _ = self.cache.notice_in::<()>(&inode, Err(error));
                 Ok(None)

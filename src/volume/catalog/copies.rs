@@ -2,7 +2,7 @@
 //! one, and files of inodes that were deleted here.
 
 use super::Catalog;
-use crate::chunk::{Chunk, ChunkId, InodeId, Tombstone};
+use crate::chunk::{Chunk, ChunkId, InodeId, Tombstone, Version};
 use crate::store::{Area, CopyName, FileName};
 use crate::volume::{Error, Result};
 use std::time::Duration;
@@ -82,6 +82,14 @@ impl Catalog {
         log::info!("{} is nowhere but in a sync client's copy: that takes its place", copy.of.path());
         self.base.sync_names(&[copy.of])?;
         Ok(false)
+    }
+
+    /// Has a copy and what stands in the place of its chunk file exchange their names; what was the copy then includes the
+    /// other one's version.
+    pub fn exchange_copy(&self, copy: &CopyName, chunk: Chunk, there: &Version) -> Result<()> {
+        self.go_on(chunk, Some(there))?;
+        self.base.context.store.exchange_copy(copy)?;
+        Ok(self.base.sync_names(&[copy.of])?)
     }
 
     /// A client that renames both versions of a file may have done so to the root directory, without which nothing begins.

@@ -73,19 +73,19 @@ impl Catalog {
         Ok(Chunk::open_file(&self.base.context, id, self.base.geometry.blocks(id.index), file, None)?)
     }
 
-    /// The chunk among those that belongs to a version of a file, if there is one.
+    /// The newest chunk among those that belongs to a version of a file, with its stamp, if there is one.
     pub fn find_pinned(
         &self,
         pinned: &[(ChunkId, PinName)],
         id: ChunkId,
         named: Commit,
         version: &State,
-    ) -> Option<(Chunk, PinName)> {
-        pinned.iter().filter(|(of, _)| *of == id).find_map(|&(_, pin)| {
+    ) -> Option<(Commit, Chunk, PinName)> {
+        let fitting = pinned.iter().filter(|(of, _)| *of == id).filter_map(|&(_, pin)| {
             let chunk = self.open_pin(id, pin).ok()?;
-            check_fit(&chunk, named, &version.record).ok()?;
-            Some((chunk, pin))
-        })
+            Some((check_fit(&chunk, named, &version.record).ok()?, chunk, pin))
+        });
+        fitting.max_by_key(|(stamp, ..)| *stamp)
     }
 
     /// Before this device writes to another one's version of a file: what is pinned of its own goes if that includes it, and
@@ -127,8 +127,7 @@ impl Catalog {
         }
         for index in version.named_chunks(ChunkIndex::FIRST_EXTRA)? {
             let (id, named) = (ChunkId { inode: id, index }, version.table.stamp(index).unwrap_or_default());
-            let Some((chunk, _)) = self.find_pinned(pinned, id, named, version) else { continue };
-            let found = check_fit(&chunk, named, &version.record)?;
+            let Some((found, ..)) = self.find_pinned(pinned, id, named, version) else { continue };
             if found > named {
                 there.load_table(index)?;
                 if there.table.stamp(index) != Some(found) {
@@ -139,19 +138,23 @@ impl Catalog {
         Ok(true)
     }
 
-    /// Puts a pinned chunk in its place again, under a version that includes what is there.
+    /// Puts a pinned chunk in its place again, under a version that includes what is there. What it replaces is pinned.
     pub fn put_back(&self, id: ChunkId, pin: PinName, there: Option<&Version>) -> Result<()> {
         let Some(pins) = self.pins() else { return Ok(()) };
-        let mut chunk = self.open_pin(id, pin)?;
-        let known = self.base.context.recall.known(id);
-        there.into_iter().chain(&known).for_each(|version| chunk.include(version));
-        chunk.commit()?;
-        chunk.sync()?;
-        drop(chunk);
-        pins.put_back(pin)?;
+        self.go_on(self.open_pin(id, pin)?, there)?;
+        let replaced = pins.put_back(pin)?;
         self.base.sync_names(&[pin.of])?;
         pins.pin(pin.of)?;
-        Ok(())
+        // A pinned chunk 0 takes the place of what it includes only.
+        self.unpin(replaced.filter(|_| id.index.is_first()))
+    }
+
+    /// Has a chunk follow upon what is known of it, and upon what is there: that it is about to replace.
+    pub fn go_on(&self, mut chunk: Chunk, there: Option<&Version>) -> Result<()> {
+        let known = self.base.context.recall.known(chunk.id());
+        there.into_iter().chain(&known).for_each(|version| chunk.include(version));
+        chunk.commit()?;
+        Ok(chunk.sync()?)
     }
 
     /// What is pinned of these is needed no more.

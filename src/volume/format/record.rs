@@ -14,6 +14,7 @@ const VERSION: u8 = 1;
 pub(in crate::volume) const FIXED: usize = 116;
 /// Where the flags lie, of which all are in the first byte so far.
 const FLAGS_AT: usize = 2;
+const CONTENT_AT: usize = 96;
 const FLAG_OVERFLOW: u16 = 1;
 const FLAG_EXACT: u16 = 2;
 /// Type and length.
@@ -170,9 +171,12 @@ impl Record {
         Ok(record)
     }
 
-    /// An encoded record, without the flag that says it is exact.
-    pub(in crate::volume) fn inexact(mut encoded: Vec<u8>) -> Vec<u8> {
+    /// An encoded record, with this content stamp and without the flag that says it is exact.
+    pub(in crate::volume) fn inexact(mut encoded: Vec<u8>, content: Stamp) -> Vec<u8> {
         encoded[FLAGS_AT] &= !(FLAG_EXACT as u8);
+        let mut stamp = Vec::with_capacity(Stamp::SIZE);
+        content.encode(&mut stamp);
+        encoded[CONTENT_AT..CONTENT_AT + Stamp::SIZE].copy_from_slice(&stamp);
         encoded
     }
 

@@ -55,11 +55,13 @@ impl State {
     }
 
     /// Has chunk 0 say that extra chunks may be newer, and nothing else of its record that is new: a size or a time goes
-    /// with the content that they are of. False if chunk 0 names no chunk that changed. Needs chunk 0 to be open.
+    /// with the content that they are of. It has a content stamp of its own from then on, for another device may do the same upon
+    /// the same content, and neither one's chunks belong to the other one's chunk 0. False if chunk 0 names no chunk that changed.
+    /// Needs chunk 0 to be open, and the table to have what was found newer.
     ///
     /// # Errors
-    /// Those of reading the chunk table.
-    pub fn announce(&mut self) -> Result<bool> {
+    /// Those of reading or storing the chunk table.
+    pub fn announce(&mut self, stamp: Stamp) -> Result<bool> {
         let mut is_named = false;
         for index in self.busy_chunks() {
             if self.extra_chunks.get(index).is_some_and(Chunk::is_changed) {
@@ -68,9 +70,16 @@ impl State {
             }
         }
         if is_named {
-            self.0.record.is_exact = false;
-            let first_chunk = self.first_chunk_mut();
-            let record = Record::inexact(first_chunk.record().to_vec());
+            let Facts { record, stamps, table, first_chunk, .. } = &mut self.0;
+            let first_chunk = first_chunk.as_mut().expect("it is open");
+            if std::mem::take(&mut stamps.found_inexact) {
+                table.store(first_chunk)?;
+            }
+            record.is_exact = false;
+            if !mutants::is_active(Mutant::AnnouncedUnstamped) {
+                record.content = stamp;
+            }
+            let record = Record::inexact(first_chunk.record().to_vec(), record.content);
             first_chunk.set_record(record);
         }
         Ok(is_named)

@@ -2,10 +2,9 @@
 //! device deleted. One of them takes the place; with the others it is merged as ever.
 
 use super::Merge;
-use crate::chunk::{Chunk, ChunkId};
+use crate::chunk::ChunkId;
 use crate::store::CopyName;
 use crate::volume::Result;
-use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use std::sync::Arc;
@@ -66,10 +65,6 @@ impl Merge {
         self.cache.open_first_chunk(&inode, &mut state)?;
         state.load_table(id.index)?;
         let Some(named) = state.table.stamp(id.index) else { return Ok(None) };
-        let fits = |chunk: &Chunk| check_fit(chunk, named, &state.record).is_ok();
-        let fitting = copies.iter().find(|(of, copy)| {
-            *of == id && self.open_copy(id, copy).ok().flatten().is_some_and(|chunk| fits(&chunk))
-        });
-        Ok(fitting.map(|(_, copy)| copy))
+        Ok(self.fitting_copy(id, named, &state.record, copies).map(|(copy, ..)| copy))
     }
 }

@@ -2,8 +2,9 @@
 //! section 8 says how that is called).
 
 use super::Merge;
+use super::pinned::{Copies, Pins};
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId};
-use crate::store::{CopyName, PinName};
+use crate::store::CopyName;
 use crate::volume::base::{Aside, Event};
 use crate::volume::format::derived::derived_names;
 use crate::volume::format::record::{Link, Record};
@@ -25,8 +26,8 @@ const CHUNKS_MOST: usize = 256;
 /// Where the further chunks of a version may be that is not in its place.
 #[derive(Clone, Copy)]
 pub(super) struct Beside<'a> {
-    pub copies: &'a [(ChunkId, CopyName)],
-    pub pins: &'a [(ChunkId, PinName)],
+    pub copies: &'a Copies,
+    pub pins: &'a Pins,
     /// The version itself is pinned.
     pub is_pinned: bool,
 }
@@ -188,7 +189,7 @@ impl Merge {
     }
 
     /// A version that can be read like a file, if all of its chunks are here, in their places or as copies.
-    fn as_inode(
+    pub(super) fn as_inode(
         &self,
         id: InodeId,
         mut other: State,
@@ -220,37 +221,59 @@ impl Merge {
                 continue;
             }
             let (id, named) = (ChunkId { inode: id, index }, other.table.stamp(index).unwrap_or_default());
-            let pinned = || Some(self.catalog.find_pinned(beside.pins, id, named, other)?.0);
-            let in_place = || self.cache.open_extra(id, named, &other.record);
-            let chunk = match (if beside.is_pinned { pinned() } else { None }, in_place) {
-                (Some(chunk), _) => chunk,
-                (None, in_place) => match in_place() {
-                    Ok((chunk, _)) => chunk,
-                    Err(error) => self
-                        .open_extra_copy(id, named, other, beside.copies, used)
-                        .or_else(pinned)
-                        .ok_or(error)?,
-                },
-            };
+            let chunk = self.newest_of(id, named, other, beside, used)?;
             other.hold(index, chunk);
         }
         Ok(())
     }
 
-    fn open_extra_copy(
+    /// A further chunk of a version. Of one that was being written when it lost its place several may belong to it, and the newest
+    /// one is what was acknowledged last.
+    fn newest_of(
         &self,
         id: ChunkId,
         named: Commit,
-        other: &State,
-        copies: &[(ChunkId, CopyName)],
+        version: &State,
+        beside: Beside<'_>,
         used: &mut Vec<CopyName>,
-    ) -> Option<Chunk> {
-        copies.iter().filter(|(of, _)| *of == id).find_map(|(_, copy)| {
+    ) -> Result<Chunk> {
+        let in_place = self.cache.open_extra(id, named, &version.record);
+        let mut found = Vec::new();
+        let mut missing = None;
+        match in_place {
+            Ok((chunk, stamp)) => found.push((stamp, !beside.is_pinned, chunk, None)),
+            Err(error) => missing = Some(error),
+        }
+        if let Some((copy, stamp, chunk)) = self.fitting_copy(id, named, &version.record, beside.copies) {
+            found.push((stamp, false, chunk, Some(copy)));
+        }
+        if let Some((stamp, chunk, _)) = self.catalog.find_pinned(beside.pins, id, named, version) {
+            found.push((stamp, beside.is_pinned, chunk, None));
+        }
+        let newest =
+            found.into_iter().max_by_key(|(stamp, is_first, _, copy)| (*stamp, *is_first, copy.is_some()));
+        match newest {
+            Some((_, _, chunk, copy)) => {
+                used.extend(copy.cloned());
+                Ok(chunk)
+            }
+            None => Err(missing.expect("nothing was found")),
+        }
+    }
+
+    /// Of the copies of a chunk the newest one that belongs to a version of a file.
+    pub(super) fn fitting_copy<'a>(
+        &self,
+        id: ChunkId,
+        named: Commit,
+        record: &Record,
+        copies: &'a Copies,
+    ) -> Option<(&'a CopyName, Commit, Chunk)> {
+        let fitting = copies.iter().filter(|(of, _)| *of == id).filter_map(|(_, copy)| {
             let chunk = self.open_copy(id, copy).ok()??;
-            check_fit(&chunk, named, &other.record).ok()?;
-            used.push(copy.clone());
-            Some(chunk)
-        })
+            Some((copy, check_fit(&chunk, named, record).ok()?, chunk))
+        });
+        fitting.max_by_key(|(_, stamp, _)| *stamp)
     }
 
     /// Of one content the attributes that were changed last, and the names of both.
@@ -271,7 +294,7 @@ impl Merge {
 
 /// Whether one device alone ever wrote a file, and that version is an older one of its: somebody kept a copy. Where several
 /// wrote, numbers do not tell that: a device may have written to another one's version while its own was elsewhere.
-fn came_before(inode: &Arc<Inode>, other: &State) -> bool {
+pub(super) fn came_before(inode: &Arc<Inode>, other: &State) -> bool {
     let state = inode.state.read();
     match (&state.version().0[..], &other.version().0[..]) {
         ([newest], [kept]) if newest.0 == kept.0 => {

@@ -7,8 +7,10 @@ mod absent;
 mod deletions;
 mod displaced;
 mod files;
+mod misplaced;
 mod names;
 mod pinned;
+mod strays;
 mod twins;
 
 use crate::chunk::{Chunk, ChunkId, InodeId, Relation};
@@ -149,6 +151,7 @@ impl Merge {
         let (mut merged, Brought { copies, returned }) = (Vec::new(), self.catalog.brought()?);
         let pins = self.catalog.all_pins();
         self.restore_absent(&copies)?;
+        self.put_in_place(&copies, &pins)?;
         for (id, copy) in &copies {
             let pins = pins.get(&id.inode).map_or(&[][..], Vec::as_slice);
             let beside = Beside { copies: &copies, pins, is_pinned: false };
@@ -164,10 +167,12 @@ impl Merge {
         self.base.schedule.leave_copies(merged.len() < copies.len());
         let aside = self.merge_aside()?;
         let displaced = self.merge_displaced(&copies, &pins)?;
+        self.keep_needed(&copies, &mut merged)?;
+        let strays = self.strays(&copies, &pins, &merged)?;
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
-        let is_at_rest = merged.is_empty() && revived.is_empty() && saved.is_empty();
+        let is_at_rest = merged.is_empty() && strays.is_empty() && revived.is_empty() && saved.is_empty();
         if is_at_rest && aside.is_empty() && displaced.is_empty() {
             return Ok(());
         }
@@ -180,6 +185,13 @@ impl Merge {
         revived.into_iter().for_each(|id| self.base.context.recall.revived(id));
         for copy in merged {
             log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());
+            self.catalog.remove_copy(&copy)?;
+        }
+        for copy in strays {
+            log::info!(
+                "a sync client's copy of {} is of a version that is over: it is removed",
+                copy.of.path()
+            );
             self.catalog.remove_copy(&copy)?;
         }
         self.catalog.sync_unlinks()

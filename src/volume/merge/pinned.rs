@@ -4,7 +4,7 @@
 
 use super::Merge;
 use super::files::Beside;
-use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Version};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Relation, Version};
 use crate::store::{CopyName, PinName, Pinned};
 use crate::volume::format::stamp::{ExtraRecord, Stamp};
 use crate::volume::inode::state::{Inode, State};
@@ -18,9 +18,12 @@ use std::time::Duration;
 /// How long a chunk of a version that nobody has told of yet stays: its chunk 0 may be on its way.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// How long something is kept that nobody asks for: a version without a chunk 0 and a name, a chunk that was replaced.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
-type Pins = [(ChunkId, PinName)];
+/// Of one file, of all, and what clients made.
+pub(super) type Pins = [(ChunkId, PinName)];
+pub(super) type AllPins = BTreeMap<InodeId, Vec<(ChunkId, PinName)>>;
+pub(super) type Copies = [(ChunkId, CopyName)];
 
 /// A version that is in its place, or in a file of its own, once everything is durable.
 pub(super) struct Saved {
@@ -31,11 +34,7 @@ pub(super) struct Saved {
 }
 
 impl Merge {
-    pub(super) fn merge_pins(
-        &self,
-        pins: BTreeMap<InodeId, Vec<(ChunkId, PinName)>>,
-        copies: &[(ChunkId, CopyName)],
-    ) -> Result<Vec<Saved>> {
+    pub(super) fn merge_pins(&self, pins: AllPins, copies: &Copies) -> Result<Vec<Saved>> {
         let mut saved = Vec::new();
         for (id, pins) in pins {
             let merged = self.merge_lost(id, &pins, copies, &mut saved);
@@ -80,15 +79,9 @@ impl Merge {
     }
 
     /// Versions that lost their place before this device wrote to another one's.
-    fn merge_lost(
-        &self,
-        id: InodeId,
-        pins: &Pins,
-        copies: &[(ChunkId, CopyName)],
-        saved: &mut Vec<Saved>,
-    ) -> Result<()> {
+    fn merge_lost(&self, id: InodeId, pins: &Pins, copies: &Copies, saved: &mut Vec<Saved>) -> Result<()> {
         let lost: Vec<_> = pins.iter().filter(|(_, pin)| pin.lost > 0).copied().collect();
-        let beside = Beside { copies, pins: &lost, is_pinned: true };
+        let (beside, mut needed) = (Beside { copies, pins: &lost, is_pinned: true }, Vec::new());
         for &(first, pin) in lost.iter().filter(|(id, _)| id.index.is_first()) {
             let inode = self.cache.inode(id)?;
             let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
@@ -96,15 +89,17 @@ impl Merge {
             for index in version.named_chunks(ChunkIndex::FIRST_EXTRA)? {
                 let (id, named) =
                     (ChunkId { index, ..first }, version.table.stamp(index).unwrap_or_default());
-                pins.extend(self.catalog.find_pinned(&lost, id, named, &version).map(|(_, pin)| pin));
+                pins.extend(self.catalog.find_pinned(&lost, id, named, &version).map(|(.., pin)| pin));
             }
             if self.merge_file(&inode, version, beside, &mut Vec::new())? {
                 saved.push(Saved { inode, version: None, pins });
+            } else {
+                needed.extend(pins);
             }
         }
         // What was replaced by a pinned chunk: its chunk 0 may still take the place of the one that is there.
         for &(_, pin) in lost.iter().filter(|(id, _)| !id.index.is_first()) {
-            if self.has_waited(pin, KEPT_FOR)? {
+            if !needed.contains(&pin) && self.has_waited(pin, KEPT_FOR)? {
                 self.catalog.unpin([pin])?;
             }
         }
@@ -112,13 +107,7 @@ impl Merge {
     }
 
     /// The version that this device worked on last.
-    fn merge_own(
-        &self,
-        id: InodeId,
-        pins: &Pins,
-        copies: &[(ChunkId, CopyName)],
-        saved: &mut Vec<Saved>,
-    ) -> Result<()> {
+    fn merge_own(&self, id: InodeId, pins: &Pins, copies: &Copies, saved: &mut Vec<Saved>) -> Result<()> {
         let Some(folder) = self.catalog.pins() else { return Ok(()) };
         let (own, kept): (Vec<_>, Vec<_>) = pins.iter().copied().partition(|(_, pin)| pin.lost == 0);
         let mut displaced = Vec::new();
@@ -143,7 +132,10 @@ impl Merge {
         };
         let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
         let content = version.record.content;
-        if version.record.is_exact && inode.view(|record| record.content == content) {
+        let is_same = version.record.is_exact
+            || !displaced.contains(&ChunkIndex::FIRST)
+            || inode.state.read().version().compare(version.version()) == Relation::Equal;
+        if is_same && inode.view(|record| record.content == content) {
             // It stays pinned: other devices may still send what they did without knowing of it.
             return self.put_back(&inode, pins, copies).map(drop);
         }
@@ -182,16 +174,22 @@ impl Merge {
 
     /// Puts pinned chunks in their places that belong to the version of which chunk 0 is in place, once it is certain that what
     /// is there belongs to one that is not. Whether that version is whole now.
-    fn put_back(&self, inode: &Arc<Inode>, pins: &Pins, copies: &[(ChunkId, CopyName)]) -> Result<bool> {
+    fn put_back(&self, inode: &Arc<Inode>, pins: &Pins, copies: &Copies) -> Result<bool> {
         let mut is_whole = true;
-        for (id, named) in self.missing(inode)? {
+        for (id, named) in self.missing(inode, copies, pins)? {
             is_whole &= self.put_one_back(inode, (id, named), pins, copies)?;
         }
         Ok(is_whole)
     }
 
-    /// The further chunks that chunk 0 names, and where something else is or nothing, each with what the chunk table says.
-    fn missing(&self, inode: &Arc<Inode>) -> Result<Vec<(ChunkId, Commit)>> {
+    /// The further chunks that chunk 0 names, and where something else is or nothing, or that are newer elsewhere; each with what
+    /// the chunk table says.
+    pub(super) fn missing(
+        &self,
+        inode: &Arc<Inode>,
+        copies: &Copies,
+        pins: &Pins,
+    ) -> Result<Vec<(ChunkId, Commit)>> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         self.cache.open_first_chunk(inode, &mut state)?;
@@ -199,9 +197,17 @@ impl Merge {
         for index in state.named_chunks(ChunkIndex::FIRST_EXTRA)? {
             let id = ChunkId { inode: inode.id(), index };
             let named = state.table.stamp(index).unwrap_or_default();
-            match self.cache.open_extra(id, named, &state.record) {
-                Err(error) if error.is_damage() => missing.push((id, named)),
-                opened => drop(opened?),
+            let is_missing = match self.cache.open_extra(id, named, &state.record) {
+                Err(error) if error.is_damage() => true,
+                opened => {
+                    let (_, found) = opened?;
+                    let pinned = || Some(self.catalog.find_pinned(pins, id, named, &state)?.0);
+                    let copied = || Some(self.fitting_copy(id, named, &state.record, copies)?.1);
+                    !state.record.is_exact && pinned().max(copied()) > Some(found)
+                }
+            };
+            if is_missing {
+                missing.push((id, named));
             }
         }
         Ok(missing)
@@ -212,15 +218,17 @@ impl Merge {
         inode: &Arc<Inode>,
         (id, named): (ChunkId, Commit),
         pins: &Pins,
-        copies: &[(ChunkId, CopyName)],
+        copies: &Copies,
     ) -> Result<bool> {
         let pinned = self.catalog.find_pinned(pins, id, named, &inode.state.read());
-        let Some((_, pin)) = pinned.filter(|_| !mutants::is_active(Mutant::NotRestored)) else {
+        let Some((.., pin)) = pinned.filter(|_| !mutants::is_active(Mutant::NotRestored)) else {
             return Ok(false);
         };
         let there = self.in_place(id)?;
         let is_due = match &there {
-            Some((_, stamp)) => self.is_known(inode, *stamp, copies) || self.has_waited(pin, PATIENCE)?,
+            Some((_, stamp)) => {
+                self.is_known(inode, *stamp, copies, pins) || self.has_waited(pin, PATIENCE)?
+            }
             None => self.has_waited(pin, PATIENCE)? && self.is_named(inode) == Some(true),
         };
         if !is_due && !mutants::is_active(Mutant::RestoredEarly) {
@@ -239,26 +247,33 @@ impl Merge {
     }
 
     /// The version of the chunk that is in place, and of which change it is; none without a file.
-    fn in_place(&self, id: ChunkId) -> Result<Option<(Version, Stamp)>> {
-        let (context, blocks) = (&self.base.context, self.base.geometry.blocks(id.index));
-        let chunk = match context.store.open(context.file_name(id)) {
-            Ok(file) => Chunk::open_file(context, id, blocks, file, None)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+    pub(super) fn in_place(&self, id: ChunkId) -> Result<Option<(Version, Stamp)>> {
+        let Some(chunk) = self.open_in_place(id)? else { return Ok(None) };
         let extra = ExtraRecord::decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
         Ok(Some((chunk.version().clone(), extra.stamp)))
     }
 
+    /// What is in the place of a chunk, be it older than what this device knows.
+    pub(super) fn open_in_place(&self, id: ChunkId) -> Result<Option<Chunk>> {
+        let (context, blocks) = (&self.base.context, self.base.geometry.blocks(id.index));
+        match context.store.open(context.file_name(id)) {
+            Ok(file) => Ok(Some(Chunk::open_file(context, id, blocks, file, None)?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Whether a version of the file is here that includes this change.
-    fn is_known(&self, inode: &Arc<Inode>, stamp: Stamp, copies: &[(ChunkId, CopyName)]) -> bool {
-        let includes = |version: &Version| version.of(stamp.device) >= stamp.commit;
+    pub(super) fn is_known(&self, inode: &Arc<Inode>, stamp: Stamp, copies: &Copies, pins: &Pins) -> bool {
+        let includes = |chunk: Option<Chunk>| {
+            chunk.is_some_and(|chunk| chunk.version().of(stamp.device) >= stamp.commit)
+        };
         let first = ChunkId::first(inode.id());
         let mut copies = copies.iter().filter(|(id, _)| *id == first);
-        includes(inode.state.read().version())
-            || copies.any(|(id, copy)| {
-                matches!(self.open_copy(*id, copy), Ok(Some(chunk)) if includes(chunk.version()))
-            })
+        let mut pins = pins.iter().filter(|(id, _)| *id == first);
+        inode.state.read().version().of(stamp.device) >= stamp.commit
+            || copies.any(|(id, copy)| includes(self.open_copy(*id, copy).ok().flatten()))
+            || pins.any(|(id, pin)| includes(self.catalog.open_pin(*id, *pin).ok()))
     }
 
     /// Whether its file has had the names that it has for so long.

@@ -188,7 +188,8 @@ impl Writeback {
             return Ok(());
         }
         self.cache.open_first_chunk(flush.inode, state)?;
-        if state.announce()? {
+        self.take_newer(flush.inode, state)?;
+        if state.announce(self.base.stamp())? {
             state.first_chunk_mut().commit()?;
             let sync = state.first_chunk_mut().start_sync()?;
             unsynced.push(Unsynced { inode: flush.inode, index: ChunkIndex::FIRST, sync });
@@ -196,12 +197,18 @@ impl Writeback {
         Ok(())
     }
 
-    /// Gives changed content a new stamp. Where chunk 0 was found saying that extra chunks may be newer, it takes over
-    /// what they are.
+    /// Gives changed content a new stamp.
     fn stamp_content(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         if !state.wants_content_stamp() {
             return Ok(());
         }
+        self.take_newer(inode, state)?;
+        state.stamp_content(self.base.stamp());
+        Ok(())
+    }
+
+    /// Where chunk 0 was found saying that extra chunks may be newer, its table takes over what they are.
+    fn take_newer(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         if state.stamps.found_inexact && !mutants::is_active(Mutant::NewerNotNamed) {
             for index in state.named_chunks(ChunkIndex::FIRST_EXTRA)? {
                 let id = ChunkId { inode: inode.id(), index };
@@ -215,7 +222,6 @@ impl Writeback {
                 }
             }
         }
-        state.stamp_content(self.base.stamp());
         Ok(())
     }
 

@@ -10,12 +10,12 @@ use std::time::Duration;
 const STARTS: [u64; 3] = [0, FIRST, FIRST + CHUNK];
 
 /// As many bytes as a part has.
-fn part(text: &str) -> String {
+pub(super) fn part(text: &str) -> String {
     format!("{text:<16}")
 }
 
 /// The parts of a file that has several chunks.
-fn parts(volume: &Volume, path: &str) -> crate::volume::Result<String> {
+pub(super) fn parts(volume: &Volume, path: &str) -> crate::volume::Result<String> {
     let inode = find(volume, path).ok_or(crate::volume::Error::NotFound)?;
     let mut all = String::new();
     for start in STARTS {
@@ -26,13 +26,13 @@ fn parts(volume: &Volume, path: &str) -> crate::volume::Result<String> {
     Ok(all)
 }
 
-fn change(volume: &Volume, path: &str, part_of: usize, text: &str) -> crate::volume::Result<()> {
+pub(super) fn change(volume: &Volume, path: &str, part_of: usize, text: &str) -> crate::volume::Result<()> {
     let inode = find(volume, path).ok_or(crate::volume::Error::NotFound)?;
     volume.write(&inode, STARTS[part_of], part(text).as_bytes(), now(), 0)
 }
 
 /// A file of three chunks that both devices have.
-fn world(styles: &[Style]) -> (World, [String; 3]) {
+pub(super) fn world(styles: &[Style]) -> (World, [String; 3]) {
     let (mut world, texts) = (World::new(2, styles), ["zero", "one", "two"].map(part));
     world.at(0, |_, volume| {
         drop(file(volume, "g", b""));
@@ -43,7 +43,7 @@ fn world(styles: &[Style]) -> (World, [String; 3]) {
 }
 
 /// What all devices show once all has come to rest. A copy that belongs to nothing any more may stay.
-fn shown_beside_copies(world: &mut World) -> Vec<(String, String)> {
+pub(super) fn shown_beside_copies(world: &mut World) -> Vec<(String, String)> {
     world.settle();
     // What nobody tells of is waited for.
     world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
@@ -60,8 +60,15 @@ fn shown_beside_copies(world: &mut World) -> Vec<(String, String)> {
     all[0].clone()
 }
 
-/// The same, and no copy is left beside it.
-fn shown(world: &mut World) -> Vec<(String, String)> {
+/// The same some days later; copies are gone then.
+pub(super) fn rest_without_copies(world: &mut World) -> Vec<String> {
+    world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3 * 24 * 3600)));
+    let shown = shown(world);
+    shown.into_iter().map(|(_, content)| content).collect()
+}
+
+/// What is shown, and no copy is left beside it.
+pub(super) fn shown(world: &mut World) -> Vec<(String, String)> {
     let shown = shown_beside_copies(world);
     world.devices.iter().for_each(|device| assert!(device.store.copies().is_empty()));
     shown

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Devices that are mounted, each with what its store tells.
-pub struct Live {
+pub(super) struct Live {
     pub world: World,
     pub volumes: Vec<(Arc<Volume>, Box<dyn Watch>)>,
 }

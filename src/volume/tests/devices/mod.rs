@@ -7,7 +7,9 @@ pub mod client;
 mod displaced;
 mod kills;
 mod large;
+mod large_live;
 mod live;
+mod misplaced;
 pub mod walks;
 pub mod world;
 

@@ -1,0 +1,93 @@
+//! Large files of devices that are mounted while the client works: it copies chunk file by chunk file, and of each another one
+//! may have its place.
+
+use super::large::{change, part, parts, rest_without_copies, shown_beside_copies};
+use super::live::Live;
+use super::*;
+use crate::test_rng::{TestRng, seed, variable};
+
+/// Changes in place under mounts; the client copies some of the files or all, and what it did is noticed, or merged first.
+fn walk(seed: u64) {
+    let mut random = TestRng(seed);
+    let styles: Vec<Style> = (0..3).map(|_| BOTH[random.below(2)]).collect();
+    let mut world = World::new(2 + random.below(2), &styles);
+    world.at(0, |_, volume| {
+        drop(file(volume, "g", b""));
+        (0..3).for_each(|at| change(volume, "g", at, &format!("part {at}")).unwrap());
+    });
+    world.made.insert(["part 0", "part 1", "part 2"].map(part).concat());
+    world.removed.extend(world.made.clone());
+    world.settle();
+    // What was not acknowledged may be there, in the place of what was before.
+    let mut failed = Vec::new();
+    let mut live = Live::mount(world);
+    for step in 0..4 + random.below(14) {
+        let at = random.below(live.volumes.len());
+        match random.below(5) {
+            0 => live.world.sync_some(at, &mut random),
+            1 => drop(live.world.sync_all(at)),
+            _ => {
+                let Live { world, volumes } = &mut live;
+                let volume = &volumes[at].0;
+                let (part_of, text) = (random.below(3), format!("{step} of {at}"));
+                let but_times = random.below(2) == 0;
+                let Ok(before) = parts(volume, "g") else { continue };
+                let done = change(volume, "g", part_of, &text)
+                    .and_then(|()| parts(volume, "g"))
+                    .and_then(|after| volume.sync(&find(volume, "g").unwrap(), but_times).map(|()| after));
+                world.log.push(format!("{at}: {part_of} becomes {text}: {done:?}"));
+                match done {
+                    Ok(after) => {
+                        world.removed.insert(before);
+                        world.made.insert(after);
+                    }
+                    Err(_) => failed.push(part(&text)),
+                }
+                continue;
+            }
+        }
+        live.world.log.push(format!("{at} copies"));
+        if random.below(2) == 0 {
+            live.at(at).merge().unwrap();
+        }
+        live.arrive(at);
+        if random.below(2) == 0 {
+            live.at(at).merge().unwrap();
+        }
+    }
+    let log = live.world.log.join("\n");
+    let judged = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = live.unmount();
+        let shown = shown_beside_copies(&mut world);
+        let there: Vec<_> = shown.into_iter().map(|(_, content)| content).collect();
+        let is_one = |content: &String, made: &String| {
+            (0..3).map(|at| at * 16..at * 16 + 16).all(|range| {
+                content[range.clone()] == made[range.clone()]
+                    || failed.iter().any(|text| *text == content[range.clone()])
+            })
+        };
+        let lost: Vec<_> = world
+            .made
+            .difference(&world.removed)
+            .filter(|made| !there.iter().any(|content| is_one(content, made)))
+            .collect();
+        assert!(lost.is_empty(), "lost: {lost:?}; there is {there:?}");
+        for content in &there {
+            assert!(world.made.iter().any(|made| is_one(content, made)), "a mixture: {content}");
+        }
+        assert_eq!(rest_without_copies(&mut world), there);
+    }));
+    if let Err(why) = judged {
+        println!("CRYPTFS_SEED={seed}\n{log}");
+        std::panic::resume_unwind(why);
+    }
+}
+
+#[test]
+fn devices_that_are_mounted_lose_nothing_of_large_files() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(30) {
+        walk(random.0);
+        random.below(2);
+    }
+}

@@ -1,0 +1,214 @@
+//! Large files of which a client puts the chunk files of one version beside those of another one.
+
+use super::large::{change, part, parts, rest_without_copies, shown, world};
+use super::live::Live;
+use super::world::kill;
+use super::*;
+use crate::store::FileName;
+use crate::store::image::Image;
+use crate::store::memory::Memory;
+use std::time::Duration;
+
+/// The chunk files of the file.
+fn chunk_files(world: &mut World) -> [FileName; 3] {
+    world.at(1, |_, volume| {
+        let inode = find(volume, "g").unwrap().id();
+        [0, 1, 2].map(|index| volume.base.context.file_name(ChunkId { inode, index: ChunkIndex(index) }))
+    })
+}
+
+fn take(store: &Memory, name: FileName) -> Option<Image> {
+    store.take(&Item::File(name))
+}
+
+fn put(store: &Memory, name: FileName, image: Option<Image>) {
+    store.put(&Item::File(name), image);
+}
+
+/// As a client puts it aside.
+fn put_copy(store: &Memory, of: FileName, image: Option<Image>, number: u8) -> CopyName {
+    let name =
+        format!("{}.sync-conflict-20261128-0001{number:02}-X", of.path().strip_prefix("chunks/").unwrap());
+    let copy = CopyName::parse(name.as_bytes()).unwrap();
+    store.put(&Item::Copy(copy.clone()), image);
+    copy
+}
+
+fn shown_there(volume: &Volume) -> Vec<String> {
+    let names = names(volume, &volume.root().unwrap());
+    names.iter().map(|name| parts(volume, name).unwrap()).collect()
+}
+
+/// The client takes its own side of one chunk file, and the other one's of another.
+#[test]
+fn a_chunk_of_the_version_in_place_that_is_only_a_copy_is_put_there() {
+    let (mut world, [zero, _, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    for (at, text) in [(0, "by a"), (1, "by b")] {
+        world.at(at, |_, volume| change(volume, "g", 1, text).unwrap());
+    }
+    world.sync_all(0);
+    let Device { store, client, .. } = &mut world.devices[1];
+    for (name, style) in [(names[0], Style::OursAside), (names[1], Style::TheirsAside)] {
+        client.style = style;
+        assert!(client.sync(&Item::File(name), store, &world.server));
+    }
+    assert_eq!(world.at(1, |_, volume| parts(volume, "g").unwrap()), [&*zero, &part("by a"), &two].concat());
+    let mut contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    contents.sort();
+    assert_eq!(contents, ["by a", "by b"].map(|text| [&*zero, &part(text), &two].concat()));
+}
+
+/// The chunk that is there may belong to a version whose chunk 0 is on its way.
+#[test]
+fn a_copy_takes_no_place_while_what_is_there_may_belong_to_what_comes() {
+    let (mut world, [zero, one, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let store = world.devices[1].store.clone();
+    put_copy(&store, names[1], take(&store, names[1]), 1);
+    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    put(&store, names[1], take(&world.devices[0].store, names[1]));
+    let before = world.images(1);
+    assert!(world.at(1, |_, volume| parts(volume, "g")).is_err());
+    assert!(before == world.images(1), "something was written");
+    // Nothing came.
+    store.wait(Duration::from_secs(3600));
+    assert_eq!(world.at(1, |_, volume| parts(volume, "g").unwrap()), [&*zero, &*one, &*two].concat());
+    assert_eq!(rest_without_copies(&mut world), [[&*zero, &part("by a"), &two].concat()]);
+}
+
+/// A client that takes a file while it is being written may put that in the place of what became of it.
+#[test]
+fn an_older_version_of_this_device_does_not_keep_the_place_of_a_newer_one() {
+    let (mut world, [zero, one, _]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let live = Live::mount(world);
+    change(live.at(0), "g", 2, "by a").unwrap();
+    live.at(0).sync(&find(live.at(0), "g").unwrap(), false).unwrap();
+    let store = live.world.devices[0].store.clone();
+    let taken = take(&store, names[0]);
+    let mut world = live.unmount();
+    assert!(taken != take(&store, names[0]));
+    put(&store, names[0], taken);
+    let new = [&*zero, &*one, &part("by a")].concat();
+    assert_eq!(world.at(0, |_, volume| parts(volume, "g").unwrap()), new);
+    assert_eq!(shown(&mut world), [("g".to_owned(), new)]);
+}
+
+/// What a crash leaves does not say which chunks belong to it, so nothing can be merged with it.
+#[test]
+fn a_version_that_a_crash_left_is_merged_with_another_one() {
+    let (mut world, [zero, one, two]) = world(&[BOTH[1]; 2]);
+    world.at(1, |_, volume| change(volume, "g", 1, "by b").unwrap());
+    world.sync_all(1);
+    let volume = world.mount(0);
+    change(&volume, "g", 2, "by a").unwrap();
+    kill(volume);
+    let mut contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    contents.sort();
+    assert_eq!(contents, [[&*zero, &part("by b"), &two].concat(), [&*zero, &*one, &part("by a")].concat()]);
+}
+
+/// This device knows a newer chunk, of its own version, which is elsewhere.
+#[test]
+fn a_chunk_that_chunk_0_names_is_not_refused_for_one_of_another_version() {
+    let (mut world, [zero, one, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let base = take(&world.devices[1].store, names[2]);
+    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    let [a, b] = [0, 1].map(|at| world.devices[at].store.clone());
+    for name in names {
+        put_copy(&b, name, take(&b, name), 1);
+        put(&b, name, if name == names[2] { base.clone() } else { take(&a, name) });
+    }
+    let mut contents = world.at(1, |_, volume| shown_there(volume));
+    contents.sort();
+    assert_eq!(contents, [[&*zero, &part("by a"), &two].concat(), [&*zero, &*one, &part("by b")].concat()]);
+}
+
+/// Of two versions that need a copy one is not whole yet.
+#[test]
+fn a_copy_outlives_a_version_that_was_saved_from_it_where_another_one_needs_it() {
+    let (mut world, [_, one, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let [a, b] = [0, 1].map(|at| world.devices[at].store.clone());
+    let base = take(&b, names[2]);
+    world.at(0, |_, volume| change(volume, "g", 0, "first").unwrap());
+    let first = take(&a, names[0]);
+    world.at(0, |_, volume| change(volume, "g", 1, "second").unwrap());
+    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    put_copy(&b, names[0], first, 1);
+    put_copy(&b, names[0], take(&a, names[0]), 2);
+    let copy = put_copy(&b, names[2], base, 3);
+    assert_eq!(world.at(1, |_, volume| shown_there(volume)).len(), 2);
+    assert!(b.copies().contains(&copy));
+    put_copy(&b, names[1], take(&a, names[1]), 4);
+    let contents = world.at(1, |_, volume| shown_there(volume));
+    for text in [[part("first"), one, two.clone()], [part("first"), part("second"), two]] {
+        assert!(contents.contains(&text.concat()), "{contents:?}");
+    }
+    assert!(b.copies().is_empty());
+}
+
+/// Of versions that their writer changed again chunks may be left of which nobody has the rest.
+#[test]
+fn copies_of_nothing_go_after_a_day() {
+    let (mut world, [zero, _, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let store = world.devices[0].store.clone();
+    let [[first, _], [_, second], _] = ["first", "second", "third"].map(|text| {
+        world.at(0, |_, volume| change(volume, "g", 1, text).unwrap());
+        [0, 1].map(|at| take(&store, names[at]))
+    });
+    let copies = [put_copy(&store, names[0], first, 1), put_copy(&store, names[1], second, 2)];
+    world.at(0, |_, _| ());
+    assert!(copies.iter().all(|copy| store.copies().contains(copy)));
+    store.wait(Duration::from_secs(25 * 3600));
+    world.at(0, |_, _| ());
+    assert!(store.copies().is_empty());
+    assert_eq!(shown(&mut world), [("g".to_owned(), [&*zero, &part("third"), &two].concat())]);
+}
+
+/// Both overwrite in place and sync the data only, so that chunk 0 tells nothing but that further chunks may be newer.
+#[test]
+fn two_devices_that_write_upon_one_content_are_not_mixed() {
+    let (world, [zero, one, two]) = world(&BOTH);
+    let mut live = Live::mount(world);
+    for (at, part_of, text) in [(0, 1, "by a"), (1, 2, "by b")] {
+        change(live.at(at), "g", part_of, text).unwrap();
+        live.at(at).sync(&find(live.at(at), "g").unwrap(), true).unwrap();
+        live.world.sync_all(at);
+    }
+    let store = live.world.devices[1].store.clone();
+    // The other device's chunk, as if the client had come no further.
+    let all = [[&*zero, &part("by a"), &two].concat(), [&*zero, &*one, &part("by b")].concat()];
+    let looker = live.world.devices[1].keys.another([0xd4; 8]);
+    let shown = parts(&looker.open(Arc::new(store)), "g");
+    assert!(shown.as_ref().map_or(true, |shown| all.contains(shown)), "{shown:?}");
+    (0..2).for_each(|at| live.arrive(at));
+    let mut world = live.unmount();
+    let mut contents = rest_without_copies(&mut world);
+    contents.sort();
+    assert_eq!(contents, all);
+}
+
+#[test]
+fn each_rule_about_places_is_needed() {
+    let cases: [(Mutant, fn()); 8] = [
+        (Mutant::AnnouncedUnstamped, two_devices_that_write_upon_one_content_are_not_mixed),
+        (Mutant::NotExchanged, a_chunk_of_the_version_in_place_that_is_only_a_copy_is_put_there),
+        (Mutant::ExchangedEarly, a_copy_takes_no_place_while_what_is_there_may_belong_to_what_comes),
+        (Mutant::OlderLeft, an_older_version_of_this_device_does_not_keep_the_place_of_a_newer_one),
+        (Mutant::LeftInexact, a_version_that_a_crash_left_is_merged_with_another_one),
+        (Mutant::KnownNotIncluded, a_chunk_that_chunk_0_names_is_not_refused_for_one_of_another_version),
+        (Mutant::NeededRemoved, a_copy_outlives_a_version_that_was_saved_from_it_where_another_one_needs_it),
+        (Mutant::StraysLeft, copies_of_nothing_go_after_a_day),
+    ];
+    for (mutant, test) in cases {
+        mutants::plant(Some(mutant));
+        let noticed = catch_unwind(test).is_err();
+        mutants::plant(None);
+        assert!(noticed, "{mutant:?}");
+    }
+}

@@ -237,7 +237,8 @@ impl Arrivals {
             Relation::Concurrent if state.record.kind != Kind::Directory => true,
             Relation::Older | Relation::Concurrent => mutants::is_active(Mutant::ArrivedUnseen),
         };
-        if !is_taken || !state.is_settled() && !mutants::is_active(Mutant::DirtyReplaced) {
+        let is_held_back = state.lost.is_some() && self.writeback.is_displaced(inode.id());
+        if !is_taken || is_held_back || !state.is_settled() && !mutants::is_active(Mutant::DirtyReplaced) {
             return Ok(None);
         }
         let before = Before::of(&state);

@@ -362,6 +362,11 @@ impl State {
         self.0.journalled = state.journalled.clone();
     }
 
+    /// Answers with an error until it is loaded anew.
+    pub fn hold_back(&mut self, error: Error) {
+        self.0.lost = Some(Box::new(error));
+    }
+
     /// Forgets what was not stored: from now on the inode answers with `lost`.
     pub fn abandon(&mut self, lost: Option<Error>) {
         self.0.lost = lost.map(Box::new);

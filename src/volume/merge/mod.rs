@@ -181,7 +181,7 @@ impl Merge {
             self.writeback.sync_all()?;
         }
         aside.into_iter().for_each(|id| self.base.withheld.lock().merged(id));
-        displaced.iter().for_each(|lost| self.writeback.displaced_is_saved(lost));
+        displaced.iter().try_for_each(|lost| self.writeback.displaced_is_saved(lost))?;
         revived.into_iter().for_each(|id| self.base.context.recall.revived(id));
         for copy in merged {
             log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());

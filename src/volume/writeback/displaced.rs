@@ -3,11 +3,12 @@
 //! version that lost its place.
 
 use super::Writeback;
-use crate::chunk::{ChunkId, ChunkIndex, Commit, Relation};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Relation};
+use crate::store::Pinned;
 use crate::volume::base::Aside;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Kind, Result};
+use crate::volume::{Damage, Error, Kind, Result};
 use std::sync::Arc;
 
 /// What became of content that was to give way.
@@ -15,8 +16,8 @@ use std::sync::Arc;
 pub enum GaveWay {
     /// Nothing that could take its place is there.
     Not,
-    /// It waits in memory to be saved.
-    InMemory,
+    /// It waits to be saved, and is not durable.
+    Unsaved,
     /// Nothing of it is unsaved once the next batch is durable, which has it.
     WithNextBatch,
 }
@@ -44,19 +45,60 @@ impl Writeback {
         if found.record.kind != state.record.kind || !is_news {
             return Ok(GaveWay::Not);
         }
+        let is_large = !state.table.is_empty() || !state.extra_chunks.is_empty();
+        let is_pinned = is_large && self.finish_in_pins(inode, &mut state)?;
         let open: Vec<ChunkIndex> = state.extra_chunks.from(ChunkIndex::FIRST).collect();
         let stamp = self.base.stamp();
-        let own = state.give_way(found, stamp);
+        let own = state.give_way(found, stamp).filter(|_| !is_pinned);
+        if is_large && own.is_some() {
+            // Both versions may have chunk files in common: nothing is written to them before this one is saved.
+            state.hold_back(Error::Damaged(id, Damage::Replaced));
+        }
+        let outcome = match own {
+            Some(own) => {
+                log::info!(
+                    "{id:?}: another device's version takes the place of what was not stored yet, which is saved beside it"
+                );
+                self.keep_displaced(inode, own, stamp.commit)
+            }
+            None if is_pinned => GaveWay::Unsaved,
+            None => GaveWay::WithNextBatch,
+        };
         drop(state);
         open.into_iter().for_each(|index| self.cache.closed(ChunkId { index, ..id }));
         self.cache.gave_way(id);
-        let Some(own) = own else { return Ok(GaveWay::WithNextBatch) };
-        log::info!(
-            "{id:?}: another device's version takes the place of what was not stored yet, which is saved beside it"
-        );
-        let outcome = self.keep_displaced(inode, own, stamp.commit);
         self.base.schedule.merge();
         Ok(outcome)
+    }
+
+    /// The chunk files of a large file, which its version may have in common with the one that took its place, are pinned as
+    /// they were: what is not committed in them is now. Whether they are pinned.
+    fn finish_in_pins(&self, inode: &Arc<Inode>, state: &mut State) -> Result<bool> {
+        let Some(pins) = self.catalog.pins().filter(|_| state.first_chunk.is_some()) else {
+            return Ok(false);
+        };
+        let pinned =
+            |index| pins.pinned_as(self.base.context.file_name(ChunkId { inode: inode.id(), index }));
+        let is_pinned = pinned(ChunkIndex::FIRST).is_ok_and(|pinned| pinned == Pinned::Displaced)
+            && state
+                .extra_chunks
+                .from(ChunkIndex::FIRST_EXTRA)
+                .all(|index| pinned(index).is_ok_and(|pinned| pinned != Pinned::Absent));
+        if !is_pinned {
+            return Ok(false);
+        }
+        for index in state.busy_chunks() {
+            if state.chunk(index).is_some_and(Chunk::is_dirty) {
+                state.load_table(index)?;
+                state.commit_stamped(index, self.base.stamp())?;
+            }
+        }
+        state.stamp_content(self.base.stamp());
+        state.choose_exactness(true);
+        let size = state.record.size;
+        state.store_all(size)?;
+        state.first_chunk_mut().commit()?;
+        Ok(true)
     }
 
     /// In the next batch, if a batch can carry it.
@@ -73,7 +115,7 @@ impl Writeback {
             None => {
                 drop(withheld);
                 self.displaced.lock().push(Arc::new(Inode::new(inode.id(), own, true)));
-                GaveWay::InMemory
+                GaveWay::Unsaved
             }
         }
     }
@@ -83,8 +125,22 @@ impl Writeback {
         self.displaced.lock().clone()
     }
 
-    /// It is saved.
-    pub fn displaced_is_saved(&self, saved: &Arc<Inode>) {
+    pub fn is_displaced(&self, id: InodeId) -> bool {
+        self.displaced.lock().iter().any(|inode| inode.id() == id)
+    }
+
+    /// It is saved, and what took its place can be used.
+    pub fn displaced_is_saved(&self, saved: &Arc<Inode>) -> Result<()> {
         self.displaced.lock().retain(|inode| !Arc::ptr_eq(inode, saved));
+        let Some(inode) = self.cache.peek(saved.id()) else { return Ok(()) };
+        let _serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        if state.lost.is_none() {
+            return Ok(());
+        }
+        match self.cache.load_anew(&inode, false) {
+            Err(error) if error.is_damage() => Ok(()),
+            loaded => Ok(self.cache.put_loaded(&inode, &mut state, loaded?)),
+        }
     }
 }

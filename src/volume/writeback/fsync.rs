@@ -45,7 +45,7 @@ impl Writeback {
     fn sync_replaced(&self, inode: &Arc<Inode>, error: Error) -> Result<()> {
         match self.give_way(inode)? {
             GaveWay::WithNextBatch => self.commit_checkpoint_batch(),
-            GaveWay::InMemory | GaveWay::Not => Err(error),
+            GaveWay::Unsaved | GaveWay::Not => Err(error),
         }
     }
 

@@ -7,11 +7,12 @@ use super::limits;
 use super::slots::{Purpose, Slots};
 use super::unsynced::Run;
 use super::{BLOCK, BlockNumber, Error, Result, Section};
+use std::io::IoSlice;
 
 /// Blocks that are re-sealed at a time.
 const BATCH: u16 = 256;
-/// Slots by which a file grows at the most.
-const STEP: usize = 256;
+/// Slots by which a file grows beyond what is written to it, at the most.
+const STEP: usize = 16;
 /// Free slots at the end of a file that are not worth a truncation.
 const SLACK: usize = 4;
 
@@ -70,15 +71,29 @@ impl Chunk {
         self.prepare()?;
         self.slots_mut().prefer_low();
         let (length, wanted) = (self.slots_mut().length(), self.slots_mut().length_with(blocks));
-        if wanted > length {
-            let wanted = wanted.next_power_of_two().min(wanted.next_multiple_of(STEP)).min(1 << 16);
-            let file = self.file.as_ref().ok_or(Error::Missing(self.id))?;
-            if file.allocate((wanted * BLOCK) as u64).is_ok() {
-                self.state.unsynced = true;
-                self.slots_mut().lengthen(wanted);
-            }
+        let end = wanted.next_power_of_two().min(wanted.next_multiple_of(STEP));
+        if wanted > length && end > wanted && self.write_zeros(wanted, end) {
+            self.slots_mut().lengthen(end);
         }
         Ok(())
+    }
+
+    /// After the first commit of a file with blocks: has the place of the other root allocated, so that the next commit
+    /// changes nothing but what is in the file. A failure only makes that dearer.
+    pub fn allocate_other_root(&mut self) {
+        if self.durable.is_none() && self.data.count() > 0 {
+            self.write_zeros(1, 2);
+        }
+    }
+
+    /// Writes zeros into slots that nothing uses; whether it could. That they are only allocated would not do: a
+    /// filesystem notes in its journal what of them was written.
+    fn write_zeros(&mut self, from: usize, end: usize) -> bool {
+        let Some(file) = &self.file else { return false };
+        let zeros = vec![0; (end - from) * BLOCK];
+        let written = file.write_at((from * BLOCK) as u64, &[IoSlice::new(&zeros)]);
+        self.state.unsynced = true;
+        self.suspecting(written.map_err(|error| self.io(error))).is_ok()
     }
 
     /// Gives back all free slots at the end that are not kept, if it can be done now.

@@ -1,10 +1,10 @@
 //! Our own transport: requests are read from /dev/fuse one by one, answered in the thread that read them.
 //!
 //! One thread at a time holds the turn to read. It answers short requests itself, still holding it, so that no other
-//! thread is woken for them; before one that may take long, as its like did of late, it passes the turn on. While
-//! requests come thick and fast it polls for a moment before it sleeps, since waking a sleeper costs more than most
-//! requests. A reply goes to the descriptor that its request came from: one for polling, one for sleeping, both of one
-//! connection. No allocation per request.
+//! thread is woken for them; before one that may take long, as its like did of late, it passes the turn on, sooner where
+//! others wait already. While requests come thick and fast it polls for a moment before it sleeps, since waking a sleeper
+//! costs more than most requests. A reply goes to the descriptor that its request came from: one for polling, one for
+//! sleeping, both of one connection. No allocation per request.
 //!
 //! With `ring` beside it, only forgets and what else the kernel does not send there come this way.
 
@@ -32,8 +32,10 @@ use crate::sys::fuse as sys;
 
 /// A wait shorter than this makes it worth polling for the next request.
 const SOON: Duration = Duration::from_micros(200);
-/// A request that takes longer than this, in nanoseconds, is worth another thread's waking.
+/// A request that takes longer than this, in nanoseconds, is worth another thread's waking, where another request waits.
 const WORTH_PASSING: u64 = 40_000;
+/// The same where none is known to wait: whoever asks alone, as by an fsync after each write, would pay for nobody.
+const WORTH_PASSING_ALONE: u64 = 200_000;
 /// How long forgets are left to gather where hardly anything else comes this way, so as not to wake for each.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -58,6 +60,8 @@ struct Device {
 /// The right to read the next request.
 struct Turn {
     last_wait: Duration,
+    /// The last request was there before it was looked for.
+    is_crowded: bool,
 }
 
 /// Answers INIT on a freshly mounted device.
@@ -107,7 +111,7 @@ pub fn connect(
         poll_for: options.poll_for,
         threads: options.threads.max(1),
         server: Server::new(dispatcher),
-        turn: Mutex::new(Turn { last_wait: Duration::MAX }),
+        turn: Mutex::new(Turn { last_wait: Duration::MAX, is_crowded: false }),
         has_rings: rings.is_some(),
     };
     Ok(Connection { device, rings })
@@ -174,9 +178,10 @@ impl Device {
                 let header: InHeader = body.take().ok_or(io::ErrorKind::InvalidData)?;
                 self.server.count(&header);
                 let reply = buffers.reply.bytes();
+                let worth_passing = if turn.is_crowded { WORTH_PASSING } else { WORTH_PASSING_ALONE };
                 if self.server.needs_flush(&header) {
                     self.seek_later(scope, device, header, body, reply)?;
-                } else if self.server.is_slow(&header, WORTH_PASSING) {
+                } else if self.server.is_slow(&header, worth_passing) {
                     drop(turn);
                     self.answer(device, &header, body, reply);
                     break;
@@ -195,6 +200,7 @@ impl Device {
         let start = Instant::now();
         let polling = self.polling.as_ref().filter(|_| turn.last_wait < SOON);
         let mut device = polling.unwrap_or(&self.sleeping);
+        turn.is_crowded = polling.is_some();
         loop {
             match receive(device, room)? {
                 Received::Bytes(length) => {
@@ -202,8 +208,13 @@ impl Device {
                     return Ok(Some((device, length)));
                 }
                 Received::End => return Ok(None),
-                Received::Nothing if start.elapsed() < self.poll_for => hint::spin_loop(),
-                Received::Nothing => device = &self.sleeping,
+                Received::Nothing => {
+                    turn.is_crowded = false;
+                    match start.elapsed() < self.poll_for {
+                        true => hint::spin_loop(),
+                        false => device = &self.sleeping,
+                    }
+                }
             }
         }
     }

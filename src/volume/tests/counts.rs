@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::chunk::ChunkIndex;
-use crate::store::Area;
 use crate::store::faulty::{Call, Event, Faulty};
 use crate::store::memory::Memory;
+use crate::store::{Area, FileName};
 use crate::volume::Rename;
+use std::collections::{BTreeSet, HashMap};
 
 /// What a call makes durable, if it is one that does.
 fn sync_of(event: &Event) -> Option<&'static str> {
@@ -158,7 +159,7 @@ fn calls_of_the_store() {
     calls("create 100 files of 3,000 bytes", "Hold 2", &|| make(1..101));
     calls(
         "a checkpoint after them",
-        "Allocate 1, Write 106, Sync 7, IsCurrent 103, Create 100, SyncAll 3, SyncNames 1, Hold 1, Space 1, SetLength 1",
+        "Write 107, Sync 7, IsCurrent 103, Create 100, SyncAll 3, SyncNames 1, Hold 1, Space 1, SetLength 1",
         &|| volume.checkpoint().unwrap(),
     );
     let look = |name: &str| volume.lookup(&root, name.as_bytes()).unwrap().unwrap();
@@ -224,6 +225,55 @@ fn calls_of_the_store() {
         volume.read(&large, 1 << 19, &mut vec![0; 1 << 17]).unwrap();
     });
     assert!(wrong.borrow().is_empty(), "unexpected: {:?}", wrong.borrow());
+}
+
+/// For each fdatasync, whether what it makes durable takes new space: then the filesystem below has to commit its own journal
+/// too, which costs a flush of the disk more.
+fn take_space(log: &[Event]) -> Vec<bool> {
+    let mut files: HashMap<FileName, (BTreeSet<u64>, bool)> = HashMap::new();
+    let mut syncs = Vec::new();
+    for event in log {
+        let Some(name) = event.name else { continue };
+        let (blocks, is_new) = files.entry(name).or_default();
+        match event.call {
+            Call::Write => {
+                for block in event.offset / 4096..(event.offset + event.length).div_ceil(4096) {
+                    *is_new |= blocks.insert(block);
+                }
+            }
+            Call::SetLength => blocks.retain(|block| block * 4096 < event.offset),
+            Call::Sync => syncs.push(std::mem::take(is_new)),
+            _ => {}
+        }
+    }
+    syncs
+}
+
+#[test]
+fn few_fdatasyncs_take_new_space() {
+    let fixture = Fixture::new();
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let volume = fixture.format(store.clone());
+    // What is pending goes first, so that the rest is by itself.
+    volume.checkpoint().unwrap();
+    // As SQLite writes a rollback journal: once it is durable, its head says so.
+    let journal = file(&volume, "rollback journal", &pattern(512, 1));
+    for (at, length) in [(512, 4), (516, 4096), (4612, 4), (4616, 4), (4620, 4096), (8716, 4)] {
+        volume.write(&journal, at, &pattern(length, at), now(), 0).unwrap();
+    }
+    volume.sync(&journal, true).unwrap();
+    let before = take_space(&store.log()).len();
+    volume.write(&journal, 0, b"durable", now(), 0).unwrap();
+    volume.sync(&journal, true).unwrap();
+    assert_eq!(take_space(&store.log())[before..], [false]);
+    let before = take_space(&store.log()).len();
+    for number in 0..64 {
+        let inode = file(&volume, &format!("f{number}"), &pattern(1000, number));
+        volume.sync(&inode, false).unwrap();
+    }
+    let syncs = &take_space(&store.log())[before..];
+    let dear = syncs.iter().filter(|takes| **takes).count();
+    assert!(syncs.len() == 64 && dear <= 8, "{dear} of {}", syncs.len());
 }
 
 /// A round makes no chunk file and waits for the disk once, however many new files there are: whoever makes them wants the

@@ -30,7 +30,7 @@ pub enum Mode {
     AtRest,
     /// More is likely to follow.
     Busy,
-    /// More is likely to follow, and chunk 0 need not tell of times.
+    /// More is likely to follow at once, and chunk 0 need not tell of times: databases ask for that.
     ButTimes,
 }
 
@@ -303,6 +303,9 @@ impl Writeback {
             state.choose_exactness(flush.mode == Mode::AtRest);
             state.store_all(size)?;
             state.first_chunk_mut().commit()?;
+            if flush.mode == Mode::ButTimes {
+                state.first_chunk_mut().allocate_other_root();
+            }
             state.first_chunk_committed(flush.made);
             state.hold_rest(&self.base.context.headroom);
         }

@@ -62,10 +62,12 @@ impl Writeback {
     }
 
     fn bring_home(&self, inode: &Arc<Inode>, at: &Standpoint, data_only: bool) -> Result<()> {
-        let flush = || self.flush(std::slice::from_ref(inode));
+        let flush = || match data_only {
+            true => self.flush_but_times(inode),
+            false => self.flush(std::slice::from_ref(inode)),
+        };
         match (at.settled, at.clean) {
             (true, true) => Ok(()),
-            (true, false) if data_only => self.flush_but_times(inode),
             (true, false) => flush(),
             (false, true) => self.commit_unless_durable(inode),
             (false, false) if at.carryable => {

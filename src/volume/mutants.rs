@@ -83,4 +83,5 @@ crate::mutant::mutants! {
     KnownNotIncluded,
     NeededRemoved,
     StraysLeft,
+    SavedUnpinned,
 }

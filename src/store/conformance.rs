@@ -165,6 +165,12 @@ fn pinned_files_live_on(store: &dyn Store) {
     assert_eq!(pins.all_pins().unwrap(), [pin(1), pin(2), pin(3)]);
     assert_eq!((held(pin(2)), held(pin(3))), (b"own work".to_vec(), b"new work".to_vec()));
 
+    pins.unpin(pin(3)).unwrap();
+    assert!(pins.pin(name).unwrap());
+    pins.keep_pin(name).unwrap();
+    pins.keep_pin(name).unwrap();
+    store.open(name).unwrap().write_at(0, &[IoSlice::new(b"written")]).unwrap();
+    assert_eq!(held(pin(3)), b"writtenagain");
     store.remove(name).unwrap();
     write(b"there");
     assert!(pins.pin(name).unwrap());

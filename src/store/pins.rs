@@ -38,6 +38,8 @@ pub trait Pins: Send + Sync {
     /// What is pinned lost its place for good: its name is free for another pin, and what is written to the file that is in
     /// place from now on is not written to it. Does nothing without one.
     fn lose_pin(&self, name: FileName) -> io::Result<()>;
+    /// The same at once, without a copy: what is written to the file that is in place is written to it.
+    fn keep_pin(&self, name: FileName) -> io::Result<()>;
     /// Puts the pinned file in the place of the one that has its name, which is then pinned as one that lost its place; at no
     /// moment there is none. The pinned file itself is pinned no more. Returns the pin of what was replaced.
     fn put_back(&self, pin: PinName) -> io::Result<Option<PinName>>;

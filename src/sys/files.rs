@@ -1,7 +1,5 @@
-//! File system calls that the standard library lacks: everything relative to an open folder, nothing that follows a
-//! link, positioned vectored writes, durability of a whole filesystem.
-//!
-//! Every function takes open descriptors, returns the OS error as it is and retries EINTR. Used by `store`.
+//! File system calls that the standard library lacks: relative to an open folder, without following links, vectored, of a whole
+//! filesystem. Every function takes open descriptors, returns the OS error as it is and retries EINTR. Used by `store`.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -14,8 +12,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    self, Access, AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, ResolveFlags, StatVfs,
-    StatxFlags,
+    self, Access, AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, RenameFlags, ResolveFlags,
+    StatVfs, StatxFlags,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -211,13 +209,12 @@ pub fn move_to(parent: &File, from: &CStr, into: &File, to: &CStr) -> io::Result
 
 /// Has two files of one folder exchange their names, at one moment.
 pub fn exchange(parent: &File, one: &CStr, other: &CStr) -> io::Result<()> {
-    Ok(retry_on_intr(|| fs::renameat_with(parent, one, parent, other, fs::RenameFlags::EXCHANGE))?)
+    Ok(retry_on_intr(|| fs::renameat_with(parent, one, parent, other, RenameFlags::EXCHANGE))?)
 }
 
 /// Since when a file has had the names that it has, and been as it is; none is as long as can be.
 pub fn age_of(parent: &File, path: &CStr) -> io::Result<Duration> {
-    let changed =
-        marks_of(parent, path)?.map_or(0, |marks| u64::try_from(marks.changed.0).unwrap_or_default());
+    let changed = marks_of(parent, path)?.map_or(0, |marks| marks.changed.0.try_into().unwrap_or_default());
     Ok(SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(changed)).unwrap_or_default())
 }
 

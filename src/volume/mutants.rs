@@ -86,4 +86,5 @@ crate::mutant::mutants! {
     KnownNotIncluded,
     NeededRemoved,
     StraysLeft,
+    SavedUnpinned,
 }

@@ -136,6 +136,14 @@ impl Pins for PinFolder {
         }
     }
 
+    fn keep_pin(&self, name: FileName) -> io::Result<()> {
+        let own = path(PinName { of: name, lost: 0 });
+        match files::rename(self.root(), &own, &path(self.free(name)?)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
+    }
+
     fn put_back(&self, pin: PinName) -> io::Result<Option<PinName>> {
         let (file, lost) = (c_path(pin.of), self.free(pin.of)?);
         let (parent, file) = split(&file);

@@ -71,6 +71,14 @@ impl Pins for Memory {
         Ok(())
     }
 
+    fn keep_pin(&self, name: FileName) -> io::Result<()> {
+        let pinned = self.3.0.lock().remove(&PinName { of: name, lost: 0 });
+        if let Some(image) = pinned {
+            self.keep(name, image);
+        }
+        Ok(())
+    }
+
     fn put_back(&self, pin: PinName) -> io::Result<Option<PinName>> {
         let image = self.pinned(pin)?;
         let replaced = self.0.lock().insert(pin.of, image);

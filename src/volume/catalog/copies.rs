@@ -89,7 +89,7 @@ impl Catalog {
     pub fn exchange_copy(&self, copy: &CopyName, chunk: Chunk, there: &Version) -> Result<()> {
         self.go_on(chunk, Some(there))?;
         self.base.context.store.exchange_copy(copy)?;
-        Ok(self.base.sync_names(&[copy.of])?)
+        self.base.sync_names(&[copy.of])
     }
 
     /// A client that renames both versions of a file may have done so to the root directory, without which nothing begins.

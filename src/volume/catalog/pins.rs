@@ -163,6 +163,21 @@ impl Catalog {
         Ok(pinned.into_iter().try_for_each(|pin| pins.unpin(pin))?)
     }
 
+    /// What is pinned of a version that has a place now goes: chunk 0 at once, the further chunks after a while, for other devices may
+    /// put that version in its former place yet.
+    pub fn leave(&self, pinned: impl IntoIterator<Item = PinName>) -> Result<()> {
+        let Some(pins) = self.pins() else { return Ok(()) };
+        for pin in pinned {
+            let is_first = self.base.context.identify(pin.of).is_none_or(|id| id.index.is_first());
+            match is_first || mutants::is_active(Mutant::SavedUnpinned) {
+                true => pins.unpin(pin)?,
+                false if pin.lost == 0 => pins.keep_pin(pin.of)?,
+                false => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The chunk's file was removed on purpose.
     pub(super) fn unpin_removed(&self, id: ChunkId) {
         let pin = PinName { of: self.base.context.file_name(id), lost: 0 };

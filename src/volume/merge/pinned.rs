@@ -64,7 +64,7 @@ impl Merge {
     pub(super) fn replace_pins(&self, saved: Vec<Saved>) -> Result<bool> {
         let mut any = false;
         for Saved { inode, version, pins } in saved {
-            self.catalog.unpin(pins)?;
+            self.catalog.leave(pins)?;
             if let Some(version) = version {
                 let _serial = inode.serial.lock();
                 let mut state = inode.state.write();

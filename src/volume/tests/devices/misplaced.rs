@@ -193,9 +193,30 @@ fn two_devices_that_write_upon_one_content_are_not_mixed() {
     assert_eq!(contents, all);
 }
 
+/// One device saves its version beside the other one's, while the client brings the other device that version.
+#[test]
+fn a_version_that_was_saved_and_gets_its_place_back_is_whole() {
+    let (mut world, [zero, one, two]) = world(&BOTH);
+    let names = chunk_files(&mut world);
+    let [a, b] = [0, 1].map(|at| world.devices[at].store.clone());
+    for (at, part_of, text) in [(0, 2, "by a"), (1, 1, "by b")] {
+        world.at(at, |_, volume| change(volume, "g", part_of, text).unwrap());
+    }
+    let own = names.map(|name| take(&b, name));
+    names.iter().for_each(|name| put(&b, *name, take(&a, *name)));
+    assert_eq!(world.at(1, |_, volume| shown_there(volume)).len(), 2);
+    (0..2).for_each(|at| put(&a, names[at], own[at].clone()));
+    world.at(0, |_, _| ());
+    put(&b, names[0], take(&a, names[0]));
+    put(&b, names[1], own[1].clone());
+    let shown = world.at(1, |_, volume| parts(volume, "g").unwrap());
+    assert_eq!(shown, [&*zero, &part("by b"), &two].concat(), "{one}");
+}
+
 #[test]
 fn each_rule_about_places_is_needed() {
-    let cases: [(Mutant, fn()); 8] = [
+    let cases: [(Mutant, fn()); 9] = [
+        (Mutant::SavedUnpinned, a_version_that_was_saved_and_gets_its_place_back_is_whole),
         (Mutant::AnnouncedUnstamped, two_devices_that_write_upon_one_content_are_not_mixed),
         (Mutant::NotExchanged, a_chunk_of_the_version_in_place_that_is_only_a_copy_is_put_there),
         (Mutant::ExchangedEarly, a_copy_takes_no_place_while_what_is_there_may_belong_to_what_comes),

@@ -45,6 +45,18 @@ impl Catalog {
         Ok(())
     }
 
+    /// Whether a client put something in the place of chunk 0, and that and all further chunks that are open are pinned.
+    pub fn are_pinned_beside(&self, inode: InodeId, state: &State) -> bool {
+        let Some(pins) = self.pins() else { return false };
+        let is_pinned = |index, wanted: &[Pinned]| {
+            let name = self.base.context.file_name(ChunkId { inode, index });
+            pins.pinned_as(name).is_ok_and(|pinned| wanted.contains(&pinned))
+        };
+        let mut open = state.extra_chunks.from(ChunkIndex::FIRST_EXTRA);
+        is_pinned(ChunkIndex::FIRST, &[Pinned::Displaced])
+            && open.all(|index| is_pinned(index, &[Pinned::Displaced, Pinned::InPlace]))
+    }
+
     pub fn pins(&self) -> Option<&dyn Pins> {
         self.base
             .context

@@ -4,7 +4,6 @@
 
 use super::Writeback;
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Relation};
-use crate::store::Pinned;
 use crate::volume::base::Aside;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
@@ -74,17 +73,7 @@ impl Writeback {
     /// The chunk files of a large file, which its version may have in common with the one that took its place, are pinned as
     /// they were: what is not committed in them is now. Whether they are pinned.
     fn finish_in_pins(&self, inode: &Arc<Inode>, state: &mut State) -> Result<bool> {
-        let Some(pins) = self.catalog.pins().filter(|_| state.first_chunk.is_some()) else {
-            return Ok(false);
-        };
-        let pinned =
-            |index| pins.pinned_as(self.base.context.file_name(ChunkId { inode: inode.id(), index }));
-        let is_pinned = pinned(ChunkIndex::FIRST).is_ok_and(|pinned| pinned == Pinned::Displaced)
-            && state
-                .extra_chunks
-                .from(ChunkIndex::FIRST_EXTRA)
-                .all(|index| pinned(index).is_ok_and(|pinned| pinned != Pinned::Absent));
-        if !is_pinned {
+        if state.first_chunk.is_none() || !self.catalog.are_pinned_beside(inode.id(), state) {
             return Ok(false);
         }
         for index in state.busy_chunks() {
@@ -140,7 +129,10 @@ impl Writeback {
         }
         match self.cache.load_anew(&inode, false) {
             Err(error) if error.is_damage() => Ok(()),
-            loaded => Ok(self.cache.put_loaded(&inode, &mut state, loaded?)),
+            loaded => {
+                self.cache.put_loaded(&inode, &mut state, loaded?);
+                Ok(())
+            }
         }
     }
 }

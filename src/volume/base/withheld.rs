@@ -10,18 +10,22 @@ use crate::volume::format::batch::{Builder, Item};
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::TooLarge;
 use hashbrown::HashMap;
+use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub struct Withheld {
     /// Records of inodes that cannot be read, encoded, in the order of their batches.
     records: HashMap<InodeId, Builder>,
-    aside: HashMap<InodeId, Aside>,
+    /// In the order of their commits.
+    aside: BTreeMap<(Commit, InodeId), Aside>,
 }
 
-/// The newest content of a file that this device's batches have or are to have, beside another one that is in its place.
+/// Content of a file that this device's batches have or are to have, beside another one that is in its place.
 #[derive(Clone)]
 pub struct Aside {
     pub commit: Commit,
+    /// It was set aside before: what else batches have of the file is no newer version of it.
+    pub is_final: bool,
     pub record: Record,
     pub content: Vec<u8>,
 }
@@ -66,32 +70,28 @@ impl Withheld {
     /// Its deletion is durable: whatever this device had of it goes with it.
     pub fn forget(&mut self, id: InodeId) {
         self.records.remove(&id);
-        self.aside.remove(&id);
+        self.aside.retain(|(_, inode), _| *inode != id);
     }
 
-    /// Whether there is content of it that waits to be merged.
-    pub fn has_aside(&self, id: InodeId) -> bool {
-        self.aside.contains_key(&id)
-    }
-
-    /// Keeps content until it is merged.
+    /// Keeps content until it is merged. Of what batches say of one file the newest counts.
     pub fn set_aside(&mut self, id: InodeId, aside: Aside) {
-        self.aside.insert(id, aside);
+        self.aside.retain(|(_, inode), older| *inode != id || older.is_final);
+        self.aside.insert((aside.commit, id), aside);
     }
 
     pub fn all_aside(&self) -> Vec<(InodeId, Aside)> {
-        self.aside.iter().map(|(id, aside)| (*id, aside.clone())).collect()
+        self.aside.iter().map(|((_, id), aside)| (*id, aside.clone())).collect()
     }
 
     /// It is saved.
-    pub fn merged(&mut self, id: InodeId) {
-        self.aside.remove(&id);
+    pub fn merged(&mut self, id: InodeId, commit: Commit) {
+        self.aside.remove(&(commit, id));
     }
 
     /// Appends all of it to a batch.
     pub fn repeat(&self, batch: &mut Builder) -> Result<(), TooLarge> {
         self.records.values().try_for_each(|records| batch.append(records))?;
         let mut aside = self.aside.iter();
-        aside.try_for_each(|(id, of)| batch.aside(*id, of.commit, &of.record, &of.content))
+        aside.try_for_each(|((_, id), of)| batch.aside(*id, of.commit, &of.record, &of.content))
     }
 }

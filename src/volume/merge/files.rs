@@ -72,11 +72,11 @@ impl Merge {
         Ok(is_saved)
     }
 
-    /// Merges content that only this device's journal has; of which inodes that is done once everything is durable.
-    pub(super) fn merge_aside(&self) -> Result<Vec<InodeId>> {
+    /// Merges content that only this device's journal has; what of it is done once everything is durable.
+    pub(super) fn merge_aside(&self) -> Result<Vec<(InodeId, Commit)>> {
         let (context, mut done) = (&self.base.context, Vec::new());
         let all = self.base.withheld.lock().all_aside();
-        for (id, Aside { commit, mut record, content }) in all {
+        for (id, Aside { commit, mut record, content, .. }) in all {
             let first = ChunkId::first(id);
             let mut chunk = Chunk::new(context, first, self.base.geometry.blocks(ChunkIndex::FIRST));
             chunk.set_inline(content);
@@ -86,7 +86,7 @@ impl Merge {
             let beside = Beside { copies: &[], pins: &[], is_pinned: false };
             let merged = self.cache.inode(id);
             match merged.and_then(|inode| self.merge_file(&inode, version, beside, &mut Vec::new())) {
-                Ok(true) => done.push(id),
+                Ok(true) => done.push((id, commit)),
                 Ok(false) => {}
                 Err(error) if error.is_damage() => {
                     log::info!("{id:?}: what this device wrote before a crash waits in its journal: {error}");

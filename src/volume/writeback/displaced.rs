@@ -92,17 +92,14 @@ impl Writeback {
 
     /// In the next batch, if a batch can carry it.
     fn keep_displaced(&self, inode: &Arc<Inode>, own: State, commit: Commit) -> GaveWay {
-        let mut withheld = self.base.withheld.lock();
-        let carried =
-            own.first_chunk.as_deref().filter(|_| own.is_carryable() && !withheld.has_aside(inode.id()));
-        match carried {
+        match own.first_chunk.as_deref().filter(|_| own.is_carryable()) {
             Some(first_chunk) => {
-                let content = first_chunk.inline().to_vec();
-                withheld.set_aside(inode.id(), Aside { commit, record: own.record.clone(), content });
+                let (record, content) = (own.record.clone(), first_chunk.inline().to_vec());
+                let aside = Aside { commit, is_final: true, record, content };
+                self.base.withheld.lock().set_aside(inode.id(), aside);
                 GaveWay::WithNextBatch
             }
             None => {
-                drop(withheld);
                 self.displaced.lock().push(Arc::new(Inode::new(inode.id(), own, true)));
                 GaveWay::Unsaved
             }

@@ -25,12 +25,16 @@ impl Cache {
         self.findings.report_to(reporter, listed);
     }
 
-    /// Tells of everything noticed so far.
+    /// Tells of everything noticed so far, but for what a sync client may put right by itself.
     pub fn report(&self) {
+        self.report_after(if self.has_other_devices() { GRACE } else { Duration::ZERO });
+    }
+
+    /// The same. `grace`: how long what a client may put right has to have been so.
+    pub fn report_after(&self, grace: Duration) {
         let Some(reporter) = self.findings.reporter() else { return };
-        let grace = if self.has_other_devices() { GRACE } else { Duration::ZERO };
         let (mut untold, healed) = self.findings.take_untold(grace);
-        untold.retain(|untold| grace.is_zero() || self.is_still_so(untold));
+        untold.retain(|untold| self.is_still_so(untold));
         let found = untold.into_iter().map(|(chunk, damage, place)| {
             let path = place.and_then(|place| self.path_of(place));
             Finding { chunk, file: self.base.context.file_name(chunk), path, damage }

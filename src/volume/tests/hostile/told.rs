@@ -101,6 +101,31 @@ fn another_devices_journal_that_is_gone_is_told_if_it_was_ever_seen() {
     assert!(told.at_open(&house.open().unwrap()).is_empty() && told.is_clear());
 }
 
+/// Alone a device tells at once. Where others write a client may bring the rest: then nothing is told, or once it has been so
+/// for a while.
+#[test]
+fn what_a_client_may_put_right_is_told_late_where_other_devices_write() {
+    for has_others in [false, true] {
+        let (house, told) = (if has_others { shared().0 } else { House::new() }, Told::default());
+        house.open().unwrap().close().unwrap();
+        let volume = house.open().unwrap();
+        assert!(told.at_open(&volume).is_empty());
+        let all = house.store.snapshot();
+        for path in ["x/one", "blocks"] {
+            house.store.remove(house.name(path, 0)).unwrap();
+            assert!(read_path(&volume, path).is_err());
+        }
+        volume.report();
+        assert_eq!(told.found().len(), if has_others { 0 } else { 2 });
+        house.store.restore_file(&all, house.name("x/one", 0));
+        assert!(read_path(&volume, "x/one").is_ok());
+        volume.cache.report_after(std::time::Duration::ZERO);
+        let found: Vec<_> = told.found().into_iter().map(|finding| finding.file).collect();
+        assert!(found.contains(&house.name("blocks", 0)));
+        assert_eq!(found.len(), if has_others { 1 } else { 2 });
+    }
+}
+
 #[test]
 fn what_a_journal_speaks_of_is_told_with_its_path() {
     let house = House::new();

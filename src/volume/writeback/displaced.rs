@@ -17,13 +17,15 @@ pub enum GaveWay {
     Not,
     /// It waits to be saved, and is not durable.
     Unsaved,
-    /// Nothing of it is unsaved once the next batch is durable, which has it.
-    WithNextBatch,
+    /// It waits to be saved, and the next checkpoint batch has it.
+    Aside,
+    /// All of it had been stored.
+    Stored,
 }
 
 impl Writeback {
-    /// Goes on with what a client put in the place of a file, directories aside. A checkpoint batch is to follow within a
-    /// checkpoint that has committed its own already.
+    /// Goes on with what a client put in the place of a file, directories aside. If its content is set aside, a checkpoint
+    /// batch is to follow before the journal drops what it has of that.
     pub fn give_way(&self, inode: &Arc<Inode>) -> Result<GaveWay> {
         let id = ChunkId::first(inode.id());
         let _serial = inode.serial.lock();
@@ -61,7 +63,7 @@ impl Writeback {
                 self.keep_displaced(inode, own, stamp.commit)
             }
             None if is_pinned => GaveWay::Unsaved,
-            None => GaveWay::WithNextBatch,
+            None => GaveWay::Stored,
         };
         drop(state);
         open.into_iter().for_each(|index| self.cache.closed(ChunkId { index, ..id }));
@@ -97,7 +99,7 @@ impl Writeback {
                 let (record, content) = (own.record.clone(), first_chunk.inline().to_vec());
                 let aside = Aside { commit, is_final: true, record, content };
                 self.base.withheld.lock().set_aside(inode.id(), aside);
-                GaveWay::WithNextBatch
+                GaveWay::Aside
             }
             None => {
                 self.displaced.lock().push(Arc::new(Inode::new(inode.id(), own, true)));
@@ -124,6 +126,7 @@ impl Writeback {
         if state.lost.is_none() {
             return Ok(());
         }
+        self.cache.gave_way(ChunkId::first(saved.id()));
         match self.cache.load_anew(&inode, false) {
             Err(error) if error.is_damage() => Ok(()),
             loaded => {

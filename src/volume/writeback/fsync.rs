@@ -44,7 +44,8 @@ impl Writeback {
     /// The same where a client put something in the place of its file meanwhile.
     fn sync_replaced(&self, inode: &Arc<Inode>, error: Error) -> Result<()> {
         match self.give_way(inode)? {
-            GaveWay::WithNextBatch => self.commit_checkpoint_batch(),
+            GaveWay::Aside => self.commit_checkpoint_batch(),
+            GaveWay::Stored => self.flush(std::slice::from_ref(inode)),
             GaveWay::Unsaved | GaveWay::Not => Err(error),
         }
     }

@@ -38,7 +38,9 @@ impl Writeback {
             };
             // What another device wrote is no damage.
             if !is_rebuilt && self.takes_place(&inode)? {
-                rebuilt.push(inode);
+                if inode.state.read().check_whole().is_ok() {
+                    rebuilt.push(inode);
+                }
                 continue;
             }
             if is_rebuilt && self.stands_there_again(&inode) {
@@ -69,7 +71,7 @@ impl Writeback {
         }
         let gave_way = self.give_way(inode)?;
         // The journal drops what only batches had of it.
-        if gave_way == GaveWay::WithNextBatch && !self.try_commit(&[], true)? {
+        if gave_way == GaveWay::Aside && !self.try_commit(&[], true)? {
             return Err(Error::NoSpace);
         }
         Ok(gave_way != GaveWay::Not)

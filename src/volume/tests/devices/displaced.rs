@@ -95,6 +95,44 @@ fn what_was_written_to_a_file_that_a_client_replaces_is_saved_beside() {
     check_all();
 }
 
+/// Whatever the device does before it is saved, and however it ends: it was acknowledged.
+#[test]
+fn what_was_acknowledged_and_gave_way_outlives_a_kill() {
+    for steps in 0..8 {
+        let mut world = World::new(2, &[BOTH[0]; 2]);
+        world.make(0, "f");
+        world.settle();
+        world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+        world.sync_all(1);
+        let mut live = Live::mount(world);
+        edit(live.at(0), "f", "by a").unwrap();
+        // In a batch only.
+        let inode = find(live.at(0), "f").unwrap();
+        live.at(0).writeback.commit(std::slice::from_ref(&inode)).unwrap();
+        drop(inode);
+        live.world.sync_all(0);
+        if steps & 1 > 0 {
+            live.arrive(0);
+        }
+        if steps & 2 > 0 {
+            live.at(0).checkpoint().unwrap();
+        }
+        if steps & 4 > 0 {
+            // This device's work again, which knows nothing of what gave way.
+            let inode = find(live.at(0), "f").unwrap();
+            live.at(0)
+                .set_attributes(&inode, |record| std::mem::replace(&mut record.mode, 0o600) == 0)
+                .unwrap();
+            live.at(0).checkpoint().unwrap();
+        }
+        let Live { mut world, volumes } = live;
+        drop(volumes);
+        world.made = ["by a", "by b"].map(str::to_owned).into();
+        let judged = catch_unwind(AssertUnwindSafe(|| world.judge()));
+        judged.unwrap_or_else(|_| panic!("{steps}"));
+    }
+}
+
 #[test]
 fn the_rule_about_what_is_not_stored_is_needed() {
     mutants::plant(Some(Mutant::UnstoredDropped));

@@ -25,12 +25,21 @@ impl Cache {
         self.findings.report_to(reporter, listed);
     }
 
-    /// Tells of everything noticed so far.
+    /// Tells of everything noticed so far, for whoever decides by that, or ends.
     pub fn report(&self) {
+        self.report_after(Duration::ZERO);
+    }
+
+    /// The same, but what a sync client may yet put right is told later.
+    pub fn report_lasting(&self) {
+        self.report_after(GRACE);
+    }
+
+    fn report_after(&self, grace: Duration) {
         let Some(reporter) = self.findings.reporter() else { return };
-        let grace = if self.has_other_devices() { GRACE } else { Duration::ZERO };
-        let (mut untold, healed) = self.findings.take_untold(grace);
-        untold.retain(|untold| grace.is_zero() || self.is_still_so(untold));
+        let has_others = self.has_other_devices();
+        let (mut untold, healed) = self.findings.take_untold(if has_others { grace } else { Duration::ZERO });
+        untold.retain(|untold| !has_others || self.is_still_so(untold));
         let found = untold.into_iter().map(|(chunk, damage, place)| {
             let path = place.and_then(|place| self.path_of(place));
             Finding { chunk, file: self.base.context.file_name(chunk), path, damage }

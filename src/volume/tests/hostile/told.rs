@@ -144,6 +144,27 @@ fn what_was_removed_since_a_journal_was_written_is_not_told() {
     }
 }
 
+/// A client may put right what it has just taken away; who unmounts before that is known, or asks, is told nevertheless.
+#[test]
+fn what_another_device_may_put_right_is_told_at_the_end_and_when_it_is_asked_for() {
+    for is_asked in [false, true] {
+        let (house, ..) = shared();
+        house.open().unwrap().close().unwrap();
+        house.fixture.remembered.restart();
+        let (volume, told) = (house.open().unwrap(), Told::default());
+        assert!(told.at_open(&volume).is_empty());
+        house.store.remove(house.name("small", 0)).unwrap();
+        assert_damage(&read_path(&volume, "small").unwrap_err(), "small");
+        volume.cache.report_lasting();
+        assert!(told.found().is_empty(), "it is told at once");
+        match is_asked {
+            true => volume.report(),
+            false => volume.close().unwrap(),
+        }
+        assert!(matches!(&told.found()[..], [Finding { damage: Some(Damage::Deleted), .. }]));
+    }
+}
+
 /// A further chunk that is older than the table says can be opened, and is right all the same only when it is newer.
 #[test]
 fn an_older_further_chunk_is_told_once_and_does_not_come_right_by_being_opened() {

@@ -74,9 +74,9 @@ impl Writeback {
     /// The chunk files of a large file, which its version may have in common with the one that took its place, are pinned as
     /// they were: what is not committed in them is now. Whether they are pinned.
     fn finish_in_pins(&self, inode: &Arc<Inode>, state: &mut State) -> Result<bool> {
-        let Some(pins) = self.catalog.pins().filter(|_| state.first_chunk.is_some()) else {
-            return Ok(false);
-        };
+        // Else what is pinned is a version from before the one that is open.
+        let is_open = state.first_chunk.is_some() && state.is_pinned;
+        let Some(pins) = self.catalog.pins().filter(|_| is_open) else { return Ok(false) };
         let pinned =
             |index| pins.pinned_as(self.base.context.file_name(ChunkId { inode: inode.id(), index }));
         let is_pinned = pinned(ChunkIndex::FIRST).is_ok_and(|pinned| pinned == Pinned::Displaced)

@@ -83,6 +83,32 @@ fn walk(seed: u64) {
     }
 }
 
+/// What is pinned is not the file that is written to: another device changed the mode since.
+#[test]
+fn what_is_written_after_a_change_of_mode_and_gives_way_spoils_nothing() {
+    let (mut world, [zero, one, two]) = super::large::world(&BOTH);
+    world.at(0, |_, volume| change(volume, "g", 0, "zero").unwrap());
+    world.settle();
+    world.at(1, |_, volume| {
+        let change = |record: &mut crate::volume::Record| std::mem::replace(&mut record.mode, 0o600) != 0o600;
+        volume.set_attributes(&find(volume, "g").unwrap(), change).unwrap();
+    });
+    world.settle();
+    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    world.sync_all(1);
+    let mut live = Live::mount(world);
+    change(live.at(0), "g", 1, "by a").unwrap();
+    live.world.sync_all(0);
+    live.arrive(0);
+    live.at(0).merge().unwrap();
+    let by_b = [&*zero, &*one, &part("by b")].concat();
+    assert_eq!(parts(live.at(0), "g").unwrap(), by_b);
+    let mut world = live.unmount();
+    let by_a = [&*zero, &part("by a"), &two].concat();
+    let there: Vec<_> = shown_beside_copies(&mut world).into_iter().map(|(_, content)| content).collect();
+    assert!(there.contains(&by_b) && there.contains(&by_a), "{there:?}");
+}
+
 #[test]
 fn devices_that_are_mounted_lose_nothing_of_large_files() {
     let mut random = TestRng(seed());

@@ -52,6 +52,8 @@ crate::mutant::mutants! {
     PendingCovered,
     GapIgnored,
     UnstoredDropped,
+    DisplacedIsDurable,
+    AcknowledgedGaveWay,
     ConcurrentTaken,
     JoinTakesOne,
     LinksNotPutRight,

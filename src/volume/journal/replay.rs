@@ -248,7 +248,7 @@ impl Replay<'_> {
 
     fn set_aside(&self, id: InodeId, commit: Commit, record: &Record, content: &[u8]) {
         let aside = Aside { commit, record: record.clone(), content: content.to_vec() };
-        self.base.withheld.lock().set_aside(id, aside);
+        self.base.withheld.lock().set_aside_again(id, aside, self.base.context.device);
     }
 
     /// `false`: it cannot be read, and the batch does not stand in for it.

@@ -72,11 +72,15 @@ impl Merge {
         Ok(is_saved)
     }
 
-    /// Merges content that only this device's journal has; of which inodes that is done once everything is durable.
-    pub(super) fn merge_aside(&self) -> Result<Vec<InodeId>> {
+    /// Merges content that only this device's journal has; of which that is done once everything is durable. Where memory has
+    /// more of it, that is merged.
+    pub(super) fn merge_aside(&self) -> Result<Vec<(InodeId, Commit)>> {
         let (context, mut done) = (&self.base.context, Vec::new());
         let all = self.base.withheld.lock().all_aside();
         for (id, Aside { commit, mut record, content }) in all {
+            if self.writeback.displaced().iter().any(|lost| stamp_of(lost) == (id, commit)) {
+                continue;
+            }
             let first = ChunkId::first(id);
             let mut chunk = Chunk::new(context, first, self.base.geometry.blocks(ChunkIndex::FIRST));
             chunk.set_inline(content);
@@ -86,7 +90,7 @@ impl Merge {
             let beside = Beside { copies: &[], pins: &[], is_pinned: false };
             let merged = self.cache.inode(id);
             match merged.and_then(|inode| self.merge_file(&inode, version, beside, &mut Vec::new())) {
-                Ok(true) => done.push(id),
+                Ok(true) => done.push((id, commit)),
                 Ok(false) => {}
                 Err(error) if error.is_damage() => {
                     log::info!("{id:?}: what this device wrote before a crash waits in its journal: {error}");
@@ -290,6 +294,10 @@ impl Merge {
         })?;
         Ok(true)
     }
+}
+
+fn stamp_of(inode: &Arc<Inode>) -> (InodeId, Commit) {
+    (inode.id(), inode.view(|record| record.content.commit))
 }
 
 /// Whether one device alone ever wrote a file, and that version is an older one of its: somebody kept a copy. Where several

@@ -180,7 +180,7 @@ impl Merge {
         if self.replace_pins(saved)? {
             self.writeback.sync_all()?;
         }
-        aside.into_iter().for_each(|id| self.base.withheld.lock().merged(id));
+        aside.into_iter().for_each(|(id, commit)| self.base.withheld.lock().merged(id, commit));
         displaced.iter().try_for_each(|lost| self.writeback.displaced_is_saved(lost))?;
         revived.into_iter().for_each(|id| self.base.context.recall.revived(id));
         for copy in merged {

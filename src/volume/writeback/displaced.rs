@@ -3,7 +3,7 @@
 //! version that lost its place.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Relation};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Relation};
 use crate::store::Pinned;
 use crate::volume::base::Aside;
 use crate::volume::inode::state::{Inode, State};
@@ -46,9 +46,18 @@ impl Writeback {
             return Ok(GaveWay::Not);
         }
         let is_large = !state.table.is_empty() || !state.extra_chunks.is_empty();
+        let is_acknowledged = state.progress.carried > 0
+            && !state.is_carryable()
+            && !mutants::is_active(Mutant::AcknowledgedGaveWay);
+        let acknowledged = if is_acknowledged { self.told_by_batch(inode, true)? } else { None };
+        let line = state.version().0.clone();
         let is_pinned = is_large && self.finish_in_pins(inode, &mut state)?;
         let open: Vec<ChunkIndex> = state.extra_chunks.from(ChunkIndex::FIRST).collect();
         let stamp = self.base.stamp();
+        if let Some((record, content)) = acknowledged {
+            let aside = Aside { commit: stamp.commit, record, content };
+            self.base.withheld.lock().set_aside(inode.id(), aside);
+        }
         let own = state.give_way(found, stamp).filter(|_| !is_pinned);
         if is_large && own.is_some() {
             // Both versions may have chunk files in common: nothing is written to them before this one is saved.
@@ -59,7 +68,7 @@ impl Writeback {
                 log::info!(
                     "{id:?}: another device's version takes the place of what was not stored yet, which is saved beside it"
                 );
-                self.keep_displaced(inode, own, stamp.commit)
+                self.keep_displaced(inode, own, (stamp.commit, line))
             }
             None if is_pinned => GaveWay::Unsaved,
             None => GaveWay::WithNextBatch,
@@ -91,6 +100,7 @@ impl Writeback {
             if state.chunk(index).is_some_and(Chunk::is_dirty) {
                 state.load_table(index)?;
                 state.commit_stamped(index, self.base.stamp())?;
+                state.chunk_mut(index).expect("it is busy").sync_rest()?;
             }
         }
         state.stamp_content(self.base.stamp());
@@ -98,22 +108,25 @@ impl Writeback {
         let size = state.record.size;
         state.store_all(size)?;
         state.first_chunk_mut().commit()?;
+        state.first_chunk_mut().sync_rest()?;
         Ok(true)
     }
 
-    /// In the next batch, if a batch can carry it.
-    fn keep_displaced(&self, inode: &Arc<Inode>, own: State, commit: Commit) -> GaveWay {
-        let mut withheld = self.base.withheld.lock();
-        let carried =
-            own.first_chunk.as_deref().filter(|_| own.is_carryable() && !withheld.has_aside(inode.id()));
-        match carried {
+    /// In the next batch, if a batch can carry it. `line`: the version of chunk 0 that it was written upon.
+    fn keep_displaced(
+        &self,
+        inode: &Arc<Inode>,
+        own: State,
+        (commit, line): (Commit, Vec<(DeviceId, Commit)>),
+    ) -> GaveWay {
+        match own.first_chunk.as_deref().filter(|_| own.is_carryable()) {
             Some(first_chunk) => {
-                let content = first_chunk.inline().to_vec();
-                withheld.set_aside(inode.id(), Aside { commit, record: own.record.clone(), content });
+                let (mut record, content) = (own.record.clone(), first_chunk.inline().to_vec());
+                record.extension.version = line;
+                self.base.withheld.lock().set_aside(inode.id(), Aside { commit, record, content });
                 GaveWay::WithNextBatch
             }
             None => {
-                drop(withheld);
                 self.displaced.lock().push(Arc::new(Inode::new(inode.id(), own, true)));
                 GaveWay::Unsaved
             }
@@ -132,6 +145,8 @@ impl Writeback {
     /// It is saved, and what took its place can be used.
     pub fn displaced_is_saved(&self, saved: &Arc<Inode>) -> Result<()> {
         self.displaced.lock().retain(|inode| !Arc::ptr_eq(inode, saved));
+        let commit = saved.view(|record| record.content.commit);
+        self.base.withheld.lock().merged(saved.id(), commit);
         let Some(inode) = self.cache.peek(saved.id()) else { return Ok(()) };
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();

@@ -60,9 +60,7 @@ impl Writeback {
             Err(error) if error.is_passing() && makes_room => self.store_all()?,
             stored => stored?,
         };
-        while !self.drop_until(full) {
-            self.commit_within(true)?;
-        }
+        self.journal.file().replace_until(full);
         *unfinished = false;
         self.low_space.store(false, Ordering::Relaxed);
         for inode in stored {
@@ -72,17 +70,6 @@ impl Writeback {
         self.base.context.recall.keep();
         self.base.context.headroom.refresh();
         Ok(Some(full))
-    }
-
-    /// Has the journal drop what it says up to there. False: something gave way meanwhile that only it has.
-    fn drop_until(&self, full: u64) -> bool {
-        let mut file = self.journal.file();
-        let withheld = self.base.withheld.lock();
-        let is_repeated = withheld.is_repeated() || mutants::is_active(Mutant::WithheldNotRepeated);
-        if is_repeated {
-            file.replace_until(full);
-        }
-        is_repeated
     }
 
     /// Commits everything pending as one batch; returns when it is durable. Content of `carry` goes with it, where it can.

@@ -54,6 +54,7 @@ crate::mutant::mutants! {
     UnstoredDropped,
     DisplacedIsDurable,
     AcknowledgedGaveWay,
+    HeldBackForEver,
     ConcurrentTaken,
     JoinTakesOne,
     LinksNotPutRight,

@@ -144,9 +144,14 @@ impl Writeback {
 
     /// It is saved, and what took its place can be used.
     pub fn displaced_is_saved(&self, saved: &Arc<Inode>) -> Result<()> {
-        self.displaced.lock().retain(|inode| !Arc::ptr_eq(inode, saved));
         let commit = saved.view(|record| record.content.commit);
         self.base.withheld.lock().merged(saved.id(), commit);
+        self.give_up_displaced(saved)
+    }
+
+    /// What took its place can be used. What batches have of it waits to be merged.
+    pub fn give_up_displaced(&self, saved: &Arc<Inode>) -> Result<()> {
+        self.displaced.lock().retain(|inode| !Arc::ptr_eq(inode, saved));
         let Some(inode) = self.cache.peek(saved.id()) else { return Ok(()) };
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();

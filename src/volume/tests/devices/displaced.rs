@@ -188,10 +188,7 @@ fn each_rule_about_what_is_not_stored_is_needed() {
     let cases: [(Mutant, fn()); 3] = [
         (Mutant::UnstoredDropped, check_all),
         (Mutant::DisplacedIsDurable, an_fsync_after_what_was_written_gave_way_makes_that_durable_or_fails),
-        (
-            Mutant::AcknowledgedGaveWay,
-            what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way,
-        ),
+        (Mutant::AcknowledgedGaveWay, what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way),
     ];
     for (mutant, test) in cases {
         mutants::plant(Some(mutant));

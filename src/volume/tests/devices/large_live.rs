@@ -109,6 +109,34 @@ fn what_is_written_after_a_change_of_mode_and_gives_way_spoils_nothing() {
     assert!(there.contains(&by_b) && there.contains(&by_a), "{there:?}");
 }
 
+/// Nothing of the file is pinned, and a chunk that the version in memory needs was replaced before anything opened it.
+#[test]
+fn a_version_in_memory_that_cannot_be_whole_does_not_keep_the_file_from_being_read() {
+    let (mut world, [zero, one, _]) = super::large::world(&BOTH);
+    world.at(0, |_, volume| change(volume, "g", 2, "by a").unwrap());
+    world.sync_all(0);
+    let mut live = Live::mount(world);
+    change(live.at(1), "g", 1, "by b").unwrap();
+    live.world.sync_all(1);
+    live.arrive(1);
+    live.at(1).merge().unwrap();
+    live.world.devices[1].store.wait(std::time::Duration::from_secs(3600));
+    live.at(1).merge().unwrap();
+    let shown = parts(live.at(1), "g");
+    assert_eq!(shown.unwrap(), [&*zero, &*one, &part("by a")].concat());
+    live.unmount();
+}
+
+#[test]
+fn the_rule_about_what_cannot_be_whole_is_needed() {
+    mutants::plant(Some(Mutant::HeldBackForEver));
+    let noticed =
+        catch_unwind(a_version_in_memory_that_cannot_be_whole_does_not_keep_the_file_from_being_read)
+            .is_err();
+    mutants::plant(None);
+    assert!(noticed);
+}
+
 #[test]
 fn devices_that_are_mounted_lose_nothing_of_large_files() {
     let mut random = TestRng(seed());

@@ -160,7 +160,10 @@ impl Writeback {
         }
         match self.cache.load_anew(&inode, false) {
             Err(error) if error.is_damage() => Ok(()),
-            loaded => Ok(self.cache.put_loaded(&inode, &mut state, loaded?)),
+            loaded => {
+                self.cache.put_loaded(&inode, &mut state, loaded?);
+                Ok(())
+            }
         }
     }
 }

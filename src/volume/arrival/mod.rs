@@ -181,10 +181,8 @@ impl Arrivals {
     /// Of a file that has changes of its own which gave way to what arrived.
     fn take_place(&self, inode: &Arc<Inode>) -> Result<Option<Vec<Change>>> {
         let before = Before::of(&inode.state.read());
-        match self.writeback.give_way(inode)? {
-            GaveWay::Not => return Ok(None),
-            GaveWay::Aside => self.writeback.commit_checkpoint_batch()?,
-            GaveWay::Unsaved | GaveWay::Stored => {}
+        if self.writeback.give_way(inode)? == GaveWay::Not {
+            return Ok(None);
         }
         let state = inode.state.read();
         Ok(Some(before.compare(inode.id(), &state)))

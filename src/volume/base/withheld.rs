@@ -5,7 +5,7 @@
 //!
 //! Content that only a batch or memory has, of a file that another device changed without knowing of it, waits to be merged.
 
-use crate::chunk::{Commit, InodeId};
+use crate::chunk::{Commit, DeviceId, InodeId};
 use crate::volume::format::batch::{Builder, Item};
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::TooLarge;
@@ -16,16 +16,16 @@ use std::collections::BTreeMap;
 pub struct Withheld {
     /// Records of inodes that cannot be read, encoded, in the order of their batches.
     records: HashMap<InodeId, Builder>,
-    /// In the order of their commits.
-    aside: BTreeMap<(Commit, InodeId), Aside>,
+    aside: HashMap<InodeId, Vec<Aside>>,
+    /// How often something was set aside, and how often when a batch was made that is durable and has it.
+    count: u64,
+    repeated: u64,
 }
 
 /// Content of a file that this device's batches have or are to have, beside another one that is in its place.
 #[derive(Clone)]
 pub struct Aside {
     pub commit: Commit,
-    /// It was set aside before: what else batches have of the file is no newer version of it.
-    pub is_final: bool,
     pub record: Record,
     pub content: Vec<u8>,
 }
@@ -70,28 +70,67 @@ impl Withheld {
     /// Its deletion is durable: whatever this device had of it goes with it.
     pub fn forget(&mut self, id: InodeId) {
         self.records.remove(&id);
-        self.aside.retain(|(_, inode), _| *inode != id);
+        self.aside.remove(&id);
     }
 
-    /// Keeps content until it is merged. Of what batches say of one file the newest counts.
+    /// Whether there is content of it that waits to be merged.
+    pub fn has_aside(&self, id: InodeId) -> bool {
+        self.aside.contains_key(&id)
+    }
+
+    /// Keeps content until it is merged.
     pub fn set_aside(&mut self, id: InodeId, aside: Aside) {
-        self.aside.retain(|(_, inode), older| *inode != id || older.is_final);
-        self.aside.insert((aside.commit, id), aside);
+        self.count += 1;
+        self.aside.entry(id).or_default().push(aside);
+    }
+
+    /// The same of what a batch says, which takes the place of what earlier ones say of the same version and of what was
+    /// written upon that.
+    pub fn set_aside_again(&mut self, id: InodeId, aside: Aside, own: DeviceId) {
+        let line = |aside: &Aside| {
+            let version = aside.record.extension.version.iter().filter(|entry| entry.0 != own);
+            version.copied().collect::<BTreeMap<_, _>>()
+        };
+        let is_other = |other: &Aside| {
+            other.commit != aside.commit && (other.commit > aside.commit || line(other) != line(&aside))
+        };
+        self.aside.entry(id).or_default().retain(is_other);
+        self.set_aside(id, aside);
     }
 
     pub fn all_aside(&self) -> Vec<(InodeId, Aside)> {
-        self.aside.iter().map(|((_, id), aside)| (*id, aside.clone())).collect()
+        self.aside.iter().flat_map(|(id, all)| all.iter().map(|aside| (*id, aside.clone()))).collect()
     }
 
     /// It is saved.
     pub fn merged(&mut self, id: InodeId, commit: Commit) {
-        self.aside.remove(&(commit, id));
+        if let Some(all) = self.aside.get_mut(&id) {
+            all.retain(|aside| aside.commit != commit);
+            if all.is_empty() {
+                self.aside.remove(&id);
+            }
+        }
+    }
+
+    /// How often something was set aside.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// A batch is durable that repeats what was set aside so often.
+    pub fn was_repeated(&mut self, count: u64) {
+        self.repeated = self.repeated.max(count);
+    }
+
+    /// Whether a durable checkpoint batch has all that is set aside.
+    pub fn is_repeated(&self) -> bool {
+        self.aside.is_empty() || self.repeated == self.count
     }
 
     /// Appends all of it to a batch.
     pub fn repeat(&self, batch: &mut Builder) -> Result<(), TooLarge> {
         self.records.values().try_for_each(|records| batch.append(records))?;
-        let mut aside = self.aside.iter();
-        aside.try_for_each(|((_, id), of)| batch.aside(*id, of.commit, &of.record, &of.content))
+        let mut aside = self.aside.iter().flat_map(|(id, all)| all.iter().map(move |of| (id, of)));
+        aside.try_for_each(|(id, of)| batch.aside(*id, of.commit, &of.record, &of.content))
     }
 }

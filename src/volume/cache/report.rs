@@ -25,16 +25,21 @@ impl Cache {
         self.findings.report_to(reporter, listed);
     }
 
-    /// Tells of everything noticed so far, but for what a sync client may put right by itself.
+    /// Tells of everything noticed so far, for whoever decides by that, or ends.
     pub fn report(&self) {
-        self.report_after(if self.has_other_devices() { GRACE } else { Duration::ZERO });
+        self.report_after(Duration::ZERO);
     }
 
-    /// The same. `grace`: how long what a client may put right has to have been so.
-    pub fn report_after(&self, grace: Duration) {
+    /// The same, but what a sync client may yet put right is told later.
+    pub fn report_lasting(&self) {
+        self.report_after(GRACE);
+    }
+
+    fn report_after(&self, grace: Duration) {
         let Some(reporter) = self.findings.reporter() else { return };
-        let (mut untold, healed) = self.findings.take_untold(grace);
-        untold.retain(|untold| self.is_still_so(untold));
+        let has_others = self.has_other_devices();
+        let (mut untold, healed) = self.findings.take_untold(if has_others { grace } else { Duration::ZERO });
+        untold.retain(|untold| !has_others || self.is_still_so(untold));
         let found = untold.into_iter().map(|(chunk, damage, place)| {
             let path = place.and_then(|place| self.path_of(place));
             Finding { chunk, file: self.base.context.file_name(chunk), path, damage }

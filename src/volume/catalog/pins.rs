@@ -20,12 +20,12 @@ impl Catalog {
     pub fn pin(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         let Some(pins) = self.pins().filter(|_| state.wants_pins()) else { return Ok(()) };
         self.cache.open_first_chunk(inode, state)?;
-        state.were_pinned();
         let is_current = state.first_chunk.as_deref().is_none_or(|chunk| chunk.is_current().unwrap_or(false));
         if !is_current {
             // Its flush is about to find that.
             return Ok(());
         }
+        state.were_pinned();
         let first = ChunkId::first(inode.id());
         match pins.pinned_as(self.base.context.file_name(first)) {
             Ok(Pinned::Displaced) => self.let_go(inode.id(), state)?,

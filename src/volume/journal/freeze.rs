@@ -41,6 +41,8 @@ struct Frozen {
     replacing: HashMap<InodeId, Arc<Inode>>,
     /// Whose chunk 0 it says to be durable.
     durable: Vec<(InodeId, Commit)>,
+    /// How often something was set aside until then, if it repeats that.
+    aside: u64,
     /// Space for it.
     hold: Hold,
 }
@@ -128,6 +130,7 @@ impl Journal {
             fresh: Vec::new(),
             replacing: HashMap::new(),
             durable: Vec::new(),
+            aside: 0,
             hold: std::mem::take(&mut pending.hold),
         };
         pending.bytes = 0;
@@ -136,7 +139,9 @@ impl Journal {
         self.freeze_unnamed(&mut batch, &mut frozen, pending, repeat).map_err(too_large)?;
         self.freeze_reserved(&mut batch, &mut frozen, pending, repeat).map_err(too_large)?;
         if repeat && !mutants::is_active(Mutant::WithheldNotRepeated) {
-            self.base.withheld.lock().repeat(&mut batch).map_err(too_large)?;
+            let withheld = self.base.withheld.lock();
+            withheld.repeat(&mut batch).map_err(too_large)?;
+            frozen.aside = withheld.count();
         }
         if !mutants::is_active(Mutant::DurableNotTold) {
             frozen.durable = self.base.stand_ins.lock().untold();
@@ -226,6 +231,7 @@ impl Journal {
     /// The batch is durable: what it says counts as journalled.
     fn commit_succeeded(&self, frozen: Frozen) {
         let named: Vec<InodeId> = frozen.inodes.iter().map(|frozen| frozen.inode.id()).collect();
+        self.base.withheld.lock().was_repeated(frozen.aside);
         let mut is_noted = false;
         for FrozenInode { inode, journalled, carried, told, .. } in frozen.inodes {
             inode.id_durable.store(true, Ordering::Release);

@@ -169,9 +169,7 @@ impl Replay<'_> {
             }
             Item::Aside { inode, commit, record, content } if source.is_own && !gone.has(*inode) => {
                 self.base.context.saw(*commit);
-                let (record, content) = (Record::clone(record), content.to_vec());
-                let aside = Aside { commit: *commit, is_final: true, record, content };
-                self.base.withheld.lock().set_aside(*inode, aside);
+                self.set_aside(*inode, *commit, record, content);
                 true
             }
             Item::Namespace { inode, links_count, modified, changed, links } if !gone.has(*inode) => {
@@ -248,6 +246,11 @@ impl Replay<'_> {
         }
     }
 
+    fn set_aside(&self, id: InodeId, commit: Commit, record: &Record, content: &[u8]) {
+        let aside = Aside { commit, record: record.clone(), content: content.to_vec() };
+        self.base.withheld.lock().set_aside_again(id, aside, self.base.context.device);
+    }
+
     /// `false`: it cannot be read, and the batch does not stand in for it.
     fn apply_inode(
         &self,
@@ -309,9 +312,7 @@ impl Replay<'_> {
                 let is_aside =
                     source.is_own && record.kind == Kind::File && !mutants::is_active(Mutant::AsideDropped);
                 if let Some(content) = content.filter(|_| is_aside) {
-                    let (record, content) = (record.clone(), content.to_vec());
-                    let aside = Aside { commit, is_final: false, record, content };
-                    self.base.withheld.lock().set_aside(inode.id(), aside);
+                    self.set_aside(inode.id(), commit, record, content);
                 }
                 mutants::is_active(Mutant::ConcurrentTaken)
             }

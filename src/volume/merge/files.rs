@@ -72,11 +72,15 @@ impl Merge {
         Ok(is_saved)
     }
 
-    /// Merges content that only this device's journal has; what of it is done once everything is durable.
+    /// Merges content that only this device's journal has; of which that is done once everything is durable. Where memory has
+    /// more of it, that is merged.
     pub(super) fn merge_aside(&self) -> Result<Vec<(InodeId, Commit)>> {
         let (context, mut done) = (&self.base.context, Vec::new());
         let all = self.base.withheld.lock().all_aside();
-        for (id, Aside { commit, mut record, content, .. }) in all {
+        for (id, Aside { commit, mut record, content }) in all {
+            if self.writeback.displaced().iter().any(|lost| stamp_of(lost) == (id, commit)) {
+                continue;
+            }
             let first = ChunkId::first(id);
             let mut chunk = Chunk::new(context, first, self.base.geometry.blocks(ChunkIndex::FIRST));
             chunk.set_inline(content);
@@ -290,6 +294,10 @@ impl Merge {
         })?;
         Ok(true)
     }
+}
+
+fn stamp_of(inode: &Arc<Inode>) -> (InodeId, Commit) {
+    (inode.id(), inode.view(|record| record.content.commit))
 }
 
 /// Whether one device alone ever wrote a file, and that version is an older one of its: somebody kept a copy. Where several

@@ -3,7 +3,7 @@
 //! version that lost its place.
 
 use super::Writeback;
-use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Relation};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Relation};
 use crate::volume::base::Aside;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
@@ -24,8 +24,8 @@ pub enum GaveWay {
 }
 
 impl Writeback {
-    /// Goes on with what a client put in the place of a file, directories aside. If its content is set aside, a checkpoint
-    /// batch is to follow before the journal drops what it has of that.
+    /// Goes on with what a client put in the place of a file, directories aside. If its content is set aside, a
+    /// checkpoint batch is to follow within a checkpoint that has committed its own already.
     pub fn give_way(&self, inode: &Arc<Inode>) -> Result<GaveWay> {
         let id = ChunkId::first(inode.id());
         let _serial = inode.serial.lock();
@@ -47,9 +47,18 @@ impl Writeback {
             return Ok(GaveWay::Not);
         }
         let is_large = !state.table.is_empty() || !state.extra_chunks.is_empty();
+        let is_acknowledged = state.progress.carried > 0
+            && !state.is_carryable()
+            && !mutants::is_active(Mutant::AcknowledgedGaveWay);
+        let acknowledged = if is_acknowledged { self.told_by_batch(inode, true)? } else { None };
+        let line = state.version().0.clone();
         let is_pinned = is_large && self.finish_in_pins(inode, &mut state)?;
         let open: Vec<ChunkIndex> = state.extra_chunks.from(ChunkIndex::FIRST).collect();
         let stamp = self.base.stamp();
+        if let Some((record, content)) = acknowledged {
+            let aside = Aside { commit: stamp.commit, record, content };
+            self.base.withheld.lock().set_aside(inode.id(), aside);
+        }
         let own = state.give_way(found, stamp).filter(|_| !is_pinned);
         if is_large && own.is_some() {
             // Both versions may have chunk files in common: nothing is written to them before this one is saved.
@@ -60,7 +69,7 @@ impl Writeback {
                 log::info!(
                     "{id:?}: another device's version takes the place of what was not stored yet, which is saved beside it"
                 );
-                self.keep_displaced(inode, own, stamp.commit)
+                self.keep_displaced(inode, own, (stamp.commit, line))
             }
             None if is_pinned => GaveWay::Unsaved,
             None => GaveWay::Stored,
@@ -75,13 +84,16 @@ impl Writeback {
     /// The chunk files of a large file, which its version may have in common with the one that took its place, are pinned as
     /// they were: what is not committed in them is now. Whether they are pinned.
     fn finish_in_pins(&self, inode: &Arc<Inode>, state: &mut State) -> Result<bool> {
-        if state.first_chunk.is_none() || !self.catalog.are_pinned_beside(inode.id(), state) {
+        // Else what is pinned is a version from before the one that is open.
+        let is_open = state.first_chunk.is_some() && state.is_pinned;
+        if !is_open || !self.catalog.are_pinned_beside(inode.id(), state) {
             return Ok(false);
         }
         for index in state.busy_chunks() {
             if state.chunk(index).is_some_and(Chunk::is_dirty) {
                 state.load_table(index)?;
                 state.commit_stamped(index, self.base.stamp())?;
+                state.chunk_mut(index).expect("it is busy").sync_rest()?;
             }
         }
         state.stamp_content(self.base.stamp());
@@ -89,16 +101,22 @@ impl Writeback {
         let size = state.record.size;
         state.store_all(size)?;
         state.first_chunk_mut().commit()?;
+        state.first_chunk_mut().sync_rest()?;
         Ok(true)
     }
 
-    /// In the next batch, if a batch can carry it.
-    fn keep_displaced(&self, inode: &Arc<Inode>, own: State, commit: Commit) -> GaveWay {
+    /// In the next batch, if a batch can carry it. `line`: the version of chunk 0 that it was written upon.
+    fn keep_displaced(
+        &self,
+        inode: &Arc<Inode>,
+        own: State,
+        (commit, line): (Commit, Vec<(DeviceId, Commit)>),
+    ) -> GaveWay {
         match own.first_chunk.as_deref().filter(|_| own.is_carryable()) {
             Some(first_chunk) => {
-                let (record, content) = (own.record.clone(), first_chunk.inline().to_vec());
-                let aside = Aside { commit, is_final: true, record, content };
-                self.base.withheld.lock().set_aside(inode.id(), aside);
+                let (mut record, content) = (own.record.clone(), first_chunk.inline().to_vec());
+                record.extension.version = line;
+                self.base.withheld.lock().set_aside(inode.id(), Aside { commit, record, content });
                 GaveWay::Aside
             }
             None => {
@@ -119,6 +137,13 @@ impl Writeback {
 
     /// It is saved, and what took its place can be used.
     pub fn displaced_is_saved(&self, saved: &Arc<Inode>) -> Result<()> {
+        let commit = saved.view(|record| record.content.commit);
+        self.base.withheld.lock().merged(saved.id(), commit);
+        self.give_up_displaced(saved)
+    }
+
+    /// What took its place can be used. What batches have of it waits to be merged.
+    pub fn give_up_displaced(&self, saved: &Arc<Inode>) -> Result<()> {
         self.displaced.lock().retain(|inode| !Arc::ptr_eq(inode, saved));
         let Some(inode) = self.cache.peek(saved.id()) else { return Ok(()) };
         let _serial = inode.serial.lock();

@@ -92,7 +92,7 @@ fn flush_on_schedule(writeback: &Weak<Writeback>) {
     while let Some(writeback) = writeback.upgrade() {
         match writeback.base.schedule.wait() {
             None => return,
-            Some(Task::Report) => writeback.cache.report(),
+            Some(Task::Report) => writeback.cache.report_lasting(),
             Some(Task::Checkpoint | Task::Round) if writeback.base.read_only => {}
             Some(Task::Close) => {
                 if writeback.cache.close_resting() {

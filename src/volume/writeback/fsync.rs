@@ -1,10 +1,11 @@
 //! fsync: returns when what was written, and the name it has, would survive a power cut.
 
 use super::Writeback;
+use crate::chunk::ChunkId;
 use crate::volume::inode::state::{Inode, Standing, State};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::writeback::displaced::GaveWay;
-use crate::volume::{Error, Result};
+use crate::volume::{Damage, Error, Result};
 use std::sync::Arc;
 
 impl Writeback {
@@ -38,7 +39,21 @@ impl Writeback {
         while self.is_cut(inode) {
             self.flush(std::slice::from_ref(inode))?;
         }
+        self.sync_aside(inode)?;
         self.tell_durable(inode)
+    }
+
+    /// What gave way before it was durable: it was written, too.
+    fn sync_aside(&self, inode: &Arc<Inode>) -> Result<()> {
+        if self.is_displaced(inode.id()) && !mutants::is_active(Mutant::DisplacedIsDurable) {
+            return Err(Error::Damaged(ChunkId::first(inode.id()), Damage::Replaced));
+        }
+        let is_durable = {
+            let withheld = self.base.withheld.lock();
+            withheld.is_repeated() || !withheld.has_aside(inode.id())
+        };
+        let is_durable = is_durable || mutants::is_active(Mutant::DisplacedIsDurable);
+        if is_durable { Ok(()) } else { self.commit_checkpoint_batch() }
     }
 
     /// The same where a client put something in the place of its file meanwhile.

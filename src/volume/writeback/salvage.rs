@@ -259,7 +259,11 @@ impl Writeback {
     }
 
     /// What the newest batch says of an inode, and its content: of those that carry it, or else of all, empty.
-    fn told_by_batch(&self, inode: &Arc<Inode>, is_carried: bool) -> Result<Option<(Record, Vec<u8>)>> {
+    pub(super) fn told_by_batch(
+        &self,
+        inode: &Arc<Inode>,
+        is_carried: bool,
+    ) -> Result<Option<(Record, Vec<u8>)>> {
         let own = self.base.context.own_journal();
         let Some(live) = file::read(&self.base.context, own)? else { return Ok(None) };
         let batches = parse(&live.stream).map_err(|what| Error::Damaged(own, what.0.into()))?;

@@ -95,6 +95,94 @@ fn what_was_written_to_a_file_that_a_client_replaces_is_saved_beside() {
     check_all();
 }
 
+/// Ends a mount without anything more of it becoming durable.
+fn cut(mut live: Live, at: usize) -> Live {
+    let (volume, watch) = live.volumes.remove(at);
+    drop(watch);
+    drop(volume);
+    let watch = live.world.devices[at].store.watch().unwrap().unwrap();
+    live.volumes.insert(at, (live.world.mount(at), watch));
+    live
+}
+
+/// What an fsync had a batch carry, of a file that became too large for a batch before it gave way.
+#[test]
+fn what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way() {
+    let mut world = World::new(2, &BOTH);
+    world.make(0, "f");
+    world.settle();
+    world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+    world.sync_all(1);
+    let mut live = Live::mount(world);
+    let inode = find(live.at(0), "f").unwrap();
+    rename(live.at(0), "f", "h").unwrap();
+    edit(live.at(0), "h", "by a").unwrap();
+    live.at(0).sync(&inode, false).unwrap();
+    assert!(inode.state.read().progress.carried > 0);
+    live.at(0).write(&inode, 4, &[b' '; 6000], now(), 0).unwrap();
+    drop(inode);
+    live.world.sync_all(0);
+    live.at(0).checkpoint().unwrap();
+    super::world::make(live.at(0), "g", "g").unwrap();
+    live.at(0).writeback.commit(&[]).unwrap();
+    let mut world = cut(live, 0).unmount();
+    world.made.clear();
+    let shown = world.judge();
+    let contents: Vec<_> = shown.values().flatten().map(|content| content.trim_end()).collect();
+    assert!(contents.contains(&"by a") && contents.contains(&"by b"), "{contents:?}");
+}
+
+/// The client comes between a write and the fsync of it.
+#[test]
+fn an_fsync_after_what_was_written_gave_way_makes_that_durable_or_fails() {
+    for length in [10, 6_000] {
+        let mut world = World::new(2, &BOTH);
+        world.make(0, "f");
+        world.settle();
+        world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+        world.sync_all(1);
+        let mut live = Live::mount(world);
+        let text = format!("{:<length$}", "by a");
+        edit(live.at(0), "f", &text).unwrap();
+        live.world.sync_all(0);
+        live.arrive(0);
+        let is_durable = fsync(live.at(0)).is_ok();
+        assert!(is_durable || length > 4096);
+        let mut world = cut(live, 0).unmount();
+        world.made = std::iter::once("by b".to_owned()).chain(is_durable.then_some(text)).collect();
+        world.judge();
+    }
+}
+
+/// A second version gives way while the first one is not merged yet.
+#[test]
+fn a_second_version_that_a_batch_carried_outlives_a_checkpoint() {
+    let mut world = World::new(2, &BOTH);
+    world.make(0, "f");
+    world.settle();
+    let mut live = Live::mount(world);
+    for round in 0..2 {
+        edit(live.at(1), "f", &format!("by b {round}")).unwrap();
+        live.at(1).checkpoint().unwrap();
+        live.world.sync_all(1);
+        let inode = find(live.at(0), ["f", "h"][round]).unwrap();
+        rename(live.at(0), ["f", "h"][round], ["h", "i"][round]).unwrap();
+        edit(live.at(0), ["h", "i"][round], &format!("by a {round}")).unwrap();
+        live.at(0).sync(&inode, false).unwrap();
+        assert!(inode.state.read().progress.carried > 0);
+        drop(inode);
+        live.world.sync_all(0);
+        live.arrive(0);
+        live.at(0).checkpoint().unwrap();
+    }
+    super::world::make(live.at(0), "g", "g").unwrap();
+    live.at(0).writeback.commit(&[]).unwrap();
+    let mut world = cut(live, 0).unmount();
+    world.made = ["by a 0", "by a 1", "by b 1"].map(str::to_owned).into();
+    world.removed.clear();
+    world.judge();
+}
+
 /// Whatever the device does before it is saved, and however it ends: it was acknowledged.
 #[test]
 fn what_was_acknowledged_and_gave_way_outlives_a_kill() {
@@ -134,9 +222,16 @@ fn what_was_acknowledged_and_gave_way_outlives_a_kill() {
 }
 
 #[test]
-fn the_rule_about_what_is_not_stored_is_needed() {
-    mutants::plant(Some(Mutant::UnstoredDropped));
-    let noticed = catch_unwind(check_all).is_err();
-    mutants::plant(None);
-    assert!(noticed);
+fn each_rule_about_what_is_not_stored_is_needed() {
+    let cases: [(Mutant, fn()); 3] = [
+        (Mutant::UnstoredDropped, check_all),
+        (Mutant::DisplacedIsDurable, an_fsync_after_what_was_written_gave_way_makes_that_durable_or_fails),
+        (Mutant::AcknowledgedGaveWay, what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way),
+    ];
+    for (mutant, test) in cases {
+        mutants::plant(Some(mutant));
+        let noticed = catch_unwind(test).is_err();
+        mutants::plant(None);
+        assert!(noticed, "{mutant:?}");
+    }
 }

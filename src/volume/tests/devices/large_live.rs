@@ -83,6 +83,60 @@ fn walk(seed: u64) {
     }
 }
 
+/// What is pinned is not the file that is written to: another device changed the mode since.
+#[test]
+fn what_is_written_after_a_change_of_mode_and_gives_way_spoils_nothing() {
+    let (mut world, [zero, one, two]) = super::large::world(&BOTH);
+    world.at(0, |_, volume| change(volume, "g", 0, "zero").unwrap());
+    world.settle();
+    world.at(1, |_, volume| {
+        let change = |record: &mut crate::volume::Record| std::mem::replace(&mut record.mode, 0o600) != 0o600;
+        volume.set_attributes(&find(volume, "g").unwrap(), change).unwrap();
+    });
+    world.settle();
+    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    world.sync_all(1);
+    let mut live = Live::mount(world);
+    change(live.at(0), "g", 1, "by a").unwrap();
+    live.world.sync_all(0);
+    live.arrive(0);
+    live.at(0).merge().unwrap();
+    let by_b = [&*zero, &*one, &part("by b")].concat();
+    assert_eq!(parts(live.at(0), "g").unwrap(), by_b);
+    let mut world = live.unmount();
+    let by_a = [&*zero, &part("by a"), &two].concat();
+    let there: Vec<_> = shown_beside_copies(&mut world).into_iter().map(|(_, content)| content).collect();
+    assert!(there.contains(&by_b) && there.contains(&by_a), "{there:?}");
+}
+
+/// Nothing of the file is pinned, and a chunk that the version in memory needs was replaced before anything opened it.
+#[test]
+fn a_version_in_memory_that_cannot_be_whole_does_not_keep_the_file_from_being_read() {
+    let (mut world, [zero, one, _]) = super::large::world(&BOTH);
+    world.at(0, |_, volume| change(volume, "g", 2, "by a").unwrap());
+    world.sync_all(0);
+    let mut live = Live::mount(world);
+    change(live.at(1), "g", 1, "by b").unwrap();
+    live.world.sync_all(1);
+    live.arrive(1);
+    live.at(1).merge().unwrap();
+    live.world.devices[1].store.wait(std::time::Duration::from_secs(3600));
+    live.at(1).merge().unwrap();
+    let shown = parts(live.at(1), "g");
+    assert_eq!(shown.unwrap(), [&*zero, &*one, &part("by a")].concat());
+    live.unmount();
+}
+
+#[test]
+fn the_rule_about_what_cannot_be_whole_is_needed() {
+    mutants::plant(Some(Mutant::HeldBackForEver));
+    let noticed =
+        catch_unwind(a_version_in_memory_that_cannot_be_whole_does_not_keep_the_file_from_being_read)
+            .is_err();
+    mutants::plant(None);
+    assert!(noticed);
+}
+
 #[test]
 fn devices_that_are_mounted_lose_nothing_of_large_files() {
     let mut random = TestRng(seed());

@@ -115,11 +115,11 @@ fn what_a_client_may_put_right_is_told_late_where_other_devices_write() {
             house.store.remove(house.name(path, 0)).unwrap();
             assert!(read_path(&volume, path).is_err());
         }
-        volume.report();
+        volume.cache.report_lasting();
         assert_eq!(told.found().len(), if has_others { 0 } else { 2 });
         house.store.restore_file(&all, house.name("x/one", 0));
         assert!(read_path(&volume, "x/one").is_ok());
-        volume.cache.report_after(std::time::Duration::ZERO);
+        volume.report();
         let found: Vec<_> = told.found().into_iter().map(|finding| finding.file).collect();
         assert!(found.contains(&house.name("blocks", 0)));
         assert_eq!(found.len(), if has_others { 1 } else { 2 });
@@ -166,6 +166,27 @@ fn what_was_removed_since_a_journal_was_written_is_not_told() {
         assert!(found.is_empty(), "{found:?}");
         let found = told.at_open(&house.open().unwrap());
         assert!(found.is_empty(), "{found:?}");
+    }
+}
+
+/// A client may put right what it has just taken away; who unmounts before that is known, or asks, is told nevertheless.
+#[test]
+fn what_another_device_may_put_right_is_told_at_the_end_and_when_it_is_asked_for() {
+    for is_asked in [false, true] {
+        let (house, ..) = shared();
+        house.open().unwrap().close().unwrap();
+        house.fixture.remembered.restart();
+        let (volume, told) = (house.open().unwrap(), Told::default());
+        assert!(told.at_open(&volume).is_empty());
+        house.store.remove(house.name("small", 0)).unwrap();
+        assert_damage(&read_path(&volume, "small").unwrap_err(), "small");
+        volume.cache.report_lasting();
+        assert!(told.found().is_empty(), "it is told at once");
+        match is_asked {
+            true => volume.report(),
+            false => volume.close().unwrap(),
+        }
+        assert!(matches!(&told.found()[..], [Finding { damage: Some(Damage::Deleted), .. }]));
     }
 }
 

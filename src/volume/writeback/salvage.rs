@@ -237,6 +237,13 @@ impl Writeback {
             self.base.sync_names(&[self.base.context.file_name(id)])?;
             first_chunk.name_synced();
         }
+        // No durable chunk 0 ever named further ones.
+        let named = state.named_chunks(ChunkIndex::FIRST_EXTRA).unwrap_or_default();
+        let open: Vec<ChunkIndex> = state.extra_chunks.from(ChunkIndex::FIRST_EXTRA).collect();
+        named
+            .into_iter()
+            .chain(open)
+            .try_for_each(|index| self.catalog.remove_file(ChunkId { index, ..id }))?;
         state.kept();
         Ok(())
     }

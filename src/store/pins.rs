@@ -29,6 +29,8 @@ pub enum Pinned {
 pub trait Pins: Send + Sync {
     /// Pins the file that has this name now; leaves a pin that there is. False: files cannot be pinned here.
     fn pin(&self, name: FileName) -> io::Result<bool>;
+    /// Whether files can be pinned here, as far as is known.
+    fn can_pin(&self) -> bool;
     fn pinned_as(&self, name: FileName) -> io::Result<Pinned>;
     /// All pins, those of one file together.
     fn all_pins(&self) -> io::Result<Vec<PinName>>;

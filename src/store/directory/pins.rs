@@ -7,6 +7,7 @@ use crate::sys::files::{self, Kind, OFlags};
 use data_encoding::HEXLOWER;
 use std::ffi::{CStr, CString};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,6 +88,13 @@ impl Pins for PinFolder {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(true)
+    }
+
+    fn can_pin(&self) -> bool {
+        let devices =
+            [self.root(), self.backing.root()].map(|folder| folder.metadata().map(|found| found.dev()));
+        let is_one = matches!(devices, [Ok(pins), Ok(backing)] if pins == backing);
+        is_one && !self.is_refused.load(Ordering::Relaxed)
     }
 
     fn pinned_as(&self, name: FileName) -> io::Result<Pinned> {

@@ -44,6 +44,10 @@ impl Pins for Memory {
         Ok(true)
     }
 
+    fn can_pin(&self) -> bool {
+        true
+    }
+
     fn pinned_as(&self, name: FileName) -> io::Result<Pinned> {
         let Ok(pinned) = self.pinned(PinName { of: name, lost: 0 }) else { return Ok(Pinned::Absent) };
         let is_there = self.0.lock().get(&name).is_some_and(|there| Arc::ptr_eq(there, &pinned));

@@ -135,9 +135,9 @@ impl Merge {
     }
 
     /// Whether no version that this device made of a file waits for a place: each that it did not overwrite itself was pinned until it
-    /// had one.
+    /// had one, if it could be.
     fn is_own_safe(&self, inode: &Arc<Inode>, pins: &Pins) -> Result<bool> {
-        let Some(folder) = self.catalog.pins() else { return Ok(false) };
+        let Some(folder) = self.catalog.pins().filter(|folder| folder.can_pin()) else { return Ok(false) };
         for &(first, pin) in pins.iter().filter(|(id, _)| id.index.is_first()) {
             let is_in_place = pin.lost == 0 && folder.pinned_as(pin.of)? != Pinned::Displaced;
             let pinned = || self.cache.read_other(first.inode, self.catalog.open_pin(first, pin)?);

@@ -23,13 +23,22 @@ fn row_27_a_chunk_that_is_replaced_while_it_is_open() {
         file.write_all_at(b"ours", 0).unwrap();
         file.sync_all().unwrap();
         exchange(&fixture.chunk("blocks"), &theirs);
-        file.write_all_at(b"lost", 4).unwrap();
+        file.write_all_at(b"more", 4).unwrap();
         assert!(is_eio(&file.sync_all().unwrap_err()));
         for path in ["other", "y/one", "big"] {
             assert!(fs::read(plain.join(path)).unwrap() == content(path), "{path}");
         }
     });
-    fixture.expect(&["blocks"]);
+    // The file that was open has all of it still: it is written anew.
+    let mut whole = content("blocks");
+    whole[..8].copy_from_slice(b"oursmore");
+    fixture.session(|plain| {
+        let found = fs::read(plain.join("blocks")).unwrap();
+        assert!(found == whole, "{:?}", &found[..16]);
+        fs::write(plain.join("blocks"), content("blocks")).unwrap();
+    });
+    assert!(fixture.log().contains("blocks: was exchanged while it was open"), "{}", fixture.log());
+    fixture.expect(&[]);
 }
 
 /// The names of two files change places while both are being read, again and again: each read is right or an error.

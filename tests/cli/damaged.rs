@@ -63,12 +63,13 @@ const CASES: &[Case] = &[
         ..SOUND
     },
     Case {
-        name: "a conflict copy, which a mount removes",
+        name: "a conflict copy of what is in place, which a mount removes after ten minutes",
         damage: |world| {
             let file = world.file("top");
             fs::copy(&file, file.with_extension("sync-conflict-20260101-010101-ABCDEFG")).unwrap();
         },
         found: &["conflict-copy"],
+        notes: &["conflict-copy"],
         ..SOUND
     },
     Case {

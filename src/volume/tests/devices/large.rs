@@ -235,7 +235,7 @@ fn walk(seed: u64) {
 #[test]
 fn devices_that_change_a_large_file_in_place_lose_nothing() {
     let mut random = TestRng(seed());
-    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(40) {
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(20) {
         walk(random.0);
         random.below(2);
     }

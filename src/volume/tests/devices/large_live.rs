@@ -140,7 +140,7 @@ fn the_rule_about_what_cannot_be_whole_is_needed() {
 #[test]
 fn devices_that_are_mounted_lose_nothing_of_large_files() {
     let mut random = TestRng(seed());
-    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(30) {
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(10) {
         walk(random.0);
         random.below(2);
     }

@@ -255,7 +255,7 @@ fn walk(seed: u64, kills: bool) {
 #[test]
 fn devices_that_are_mounted_all_the_time_lose_nothing() {
     let mut random = TestRng(seed());
-    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(30) {
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(60) {
         walk(random.0, random.below(2) == 0);
     }
 }

@@ -174,8 +174,11 @@ impl State {
     /// it is, under `stamp`.
     pub fn give_way(&mut self, found: State, stamp: Stamp) -> Option<State> {
         let has_content = self.has_unstored_content();
-        let names_wait = self.standing != Standing::Durable || self.stored < self.journalled.namespace;
-        let keeps_own = names_wait || self.progress.attributes > self.progress.stored;
+        // Not what chunk 0 has: its last commit went into the file that was replaced.
+        let is_durable = |made: u64| made <= self.progress.durable;
+        let names_wait = self.standing != Standing::Durable
+            || self.journalled.namespace > found.record.namespace && !is_durable(self.progress.made);
+        let keeps_own = names_wait || !is_durable(self.progress.attributes);
         let mut record = self.record.clone();
         (record.content, record.is_exact) = (stamp, true);
         let table = std::mem::replace(&mut self.0.table, ChunkTable::empty());
@@ -185,11 +188,14 @@ impl State {
         (self.0.shrunk, self.0.tail_clean, self.0.is_pinned) = (None, false, false);
         self.0.progress.carried = 0;
         self.go_on_with(found, keeps_own);
+        if keeps_own {
+            self.change();
+        }
         has_content.then_some(own)
     }
 
     /// Whether this device wrote content that is not durable in chunk files.
-    fn has_unstored_content(&self) -> bool {
+    pub fn has_unstored_content(&self) -> bool {
         let is_stored = !self.stamps.content_changed && self.record.content == self.stamps.base;
         let is_written = !is_stored || self.is_inexact() || self.progress.carried > 0;
         self.record.kind == Kind::File && is_written && !self.is_only_learnt()

@@ -52,7 +52,7 @@ impl Writeback {
             && !mutants::is_active(Mutant::AcknowledgedGaveWay);
         let acknowledged = if is_acknowledged { self.told_by_batch(inode, true)? } else { None };
         let line = state.version().0.clone();
-        let is_pinned = is_large && self.finish_in_pins(inode, &mut state)?;
+        let is_pinned = is_large && state.has_unstored_content() && self.finish_in_pins(inode, &mut state)?;
         let open: Vec<ChunkIndex> = state.extra_chunks.from(ChunkIndex::FIRST).collect();
         let stamp = self.base.stamp();
         if let Some((record, content)) = acknowledged {

@@ -183,6 +183,42 @@ fn a_second_version_that_a_batch_carried_outlives_a_checkpoint() {
     world.judge();
 }
 
+/// A mode that was set and is not stored is no version of the content, whatever is pinned.
+#[test]
+fn attributes_that_are_not_stored_are_no_version() {
+    for is_noticed in [false, true] {
+        let content = |who: &str| who.to_owned() + &" ".repeat(300_000 - who.len());
+        let mut world = World::new(2, &BOTH);
+        world.at(0, |_, volume| super::world::make(volume, "f", &content("first")).unwrap());
+        world.settle();
+        let mut live = Live::mount(world);
+        edit(live.at(0), "f", &content("by a")).unwrap();
+        live.at(0).sync_all().unwrap();
+        live.at(0).write(&find(live.at(0), "f").unwrap(), 0, b"by a!", now(), 0).unwrap();
+        live.at(0).sync_all().unwrap();
+        live.world.sync_all(0);
+        live.world.sync_all(1);
+        live.arrive(1);
+        live.at(1).write(&find(live.at(1), "f").unwrap(), 0, b"by b!", now(), 0).unwrap();
+        live.at(1).sync_all().unwrap();
+        live.world.sync_all(1);
+        let inode = find(live.at(0), "f").unwrap();
+        live.at(0).set_attributes(&inode, |record| std::mem::replace(&mut record.mode, 0o600) == 0).unwrap();
+        live.world.sync_all(0);
+        if is_noticed {
+            live.arrive(0);
+        }
+        live.at(0).checkpoint().unwrap();
+        drop(inode);
+        let mut world = live.unmount();
+        world.settle();
+        let shown = world.at(0, |_, volume| tree(volume));
+        assert_eq!(shown.keys().collect::<Vec<_>>(), ["f"], "{is_noticed}");
+        let mode = |volume: &Volume| find(volume, "f").unwrap().view(|record| record.mode);
+        (0..2).for_each(|at| assert_eq!(world.at(at, |_, volume| mode(volume)), 0o600, "{is_noticed}"));
+    }
+}
+
 /// Whatever the device does before it is saved, and however it ends: it was acknowledged.
 #[test]
 fn what_was_acknowledged_and_gave_way_outlives_a_kill() {

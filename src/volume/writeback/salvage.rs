@@ -36,32 +36,30 @@ impl Writeback {
                 true => self.rebuild_directory(&inode)?,
                 false => self.rebuild(&inode)?,
             };
-            // What another device wrote is no damage.
+            // What another device wrote is no damage, nor what stands there again as it was durable.
             if !is_rebuilt && self.takes_place(&inode)? {
                 if inode.state.read().check_whole().is_ok() {
                     rebuilt.push(inode);
                 }
                 continue;
             }
-            if is_rebuilt && self.stands_there_again(&inode) {
-                rebuilt.push(inode);
-                continue;
+            if !is_rebuilt || self.in_place(&inode).is_err() {
+                // It is told; what is done about it follows.
+                let _ = self.cache.notice_in::<()>(&inode, Err(error.again()));
             }
             match is_rebuilt {
-                true => rebuilt.push(inode.clone()),
-                false => lost.push((inode.clone(), error.again())),
+                true => rebuilt.push(inode),
+                false => lost.push((inode, error)),
             }
-            // It is told; what is done about it follows.
-            let _ = self.cache.notice_in::<()>(&inode, Err(error));
         }
         lost.extend(self.flush_each(&rebuilt, Mode::AtRest)?);
         lost.into_iter().try_for_each(|(inode, error)| self.abandon(&inode, error))
     }
 
-    /// Whether a client put there again what is durable of it, or no less.
-    fn stands_there_again(&self, inode: &Inode) -> bool {
-        let id = ChunkId::first(inode.id());
-        Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST)).is_ok()
+    /// What stands in the place of chunk 0. No less than what is durable of it, as far as this device remembers that.
+    fn in_place(&self, inode: &Inode) -> crate::chunk::Result<Chunk> {
+        let blocks = self.base.geometry.blocks(ChunkIndex::FIRST);
+        Chunk::open(&self.base.context, ChunkId::first(inode.id()), blocks)
     }
 
     /// Whether memory goes on with what another device wrote, and what it had is kept. Within a checkpoint.
@@ -129,11 +127,6 @@ impl Writeback {
         if state.lost.is_some() {
             return false;
         }
-        let found = Chunk::open(
-            &self.base.context,
-            ChunkId::first(inode.id()),
-            self.base.geometry.blocks(ChunkIndex::FIRST),
-        );
         let is_known = |found: Chunk| {
             // Our own may be what an earlier try left.
             let wrote = found.version().0.first().is_some_and(|entry| entry.0 == self.base.context.device);
@@ -143,7 +136,7 @@ impl Writeback {
                     .as_deref()
                     .is_some_and(|first_chunk| first_chunk.version().dominates(found.version()))
         };
-        found.map_or(true, is_known)
+        self.in_place(inode).map_or(true, is_known)
     }
 
     /// A chunk 0 with nothing in it but this content: that which stands there, or one without a file yet.
@@ -155,7 +148,7 @@ impl Writeback {
     ) -> Result<(Chunk, ChunkTable)> {
         let (id, count) = (ChunkId::first(inode.id()), self.base.geometry.blocks(ChunkIndex::FIRST));
         let emptied = || -> Result<(Chunk, ChunkTable)> {
-            let mut first_chunk = Chunk::open(&self.base.context, id, count)?;
+            let mut first_chunk = self.in_place(inode)?;
             let mut table = ChunkTable::of(&first_chunk)?;
             table.all(&first_chunk)?.into_iter().for_each(|index| table.set(index, Commit(0)));
             first_chunk.clear(Section::Data, count.all())?;

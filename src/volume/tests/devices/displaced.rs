@@ -95,6 +95,16 @@ fn what_was_written_to_a_file_that_a_client_replaces_is_saved_beside() {
     check_all();
 }
 
+/// Two mounts; the second device changed `f`, which the client is about to bring to the first.
+fn changed_elsewhere(styles: &[Style]) -> Live {
+    let mut world = World::new(2, styles);
+    world.make(0, "f");
+    world.settle();
+    world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+    world.sync_all(1);
+    Live::mount(world)
+}
+
 /// Ends a mount without anything more of it becoming durable.
 fn cut(mut live: Live, at: usize) -> Live {
     let (volume, watch) = live.volumes.remove(at);
@@ -108,12 +118,7 @@ fn cut(mut live: Live, at: usize) -> Live {
 /// What an fsync had a batch carry, of a file that became too large for a batch before it gave way.
 #[test]
 fn what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way() {
-    let mut world = World::new(2, &BOTH);
-    world.make(0, "f");
-    world.settle();
-    world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
-    world.sync_all(1);
-    let mut live = Live::mount(world);
+    let mut live = changed_elsewhere(&BOTH);
     let inode = find(live.at(0), "f").unwrap();
     rename(live.at(0), "f", "h").unwrap();
     edit(live.at(0), "h", "by a").unwrap();
@@ -136,12 +141,7 @@ fn what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way() {
 #[test]
 fn an_fsync_after_what_was_written_gave_way_makes_that_durable_or_fails() {
     for length in [10, 6_000] {
-        let mut world = World::new(2, &BOTH);
-        world.make(0, "f");
-        world.settle();
-        world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
-        world.sync_all(1);
-        let mut live = Live::mount(world);
+        let mut live = changed_elsewhere(&BOTH);
         let text = format!("{:<length$}", "by a");
         edit(live.at(0), "f", &text).unwrap();
         live.world.sync_all(0);
@@ -223,12 +223,7 @@ fn attributes_that_are_not_stored_are_no_version() {
 #[test]
 fn what_was_acknowledged_and_gave_way_outlives_a_kill() {
     for steps in 0..8 {
-        let mut world = World::new(2, &[BOTH[0]; 2]);
-        world.make(0, "f");
-        world.settle();
-        world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
-        world.sync_all(1);
-        let mut live = Live::mount(world);
+        let mut live = changed_elsewhere(&[BOTH[0]; 2]);
         edit(live.at(0), "f", "by a").unwrap();
         // In a batch only.
         let inode = find(live.at(0), "f").unwrap();
@@ -264,10 +259,5 @@ fn each_rule_about_what_is_not_stored_is_needed() {
         (Mutant::DisplacedIsDurable, an_fsync_after_what_was_written_gave_way_makes_that_durable_or_fails),
         (Mutant::AcknowledgedGaveWay, what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way),
     ];
-    for (mutant, test) in cases {
-        mutants::plant(Some(mutant));
-        let noticed = catch_unwind(test).is_err();
-        mutants::plant(None);
-        assert!(noticed, "{mutant:?}");
-    }
+    each_is_noticed(&cases);
 }

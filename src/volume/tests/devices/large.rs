@@ -250,12 +250,7 @@ fn each_rule_about_pins_is_needed() {
         (Mutant::LostNotKept, a_version_that_lost_its_place_outlives_what_is_written_to_the_other),
         (Mutant::RestoredEarly, a_chunk_of_a_version_on_its_way_is_left_alone),
     ];
-    for (mutant, test) in cases {
-        mutants::plant(Some(mutant));
-        let noticed = catch_unwind(test).is_err();
-        mutants::plant(None);
-        assert!(noticed, "{mutant:?}");
-    }
+    each_is_noticed(&cases);
 }
 
 /// Other devices may have it by the time that it is changed.

@@ -47,13 +47,7 @@ fn walk(seed: u64) {
             }
         }
         live.world.log.push(format!("{at} copies"));
-        if random.below(2) == 0 {
-            live.at(at).merge().unwrap();
-        }
-        live.arrive(at);
-        if random.below(2) == 0 {
-            live.at(at).merge().unwrap();
-        }
+        live.arrive_between(at, &mut random);
     }
     let log = live.world.log.join("\n");
     let judged = catch_unwind(AssertUnwindSafe(|| {
@@ -129,12 +123,10 @@ fn a_version_in_memory_that_cannot_be_whole_does_not_keep_the_file_from_being_re
 
 #[test]
 fn the_rule_about_what_cannot_be_whole_is_needed() {
-    mutants::plant(Some(Mutant::HeldBackForEver));
-    let noticed =
-        catch_unwind(a_version_in_memory_that_cannot_be_whole_does_not_keep_the_file_from_being_read)
-            .is_err();
-    mutants::plant(None);
-    assert!(noticed);
+    each_is_noticed(&[(
+        Mutant::HeldBackForEver,
+        a_version_in_memory_that_cannot_be_whole_does_not_keep_the_file_from_being_read,
+    )]);
 }
 
 #[test]

@@ -34,6 +34,17 @@ impl Live {
         volume.arrivals.take_in(&seen);
     }
 
+    /// The same, with merges before and after it, or not.
+    pub fn arrive_between(&mut self, at: usize, random: &mut TestRng) {
+        if random.below(2) == 0 {
+            self.at(at).merge().unwrap();
+        }
+        self.arrive(at);
+        if random.below(2) == 0 {
+            self.at(at).merge().unwrap();
+        }
+    }
+
     /// Ends a mount without a checkpoint, with all of it durable, and mounts anew.
     fn kill(&mut self, at: usize) {
         let (volume, watch) = self.volumes.remove(at);
@@ -236,13 +247,7 @@ fn walk(seed: u64, kills: bool) {
             }
         }
         live.world.log.push(format!("{at} copies"));
-        if random.below(2) == 0 {
-            live.at(at).merge().unwrap();
-        }
-        live.arrive(at);
-        if random.below(2) == 0 {
-            live.at(at).merge().unwrap();
-        }
+        live.arrive_between(at, &mut random);
     }
     let log = live.world.log.join("\n");
     let judged = catch_unwind(AssertUnwindSafe(|| drop(live.unmount().judge())));
@@ -268,10 +273,5 @@ fn each_rule_about_what_is_in_place_is_needed() {
         (Mutant::MergedAbsent, a_version_that_a_client_puts_aside_under_a_mount_is_not_lost),
         (Mutant::JoinedUnstored, what_was_joined_in_its_place_is_stored),
     ];
-    for (mutant, test) in cases {
-        mutants::plant(Some(mutant));
-        let noticed = catch_unwind(test).is_err();
-        mutants::plant(None);
-        assert!(noticed, "{mutant:?}");
-    }
+    each_is_noticed(&cases);
 }

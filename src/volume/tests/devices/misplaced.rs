@@ -226,10 +226,5 @@ fn each_rule_about_places_is_needed() {
         (Mutant::NeededRemoved, a_copy_outlives_a_version_that_was_saved_from_it_where_another_one_needs_it),
         (Mutant::StraysLeft, copies_of_nothing_go_after_a_day),
     ];
-    for (mutant, test) in cases {
-        mutants::plant(Some(mutant));
-        let noticed = catch_unwind(test).is_err();
-        mutants::plant(None);
-        assert!(noticed, "{mutant:?}");
-    }
+    each_is_noticed(&cases);
 }

@@ -24,6 +24,16 @@ use world::{Device, World, edit, find, make_directories, make_directory, remove,
 
 const BOTH: [Style; 2] = [Style::OursAside, Style::TheirsAside];
 
+/// Plants each mistake once: the test beside it fails then.
+fn each_is_noticed(cases: &[(Mutant, fn())]) {
+    for (mutant, test) in cases {
+        mutants::plant(Some(*mutant));
+        let noticed = catch_unwind(test).is_err();
+        mutants::plant(None);
+        assert!(noticed, "{mutant:?}");
+    }
+}
+
 #[test]
 fn names_that_two_devices_make_in_one_directory_are_both_there() {
     for styles in [[BOTH[0], BOTH[0]], [BOTH[1], BOTH[1]], [BOTH[0], BOTH[1]]] {

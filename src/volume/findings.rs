@@ -59,10 +59,13 @@ struct Ledger {
     healed: HashSet<FileName>,
 }
 
-/// Whether it is right again as soon as its chunk can be opened.
+/// When it is right again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Listed {
+    /// As soon as its chunk can be opened.
     UntilOpened,
+    /// As soon as memory goes on with the file that stands there now.
+    UntilLoaded,
     UntilGone,
 }
 
@@ -118,8 +121,8 @@ impl Findings {
         let mut ledger = self.ledger.lock();
         let (due, early): (Vec<_>, Vec<_>) =
             std::mem::take(&mut ledger.waiting).into_iter().partition(|((chunk, damage, _), since)| {
-                let may_pass = matches!(damage, Some(Damage::Deleted | Damage::Replaced));
-                !may_pass || chunk.inode.journal_of().is_some() || since.elapsed() >= grace
+                let is_lasting = matches!(damage, None | Some(Damage::Corrupt(_)));
+                is_lasting || chunk.inode.journal_of().is_some() || since.elapsed() >= grace
             });
         if let Some(first) = early.iter().map(|(_, since)| *since).min() {
             self.base.schedule.report_at(first + grace);
@@ -142,7 +145,8 @@ impl Findings {
         let Some((chunk, damage)) = parts(error) else { return };
         let until = match damage {
             None | Some(Damage::Deleted | Damage::RolledBack { .. }) => Listed::UntilOpened,
-            Some(Damage::Replaced | Damage::Corrupt(_)) => Listed::UntilGone,
+            Some(Damage::Replaced) => Listed::UntilLoaded,
+            Some(Damage::Corrupt(_)) => Listed::UntilGone,
         };
         let mut ledger = self.ledger.lock();
         if ledger.noticed.len() >= MOST || !ledger.noticed.insert(chunk) {
@@ -164,6 +168,11 @@ impl Findings {
     /// The chunk was opened.
     pub fn heal_opened(&self, chunk: ChunkId) {
         self.heal(chunk, |listed| listed == Listed::UntilOpened);
+    }
+
+    /// Memory goes on with the file that stands in the place of the one that it had open.
+    pub fn heal_loaded(&self, chunk: ChunkId) {
+        self.heal(chunk, |listed| listed != Listed::UntilGone);
     }
 
     /// The chunk is not needed any more.

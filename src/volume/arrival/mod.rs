@@ -266,6 +266,7 @@ impl Arrivals {
         if is_replaced {
             state.close(index);
             self.cache.closed(id);
+            self.findings.heal_loaded(id);
         }
         state.hold(index, chunk);
         let links = state.record.extension.links.clone();

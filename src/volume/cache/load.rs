@@ -45,9 +45,7 @@ impl Cache {
             return Err(Error::Damaged(found.id(), Damage::Replaced));
         }
         let found = self.state_of(inode.id(), found)?;
-        for index in state.close_all() {
-            self.closed(ChunkId { inode: inode.id(), index });
-        }
+        self.close_replaced(inode, state);
         state.take_found(found);
         Ok(())
     }
@@ -122,10 +120,17 @@ impl Cache {
 
     /// Takes what was loaded anew in the place of what memory has. [`Cache::all_opened`] is to follow, without the lock.
     pub fn put_loaded(&self, inode: &Arc<Inode>, state: &mut State, loaded: State) {
-        for index in state.close_all() {
-            self.closed(ChunkId { inode: inode.id(), index });
-        }
+        self.close_replaced(inode, state);
         state.replace(loaded);
+    }
+
+    /// Closes what memory has open of an inode, and goes on with what stands in its place.
+    fn close_replaced(&self, inode: &Arc<Inode>, state: &mut State) {
+        for index in state.close_all() {
+            let id = ChunkId { inode: inode.id(), index };
+            self.closed(id);
+            self.findings.heal_loaded(id);
+        }
     }
 
     /// Refuses what came back without what batches say of it.

@@ -10,6 +10,7 @@ mod notice;
 mod open_files;
 mod others;
 mod readahead;
+mod reading;
 mod report;
 mod walk;
 

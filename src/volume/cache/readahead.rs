@@ -1,6 +1,7 @@
 //! Inodes read before they are asked for, by threads of their own: a listing with attributes wants every inode of a
 //! directory, and each costs an open, a read and two decryptions of its chunk 0. Of somebody who walks through a tree
-//! the directories to come are read too ([`Walk`]).
+//! the directories to come are read too ([`Walk`]), and of somebody who reads files in their order the chunk files are
+//! opened ([`Reading`]).
 //!
 //! Bounded: so many ids wait at most, and of what was read the newest are held; what nobody asked for until then is
 //! forgotten again. Nothing is changed, so there is nothing to undo when it ends.
@@ -9,6 +10,7 @@ use super::Cache;
 use crate::chunk::InodeId;
 use crate::volume::Result;
 use crate::volume::base::threads;
+use crate::volume::cache::reading::Reading;
 use crate::volume::cache::walk::Walk;
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::Inode;
@@ -45,11 +47,15 @@ struct Wanted {
     /// The directory that was last taken from, and the cookie up to which.
     cursor: Option<(InodeId, u64)>,
     walk: Walk,
+    reading: Reading,
+    /// To be opened.
+    opening: VecDeque<InodeId>,
     end: bool,
 }
 
 /// What to read next.
 enum Next {
+    File(InodeId),
     Inode(InodeId),
     Directory(InodeId),
 }
@@ -60,6 +66,7 @@ struct Stretch {
     /// Those of entries that are not in memory.
     ids: Vec<InodeId>,
     directories: Vec<InodeId>,
+    files: Vec<InodeId>,
     entries: usize,
     /// The cookie of the last.
     last: u64,
@@ -71,6 +78,9 @@ impl Readahead {
         loop {
             if wanted.end {
                 return None;
+            }
+            if let Some(id) = wanted.opening.pop_front() {
+                return Some(Next::File(id));
             }
             if let Some(id) = wanted.waiting.pop_front() {
                 return Some(Next::Inode(id));
@@ -84,7 +94,7 @@ impl Readahead {
 
     /// Wakes as many threads as there is work for: a listing of what is in memory wakes none.
     fn wake(&self, wanted: &Wanted) {
-        match wanted.waiting.len() + usize::from(wanted.walk.is_due()) {
+        match wanted.opening.len() + wanted.waiting.len() + usize::from(wanted.walk.is_due()) {
             0 => {}
             1 => drop(self.woken.notify_one()),
             _ => drop(self.woken.notify_all()),
@@ -114,6 +124,7 @@ impl Cache {
         if after < FIRST_COOKIE {
             wanted.walk.listed(directory.id(), &stretch.directories);
         }
+        wanted.reading.listed(stretch.files);
         wanted.waiting.extend(stretch.ids);
         self.readahead.wake(&wanted);
         Ok(())
@@ -124,8 +135,10 @@ impl Cache {
         let mut stretch = Stretch { last: after, ..Stretch::default() };
         self.read_directory(directory, after, &mut |cookie, _, id, kind| {
             stretch.ids.push(id);
-            if kind == Kind::Directory {
-                stretch.directories.push(id);
+            match kind {
+                Kind::Directory => stretch.directories.push(id),
+                Kind::File => stretch.files.push(id),
+                _ => {}
             }
             stretch.last = cookie;
             stretch.ids.len() < STRETCH
@@ -143,9 +156,32 @@ impl Cache {
         let stretch = stretch.unwrap_or_default();
         let mut wanted = self.readahead.wanted.lock();
         wanted.walk.read(id, &stretch.directories, stretch.entries);
+        wanted.reading.listed(stretch.files);
         wanted.waiting.extend(stretch.ids);
         self.readahead.wake(&wanted);
         directory
+    }
+
+    /// Somebody is about to open the chunk file of a file to read it.
+    pub fn expect_reading(&self, id: InodeId) {
+        let mut wanted = self.readahead.wanted.lock();
+        let next = wanted.reading.missed(id);
+        if !next.is_empty() {
+            wanted.opening.extend(next);
+            self.readahead.wake(&wanted);
+        }
+    }
+
+    /// Opens chunk 0 of a file that is likely to be read soon.
+    fn open_ahead(&self, id: InodeId) -> Result<Arc<Inode>> {
+        let inode = self.inode(id)?;
+        if !self.is_full() {
+            let mut state = inode.state.write();
+            if state.first_chunk.is_none() {
+                self.open_first_chunk(&inode, &mut state)?;
+            }
+        }
+        Ok(inode)
     }
 
     pub fn start_readahead(self: &Arc<Self>) {
@@ -173,6 +209,7 @@ fn read_ahead(cache: &Weak<Cache>) {
     while let Some(cache) = cache.upgrade() {
         let Some(next) = cache.readahead.next() else { break };
         let read = match next {
+            Next::File(id) => cache.open_ahead(id),
             Next::Inode(id) => cache.inode(id),
             Next::Directory(id) => cache.walk_ahead(id),
         };

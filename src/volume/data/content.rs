@@ -146,6 +146,9 @@ impl Data {
     }
 
     fn open_for_reading(&self, inode: &Arc<Inode>, index: ChunkIndex) -> Result<()> {
+        if index.is_first() {
+            self.cache.expect_reading(inode.id());
+        }
         let opened = self.cache.open_chunk(inode, &mut inode.state.write(), index);
         self.writeback.make_room();
         opened

@@ -201,6 +201,11 @@ impl State {
         self.record.kind == Kind::File && is_written && !self.is_only_learnt()
     }
 
+    /// Whether content or attributes were changed and are in no durable chunk 0.
+    pub fn has_unstored(&self) -> bool {
+        self.has_unstored_content() || self.progress.attributes > self.progress.durable
+    }
+
     /// What was told of the record last, if it is another since.
     pub fn take_untold(&mut self) -> Option<Box<Record>> {
         self.0.untold.take()

@@ -6,7 +6,8 @@ use crate::store::faulty::Faulty;
 use crate::store::memory::Memory;
 use crate::store::{FileName, Watch};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Change, Changed, Observer, Rename};
+use crate::volume::{Change, Changed, Damage, Error, Event, Finding, Observer, Rename, Report};
+use hashbrown::HashSet;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
@@ -78,6 +79,18 @@ impl Observer for Told {
     fn changed(&self, changes: &[Change]) {
         self.0.lock().extend_from_slice(changes);
     }
+}
+
+/// The files of findings that are over.
+#[derive(Clone, Default)]
+struct Healed(Arc<parking_lot::Mutex<HashSet<FileName>>>);
+
+impl Report for Healed {
+    fn tell(&self, _: &[Finding], healed: &HashSet<FileName>) {
+        self.0.lock().extend(healed);
+    }
+
+    fn happened(&self, _: Event) {}
 }
 
 impl Told {
@@ -340,6 +353,34 @@ fn what_is_opened_again_is_of_one_version() {
     drop((file, their_below, renamed, their_root));
     again.close().unwrap();
     assert_eq!(look(&again, "by them").unwrap(), b"longer than before");
+}
+
+/// A file that was exchanged while it was open is no finding any more once memory goes on with what stands there.
+#[test]
+fn what_was_exchanged_is_healed_by_loading_it() {
+    let mut two = Two::new();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, their_root) = two.theirs();
+    let inode = file_in(&ours, &root, "file", b"first");
+    two.deliver_all();
+    let file = theirs.lookup(&their_root, b"file").unwrap().unwrap();
+    let id = ChunkId::first(file.id());
+    let healed = Healed::default();
+    theirs.report_to(Box::new(healed.clone()), std::iter::empty());
+    let is_healed = || {
+        theirs.cache.report();
+        healed.0.lock().contains(&theirs.base.context.file_name(id))
+    };
+    theirs.cache.notice(&Error::Damaged(id, Damage::Replaced));
+    file.state.write().close(ChunkIndex::FIRST);
+    ours.write(&inode, 0, b"later", now(), 0).unwrap();
+    ours.checkpoint().unwrap();
+    assert_eq!(content(&theirs, &file), b"first");
+    assert!(!is_healed(), "the file is as it was");
+    file.state.write().close(ChunkIndex::FIRST);
+    two.stores[1].restore(&two.stores[0].snapshot());
+    assert_eq!(content(&theirs, &file), b"later");
+    assert!(is_healed());
 }
 
 /// The rules of this file, each broken once; the tests themselves hold.

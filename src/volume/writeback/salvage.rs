@@ -184,13 +184,14 @@ impl Writeback {
         if !mutants::is_active(Mutant::NamesAbandoned) {
             self.keep_names(inode, &state)?;
         }
-        if state.lost.is_none() {
+        let is_lost = state.lost.is_some() || inode.is_directory() || state.has_unstored();
+        if state.lost.is_none() && is_lost {
             log::error!("{error}; what was written to it and not stored yet is lost");
         }
         for index in state.close_all() {
             self.cache.closed(ChunkId { inode: inode.id(), index });
         }
-        state.abandon((!mutants::is_active(Mutant::LostForgotten)).then_some(error));
+        state.abandon((is_lost && !mutants::is_active(Mutant::LostForgotten)).then_some(error));
         Ok(())
     }
 

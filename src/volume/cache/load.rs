@@ -15,6 +15,7 @@ use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::TAIL;
 use crate::volume::{Damage, Error, Result};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Cache {
     /// Opens chunk 0 of an inode, if it is not.
@@ -54,6 +55,10 @@ impl Cache {
     fn open_file(&self, id: ChunkId) -> Result<Chunk> {
         let chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
         self.findings.heal_opened(id);
+        let own = self.base.context.device;
+        if chunk.version().0.iter().any(|(device, _)| *device != own) {
+            self.has_met_others.store(true, Ordering::Relaxed);
+        }
         Ok(chunk)
     }
 

@@ -39,6 +39,8 @@ pub struct Cache {
     loading: Loading,
     /// What this device keeps of inodes counts.
     uses_kept: AtomicBool,
+    /// Another device's journal or chunk was read in this mount.
+    has_met_others: AtomicBool,
 }
 
 impl Cache {
@@ -52,6 +54,7 @@ impl Cache {
             readahead: Readahead::default(),
             loading: Loading::default(),
             uses_kept: AtomicBool::new(false),
+            has_met_others: AtomicBool::new(false),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::chunk::{ChunkId, InodeId};
 use crate::volume::findings::Place;
 use crate::volume::inode::state::Inode;
 use crate::volume::{Error, Result};
+use std::sync::atomic::Ordering;
 
 impl Cache {
     /// Passes an outcome on, and takes note of it if it is damage. `inode`: what was worked with.
@@ -37,6 +38,7 @@ impl Cache {
 
     /// Another device's journal can be read.
     pub fn journal_read(&self, id: ChunkId) {
+        self.has_met_others.store(true, Ordering::Relaxed);
         self.findings.heal_gone(id);
     }
 

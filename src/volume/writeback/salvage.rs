@@ -184,7 +184,9 @@ impl Writeback {
         if !mutants::is_active(Mutant::NamesAbandoned) {
             self.keep_names(inode, &state)?;
         }
-        let is_lost = state.lost.is_some() || inode.is_directory() || state.has_unstored();
+        // What was written to a file that is open may be nowhere else; of one at rest that is older now, all was stored.
+        let is_open = state.first_chunk.is_some() || !state.extra_chunks.is_empty();
+        let is_lost = is_open || state.record.kind == Kind::Directory || state.lost.is_some() || state.has_unstored();
         if state.lost.is_none() && is_lost {
             log::error!("{error}; what was written to it and not stored yet is lost");
         }

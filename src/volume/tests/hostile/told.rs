@@ -102,13 +102,18 @@ fn another_devices_journal_that_is_gone_is_told_if_it_was_ever_seen() {
 }
 
 /// Alone a device tells at once. Where others write a client may bring the rest: then nothing is told, or once it has been so
-/// for a while.
+/// for a while. `is_first`: of that other device nothing is remembered yet.
 #[test]
 fn what_a_client_may_put_right_is_told_late_where_other_devices_write() {
-    for has_others in [false, true] {
+    for (has_others, is_first) in [(false, false), (true, false), (true, true)] {
         let (house, told) = (if has_others { shared().0 } else { House::new() }, Told::default());
-        house.open().unwrap().close().unwrap();
+        if !is_first {
+            house.open().unwrap().close().unwrap();
+        }
         let volume = house.open().unwrap();
+        if is_first {
+            read_path(&volume, "theirs").unwrap();
+        }
         assert!(told.at_open(&volume).is_empty());
         let all = house.store.snapshot();
         for path in ["x/one", "blocks"] {

@@ -1,8 +1,8 @@
 //! Making an inode's content durable, in the order that docs/FORMAT.md section 7 wants.
 //!
 //! Growing: the extra chunks are durable before chunk 0 says so. Shrinking: chunk 0 is durable before the others are
-//! trimmed or removed. While fdatasync runs no state lock is held, so reads and writes go on; what they change is left
-//! to the next flush.
+//! trimmed or removed. While the fdatasync of what it wrote runs no state lock is held, so reads and writes go on; what
+//! they change is left to the next flush. (Before the first write to a chunk that was opened one runs under the lock.)
 
 use super::Writeback;
 use crate::chunk::{Chunk, ChunkId, ChunkIndex};

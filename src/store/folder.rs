@@ -66,6 +66,10 @@ pub struct Lock {
 
 impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
+    ///
+    /// # Errors
+    ///
+    /// open(2)'s: `NotFound`, ENOTDIR, EACCES. That of the working directory, where `path` is relative.
     pub fn open(path: &Path) -> io::Result<Folder> {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
         Ok(Folder {
@@ -109,6 +113,10 @@ impl Folder {
     }
 
     /// Whether the folder refuses writes: a read-only filesystem or no permission.
+    ///
+    /// # Errors
+    ///
+    /// faccessat(2)'s, except EROFS and EACCES.
     pub fn is_read_only(&self) -> io::Result<bool> {
         match files::may_write(&self.root) {
             Ok(()) => Ok(false),
@@ -292,6 +300,11 @@ impl Folder {
     }
 
     /// Unlinks a file durably. Quiet when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a path with a zero byte; `InvalidData` where its folder is none; else unlink(2)'s or
+    /// fsync(2)'s.
     pub fn remove_durably(&self, path: &str) -> io::Result<()> {
         let path = CString::new(path)?;
         self.unlink(&path)?;
@@ -300,6 +313,11 @@ impl Folder {
 
     /// Tells the name of each regular file in a folder (`.` is this one), in no order; of none when there is no such
     /// folder. There may be any number of them.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a path with a zero byte; `InvalidData` where it is no folder; else that of reading it. What
+    /// was told before it stays told.
     pub fn each_name(&self, folder: &str, tell: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         self.visit(&CString::new(folder)?, &mut |name, kind| {
             if kind == Kind::Regular {
@@ -310,6 +328,10 @@ impl Folder {
     }
 
     /// How many regular files there are in a folder.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Folder::each_name`].
     pub fn count(&self, folder: &str) -> io::Result<usize> {
         let mut count = 0;
         self.each_name(folder, &mut |_| count += 1).map(|()| count)

@@ -153,7 +153,7 @@ pub struct Marks {
 ///
 /// # Errors
 ///
-/// statx(2)'s, as of [`status_of`].
+/// statx(2)'s, as for [`status_of`].
 pub fn marks_of(folder: &File, path: &CStr) -> io::Result<Option<Marks>> {
     marks_at(folder, path, AtFlags::SYMLINK_NOFOLLOW)
 }
@@ -162,7 +162,7 @@ pub fn marks_of(folder: &File, path: &CStr) -> io::Result<Option<Marks>> {
 ///
 /// # Errors
 ///
-/// statx(2)'s, as of [`status`].
+/// statx(2)'s, as for [`status`].
 pub fn marks(file: &File) -> io::Result<Option<Marks>> {
     marks_at(file, c"", AtFlags::EMPTY_PATH)
 }
@@ -239,7 +239,7 @@ pub fn rename(parent: &File, from: &CStr, to: &CStr) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As of [`rename`]; EXDEV where the folders lie on two filesystems.
+/// As for [`rename`]; EXDEV where the folders lie on two filesystems.
 pub fn move_to(parent: &File, from: &CStr, into: &File, to: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::renameat(parent, from, into, to))?)
 }
@@ -257,7 +257,7 @@ pub fn exchange(parent: &File, one: &CStr, other: &CStr) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// statx(2)'s, as of [`status_of`].
+/// statx(2)'s, as for [`status_of`].
 pub fn age_of(parent: &File, path: &CStr) -> io::Result<Duration> {
     let changed = marks_of(parent, path)?.map_or(0, |marks| marks.changed.0.try_into().unwrap_or_default());
     Ok(SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(changed)).unwrap_or_default())
@@ -331,7 +331,7 @@ pub fn become_as(file: &File, other: &impl AsRawFd) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// statx(2)'s, as of [`status`].
+/// statx(2)'s, as for [`status`].
 pub fn folder_times(folder: &File) -> io::Result<(i128, i128)> {
     let found = folder.metadata()?;
     let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);

@@ -57,7 +57,7 @@ pub fn sync_filesystem(file: &File) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// statfs(2)'s, as of [`tells_changes`].
+/// statfs(2)'s, as for [`tells_changes`].
 pub fn syncs_whole(file: &File) -> io::Result<bool> {
     Ok(matches!(
         retry_on_intr(|| fs::fstatfs(file))?.f_type,
@@ -79,7 +79,7 @@ pub fn syncs_whole(file: &File) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// statfs(2)'s, as of [`tells_changes`].
+/// statfs(2)'s, as for [`tells_changes`].
 pub fn holds_space(file: &File) -> io::Result<bool> {
     let kind = retry_on_intr(|| fs::fstatfs(file))?.f_type;
     Ok(!matches!(kind, libc::BTRFS_SUPER_MAGIC | BCACHEFS | ZFS))
@@ -90,7 +90,7 @@ pub fn holds_space(file: &File) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// statfs(2)'s, as of [`tells_changes`].
+/// statfs(2)'s, as for [`tells_changes`].
 pub fn usage(file: &File) -> io::Result<StatVfs> {
     Ok(retry_on_intr(|| fs::fstatvfs(file))?)
 }

@@ -76,7 +76,7 @@ pub fn detach(target: &CStr) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// umount2(2)'s, as of [`detach`].
+/// umount2(2)'s, as for [`detach`].
 pub fn force(target: &CStr) -> io::Result<()> {
     Ok(rustix::mount::unmount(target, UnmountFlags::FORCE | UnmountFlags::DETACH)?)
 }

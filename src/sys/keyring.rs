@@ -55,7 +55,7 @@ pub fn keep(name: &CStr, secret: &[u8], duration: Duration) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// `NotFound` if there is none, or no more; `FileTooLarge` where it is longer than the capacity; else as of [`keep`].
+/// `NotFound` if there is none, or no more; `FileTooLarge` where it is longer than the capacity; else as for [`keep`].
 pub fn find(name: &CStr, secret: &mut Vec<u8>) -> io::Result<()> {
     let key = search(name)?;
     let most = secret.capacity();
@@ -74,7 +74,7 @@ pub fn find(name: &CStr, secret: &mut Vec<u8>) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// `NotFound` if there is none of that name, or no more; else as of [`keep`].
+/// `NotFound` if there is none of that name, or no more; else as for [`keep`].
 pub fn forget(name: &CStr) -> io::Result<()> {
     control(INVALIDATE, search(name)?, 0, 0, 0).map(drop)
 }

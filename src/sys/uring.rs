@@ -212,7 +212,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// As of [`flush`](Queue::flush).
+    /// As for [`flush`](Queue::flush).
     pub fn wait(&mut self, found: &mut Vec<Request>, mut lost: impl FnMut(Lost)) -> io::Result<bool> {
         passing(self.ring.submit_and_wait(1))?;
         let mut woken = false;

@@ -36,6 +36,11 @@ pub(super) struct DirectoryWatch {
 }
 
 impl DirectoryWatch {
+    /// Watches the backing folder, and those in it that hold chunk files.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::watch`](crate::store::Store::watch).
     pub fn new(folder: &Arc<Folder>, closed: &Arc<Closed>) -> io::Result<DirectoryWatch> {
         let every = if filesystem::tells_changes(folder.root())? { SELDOM } else { OFTEN };
         let mut watch = DirectoryWatch {

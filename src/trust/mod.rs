@@ -151,6 +151,10 @@ impl Trust {
     }
 
     /// Calls this device so from now on: one line.
+    ///
+    /// # Errors
+    ///
+    /// `Io` where the file cannot be replaced. Without a state folder nothing is noted, and that is no error.
     pub fn set_label(&self, label: &str) -> Result<()> {
         self.replace("label", &[label])
     }

@@ -39,7 +39,11 @@ impl Cost {
     }
 }
 
-/// Argon2id of `secret` into `N` bytes. Fails when the memory cannot be had.
+/// Argon2id of `secret` into `N` bytes.
+///
+/// # Errors
+///
+/// [`CostError`] where the memory cannot be had.
 pub fn stretch<const N: usize>(
     secret: &[u8],
     salt: &[u8; 32],

@@ -33,6 +33,10 @@ use crate::fs::{Error, Result};
 pub type Session = fuser::Session<Adapter>;
 
 /// Answers INIT on a freshly mounted device.
+///
+/// # Errors
+///
+/// What fuser says of the first exchange with the kernel; a thread or a clone of the device that cannot be made.
 pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options) -> io::Result<Session> {
     let mut config = Config::default();
     config.n_threads = Some(options.threads.max(1));
@@ -53,6 +57,10 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
 }
 
 /// Serves until the connection ends.
+///
+/// # Errors
+///
+/// That of reading the device, or of starting a thread.
 pub fn run(session: Session) -> io::Result<()> {
     session.run()
 }

@@ -40,6 +40,10 @@ pub struct Status {
 
 /// The value of an attribute that is not the filesystem's. How the volume is doing is for root and whoever mounted: the
 /// names of devices are nobody else's business.
+///
+/// # Errors
+///
+/// [`Error::NotPermitted`] for others than root and whoever mounted; what [`Operations::condition`] says.
 pub fn get(
     operations: &dyn Operations,
     caller: Caller,
@@ -85,6 +89,10 @@ pub fn is_sync(node: NodeId, name: &[u8]) -> bool {
 
 /// The answer to setting an attribute that is not the filesystem's. Only root and whoever mounted may have anything given
 /// up.
+///
+/// # Errors
+///
+/// [`Error::NotPermitted`] as for [`get`]; what [`Operations::sync_all`] says.
 pub fn set(operations: &dyn Operations, caller: Caller, node: NodeId, name: &[u8]) -> Option<Result<()>> {
     if node != NodeId::ROOT {
         return None;

@@ -314,6 +314,10 @@ impl Unmounter {
     }
 
     /// Gets everything out of the kernel's cache and makes it durable, whoever holds files in the mount.
+    ///
+    /// # Errors
+    ///
+    /// That of a write that failed, or why something could not be stored, as its errno.
     pub fn store(&self) -> io::Result<()> {
         self.0.point.sync_kernel()?;
         self.await_writes();

@@ -23,6 +23,7 @@ impl Cost {
     /// `memory` in KiB.
     ///
     /// # Errors
+    ///
     /// `CostError` outside of 64 MiB to 4 GiB, 3 to 64 passes, 1 to 16 lanes (docs/FORMAT.md section 4).
     pub fn new(memory: u64, passes: u64, lanes: u64) -> Result<Cost, CostError> {
         let bounded =

@@ -113,6 +113,7 @@ pub fn set(operations: &dyn Operations, caller: Caller, node: NodeId, name: &[u8
 /// What carries the requests of the mount at `path`, by the word that its daemon uses.
 ///
 /// # Errors
+///
 /// What getxattr(2) says: the daemon is gone, or lets nobody else in.
 pub fn transport_of(path: &Path) -> io::Result<String> {
     let mut value = [0; 16];
@@ -123,6 +124,7 @@ pub fn transport_of(path: &Path) -> io::Result<String> {
 /// How the volume that is mounted at `path` is doing. Waits for as long as its daemon does not answer.
 ///
 /// # Errors
+///
 /// What getxattr(2) says, or what came is none of ours.
 pub fn status_of(path: &Path) -> io::Result<Status> {
     let mut value = vec![0; LONGEST];
@@ -133,6 +135,7 @@ pub fn status_of(path: &Path) -> io::Result<Status> {
 /// Has the daemon of the mount at `path` make everything durable, what the kernel still holds included.
 ///
 /// # Errors
+///
 /// That of a write that failed, or what setxattr(2) says.
 pub fn sync(path: &Path) -> io::Result<()> {
     sys::write_back(&File::open(path)?)?;
@@ -142,6 +145,7 @@ pub fn sync(path: &Path) -> io::Result<()> {
 /// As `sync`, but for writes that failed: close told of those, and they may be of a file that is gone.
 ///
 /// # Errors
+///
 /// What setxattr(2) says.
 pub fn store(path: &Path) -> io::Result<()> {
     let root = File::open(path)?;
@@ -156,6 +160,7 @@ pub fn store(path: &Path) -> io::Result<()> {
 /// Has the daemon of the mount at `path` give up what it cannot store.
 ///
 /// # Errors
+///
 /// What setxattr(2) says.
 pub fn discard(path: &Path) -> io::Result<()> {
     sys::set_xattr(&c_path(path)?, DISCARD, b"1")

@@ -145,6 +145,7 @@ pub fn is_stale(path: &Path) -> bool {
 /// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.
 ///
 /// # Errors
+///
 /// /proc/self/mountinfo could not be read.
 pub fn find(path: &Path) -> io::Result<Option<Found>> {
     let path = absolute(path)?;
@@ -154,6 +155,7 @@ pub fn find(path: &Path) -> io::Result<Option<Found>> {
 /// Removes a mount of this type at `path` whose daemon is gone.
 ///
 /// # Errors
+///
 /// What umount2(2) or fusermount3 says.
 pub fn clear_stale(path: &Path) -> io::Result<()> {
     let is_stale = matches!(check(path), Err(MountError::Stale));
@@ -166,6 +168,7 @@ pub fn clear_stale(path: &Path) -> io::Result<()> {
 /// The canonical form of a mountpoint that can take a mount, where there is a /dev/fuse to mount with.
 ///
 /// # Errors
+///
 /// Why nothing can be mounted there, or `NoDevice` and `DeviceForbidden`.
 pub fn check(path: &Path) -> Result<PathBuf, MountError> {
     open_device()?;
@@ -195,6 +198,7 @@ fn is_gone(error: &io::Error) -> bool {
 /// The canonical form of a path whose last component perhaps cannot be looked into; a symbolic link can.
 ///
 /// # Errors
+///
 /// The folder that it lies in is not there.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     if fs::read_link(path).is_ok() {
@@ -212,6 +216,7 @@ pub fn absolute(path: &Path) -> io::Result<PathBuf> {
 /// Opens /dev/fuse.
 ///
 /// # Errors
+///
 /// `NoDevice` or `DeviceForbidden`.
 pub fn open_device() -> Result<File, MountError> {
     OpenOptions::new().read(true).write(true).open("/dev/fuse").map_err(|error| match error.raw_os_error() {

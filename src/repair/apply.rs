@@ -30,6 +30,7 @@ pub struct Done {
 /// plan says so. `keep` is shown each chunk file that is about to be replaced, and those that the plan keeps.
 ///
 /// # Errors
+///
 /// The store's, or `keep`'s.
 pub fn open_again(
     context: &Arc<Context>,
@@ -74,6 +75,7 @@ impl Apply<'_> {
     /// changes no names: the next check says what they are to be then.
     ///
     /// # Errors
+    ///
     /// The volume's. What was done until then stays.
     pub fn run(&self, steps: &[Step]) -> Result<Done> {
         let mut done = Done::default();

@@ -270,6 +270,7 @@ impl Folder {
     /// Reads a whole file of at most `max` bytes; a longer one is `InvalidData`.
     ///
     /// # Errors
+    ///
     /// `InvalidData` for a longer file and for whatever is no regular file; `NotFound`; what the system says.
     pub fn read_small(&self, path: &str, max: usize) -> io::Result<Vec<u8>> {
         let (file, _) = self.open_file(&CString::new(path)?, OFlags::RDONLY)?;
@@ -285,6 +286,7 @@ impl Folder {
     /// half-made is removed again.
     ///
     /// # Errors
+    ///
     /// `AlreadyExists`; what the system says, ENOSPC among it.
     pub fn write_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let path = CString::new(path)?;
@@ -362,6 +364,7 @@ impl Folder {
     /// Takes the exclusive lock of the folder itself; none where its filesystem has no locks for folders, as NFS.
     ///
     /// # Errors
+    ///
     /// `Held` by another process.
     pub fn lock_whole(&self) -> Result<Option<Lock>, LockError> {
         let folder = self.root.try_clone().map_err(LockError::Io)?;
@@ -380,6 +383,7 @@ impl Folder {
     /// Takes the exclusive lock of a file without writing to it.
     ///
     /// # Errors
+    ///
     /// `Held` by another process; `Io` where the file is missing or no regular file.
     pub fn lock(&self, path: &str) -> Result<Lock, LockError> {
         let path = CString::new(path).map_err(|error| LockError::Io(error.into()))?;

@@ -121,6 +121,7 @@ pub fn write_back(file: &File) -> io::Result<()> {
 /// Receives one descriptor (SCM_RIGHTS).
 ///
 /// # Errors
+///
 /// `UnexpectedEof` when the peer closed without sending one, `InvalidData` when it sent something else.
 pub fn receive_descriptor(socket: &UnixStream) -> io::Result<OwnedFd> {
     let mut byte = [0];

@@ -40,6 +40,7 @@ pub enum What {
 
 impl Notify {
     /// # Errors
+    ///
     /// EMFILE where this user has too many of them.
     pub fn new() -> io::Result<Notify> {
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
@@ -54,6 +55,7 @@ impl Notify {
     /// Watches an open folder. `folders`: new folders in it are of interest too.
     ///
     /// # Errors
+    ///
     /// ENOSPC where this user watches too many.
     pub fn add(&self, folder: &File, folders: bool) -> io::Result<Place> {
         let files =

@@ -104,6 +104,7 @@ impl Queue {
     /// Nothing comes yet. `depth` requests at once, each with `payload` bytes.
     ///
     /// # Errors
+    ///
     /// The kernel has no io_uring, or not for us, or not all that is needed of it.
     pub fn new(device: &File, number: u16, depth: u16, payload: usize) -> io::Result<Queue> {
         let ring = IoUring::builder()

@@ -84,6 +84,7 @@ impl Directory {
     /// the filesystem or its permissions allow no more.
     ///
     /// # Errors
+    ///
     /// The folder does not exist or cannot be opened.
     pub fn open(path: &Path, read_only: bool) -> io::Result<Directory> {
         let folder = Folder::open(path)?;

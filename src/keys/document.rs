@@ -163,7 +163,7 @@ impl Members {
         }
     }
 
-    /// Takes bytes, written as hexadecimal digits.
+    /// Takes bytes, written as hexadecimal digits: as many bytes as `lengths` has.
     ///
     /// # Errors
     ///

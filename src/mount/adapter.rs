@@ -36,7 +36,7 @@ pub type Session = fuser::Session<Adapter>;
 ///
 /// # Errors
 ///
-/// What fuser says of the first exchange with the kernel; a thread or a clone of the device that cannot be made.
+/// What fuser says of the first exchange with the kernel.
 pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options) -> io::Result<Session> {
     let mut config = Config::default();
     config.n_threads = Some(options.threads.max(1));
@@ -60,7 +60,7 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
 ///
 /// # Errors
 ///
-/// That of reading the device, or of starting a thread.
+/// What fuser says: that of reading the device, of a further way into it, or of a thread that cannot be started.
 pub fn run(session: Session) -> io::Result<()> {
     session.run()
 }

@@ -341,7 +341,7 @@ impl Found {
     ///
     /// # Errors
     ///
-    /// `ResourceBusy`; else what umount2(2) says, or fusermount3, whose words are an `Other`.
+    /// `ResourceBusy`; else what umount2(2) says, or fusermount3: an `Other`, `NotFound` where it is not installed.
     pub fn unmount(self) -> io::Result<()> {
         // The handle would be a user of it.
         drop(self.handle);
@@ -355,7 +355,7 @@ impl Found {
     ///
     /// # Errors
     ///
-    /// What umount2(2) says, or fusermount3, whose words are an `Other`.
+    /// What umount2(2) says, or fusermount3: an `Other`, `NotFound` where it is not installed.
     pub fn detach(&self) -> io::Result<()> {
         if sys::identity().0 == 0 {
             return sys::detach(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?);

@@ -28,6 +28,7 @@ pub struct Done {
 
 /// Before the volume is opened: what is older is accepted, and a new journal and a new root directory are begun, if the
 /// plan says so. `keep` is shown each chunk file that is about to be replaced, and those that the plan keeps.
+/// `chunk_size`: bytes.
 ///
 /// # Errors
 ///

@@ -66,7 +66,7 @@ impl Request {
         Parts { message: &mut head.message, operation: &head.operation, payload, came }
     }
 
-    /// Says how much of the payload is the reply's.
+    /// Says how many bytes of the payload are the reply's.
     pub fn reply_with(&mut self, length: usize) {
         self.0.head.payload = length as u32;
     }

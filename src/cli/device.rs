@@ -20,7 +20,8 @@ use std::path::Path;
 /// # Errors
 ///
 /// Those of opening the volume (`unlock.rs`, `assemble.rs`). Of retiring one: `Exit::InUse` where the volume is
-/// mounted, `Exit::Failed` for this device or none, `Exit::NotArrived` where what it did is not whole here.
+/// mounted, `Exit::Failed` for this device, or one that is not there, `Exit::NotArrived` where what it did is not
+/// whole here.
 pub fn run(command: &DeviceCommand) -> Result<(), Failure> {
     match command {
         DeviceCommand::List(arguments) => list(arguments),

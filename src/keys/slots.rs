@@ -38,7 +38,7 @@ pub trait KeyFiles {
     ///
     /// # Errors
     ///
-    /// The system's. That nothing has that name may be one (`NotFound`), or none.
+    /// The system's. Where nothing has that name it may be `NotFound`, or no error.
     fn remove(&self, name: &str) -> io::Result<()>;
 }
 

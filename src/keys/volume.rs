@@ -217,7 +217,7 @@ impl Found {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Slots`] where the key folder cannot be read. Files that make no sense are none: they are
+    /// [`OpenError::Slots`] where the key folder cannot be read. Files that make no sense are no error: they are
     /// [`Listing::junk`].
     pub fn look(self, expected: &Expected) -> Result<Locked, OpenError> {
         let Found { header, slots } = self;

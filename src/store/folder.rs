@@ -305,7 +305,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a path with a zero byte; `InvalidData` where its folder is none; else unlink(2)'s or
+    /// `InvalidInput` for a path with a zero byte; `InvalidData` where its folder is no folder; else unlink(2)'s or
     /// fsync(2)'s.
     pub fn remove_durably(&self, path: &str) -> io::Result<()> {
         let path = CString::new(path)?;

@@ -298,6 +298,6 @@ pub trait StoreFile: Send + Sync {
     ///
     /// # Errors
     ///
-    /// statx(2)'s; that nothing has the name any more is none.
+    /// statx(2)'s; that nothing has the name any more is no error.
     fn is_current(&self) -> io::Result<bool>;
 }

@@ -31,8 +31,8 @@ pub trait Pins: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `NotFound` without the file; `InvalidData` where the name has something else; else link(2)'s. That files cannot be
-    /// pinned here is none.
+    /// `NotFound` without the file; `InvalidData` where the name has something else; else link(2)'s. That files
+    /// cannot be pinned here is no error.
     fn pin(&self, name: FileName) -> io::Result<bool>;
     /// Whether files can be pinned here, as far as is known.
     fn can_pin(&self) -> bool;
@@ -40,7 +40,7 @@ pub trait Pins: Send + Sync {
     ///
     /// # Errors
     ///
-    /// statx(2)'s; a pin or file that is missing is none.
+    /// statx(2)'s; a pin or file that is missing is no error.
     fn pinned_as(&self, name: FileName) -> io::Result<Pinned>;
     /// All pins, those of one file together.
     ///

@@ -19,8 +19,8 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where the file cannot be read, `Damaged` where it makes no sense. Without a home folder nothing is
-    /// expected.
+    /// [`TrustUnavailable::Io`] where the file cannot be read, [`TrustUnavailable::Damaged`] where it makes no sense.
+    /// Without a home folder nothing is expected.
     pub fn pinned_of(volume: VolumeId) -> Result<Option<OwnerKey>> {
         Trust::at(volume).pinned()
     }
@@ -38,7 +38,8 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where one of the files cannot be read, `Damaged` where one makes no sense.
+    /// [`TrustUnavailable::Io`] where one of the files cannot be read, [`TrustUnavailable::Damaged`] where one makes
+    /// no sense.
     pub fn expected(&self) -> Result<Expected> {
         Ok(Expected {
             pinned: self.pinned()?,
@@ -61,8 +62,8 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where the files cannot be read or replaced, `Damaged` where they make no sense. The list may be noted
-    /// then, and the key not.
+    /// [`TrustUnavailable::Io`] where the files cannot be read or replaced, [`TrustUnavailable::Damaged`] where they
+    /// make no sense. The list may be noted then, and the key not.
     pub fn pin(&self, owner: OwnerKey, list: &List) -> Result<()> {
         if self.list()? != *list {
             self.replace("list", &lines(list))?;
@@ -74,7 +75,7 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where the file cannot be replaced.
+    /// [`TrustUnavailable::Io`] where the file cannot be replaced.
     pub fn announce(&self, owner: OwnerKey) -> Result<()> {
         self.replace("announced-pin", &[owner])
     }
@@ -83,7 +84,7 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where the file cannot be read, `Damaged` where it makes no sense.
+    /// [`TrustUnavailable::Io`] where the file cannot be read, [`TrustUnavailable::Damaged`] where it makes no sense.
     pub fn list(&self) -> Result<List> {
         let mut list = List::default();
         let said: Vec<List> = self.read("list", line)?;
@@ -95,7 +96,7 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where the file cannot be read, `Damaged` where it is no slot.
+    /// [`TrustUnavailable::Io`] where the file cannot be read, [`TrustUnavailable::Damaged`] where it is no slot.
     pub fn own_slot(&self) -> Result<Option<Slot>> {
         let Some((path, bytes)) = self.read_bytes(OWN_SLOT)? else { return Ok(None) };
         Slot::parse(&bytes).map(Some).map_err(|_| TrustUnavailable::Damaged(path))
@@ -105,7 +106,8 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `NoPlace` without a state folder, `Io` where the file cannot be replaced.
+    /// [`TrustUnavailable::NoPlace`] without a state folder, [`TrustUnavailable::Io`] where the file cannot be
+    /// replaced.
     pub fn keep_own_slot(&self, slot: &Slot) -> Result<()> {
         let folder = self.folder.as_ref().ok_or(TrustUnavailable::NoPlace)?;
         let path = folder.join(OWN_SLOT);
@@ -116,7 +118,8 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where the file cannot be read or replaced, `Damaged` where it makes no sense.
+    /// [`TrustUnavailable::Io`] where the file cannot be read or replaced, [`TrustUnavailable::Damaged`] where it
+    /// makes no sense.
     pub fn note_place(&self, backing: &Path) -> Result<()> {
         let mut places = self.places()?;
         let place = hex::encode(backing.as_os_str().as_encoded_bytes());
@@ -133,8 +136,8 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where the state folder or a file of places in it cannot be read, `Damaged` where one makes no sense,
-    /// another volume's too.
+    /// [`TrustUnavailable::Io`] where the state folder or a file of places in it cannot be read,
+    /// [`TrustUnavailable::Damaged`] where one makes no sense, another volume's too.
     pub fn knows_another_at(&self, backing: &Path) -> Result<bool> {
         let Some(folder) = &self.folder else { return Ok(false) };
         let place = hex::encode(backing.as_os_str().as_encoded_bytes());
@@ -177,7 +180,7 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where the file cannot be read, `Damaged` where it makes no sense.
+    /// [`TrustUnavailable::Io`] where the file cannot be read, [`TrustUnavailable::Damaged`] where it makes no sense.
     pub fn known_slots(&self) -> Result<Vec<SlotId>> {
         self.read("slots", |line| line.parse().ok())
     }

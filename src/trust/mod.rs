@@ -67,7 +67,8 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `NoPlace` without a home folder, `Io` where the folder cannot be made, `Damaged` for files of another form.
+    /// [`TrustUnavailable::NoPlace`] without a home folder, [`TrustUnavailable::Io`] where the folder cannot be made,
+    /// [`TrustUnavailable::Damaged`] for files of another form.
     pub fn open(volume: VolumeId) -> Result<Trust> {
         Trust::open_in(&Trust::state().ok_or(TrustUnavailable::NoPlace)?, volume)
     }
@@ -158,7 +159,8 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// `Io` where the file cannot be replaced. Without a state folder nothing is noted, and that is no error.
+    /// [`TrustUnavailable::Io`] where the file cannot be replaced. Without a state folder nothing is noted, and that
+    /// is no error.
     pub fn set_label(&self, label: &str) -> Result<()> {
         self.replace("label", &[label])
     }

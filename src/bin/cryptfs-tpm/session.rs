@@ -38,8 +38,8 @@ impl Tpm {
     ///
     /// # Errors
     ///
-    /// As for [`Tpm::hmac_session`]. That the machine's state is another than at enrolment is none: it shows in the
-    /// digest.
+    /// As for [`Tpm::hmac_session`]. That the machine's state is another than at enrolment is no error: it shows in
+    /// the digest.
     pub fn policy_session(
         &mut self,
         parent: &Parent,

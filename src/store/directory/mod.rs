@@ -90,7 +90,8 @@ impl Directory {
         let folder = Folder::open(path)?;
         let read_only = read_only || folder.is_read_only()?;
         let syncs_whole = filesystem::syncs_whole(folder.root())?;
-        let held = Mutex::new(if filesystem::holds_space(folder.root())? { Held::Untried } else { Held::Never });
+        let held =
+            Mutex::new(if filesystem::holds_space(folder.root())? { Held::Untried } else { Held::Never });
         folder.mark();
         let (folder, closed) = (Arc::new(folder), Arc::default());
         Ok(Directory { folder, read_only, syncs_whole, closed, held, pins: None })

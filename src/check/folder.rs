@@ -30,6 +30,7 @@ pub struct PlacedFile {
 
 impl Folder {
     /// # Errors
+    ///
     /// The store's.
     pub fn list(reader: &Reader) -> Result<Folder> {
         let context = reader.context();

@@ -160,6 +160,7 @@ impl View<'_> {
 /// Looks at every inode, on several threads.
 ///
 /// # Errors
+///
 /// None of one inode is an error of the check; only panics of a thread pass on.
 pub fn check(
     reader: &Reader,

@@ -51,6 +51,7 @@ pub struct Checked {
 /// Checks all of a volume. `journals`: what of its journals cannot be read, as `Reader::with_journals` says.
 ///
 /// # Errors
+///
 /// The store's, when the folder cannot be listed. Everything else is a finding.
 pub fn run(reader: &Reader, journals: &[Error], options: Options, progress: &Progress) -> Result<Checked> {
     let folder = Folder::list(reader)?;

@@ -71,6 +71,10 @@ impl Agent {
     }
 
     /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// `Exit::NothingToAskOn` where the program cannot be run, its answer cannot be read, or none came.
     pub fn ask(&self, question: &str) -> Result<Given, Failure> {
         let mut command = Command::new(&self.program);
         command

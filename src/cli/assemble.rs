@@ -29,6 +29,11 @@ pub struct Choices {
 }
 
 /// Makes the root directory of a new volume; it belongs to whom the backing folder belongs.
+///
+/// # Errors
+///
+/// `Exit::BadVolume` where the volume cannot be written; `Exit::Failed` where the folder cannot be opened, or this
+/// device's record of the volume not be read.
 pub fn format(backing: &Path, opened: &Opened, trust: &Trust) -> Result<(), Failure> {
     let context = context(backing, opened, trust, remembered(trust), false)?;
     let owner = metadata(backing).map_err(|error| advice::system(backing.display(), &error))?;
@@ -37,6 +42,10 @@ pub fn format(backing: &Path, opened: &Opened, trust: &Trust) -> Result<(), Fail
 }
 
 /// The filesystem of a volume; its background work has started.
+///
+/// # Errors
+///
+/// As for [`open`], the root directory included; `Exit::Failed` as for [`format`].
 pub fn filesystem(
     backing: &Path,
     opened: &Opened,
@@ -51,6 +60,10 @@ pub fn filesystem(
 }
 
 /// The volume, with nothing in the background.
+///
+/// # Errors
+///
+/// As for [`open`]; `Exit::Failed` as for [`format`].
 pub fn volume(
     backing: &Path,
     opened: &Opened,
@@ -62,12 +75,20 @@ pub fn volume(
 }
 
 /// The volume as it is, not held against what this device remembers of it, to be looked at only.
+///
+/// # Errors
+///
+/// As for [`open`]; `Exit::Failed` as for [`format`].
 pub fn unquestioned(backing: &Path, opened: &Opened, trust: &Trust) -> Result<Arc<Volume>, Failure> {
     open(backing, opened, context(backing, opened, trust, Arc::new(Forgetful), true)?, true, true)
 }
 
 /// A reader of the volume, which holds it against what this device remembers of it and notes nothing; and what of its
 /// journals cannot be read.
+///
+/// # Errors
+///
+/// `Exit::BadVolume` where the folder cannot be read; `Exit::Failed` as for [`format`].
 pub fn reader(
     backing: &Path,
     opened: &Opened,
@@ -80,6 +101,10 @@ pub fn reader(
 }
 
 /// What a repair works with before the volume can be opened, and opening it then.
+///
+/// # Errors
+///
+/// `Exit::Failed` as for [`format`].
 pub fn to_repair(
     backing: &Path,
     opened: &Opened,
@@ -89,6 +114,12 @@ pub fn to_repair(
     context(backing, opened, trust, recall, false)
 }
 
+/// Opens the volume that a context is of. `stateless`: this device will not be known again.
+///
+/// # Errors
+///
+/// `Exit::RolledBack` where it is older than this device has seen it; `Exit::BadVolume` where it is damaged, has not
+/// arrived, or the folder fails.
 pub fn open(
     backing: &Path,
     opened: &Opened,

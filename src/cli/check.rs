@@ -31,6 +31,13 @@ const PLAIN: Duration = Duration::from_secs(10);
 /// Rounds of check and repair: links are corrected in the one after names were given.
 const ROUNDS: usize = 6;
 
+/// Checks a volume, and repairs it where that was asked for.
+///
+/// # Errors
+///
+/// `Exit::Damaged` or `Exit::NotArrived` by what was found; `Exit::Repaired` where all of it was repaired;
+/// `Exit::InUse` for a repair beside a mount; `Exit::BadVolume` where the folder fails; else as for
+/// [`Opened::open_at`].
 pub fn run(arguments: &Check) -> Result<(), Failure> {
     let backing = unlock::canonical(&arguments.backing).map_err(|_| advice::no_folder(&arguments.backing))?;
     let opened = Opened::open_at(&backing, Vec::new(), &arguments.unlock)?;

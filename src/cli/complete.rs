@@ -76,6 +76,10 @@ pub fn is_asked() -> bool {
 }
 
 /// Prints, a line each, what the last of these words can become.
+///
+/// # Errors
+///
+/// As for [`report::print`].
 pub fn answer(arguments: &[OsString]) -> Result<(), Failure> {
     // Nothing else may come onto the terminal.
     log::set_max_level(log::LevelFilter::Off);

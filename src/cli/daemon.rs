@@ -17,6 +17,10 @@ impl Waiting {
     }
 
     /// Returns in a child; the parent never comes back from here.
+    ///
+    /// # Errors
+    ///
+    /// pipe(2)'s and fork(2)'s; in the parent waitpid(2)'s, which comes back too.
     pub fn parent() -> io::Result<Waiting> {
         let (mut reader, writer) = io::pipe()?;
         match fork()? {
@@ -35,6 +39,10 @@ impl Waiting {
     }
 
     /// The mount answers: leaves the caller's terminal, if this is to go into the background, and lets the parent go.
+    ///
+    /// # Errors
+    ///
+    /// As for [`leave_session`]; `BrokenPipe` where the parent is gone.
     pub fn release(self) -> io::Result<()> {
         let Some(mut parent) = self.0 else { return Ok(()) };
         leave_session()?;

@@ -15,6 +15,13 @@ use crate::volume::{self, Device, JournalState, Volume};
 use serde_json::json;
 use std::path::Path;
 
+/// Does what was asked about the devices.
+///
+/// # Errors
+///
+/// Those of opening the volume (`unlock.rs`, `assemble.rs`). Of retiring one: `Exit::InUse` where the volume is
+/// mounted, `Exit::Failed` for this device, or one that is not there, `Exit::NotArrived` where what it did is not
+/// whole here.
 pub fn run(command: &DeviceCommand) -> Result<(), Failure> {
     match command {
         DeviceCommand::List(arguments) => list(arguments),

@@ -20,13 +20,21 @@ pub struct NewTpm {
 }
 
 /// The TPM of this machine, if one answers.
+///
+/// # Errors
+///
+/// As `advice::tpm` has it: `Exit::NoTpm`, `Exit::TpmForbidden`, `Exit::NoTpmHelper`, …
 pub fn probe_tpm(place: &Place) -> Result<Client, Failure> {
     let tpm = Client::new(place.tcti.as_deref()).map_err(|error| advice::tpm(&error))?;
     tpm.probe().map_err(|error| advice::tpm(&error))?;
     Ok(tpm)
 }
 
-/// `old`: the slot that the new one replaces, whose PCRs it keeps, and that it has a PIN.
+/// What a new slot is sealed to. `old`: the slot that it replaces, whose PCRs it keeps, and that it has a PIN.
+///
+/// # Errors
+///
+/// As for [`new_passphrase`], of the PIN; as for [`cost`].
 pub fn new_tpm(tpm: Client, how: &Enrolment, old: Option<&Tpm2>) -> Result<NewTpm, Failure> {
     let usual = || if secure_boot_is_on() { PcrMask::SECURE_BOOT } else { PcrMask::NONE };
     let pcrs = how.pcrs.or(old.map(|old| old.sealed.pcrs)).unwrap_or_else(usual);
@@ -52,10 +60,19 @@ impl NewTpm {
 }
 
 /// What trying one passphrase is to cost.
+///
+/// # Errors
+///
+/// `Exit::Failed` without 64 MiB of memory to measure with.
 pub fn cost(how: &Enrolment) -> Result<Cost, Failure> {
     measured_cost(how.cost).map_err(|_| advice::no_memory())
 }
 
+/// Reads a new passphrase from a file, or asks for it.
+///
+/// # Errors
+///
+/// As for [`secret_input::from_file`] or [`secret_input::ask_new`].
 pub fn new_passphrase(file: Option<&Path>) -> Result<Given, Failure> {
     match file {
         Some(file) => secret_input::from_file(file),
@@ -64,6 +81,10 @@ pub fn new_passphrase(file: Option<&Path>) -> Result<Given, Failure> {
 }
 
 /// Writes a recovery key to the file that was asked for, before anything depends on it.
+///
+/// # Errors
+///
+/// `Exit::Failed` where anything has that name, or the file cannot be written: part of it may be there.
 pub fn write_recovery_key(key: &RecoveryKey, out: &Path) -> Result<(), Failure> {
     let write = || {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(out)?;
@@ -76,6 +97,10 @@ pub fn write_recovery_key(key: &RecoveryKey, out: &Path) -> Result<(), Failure> 
 }
 
 /// Shows a recovery key on the terminal, not on stdout, which may be a log.
+///
+/// # Errors
+///
+/// As for [`secret_input::show`].
 pub fn show_recovery_key(key: &RecoveryKey) -> Result<(), Failure> {
     let text = key.to_text();
     secret_input::show(&[advice::RECOVERY_KEY, &text, "\n\n"])

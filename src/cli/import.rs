@@ -21,6 +21,12 @@ use std::time::Duration;
 /// Bytes read at a time: whole blocks. A piece of zeros becomes a hole.
 const PIECE: usize = 256 << 10;
 
+/// Copies what was named into the volume, and closes that.
+///
+/// # Errors
+///
+/// As for [`unlock::unlock`] and [`assemble::volume`]; `Exit::InUse` where the volume is mounted; `Exit::Unreadable`
+/// where part of it could not be copied: the rest is there. `Exit::BadVolume` where the volume cannot be written.
 pub fn run(arguments: &Import) -> Result<(), Failure> {
     let (backing, path) = split(&arguments.target);
     let folder = Folder::open(&backing).map_err(|_| advice::no_folder(&backing))?;

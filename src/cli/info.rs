@@ -10,6 +10,11 @@ use crate::trust::{LastCheck, Trust};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+/// Prints what is known of a volume.
+///
+/// # Errors
+///
+/// As for [`unlock::peek`]; `Exit::Failed` where /proc/self/mountinfo cannot be read.
 pub fn run(arguments: &Info) -> Result<(), Failure> {
     let backing = backing_of(&arguments.path)?;
     let locked = unlock::peek(&backing, &arguments.place)?;

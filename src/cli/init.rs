@@ -22,6 +22,12 @@ struct Ways {
     no_tpm: Option<Failure>,
 }
 
+/// Makes a volume. Where that fails, folders that it made go again.
+///
+/// # Errors
+///
+/// `Exit::NotEmpty`; what asking for the secrets, or sealing to the TPM, says; `Exit::BadVolume` or `Exit::Failed`
+/// where something cannot be written.
 pub fn run(arguments: &Init) -> Result<(), Failure> {
     let made = prepare(arguments)?;
     let initialized = initialize(arguments);

@@ -13,6 +13,12 @@ use crate::store::folder::{Folder, Lock};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Does what was asked about the slots.
+///
+/// # Errors
+///
+/// Those of opening the volume (`unlock.rs`), of new secrets (`enrol.rs`), and of the slots as `advice::slots` has
+/// them: `Exit::NotOwner`, `Exit::NoSuchSlot`, `Exit::LastSlot`, …; `Exit::InUse` as for [`lock`].
 pub fn run(command: &KeyCommand) -> Result<(), Failure> {
     match command {
         KeyCommand::List(arguments) => list(arguments),
@@ -28,6 +34,10 @@ pub fn run(command: &KeyCommand) -> Result<(), Failure> {
 }
 
 /// Keeps other commands from changing the slots meanwhile; nothing where there are none to change.
+///
+/// # Errors
+///
+/// `Exit::InUse` while another command has it; `Exit::Failed` where the folder cannot be locked.
 pub fn lock(backing: &Path, place: &Place) -> Result<Option<Lock>, Failure> {
     let keys = place.keys.clone().unwrap_or_else(|| backing.join("keys"));
     match Folder::open(&keys) {
@@ -211,6 +221,11 @@ pub enum Source<'a> {
 type Put<'a> = dyn FnMut(&Enrol<'_>, Label) -> Result<(), Failure> + 'a;
 
 impl Wish<'_> {
+    /// Makes the secret of a new slot, or asks for it, and has something done with it.
+    ///
+    /// # Errors
+    ///
+    /// What asking for it, the TPM or `put` says.
     pub fn make(&self, source: Source<'_>, label: Label, put: &mut Put<'_>) -> Result<(), Failure> {
         match source {
             Source::Recipient(key) => put(&Enrol::Recipient(key), label),
@@ -244,6 +259,11 @@ impl Wish<'_> {
     }
 
     /// The slot, and the keyring that is in it.
+    ///
+    /// # Errors
+    ///
+    /// As `advice::slot` has it: `Exit::Usage` for a recipient that is none, `Exit::Failed` without memory, those of
+    /// the TPM.
     pub fn enrol(
         &self,
         unlocked: &Unlocked,

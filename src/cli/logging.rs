@@ -101,6 +101,10 @@ fn severity(level: Level) -> u8 {
 }
 
 /// From now on to `file`, opened for appending, and made for nobody else to read: paths of damaged files stand in it.
+///
+/// # Errors
+///
+/// As for [`files::append_to`]; the log then goes where it went.
 pub fn to_file(file: &Path) -> io::Result<()> {
     SINK.lock().go_on_at(Sink::File(files::append_to(file)?));
     Ok(())

@@ -157,6 +157,10 @@ A file handle, as name_to_handle_at(2) and file servers take, lasts as long as t
 that, as after a remount, it is stale (ESTALE).";
 
 /// Writes the pages into a folder: an overview, one of each command, and one of mount options and fstab.
+///
+/// # Errors
+///
+/// `Exit::Failed` where a file cannot be written.
 pub fn write(folder: &Path) -> Result<(), Failure> {
     for (name, page) in pages().map_err(|error| advice::system("The manual", &error))? {
         let file = folder.join(name);

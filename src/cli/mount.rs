@@ -35,6 +35,12 @@ struct Request {
     foreground: bool,
 }
 
+/// Mounts a volume; unless it is to stay in front, it returns in the daemon only, at the end.
+///
+/// # Errors
+///
+/// `Exit::Usage` for the options; `Exit::InUse`; those of opening the volume (`unlock.rs`, `assemble.rs`) and of the
+/// mountpoint (`advice::mounting`); `Exit::NotStored` at the end.
 pub fn run(arguments: &Mount) -> Result<(), Failure> {
     let options = MountOptions::parse(arguments.options.iter().map(String::as_str), false)
         .map_err(|error| advice::option(&error))?;
@@ -49,6 +55,10 @@ pub fn run(arguments: &Mount) -> Result<(), Failure> {
 }
 
 /// What mount(8) asked for.
+///
+/// # Errors
+///
+/// As for [`run`]; `Exit::Failed` where the mount namespace cannot be entered.
 pub fn help(arguments: &Helper) -> Result<(), Failure> {
     if arguments.verbose {
         log::set_max_level(log::LevelFilter::Info);
@@ -189,6 +199,11 @@ fn perform(request: Request) -> Result<(), Failure> {
 
 /// Takes the lock of the volume. umount(8) does not wait for the daemon as `cryptfs umount` does: of a volume that is
 /// held and mounted nowhere, the rest is perhaps being written.
+///
+/// # Errors
+///
+/// [`LockError::Held`] at once where it is mounted, else after ten seconds; [`LockError::Io`] as for
+/// [`Folder::lock`].
 pub fn lock_once_written(folder: &Folder, backing: &Path) -> Result<Lock, LockError> {
     let deadline = Instant::now() + PATIENCE;
     loop {

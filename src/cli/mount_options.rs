@@ -172,7 +172,6 @@ const VALUED: &[&str] = &[
 pub enum BadOption {
     #[error("-o {0}: there is no such mount option")]
     Unknown(String),
-    /// These two cannot both be.
     #[error("-o {0} and -o {1}: only one of these mount options can be used")]
     Conflict(&'static str, &'static str),
     /// It needs a value, or takes none, or not this one.
@@ -182,6 +181,10 @@ pub enum BadOption {
 
 impl MountOptions {
     /// Parses lists of options; with `sloppy`, unknown ones are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`BadOption::Unknown`], [`BadOption::Value`]; [`BadOption::Conflict`] of two that cannot both be.
     pub fn parse<'a>(
         lists: impl IntoIterator<Item = &'a str>,
         sloppy: bool,
@@ -224,8 +227,7 @@ impl MountOptions {
             return Ok(());
         }
         match value {
-            // mount(8) adds who mounted.
-            Some(_) if name == "user" => self.apply_flag(name),
+            Some(_) if name == "user" => self.apply_flag(name), // mount(8) adds who mounted.
             None => self.apply_flag(name),
             Some(value) => self.apply_value(name, value),
         }

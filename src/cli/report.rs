@@ -7,11 +7,19 @@ use jiff::Timestamp;
 use std::io::{self, Write};
 
 /// Prints lines. A reader that has gone away, as of `| head`, is no failure.
+///
+/// # Errors
+///
+/// `Exit::Failed` where stdout cannot be written.
 pub fn print(text: &str) -> Result<(), Failure> {
     print_as_it_is(visible::lines(text).as_bytes())
 }
 
 /// Prints a text of our own, unescaped.
+///
+/// # Errors
+///
+/// As for [`print`].
 pub fn print_as_it_is(text: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {

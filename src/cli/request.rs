@@ -12,6 +12,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Keeps a slot in this device's state folder, where no signature is needed.
+///
+/// # Errors
+///
+/// As for [`Wish::enrol`]; `Exit::Failed` without a state folder, or where it cannot be written.
 pub fn keep_here(
     wish: &Wish<'_>,
     unlocked: &Unlocked,
@@ -27,6 +31,11 @@ pub fn keep_here(
 }
 
 /// Writes a slot that nobody signed.
+///
+/// # Errors
+///
+/// As for [`unlock`], [`Wish::make`] and [`Wish::enrol`]; `Exit::Failed` where anything has the file's name, or it
+/// cannot be written.
 pub fn run(arguments: &Request) -> Result<(), Failure> {
     let wish = Wish {
         backing: &arguments.backing,
@@ -53,6 +62,11 @@ fn write(out: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Puts such a slot among the others, signed.
+///
+/// # Errors
+///
+/// As for [`lock`] and [`unlock_as_owner`]; `Exit::NotOwner`; `Exit::Failed` for a file that is no slot or an
+/// outdated one, and after a no; that of the slots as `advice::slots` has it.
 pub fn sign(arguments: &Sign) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
     let _alone = lock(backing, &arguments.unlock.place)?;

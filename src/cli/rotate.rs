@@ -27,6 +27,13 @@ struct Rotation<'a> {
     means: &'a [Means<'a>],
 }
 
+/// Rotates the keys of a volume, or goes on with a rotation.
+///
+/// # Errors
+///
+/// `Exit::OldKeyNeeded`; `Exit::InUse` where the volume is mounted; `Exit::OtherVolume` on a device that does not
+/// know it; `Exit::LastSlot` with nothing but a TPM; those of the secrets (`ways.rs`), the slots (`advice::rekeying`)
+/// and the volume (`assemble.rs`).
 pub fn run(arguments: &Rotate) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
     unlock::find(backing, &arguments.place)?;

@@ -34,6 +34,10 @@ pub fn credential(name: &str) -> Option<PathBuf> {
 }
 
 /// Asks a question that "yes" answers.
+///
+/// # Errors
+///
+/// `Exit::NothingToAskOn` without a terminal; `Exit::Failed` where that fails.
 pub fn confirm(question: &str) -> Result<bool, Failure> {
     let mut terminal = Terminal::open().map_err(|_| advice::no_answer())?;
     let answer = terminal.ask(question).map_err(|error| advice::terminal(&error))?;
@@ -41,6 +45,10 @@ pub fn confirm(question: &str) -> Result<bool, Failure> {
 }
 
 /// Reads a secret from a file, `-` being standard input; what an editor puts around it is not part of it.
+///
+/// # Errors
+///
+/// `Exit::Failed` where it cannot be read, is empty, or holds more than [`LONGEST`] bytes.
 pub fn from_file(path: &Path) -> Result<Given, Failure> {
     let unreadable = |error| advice::secret_file(path, &error);
     let secret = if path == Path::new("-") {
@@ -64,6 +72,11 @@ fn identity_file(path: &Path) -> Result<Given, Failure> {
     Ok(bytes)
 }
 
+/// Reads a secret to the end of its source.
+///
+/// # Errors
+///
+/// `FileTooLarge` beyond [`LONGEST`] bytes; else that of the source.
 pub fn read_bounded(source: impl Read) -> io::Result<Given> {
     let most = BYTE_ORDER_MARK.len() + LONGEST + b"\r\n".len() + 1;
     let mut given = Zeroizing::new(Vec::with_capacity(most));
@@ -97,12 +110,21 @@ fn warn_if_others_can_read(path: &Path, file: &File) {
 }
 
 /// Shows something on the terminal, whatever stdout is.
+///
+/// # Errors
+///
+/// As for [`confirm`].
 pub fn show(texts: &[&str]) -> Result<(), Failure> {
     let mut terminal = Terminal::open().map_err(|_| advice::no_terminal())?;
     texts.iter().try_for_each(|text| terminal.show(text)).map_err(|error| advice::terminal(&error))
 }
 
 /// Reads a recipient's private keys, and asks on the terminal for what they want.
+///
+/// # Errors
+///
+/// `Exit::Failed` where the file cannot be read, or a plugin fails; `Exit::WrongSecret` where it holds no identity,
+/// or its passphrase is wrong or missing.
 pub fn identities(path: &Path) -> Result<Identities, Failure> {
     Identities::asking(&identity_file(path)?, AtTerminal).map_err(|error| advice::recipient(&error))
 }
@@ -123,17 +145,30 @@ impl Person for AtTerminal {
 }
 
 /// Asks without echo.
+///
+/// # Errors
+///
+/// `Exit::NothingToAskOn` without anybody to ask, or an answer; `Exit::Interrupted` for ^C; `Exit::Failed` for more
+/// than [`LONGEST`] bytes.
 pub fn ask(prompt: &str) -> Result<Given, Failure> {
     Asked::find()?.secret("", prompt)
 }
 
 /// The same where whoever is asked may not see what it is about: at boot, or in a window that comes up. `before` says which
 /// volume it is, and what was tried in vain; on a terminal that was said already.
+///
+/// # Errors
+///
+/// As for [`ask`].
 pub fn ask_about(before: &str, prompt: &str) -> Result<Given, Failure> {
     Asked::find()?.secret(before, prompt)
 }
 
 /// Asks twice, until both answers agree.
+///
+/// # Errors
+///
+/// As for [`ask`].
 pub fn ask_new(prompt: &str) -> Result<Given, Failure> {
     let mut asked = Asked::find()?;
     let mut before = "";

@@ -21,6 +21,10 @@ const STEP: Duration = Duration::from_secs(15);
 const STEPS: Duration = Duration::from_secs(5);
 
 /// Serves until somebody unmounts, a signal asks for it, or nothing was asked for as long as `idle` says.
+///
+/// # Errors
+///
+/// [`RunError::Transport`] where a thread cannot be started; else as for [`Mounted::run`].
 pub fn serve(mounted: Mounted, signals: Termination, idle: Option<Duration>) -> Result<(), RunError> {
     let named = |name: &str| thread::Builder::new().name(name.into());
     let unmounter = mounted.unmounter();

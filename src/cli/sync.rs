@@ -4,6 +4,11 @@ use super::advice::{self, Failure};
 use super::args::Sync;
 use crate::mount;
 
+/// Has everything in a mount made durable.
+///
+/// # Errors
+///
+/// `Exit::NotMounted`; `Exit::StaleMountpoint`; `Exit::Failed` where not everything could be.
 pub fn run(arguments: &Sync) -> Result<(), Failure> {
     let path = &arguments.mountpoint;
     let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;

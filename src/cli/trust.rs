@@ -15,6 +15,12 @@ use std::path::Path;
 /// Objects that are listed one by one before the rest is counted.
 const LISTED: usize = 100;
 
+/// Shows what this device expects, or has it expect what there is.
+///
+/// # Errors
+///
+/// Those of opening the volume (`unlock.rs`). Of accepting it: `Exit::InUse` where it is mounted,
+/// `Exit::NothingToAskOn` without a terminal, `Exit::Failed` after a no.
 pub fn run(command: &TrustCommand) -> Result<(), Failure> {
     match command {
         TrustCommand::Status { backing, place } => status(backing, place),

@@ -18,6 +18,12 @@ const PATIENCE: u64 = 60;
 /// How long nothing is said.
 const QUIETLY: Duration = Duration::from_secs(1);
 
+/// Unmounts, and waits for the daemon.
+///
+/// # Errors
+///
+/// `Exit::NotMounted`, `Exit::Busy`, `Exit::NotStored`, `Exit::StillInUse`; else `Exit::Failed`. Of several mounts
+/// that of the first that fails; the others are told.
 pub fn run(arguments: &Umount) -> Result<(), Failure> {
     match &arguments.mountpoint {
         Some(path) => unmount(path, arguments, !arguments.lazy),
@@ -26,6 +32,10 @@ pub fn run(arguments: &Umount) -> Result<(), Failure> {
 }
 
 /// What umount(8) asked for: it returns when the daemon has written everything, as its users expect of any filesystem.
+///
+/// # Errors
+///
+/// As for [`run`]; `Exit::Failed` where the mount namespace cannot be entered.
 pub fn help(arguments: &UmountHelper) -> Result<(), Failure> {
     if let Some(namespace) = &arguments.namespace {
         File::open(namespace)

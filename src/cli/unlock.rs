@@ -31,12 +31,20 @@ pub struct Unlocked {
 }
 
 /// Opens the volume in `backing`.
+///
+/// # Errors
+///
+/// As for [`look`] and [`unlock_locked`].
 pub fn unlock(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
     let (locked, trust) = look(backing, &how.place, how.fingerprint)?;
     unlock_locked(backing, locked, trust, how)
 }
 
 /// Opens the volume for something that the owner is to sign.
+///
+/// # Errors
+///
+/// As for [`unlock`].
 pub fn unlock_as_owner(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure> {
     let (mut locked, trust) = look(backing, &how.place, how.fingerprint)?;
     locked.keep_owners();
@@ -49,6 +57,10 @@ pub fn unlock_as_owner(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure
 }
 
 /// Opens the volume with the slots that `locked` has left.
+///
+/// # Errors
+///
+/// As for [`settle`], [`open_keys`] and [`accept`].
 pub fn unlock_locked(
     backing: &Path,
     locked: Locked,
@@ -63,6 +75,10 @@ pub fn unlock_locked(
 }
 
 /// Looks at the key folder as this device knows the volume.
+///
+/// # Errors
+///
+/// As for [`find`]; `Exit::Failed` where the key folder, or this device's record of the volume, cannot be read.
 pub fn look(
     backing: &Path,
     place: &Place,
@@ -78,12 +94,21 @@ pub fn look(
 }
 
 /// Looks at the key folder without making anything, for those who only show it.
+///
+/// # Errors
+///
+/// As for [`look`].
 pub fn peek(backing: &Path, place: &Place) -> Result<Locked, Failure> {
     let found = find(backing, place)?;
     let expected = Trust::expected_of(found.uuid()).map_err(|error| advice::state(&error))?;
     found.look(&expected).map_err(|error| advice::opening(backing, &error))
 }
 
+/// Reads the header.
+///
+/// # Errors
+///
+/// `Exit::NotAVolume`, `Exit::NewerFormat`, `Exit::DamagedHeader`; `Exit::Failed` where it cannot be read.
 pub fn find(backing: &Path, place: &Place) -> Result<Found, Failure> {
     Found::open(backing, place.keys.as_deref()).map_err(|error| advice::opening(backing, &error))
 }
@@ -100,6 +125,11 @@ fn remember(volume: VolumeId) -> Trust {
 }
 
 /// Refuses a volume whose owner key is not the one that is expected here, or one that is not expected in this folder.
+///
+/// # Errors
+///
+/// `Exit::OtherVolume`; `Exit::NoSuchSlot` or `Exit::DamagedHeader` without slots or a list of them; `Exit::Failed`
+/// where this device's records cannot be read.
 pub fn settle(backing: &Path, locked: &Locked, trust: &Trust) -> Result<(), Failure> {
     let found = locked.owner.fingerprint();
     match &locked.contact {
@@ -140,11 +170,20 @@ fn tell_what_does_not_count(locked: &Locked) {
 }
 
 /// Opens the keys, whatever this device expects.
+///
+/// # Errors
+///
+/// `Exit::WrongSecret`, `Exit::NoSuchSlot`, `Exit::NothingToAskOn`, `Exit::Interrupted`; else what the last way that
+/// was tried says, as `advice::slot` has it.
 pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened, Failure> {
     Attempt { backing, locked, how }.run()
 }
 
 /// From now on this device expects what was found.
+///
+/// # Errors
+///
+/// `Exit::Failed` where this device's record of the volume cannot be written.
 pub fn accept(backing: &Path, locked: &Locked, trust: &Trust) -> Result<(), Failure> {
     if locked.contact == Contact::First {
         let found = locked.owner.fingerprint();
@@ -163,6 +202,10 @@ pub fn accept(backing: &Path, locked: &Locked, trust: &Trust) -> Result<(), Fail
 }
 
 /// A folder's one path, by which this device remembers what lies there.
+///
+/// # Errors
+///
+/// `Exit::Failed` where there is no such folder, or one on the way cannot be searched.
 pub fn canonical(backing: &Path) -> Result<PathBuf, Failure> {
     std::fs::canonicalize(backing).map_err(|error| advice::system(backing.display(), &error))
 }

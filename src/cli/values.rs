@@ -9,23 +9,46 @@ use crate::volume::limits::LABEL_MAX;
 use std::time::Duration;
 
 /// A chunk size such as `4M`, `4MiB` or `4194304`.
+///
+/// # Errors
+///
+/// In words, what it has to be.
 pub fn chunk_size(text: &str) -> Result<ChunkSize, String> {
     bytes(text).and_then(ChunkSize::new).ok_or_else(|| "it is a power of two from 1M to 16M".to_owned())
 }
 
+/// A cipher by its name.
+///
+/// # Errors
+///
+/// In words, what it has to be.
 pub fn cipher(name: &str) -> Result<Cipher, String> {
     Cipher::from_name(name).ok_or_else(|| "it is aes-256-gcm or chacha20-poly1305".to_owned())
 }
 
+/// A fingerprint as this program prints it.
+///
+/// # Errors
+///
+/// In words, what it has to be.
 pub fn fingerprint(text: &str) -> Result<Fingerprint, String> {
     text.parse().map_err(|_| advice::A_FINGERPRINT.to_owned())
 }
 
+/// A slot's label.
+///
+/// # Errors
+///
+/// In words, what it has to be.
 pub fn label(text: &str) -> Result<Label, String> {
     text.parse().map_err(|_| "it has at most 256 bytes and no control characters".to_owned())
 }
 
 /// A device's label.
+///
+/// # Errors
+///
+/// In words, what it has to be.
 pub fn device_label(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && text.len() <= LABEL_MAX && !text.chars().any(char::is_control);
     if fits {
@@ -35,11 +58,20 @@ pub fn device_label(text: &str) -> Result<String, String> {
     }
 }
 
+/// A device's id, in hexadecimal digits.
+///
+/// # Errors
+///
+/// In words, what it has to be.
 pub fn device(text: &str) -> Result<DeviceId, String> {
     hex::decode_array(text).map(DeviceId).ok_or_else(|| advice::A_DEVICE.to_owned())
 }
 
 /// The id of a slot, or a type.
+///
+/// # Errors
+///
+/// In words, what it has to be.
 pub fn only(text: &str) -> Result<Only, String> {
     let slot = text.parse().map(Only::Slot);
     slot.or_else(|_| text.parse().map(Only::Type))
@@ -47,12 +79,20 @@ pub fn only(text: &str) -> Result<Only, String> {
 }
 
 /// From a millisecond to a minute.
+///
+/// # Errors
+///
+/// In words, what it has to be.
 pub fn milliseconds(text: &str) -> Result<Duration, String> {
     let number = text.parse().ok().filter(|number| (1..=60_000).contains(number));
     number.map(Duration::from_millis).ok_or_else(|| "it is a number from 1 to 60000".to_owned())
 }
 
 /// Such as `90`, `90s`, `15m`, `15min` or `2h`: from a second to a week.
+///
+/// # Errors
+///
+/// In words, what it has to be.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {

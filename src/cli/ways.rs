@@ -21,6 +21,11 @@ pub struct Ways<'a> {
 
 impl<'a> Ways<'a> {
     /// What was given; asks for the rest if neither passphrase nor recovery key was.
+    ///
+    /// # Errors
+    ///
+    /// That of reading or asking for a secret; `Exit::WrongSecret` for a recovery key that is mistyped; where a slot
+    /// is for the TPM that of its helper, as `advice::tpm` has it.
     pub fn collect(arguments: &'a Rotate, locked: &Locked) -> Result<Ways<'a>, Failure> {
         let backing = arguments.backing.as_path();
         let there = |wanted| locked.listing.slots.iter().any(|slot| slot.kind.slot_type() == wanted);
@@ -67,6 +72,11 @@ impl<'a> Ways<'a> {
     }
 
     /// Opens the volume with the first that is an owner's, having tried all.
+    ///
+    /// # Errors
+    ///
+    /// That of the first secret that opens nothing; `Exit::NotOwner`; of a TPM only where nothing else opens the
+    /// volume.
     pub fn open(&self, arguments: &Rotate, locked: &Locked) -> Result<Opened, Failure> {
         let backing = arguments.backing.as_path();
         let (mut found, mut why) = (None, None);

@@ -19,6 +19,10 @@ pub trait Aead: Send + Sync {
     /// Encrypts `data` in place and returns the tag.
     fn seal(&self, nonce: &Nonce, associated: &[u8], data: &mut [u8]) -> Tag;
     /// Authenticates and decrypts `data` in place. On failure the contents of `data` are unspecified.
+    ///
+    /// # Errors
+    ///
+    /// [`Unauthentic`] where this is not what was sealed.
     fn open(&self, nonce: &Nonce, associated: &[u8], data: &mut [u8], tag: &Tag) -> Result<(), Unauthentic>;
 }
 

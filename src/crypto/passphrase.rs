@@ -23,6 +23,7 @@ impl Cost {
     /// `memory` in KiB.
     ///
     /// # Errors
+    ///
     /// `CostError` outside of 64 MiB to 4 GiB, 3 to 64 passes, 1 to 16 lanes (docs/FORMAT.md section 4).
     pub fn new(memory: u64, passes: u64, lanes: u64) -> Result<Cost, CostError> {
         let bounded =
@@ -39,7 +40,11 @@ impl Cost {
     }
 }
 
-/// Argon2id of `secret` into `N` bytes. Fails when the memory cannot be had.
+/// Argon2id of `secret` into `N` bytes.
+///
+/// # Errors
+///
+/// [`CostError`] where the memory cannot be had.
 pub fn stretch<const N: usize>(
     secret: &[u8],
     salt: &[u8; 32],

@@ -86,6 +86,7 @@ impl Identities {
     /// Reads an age identity file or an SSH private key, with nobody to ask.
     ///
     /// # Errors
+    ///
     /// `BadIdentity` for anything else, `IdentityLocked` for an SSH key under a passphrase.
     pub fn parse(file: &[u8]) -> Result<Identities, RecipientError> {
         Identities::read(file, NoCallbacks)
@@ -95,6 +96,7 @@ impl Identities {
     /// they are used.
     ///
     /// # Errors
+    ///
     /// `BadIdentity` for anything else, `WrongPassphrase`, and `IdentityLocked` where nobody answers.
     pub fn asking(file: &[u8], person: impl Person) -> Result<Identities, RecipientError> {
         Identities::read(file, Asked(person))
@@ -123,6 +125,7 @@ impl Identities {
 /// A binary age file with `secret` for `recipient` ("age1…", "ssh-ed25519 …", "ssh-rsa …").
 ///
 /// # Errors
+///
 /// `BadRecipient` for anything else, `Plugin` with its words.
 pub fn wrap(recipient: &str, secret: &Secret) -> Result<Vec<u8>, RecipientError> {
     let recipient = parse_recipient(recipient)?;
@@ -156,6 +159,7 @@ fn parse_recipient(text: &str) -> Result<Box<dyn age::Recipient>, RecipientError
 /// The secret in an age file that `wrap` made for one of these identities.
 ///
 /// # Errors
+///
 /// `NoMatch` if no identity is the recipient, `Damaged` for a file that `wrap` does not make, `Plugin` with its
 /// words.
 pub fn unwrap(file: &[u8], identities: &Identities) -> Result<Secret, RecipientError> {

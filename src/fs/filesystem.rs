@@ -32,6 +32,12 @@ pub struct Filesystem {
 }
 
 impl Filesystem {
+    /// The filesystem of an open volume.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the root directory cannot be read; other of the volume's, such as
+    /// [`Error::TooManyOpenFiles`].
     pub fn new(volume: Arc<Volume>, options: Options) -> Result<Filesystem> {
         Filesystem::with_clock(volume, options, Timestamp::now)
     }

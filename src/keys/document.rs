@@ -107,6 +107,11 @@ enum Value {
 
 impl Members {
     /// The members beside `format` and `version`, which have to be these.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::TooLong`], [`Defect::NotJson`], [`Defect::Duplicate`]; [`Defect::Foreign`] for another `format`;
+    /// [`Defect::Version`], or [`Defect::Missing`] or [`Defect::Invalid`] where `version` is no number.
     pub fn parse(bytes: &[u8], format: &str) -> Result<Members, Defect> {
         if bytes.len() > MAX_LENGTH {
             return Err(Defect::TooLong);
@@ -134,6 +139,11 @@ impl Members {
         Ok(self.0.swap_remove(found).1)
     }
 
+    /// Takes a number.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::Missing`]; [`Defect::Invalid`] for anything else, and out of the bounds.
     pub fn number(&mut self, name: &'static str, bounds: RangeInclusive<u64>) -> Result<u64, Defect> {
         match self.take(name)? {
             Value::Number(number) if bounds.contains(&number) => Ok(number),
@@ -141,6 +151,11 @@ impl Members {
         }
     }
 
+    /// Takes a text.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::Missing`]; [`Defect::Invalid`] for anything else.
     pub fn text(&mut self, name: &'static str) -> Result<String, Defect> {
         match self.take(name)? {
             Value::Text(text) => Ok(text),
@@ -148,15 +163,30 @@ impl Members {
         }
     }
 
+    /// Takes bytes, written as hexadecimal digits: as many bytes as `lengths` has.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::Missing`]; [`Defect::Invalid`] for anything else, and for another number of bytes.
     pub fn bytes(&mut self, name: &'static str, lengths: RangeInclusive<usize>) -> Result<Vec<u8>, Defect> {
         let bytes = hex::decode(&self.text(name)?).ok_or(Defect::Invalid(name))?;
         if lengths.contains(&bytes.len()) { Ok(bytes) } else { Err(Defect::Invalid(name)) }
     }
 
+    /// Takes `N` bytes, written as hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::Missing`]; [`Defect::Invalid`] for anything else.
     pub fn array<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N], Defect> {
         hex::decode_array(&self.text(name)?).ok_or(Defect::Invalid(name))
     }
 
+    /// Takes a list that has nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::Missing`]; [`Defect::Invalid`] for anything else.
     pub fn empty_list(&mut self, name: &'static str) -> Result<(), Defect> {
         match self.take(name)? {
             Value::EmptyList => Ok(()),
@@ -165,6 +195,10 @@ impl Members {
     }
 
     /// Refuses members that nobody took.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::Unknown`] with the name of one of them.
     pub fn finish(self) -> Result<(), Defect> {
         match self.0.into_iter().next() {
             Some((name, _)) => Err(Defect::Unknown(name)),

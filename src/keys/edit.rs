@@ -22,6 +22,11 @@ impl Locked {
     }
 
     /// Writes a new slot and opens what was written.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotsError::TooMany`] beside 64 slots that count; [`SlotsError::NotVerified`], and it is gone again;
+    /// [`SlotsError::Io`].
     pub fn add(&self, new: &(Slot, SlotKey), keyring: &Keyring) -> Result<(), SlotsError> {
         if self.listing.slots.len() >= MAX_SLOTS {
             return Err(SlotsError::TooMany);
@@ -30,6 +35,11 @@ impl Locked {
     }
 
     /// Puts a new slot in the place of an old one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Locked::add`], before anything of the old one is changed; as for [`Locked::revoke`], with both slots
+    /// there.
     pub fn change(
         &mut self,
         old: SlotId,
@@ -41,6 +51,11 @@ impl Locked {
     }
 
     /// Revokes slots for good and deletes their files.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotsError::ListFull`] or [`SlotsError::NotVerified`] of the list: nothing is revoked.
+    /// [`SlotsError::NoSuchSlot`] or [`SlotsError::Io`]: perhaps they are revoked and some files are left.
     pub fn revoke(&mut self, going: &[SlotId], seed: &OwnerSeed) -> Result<(), SlotsError> {
         let revoked = revocations(self.listing.authentic().filter(|slot| going.contains(&slot.id)));
         self.publish(&List { revoked, ..List::default() }, seed)?;
@@ -49,6 +64,11 @@ impl Locked {
 
     /// Deletes a slot; with `instead`, what the volume was opened with, only if that makes up for it. A slot that merely
     /// lies there is no way in: its secret may be lost. Without, nothing is signed: others may use the slot still.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotsError::LastSlot`], [`SlotsError::LastIndependentOfTpm`], [`SlotsError::NotOwner`]: nothing is changed.
+    /// Else as for [`Locked::revoke`].
     pub fn remove(&mut self, id: SlotId, instead: Option<&Opened>) -> Result<(), SlotsError> {
         let counts = self.listing.slots.iter().find(|slot| slot.id == id);
         match (counts, instead) {
@@ -87,6 +107,11 @@ impl Locked {
     }
 
     /// Signs a slot that a member made, and puts it among the others.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotsError::TooMany`] beside 64 slots that count; [`SlotsError::Io`], `AlreadyExists` where it is among them
+    /// already.
     pub fn sign(&mut self, slot: &mut Slot, seed: &OwnerSeed) -> Result<(), SlotsError> {
         if self.listing.slots.len() >= MAX_SLOTS {
             return Err(SlotsError::TooMany);

@@ -72,6 +72,11 @@ impl Header {
 
     /// Parses the contents of the file. Whose key signed it, if it is signed at all, proves nothing yet: slots and lists
     /// are bound to the digest.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::Forged`] where the owner key in it did not sign it; else the [`Defect`] of the document or of a
+    /// member.
     pub fn parse(bytes: &[u8]) -> Result<Header, Defect> {
         let mut members = Members::parse(bytes, FORMAT)?;
         members.empty_list("critical")?;

@@ -122,6 +122,10 @@ impl Keyring {
     }
 
     /// The same keyring with a fresh epoch that writers use once a list names it.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyEpochs`] beside 64 epochs, and after the last number that there is.
     pub fn with_new_epoch(&self) -> Result<Keyring, TooManyEpochs> {
         let number = self.newest().number.checked_add(1);
         let number = number.filter(|_| self.epochs.len() < MAX_EPOCHS).ok_or(TooManyEpochs)?;

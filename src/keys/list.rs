@@ -165,6 +165,11 @@ impl SignedList {
         document::write(&members.map(|(name, field)| (name, field.json())))
     }
 
+    /// Parses the contents of a list's file. Nothing in it is authentic before `is_by` says so.
+    ///
+    /// # Errors
+    ///
+    /// The [`Defect`] of the document or of a member.
     pub fn parse(bytes: &[u8]) -> Result<SignedList, Defect> {
         let mut members = Members::parse(bytes, FORMAT)?;
         let all = |most: usize| 0..=most;

@@ -49,6 +49,11 @@ impl RecoveryKey {
     }
 
     /// Reads what somebody typed: case, spaces and dashes do not matter, O counts as 0, I and L as 1.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryKeyError::Character`], [`RecoveryKeyError::Length`]; where the checksum is wrong
+    /// [`RecoveryKeyError::Group`] or [`RecoveryKeyError::Checksum`].
     pub fn parse(text: &str) -> Result<RecoveryKey, RecoveryKeyError> {
         let typed = || text.chars().filter(|c| !c.is_whitespace() && *c != '-');
         let length = typed().count();

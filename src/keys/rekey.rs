@@ -46,6 +46,10 @@ pub enum RekeyError {
 
 /// The keyring of all epochs that the means open, and whether a rotation is under way: then it is to be gone on with.
 /// Owners who rotated apart leave two epochs that are the newest: those want a new one.
+///
+/// # Errors
+///
+/// [`TooManyEpochs`] where they have more than 64 together.
 pub fn gather(
     locked: &Locked,
     opened: &Opened,
@@ -69,6 +73,11 @@ pub fn gather(
 
 /// Gives `keyring` to every slot of the opened volume that one of the means reaches. A slot that holds it already is
 /// left as it is and counts as done, also for an old one with the same way in: so it can be called again after a crash.
+///
+/// # Errors
+///
+/// [`RekeyError::Diverged`], [`RekeyError::NoMeans`], [`RekeyError::Slot`], and [`SlotsError::NotOwner`] of a keyring
+/// without the owner's seed: nothing is written. Else [`RekeyError::Slots`]: new slots may lie beside the old ones.
 pub fn rekey(
     locked: &mut Locked,
     opened: &Opened,

@@ -17,11 +17,28 @@ const SUFFIX: &str = ".json";
 /// A folder of small files that are written once, durably.
 pub trait KeyFiles {
     /// Tells the name of each regular file; of none if the folder is missing.
+    ///
+    /// # Errors
+    ///
+    /// That of reading the folder. What was told before it stays told.
     fn each_name(&self, tell: &mut dyn FnMut(&[u8])) -> io::Result<()>;
-    /// A file's contents; an error if they are longer than 64 KiB, or if this is no regular file.
+    /// A file's contents.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `InvalidData` for more than 64 KiB and for what is no regular file; else the system's.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
-    /// Makes a file; an error if anything has that name.
+    /// Makes a file, durably.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`; else the system's, ENOSPC among it: what was begun is removed again.
     fn write_new(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Removes a file, durably.
+    ///
+    /// # Errors
+    ///
+    /// The system's. Where nothing has that name it may be `NotFound`, or no error.
     fn remove(&self, name: &str) -> io::Result<()>;
 }
 
@@ -132,6 +149,10 @@ impl Slots {
     }
 
     /// The files in `keys/` below the backing folder, or right in a folder elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Folder::open`].
     pub fn open(backing: &Path, detached: Option<&Path>) -> io::Result<Slots> {
         let files = match detached {
             None => KeyFolder { folder: Folder::open(backing)?, within: "keys" },
@@ -156,11 +177,19 @@ impl Slots {
     }
 
     /// Whether there are such files.
+    ///
+    /// # Errors
+    ///
+    /// That of reading the folder.
     pub fn are_begun(&self) -> io::Result<bool> {
         Ok(!self.own()?.is_empty())
     }
 
     /// Removes all such files: they are of a volume that was never finished.
+    ///
+    /// # Errors
+    ///
+    /// That of reading the folder, or of the first file that cannot be removed: those after it are left.
     pub fn clear(&self) -> io::Result<()> {
         self.own()?.iter().try_for_each(|name| self.0.remove(name))
     }

@@ -108,6 +108,12 @@ pub enum CreateError {
 
 /// Makes the keys of a new volume in `backing`, an existing folder, or its slots in a folder elsewhere. `fill` makes
 /// durably whatever else belongs to a volume, before the header says that it is one.
+///
+/// # Errors
+///
+/// [`CreateError::Exists`] and [`CreateError::KeysExist`]: nothing is written. [`CreateError::NoSlots`] of an empty
+/// `enrol`, [`CreateError::Slot`], [`CreateError::Slots`], [`CreateError::Io`], or what `fill` returns: the slots are
+/// removed again.
 pub fn create(
     backing: &Path,
     detached: Option<&Path>,
@@ -182,6 +188,11 @@ impl Found {
     }
 
     /// Reads the header of the volume in `backing`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NotAVolume`], [`OpenError::Version`], [`OpenError::DamagedHeader`]; [`OpenError::Io`] where the
+    /// file or one of the folders cannot be read.
     pub fn open(backing: &Path, detached: Option<&Path>) -> Result<Found, OpenError> {
         let folder = Folder::open(backing).map_err(OpenError::Io)?;
         let bytes = folder.read_small(FILE, MAX_LENGTH).map_err(|error| match error.kind() {
@@ -203,6 +214,11 @@ impl Found {
     }
 
     /// Looks at the key folder as one who expects this.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Slots`] where the key folder cannot be read. Files that make no sense are no error: they are
+    /// [`Listing::junk`].
     pub fn look(self, expected: &Expected) -> Result<Locked, OpenError> {
         let Found { header, slots } = self;
         let found = survey(&slots, &header, expected).map_err(OpenError::Slots)?;
@@ -214,6 +230,10 @@ impl Found {
 
 impl Locked {
     /// Looks again, after something was written.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Found::look`].
     pub fn look_again(self, expected: &Expected) -> Result<Locked, OpenError> {
         let local = self.local;
         let again = Found { header: self.header, slots: self.slots }.look(expected)?;
@@ -260,6 +280,11 @@ impl Locked {
 
     /// Before a slot is removed: keeps only those that can take its place. They are owners' slots, which can sign that it
     /// went, and need no TPM if it needs none.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotsError::NoSuchSlot`]; [`SlotsError::LastSlot`], [`SlotsError::LastIndependentOfTpm`] or
+    /// [`SlotsError::LastOwner`] where none can take its place.
     pub fn leave_out_for(&mut self, going: SlotId) -> Result<(), SlotsError> {
         let slot = self.listing.slots.iter().find(|slot| slot.id == going);
         let independent = slot.ok_or(SlotsError::NoSuchSlot(going))?.needs_no_tpm();
@@ -277,12 +302,21 @@ impl Locked {
 
     /// Tries the credential on every slot of its type that counts, or on `only` this one. A slot of other keys does not
     /// count, so that a planted one cannot stand in the way of the others.
+    ///
+    /// # Errors
+    ///
+    /// [`UnlockError::NoSlot`]; [`UnlockError::Refused`] with what each slot said, [`SlotError::TooCostly`] where it
+    /// was not tried.
     pub fn unlock(&self, credential: &Credential<'_>, only: Option<SlotId>) -> Result<Opened, UnlockError> {
         let bounded = self.contact == Contact::First && only.is_none();
         self.unlock_where(credential, bounded, &|slot| only.is_none_or(|id| id == slot.id))
     }
 
     /// The slots that count, owners' before the others: one secret may open both.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Locked::unlock`] of all slots.
     pub fn unlock_as_owner(&self, credential: &Credential<'_>) -> Result<Opened, UnlockError> {
         let owners = self.unlock_where(credential, false, &|slot| slot.is_owners);
         owners.or_else(|_| self.unlock(credential, None))

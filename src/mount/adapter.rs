@@ -33,6 +33,10 @@ use crate::fs::{Error, Result};
 pub type Session = fuser::Session<Adapter>;
 
 /// Answers INIT on a freshly mounted device.
+///
+/// # Errors
+///
+/// What fuser says of the first exchange with the kernel.
 pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options) -> io::Result<Session> {
     let mut config = Config::default();
     config.n_threads = Some(options.threads.max(1));
@@ -53,6 +57,10 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
 }
 
 /// Serves until the connection ends.
+///
+/// # Errors
+///
+/// What fuser says: that of reading the device, of a further way into it, or of a thread that cannot be started.
 pub fn run(session: Session) -> io::Result<()> {
     session.run()
 }

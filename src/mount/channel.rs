@@ -57,6 +57,7 @@ pub enum Received {
 }
 
 /// # Errors
+///
 /// What the kernel answers, except interruptions and requests that were taken back.
 pub fn receive(mut device: &File, room: &mut [u8]) -> io::Result<Received> {
     match device.read(room) {

@@ -40,6 +40,10 @@ pub struct Status {
 
 /// The value of an attribute that is not the filesystem's. How the volume is doing is for root and whoever mounted: the
 /// names of devices are nobody else's business.
+///
+/// # Errors
+///
+/// [`Error::NotPermitted`] for others than root and whoever mounted; what [`Operations::condition`] says.
 pub fn get(
     operations: &dyn Operations,
     caller: Caller,
@@ -85,6 +89,10 @@ pub fn is_sync(node: NodeId, name: &[u8]) -> bool {
 
 /// The answer to setting an attribute that is not the filesystem's. Only root and whoever mounted may have anything given
 /// up.
+///
+/// # Errors
+///
+/// [`Error::NotPermitted`] as for [`get`]; what [`Operations::sync_all`] says.
 pub fn set(operations: &dyn Operations, caller: Caller, node: NodeId, name: &[u8]) -> Option<Result<()>> {
     if node != NodeId::ROOT {
         return None;
@@ -105,6 +113,7 @@ pub fn set(operations: &dyn Operations, caller: Caller, node: NodeId, name: &[u8
 /// What carries the requests of the mount at `path`, by the word that its daemon uses.
 ///
 /// # Errors
+///
 /// What getxattr(2) says: the daemon is gone, or lets nobody else in.
 pub fn transport_of(path: &Path) -> io::Result<String> {
     let mut value = [0; 16];
@@ -115,6 +124,7 @@ pub fn transport_of(path: &Path) -> io::Result<String> {
 /// How the volume that is mounted at `path` is doing. Waits for as long as its daemon does not answer.
 ///
 /// # Errors
+///
 /// What getxattr(2) says, or what came is none of ours.
 pub fn status_of(path: &Path) -> io::Result<Status> {
     let mut value = vec![0; LONGEST];
@@ -125,6 +135,7 @@ pub fn status_of(path: &Path) -> io::Result<Status> {
 /// Has the daemon of the mount at `path` make everything durable, what the kernel still holds included.
 ///
 /// # Errors
+///
 /// That of a write that failed, or what setxattr(2) says.
 pub fn sync(path: &Path) -> io::Result<()> {
     sys::write_back(&File::open(path)?)?;
@@ -134,6 +145,7 @@ pub fn sync(path: &Path) -> io::Result<()> {
 /// As `sync`, but for writes that failed: close told of those, and they may be of a file that is gone.
 ///
 /// # Errors
+///
 /// What setxattr(2) says.
 pub fn store(path: &Path) -> io::Result<()> {
     let root = File::open(path)?;
@@ -148,6 +160,7 @@ pub fn store(path: &Path) -> io::Result<()> {
 /// Has the daemon of the mount at `path` give up what it cannot store.
 ///
 /// # Errors
+///
 /// What setxattr(2) says.
 pub fn discard(path: &Path) -> io::Result<()> {
     sys::set_xattr(&c_path(path)?, DISCARD, b"1")

@@ -67,6 +67,7 @@ struct Turn {
 /// Answers INIT on a freshly mounted device.
 ///
 /// # Errors
+///
 /// `Handshake` if the kernel speaks no FUSE protocol known here, `NoRing` if io_uring was asked for and is missing.
 pub fn connect(
     operations: Arc<dyn Operations>,
@@ -127,6 +128,7 @@ impl Connection {
     /// Serves until the connection ends. `abort` ends it when nobody is left to answer a part of the requests.
     ///
     /// # Errors
+    ///
     /// The device could not be read or a thread not be started.
     pub fn run(self, abort: &(dyn Fn() + Sync)) -> io::Result<()> {
         let Connection { device, rings } = self;

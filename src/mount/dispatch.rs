@@ -67,6 +67,11 @@ fn set_time(flags: u32, set: u32, now: u32, seconds: i64, nanoseconds: u32) -> O
 
 impl Dispatcher {
     /// Answers one request into `out`, which has room for the largest reply.
+    ///
+    /// # Errors
+    ///
+    /// What the operation says; EINVAL for a request that is cut off or makes no sense; ENOSYS for one that is not
+    /// served.
     pub fn answer(&self, header: &InHeader, body: Body<'_>, out: &mut [u8]) -> Answer {
         let node = NodeId(header.node);
         match header.opcode {

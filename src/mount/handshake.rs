@@ -22,6 +22,7 @@ pub struct Terms {
 /// Reads INIT and answers it. `narrow` may take back some of what both sides can before the kernel is told.
 ///
 /// # Errors
+///
 /// The device could not be read or written, or the kernel's protocol is older than 7.31.
 pub fn agree(device: &File, wanted: u64, narrow: impl FnOnce(Terms) -> Terms) -> io::Result<Terms> {
     let mut buffers = Buffers::new();

@@ -4,7 +4,7 @@
 //! Nothing here asks the daemon, which may be hung.
 
 use super::table::{self, Entry};
-use crate::sys::files;
+use crate::sys::filesystem;
 use std::collections::HashSet;
 use std::fmt;
 use std::fs;
@@ -106,7 +106,7 @@ impl Process {
     fn uses(&self, device: &str) -> bool {
         let open = fs::read_dir(self.path("fd")).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut links = ["cwd", "root", "exe"].into_iter().map(|link| self.path(link)).chain(open);
-        links.any(|link| files::device_of(&link).is_ok_and(|found| found == device)) || self.maps(device)
+        links.any(|link| filesystem::device_of(&link).is_ok_and(|found| found == device)) || self.maps(device)
     }
 
     fn maps(&self, device: &str) -> bool {
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_process_that_uses_a_filesystem_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let device = files::device_of(folder.path()).unwrap();
+        let device = filesystem::device_of(folder.path()).unwrap();
         let mut child =
             std::process::Command::new("sleep").arg("60").current_dir(folder.path()).spawn().unwrap();
         let process = child.id();

@@ -181,6 +181,7 @@ pub enum RunError {
 /// Mounts `operations` at `mountpoint` and agrees with the kernel on the protocol.
 ///
 /// # Errors
+///
 /// Why the kernel, fusermount3 or the first exchange refused; nothing is mounted then.
 pub fn mount(
     operations: Arc<dyn Operations>,
@@ -227,6 +228,7 @@ impl Mounted {
     /// Serves until unmounted, then has [`Operations::shut_down`] make everything durable.
     ///
     /// # Errors
+    ///
     /// The mount is gone then too.
     pub fn run(mut self) -> Result<(), RunError> {
         self.operations.notify(Some(self.notifier.clone()));
@@ -284,6 +286,7 @@ impl Unmounter {
     /// when the mount is gone already, whatever else is mounted there by now.
     ///
     /// # Errors
+    ///
     /// `ResourceBusy` while a file in it is open; otherwise what umount2(2) or fusermount3 says.
     pub fn unmount(&self) -> io::Result<()> {
         if self.0.ended.load(Ordering::Acquire) { Ok(()) } else { self.0.point.unmount() }
@@ -292,6 +295,7 @@ impl Unmounter {
     /// Stores everything and takes the mount away, unless somebody uses it or there is no space for that.
     ///
     /// # Errors
+    ///
     /// `ResourceBusy` while somebody uses it; otherwise why something could not be stored, or what umount2(2) or fusermount3
     /// says.
     pub fn leave(&self) -> io::Result<()> {
@@ -314,6 +318,10 @@ impl Unmounter {
     }
 
     /// Gets everything out of the kernel's cache and makes it durable, whoever holds files in the mount.
+    ///
+    /// # Errors
+    ///
+    /// That of a write that failed, or why something could not be stored, as its errno.
     pub fn store(&self) -> io::Result<()> {
         self.0.point.sync_kernel()?;
         self.await_writes();

@@ -31,6 +31,11 @@ pub struct MountPoint {
 
 impl MountPoint {
     /// Mounts at `path` and returns the kernel's end of it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`check`]; [`MountError::NoHelper`], [`MountError::AllowOtherForbidden`],
+    /// [`MountError::MountpointForbidden`] and [`MountError::Helper`] by fusermount3; [`MountError::Kernel`].
     pub fn mount(path: &Path, options: &Options) -> Result<(MountPoint, File), MountError> {
         let path = check(path)?;
         let device = open_device()?;
@@ -54,6 +59,10 @@ impl MountPoint {
 
     /// Takes the mount out of the tree. Users that still hold a file in it keep it until they close. Quietly does
     /// nothing when what lies there now is not ours.
+    ///
+    /// # Errors
+    ///
+    /// What umount2(2) or fusermount3 says, or that of opening the path.
     pub fn unmount(&self) -> io::Result<()> {
         match mounted_at(&self.path)? {
             Some(found) if found.entry.device == self.device => found.detach(),
@@ -61,8 +70,11 @@ impl MountPoint {
         }
     }
 
-    /// Takes the mount away, unless somebody uses it (`ResourceBusy`). Quietly does nothing when what lies there now is not
-    /// ours.
+    /// Takes the mount away, unless somebody uses it. Quietly does nothing when what lies there now is not ours.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy`; else as for [`MountPoint::unmount`].
     pub fn unmount_unused(&self) -> io::Result<()> {
         match mounted_at(&self.path)? {
             Some(found) if found.entry.device == self.device => found.unmount(),
@@ -76,6 +88,10 @@ impl MountPoint {
 
     /// Has the kernel send what it caches of files that were written to. Where something else is at the path now nothing is
     /// done.
+    ///
+    /// # Errors
+    ///
+    /// That of a write that failed (since Linux 5.8); ENOTCONN where the connection is over.
     pub fn sync_kernel(&self) -> io::Result<()> {
         match self.root()? {
             Some(root) => sys::write_back(&root),
@@ -84,6 +100,11 @@ impl MountPoint {
     }
 
     /// Has the kernel ask something of the daemon, and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where something else is at the path now; ENOTCONN where the connection is over; what the daemon
+    /// answers.
     pub fn ask(&self) -> io::Result<()> {
         let root = self.root()?.ok_or(io::ErrorKind::NotFound)?;
         sys::is_read_only(&root).map(|_| ())
@@ -124,6 +145,7 @@ pub fn is_stale(path: &Path) -> bool {
 /// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.
 ///
 /// # Errors
+///
 /// /proc/self/mountinfo could not be read.
 pub fn find(path: &Path) -> io::Result<Option<Found>> {
     let path = absolute(path)?;
@@ -133,6 +155,7 @@ pub fn find(path: &Path) -> io::Result<Option<Found>> {
 /// Removes a mount of this type at `path` whose daemon is gone.
 ///
 /// # Errors
+///
 /// What umount2(2) or fusermount3 says.
 pub fn clear_stale(path: &Path) -> io::Result<()> {
     let is_stale = matches!(check(path), Err(MountError::Stale));
@@ -145,6 +168,7 @@ pub fn clear_stale(path: &Path) -> io::Result<()> {
 /// The canonical form of a mountpoint that can take a mount, where there is a /dev/fuse to mount with.
 ///
 /// # Errors
+///
 /// Why nothing can be mounted there, or `NoDevice` and `DeviceForbidden`.
 pub fn check(path: &Path) -> Result<PathBuf, MountError> {
     open_device()?;
@@ -174,6 +198,7 @@ fn is_gone(error: &io::Error) -> bool {
 /// The canonical form of a path whose last component perhaps cannot be looked into; a symbolic link can.
 ///
 /// # Errors
+///
 /// The folder that it lies in is not there.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     if fs::read_link(path).is_ok() {
@@ -191,6 +216,7 @@ pub fn absolute(path: &Path) -> io::Result<PathBuf> {
 /// Opens /dev/fuse.
 ///
 /// # Errors
+///
 /// `NoDevice` or `DeviceForbidden`.
 pub fn open_device() -> Result<File, MountError> {
     OpenOptions::new().read(true).write(true).open("/dev/fuse").map_err(|error| match error.raw_os_error() {
@@ -311,7 +337,11 @@ impl Found {
         &self.entry
     }
 
-    /// Takes the mount away, unless somebody uses it (`ResourceBusy`).
+    /// Takes the mount away, unless somebody uses it.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy`; else what umount2(2) says, or fusermount3: an `Other`, `NotFound` where it is not installed.
     pub fn unmount(self) -> io::Result<()> {
         // The handle would be a user of it.
         drop(self.handle);
@@ -322,6 +352,10 @@ impl Found {
     }
 
     /// Takes the mount out of the tree. Who uses it keeps it.
+    ///
+    /// # Errors
+    ///
+    /// What umount2(2) says, or fusermount3: an `Other`, `NotFound` where it is not installed.
     pub fn detach(&self) -> io::Result<()> {
         if sys::identity().0 == 0 {
             return sys::detach(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?);
@@ -330,11 +364,19 @@ impl Found {
     }
 
     /// Changes the flags of the mount, those of `options` and no others. Only root may.
+    ///
+    /// # Errors
+    ///
+    /// EPERM for anybody but root; else what mount(2) says.
     pub fn remount(&self, options: &Options) -> io::Result<()> {
         sys::remount(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?, flags(options))
     }
 
     /// As `detach`; where root does it, every request fails from now on, so that nobody waits for a daemon that hangs.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Found::detach`].
     pub fn force(&self) -> io::Result<()> {
         if sys::identity().0 == 0 {
             return sys::force(&CString::new(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))?);

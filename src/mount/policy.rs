@@ -78,6 +78,11 @@ pub fn wanted(options: &Options) -> u64 {
 }
 
 /// CREATE with the flags of open(2).
+///
+/// # Errors
+///
+/// [`Error::Exists`] with O_EXCL; [`Error::Stale`] where the name goes meanwhile; else as for
+/// [`Operations::make_node`] and [`Operations::open`].
 pub fn create(
     operations: &dyn Operations,
     caller: Caller,

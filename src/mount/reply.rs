@@ -32,12 +32,20 @@ fn valid(a: &Attributes) -> u64 {
 }
 
 /// The whole answer is one structure.
+///
+/// # Errors
+///
+/// EIO where `out` is too short.
 pub fn put(out: &mut [u8], value: &(impl IntoBytes + Immutable)) -> Answer {
     value.write_to_prefix(out).map_err(|_| Errno(libc::EIO))?;
     Ok(size_of_val(value))
 }
 
 /// The whole answer is these bytes.
+///
+/// # Errors
+///
+/// EIO where `out` is too short.
 pub fn put_bytes(out: &mut [u8], bytes: &[u8]) -> Answer {
     out.get_mut(..bytes.len()).ok_or(Errno(libc::EIO))?.copy_from_slice(bytes);
     Ok(bytes.len())

@@ -80,6 +80,7 @@ fn count(list: &str) -> Option<usize> {
 
 impl Rings {
     /// # Errors
+    ///
     /// The kernel has no io_uring, or not for this process, or there are too many CPUs.
     pub fn prepare(device: &File) -> io::Result<Rings> {
         let count = cpus();
@@ -101,6 +102,7 @@ impl Rings {
     /// wait for ever.
     ///
     /// # Errors
+    ///
     /// A thread could not be started, or a queue failed.
     pub fn run(
         self,

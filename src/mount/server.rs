@@ -85,6 +85,10 @@ impl Server {
     }
 
     /// Answers into `out`, which has room for the largest reply to such a request.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Dispatcher::answer`]; EIO where that panicked.
     pub fn answer(&self, header: &InHeader, body: Body<'_>, out: &mut [u8]) -> Answer {
         let start = dispatch::may_take_long(header).then(Instant::now);
         let answer = catch_unwind(AssertUnwindSafe(|| self.dispatcher.answer(header, body, out)));

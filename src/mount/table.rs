@@ -28,6 +28,7 @@ pub struct Entry {
 /// All mounts of this type in this process's mount namespace, in the order in which they were mounted.
 ///
 /// # Errors
+///
 /// /proc/self/mountinfo could not be read.
 pub fn all() -> io::Result<Vec<Entry>> {
     Ok(read(Path::new("/proc/self"))?.into_iter().filter(Entry::is_ours).collect())
@@ -36,6 +37,7 @@ pub fn all() -> io::Result<Vec<Entry>> {
 /// Where this folder is mounted now.
 ///
 /// # Errors
+///
 /// /proc/self/mountinfo could not be read.
 pub fn mounts_of(source: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(all()?.into_iter().filter(|entry| entry.source == source).map(|entry| entry.path).collect())

@@ -28,8 +28,10 @@ pub struct Done {
 
 /// Before the volume is opened: what is older is accepted, and a new journal and a new root directory are begun, if the
 /// plan says so. `keep` is shown each chunk file that is about to be replaced, and those that the plan keeps.
+/// `chunk_size`: bytes.
 ///
 /// # Errors
+///
 /// The store's, or `keep`'s.
 pub fn open_again(
     context: &Arc<Context>,
@@ -74,6 +76,7 @@ impl Apply<'_> {
     /// changes no names: the next check says what they are to be then.
     ///
     /// # Errors
+    ///
     /// The volume's. What was done until then stays.
     pub fn run(&self, steps: &[Step]) -> Result<Done> {
         let mut done = Done::default();

@@ -66,6 +66,10 @@ pub struct Lock {
 
 impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
+    ///
+    /// # Errors
+    ///
+    /// open(2)'s: `NotFound`, ENOTDIR, EACCES. That of the working directory, where `path` is relative.
     pub fn open(path: &Path) -> io::Result<Folder> {
         let root = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
         Ok(Folder {
@@ -109,6 +113,10 @@ impl Folder {
     }
 
     /// Whether the folder refuses writes: a read-only filesystem or no permission.
+    ///
+    /// # Errors
+    ///
+    /// faccessat(2)'s, except EROFS and EACCES.
     pub fn is_read_only(&self) -> io::Result<bool> {
         match files::may_write(&self.root) {
             Ok(()) => Ok(false),
@@ -262,6 +270,7 @@ impl Folder {
     /// Reads a whole file of at most `max` bytes; a longer one is `InvalidData`.
     ///
     /// # Errors
+    ///
     /// `InvalidData` for a longer file and for whatever is no regular file; `NotFound`; what the system says.
     pub fn read_small(&self, path: &str, max: usize) -> io::Result<Vec<u8>> {
         let (file, _) = self.open_file(&CString::new(path)?, OFlags::RDONLY)?;
@@ -277,6 +286,7 @@ impl Folder {
     /// half-made is removed again.
     ///
     /// # Errors
+    ///
     /// `AlreadyExists`; what the system says, ENOSPC among it.
     pub fn write_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let path = CString::new(path)?;
@@ -292,6 +302,11 @@ impl Folder {
     }
 
     /// Unlinks a file durably. Quiet when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a path with a zero byte; `InvalidData` where its folder is no folder; else unlink(2)'s or
+    /// fsync(2)'s.
     pub fn remove_durably(&self, path: &str) -> io::Result<()> {
         let path = CString::new(path)?;
         self.unlink(&path)?;
@@ -300,6 +315,11 @@ impl Folder {
 
     /// Tells the name of each regular file in a folder (`.` is this one), in no order; of none when there is no such
     /// folder. There may be any number of them.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a path with a zero byte; `InvalidData` where it is no folder; else that of reading it. What
+    /// was told before it stays told.
     pub fn each_name(&self, folder: &str, tell: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         self.visit(&CString::new(folder)?, &mut |name, kind| {
             if kind == Kind::Regular {
@@ -310,6 +330,10 @@ impl Folder {
     }
 
     /// How many regular files there are in a folder.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Folder::each_name`].
     pub fn count(&self, folder: &str) -> io::Result<usize> {
         let mut count = 0;
         self.each_name(folder, &mut |_| count += 1).map(|()| count)
@@ -340,6 +364,7 @@ impl Folder {
     /// Takes the exclusive lock of the folder itself; none where its filesystem has no locks for folders, as NFS.
     ///
     /// # Errors
+    ///
     /// `Held` by another process.
     pub fn lock_whole(&self) -> Result<Option<Lock>, LockError> {
         let folder = self.root.try_clone().map_err(LockError::Io)?;
@@ -358,6 +383,7 @@ impl Folder {
     /// Takes the exclusive lock of a file without writing to it.
     ///
     /// # Errors
+    ///
     /// `Held` by another process; `Io` where the file is missing or no regular file.
     pub fn lock(&self, path: &str) -> Result<Lock, LockError> {
         let path = CString::new(path).map_err(|error| LockError::Io(error.into()))?;

@@ -71,6 +71,10 @@ impl Image {
     }
 
     /// Writes the parts one after the other; returns which pages changed.
+    ///
+    /// # Errors
+    ///
+    /// EFBIG beyond 64 GiB; nothing is written then.
     pub fn write_at(&mut self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<Range<usize>> {
         let total: u64 = parts.iter().map(|part| part.len() as u64).sum();
         let end = checked(offset.saturating_add(total))?;
@@ -92,6 +96,11 @@ impl Image {
         Ok(locate(offset).0..pages_of(end))
     }
 
+    /// Cuts the file, or makes it longer by zeros. `length`: bytes.
+    ///
+    /// # Errors
+    ///
+    /// EFBIG beyond 64 GiB.
     pub fn set_length(&mut self, length: u64) -> io::Result<()> {
         let whole = pages_of(checked(length)?);
         self.pages.truncate(whole);

@@ -119,14 +119,34 @@ pub struct Space {
 /// is one; a missing file is `ErrorKind::NotFound`; whatever is not a regular file is refused with `InvalidData`.
 pub trait Store: Send + Sync + 'static {
     /// Opens an existing file, for writing too unless the store is read-only.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `InvalidData` for what is no regular file, or lies behind a link; else open(2)'s.
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>>;
     /// Makes a new empty file (and its folder). A file that already has the name is unlinked first.
+    ///
+    /// # Errors
+    ///
+    /// EROFS in a read-only store; ENOSPC, EDQUOT; else what making a file or its folder says.
     fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>>;
     /// Unlinks. Does not complain about a file that is not there.
+    ///
+    /// # Errors
+    ///
+    /// EROFS in a read-only store; EISDIR for a folder; else unlink(2)'s.
     fn remove(&self, name: FileName) -> io::Result<()>;
     /// Makes the coming and going of these names durable: fsync of their folders, and of `chunks/` where one is new.
+    ///
+    /// # Errors
+    ///
+    /// fsync(2)'s. A failure is final: a power cut may take back what these names did since the last success.
     fn sync_names(&self, names: &[FileName]) -> io::Result<()>;
     /// Makes everything written so far durable, contents and names: syncfs.
+    ///
+    /// # Errors
+    ///
+    /// syncfs(2)'s. A failure is final, as for [`StoreFile::sync`].
     fn sync_all(&self) -> io::Result<()>;
     /// Whether that is as good as an fdatasync of every file: not on a network's or another FUSE filesystem.
     fn sync_all_is_complete(&self) -> bool {
@@ -134,36 +154,75 @@ pub trait Store: Send + Sync + 'static {
     }
     /// Visits every entry of an area: the path below the area and whether it is a regular file. Names that are no
     /// chunk names are visited too. Order is arbitrary.
+    ///
+    /// # Errors
+    ///
+    /// That of opening or reading a folder; what was visited before it stays visited. A missing folder is an empty
+    /// one.
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()>;
     /// Opens a sync client's copy.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`]; `NotFound` in a store that sync clients do not see.
     fn open_copy(&self, _name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
         Err(io::ErrorKind::NotFound.into())
     }
     /// Since when it has had the names that it has.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unsupported` in a store that sync clients do not see; else statx(2)'s.
     fn age_of_copy(&self, _name: &CopyName) -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Since when a chunk file has had its name.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::age_of_copy`].
     fn age_of_file(&self, _name: FileName) -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Has one and the chunk file, which has to be there, exchange their names, at one moment.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` unless both are there; EINVAL where the filesystem cannot; EROFS; `Unsupported` as for
+    /// [`Store::age_of_copy`].
     fn exchange_copy(&self, _name: &CopyName) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
-    /// Gives one the name of the chunk file as well, unless something has that (`AlreadyExists`), by a hard link.
+    /// Gives one the name of the chunk file as well, by a hard link, unless something has that name.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`; `NotFound` without the copy; EPERM or EOPNOTSUPP where there are no hard links; EROFS;
+    /// `Unsupported` as for [`Store::age_of_copy`].
     fn restore_copy(&self, _name: &CopyName) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Unlinks one. Does not complain about a copy that is not there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::remove`].
     fn remove_copy(&self, _name: &CopyName) -> io::Result<()> {
         Ok(())
     }
     /// What tells whether a file was changed since, whoever did it; `None` where that is not certain.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; else statx(2)'s.
     fn marks(&self, _name: FileName) -> io::Result<Option<Marks>> {
         Ok(None)
     }
     /// Notices from now on what becomes of the files, whoever does it; `None` where that cannot be had.
+    ///
+    /// # Errors
+    ///
+    /// EMFILE or ENOSPC where this user watches too many already; that of opening a folder.
     fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
         Ok(None)
     }
@@ -171,9 +230,18 @@ pub trait Store: Send + Sync + 'static {
     fn pins(&self) -> Option<&dyn Pins> {
         None
     }
+    /// How much space there is and how much is free.
+    ///
+    /// # Errors
+    ///
+    /// statfs(2)'s.
     fn space(&self) -> io::Result<Space>;
     /// Holds that many bytes of the backing filesystem in all, physically, beside what the files take, in the place of
     /// what was held before. False where that cannot be. After an error as much is held as before.
+    ///
+    /// # Errors
+    ///
+    /// ENOSPC, EDQUOT; EROFS in a read-only store; else fallocate(2)'s or ftruncate(2)'s.
     fn hold(&self, bytes: u64) -> io::Result<bool>;
     fn is_read_only(&self) -> bool;
 }
@@ -181,21 +249,55 @@ pub trait Store: Send + Sync + 'static {
 /// One open file. Offsets and lengths are bytes.
 pub trait StoreFile: Send + Sync {
     /// Reads until `out` is full or the file ends; returns the number of bytes read.
+    ///
+    /// # Errors
+    ///
+    /// pread(2)'s, where opening the file again does not help either; part of `out` may be filled.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
     /// Writes everything or fails; after a failure any part may have been written.
+    ///
+    /// # Errors
+    ///
+    /// ENOSPC, EDQUOT, EFBIG; EROFS in a read-only store; else pwritev(2)'s, or that of opening the file for writing.
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()>;
+    /// Bytes.
+    ///
+    /// # Errors
+    ///
+    /// statx(2)'s.
     fn length(&self) -> io::Result<u64>;
+    /// Cuts the file, or makes it longer by zeros.
+    ///
+    /// # Errors
+    ///
+    /// EFBIG; EROFS in a read-only store; else ftruncate(2)'s, or that of opening the file for writing.
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Allocates space up to `length`, growing the file; quietly does nothing where the filesystem cannot.
+    ///
+    /// # Errors
+    ///
+    /// ENOSPC, EDQUOT, with any part allocated; EROFS in a read-only store; else fallocate(2)'s.
     fn allocate(&self, length: u64) -> io::Result<()>;
     /// Starts what `sync` will wait for, where several files are to be synced: the disk then works on all of them.
     fn start_sync(&self) {}
     /// fdatasync. A failure is final: what was written since the last success may be lost.
+    ///
+    /// # Errors
+    ///
+    /// fdatasync(2)'s: EIO, ENOSPC, EDQUOT.
     fn sync(&self) -> io::Result<()>;
     /// What tells whether it was changed since; `None` where that is not certain.
+    ///
+    /// # Errors
+    ///
+    /// statx(2)'s.
     fn marks(&self) -> io::Result<Option<Marks>> {
         Ok(None)
     }
     /// Whether the name this file was opened under still names it (a sync client may have replaced it).
+    ///
+    /// # Errors
+    ///
+    /// statx(2)'s; that nothing has the name any more is no error.
     fn is_current(&self) -> io::Result<bool>;
 }

@@ -15,6 +15,10 @@ pub enum Seen {
 /// Tells of files that came, went or were written. It may tell of one to which nothing happened, and of this process's own.
 pub trait Watch: Send {
     /// Waits for news, at most so long, or until it is ended; appends the names.
+    ///
+    /// # Errors
+    ///
+    /// That of inotify(7), or of looking at a folder; news may be lost then.
     fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<Seen>) -> io::Result<()>;
     /// What ends a wait, now or the next one.
     fn ender(&self) -> Ender;

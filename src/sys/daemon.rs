@@ -29,6 +29,10 @@ pub enum Ended {
 }
 
 /// fork(2). Refused while there are other threads: the child would hold their locks for ever.
+///
+/// # Errors
+///
+/// `Other` while there are other threads; fork(2)'s (EAGAIN: too many processes), or that of reading /proc/self/task.
 pub fn fork() -> io::Result<Forked> {
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("fork while other threads run"));
@@ -44,6 +48,10 @@ pub fn fork() -> io::Result<Forked> {
 
 impl Process {
     /// Waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// waitpid(2)'s: ECHILD where SIGCHLD is ignored, so that nobody learns how a child ended.
     pub fn wait(self) -> io::Result<Ended> {
         let ended = retry_on_intr(|| waitpid(Some(self.0), WaitOptions::empty()))?;
         let (_, status) = ended.expect("waiting without NOHANG returns a child that ended");
@@ -55,6 +63,10 @@ impl Process {
 }
 
 /// Leaves the session, the working directory and the standard descriptors of whoever started this process.
+///
+/// # Errors
+///
+/// EPERM where this process leads a process group; chdir(2)'s, dup2(2)'s, or that of opening /dev/null.
 pub fn leave_session() -> io::Result<()> {
     setsid()?;
     std::env::set_current_dir("/")?;
@@ -66,6 +78,10 @@ pub fn leave_session() -> io::Result<()> {
 }
 
 /// Raises the number of files that this process may hold open to the hard limit; returns it.
+///
+/// # Errors
+///
+/// setrlimit(2)'s: EPERM where the hard limit is above /proc/sys/fs/nr_open. The limit is as it was then.
 pub fn raise_open_files() -> io::Result<u64> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
@@ -74,6 +90,10 @@ pub fn raise_open_files() -> io::Result<u64> {
 
 /// Has the kernel's table of this process's descriptors grow to `count` at once. Where there is more than one thread,
 /// each growing (to 128, 256, 512, …) has the one that opens a file wait for an RCU grace period, some milliseconds.
+///
+/// # Errors
+///
+/// EINVAL or EMFILE where this process may not hold so many open; that of opening /dev/null.
 pub fn expect_open_files(count: u64) -> io::Result<()> {
     let null = fs::File::open("/dev/null")?;
     let last = i32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX);
@@ -93,6 +113,10 @@ pub fn share_heaps() {
 
 /// Has the kernel end other processes first where memory runs out, as it is asked to for other daemons that hold what is not
 /// on a disk yet. Only root may.
+///
+/// # Errors
+///
+/// EACCES where this process may not (CAP_SYS_RESOURCE); that of a /proc that is read-only, as in containers.
 pub fn spare_from_oom() -> io::Result<()> {
     fs::write("/proc/self/oom_score_adj", "-900")
 }
@@ -102,6 +126,10 @@ pub struct Termination(libc::sigset_t);
 
 impl Termination {
     /// Blocks them in this thread and in every one that it starts from now on.
+    ///
+    /// # Errors
+    ///
+    /// pthread_sigmask(3)'s; it documents none for these arguments.
     pub fn block() -> io::Result<Termination> {
         // SAFETY: all-zero is a valid sigset_t, which sigemptyset then sets up.
         let mut set: libc::sigset_t = unsafe { mem::zeroed() };
@@ -120,6 +148,10 @@ impl Termination {
     }
 
     /// Waits for one of them.
+    ///
+    /// # Errors
+    ///
+    /// sigwait(3)'s; it documents none for these signals.
     pub fn wait(&self) -> io::Result<()> {
         let mut signal = 0;
         // SAFETY: both live until the call returns.
@@ -131,6 +163,11 @@ impl Termination {
 }
 
 /// Enters the mount namespace that `namespace` (a file below /proc/PID/ns, or a bind mount of one) stands for.
+///
+/// # Errors
+///
+/// setns(2)'s: EPERM without CAP_SYS_ADMIN and CAP_SYS_CHROOT; EINVAL while there are other threads, and for a file
+/// that is no mount namespace.
 pub fn enter_mount_namespace(namespace: &File) -> io::Result<()> {
     Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))?)
 }

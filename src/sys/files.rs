@@ -1,5 +1,5 @@
-//! File system calls that the standard library lacks: relative to an open folder, without following links, vectored, of a whole
-//! filesystem. Every function takes open descriptors, returns the OS error as it is and retries EINTR. Used by `store`.
+//! File system calls that the standard library lacks: relative to an open folder, without following links, vectored.
+//! Every function takes open descriptors, returns the OS error as it is and retries EINTR. Used by `store`.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
     self, Access, AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, RenameFlags, ResolveFlags,
-    StatVfs, StatxFlags,
+    StatxFlags,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -43,16 +43,16 @@ pub struct Status {
     pub length: u64,
 }
 
-// Filesystems that the kernel's headers lack (linux/magic.h): from their own sources.
-const BCACHEFS: i64 = 0xca45_1a4e;
-const EXFAT: i64 = 0x2011_bab0;
-const ZFS: i64 = 0x2fc1_2fc1;
-
 /// Most parts that one pwritev(2) takes (Linux's UIO_MAXIOV).
 const MAX_PARTS: usize = 1024;
 
 /// Opens `path` below `folder`. No component may be a symbolic link (ELOOP) or lead out of the folder (EXDEV); opening
 /// never waits and never gets a controlling terminal. A new file gets mode 0600.
+///
+/// # Errors
+///
+/// ELOOP and EXDEV, see above (before Linux 5.6 ENOTDIR for a link that is not the last component); else open(2)'s:
+/// ENXIO for a socket.
 pub fn open_beneath(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> {
     static HAS_OPENAT2: OnceLock<bool> = OnceLock::new();
     // Asked once and of a call that cannot fail otherwise: a sandbox may answer EPERM for ENOSYS, and EPERM from a
@@ -94,6 +94,10 @@ fn open_by_steps(folder: &File, path: &CStr, flags: OFlags) -> io::Result<File> 
 }
 
 /// Opens a file for appending, or makes one that nobody else can read. No link is followed.
+///
+/// # Errors
+///
+/// ELOOP for a link, ENXIO for a pipe that nobody reads; else open(2)'s.
 pub fn append_to(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options
@@ -105,11 +109,19 @@ pub fn append_to(path: &Path) -> io::Result<File> {
 }
 
 /// stat of an open file.
+///
+/// # Errors
+///
+/// statx(2)'s: ENOTCONN, ESTALE or EIO where the filesystem is gone.
 pub fn status(file: &File) -> io::Result<Status> {
     status_at(file, c"", AtFlags::EMPTY_PATH)
 }
 
 /// stat of a path below a folder; a link at its end is not followed.
+///
+/// # Errors
+///
+/// statx(2)'s: ENOENT, ENOTDIR or ELOOP where the path leads to nothing.
 pub fn status_of(folder: &File, path: &CStr) -> io::Result<Status> {
     status_at(folder, path, AtFlags::SYMLINK_NOFOLLOW)
 }
@@ -138,11 +150,19 @@ pub struct Marks {
 
 /// Those of a regular file below a folder, `None` if something else is there. Only of what is rarely written: see
 /// [`status_of`].
+///
+/// # Errors
+///
+/// statx(2)'s, as for [`status_of`].
 pub fn marks_of(folder: &File, path: &CStr) -> io::Result<Option<Marks>> {
     marks_at(folder, path, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// Those of an open file.
+///
+/// # Errors
+///
+/// statx(2)'s, as for [`status`].
 pub fn marks(file: &File) -> io::Result<Option<Marks>> {
     marks_at(file, c"", AtFlags::EMPTY_PATH)
 }
@@ -170,60 +190,94 @@ fn kind_of(kind: FileType) -> Kind {
     }
 }
 
-/// The number of the filesystem that a path leads to, `major:minor`, without asking whoever serves it.
-pub fn device_of(path: &Path) -> io::Result<String> {
-    let flags = AtFlags::STATX_DONT_SYNC;
-    let found = retry_on_intr(|| fs::statx(fs::CWD, path, flags, StatxFlags::empty()))?;
-    Ok(format!("{}:{}", found.stx_dev_major, found.stx_dev_minor))
-}
-
-/// Whether this process may write in a folder (EROFS and EACCES say why not).
+/// Asks whether this process may write in a folder.
+///
+/// # Errors
+///
+/// EROFS on a read-only filesystem, EACCES without permission; else faccessat(2)'s.
 pub fn may_write(folder: &File) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::accessat(folder, c".", Access::WRITE_OK, AtFlags::EACCESS))?)
 }
 
 /// Makes one folder, mode 0700. `name` must be a single component, so that no link can be followed.
+///
+/// # Errors
+///
+/// mkdirat(2)'s: `AlreadyExists` whatever has the name, ENOSPC, EROFS.
 pub fn make_folder(parent: &File, name: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::mkdirat(parent, name, Mode::RWXU))?)
 }
 
 /// Unlinks one file. `name` must be a single component, so that no link can be followed.
+///
+/// # Errors
+///
+/// unlinkat(2)'s: `NotFound`; EISDIR for a folder.
 pub fn unlink(parent: &File, name: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::unlinkat(parent, name, AtFlags::empty()))?)
 }
 
 /// Removes an empty folder. `name` must be a single component, so that no link can be followed.
+///
+/// # Errors
+///
+/// unlinkat(2)'s: `NotFound`; ENOTEMPTY; ENOTDIR for what is no folder.
 pub fn remove_folder(parent: &File, name: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::unlinkat(parent, name, AtFlags::REMOVEDIR))?)
 }
 
 /// Renames a file or folder within one folder; whatever has the new name is replaced.
+///
+/// # Errors
+///
+/// renameat(2)'s: `NotFound` without `from`; EISDIR, ENOTDIR or ENOTEMPTY where `to` cannot be replaced.
 pub fn rename(parent: &File, from: &CStr, to: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::renameat(parent, from, parent, to))?)
 }
 
 /// The same from one folder into another one of the filesystem.
+///
+/// # Errors
+///
+/// As for [`rename`]; EXDEV where the folders lie on two filesystems.
 pub fn move_to(parent: &File, from: &CStr, into: &File, to: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::renameat(parent, from, into, to))?)
 }
 
 /// Has two files of one folder exchange their names, at one moment.
+///
+/// # Errors
+///
+/// renameat2(2)'s: `NotFound` unless both are there; EINVAL where the filesystem cannot.
 pub fn exchange(parent: &File, one: &CStr, other: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::renameat_with(parent, one, parent, other, RenameFlags::EXCHANGE))?)
 }
 
 /// Since when a file has had the names that it has, and been as it is; none is as long as can be.
+///
+/// # Errors
+///
+/// statx(2)'s, as for [`status_of`].
 pub fn age_of(parent: &File, path: &CStr) -> io::Result<Duration> {
     let changed = marks_of(parent, path)?.map_or(0, |marks| marks.changed.0.try_into().unwrap_or_default());
     Ok(SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(changed)).unwrap_or_default())
 }
 
 /// Gives a file a second name, in another folder of the filesystem. A link is not followed.
+///
+/// # Errors
+///
+/// linkat(2)'s: `AlreadyExists`; EXDEV where the folders lie on two filesystems; EPERM, EOPNOTSUPP or EMLINK where
+/// the file can have no further name.
 pub fn link(parent: &File, name: &CStr, into: &File, second: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::linkat(parent, name, into, second, AtFlags::empty()))?)
 }
 
 /// Writes all parts one after the other at `offset` (bytes).
+///
+/// # Errors
+///
+/// pwritev(2)'s: ENOSPC, EDQUOT, EIO; `WriteZero` where nothing more is taken. Any part may have been written then.
 pub fn write_all_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
     let total: usize = parts.iter().map(|part| part.len()).sum();
     let mut written = write_some_at(file, offset, parts)?;
@@ -251,6 +305,10 @@ fn write_some_at(file: &File, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<
 
 /// Makes a descriptor that was opened for reading one for writing too, of the same file whatever its name is by now. Whoever
 /// reads by it meanwhile goes on.
+///
+/// # Errors
+///
+/// open(2)'s: EACCES, EROFS, ENOENT without /proc; dup3(2)'s. The descriptor is as it was then.
 pub fn make_writable(file: &File) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -259,6 +317,10 @@ pub fn make_writable(file: &File) -> io::Result<()> {
 }
 
 /// Has a descriptor's number stand for what another one does.
+///
+/// # Errors
+///
+/// dup3(2)'s. `file` is as it was then.
 pub fn become_as(file: &File, other: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: both descriptors are open. `file` goes on owning its number, which is open afterwards too.
     let taken = unsafe { libc::dup3(other.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
@@ -266,27 +328,21 @@ pub fn become_as(file: &File, other: &impl AsRawFd) -> io::Result<()> {
 }
 
 /// When something last came into a folder or went out of it, in nanoseconds: of content, and of the folder itself.
+///
+/// # Errors
+///
+/// statx(2)'s, as for [`status`].
 pub fn folder_times(folder: &File) -> io::Result<(i128, i128)> {
     let found = folder.metadata()?;
     let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
     Ok((nanoseconds(found.mtime(), found.mtime_nsec()), nanoseconds(found.ctime(), found.ctime_nsec())))
 }
 
-/// Whether inotify tells of everything that happens to the filesystem that `file` lies on: not of what other machines do
-/// on a network's, nor of what a FUSE daemon fetches.
-pub fn tells_changes(file: &File) -> io::Result<bool> {
-    // Filesystems that the kernel's headers or libc lack.
-    const CIFS: i64 = 0xff53_4d42;
-    const SMB2: i64 = 0xfe53_4d42;
-    const V9FS: i64 = 0x0102_1997;
-    const CEPH: i64 = 0x00c3_6400;
-    let kind = retry_on_intr(|| fs::fstatfs(file))?.f_type;
-    let remote =
-        [libc::NFS_SUPER_MAGIC, libc::SMB_SUPER_MAGIC, libc::FUSE_SUPER_MAGIC, libc::AFS_SUPER_MAGIC];
-    Ok(!remote.contains(&kind) && ![CIFS, SMB2, V9FS, CEPH].contains(&kind))
-}
-
-/// Allocates these bytes of a file, growing it. EOPNOTSUPP where the filesystem cannot.
+/// Allocates these bytes of a file, growing it.
+///
+/// # Errors
+///
+/// fallocate(2)'s: EOPNOTSUPP where the filesystem cannot; ENOSPC, with some of it allocated.
 pub fn allocate(file: &File, bytes: Range<u64>) -> io::Result<()> {
     let length = bytes.end - bytes.start;
     Ok(retry_on_intr(|| fs::fallocate(file, FallocateFlags::empty(), bytes.start, length))?)
@@ -298,48 +354,22 @@ pub fn start_writing(file: &File) {
     unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
-/// syncfs(2) of the filesystem that `file` lies on.
-pub fn sync_filesystem(file: &File) -> io::Result<()> {
-    Ok(retry_on_intr(|| fs::syncfs(file))?)
-}
-
-/// Whether `file` lies on a filesystem of this machine's own disks or memory, whose syncfs(2) is known to do all that an
-/// fdatasync of each file does. FUSE answers it without asking the server, CIFS likewise.
-pub fn syncs_whole(file: &File) -> io::Result<bool> {
-    Ok(matches!(
-        retry_on_intr(|| fs::fstatfs(file))?.f_type,
-        libc::EXT4_SUPER_MAGIC
-            | libc::XFS_SUPER_MAGIC
-            | libc::BTRFS_SUPER_MAGIC
-            | libc::F2FS_SUPER_MAGIC
-            | libc::TMPFS_MAGIC
-            | libc::OVERLAYFS_SUPER_MAGIC
-            | libc::MSDOS_SUPER_MAGIC
-            | BCACHEFS
-            | EXFAT
-            | ZFS
-    ))
-}
-
 /// Makes a file without a name on the filesystem of a folder (O_TMPFILE).
+///
+/// # Errors
+///
+/// open(2)'s: EOPNOTSUPP where the filesystem has no such files; EROFS, EACCES.
 pub fn make_unnamed(folder: &File) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(retry_on_intr(|| fs::openat(folder, c".", flags, Mode::RUSR | Mode::WUSR))?.into())
 }
 
-/// Whether space that fallocate(2) takes on the filesystem of `file`, and ftruncate gives back, is space that a write to
-/// another file then finds: not where writing over a block takes another one.
-pub fn holds_space(file: &File) -> io::Result<bool> {
-    let kind = retry_on_intr(|| fs::fstatfs(file))?.f_type;
-    Ok(!matches!(kind, libc::BTRFS_SUPER_MAGIC | BCACHEFS | ZFS))
-}
-
-/// statvfs(2) of the filesystem that `file` lies on.
-pub fn usage(file: &File) -> io::Result<StatVfs> {
-    Ok(retry_on_intr(|| fs::fstatvfs(file))?)
-}
-
-/// flock(2), exclusive, without waiting; EWOULDBLOCK when somebody else holds it. Closing the file gives it back.
+/// flock(2), exclusive, without waiting. Closing the file gives it back.
+///
+/// # Errors
+///
+/// EWOULDBLOCK when somebody else holds it; EBADF, ENOLCK or EOPNOTSUPP where the filesystem has no lock for it
+/// (NFS).
 pub fn lock(file: &File) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::flock(file, FlockOperation::NonBlockingLockExclusive))?)
 }
@@ -348,6 +378,10 @@ pub fn lock(file: &File) -> io::Result<()> {
 pub struct Entries(Dir);
 
 /// Reads a folder from its beginning. The descriptor must not be shared with another reader.
+///
+/// # Errors
+///
+/// ENOTDIR where it is no folder, here or as the first entry. getdents64(2)'s comes as an entry.
 pub fn entries(folder: File) -> io::Result<Entries> {
     Ok(Entries(Dir::new(folder)?))
 }
@@ -375,75 +409,5 @@ impl Iterator for Entries {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::{MetadataExt, symlink};
-
-    use super::*;
-
-    /// Both ways of opening give the same guarantee; the second is what old kernels and sandboxes get.
-    #[test]
-    fn opening_stays_beneath_the_folder_and_follows_no_link() {
-        let root = tempfile::tempdir().unwrap();
-        let below = root.path().join("folder/deep");
-        fs::create_dir_all(&below).unwrap();
-        fs::write(below.join("file"), "").unwrap();
-        symlink("file", below.join("link")).unwrap();
-        symlink("deep", root.path().join("folder/linked")).unwrap();
-        let folder = File::open(root.path().join("folder")).unwrap();
-        type Open = fn(&File, &CStr, OFlags) -> io::Result<File>;
-        for open in [openat2 as Open, open_by_steps] {
-            let error = |path, flags| open(&folder, path, flags).unwrap_err().raw_os_error().unwrap();
-            open(&folder, c".", OFlags::RDONLY | OFlags::DIRECTORY).unwrap();
-            open(&folder, c"deep/file", OFlags::RDWR).unwrap();
-            assert_eq!(error(c"deep/none", OFlags::RDONLY), libc::ENOENT);
-            assert_eq!(error(c"deep/file", OFlags::RDWR | OFlags::CREATE | OFlags::EXCL), libc::EEXIST);
-            assert_eq!(error(c"deep/link", OFlags::RDWR | OFlags::CREATE | OFlags::EXCL), libc::EEXIST);
-            assert_eq!(error(c"deep/link", OFlags::RDONLY), libc::ELOOP);
-            assert!([libc::ELOOP, libc::ENOTDIR].contains(&error(c"linked/file", OFlags::RDONLY)));
-            for outside in [c"..", c"../other", c"deep/../../other", c"/etc/passwd"] {
-                assert_eq!(error(outside, OFlags::RDONLY), libc::EXDEV, "{outside:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_open_file_is_told_from_its_replacement() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = File::open(root.path()).unwrap();
-        let [one, two] = [c"one", c"two"].map(|name| {
-            status(&open_beneath(&folder, name, OFlags::RDWR | OFlags::CREATE).unwrap()).unwrap().identity
-        });
-        assert_ne!(one, two);
-        assert_eq!(status_of(&folder, c"one").unwrap().identity, one);
-    }
-
-    fn coarse_now() -> (i64, i64) {
-        let mut now = std::mem::MaybeUninit::<libc::timespec>::uninit();
-        // SAFETY: `now` outlives the call, which fills it.
-        let now = unsafe {
-            assert_eq!(libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, now.as_mut_ptr()), 0);
-            now.assume_init()
-        };
-        (now.tv_sec, now.tv_nsec)
-    }
-
-    /// What other processes do to their files moves the clock as well: one quiet moment is enough.
-    #[test]
-    fn a_look_has_the_next_write_note_no_finer_time() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = File::open(root.path()).unwrap();
-        let file = open_beneath(&folder, c"file", OFlags::RDWR | OFlags::CREATE).unwrap();
-        let quiet = (0..200).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(12));
-            let now = coarse_now();
-            write_all_at(&file, 0, &[IoSlice::new(b"before")]).unwrap();
-            status_of(&folder, c"file").unwrap();
-            status(&file).unwrap();
-            write_all_at(&file, 0, &[IoSlice::new(b"after")]).unwrap();
-            let noted = file.metadata().unwrap();
-            (noted.ctime(), noted.ctime_nsec()) == now
-        });
-        assert!(quiet, "each write after a look noted a time of its own");
-    }
-}
+#[path = "files_tests.rs"]
+mod tests;

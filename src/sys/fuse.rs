@@ -26,52 +26,94 @@ pub fn identity() -> (u32, u32) {
 }
 
 /// statfs(2), for its error only.
+///
+/// # Errors
+///
+/// statfs(2)'s: ENOTCONN where the daemon is gone.
 pub fn check_alive(path: &CStr) -> io::Result<()> {
     rustix::fs::statfs(path)?;
     Ok(())
 }
 
 /// mount(2).
+///
+/// # Errors
+///
+/// mount(2)'s: EPERM without CAP_SYS_ADMIN, ENODEV where the kernel has no FUSE, EINVAL for `data` that it does not
+/// know.
 pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: MountFlags, data: &CStr) -> io::Result<()> {
     Ok(rustix::mount::mount(source, target, kind, flags, data)?)
 }
 
 /// mount(2) with MS_REMOUNT.
+///
+/// # Errors
+///
+/// mount(2)'s: EPERM without CAP_SYS_ADMIN, EINVAL where `target` is no mount.
 pub fn remount(target: &CStr, flags: MountFlags) -> io::Result<()> {
     Ok(rustix::mount::mount_remount(target, flags, c"")?)
 }
 
 /// umount2(2): refused while anybody uses the mount.
+///
+/// # Errors
+///
+/// umount2(2)'s: EBUSY while it is used; EPERM without CAP_SYS_ADMIN, EINVAL where `target` is no mount.
 pub fn unmount(target: &CStr) -> io::Result<()> {
     Ok(rustix::mount::unmount(target, UnmountFlags::NOFOLLOW)?)
 }
 
 /// umount2(2) with MNT_DETACH: out of the tree at once, gone when the last user of it is.
+///
+/// # Errors
+///
+/// umount2(2)'s: EPERM without CAP_SYS_ADMIN, EINVAL where `target` is no mount.
 pub fn detach(target: &CStr) -> io::Result<()> {
     Ok(rustix::mount::unmount(target, UnmountFlags::DETACH)?)
 }
 
 /// The same, with MNT_FORCE: what is asked of the daemon fails.
+///
+/// # Errors
+///
+/// umount2(2)'s, as for [`detach`].
 pub fn force(target: &CStr) -> io::Result<()> {
     Ok(rustix::mount::unmount(target, UnmountFlags::FORCE | UnmountFlags::DETACH)?)
 }
 
 /// getxattr(2): fills `value` from the start and returns how far.
+///
+/// # Errors
+///
+/// getxattr(2)'s: ERANGE where `value` is too short; ENODATA or EOPNOTSUPP where there is none of that name; ENOTCONN
+/// where the daemon is gone.
 pub fn get_xattr(path: &CStr, name: &CStr, value: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::fs::getxattr(path, name, value)?)
 }
 
 /// setxattr(2).
+///
+/// # Errors
+///
+/// setxattr(2)'s: what the daemon answers; ENOTCONN where it is gone.
 pub fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::setxattr(path, name, value, XattrFlags::empty())?)
 }
 
 /// Whether the filesystem of this file is mounted read-only.
+///
+/// # Errors
+///
+/// statfs(2)'s: ENOTCONN where the daemon is gone.
 pub fn is_read_only(file: &File) -> io::Result<bool> {
     Ok(rustix::fs::fstatvfs(file)?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// syncfs(2): has the kernel hand over what it holds of the filesystem of this file.
+///
+/// # Errors
+///
+/// syncfs(2)'s; since Linux 5.8 also that of a write that failed.
 pub fn write_back(file: &File) -> io::Result<()> {
     Ok(rustix::fs::syncfs(file)?)
 }
@@ -79,6 +121,7 @@ pub fn write_back(file: &File) -> io::Result<()> {
 /// Receives one descriptor (SCM_RIGHTS).
 ///
 /// # Errors
+///
 /// `UnexpectedEof` when the peer closed without sending one, `InvalidData` when it sent something else.
 pub fn receive_descriptor(socket: &UnixStream) -> io::Result<OwnedFd> {
     let mut byte = [0];
@@ -96,6 +139,10 @@ pub fn receive_descriptor(socket: &UnixStream) -> io::Result<OwnedFd> {
 }
 
 /// Makes a freshly opened /dev/fuse another way into the connection of `device`.
+///
+/// # Errors
+///
+/// EINVAL where `device` is no connection or `fresh` is one already; ENOTTY where `fresh` is no /dev/fuse.
 pub fn attach(fresh: &File, device: &File) -> io::Result<()> {
     // SAFETY: the request reads one u32 and writes nothing.
     let clone = unsafe { ioctl::Setter::<CLONE, u32>::new(device.as_raw_fd().cast_unsigned()) };

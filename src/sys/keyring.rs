@@ -22,11 +22,15 @@ const PERMISSIONS: u32 = 0x3f2f_0000;
 
 const KIND: &CStr = c"user";
 
-/// Keeps a secret under a name, in place of what had that name.
+/// Keeps a secret under a name, in place of what had that name, for the whole seconds of `duration` and at least one.
 ///
 /// The key is made in the process keyring, which ends with the process, and gets its time before it is linked to the
 /// user's: a new key can be limited by who possesses it only, and a process whose session keyring does not lead to the
 /// user's keyring, such as a service of systemd's, possesses nothing in that.
+///
+/// # Errors
+///
+/// EDQUOT where this user's keys are too many; ENOSYS or EPERM where there are no keyrings, as in containers.
 pub fn keep(name: &CStr, secret: &[u8], duration: Duration) -> io::Result<()> {
     // SAFETY: both strings end in NUL, and `secret` is as long as it says; the kernel copies all three.
     let key = checked(unsafe {
@@ -47,7 +51,11 @@ pub fn keep(name: &CStr, secret: &[u8], duration: Duration) -> io::Result<()> {
     kept.and(taken_out).map(drop)
 }
 
-/// The secret of that name: fills `secret` up to its capacity. `NotFound` if there is none, or no more.
+/// The secret of that name: fills `secret` up to its capacity.
+///
+/// # Errors
+///
+/// `NotFound` if there is none, or no more; `FileTooLarge` where it is longer than the capacity; else as for [`keep`].
 pub fn find(name: &CStr, secret: &mut Vec<u8>) -> io::Result<()> {
     let key = search(name)?;
     let most = secret.capacity();
@@ -63,6 +71,10 @@ pub fn find(name: &CStr, secret: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// Forgets it at once.
+///
+/// # Errors
+///
+/// `NotFound` if there is none of that name, or no more; else as for [`keep`].
 pub fn forget(name: &CStr) -> io::Result<()> {
     control(INVALIDATE, search(name)?, 0, 0, 0).map(drop)
 }

@@ -12,7 +12,12 @@ pub fn lock(secret: &[u8]) {
     unsafe { libc::mlock(secret.as_ptr().cast(), secret.len()) };
 }
 
-/// Keeps all of this process in memory from now on, each page from its first use; fails where the limit is too low.
+/// Keeps all of this process in memory from now on, each page from its first use.
+///
+/// # Errors
+///
+/// `PermissionDenied` where the limit of locked memory (RLIMIT_MEMLOCK) is a number and this is not root;
+/// mlockall(2)'s.
 pub fn lock_all() -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit that outlives the call.

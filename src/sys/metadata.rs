@@ -17,6 +17,10 @@ pub enum Special {
 }
 
 /// Makes a FIFO, a socket or a device, with mode 0600. `device`: major and minor number.
+///
+/// # Errors
+///
+/// mknodat(2)'s: `AlreadyExists`; EPERM for a device without CAP_MKNOD.
 pub fn make_special(path: &Path, special: Special, device: (u32, u32)) -> io::Result<()> {
     let kind = match special {
         Special::Fifo => FileType::Fifo,
@@ -28,17 +32,31 @@ pub fn make_special(path: &Path, special: Special, device: (u32, u32)) -> io::Re
     Ok(rustix::fs::mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, device)?)
 }
 
+/// Sets both times of a file.
+///
+/// # Errors
+///
+/// utimensat(2)'s: EPERM for another user's file.
 pub fn set_times(path: &Path, accessed: Moment, modified: Moment) -> io::Result<()> {
     let spec = |(seconds, nanoseconds): Moment| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
     let times = Timestamps { last_access: spec(accessed), last_modification: spec(modified) };
     Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
+/// Sets one extended attribute, whether it is there or not. `name` has its namespace: `user.`, `security.`, …
+///
+/// # Errors
+///
+/// lsetxattr(2)'s: EOPNOTSUPP where the filesystem has none of that namespace; EPERM; ENOSPC.
 pub fn set_xattr(path: &Path, name: &[u8], value: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::lsetxattr(path, name, value, XattrFlags::empty())?)
 }
 
 /// All extended attributes, name and value; none where the filesystem has none.
+///
+/// # Errors
+///
+/// llistxattr(2)'s; lgetxattr(2)'s, but not of an attribute that cannot be read (ENODATA, EOPNOTSUPP).
 pub fn xattrs(path: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     // The largest list and value that Linux has.
     let mut names = vec![0; 65_536];

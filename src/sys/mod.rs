@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod daemon;
 pub mod files;
+pub mod filesystem;
 pub mod fuse;
 pub mod keyring;
 pub mod memory;

@@ -40,6 +40,7 @@ pub enum What {
 
 impl Notify {
     /// # Errors
+    ///
     /// EMFILE where this user has too many of them.
     pub fn new() -> io::Result<Notify> {
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
@@ -54,6 +55,7 @@ impl Notify {
     /// Watches an open folder. `folders`: new folders in it are of interest too.
     ///
     /// # Errors
+    ///
     /// ENOSPC where this user watches too many.
     pub fn add(&self, folder: &File, folders: bool) -> io::Result<Place> {
         let files =
@@ -66,6 +68,10 @@ impl Notify {
     }
 
     /// Waits until something happened, at most so long, or until it is woken.
+    ///
+    /// # Errors
+    ///
+    /// poll(2)'s, but not EINTR, which ends the wait.
     pub fn wait(&self, at_most: Option<Duration>) -> io::Result<()> {
         let limit = at_most.map(|limit| Timespec {
             tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
@@ -79,6 +85,10 @@ impl Notify {
     }
 
     /// Tells of everything that happened, with the names of what it happened to.
+    ///
+    /// # Errors
+    ///
+    /// read(2)'s. What was told before it stays told.
     pub fn take(&self, tell: &mut dyn FnMut(Place, What, &[u8])) -> io::Result<()> {
         let mut room = [MaybeUninit::uninit(); 16 << 10];
         let mut reader = Reader::new(&self.events, &mut room);

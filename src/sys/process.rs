@@ -10,6 +10,10 @@ use rustix::process::{
 };
 
 /// Makes this process's memory unreadable to other processes of the same user and turns core dumps off.
+///
+/// # Errors
+///
+/// setrlimit(2)'s or prctl(2)'s; they document none for these arguments, but a sandbox may refuse.
 pub fn forbid_memory_dumps() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
@@ -46,6 +50,10 @@ fn maps_all_users(map: &str) -> bool {
 /// Replaces the whole environment by one variable.
 ///
 /// To be called as the first thing in `main`, while the process has one thread.
+///
+/// # Errors
+///
+/// EINVAL for a `name` that is empty or has an `=` in it; ENOMEM.
 pub fn replace_environment(name: &CStr, value: &CStr) -> io::Result<()> {
     // SAFETY: no other thread reads or writes the environment yet (the caller's duty), and both strings end in NUL.
     let failed = unsafe { libc::clearenv() != 0 || libc::setenv(name.as_ptr(), value.as_ptr(), 1) != 0 };

@@ -10,6 +10,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Sends lines such as `READY=1` to the manager; nothing where none listens.
+///
+/// # Errors
+///
+/// `InvalidInput` where NOTIFY_SOCKET is no address; sendto(2)'s: `NotFound` or `ConnectionRefused` where the manager
+/// is gone.
 pub fn tell(lines: &[&str]) -> io::Result<()> {
     env::var_os("NOTIFY_SOCKET").map_or(Ok(()), |name| tell_at(&name, lines))
 }

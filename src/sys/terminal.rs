@@ -26,16 +26,29 @@ struct Hidden<'a> {
 }
 
 impl Terminal {
-    /// Fails where there is none, as in a service or a cron job.
+    /// Opens /dev/tty.
+    ///
+    /// # Errors
+    ///
+    /// open(2)'s: ENXIO where there is no terminal, as in a service or a cron job.
     pub fn open() -> io::Result<Terminal> {
         File::options().read(true).write(true).open("/dev/tty").map(Terminal)
     }
 
+    /// Writes a text, without a newline of its own.
+    ///
+    /// # Errors
+    ///
+    /// write(2)'s: EIO where the terminal is gone.
     pub fn show(&mut self, text: &str) -> io::Result<()> {
         self.0.write_all(text.as_bytes())
     }
 
     /// Asks, and reads a line as the terminal edits it. What was typed before the question is discarded.
+    ///
+    /// # Errors
+    ///
+    /// read(2)'s and write(2)'s: EIO where the terminal is gone.
     pub fn ask(&mut self, prompt: &str) -> io::Result<String> {
         // A terminal whose input cannot be discarded can still be asked.
         let _ = tcflush(&self.0, QueueSelector::IFlush);
@@ -50,6 +63,11 @@ impl Terminal {
 
     /// Asks, and reads a line of at most `longest` bytes into `line`, whose capacity should be that, so that it never
     /// moves. What was typed before the question is discarded.
+    ///
+    /// # Errors
+    ///
+    /// `Interrupted` for ^C; `UnexpectedEof` for ^D in an empty line, and where the terminal is gone; `FileTooLarge`
+    /// for a longer line; that of the terminal.
     pub fn ask_hidden(&mut self, prompt: &str, line: &mut Vec<u8>, longest: usize) -> io::Result<()> {
         let hidden = Hidden::enter(&mut self.0)?;
         hidden.terminal.write_all(prompt.as_bytes())?;

@@ -66,7 +66,7 @@ impl Request {
         Parts { message: &mut head.message, operation: &head.operation, payload, came }
     }
 
-    /// Says how much of the payload is the reply's.
+    /// Says how many bytes of the payload are the reply's.
     pub fn reply_with(&mut self, length: usize) {
         self.0.head.payload = length as u32;
     }
@@ -77,6 +77,11 @@ impl Request {
 pub struct Waker(Arc<File>);
 
 impl Waker {
+    /// Wakes it, now or when it waits next.
+    ///
+    /// # Errors
+    ///
+    /// write(2)'s; the only one it documents for this, EAGAIN, takes 2⁶⁴ wakes.
     pub fn wake(&self) -> io::Result<()> {
         (&*self.0).write_all(1u64.as_bytes())
     }
@@ -99,6 +104,7 @@ impl Queue {
     /// Nothing comes yet. `depth` requests at once, each with `payload` bytes.
     ///
     /// # Errors
+    ///
     /// The kernel has no io_uring, or not for us, or not all that is needed of it.
     pub fn new(device: &File, number: u16, depth: u16, payload: usize) -> io::Result<Queue> {
         let ring = IoUring::builder()
@@ -130,6 +136,11 @@ impl Queue {
     }
 
     /// Has the kernel use this queue, once all the others are started too. Only this thread may use it from now on.
+    ///
+    /// # Errors
+    ///
+    /// io_uring_register(2)'s (EBADFD if it was started before) and io_uring_enter(2)'s. That of a request which the
+    /// kernel does not take comes from [`wait`](Queue::wait), to `lost`.
     pub fn start(&mut self) -> io::Result<()> {
         self.ring.submitter().register_enable_rings()?;
         self.await_wake()?;
@@ -176,6 +187,10 @@ impl Queue {
     }
 
     /// Has the reply sent with the next [`wait`](Queue::wait) or [`flush`](Queue::flush).
+    ///
+    /// # Errors
+    ///
+    /// `Other` where the submission queue is full, which `depth` requests cannot make it. The request is lost then.
     pub fn commit(&mut self, request: Request) -> io::Result<()> {
         let commit = request.0.head.commit;
         let room = Box::into_raw(request.0);
@@ -183,6 +198,10 @@ impl Queue {
     }
 
     /// Sends what was committed.
+    ///
+    /// # Errors
+    ///
+    /// io_uring_enter(2)'s, but not EINTR, EAGAIN and EBUSY: what these leave behind goes with the next call.
     pub fn flush(&mut self) -> io::Result<()> {
         passing(self.ring.submit())
     }
@@ -191,6 +210,10 @@ impl Queue {
     /// kernel does not use any more is given to `lost`.
     ///
     /// Returns whether more can come. Requests that were not committed count as more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`flush`](Queue::flush).
     pub fn wait(&mut self, found: &mut Vec<Request>, mut lost: impl FnMut(Lost)) -> io::Result<bool> {
         passing(self.ring.submit_and_wait(1))?;
         let mut woken = false;
@@ -233,6 +256,10 @@ fn event() -> io::Result<File> {
 }
 
 /// Keeps the calling thread on one CPU, by its number.
+///
+/// # Errors
+///
+/// `InvalidInput` for a number of no set; sched_setaffinity(2)'s: EINVAL where this process may not use that CPU.
 pub fn pin_to(cpu: usize) -> io::Result<()> {
     if cpu >= CpuSet::MAX_CPU {
         return Err(io::ErrorKind::InvalidInput.into());

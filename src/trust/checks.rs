@@ -24,6 +24,7 @@ impl Trust {
     /// chunk files.
     ///
     /// # Errors
+    ///
     /// The list could not be read.
     pub fn settled(&self) -> Result<Vec<String>> {
         let Some(path) = self.folder.as_ref().map(|folder| folder.join("settled")) else {
@@ -39,6 +40,7 @@ impl Trust {
     /// Notes which these are from now on.
     ///
     /// # Errors
+    ///
     /// The list could not be written.
     pub fn settle(&self, findings: &[String]) -> Result<()> {
         self.replace_or_remove("settled", findings)
@@ -47,6 +49,7 @@ impl Trust {
     /// Keeps a copy of a chunk file that is about to be replaced, beside those of earlier times; answers where.
     ///
     /// # Errors
+    ///
     /// The copy could not be written.
     pub fn keep_copy(&self, name: &str, bytes: &[u8]) -> Result<Option<PathBuf>> {
         let Some(folder) = self.folder.as_ref().map(|folder| folder.join("replaced")) else {
@@ -66,6 +69,7 @@ impl Trust {
     /// Notes that the volume was checked.
     ///
     /// # Errors
+    ///
     /// The note could not be written.
     pub fn note_check(&self, check: LastCheck) -> Result<()> {
         let LastCheck { when, data, damaged, waiting } = check;
@@ -75,6 +79,7 @@ impl Trust {
     /// When a volume was checked last on this device.
     ///
     /// # Errors
+    ///
     /// The note could not be read, or is damaged.
     pub fn last_check(volume: VolumeId) -> Result<Option<LastCheck>> {
         let parse = |line: &str| {

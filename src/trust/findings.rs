@@ -57,6 +57,7 @@ impl Trust {
     /// Answers how many there was no room for: the latest ones, and those that are too long for what room is left.
     ///
     /// # Errors
+    ///
     /// The list could not be read, is damaged, or could not be written.
     pub fn change_findings(&self, off: impl Fn(&Found) -> bool, on: Vec<Found>) -> Result<usize> {
         let before = self.findings();

@@ -16,16 +16,30 @@ const OWN_SLOT: &str = "own-slot.json";
 
 impl Trust {
     /// The owner key that this device expects of a volume; `None` if it never saw it. Makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where the file cannot be read, [`TrustUnavailable::Damaged`] where it makes no sense.
+    /// Without a home folder nothing is expected.
     pub fn pinned_of(volume: VolumeId) -> Result<Option<OwnerKey>> {
         Trust::at(volume).pinned()
     }
 
     /// What this device expects of a volume. Makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Trust::expected`].
     pub fn expected_of(volume: VolumeId) -> Result<Expected> {
         Trust::at(volume).expected()
     }
 
     /// What this device expects of the volume's keys.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where one of the files cannot be read, [`TrustUnavailable::Damaged`] where one makes
+    /// no sense.
     pub fn expected(&self) -> Result<Expected> {
         Ok(Expected {
             pinned: self.pinned()?,
@@ -45,6 +59,11 @@ impl Trust {
     }
 
     /// Expects this owner key from now on, and what its lists said.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where the files cannot be read or replaced, [`TrustUnavailable::Damaged`] where they
+    /// make no sense. The list may be noted then, and the key not.
     pub fn pin(&self, owner: OwnerKey, list: &List) -> Result<()> {
         if self.list()? != *list {
             self.replace("list", &lines(list))?;
@@ -53,11 +72,19 @@ impl Trust {
     }
 
     /// Notes the owner key that this device is about to sign with, lest it refuse it after a crash.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where the file cannot be replaced.
     pub fn announce(&self, owner: OwnerKey) -> Result<()> {
         self.replace("announced-pin", &[owner])
     }
 
     /// All that lists said that were believed.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where the file cannot be read, [`TrustUnavailable::Damaged`] where it makes no sense.
     pub fn list(&self) -> Result<List> {
         let mut list = List::default();
         let said: Vec<List> = self.read("list", line)?;
@@ -66,12 +93,21 @@ impl Trust {
     }
 
     /// This device's slot beside the volume, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where the file cannot be read, [`TrustUnavailable::Damaged`] where it is no slot.
     pub fn own_slot(&self) -> Result<Option<Slot>> {
         let Some((path, bytes)) = self.read_bytes(OWN_SLOT)? else { return Ok(None) };
         Slot::parse(&bytes).map(Some).map_err(|_| TrustUnavailable::Damaged(path))
     }
 
-    /// Keeps a slot that is for this device only, instead of the one before; an error without a state folder.
+    /// Keeps a slot that is for this device only, instead of the one before.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::NoPlace`] without a state folder, [`TrustUnavailable::Io`] where the file cannot be
+    /// replaced.
     pub fn keep_own_slot(&self, slot: &Slot) -> Result<()> {
         let folder = self.folder.as_ref().ok_or(TrustUnavailable::NoPlace)?;
         let path = folder.join(OWN_SLOT);
@@ -79,6 +115,11 @@ impl Trust {
     }
 
     /// Notes that the volume lies in this folder.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where the file cannot be read or replaced, [`TrustUnavailable::Damaged`] where it
+    /// makes no sense.
     pub fn note_place(&self, backing: &Path) -> Result<()> {
         let mut places = self.places()?;
         let place = hex::encode(backing.as_os_str().as_encoded_bytes());
@@ -92,6 +133,11 @@ impl Trust {
 
     /// Whether this device knows other volumes in this folder and not this one: whoever holds the folders can exchange
     /// two that are known, or put another one in a known one's place, id and all.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where the state folder or a file of places in it cannot be read,
+    /// [`TrustUnavailable::Damaged`] where one makes no sense, another volume's too.
     pub fn knows_another_at(&self, backing: &Path) -> Result<bool> {
         let Some(folder) = &self.folder else { return Ok(false) };
         let place = hex::encode(backing.as_os_str().as_encoded_bytes());
@@ -122,21 +168,37 @@ impl Trust {
     }
 
     /// Notes which slots there are. True if some were not noted before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Trust::note_place`].
     pub fn note_slots(&self, present: &[SlotId]) -> Result<bool> {
         self.note("slots", present)
     }
 
     /// The slots that were noted, removed ones included.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where the file cannot be read, [`TrustUnavailable::Damaged`] where it makes no sense.
     pub fn known_slots(&self) -> Result<Vec<SlotId>> {
         self.read("slots", |line| line.parse().ok())
     }
 
     /// Notes that slots were removed on purpose: they are not to be used again.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Trust::note_place`].
     pub fn note_removed_slots(&self, removed: &[SlotId]) -> Result<()> {
         self.note("removed-slots", removed).map(drop)
     }
 
     /// Takes that back of these slots.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Trust::note_place`].
     pub fn forget_removed_slots(&self, back: &[SlotId]) -> Result<()> {
         let mut removed = self.removed_slots()?;
         removed.retain(|id| !back.contains(id));
@@ -144,6 +206,10 @@ impl Trust {
     }
 
     /// The slots that were removed on purpose. One that is present again was brought back.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Trust::known_slots`].
     pub fn removed_slots(&self) -> Result<Vec<SlotId>> {
         self.read("removed-slots", |line| line.parse().ok())
     }

@@ -66,7 +66,9 @@ impl Trust {
     /// The memory in this user's state folder, made if there is none yet.
     ///
     /// # Errors
-    /// `NoPlace` without a home folder, `Io` where the folder cannot be made, `Damaged` for files of another form.
+    ///
+    /// [`TrustUnavailable::NoPlace`] without a home folder, [`TrustUnavailable::Io`] where the folder cannot be made,
+    /// [`TrustUnavailable::Damaged`] for files of another form.
     pub fn open(volume: VolumeId) -> Result<Trust> {
         Trust::open_in(&Trust::state().ok_or(TrustUnavailable::NoPlace)?, volume)
     }
@@ -84,6 +86,7 @@ impl Trust {
     /// The memory below this state folder.
     ///
     /// # Errors
+    ///
     /// As [`Trust::open`].
     pub fn open_in(state: &Path, volume: VolumeId) -> Result<Trust> {
         let folder = state.join("cryptfs").join(volume.to_string());
@@ -118,6 +121,7 @@ impl Trust {
     /// The newest durable versions of the volume's chunks; `None` without a state folder. One program at a time.
     ///
     /// # Errors
+    ///
     /// `InUse` while another program has them open, `Store` where the file is damaged or cannot be opened.
     pub fn versions(&self) -> std::result::Result<Option<Versions>, VersionsUnavailable> {
         self.folder.as_ref().map(|folder| Versions::open(&folder.join("versions"))).transpose()
@@ -144,6 +148,7 @@ impl Trust {
     /// What people call this device: what they chose, else the machine's name.
     ///
     /// # Errors
+    ///
     /// The state folder could not be read.
     pub fn label(&self) -> Result<String> {
         let chosen = self.read("label", |line| Some(line.to_owned()))?.pop();
@@ -151,6 +156,11 @@ impl Trust {
     }
 
     /// Calls this device so from now on: one line.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustUnavailable::Io`] where the file cannot be replaced. Without a state folder nothing is noted, and that
+    /// is no error.
     pub fn set_label(&self, label: &str) -> Result<()> {
         self.replace("label", &[label])
     }

@@ -16,7 +16,11 @@ pub const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::n
 /// Deleted inodes that are remembered. Where there are as many some of them are forgotten, whichever.
 pub const TOMBSTONES_MOST: u64 = if cfg!(test) { 100 } else { 200_000 };
 
-/// None: it has a name again.
+/// Notes tombstones; `None`: the inode has a name again.
+///
+/// # Errors
+///
+/// What the database says, such as that of a full disk. `write` is to be aborted then.
 pub fn write_tombstones(
     write: &WriteTransaction,
     tombstones: &BTreeMap<[u8; 16], Option<Tombstone>>,
@@ -50,6 +54,11 @@ pub fn decode_tombstone(bytes: &[u8]) -> Option<Tombstone> {
     Some(Tombstone { version: decode(version)?, entries: decode(entries)?.0 })
 }
 
+/// Keeps sealed attributes, of as many inodes as there is room for.
+///
+/// # Errors
+///
+/// What the database says, such as that of a full disk. Nothing is kept then.
 pub fn write_attributes(store: &Database, kept: &[(InodeId, Vec<u8>)]) -> Result<(), redb::Error> {
     let write = store.begin_write()?;
     let mut table = write.open_table(ATTRIBUTES)?;

@@ -75,6 +75,7 @@ impl Versions {
     /// Opens the store, or makes it. Nobody else can open it meanwhile.
     ///
     /// # Errors
+    ///
     /// `InUse` while another program has it open, `Store` where the file is damaged or cannot be opened.
     pub fn open(path: &Path) -> Result<Versions, VersionsUnavailable> {
         let file =

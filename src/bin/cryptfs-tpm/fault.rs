@@ -70,6 +70,10 @@ const HANDLE: u32 = 0x0b;
 const POLICY_FAIL: u32 = 0x1d;
 
 /// Attaches the step to a failed call.
+///
+/// # Errors
+///
+/// The [`Fault`] that the response code stands for at this step.
 pub fn at<T>(step: Step, result: tss_esapi::Result<T>) -> Result<T, Fault> {
     result.map_err(|error| match error {
         Error::Tss2Error(code) => classify(step, number(code)),

@@ -6,6 +6,11 @@ use cryptfs::keys::tpm::{Lockout, TpmError, TpmInfo};
 use tss_esapi::constants::{CapabilityType, PropertyTag};
 use tss_esapi::structures::CapabilityData;
 
+/// Who made the TPM, and how many tries it would give.
+///
+/// # Errors
+///
+/// [`Fault::Gone`]; [`TpmError::OtherTpm`] for an answer of another form; else as for [`at`].
 pub fn probe(tpm: &mut Tpm) -> Result<TpmInfo, Fault> {
     let letters = property(tpm, PropertyTag::Manufacturer)?.to_be_bytes();
     let manufacturer =
@@ -13,6 +18,11 @@ pub fn probe(tpm: &mut Tpm) -> Result<TpmInfo, Fault> {
     Ok(TpmInfo { manufacturer, lockout: lockout(tpm)? })
 }
 
+/// How many tries failed, and what happens then.
+///
+/// # Errors
+///
+/// As for [`probe`].
 pub fn lockout(tpm: &mut Tpm) -> Result<Lockout, Fault> {
     Ok(Lockout {
         failed_tries: property(tpm, PropertyTag::LockoutCounter)?,

@@ -21,6 +21,11 @@ pub struct Wish {
     pub auth: Option<AuthValue>,
 }
 
+/// Seals a secret to this TPM, to what the PCRs say now, and to the authorization value if there is one.
+///
+/// # Errors
+///
+/// [`TpmError::OwnerPassword`] without a storage root key to seal under; [`TpmError::NoPcrBank`]; else as for [`at`].
 pub fn seal(tpm: &mut Tpm, wish: &Wish) -> Result<TpmSlotFields, Fault> {
     let pin = wish.auth.is_some();
     let parent = tpm.parent_for_sealing()?;

@@ -22,6 +22,10 @@ pub struct Policy {
 
 impl Tpm {
     /// A session for commands under the storage root key.
+    ///
+    /// # Errors
+    ///
+    /// [`TpmError::OutOfSlots`]; [`TpmError::OtherTpm`] where the TPM does not have that key; else as for [`at`].
     pub fn hmac_session(&mut self, parent: &Parent) -> Result<AuthSession, Fault> {
         self.session(SessionType::Hmac, parent)
     }
@@ -31,6 +35,11 @@ impl Tpm {
     /// With a PIN, PolicyAuthValue puts the object's authorization value into the keys of the session's HMAC and of
     /// its parameter encryption. The session is not bound to the object besides: that would add nothing, and ESYS
     /// leaves the value out of the HMAC of a bound session even where, as here, the TPM does not.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Tpm::hmac_session`]. That the machine's state is another than at enrolment is no error: it shows in
+    /// the digest.
     pub fn policy_session(
         &mut self,
         parent: &Parent,
@@ -50,6 +59,11 @@ impl Tpm {
         Ok((session, digest))
     }
 
+    /// Frees a session's place in the TPM.
+    ///
+    /// # Errors
+    ///
+    /// As for [`at`].
     pub fn end_session(&mut self, session: impl Into<SessionHandle>) -> Result<(), Fault> {
         at(Step::Query, self.context.flush_context(ObjectHandle::from(session.into())))
     }

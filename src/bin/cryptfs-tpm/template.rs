@@ -11,6 +11,10 @@ use tss_esapi::structures::{
 };
 
 /// Template 1: the storage root key that systemd makes, so that one in the TPM already serves both.
+///
+/// # Errors
+///
+/// As for [`at`]; the TPM is not asked, the TSS checks the parts only.
 pub fn storage_root_key() -> Result<Public, Fault> {
     at(Step::Parent, build_storage_root_key())
 }
@@ -40,6 +44,10 @@ fn build_storage_root_key() -> tss_esapi::Result<Public> {
 
 /// A sealed secret: only by policy, in this TPM under this parent, and without dictionary-attack protection only
 /// where there is no PIN to guess.
+///
+/// # Errors
+///
+/// As for [`storage_root_key`].
 pub fn sealed_object(policy: Digest, pin: bool) -> Result<Public, Fault> {
     at(Step::Seal, build_sealed_object(policy, pin))
 }
@@ -61,6 +69,11 @@ fn build_sealed_object(policy: Digest, pin: bool) -> tss_esapi::Result<Public> {
         .build()
 }
 
+/// These PCRs, as the TPM is told of them.
+///
+/// # Errors
+///
+/// As for [`storage_root_key`].
 pub fn pcr_selection(bank: PcrBank, pcrs: PcrMask) -> Result<PcrSelectionList, Fault> {
     let hash = match bank {
         PcrBank::Sha256 => HashingAlgorithm::Sha256,

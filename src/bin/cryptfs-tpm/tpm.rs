@@ -36,6 +36,11 @@ enum End {
 }
 
 /// Does `work` on a fresh connection, and once more on another if the first one is lost.
+///
+/// # Errors
+///
+/// [`TpmError::NoDevice`], [`TpmError::NoPermission`], [`TpmError::Busy`]; [`TpmError::Gone`] where both connections
+/// were lost; else what `work` failed with, a wrong PIN with the TPM's counters.
 pub fn with<T>(tcti: &Tcti, mut work: impl FnMut(&mut Tpm) -> Result<T, Fault>) -> Result<T, TpmError> {
     let mut attempt = || {
         let mut tpm = Tpm::open(tcti).map_err(End::Refused)?;
@@ -78,6 +83,10 @@ impl Tpm {
 
     /// The storage root key to seal under: derived from the template, or, where the owner hierarchy has a password,
     /// the one that was left at the usual handle.
+    ///
+    /// # Errors
+    ///
+    /// [`TpmError::OwnerPassword`] where there is neither; else as for [`Tpm::parent`].
     pub fn parent_for_sealing(&mut self) -> Result<Parent, Fault> {
         match self.parent(0, TEMPLATE_ECC_P256) {
             Err(Fault::Final(TpmError::OwnerPassword)) => {
@@ -91,6 +100,11 @@ impl Tpm {
     }
 
     /// The storage root key at `handle`, 0 meaning derived from `template`.
+    ///
+    /// # Errors
+    ///
+    /// [`TpmError::Damaged`] for a handle or template that no slot has; [`TpmError::OtherTpm`] where no key is at the
+    /// handle; [`TpmError::OwnerPassword`] where none can be derived; else as for [`at`].
     pub fn parent(&mut self, handle: u32, template: u8) -> Result<Parent, Fault> {
         let key = match (handle, template) {
             (0, TEMPLATE_ECC_P256) => self.derive_parent()?,

@@ -12,6 +12,13 @@ use tss_esapi::traits::{Marshall, UnMarshall};
 /// How often a session is begun again because a PCR was extended between the policy's look and the command.
 const MAX_TRIES: u32 = 30;
 
+/// Gives back what was sealed.
+///
+/// # Errors
+///
+/// [`TpmError::OtherTpm`] under another storage root key; [`TpmError::Damaged`] for fields that were changed;
+/// [`TpmError::BootStateChanged`]; [`TpmError::PcrsKeepChanging`] after 30 tries; [`Fault::WrongAuth`] and
+/// [`Fault::Locked`] of a PIN; else as for [`at`].
 pub fn unseal(
     tpm: &mut Tpm,
     fields: &TpmSlotFields,

@@ -26,6 +26,10 @@ pub struct Folder {
 
 impl Folder {
     /// `kind`: of what is exported. A folder may go into an empty folder, everything else under a new name.
+    ///
+    /// # Errors
+    ///
+    /// `Exit::NotEmpty`; `Exit::Failed` where something else is there, or it cannot be read.
     pub fn open(top: &Path, kind: Kind, resume: bool) -> Result<Folder, Failure> {
         let system = |error: io::Error| advice::system(top.display(), &error);
         match fs::read_dir(top) {

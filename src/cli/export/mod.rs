@@ -72,6 +72,12 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Exports what the path stands for.
+///
+/// # Errors
+///
+/// As for [`Opened::open`] and [`Opened::node`]; `Exit::Unreadable` where part of it could not be read: the rest is
+/// there. Of the destination: `Exit::NotEmpty`, `Exit::Usage` for a terminal, `Exit::Failed` where it fails.
 pub fn run(arguments: &Export) -> Result<(), Failure> {
     let opened = Opened::open(&arguments.at)?;
     let node = opened.node()?;

@@ -23,6 +23,11 @@ pub struct Tar {
 type Pax = Vec<(String, Vec<u8>)>;
 
 impl Tar {
+    /// A stream to standard output.
+    ///
+    /// # Errors
+    ///
+    /// `Exit::Usage` where that is a terminal.
     pub fn to_stdout(opened: &Opened) -> Result<Tar, Failure> {
         if io::stdout().is_terminal() {
             return Err(advice::tar_to_terminal());

@@ -9,6 +9,12 @@ use std::io::{self, Write};
 /// Bytes read at a time: whole blocks.
 const PIECE: u64 = 256 << 10;
 
+/// Prints the content of a file.
+///
+/// # Errors
+///
+/// As for [`Opened::open`] and [`Opened::node`]; `Exit::Unreadable` where it ends before what cannot be read;
+/// `Exit::Failed` for what is no file.
 pub fn run(arguments: &Cat) -> Result<(), Failure> {
     let opened = Opened::open(&arguments.at)?;
     let node = opened.node()?;

@@ -10,6 +10,12 @@ use crate::volume::{Kind, Node};
 use hashbrown::HashSet;
 use serde_json::json;
 
+/// Prints how many bytes of content there are in and below what the path stands for.
+///
+/// # Errors
+///
+/// As for [`Opened::open`] and [`Opened::node`]; `Exit::Unreadable` where part of it could not be read: the rest is
+/// counted.
 pub fn run(arguments: &Du) -> Result<(), Failure> {
     let opened = Opened::open(&arguments.at)?;
     let node = opened.node()?;

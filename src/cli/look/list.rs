@@ -9,6 +9,12 @@ use crate::cli::report;
 use crate::volume::{Kind, Node};
 use hashbrown::HashSet;
 
+/// Lists what the path stands for.
+///
+/// # Errors
+///
+/// As for [`Opened::open`] and [`Opened::node`]; `Exit::Unreadable` where part of it could not be read: the rest is
+/// listed.
 pub fn ls(arguments: &Ls) -> Result<(), Failure> {
     let opened = Opened::open(&arguments.at)?;
     let node = opened.node()?;
@@ -93,6 +99,11 @@ fn show(arguments: &Ls, path: &[u8], name: Option<&[u8]>, node: Result<&Node, Ki
     }
 }
 
+/// Lists all that is below the path.
+///
+/// # Errors
+///
+/// As for [`ls`].
 pub fn tree(arguments: &Tree) -> Result<(), Failure> {
     let opened = Opened::open(&arguments.at)?;
     let node = opened.node()?;

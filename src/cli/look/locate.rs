@@ -12,6 +12,12 @@ use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// Prints the chunk files of a path, or the path of a chunk file.
+///
+/// # Errors
+///
+/// As for [`Opened::open`] and [`Opened::found`]; `Exit::NoSuchPath` for a file that is not of this volume, or that
+/// nothing leads to.
 pub fn run(arguments: &Locate) -> Result<(), Failure> {
     let opened = Opened::open(&arguments.at)?;
     match &arguments.chunk {

@@ -7,6 +7,11 @@ use crate::cli::look_args::Stat;
 use crate::cli::report;
 use crate::volume::Kind;
 
+/// Prints the attributes of an inode.
+///
+/// # Errors
+///
+/// As for [`Opened::open`] and [`Opened::node`].
 pub fn run(arguments: &Stat) -> Result<(), Failure> {
     let opened = Opened::open(&arguments.at)?;
     let node = opened.node()?;

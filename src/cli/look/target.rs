@@ -51,6 +51,10 @@ pub fn split(target: &OsStr) -> (PathBuf, Vec<u8>) {
 
 impl Opened {
     /// Opens the volume; says so on stderr if it is mounted, and which journals cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Opened::open_at`].
     pub fn open(at: &Where) -> Result<Opened, Failure> {
         let (backing, path) = split(&at.target);
         let opened = Opened::open_at(&backing, path, &at.unlock)?;
@@ -64,6 +68,11 @@ impl Opened {
     }
 
     /// The same, saying nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Exit::NotAVolume` without such a folder; `Exit::Failed` where it cannot be locked; as for [`unlock::unlock`]
+    /// and [`assemble::reader`].
     pub fn open_at(backing: &Path, path: Vec<u8>, how: &Unlock) -> Result<Opened, Failure> {
         let folder = Folder::open(backing).map_err(|_| advice::no_folder(backing))?;
         // Any other trouble with the lock means that the folder is no volume, which unlocking tells better.
@@ -85,11 +94,19 @@ impl Opened {
     }
 
     /// What the path stands for.
+    ///
+    /// # Errors
+    ///
+    /// `Exit::NoSuchPath`; `Exit::Unreadable` where a folder on the way cannot be read.
     pub fn found(&self) -> Result<(InodeId, Kind), Failure> {
         self.reader.find(&self.path).map_err(|error| self.failure(&error))
     }
 
     /// The inode that the path stands for.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Opened::found`], and of the inode.
     pub fn node(&self) -> Result<Node, Failure> {
         let (id, _) = self.found()?;
         self.reader.node(id).map_err(|error| self.failure(&error))
@@ -109,6 +126,10 @@ impl Opened {
     }
 
     /// The entries of a directory, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// What the reader says of the directory.
     pub fn children(&self, directory: &Node) -> volume::Result<Vec<(Vec<u8>, InodeId, Kind)>> {
         let entries = self.reader.entries(directory)?;
         let mut children: Vec<_> =
@@ -129,7 +150,11 @@ impl Unread {
         self.lines.push(format!("{}: {what}", advice::escape(path)));
     }
 
-    /// Tells all of it; a failure if there is any.
+    /// Tells all of it.
+    ///
+    /// # Errors
+    ///
+    /// `Exit::Unreadable` if there is any.
     pub fn tell(self) -> Result<(), Failure> {
         self.lines.iter().for_each(|line| report::complain(line));
         if self.lines.is_empty() { Ok(()) } else { Err(advice::some_unread(self.lines.len())) }

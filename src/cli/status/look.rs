@@ -81,6 +81,10 @@ impl Seen {
 }
 
 /// Looks, and prints what was seen as JSON.
+///
+/// # Errors
+///
+/// `Exit::NotMounted`; `Exit::Failed` where /proc/self/mountinfo cannot be read, or stdout cannot be written.
 pub fn run(path: &Path) -> Result<(), Failure> {
     let found = super::wanted(std::slice::from_ref(&path.to_owned()))?;
     let found = found.first().ok_or_else(|| advice::not_mounted(path))?;

@@ -35,6 +35,11 @@ struct Mount {
     troubles: Vec<Trouble>,
 }
 
+/// Prints how mounts are doing.
+///
+/// # Errors
+///
+/// `Exit::NeedsAPerson` or `Exit::Waiting` by what was seen; else as for [`look::run`].
 pub fn run(arguments: &Status) -> Result<(), Failure> {
     if arguments.look {
         return arguments.mountpoints.iter().try_for_each(|path| look::run(path));

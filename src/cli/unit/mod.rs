@@ -21,6 +21,12 @@ struct File {
     text: String,
 }
 
+/// Prints the units, or installs them.
+///
+/// # Errors
+///
+/// `Exit::Usage` for the options, and for text that no unit can have; `Exit::NotAVolume` without the folder;
+/// `Exit::Failed` where they cannot be installed.
 pub fn run(arguments: &Unit) -> Result<(), Failure> {
     let files = files(arguments)?;
     if arguments.install {

@@ -151,6 +151,11 @@ impl Slot {
     }
 
     /// The keyring, if this is the slot's key.
+    ///
+    /// # Errors
+    ///
+    /// [`UnwrapError::WrongKey`] where the commitment is another; [`UnwrapError::Damaged`] where the keyring does not
+    /// open or is not what the slot says.
     pub fn unwrap(&self, volume: &HeaderDigest, key: &SlotKey) -> Result<Keyring, UnwrapError> {
         let fields = self.authenticated(volume);
         if !crypto::same(&self.commitment, &self.expected_commitment(key, &fields)) {
@@ -211,6 +216,10 @@ impl Slot {
     }
 
     /// Parses the contents of a slot's file. Nothing in it is authentic before `is_by` says so.
+    ///
+    /// # Errors
+    ///
+    /// The [`Defect`] of the document or of a member.
     pub fn parse(bytes: &[u8]) -> Result<Slot, Defect> {
         let mut members = Members::parse(bytes, FORMAT)?;
         let slot_type = members.text("type")?.parse().map_err(|_| Defect::Invalid("type"))?;

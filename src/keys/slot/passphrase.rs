@@ -45,6 +45,10 @@ impl Stretch {
 
 /// The cost that takes about `target` on this machine: memory first, up to 1 GiB and a quarter of what is free, then
 /// passes.
+///
+/// # Errors
+///
+/// [`CostError`] where there is no memory for [`Cost::LEAST`], with which it measures.
 pub fn measured_cost(target: Duration) -> Result<Cost, CostError> {
     let start = Instant::now();
     Stretch::new(Cost::LEAST).run::<32>(b"")?;

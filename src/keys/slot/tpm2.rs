@@ -27,7 +27,17 @@ pub struct Tpm2 {
 pub trait Sealer {
     /// Where it is reached, in the TSS's notation.
     fn tcti(&self) -> String;
+    /// Seals `secret` to this machine, to the present values of `pcrs`, and to `auth` where there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::seal`].
     fn seal(&self, secret: SealedSecret, pcrs: PcrMask, auth: Option<&[u8]>) -> Answer<TpmSlotFields>;
+    /// Gives back what `seal` sealed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::unseal`].
     fn unseal(&self, sealed: &TpmSlotFields, auth: Option<&[u8]>) -> Answer<SealedSecret>;
 }
 

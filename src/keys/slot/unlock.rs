@@ -97,6 +97,11 @@ impl Slot {
     }
 
     /// The keyring, if this credential opens the slot. May take seconds, and ask a device.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotError::WrongKey`], of a credential of another type too; [`SlotError::Damaged`]; [`SlotError::NoMemory`]
+    /// and [`SlotError::NeedsPin`] where something is stretched; [`SlotError::Recipient`] and [`SlotError::Tpm`].
     pub fn open(&self, volume: &HeaderDigest, credential: &Credential<'_>) -> Result<Keyring, SlotError> {
         let key = match (&self.kind, credential) {
             (Kind::Passphrase(stretch), Credential::Passphrase(passphrase)) => {
@@ -113,6 +118,11 @@ impl Slot {
     }
 
     /// A new slot, and its key to verify it with.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotError::NoMemory`] where something is stretched; [`SlotError::Recipient`] for a text that is no public
+    /// key; [`SlotError::Tpm`].
     pub fn enrol(
         by: &Issuer<'_>,
         label: Label,

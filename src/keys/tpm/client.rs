@@ -57,6 +57,11 @@ impl Client {
     const TIMEOUT: Duration = Duration::from_secs(60);
 
     /// A client of the installed helper. `tcti` is the user's option; without it the environment and the default count.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::HelperNotInstalled`]; [`ClientError::BadTcti`]; [`ClientError::Io`] where this program does not
+    /// know its own path.
     pub fn new(tcti: Option<&str>) -> Result<Self, ClientError> {
         let program = std::env::current_exe().map_err(ClientError::Io)?;
         let helper = find_helper(&program).ok_or(ClientError::HelperNotInstalled)?;
@@ -75,6 +80,11 @@ impl Client {
     }
 
     /// Whether a TPM answers, and how many tries it would give.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Tpm`] is the TPM's; [`ClientError::HelperNotInstalled`], [`ClientError::LibrariesMissing`],
+    /// [`ClientError::Timeout`], [`ClientError::Helper`] and [`ClientError::Io`] are the helper's.
     pub fn probe(&self) -> Result<TpmInfo, ClientError> {
         match self.exchange(&Request::Probe { tcti: self.tcti.clone() })? {
             Response::Present(info) => Ok(info),
@@ -83,6 +93,10 @@ impl Client {
     }
 
     /// Seals `secret` to this TPM, to the present values of `pcrs`, and to `auth` (`k2` of a stretched PIN).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::BadAuth`] for an `auth` that is too long; else as for [`Client::probe`].
     pub fn seal(&self, secret: SealedSecret, pcrs: PcrMask, auth: Option<&[u8]>) -> Answer<TpmSlotFields> {
         let (tcti, bank, auth) = (self.tcti.clone(), PcrBank::Sha256, auth_value(auth)?);
         match self.exchange(&Request::Seal { tcti, secret, bank, pcrs, auth })? {
@@ -92,6 +106,11 @@ impl Client {
     }
 
     /// Gives back what [`Client::seal`] sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::BadAuth`] for an `auth` that is too long, missing, or one too many; [`TpmError::Damaged`] for
+    /// fields that are too long; else as for [`Client::probe`].
     pub fn unseal(&self, fields: &TpmSlotFields, auth: Option<&[u8]>) -> Answer<SealedSecret> {
         let auth = auth_value(auth)?;
         if fields.pin != auth.is_some() {

@@ -18,6 +18,11 @@ impl PcrMask {
     /// PCR 7, Secure Boot's state and keys.
     pub const SECURE_BOOT: PcrMask = PcrMask(1 << 7);
 
+    /// The set that these bits are.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPcrs`] where one of the upper eight is set.
     pub fn from_bits(bits: u32) -> Result<Self, InvalidPcrs> {
         if bits >> 24 == 0 { Ok(Self(bits)) } else { Err(InvalidPcrs) }
     }

@@ -43,6 +43,10 @@ impl From<Malformed> for io::Error {
 }
 
 /// Writes one frame.
+///
+/// # Errors
+///
+/// `InvalidData` ([`Malformed`]) for a body longer than [`MAX_BODY`]; else what `to` says.
 pub fn write_frame(to: &mut impl Write, body: &[u8]) -> io::Result<()> {
     let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= MAX_BODY).ok_or(Malformed)?;
     to.write_all(&length.to_le_bytes())?;
@@ -50,6 +54,10 @@ pub fn write_frame(to: &mut impl Write, body: &[u8]) -> io::Result<()> {
 }
 
 /// Reads one frame's body. `from` must not buffer, or a copy of the secret stays in its buffer.
+///
+/// # Errors
+///
+/// `InvalidData` ([`Malformed`]) for a length over [`MAX_BODY`]; `UnexpectedEof`; else what `from` says.
 pub fn read_frame(from: &mut impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
@@ -88,6 +96,11 @@ impl Request {
         out.0
     }
 
+    /// Takes a request apart.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], see the module.
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut input = Decoder::new(body)?;
         let kind = input.u8()?;
@@ -133,6 +146,11 @@ impl Response {
         out.0
     }
 
+    /// Takes a response apart.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], see the module.
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut input = Decoder::new(body)?;
         let response = match input.u8()? {

@@ -24,6 +24,10 @@ impl Tcti {
     const MAX_LENGTH: usize = 256;
 
     /// The TCTI to use: `option` if given, else the environment's if it may be followed, else the default.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Tcti::parse`].
     pub fn choose(option: Option<&str>) -> Result<Self, TctiError> {
         let privileged = process::is_privileged_for_another_user();
         Self::choose_from(option, |name| if privileged { None } else { std::env::var(name).ok() })
@@ -42,6 +46,12 @@ impl Tcti {
         }
     }
 
+    /// Checks a TCTI.
+    ///
+    /// # Errors
+    ///
+    /// [`TctiError`] for a kind that is not taken, a configuration that would be ignored, more than 256 bytes, and
+    /// what is not all printable ASCII.
     pub fn parse(given: &str) -> Result<Self, TctiError> {
         let (kind, configuration) = given.split_once(':').unwrap_or((given, ""));
         let known = match kind {

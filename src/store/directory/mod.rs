@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use super::folder::{Folder, split};
 use super::{Area, CopyName, FileName, Marks, Pins, Space, Store, StoreFile, Watch};
 use crate::sys::files::{self, Identity, Kind, OFlags};
+use crate::sys::filesystem;
 use pins::PinFolder;
 use watch::DirectoryWatch;
 
@@ -83,12 +84,14 @@ impl Directory {
     /// the filesystem or its permissions allow no more.
     ///
     /// # Errors
+    ///
     /// The folder does not exist or cannot be opened.
     pub fn open(path: &Path, read_only: bool) -> io::Result<Directory> {
         let folder = Folder::open(path)?;
         let read_only = read_only || folder.is_read_only()?;
-        let syncs_whole = files::syncs_whole(folder.root())?;
-        let held = Mutex::new(if files::holds_space(folder.root())? { Held::Untried } else { Held::Never });
+        let syncs_whole = filesystem::syncs_whole(folder.root())?;
+        let held =
+            Mutex::new(if filesystem::holds_space(folder.root())? { Held::Untried } else { Held::Never });
         folder.mark();
         let (folder, closed) = (Arc::new(folder), Arc::default());
         Ok(Directory { folder, read_only, syncs_whole, closed, held, pins: None })
@@ -171,7 +174,7 @@ impl Store for Directory {
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.renewing(|| files::sync_filesystem(self.folder.root()))
+        self.renewing(|| filesystem::sync_filesystem(self.folder.root()))
     }
 
     fn sync_all_is_complete(&self) -> bool {
@@ -253,7 +256,7 @@ impl Store for Directory {
     }
 
     fn space(&self) -> io::Result<Space> {
-        let usage = self.again(|| files::usage(self.folder.root()))?;
+        let usage = self.again(|| filesystem::usage(self.folder.root()))?;
         Ok(Space {
             block_size: usage.f_frsize,
             blocks: usage.f_blocks,

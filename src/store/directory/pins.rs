@@ -29,6 +29,7 @@ impl Directory {
     /// is read-only nothing is pinned.
     ///
     /// # Errors
+    ///
     /// The folder cannot be made or opened.
     pub fn pin_in(&mut self, folder: &Path) -> io::Result<()> {
         if !self.read_only {

@@ -13,6 +13,7 @@ use super::{Closed, c_path};
 use crate::store::folder::Folder;
 use crate::store::{Area, CopyName, Ender, FileName, Seen, Watch};
 use crate::sys::files;
+use crate::sys::filesystem;
 use crate::sys::notify::{Notify, Place, Waker, What};
 
 /// How often folders are looked at where inotify tells everything, and where it does not.
@@ -35,8 +36,13 @@ pub(super) struct DirectoryWatch {
 }
 
 impl DirectoryWatch {
+    /// Watches the backing folder, and those in it that hold chunk files.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::watch`](crate::store::Store::watch).
     pub fn new(folder: &Arc<Folder>, closed: &Arc<Closed>) -> io::Result<DirectoryWatch> {
-        let every = if files::tells_changes(folder.root())? { SELDOM } else { OFTEN };
+        let every = if filesystem::tells_changes(folder.root())? { SELDOM } else { OFTEN };
         let mut watch = DirectoryWatch {
             folder: Arc::clone(folder),
             closed: Arc::clone(closed),

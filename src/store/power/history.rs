@@ -45,6 +45,11 @@ impl History {
         &self.live
     }
 
+    /// Writes the parts one after the other, to what is live.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Image::write_at`].
     pub fn write_at(&mut self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let written = self.live.write_at(offset, parts)?;
         let pages = written.map(|index| (index, self.live.page(index).cloned())).collect();
@@ -52,6 +57,11 @@ impl History {
         Ok(())
     }
 
+    /// Cuts the file, or makes it longer by zeros: what is live. `length`: bytes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Image::set_length`].
     pub fn set_length(&mut self, length: u64) -> io::Result<()> {
         let shrinks = length < self.live.length();
         self.live.set_length(length)?;

@@ -115,14 +115,24 @@ impl Directory {
         }
     }
 
-    /// Applies a part of the stored log: a segment or the tail. After an error the directory is of no use.
+    /// Applies a part of the stored log: a segment or the tail.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if a record makes no sense, or its dot is there twice or not covered by the vector. The
+    /// directory is of no use then.
     pub fn load(&mut self, log: &[u8]) -> Result<(), Malformed> {
         let own: Vec<u8> = (0..=u8::MAX).take(self.vector.len()).collect();
         self.replay(log, &own, None)
     }
 
-    /// Applies the log of a batch whose device indices refer to `devices`. What it changed is appended to `applied` as
-    /// log records for this directory's own tail. After an error the directory is of no use.
+    /// Applies the log of a batch whose device indices refer to `devices`. What it changed is appended to `applied`
+    /// as log records for this directory's own tail.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if a record makes no sense, or the vector has no room for a device. The directory is of no use
+    /// then.
     pub fn apply(
         &mut self,
         log: &[u8],
@@ -148,6 +158,10 @@ impl Directory {
     }
 
     /// Adds an entry on behalf of `author` and appends the record of it to `log`.
+    ///
+    /// # Errors
+    ///
+    /// `Exists`, `NotAName`, or `Full` ([`Refused`]); no entry was added then.
     pub fn insert(
         &mut self,
         author: Author,

@@ -112,7 +112,8 @@ impl Directory {
     /// Removes every entry that a name stands for, and appends the records of that to `log`.
     ///
     /// # Errors
-    /// `Full`: others that had yielded to it cannot be named.
+    ///
+    /// `Full` ([`Refused`]) if others that had yielded to it cannot be named; nothing was removed then.
     pub fn remove(
         &mut self,
         author: Author,

@@ -91,6 +91,7 @@ impl<'a> Content<'a> {
     /// Fills `out` with what is at `offset`, both whole blocks; beyond the size are zeros.
     ///
     /// # Errors
+    ///
     /// If any of it cannot be read; what is in `out` then is of no use.
     pub fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
         out.fill(0);

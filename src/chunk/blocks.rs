@@ -48,8 +48,8 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`Unauthentic`] if it was not sealed as block `number` of this kind, with this nonce and tag; `block` then
-    /// holds nothing of use.
+    /// [`Unauthentic`] if it was not sealed as block `number` of this kind, with this nonce and tag; what is in
+    /// `block` then is unspecified.
     pub fn open(
         &self,
         kind: u8,
@@ -99,7 +99,7 @@ impl Blocks<'_> {
     /// # Errors
     ///
     /// [`Error::Damaged`] if one does not authenticate, [`Error::Incomplete`] if the file ends before it,
-    /// [`Error::Missing`] without a file, [`Error::Io`]; those of `entry`. What is in `out` then is of no use.
+    /// [`Error::Missing`] without a file, [`Error::Io`]; those of `entry`. What is in `out` then is unspecified.
     pub fn read(
         &self,
         section: Section,

@@ -239,7 +239,7 @@ impl Chunk {
     /// # Errors
     ///
     /// [`Error::Damaged`] if a block, or a map block that tells where it lies, does not authenticate;
-    /// [`Error::Incomplete`] if the file ends before it; [`Error::Io`]. What is in `out` then is of no use.
+    /// [`Error::Incomplete`] if the file ends before it; [`Error::Io`]. What is in `out` then is unspecified.
     pub fn read(&self, section: Section, first: BlockNumber, out: &mut [u8]) -> Result<()> {
         self.read_under(&self.key, section, first, out)
     }

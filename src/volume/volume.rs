@@ -444,7 +444,7 @@ impl Volume {
     /// # Errors
     ///
     /// [`Error::IsDirectory`]; [`Error::Invalid`] for what has no content; [`Error::Damaged`] or
-    /// [`Error::NotArrived`] if any of it cannot be read; [`Error::Store`]. What is in `out` then is of no use.
+    /// [`Error::NotArrived`] if any of it cannot be read; [`Error::Store`]. What is in `out` then is unspecified.
     pub fn read(&self, inode: &Arc<Inode>, offset: u64, out: &mut [u8]) -> Result<usize> {
         self.data.read(inode, offset, out)
     }

@@ -19,7 +19,7 @@ impl Data {
     /// # Errors
     ///
     /// As [`check_file`]; [`Error::Damaged`] or [`Error::NotArrived`] if any of it cannot be read, of which note is
-    /// taken; the store's. What is in `out` then is of no use.
+    /// taken; the store's. What is in `out` then is unspecified.
     pub fn read(&self, inode: &Arc<Inode>, offset: u64, out: &mut [u8]) -> Result<usize> {
         self.cache.notice_in(inode, self.try_read(inode, offset, out))
     }

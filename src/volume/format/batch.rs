@@ -209,7 +209,7 @@ impl Builder {
         })
     }
 
-    /// An inode is deleted that has so many chunks at the most.
+    /// A deleted inode, which has so many chunks at the most.
     ///
     /// # Errors
     ///
@@ -218,7 +218,7 @@ impl Builder {
         self.chunks(DELETE, inode, chunks)
     }
 
-    /// The same of one without a name that somebody still has open.
+    /// An orphan, which has so many chunks at the most.
     ///
     /// # Errors
     ///

@@ -120,7 +120,7 @@ impl Directory {
     /// # Errors
     ///
     /// [`Malformed`] if a record makes no sense, or its dot is there twice or not covered by the vector. The
-    /// directory is of no use then.
+    /// directory must not be used then.
     pub fn load(&mut self, log: &[u8]) -> Result<(), Malformed> {
         let own: Vec<u8> = (0..=u8::MAX).take(self.vector.len()).collect();
         self.replay(log, &own, None)
@@ -131,8 +131,8 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if a record makes no sense, or the vector has no room for a device. The directory is of no use
-    /// then.
+    /// [`Malformed`] if a record makes no sense, or the vector has no room for a device. The directory must
+    /// not be used then.
     pub fn apply(
         &mut self,
         log: &[u8],

@@ -76,8 +76,8 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if the log makes no sense, or the vector has no room for a device. The entries are of no use
-    /// then.
+    /// [`Malformed`] if the log makes no sense, or the vector has no room for a device. The entries must not
+    /// be used then.
     pub fn replay_entries(
         &mut self,
         log: &[u8],

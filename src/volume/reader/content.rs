@@ -92,7 +92,7 @@ impl<'a> Content<'a> {
     ///
     /// # Errors
     ///
-    /// If any of it cannot be read; what is in `out` then is of no use.
+    /// If any of it cannot be read; what is in `out` then is unspecified.
     pub fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
         out.fill(0);
         let inline = self.node.inline();

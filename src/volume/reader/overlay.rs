@@ -165,7 +165,7 @@ impl Overlay {
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] if a log makes no sense; the entries are of no use then.
+    /// [`Error::Damaged`] if a log makes no sense; the entries must not be used then.
     pub fn apply_logs(&self, id: InodeId, entries: &mut Directory) -> Result<()> {
         for (_, change) in self.changes.get(&id).into_iter().flatten() {
             if let Change::Log { before, devices, log } = change {

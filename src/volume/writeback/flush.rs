@@ -62,8 +62,8 @@ impl Writeback {
         self.flush_each(inodes, Mode::Busy)?.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// The same. Returns those inodes that damage to their own chunk files kept from it. What it opened counts among
-    /// the open chunks group by group: a checkpoint of thousands of new files must not run out of descriptors.
+    /// Flushes inodes. Returns those that damage to their own chunk files kept from it. What it opened counts among the
+    /// open chunks group by group: a checkpoint of thousands of new files must not run out of descriptors.
     ///
     /// # Errors
     ///

@@ -89,7 +89,7 @@ impl Directory {
     /// # Errors
     ///
     /// [`Malformed`] if the vector has no room for a device, names exceed 4 GiB, or a dot is there twice. The
-    /// directory is of no use then.
+    /// directory must not be used then.
     pub fn join(&mut self, other: &Directory) -> Result<Joined, Malformed> {
         // First what can fail.
         for &(device, _) in &other.vector {

@@ -162,7 +162,7 @@ impl Chunk {
         &self.inline
     }
 
-    /// Takes effect at the next commit. At most 1024 bytes.
+    /// Takes effect at the next commit. At most 1024 bytes (docs/FORMAT.md section 6.1).
     pub fn set_record(&mut self, record: Vec<u8>) {
         self.record = record;
         self.state.dirty = true;

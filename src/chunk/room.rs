@@ -32,7 +32,7 @@ impl Chunk {
         Ok(root + maps(&self.data, data) + maps(&self.metadata, metadata))
     }
 
-    /// Holds so much space for the next commit, unless as much is held.
+    /// Holds space of so many blocks for the next commit, unless as much is held.
     ///
     /// # Errors
     ///

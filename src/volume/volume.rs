@@ -336,7 +336,8 @@ impl Volume {
         self.namespace.rename(from, to, how, whiteout, now)
     }
 
-    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
+    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256
+    /// (docs/FORMAT.md section 8).
     ///
     /// # Errors
     ///

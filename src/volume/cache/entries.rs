@@ -25,7 +25,7 @@ impl Cache {
     }
 
     /// Visits the entries that follow a cookie in a listing (0: all), until `visit` answers false; the newest come first,
-    /// so that one added meanwhile is not met. Cookies are at least 256.
+    /// so that one added meanwhile is not met. Cookies are at least 256 (docs/FORMAT.md section 8).
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use crate::volume::inode::state::{Inode, State};
 use std::sync::Arc;
 
 impl Data {
-    /// Readies the file for content up to `end`: nothing but zeros may become readable between the old end and there.
+    /// Readies the file for content up to byte `end`: nothing but zeros may become readable between the old end and there.
     ///
     /// # Errors
     ///

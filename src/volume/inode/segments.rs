@@ -35,7 +35,7 @@ pub fn length(segment: &Chunk, capacity: u64) -> Result<usize> {
     Ok(length)
 }
 
-/// The log in a segment.
+/// The log in a segment, of which a chunk has room for `capacity` bytes.
 ///
 /// # Errors
 ///

@@ -217,7 +217,7 @@ impl JournalFile {
         Ok(gave)
     }
 
-    /// Forgets all batches before a position as soon as the next one is there, which has to be a checkpoint batch.
+    /// Forgets all batches before a byte of the stream as soon as the next batch is there, a checkpoint batch.
     pub fn replace_until(&mut self, position: u64) {
         self.done = Some(position);
     }

@@ -194,7 +194,7 @@ impl Directory {
         Ok(Dot { device, counter: now.max(newest + 1) })
     }
 
-    /// Whether `device` may add entries: 255 others may have (docs/FORMAT.md section 8).
+    /// Whether `device` may add entries: 255 others may have (docs/FORMAT.md section 7).
     pub fn takes(&self, device: DeviceId) -> bool {
         self.vector.len() < DEVICES_MAX || self.vector.iter().any(|&(known, _)| known == device)
     }

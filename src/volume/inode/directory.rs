@@ -161,7 +161,7 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// `Exists`, `NotAName`, or `Full` ([`Refused`]); no entry was added then.
+    /// `Refused::Exists`, `Refused::NotAName`, or `Refused::Full`; no entry was added then.
     pub fn insert(
         &mut self,
         author: Author,

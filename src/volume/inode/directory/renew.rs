@@ -18,8 +18,8 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// `NotAName` or `Exists` for the new name, `Missing` for the former one; `Full`, after which others that had
-    /// yielded to it may have their names already ([`Refused`]).
+    /// `Refused::NotAName` or `Refused::Exists` for the new name, `Refused::Missing` for the former one; `Refused::Full`,
+    /// after which others that had yielded to it may have their names already.
     pub fn rename(
         &mut self,
         author: Author,
@@ -48,7 +48,7 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// `Missing` if there is no such name, or `Full` ([`Refused`]); nothing was changed then.
+    /// `Refused::Missing` if there is no such name, or `Refused::Full`; nothing was changed then.
     pub fn replace(
         &mut self,
         author: Author,

@@ -113,7 +113,7 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// `Full` ([`Refused`]) if others that had yielded to it cannot be named; the entry stays then.
+    /// `Refused::Full` if others that had yielded to it cannot be named; the entry stays then.
     pub fn remove(
         &mut self,
         author: Author,

@@ -1,5 +1,10 @@
-//! Conventions of the text that no compiler checks: error types in the sources, and phrases in the sources and documents.
+//! Conventions of the text that no compiler checks: error types in the sources, what public functions say of errors, and
+//! phrases in the sources and documents.
 
+#[path = "conventions/signatures.rs"]
+mod signatures;
+
+use signatures::{aliases, signatures, test_modules};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -67,6 +72,81 @@ fn every_error_gives_the_error_it_wraps_as_its_source() {
     assert_eq!(lost_sources("impl std::error::Error for E {}").len(), 1);
     assert!(lost_sources(&lost.replace("io::Error", "#[source] io::Error")).is_empty());
     assert!(lost_sources("enum E {\n    Io(io::Error),\n}\n").is_empty());
+}
+
+/// The functions of a source that may fail and do not say how.
+fn silent<'a>(text: &'a str, aliases: &[&str]) -> Vec<&'a str> {
+    let signatures = signatures(text).into_iter();
+    let silent = signatures.filter(|function| function.returns_result(aliases) && !function.says_errors());
+    silent.map(|function| function.name).collect()
+}
+
+#[test]
+fn every_public_function_that_may_fail_says_how() {
+    let sources = files("src", &["rs"]);
+    let of_tests: Vec<PathBuf> = sources.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    assert!(of_tests.len() > 20, "only {} modules of tests found", of_tests.len());
+    let room = |path: &Path| {
+        let within = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+        within.iter().next().unwrap().to_owned()
+    };
+    let declared = sources.iter().flat_map(|(path, text)| aliases(text).map(move |name| (room(path), name)));
+    let declared: Vec<_> = declared.collect();
+    let (mut found, mut count) = (Vec::new(), 0);
+    for (path, text) in &sources {
+        let is_of = |tests: &PathBuf| path.starts_with(tests) || path.with_extension("") == *tests;
+        if of_tests.iter().any(is_of) {
+            continue;
+        }
+        let here = room(path);
+        let aliases: Vec<&str> =
+            declared.iter().filter(|(room, _)| *room == here).map(|(_, name)| *name).collect();
+        count += signatures(text).iter().filter(|function| function.returns_result(&aliases)).count();
+        found.extend(silent(text, &aliases).into_iter().map(|name| format!("{}: {name}", path.display())));
+    }
+    assert!(count > 500, "only {count} functions found that may fail");
+    assert!(found.is_empty(), "{} without `# Errors`:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn a_function_that_does_not_say_how_it_fails_is_found() {
+    let said = "/// Does x.\n///\n/// # Errors\n///\n/// [`Error::X`] if it cannot.\n";
+    for function in [
+        "pub fn x(&self) -> Result<u8, Error> {\n    body()\n}\n",
+        "pub const fn x() -> std::result::Result<(), E> {}\n",
+        "#[must_use]\n#[allow(\n    unused\n)]\npub fn x(\n    &self,\n    a: [u8; 4],\n) -> io::Result<()> {\n}\n",
+        "pub fn x<F: Fn() -> u8>(f: F) -> Option<Result<()>> {}\n",
+        "pub fn x() -> impl Iterator<Item = Result<u8>> {\n}\n",
+        "pub fn x() -> super::Answer<u8> {}\n",
+        "pub trait T {\n    fn x(&self) -> io::Result<()>;\n}\n",
+        "pub trait T {\n    fn x(\n        &self,\n    ) -> io::Result<()> {\n        Ok(())\n    }\n}\n",
+    ] {
+        assert_eq!(silent(function, &["Answer"]), ["x"], "{function}");
+        let documented = match function.split_once("    fn x") {
+            Some((before, after)) => format!("{before}{said}    fn x{after}"),
+            None => format!("{said}{function}"),
+        };
+        assert_eq!(silent(&documented, &["Answer"]), [""; 0], "{documented}");
+        let empty = documented.replace("/// [`Error::X`] if it cannot.\n", "");
+        assert_eq!(silent(&empty, &["Answer"]), ["x"], "{empty}");
+    }
+    for function in [
+        "pub fn x(f: impl Fn() -> Result<()>) {}\n",
+        "pub fn x<F: Fn() -> Result<()>>(f: F) -> u8 {}\n",
+        "pub fn x<F>(f: F) -> u8\nwhere\n    F: Fn() -> Result<()>,\n{\n}\n",
+        "pub(super) fn x() -> Result<()> {}\n",
+        "fn x() -> Result<()> {}\n",
+        "trait T {\n    fn x() -> Result<()>;\n}\n",
+        "#[cfg(test)]\npub fn x(\n    a: u8,\n) -> Result<()> {\n    b()\n}\n",
+        "#[cfg(test)]\nmod tests {\n    pub fn x() -> Result<()> {}\n}\n",
+        "#[cfg(any(test, fuzzing))]\nimpl X {\n    pub fn x() -> Result<()> {}\n}\n",
+    ] {
+        assert_eq!(silent(function, &["Answer"]), [""; 0], "{function}");
+    }
+    assert_eq!(aliases("pub type Answer<T> = Result<T, E>;\ntype P = dyn Fn() -> Result<()>;").count(), 1);
+    let declared = "#[cfg(test)]\npub mod a;\n#[cfg(any(test, fuzzing))]\n#[doc(hidden)]\nmod b;\nmod c;\n#[cfg(test)]\nmod c;\n";
+    assert_eq!(test_modules(Path::new("src/r/mod.rs"), declared), ["src/r/a", "src/r/b"].map(PathBuf::from));
+    assert_eq!(test_modules(Path::new("src/r.rs"), "#[cfg(test)]\nmod a;\n"), [PathBuf::from("src/r/a")]);
 }
 
 /// Phrases of our own where the field has a term or plain English a verb (docs/GLOSSARY.md).

@@ -44,6 +44,12 @@ impl Key {
         Key::new(context, id, 0, random())
     }
 
+    /// Authenticates and decrypts a block in place.
+    ///
+    /// # Errors
+    ///
+    /// [`Unauthentic`] if it was not sealed as block `number` of this kind, with this nonce and tag; what is in
+    /// `block` then is unspecified.
     pub fn open(
         &self,
         kind: u8,
@@ -89,6 +95,11 @@ pub(super) struct Blocks<'a> {
 
 impl Blocks<'_> {
     /// Reads blocks whose slots are consecutive: number `first + i` has `entry(i)`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if one does not authenticate, [`Error::Incomplete`] if the file ends before it,
+    /// [`Error::Missing`] without a file, [`Error::Io`]; those of `entry`. What is in `out` then is unspecified.
     pub fn read(
         &self,
         section: Section,
@@ -104,6 +115,11 @@ impl Blocks<'_> {
         Ok(())
     }
 
+    /// Reads map block `k` of a section.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocks::read`]; [`Error::Damaged`] also if it names the slot of a root.
     pub fn read_map(&self, section: Section, k: usize, entry: &Entry) -> Result<Box<Entries>> {
         let mut block = [0; BLOCK];
         self.read_slots(entry.slot, &mut block)?;
@@ -113,6 +129,10 @@ impl Blocks<'_> {
     }
 
     /// A block as it is sealed, if it authenticates.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocks::read`].
     pub fn sealed(&self, kind: u8, number: BlockNumber, entry: &Entry) -> Result<[u8; BLOCK]> {
         let mut sealed = [0; BLOCK];
         self.read_slots(entry.slot, &mut sealed)?;
@@ -122,11 +142,19 @@ impl Blocks<'_> {
     }
 
     /// A root's block as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Incomplete`] if the file ends before it, [`Error::Missing`] without a file, [`Error::Io`].
     pub fn read_root(&self, which: u8, out: &mut [u8; BLOCK]) -> Result<()> {
         self.read_slots(Slot(which.into()), out)
     }
 
     /// Seals consecutive blocks and writes them to `runs`; one write a run (or MiB). `keep`: gets what was written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], after which any part may have been written; [`Error::Missing`] without a file.
     pub fn write(
         &self,
         kind: u8,
@@ -183,6 +211,10 @@ impl Blocks<'_> {
     }
 
     /// Copies a block to another slot as it is, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Incomplete`] if the file ends before it, [`Error::Missing`] without a file, [`Error::Io`].
     pub fn copy(&self, from: Slot, to: Slot) -> Result<[u8; BLOCK]> {
         let mut block = [0; BLOCK];
         self.read_slots(from, &mut block)?;

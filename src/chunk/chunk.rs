@@ -19,9 +19,10 @@ use std::sync::Arc;
 /// An open chunk. Owned behind a lock of the caller's: reads share it, everything else has it alone.
 ///
 /// # Errors
+///
 /// Of every method: `Damaged` and `Incomplete` where a block that it needs cannot be read, `Io`. Of those that change
 /// something also `Failed` until [`Chunk::recover`], and `SlotsExhausted`; of a commit `TooLarge` and `Replaced`. Methods say
-/// what else there is.
+/// which of these, and what else there is.
 ///
 /// It must not be dropped while `is_unsynced` (`sync_rest` sees to that), for the error of a failing write-back would be
 /// lost with the descriptor.
@@ -161,7 +162,7 @@ impl Chunk {
         &self.inline
     }
 
-    /// Takes effect at the next commit. At most 1024 bytes.
+    /// Takes effect at the next commit. At most 1024 bytes (docs/FORMAT.md section 6.1).
     pub fn set_record(&mut self, record: Vec<u8>) {
         self.record = record;
         self.state.dirty = true;
@@ -234,11 +235,20 @@ impl Chunk {
     }
 
     /// Reads whole blocks, `first` onward; holes are zeros. One read of the file for each run of slots.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if a block, or a map block that tells where it lies, does not authenticate;
+    /// [`Error::Incomplete`] if the file ends before it; [`Error::Io`]. What is in `out` then is unspecified.
     pub fn read(&self, section: Section, first: BlockNumber, out: &mut [u8]) -> Result<()> {
         self.read_under(&self.key, section, first, out)
     }
 
     /// Reads one data block, and keeps it at hand: for those that are wanted in part.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::read`]; nothing is kept then.
     pub fn read_block(&self, number: BlockNumber, out: &mut [u8; BLOCK]) -> Result<()> {
         let entry = self.data.get(number, &self.blocks())?;
         if !entry.is_hole() && self.context.cache.get(self.id, &entry, out) {
@@ -287,11 +297,20 @@ impl Chunk {
         Ok(())
     }
 
+    /// Whether a block is there, and no hole.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading a map block: [`Error::Damaged`], [`Error::Incomplete`], [`Error::Io`].
     pub fn is_present(&self, section: Section, number: BlockNumber) -> Result<bool> {
         Ok(!self.table(section).get(number, &self.blocks())?.is_hole())
     }
 
     /// The first block from `from` on that is no hole.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::is_present`].
     pub fn next_present(&self, section: Section, from: BlockNumber) -> Result<Option<BlockNumber>> {
         let next = self.next_stored(section, from)?;
         Ok(next.filter(|next| section == Section::Data || *next < vector::NUMBER))
@@ -305,11 +324,19 @@ impl Chunk {
     }
 
     /// The first hole from `from` on; the number of blocks the space may have if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::is_present`].
     pub fn next_absent(&self, section: Section, from: BlockNumber) -> Result<BlockNumber> {
         self.table(section).next(from, false, &self.blocks())
     }
 
     /// How many data blocks are present.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::is_present`].
     pub fn data_blocks(&self) -> Result<u32> {
         self.data.load_all(&self.blocks())?;
         Ok(self.data.count() as u32)

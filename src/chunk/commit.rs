@@ -22,6 +22,11 @@ impl Sync {
         self.file.start_sync();
     }
 
+    /// Runs it. The outcome is for [`Chunk::finish_sync`].
+    ///
+    /// # Errors
+    ///
+    /// The store's: what was written since the last fdatasync that succeeded may be lost.
     pub fn run(&self) -> io::Result<()> {
         self.file.sync()
     }
@@ -56,14 +61,24 @@ impl Form {
 type Forms = [Form; 2];
 
 impl Chunk {
-    /// Writes the changed map blocks and a root. Not durable yet. `Failed` while a sync is under way.
+    /// Writes the changed map blocks and a root. Not durable yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::commit_as`].
     pub fn commit(&mut self) -> Result<Commit> {
         let number = self.context.next_commit();
         self.commit_as(number)
     }
 
-    /// The same under a number from `Context::next_commit`, which names nothing else and nothing newer was committed
-    /// since: `Failed` otherwise. After a failure it can be used again only if no root was attempted under it.
+    /// The same under a number from `Context::next_commit`, which names nothing else. After a failure it can be
+    /// used again only if no root was attempted under it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] while a sync is under way, after an fdatasync failed, or if this number or a larger one
+    /// was used before; [`Error::TooLarge`]; [`Error::SlotsExhausted`]: sync, try again; [`Error::Damaged`] or
+    /// [`Error::Incomplete`] of a map block; [`Error::Io`]. The chunk stays dirty.
     pub fn commit_as(&mut self, number: Commit) -> Result<Commit> {
         self.usable()?;
         if number <= self.attempted || (self.state.syncing && !mutants::is_active(Mutant::RootDuringSync)) {
@@ -97,6 +112,10 @@ impl Chunk {
 
     /// Begins to make everything committed durable; `None` if it is. Run the `Sync`, without the lock if you like, and
     /// hand it back. No commit in between.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] after an fdatasync failed; where the last root is in doubt, as [`Chunk::commit`].
     pub fn start_sync(&mut self) -> Result<Option<Sync>> {
         self.usable()?;
         if self.state.in_doubt {
@@ -118,7 +137,13 @@ impl Chunk {
         Ok(Some(Sync { file }))
     }
 
-    /// Ends it. After a failure the chunk only says so until it was recovered.
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if `outcome` is one: from then on [`Error::Failed`] until [`Chunk::recover`].
+    /// [`Error::Replaced`] if the name leads to another file, [`Error::Io`] if that cannot be told: then what was
+    /// written counts as dirty.
     pub fn finish_sync(&mut self, _sync: Sync, outcome: io::Result<()>) -> Result<()> {
         self.state.syncing = false;
         if let Err(error) = outcome
@@ -164,6 +189,10 @@ impl Chunk {
     }
 
     /// `start_sync` and `finish_sync` in place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::start_sync`] and [`Chunk::finish_sync`].
     pub fn sync(&mut self) -> Result<()> {
         match self.start_sync()? {
             Some(sync) => {
@@ -176,6 +205,11 @@ impl Chunk {
 
     /// fdatasync if anything was written that none covers, be it only a settled copy or a truncation: to be done before
     /// the chunk is dropped. Says nothing about what is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] after an fdatasync failed; [`Error::Io`] if this one does, and from then on
+    /// [`Error::Failed`] until [`Chunk::recover`].
     pub fn sync_rest(&mut self) -> Result<()> {
         self.usable()?;
         if self.state.unsynced {
@@ -186,6 +220,10 @@ impl Chunk {
     }
 
     /// Writes the durable root once more, marked as settled, over the other one, where that is of use; whether it did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] after an fdatasync failed; [`Error::Io`]. The durable root stays as it is.
     pub fn write_backup_root(&mut self) -> Result<bool> {
         self.usable()?;
         let Some(newest) = self.newest.filter(|root| !root.settled) else { return Ok(false) };
@@ -252,6 +290,10 @@ impl Chunk {
     }
 
     /// Whether the chunk's name still leads to the file that is open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the store cannot tell.
     pub fn is_current(&self) -> Result<bool> {
         let current = self.file.as_ref().map_or(Ok(true), |file| file.is_current());
         current.map_err(|error| self.io(error))

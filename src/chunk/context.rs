@@ -118,6 +118,7 @@ impl Context {
     /// The journals of all devices, this one's too.
     ///
     /// # Errors
+    ///
     /// The store's.
     pub fn journals(&self) -> io::Result<Vec<ChunkId>> {
         let mut found = Vec::new();

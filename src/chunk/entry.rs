@@ -99,6 +99,10 @@ impl Entries {
     }
 
     /// From an authenticated map block.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, if it names the slot of a root.
     pub fn decode(block: &[u8; BLOCK]) -> std::result::Result<Box<Entries>, &'static str> {
         let mut entries = Entries::empty();
         let stored = <[StoredEntry]>::ref_from_prefix_with_elems(block, GROUP);

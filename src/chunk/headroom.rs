@@ -193,7 +193,8 @@ impl Hold {
     /// Has it hold at least so many blocks.
     ///
     /// # Errors
-    /// There is no space for them.
+    ///
+    /// The store's, if there is no space for them; as much is held as before.
     pub fn grow_to(&mut self, headroom: &Arc<Headroom>, blocks: u64, wish: Wish) -> io::Result<()> {
         if blocks > self.blocks {
             headroom.take(blocks - self.blocks, wish)?;

@@ -104,7 +104,8 @@ impl InodeId {
 
 impl InodeId {
     /// Of the file that a lost version of another one becomes, the same on every device: the first 12 bytes of SHA-256 of
-    /// a label, the file's id, the stamp of that version and a number. `None`: that id is reserved.
+    /// a label, the file's id, the stamp of that version and a number (docs/FORMAT.md section 8). `None`: that id is
+    /// reserved.
     pub fn of_lost_version(file: InodeId, device: DeviceId, commit: Commit, number: u8) -> Option<InodeId> {
         let digest =
             sha256(&[b"cryptfs v2 conflict", &file.0, &device.0, &commit.0.to_le_bytes(), &[number]]);

@@ -29,7 +29,9 @@ impl Chunk {
     /// Opens a chunk, and holds it against what is remembered of it. `blocks`: data blocks it may have.
     ///
     /// # Errors
-    /// `Missing`, `Deleted`, `Incomplete`, `RolledBack`, `Damaged`, or the store's error.
+    ///
+    /// [`Error::Missing`] if there is no such file, [`Error::Deleted`] if a version of it is known, [`Error::Damaged`] if
+    /// it is no regular file; otherwise as [`Chunk::open_file`].
     pub fn open(context: &Arc<Context>, id: ChunkId, blocks: BlockCount) -> Result<Chunk> {
         let known = context.recall.known(id);
         let mut chunk = Chunk::open_known(context, id, blocks, known.as_ref())?;
@@ -63,7 +65,9 @@ impl Chunk {
     /// that still names this file.
     ///
     /// # Errors
-    /// `Incomplete`, `RolledBack`, `Damaged`, or the store's error.
+    ///
+    /// [`Error::Incomplete`] if the file ends too early; [`Error::Damaged`] if none of its roots can be used, or one makes
+    /// no sense; [`Error::RolledBack`] if what is found is older than `known`; [`Error::Io`].
     pub fn open_file(
         context: &Arc<Context>,
         id: ChunkId,
@@ -112,6 +116,10 @@ impl Chunk {
 
     /// Of a chunk that cannot be read: whether a crash may have left its file so before any root was durable. Until one
     /// is, all of them go to slot 0; so where slot 1 holds anything, there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be opened or read; that there is none is no error.
     pub fn was_never_durable(context: &Context, id: ChunkId) -> Result<bool> {
         let file = match context.store.open(context.file_name(id)) {
             Ok(file) => file,

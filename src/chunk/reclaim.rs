@@ -24,6 +24,11 @@ impl Chunk {
 
     /// Does what is due and can be done now: re-seals everything, gives back free slots at the end, or moves blocks
     /// to lower slots. What it changed is made to last by commit and sync, as usual.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::rewrite`] and [`Chunk::compact`]; [`Error::Io`] if the file cannot be cut. What was moved stays
+    /// so.
     pub fn reclaim(&mut self) -> Result<()> {
         if self.seals >= limits::seals() {
             return self.rewrite();
@@ -44,6 +49,11 @@ impl Chunk {
 
     /// To be called once a rewrite is durable: moves everything down over what was sealed before, and has the next
     /// commit write over the former root.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] after an fdatasync failed; [`Error::Damaged`] or [`Error::Incomplete`] of a map block;
+    /// [`Error::Incomplete`] if the file ends before a block that is moved; [`Error::Io`]. What was moved stays so.
     pub fn compact(&mut self) -> Result<()> {
         self.prepare()?;
         if self.is_at_rest() {
@@ -52,7 +62,12 @@ impl Chunk {
         Ok(())
     }
 
-    /// Allocates space for `slots` slots of the file and keeps it.
+    /// Allocates space for `slots` slots of the file, 4096 bytes each, and keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if there is no space, or the store fails otherwise; [`Error::Failed`] after an fdatasync
+    /// failed; [`Error::Damaged`] or [`Error::Incomplete`] of a map block.
     pub fn preallocate(&mut self, slots: u32) -> Result<()> {
         self.prepare()?;
         let allocated = self.in_held_space(slots as usize, |chunk| {
@@ -67,6 +82,11 @@ impl Chunk {
 
     /// Has the file grow in steps before `blocks` are written: so few commits change its length, of which an fdatasync has
     /// to tell the medium. Where there is no space, it grows as it is written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] after an fdatasync failed; [`Error::Damaged`] or [`Error::Incomplete`] of a map block;
+    /// [`Error::Io`] of making or syncing the file.
     pub fn grow_in_steps(&mut self, blocks: usize) -> Result<()> {
         self.prepare()?;
         self.slots_mut().prefer_low();
@@ -97,12 +117,20 @@ impl Chunk {
     }
 
     /// Gives back all free slots at the end that are not kept, if it can be done now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be cut.
     pub fn give_back_end(&mut self) -> Result<()> {
         let slots = self.slots.as_ref().filter(|_| self.is_at_rest());
         if slots.is_some_and(|slots| slots.needed() < slots.length()) { self.truncate() } else { Ok(()) }
     }
 
     /// Gives back what was allocated ahead; whether there was anything and it could be done now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be cut.
     pub fn give_back(&mut self) -> Result<bool> {
         if !self.is_at_rest() || !self.slots.as_ref().is_some_and(Slots::is_kept) {
             return Ok(false);
@@ -112,8 +140,12 @@ impl Chunk {
         Ok(true)
     }
 
-    /// Re-seals the whole chunk, under a new salt and the newest epoch, in other slots; the next commit says so. If
-    /// it fails nothing was changed.
+    /// Re-seals the whole chunk, under a new salt and the newest epoch, in other slots; the next commit says so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SlotsExhausted`]: commit, sync, try again. [`Error::Failed`] after an fdatasync failed;
+    /// [`Error::Damaged`] or [`Error::Incomplete`] of any block; [`Error::Io`]. Nothing was changed then.
     pub fn rewrite(&mut self) -> Result<()> {
         self.prepare()?;
         let former = std::mem::replace(&mut self.key, Key::fresh(&self.context, self.id));

@@ -31,8 +31,10 @@ impl Chunk {
     /// again, as if it were new.
     ///
     /// # Errors
-    /// The store's, if it fails still. `Damaged` if what has to be written again cannot be read any more. `Replaced`,
-    /// `Deleted`. After an error everything is as before.
+    ///
+    /// [`Error::Io`] if the store fails still; [`Error::Damaged`] or [`Error::Incomplete`] if what has to be written
+    /// again cannot be read any more; [`Error::Replaced`] or [`Error::Deleted`] if the file is another one, or gone;
+    /// [`Error::Failed`] while a sync is under way. After an error everything is as before.
     pub fn recover(&mut self) -> Result<()> {
         if !self.wants_recovery() {
             return Ok(());

@@ -19,7 +19,8 @@ impl Chunk {
     /// Blocks that the next commit may need if `data` and `metadata` blocks more are in it, none of which counts itself.
     ///
     /// # Errors
-    /// Those of reading the map blocks.
+    ///
+    /// As [`Chunk::is_present`].
     pub fn room_to_commit(&self, data: usize, metadata: usize) -> Result<u64> {
         self.data.load_all(&self.blocks())?;
         self.metadata.load_all(&self.blocks())?;
@@ -31,10 +32,11 @@ impl Chunk {
         Ok(root + maps(&self.data, data) + maps(&self.metadata, metadata))
     }
 
-    /// Holds so much space for the next commit, unless as much is held.
+    /// Holds space of so many blocks for the next commit, unless as much is held.
     ///
     /// # Errors
-    /// There is none.
+    ///
+    /// [`Error::Io`] if there is none; as much is held as before.
     pub fn hold(&mut self, blocks: u64, wish: Wish) -> Result<()> {
         let headroom = &self.context.headroom;
         self.hold.grow_to(headroom, blocks, wish).map_err(|error| Error::Io(self.id, error))

@@ -128,7 +128,12 @@ impl Root<'_> {
 }
 
 impl Decoded {
-    /// `blocks`: data blocks that the chunk may have.
+    /// From an authenticated plaintext. `blocks`: data blocks that the chunk may have.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong: an unknown version or flag, a count, number or slot out of bounds, parts that do not fit, or
+    /// something twice or out of order.
     pub fn decode(bytes: &[u8], blocks: BlockCount) -> Result<Decoded, &'static str> {
         let (header, rest) = Header::read_from_prefix(bytes).map_err(|_| UNFIT)?;
         let (mut from, flags) = (Reader(rest), header.flags);

@@ -106,6 +106,10 @@ impl Table {
     }
 
     /// The entries of group `k`, loaded if need be; `None` where there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocks::read_map`].
     pub fn entries(&self, k: usize, blocks: &Blocks) -> Result<Option<&Entries>> {
         let Some(group) = self.groups.get(k) else { return Ok(None) };
         if group.entries.get().is_none() && !group.is_empty() {
@@ -121,10 +125,20 @@ impl Table {
         Ok(group.loaded())
     }
 
+    /// Loads every group that is not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocks::read_map`].
     pub fn load_all(&self, blocks: &Blocks) -> Result<()> {
         (0..self.groups.len()).try_for_each(|k| self.entries(k, blocks).map(drop))
     }
 
+    /// The entry of a block, or a hole.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocks::read_map`]; not of a block that stands beside the map block.
     pub fn get(&self, number: BlockNumber, blocks: &Blocks) -> Result<Entry> {
         let (k, i) = position(number);
         // What stands beside a map block that cannot be read is there all the same.
@@ -147,6 +161,10 @@ impl Table {
     }
 
     /// The first number from `from` on that has a block (or has none), up to the limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocks::read_map`].
     pub fn next(&self, from: BlockNumber, present: bool, blocks: &Blocks) -> Result<BlockNumber> {
         let (mut number, end) = (from, self.limit.end());
         while number < end {

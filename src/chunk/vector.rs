@@ -80,6 +80,11 @@ impl Others {
     }
 
     /// From an authenticated block.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong: it lists no device, or more than there may be, or not in increasing order, or what follows is
+    /// not zero.
     pub fn decode(block: &[u8; BLOCK]) -> Result<Others, &'static str> {
         const UNFIT: &str = "the block of its version vector does not fit";
         let (header, rest) = Header::ref_from_prefix(block).map_err(|_| UNFIT)?;

@@ -10,13 +10,22 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 impl Chunk {
-    /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after the
-    /// next commit. If it fails nothing was changed. `SlotsExhausted`: commit, sync, try again.
+    /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after
+    /// the next commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SlotsExhausted`]: commit, sync, try again. [`Error::Failed`] after an fdatasync failed;
+    /// [`Error::Damaged`] or [`Error::Incomplete`] of a map block; [`Error::Io`]. Nothing was changed then.
     pub fn write(&mut self, section: Section, first: BlockNumber, data: &[u8]) -> Result<()> {
         self.write_for(Purpose::Content, section, first, data)
     }
 
     /// The same for what was acknowledged already: it may take the space that is held for the chunk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::write`].
     pub fn write_acknowledged(&mut self, section: Section, first: BlockNumber, data: &[u8]) -> Result<()> {
         self.write_for(Purpose::Acknowledged, section, first, data)
     }
@@ -46,6 +55,10 @@ impl Chunk {
     }
 
     /// Changes part of a data block, `within` bytes from its start.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::read_block`] and [`Chunk::write`].
     pub fn write_part(&mut self, number: BlockNumber, within: usize, data: &[u8]) -> Result<()> {
         let mut block = Zeroizing::new([0; BLOCK]);
         self.read_block(number, &mut block)?;
@@ -59,6 +72,11 @@ impl Chunk {
     }
 
     /// Makes holes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] after an fdatasync failed; [`Error::Damaged`] or [`Error::Incomplete`] of a map block;
+    /// [`Error::Io`].
     pub fn clear(&mut self, section: Section, range: Range<BlockNumber>) -> Result<()> {
         let mut from = range.start;
         while let Some(number) = self.next_present(section, from)?.filter(|number| range.contains(number)) {

@@ -69,6 +69,11 @@ impl Rotation {
     /// Seals everything of older epochs under the newest one, durably. `progress` is told how many files were looked
     /// at, and of how many; where it says false, the rest is left. Chunk files that open under no epoch, and those that
     /// no file uses, are left: nobody can read them now either.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`], [`Error::Stopped`]; those of a checkpoint; the store's. What was sealed anew stays so.
+    /// Chunks that cannot be read are in [`Remains`].
     pub fn reencrypt(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Remains> {
         self.base.check_writable()?;
         // The first checkpoint of a mount sweeps what a crash left behind: no inode may be loaded from that.
@@ -117,6 +122,10 @@ impl Rotation {
     }
 
     /// The same with at most a fifth of the time spent on it; ends early where `rest` says false.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rotation::reencrypt`].
     pub fn reencrypt_gently(&self, rest: &mut dyn FnMut(Duration) -> bool) -> Result<Remains> {
         let mut resumed = Instant::now();
         self.reencrypt(&mut |_, _| {

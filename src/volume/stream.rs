@@ -29,7 +29,12 @@ impl Stream {
         BlockNumber::of_byte(position % self.limit())
     }
 
-    /// Appends `bytes` at the end, which is `tail`. The next commit of the chunk makes it so.
+    /// Appends `bytes` at the end, which is at byte `tail`. The next commit of the chunk makes it so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if the last block cannot be read, or what is inline is of another
+    /// length; [`Error::NoSpace`] if no slot or no space is free; the store's.
     pub fn append(self, chunk: &mut Chunk, tail: u64, bytes: &[u8]) -> Result<()> {
         let mut data = self.partial(chunk, tail)?;
         data.extend_from_slice(bytes);
@@ -56,6 +61,11 @@ impl Stream {
     }
 
     /// The bytes of [head, tail), where `tail` is the end of the stream, or 0: none of it counts any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if a block cannot be read, or what is inline is of another length;
+    /// the store's.
     pub fn read(self, chunk: &Chunk, head: u64, tail: u64) -> Result<Vec<u8>> {
         if tail == 0 {
             return Ok(Vec::new());
@@ -77,7 +87,11 @@ impl Stream {
         Ok(bytes)
     }
 
-    /// Gives back the blocks of [head, until), all of them older than the end of the stream.
+    /// Gives back the blocks of the bytes [head, until), all of them older than the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::clear`].
     pub fn drop_front(self, chunk: &mut Chunk, head: u64, until: u64) -> Result<()> {
         let whole = |position: u64| position - position % BLOCK as u64;
         let (mut position, end) = (whole(head), whole(until));

@@ -30,9 +30,9 @@ use std::sync::Arc;
 /// An open volume. Every method may be called from any thread. Offsets, sizes and lengths are in bytes.
 ///
 /// # Errors
-/// Of every method: `Damaged` and `NotArrived` where what it needs cannot be read, `Store`. Of those that change something
-/// also `ReadOnly`, `Stopped`, `NoSpace`, and what makes no sense with a name (`NotFound`, `Exists`, `NotDirectory`,
-/// `IsDirectory`, `NotEmpty`, `NameTooLong`, `TooManyLinks`) or a file (`FileTooLarge`). Methods say what else there is.
+///
+/// Of any change: [`Error::ReadOnly`]; [`Error::Stopped`]; [`Error::NoSpace`]; [`Error::Damaged`] or
+/// [`Error::NotArrived`] where what it needs cannot be read; [`Error::Store`]. Methods say what else there is.
 pub struct Volume {
     pub(super) base: Arc<Base>,
     pub(super) cache: Arc<Cache>,
@@ -48,7 +48,12 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Makes the root directory of a new volume, owned by `uid` and `gid`. Durable on return.
+    /// Makes the root directory of a new volume, owned by `uid` and `gid`. `chunk_size`: bytes, as in the header.
+    /// Durable on return.
+    ///
+    /// # Errors
+    ///
+    /// The store's: [`Error::NoSpace`], [`Error::ReadOnly`], [`Error::Store`].
     pub fn format(context: &Arc<Context>, chunk_size: u64, uid: u32, gid: u32) -> Result<()> {
         let now = Timestamp::now();
         let record = Record {
@@ -83,6 +88,7 @@ impl Volume {
     /// Opens a volume and replays its journals. The flusher is started by [`Volume::start`].
     ///
     /// # Errors
+    ///
     /// This device's journal or the root directory cannot be read.
     pub fn open(context: Arc<Context>, options: Options) -> Result<Arc<Volume>> {
         let base = Arc::new(Base::new(context, options));
@@ -128,6 +134,7 @@ impl Volume {
     /// [`Volume::close`]. Of a volume that is read-only the flusher does nothing but tell of findings.
     ///
     /// # Errors
+    ///
     /// The system has no thread for the flusher: nothing would be written but by fsync.
     pub fn start(self: &Arc<Volume>) -> Result<()> {
         if !self.base.read_only {
@@ -157,6 +164,7 @@ impl Volume {
     /// Makes everything that was done so far durable in its place.
     ///
     /// # Errors
+    ///
     /// Something could not be written; it waits for the next time.
     pub fn sync_all(&self) -> Result<()> {
         if self.base.read_only { Ok(()) } else { self.writeback.sync_all() }
@@ -165,6 +173,7 @@ impl Volume {
     /// Makes everything durable and leaves an empty journal behind.
     ///
     /// # Errors
+    ///
     /// Something could not be written; the journal still says what is durable.
     pub fn close(&self) -> Result<()> {
         self.arrivals.end();
@@ -204,36 +213,66 @@ impl Volume {
     }
 
     /// The root directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Volume::inode`].
     pub fn root(&self) -> Result<Arc<Inode>> {
         self.cache.inode(InodeId::ROOT)
     }
 
     /// An inode, read from the backing folder if it is not in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if its chunk 0 cannot be read; [`Error::Store`].
     pub fn inode(&self, id: InodeId) -> Result<Arc<Inode>> {
         self.cache.inode(id)
     }
 
-    /// Finds a name in a directory.
+    /// Finds a name in a directory; `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Volume::entry`]; of what the name stands for as [`Volume::inode`].
     pub fn lookup(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         self.namespace.lookup(directory, name)
     }
 
     /// What a name in a directory stands for, whether or not that can be read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NameTooLong`]; as [`Volume::read_directory`].
     pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
         self.cache.entry(directory, name)
     }
 
     /// The inode that a name in a directory stands for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Volume::inode`]; damage is noticed with the name.
     pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
         self.namespace.named_inode(directory, name, id)
     }
 
     /// Makes a new inode under a name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`]; [`Error::Invalid`] or [`Error::NameTooLong`] for the name; [`Error::NotDirectory`];
+    /// [`Error::NotFound`] if the directory was removed, [`Error::TooManyLinks`] if it takes no more; those of any
+    /// change ([`Volume`]).
     pub fn create(&self, directory: &Arc<Inode>, name: &[u8], new: NewInode<'_>) -> Result<Arc<Inode>> {
         self.namespace.create(directory, name, new)
     }
 
     /// Makes a file without a name, which a link may give one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if the directory was removed; those of any change ([`Volume`]).
     pub fn create_nameless(&self, directory: &Arc<Inode>, new: NewInode<'_>) -> Result<Arc<Inode>> {
         self.namespace.create_nameless(directory, new)
     }
@@ -241,7 +280,9 @@ impl Volume {
     /// Gives an inode one more name.
     ///
     /// # Errors
-    /// Directories have only one: `IsDirectory`.
+    ///
+    /// [`Error::IsDirectory`], which has only one; [`Error::NotFound`] if it lost its last one; otherwise as
+    /// [`Volume::create`].
     pub fn link(
         &self,
         inode: &Arc<Inode>,
@@ -254,11 +295,20 @@ impl Volume {
 
     /// Removes a name of anything but a directory. Returns the inode, which lives until it is released; `None` if it
     /// cannot be read: then only the name is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::IsDirectory`]; [`Error::NotDirectory`] for the one it is to be in;
+    /// [`Error::Invalid`] or [`Error::NameTooLong`] for the name; those of any change ([`Volume`]).
     pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
         self.namespace.unlink(directory, name, now)
     }
 
     /// Removes an empty directory. Returns it, as `unlink` does. Of one that is damaged the name goes and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotEmpty`]; [`Error::NotDirectory`] for either; otherwise as [`Volume::unlink`].
     pub fn remove_directory(
         &self,
         directory: &Arc<Inode>,
@@ -272,7 +322,9 @@ impl Volume {
     /// the old name.
     ///
     /// # Errors
-    /// A directory cannot be moved into itself: `Invalid`.
+    ///
+    /// [`Error::Invalid`] for a directory that would lie in itself; [`Error::NotFound`]; what replaces a directory:
+    /// [`Error::IsDirectory`], [`Error::NotEmpty`]; otherwise as [`Volume::create`].
     pub fn rename(
         &self,
         from: (&Arc<Inode>, &[u8]),
@@ -284,18 +336,32 @@ impl Volume {
         self.namespace.rename(from, to, how, whiteout, now)
     }
 
-    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256.
+    /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256
+    /// (docs/FORMAT.md section 8).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDirectory`]; [`Error::Damaged`] or [`Error::NotArrived`] if any part of it cannot be read;
+    /// [`Error::Store`].
     pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
         self.cache.read_directory(directory, after, visit)
     }
 
     /// Begins to read the inodes of a directory's entries behind a cookie. The caller, who wants them too, had best
     /// begin at the other end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Volume::read_directory`].
     pub fn expect_entries(&self, directory: &Arc<Inode>, after: u64) -> Result<()> {
         self.cache.expect_entries(directory, after)
     }
 
     /// The directory that a directory lies in; the root lies in itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Volume::inode`].
     pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
         self.cache.parent(directory)
     }
@@ -308,7 +374,9 @@ impl Volume {
     /// Gives an inode this name: in place of one that no directory has, or of all that it says it has. For repairs.
     ///
     /// # Errors
-    /// `Exists`, `NoSpace` if the directory takes no more entries, `Invalid` for a directory that would lie in itself.
+    ///
+    /// [`Error::Exists`]; [`Error::NoSpace`] if the directory takes no more entries; [`Error::Invalid`] for a directory
+    /// that would lie in itself; those of any change ([`Volume`]).
     pub fn adopt(
         &self,
         inode: &Arc<Inode>,
@@ -321,16 +389,28 @@ impl Volume {
     }
 
     /// Takes a name out of a directory, and leaves what it leads to alone. For repairs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::NotDirectory`]; those of any change ([`Volume`]).
     pub fn forget_entry(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<()> {
         self.namespace.forget_entry(directory, name, now)
     }
 
     /// Sets the links of an inode, and its link count to them. For repairs.
+    ///
+    /// # Errors
+    ///
+    /// Those of any change ([`Volume`]).
     pub fn correct_links(&self, inode: &Arc<Inode>, links: Vec<Link>) -> Result<()> {
         self.namespace.correct_links(inode, links)
     }
 
     /// Removes this device's journal and what is remembered of it, before the volume is opened: it cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] or [`Error::ReadOnly`]; it may be gone then, but is not forgotten.
     pub fn discard_own_journal(context: &Context) -> Result<()> {
         let id = context.own_journal();
         let name = context.file_name(id);
@@ -342,23 +422,40 @@ impl Volume {
     }
 
     /// Changes attributes, xattrs among them.
+    ///
+    /// # Errors
+    ///
+    /// Those of `change`; [`Error::NoSpace`] if the record has no room for more; those of any change ([`Volume`]).
     pub fn update<R>(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> Result<R>) -> Result<R> {
         self.namespace.update(inode, change)
     }
 
     /// Changes mode, owner and times, in place: a record may be long. `change` answers whether it changed an xattr, which
     /// must not get longer.
+    ///
+    /// # Errors
+    ///
+    /// Those of any change ([`Volume`]); [`Error::NoSpace`] only where space could not be held.
     pub fn set_attributes(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> bool) -> Result<()> {
         self.namespace.set_attributes(inode, change)
     }
 
     /// Fills `out` from `offset`, in bytes; returns the number of bytes, fewer than wanted only at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IsDirectory`]; [`Error::Invalid`] for what has no content; [`Error::Damaged`] or
+    /// [`Error::NotArrived`] if any of it cannot be read; [`Error::Store`]. What is in `out` then is unspecified.
     pub fn read(&self, inode: &Arc<Inode>, offset: u64, out: &mut [u8]) -> Result<usize> {
         self.data.read(inode, offset, out)
     }
 
     /// Writes all of `data` at `offset`, in bytes; the file grows as needed. `clear_mode`: permission bits that are cleared by
     /// it. `now`: the new times, unless they are set otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FileTooLarge`]; as [`Volume::read`]; those of any change ([`Volume`]). A part may be written then.
     pub fn write(
         &self,
         inode: &Arc<Inode>,
@@ -372,11 +469,19 @@ impl Volume {
 
     /// The next offset, in bytes, from `offset` on that holds data, or that lies in a hole (the end of the file is one).
     /// `None`: no more data, or beyond the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Volume::read`].
     pub fn seek(&self, inode: &Arc<Inode>, offset: u64, data: bool) -> Result<Option<u64>> {
         self.data.seek(inode, offset, data)
     }
 
     /// Sets the size, in bytes; what is cut off is gone, what is added reads as zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FileTooLarge`]; as [`Volume::read`]; those of any change ([`Volume`]).
     pub fn resize(
         &self,
         inode: &Arc<Inode>,
@@ -388,6 +493,10 @@ impl Volume {
     }
 
     /// Makes a range of bytes read as zeros, within the size.
+    ///
+    /// # Errors
+    ///
+    /// As [`Volume::read`]; those of any change ([`Volume`]). A part may read as zeros then.
     pub fn punch(
         &self,
         inode: &Arc<Inode>,
@@ -404,16 +513,31 @@ impl Volume {
     }
 
     /// Makes a file durable with its name. `data_only`: times may be lost.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`]; [`Error::Damaged`] or [`Error::NotArrived`] if something of it is lost, or gave way to
+    /// another version and is not saved yet; [`Error::NoSpace`]; [`Error::Store`]. It is not durable then.
     pub fn sync(&self, inode: &Arc<Inode>, data_only: bool) -> Result<()> {
         self.writeback.sync(inode, data_only)
     }
 
     /// Makes a directory's entries durable, with whatever is pending of all directories, and its attributes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`]; [`Error::Damaged`] or [`Error::NotArrived`] if its chunk files keep it from being stored;
+    /// [`Error::NoSpace`]; [`Error::Store`].
     pub fn sync_directory(&self, directory: &Arc<Inode>) -> Result<()> {
         self.writeback.sync_directory(directory)
     }
 
     /// Makes everything durable in its place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`]. One that passes ([`Error::is_passing`]) leaves the rest to the next checkpoint; any other
+    /// stops the volume.
     pub fn checkpoint(&self) -> Result<()> {
         self.writeback.checkpoint()
     }
@@ -432,12 +556,22 @@ impl Volume {
     /// Visits the chunks of the object at a path, or of the whole volume, journals included. What cannot be read for
     /// another reason than that its file is missing is left out, and so is what lies below it. What is seen is durable.
     /// `known`: journals that there should be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotDirectory`] or [`Error::NameTooLong`] of the path, or that a directory on the
+    /// way cannot be read; [`Error::Store`].
     pub fn survey(&self, path: Option<&[u8]>, known: &[ChunkId], visit: &mut dyn FnMut(Sight)) -> Result<()> {
         self.check.survey(path, known, visit)
     }
 
     /// Seals everything of older epochs under the newest one, durably. `progress` is told how many files were looked at, and
     /// of how many; where it says false, the rest is left.
+    ///
+    /// # Errors
+    ///
+    /// Those of any change ([`Volume`]); chunks that cannot be read are in [`Remains`]. What was sealed anew stays
+    /// so.
     pub fn reencrypt(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Remains> {
         self.rotation.reencrypt(progress)
     }
@@ -445,6 +579,7 @@ impl Volume {
     /// The devices that write to a volume, as far as its journals and its root directory tell.
     ///
     /// # Errors
+    ///
     /// Something could not be read for a reason of the machine's, or the root directory not at all.
     pub fn devices(context: &Arc<Context>, geometry: Geometry) -> Result<Vec<Device>> {
         let root = Chunk::open(context, ChunkId::first(InodeId::ROOT), geometry.blocks(ChunkIndex::FIRST))?;
@@ -454,6 +589,7 @@ impl Volume {
     /// The same of this volume.
     ///
     /// # Errors
+    ///
     /// As [`Volume::devices`].
     pub fn known_devices(&self) -> Result<Vec<Device>> {
         Volume::devices(&self.base.context, self.base.geometry)
@@ -467,6 +603,7 @@ impl Volume {
     /// Stores in chunk files what the journals of all devices say, durably.
     ///
     /// # Errors
+    ///
     /// Something could not be stored.
     pub fn take_over(&self) -> Result<()> {
         self.cache.adopt_learnt();
@@ -474,11 +611,19 @@ impl Volume {
     }
 
     /// Deletes another device's journal, with whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] or [`Error::ReadOnly`]; it may be deleted then, but not durably.
     pub fn discard_journal(&self, device: DeviceId) -> Result<()> {
         self.catalog.discard_journal(device)
     }
 
     /// Space in the backing filesystem.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the store cannot tell.
     pub fn space(&self) -> Result<store::Space> {
         Ok(self.base.context.store.space()?)
     }

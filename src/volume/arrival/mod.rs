@@ -66,6 +66,10 @@ impl Arrivals {
     }
 
     /// Starts to watch the store, where that can be had; it ends with [`Arrivals::end`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the system has no thread for it. That the store cannot be watched is no error.
     pub fn start(self: &Arc<Arrivals>) -> Result<()> {
         let watch = match self.base.context.store.watch() {
             Ok(Some(watch)) => watch,

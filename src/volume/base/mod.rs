@@ -127,12 +127,14 @@ impl Base {
     }
 
     /// # Errors
+    ///
     /// [`Error::Stopped`] once the volume stopped.
     pub fn check_live(&self) -> Result<()> {
         if self.stopped.load(Ordering::Acquire) { Err(Error::Stopped) } else { Ok(()) }
     }
 
     /// # Errors
+    ///
     /// [`Error::ReadOnly`] and [`Error::Stopped`].
     pub fn check_writable(&self) -> Result<()> {
         if self.read_only {
@@ -152,12 +154,17 @@ impl Base {
     }
 
     /// # Errors
+    ///
     /// [`Error::FileTooLarge`] if a file cannot end at `end` bytes.
     pub fn check_size(&self, end: u64) -> Result<()> {
         if end > self.geometry.size_limit() { Err(Error::FileTooLarge) } else { Ok(()) }
     }
 
     /// Makes the coming and going of files durable.
+    ///
+    /// # Errors
+    ///
+    /// The store's, [`Error::NoSpace`] among them; any of them may not be durable then.
     pub fn sync_names(&self, names: &[FileName]) -> Result<()> {
         match names.len() {
             0 => {}

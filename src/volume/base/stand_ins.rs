@@ -7,7 +7,7 @@
 use crate::chunk::{Commit, InodeId};
 use hashbrown::HashMap;
 
-/// Guarded by a lock that is taken last, below an inode's state.
+/// Guarded by a lock that is taken last, below an inode's state. Positions are in bytes of the journal's stream.
 #[derive(Default)]
 pub struct StandIns {
     live: HashMap<InodeId, StandIn>,

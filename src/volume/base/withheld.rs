@@ -39,7 +39,12 @@ impl Withheld {
         self.records.contains_key(&id)
     }
 
-    /// `durable`: what the journal says to have been durable, which goes with the inode record.
+    /// Keeps what an item of a batch says. `durable`: what the journal says to have been durable, which goes with the
+    /// inode record.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if what is kept of the inode would not fit a batch any more.
     pub fn add(&mut self, item: &Item<'_>, durable: &HashMap<InodeId, Commit>) -> Result<(), TooLarge> {
         match item {
             Item::Directory { inode, before, devices, log } => {
@@ -128,6 +133,10 @@ impl Withheld {
     }
 
     /// Appends all of it to a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the batch has no room for it; a part may be in it then.
     pub fn repeat(&self, batch: &mut Builder) -> Result<(), TooLarge> {
         self.records.values().try_for_each(|records| batch.append(records))?;
         let mut aside = self.aside.iter().flat_map(|(id, all)| all.iter().map(move |of| (id, of)));

@@ -9,6 +9,11 @@ use crate::volume::{Error, Result, Visit};
 use std::sync::Arc;
 
 impl Cache {
+    /// What a name in a directory stands for; `None` if there is no such name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NameTooLong`] beyond 255 bytes; as [`Cache::load_entries`].
     pub fn entry(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<(InodeId, Kind)>> {
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong);
@@ -20,7 +25,11 @@ impl Cache {
     }
 
     /// Visits the entries that follow a cookie in a listing (0: all), until `visit` answers false; the newest come first,
-    /// so that one added meanwhile is not met. Cookies are at least 256.
+    /// so that one added meanwhile is not met. Cookies are at least 256 (docs/FORMAT.md section 8).
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::load_entries`]; nothing was visited then.
     pub fn read_directory(&self, directory: &Arc<Inode>, after: u64, visit: &mut Visit<'_>) -> Result<()> {
         self.load_entries(directory)?;
         let state = directory.state.read();
@@ -34,6 +43,10 @@ impl Cache {
     }
 
     /// The directory that a directory lies in; the root lies in itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::inode`].
     pub fn parent(&self, directory: &Arc<Inode>) -> Result<Arc<Inode>> {
         match directory.view(|record| record.extension.links.first().map(|link| link.parent)) {
             Some(parent) => self.inode(parent),
@@ -42,6 +55,10 @@ impl Cache {
     }
 
     /// The numbers of its chunks but the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::inode`] and [`Cache::open_first_chunk`]; those of reading the chunk table.
     pub fn extra_indices(&self, id: InodeId) -> Result<Vec<ChunkIndex>> {
         let inode = self.inode(id)?;
         let mut state = inode.state.write();

@@ -18,6 +18,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// What is kept of an inode, as bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the record exceeds a limit of the format.
     pub fn encode(
         marks: &Marks,
         version: &Version,
@@ -40,6 +45,11 @@ impl Kept {
         Ok(out)
     }
 
+    /// From bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if they are of another form, end too early, or make no sense.
     pub fn decode(bytes: &[u8]) -> Result<Kept, Malformed> {
         let mut reader = Reader(bytes);
         if reader.u8()? != FORM {

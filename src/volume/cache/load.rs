@@ -19,6 +19,11 @@ use std::sync::atomic::Ordering;
 
 impl Cache {
     /// Opens chunk 0 of an inode, if it is not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be opened, is older than what memory has, or took the
+    /// place of what the entries in memory are from; the same if something of the inode is lost; the store's.
     pub fn open_first_chunk(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         state.check_whole()?;
         if state.first_chunk.is_none() {
@@ -64,6 +69,11 @@ impl Cache {
 
     /// Opens the file of an extra chunk, if it belongs to what chunk 0 says: `named` is the chunk table's entry,
     /// `record` chunk 0's. Only then its findings are over. Also returns the number of the chunk's stamp.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be opened, or does not belong to what chunk 0 says
+    /// ([`check_fit`]); the store's.
     pub fn open_extra(&self, id: ChunkId, named: Commit, record: &Record) -> Result<(Chunk, Commit)> {
         let chunk = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
         let found = check_fit(&chunk, named, record)?;
@@ -72,6 +82,10 @@ impl Cache {
     }
 
     /// Opens a chunk if it exists.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::open_first_chunk`] and [`Cache::open_extra`]; those of reading the chunk table.
     pub fn open_chunk(&self, inode: &Arc<Inode>, state: &mut State, index: ChunkIndex) -> Result<()> {
         self.open_first_chunk(inode, state)?;
         if index.is_first() || state.extra_chunks.contains(index) {
@@ -87,12 +101,22 @@ impl Cache {
     }
 
     /// The next chunk behind `index` that exists.
+    ///
+    /// # Errors
+    ///
+    /// As [`State::named_chunks`].
     pub fn next_chunk(&self, state: &mut State, index: ChunkIndex) -> Result<Option<ChunkIndex>> {
         let stored = state.named_chunks(index.next())?.first().copied();
         let open = state.extra_chunks.from(index.next()).next();
         Ok(stored.into_iter().chain(open).min())
     }
 
+    /// Reads an inode from its chunk 0, whatever memory has of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if chunk 0 cannot be opened, makes no sense, or lacks what batches
+    /// say of it; the store's.
     pub fn load(&self, id: InodeId) -> Result<Arc<Inode>> {
         Ok(Arc::new(Inode::new(id, self.load_state(id)?, true)))
     }
@@ -114,6 +138,10 @@ impl Cache {
     }
 
     /// An inode as it is in the folder now, whatever memory has of it. `entries`: a directory's entries, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::load`]; with `entries` also as [`Cache::load_entries`].
     pub fn load_anew(&self, inode: &Arc<Inode>, entries: bool) -> Result<State> {
         let mut state = self.load_state(inode.id())?;
         if entries {
@@ -160,6 +188,11 @@ impl Cache {
     }
 
     /// Loads a directory's entries, if they are not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDirectory`]; [`Error::Damaged`] or [`Error::NotArrived`] if any part of its log cannot be read, of
+    /// which note is taken; the store's.
     pub fn load_entries(&self, directory: &Arc<Inode>) -> Result<()> {
         {
             let state = directory.state.read();

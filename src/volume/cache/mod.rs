@@ -59,6 +59,10 @@ impl Cache {
     }
 
     /// An inode, read from the backing folder if it is not in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::load`].
     pub fn inode(&self, id: InodeId) -> Result<Arc<Inode>> {
         loop {
             if let Some(inode) = self.inodes.lock().get(&id) {

@@ -9,6 +9,10 @@ use std::sync::atomic::Ordering;
 
 impl Cache {
     /// Passes an outcome on, and takes note of it if it is damage. `inode`: what was worked with.
+    ///
+    /// # Errors
+    ///
+    /// Those of `outcome`.
     pub fn notice_in<T>(&self, inode: &Inode, outcome: Result<T>) -> Result<T> {
         outcome.inspect_err(|error| {
             self.findings.notice(error, || {

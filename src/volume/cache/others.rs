@@ -15,6 +15,7 @@ impl Cache {
     /// finding.
     ///
     /// # Errors
+    ///
     /// Those of reading it; of a directory a segment that is not there, or belongs to another state.
     pub fn read_other(&self, id: InodeId, first_chunk: Chunk) -> Result<State> {
         let record = read_record(&first_chunk)?;

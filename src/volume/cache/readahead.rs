@@ -105,6 +105,10 @@ impl Readahead {
 impl Cache {
     /// Begins to read the inodes of a directory's entries behind a cookie. The caller, who wants them too, had best
     /// begin at the other end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::read_directory`].
     pub fn expect_entries(&self, directory: &Arc<Inode>, after: u64) -> Result<()> {
         if !self.readahead.running.load(Ordering::Acquire) {
             return Ok(());

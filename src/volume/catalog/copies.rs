@@ -22,6 +22,11 @@ pub struct Brought {
 }
 
 impl Catalog {
+    /// What there is to be merged, as the names of files tell.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if chunk files cannot be listed.
     pub fn brought(&self) -> Result<Brought> {
         let (context, mut brought) = (&self.base.context, Brought::default());
         context.store.list(Area::Chunks, &mut |path, is_file| {
@@ -47,6 +52,10 @@ impl Catalog {
     }
 
     /// Whether a chunk has a file in its place.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if that cannot be told, or what is there is no file.
     pub fn is_there(&self, id: ChunkId) -> Result<bool> {
         let context = &self.base.context;
         match context.store.open(context.file_name(id)) {
@@ -71,6 +80,11 @@ impl Catalog {
 
     /// Has a copy stand in the place of its chunk file, where nothing is, if that is so for some seconds: a client puts one
     /// version aside before the other one takes the place. Whether it has not been so long yet.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if its age cannot be told, or it cannot be linked or made durable. That something took the place
+    /// meanwhile is no error.
     pub fn restore_copy(&self, copy: &CopyName) -> Result<bool> {
         if self.base.context.store.age_of_copy(copy)? < ABSENT_FOR {
             return Ok(true);
@@ -86,6 +100,10 @@ impl Catalog {
 
     /// Has a copy and what stands in the place of its chunk file exchange their names; what was the copy then includes the
     /// other one's version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::go_on`]; the store's, after which they may have exchanged their names, but not durably.
     pub fn exchange_copy(&self, copy: &CopyName, chunk: Chunk, there: &Version) -> Result<()> {
         self.go_on(chunk, Some(there))?;
         self.base.context.store.exchange_copy(copy)?;
@@ -93,6 +111,11 @@ impl Catalog {
     }
 
     /// A client that renames both versions of a file may have done so to the root directory, without which nothing begins.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::brought`] and [`Catalog::restore_copy`]. What else is wrong with the root directory is for who
+    /// loads it.
     pub fn restore_root(&self) -> Result<()> {
         let is_absent = |error: Error| error.is_absence();
         if self.base.read_only || !self.cache.inode(InodeId::ROOT).is_err_and(is_absent) {
@@ -106,6 +129,10 @@ impl Catalog {
     }
 
     /// Removes a copy: all of it is in the chunk file. The next checkpoint makes that durable.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if it cannot be removed.
     pub fn remove_copy(&self, copy: &CopyName) -> Result<()> {
         self.base.context.store.remove_copy(copy)?;
         self.unsynced_unlinks.lock().push(copy.of);

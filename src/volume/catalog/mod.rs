@@ -80,6 +80,10 @@ impl Catalog {
     }
 
     /// Every chunk that a file stands for by its name, those of an inode together.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if they cannot be listed.
     pub fn all_chunks(&self) -> Result<Vec<ChunkId>> {
         let mut found = Vec::new();
         self.base.context.store.list(Area::Chunks, &mut |name, is_file| {
@@ -91,6 +95,10 @@ impl Catalog {
     }
 
     /// Journals of other devices.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if they cannot be listed.
     pub fn other_journals(&self) -> Result<Vec<ChunkId>> {
         let mut found = self.base.context.journals()?;
         found.retain(|id| *id != self.base.context.own_journal());
@@ -98,6 +106,10 @@ impl Catalog {
     }
 
     /// Deletes another device's journal, with whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// The store's, after which it may be deleted, but not durably.
     pub fn discard_journal(&self, device: DeviceId) -> Result<()> {
         let id = ChunkId::first(InodeId::journal(device));
         let name = self.base.context.file_name(id);
@@ -107,6 +119,10 @@ impl Catalog {
     }
 
     /// Removes a chunk file; the next checkpoint makes that durable. What was put in its place and is no file stays.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if it cannot be removed.
     pub fn remove_file(&self, id: ChunkId) -> Result<()> {
         let name = self.base.context.file_name(id);
         match self.base.context.store.remove(name) {
@@ -130,12 +146,20 @@ impl Catalog {
     }
 
     /// The chunks of an inode of which there are files.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::all_chunks`].
     pub fn files_of(&self, inode: InodeId) -> Result<Vec<ChunkIndex>> {
         let all = self.all_chunks()?.into_iter();
         Ok(all.filter(|id| id.inode == inode).map(|id| id.index).collect())
     }
 
     /// Makes all removals so far durable.
+    ///
+    /// # Errors
+    ///
+    /// The store's; the next call makes them durable.
     pub fn sync_unlinks(&self) -> Result<()> {
         let names = std::mem::take(&mut *self.unsynced_unlinks.lock());
         if mutants::is_active(Mutant::UnlinkNotSynced) {
@@ -145,6 +169,10 @@ impl Catalog {
     }
 
     /// Removes the chunk files of inodes whose deletion is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::remove_files`]; what is left waits for the next call.
     pub fn remove_deleted(&self) -> Result<()> {
         let pending_deletes = std::mem::take(&mut *self.pending_deletes.lock());
         for (at, inode) in pending_deletes.iter().enumerate() {
@@ -157,6 +185,11 @@ impl Catalog {
     }
 
     /// Removes all chunk files of an inode, chunk 0 last: it says which others there are.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if chunk 0 cannot be read for another reason than damage, or files not be listed or removed. Some
+    /// may be gone then.
     pub fn remove_files(&self, inode: &Arc<Inode>) -> Result<()> {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();

@@ -17,6 +17,11 @@ use std::sync::Arc;
 
 impl Catalog {
     /// Has all chunk files stay that a file is made of, before it is changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading chunk 0 and the chunk table; the store's, if an earlier version cannot be let go of. That a
+    /// file cannot be pinned is no error.
     pub fn pin(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
         let Some(pins) = self.pins().filter(|_| state.wants_pins()) else { return Ok(()) };
         self.cache.open_first_chunk(inode, state)?;
@@ -79,6 +84,12 @@ impl Catalog {
         found
     }
 
+    /// Opens a pinned chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotArrived`] where nothing is pinned; the store's; [`Error::Damaged`] or [`Error::NotArrived`] as of
+    /// [`Chunk::open_file`].
     pub fn open_pin(&self, id: ChunkId, pin: PinName) -> Result<Chunk> {
         let pins = self.pins().ok_or(Error::NotArrived(id))?;
         let file = pins.open_pin(pin)?;
@@ -124,6 +135,10 @@ impl Catalog {
 
     /// Whether a version of a file has everything that a pinned one says. Of one that was being written when it was
     /// displaced the further chunks say more than its chunk 0. `there`: with chunk 0 open.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the chunk tables: [`Error::Damaged`], [`Error::NotArrived`], the store's.
     pub fn is_included(
         &self,
         id: InodeId,
@@ -151,6 +166,11 @@ impl Catalog {
     }
 
     /// Puts a pinned chunk in its place again, under a version that includes what is there. What it replaces is pinned.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::open_pin`] and [`Catalog::go_on`]; the store's, after which it may be in its place, but not
+    /// durably.
     pub fn put_back(&self, id: ChunkId, pin: PinName, there: Option<&Version>) -> Result<()> {
         let Some(pins) = self.pins() else { return Ok(()) };
         self.go_on(self.open_pin(id, pin)?, there)?;
@@ -162,6 +182,10 @@ impl Catalog {
     }
 
     /// Has a chunk follow upon what is known of it, and upon what is there: that it is about to replace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::commit`] and [`Chunk::sync`].
     pub fn go_on(&self, mut chunk: Chunk, there: Option<&Version>) -> Result<()> {
         let known = self.base.context.recall.known(chunk.id());
         there.into_iter().chain(&known).for_each(|version| chunk.include(version));
@@ -170,6 +194,10 @@ impl Catalog {
     }
 
     /// What is pinned of these is needed no more.
+    ///
+    /// # Errors
+    ///
+    /// The store's; the rest stays pinned.
     pub fn unpin(&self, pinned: impl IntoIterator<Item = PinName>) -> Result<()> {
         let Some(pins) = self.pins() else { return Ok(()) };
         Ok(pinned.into_iter().try_for_each(|pin| pins.unpin(pin))?)
@@ -177,6 +205,10 @@ impl Catalog {
 
     /// What is pinned of a version that has a place now goes: chunk 0 at once, the further chunks after a while, for other devices may
     /// put that version in its former place yet.
+    ///
+    /// # Errors
+    ///
+    /// The store's; the rest stays as it is.
     pub fn leave(&self, pinned: impl IntoIterator<Item = PinName>) -> Result<()> {
         let Some(pins) = self.pins() else { return Ok(()) };
         for pin in pinned {

@@ -20,6 +20,10 @@ impl Leftovers {
 
 impl Catalog {
     /// Removes what a crash before this mount left behind, once.
+    ///
+    /// # Errors
+    ///
+    /// The store's; the next call begins again. Damage is no error.
     pub fn sweep(&self) -> Result<()> {
         let Some(gone) = self.leftovers.lock().take() else { return Ok(()) };
         if mutants::is_active(Mutant::NoSweep) {

@@ -24,6 +24,11 @@ impl Check {
     /// Visits the chunks of the object at a path, or of the whole volume, journals included. What cannot be read for
     /// another reason than that its file is missing is left out, and so is what lies below it. What is seen is durable.
     /// `known`: journals that there should be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotDirectory`] or [`Error::NameTooLong`] of the path; [`Error::Damaged`] or
+    /// [`Error::NotArrived`] if a directory on the way cannot be read; the store's.
     pub fn survey(&self, path: Option<&[u8]>, known: &[ChunkId], visit: &mut dyn FnMut(Sight)) -> Result<()> {
         self.base.context.store.sync_all()?;
         let mut waiting = match path {
@@ -66,6 +71,10 @@ impl Check {
 
     /// A name of each of these inodes that has one, and whether every directory could be read. Nothing may be renamed
     /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The store's. Damage is no error: then not every directory could be read.
     pub fn places_of(&self, wanted: &HashSet<InodeId>) -> Result<(HashMap<InodeId, Place>, bool)> {
         let (mut places, mut whole) = (HashMap::new(), true);
         let (mut waiting, mut passed) = (vec![InodeId::ROOT], HashSet::new());

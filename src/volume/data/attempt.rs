@@ -45,6 +45,12 @@ impl From<chunk::Error> for Step {
 
 impl Data {
     /// Runs a change under the state lock, flushing the inode or making its id durable first where that is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`], [`Error::Stopped`]; as [`check_file`]; damage to the inode, of which note is taken;
+    /// [`Error::NoSpace`] where a checkpoint makes none; those of flushing and committing, after which the change may
+    /// have been made.
     pub fn attempt(
         &self,
         inode: &Arc<Inode>,
@@ -106,6 +112,11 @@ impl Data {
 
     /// Holds space for storing a file after a change: `blocks` more in chunk 0, and an end at `end`. What gives space back
     /// goes on without.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::NoRoom`] if there is no space for what takes some; [`Step::Fail`] for what does not pass, such as
+    /// damage to a map block.
     pub fn hold_room(
         &self,
         state: &mut State,
@@ -120,17 +131,31 @@ impl Data {
         }
     }
 
+    /// Demands that chunk files may come and go.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::CheckpointBatch`] if they may not yet.
     pub fn check_in_use(&self) -> std::result::Result<(), Step> {
         if self.journal.is_in_use() { Ok(()) } else { Err(Step::CheckpointBatch) }
     }
 
-    /// How much inline content chunk 0 has room for.
+    /// Bytes of inline content that chunk 0 has room for.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Fail`] with [`Error::NoSpace`] if the extension exceeds a limit of the format.
     pub fn inline_room(&self, state: &State) -> std::result::Result<u64, Step> {
         let record = state.record.root_length().map_err(|_| Error::NoSpace)?;
         Ok(state.first_chunk.as_deref().map_or(0, |first_chunk| first_chunk.inline_capacity(record)) as u64)
     }
 
     /// Goes over from inline content to blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::MakeIdDurable`] if no chunk file may be made yet; [`Step::Fail`] if the block cannot be written, or a
+    /// map block not be read.
     pub fn make_blocks(&self, inode: &Arc<Inode>, state: &mut State) -> std::result::Result<(), Step> {
         if !inode.id_durable.load(Ordering::Acquire) {
             return Err(Step::MakeIdDurable);
@@ -144,6 +169,11 @@ impl Data {
     }
 }
 
+/// Refuses what is no file, and a file of which a part is lost.
+///
+/// # Errors
+///
+/// [`Error::IsDirectory`], [`Error::Invalid`] for anything else that has no content; as [`State::check_whole`].
 pub fn check_file(state: &State) -> Result<()> {
     match state.record.kind {
         // Not even that it ends: the kernel would show zeros behind it.

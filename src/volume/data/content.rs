@@ -13,7 +13,13 @@ use crate::volume::{Error, Result};
 use std::sync::Arc;
 
 impl Data {
-    /// Fills `out` from `offset`; returns the number of bytes, fewer than wanted only at the end of the file.
+    /// Fills `out` from `offset`, in bytes; returns the number of bytes, fewer than wanted only at the end of the
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_file`]; [`Error::Damaged`] or [`Error::NotArrived`] if any of it cannot be read, of which note is
+    /// taken; the store's. What is in `out` then is unspecified.
     pub fn read(&self, inode: &Arc<Inode>, offset: u64, out: &mut [u8]) -> Result<usize> {
         self.cache.notice_in(inode, self.try_read(inode, offset, out))
     }
@@ -41,8 +47,12 @@ impl Data {
         }
     }
 
-    /// Writes all of `data`; the file grows as needed. `clear_mode`: permission bits that
-    /// are cleared by it. `now`: the new times, unless they are set otherwise.
+    /// Writes all of `data` at `offset`, in bytes; the file grows as needed. `clear_mode`: permission bits that are
+    /// cleared by it. `now`: the new times, unless they are set otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FileTooLarge`]; as [`Data::attempt`]. A part of it may be there to be read then.
     pub fn write(
         &self,
         inode: &Arc<Inode>,
@@ -80,8 +90,12 @@ impl Data {
         })
     }
 
-    /// The next offset from `offset` on that holds data, or that lies in a hole (the end of the file is one). `None`:
-    /// no more data, or beyond the end.
+    /// The next offset, in bytes, from `offset` on that holds data, or that lies in a hole (the end of the file is
+    /// one). `None`: no more data, or beyond the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Data::read`].
     pub fn seek(&self, inode: &Arc<Inode>, offset: u64, data: bool) -> Result<Option<u64>> {
         self.cache.notice_in(inode, self.try_seek(inode, offset, data))
     }
@@ -204,6 +218,10 @@ impl Data {
 }
 
 /// Holds space for committing an extra chunk with so many blocks more.
+///
+/// # Errors
+///
+/// As [`Data::hold_room`].
 pub fn hold_commit(chunk: &mut Chunk, blocks: usize, wish: Wish) -> std::result::Result<(), Step> {
     let room = chunk.room_to_commit(blocks, 0)?;
     match chunk.hold(room, wish).map_err(Error::from) {

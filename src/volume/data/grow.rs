@@ -8,7 +8,12 @@ use crate::volume::inode::state::{Inode, State};
 use std::sync::Arc;
 
 impl Data {
-    /// Readies the file for content up to `end`: nothing but zeros may become readable between the old end and there.
+    /// Readies the file for content up to byte `end`: nothing but zeros may become readable between the old end and there.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Flush`] until a cut, or what lies beyond the size, is gone; [`Step::CheckpointBatch`] if that may not
+    /// be removed yet; as [`Data::clear_within`].
     pub fn grow(&self, inode: &Arc<Inode>, state: &mut State, end: u64) -> std::result::Result<(), Step> {
         if end <= state.record.size {
             return Ok(());
@@ -42,6 +47,11 @@ impl Data {
     }
 
     /// Zeros bytes from..until of one chunk: whole blocks become holes.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Flush`] if no slot is free, or an fdatasync failed; [`Step::Fail`] if the chunk cannot be opened, read
+    /// or written. A part may be zeros then.
     pub fn clear_within(
         &self,
         inode: &Arc<Inode>,

@@ -12,7 +12,11 @@ use std::sync::Arc;
 const CHUNKS_AT_ONCE: u32 = 16;
 
 impl Data {
-    /// Sets the size; what is cut off is gone, what is added reads as zeros.
+    /// Sets the size, in bytes; what is cut off is gone, what is added reads as zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`FileTooLarge`](crate::volume::Error::FileTooLarge); as [`Data::attempt`].
     pub fn resize(
         &self,
         inode: &Arc<Inode>,
@@ -45,7 +49,11 @@ impl Data {
         })
     }
 
-    /// Makes a range read as zeros, within the size.
+    /// Makes a range of bytes read as zeros, within the size.
+    ///
+    /// # Errors
+    ///
+    /// As [`Data::attempt`]; a part may read as zeros then.
     pub fn punch(
         &self,
         inode: &Arc<Inode>,

@@ -105,6 +105,10 @@ impl Default for Builder {
 impl Builder {
     /// `before`: the counter of the journal's device in the directory's vector before this batch. `vector`: the
     /// directory's, at any time after the records of `log` were made.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the vector has more than 255 devices, or the batch has no room for it.
     pub fn directory(
         &mut self,
         inode: InodeId,
@@ -124,6 +128,11 @@ impl Builder {
         })
     }
 
+    /// The namespace part of an inode.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if a link has no valid name, or the batch has no room for it.
     pub fn namespace(
         &mut self,
         inode: InodeId,
@@ -150,6 +159,11 @@ impl Builder {
         })
     }
 
+    /// The record of an inode. `content`: all of it, if the batch carries that.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the record exceeds a limit of the format, or the batch has no room for it.
     pub fn inode(
         &mut self,
         inode: InodeId,
@@ -160,6 +174,11 @@ impl Builder {
         self.inode_with(inode, commit, record, (u8::from(content.is_some()), content.unwrap_or_default()))
     }
 
+    /// Content of a file beside which another device's version is in its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::inode`].
     pub fn aside(
         &mut self,
         inode: InodeId,
@@ -190,14 +209,29 @@ impl Builder {
         })
     }
 
+    /// A deleted inode, which has so many chunks at the most.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the batch has no room for it.
     pub fn delete(&mut self, inode: InodeId, chunks: ChunkCount) -> Result<(), TooLarge> {
         self.chunks(DELETE, inode, chunks)
     }
 
+    /// An orphan, which has so many chunks at the most.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the batch has no room for it.
     pub fn orphan(&mut self, inode: InodeId, chunks: ChunkCount) -> Result<(), TooLarge> {
         self.chunks(ORPHAN, inode, chunks)
     }
 
+    /// Chunk files of these ids may exist, though no batch names them.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the batch has no room for it.
     pub fn reserve(&mut self, inodes: &[InodeId]) -> Result<(), TooLarge> {
         self.record(RESERVE, |out| {
             inodes.iter().for_each(|inode| out.extend_from_slice(&inode.0));
@@ -205,6 +239,11 @@ impl Builder {
         })
     }
 
+    /// What was known of an inode when its last name was taken.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the batch has no room for it.
     pub fn deletion(&mut self, deletion: &Deletion<'_>) -> Result<(), TooLarge> {
         self.record(DELETION, |out| {
             let Deletion { inode, kind, parent, name, vector } = deletion;
@@ -221,6 +260,11 @@ impl Builder {
         })
     }
 
+    /// Chunk 0 of these inodes was durable by these commits.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the batch has no room for it.
     pub fn durable(&mut self, inodes: &[(InodeId, Commit)]) -> Result<(), TooLarge> {
         self.record(DURABLE, |out| {
             for (inode, commit) in inodes {
@@ -232,6 +276,10 @@ impl Builder {
     }
 
     /// All records of another one.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the batch has no room for all of them; then none is appended.
     pub fn append(&mut self, other: &Builder) -> Result<(), TooLarge> {
         if self.bytes.len() + other.bytes.len() - HEADER > BATCH_MAX {
             return Err(TooLarge);
@@ -289,6 +337,11 @@ fn fill_prefix(out: &mut [u8], start: usize) {
 }
 
 /// The batches of a journal's live stream.
+///
+/// # Errors
+///
+/// [`Malformed`] if a length leads beyond the stream, a record is of an unknown type or makes no sense, or a batch
+/// has another number of records than it says.
 pub fn parse(stream: &[u8]) -> Result<Vec<Batch<'_>>, Malformed> {
     let mut reader = Reader(stream);
     let mut batches = Vec::new();

@@ -60,6 +60,11 @@ impl LogRecord<'_> {
 }
 
 /// The records of a log, in order; ends behind the first error.
+///
+/// # Errors
+///
+/// [`Malformed`] for a record that ends too early, is of an unknown type or kind, or has a counter out of bounds or a
+/// name that cannot be one.
 pub fn records(log: &[u8]) -> impl Iterator<Item = Result<LogRecord<'_>, Malformed>> {
     let mut reader = Reader(log);
     std::iter::from_fn(move || {

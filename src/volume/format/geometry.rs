@@ -67,7 +67,7 @@ impl Geometry {
         }
     }
 
-    /// The first chunk that a file of this size does not have; every file has chunk 0.
+    /// The first chunk that a file of this size, in bytes, does not have; every file has chunk 0.
     pub fn behind(self, size: u64) -> ChunkIndex {
         if size == 0 { ChunkIndex::FIRST_EXTRA } else { self.locate(size - 1).0.next() }
     }

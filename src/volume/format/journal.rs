@@ -28,6 +28,7 @@ impl<'a> JournalRecord<'a> {
     }
 
     /// # Errors
+    ///
     /// Not a journal's record, or ends that no journal can have, or a label that is none.
     pub fn decode(record: &'a [u8]) -> Result<JournalRecord<'a>, Malformed> {
         let mut reader = Reader(record);

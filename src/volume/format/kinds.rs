@@ -28,6 +28,11 @@ impl Kind {
         self as u8
     }
 
+    /// The kind that a number stands for on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if it stands for none.
     pub fn from_code(code: u8) -> Result<Kind, Malformed> {
         match code {
             1 => Ok(Kind::File),
@@ -48,6 +53,11 @@ impl Timestamp {
         out.extend_from_slice(&self.nanoseconds.to_le_bytes());
     }
 
+    /// Takes it off the front of some bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if those end too early, or the nanoseconds make a second.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Timestamp, Malformed> {
         let time = Timestamp { seconds: reader.u64()?.cast_signed(), nanoseconds: reader.u32()? };
         if time.nanoseconds < 1_000_000_000 {

@@ -101,6 +101,10 @@ impl Record {
     }
 
     /// Bytes of the record that `encode` would put into the root.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the extension exceeds a limit of the format.
     pub fn root_length(&self) -> Result<usize, TooLarge> {
         let length = self.extension.checked_length()?;
         Ok(if FIXED + length <= ROOT_MAX { FIXED + length } else { FIXED })
@@ -116,7 +120,11 @@ impl Record {
         self.extension_length() + more <= EXTENSION_MAX
     }
 
-    /// For chunk 0. Fails if a limit of the extension is exceeded.
+    /// For chunk 0.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the extension exceeds a limit of the format.
     pub fn encode(&self) -> Result<Encoded, TooLarge> {
         let length = self.extension.checked_length()?;
         if FIXED + length <= ROOT_MAX {
@@ -132,7 +140,11 @@ impl Record {
         Ok(Encoded { root, overflow: Some(overflow) })
     }
 
-    /// For a batch: appends the record with its extension in place, whatever its length. Appends nothing on failure.
+    /// For a batch: appends the record with its extension in place, whatever its length.
+    ///
+    /// # Errors
+    ///
+    /// As [`Record::encode`]; nothing is appended then.
     pub fn encode_whole(&self, out: &mut Vec<u8>) -> Result<(), TooLarge> {
         let length = self.extension.checked_length()?;
         out.reserve(FIXED + length);
@@ -142,12 +154,22 @@ impl Record {
     }
 
     /// How many bytes of metadata blocks 0.. `decode` wants besides the root's record; none if all is in the root.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if the fixed part ends too early, is of an unknown version, kind or flag, or has a value out of
+    /// bounds.
     pub fn overflow_length(root_record: &[u8]) -> Result<Option<usize>, Malformed> {
         let (_, flags, length) = Record::decode_fixed(&mut Reader(root_record))?;
         Ok((flags & FLAG_OVERFLOW != 0).then_some(length))
     }
 
     /// From chunk 0. `overflow` is exactly what `overflow_length` asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Record::overflow_length`]; [`Malformed`] also if the extension is in the other place, of another length
+    /// than the fixed part says, or has an item that makes no sense.
     pub fn decode(root_record: &[u8], overflow: Option<&[u8]>) -> Result<Record, Malformed> {
         let mut reader = Reader(root_record);
         let (mut record, flags, length) = Record::decode_fixed(&mut reader)?;
@@ -161,6 +183,10 @@ impl Record {
     }
 
     /// From a batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Record::decode`].
     pub fn decode_whole(bytes: &[u8]) -> Result<Record, Malformed> {
         let mut reader = Reader(bytes);
         let (mut record, flags, length) = Record::decode_fixed(&mut reader)?;

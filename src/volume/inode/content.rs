@@ -28,7 +28,7 @@ impl State {
         !first_chunk.inline().is_empty() || self.record.size == 0 && bare()
     }
 
-    /// Size, times and mode bits after the content changed.
+    /// Size in bytes, times and mode bits after the content changed.
     pub fn touch(&mut self, size: u64, now: Option<Timestamp>, clear_mode: u32) {
         self.0.stamps.content_changed = true;
         let record = &mut self.0.record;

@@ -115,14 +115,24 @@ impl Directory {
         }
     }
 
-    /// Applies a part of the stored log: a segment or the tail. After an error the directory is of no use.
+    /// Applies a part of the stored log: a segment or the tail.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if a record makes no sense, or its dot is there twice or not covered by the vector. The
+    /// directory must not be used then.
     pub fn load(&mut self, log: &[u8]) -> Result<(), Malformed> {
         let own: Vec<u8> = (0..=u8::MAX).take(self.vector.len()).collect();
         self.replay(log, &own, None)
     }
 
-    /// Applies the log of a batch whose device indices refer to `devices`. What it changed is appended to `applied` as
-    /// log records for this directory's own tail. After an error the directory is of no use.
+    /// Applies the log of a batch whose device indices refer to `devices`. What it changed is appended to `applied`
+    /// as log records for this directory's own tail.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if a record makes no sense, or the vector has no room for a device. The directory must
+    /// not be used then.
     pub fn apply(
         &mut self,
         log: &[u8],
@@ -148,6 +158,10 @@ impl Directory {
     }
 
     /// Adds an entry on behalf of `author` and appends the record of it to `log`.
+    ///
+    /// # Errors
+    ///
+    /// `Refused::Exists`, `Refused::NotAName`, or `Refused::Full`; no entry was added then.
     pub fn insert(
         &mut self,
         author: Author,
@@ -180,7 +194,7 @@ impl Directory {
         Ok(Dot { device, counter: now.max(newest + 1) })
     }
 
-    /// Whether `device` may add entries: 255 others may have.
+    /// Whether `device` may add entries: 255 others may have (docs/FORMAT.md section 7).
     pub fn takes(&self, device: DeviceId) -> bool {
         self.vector.len() < DEVICES_MAX || self.vector.iter().any(|&(known, _)| known == device)
     }

@@ -59,6 +59,10 @@ impl Entries {
     }
 
     /// Applies the log of a durable batch. What is in no durable batch yet stays uncovered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Directory::apply`].
     pub fn replay(&mut self, log: &[u8], devices: &[DeviceId]) -> Result<(), crate::volume::Malformed> {
         let before = self.directory.vector().to_vec();
         self.directory.apply(log, devices, &mut self.journalled)?;
@@ -74,6 +78,10 @@ impl Entries {
     }
 
     /// Puts the pending changes into a batch of this device's journal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::directory`]; the changes stay pending then.
     pub fn freeze(&mut self, inode: InodeId, device: DeviceId, batch: &mut Builder) -> Result<(), TooLarge> {
         if self.pending.is_empty() {
             return Ok(());

@@ -35,6 +35,10 @@ impl State {
     /// Applies a log of a batch of this device to a directory in which earlier entries of its author are missing, under
     /// another id. `author`: with the number of the batch, so that whoever does it again does the same. `None`: this is no
     /// directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] as of [`Directory::log_under`] and [`State::replay_entries`].
     pub fn replay_anew(
         &mut self,
         log: &[u8],
@@ -75,6 +79,10 @@ impl State {
     }
 
     /// Takes away the entries that were known when this directory was deleted. Only while it is settled, as a join.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if no entries are loaded; as [`Directory::join`].
     pub fn bury_known(&mut self, tombstone: &Tombstone) -> Result<Joined, Malformed> {
         let entries = self.0.entries.as_mut().ok_or(Malformed("no directory"))?;
         let vector = tombstone.entries.iter().map(|&(device, counter)| (device, counter.0)).collect();
@@ -96,6 +104,10 @@ impl State {
 
     /// Joins another state of this directory, of which all is loaded, and has the whole stored anew. Only while it is
     /// settled: chunk 0 must not say more than durable batches do. `known`: what this device had made durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if no entries are loaded; as [`Directory::join`].
     pub fn join_directory(
         &mut self,
         other: State,

@@ -73,6 +73,11 @@ impl State {
     }
 
     /// Applies a directory log of a durable batch. `None`: this is no directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if the log makes no sense, or the vector has no room for a device. The entries must not
+    /// be used then.
     pub fn replay_entries(
         &mut self,
         log: &[u8],

@@ -18,7 +18,8 @@ impl State {
     /// `end`. Of a directory all that its chunks lack.
     ///
     /// # Errors
-    /// There is none; those of reading map blocks.
+    ///
+    /// The store's, if there is none; those of reading map blocks.
     pub fn hold_room(&mut self, headroom: &Arc<Headroom>, blocks: usize, end: u64, wish: Wish) -> Result<()> {
         let room = self.room_to_store(blocks, end)?;
         Ok(self.0.hold.grow_to(headroom, room, wish)?)
@@ -70,7 +71,8 @@ impl State {
     /// Holds space for `bytes` of a directory's log that go into segments once more.
     ///
     /// # Errors
-    /// There is none.
+    ///
+    /// The store's, if there is none.
     pub fn hold_for_segments(&mut self, headroom: &Arc<Headroom>, bytes: usize) -> Result<()> {
         let blocks = self.hold.blocks() + room_for(bytes.div_ceil(BLOCK) as u64) + NEW_FILE;
         Ok(self.0.hold.grow_to(headroom, blocks, Wish::Takes)?)
@@ -104,6 +106,7 @@ impl State {
     /// Writes a new segment of a directory's log, in the space that is held for it.
     ///
     /// # Errors
+    ///
     /// Those of writing.
     pub fn write_segment(&mut self, chunk: &mut Chunk, segment: &[u8]) -> Result<()> {
         chunk.lend(std::mem::take(&mut self.0.hold));

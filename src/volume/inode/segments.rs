@@ -23,7 +23,8 @@ pub fn encode(log: &[u8]) -> Vec<u8> {
 /// Bytes of log in a segment, of which a chunk has room for `capacity` bytes.
 ///
 /// # Errors
-/// `Damaged`, or the store's.
+///
+/// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read, or its length makes no sense; the store's.
 pub fn length(segment: &Chunk, capacity: u64) -> Result<usize> {
     let mut block = [0; BLOCK];
     segment.read(Section::Data, BlockNumber::FIRST, &mut block)?;
@@ -34,10 +35,11 @@ pub fn length(segment: &Chunk, capacity: u64) -> Result<usize> {
     Ok(length)
 }
 
-/// The log in a segment.
+/// The log in a segment, of which a chunk has room for `capacity` bytes.
 ///
 /// # Errors
-/// `Damaged`, or the store's.
+///
+/// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read, or its length makes no sense; the store's.
 pub fn read(segment: &Chunk, capacity: u64) -> Result<Vec<u8>> {
     let end = HEAD + length(segment, capacity)?;
     let mut bytes = vec![0; end.next_multiple_of(BLOCK)];

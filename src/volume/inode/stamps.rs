@@ -60,6 +60,7 @@ impl State {
     /// Needs chunk 0 to be open, and the table to have what was found newer.
     ///
     /// # Errors
+    ///
     /// Those of reading or storing the chunk table.
     pub fn announce(&mut self, stamp: Stamp) -> Result<bool> {
         let mut is_named = false;
@@ -89,6 +90,7 @@ impl State {
     /// of the chunk table to be loaded.
     ///
     /// # Errors
+    ///
     /// Those of the commit.
     pub fn commit_stamped(&mut self, index: ChunkIndex, stamp: Stamp) -> Result<()> {
         let Facts { extra_chunks, table, stamps, has_new_chunks, .. } = &mut self.0;
@@ -115,6 +117,10 @@ impl State {
     }
 
     /// The number of an extra chunk's stamp, if it is open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if its record makes no sense.
     pub fn stamp_of_open(&self, index: ChunkIndex) -> Option<Result<Commit>> {
         self.extra_chunks.get(index).map(stamp_of)
     }
@@ -162,7 +168,9 @@ pub fn relation(record: &Record, commit: Commit, found: &Version) -> Relation {
 /// 0's. Returns the number of its stamp.
 ///
 /// # Errors
-/// `Damaged` if it is older; `NotArrived` if it belongs to another state of the file.
+///
+/// [`Error::Damaged`] if it is older, or its record makes no sense; [`Error::NotArrived`] if it belongs to another state
+/// of the file.
 pub fn check_fit(chunk: &Chunk, named: Commit, record: &Record) -> Result<Commit> {
     let id = chunk.id();
     let extra = ExtraRecord::decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;

@@ -257,6 +257,10 @@ impl State {
     }
 
     /// Refuses to work with something of which a part is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`]: why it is lost.
     pub fn check_whole(&self) -> Result<()> {
         self.lost.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
@@ -364,6 +368,12 @@ impl State {
         &self.entries.as_ref().expect("the entries were loaded").directory
     }
 
+    /// Adds an entry to a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDirectory`] if no entries are loaded; [`Error::Exists`], [`Error::Invalid`] for what is no name,
+    /// [`Error::NoSpace`] if the directory is full.
     pub fn add_entry(&mut self, author: Author, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
         let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
@@ -372,6 +382,10 @@ impl State {
     }
 
     /// Gives an entry another name that is free.
+    ///
+    /// # Errors
+    ///
+    /// As [`State::add_entry`]; [`Error::NotFound`] if there is no entry of the former name.
     pub fn rename_entry(&mut self, author: Author, from: &[u8], to: &[u8]) -> Result<Removed> {
         let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
@@ -379,12 +393,23 @@ impl State {
     }
 
     /// Has an entry stand for another inode.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDirectory`] if no entries are loaded; [`Error::NotFound`]; [`Error::NoSpace`] if the directory is
+    /// full.
     pub fn replace_entry(&mut self, author: Author, name: &[u8], by: (InodeId, Kind)) -> Result<()> {
         let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         Ok(directory.replace(author, name, by, log)?)
     }
 
+    /// Removes every entry that a name stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDirectory`] if no entries are loaded; [`Error::NoSpace`] if others that had yielded to it cannot
+    /// be named.
     pub fn remove_entry(&mut self, author: Author, name: &[u8]) -> Result<Option<Removed>> {
         let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();

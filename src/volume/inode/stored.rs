@@ -17,6 +17,11 @@ const OVERFLOW_BLOCKS: BlockCount = BlockCount(64);
 impl State {
     /// Puts a directory's log into chunk 0: into its tail, or as the table that names the segments which hold it all.
     /// `joined`: segments of which those take the place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if the chunk table or the end of the tail cannot be read;
+    /// [`Error::NoSpace`] if no slot or no space is free; the store's.
     pub fn store_tail(
         &mut self,
         unstored: &Unstored,
@@ -47,14 +52,25 @@ impl State {
         Ok(())
     }
 
-    /// Puts the record and the chunk table into chunk 0.
+    /// Puts the record, with this size in bytes, and the chunk table into chunk 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`State::store_record`]; [`Error::Damaged`] or [`Error::NotArrived`] also if a page of the table cannot be
+    /// read.
     pub fn store_all(&mut self, size: u64) -> Result<()> {
         let Facts { first_chunk, table, .. } = &mut self.0;
         table.store(first_chunk.as_mut().expect("it was opened"))?;
         self.store_record(size)
     }
 
-    /// Puts the record into chunk 0: with the names that durable batches speak of, and no others.
+    /// Puts the record, with this size in bytes, into chunk 0: with the names that durable batches speak of, and no
+    /// others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`] if the extension exceeds a limit of the format, or its blocks find no slot or no space;
+    /// [`Error::Damaged`] or [`Error::NotArrived`] of a map block; the store's.
     pub fn store_record(&mut self, size: u64) -> Result<()> {
         let Facts { record, journalled, first_chunk, .. } = &mut self.0;
         let first_chunk = first_chunk.as_mut().expect("it was opened");
@@ -89,6 +105,10 @@ impl State {
 }
 
 /// Moves inline content into the first data block.
+///
+/// # Errors
+///
+/// As [`Chunk::write_acknowledged`]; the content stays inline then.
 pub fn spill_inline(first_chunk: &mut Chunk) -> Result<()> {
     let mut block = first_chunk.inline().to_vec();
     if !block.is_empty() {
@@ -102,7 +122,8 @@ pub fn spill_inline(first_chunk: &mut Chunk) -> Result<()> {
 /// The record in chunk 0, with its extension from wherever it lies.
 ///
 /// # Errors
-/// `Damaged` if it makes no sense, or those of reading the extension.
+///
+/// [`Error::Damaged`] if it makes no sense; that or [`Error::NotArrived`] if the extension cannot be read; the store's.
 pub fn read_record(first_chunk: &Chunk) -> Result<Record> {
     let malformed = |what: Malformed| Error::Damaged(first_chunk.id(), what.0.into());
     let overflow = match Record::overflow_length(first_chunk.record()).map_err(malformed)? {

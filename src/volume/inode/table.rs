@@ -32,6 +32,10 @@ impl ChunkTable {
     }
 
     /// As chunk 0 has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] of a map block; the store's.
     pub fn of(first_chunk: &Chunk) -> Result<ChunkTable> {
         let empty = first_chunk.next_present(Section::Metadata, FIRST)?.is_none();
         Ok(if empty { ChunkTable::empty() } else { ChunkTable::unread() })
@@ -82,6 +86,10 @@ impl ChunkTable {
     }
 
     /// Reads the page that a chunk stands in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read; the store's.
     pub fn load(&mut self, first_chunk: &Chunk, index: ChunkIndex) -> Result<()> {
         if !self.is_loaded(index) {
             self.load_page(first_chunk, place(index).0)?;
@@ -90,11 +98,19 @@ impl ChunkTable {
     }
 
     /// Every chunk that exists, in increasing order.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChunkTable::all_from`].
     pub fn all(&mut self, first_chunk: &Chunk) -> Result<Vec<ChunkIndex>> {
         self.all_from(first_chunk, ChunkIndex::FIRST_EXTRA)
     }
 
     /// Every chunk from `first` that exists, in increasing order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if any page from there on cannot be read; the store's.
     pub fn all_from(&mut self, first_chunk: &Chunk, first: ChunkIndex) -> Result<Vec<ChunkIndex>> {
         if self.empty {
             return Ok(Vec::new());
@@ -129,6 +145,11 @@ impl ChunkTable {
     }
 
     /// Puts the changes into chunk 0's metadata blocks; the next commit makes them so.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChunkTable::load`]; [`Error::NoSpace`] if a page finds no slot or no space. All changes wait for another
+    /// call then.
     pub fn store(&mut self, first_chunk: &mut Chunk) -> Result<()> {
         let pages: Vec<u32> = {
             let mut pages: Vec<u32> = self.changed.keys().map(|index| place(*index).0).collect();
@@ -195,6 +216,10 @@ fn encode(page: &[u64; PER_PAGE as usize]) -> [u8; BLOCK] {
 }
 
 /// Refuses a chunk index that no table can name.
+///
+/// # Errors
+///
+/// [`Error::FileTooLarge`] for such a one.
 pub fn check_index(index: ChunkIndex) -> Result<ChunkIndex> {
     if index <= LAST_INDEX { Ok(index) } else { Err(Error::FileTooLarge) }
 }

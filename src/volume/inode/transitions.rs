@@ -32,6 +32,7 @@ impl State {
     /// Has what the store may have lost of the chunks written again.
     ///
     /// # Errors
+    ///
     /// The store's, if it fails still; damage, where that cannot be read any more.
     pub fn recover(&mut self) -> Result<()> {
         let Facts { first_chunk, extra_chunks, .. } = &mut self.0;
@@ -102,12 +103,20 @@ impl State {
     }
 
     /// Reads what the chunk table says of a chunk. Needs chunk 0 to be open, if there is anything to read.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChunkTable::load`].
     pub fn load_table(&mut self, index: ChunkIndex) -> Result<()> {
         let Facts { first_chunk, table, .. } = &mut self.0;
         table.load(first_chunk.as_ref().expect("chunk 0 was opened"), index)
     }
 
     /// Every chunk from `first` on that the chunk table names. Needs chunk 0 to be open.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChunkTable::all_from`].
     pub fn named_chunks(&mut self, first: ChunkIndex) -> Result<Vec<ChunkIndex>> {
         let Facts { first_chunk, table, .. } = &mut self.0;
         table.all_from(first_chunk.as_ref().expect("chunk 0 was opened"), first)
@@ -147,6 +156,10 @@ impl State {
 impl State {
     /// Commits a chunk beyond chunk 0, if it is dirty, under `stamp` if its content changed. False: chunk 0 goes first,
     /// which names it, as the file shrank.
+    ///
+    /// # Errors
+    ///
+    /// As [`State::load_table`] and [`State::commit_stamped`].
     pub fn commit_extra_chunk(&mut self, index: ChunkIndex, stamp: Stamp) -> Result<bool> {
         if !self.extra_chunks.get(index).is_some_and(Chunk::is_dirty) {
             return Ok(true);
@@ -167,6 +180,10 @@ impl State {
 
     /// The index of the next segment of a directory's log. `spread`: random, so that two devices hardly ever take the same
     /// one. Needs chunk 0 to be open.
+    ///
+    /// # Errors
+    ///
+    /// As [`State::named_chunks`].
     pub fn next_segment(&mut self, spread: u8) -> Result<ChunkIndex> {
         let named = self.named_chunks(ChunkIndex::FIRST_EXTRA)?;
         let last = named.iter().chain(self.doomed.iter()).max().copied().unwrap_or(ChunkIndex::FIRST);
@@ -237,6 +254,10 @@ impl State {
     }
 
     /// Puts the pending changes of a directory's entries into a batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Entries::freeze`].
     pub fn freeze_entries(
         &mut self,
         id: InodeId,

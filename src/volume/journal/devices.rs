@@ -32,6 +32,7 @@ pub enum JournalState {
 /// All devices of which there is a journal, or an entry in the root directory's version; the one that wrote last first.
 ///
 /// # Errors
+///
 /// A journal could not be read for a reason of the machine's; damage is told of in its place.
 pub fn list(context: &Arc<Context>, root: &Version, journals: &[ChunkId]) -> Result<Vec<Device>> {
     let mut devices = Vec::new();

@@ -56,6 +56,11 @@ pub fn ahead(context: &Context) -> u32 {
 }
 
 /// Reads a journal; `None` if there is no such file.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] if it makes no sense, is older than it was, or is gone although it was known;
+/// [`Error::NotArrived`] if it is not whole; the store's.
 pub fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> {
     let chunk = match Chunk::open(context, id, JOURNAL_BLOCKS) {
         Ok(chunk) => chunk,
@@ -70,6 +75,10 @@ pub fn read(context: &Arc<Context>, id: ChunkId) -> Result<Option<Live>> {
 
 /// The same of this device's own. A crash may have left one whose first root was never durable: nothing was acknowledged by
 /// it, and it must keep nobody out. That root goes to slot 0, so where slot 1 holds anything there was a later one.
+///
+/// # Errors
+///
+/// As [`read`].
 pub fn read_own(context: &Arc<Context>) -> Result<Option<Live>> {
     let id = context.own_journal();
     match read(context, id) {
@@ -87,6 +96,10 @@ pub fn read_own(context: &Arc<Context>) -> Result<Option<Live>> {
 }
 
 /// Whether a journal's file is sealed under an older epoch, or has not arrived or is an old one, so that it may be.
+///
+/// # Errors
+///
+/// The store's, if that cannot be told.
 pub fn may_need_old_epoch(context: &Arc<Context>, id: ChunkId) -> Result<bool> {
     match Chunk::open(context, id, JOURNAL_BLOCKS) {
         Ok(chunk) => Ok(!chunk.epoch_is_newest()),
@@ -146,6 +159,11 @@ impl JournalFile {
 
     /// Appends a batch and makes it durable. The moment this returns is the moment it happened. After an error the
     /// stream ends where it did before. `hold`: space for it, of which an error leaves what was not used.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`]; [`Error::Damaged`] or [`Error::NotArrived`] if the file was replaced, or what has to be
+    /// read of it cannot be; the store's.
     pub fn append(&mut self, context: &Arc<Context>, batch: &[u8], hold: &mut Hold) -> Result<()> {
         self.chunk.lend(std::mem::take(hold));
         let begun = match self.chunk.version().commit() {
@@ -189,13 +207,17 @@ impl JournalFile {
 
     /// Gives back what was allocated ahead, on a full disk: for what has to be stored before the next batch. Whether
     /// there was anything.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if the file cannot be cut.
     pub fn give_back(&mut self) -> Result<bool> {
         let gave = self.chunk.give_back()?;
         self.gave_back |= gave;
         Ok(gave)
     }
 
-    /// Forgets all batches before a position as soon as the next one is there, which has to be a checkpoint batch.
+    /// Forgets all batches before a byte of the stream as soon as the next batch is there, a checkpoint batch.
     pub fn replace_until(&mut self, position: u64) {
         self.done = Some(position);
     }
@@ -208,6 +230,10 @@ impl JournalFile {
     }
 
     /// Forgets all batches, durably, and leaves nothing under an older epoch; lets a journal that was never used alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalFile::append`]; what is durable of the batches stays so.
     pub fn clear(&mut self, context: &Context) -> Result<()> {
         self.chunk.recover()?;
         if self.head == self.tail {
@@ -225,6 +251,10 @@ impl JournalFile {
     }
 
     /// Seals the journal under the newest epoch, both of its roots.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalFile::append`].
     pub fn renew(&mut self, context: &Context) -> Result<()> {
         if self.chunk.epoch_is_newest() {
             return Ok(());

@@ -63,6 +63,7 @@ impl Journal {
     /// yet: orphans and reserved ids; everything before it can be dropped once it is stored elsewhere.
     ///
     /// # Errors
+    ///
     /// Those of the journal's file. One that does not pass stops the volume.
     pub fn commit(&self, carry: &[Arc<Inode>], checkpoint: bool) -> Result<Commitment> {
         self.base.check_live()?;

@@ -38,6 +38,10 @@ pub struct Journal {
 
 impl Journal {
     /// Opens this device's journal, and applies all there are.
+    ///
+    /// # Errors
+    ///
+    /// As [`replay::Replay::run`].
     pub fn open(base: &Arc<Base>, cache: &Arc<Cache>, catalog: &Arc<Catalog>) -> Result<Journal> {
         let replayed =
             replay::Replay { base, cache, catalog, is_live: false, dropped: RefCell::default() }.run()?;
@@ -66,7 +70,8 @@ impl Journal {
     /// Holds space for the next batch with one change more.
     ///
     /// # Errors
-    /// There is none.
+    ///
+    /// The store's, if there is none.
     pub fn hold_room(&self, wish: Wish) -> Result<()> {
         let begun = if self.is_in_use() { 0 } else { u64::from(ahead(&self.base.context)) + NEW_FILE };
         self.names.lock().hold_room(&self.base.context.headroom, begun, wish)
@@ -96,6 +101,7 @@ impl Journal {
     /// The devices that write to the volume; of this one, whose journal may be being written, what the root directory tells.
     ///
     /// # Errors
+    ///
     /// A journal could not be read for a reason of the machine's.
     pub fn devices(&self) -> Result<Vec<Device>> {
         let root = self.cache.inode(InodeId::ROOT)?.state.read().version().clone();
@@ -103,6 +109,10 @@ impl Journal {
     }
 
     /// Leaves an empty journal behind, durably.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalFile::clear`]; the journal is in use then.
     pub fn clear(&self) -> Result<()> {
         self.file.lock().clear(&self.base.context)?;
         self.in_use.store(false, Ordering::Release);

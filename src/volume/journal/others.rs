@@ -12,6 +12,10 @@ use std::cell::RefCell;
 impl Journal {
     /// Applies them, but to what has changes of its own. `before` is shown each inode that they speak of. One that is not
     /// whole is left out until it is.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if the journals cannot be listed or read.
     pub fn apply_others(&self, before: &mut dyn FnMut(InodeId)) -> Result<()> {
         let mut lives = Vec::new();
         for id in self.catalog.other_journals()? {

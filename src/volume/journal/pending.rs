@@ -55,7 +55,8 @@ impl Pending {
     /// Holds space for the next batch with one change more; `more` blocks if that is the first.
     ///
     /// # Errors
-    /// There is none.
+    ///
+    /// The store's, if there is none.
     pub fn hold_room(&mut self, headroom: &Arc<Headroom>, more: u64, wish: Wish) -> Result<()> {
         let blocks = room_for((self.bytes + CHANGE_MOST).div_ceil(BLOCK) as u64);
         Ok(self.hold.grow_to(headroom, blocks + more, wish)?)

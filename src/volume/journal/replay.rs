@@ -50,6 +50,7 @@ impl Replay<'_> {
     /// Applies all journals, this device's last.
     ///
     /// # Errors
+    ///
     /// Those of this device's journal; what is wrong with another's is noticed, and that journal is left out.
     pub fn run(&self) -> Result<Replayed> {
         if !self.base.read_only && !mutants::is_active(Mutant::NoSyncAtOpen) {
@@ -87,6 +88,10 @@ impl Replay<'_> {
 
     /// Applies journals in the order in which their batches were made: one device may have removed what another had
     /// added, and neither be stored.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with this device's journal or keeps it from being applied; the store's. Another's is left out.
     pub fn apply_all(&self, lives: &[(ChunkId, Live)]) -> Result<Option<Leftovers>> {
         let own = self.base.context.own_journal();
         let mut ordered = Vec::new();

@@ -113,6 +113,10 @@ impl Merge {
     }
 
     /// Makes everything durable in its place, with the names that joining takes, and what memory alone has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::finish`] and [`Merge::run`].
     pub fn finish(&self) -> Result<()> {
         self.writeback.finish()?;
         let is_in_memory = !self.writeback.displaced().is_empty();
@@ -139,6 +143,11 @@ impl Merge {
     }
 
     /// Merges what there is.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading, storing and removing what is merged; the next call does it again. A copy that is damaged is
+    /// left as it is.
     pub fn run(&self) -> Result<()> {
         if self.base.read_only {
             return Ok(());

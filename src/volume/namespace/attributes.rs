@@ -9,6 +9,12 @@ use std::sync::Arc;
 
 impl Namespace {
     /// Changes attributes, xattrs among them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`], [`Error::Stopped`]; those of `change`; [`Error::NoSpace`] if the record or the disk has
+    /// no room for more; [`Error::Damaged`] or [`Error::NotArrived`] if something of the inode is lost; those of an
+    /// fsync, where it is stored at once.
     pub fn update<R>(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> Result<R>) -> Result<R> {
         self.writeback.admit_change()?;
         let mut state = inode.state.write();
@@ -38,6 +44,11 @@ impl Namespace {
 
     /// The same for mode, owner and times, in place: a record may be long. `change` answers whether it changed an
     /// xattr, which must not get longer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`], [`Error::Stopped`]; [`Error::Damaged`] or [`Error::NotArrived`] if something of the inode
+    /// is lost; those of an fsync, where it is stored at once.
     pub fn set_attributes(&self, inode: &Arc<Inode>, change: impl FnOnce(&mut Record) -> bool) -> Result<()> {
         self.base.check_writable()?;
         let mut state = inode.state.write();

@@ -14,6 +14,11 @@ use std::sync::Arc;
 
 impl Namespace {
     /// Makes a file without a name, for a directory that is there. It lives until it is released.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if the directory was removed; [`Error::NoSpace`]; [`Error::ReadOnly`], [`Error::Stopped`];
+    /// those of a commit that reserves ids. The file is not there then.
     pub fn create_nameless(&self, directory: &Arc<Inode>, new: NewInode<'_>) -> Result<Arc<Inode>> {
         self.writeback.admit_change()?;
         let record = new_record(new, 0)?;

@@ -19,6 +19,11 @@ const CHANGE_BYTES: usize = 1024;
 
 impl Namespace {
     /// A directory with its entries, to be changed. A removed directory takes no more entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if it was removed; [`Error::NotDirectory`]; [`Error::Damaged`] or [`Error::NotArrived`] if
+    /// any part of it cannot be read; the store's.
     pub fn listed<'a>(&self, directory: &'a Arc<Inode>) -> Result<WriteGuard<'a, State>> {
         self.cache.load_entries(directory)?;
         let state = directory.state.write();
@@ -29,6 +34,10 @@ impl Namespace {
     }
 
     /// The same for one more entry, for which there is space.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::listed`]; [`Error::NoSpace`] if no space can be held.
     pub fn listed_for_more<'a>(&self, directory: &'a Arc<Inode>) -> Result<WriteGuard<'a, State>> {
         let mut state = self.listed(directory)?;
         state.hold_room(&self.base.context.headroom, 1, 0, Wish::Takes)?;
@@ -40,6 +49,12 @@ impl Namespace {
         directory.state.read().directory().takes(self.base.context.device)
     }
 
+    /// Refuses a directory that has entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotEmpty`], [`Error::NotDirectory`]; [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be
+    /// read; the store's.
     pub fn check_empty(&self, directory: InodeId) -> Result<()> {
         let directory = self.cache.inode(directory)?;
         self.cache.load_entries(&directory)?;
@@ -49,6 +64,11 @@ impl Namespace {
     }
 
     /// Refuses to move a directory below itself. Chunks of different times may make a circle of parents: damage.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for that; [`Error::Damaged`] or [`Error::NotArrived`] for a circle, or a directory that
+    /// cannot be read; the store's.
     pub fn check_not_inside(&self, directory: &Arc<Inode>, moved: InodeId) -> Result<()> {
         let mut at = directory.clone();
         let mut passed = HashSet::new();
@@ -68,6 +88,11 @@ impl Namespace {
     }
 
     /// Removes an entry for good, and the inode with its last one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::listed`]; [`Error::NoSpace`] if others that had yielded to it cannot be named. That the inode
+    /// cannot be read is no error, unless the store fails.
     pub fn remove_name(
         &self,
         pending: &mut Pending,
@@ -114,6 +139,10 @@ impl Namespace {
     }
 
     /// Removes the name of something that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::listed`]; [`Error::NoSpace`] if others that had yielded to it cannot be named.
     pub fn remove_unreadable(
         &self,
         pending: &mut Pending,
@@ -165,6 +194,10 @@ impl Namespace {
     }
 
     /// Takes an entry out of a directory and the link out of its inode.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::listed`]; [`Error::NoSpace`] if others that had yielded to it cannot be named.
     pub fn take_name(
         &self,
         pending: &mut Pending,
@@ -257,6 +290,10 @@ impl Namespace {
     }
 
     /// Puts an inode whose name was taken under another one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::listed`] and [`State::add_entry`].
     pub fn give_name(
         &self,
         pending: &mut Pending,
@@ -296,6 +333,11 @@ impl Namespace {
     }
 }
 
+/// Refuses what can be no name.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] if it is empty, `.` or `..`, or has `/` or NUL in it; [`Error::NameTooLong`] beyond 255 bytes.
 pub fn check_name(name: &[u8]) -> Result<()> {
     match name {
         b"" | b"." | b".." => Err(Error::Invalid),
@@ -306,12 +348,20 @@ pub fn check_name(name: &[u8]) -> Result<()> {
 }
 
 /// Refuses to give a longer name to an inode that has no room for it.
+///
+/// # Errors
+///
+/// [`Error::NoSpace`] for such a one.
 pub fn check_growth(inode: &Inode, from: &[u8], to: &[u8]) -> Result<()> {
     let more = to.len().saturating_sub(from.len());
     if more == 0 || inode.view(|record| record.has_room(more)) { Ok(()) } else { Err(Error::NoSpace) }
 }
 
-/// A directory's link count is 32 bits.
+/// Refuses a directory that takes no more: its link count is 32 bits.
+///
+/// # Errors
+///
+/// [`Error::TooManyLinks`] for such a one.
 pub fn check_room(directory: &Record) -> Result<()> {
     if directory.links_count == u32::MAX { Err(Error::TooManyLinks) } else { Ok(()) }
 }

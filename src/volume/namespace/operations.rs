@@ -39,7 +39,11 @@ pub enum Rename {
 }
 
 impl Namespace {
-    /// Finds a name in a directory.
+    /// Finds a name in a directory; `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NameTooLong`]; [`Error::NotDirectory`]; as [`Namespace::named_inode`], of the directory too.
     pub fn lookup(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         match self.cache.entry(directory, name)? {
             Some((id, _)) => self.named_inode(directory, name, id).map(Some),
@@ -48,11 +52,20 @@ impl Namespace {
     }
 
     /// The inode that a name in a directory stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read, of which note is taken; the store's.
     pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
         self.cache.inode(id).inspect_err(|error| self.cache.notice_at(error, directory.id(), name))
     }
 
     /// Makes a new inode under a name.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_name`], [`check_room`] and [`Namespace::listed_for_more`]; [`Error::Exists`]; [`Error::ReadOnly`];
+    /// [`Error::Stopped`]; where it is stored at once, those of a commit. It is not there then.
     pub fn create(&self, directory: &Arc<Inode>, name: &[u8], new: NewInode<'_>) -> Result<Arc<Inode>> {
         check_name(name)?;
         self.writeback.admit_change()?;
@@ -61,6 +74,10 @@ impl Namespace {
     }
 
     /// The same with an id that is the same on every device.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::create`].
     pub fn create_as(
         &self,
         id: InodeId,
@@ -131,7 +148,12 @@ impl Namespace {
         Ok(state)
     }
 
-    /// Gives an inode one more name, or one without a name its first. Directories have only one: `IsDirectory`.
+    /// Gives an inode one more name, or one without a name its first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IsDirectory`], which has only one; [`Error::NotFound`] if it lost its last one;
+    /// [`Error::TooManyLinks`] if its record has no room for it; otherwise as [`Namespace::create`].
     pub fn link(
         &self,
         inode: &Arc<Inode>,
@@ -186,6 +208,11 @@ impl Namespace {
 
     /// Removes a name of anything but a directory. Returns the inode, which lives until it is released; `None` if it
     /// cannot be read: then only the name is gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_name`] and [`Namespace::remove_name`]; [`Error::NotFound`]; [`Error::IsDirectory`];
+    /// [`Error::ReadOnly`]; [`Error::Stopped`].
     pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
         check_name(name)?;
         self.writeback.admit_removal()?;
@@ -197,6 +224,10 @@ impl Namespace {
     }
 
     /// Removes an empty directory. Returns it, as `unlink` does. Of one that is damaged the name goes and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::unlink`]; [`Error::NotEmpty`]; [`Error::NotDirectory`].
     pub fn remove_directory(
         &self,
         directory: &Arc<Inode>,
@@ -218,8 +249,12 @@ impl Namespace {
         }
     }
 
-    /// Moves a name; what it replaces is gone, in one step. A directory cannot be moved into itself: `Invalid`.
-    /// `whiteout` is made in place of the old name.
+    /// Moves a name; what it replaces is gone, in one step. `whiteout` is made in place of the old name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a directory that would lie in itself; [`Error::NotFound`]; [`Error::Exists`]; what
+    /// replaces a directory: [`Error::IsDirectory`], [`Error::NotEmpty`]; otherwise as [`Namespace::create`].
     pub fn rename(
         &self,
         from: (&Arc<Inode>, &[u8]),

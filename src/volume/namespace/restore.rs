@@ -13,7 +13,9 @@ impl Namespace {
     /// Gives an inode this name: in place of one that no directory has, or of all that it says it has.
     ///
     /// # Errors
-    /// `Exists`, `NoSpace` if the directory takes no more entries, `Invalid` for a directory that would lie in itself.
+    ///
+    /// [`Error::Exists`]; [`Error::NoSpace`] if the directory takes no more entries; [`Error::Invalid`] for a directory
+    /// that would lie in itself; as [`Namespace::give_name`].
     pub fn adopt(
         &self,
         inode: &Arc<Inode>,
@@ -46,6 +48,10 @@ impl Namespace {
     }
 
     /// Takes a name out of a directory, every entry that bears it, and leaves what it leads to alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; as [`Namespace::take_name`]; [`Error::ReadOnly`]; [`Error::Stopped`].
     pub fn forget_entry(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<()> {
         self.writeback.admit_change()?;
         let mut pending = self.journal.names();
@@ -54,6 +60,11 @@ impl Namespace {
     }
 
     /// Sets the links of an inode, and its link count to them; of a directory the count is that of its sub-directories.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`]; [`Error::Stopped`]; [`Error::NoSpace`]; of a directory [`Error::Damaged`] or
+    /// [`Error::NotArrived`] if it cannot be read; the store's.
     pub fn correct_links(&self, inode: &Arc<Inode>, links: Vec<Link>) -> Result<()> {
         self.writeback.admit_change()?;
         let mut pending = self.journal.names();

@@ -91,7 +91,8 @@ impl<'a> Content<'a> {
     /// Fills `out` with what is at `offset`, both whole blocks; beyond the size are zeros.
     ///
     /// # Errors
-    /// If any of it cannot be read; what is in `out` then is of no use.
+    ///
+    /// If any of it cannot be read; what is in `out` then is unspecified.
     pub fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
         out.fill(0);
         let inline = self.node.inline();

@@ -55,6 +55,7 @@ impl Reader {
     /// batches the newest names and small files may be missing.
     ///
     /// # Errors
+    ///
     /// The store's, when the journals cannot be listed.
     pub fn with_journals(self) -> Result<(Reader, Vec<Error>)> {
         let (overlay, problems) = Overlay::read(&self.context)?;
@@ -83,7 +84,8 @@ impl Reader {
     /// An inode.
     ///
     /// # Errors
-    /// `Damaged`, `NotArrived`, or the store's.
+    ///
+    /// [`Error::Damaged`], [`Error::NotArrived`], or the store's.
     pub fn node(&self, id: InodeId) -> Result<Node> {
         self.overlay.apply(&self.context, id, self.stored(id))
     }
@@ -115,7 +117,9 @@ impl Reader {
     /// The entries of a directory.
     ///
     /// # Errors
-    /// `NotDirectory`; `Damaged` or `NotArrived` if any part of its log cannot be read: removed entries could show.
+    ///
+    /// [`Error::NotDirectory`]; [`Error::Damaged`] or [`Error::NotArrived`] if any part of its log cannot be read: removed
+    /// entries could show; the store's.
     pub fn entries(&self, node: &Node) -> Result<Directory> {
         if node.record.kind != Kind::Directory {
             return Err(Error::NotDirectory);
@@ -144,7 +148,8 @@ impl Reader {
     /// The inode that a path from the root stands for, whether or not it can be read, and what its entry says it is.
     ///
     /// # Errors
-    /// `NotFound`, `NotDirectory`, or that a directory on the way cannot be read.
+    ///
+    /// [`Error::NotFound`]; [`Error::NotDirectory`]; as [`Reader::node`] and [`Reader::entries`] of a directory on the way.
     pub fn find(&self, path: &[u8]) -> Result<(InodeId, Kind)> {
         let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
         names.clone().try_fold((InodeId::ROOT, Kind::Directory), |(at, _), name| {
@@ -173,7 +178,8 @@ impl Node {
     /// The chunks that the chunk table names, in increasing order, each with the number of its stamp.
     ///
     /// # Errors
-    /// `Damaged`, or the store's: the table cannot be read.
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if the table cannot be read; the store's.
     pub fn further(&self) -> Result<Vec<(ChunkIndex, Commit)>> {
         let Source::Chunk(head) = &self.source else { return Ok(Vec::new()) };
         let mut table = ChunkTable::of(head)?;

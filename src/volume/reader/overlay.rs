@@ -48,6 +48,10 @@ struct Names {
 
 impl Overlay {
     /// Reads every journal there is, and answers which cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if journals cannot be listed.
     pub fn read(context: &Arc<Context>) -> Result<(Overlay, Vec<Error>)> {
         let own = context.own_journal();
         let mut journals = context.journals()?;
@@ -115,6 +119,10 @@ impl Overlay {
     }
 
     /// What an inode is, given what its chunk 0 says.
+    ///
+    /// # Errors
+    ///
+    /// That of `stored`, unless a batch stands in for it.
     pub fn apply(&self, context: &Context, id: InodeId, stored: Result<Node>) -> Result<Node> {
         let Some(changes) = self.changes.get(&id) else { return stored };
         let mut state = stored;
@@ -154,6 +162,10 @@ impl Overlay {
     }
 
     /// Applies what batches say of a directory's entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if a log makes no sense; the entries must not be used then.
     pub fn apply_logs(&self, id: InodeId, entries: &mut Directory) -> Result<()> {
         for (_, change) in self.changes.get(&id).into_iter().flatten() {
             if let Change::Log { before, devices, log } = change {

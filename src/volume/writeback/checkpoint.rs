@@ -16,6 +16,7 @@ impl Writeback {
     /// or not there was room for the rest: they are what makes room.
     ///
     /// # Errors
+    ///
     /// One that passes leaves the rest to the next checkpoint; any other stops the volume.
     pub fn checkpoint(&self) -> Result<()> {
         let mut unfinished = self.unfinished.lock();
@@ -73,6 +74,11 @@ impl Writeback {
     }
 
     /// Commits everything pending as one batch; returns when it is durable. Content of `carry` goes with it, where it can.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`]; [`Error::NoSpace`] if the journal or the disk is full. One that passes leaves what is
+    /// pending to the next batch; any other stops the volume.
     pub fn commit(&self, carry: &[Arc<Inode>]) -> Result<()> {
         if !self.try_commit(carry, false)? {
             let _checkpoint = self.unfinished.lock();
@@ -85,6 +91,10 @@ impl Writeback {
     }
 
     /// Commits a checkpoint batch, whether or not something is pending.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::commit`].
     pub fn commit_checkpoint_batch(&self) -> Result<()> {
         let _checkpoint = self.unfinished.lock();
         self.commit_within(true)
@@ -106,6 +116,10 @@ impl Writeback {
 
     /// Commits a batch, once every source of a replacing rename is durable or can be carried. Whether the journal
     /// has room for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::commit`], but for a full journal.
     pub fn try_commit(&self, carry: &[Arc<Inode>], checkpoint: bool) -> Result<bool> {
         let mut is_again = false;
         loop {
@@ -137,8 +151,11 @@ impl Writeback {
         }
     }
 
-    /// Makes what batches say so far durable in its place. Within a checkpoint. What cannot be done and will not pass is
-    /// the end of the volume: the journal would fill up.
+    /// Makes what batches say so far durable in its place. Within a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// One that passes leaves the rest to the next checkpoint. Any other stops the volume: the journal would fill up.
     pub fn store_all(&self) -> Result<Vec<Arc<Inode>>> {
         let named = self.cache.take_queue();
         let flushed = self.store(&named);
@@ -157,6 +174,10 @@ impl Writeback {
 
     /// Flushes inodes, and salvages those that damage to their own chunk files keeps from it. Directories are rebuilt
     /// within a checkpoint only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::flush_each`] and [`Writeback::salvage`].
     pub fn store(&self, inodes: &[Arc<Inode>]) -> Result<()> {
         let damaged = self.flush_each(inodes, Mode::AtRest)?;
         if damaged.is_empty() { Ok(()) } else { self.salvage(damaged) }
@@ -168,6 +189,10 @@ impl Writeback {
     }
 
     /// Makes everything that was done so far durable in its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::checkpoint`].
     pub fn sync_all(&self) -> Result<()> {
         match self.checkpoint() {
             Err(error) if !error.is_passing() => Err(error),
@@ -181,6 +206,10 @@ impl Writeback {
 
     /// Makes everything durable in its place, and deletes what nobody will use any more. Of the journal only what is
     /// withheld is needed then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::checkpoint`]; [`Error::NoSpace`] if the journal has no room for what is withheld.
     pub fn finish(&self) -> Result<()> {
         self.journal.names().delete_orphans();
         let mut unfinished = self.unfinished.lock();

@@ -26,6 +26,11 @@ pub enum GaveWay {
 impl Writeback {
     /// Goes on with what a client put in the place of a file, directories aside. If its content is set aside, a
     /// checkpoint batch is to follow within a checkpoint that has committed its own already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if what is not stored cannot be read from the own journal, or not
+    /// be committed to what is pinned; [`Error::NoSpace`]; the store's. Nothing gave way then.
     pub fn give_way(&self, inode: &Arc<Inode>) -> Result<GaveWay> {
         let id = ChunkId::first(inode.id());
         let _serial = inode.serial.lock();
@@ -136,6 +141,10 @@ impl Writeback {
     }
 
     /// It is saved, and what took its place can be used.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::give_up_displaced`].
     pub fn displaced_is_saved(&self, saved: &Arc<Inode>) -> Result<()> {
         let commit = saved.view(|record| record.content.commit);
         self.base.withheld.lock().merged(saved.id(), commit);
@@ -143,6 +152,10 @@ impl Writeback {
     }
 
     /// What took its place can be used. What batches have of it waits to be merged.
+    ///
+    /// # Errors
+    ///
+    /// The store's, if what took its place cannot be loaded; damage to that is for who uses it.
     pub fn give_up_displaced(&self, saved: &Arc<Inode>) -> Result<()> {
         self.displaced.lock().retain(|inode| !Arc::ptr_eq(inode, saved));
         let Some(inode) = self.cache.peek(saved.id()) else { return Ok(()) };

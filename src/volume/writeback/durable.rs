@@ -18,6 +18,11 @@ pub struct Unsynced<'a> {
 
 impl Writeback {
     /// Syncs files and, where they are new, their names. Returns the inodes whose files had lost their names.
+    ///
+    /// # Errors
+    ///
+    /// The first of the store's. Then any of them may not be durable, and a chunk whose fdatasync failed has to be
+    /// recovered.
     pub fn make_durable(&self, unsynced: Vec<Unsynced<'_>>) -> Result<Vec<(InodeId, Error)>> {
         let together = unsynced.len() > SYNC_ALL_ABOVE && self.base.context.store.sync_all_is_complete();
         let all = if together { self.base.context.store.sync_all() } else { Ok(()) };

@@ -51,15 +51,24 @@ pub(super) struct Flush<'a> {
 }
 
 impl Writeback {
-    /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure with
-    /// the other inodes; returns the first.
+    /// Makes the content and attributes of these inodes durable, each as of now or later. Goes on after a failure
+    /// with the other inodes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::flush_each`]; [`Error::Damaged`] or [`Error::NotArrived`]: the first damage that kept one from
+    /// it.
     pub fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
         self.flush_each(inodes, Mode::Busy)?.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// The same. Returns those inodes that damage to their own chunk files kept from it; an error is anything else.
-    /// What it opened counts among the open chunks group by group: a checkpoint of thousands of new files must not run out
-    /// of descriptors.
+    /// Flushes inodes. Returns those that damage to their own chunk files kept from it. What it opened counts among the
+    /// open chunks group by group: a checkpoint of thousands of new files must not run out of descriptors.
+    ///
+    /// # Errors
+    ///
+    /// The first failure but damage: [`Error::NoSpace`], the store's. Failed inodes are queued again. One of making
+    /// durable that does not pass stops the volume.
     pub fn flush_each(&self, inodes: &[Arc<Inode>], mode: Mode) -> Result<Vec<(Arc<Inode>, Error)>> {
         // In one order everywhere: two that wait for each other's inodes would wait for ever.
         let mut inodes: Vec<&Arc<Inode>> = inodes.iter().collect();
@@ -90,6 +99,10 @@ impl Writeback {
     }
 
     /// The same for one inode, but times may be lost: chunk 0 is left alone where it has nothing else to tell.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::flush`].
     pub fn flush_but_times(&self, inode: &Arc<Inode>) -> Result<()> {
         let failed = self.run_again(&[inode], Mode::ButTimes)?;
         failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))

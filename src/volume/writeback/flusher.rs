@@ -19,6 +19,7 @@ impl Writeback {
     /// nothing but tell of findings.
     ///
     /// # Errors
+    ///
     /// The system has no thread for it: nothing would be written but by fsync.
     pub fn start_flusher(self: &Arc<Self>) -> Result<()> {
         let writeback = Arc::downgrade(self);
@@ -39,6 +40,10 @@ impl Writeback {
 impl Writeback {
     /// Stores what is new of names and small files: the death of this process must not take it along. What fails waits for
     /// the next checkpoint, and so does what somebody works with just now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::commit`] and [`Writeback::flush`].
     pub fn round(&self) -> Result<()> {
         self.base.check_live()?;
         self.commit_new()?;

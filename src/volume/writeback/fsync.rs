@@ -10,6 +10,11 @@ use std::sync::Arc;
 
 impl Writeback {
     /// Makes a file durable with its name. `data_only`: times may be lost.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if something of it is lost, or gave way and is not saved yet; as
+    /// [`Writeback::commit`] and [`Writeback::flush`]. It is not durable then.
     pub fn sync(&self, inode: &Arc<Inode>, data_only: bool) -> Result<()> {
         if self.base.read_only {
             return Ok(());
@@ -100,6 +105,10 @@ impl Writeback {
     }
 
     /// Makes a directory's entries durable, with whatever is pending of all directories, and its attributes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::commit`] and [`Writeback::flush`].
     pub fn sync_directory(&self, directory: &Arc<Inode>) -> Result<()> {
         if self.base.read_only {
             return Ok(());

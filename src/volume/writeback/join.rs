@@ -19,11 +19,20 @@ const TRIES: usize = 20;
 impl Writeback {
     /// Joins a directory with a state of it that lies beside. The next checkpoint stores what comes of it. None: changes of
     /// it are under way all the time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDirectory`]; [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read, or be joined with
+    /// that state; as [`Writeback::commit`].
     pub fn join_beside(&self, directory: &Arc<Inode>, other: State) -> Result<Option<Joined>> {
         self.change_beside(directory, |state, known| state.join_directory(other, Origin::Beside, known))
     }
 
     /// Takes away the entries that were known when a directory was deleted here. None, and what is stored: as above.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::join_beside`].
     pub fn bury_known(&self, directory: &Arc<Inode>, tombstone: &Tombstone) -> Result<Option<Joined>> {
         self.change_beside(directory, |state, _| state.bury_known(tombstone))
     }
@@ -50,6 +59,11 @@ impl Writeback {
 
     /// The same of one that a sync client has just put there, if it is not older than what is in memory. Whether anything
     /// was joined.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if what is there cannot be opened; as
+    /// [`Writeback::join_in_place`].
     pub fn join_arrived(&self, directory: &Arc<Inode>) -> Result<bool> {
         if self.base.check_writable().is_err() || directory.state.read().entries.is_none() {
             return Ok(false);
@@ -65,6 +79,11 @@ impl Writeback {
 
     /// Joins a directory in memory with the state that took the place of its file, and goes on with that. Within a
     /// checkpoint or outside of one. Whether it did; what it found is to be merged.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if the two cannot be joined; the store's; as [`Writeback::try_commit`]. That what is there
+    /// is damaged is no error.
     pub fn join_in_place(&self, directory: &Arc<Inode>) -> Result<bool> {
         let id = ChunkId::first(directory.id());
         let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(ChunkIndex::FIRST))

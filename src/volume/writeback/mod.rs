@@ -87,16 +87,28 @@ impl Writeback {
     }
 
     /// For operations that change names, before they take the namespace lock: makes room for another change.
+    ///
+    /// # Errors
+    ///
+    /// As [`Base::check_writable`], [`Writeback::commit`] and [`Writeback::checkpoint`]; there is no space for it.
     pub fn admit_change(&self) -> Result<()> {
         self.admit(Wish::Takes)
     }
 
     /// The same for those that remove names, and need not have space held for them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Base::check_writable`], [`Writeback::commit`] and [`Writeback::checkpoint`].
     pub fn admit_removal(&self) -> Result<()> {
         self.admit(Wish::Frees)
     }
 
     /// After a change of names: stores it, where space could not be held.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::commit`]; the change is in memory all the same.
     pub fn settle_change(&self) -> Result<()> {
         if self.base.context.headroom.is_careful() { self.commit(&[]) } else { Ok(()) }
     }

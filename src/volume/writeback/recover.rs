@@ -12,6 +12,7 @@ impl Writeback {
     /// Readies the chunks of an inode that the store failed, for another try.
     ///
     /// # Errors
+    ///
     /// The store's, as long as it fails; damage, where something is lost.
     pub fn recover(&self, inode: &Arc<Inode>) -> Result<()> {
         let _serial = inode.serial.lock();

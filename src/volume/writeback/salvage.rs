@@ -29,6 +29,12 @@ const TRIES: usize = 20;
 impl Writeback {
     /// Rebuilds or abandons inodes that damage to their own chunk files kept from the disk. Directories are rebuilt within
     /// a checkpoint only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if what was acknowledged can be kept nowhere; as
+    /// [`Writeback::flush_each`] and [`Writeback::try_commit`]; the store's. Those that are not done stay as they
+    /// are.
     pub fn salvage(&self, damaged: Vec<(Arc<Inode>, Error)>) -> Result<()> {
         let (mut rebuilt, mut lost) = (Vec::new(), Vec::new());
         for (inode, error) in damaged {

@@ -56,6 +56,10 @@ pub fn author_of(log: &[u8], devices: &[DeviceId]) -> Option<DeviceId> {
 impl Directory {
     /// A batch's log as if `by`, which stands behind `devices`, had added what `author` did: earlier entries of that one are
     /// not here, and would count as removed. What it removes is what is here under either id.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if a record makes no sense, or `author` is not among `devices`.
     pub fn log_under(
         &self,
         by: u8,
@@ -80,7 +84,12 @@ impl Directory {
         Ok(out)
     }
 
-    /// Takes what another state of this directory has. After an error the directory is of no use.
+    /// Takes what another state of this directory has.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if the vector has no room for a device, names exceed 4 GiB, or a dot is there twice. The
+    /// directory must not be used then.
     pub fn join(&mut self, other: &Directory) -> Result<Joined, Malformed> {
         // First what can fail.
         for &(device, _) in &other.vector {

@@ -15,6 +15,11 @@ const OUTWORN_MIN: usize = 4096;
 impl Directory {
     /// Gives an entry another name that is free, on behalf of `author`; it keeps its place in listings. Answers what it
     /// was until then.
+    ///
+    /// # Errors
+    ///
+    /// `Refused::NotAName` or `Refused::Exists` for the new name, `Refused::Missing` for the former one; `Refused::Full`,
+    /// after which others that had yielded to it may have their names already.
     pub fn rename(
         &mut self,
         author: Author,
@@ -40,6 +45,10 @@ impl Directory {
     }
 
     /// Has a name stand for another inode, on behalf of `author`; it keeps its place in listings.
+    ///
+    /// # Errors
+    ///
+    /// `Refused::Missing` if there is no such name, or `Refused::Full`; nothing was changed then.
     pub fn replace(
         &mut self,
         author: Author,

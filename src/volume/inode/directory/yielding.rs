@@ -112,7 +112,8 @@ impl Directory {
     /// Removes every entry that a name stands for, and appends the records of that to `log`.
     ///
     /// # Errors
-    /// `Full`: others that had yielded to it cannot be named.
+    ///
+    /// `Refused::Full` if others that had yielded to it cannot be named; the entry stays then.
     pub fn remove(
         &mut self,
         author: Author,

@@ -121,6 +121,7 @@ impl State {
             false => entries.directory.join(other.directory())?,
         };
         joined.grew |= take_attributes(record, &other.record);
+        joined.grew |= take_unknown(record, &other.record);
         let is_changed = joined.changed();
         // What was missing is here again.
         self.0.lacks_own &= !other.first_chunk.as_deref().zip(known).is_some_and(|(chunk, known)| {
@@ -172,6 +173,7 @@ impl State {
             record.changed = record.changed.max(other.changed);
             record.extension.vector = other.extension.vector;
             record.extension.target = other.extension.target;
+            record.extension.unknown = other.extension.unknown;
             if record.kind == Kind::Directory {
                 record.links_count = other.links_count;
             }
@@ -245,6 +247,20 @@ impl State {
 }
 
 /// Takes mode, owner and xattrs of another state if they were changed later; whether it did.
+/// Items of kinds that newer programs know, of which the record has none. Whether there were any.
+fn take_unknown(record: &mut Record, other: &Record) -> bool {
+    let unknown = &mut record.extension.unknown;
+    let known = unknown.len();
+    let more = other
+        .extension
+        .unknown
+        .iter()
+        .filter(|(kind, _)| unknown[..known].iter().all(|(ours, _)| ours != kind));
+    let more: Vec<_> = more.cloned().collect();
+    unknown.extend(more);
+    unknown.len() > known
+}
+
 fn take_attributes(record: &mut Record, other: &Record) -> bool {
     let rank = |record: &Record| record.extension.attributes.map(|Stamp { device, commit }| (commit, device));
     if rank(other) <= rank(record) {

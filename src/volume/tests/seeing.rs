@@ -6,7 +6,7 @@ use crate::store::faulty::Faulty;
 use crate::store::memory::Memory;
 use crate::store::{FileName, Watch};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Change, Changed, Damage, Error, Event, Finding, Observer, Rename, Report};
+use crate::volume::{Change, Changed, Damage, Error, Event, Finding, Observer, Record, Rename, Report};
 use hashbrown::HashSet;
 use std::panic::catch_unwind;
 use std::time::Duration;
@@ -353,6 +353,34 @@ fn what_is_opened_again_is_of_one_version() {
     drop((file, their_below, renamed, their_root));
     again.close().unwrap();
     assert_eq!(look(&again, "by them").unwrap(), b"longer than before");
+}
+
+/// What a newer program says of an inode stays, whether this device goes on with that or joins it with its own work.
+#[test]
+fn what_only_newer_programs_know_is_kept() {
+    let mut two = Two::new();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, their_root) = two.theirs();
+    let file = file_in(&ours, &root, "file", b"content");
+    let below = ours.create(&root, b"below", new(Kind::Directory)).unwrap();
+    two.deliver_all();
+    let their_file = theirs.lookup(&their_root, b"file").unwrap().unwrap();
+    let their_below = theirs.lookup(&their_root, b"below").unwrap().unwrap();
+    theirs.rename((&their_root, b"file"), (&their_root, b"renamed"), Rename::Replace, None, now()).unwrap();
+    file_in(&theirs, &their_below, "theirs", b"");
+    let item = (200, b"of a newer program".to_vec());
+    for inode in [&file, &below] {
+        let say = |record: &mut Record| {
+            record.extension.unknown.push(item.clone());
+            true
+        };
+        ours.set_attributes(inode, say).unwrap();
+    }
+    two.deliver_all();
+    theirs.checkpoint().unwrap();
+    for inode in [&their_file, &their_below] {
+        assert_eq!(inode.view(|record| record.extension.unknown.clone()), [item.clone()]);
+    }
 }
 
 /// A file that was exchanged while it was open is no finding any more once memory goes on with what stands there.

@@ -73,6 +73,7 @@ crate::mutant::mutants! {
     JoinedUnstored,
     AbsentLeft,
     DeletionWins,
+    DeletedJoined,
     RingLeft,
     OtherOpened,
     TwinsLeft,

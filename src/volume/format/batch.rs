@@ -239,11 +239,12 @@ impl Builder {
         })
     }
 
-    /// What was known of an inode when its last name was taken.
+    /// What was known of an inode when its last name was taken. Read and ignored so far, and written by tests only.
     ///
     /// # Errors
     ///
     /// [`TooLarge`] if the batch has no room for it.
+    #[cfg(test)]
     pub fn deletion(&mut self, deletion: &Deletion<'_>) -> Result<(), TooLarge> {
         self.record(DELETION, |out| {
             let Deletion { inode, kind, parent, name, vector } = deletion;

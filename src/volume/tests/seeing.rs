@@ -355,6 +355,26 @@ fn what_is_opened_again_is_of_one_version() {
     assert_eq!(look(&again, "by them").unwrap(), b"longer than before");
 }
 
+/// What another device puts into a directory that was just deleted here was not known to who deleted it.
+#[test]
+fn a_deleted_directory_takes_in_nothing() {
+    let mut two = Two::new();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, their_root) = two.theirs();
+    let below = ours.create(&root, b"below", new(Kind::Directory)).unwrap();
+    two.deliver_all();
+    names(&theirs, &theirs.lookup(&their_root, b"below").unwrap().unwrap());
+    let deleted = theirs.remove_directory(&their_root, b"below", now()).unwrap().unwrap();
+    file_in(&ours, &below, "new", b"new");
+    ours.checkpoint().unwrap();
+    two.deliver(&two.differing());
+    theirs.release(deleted);
+    theirs.checkpoint().unwrap();
+    theirs.merge().unwrap();
+    let their_below = theirs.lookup(&their_root, b"below").unwrap().expect("it has its name back");
+    assert_eq!(names(&theirs, &their_below), ["new"]);
+}
+
 /// What a newer program says of an inode stays, whether this device goes on with that or joins it with its own work.
 #[test]
 fn what_only_newer_programs_know_is_kept() {
@@ -419,6 +439,7 @@ fn every_broken_rule_is_noticed() {
         (Mutant::ArrivedUnseen, what_is_older_is_not_taken),
         (Mutant::DirtyReplaced, what_is_dirty_is_saved_beside),
         (Mutant::OtherOpened, what_is_opened_again_is_of_one_version),
+        (Mutant::DeletedJoined, a_deleted_directory_takes_in_nothing),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {
         mutants::plant(Some(fault));

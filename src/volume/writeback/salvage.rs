@@ -192,7 +192,8 @@ impl Writeback {
         }
         // What was written to a file that is open may be nowhere else; of one at rest that is older now, all was stored.
         let is_open = state.first_chunk.is_some() || !state.extra_chunks.is_empty();
-        let is_lost = is_open || state.record.kind == Kind::Directory || state.lost.is_some() || state.has_unstored();
+        let is_lost =
+            is_open || state.record.kind == Kind::Directory || state.lost.is_some() || state.has_unstored();
         if state.lost.is_none() && is_lost {
             log::error!("{error}; what was written to it and not stored yet is lost");
         }

@@ -9,12 +9,12 @@ pub use copies::{ABSENT_FOR, Brought};
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Version};
 use crate::locks::{Mutex, Rank};
 use crate::store::{Area, FileName};
-use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Error, Kind, Result};
 use hashbrown::HashSet;
 use std::collections::BTreeSet;
 use std::io;
@@ -192,6 +192,7 @@ impl Catalog {
     /// may be gone then.
     pub fn remove_files(&self, inode: &Arc<Inode>) -> Result<()> {
         let _serial = inode.serial.lock();
+        let is_unknown = self.holds_unknown(inode);
         let mut state = inode.state.write();
         let mut chunks: BTreeSet<ChunkIndex> =
             state.extra_chunks.from(ChunkIndex::FIRST).chain(state.doomed.iter().copied()).collect();
@@ -213,7 +214,8 @@ impl Catalog {
             chunks.insert(ChunkIndex::FIRST);
         }
         // What another device put there is for merging.
-        if made && self.is_replaced(first, &state) && !mutants::is_active(Mutant::ReplacedRemoved) {
+        let is_replaced = is_unknown || self.is_replaced(first, &state);
+        if made && is_replaced && !mutants::is_active(Mutant::ReplacedRemoved) {
             chunks.clear();
         }
         for index in chunks.into_iter().rev() {
@@ -269,6 +271,24 @@ impl Catalog {
         let known = if state.version().0.is_empty() { self.known(id) } else { None };
         let known = known.as_ref().unwrap_or(state.version());
         self.is_news(id, known)
+    }
+
+    /// Whether what stands in the place of chunk 0 says more than was known when its inode was deleted here. Of one that has a
+    /// file here its version tells that: this is for one that a journal alone told of.
+    fn holds_unknown(&self, inode: &Inode) -> bool {
+        let id = ChunkId::first(inode.id());
+        let tombstone = {
+            let state = inode.state.read();
+            let is_stored = state.first_chunk.as_deref().is_none_or(Chunk::has_file);
+            (!is_stored).then(|| state.tombstone(self.known(id)))
+        };
+        let Some(tombstone) = &tombstone else { return false };
+        let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index));
+        let found = found.map_err(Error::from).and_then(|found| self.cache.read_other(id.inode, found));
+        found.is_ok_and(|found| match found.record.kind {
+            Kind::Directory => found.directory().has_entries_beyond(tombstone),
+            _ => tombstone.version.of(found.record.content.device) < found.record.content.commit,
+        })
     }
 
     /// Whether another device wrote to a chunk what is not known. This one may have given up what memory has, and gone on

@@ -73,8 +73,12 @@ impl State {
     /// What is known of this inode, to be remembered when it is deleted. `known`: of a chunk 0 that is not loaded.
     pub fn tombstone(&self, known: Option<Version>) -> Tombstone {
         let vector = self.entries.iter().flat_map(|entries| entries.directory.vector());
-        let version =
-            if self.version().0.is_empty() { known.unwrap_or_default() } else { self.version().clone() };
+        // Of what only another device's journal tells the content alone is known.
+        let Stamp { device, commit } = self.record.content;
+        let version = match self.version().0.is_empty() {
+            true => known.unwrap_or_else(|| Version(vec![(device, commit)])),
+            false => self.version().clone(),
+        };
         Tombstone { version, entries: vector.map(|&(device, counter)| (device, Commit(counter))).collect() }
     }
 

@@ -375,6 +375,49 @@ fn a_deleted_directory_takes_in_nothing() {
     assert_eq!(names(&theirs, &their_below), ["new"]);
 }
 
+/// What another device's journal told of, and was deleted here, comes back with what its chunk file says beyond that. Of a
+/// file that cannot be told from what the journal said; a directory comes back only then.
+#[test]
+fn what_only_a_journal_told_of_is_deleted_as_far_as_it_told() {
+    for (kind, is_changed) in [(Kind::File, true), (Kind::Directory, true), (Kind::Directory, false)] {
+        let mut two = Two::new();
+        let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+        let (theirs, their_root) = two.theirs();
+        let inode = ours.create(&root, b"both", new(kind)).unwrap();
+        match kind {
+            Kind::Directory => ours.sync_directory(&inode).unwrap(),
+            _ => {
+                ours.write(&inode, 0, b"told", now(), 0).unwrap();
+                ours.sync(&inode, false).unwrap();
+            }
+        }
+        two.deliver(&two.differing());
+        let their = theirs.lookup(&their_root, b"both").unwrap().unwrap();
+        let deleted = match kind {
+            Kind::Directory => {
+                assert!(names(&theirs, &their).is_empty());
+                theirs.remove_directory(&their_root, b"both", now())
+            }
+            _ => theirs.unlink(&their_root, b"both", now()),
+        };
+        match kind {
+            _ if !is_changed => {}
+            Kind::Directory => drop(file_in(&ours, &inode, "within", b"")),
+            _ => ours.write(&inode, 0, b"more", now(), 0).unwrap(),
+        }
+        ours.checkpoint().unwrap();
+        let chunk = theirs.base.context.file_name(ChunkId::first(inode.id()));
+        two.deliver(&[chunk]);
+        drop(their);
+        theirs.release(deleted.unwrap().unwrap());
+        theirs.checkpoint().unwrap();
+        assert_eq!(two.stores[1].names().contains(&chunk), is_changed, "{kind:?}");
+        two.deliver(&two.differing());
+        theirs.merge().unwrap();
+        assert_eq!(names(&theirs, &their_root).contains(&"both".to_owned()), is_changed, "{kind:?}");
+    }
+}
+
 /// What a newer program says of an inode stays, whether this device goes on with that or joins it with its own work.
 #[test]
 fn what_only_newer_programs_know_is_kept() {
@@ -439,6 +482,7 @@ fn every_broken_rule_is_noticed() {
         (Mutant::ArrivedUnseen, what_is_older_is_not_taken),
         (Mutant::DirtyReplaced, what_is_dirty_is_saved_beside),
         (Mutant::OtherOpened, what_is_opened_again_is_of_one_version),
+        (Mutant::ReplacedRemoved, what_only_a_journal_told_of_is_deleted_as_far_as_it_told),
         (Mutant::DeletedJoined, a_deleted_directory_takes_in_nothing),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {

@@ -72,7 +72,7 @@ class Machine:
         )  # fmt: skip
         try:
             wait_for(socket)
-            run(*self.command(socket, f"inside={boot} acknowledged={acknowledged} slowness={self.slowness}"), timeout=self.patience)
+            run(*self.command(socket, f"inside={boot} acknowledged={acknowledged}"), timeout=self.patience)
         except subprocess.TimeoutExpired:
             print(f"{boot}: takes longer than {self.patience:.0f} seconds", flush=True)
         finally:
@@ -85,9 +85,10 @@ class Machine:
         # What else runs on this machine goes first: emulation takes all that it gets.
         qemu = ["nice", "-n", "10", QEMU, *EMULATION] if self.is_emulated else [QEMU, *KVM]
         # On a busy machine an emulated one waits in vain for its timer's ticks, unless it takes them for granted.
-        words += " no_timer_check" if self.is_emulated else ""
+        words += f" slowness={self.slowness}" + (" no_timer_check" if self.is_emulated else "")
         # systemd's own patience, with services and devices.
-        waits = " ".join(f"systemd.{name}={90 * self.slowness}" for name in ("default_timeout_start_sec", "default_device_timeout_sec"))
+        long = 90 * self.slowness
+        waits = f"systemd.default_timeout_start_sec={long} systemd.default_device_timeout_sec={long}"
         return [
             *qemu, "-machine", "q35", "-m", "1024", "-smp", "2", "-display", "none", "-no-reboot", "-nodefaults",
             "-kernel", str(self.kernel), "-initrd", str(self.initrd),

@@ -1,7 +1,7 @@
 """A booted Debian with a TPM, in which cryptfs is used as on a person's second day: boot after boot, by the packages
 that scripts/package built (those in target/package). As root, with debootstrap, qemu and swtpm (scripts/setup --guest).
-Each boot has a time limit. Where KVM runs no kernel, which is tried for twenty seconds at most, the machine is emulated,
-takes minutes a boot, and has eight times as long for everything.
+Each boot has a time limit. Where KVM runs no kernel, which is tried for twenty seconds, the machine is emulated:
+a boot takes minutes, and everything has eight times as long.
 
     install    the volume is made, a slot of the TPM with it; lines of fstab
     use        fstab mounted it without a word; automount and idle; a credential; a user's unit at login; sleep locks

@@ -106,7 +106,11 @@ fn systemd_is_asked_for_a_line_of_fstab_though_mount_takes_path_away() {
     let mut service = sandbox.prepared(Command::new("unshare"), &[]);
     let script = "mount -t tmpfs none /run && mkdir -p /run/systemd/system && mount --bind \"$agent\" \
         /usr/bin/systemd-ask-password && exec setsid --wait env -u PATH \"$@\"";
-    service.args(["--mount", "sh", "-c", script, "sh"]).arg(helper).arg(sandbox.backing()).arg(sandbox.plain());
+    service
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(helper)
+        .arg(sandbox.backing())
+        .arg(sandbox.plain());
     sandbox.fails(service.env("agent", agent).env_remove("CRYPTFS_ASKPASS"), 13);
     assert_eq!(asked(&sandbox).len(), 3, "{:?}", asked(&sandbox));
 }

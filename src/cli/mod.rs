@@ -53,13 +53,16 @@ use args::{Arguments, Command, Helper};
 use clap::Parser;
 use exit::Exit;
 use home_args::UmountHelper;
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Names under which mount(8) and umount(8) call this program.
 const MOUNT_NAMES: [&str; 2] = ["mount.cryptfs", "mount.fuse.cryptfs"];
 const UMOUNT_NAMES: [&str; 2] = ["umount.cryptfs", "umount.fuse.cryptfs"];
+
+/// Where programs are looked for that ask, tell or are age's plugins: mount(8) takes PATH away from its helpers.
+const HELPERS_PATH: &CStr = c"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The whole program: from the arguments to the exit code.
 pub fn main() -> ExitCode {
@@ -85,6 +88,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let called = arguments.first().and_then(|path| Path::new(path).file_name());
     let is_called = |names: [&str; 2]| called.is_some_and(|name| names.iter().any(|helper| name == *helper));
     if is_called(MOUNT_NAMES) {
+        process::set_where_unset(c"PATH", HELPERS_PATH).map_err(|error| advice::system("PATH", &error))?;
         return mount::help(&Helper::parse_from(arguments));
     }
     if is_called(UMOUNT_NAMES) {

@@ -24,9 +24,10 @@ pub fn enter(source: &OsStr, path: &Path, remarks: &[String]) {
     tell("mount", words.into_iter().chain([source, path.as_os_str()]));
 }
 
-/// Takes it out.
+/// Takes it out. Nobody may look at the path for that (`-c`): where systemd unmounts what was idle, the kernel has whoever
+/// looks wait until it is done, and it waits for this daemon.
 pub fn leave(path: &Path) {
-    tell("umount", ["-i", "--fake"].map(OsStr::new).into_iter().chain([path.as_os_str()]));
+    tell("umount", ["-i", "-c", "--fake"].map(OsStr::new).into_iter().chain([path.as_os_str()]));
 }
 
 fn tell<'a>(program: &str, words: impl Iterator<Item = &'a OsStr>) {

@@ -93,6 +93,28 @@ fn systemd_asks_at_boot_and_in_services() {
     );
 }
 
+/// mount(8) takes PATH away from its helpers, also at boot.
+#[test]
+fn systemd_is_asked_for_a_line_of_fstab_though_mount_takes_path_away() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_volume();
+    let agent = make_agent(&sandbox, "systemd-ask-password", "wrong\nwrong\nwrong\n");
+    let helper = sandbox.path("mount.fuse.cryptfs");
+    symlink(PROGRAM, &helper).unwrap();
+    let mut service = sandbox.prepared(Command::new("unshare"), &[]);
+    let script = "mount -t tmpfs none /run && mkdir -p /run/systemd/system && mount --bind \"$agent\" \
+        /usr/bin/systemd-ask-password && exec setsid --wait env -u PATH \"$@\"";
+    service
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(helper)
+        .arg(sandbox.backing())
+        .arg(sandbox.plain());
+    sandbox.fails(service.env("agent", agent).env_remove("CRYPTFS_ASKPASS"), 13);
+    assert_eq!(asked(&sandbox).len(), 3, "{:?}", asked(&sandbox));
+}
+
 #[test]
 fn what_was_typed_is_kept_where_that_is_asked_for_until_it_opens_nothing() {
     let sandbox = Sandbox::with_volume();

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..harness.command import run
 
 NEEDS = (
-    "linux-image-amd64", "systemd-sysv", "udev", "dbus", "dbus-user-session", "libpam-systemd", "fuse3", "socat",
+    "linux-image-cloud-amd64", "systemd-sysv", "udev", "dbus", "dbus-user-session", "libpam-systemd", "fuse3", "socat",
     "kmod", "procps", "zstd",
 )  # fmt: skip
 INSIDE = Path(__file__).with_name("inside")
@@ -34,6 +34,10 @@ def make_system(folder: Path, suite: str) -> Path:
         making = folder.with_name(f"{folder.name}.making")
         shutil.rmtree(making, ignore_errors=True)
         run("debootstrap", "--variant=minbase", f"--include={','.join(NEEDS)}", suite, making)
+        # An emulated machine is slow to unpack the modules of all disks that there are.
+        (making / "etc/initramfs-tools/conf.d/small").write_text("MODULES=list\n")
+        (making / "etc/initramfs-tools/modules").write_text("virtio_pci\nvirtio_blk\next4\n")
+        run("chroot", making, "update-initramfs", "-u", "-k", "all")
         making.rename(folder)
     return folder
 

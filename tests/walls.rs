@@ -83,7 +83,7 @@ const LONGER: &[(&str, usize)] = &[
     // One file that a user can carry away.
     ("scripts/cryptfs-rescue", 1600),
     // One façade: a line for each call of each room.
-    ("src/volume/volume.rs", 495),
+    ("src/volume/volume.rs", 510),
 ];
 
 /// What is wrong with one file of `src`.

@@ -90,4 +90,7 @@ crate::mutant::mutants! {
     NeededRemoved,
     StraysLeft,
     SavedUnpinned,
+    RestartedEmpty,
+    RestartedOverTwin,
+    RestartedForGood,
 }

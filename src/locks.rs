@@ -56,6 +56,8 @@ pub enum Rank {
     StandIns,
     /// `volume`: why not everything could be stored.
     Delayed,
+    /// `volume`: why nothing is written any more.
+    Stopped,
     /// `volume`: what nobody was told of yet.
     Events,
     /// `trust`: one writer of the versions at a time.
@@ -66,6 +68,8 @@ pub enum Rank {
     VersionsNotes,
     /// `chunk`: decrypted blocks.
     BlockCache,
+    /// `store`: the lock of a volume that was taken anew.
+    FolderLock,
     /// `store`: folders whose own name is durable.
     LinkedFolders,
 }

@@ -83,7 +83,7 @@ const LONGER: &[(&str, usize)] = &[
     // One file that a user can carry away.
     ("scripts/cryptfs-rescue", 1600),
     // One façade: a line for each call of each room, and what each call may fail with.
-    ("src/volume/volume.rs", 640),
+    ("src/volume/volume.rs", 660),
     // The operations on names, each with what it may fail with.
     ("src/volume/namespace/operations.rs", 465),
 ];

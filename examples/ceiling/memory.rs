@@ -150,7 +150,7 @@ impl Inode {
     /// An entry for a reply: one more lookup. The caller holds the directory that names this inode.
     fn entry(&self) -> Entry {
         self.lookups.fetch_add(1, Ordering::Relaxed);
-        Entry { node: self.node, attributes: self.attributes(&self.state.read()) }
+        Entry { node: self.node, generation: None, attributes: self.attributes(&self.state.read()) }
     }
 }
 

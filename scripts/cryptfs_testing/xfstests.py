@@ -45,17 +45,11 @@ ENVIRONMENT: dict[int, str] = {
     732: "mounts one device twice",
     759: "wants huge pages",
 }
-STALE = "handles are stale once the kernel forgot the inode, as at a remount (ESTALE); passthrough_hp gives out none"
 # Fail, and why that is right or not cryptfs's doing. passthrough_hp: libfuse 3.17.4's, on a tmpfs, --nopassthrough.
 KNOWN: dict[int, str] = {
-    426: STALE,
     451: "buffered reads beside direct writes: stale pages in the kernel, on passthrough_hp too",
-    467: STALE,
-    477: STALE,
     531: "raises the limit of open files, where the machine refuses that; 80,000 without a name are no trouble",
     604: "at times, on a busy machine: mounts what is about to be unmounted, and a volume is mounted once",
-    756: STALE,
-    777: STALE,
 }
 
 # In a mount namespace of its own: the program as mount(8)'s helper, the users that the tests become.

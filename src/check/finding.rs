@@ -33,6 +33,8 @@ pub enum Class {
 pub enum Trouble {
     /// Its file is not there or not whole, and this device never knew it so.
     NotArrived,
+    /// The same, and a client shows a placeholder for it.
+    Placeholder,
     Damage(Damage),
     /// The store's error.
     Store(String),
@@ -114,6 +116,16 @@ impl Finding {
         self.what.class()
     }
 
+    /// Says of a chunk that has not arrived whether a client shows a placeholder for it.
+    pub fn look_for_placeholder(&mut self, has_placeholder: impl FnOnce(ChunkId) -> bool) {
+        let trouble = self.what.trouble_mut().filter(|trouble| **trouble == Trouble::NotArrived);
+        if let (Some(trouble), Some(chunk)) = (trouble, self.chunk)
+            && has_placeholder(chunk)
+        {
+            *trouble = Trouble::Placeholder;
+        }
+    }
+
     /// By which a finding that its owner knows of is known again: what, and about which file.
     pub fn key(&self) -> String {
         let file = self.file.as_deref().unwrap_or("-");
@@ -137,7 +149,10 @@ impl Trouble {
     }
 
     fn class(&self) -> Class {
-        if *self == Trouble::NotArrived { Class::Waiting } else { Class::Damage }
+        match self {
+            Trouble::NotArrived | Trouble::Placeholder => Class::Waiting,
+            Trouble::Damage(_) | Trouble::Store(_) => Class::Damage,
+        }
     }
 }
 
@@ -167,6 +182,19 @@ impl What {
     }
 
     pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            What::Garbage(trouble)
+            | What::Content { trouble, .. }
+            | What::Entries(trouble)
+            | What::Table(trouble)
+            | What::Dangling { trouble, .. }
+            | What::Root(trouble)
+            | What::Journal(trouble) => Some(trouble),
+            _ => None,
+        }
+    }
+
+    fn trouble_mut(&mut self) -> Option<&mut Trouble> {
         match self {
             What::Garbage(trouble)
             | What::Content { trouble, .. }

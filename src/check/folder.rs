@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, What};
 use crate::chunk::{ChunkId, InodeId};
-use crate::store::{Area, CopyName, FileName};
+use crate::store::{Area, CopyName, FileName, placeholder_for};
 use crate::volume::{Reader, Result};
 use hashbrown::HashSet;
 use std::ops::Range;
@@ -41,6 +41,8 @@ impl Folder {
                 match identified.and_then(|file| context.identify(file)) {
                     Some(id) if area == Area::Chunks => folder.chunks.push(id),
                     Some(id) if id.index.is_first() => {}
+                    // What it stands for is told of, where something wants it.
+                    _ if is_placeholder(area, path) => {}
                     _ => {
                         let copy = CopyName::parse(path).filter(|_| area == Area::Chunks);
                         let chunk = copy.and_then(|copy| context.identify(copy.of));
@@ -82,6 +84,11 @@ impl Folder {
         }
         groups
     }
+}
+
+/// Whether a client shows it for a chunk file that it has not fetched.
+fn is_placeholder(area: Area, path: &[u8]) -> bool {
+    placeholder_for(path).is_some_and(|path| FileName::parse(area, path).is_some())
 }
 
 /// Whether a run of lower-case hex digits in a name is as long as a chunk file's.

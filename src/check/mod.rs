@@ -61,6 +61,8 @@ pub fn run(reader: &Reader, journals: &[Error], options: Options, progress: &Pro
     let (facts, found) = inodes::check(reader, &folder, options, progress)?;
     findings.extend(found);
     findings.extend(names::check(reader, &facts, &folder.copied()));
+    let has_placeholder = |chunk| reader.context().has_placeholder(chunk);
+    findings.iter_mut().for_each(|finding| finding.look_for_placeholder(has_placeholder));
     findings.sort_by(|a, b| (a.class(), &a.path, a.chunk).cmp(&(b.class(), &b.path, b.chunk)));
     Ok(Checked {
         findings,

@@ -5,7 +5,7 @@ use super::kept::KeptKey;
 use super::unsynced::Unsynced;
 use super::{ChunkId, Commit, DeviceId, Forgetful, Headroom, InodeId, Recall, Version};
 use crate::crypto::{self, Cipher, NameCipher, Secret};
-use crate::store::{Area, FileName, Store};
+use crate::store::{Area, FileName, Store, placeholder_for};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -108,6 +108,11 @@ impl Context {
         FileName { area, bytes: self.names.encrypt(id.block()) }
     }
 
+    /// Whether a client shows a placeholder for a chunk's file.
+    pub fn has_placeholder(&self, id: ChunkId) -> bool {
+        self.store.has_placeholder(self.file_name(id))
+    }
+
     /// Which chunk a file is, from its name.
     pub fn identify(&self, name: FileName) -> Option<ChunkId> {
         let id = ChunkId::from_block(self.names.decrypt(name.bytes));
@@ -115,7 +120,7 @@ impl Context {
         (in_journals == (name.area == Area::Journals)).then_some(id)
     }
 
-    /// The journals of all devices, this one's too.
+    /// The journals of all devices, this one's too, and those that a client shows a placeholder for.
     ///
     /// # Errors
     ///
@@ -123,9 +128,12 @@ impl Context {
     pub fn journals(&self) -> io::Result<Vec<ChunkId>> {
         let mut found = Vec::new();
         self.store.list(Area::Journals, &mut |name, is_file| {
+            let name = placeholder_for(name).unwrap_or(name);
             let name = FileName::parse(Area::Journals, name).filter(|_| is_file);
             found.extend(name.and_then(|name| self.identify(name)).filter(|id| id.index.is_first()));
         })?;
+        found.sort_unstable();
+        found.dedup();
         Ok(found)
     }
 

@@ -15,7 +15,7 @@ pub enum Error {
     /// It is older than a version known to have been durable.
     #[error("{id:?} is older than it was: {} instead of {}", found.0, known.0)]
     RolledBack { id: ChunkId, found: Commit, known: Commit },
-    /// A creation or a copy is under way: not all of it is there.
+    /// A creation or a copy is under way, or a client shows a placeholder for it: not all of it is there.
     #[error("{0:?} is incomplete")]
     Incomplete(ChunkId),
     /// Bytes that do not authenticate or make no sense.

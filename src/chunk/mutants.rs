@@ -29,4 +29,6 @@ crate::mutant::mutants! {
     CachedBySlot,
     OthersIgnored,
     RecoveredUnwritten,
+    PlaceholderIsGone,
+    PlaceholderIsNothing,
 }

@@ -52,6 +52,11 @@ impl Chunk {
         known: Option<&Version>,
     ) -> Result<Chunk> {
         let file = context.store.open(context.file_name(id)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound
+                if context.has_placeholder(id) && !mutants::is_active(Mutant::PlaceholderIsGone) =>
+            {
+                Error::Incomplete(id)
+            }
             io::ErrorKind::NotFound if known.is_some() => Error::Deleted(id),
             io::ErrorKind::NotFound => Error::Missing(id),
             io::ErrorKind::InvalidData => Error::Damaged(id, "it is not a regular file"),
@@ -123,7 +128,9 @@ impl Chunk {
     pub fn was_never_durable(context: &Context, id: ChunkId) -> Result<bool> {
         let file = match context.store.open(context.file_name(id)) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(!context.has_placeholder(id) || mutants::is_active(Mutant::PlaceholderIsNothing));
+            }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
             Err(error) => return Err(Error::Io(id, error)),
         };

@@ -30,6 +30,10 @@ pub trait Recall: Send + Sync {
     fn durable(&self, id: ChunkId, version: &Version);
     /// The journals that are known, as far as they were written down.
     fn journals(&self) -> Vec<ChunkId>;
+    /// The inodes of which the first chunk is known, or was seen, and whose ids begin so.
+    fn inodes_beginning(&self, _: [u8; 8]) -> Vec<InodeId> {
+        Vec::new()
+    }
     /// This version was read, but it may lie in the page cache only: it counts from `seen_is_durable` on.
     fn seen(&self, id: ChunkId, version: &Version);
     /// Whether anything was seen that does not count yet.
@@ -101,6 +105,10 @@ impl Recall for ReadOnly {
 
     fn journals(&self) -> Vec<ChunkId> {
         self.0.journals()
+    }
+
+    fn inodes_beginning(&self, first: [u8; 8]) -> Vec<InodeId> {
+        self.0.inodes_beginning(first)
     }
 
     fn seen(&self, _: ChunkId, _: &Version) {}

@@ -71,6 +71,12 @@ impl Recall for Remembered {
         self.0.lock().kept.versions.keys().filter(is_journal).copied().collect()
     }
 
+    fn inodes_beginning(&self, first: [u8; 8]) -> Vec<InodeId> {
+        let state = self.0.lock();
+        let known = state.noted.versions.keys().chain(state.seen.keys());
+        known.filter(|id| id.index.is_first() && id.inode.0.starts_with(&first)).map(|id| id.inode).collect()
+    }
+
     fn seen(&self, id: ChunkId, version: &Version) {
         self.0.lock().seen.insert(id, version.clone());
     }

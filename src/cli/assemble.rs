@@ -130,7 +130,12 @@ pub fn open(
     share_heaps();
     let chunk_size = opened.header.chunk_size.bytes().into();
     let options = volume::Options { chunk_size, read_only, open_files: open_files(), stateless };
-    Volume::open(context, options).map_err(|error| advice::volume(backing, &error))
+    Volume::open(context.clone(), options).map_err(|error| match error {
+        volume::Error::NotArrived(id) if context.has_placeholder(id) => {
+            advice::opening_placeholder(backing, &context.file_name(id).path())
+        }
+        error => advice::volume(backing, &error),
+    })
 }
 
 /// What may be open, half as much again being what waits to be written.

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// Kinds of damage that are over as soon as the chunk can be opened.
-const UNTIL_OPENED: [&str; 3] = ["older", "gone", "not-arrived"];
+const UNTIL_OPENED: [&str; 4] = ["older", "gone", "not-arrived", PLACEHOLDER];
+/// What has not arrived, and will not before somebody has the client fetch it.
+pub const PLACEHOLDER: &str = "placeholder";
 
 /// The list of a mount.
 pub struct Ledger {
@@ -68,6 +70,7 @@ impl Report for Ledger {
 
 fn entry(finding: &Finding) -> Found {
     let kind = match &finding.damage {
+        None if finding.is_placeholder => PLACEHOLDER,
         None => "not-arrived",
         Some(Damage::Deleted) => "gone",
         Some(Damage::RolledBack { .. }) => "older",

@@ -153,8 +153,10 @@ forgotten the file meanwhile, and the d_ino that readdir(3) shows may differ fro
 their inode number from one run to the next take all of them for new files. Over the other transports both are one \
 number that a file keeps for life. Nor is there O_TMPFILE with it: open(2) says EOPNOTSUPP.
 .PP
-A file handle, as name_to_handle_at(2) and file servers take, lasts as long as the kernel remembers its file: after \
-that, as after a remount, it is stale (ESTALE).";
+A file handle, as name_to_handle_at(2) and file servers take, leads to its file as long as that is there, also after a \
+remount, and never to another one. It is found by what this device remembers of the volume: where the state folder is \
+lost, or there is none, handles become stale (ESTALE) once the kernel has forgotten their files. With transport=fuser \
+they do so in any case.";
 
 /// Writes the pages into a folder: an overview, one of each command, and one of mount options and fstab.
 ///

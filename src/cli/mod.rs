@@ -6,6 +6,7 @@
 mod advice;
 mod agent;
 mod args;
+mod asked;
 mod assemble;
 mod check;
 mod complete;

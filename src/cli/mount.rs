@@ -6,7 +6,7 @@ use super::daemon::Waiting;
 use super::logging;
 use super::mount_options::MountOptions;
 use super::serving::serve;
-use super::{assemble, report, unlock};
+use super::{asked, assemble, report, unlock};
 use crate::fs::Filesystem;
 use crate::fs::ops::{NodeId, Operations};
 use crate::mount::{self, MountError, Options, RunError};
@@ -68,8 +68,9 @@ pub fn help(arguments: &Helper) -> Result<(), Failure> {
             .and_then(|file| enter_mount_namespace(&file))
             .map_err(|error| advice::system(namespace.display(), &error))?;
     }
-    let options = MountOptions::parse(arguments.options.iter().map(String::as_str), arguments.sloppy)
-        .map_err(|error| advice::option(&error))?;
+    let asked = if process::is_root() { asked::of_mount(&arguments.target) } else { Vec::new() };
+    let words = asked.iter().chain(&arguments.options).map(String::as_str);
+    let options = MountOptions::parse(words, arguments.sloppy).map_err(|error| advice::option(&error))?;
     if options.remount {
         return if arguments.fake { Ok(()) } else { remount(&arguments.target, &options) };
     }
@@ -77,8 +78,8 @@ pub fn help(arguments: &Helper) -> Result<(), Failure> {
     if arguments.fake { Ok(()) } else { perform(request) }
 }
 
-/// Changes the flags of a mount. Of what it cannot change nothing is changed: whoever asks for a writable mount is told if
-/// it would not be one.
+/// Changes the flags of a mount, and has a volume that stopped go on. Of what it cannot change nothing is changed: whoever
+/// asks for a writable mount is told if it would not be one.
 fn remount(mountpoint: &Path, options: &MountOptions) -> Result<(), Failure> {
     let found = mount::find(mountpoint).map_err(|error| advice::system(mountpoint.display(), &error))?;
     let found = found.ok_or_else(|| advice::not_mounted(mountpoint))?;
@@ -86,17 +87,23 @@ fn remount(mountpoint: &Path, options: &MountOptions) -> Result<(), Failure> {
     let failed = |error| advice::remounting(mountpoint, &error, process::is_root().then_some(user));
     if options.read_only {
         mount::store(mountpoint).map_err(failed)?;
-    } else {
-        let condition = mount::status_of(mountpoint).map_err(failed)?.condition;
-        if condition.stopped.is_some() || condition.read_only {
-            return Err(advice::remount_is_not_enough(
-                mountpoint,
-                &found.entry().source,
-                condition.stopped.as_deref(),
-            ));
-        }
+        return found.remount(&flags_of(options)).map_err(failed);
     }
-    found.remount(&flags_of(options)).map_err(failed)
+    let condition = mount::status_of(mountpoint).map_err(failed)?.condition;
+    if condition.read_only {
+        return Err(advice::remount_is_not_enough(mountpoint, &found.entry().source));
+    }
+    // Who is not root cannot change the flags, and needs not to have a volume go on.
+    if condition.stopped.is_none() || process::is_root() {
+        found.remount(&flags_of(options)).map_err(failed)?;
+    }
+    match condition.stopped {
+        None => Ok(()),
+        Some(_) => mount::restart(mountpoint).map_err(|error| {
+            let condition = mount::status_of(mountpoint).ok().map(|status| status.condition);
+            advice::restarting(mountpoint, &error, condition.and_then(|condition| condition.stopped))
+        }),
+    }
 }
 
 /// Flags win over `-o`. Paths become absolute: the background process works in `/`.

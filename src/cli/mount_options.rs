@@ -55,7 +55,8 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "remount",
         "Change a mount that is there: ro or rw, noexec, suid, dev, nosymfollow; for root, through mount(8). Other options are \
-         ignored. What was mounted read-only stays so, and a volume that stopped writing has to be mounted anew.",
+         ignored. What was mounted read-only stays so. A volume that stopped writing goes on, if what stopped it is over; for that \
+         cryptfs mount -o remount by whoever mounted is enough.",
     ),
     (
         "allow_other",

@@ -6,16 +6,16 @@
 use super::ending::Ending;
 use super::groups::Groups;
 use super::lost::LostWrites;
-use super::nodes::{Node, Nodes};
+use super::nodes::{self, Node, Nodes};
 use super::numbers::Numbers;
-use super::ops::{Entry, Kind, NodeId, Times, Timestamp};
+use super::ops::{Attributes, Entry, Kind, NodeId, Times, Timestamp};
 use super::options::Options;
 use super::seen::{Listener, Seen};
 use super::stat;
 use super::stored::{CAPABILITY, find, take};
 use super::{Error, Result};
 use crate::chunk::InodeId;
-use crate::volume::{Inode, Volume};
+use crate::volume::{self, Damage, Inode, Volume};
 use std::sync::Arc;
 
 /// POSIX semantics over a volume.
@@ -90,14 +90,40 @@ impl Filesystem {
     /// Counts a lookup.
     pub(super) fn enter(&self, inode: Arc<Inode>) -> Entry {
         let attributes = stat::of(&self.options, self.number(inode.id()), &inode);
-        Entry { node: self.nodes.enter(Node::Inode(inode)), attributes }
+        self.entered(Node::Inode(inode), attributes)
+    }
+
+    fn entered(&self, node: Node, attributes: Attributes) -> Entry {
+        let id = node.id();
+        let node = self.nodes.enter(node);
+        Entry { node, generation: nodes::generation(node, id), attributes }
+    }
+
+    /// Counts a lookup of a node that the transport perhaps forgot, by its number. Of an inode that lost its last name
+    /// somebody knows it, or it is gone.
+    pub(super) fn find_node(&self, number: NodeId) -> Result<Option<Entry>> {
+        match self.nodes.get(number) {
+            Some(Node::Inode(inode)) => return Ok(Some(self.enter(inode))),
+            Some(Node::Unreadable(_)) => return Err(Error::Stale),
+            None => {}
+        }
+        for id in self.volume.inodes_beginning(nodes::beginning(number)?) {
+            let inode = match self.volume.inode(id) {
+                Err(volume::Error::Damaged(_, Damage::Deleted)) => continue,
+                inode => inode?,
+            };
+            if inode.view(|record| record.links_count) > 0 {
+                return Ok(Some(self.enter(inode)));
+            }
+        }
+        Ok(None)
     }
 
     /// Counts a lookup of an inode whose record cannot be read, so that its name can be unlinked: the kernel sends no
     /// UNLINK before a LOOKUP has succeeded.
     pub(super) fn enter_unreadable(&self, id: InodeId, kind: Kind) -> Entry {
         let attributes = stat::unreadable(self.number(id), kind);
-        Entry { node: self.nodes.enter(Node::Unreadable(id)), attributes }
+        self.entered(Node::Unreadable(id), attributes)
     }
 
     /// st_ino.

@@ -1,10 +1,13 @@
 //! Which inodes the transport knows, and under which numbers.
 //!
-//! A node number is allotted at an inode's first lookup, in sequence, and never used again: so no generation is needed.
+//! A node number is the beginning of the inode's id, and its generation the rest: a file server's handle has both, so
+//! that it leads to this inode or to nothing, also after the transport forgot it, and at another mount. Where an inode
+//! has to get another number while it has one, that is allotted in sequence, and is of this mount only.
 //! An inode stays here, whether or not a name still leads to it, until as many lookups were taken back as were counted.
 //! The root is number 1, always here and not counted.
 
 use super::ops::NodeId;
+use super::{Error, Result};
 use crate::chunk::InodeId;
 use crate::locks::{Mutex, Rank};
 use crate::volume::Inode;
@@ -25,6 +28,30 @@ impl Node {
             Node::Inode(inode) => inode.id(),
             Node::Unreadable(id) => *id,
         }
+    }
+}
+
+/// Numbers below are allotted in sequence.
+const FIRST_OF_IDS: u64 = 1 << 32;
+
+/// The number that is an inode's own.
+fn of(id: InodeId) -> Option<NodeId> {
+    let (first, _) = id.0.split_first_chunk().expect("an inode id has twelve bytes");
+    Some(NodeId(u64::from_le_bytes(*first))).filter(|number| number.0 >= FIRST_OF_IDS)
+}
+
+/// How the ids of inodes begin whose own number this is.
+pub(super) fn beginning(number: NodeId) -> Result<[u8; 8]> {
+    if number.0 >= FIRST_OF_IDS { Ok(number.0.to_le_bytes()) } else { Err(Error::Stale) }
+}
+
+/// What tells an inode from others that have this number now or at another time; `None` where the mount does.
+pub(super) fn generation(number: NodeId, id: InodeId) -> Option<u32> {
+    let (_, rest) = id.0.split_last_chunk().expect("an inode id has twelve bytes");
+    match number {
+        NodeId::ROOT => Some(0),
+        number if of(id) == Some(number) => Some(u32::from_le_bytes(*rest)),
+        _ => None,
     }
 }
 
@@ -79,10 +106,13 @@ impl Nodes {
         };
         let number = match table.by_inode.get(&id).filter(|number| !became_readable(number)) {
             Some(number) => *number,
-            None => {
-                table.next += 1;
-                NodeId(table.next - 1)
-            }
+            None => match of(id).filter(|number| !table.by_number.contains_key(number)) {
+                Some(number) => number,
+                None => {
+                    table.next += 1;
+                    NodeId(table.next - 1)
+                }
+            },
         };
         table.by_inode.insert(id, number);
         let (_, lookups) = table.by_number.entry(number).or_insert_with(|| (node, 0));

@@ -14,6 +14,14 @@ impl Operations for Filesystem {
         namespace::lookup(self, caller, parent, name)
     }
 
+    fn find(&self, node: NodeId) -> Result<Option<Entry>> {
+        self.find_node(node)
+    }
+
+    fn parent(&self, node: NodeId) -> Result<Entry> {
+        Ok(self.enter(self.volume.parent(&self.directory(node)?)?))
+    }
+
     fn forget(&self, node: NodeId, count: u64) {
         self.leave(node, count);
     }
@@ -169,6 +177,10 @@ impl Operations for Filesystem {
 
     fn condition(&self) -> Result<Condition> {
         Ok(self.volume.condition())
+    }
+
+    fn restart(&self) -> Result<()> {
+        Ok(self.volume.restart()?)
     }
 
     fn flush(&self, node: NodeId) -> Result<()> {

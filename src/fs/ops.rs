@@ -56,6 +56,8 @@ pub struct Attributes {
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     pub node: NodeId,
+    /// With the number, the same for ever: what a file server's handles are made of. `None`: the number is of this mount.
+    pub generation: Option<u32>,
     pub attributes: Attributes,
 }
 
@@ -197,6 +199,15 @@ pub trait Operations: Send + Sync + 'static {
     /// `NotDirectory`; `Io` where the directory cannot be read. An inode that cannot be read is found, so that its
     /// name can be removed.
     fn lookup(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<Option<Entry>>;
+    /// Looks up a node by its number, which the transport has from a handle: it may have forgotten it, or be another mount
+    /// than the one that gave it out. `None`: there is none any more.
+    fn find(&self, _node: NodeId) -> Result<Option<Entry>> {
+        Ok(None)
+    }
+    /// Looks up the directory that a directory lies in.
+    fn parent(&self, _node: NodeId) -> Result<Entry> {
+        Err(super::Error::Stale)
+    }
     /// Takes back `count` lookups.
     fn forget(&self, node: NodeId, count: u64);
     /// stat(2).
@@ -416,6 +427,10 @@ pub trait Operations: Send + Sync + 'static {
     ///
     /// `NotSupported` where there is nothing to say.
     fn condition(&self) -> Result<Condition> {
+        Err(super::Error::NotSupported)
+    }
+    /// Goes on after the filesystem stopped writing, if it did.
+    fn restart(&self) -> Result<()> {
         Err(super::Error::NotSupported)
     }
     /// close(2) under a writeback cache: the error of a write out of it that nobody could be told of.

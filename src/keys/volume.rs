@@ -13,6 +13,7 @@ use super::{
 };
 use crate::crypto::{Cipher, Secret};
 use crate::store::folder::Folder;
+use crate::store::placeholders_of;
 use std::io;
 use std::path::Path;
 
@@ -57,6 +58,9 @@ pub struct Opened {
 pub enum OpenError {
     #[error("there is no {FILE}")]
     NotAVolume,
+    /// A client shows a placeholder for it.
+    #[error("{FILE} is only a placeholder")]
+    Placeholder,
     #[error("its format version {0} is not known")]
     Version(u64),
     #[error("{FILE} is damaged: {0}")]
@@ -195,7 +199,10 @@ impl Found {
     /// file or one of the folders cannot be read.
     pub fn open(backing: &Path, detached: Option<&Path>) -> Result<Found, OpenError> {
         let folder = Folder::open(backing).map_err(OpenError::Io)?;
+        let is_placeholder =
+            || placeholders_of(FILE).any(|name| folder.read_small(&name, MAX_LENGTH).is_ok());
         let bytes = folder.read_small(FILE, MAX_LENGTH).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if is_placeholder() => OpenError::Placeholder,
             io::ErrorKind::NotFound => OpenError::NotAVolume,
             io::ErrorKind::InvalidData => OpenError::DamagedHeader(Defect::NotAFile),
             _ => OpenError::Io(error),

@@ -83,6 +83,8 @@ fn a_folder_is_a_volume_or_it_is_said_why_not() {
     assert!(matches!(open(&good.replace("4194304", "4194305")), Some(OpenError::DamagedHeader(_))));
     std::fs::remove_file(&file).unwrap();
     assert!(matches!(Found::open(folder.path(), None), Err(OpenError::NotAVolume)));
+    std::fs::write(folder.path().join("cryptfs.json.nextcloud"), " ").unwrap();
+    assert!(matches!(Found::open(folder.path(), None), Err(OpenError::Placeholder)));
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
     let linked = Found::open(folder.path(), None);
     assert!(matches!(linked, Err(OpenError::DamagedHeader(Defect::NotAFile))));

@@ -133,7 +133,7 @@ impl Adapter {
 
     fn reply_entry(&self, reply: ReplyEntry, result: Result<Entry>) {
         match result {
-            Ok(Entry { node, attributes }) => {
+            Ok(Entry { node, attributes, .. }) => {
                 let attr = file_attr(node, &attributes);
                 reply.entry(&self.lifetime(&attributes), &attr, self.generation);
             }
@@ -331,7 +331,7 @@ impl fuser::Filesystem for Adapter {
             let new = NewNode { kind: Kind::File, mode: mode & 0o7777, umask, device: 0 };
             let at = (node(parent), name.as_bytes());
             match policy::create(&*self.operations, caller(request), at, &new, flags) {
-                Ok(Entry { node, attributes }) => {
+                Ok(Entry { node, attributes, .. }) => {
                     let (lifetime, attr) = (self.lifetime(&attributes), file_attr(node, &attributes));
                     let (handle, flags) = (FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
                     reply.created(&lifetime, &attr, self.generation, handle, flags);

@@ -21,6 +21,8 @@ const STATUS: &CStr = c"cryptfs.status";
 const SYNC: &CStr = c"cryptfs.sync";
 /// Set, it says that what cannot be stored is to be given up.
 const DISCARD: &CStr = c"cryptfs.discard";
+/// Set, it has a volume that stopped go on.
+const RESTART: &CStr = c"cryptfs.restart";
 
 /// The longest value of an attribute.
 const LONGEST: usize = 1 << 16;
@@ -88,7 +90,7 @@ pub fn is_sync(node: NodeId, name: &[u8]) -> bool {
 }
 
 /// The answer to setting an attribute that is not the filesystem's. Only root and whoever mounted may have anything given
-/// up.
+/// up, or begun again.
 ///
 /// # Errors
 ///
@@ -100,11 +102,14 @@ pub fn set(operations: &dyn Operations, caller: Caller, node: NodeId, name: &[u8
     if is_sync(node, name) {
         return Some(operations.sync_all());
     }
-    if name != DISCARD.to_bytes() {
+    if ![DISCARD, RESTART].iter().any(|known| name == known.to_bytes()) {
         return None;
     }
     if !is_owner(caller) {
         return Some(Err(Error::NotPermitted));
+    }
+    if name == RESTART.to_bytes() {
+        return Some(operations.restart());
     }
     operations.give_up();
     Some(Ok(()))
@@ -164,6 +169,14 @@ pub fn store(path: &Path) -> io::Result<()> {
 /// What setxattr(2) says.
 pub fn discard(path: &Path) -> io::Result<()> {
     sys::set_xattr(&c_path(path)?, DISCARD, b"1")
+}
+
+/// Has the daemon of the mount at `path` go on with a volume that stopped.
+///
+/// # Errors
+/// What setxattr(2) says: it stopped again, or not everything can be stored yet.
+pub fn restart(path: &Path) -> io::Result<()> {
+    sys::set_xattr(&c_path(path)?, RESTART, b"1")
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {

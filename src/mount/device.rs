@@ -75,7 +75,7 @@ pub fn connect(
     options: &Options,
     requests: Arc<Requests>,
 ) -> Result<Connection, MountError> {
-    let mut wanted = policy::wanted(options) | capability::SETXATTR_EXT;
+    let mut wanted = policy::wanted(options) | capability::SETXATTR_EXT | capability::EXPORT_SUPPORT;
     if options.transport != Transport::Device {
         wanted |= capability::INIT_EXT | capability::OVER_IO_URING;
     }

@@ -30,7 +30,7 @@ pub struct Dispatcher {
     pub transport: Transport,
     /// OPEN is to be answered, because permissions are the filesystem's to check.
     pub opens: bool,
-    /// Of every node but the root.
+    /// Of every node but the root that has none of its own.
     pub generation: u64,
     /// SETXATTR comes in its longer form.
     pub long_setxattr: bool,
@@ -119,7 +119,13 @@ impl Dispatcher {
 
     fn lookup(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
         let name = body.name().ok_or(MALFORMED)?;
-        let found = self.operations.lookup(caller(header), NodeId(header.node), name)?;
+        let node = NodeId(header.node);
+        // No program's names, but the kernel's ways from a handle to its file, and upward from there.
+        let found = match name {
+            b"." => self.operations.find(node)?,
+            b".." => Some(self.operations.parent(node)?),
+            name => self.operations.lookup(caller(header), node, name)?,
+        };
         self.put_entry(out, found.as_ref())
     }
 

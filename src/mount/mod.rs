@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use control::{Status, discard, status_of, store, sync, transport_of};
+pub use control::{Status, discard, restart, status_of, store, sync, transport_of};
 pub use error::MountError;
 pub use holders::{Holder, of_device, of_lock, of_source};
 pub use point::{Found, absolute, check, clear_stale, find, is_stale};

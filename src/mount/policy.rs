@@ -34,6 +34,8 @@ pub const BLOCK_SIZE: u32 = 4096;
 /// INIT capabilities, as in linux/fuse.h.
 pub mod capability {
     pub const ASYNC_READ: u64 = 1 << 0;
+    // Not among the shared ones: the fuser crate hands `.` and `..` on as names.
+    pub const EXPORT_SUPPORT: u64 = 1 << 4;
     pub const BIG_WRITES: u64 = 1 << 5;
     pub const DONT_MASK: u64 = 1 << 6;
     pub const DO_READDIRPLUS: u64 = 1 << 13;
@@ -104,8 +106,8 @@ pub fn create(
     }
 }
 
-/// A number that handles of this mount's files have and those of another do not: node numbers begin anew with each, and a
-/// file server's clients keep handles longer.
+/// A number that handles of this mount have and those of another do not, where node numbers are of the mount: a file server's
+/// clients keep handles longer.
 pub fn generation() -> u64 {
     // 32 bits are what the kernel keeps; 0 is the root's, which is the same at every mount.
     u64::from(RandomState::new().hash_one(0) as u32 | 1)

@@ -95,6 +95,7 @@ pub fn entry(entry: Option<&Entry>, generation: u64, lifetime: Duration) -> Entr
     let attr_valid = entry.map(|e| valid(&e.attributes));
     let entry_valid = attr_valid.unwrap_or(u64::MAX).min(lifetime.as_secs());
     let attr_valid = attr_valid.unwrap_or(0);
+    let generation = entry.and_then(|e| e.generation).map_or(generation, u64::from);
     EntryOut { node, generation, entry_valid, attr_valid, attr, ..EntryOut::default() }
 }
 

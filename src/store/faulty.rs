@@ -202,6 +202,10 @@ impl Store for Faulty {
         Ok(self.file(name, self.inner.create(name)?))
     }
 
+    fn has_placeholder(&self, name: FileName) -> bool {
+        self.inner.has_placeholder(name)
+    }
+
     fn remove(&self, name: FileName) -> io::Result<()> {
         self.enter(Call::Remove, Some(name), 0)?;
         self.inner.remove(name)

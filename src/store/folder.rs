@@ -32,6 +32,9 @@ pub struct Folder {
     mark: OnceLock<Vec<u8>>,
     /// How often another one took its place under its path.
     pub(super) renewals: AtomicU64,
+    /// Whether this process has the lock of the volume, and takes it anew with the folder; that lock.
+    locks: AtomicBool,
+    lock: Mutex<Option<Lock>>,
     /// Folders whose own name is known to be durable, by path.
     linked: Mutex<BTreeMap<CString, Incarnation>>,
     /// The files belong to somebody else: then access times change as the filesystem likes.
@@ -77,6 +80,8 @@ impl Folder {
             path: std::path::absolute(path)?,
             mark: OnceLock::new(),
             renewals: AtomicU64::new(0),
+            locks: AtomicBool::new(false),
+            lock: Mutex::new(Rank::FolderLock, None),
             linked: Mutex::new(Rank::LinkedFolders, BTreeMap::new()),
             is_anothers: AtomicBool::new(false),
             aside: AtomicU64::new(0),
@@ -91,17 +96,50 @@ impl Folder {
         }
     }
 
+    /// This process has the lock of the volume: what was taken through a connection ends with that, so that it is taken anew
+    /// where the folder was mounted anew.
+    pub(super) fn keep_locked(&self) {
+        self.locks.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this process has the lock of the volume in this folder.
+    fn is_locked_here(&self) -> bool {
+        let Ok((_, status)) = self.open_file(&CString::new(MARK).expect("no zeros"), OFlags::RDONLY) else {
+            return false;
+        };
+        let (process, inode) = (std::process::id().to_string(), format!(":{}", status.identity.inode));
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        let mut locks = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        locks.any(|lock| {
+            matches!(lock[..], [_, "FLOCK", _, _, by, file, ..] if by == process && file.ends_with(&inode))
+        })
+    }
+
     /// Where its path leads to it again, since it was mounted anew: stands for what is there from now on. An empty mountpoint
-    /// is not the folder, nor another volume.
+    /// is not the folder, nor another volume; and if another process has the lock of it now, it stays as it was.
     pub(super) fn renew(&self) -> bool {
         let is_same = |opened: &Folder| {
             opened.mark();
             self.mark.get().is_some_and(|mark| opened.mark.get() == Some(mark))
         };
         let Some(opened) = Folder::open(&self.path).ok().filter(is_same) else { return false };
+        let mut held = self.lock.lock();
+        let lock = match self.locks.load(Ordering::Relaxed).then(|| opened.lock(MARK)).transpose() {
+            // It leads to what it led to before, or somebody else here noticed it first.
+            Err(LockError::Held) if opened.is_locked_here() => None,
+            Err(LockError::Held) => {
+                log::error!("the backing folder was mounted anew, and another process uses the volume there");
+                return false;
+            }
+            lock => lock.unwrap_or(None),
+        };
         if files::become_as(&self.root, &opened.root).is_err() {
             return false;
         }
+        if lock.is_some() {
+            *held = lock;
+        }
+        drop(held);
         self.linked.lock().clear();
         self.renewals.fetch_add(1, Ordering::AcqRel);
         log::warn!("the backing folder was mounted anew");

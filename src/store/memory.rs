@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::image::Image;
-use super::{Area, CopyName, Ender, FileName, Pins, Seen, Space, Store, StoreFile, Watch};
+use super::{Area, CopyName, Ender, FileName, Pins, Seen, Space, Store, StoreFile, Watch, placeholder_for};
 use pins::MemoryPins;
 
 /// A [`Store`] in memory. Clones share the files.
@@ -167,6 +167,10 @@ impl Store for Memory {
         Ok(self.file(name, image))
     }
 
+    fn has_placeholder(&self, name: FileName) -> bool {
+        self.1.lock().keys().any(|copy| copy.of == name && placeholder_for(&copy.path).is_some())
+    }
+
     fn remove(&self, name: FileName) -> io::Result<()> {
         self.0.lock().remove(&name);
         self.tell(name);
@@ -183,7 +187,7 @@ impl Store for Memory {
 
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
         list_names(self.names().into_iter(), area, visit);
-        self.copies().iter().filter(|_| area == Area::Chunks).for_each(|copy| visit(&copy.path, true));
+        self.copies().iter().filter(|copy| copy.of.area == area).for_each(|copy| visit(&copy.path, true));
         Ok(())
     }
 

@@ -85,10 +85,11 @@ pub struct CopyName {
 
 impl CopyName {
     /// Of a path below `chunks/`; `None` if no copy can have that name. The digits stand in it as a whole run. What is on its
-    /// way and about to take a chunk file's place is no copy.
+    /// way and about to take a chunk file's place is no copy, nor is a placeholder.
     pub fn parse(path: &[u8]) -> Option<CopyName> {
         let [a, b, b'/', name @ ..] = path else { return None };
-        if name.starts_with(b".") || TEMPORARY.iter().any(|end| name.ends_with(end.as_bytes())) {
+        let is_temporary = || TEMPORARY.iter().any(|end| name.ends_with(end.as_bytes()));
+        if name.starts_with(b".") || is_temporary() || placeholder_for(name).is_some() {
             return None;
         }
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -97,6 +98,20 @@ impl CopyName {
         let of = FileName::parse(Area::Chunks, &[&[*a, *b, b'/'][..], digits].concat())?;
         Some(CopyName { of, path: path.to_vec() })
     }
+}
+
+/// How the names of placeholders end: small files that a client shows for those that it fetches on demand, where the real
+/// ones would be ("virtual files" of Nextcloud, ownCloud and OpenCloud).
+const PLACEHOLDER: [&str; 3] = [".nextcloud", ".owncloud", ".opencloud"];
+
+/// The path of the file that this one is only a placeholder for.
+pub fn placeholder_for(path: &[u8]) -> Option<&[u8]> {
+    PLACEHOLDER.iter().find_map(|end| path.strip_suffix(end.as_bytes()))
+}
+
+/// The paths that a placeholder for this file may have.
+pub fn placeholders_of(path: &str) -> impl Iterator<Item = String> {
+    PLACEHOLDER.iter().map(move |end| format!("{path}{end}"))
 }
 
 /// Digits of a chunk file's name in its folder.
@@ -130,6 +145,10 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// EROFS in a read-only store; ENOSPC, EDQUOT; else what making a file or its folder says.
     fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>>;
+    /// Whether a client shows a placeholder for it, which it fetches when somebody asks the client to.
+    fn has_placeholder(&self, _name: FileName) -> bool {
+        false
+    }
     /// Unlinks. Does not complain about a file that is not there.
     ///
     /// # Errors

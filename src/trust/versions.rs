@@ -3,8 +3,10 @@
 //! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
 //! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
 
+mod ranges;
+
 use super::tables::{self, ATTRIBUTES, TOMBSTONES, VERSIONS, decode, decode_tombstone, encode};
-use crate::chunk::{ChunkId, DeviceId, InodeId, Recall, Tombstone, Version};
+use crate::chunk::{ChunkId, InodeId, Recall, Tombstone, Version};
 use crate::locks::{Mutex, Rank, RwLock};
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError,
@@ -20,8 +22,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const MOST: u64 = if cfg!(test) { 1000 } else { 4_000_000 };
 /// Chunks that were read and not counted yet, at most; further ones wait for another mount.
 const SEEN_MOST: usize = 1 << 20;
-/// Journals that are looked for, at most.
-const JOURNALS_MOST: usize = 10_000;
 /// Bytes of the store that are kept in memory.
 const CACHE: usize = 16 << 20;
 
@@ -148,19 +148,6 @@ impl Versions {
         Ok(())
     }
 
-    fn read_journals(&self) -> Result<Vec<ChunkId>, redb::Error> {
-        let table = match self.store.begin_read()?.open_table(VERSIONS) {
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            opened => opened?,
-        };
-        // Their ids are the last of all.
-        let first = ChunkId::first(InodeId::journal(DeviceId([0; 8])));
-        let range = table.range::<&[u8; 16]>(&first.block()..)?.take(JOURNALS_MOST);
-        Ok(range
-            .map(|entry| Ok(ChunkId::from_block(*entry?.0.value())))
-            .collect::<Result<_, redb::StorageError>>()?)
-    }
-
     /// In increasing order of key, which costs the least.
     fn write(&self, leaving: &Leaving) -> Result<(), redb::Error> {
         let write = self.store.begin_write()?;
@@ -230,6 +217,10 @@ impl Recall for Versions {
             self.warn(&error);
             Vec::new()
         })
+    }
+
+    fn inodes_beginning(&self, first: [u8; 8]) -> Vec<InodeId> {
+        self.beginning(first)
     }
 
     fn seen(&self, id: ChunkId, version: &Version) {
@@ -334,7 +325,7 @@ impl From<redb::Error> for VersionsUnavailable {
 pub(super) mod tests {
     use super::tables::ATTRIBUTES_MOST;
     use super::*;
-    use crate::chunk::{ChunkIndex, Commit, InodeId};
+    use crate::chunk::{ChunkIndex, Commit, DeviceId, InodeId};
     use std::os::unix::fs::PermissionsExt;
 
     pub fn chunk(n: u32) -> ChunkId {

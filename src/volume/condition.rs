@@ -44,7 +44,7 @@ pub fn of(base: &Base, cache: &Cache, journal: &Journal, merge: &Merge) -> Condi
     Condition {
         since: base.opened,
         read_only: base.read_only,
-        stopped: base.stopped_by().map(str::to_owned),
+        stopped: base.stopped_by(),
         delayed: base.delayed(),
         unstored: cache.count(|state: &State| !state.is_settled()),
         conflicts: merge.conflicts(),

@@ -25,6 +25,8 @@ pub struct Finding {
     pub path: Option<Vec<u8>>,
     /// `None`: it has not arrived yet.
     pub damage: Option<Damage>,
+    /// It has not, and a client shows a placeholder for it.
+    pub is_placeholder: bool,
 }
 
 /// Who is told of findings.

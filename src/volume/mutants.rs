@@ -91,4 +91,7 @@ crate::mutant::mutants! {
     NeededRemoved,
     StraysLeft,
     SavedUnpinned,
+    RestartedEmpty,
+    RestartedOverTwin,
+    RestartedForGood,
 }

@@ -170,6 +170,14 @@ impl Volume {
         if self.base.read_only { Ok(()) } else { self.writeback.sync_all() }
     }
 
+    /// Goes on after the volume stopped, if it did, with everything stored.
+    ///
+    /// # Errors
+    /// What keeps it from that: then it has stopped again, or tries again by itself.
+    pub fn restart(&self) -> Result<()> {
+        if self.base.stopped_by().is_none() { Ok(()) } else { self.writeback.restart() }
+    }
+
     /// Makes everything durable and leaves an empty journal behind.
     ///
     /// # Errors
@@ -228,6 +236,12 @@ impl Volume {
     /// [`Error::Damaged`] or [`Error::NotArrived`] if its chunk 0 cannot be read; [`Error::Store`].
     pub fn inode(&self, id: InodeId) -> Result<Arc<Inode>> {
         self.cache.inode(id)
+    }
+
+    /// The inodes whose ids begin so, as far as this device knows them. It looks at what is in memory and at what it remembers,
+    /// not at the backing folder: a file's name there is no beginning of an id.
+    pub fn inodes_beginning(&self, first: [u8; 8]) -> Vec<InodeId> {
+        self.cache.inodes_beginning(first)
     }
 
     /// Finds a name in a directory; `None` if it is not there.

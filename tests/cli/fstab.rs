@@ -10,6 +10,8 @@ sbin=$(realpath /sbin)
 mount -t tmpfs none /run
 mount -t overlay -o "lowerdir=$helpers:$sbin" overlay "$sbin"
 is_shown() { grep -qF " $plain fuse.cryptfs $1," /proc/mounts; }
+is_safe() { grep -qF " $plain fuse.cryptfs rw,nosuid,nodev," /proc/mounts; }
+is_open() { grep -F " $plain fuse.cryptfs rw," /proc/mounts | grep -qv -e nosuid -e nodev; }
 is_gone() { ! grep -qF " $plain " /proc/mounts; }
 holds_the_file_and_takes_no_other() {
   is_shown ro
@@ -45,8 +47,19 @@ until grep -F "TARGET=$plain " /run/mount/utab | grep -q uhelper=cryptfs; do :; 
 grep -F "TARGET=$plain " /run/mount/utab | grep -qF ,x-gvfs-show,x-gvfs-name=My%20Vault
 umount "$plain"
 
+mount -t fuse.cryptfs -o "suid,dev,passphrase-file=$passphrase" "$backing" "$plain"
+is_open
+umount "$plain"
+mount -t fuse.cryptfs -o "suid,dev,nosuid,nodev,passphrase-file=$passphrase" "$backing" "$plain"
+is_safe
+umount "$plain"
+sed 's/defaults/suid,dev/' "$fstab" >"$fstab.open"
+mount -T "$fstab.open" "$plain"
+is_open
+umount "$plain"
+
 mount -T "$fstab" "$plain"
-is_shown rw
+is_safe
 echo more >>"$plain/file"
 echo kept >"$plain/file"
 umount "$plain"
@@ -57,6 +70,12 @@ mount -T "$fstab" -a
 is_shown rw
 mount -o remount,ro "$plain"
 holds_the_file_and_takes_no_other
+# mount(8) of util-linux 2.38 does not hand on that suid and dev were asked for.
+mount -o remount,rw "$plain"
+is_safe
+mount -o remount,rw,suid,dev "$plain"
+is_open
+mount -o remount,ro "$plain"
 # What was written before is stored, and the daemon goes on.
 "$helpers/cryptfs" status "$plain"
 mount -o remount,rw "$plain"

@@ -188,3 +188,52 @@ fn info_of_a_mountpoint_is_that_of_its_volume() {
     assert_eq!(info["fingerprint"].as_str().unwrap().len(), 39);
     sandbox.unmounts();
 }
+
+/// As a file server's clients keep them over a restart of the machine.
+#[test]
+fn a_file_is_opened_by_the_handle_that_an_earlier_mount_gave() {
+    if !is_root() {
+        eprintln!("left out: only root may open by handle");
+        return;
+    }
+    const SCRIPT: &str = r#"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+mount, kept, name = sys.argv[1:4]
+handle = ctypes.create_string_buffer((128).to_bytes(4, 'little') + bytes(132))
+at = os.open(mount, os.O_RDONLY)
+if name:
+    assert libc.name_to_handle_at(at, name.encode(), handle, ctypes.byref(ctypes.c_int()), 0) == 0
+    open(kept, 'wb').write(handle.raw)
+else:
+    ctypes.memmove(handle, open(kept, 'rb').read(), len(handle))
+    found = libc.open_by_handle_at(at, handle, os.O_RDONLY)
+    print(ctypes.get_errno() if found < 0 else os.listdir(found) if os.path.isdir(f'/proc/self/fd/{found}') else os.read(found, 99).decode())
+"#;
+    for transport in ["auto", "device"] {
+        let sandbox = Sandbox::with_volume();
+        let mounts = || {
+            let mut mount = sandbox.mount();
+            sandbox.succeeds(mount.args(["-o", &format!("transport={transport}")]));
+        };
+        let script = |kept: &str, name: &str| {
+            let mut script = Command::new("python3");
+            script.args(["-c", SCRIPT]).arg(sandbox.plain()).arg(sandbox.path(kept)).arg(name);
+            sandbox.succeeds(&mut script).trim().to_owned()
+        };
+        mounts();
+        fs::create_dir(sandbox.plain().join("folder")).unwrap();
+        fs::write(sandbox.plain().join("folder/file"), "content").unwrap();
+        script("file", "folder/file");
+        script("folder", "folder");
+        for _ in 0..2 {
+            assert_eq!(script("file", ""), "content");
+            assert_eq!(script("folder", ""), "['file']");
+            sandbox.unmounts();
+            mounts();
+        }
+        fs::remove_file(sandbox.plain().join("folder/file")).unwrap();
+        assert_eq!(script("file", ""), libc::ESTALE.to_string());
+        sandbox.unmounts();
+    }
+}

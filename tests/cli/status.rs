@@ -165,3 +165,83 @@ fn each_user_sees_their_own_mounts_and_root_all() {
     assert!(listed(&mut all), "{PROGRAM} status");
     sandbox.unmounts();
 }
+
+/// As when somebody tidies up the backing folder, or a sync client takes a journal for a deleted one.
+#[test]
+fn a_volume_that_stopped_goes_on_when_it_is_remounted() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    let write = |name: &str| {
+        let mut file = File::create(sandbox.plain().join(name))?;
+        file.write_all(name.as_bytes())?;
+        file.sync_all()
+    };
+    write("before").unwrap();
+    fs::remove_dir_all(sandbox.backing().join("journals")).unwrap();
+    assert!(write("meanwhile").is_err());
+    let (mount, code) = asked(status(&sandbox));
+    assert_eq!((code, troubles(&mount)), (Some(36), vec!["stopped".to_owned()]));
+    let mut remount = sandbox.mount();
+    sandbox.succeeds(remount.args(["-o", "remount"]));
+    eventually("everything is stored", || asked(status(&sandbox)).1 == Some(0));
+    write("after").unwrap();
+    signal(sandbox.daemon(), "-KILL");
+    eventually("the daemon's end", || troubles(&asked(status(&sandbox)).0) == ["gone"]);
+    sandbox.succeeds(&mut sandbox.mount());
+    for name in ["before", "meanwhile", "after"] {
+        assert_eq!(fs::read_to_string(sandbox.plain().join(name)).unwrap(), name);
+    }
+    sandbox.unmounts();
+}
+
+/// Nextcloud and its relatives put a small file beside the place of one that they fetch on demand.
+#[test]
+fn what_is_only_a_placeholder_is_told_to_be_fetched() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    fs::write(sandbox.plain().join("f"), "content".repeat(50_000)).unwrap();
+    sandbox.unmounts();
+    let chunk = chunks(&sandbox)[0].clone();
+    let (aside, placeholder) =
+        (sandbox.path("aside"), PathBuf::from(format!("{}.nextcloud", chunk.display())));
+    fs::rename(&chunk, &aside).unwrap();
+    fs::write(&placeholder, " ").unwrap();
+    let fetch = "is only a placeholder: have your sync client fetch it";
+
+    let passphrase = sandbox.path("passphrase");
+    let reading = |words: &[&str]| {
+        let mut command = sandbox.program(&[words[0].as_ref(), sandbox.backing().as_ref()]);
+        command.args(&words[1..]).arg("--passphrase-file").arg(&passphrase);
+        command
+    };
+    let checked = reading(&["check"]).output().unwrap();
+    let text = String::from_utf8(checked.stdout).unwrap() + &String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.code() == Some(5) && text.contains(fetch), "{text}");
+    let out = sandbox.path("out");
+    let told = sandbox.fails(&mut reading(&["export", out.to_str().unwrap()]), 32);
+    assert!(told.contains(fetch), "{told}");
+
+    sandbox.succeeds(&mut sandbox.mount());
+    let read = || fs::read(sandbox.plain().join("f"));
+    assert_eq!(read().unwrap_err().raw_os_error(), Some(5));
+    eventually("the placeholder is told", || asked(status(&sandbox)).1 == Some(37));
+    let (mount, _) = asked(status(&sandbox));
+    assert_eq!((troubles(&mount), &mount["placeholders"]), (vec!["placeholders".to_owned()], &1.into()));
+    let text = sandbox.succeeds(&mut sandbox.program(&[
+        "trust".as_ref(),
+        "status".as_ref(),
+        sandbox.backing().as_ref(),
+    ]));
+    assert!(text.contains("placeholder"), "{text}");
+    // The client fetches it.
+    fs::rename(&aside, &chunk).unwrap();
+    fs::remove_file(&placeholder).unwrap();
+    assert!(read().unwrap() == "content".repeat(50_000).as_bytes());
+    eventually("it is there", || asked(status(&sandbox)).1 == Some(0));
+    sandbox.unmounts();
+
+    let header = sandbox.backing().join("cryptfs.json");
+    fs::rename(&header, header.with_extension("json.nextcloud")).unwrap();
+    let told = sandbox.fails(&mut sandbox.mount(), 19);
+    assert!(told.contains(fetch), "{told}");
+}

@@ -11,7 +11,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("stream", &["error"]),
     ("inode", &["error", "format", "mutants", "stream"]),
-    ("base", &["error", "format"]),
+    ("base", &["error", "format", "mutants"]),
     ("findings", &["base", "error"]),
     ("cache", &["base", "error", "findings", "format", "inode", "mutants", "stream"]),
     ("catalog", &["base", "cache", "error", "findings", "inode", "mutants"]),

@@ -66,6 +66,7 @@ fn what(what: &What) -> String {
 fn trouble(trouble: &Trouble) -> String {
     match trouble {
         Trouble::NotArrived => "it has not arrived yet".to_owned(),
+        Trouble::Placeholder => format!("it {}", super::ONLY_A_PLACEHOLDER),
         Trouble::Damage(Damage::RolledBack { found, known }) => {
             format!("it is older than it was: {}", super::ages(*found, *known))
         }
@@ -138,7 +139,9 @@ pub fn found_damage(count: usize, has_older: bool, at: &Path) -> Failure {
 pub fn found_waiting(count: usize) -> Failure {
     failure(
         Exit::NotArrived,
-        format!("{count} not arrived yet. Let the sync client finish, then check again."),
+        format!(
+            "{count} not arrived yet. Let the sync client finish, and have it fetch what is only a placeholder; then check again."
+        ),
     )
 }
 

@@ -16,6 +16,9 @@ pub fn finding(backing: &Path, finding: &Finding) -> String {
         _ => format!("`cryptfs trust accept {at}`"),
     };
     let (what, help) = match &finding.damage {
+        None if finding.is_placeholder => {
+            (super::ONLY_A_PLACEHOLDER.to_owned(), "It can be read as soon as that file is there.".to_owned())
+        }
         None => (
             "has not arrived yet".to_owned(),
             "It can be read once the sync client has downloaded it.".to_owned(),

@@ -17,6 +17,7 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
             Exit::NotAVolume,
             format!("{at}: is not a cryptfs volume: it has no cryptfs.json. `cryptfs init {at}` makes one."),
         ),
+        OpenError::Placeholder => super::opening_placeholder(backing, "cryptfs.json"),
         OpenError::Version(1) => failure(
             Exit::NewerFormat,
             format!(

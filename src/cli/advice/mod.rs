@@ -139,6 +139,16 @@ pub fn no_folder(path: &Path) -> Failure {
     failure(Exit::NotAVolume, format!("{}: there is no such folder.", path.display()))
 }
 
+/// Of a file that a client shows, and has not fetched: nothing fetches it by itself.
+pub const ONLY_A_PLACEHOLDER: &str =
+    "is only a placeholder: have your sync client fetch it (\"make available offline\")";
+
+/// A placeholder stands for a file without which the volume cannot be opened.
+pub fn opening_placeholder(backing: &Path, file: &str) -> Failure {
+    let at = backing.display();
+    failure(Exit::BadVolume, format!("{at}: {file} {ONLY_A_PLACEHOLDER}. Then mount again."))
+}
+
 /// A volume whose keys are right could not be opened or made.
 pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
     let at = backing.display();

@@ -115,20 +115,34 @@ pub fn remounting(path: &Path, error: &io::Error, mounter: Option<u32>) -> Failu
     }
 }
 
-/// The daemon itself would not write. `stopped`: why it stopped, else it was begun read-only.
-pub fn remount_is_not_enough(path: &Path, backing: &Path, stopped: Option<&str>) -> Failure {
+/// The daemon itself would not write.
+pub fn remount_is_not_enough(path: &Path, backing: &Path) -> Failure {
     let (at, backing) = (path.display(), backing.display());
-    let why = match stopped {
-        Some(why) => format!("the volume stopped ({why})"),
-        None => "the volume was mounted read-only from the start".to_owned(),
-    };
     failure(
         Exit::MountRefused,
         format!(
-            "{at}: a remount cannot make it writable, since {why}. Unmount it and mount it again: `cryptfs umount {at}`, \
-             `cryptfs mount {backing} {at}`."
+            "{at}: a remount cannot make it writable, since the volume was mounted read-only from the start. Unmount it and \
+             mount it again: `cryptfs umount {at}`, `cryptfs mount {backing} {at}`."
         ),
     )
+}
+
+/// `stopped`: why it stopped again.
+pub fn restarting(path: &Path, error: &io::Error, stopped: Option<String>) -> Failure {
+    let at = path.display();
+    match stopped {
+        Some(why) => failure(
+            Exit::NotStored,
+            format!(
+                "{at}: the volume does not go on: {why}. Nothing is lost as long as it stays mounted: copy out of it what was \
+                 written last, put the backing folder right, and try again. `cryptfs umount {at}` says what was not stored."
+            ),
+        ),
+        None => failure(
+            Exit::NotStored,
+            format!("{at}: the volume goes on, but not everything is stored yet: {}.", plain(error)),
+        ),
+    }
 }
 
 pub fn not_mounted(path: &Path) -> Failure {

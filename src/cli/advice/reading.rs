@@ -1,6 +1,6 @@
 //! What is said when a volume is read without a mount.
 
-use super::{Exit, Failure, failure};
+use super::{Exit, Failure, ONLY_A_PLACEHOLDER, failure};
 use crate::chunk::Context;
 use crate::volume::Error;
 use std::path::Path;
@@ -9,6 +9,9 @@ use std::path::Path;
 pub fn reading(context: &Context, error: &Error) -> String {
     match error {
         Error::Damaged(id, damage) => format!("{damage} ({})", context.file_name(*id).path()),
+        Error::NotArrived(id) if context.has_placeholder(*id) => {
+            format!("{} {ONLY_A_PLACEHOLDER}", context.file_name(*id).path())
+        }
         Error::NotArrived(id) => format!("it has not arrived yet ({})", context.file_name(*id).path()),
         error => error.to_string(),
     }

@@ -23,8 +23,8 @@ pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
              {backing} is away, bring it back; else `cryptfs umount {at}`, and mount again."
         ),
         Trouble::Stopped(why) => format!(
-            "The volume stopped, and nothing is written any more: {why}. `cryptfs umount {at}` says what was not stored; \
-             check the disk and the sync client of {backing}, then mount again."
+            "The volume stopped, and nothing is written any more: {why}. Check the disk and the sync client of {backing}; then \
+             `cryptfs mount -o remount {backing} {at}` has it go on. `cryptfs umount {at}` says what was not stored."
         ),
         Trouble::Delayed(why) => format!(
             "Not everything can be stored: {why}. It is tried again by itself. If the disk of {backing} is full, make \
@@ -47,6 +47,11 @@ pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
             "{}: the other version is a file beside it, with \"conflict\" in its name. Keep what you want of the two, and \
              delete the other.",
             counted(*count, "file was changed on two devices", "files were changed on two devices")
+        ),
+        Trouble::Placeholders(count) => format!(
+            "{}: have your sync client fetch {backing} (\"make available offline\"). `cryptfs trust status {backing}` lists \
+             them.",
+            counted(*count, "file or folder is only a placeholder", "files or folders are only placeholders")
         ),
         Trouble::NotArrived(count) => format!(
             "{} not arrived yet. Let the sync client of {backing} finish; nothing else has to be done.",

@@ -3,6 +3,7 @@
 use crate::cli::advice::{self, Failure};
 use crate::cli::args::Place;
 use crate::cli::key::slot_json;
+use crate::cli::ledger::PLACEHOLDER;
 use crate::cli::{report, unlock};
 use crate::mount::{self, Entry, Status};
 use crate::sys::process;
@@ -21,6 +22,9 @@ pub struct Seen {
     /// What this device remembers of the volume; `None` where that is not known here.
     pub findings: Option<usize>,
     pub not_arrived: Option<usize>,
+    /// Those of them that are only placeholders.
+    #[serde(default)]
+    pub placeholders: usize,
     /// When the first of those was noticed, in seconds since 1970.
     pub not_arrived_since: Option<u64>,
     pub checked: Check,
@@ -117,9 +121,10 @@ fn look_at_backing(mount: &Entry, seen: &mut Seen) {
     let findings = Trust::findings_of(locked.uuid());
     if findings.damage.is_none() || !findings.list.is_empty() {
         let (waiting, damaged): (Vec<_>, Vec<_>) =
-            findings.list.iter().partition(|found| found.kind == "not-arrived");
+            findings.list.iter().partition(|found| found.kind == "not-arrived" || found.kind == PLACEHOLDER);
         seen.findings = Some(damaged.len());
         seen.not_arrived = Some(waiting.len());
+        seen.placeholders = waiting.iter().filter(|found| found.kind == PLACEHOLDER).count();
         seen.not_arrived_since = waiting.iter().map(|found| found.when).min();
     }
     seen.checked = match Trust::last_check(locked.uuid()) {

@@ -28,6 +28,7 @@ pub fn as_json(mount: &Mount) -> Value {
         "daemon": seen.status(),
         "findings": seen.findings,
         "not_arrived": seen.not_arrived,
+        "placeholders": seen.placeholders,
         "not_arrived_since": seen.not_arrived_since,
         "checked": seen.checked.done(),
         "slots": seen.slots,

@@ -22,12 +22,14 @@ pub enum Trouble {
     },
     Conflicts(usize),
     NotArrived(usize),
+    /// Of what has not arrived, so much is only a placeholder, and no client fetches it by itself.
+    Placeholders(usize),
 }
 
 impl Trouble {
     /// Whether it does not end by itself.
     pub fn needs_a_person(&self) -> bool {
-        !matches!(self, Trouble::NotArrived(_) | Trouble::Forbidden)
+        !matches!(self, Trouble::NotArrived(_) | Trouble::Placeholders(_) | Trouble::Forbidden)
     }
 
     /// Its word in JSON.
@@ -43,6 +45,7 @@ impl Trouble {
             Trouble::FoundByCheck { .. } => "found-by-check",
             Trouble::Conflicts(_) => "conflicts",
             Trouble::NotArrived(_) => "not-arrived",
+            Trouble::Placeholders(_) => "placeholders",
         }
     }
 }
@@ -69,7 +72,9 @@ pub fn of(seen: Option<&Seen>) -> Vec<Trouble> {
         troubles.push(Trouble::FoundByCheck { damaged, data });
     }
     troubles.extend(some(seen.status().map_or(0, |status| status.condition.conflicts), Trouble::Conflicts));
-    troubles.extend(some(seen.not_arrived.unwrap_or(0), Trouble::NotArrived));
+    let on_its_way = seen.not_arrived.unwrap_or(0).saturating_sub(seen.placeholders);
+    troubles.extend(some(seen.placeholders, Trouble::Placeholders));
+    troubles.extend(some(on_its_way, Trouble::NotArrived));
     troubles
 }
 
@@ -105,5 +110,7 @@ mod tests {
         let waiting = of(Some(&Seen { not_arrived: Some(4), ..seen(Condition::default()) }));
         assert_eq!(waiting, [Trouble::NotArrived(4)]);
         assert!(!waiting[0].needs_a_person());
+        let shown = Seen { not_arrived: Some(4), placeholders: 3, ..seen(Condition::default()) };
+        assert_eq!(of(Some(&shown)), [Trouble::Placeholders(3), Trouble::NotArrived(1)]);
     }
 }

@@ -69,7 +69,7 @@ impl Model {
     }
 
     fn entry(&self, node: NodeId) -> Result<Entry> {
-        Ok(Entry { node, attributes: self.attributes(node)? })
+        Ok(Entry { node, generation: None, attributes: self.attributes(node)? })
     }
 
     fn create(&self, caller: Caller, parent: NodeId, name: &[u8], new: Node, umask: u32) -> Result<Entry> {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::folder::{Folder, split};
-use super::{Area, CopyName, FileName, Marks, Pins, Space, Store, StoreFile, Watch};
+use super::{Area, CopyName, FileName, Marks, Pins, Space, Store, StoreFile, Watch, placeholders_of};
 use crate::sys::files::{self, Identity, Kind, OFlags};
 use crate::sys::filesystem;
 use pins::PinFolder;
@@ -80,7 +80,8 @@ struct DirectoryFile {
 const NO_END: u64 = u64::MAX;
 
 impl Directory {
-    /// Opens the backing folder at `path`; its sub-folders are made when first needed. Read-only on request, and where
+    /// Opens the backing folder at `path`; its sub-folders are made when first needed. Whoever writes has the volume's lock
+    /// (`Folder::lock`). Read-only on request, and where
     /// the filesystem or its permissions allow no more.
     ///
     /// # Errors
@@ -93,6 +94,9 @@ impl Directory {
         let held =
             Mutex::new(if filesystem::holds_space(folder.root())? { Held::Untried } else { Held::Never });
         folder.mark();
+        if !read_only {
+            folder.keep_locked();
+        }
         let (folder, closed) = (Arc::new(folder), Arc::default());
         Ok(Directory { folder, read_only, syncs_whole, closed, held, pins: None })
     }
@@ -158,6 +162,14 @@ impl Store for Directory {
             created => created?,
         };
         Ok(self.file(path, created, true))
+    }
+
+    fn has_placeholder(&self, name: FileName) -> bool {
+        let is_file = |path: CString| {
+            let status = files::status_of(self.folder.root(), &path);
+            status.is_ok_and(|status| status.kind == Kind::Regular)
+        };
+        placeholders_of(&name.path()).any(|path| CString::new(path).is_ok_and(is_file))
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {

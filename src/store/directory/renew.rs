@@ -67,6 +67,6 @@ pub(super) fn is_lost(error: &io::Error) -> bool {
     is_gone(error) || matches!(error.raw_os_error(), Some(libc::EIO | libc::EBADF | libc::ETIMEDOUT))
 }
 
-fn is_gone(error: &io::Error) -> bool {
+pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ESTALE | libc::ECONNABORTED | libc::ENODEV))
 }

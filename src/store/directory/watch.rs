@@ -1,5 +1,5 @@
 //! What becomes of the files in a backing folder: inotify on `chunks/`, its folders and `journals/`, and now and then a look
-//! at which folders changed.
+//! at which folders changed. Where the backing folder was mounted anew all of that begins again.
 //!
 //! The look is for what inotify does not tell: events that were lost, and what other machines do to a network's filesystem.
 
@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Closed, c_path};
+use super::{Closed, c_path, renew};
 use crate::store::folder::Folder;
 use crate::store::{Area, CopyName, Ender, FileName, Seen, Watch};
 use crate::sys::files;
@@ -33,6 +34,8 @@ pub(super) struct DirectoryWatch {
     looked: HashMap<CString, Times>,
     every: Duration,
     next_look: Instant,
+    /// How often the folder had been mounted anew when it was watched.
+    renewals: u64,
 }
 
 impl DirectoryWatch {
@@ -51,9 +54,22 @@ impl DirectoryWatch {
             looked: HashMap::new(),
             every,
             next_look: Instant::now() + every,
+            renewals: folder.renewals.load(Ordering::Acquire),
         };
         watch.add(c".", &mut |_| {})?;
         Ok(watch)
+    }
+
+    /// Watches the folder that was mounted anew, and tells all chunk files: what became of them meanwhile nobody saw.
+    fn begin_anew(&mut self, renewals: u64, seen: &mut Vec<Seen>) -> io::Result<()> {
+        let every = if files::tells_changes(self.folder.root())? { SELDOM } else { OFTEN };
+        self.places.clear();
+        self.looked.clear();
+        let mut found = Vec::new();
+        self.add(c".", &mut |path| found.push(path.to_owned()))?;
+        found.iter().try_for_each(|path| self.list(path, seen))?;
+        (self.renewals, self.every, self.next_look) = (renewals, every, Instant::now() + every);
+        Ok(())
     }
 
     /// Watches a folder that holds chunk files or folders of them, and these. `found` is told of those that hold files: what
@@ -123,6 +139,29 @@ impl Watch for DirectoryWatch {
     fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<Seen>) -> io::Result<()> {
         let look = self.next_look.saturating_duration_since(Instant::now());
         self.notify.wait(Some(at_most.map_or(look, |limit| limit.min(look))))?;
+        let told = self.tell(seen);
+        let renewals = self.folder.renewals.load(Ordering::Acquire);
+        let told = if renewals == self.renewals { told } else { self.begin_anew(renewals, seen) };
+        // The folder is away. What is noticed of that, here or elsewhere, brings it back.
+        if let Err(error) = told {
+            log::debug!("the backing folder cannot be looked at now: {error}");
+            if renew::is_gone(&error) {
+                self.folder.renew();
+            }
+            self.next_look = Instant::now() + OFTEN;
+        }
+        Ok(())
+    }
+
+    fn ender(&self) -> Ender {
+        let waker: Waker = self.notify.waker();
+        Box::new(move || waker.wake())
+    }
+}
+
+impl DirectoryWatch {
+    /// Tells what inotify does, and what a look finds if one is due.
+    fn tell(&mut self, seen: &mut Vec<Seen>) -> io::Result<()> {
         let (mut lost, mut gone, mut folders) = (false, Vec::new(), Vec::new());
         let mut written = Vec::new();
         let places = &self.places;
@@ -138,7 +177,11 @@ impl Watch for DirectoryWatch {
             Seen::File(name) => !self.is_own(*name),
             Seen::Copy(_) => true,
         }));
-        gone.iter().for_each(|place| drop(self.places.remove(place)));
+        let is_root = |path: &CString| path.as_c_str() == c".";
+        if gone.iter().filter_map(|place| self.places.remove(place)).any(|path| is_root(&path)) {
+            // Unmounted, or removed.
+            self.next_look = Instant::now() + OFTEN.min(self.every);
+        }
         let mut came = Vec::new();
         folders.iter().try_for_each(|path| self.add(path, &mut |found| came.push(found.to_owned())))?;
         came.iter().try_for_each(|path| self.list(path, seen))?;
@@ -149,11 +192,6 @@ impl Watch for DirectoryWatch {
             self.look(seen)?;
         }
         Ok(())
-    }
-
-    fn ender(&self) -> Ender {
-        let waker: Waker = self.notify.waker();
-        Box::new(move || waker.wake())
     }
 }
 
@@ -189,6 +227,7 @@ mod tests {
     use super::*;
     use crate::store::Store;
     use crate::store::directory::Directory;
+    use crate::store::folder::LockError;
     use std::fs;
     use std::io::IoSlice;
     use std::path::Path;
@@ -277,6 +316,45 @@ mod tests {
         fs::write(root.path().join(path), b"a copy").unwrap();
         watch.look(&mut seen).unwrap();
         assert!(seen.contains(&Seen::Copy(copy)), "{seen:?}");
+    }
+
+    /// As where a network's folder was away: the path leads to another filesystem with the same files.
+    #[test]
+    fn a_folder_that_was_mounted_anew_is_watched_again_and_locked() {
+        let parent = tempfile::tempdir().unwrap();
+        let (root, away) = (parent.path().join("root"), parent.path().join("away"));
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("cryptfs.json"), b"this volume").unwrap();
+        bring(&root, chunk(1), b"one");
+        let store = Directory::open(&root, false).unwrap();
+        let mut watch = store.watch().unwrap().unwrap();
+        let mount_anew = || {
+            fs::rename(&root, &away).unwrap();
+            fs::create_dir(&root).unwrap();
+            assert!(!store.folder.renew(), "an empty mountpoint is not the folder");
+            fs::write(root.join("cryptfs.json"), b"this volume").unwrap();
+            bring(&root, chunk(1), b"one");
+            bring(&root, chunk(2), b"made meanwhile");
+        };
+        mount_anew();
+        assert!(store.folder.renew() && store.folder.renew(), "two threads may notice it");
+        assert!(matches!(Folder::open(&root).unwrap().lock("cryptfs.json"), Err(LockError::Held)));
+        seen_until(&mut *watch, &[chunk(1), chunk(2)]);
+        bring(&root, chunk(3), b"three");
+        seen_until(&mut *watch, &[chunk(3)]);
+
+        fs::remove_dir_all(&away).unwrap();
+        mount_anew();
+        let mut flock = std::process::Command::new("flock");
+        let mut other =
+            flock.arg("--no-fork").arg(root.join("cryptfs.json")).args(["sleep", "60"]).spawn().unwrap();
+        while Folder::open(&root).unwrap().lock("cryptfs.json").is_ok() {
+            std::thread::yield_now();
+        }
+        assert!(!store.folder.renew(), "another process uses it there");
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(store.folder.renew());
     }
 
     #[test]

@@ -15,11 +15,12 @@ use crate::store::FileName;
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::format::stamp::Stamp;
+use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use stand_ins::StandIns;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 pub use withheld::{Aside, Withheld};
 
@@ -49,10 +50,17 @@ pub struct Base {
     /// When the volume was opened, in seconds since 1970.
     pub opened: u64,
     stopped: AtomicBool,
-    stopped_by: OnceLock<String>,
+    stopped_by: Mutex<Option<Stop>>,
     delayed: Mutex<Option<String>>,
     /// What nobody was told of yet.
     events: Mutex<Vec<Event>>,
+}
+
+/// Why the volume stopped.
+struct Stop {
+    why: String,
+    /// What was being done is neither done nor undone: nothing can go on from there.
+    for_good: bool,
 }
 
 /// What happened to the volume as a whole, or to a file without anything being wrong with it.
@@ -77,25 +85,51 @@ impl Base {
             withheld: Mutex::new(Rank::Withheld, Withheld::default()),
             opened: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
             stopped: AtomicBool::new(false),
-            stopped_by: OnceLock::new(),
+            stopped_by: Mutex::new(Rank::Stopped, None),
             delayed: Mutex::new(Rank::Delayed, None),
             events: Mutex::new(Rank::Events, Vec::new()),
             context,
         }
     }
 
-    /// No promise can be kept any more: from now on nothing is written.
+    /// No promise can be kept any more: from now on nothing is written, until the volume is started again.
     pub fn stop(&self, error: &Error) {
-        if !self.stopped.swap(true, Ordering::AcqRel) {
-            self.stopped_by.get_or_init(|| error.to_string());
+        self.stop_by(error, false);
+    }
+
+    /// The same, and it cannot be started again.
+    pub fn stop_for_good(&self, error: &Error) {
+        self.stop_by(error, true);
+    }
+
+    fn stop_by(&self, error: &Error, for_good: bool) {
+        let mut stop = self.stopped_by.lock();
+        if stop.is_none() {
+            *stop = Some(Stop { why: error.to_string(), for_good });
+            self.stopped.store(true, Ordering::Release);
+            drop(stop);
             log::error!(target: "cryptfs::stopped", "the volume stops, and nothing is written any more: {error}");
             self.happened(Event::Stopped);
         }
     }
 
+    /// Promises can be kept again, as far as is known.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]: it stopped for good.
+    pub fn resume(&self) -> Result<()> {
+        let mut stop = self.stopped_by.lock();
+        if stop.as_ref().is_some_and(|stop| stop.for_good) && !mutants::is_active(Mutant::RestartedForGood) {
+            return Err(Error::Stopped);
+        }
+        *stop = None;
+        self.stopped.store(false, Ordering::Release);
+        Ok(())
+    }
+
     /// Why the volume stopped, if it did.
-    pub fn stopped_by(&self) -> Option<&str> {
-        self.stopped_by.get().map(String::as_str)
+    pub fn stopped_by(&self) -> Option<String> {
+        self.stopped_by.lock().as_ref().map(|stop| stop.why.clone())
     }
 
     /// Takes note of how storing everything went.

@@ -14,7 +14,7 @@ mod reading;
 mod report;
 mod walk;
 
-use crate::chunk::{ChunkIndex, InodeId};
+use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::locks::{Mutex, Rank};
 use crate::volume::Options;
 use crate::volume::Result;
@@ -90,6 +90,18 @@ impl Cache {
     /// An inode that is in memory.
     pub fn peek(&self, id: InodeId) -> Option<Arc<Inode>> {
         self.inodes.lock().get(&id).cloned()
+    }
+
+    /// The inodes whose ids begin so: of those in memory, and of those that this device remembers and did not delete.
+    pub fn inodes_beginning(&self, first: [u8; 8]) -> Vec<InodeId> {
+        let recall = &self.base.context.recall;
+        let mut found = recall.inodes_beginning(first);
+        found.retain(|id| recall.tombstone(ChunkId::first(*id)).is_none());
+        if found.is_empty() {
+            let inodes = self.inodes.lock();
+            found.extend(inodes.keys().filter(|id| id.0.starts_with(&first)));
+        }
+        found
     }
 
     /// How many inodes are in memory.

@@ -1,7 +1,7 @@
 //! Telling of findings, with the path that the owner knows each by.
 
 use super::Cache;
-use crate::chunk::InodeId;
+use crate::chunk::{ChunkId, InodeId};
 use crate::store::FileName;
 use crate::volume::findings::{Finding, Place, Report, Untold, parts};
 use crate::volume::inode::state::Inode;
@@ -41,10 +41,7 @@ impl Cache {
         let has_others = self.has_other_devices();
         let (mut untold, healed) = self.findings.take_untold(if has_others { grace } else { Duration::ZERO });
         untold.retain(|untold| !has_others || self.is_still_so(untold));
-        let found = untold.into_iter().map(|(chunk, damage, place)| {
-            let path = place.and_then(|place| self.path_of(place));
-            Finding { chunk, file: self.base.context.file_name(chunk), path, damage }
-        });
+        let found = untold.into_iter().map(|(chunk, damage, place)| self.finding_of(chunk, damage, place));
         let found: Vec<Finding> = found.collect();
         if !found.is_empty() || !healed.is_empty() {
             reporter.tell(&found, &healed);
@@ -84,8 +81,13 @@ impl Cache {
     /// An error as the owner is told of it; `None` if it is no damage.
     pub fn finding(&self, error: &Error, place: Option<Place>) -> Option<Finding> {
         let (chunk, damage) = parts(error)?;
+        Some(self.finding_of(chunk, damage, place))
+    }
+
+    fn finding_of(&self, chunk: ChunkId, damage: Option<Damage>, place: Option<Place>) -> Finding {
+        let is_placeholder = damage.is_none() && self.base.context.has_placeholder(chunk);
         let path = place.and_then(|place| self.path_of(place));
-        Some(Finding { chunk, file: self.base.context.file_name(chunk), path, damage })
+        Finding { chunk, file: self.base.context.file_name(chunk), path, damage, is_placeholder }
     }
 
     /// A name's path, by the links of the directories above it. `None` if one of them cannot be read.

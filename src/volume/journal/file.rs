@@ -7,7 +7,8 @@ use crate::volume::format::journal::{JournalRecord, RECORD};
 use crate::volume::format::limits::{self, JOURNAL_BLOCKS};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::stream::Stream;
-use crate::volume::{Error, Result};
+use crate::volume::{Damage, Error, Result};
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 /// Slots that the file has in any case. A sync client copies it with each change of names.
@@ -27,6 +28,8 @@ pub struct JournalFile {
     done: Option<u64>,
     /// What was allocated ahead was given back to a full disk.
     gave_back: bool,
+    /// Its name leads to no file of it any more: the next batch makes it anew.
+    is_lost: bool,
 }
 
 /// The live stream of a journal, with where it ends.
@@ -119,12 +122,20 @@ impl JournalFile {
             tail: 0,
             done: None,
             gave_back: false,
+            is_lost: false,
         }
     }
 
     /// Goes on where a journal ended.
     pub fn resume(live: Live) -> JournalFile {
-        JournalFile { chunk: live.chunk, head: live.head, tail: live.tail, done: None, gave_back: false }
+        JournalFile {
+            chunk: live.chunk,
+            head: live.head,
+            tail: live.tail,
+            done: None,
+            gave_back: false,
+            is_lost: false,
+        }
     }
 
     /// The end of the stream.
@@ -165,6 +176,7 @@ impl JournalFile {
     /// [`Error::NoSpace`]; [`Error::Damaged`] or [`Error::NotArrived`] if the file was replaced, or what has to be
     /// read of it cannot be; the store's.
     pub fn append(&mut self, context: &Arc<Context>, batch: &[u8], hold: &mut Hold) -> Result<()> {
+        let former = self.begin_anew(context)?;
         self.chunk.lend(std::mem::take(hold));
         let begun = match self.chunk.version().commit() {
             chunk::Commit(0) => self.chunk.preallocate(ahead(context)).map_err(Error::from),
@@ -183,10 +195,16 @@ impl JournalFile {
         });
         if appended.is_err() {
             *hold = self.chunk.take_hold();
+            if let Some(former) = former {
+                // It still says all that is durable; what was made in its place is of no use.
+                (self.tail, self.chunk) = (tail, former);
+                remove_file(context);
+                return appended;
+            }
         }
         match appended {
             Ok(()) => {
-                self.done = None;
+                (self.done, self.is_lost) = (None, false);
                 if drops && let Err(error) = self.chunk.give_back_end() {
                     log::warn!("the journal's file stays as large as it is: {error}");
                 }
@@ -203,6 +221,53 @@ impl JournalFile {
             }
         }
         appended
+    }
+
+    /// After the volume stopped. Where somebody took the file away, or put an older version of it there, the next batch makes
+    /// it anew: all that it says is still in the file that is open.
+    ///
+    /// # Errors
+    /// `Damaged`: another process wrote what stands there, as this device.
+    pub fn restart(&mut self, context: &Arc<Context>) -> Result<()> {
+        if self.chunk.is_current()? {
+            return Ok(());
+        }
+        let id = context.own_journal();
+        let is_ours = |found: &Chunk| {
+            let found = found.version();
+            found.commit() <= self.chunk.durable()
+                || found == self.chunk.version()
+                || mutants::is_active(Mutant::RestartedOverTwin)
+        };
+        match context.store.open(context.file_name(id)) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {}
+            Err(error) => return Err(error.into()),
+            Ok(file) => match Chunk::open_file(context, id, JOURNAL_BLOCKS, file, None) {
+                Err(chunk::Error::Io(_, error)) => return Err(error.into()),
+                Ok(found) if !is_ours(&found) => {
+                    return Err(Error::Damaged(id, Damage::Replaced));
+                }
+                _ => {}
+            },
+        }
+        self.is_lost = true;
+        Ok(())
+    }
+
+    /// If the file is lost, takes another one, with all that it says; returns the former one.
+    fn begin_anew(&mut self, context: &Arc<Context>) -> Result<Option<Chunk>> {
+        if !self.is_lost {
+            return Ok(None);
+        }
+        let id = context.own_journal();
+        if mutants::is_active(Mutant::RestartedEmpty) {
+            self.head = self.tail;
+        }
+        let stream = STREAM.read(&self.chunk, self.head, self.tail)?;
+        context.saw_known(id);
+        let mut anew = Chunk::new(context, id, JOURNAL_BLOCKS);
+        STREAM.append(&mut anew, self.head, &stream).inspect_err(|_| remove_file(context))?;
+        Ok(Some(std::mem::replace(&mut self.chunk, anew)))
     }
 
     /// Gives back what was allocated ahead, on a full disk: for what has to be stored before the next batch. Whether
@@ -277,4 +342,9 @@ impl JournalFile {
         }
         Ok(())
     }
+}
+
+/// Removes this device's journal after an error, which is the one to report.
+fn remove_file(context: &Context) {
+    let _ = context.store.remove(context.file_name(context.own_journal()));
 }

@@ -81,7 +81,7 @@ impl Journal {
         let mut frozen = match self.freeze(&mut pending, carry, checkpoint, start) {
             Ok(frozen) => frozen,
             Err(error) => {
-                self.base.stop(&error);
+                self.base.stop_for_good(&error);
                 return Err(error);
             }
         };

@@ -59,8 +59,9 @@ impl Namespace {
     pub(super) fn make_nameless_again(&self, inode: &Arc<Inode>) {
         let mut pending = self.journal.names();
         let is_unknown = {
-            let state = inode.state.read();
-            state.record.links_count == 0 && !state.recorded
+            let has_no_name = inode.state.read().record.links_count == 0;
+            // As long as no durable batch named it.
+            has_no_name && pending.reserve.all().any(|id| id == inode.id())
         };
         if is_unknown && pending.orphans.remove(&inode.id()).is_some() {
             pending.inodes.remove(&inode.id());

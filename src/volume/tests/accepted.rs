@@ -123,6 +123,50 @@ fn names_that_are_refused_are_not_there() {
     assert!(!is_there(name.as_bytes()) && is_there(&called.borrow()), "{name}");
 }
 
+/// One that is refused its name has none, keeps its content, and takes another name once there is space.
+#[test]
+fn a_file_without_a_name_is_refused_one_while_there_is_no_space() {
+    for length in [3000, 100_000] {
+        let (store, disk) = of_size(3000);
+        let fixture = Fixture::new();
+        let volume = fixture.format(store);
+        let root = volume.root().unwrap();
+        let content = pattern(length, 1);
+        let nameless = || {
+            let inode = volume.create_nameless(&root, new(Kind::File)).unwrap();
+            volume.write(&inode, 0, &content, now(), 0).unwrap();
+            inode
+        };
+        let (named, never) = (nameless(), nameless());
+        disk.lock().holds_nothing = true;
+        disk.lock().others_take(usize::MAX);
+        let refused = |inode: &Arc<Inode>, name: &[u8]| {
+            volume.base.context.headroom.be_careful();
+            let linked = volume.link(inode, &root, name, now());
+            assert!(matches!(linked, Err(Error::NoSpace)), "{length}: {linked:?}");
+            assert!(volume.entry(&root, name).unwrap().is_none());
+            assert_eq!(inode.view(|record| record.links_count), 0);
+            assert!(super::content(&volume, inode) == content);
+        };
+        // The journal has some room ahead, which names take first.
+        let small = |number: usize| {
+            volume.base.context.headroom.be_careful();
+            volume.create(&root, format!("{number}{}", "n".repeat(200)).as_bytes(), new(Kind::File)).is_ok()
+        };
+        let full = (0..10_000).find(|number| !small(*number)).expect("it is full at last");
+        [b"1", b"2"].iter().for_each(|name| refused(&named, *name));
+        refused(&never, b"never");
+        disk.lock().others_take(0);
+        volume.link(&named, &root, b"named", now()).unwrap();
+        volume.release(never);
+        drop((named, root));
+        volume.close().unwrap();
+        let volume = fixture.open(volume.base.context.store.clone());
+        assert!(look(&volume, "named").as_deref() == Some(&content), "{length}");
+        assert_eq!(names(&volume, &volume.root().unwrap()).len(), full + 1);
+    }
+}
+
 /// At once, or just before it is stored.
 #[test]
 fn another_program_may_take_all_that_is_left() {

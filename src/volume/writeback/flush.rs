@@ -163,7 +163,7 @@ impl Writeback {
                 Ok(())
             }
             Err(error) => {
-                self.base.stop(&error);
+                self.base.stop_for_good(&error);
                 Err(error)
             }
             Ok(damaged) => {

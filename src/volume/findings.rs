@@ -65,10 +65,10 @@ struct Ledger {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Listed {
     /// As soon as its chunk can be opened.
-    UntilOpened,
+    Opened,
     /// As soon as memory goes on with the file that stands there now.
-    UntilLoaded,
-    UntilGone,
+    Loaded,
+    Gone,
 }
 
 /// A finding that nobody was told of yet: its chunk, what was done to it, and a name that leads there.
@@ -94,7 +94,7 @@ impl Findings {
     pub fn report_to(&self, reporter: Box<dyn Report>, listed: impl Iterator<Item = (FileName, bool)>) {
         let mut ledger = self.ledger.lock();
         for (file, opened) in listed {
-            let until = if opened { Listed::UntilOpened } else { Listed::UntilGone };
+            let until = if opened { Listed::Opened } else { Listed::Gone };
             if ledger.listed.contains_key(&file) {
                 continue;
             }
@@ -146,9 +146,9 @@ impl Findings {
     pub fn notice(&self, error: &Error, place: impl FnOnce() -> Option<Place>) {
         let Some((chunk, damage)) = parts(error) else { return };
         let until = match damage {
-            None | Some(Damage::Deleted | Damage::RolledBack { .. }) => Listed::UntilOpened,
-            Some(Damage::Replaced) => Listed::UntilLoaded,
-            Some(Damage::Corrupt(_)) => Listed::UntilGone,
+            None | Some(Damage::Deleted | Damage::RolledBack { .. }) => Listed::Opened,
+            Some(Damage::Replaced) => Listed::Loaded,
+            Some(Damage::Corrupt(_)) => Listed::Gone,
         };
         let mut ledger = self.ledger.lock();
         if ledger.noticed.len() >= MOST || !ledger.noticed.insert(chunk) {
@@ -169,12 +169,12 @@ impl Findings {
 
     /// The chunk was opened.
     pub fn heal_opened(&self, chunk: ChunkId) {
-        self.heal(chunk, |listed| listed == Listed::UntilOpened);
+        self.heal(chunk, |listed| listed == Listed::Opened);
     }
 
     /// Memory goes on with the file that stands in the place of the one that it had open.
     pub fn heal_loaded(&self, chunk: ChunkId) {
-        self.heal(chunk, |listed| listed != Listed::UntilGone);
+        self.heal(chunk, |listed| listed != Listed::Gone);
     }
 
     /// The chunk is not needed any more.

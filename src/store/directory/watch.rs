@@ -62,7 +62,7 @@ impl DirectoryWatch {
 
     /// Watches the folder that was mounted anew, and tells all chunk files: what became of them meanwhile nobody saw.
     fn begin_anew(&mut self, renewals: u64, seen: &mut Vec<Seen>) -> io::Result<()> {
-        let every = if files::tells_changes(self.folder.root())? { SELDOM } else { OFTEN };
+        let every = if filesystem::tells_changes(self.folder.root())? { SELDOM } else { OFTEN };
         self.places.clear();
         self.looked.clear();
         let mut found = Vec::new();

@@ -201,10 +201,18 @@ pub trait Operations: Send + Sync + 'static {
     fn lookup(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<Option<Entry>>;
     /// Looks up a node by its number, which the transport has from a handle: it may have forgotten it, or be another mount
     /// than the one that gave it out. `None`: there is none any more.
+    ///
+    /// # Errors
+    ///
+    /// `Io` where it cannot be read.
     fn find(&self, _node: NodeId) -> Result<Option<Entry>> {
         Ok(None)
     }
     /// Looks up the directory that a directory lies in.
+    ///
+    /// # Errors
+    ///
+    /// `Stale` for what is no directory that is known; `Io` where the one above cannot be read.
     fn parent(&self, _node: NodeId) -> Result<Entry> {
         Err(super::Error::Stale)
     }
@@ -430,6 +438,10 @@ pub trait Operations: Send + Sync + 'static {
         Err(super::Error::NotSupported)
     }
     /// Goes on after the filesystem stopped writing, if it did.
+    ///
+    /// # Errors
+    ///
+    /// `NotSupported` where it cannot; `Io` where what stopped it lasts.
     fn restart(&self) -> Result<()> {
         Err(super::Error::NotSupported)
     }

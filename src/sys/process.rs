@@ -63,6 +63,10 @@ pub fn replace_environment(name: &CStr, value: &CStr) -> io::Result<()> {
 /// Sets a variable of the environment, unless it is there.
 ///
 /// To be called while the process has one thread.
+///
+/// # Errors
+///
+/// ENOMEM.
 pub fn set_where_unset(name: &CStr, value: &CStr) -> io::Result<()> {
     // SAFETY: no other thread reads or writes the environment (the caller's duty), and both strings end in NUL.
     let failed = unsafe { libc::setenv(name.as_ptr(), value.as_ptr(), 0) } != 0;

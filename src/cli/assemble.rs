@@ -45,7 +45,7 @@ pub fn format(backing: &Path, opened: &Opened, trust: &Trust) -> Result<(), Fail
 ///
 /// # Errors
 ///
-/// As for [`open`], the root directory included; `Exit::Failed` as for [`format`].
+/// As for [`open`], the root directory included; `Exit::Failed` as for [`format()`].
 pub fn filesystem(
     backing: &Path,
     opened: &Opened,
@@ -63,7 +63,7 @@ pub fn filesystem(
 ///
 /// # Errors
 ///
-/// As for [`open`]; `Exit::Failed` as for [`format`].
+/// As for [`open`]; `Exit::Failed` as for [`format()`].
 pub fn volume(
     backing: &Path,
     opened: &Opened,
@@ -78,7 +78,7 @@ pub fn volume(
 ///
 /// # Errors
 ///
-/// As for [`open`]; `Exit::Failed` as for [`format`].
+/// As for [`open`]; `Exit::Failed` as for [`format()`].
 pub fn unquestioned(backing: &Path, opened: &Opened, trust: &Trust) -> Result<Arc<Volume>, Failure> {
     open(backing, opened, context(backing, opened, trust, Arc::new(Forgetful), true)?, true, true)
 }
@@ -88,7 +88,7 @@ pub fn unquestioned(backing: &Path, opened: &Opened, trust: &Trust) -> Result<Ar
 ///
 /// # Errors
 ///
-/// `Exit::BadVolume` where the folder cannot be read; `Exit::Failed` as for [`format`].
+/// `Exit::BadVolume` where the folder cannot be read; `Exit::Failed` as for [`format()`].
 pub fn reader(
     backing: &Path,
     opened: &Opened,
@@ -104,7 +104,7 @@ pub fn reader(
 ///
 /// # Errors
 ///
-/// `Exit::Failed` as for [`format`].
+/// `Exit::Failed` as for [`format()`].
 pub fn to_repair(
     backing: &Path,
     opened: &Opened,

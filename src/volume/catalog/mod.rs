@@ -14,7 +14,7 @@ use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Error, Kind, Result};
+use crate::volume::{Error, Result};
 use hashbrown::HashSet;
 use std::collections::BTreeSet;
 use std::io;
@@ -285,9 +285,9 @@ impl Catalog {
         let Some(tombstone) = &tombstone else { return false };
         let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index));
         let found = found.map_err(Error::from).and_then(|found| self.cache.read_other(id.inode, found));
-        found.is_ok_and(|found| match found.record.kind {
-            Kind::Directory => found.directory().has_entries_beyond(tombstone),
-            _ => tombstone.version.of(found.record.content.device) < found.record.content.commit,
+        found.is_ok_and(|found| match found.entries {
+            Some(_) => found.directory().has_entries_beyond(tombstone),
+            None => tombstone.version.of(found.record.content.device) < found.record.content.commit,
         })
     }
 

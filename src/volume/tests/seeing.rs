@@ -1,13 +1,14 @@
 //! Two devices on one volume: what one learns of the other.
 
+mod meeting;
+
 use super::*;
 use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::store::faulty::Faulty;
 use crate::store::memory::Memory;
 use crate::store::{FileName, Watch};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Change, Changed, Damage, Error, Event, Finding, Observer, Record, Rename, Report};
-use hashbrown::HashSet;
+use crate::volume::{Change, Changed, Observer, Rename};
 use std::panic::catch_unwind;
 use std::time::Duration;
 
@@ -79,18 +80,6 @@ impl Observer for Told {
     fn changed(&self, changes: &[Change]) {
         self.0.lock().extend_from_slice(changes);
     }
-}
-
-/// The files of findings that are over.
-#[derive(Clone, Default)]
-struct Healed(Arc<parking_lot::Mutex<HashSet<FileName>>>);
-
-impl Report for Healed {
-    fn tell(&self, _: &[Finding], healed: &HashSet<FileName>) {
-        self.0.lock().extend(healed);
-    }
-
-    fn happened(&self, _: Event) {}
 }
 
 impl Told {
@@ -355,125 +344,6 @@ fn what_is_opened_again_is_of_one_version() {
     assert_eq!(look(&again, "by them").unwrap(), b"longer than before");
 }
 
-/// What another device puts into a directory that was just deleted here was not known to who deleted it.
-#[test]
-fn a_deleted_directory_takes_in_nothing() {
-    let mut two = Two::new();
-    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
-    let (theirs, their_root) = two.theirs();
-    let below = ours.create(&root, b"below", new(Kind::Directory)).unwrap();
-    two.deliver_all();
-    names(&theirs, &theirs.lookup(&their_root, b"below").unwrap().unwrap());
-    let deleted = theirs.remove_directory(&their_root, b"below", now()).unwrap().unwrap();
-    file_in(&ours, &below, "new", b"new");
-    ours.checkpoint().unwrap();
-    two.deliver(&two.differing());
-    theirs.release(deleted);
-    theirs.checkpoint().unwrap();
-    theirs.merge().unwrap();
-    let their_below = theirs.lookup(&their_root, b"below").unwrap().expect("it has its name back");
-    assert_eq!(names(&theirs, &their_below), ["new"]);
-}
-
-/// What another device's journal told of, and was deleted here, comes back with what its chunk file says beyond that. Of a
-/// file that cannot be told from what the journal said; a directory comes back only then.
-#[test]
-fn what_only_a_journal_told_of_is_deleted_as_far_as_it_told() {
-    for (kind, is_changed) in [(Kind::File, true), (Kind::Directory, true), (Kind::Directory, false)] {
-        let mut two = Two::new();
-        let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
-        let (theirs, their_root) = two.theirs();
-        let inode = ours.create(&root, b"both", new(kind)).unwrap();
-        match kind {
-            Kind::Directory => ours.sync_directory(&inode).unwrap(),
-            _ => {
-                ours.write(&inode, 0, b"told", now(), 0).unwrap();
-                ours.sync(&inode, false).unwrap();
-            }
-        }
-        two.deliver(&two.differing());
-        let their = theirs.lookup(&their_root, b"both").unwrap().unwrap();
-        let deleted = match kind {
-            Kind::Directory => {
-                assert!(names(&theirs, &their).is_empty());
-                theirs.remove_directory(&their_root, b"both", now())
-            }
-            _ => theirs.unlink(&their_root, b"both", now()),
-        };
-        match kind {
-            _ if !is_changed => {}
-            Kind::Directory => drop(file_in(&ours, &inode, "within", b"")),
-            _ => ours.write(&inode, 0, b"more", now(), 0).unwrap(),
-        }
-        ours.checkpoint().unwrap();
-        let chunk = theirs.base.context.file_name(ChunkId::first(inode.id()));
-        two.deliver(&[chunk]);
-        drop(their);
-        theirs.release(deleted.unwrap().unwrap());
-        theirs.checkpoint().unwrap();
-        assert_eq!(two.stores[1].names().contains(&chunk), is_changed, "{kind:?}");
-        two.deliver(&two.differing());
-        theirs.merge().unwrap();
-        assert_eq!(names(&theirs, &their_root).contains(&"both".to_owned()), is_changed, "{kind:?}");
-    }
-}
-
-/// What a newer program says of an inode stays, whether this device goes on with that or joins it with its own work.
-#[test]
-fn what_only_newer_programs_know_is_kept() {
-    let mut two = Two::new();
-    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
-    let (theirs, their_root) = two.theirs();
-    let file = file_in(&ours, &root, "file", b"content");
-    let below = ours.create(&root, b"below", new(Kind::Directory)).unwrap();
-    two.deliver_all();
-    let their_file = theirs.lookup(&their_root, b"file").unwrap().unwrap();
-    let their_below = theirs.lookup(&their_root, b"below").unwrap().unwrap();
-    theirs.rename((&their_root, b"file"), (&their_root, b"renamed"), Rename::Replace, None, now()).unwrap();
-    file_in(&theirs, &their_below, "theirs", b"");
-    let item = (200, b"of a newer program".to_vec());
-    for inode in [&file, &below] {
-        let say = |record: &mut Record| {
-            record.extension.unknown.push(item.clone());
-            true
-        };
-        ours.set_attributes(inode, say).unwrap();
-    }
-    two.deliver_all();
-    theirs.checkpoint().unwrap();
-    for inode in [&their_file, &their_below] {
-        inode.view(|record| assert_eq!(record.extension.unknown, std::slice::from_ref(&item)));
-    }
-}
-
-/// A file that was exchanged while it was open is no finding any more once memory goes on with what stands there.
-#[test]
-fn what_was_exchanged_is_healed_by_loading_it() {
-    let mut two = Two::new();
-    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
-    let (theirs, their_root) = two.theirs();
-    let inode = file_in(&ours, &root, "file", b"first");
-    two.deliver_all();
-    let file = theirs.lookup(&their_root, b"file").unwrap().unwrap();
-    let id = ChunkId::first(file.id());
-    let healed = Healed::default();
-    theirs.report_to(Box::new(healed.clone()), std::iter::empty());
-    let is_healed = || {
-        theirs.cache.report();
-        healed.0.lock().contains(&theirs.base.context.file_name(id))
-    };
-    theirs.cache.notice(&Error::Damaged(id, Damage::Replaced));
-    file.state.write().close(ChunkIndex::FIRST);
-    ours.write(&inode, 0, b"later", now(), 0).unwrap();
-    ours.checkpoint().unwrap();
-    assert_eq!(content(&theirs, &file), b"first");
-    assert!(!is_healed(), "the file is as it was");
-    file.state.write().close(ChunkIndex::FIRST);
-    two.stores[1].restore(&two.stores[0].snapshot());
-    assert_eq!(content(&theirs, &file), b"later");
-    assert!(is_healed());
-}
-
 /// The rules of this file, each broken once; the tests themselves hold.
 #[test]
 fn every_broken_rule_is_noticed() {
@@ -482,8 +352,8 @@ fn every_broken_rule_is_noticed() {
         (Mutant::ArrivedUnseen, what_is_older_is_not_taken),
         (Mutant::DirtyReplaced, what_is_dirty_is_saved_beside),
         (Mutant::OtherOpened, what_is_opened_again_is_of_one_version),
-        (Mutant::ReplacedRemoved, what_only_a_journal_told_of_is_deleted_as_far_as_it_told),
-        (Mutant::DeletedJoined, a_deleted_directory_takes_in_nothing),
+        (Mutant::ReplacedRemoved, meeting::what_only_a_journal_told_of_is_deleted_as_far_as_it_told),
+        (Mutant::DeletedJoined, meeting::a_deleted_directory_takes_in_nothing),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {
         mutants::plant(Some(fault));

@@ -42,8 +42,9 @@ def drop_caches(kinds: int = 3) -> None:
 
 
 def apart() -> None:
-    """Has this process, if it is root's, see and make mounts in a namespace of its own from now on: another one that somebody
-    begins meanwhile would have copies of them, and keep each mounted that is unmounted here."""
+    """Has this process, if it is root's, see and make mounts in a namespace of its own from now on.
+
+    Another one that begins meanwhile would have copies of them, and keep each mounted that is unmounted here."""
     if os.geteuid():
         return
     clone_newns = 0x00020000

@@ -1,8 +1,8 @@
 //! The walls between the modules, read from the sources: who may name whom (docs/ARCHITECTURE.md), where `unsafe` may
-//! stand, how long a file may get. `walls/house.rs` holds those inside `volume`.
+//! stand, how long a file may get. `walls/rooms.rs` holds those inside `volume`.
 
-#[path = "walls/house.rs"]
-mod house;
+#[path = "walls/rooms.rs"]
+mod rooms;
 #[path = "walls/source.rs"]
 mod source;
 
@@ -217,10 +217,10 @@ fn the_walls_hold() {
 fn the_walls_inside_the_volume_hold() {
     let volume = sources("src/volume", is_rust);
     let exports =
-        house::exports(&volume.iter().find(|source| source.path.ends_with("volume/mod.rs")).unwrap().text);
-    complain(&volume, |source| house::violations(source, &exports));
+        rooms::exports(&volume.iter().find(|source| source.path.ends_with("volume/mod.rs")).unwrap().text);
+    complain(&volume, |source| rooms::violations(source, &exports));
     let all: Vec<&Source> = volume.iter().collect();
-    assert_eq!(house::unused(&all, &exports), [""; 0]);
+    assert_eq!(rooms::unused(&all, &exports), [""; 0]);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn no_files_of_a_room_stand_in_a_circle() {
     let all = sources("src", is_rust);
     let all: Vec<&Source> = all.iter().collect();
     for room in ["chunk", "fs"] {
-        assert_eq!(house::circle(&all, room), None, "{room}");
+        assert_eq!(rooms::circle(&all, room), None, "{room}");
     }
 }
 
@@ -300,10 +300,10 @@ fn every_wall_can_be_hit() {
 #[test]
 fn every_wall_inside_the_volume_can_be_hit() {
     let exports =
-        house::exports("pub use namespace::operations::{NewInode, Rename};\npub use error::Error;\n");
+        rooms::exports("pub use namespace::operations::{NewInode, Rename};\npub use error::Error;\n");
     let planted = |room: &str, line: &str| {
         let text = format!("//! Planted.\n{line}\n");
-        house::violations(
+        rooms::violations(
             &Source { path: Path::new("src/volume").join(room).join("planted.rs"), text },
             &exports,
         )
@@ -340,11 +340,11 @@ fn every_wall_inside_the_volume_can_be_hit() {
     ] {
         assert_eq!(planted(room, line), [""; 0], "{room}: {line}");
     }
-    let unused = house::unused(&[], &exports);
+    let unused = rooms::unused(&[], &exports);
     assert!(unused.contains(&"volume/data need not be allowed to name writeback".to_owned()));
     let file =
         |name: &str, text: &str| Source { path: format!("src/fs/{name}.rs").into(), text: text.to_owned() };
     let [a, b] = [file("a", "use super::b::x;"), file("b", "use super::a::y;")];
-    assert_eq!(house::circle(&[&a, &b], "fs"), Some(vec!["a".to_owned(), "b".to_owned()]));
-    assert_eq!(house::circle(&[&a], "fs"), None);
+    assert_eq!(rooms::circle(&[&a, &b], "fs"), Some(vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(rooms::circle(&[&a], "fs"), None);
 }

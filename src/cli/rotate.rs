@@ -41,7 +41,7 @@ pub fn run(arguments: &Rotate) -> Result<(), Failure> {
     let _unmounted = folder.lock(LOCK).map_err(|error| advice::locking(backing, &error))?;
     let _alone = key::lock(backing, &arguments.place)?;
     let (locked, trust) = unlock::look(backing, &arguments.place, None)?;
-    unlock::settle(backing, &locked, &trust)?;
+    unlock::identify(backing, &locked, &trust)?;
     if locked.contact == Contact::First {
         return Err(advice::not_known_here(backing, locked.owner.fingerprint()));
     }

@@ -111,7 +111,7 @@ fn as_it_is(backing: &Path, found: Found, before: &Expected, how: &Unlock) -> Re
     let locked = found.look(&blank).map_err(failed)?;
     match locked.contact {
         Contact::NotConfirmed { .. } | Contact::Unclear(_) => {
-            unlock::settle(backing, &locked, &Trust::ephemeral())?;
+            unlock::identify(backing, &locked, &Trust::ephemeral())?;
             Ok(locked)
         }
         Contact::Known | Contact::Confirmed => Ok(locked),

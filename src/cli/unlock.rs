@@ -1,6 +1,6 @@
 //! Opening a volume's keys: what can work without asking is tried first, then what was given, then a person is asked.
 //!
-//! Whose volume this is is settled before any secret is tried: by what this device pinned, by a fingerprint that the
+//! Whose volume this is is decided before any secret is tried: by what this device pinned, by a fingerprint that the
 //! caller gave, or by a person who compares one. Neighbours: `secret_input.rs` has the secrets, `keys` the slots,
 //! `trust` the memory of this device.
 
@@ -60,14 +60,14 @@ pub fn unlock_as_owner(backing: &Path, how: &Unlock) -> Result<Unlocked, Failure
 ///
 /// # Errors
 ///
-/// As for [`settle`], [`open_keys`] and [`accept`].
+/// As for [`identify`], [`open_keys`] and [`accept`].
 pub fn unlock_locked(
     backing: &Path,
     locked: Locked,
     trust: Trust,
     how: &Unlock,
 ) -> Result<Unlocked, Failure> {
-    settle(backing, &locked, &trust)?;
+    identify(backing, &locked, &trust)?;
     tell_what_does_not_count(&locked);
     let opened = open_keys(backing, &locked, how)?;
     accept(backing, &locked, &trust)?;
@@ -130,7 +130,7 @@ fn remember(volume: VolumeId) -> Trust {
 ///
 /// `Exit::OtherVolume`; `Exit::NoSuchSlot` or `Exit::DamagedHeader` without slots or a list of them; `Exit::Failed`
 /// where this device's records cannot be read.
-pub fn settle(backing: &Path, locked: &Locked, trust: &Trust) -> Result<(), Failure> {
+pub fn identify(backing: &Path, locked: &Locked, trust: &Trust) -> Result<(), Failure> {
     let found = locked.owner.fingerprint();
     match &locked.contact {
         Contact::Known | Contact::Confirmed | Contact::First => {}

@@ -56,21 +56,21 @@ impl Sealer for OpenTpm {
 }
 
 /// A volume in memory whose owner holds this keyring.
-pub struct World {
+pub struct KeysFixture {
     pub files: CrashingFiles,
     pub header: Header,
     pub keyring: Keyring,
 }
 
-impl World {
+impl KeysFixture {
     /// With a list and no slot.
-    pub fn new() -> World {
+    pub fn new() -> KeysFixture {
         let keyring = Keyring::generate();
         let header = Header::new(Cipher::Aes256Gcm, ChunkSize::DEFAULT, &keyring);
-        let world = World { files: CrashingFiles::default(), header, keyring };
-        let epochs = world.keyring.epochs().into_iter().collect();
-        world.put_list(&List { generation: 1, floor: 1, epochs, ..List::default() });
-        world
+        let fixture = KeysFixture { files: CrashingFiles::default(), header, keyring };
+        let epochs = fixture.keyring.epochs().into_iter().collect();
+        fixture.put_list(&List { generation: 1, floor: 1, epochs, ..List::default() });
+        fixture
     }
 
     pub fn put_list(&self, list: &List) {

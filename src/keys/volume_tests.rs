@@ -1,6 +1,6 @@
 use super::*;
 use crate::crypto::{Cipher, Cost};
-use crate::keys::test_support::{AGE_PUBLIC, OpenTpm, World};
+use crate::keys::test_support::{AGE_PUBLIC, KeysFixture, OpenTpm};
 use crate::keys::tpm::PcrMask;
 use crate::keys::{ChunkSize, RecoveryKey};
 use tempfile::TempDir;
@@ -119,55 +119,55 @@ fn row_19_a_changed_header_is_refused() {
 
 #[test]
 fn a_slot_of_other_keys_does_not_stand_in_the_way() {
-    let world = World::new();
+    let fixture = KeysFixture::new();
     let key = RecoveryKey::generate();
-    let (own, stranger) = (&world.keyring, Keyring::generate());
+    let (own, stranger) = (&fixture.keyring, Keyring::generate());
     // The owner was talked into signing these: other keys, and an epoch that is not the list's.
     let mut foreign = own.with_new_epoch().unwrap().without_old_epochs();
     foreign.join(own).unwrap();
     let planted = [
-        world.add_by(own, "a", &Enrol::Recovery(&key), &stranger.without_seed()),
-        world.add_by(own, "b", &Enrol::Recovery(&key), &own.with_new_owner().without_seed()),
+        fixture.add_by(own, "a", &Enrol::Recovery(&key), &stranger.without_seed()),
+        fixture.add_by(own, "b", &Enrol::Recovery(&key), &own.with_new_owner().without_seed()),
     ];
-    let good = world.add("good", &Enrol::Recovery(&key));
-    let locked = world.look();
+    let good = fixture.add("good", &Enrol::Recovery(&key));
+    let locked = fixture.look();
     assert_eq!(locked.unlock(&Credential::Recovery(&key), None).unwrap().slot, good);
     for id in planted {
         assert!(locked.unlock(&Credential::Recovery(&key), Some(id)).is_err());
     }
-    let ahead = world.add_by(own, "c", &Enrol::Recovery(&key), &foreign);
-    let opened = world.look().unlock(&Credential::Recovery(&key), Some(ahead)).unwrap();
+    let ahead = fixture.add_by(own, "c", &Enrol::Recovery(&key), &foreign);
+    let opened = fixture.look().unlock(&Credential::Recovery(&key), Some(ahead)).unwrap();
     assert_eq!(opened.content_roots().len(), 1, "what no list names is not used");
 }
 
 #[test]
 fn one_secret_for_a_members_slot_and_an_owners_is_an_owners() {
-    let world = World::new();
+    let fixture = KeysFixture::new();
     let key = RecoveryKey::generate();
     for _ in 0..8 {
-        world.add_by(&world.keyring, "member", &Enrol::Recovery(&key), &world.keyring.without_seed());
+        fixture.add_by(&fixture.keyring, "member", &Enrol::Recovery(&key), &fixture.keyring.without_seed());
     }
-    world.add("owner", &Enrol::Recovery(&key));
-    let opened = world.look().unlock_as_owner(&Credential::Recovery(&key)).unwrap();
+    fixture.add("owner", &Enrol::Recovery(&key));
+    let opened = fixture.look().unlock_as_owner(&Credential::Recovery(&key)).unwrap();
     assert!(opened.keyring.seed().is_some());
 }
 
 #[test]
 fn slots_of_this_device_are_tried_too() {
-    let world = World::new();
-    let own = world.add("x", &Enrol::Recovery(&RecoveryKey::generate()));
+    let fixture = KeysFixture::new();
+    let own = fixture.add("x", &Enrol::Recovery(&RecoveryKey::generate()));
     let local = |keyring: &Keyring| {
-        let by = crate::keys::Issuer { volume: world.header.digest(), generation: 1, seed: None };
+        let by = crate::keys::Issuer { volume: fixture.header.digest(), generation: 1, seed: None };
         let with = Enrol::Tpm { tpm: &OpenTpm, pcrs: PcrMask::NONE, pin: None };
         Slot::enrol(&by, label(), &with, keyring).unwrap().0
     };
     let tpm = || Credential::Tpm { tpm: &OpenTpm, pin: None };
-    let slot = local(&world.keyring.without_seed());
+    let slot = local(&fixture.keyring.without_seed());
     let id = slot.id;
-    let locked = world.look().with_local(vec![slot]);
+    let locked = fixture.look().with_local(vec![slot]);
     assert_eq!(locked.unlock(&tpm(), None).unwrap().slot, id);
     assert!(locked.listing.slots.iter().all(|slot| slot.id == own));
-    assert!(world.look().with_local(vec![local(&Keyring::generate())]).unlock(&tpm(), None).is_err());
+    assert!(fixture.look().with_local(vec![local(&Keyring::generate())]).unlock(&tpm(), None).is_err());
 }
 
 #[test]
@@ -193,22 +193,22 @@ fn nothing_is_made_twice_or_left_behind() {
 /// A slot that lies there and was not opened makes up for nothing.
 #[test]
 fn what_does_not_make_up_for_a_slot_is_left_out() {
-    let world = World::new();
-    let own = world.add("x", &Enrol::Recovery(&RecoveryKey::generate()));
+    let fixture = KeysFixture::new();
+    let own = fixture.add("x", &Enrol::Recovery(&RecoveryKey::generate()));
     let left_for = |going: SlotId| {
-        let mut locked = world.look();
+        let mut locked = fixture.look();
         let left = locked.leave_out_for(going);
         left.map(|()| locked.listing.slots.iter().map(|slot| slot.id).collect::<Vec<_>>())
     };
     assert!(matches!(left_for(own), Err(SlotsError::LastSlot)));
     assert!(matches!(left_for(SlotId([0; 16])), Err(SlotsError::NoSuchSlot(_))));
-    let tpm = world.add("tpm", &Enrol::Tpm { tpm: &OpenTpm, pcrs: PcrMask::NONE, pin: None });
+    let tpm = fixture.add("tpm", &Enrol::Tpm { tpm: &OpenTpm, pcrs: PcrMask::NONE, pin: None });
     assert!(matches!(left_for(own), Err(SlotsError::LastIndependentOfTpm)));
     assert_eq!(left_for(tpm).unwrap(), [own]);
-    let (age, keyring) = (Enrol::Recipient(AGE_PUBLIC), &world.keyring);
-    let member = world.add_by(keyring, "age", &age, &keyring.without_seed());
+    let (age, keyring) = (Enrol::Recipient(AGE_PUBLIC), &fixture.keyring);
+    let member = fixture.add_by(keyring, "age", &age, &keyring.without_seed());
     assert!(matches!(left_for(own), Err(SlotsError::LastOwner)));
     assert_eq!(left_for(member).unwrap(), [own]);
-    let age = world.add("age", &age);
+    let age = fixture.add("age", &age);
     assert_eq!(left_for(own).unwrap(), [age]);
 }

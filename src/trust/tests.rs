@@ -1,16 +1,16 @@
 use super::*;
 use crate::keys::List;
-use crate::keys::test_support::World;
+use crate::keys::test_support::KeysFixture;
 use std::os::unix::fs::PermissionsExt;
 
 const VOLUME: VolumeId = VolumeId([5; 16]);
 
-pub fn pinned(world: &World) -> (tempfile::TempDir, Trust) {
+pub fn pinned(fixture: &KeysFixture) -> (tempfile::TempDir, Trust) {
     let state = tempfile::tempdir().unwrap();
     let trust = Trust::open_in(state.path(), VOLUME).unwrap();
     assert_eq!(trust.expected().unwrap().pinned, None);
-    let list = List { generation: 1, epochs: [world.keyring.newest()].into(), ..List::default() };
-    trust.pin(world.keyring.owner(), &list).unwrap();
+    let list = List { generation: 1, epochs: [fixture.keyring.newest()].into(), ..List::default() };
+    trust.pin(fixture.keyring.owner(), &list).unwrap();
     let reopened = Trust::open_in(state.path(), VOLUME).unwrap();
     (state, reopened)
 }
@@ -30,7 +30,7 @@ fn a_device_keeps_its_name_and_its_files_to_itself() {
 
 #[test]
 fn damage_is_said_and_not_taken_for_a_first_time() {
-    let (state, trust) = pinned(&World::new());
+    let (state, trust) = pinned(&KeysFixture::new());
     let folder = state.path().join("cryptfs").join(VOLUME.to_string());
     for file in ["pin", "list"] {
         let good = fs::read(folder.join(file)).unwrap();
@@ -70,7 +70,7 @@ fn finding(number: usize, length: usize) -> Found {
 
 #[test]
 fn the_list_of_findings_stays_as_short_as_it_can_be_read() {
-    let (state, trust) = pinned(&World::new());
+    let (state, trust) = pinned(&KeysFixture::new());
     let path = state.path().join("cryptfs").join(VOLUME.to_string()).join("findings");
     let (paths, file) = (500, || fs::metadata(&path).unwrap().len());
     let more = trust.change_findings(|_| false, (0..paths).map(|n| finding(n, 4096)).collect()).unwrap();
@@ -87,7 +87,7 @@ fn the_list_of_findings_stays_as_short_as_it_can_be_read() {
 
 #[test]
 fn a_damaged_list_of_findings_is_read_as_far_as_it_makes_sense() {
-    let (state, trust) = pinned(&World::new());
+    let (state, trust) = pinned(&KeysFixture::new());
     let path = state.path().join("cryptfs").join(VOLUME.to_string()).join("findings");
     let line = |n, length| format!("{}\n", finding(n, length)).into_bytes();
     let long = (0..300).flat_map(|n| line(n, 4096)).collect::<Vec<u8>>();

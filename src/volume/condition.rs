@@ -46,7 +46,7 @@ pub fn of(base: &Base, cache: &Cache, journal: &Journal, merge: &Merge) -> Condi
         read_only: base.read_only,
         stopped: base.stopped_by(),
         delayed: base.delayed(),
-        unstored: cache.count(|state: &State| !state.is_settled()),
+        unstored: cache.count(|state: &State| !state.is_forgettable()),
         conflicts: merge.conflicts(),
         devices: devices.map(|devices| devices.iter().map(|device| shown(device, base)).collect()),
     }

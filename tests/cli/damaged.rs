@@ -23,7 +23,7 @@ struct Golden {
 
 struct Case {
     name: &'static str,
-    damage: fn(&World),
+    damage: fn(&DamagedFixture),
     found: &'static [&'static str],
     code: i32,
     /// What a check needs beside `--repair --yes` to mend it; the code that it ends with.
@@ -37,7 +37,7 @@ struct Case {
 }
 
 /// A copy of a golden volume.
-struct World<'a> {
+struct DamagedFixture<'a> {
     sandbox: Sandbox,
     golden: &'a Golden,
 }
@@ -57,15 +57,15 @@ const CASES: &[Case] = &[
     SOUND,
     Case {
         name: "a foreign file",
-        damage: |world| fs::write(world.backing("desktop.ini"), "").unwrap(),
+        damage: |fixture| fs::write(fixture.backing("desktop.ini"), "").unwrap(),
         found: &["foreign-file"],
         notes: &["foreign-file"],
         ..SOUND
     },
     Case {
         name: "a conflict copy of what is in place, which a mount removes after ten minutes",
-        damage: |world| {
-            let file = world.file("top");
+        damage: |fixture| {
+            let file = fixture.file("top");
             fs::copy(&file, file.with_extension("sync-conflict-20260101-010101-ABCDEFG")).unwrap();
         },
         found: &["conflict-copy"],
@@ -74,8 +74,8 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a slot that opens nothing",
-        damage: |world| {
-            fs::write(world.backing("keys/00112233445566778899aabbccddeeff.json"), "{}").unwrap();
+        damage: |fixture| {
+            fs::write(fixture.backing("keys/00112233445566778899aabbccddeeff.json"), "{}").unwrap();
         },
         found: &["dead-slot"],
         code: 4,
@@ -84,7 +84,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "garbage",
-        damage: |world| drop(world.put_garbage()),
+        damage: |fixture| drop(fixture.put_garbage()),
         found: &["garbage"],
         code: 4,
         repair: (&[], 3),
@@ -92,7 +92,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a block of a file",
-        damage: |world| world.spoil("big", 9),
+        damage: |fixture| fixture.spoil("big", 9),
         found: &["content"],
         code: 4,
         repair: (&["--data"], 3),
@@ -102,7 +102,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a small file, gone",
-        damage: |world| fs::remove_file(world.file("top")).unwrap(),
+        damage: |fixture| fs::remove_file(fixture.file("top")).unwrap(),
         found: &["dangling-name"],
         code: 4,
         repair: (&[], 3),
@@ -111,7 +111,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a small file, spoilt",
-        damage: |world| fs::write(world.file("top"), vec![9; 9000]).unwrap(),
+        damage: |fixture| fs::write(fixture.file("top"), vec![9; 9000]).unwrap(),
         found: &["dangling-name"],
         code: 4,
         repair: (&[], 3),
@@ -120,9 +120,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a small file that has not arrived",
-        damage: |world| {
-            fs::remove_file(world.file("top")).unwrap();
-            world.forget();
+        damage: |fixture| {
+            fs::remove_file(fixture.file("top")).unwrap();
+            fixture.forget();
         },
         found: &["dangling-name"],
         code: 5,
@@ -132,7 +132,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a small file, older than it was",
-        damage: |world| world.bring_back("b/three"),
+        damage: |fixture| fixture.bring_back("b/three"),
         found: &["dangling-name"],
         code: 4,
         repair: (&["--accept-older"], 3),
@@ -141,7 +141,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a folder",
-        damage: |world| fs::remove_file(world.file("a")).unwrap(),
+        damage: |fixture| fs::remove_file(fixture.file("a")).unwrap(),
         // One of its files has another name elsewhere.
         found: &["dangling-name", "links", "unnamed"],
         code: 4,
@@ -150,7 +150,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the root directory",
-        damage: |world| fs::remove_file(world.file("")).unwrap(),
+        damage: |fixture| fs::remove_file(fixture.file("")).unwrap(),
         found: &["root", "unnamed"],
         code: 4,
         repair: (&[], 3),
@@ -158,7 +158,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the roots of the root directory",
-        damage: |world| fs::write(world.file(""), vec![3; 9000]).unwrap(),
+        damage: |fixture| fs::write(fixture.file(""), vec![3; 9000]).unwrap(),
         found: &["root", "unnamed"],
         code: 4,
         repair: (&[], 3),
@@ -166,7 +166,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the journal",
-        damage: |world| fs::write(world.journal(), vec![9; 20_000]).unwrap(),
+        damage: |fixture| fs::write(fixture.journal(), vec![9; 20_000]).unwrap(),
         found: &["journal"],
         code: 4,
         repair: (&[], 3),
@@ -174,7 +174,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the journal, gone",
-        damage: |world| fs::remove_file(world.journal()).unwrap(),
+        damage: |fixture| fs::remove_file(fixture.journal()).unwrap(),
         found: &["journal"],
         code: 4,
         repair: (&[], 3),
@@ -182,16 +182,16 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a removed file that came back",
-        damage: |world| world.bring_back("removed"),
+        damage: |fixture| fixture.bring_back("removed"),
         found: &["returned"],
         notes: &["returned"],
         ..SOUND
     },
     Case {
         name: "another device's folder that is older than what was in it",
-        damage: |world| {
-            world.bring_back("b");
-            world.forget();
+        damage: |fixture| {
+            fixture.bring_back("b");
+            fixture.forget();
         },
         found: &["links", "unnamed"],
         code: 5,
@@ -202,9 +202,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "another device's folder that is older than what was moved out of it",
-        damage: |world| {
-            world.bring_back("a");
-            world.forget();
+        damage: |fixture| {
+            fixture.bring_back("a");
+            fixture.forget();
         },
         found: &["several-names"],
         code: 5,
@@ -214,9 +214,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "another device's file that is older than its second name",
-        damage: |world| {
-            world.bring_back("a/two");
-            world.forget();
+        damage: |fixture| {
+            fixture.bring_back("a/two");
+            fixture.forget();
         },
         found: &["links"],
         code: 5,
@@ -259,13 +259,13 @@ impl Golden {
     }
 }
 
-impl World<'_> {
-    fn of(golden: &Golden) -> World<'_> {
+impl DamagedFixture<'_> {
+    fn of(golden: &Golden) -> DamagedFixture<'_> {
         let sandbox = Sandbox::empty();
         copy(&golden.sandbox.backing(), &sandbox.backing());
         fs::remove_dir(sandbox.path("state")).unwrap();
         copy(&golden.sandbox.path("state"), &sandbox.path("state"));
-        World { sandbox, golden }
+        DamagedFixture { sandbox, golden }
     }
 
     fn backing(&self, path: &str) -> PathBuf {
@@ -358,31 +358,31 @@ fn shown(folder: &Path) -> Shown {
 
 fn is_named_and_repaired(golden: &Golden, case: &Case) {
     let Case { name, found, code, repair, notes, .. } = case;
-    let world = World::of(golden);
-    (case.damage)(&world);
+    let fixture = DamagedFixture::of(golden);
+    (case.damage)(&fixture);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(world.check(&["--data"], *code, name), words(found), "{name}");
-    let (mut before, untouched) = (BTreeSet::new(), world.file("a/inner/deep"));
-    files(&world.sandbox.backing(), &mut before);
+    assert_eq!(fixture.check(&["--data"], *code, name), words(found), "{name}");
+    let (mut before, untouched) = (BTreeSet::new(), fixture.file("a/inner/deep"));
+    files(&fixture.sandbox.backing(), &mut before);
     let held = fs::read(&untouched).unwrap();
     if *code == 5 {
-        world.check(&["--repair", "--yes"], 5, name);
+        fixture.check(&["--repair", "--yes"], 5, name);
     }
-    world.check(&[repair.0, &["--repair", "--yes"]].concat(), repair.1, name);
+    fixture.check(&[repair.0, &["--repair", "--yes"]].concat(), repair.1, name);
     // An unreadable journal is replaced, and an empty one removed.
-    before.retain(|file| !file.starts_with(world.backing("journals")));
+    before.retain(|file| !file.starts_with(fixture.backing("journals")));
     assert!(before.iter().all(|file| file.exists()), "{name}: something was deleted in the folder");
     assert!(held == fs::read(&untouched).unwrap(), "{name}: something else was changed");
-    world.sandbox.succeeds(&mut world.sandbox.mount());
-    let now = shown(&world.sandbox.plain());
-    fs::write(world.sandbox.plain().join("afterwards"), "").unwrap();
-    world.sandbox.unmounts();
+    fixture.sandbox.succeeds(&mut fixture.sandbox.mount());
+    let now = shown(&fixture.sandbox.plain());
+    fs::write(fixture.sandbox.plain().join("afterwards"), "").unwrap();
+    fixture.sandbox.unmounts();
     for (path, was) in &golden.shown {
         let is_lost = case.lost.iter().any(|lost| path == lost || path.starts_with(&format!("{lost}/")));
         assert!(is_lost || now.get(path) == Some(was), "{name}: {path}: {:?}", now.keys());
     }
     assert!(now.contains_key(case.there), "{name}: {:?}", now.keys());
-    assert_eq!(world.check(&["--data"], 0, name), words(notes), "{name}: again");
+    assert_eq!(fixture.check(&["--data"], 0, name), words(notes), "{name}: again");
 }
 
 #[test]
@@ -397,11 +397,11 @@ fn each_kind_of_damage_is_named_and_repaired_and_costs_only_itself() {
 #[test]
 fn garbage_is_copied_into_the_state_folder() {
     let golden = Golden::new();
-    let world = World::of(&golden);
-    let garbage = world.put_garbage();
-    world.check(&["--repair", "--yes"], 3, "garbage");
+    let fixture = DamagedFixture::of(&golden);
+    let garbage = fixture.put_garbage();
+    fixture.check(&["--repair", "--yes"], 3, "garbage");
     let mut kept = BTreeSet::new();
-    files(&world.sandbox.path("state"), &mut kept);
+    files(&fixture.sandbox.path("state"), &mut kept);
     let is_copy = |file: &&PathBuf| file.to_str().unwrap().contains("/replaced/chunks-00-1122");
     let copy = kept.iter().find(is_copy).expect("a copy is kept");
     assert!(fs::read(copy).unwrap() == vec![7; 9000] && garbage.exists());

@@ -23,7 +23,7 @@ struct Listing {
     ended: bool,
 }
 
-struct World {
+struct ListingFixture {
     fs: Filesystem,
     at: NodeId,
     elsewhere: NodeId,
@@ -33,13 +33,13 @@ struct World {
     listings: Vec<Listing>,
 }
 
-impl World {
+impl ListingFixture {
     fn name(rng: &mut TestRng) -> String {
         format!("{:0>1$}", rng.below(NAMES), 1 + rng.below(2) * 40)
     }
 
     fn create(&mut self, rng: &mut TestRng) {
-        let name = World::name(rng);
+        let name = ListingFixture::name(rng);
         if make_file(&self.fs, USER, self.at, &name, 0o644).is_ok() {
             assert!(self.entries.insert(name, self.next).is_none());
             self.next += 1;
@@ -47,7 +47,7 @@ impl World {
     }
 
     fn unlink(&mut self, rng: &mut TestRng) {
-        let name = World::name(rng);
+        let name = ListingFixture::name(rng);
         let removed = self.fs.unlink(USER, self.at, name.as_bytes()).is_ok();
         assert_eq!(removed, self.forget(&name));
     }
@@ -61,7 +61,7 @@ impl World {
     }
 
     fn rename(&mut self, rng: &mut TestRng, exchange: bool) {
-        let (from, to) = (World::name(rng), World::name(rng));
+        let (from, to) = (ListingFixture::name(rng), ListingFixture::name(rng));
         let flags = RenameFlags { exchange, ..RenameFlags::default() };
         let done = self.fs.rename(USER, (self.at, from.as_bytes()), (self.at, to.as_bytes()), flags).is_ok();
         let there = [&from, &to].map(|name| self.entries.contains_key(name));
@@ -79,7 +79,7 @@ impl World {
 
     /// Out to another directory and, under some name, in again.
     fn leave_and_come(&mut self, rng: &mut TestRng) {
-        let (from, to) = (World::name(rng), World::name(rng));
+        let (from, to) = (ListingFixture::name(rng), ListingFixture::name(rng));
         let (inside, outside) = ((self.at, from.as_bytes()), (self.elsewhere, b"x".as_slice()));
         if self.fs.rename(USER, inside, outside, RenameFlags::default()).is_err() {
             return;
@@ -123,26 +123,27 @@ fn each_entry_that_stays_is_met_once() {
         let fs = mounted();
         let at = make_directory(&fs, USER, NodeId::ROOT, "d", 0o755).unwrap();
         let elsewhere = make_directory(&fs, USER, NodeId::ROOT, "e", 0o755).unwrap();
-        let mut world = World { fs, at, elsewhere, entries: BTreeMap::new(), next: 0, listings: Vec::new() };
-        world.begin();
+        let mut fixture =
+            ListingFixture { fs, at, elsewhere, entries: BTreeMap::new(), next: 0, listings: Vec::new() };
+        fixture.begin();
         for _ in 0..STEPS {
             match rng.below(16) {
-                0..5 => world.create(&mut rng),
-                5..7 => world.unlink(&mut rng),
-                7..10 => world.rename(&mut rng, false),
-                10 => world.rename(&mut rng, true),
-                11 => world.leave_and_come(&mut rng),
-                12 => world.begin(),
+                0..5 => fixture.create(&mut rng),
+                5..7 => fixture.unlink(&mut rng),
+                7..10 => fixture.rename(&mut rng, false),
+                10 => fixture.rename(&mut rng, true),
+                11 => fixture.leave_and_come(&mut rng),
+                12 => fixture.begin(),
                 _ => {
                     let count = 1 + rng.below(9);
-                    world.go_on(&mut rng, count);
+                    fixture.go_on(&mut rng, count);
                 }
             }
         }
-        for _ in 0..10 * world.listings.len() {
-            world.go_on(&mut rng, NAMES);
+        for _ in 0..10 * fixture.listings.len() {
+            fixture.go_on(&mut rng, NAMES);
         }
-        assert!(world.listings.iter().any(|listing| listing.ended));
+        assert!(fixture.listings.iter().any(|listing| listing.ended));
     }
 }
 

@@ -2,7 +2,7 @@
 //! `CRYPTFS_CUTS=n` looks at n states of each crash point, of all of them; unless it is said otherwise, of some.
 
 use super::super::Choices;
-use super::world::World;
+use super::fixture::RepairFixture;
 use crate::check::{Trouble, What};
 use crate::chunk::InodeId;
 use crate::chunk::remembered::Remembered;
@@ -17,27 +17,27 @@ use std::sync::Arc;
 const POINTS: usize = 12;
 
 /// What is damaged, and whose content that costs.
-type Damage = (&'static str, fn(&World), &'static [&'static str]);
+type Damage = (&'static str, fn(&RepairFixture), &'static [&'static str]);
 
 const ALL: &[Damage] = &[
-    ("the root directory is lost", |world| world.remove(InodeId::ROOT, 0), &[]),
+    ("the root directory is lost", |victim| victim.remove(InodeId::ROOT, 0), &[]),
     (
         "two folders are lost",
-        |world| {
-            world.remove(world.id("a"), 0);
-            world.remove(world.id("b"), 0);
+        |victim| {
+            victim.remove(victim.id("a"), 0);
+            victim.remove(victim.id("b"), 0);
         },
         &[],
     ),
-    ("of a file a part is lost", |world| world.remove(world.id("big"), 1), &["big"]),
-    ("of a file the first chunk is lost", |world| world.spoil(world.id("big"), 0, 0..8192), &["big"]),
-    ("a file is lost", |world| world.spoil(world.id("a/one"), 0, 0..8192), &["a/one"]),
-    ("the journal is lost", |world| world.spoil(world.context().own_journal().inode, 0, 0..8192), &[]),
+    ("of a file a part is lost", |victim| victim.remove(victim.id("big"), 1), &["big"]),
+    ("of a file the first chunk is lost", |victim| victim.spoil(victim.id("big"), 0, 0..8192), &["big"]),
+    ("a file is lost", |victim| victim.spoil(victim.id("a/one"), 0, 0..8192), &["a/one"]),
+    ("the journal is lost", |victim| victim.spoil(victim.context().own_journal().inode, 0, 0..8192), &[]),
     (
         "a name is lost",
-        |world| {
-            let volume = world.open();
-            volume.forget_entry(&volume.inode(world.id("b")).unwrap(), b"three", super::now()).unwrap();
+        |victim| {
+            let volume = victim.open();
+            volume.forget_entry(&volume.inode(victim.id("b")).unwrap(), b"three", super::now()).unwrap();
             volume.close().unwrap();
         },
         &[],
@@ -49,11 +49,11 @@ fn a_repair_that_a_power_cut_ends_is_ended_by_the_next() {
     let (seed, cuts) = (seed(), variable("CRYPTFS_CUTS"));
     for (what, damage, lost) in ALL {
         let power = Power::new();
-        let world = World::on(Arc::new(power.clone()));
-        damage(&world);
+        let victim = RepairFixture::on(Arc::new(power.clone()));
+        damage(&victim);
         power.sync_all().unwrap();
-        let recorder = Recorder::new(power.kill(), world.fixture.remembered.snapshot());
-        let repaired = world.at(Arc::new(recorder.clone()), recorder.remembered.clone());
+        let recorder = Recorder::new(power.kill(), victim.fixture.remembered.snapshot());
+        let repaired = victim.at(Arc::new(recorder.clone()), recorder.remembered.clone());
         repaired.repair(Choices::default());
         let points = recorder.points();
         let step = if cuts.is_some() { 1 } else { points.len().div_ceil(POINTS) };
@@ -61,28 +61,28 @@ fn a_repair_that_a_power_cut_ends_is_ended_by_the_next() {
         for (number, Point { store, known, .. }) in points.into_iter().enumerate().step_by(step) {
             let seed = seed.wrapping_add(number as u64);
             for cut in store.enumerate_cuts(cuts.unwrap_or(1), seed) {
-                let world = world.at(Arc::new(cut), Remembered::of(known.clone()));
-                ends(&world, lost, &format!("{what}: cut {number} of {many}, CRYPTFS_SEED={seed}"));
+                let victim = victim.at(Arc::new(cut), Remembered::of(known.clone()));
+                ends(&victim, lost, &format!("{what}: cut {number} of {many}, CRYPTFS_SEED={seed}"));
             }
         }
     }
 }
 
-fn ends(world: &World, lost: &[&str], what: &str) {
-    world.repair(Choices::default());
+fn ends(victim: &RepairFixture, lost: &[&str], what: &str) {
+    victim.repair(Choices::default());
     // A new one that was begun looks like one that is on its way.
-    if world.unsettled().iter().any(|finding| finding.what == What::Root(Trouble::NotArrived)) {
-        world.repair(Choices { missing_is_lost: true, ..Choices::default() });
+    if victim.unsettled().iter().any(|finding| finding.what == What::Root(Trouble::NotArrived)) {
+        victim.repair(Choices { missing_is_lost: true, ..Choices::default() });
     }
-    let left = world.unsettled();
+    let left = victim.unsettled();
     assert!(left.is_empty(), "{what}: {left:#?}");
-    let tree = world.tree();
-    for (path, content) in world.expected.iter().filter(|(path, _)| !lost.contains(&path.as_str())) {
+    let tree = victim.tree();
+    for (path, content) in victim.expected.iter().filter(|(path, _)| !lost.contains(&path.as_str())) {
         let is_there = tree.values().any(|found| found.as_ref() == Ok(content));
         assert!(is_there, "{what}: {path} is lost: {:?}", tree.keys());
     }
     if lost.contains(&"big") {
-        let big = &world.expected["big"];
+        let big = &victim.expected["big"];
         let rest = |found: &Result<Vec<u8>, String>| {
             found.as_ref().is_ok_and(|found| {
                 found.len() >= big.len() && found[2 * CHUNK as usize..big.len()] == big[2 * CHUNK as usize..]

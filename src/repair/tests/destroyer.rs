@@ -3,7 +3,7 @@
 //! `scripts/destroyer` is the long form; with `CRYPTFS_ON_DISK=1` the volumes lie in folders.
 
 use super::super::Choices;
-use super::world::{World, garbage, kind, now};
+use super::fixture::{RepairFixture, garbage, kind, now};
 use crate::chunk::InodeId;
 use crate::store::directory::Directory;
 use crate::store::{FileName, Store};
@@ -33,15 +33,15 @@ fn whatever_is_destroyed_the_rest_comes_back() {
         let folder = on_disk.then(|| tempfile::tempdir().unwrap());
         let store: Option<Arc<dyn Store>> =
             folder.as_ref().map(|folder| Arc::new(Directory::open(folder.path(), false).unwrap()) as _);
-        let mut world = store.map_or_else(World::new, World::on);
+        let mut victim = store.map_or_else(RepairFixture::new, RepairFixture::on);
         let before: BTreeMap<FileName, Vec<u8>> =
-            world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
-        let former = world.expected.clone();
-        change(&mut world, &mut rng);
-        let after = world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
-        let what = destroy(&world, &before, &mut rng);
+            victim.files().into_iter().map(|name| (name, victim.bytes_of(name))).collect();
+        let former = victim.expected.clone();
+        change(&mut victim, &mut rng);
+        let after = victim.files().into_iter().map(|name| (name, victim.bytes_of(name))).collect();
+        let what = destroy(&victim, &before, &mut rng);
         let states = States { former, before, after };
-        states.check(&world, &format!("CRYPTFS_SEED={here}: {what:?}"));
+        states.check(&victim, &format!("CRYPTFS_SEED={here}: {what:?}"));
     }
 }
 
@@ -53,18 +53,18 @@ struct States {
 }
 
 /// Some files get other content, and one another name, so that there are older versions of them and of folders.
-fn change(world: &mut World, rng: &mut TestRng) {
-    let volume = world.open();
+fn change(victim: &mut RepairFixture, rng: &mut TestRng) {
+    let volume = victim.open();
     for path in ["top", "a/one", "a/b/six", "big"] {
         if rng.below(2) == 0 {
-            let inode = volume.inode(world.id(path)).unwrap();
-            let content = garbage(world.expected[path].len());
+            let inode = volume.inode(victim.id(path)).unwrap();
+            let content = garbage(victim.expected[path].len());
             volume.write(&inode, 0, &content, now(), 0).unwrap();
-            world.expected.insert(path.to_owned(), content);
+            victim.expected.insert(path.to_owned(), content);
         }
     }
     if rng.below(2) == 0 {
-        let (from, to) = (volume.inode(world.id("a/b")).unwrap(), volume.inode(world.id("b")).unwrap());
+        let (from, to) = (volume.inode(victim.id("a/b")).unwrap(), volume.inode(victim.id("b")).unwrap());
         volume.rename((&from, b"five"), (&to, b"moved"), Rename::NoReplace, None, now()).unwrap();
     }
     if rng.below(2) == 0 {
@@ -73,45 +73,45 @@ fn change(world: &mut World, rng: &mut TestRng) {
         // As after a kill: with a live journal, and content that no fsync waited for but was written.
         volume.sync_directory(&volume.root().unwrap()).unwrap();
         for path in ["top", "a/one", "a/b/six", "big"] {
-            volume.sync(&volume.inode(world.id(path)).unwrap(), false).unwrap();
+            volume.sync(&volume.inode(victim.id(path)).unwrap(), false).unwrap();
         }
     }
 }
 
 /// Answers what was done to which files.
-fn destroy(world: &World, before: &BTreeMap<FileName, Vec<u8>>, rng: &mut TestRng) -> Vec<String> {
+fn destroy(victim: &RepairFixture, before: &BTreeMap<FileName, Vec<u8>>, rng: &mut TestRng) -> Vec<String> {
     let mut what = Vec::new();
     for _ in 0..1 + rng.below(6) {
-        let files = world.files();
+        let files = victim.files();
         let name = *rng.pick(&files).unwrap();
-        let mut bytes = world.bytes_of(name);
+        let mut bytes = victim.bytes_of(name);
         let how = match rng.below(5) {
             0 => {
-                world.store.remove(name).unwrap();
+                victim.store.remove(name).unwrap();
                 "deleted"
             }
             1 => {
                 bytes.truncate(rng.below(bytes.len()));
-                world.put_at(name, &bytes);
+                victim.put_at(name, &bytes);
                 "cut"
             }
             2 => {
                 let (at, length) = (rng.below(bytes.len()), 1 + rng.below(9000));
                 let end = bytes.len().min(at + length);
                 bytes[at..end].copy_from_slice(&garbage(end - at));
-                world.put_at(name, &bytes);
+                victim.put_at(name, &bytes);
                 "spoilt"
             }
             3 => {
                 let other = *rng.pick(&files).unwrap();
-                let theirs = world.bytes_of(other);
-                world.put_at(name, &theirs);
-                world.put_at(other, &bytes);
+                let theirs = victim.bytes_of(other);
+                victim.put_at(name, &theirs);
+                victim.put_at(other, &bytes);
                 "exchanged"
             }
             _ => match before.get(&name) {
                 Some(old) => {
-                    world.put_at(name, old);
+                    victim.put_at(name, old);
                     "brought back"
                 }
                 None => continue,
@@ -123,15 +123,15 @@ fn destroy(world: &World, before: &BTreeMap<FileName, Vec<u8>>, rng: &mut TestRn
 }
 
 impl States {
-    fn check(&self, world: &World, what: &str) {
-        world.check(false);
+    fn check(&self, victim: &RepairFixture, what: &str) {
+        victim.check(false);
         let whole: Vec<_> =
-            world.expected.keys().filter_map(|path| Some((path, self.whole(world, path)?))).collect();
-        let named: Vec<_> = world.expected.keys().filter(|path| self.is_named(world, path)).collect();
-        let told = world.repair_telling(Choices { missing_is_lost: true, accepts_older: true });
-        let left = world.unsettled();
+            victim.expected.keys().filter_map(|path| Some((path, self.whole(victim, path)?))).collect();
+        let named: Vec<_> = victim.expected.keys().filter(|path| self.is_named(victim, path)).collect();
+        let told = victim.repair_telling(Choices { missing_is_lost: true, accepts_older: true });
+        let left = victim.unsettled();
         assert!(left.is_empty(), "{what}: {left:#?}");
-        let tree = world.tree();
+        let tree = victim.tree();
         for (path, contents) in whole {
             let is_there = |found: &Result<Vec<u8>, String>| {
                 contents.iter().any(|content| found.as_ref() == Ok(content))
@@ -140,11 +140,11 @@ impl States {
         }
         // Whose folders are whole is there as it was, copied in part, or told to be gone.
         for path in named {
-            let versions = [&world.expected[path], &self.former[path]];
+            let versions = [&victim.expected[path], &self.former[path]];
             let is_there =
                 tree.values().any(|found| versions.iter().any(|version| found.as_ref() == Ok(*version)));
             // It is told by one of its names.
-            let names = world.expected.keys().filter(|other| world.id(other) == world.id(path));
+            let names = victim.expected.keys().filter(|other| victim.id(other) == victim.id(path));
             let moved = MOVED.to_owned();
             let names: Vec<&String> = names.chain((path == FIVE).then_some(&moved)).collect();
             let is_copied = |line: &String| {
@@ -154,7 +154,7 @@ impl States {
             let is_removed = |told: &String| names.contains(&told);
             let is_told = told.removed.iter().any(is_removed) || told.copied.iter().any(is_copied);
             let is_mixed =
-                tree.get(path).is_some_and(|found| found.as_ref().is_ok_and(|f| self.was_ever(world, f)));
+                tree.get(path).is_some_and(|found| found.as_ref().is_ok_and(|f| self.was_ever(victim, f)));
             assert!(
                 is_there || is_told || is_mixed,
                 "{what}: {path} is gone without a word: {:?}, {:?}",
@@ -164,23 +164,23 @@ impl States {
         }
         for (path, found) in &tree {
             let Ok(found) = found else { continue };
-            let is_right = found.is_empty() || self.was_ever(world, found);
+            let is_right = found.is_empty() || self.was_ever(victim, found);
             assert!(is_right || path.ends_with(".partial"), "{what}: {path} is nothing that was ever there");
         }
-        let volume = world.open();
+        let volume = victim.open();
         volume.create(&volume.root().unwrap(), b"afterwards", kind(Kind::File)).unwrap();
         volume.close().unwrap();
     }
 
     /// Whether all folders above a file are as they were, and the journal, which may have names that they lack.
-    fn is_named(&self, world: &World, path: &str) -> bool {
-        let above = path.match_indices('/').map(|(at, _)| world.id(&path[..at]));
-        let other = (path == FIVE).then(|| world.id("b"));
-        let folders = above.chain(other).chain([InodeId::ROOT]).map(|id| world.name(id, 0));
-        let journal = world.context().file_name(world.context().own_journal());
-        let files = world.files();
+    fn is_named(&self, victim: &RepairFixture, path: &str) -> bool {
+        let above = path.match_indices('/').map(|(at, _)| victim.id(&path[..at]));
+        let other = (path == FIVE).then(|| victim.id("b"));
+        let folders = above.chain(other).chain([InodeId::ROOT]).map(|id| victim.name(id, 0));
+        let journal = victim.context().file_name(victim.context().own_journal());
+        let files = victim.files();
         let is_newest = |name: FileName| match self.after.get(&name) {
-            Some(bytes) => files.contains(&name) && world.bytes_of(name) == *bytes,
+            Some(bytes) => files.contains(&name) && victim.bytes_of(name) == *bytes,
             None => !files.contains(&name),
         };
         folders.chain([journal]).all(is_newest)
@@ -188,16 +188,16 @@ impl States {
 
     /// What a file may hold, if no chunk file of it was touched but for an older version of the only one, nor a journal,
     /// which may be all that has its newest content.
-    fn whole<'a>(&'a self, world: &'a World, path: &str) -> Option<Vec<&'a Vec<u8>>> {
+    fn whole<'a>(&'a self, victim: &'a RepairFixture, path: &str) -> Option<Vec<&'a Vec<u8>>> {
         let now: BTreeMap<FileName, Vec<u8>> =
-            world.files().into_iter().map(|name| (name, world.bytes_of(name))).collect();
+            victim.files().into_iter().map(|name| (name, victim.bytes_of(name))).collect();
         let is_newest = |name: &FileName| now.get(name) == self.after.get(name);
-        let chunks: Vec<FileName> = (0..3).map(|index| world.name(world.id(path), index)).collect();
-        let journal = world.context().file_name(world.context().own_journal());
+        let chunks: Vec<FileName> = (0..3).map(|index| victim.name(victim.id(path), index)).collect();
+        let journal = victim.context().file_name(victim.context().own_journal());
         if !is_newest(&journal) {
             return None;
         }
-        let (newest, former) = (&world.expected[path], &self.former[path]);
+        let (newest, former) = (&victim.expected[path], &self.former[path]);
         if chunks.iter().all(is_newest) {
             return Some(vec![newest]);
         }
@@ -207,10 +207,10 @@ impl States {
     }
 
     /// A chunk of a large file may be older than the others, once that was accepted.
-    fn was_ever(&self, world: &World, found: &[u8]) -> bool {
-        let mut paths = world.expected.keys();
+    fn was_ever(&self, victim: &RepairFixture, found: &[u8]) -> bool {
+        let mut paths = victim.expected.keys();
         paths.any(|path| {
-            let versions = [&world.expected[path], &self.former[path]];
+            let versions = [&victim.expected[path], &self.former[path]];
             let mut pieces = GEOMETRY.runs(0, found.len()).scan(0, |at, run| {
                 let piece = *at..*at + run.length;
                 *at = piece.end;

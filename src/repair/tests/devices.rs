@@ -2,31 +2,31 @@
 //! repair at any moment costs nothing of what another device did. `CRYPTFS_WALKS=n` is the long form.
 
 use super::super::Choices;
-use super::world::{check, repair};
+use super::fixture::{check, repair};
 use crate::check::{Class, Finding, Trouble, What};
 use crate::store::Store;
 use crate::store::image::Image;
 use crate::store::memory::Item;
 use crate::test_rng::{TestRng, seed, variable};
 use crate::volume::tests::devices::client::Style;
-use crate::volume::tests::devices::walks::walk;
-use crate::volume::tests::devices::world::{
-    World, edit, find, make, make_directories, make_directory, remove, remove_all, rename,
+use crate::volume::tests::devices::fleet::{
+    FleetFixture, edit, find, make, make_directories, make_directory, remove, remove_all, rename,
 };
+use crate::volume::tests::devices::walks::walk;
 use crate::volume::{Damage, Timestamp, Volume};
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-fn found(world: &World, at: usize) -> Vec<Finding> {
-    let device = &world.devices[at];
+fn found(fleet: &FleetFixture, at: usize) -> Vec<Finding> {
+    let device = &fleet.devices[at];
     let store: Arc<dyn Store> = Arc::new(device.store.clone());
     check(&device.keys, &store, true).0
 }
 
-fn repair_at(world: &World, at: usize) {
-    let device = &world.devices[at];
+fn repair_at(fleet: &FleetFixture, at: usize) {
+    let device = &fleet.devices[at];
     let store: Arc<dyn Store> = Arc::new(device.store.clone());
     repair(&device.keys, &store, &Mutex::new(HashSet::new()), Choices::default());
 }
@@ -41,22 +41,22 @@ fn what_is_on_its_way_is_no_damage() {
     let mut random = TestRng(seed());
     for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(40) {
         let (here, many) = (random.0, 2 + random.below(2));
-        let told = |world: &World, at: usize, found: &[&Finding]| {
+        let told = |fleet: &FleetFixture, at: usize, found: &[&Finding]| {
             assert!(
                 found.is_empty(),
                 "CRYPTFS_SEED={here}, device {at}\n{}\n{found:#?}",
-                world.log.join("\n")
+                fleet.log.join("\n")
             );
         };
-        let mut looks = |world: &mut World, at: usize| {
-            let found = found(world, at);
+        let mut looks = |fleet: &mut FleetFixture, at: usize| {
+            let found = found(fleet, at);
             let is_wrong = |finding: &&Finding| finding.class() == Class::Damage && !is_deleted(finding);
-            told(world, at, &found.iter().filter(is_wrong).collect::<Vec<_>>());
+            told(fleet, at, &found.iter().filter(is_wrong).collect::<Vec<_>>());
         };
-        let world = walk(here, many, false, &mut looks);
+        let fleet = walk(here, many, false, &mut looks);
         // Once all is delivered, nothing at all is found.
         for at in 0..many {
-            told(&world, at, &found(&world, at).iter().collect::<Vec<_>>());
+            told(&fleet, at, &found(&fleet, at).iter().collect::<Vec<_>>());
         }
     }
 }
@@ -66,7 +66,7 @@ fn a_repair_at_any_moment_costs_no_device_anything() {
     let mut random = TestRng(seed());
     for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(40) {
         let (here, many) = (random.0, 2 + random.below(2));
-        walk(here, many, false, &mut |world, at| repair_at(world, at));
+        walk(here, many, false, &mut |fleet, at| repair_at(fleet, at));
     }
 }
 
@@ -97,24 +97,24 @@ const WORKS: &[(&str, Work)] = &[
     ("a folder is removed with all that is in it", |volume| remove_all(volume, "p").unwrap()),
 ];
 
-/// A world of two devices that have the same, and the files as they are before and after one of them does something.
-fn done(work: Work) -> (World, Files, Files) {
-    let mut world = World::new(2, &[Style::OursAside]);
-    make_directories(&mut world, 0, &["p", "q", "p/d"]);
-    world.make(0, "p/f");
-    world.make(0, "p/d/g");
-    world.judge();
-    let before = world.images(0).into_iter().collect();
-    world.at(0, |_, volume| work(volume));
-    let after = world.images(0).into_iter().collect();
-    (world, before, after)
+/// A fleet of two devices that have the same, and the files as they are before and after one of them does something.
+fn done(work: Work) -> (FleetFixture, Files, Files) {
+    let mut fleet = FleetFixture::new(2, &[Style::OursAside]);
+    make_directories(&mut fleet, 0, &["p", "q", "p/d"]);
+    fleet.make(0, "p/f");
+    fleet.make(0, "p/d/g");
+    fleet.judge();
+    let before = fleet.images(0).into_iter().collect();
+    fleet.at(0, |_, volume| work(volume));
+    let after = fleet.images(0).into_iter().collect();
+    (fleet, before, after)
 }
 
 /// Every set of the files that something changed arrives without the others.
 #[test]
 fn whichever_files_of_a_change_arrive_first_it_is_no_damage() {
     for (what, work) in WORKS {
-        let (world, before, after) = done(*work);
+        let (fleet, before, after) = done(*work);
         let changed: Vec<&Item> =
             before.keys().chain(after.keys()).filter(|item| before.get(*item) != after.get(*item)).collect();
         let changed: Vec<&Item> =
@@ -123,9 +123,9 @@ fn whichever_files_of_a_change_arrive_first_it_is_no_damage() {
         for arrived in 0..1u32 << changed.len() {
             for (at, item) in changed.iter().enumerate() {
                 let from = if arrived & (1 << at) == 0 { &before } else { &after };
-                world.devices[1].store.put(item, from.get(*item).cloned());
+                fleet.devices[1].store.put(item, from.get(*item).cloned());
             }
-            let found = found(&world, 1);
+            let found = found(&fleet, 1);
             let is_wrong = |finding: &&Finding| finding.class() == Class::Damage && !is_deleted(finding);
             let wrong: Vec<_> = found.iter().filter(is_wrong).collect();
             assert!(wrong.is_empty(), "{what}, files {arrived:b} have arrived: {wrong:#?}");
@@ -139,19 +139,19 @@ fn whichever_files_of_a_change_arrive_first_it_is_no_damage() {
 #[test]
 fn what_was_removed_here_and_comes_back_is_left_alone() {
     for work in [WORKS[WORKS.len() - 2].1, WORKS[WORKS.len() - 1].1] {
-        let (mut world, before, after) = done(work);
+        let (mut fleet, before, after) = done(work);
         for (item, image) in before.iter().filter(|(item, _)| !after.contains_key(*item)) {
-            world.devices[0].store.put(item, Some(image.clone()));
+            fleet.devices[0].store.put(item, Some(image.clone()));
         }
-        let returned = found(&world, 0);
+        let returned = found(&fleet, 0);
         assert!(
             !returned.is_empty() && returned.iter().all(|finding| finding.what == What::Returned),
             "{returned:#?}"
         );
-        let files = world.images(0);
-        repair_at(&world, 0);
-        assert!(files == world.images(0), "a repair changed something");
-        world.at(0, |_, _| ());
-        assert_eq!(found(&world, 0).len(), returned.len());
+        let files = fleet.images(0);
+        repair_at(&fleet, 0);
+        assert!(files == fleet.images(0), "a repair changed something");
+        fleet.at(0, |_, _| ());
+        assert_eq!(found(&fleet, 0).len(), returned.len());
     }
 }

@@ -242,7 +242,8 @@ impl Arrivals {
             Relation::Older | Relation::Concurrent => mutants::is_active(Mutant::ArrivedUnseen),
         };
         let is_held_back = state.lost.is_some() && self.writeback.is_displaced(inode.id());
-        if !is_taken || is_held_back || !state.is_settled() && !mutants::is_active(Mutant::DirtyReplaced) {
+        if !is_taken || is_held_back || !state.is_forgettable() && !mutants::is_active(Mutant::DirtyReplaced)
+        {
             return Ok(None);
         }
         let before = Before::of(&state);

@@ -81,7 +81,7 @@ impl Cache {
         let Some(marks) = self.marks(inode.id()).filter(|marks| state.marks().as_ref() == Some(marks)) else {
             return true;
         };
-        if !is_settled(&marks, now) {
+        if !is_past(&marks, now) {
             return false;
         }
         let kept = Kept::encode(&marks, state.version(), state.table.is_empty(), &state.record);
@@ -104,7 +104,7 @@ fn is_to_be_kept(state: &State) -> bool {
 }
 
 /// Whether the next change of the file would give it other times.
-fn is_settled(marks: &Marks, now: SystemTime) -> bool {
+fn is_past(marks: &Marks, now: SystemTime) -> bool {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let is_past = |(seconds, nanoseconds): (i64, u32)| {
         let at = Duration::new(u64::try_from(seconds).unwrap_or_default(), nanoseconds);
@@ -119,13 +119,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_change_again_within_a_step_of_the_clock_is_not_settled() {
+    fn what_may_change_again_within_a_step_of_the_clock_is_not_past() {
         let now = UNIX_EPOCH + Duration::from_secs(1000);
-        let settled = |changed, modified| is_settled(&Marks { inode: 1, length: 1, changed, modified }, now);
-        assert!(settled((999, 900_000_000), (900, 1)));
-        assert!(!settled((999, 980_000_000), (900, 1)));
-        assert!(!settled((900, 1), (999, 980_000_000)));
-        assert!(!settled((1001, 1), (900, 1)), "from the future");
-        assert!(!settled((900, 0), (900, 0)), "in whole seconds");
+        let past = |changed, modified| is_past(&Marks { inode: 1, length: 1, changed, modified }, now);
+        assert!(past((999, 900_000_000), (900, 1)));
+        assert!(!past((999, 980_000_000), (900, 1)));
+        assert!(!past((900, 1), (999, 980_000_000)));
+        assert!(!past((1001, 1), (900, 1)), "from the future");
+        assert!(!past((900, 0), (900, 0)), "in whole seconds");
     }
 }

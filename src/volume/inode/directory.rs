@@ -302,7 +302,7 @@ impl Directory {
         if self.slots.windows(2).any(|pair| pair[0].cookie == pair[1].cookie) {
             return Err(Malformed("a dot twice"));
         }
-        self.settle_names();
+        self.derive_names();
         Ok(())
     }
 

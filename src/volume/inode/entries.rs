@@ -136,13 +136,13 @@ impl Entries {
     }
 
     /// Whether no change is on its way into a batch.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_at_rest(&self) -> bool {
         self.pending.is_empty() && self.frozen.log.is_empty()
     }
 
     /// Has all entries stored again, where each change of them is durable in a batch; whether that is so.
     pub fn begin_rebuild(&mut self) -> bool {
-        if !self.is_settled() {
+        if !self.is_at_rest() {
             return false;
         }
         let mut whole = Vec::new();

@@ -82,7 +82,7 @@ impl State {
         Tombstone { version, entries: vector.map(|&(device, counter)| (device, Commit(counter))).collect() }
     }
 
-    /// Takes away the entries that were known when this directory was deleted. Only while it is settled, as a join.
+    /// Takes away the entries that were known when this directory was deleted. Only while its entries are at rest, as a join.
     ///
     /// # Errors
     ///
@@ -102,12 +102,12 @@ impl State {
     }
 
     /// Whether every change of the entries is durable in a batch or in chunk 0, and none is on its way.
-    pub fn has_settled_entries(&self) -> bool {
-        self.entries.as_ref().is_some_and(|entries| entries.is_settled())
+    pub fn has_entries_at_rest(&self) -> bool {
+        self.entries.as_ref().is_some_and(|entries| entries.is_at_rest())
     }
 
     /// Joins another state of this directory, of which all is loaded, and has the whole stored anew. Only while it is
-    /// settled: chunk 0 must not say more than durable batches do. `known`: what this device had made durable.
+    /// at rest: chunk 0 must not say more than durable batches do. `known`: what this device had made durable.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl State {
     /// Goes on with the file that took the place of chunk 0's while that was closed: no content was changed here. Names and
     /// attributes that were, and are not stored, stay. Of a directory no entry is loaded.
     pub fn take_found(&mut self, found: State) {
-        self.go_on_with(found, !self.is_settled());
+        self.go_on_with(found, !self.is_forgettable());
     }
 
     fn go_on_with(&mut self, found: State, keeps_own: bool) {

@@ -21,9 +21,9 @@ impl State {
         state
     }
 
-    /// What was just applied came from another device's journal. `was_settled`: until then nothing own was to be stored.
-    pub fn learnt(&mut self, was_settled: bool) {
-        if was_settled {
+    /// What was just applied came from another device's journal. `was_forgettable`: until then nothing own was to be stored.
+    pub fn learnt(&mut self, was_forgettable: bool) {
+        if was_forgettable {
             self.0.progress.learnt = self.progress.made;
         }
     }

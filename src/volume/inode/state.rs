@@ -281,7 +281,7 @@ impl State {
     }
 
     /// Whether nothing of its own would be lost with it.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_forgettable(&self) -> bool {
         !self.is_dirty() || self.is_only_learnt() || self.lost.is_some()
     }
 

@@ -133,7 +133,7 @@ impl Reserve {
         }
     }
 
-    /// All that is reserved and not settled.
+    /// All that is reserved and not yet known to be unused.
     pub fn all(&self) -> impl Iterator<Item = InodeId> + '_ {
         self.unused.iter().chain(&self.outstanding).copied()
     }

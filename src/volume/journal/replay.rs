@@ -201,8 +201,8 @@ impl Replay<'_> {
     /// Whether a record speaks of an inode that has changes of its own. Those of a directory's entries join.
     fn is_spoken_for(&self, item: &Item<'_>) -> bool {
         let (Item::Inode { inode, .. } | Item::Namespace { inode, .. }) = item else { return false };
-        let is_settled = |inode| is_settled(&inode) || mutants::is_active(Mutant::DirtyReplaced);
-        !self.cache.peek(*inode).is_none_or(is_settled)
+        let is_forgettable = |inode| is_forgettable(&inode) || mutants::is_active(Mutant::DirtyReplaced);
+        !self.cache.peek(*inode).is_none_or(is_forgettable)
     }
 
     /// Applies to an inode; one that cannot be read is left as it is, and the answer is no. `links`: its names, as far as they are told.
@@ -214,9 +214,9 @@ impl Replay<'_> {
         apply: impl FnOnce(&Arc<Inode>) -> Result<()>,
     ) -> Result<bool> {
         let outcome = self.cache.inode(id).and_then(|inode| {
-            let was_settled = is_settled(&inode);
+            let was_forgettable = is_forgettable(&inode);
             apply(&inode)?;
-            self.applied(&inode, source, was_settled);
+            self.applied(&inode, source, was_forgettable);
             Ok(true)
         });
         match outcome {
@@ -228,13 +228,13 @@ impl Replay<'_> {
         }
     }
 
-    /// Has the next checkpoint store what was applied, if it is this device's own. `was_settled`: nothing else was to be
+    /// Has the next checkpoint store what was applied, if it is this device's own. `was_forgettable`: nothing else was to be
     /// stored.
-    fn applied(&self, inode: &Arc<Inode>, source: &Source<'_>, was_settled: bool) {
+    fn applied(&self, inode: &Arc<Inode>, source: &Source<'_>, was_forgettable: bool) {
         if source.is_own || mutants::is_active(Mutant::LookingWrites) {
             self.cache.queue(inode);
         } else {
-            inode.state.write().learnt(was_settled);
+            inode.state.write().learnt(was_forgettable);
         }
     }
 
@@ -280,9 +280,9 @@ impl Replay<'_> {
             Some(inode) if !self.is_newer(&inode, stated, source) => {
                 let links = &record.extension.links;
                 let times = (record.modified, record.changed);
-                let was_settled = is_settled(&inode);
+                let was_forgettable = is_forgettable(&inode);
                 self.apply_names(number, &inode, &Names { links_count: record.links_count, links, times })?;
-                self.applied(&inode, source, was_settled);
+                self.applied(&inode, source, was_forgettable);
             }
             existing => {
                 let size = match record.kind {
@@ -294,9 +294,9 @@ impl Replay<'_> {
                     let chunk = ChunkId::first(id);
                     return Err(Error::Damaged(chunk, "its size in the journal is not its content's".into()));
                 }
-                let was_settled = existing.as_ref().is_none_or(is_settled);
+                let was_forgettable = existing.as_ref().is_none_or(is_forgettable);
                 let inode = self.put_inode(number, id, stated, source, existing);
-                self.applied(&inode, source, was_settled);
+                self.applied(&inode, source, was_forgettable);
             }
         }
         Ok(true)
@@ -397,8 +397,8 @@ impl Replay<'_> {
 }
 
 /// Whether there is nothing of its own that waits to be stored.
-fn is_settled(inode: &Arc<Inode>) -> bool {
-    inode.state.read().is_settled()
+fn is_forgettable(inode: &Arc<Inode>) -> bool {
+    inode.state.read().is_forgettable()
 }
 
 fn place(links: &[Link]) -> Option<Place> {

@@ -68,7 +68,7 @@ impl Merge {
             Ok(inode) => {
                 let _serial = inode.serial.lock();
                 let mut state = inode.state.write();
-                if !state.is_settled() {
+                if !state.is_forgettable() {
                     self.waits_briefly.store(true, Ordering::Relaxed);
                     return Ok(());
                 }

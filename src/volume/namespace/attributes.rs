@@ -38,7 +38,7 @@ impl Namespace {
             self.journal.names().bytes += more;
         }
         self.cache.queue(inode);
-        self.settle(inode)?;
+        self.store_if_careful(inode)?;
         Ok(result)
     }
 
@@ -57,11 +57,11 @@ impl Namespace {
         let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
         drop(state);
         self.cache.queue(inode);
-        self.settle(inode)
+        self.store_if_careful(inode)
     }
 
     /// Stores changed attributes, where space could not be held.
-    fn settle(&self, inode: &Arc<Inode>) -> Result<()> {
+    fn store_if_careful(&self, inode: &Arc<Inode>) -> Result<()> {
         if self.base.context.headroom.is_careful() { self.writeback.sync(inode, false) } else { Ok(()) }
     }
 }

@@ -70,7 +70,7 @@ impl Namespace {
         check_name(name)?;
         self.writeback.admit_change()?;
         let inode = self.create_locked(&mut self.journal.names(), (directory, name), None, new)?;
-        self.settle_new(directory, name, inode)
+        self.store_new(directory, name, inode)
     }
 
     /// The same with an id that is the same on every device.
@@ -88,12 +88,12 @@ impl Namespace {
         check_name(name)?;
         self.writeback.admit_change()?;
         let inode = self.create_locked(&mut self.journal.names(), (directory, name), Some(id), new)?;
-        self.settle_new(directory, name, inode)
+        self.store_new(directory, name, inode)
     }
 
     /// The same of an inode that was just made: without its name it goes too.
-    fn settle_new(&self, directory: &Arc<Inode>, name: &[u8], inode: Arc<Inode>) -> Result<Arc<Inode>> {
-        match self.settle_name(directory, name, &inode) {
+    fn store_new(&self, directory: &Arc<Inode>, name: &[u8], inode: Arc<Inode>) -> Result<Arc<Inode>> {
+        match self.store_name(directory, name, &inode) {
             Ok(()) => Ok(inode),
             Err(error) => {
                 self.release(inode);
@@ -103,8 +103,8 @@ impl Namespace {
     }
 
     /// Stores a name that was just given, where it has to be at once; one that cannot be is refused, and must not be there.
-    fn settle_name(&self, directory: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<()> {
-        self.writeback.settle_change().inspect_err(|_| {
+    fn store_name(&self, directory: &Arc<Inode>, name: &[u8], inode: &Arc<Inode>) -> Result<()> {
+        self.writeback.store_if_careful().inspect_err(|_| {
             let mut pending = self.journal.names();
             let taken_back = self.remove_name(&mut pending, directory, name, inode.id(), Timestamp::now());
             warn_unless(taken_back.map(drop));
@@ -199,11 +199,11 @@ impl Namespace {
             named(&mut pending, inode);
         }
         drop(pending);
-        let settled = self.settle_name(directory, name, inode);
-        if settled.is_err() && is_nameless {
+        let stored = self.store_name(directory, name, inode);
+        if stored.is_err() && is_nameless {
             self.make_nameless_again(inode);
         }
-        settled
+        stored
     }
 
     /// Removes a name of anything but a directory. Returns the inode, which lives until it is released; `None` if it
@@ -276,7 +276,7 @@ impl Namespace {
             && self.cache.entry(to.0, to.1)?.is_none();
         let replaced = self.rename_locked(&mut pending, from, to, how, whiteout, now)?;
         drop(pending);
-        if let Err(error) = self.writeback.settle_change() {
+        if let Err(error) = self.writeback.store_if_careful() {
             // What was replaced is gone.
             if can_be_undone {
                 let mut pending = self.journal.names();

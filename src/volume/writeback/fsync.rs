@@ -87,7 +87,7 @@ impl Writeback {
             true => self.flush_but_times(inode),
             false => self.flush(std::slice::from_ref(inode)),
         };
-        match (at.settled, at.clean) {
+        match (at.has_durable_name, at.clean) {
             (true, true) => Ok(()),
             (true, false) => flush(),
             (false, true) => self.commit_unless_durable(inode),
@@ -132,7 +132,7 @@ impl Writeback {
 /// Where an inode stood when it was to be synced.
 struct Standpoint {
     /// Durable batches and chunk 0's name say all of its names.
-    settled: bool,
+    has_durable_name: bool,
     /// Its content and attributes are durable.
     clean: bool,
     /// A batch could carry all of it.
@@ -147,7 +147,7 @@ impl Standpoint {
         let wanted = if data_only { progress.substantial } else { progress.made };
         let durable = if data_only { progress.durable.max(progress.secured) } else { progress.durable };
         Standpoint {
-            settled: state.standing == Standing::Durable && state.named,
+            has_durable_name: state.standing == Standing::Durable && state.named,
             clean: durable >= wanted,
             carryable: state.is_carryable(),
             wanted,

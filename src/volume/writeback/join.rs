@@ -43,7 +43,7 @@ impl Writeback {
         change: impl FnOnce(&mut State, Option<&Version>) -> std::result::Result<Joined, Malformed>,
     ) -> Result<Option<Joined>> {
         self.cache.load_entries(directory)?;
-        let joined = self.change_settled(directory, Origin::Beside, change, |writeback| {
+        let joined = self.change_at_rest(directory, Origin::Beside, change, |writeback| {
             // Segments that a crash leaves are looked for.
             match writeback.journal.is_in_use() {
                 true => writeback.commit(&[])?,
@@ -96,7 +96,7 @@ impl Writeback {
         let join =
             |state: &mut State, known: Option<&Version>| state.join_directory(other, Origin::InPlace, known);
         let commit = |writeback: &Writeback| writeback.try_commit(&[], !writeback.journal.is_in_use());
-        let Some(joined) = self.change_settled(directory, Origin::InPlace, join, commit)? else {
+        let Some(joined) = self.change_at_rest(directory, Origin::InPlace, join, commit)? else {
             return Ok(false);
         };
         open.into_iter().for_each(|index| self.cache.closed(ChunkId { index, ..id }));
@@ -118,7 +118,7 @@ impl Writeback {
 
     /// Changes a directory while no change of its entries is under way. `change` gets what this device had made durable;
     /// `commit` makes pending changes durable, and answers whether it could.
-    fn change_settled(
+    fn change_at_rest(
         &self,
         directory: &Arc<Inode>,
         origin: Origin,
@@ -138,7 +138,7 @@ impl Writeback {
             if state.entries.is_none() || state.check_whole().is_err() || is_deleted {
                 return Ok(None);
             }
-            if !state.has_settled_entries() {
+            if !state.has_entries_at_rest() {
                 continue;
             }
             if origin == Origin::Beside {

@@ -109,7 +109,7 @@ impl Writeback {
     /// # Errors
     ///
     /// As [`Writeback::commit`]; the change is in memory all the same.
-    pub fn settle_change(&self) -> Result<()> {
+    pub fn store_if_careful(&self) -> Result<()> {
         if self.base.context.headroom.is_careful() { self.commit(&[]) } else { Ok(()) }
     }
 

@@ -39,7 +39,7 @@ pub struct Named {
 
 impl Directory {
     /// Shows entries of one name under different ones. Slots are in order.
-    pub(super) fn settle_names(&mut self) {
+    pub(super) fn derive_names(&mut self) {
         let shown_otherwise: Vec<u64> = self.yielded.keys().copied().collect();
         for cookie in shown_otherwise {
             let Ok(position) = self.slots.binary_search_by_key(&cookie, |slot| slot.cookie) else { continue };

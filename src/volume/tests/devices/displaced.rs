@@ -32,12 +32,12 @@ fn fsync(volume: &Volume) -> Result<()> {
 
 fn check(length: usize, before: Before, after: After, style: Style) {
     let version = |who: &str| who.to_owned() + &" ".repeat(length - who.len());
-    let mut world = World::new(2, &[style; 2]);
-    world.at(0, |_, volume| super::world::make(volume, "f", &version("first")).unwrap());
-    world.settle();
-    world.at(1, |_, volume| edit(volume, "f", &version("by b")).unwrap());
-    world.sync_all(1);
-    let mut live = Live::mount(world);
+    let mut fleet = FleetFixture::new(2, &[style; 2]);
+    fleet.at(0, |_, volume| super::fleet::make(volume, "f", &version("first")).unwrap());
+    fleet.settle();
+    fleet.at(1, |_, volume| edit(volume, "f", &version("by b")).unwrap());
+    fleet.sync_all(1);
+    let mut live = Live::mount(fleet);
     if before == Before::Stored {
         edit(live.at(0), "f", "stored").unwrap();
         live.at(0).sync_all().unwrap();
@@ -48,7 +48,7 @@ fn check(length: usize, before: Before, after: After, style: Style) {
         Before::Fsync => fsync(live.at(0)).unwrap(),
         Before::Nothing | Before::Stored => {}
     }
-    live.world.sync_all(0);
+    live.fleet.sync_all(0);
     match after {
         After::Noticed => live.arrive(0),
         After::Checkpoint => live.at(0).checkpoint().unwrap(),
@@ -65,16 +65,16 @@ fn check(length: usize, before: Before, after: After, style: Style) {
     }
     let told = Told::default().at_open(live.at(0));
     assert_eq!(told, [], "{length} {before:?} {after:?} {style:?}");
-    let mut world = live.unmount();
-    world.made = [version("by a"), version("by b")].into();
+    let mut fleet = live.unmount();
+    fleet.made = [version("by a"), version("by b")].into();
     let judged = catch_unwind(AssertUnwindSafe(|| match length > LARGE {
         // What the client kept of a large file may be of no version any more.
         true => {
-            world.settle();
-            (0..2).for_each(|at| world.at(at, |world, volume| world.check_made(&tree(volume))));
-            world.at(0, |_, volume| tree(volume))
+            fleet.settle();
+            (0..2).for_each(|at| fleet.at(at, |fleet, volume| fleet.check_made(&tree(volume))));
+            fleet.at(0, |_, volume| tree(volume))
         }
-        false => world.judge(),
+        false => fleet.judge(),
     }));
     let shown = judged.unwrap_or_else(|_| panic!("{length} {before:?} {after:?} {style:?}"));
     assert!(shown.len() <= 3, "{:?}", shown.keys());
@@ -97,12 +97,12 @@ fn what_was_written_to_a_file_that_a_client_replaces_is_saved_beside() {
 
 /// Two mounts; the second device changed `f`, which the client is about to bring to the first.
 fn changed_elsewhere(styles: &[Style]) -> Live {
-    let mut world = World::new(2, styles);
-    world.make(0, "f");
-    world.settle();
-    world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
-    world.sync_all(1);
-    Live::mount(world)
+    let mut fleet = FleetFixture::new(2, styles);
+    fleet.make(0, "f");
+    fleet.settle();
+    fleet.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+    fleet.sync_all(1);
+    Live::mount(fleet)
 }
 
 /// Ends a mount without anything more of it becoming durable.
@@ -110,8 +110,8 @@ fn cut(mut live: Live, at: usize) -> Live {
     let (volume, watch) = live.volumes.remove(at);
     drop(watch);
     drop(volume);
-    let watch = live.world.devices[at].store.watch().unwrap().unwrap();
-    live.volumes.insert(at, (live.world.mount(at), watch));
+    let watch = live.fleet.devices[at].store.watch().unwrap().unwrap();
+    live.volumes.insert(at, (live.fleet.mount(at), watch));
     live
 }
 
@@ -126,13 +126,13 @@ fn what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way() {
     assert!(inode.state.read().progress.carried > 0);
     live.at(0).write(&inode, 4, &[b' '; 6000], now(), 0).unwrap();
     drop(inode);
-    live.world.sync_all(0);
+    live.fleet.sync_all(0);
     live.at(0).checkpoint().unwrap();
-    super::world::make(live.at(0), "g", "g").unwrap();
+    super::fleet::make(live.at(0), "g", "g").unwrap();
     live.at(0).writeback.commit(&[]).unwrap();
-    let mut world = cut(live, 0).unmount();
-    world.made.clear();
-    let shown = world.judge();
+    let mut fleet = cut(live, 0).unmount();
+    fleet.made.clear();
+    let shown = fleet.judge();
     let contents: Vec<_> = shown.values().flatten().map(|content| content.trim_end()).collect();
     assert!(contents.contains(&"by a") && contents.contains(&"by b"), "{contents:?}");
 }
@@ -144,43 +144,43 @@ fn an_fsync_after_what_was_written_gave_way_makes_that_durable_or_fails() {
         let mut live = changed_elsewhere(&BOTH);
         let text = format!("{:<length$}", "by a");
         edit(live.at(0), "f", &text).unwrap();
-        live.world.sync_all(0);
+        live.fleet.sync_all(0);
         live.arrive(0);
         let is_durable = fsync(live.at(0)).is_ok();
         assert!(is_durable || length > 4096);
-        let mut world = cut(live, 0).unmount();
-        world.made = std::iter::once("by b".to_owned()).chain(is_durable.then_some(text)).collect();
-        world.judge();
+        let mut fleet = cut(live, 0).unmount();
+        fleet.made = std::iter::once("by b".to_owned()).chain(is_durable.then_some(text)).collect();
+        fleet.judge();
     }
 }
 
 /// A second version gives way while the first one is not merged yet.
 #[test]
 fn a_second_version_that_a_batch_carried_outlives_a_checkpoint() {
-    let mut world = World::new(2, &BOTH);
-    world.make(0, "f");
-    world.settle();
-    let mut live = Live::mount(world);
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.make(0, "f");
+    fleet.settle();
+    let mut live = Live::mount(fleet);
     for round in 0..2 {
         edit(live.at(1), "f", &format!("by b {round}")).unwrap();
         live.at(1).checkpoint().unwrap();
-        live.world.sync_all(1);
+        live.fleet.sync_all(1);
         let inode = find(live.at(0), ["f", "h"][round]).unwrap();
         rename(live.at(0), ["f", "h"][round], ["h", "i"][round]).unwrap();
         edit(live.at(0), ["h", "i"][round], &format!("by a {round}")).unwrap();
         live.at(0).sync(&inode, false).unwrap();
         assert!(inode.state.read().progress.carried > 0);
         drop(inode);
-        live.world.sync_all(0);
+        live.fleet.sync_all(0);
         live.arrive(0);
         live.at(0).checkpoint().unwrap();
     }
-    super::world::make(live.at(0), "g", "g").unwrap();
+    super::fleet::make(live.at(0), "g", "g").unwrap();
     live.at(0).writeback.commit(&[]).unwrap();
-    let mut world = cut(live, 0).unmount();
-    world.made = ["by a 0", "by a 1", "by b 1"].map(str::to_owned).into();
-    world.removed.clear();
-    world.judge();
+    let mut fleet = cut(live, 0).unmount();
+    fleet.made = ["by a 0", "by a 1", "by b 1"].map(str::to_owned).into();
+    fleet.removed.clear();
+    fleet.judge();
 }
 
 /// A mode that was set and is not stored is no version of the content, whatever is pinned.
@@ -188,34 +188,34 @@ fn a_second_version_that_a_batch_carried_outlives_a_checkpoint() {
 fn attributes_that_are_not_stored_are_no_version() {
     for is_noticed in [false, true] {
         let content = |who: &str| who.to_owned() + &" ".repeat(300_000 - who.len());
-        let mut world = World::new(2, &BOTH);
-        world.at(0, |_, volume| super::world::make(volume, "f", &content("first")).unwrap());
-        world.settle();
-        let mut live = Live::mount(world);
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.at(0, |_, volume| super::fleet::make(volume, "f", &content("first")).unwrap());
+        fleet.settle();
+        let mut live = Live::mount(fleet);
         edit(live.at(0), "f", &content("by a")).unwrap();
         live.at(0).sync_all().unwrap();
         live.at(0).write(&find(live.at(0), "f").unwrap(), 0, b"by a!", now(), 0).unwrap();
         live.at(0).sync_all().unwrap();
-        live.world.sync_all(0);
-        live.world.sync_all(1);
+        live.fleet.sync_all(0);
+        live.fleet.sync_all(1);
         live.arrive(1);
         live.at(1).write(&find(live.at(1), "f").unwrap(), 0, b"by b!", now(), 0).unwrap();
         live.at(1).sync_all().unwrap();
-        live.world.sync_all(1);
+        live.fleet.sync_all(1);
         let inode = find(live.at(0), "f").unwrap();
         live.at(0).set_attributes(&inode, |record| std::mem::replace(&mut record.mode, 0o600) == 0).unwrap();
-        live.world.sync_all(0);
+        live.fleet.sync_all(0);
         if is_noticed {
             live.arrive(0);
         }
         live.at(0).checkpoint().unwrap();
         drop(inode);
-        let mut world = live.unmount();
-        world.settle();
-        let shown = world.at(0, |_, volume| tree(volume));
+        let mut fleet = live.unmount();
+        fleet.settle();
+        let shown = fleet.at(0, |_, volume| tree(volume));
         assert_eq!(shown.keys().collect::<Vec<_>>(), ["f"], "{is_noticed}");
         let mode = |volume: &Volume| find(volume, "f").unwrap().view(|record| record.mode);
-        (0..2).for_each(|at| assert_eq!(world.at(at, |_, volume| mode(volume)), 0o600, "{is_noticed}"));
+        (0..2).for_each(|at| assert_eq!(fleet.at(at, |_, volume| mode(volume)), 0o600, "{is_noticed}"));
     }
 }
 
@@ -229,7 +229,7 @@ fn what_was_acknowledged_and_gave_way_outlives_a_kill() {
         let inode = find(live.at(0), "f").unwrap();
         live.at(0).writeback.commit(std::slice::from_ref(&inode)).unwrap();
         drop(inode);
-        live.world.sync_all(0);
+        live.fleet.sync_all(0);
         if steps & 1 > 0 {
             live.arrive(0);
         }
@@ -244,10 +244,10 @@ fn what_was_acknowledged_and_gave_way_outlives_a_kill() {
                 .unwrap();
             live.at(0).checkpoint().unwrap();
         }
-        let Live { mut world, volumes } = live;
+        let Live { mut fleet, volumes } = live;
         drop(volumes);
-        world.made = ["by a", "by b"].map(str::to_owned).into();
-        let judged = catch_unwind(AssertUnwindSafe(|| world.judge()));
+        fleet.made = ["by a", "by b"].map(str::to_owned).into();
+        let judged = catch_unwind(AssertUnwindSafe(|| fleet.judge()));
         judged.unwrap_or_else(|_| panic!("{steps}"));
     }
 }

@@ -1,6 +1,6 @@
 //! Devices that are killed, with all they did durable, before what other devices did meanwhile arrives.
 
-use super::world::{kill, make};
+use super::fleet::{kill, make};
 use super::*;
 use crate::chunk::remembered::Remembered;
 
@@ -8,27 +8,27 @@ use crate::chunk::remembered::Remembered;
 #[test]
 fn a_version_that_arrives_after_a_kill_in_a_deletion_is_not_deleted() {
     for is_seen_before in [false, true] {
-        let mut world = World::new(2, &BOTH);
-        world.make(0, "f");
-        world.judge();
-        world.at(1, |_, volume| edit(volume, "f", "edited").unwrap());
-        world.made.insert("edited".into());
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.make(0, "f");
+        fleet.judge();
+        fleet.at(1, |_, volume| edit(volume, "f", "edited").unwrap());
+        fleet.made.insert("edited".into());
         if is_seen_before {
-            world.sync_all(1);
-            world.sync_all(0);
+            fleet.sync_all(1);
+            fleet.sync_all(0);
         }
-        let volume = world.mount(0);
+        let volume = fleet.mount(0);
         let first = ChunkId::first(find(&volume, "f").unwrap().id());
         remove(&volume, "f").unwrap();
         volume.sync_directory(&volume.root().unwrap()).unwrap();
         drop(volume);
-        assert_eq!(world.devices[0].keys.remembered.tombstone(first).is_some(), is_seen_before);
-        world.removed.insert("f of AAAAAAA".into());
+        assert_eq!(fleet.devices[0].keys.remembered.tombstone(first).is_some(), is_seen_before);
+        fleet.removed.insert("f of AAAAAAA".into());
         if is_seen_before {
-            world.removed.insert("edited".into());
+            fleet.removed.insert("edited".into());
         }
-        world.sync_all(1);
-        let tree = world.judge();
+        fleet.sync_all(1);
+        let tree = fleet.judge();
         assert_eq!(tree.keys().collect::<Vec<_>>(), if is_seen_before { vec![] } else { vec!["f"] });
     }
 }
@@ -37,51 +37,51 @@ fn a_version_that_arrives_after_a_kill_in_a_deletion_is_not_deleted() {
 /// it cannot tell. So the file is there again, whole and under its name, and can be deleted as any other.
 #[test]
 fn what_is_deleted_and_no_more_remembered_comes_back() {
-    let mut world = World::new(2, &BOTH);
-    world.make(0, "f");
-    deliver(&mut world, [0, 1]);
-    killed(&mut world, 1, |volume| remove(volume, "f"));
-    let keys = &mut world.devices[1].keys;
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.make(0, "f");
+    deliver(&mut fleet, [0, 1]);
+    killed(&mut fleet, 1, |volume| remove(volume, "f"));
+    let keys = &mut fleet.devices[1].keys;
     *keys = keys.remembering(Remembered::default());
-    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["f"]);
-    world.at(1, |_, volume| remove(volume, "f").unwrap());
-    world.removed.insert("f of AAAAAAA".into());
-    assert!(world.judge().is_empty());
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["f"]);
+    fleet.at(1, |_, volume| remove(volume, "f").unwrap());
+    fleet.removed.insert("f of AAAAAAA".into());
+    assert!(fleet.judge().is_empty());
 }
 
 /// A killed device finds another one's directory in the place of its own, and its own aside.
 #[test]
 fn a_journal_hides_nothing_of_a_directory_that_was_put_aside() {
-    let mut world = World::new(2, &[BOTH[0]; 2]);
-    world.make(0, "of a");
-    world.make(1, "of b");
-    killed(&mut world, 1, |volume| make(volume, "later", "later"));
-    world.made.insert("later".into());
-    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["later", "of a", "of b"]);
+    let mut fleet = FleetFixture::new(2, &[BOTH[0]; 2]);
+    fleet.make(0, "of a");
+    fleet.make(1, "of b");
+    killed(&mut fleet, 1, |volume| make(volume, "later", "later"));
+    fleet.made.insert("later".into());
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["later", "of a", "of b"]);
 }
 
 /// The same of a removal: what it removed does not come back with the directory that was put aside.
 #[test]
 fn what_was_removed_before_a_kill_stays_removed() {
-    let mut world = World::new(2, &[BOTH[0]; 2]);
-    world.make(0, "f");
-    world.make(1, "of b");
-    world.sync_all(1);
-    killed(&mut world, 0, |volume| remove(volume, "f"));
-    world.removed.insert("f of AAAAAAA".into());
-    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["of b"]);
+    let mut fleet = FleetFixture::new(2, &[BOTH[0]; 2]);
+    fleet.make(0, "f");
+    fleet.make(1, "of b");
+    fleet.sync_all(1);
+    killed(&mut fleet, 0, |volume| remove(volume, "f"));
+    fleet.removed.insert("f of AAAAAAA".into());
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["of b"]);
 }
 
 /// A file that only the other device's journal has is not written by who syncs it.
 #[test]
 fn what_another_journal_told_of_is_no_work_of_this_device() {
-    let mut world = World::new(2, &BOTH);
-    killed(&mut world, 0, |volume| make(volume, "f", "first"));
-    deliver(&mut world, [0, 1]);
-    world.at(0, |_, volume| edit(volume, "f", "second").unwrap());
-    world.made.insert("second".into());
-    killed(&mut world, 1, |volume| make(volume, "g", "g"));
-    let tree = world.judge();
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    killed(&mut fleet, 0, |volume| make(volume, "f", "first"));
+    deliver(&mut fleet, [0, 1]);
+    fleet.at(0, |_, volume| edit(volume, "f", "second").unwrap());
+    fleet.made.insert("second".into());
+    killed(&mut fleet, 1, |volume| make(volume, "g", "g"));
+    let tree = fleet.judge();
     assert_eq!(tree.keys().collect::<Vec<_>>(), ["f", "g"]);
     assert_eq!(tree["f"].as_deref(), Some("second"));
 }
@@ -90,22 +90,22 @@ fn what_another_journal_told_of_is_no_work_of_this_device() {
 #[test]
 fn of_two_versions_of_which_one_is_in_a_journal_both_are_there() {
     for late in [false, true] {
-        let mut world = World::new(2, &BOTH);
-        world.make(0, "f");
-        deliver(&mut world, [0, 1]);
-        let here = |world: &mut World| {
-            killed(world, 1, |volume| edit(volume, "f", "here").and_then(|()| rename(volume, "f", "g")));
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.make(0, "f");
+        deliver(&mut fleet, [0, 1]);
+        let here = |fleet: &mut FleetFixture| {
+            killed(fleet, 1, |volume| edit(volume, "f", "here").and_then(|()| rename(volume, "f", "g")));
         };
         if !late {
-            here(&mut world);
+            here(&mut fleet);
         }
-        world.at(0, |_, volume| edit(volume, "f", "there").unwrap());
+        fleet.at(0, |_, volume| edit(volume, "f", "there").unwrap());
         if late {
-            here(&mut world);
+            here(&mut fleet);
         }
-        world.made.extend(["here", "there"].map(String::from));
-        world.removed.insert("f of AAAAAAA".into());
-        let tree = world.judge();
+        fleet.made.extend(["here", "there"].map(String::from));
+        fleet.removed.insert("f of AAAAAAA".into());
+        let tree = fleet.judge();
         let names: Vec<_> = tree.keys().collect();
         assert!(names.len() == 2 && names[0] == "g" && names[1].starts_with("g (conflict"), "{names:?}");
     }
@@ -116,13 +116,13 @@ fn of_two_versions_of_which_one_is_in_a_journal_both_are_there() {
 #[test]
 fn content_set_aside_goes_with_its_file() {
     for is_killed in [false, true] {
-        let mut world = World::new(2, &BOTH);
-        world.make(0, "f");
-        deliver(&mut world, [0, 1]);
-        killed(&mut world, 1, |volume| edit(volume, "f", "here").and_then(|()| rename(volume, "f", "g")));
-        world.at(0, |_, volume| edit(volume, "f", "there").unwrap());
-        deliver(&mut world, [0, 1]);
-        let device = &world.devices[1];
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.make(0, "f");
+        deliver(&mut fleet, [0, 1]);
+        killed(&mut fleet, 1, |volume| edit(volume, "f", "here").and_then(|()| rename(volume, "f", "g")));
+        fleet.at(0, |_, volume| edit(volume, "f", "there").unwrap());
+        deliver(&mut fleet, [0, 1]);
+        let device = &fleet.devices[1];
         let volume = device.keys.open(Arc::new(device.store.clone()));
         let is_empty = |volume: &Volume| volume.base.withheld.lock().is_empty();
         assert!(!is_empty(&volume), "nothing is set aside");
@@ -137,13 +137,13 @@ fn content_set_aside_goes_with_its_file() {
         } else {
             volume.close().unwrap()
         }
-        let (files, volume) = (world.devices[1].store.items().len(), world.mount(1));
+        let (files, volume) = (fleet.devices[1].store.items().len(), fleet.mount(1));
         assert!(is_empty(&volume));
         volume.close().unwrap();
-        assert!(world.devices[1].store.items().len() <= files, "something came back");
-        world.at(0, |_, volume| edit(volume, "f", "later").unwrap());
-        world.made = ["h", "later"].map(String::from).into();
-        let tree = world.judge();
+        assert!(fleet.devices[1].store.items().len() <= files, "something came back");
+        fleet.at(0, |_, volume| edit(volume, "f", "later").unwrap());
+        fleet.made = ["h", "later"].map(String::from).into();
+        let tree = fleet.judge();
         assert_eq!(tree.keys().collect::<Vec<_>>(), ["f", "h"]);
         assert_eq!(tree["f"].as_deref(), Some("later"));
     }
@@ -152,51 +152,51 @@ fn content_set_aside_goes_with_its_file() {
 /// What was deleted was known from another device's journal only, and nothing of it was here.
 #[test]
 fn what_is_deleted_before_a_kill_and_changed_elsewhere_comes_back() {
-    let mut world = World::new(2, &BOTH);
-    killed(&mut world, 1, |volume| {
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    killed(&mut fleet, 1, |volume| {
         make_directory(volume, "d")?;
         make(volume, "f", "f")
     });
-    deliver(&mut world, [1, 0]);
-    killed(&mut world, 1, |volume| {
+    deliver(&mut fleet, [1, 0]);
+    killed(&mut fleet, 1, |volume| {
         make(volume, "d/new", "new")?;
         edit(volume, "f", "f edited")
     });
-    world.made.extend(["new", "f edited"].map(String::from));
-    killed(&mut world, 0, |volume| ["d", "f"].iter().try_for_each(|path| remove_all(volume, path)));
-    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["d", "d/new", "f"]);
+    fleet.made.extend(["new", "f edited"].map(String::from));
+    killed(&mut fleet, 0, |volume| ["d", "f"].iter().try_for_each(|path| remove_all(volume, path)));
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/new", "f"]);
 }
 
 #[test]
 fn link_counts_of_directories_are_those_of_their_entries() {
-    let mut world = World::new(2, &BOTH);
-    killed(&mut world, 0, |volume| make_directory(volume, "d"));
-    world.make(1, "f");
-    killed(&mut world, 1, |volume| rename(volume, "f", "g"));
-    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["d", "g"]);
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    killed(&mut fleet, 0, |volume| make_directory(volume, "d"));
+    fleet.make(1, "f");
+    killed(&mut fleet, 1, |volume| rename(volume, "f", "g"));
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "g"]);
 }
 
 /// The journal of the one who was killed does not know the name that the other gave.
 #[test]
 fn a_file_that_was_renamed_on_both_sides_of_a_kill_has_both_names() {
-    let mut world = World::new(2, &BOTH);
-    world.make(0, "f");
-    deliver(&mut world, [0, 1]);
-    world.at(0, |_, volume| rename(volume, "f", "g").unwrap());
-    killed(&mut world, 1, |volume| rename(volume, "f", "h"));
-    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["g", "h"]);
-    world.at(0, |_, volume| remove(volume, "h").unwrap());
-    assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["g"]);
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.make(0, "f");
+    deliver(&mut fleet, [0, 1]);
+    fleet.at(0, |_, volume| rename(volume, "f", "g").unwrap());
+    killed(&mut fleet, 1, |volume| rename(volume, "f", "h"));
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["g", "h"]);
+    fleet.at(0, |_, volume| remove(volume, "h").unwrap());
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["g"]);
 }
 
-fn deliver(world: &mut World, order: [usize; 2]) {
+fn deliver(fleet: &mut FleetFixture, order: [usize; 2]) {
     for at in order {
-        world.sync_all(at);
+        fleet.sync_all(at);
     }
 }
 
-fn killed(world: &mut World, at: usize, work: impl FnOnce(&Volume) -> crate::volume::Result<()>) {
-    let volume = world.mount(at);
+fn killed(fleet: &mut FleetFixture, at: usize, work: impl FnOnce(&Volume) -> crate::volume::Result<()>) {
+    let volume = fleet.mount(at);
     work(&volume).unwrap();
     kill(volume);
 }

@@ -32,25 +32,25 @@ pub(super) fn change(volume: &Volume, path: &str, part_of: usize, text: &str) ->
 }
 
 /// A file of three chunks that both devices have.
-pub(super) fn world(styles: &[Style]) -> (World, [String; 3]) {
-    let (mut world, texts) = (World::new(2, styles), ["zero", "one", "two"].map(part));
-    world.at(0, |_, volume| {
+pub(super) fn fleet(styles: &[Style]) -> (FleetFixture, [String; 3]) {
+    let (mut fleet, texts) = (FleetFixture::new(2, styles), ["zero", "one", "two"].map(part));
+    fleet.at(0, |_, volume| {
         drop(file(volume, "g", b""));
         (0..3).for_each(|at| change(volume, "g", at, &texts[at]).unwrap());
     });
-    world.settle();
-    (world, texts)
+    fleet.settle();
+    (fleet, texts)
 }
 
 /// What all devices show once all has come to rest. A copy that belongs to nothing any more may stay.
-pub(super) fn shown_beside_copies(world: &mut World) -> Vec<(String, String)> {
-    world.settle();
+pub(super) fn shown_beside_copies(fleet: &mut FleetFixture) -> Vec<(String, String)> {
+    fleet.settle();
     // What nobody tells of is waited for.
-    world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
-    world.settle();
-    let count = world.devices.len();
+    fleet.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
+    fleet.settle();
+    let count = fleet.devices.len();
     let all = (0..count).map(|at| {
-        world.at(at, |_, volume| {
+        fleet.at(at, |_, volume| {
             let names = names(volume, &volume.root().unwrap());
             names.into_iter().map(|name| (name.clone(), parts(volume, &name).unwrap())).collect::<Vec<_>>()
         })
@@ -61,26 +61,26 @@ pub(super) fn shown_beside_copies(world: &mut World) -> Vec<(String, String)> {
 }
 
 /// The same some days later; copies are gone then.
-pub(super) fn rest_without_copies(world: &mut World) -> Vec<String> {
-    world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3 * 24 * 3600)));
-    let shown = shown(world);
+pub(super) fn rest_without_copies(fleet: &mut FleetFixture) -> Vec<String> {
+    fleet.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3 * 24 * 3600)));
+    let shown = shown(fleet);
     shown.into_iter().map(|(_, content)| content).collect()
 }
 
 /// What is shown, and no copy is left beside it.
-pub(super) fn shown(world: &mut World) -> Vec<(String, String)> {
-    let shown = shown_beside_copies(world);
-    world.devices.iter().for_each(|device| assert!(device.store.copies().is_empty()));
+pub(super) fn shown(fleet: &mut FleetFixture) -> Vec<(String, String)> {
+    let shown = shown_beside_copies(fleet);
+    fleet.devices.iter().for_each(|device| assert!(device.store.copies().is_empty()));
     shown
 }
 
 #[test]
 fn of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there() {
     for styles in [[BOTH[0]; 2], [BOTH[1]; 2], BOTH, [BOTH[1], BOTH[0]]] {
-        let (mut world, [zero, one, two]) = world(&styles);
-        world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
-        world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
-        let shown = shown(&mut world);
+        let (mut fleet, [zero, one, two]) = fleet(&styles);
+        fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+        fleet.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+        let shown = shown(&mut fleet);
         let mut contents: Vec<_> = shown.iter().map(|(_, content)| content.clone()).collect();
         contents.sort();
         let mut whole = [[&*zero, &part("by a"), &two].concat(), [&*zero, &one, &part("by b")].concat()];
@@ -92,14 +92,14 @@ fn of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there() {
 /// A client that keeps no copies leaves the loser's chunk 0 nowhere but in its pin.
 #[test]
 fn a_version_of_which_no_copy_is_left_is_saved_from_its_pins() {
-    let (mut world, [zero, one, _]) = world(&[BOTH[0]; 2]);
-    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
-    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
-    [0, 1].into_iter().for_each(|at| assert!(world.sync_all(at)));
-    for device in [&world.devices[0].store, &world.devices[1].store, &world.server] {
+    let (mut fleet, [zero, one, _]) = fleet(&[BOTH[0]; 2]);
+    fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    fleet.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    [0, 1].into_iter().for_each(|at| assert!(fleet.sync_all(at)));
+    for device in [&fleet.devices[0].store, &fleet.devices[1].store, &fleet.server] {
         device.copies().into_iter().for_each(|copy| device.put(&Item::Copy(copy), None));
     }
-    let contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    let contents: Vec<_> = shown(&mut fleet).into_iter().map(|(_, content)| content).collect();
     assert!(
         contents.len() == 2 && contents.contains(&[&*zero, &one, &part("by b")].concat()),
         "{contents:?}"
@@ -110,23 +110,23 @@ fn a_version_of_which_no_copy_is_left_is_saved_from_its_pins() {
 #[test]
 fn a_version_that_lost_its_place_outlives_what_is_written_to_the_other() {
     for inexact in [false, true] {
-        let (mut world, [zero, one, two]) = world(&[BOTH[1]; 2]);
-        world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
-        world.at(1, |_, volume| change(volume, "g", 0, "by b").unwrap());
-        [0, 1, 0].into_iter().for_each(|at| assert!(world.sync_all(at) || at == 0));
+        let (mut fleet, [zero, one, two]) = fleet(&[BOTH[1]; 2]);
+        fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+        fleet.at(1, |_, volume| change(volume, "g", 0, "by b").unwrap());
+        [0, 1, 0].into_iter().for_each(|at| assert!(fleet.sync_all(at) || at == 0));
         // The server's version is there, the device's own is a copy; that a client may leave out.
-        let store = world.devices[0].store.clone();
+        let store = fleet.devices[0].store.clone();
         for at in 0..2 {
-            let copies = world.devices[at].store.copies();
-            copies.into_iter().for_each(|copy| world.devices[at].store.put(&Item::Copy(copy), None));
+            let copies = fleet.devices[at].store.copies();
+            copies.into_iter().for_each(|copy| fleet.devices[at].store.put(&Item::Copy(copy), None));
         }
-        let volume = world.devices[0].keys.open(Arc::new(store));
+        let volume = fleet.devices[0].keys.open(Arc::new(store));
         change(&volume, "g", 0, "later").unwrap();
         if inexact {
             volume.sync(&find(&volume, "g").unwrap(), true).unwrap();
         }
         volume.close().unwrap();
-        let contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+        let contents: Vec<_> = shown(&mut fleet).into_iter().map(|(_, content)| content).collect();
         let of_a = [&*zero, &part("by a"), &two].concat();
         assert!(contents.contains(&of_a), "{contents:?}");
         assert!(contents.iter().any(|content| content.starts_with(&part("later"))), "{contents:?}");
@@ -137,24 +137,24 @@ fn a_version_that_lost_its_place_outlives_what_is_written_to_the_other() {
 /// The client brings the chunk before the chunk 0 that names it.
 #[test]
 fn a_chunk_of_a_version_on_its_way_is_left_alone() {
-    let (mut world, [zero, one, _]) = world(&BOTH);
-    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
-    world.settle();
-    let id = world.at(1, |_, volume| {
+    let (mut fleet, [zero, one, _]) = fleet(&BOTH);
+    fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    fleet.settle();
+    let id = fleet.at(1, |_, volume| {
         change(volume, "g", 2, "by b").unwrap();
         find(volume, "g").unwrap().id()
     });
-    world.sync_all(1);
+    fleet.sync_all(1);
     let name =
-        world.at(1, |_, volume| volume.base.context.file_name(ChunkId { inode: id, index: ChunkIndex(2) }));
-    let Device { store, client, .. } = &mut world.devices[0];
-    assert!(client.sync(&Item::File(name), store, &world.server));
-    let before = world.images(0);
-    let read = world.at(0, |_, volume| parts(volume, "g"));
+        fleet.at(1, |_, volume| volume.base.context.file_name(ChunkId { inode: id, index: ChunkIndex(2) }));
+    let Device { store, client, .. } = &mut fleet.devices[0];
+    assert!(client.sync(&Item::File(name), store, &fleet.server));
+    let before = fleet.images(0);
+    let read = fleet.at(0, |_, volume| parts(volume, "g"));
     assert!(read.is_err(), "{read:?}");
-    assert!(before == world.images(0), "something was written");
+    assert!(before == fleet.images(0), "something was written");
     assert_eq!(
-        shown(&mut world),
+        shown(&mut fleet),
         [("g".to_owned(), [&*zero, &*part("by a"), &*part("by b")].concat())],
         "{one}"
     );
@@ -163,27 +163,27 @@ fn a_chunk_of_a_version_on_its_way_is_left_alone() {
 /// The client takes away the chunks that were not changed here.
 #[test]
 fn what_somebody_else_deleted_comes_back_whole_where_it_was_changed() {
-    let (mut world, [zero, _, two]) = world(&BOTH);
-    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
-    world.at(1, |_, volume| remove(volume, "g").unwrap());
-    world.settle();
-    assert_eq!(shown(&mut world), [("g".to_owned(), [&*zero, &*part("by a"), &*two].concat())]);
+    let (mut fleet, [zero, _, two]) = fleet(&BOTH);
+    fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    fleet.at(1, |_, volume| remove(volume, "g").unwrap());
+    fleet.settle();
+    assert_eq!(shown(&mut fleet), [("g".to_owned(), [&*zero, &*part("by a"), &*two].concat())]);
 }
 
 /// Whoever deletes it has seen the change: its space is free again everywhere, after a while.
 #[test]
 fn what_was_deleted_is_not_pinned_for_ever() {
     for deletes in [0, 1] {
-        let (mut world, _) = world(&BOTH);
-        world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
-        world.settle();
-        let pinned = |world: &World| world.devices[0].store.pins().unwrap().all_pins().unwrap().len();
-        assert_eq!(pinned(&world), 3);
-        world.at(deletes, |_, volume| remove(volume, "g").unwrap());
-        world.settle();
-        world.devices[0].store.wait(Duration::from_secs(3 * 24 * 3600));
-        assert!(shown(&mut world).is_empty());
-        assert_eq!(pinned(&world), 0, "{deletes}");
+        let (mut fleet, _) = fleet(&BOTH);
+        fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+        fleet.settle();
+        let pinned = |fleet: &FleetFixture| fleet.devices[0].store.pins().unwrap().all_pins().unwrap().len();
+        assert_eq!(pinned(&fleet), 3);
+        fleet.at(deletes, |_, volume| remove(volume, "g").unwrap());
+        fleet.settle();
+        fleet.devices[0].store.wait(Duration::from_secs(3 * 24 * 3600));
+        assert!(shown(&mut fleet).is_empty());
+        assert_eq!(pinned(&fleet), 0, "{deletes}");
     }
 }
 
@@ -191,43 +191,43 @@ fn what_was_deleted_is_not_pinned_for_ever() {
 fn walk(seed: u64) {
     let mut random = TestRng(seed);
     let styles: Vec<Style> = (0..3).map(|_| BOTH[random.below(2)]).collect();
-    let mut world = World::new(2 + random.below(2), &styles);
-    world.at(0, |_, volume| {
+    let mut fleet = FleetFixture::new(2 + random.below(2), &styles);
+    fleet.at(0, |_, volume| {
         drop(file(volume, "g", b""));
         (0..3).for_each(|at| change(volume, "g", at, &format!("part {at}")).unwrap());
     });
-    world.settle();
+    fleet.settle();
     for step in 0..2 + random.below(8) {
-        let at = random.below(world.devices.len());
+        let at = random.below(fleet.devices.len());
         match random.below(4) {
-            0 => world.sync_some(at, &mut random),
-            1 => drop(world.sync_all(at)),
+            0 => fleet.sync_some(at, &mut random),
+            1 => drop(fleet.sync_all(at)),
             _ => {
                 let (part_of, text) = (random.below(3), format!("{step} of {at}"));
-                let done = world.at(at, |world, volume| {
+                let done = fleet.at(at, |fleet, volume| {
                     let before = parts(volume, "g").ok()?;
                     change(volume, "g", part_of, &text).ok()?;
-                    world.removed.insert(before);
+                    fleet.removed.insert(before);
                     let after = parts(volume, "g").unwrap();
-                    world.made.insert(after.clone());
+                    fleet.made.insert(after.clone());
                     Some(after)
                 });
-                world.log.extend(done.map(|done| format!("{at}: {done}")));
+                fleet.log.extend(done.map(|done| format!("{at}: {done}")));
                 continue;
             }
         }
-        world.log.push(format!("{at} copies"));
+        fleet.log.push(format!("{at} copies"));
     }
     let judged = catch_unwind(AssertUnwindSafe(|| {
-        let there: Vec<_> = shown_beside_copies(&mut world).into_iter().map(|(_, content)| content).collect();
-        let mut lost = world.made.difference(&world.removed).filter(|made| !there.contains(made));
+        let there: Vec<_> = shown_beside_copies(&mut fleet).into_iter().map(|(_, content)| content).collect();
+        let mut lost = fleet.made.difference(&fleet.removed).filter(|made| !there.contains(made));
         assert_eq!(lost.next(), None, "lost; there is {there:?}");
         for content in &there {
-            assert!(world.made.contains(content) || content.starts_with("part 0"), "a mixture: {content}");
+            assert!(fleet.made.contains(content) || content.starts_with("part 0"), "a mixture: {content}");
         }
     }));
     if let Err(why) = judged {
-        println!("CRYPTFS_SEED={seed}\n{}", world.log.join("\n"));
+        println!("CRYPTFS_SEED={seed}\n{}", fleet.log.join("\n"));
         std::panic::resume_unwind(why);
     }
 }
@@ -256,21 +256,21 @@ fn each_rule_about_pins_is_needed() {
 /// Other devices may have it by the time that it is changed.
 #[test]
 fn a_file_that_was_made_in_this_mount_is_pinned_once_it_is_at_rest() {
-    let (mut world, texts) = (World::new(2, &[BOTH[1]; 2]), ["zero", "one", "two"].map(part));
-    let pinned = |world: &World| world.devices[0].store.pins().unwrap().all_pins().unwrap().len();
-    let volume = world.mount(0);
+    let (mut fleet, texts) = (FleetFixture::new(2, &[BOTH[1]; 2]), ["zero", "one", "two"].map(part));
+    let pinned = |fleet: &FleetFixture| fleet.devices[0].store.pins().unwrap().all_pins().unwrap().len();
+    let volume = fleet.mount(0);
     // It stays in memory, as what the kernel knows does.
     let inode = file(&volume, "g", b"");
     (0..3).for_each(|at| change(&volume, "g", at, &texts[at]).unwrap());
     volume.sync_all().unwrap();
-    assert_eq!((pinned(&world), inode.state.read().first_chunk.is_some()), (0, true));
-    [0, 1].into_iter().for_each(|at| assert!(world.sync_all(at)));
+    assert_eq!((pinned(&fleet), inode.state.read().first_chunk.is_some()), (0, true));
+    [0, 1].into_iter().for_each(|at| assert!(fleet.sync_all(at)));
     change(&volume, "g", 1, "by a").unwrap();
     volume.sync(&inode, false).unwrap();
-    assert_eq!(pinned(&world), 3);
+    assert_eq!(pinned(&fleet), 3);
     drop(inode);
     volume.close().unwrap();
-    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
-    let contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    fleet.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    let contents: Vec<_> = shown(&mut fleet).into_iter().map(|(_, content)| content).collect();
     assert!(contents.contains(&[&*texts[0], &part("by a"), &texts[2]].concat()), "{contents:?}");
 }

@@ -10,24 +10,24 @@ use crate::test_rng::{TestRng, seed, variable};
 fn walk(seed: u64) {
     let mut random = TestRng(seed);
     let styles: Vec<Style> = (0..3).map(|_| BOTH[random.below(2)]).collect();
-    let mut world = World::new(2 + random.below(2), &styles);
-    world.at(0, |_, volume| {
+    let mut fleet = FleetFixture::new(2 + random.below(2), &styles);
+    fleet.at(0, |_, volume| {
         drop(file(volume, "g", b""));
         (0..3).for_each(|at| change(volume, "g", at, &format!("part {at}")).unwrap());
     });
-    world.made.insert(["part 0", "part 1", "part 2"].map(part).concat());
-    world.removed.extend(world.made.clone());
-    world.settle();
+    fleet.made.insert(["part 0", "part 1", "part 2"].map(part).concat());
+    fleet.removed.extend(fleet.made.clone());
+    fleet.settle();
     // What was not acknowledged may be there, in the place of what was before.
     let mut failed = Vec::new();
-    let mut live = Live::mount(world);
+    let mut live = Live::mount(fleet);
     for step in 0..4 + random.below(14) {
         let at = random.below(live.volumes.len());
         match random.below(5) {
-            0 => live.world.sync_some(at, &mut random),
-            1 => drop(live.world.sync_all(at)),
+            0 => live.fleet.sync_some(at, &mut random),
+            1 => drop(live.fleet.sync_all(at)),
             _ => {
-                let Live { world, volumes } = &mut live;
+                let Live { fleet, volumes } = &mut live;
                 let volume = &volumes[at].0;
                 let (part_of, text) = (random.below(3), format!("{step} of {at}"));
                 let but_times = random.below(2) == 0;
@@ -35,24 +35,24 @@ fn walk(seed: u64) {
                 let done = change(volume, "g", part_of, &text)
                     .and_then(|()| parts(volume, "g"))
                     .and_then(|after| volume.sync(&find(volume, "g").unwrap(), but_times).map(|()| after));
-                world.log.push(format!("{at}: {part_of} becomes {text}: {done:?}"));
+                fleet.log.push(format!("{at}: {part_of} becomes {text}: {done:?}"));
                 match done {
                     Ok(after) => {
-                        world.removed.insert(before);
-                        world.made.insert(after);
+                        fleet.removed.insert(before);
+                        fleet.made.insert(after);
                     }
                     Err(_) => failed.push(part(&text)),
                 }
                 continue;
             }
         }
-        live.world.log.push(format!("{at} copies"));
+        live.fleet.log.push(format!("{at} copies"));
         live.arrive_between(at, &mut random);
     }
-    let log = live.world.log.join("\n");
+    let log = live.fleet.log.join("\n");
     let judged = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = live.unmount();
-        let shown = shown_beside_copies(&mut world);
+        let mut fleet = live.unmount();
+        let shown = shown_beside_copies(&mut fleet);
         let there: Vec<_> = shown.into_iter().map(|(_, content)| content).collect();
         let is_one = |content: &String, made: &String| {
             (0..3).map(|at| at * 16..at * 16 + 16).all(|range| {
@@ -60,16 +60,16 @@ fn walk(seed: u64) {
                     || failed.iter().any(|text| *text == content[range.clone()])
             })
         };
-        let lost: Vec<_> = world
+        let lost: Vec<_> = fleet
             .made
-            .difference(&world.removed)
+            .difference(&fleet.removed)
             .filter(|made| !there.iter().any(|content| is_one(content, made)))
             .collect();
         assert!(lost.is_empty(), "lost: {lost:?}; there is {there:?}");
         for content in &there {
-            assert!(world.made.iter().any(|made| is_one(content, made)), "a mixture: {content}");
+            assert!(fleet.made.iter().any(|made| is_one(content, made)), "a mixture: {content}");
         }
-        assert_eq!(rest_without_copies(&mut world), there);
+        assert_eq!(rest_without_copies(&mut fleet), there);
     }));
     if let Err(why) = judged {
         println!("CRYPTFS_SEED={seed}\n{log}");
@@ -80,41 +80,41 @@ fn walk(seed: u64) {
 /// What is pinned is not the file that is written to: another device changed the mode since.
 #[test]
 fn what_is_written_after_a_change_of_mode_and_gives_way_spoils_nothing() {
-    let (mut world, [zero, one, two]) = super::large::world(&BOTH);
-    world.at(0, |_, volume| change(volume, "g", 0, "zero").unwrap());
-    world.settle();
-    world.at(1, |_, volume| {
+    let (mut fleet, [zero, one, two]) = super::large::fleet(&BOTH);
+    fleet.at(0, |_, volume| change(volume, "g", 0, "zero").unwrap());
+    fleet.settle();
+    fleet.at(1, |_, volume| {
         let change = |record: &mut crate::volume::Record| std::mem::replace(&mut record.mode, 0o600) != 0o600;
         volume.set_attributes(&find(volume, "g").unwrap(), change).unwrap();
     });
-    world.settle();
-    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
-    world.sync_all(1);
-    let mut live = Live::mount(world);
+    fleet.settle();
+    fleet.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    fleet.sync_all(1);
+    let mut live = Live::mount(fleet);
     change(live.at(0), "g", 1, "by a").unwrap();
-    live.world.sync_all(0);
+    live.fleet.sync_all(0);
     live.arrive(0);
     live.at(0).merge().unwrap();
     let by_b = [&*zero, &*one, &part("by b")].concat();
     assert_eq!(parts(live.at(0), "g").unwrap(), by_b);
-    let mut world = live.unmount();
+    let mut fleet = live.unmount();
     let by_a = [&*zero, &part("by a"), &two].concat();
-    let there: Vec<_> = shown_beside_copies(&mut world).into_iter().map(|(_, content)| content).collect();
+    let there: Vec<_> = shown_beside_copies(&mut fleet).into_iter().map(|(_, content)| content).collect();
     assert!(there.contains(&by_b) && there.contains(&by_a), "{there:?}");
 }
 
 /// Nothing of the file is pinned, and a chunk that the version in memory needs was replaced before anything opened it.
 #[test]
 fn a_version_in_memory_that_cannot_be_whole_does_not_keep_the_file_from_being_read() {
-    let (mut world, [zero, one, _]) = super::large::world(&BOTH);
-    world.at(0, |_, volume| change(volume, "g", 2, "by a").unwrap());
-    world.sync_all(0);
-    let mut live = Live::mount(world);
+    let (mut fleet, [zero, one, _]) = super::large::fleet(&BOTH);
+    fleet.at(0, |_, volume| change(volume, "g", 2, "by a").unwrap());
+    fleet.sync_all(0);
+    let mut live = Live::mount(fleet);
     change(live.at(1), "g", 1, "by b").unwrap();
-    live.world.sync_all(1);
+    live.fleet.sync_all(1);
     live.arrive(1);
     live.at(1).merge().unwrap();
-    live.world.devices[1].store.wait(std::time::Duration::from_secs(3600));
+    live.fleet.devices[1].store.wait(std::time::Duration::from_secs(3600));
     live.at(1).merge().unwrap();
     let shown = parts(live.at(1), "g");
     assert_eq!(shown.unwrap(), [&*zero, &*one, &part("by a")].concat());

@@ -1,7 +1,7 @@
 //! Devices that are mounted while the client works.
 
+use super::fleet::make;
 use super::walks::act;
-use super::world::make;
 use super::*;
 use crate::store::{Store, Watch};
 use crate::test_rng::{TestRng, seed, variable};
@@ -11,15 +11,15 @@ use std::time::Duration;
 
 /// Devices that are mounted, each with what its store tells.
 pub(super) struct Live {
-    pub world: World,
+    pub fleet: FleetFixture,
     pub volumes: Vec<(Arc<Volume>, Box<dyn Watch>)>,
 }
 
 impl Live {
-    pub fn mount(world: World) -> Live {
-        let mounted = |at: usize| (world.mount(at), world.devices[at].store.watch().unwrap().unwrap());
-        let volumes = (0..world.devices.len()).map(mounted).collect();
-        Live { world, volumes }
+    pub fn mount(fleet: FleetFixture) -> Live {
+        let mounted = |at: usize| (fleet.mount(at), fleet.devices[at].store.watch().unwrap().unwrap());
+        let volumes = (0..fleet.devices.len()).map(mounted).collect();
+        Live { fleet, volumes }
     }
 
     pub fn at(&self, at: usize) -> &Volume {
@@ -49,15 +49,15 @@ impl Live {
     fn kill(&mut self, at: usize) {
         let (volume, watch) = self.volumes.remove(at);
         drop(watch);
-        super::world::kill(volume);
-        let watch = self.world.devices[at].store.watch().unwrap().unwrap();
-        self.volumes.insert(at, (self.world.mount(at), watch));
-        self.world.log.push(format!("{at} is killed"));
+        super::fleet::kill(volume);
+        let watch = self.fleet.devices[at].store.watch().unwrap().unwrap();
+        self.volumes.insert(at, (self.fleet.mount(at), watch));
+        self.fleet.log.push(format!("{at} is killed"));
     }
 
-    pub fn unmount(mut self) -> World {
+    pub fn unmount(mut self) -> FleetFixture {
         self.volumes.drain(..).for_each(|(volume, _)| volume.close().unwrap());
-        self.world
+        self.fleet
     }
 }
 
@@ -66,16 +66,16 @@ impl Live {
 fn a_version_that_a_client_puts_aside_under_a_mount_is_not_lost() {
     for moment in 0..3 {
         for is_open in [true, false] {
-            let mut world = World::new(2, &[BOTH[0]; 2]);
+            let mut fleet = FleetFixture::new(2, &[BOTH[0]; 2]);
             if moment > 0 {
                 // No copy counts as young.
-                world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
+                fleet.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
             }
-            world.make(0, "f");
-            world.settle();
-            world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
-            world.sync_all(1);
-            let mut live = Live::mount(world);
+            fleet.make(0, "f");
+            fleet.settle();
+            fleet.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+            fleet.sync_all(1);
+            let mut live = Live::mount(fleet);
             edit(live.at(0), "f", "by a").unwrap();
             live.at(0).checkpoint().unwrap();
             let inode = find(live.at(0), "f").unwrap();
@@ -83,8 +83,8 @@ fn a_version_that_a_client_puts_aside_under_a_mount_is_not_lost() {
                 inode.state.write().close(ChunkIndex::FIRST);
             }
             let name = live.at(0).base.context.file_name(ChunkId::first(inode.id()));
-            let store = live.world.devices[0].store.clone();
-            live.world.sync_all(0);
+            let store = live.fleet.devices[0].store.clone();
+            live.fleet.sync_all(0);
             match moment {
                 0 => {
                     let item = Item::File(name);
@@ -101,10 +101,10 @@ fn a_version_that_a_client_puts_aside_under_a_mount_is_not_lost() {
             let shown = tree(live.at(0));
             assert_eq!(shown.len(), 2, "{moment}, {is_open}: {shown:?}");
             drop(inode);
-            let mut world = live.unmount();
-            world.made = ["by a", "by b"].map(str::to_owned).into();
-            world.removed.clear();
-            world.judge();
+            let mut fleet = live.unmount();
+            fleet.made = ["by a", "by b"].map(str::to_owned).into();
+            fleet.removed.clear();
+            fleet.judge();
         }
     }
 }
@@ -112,42 +112,42 @@ fn a_version_that_a_client_puts_aside_under_a_mount_is_not_lost() {
 /// Elsewhere another version has the place, which the client brings here without seeing a change of what it replaces.
 #[test]
 fn a_copy_of_the_version_in_place_is_left_until_the_other_version_is_here() {
-    let mut world = World::new(2, &[BOTH[1]; 2]);
-    world.make(0, "f");
-    make_directories(&mut world, 0, &["e"]);
-    world.settle();
+    let mut fleet = FleetFixture::new(2, &[BOTH[1]; 2]);
+    fleet.make(0, "f");
+    make_directories(&mut fleet, 0, &["e"]);
+    fleet.settle();
     for (at, content) in [(0, "by a"), (1, "by b")] {
-        world.at(at, |_, volume| {
+        fleet.at(at, |_, volume| {
             edit(volume, "f", content).unwrap();
             make(volume, &format!("e/{content}"), content).unwrap();
         });
-        world.sync_all(at);
+        fleet.sync_all(at);
     }
-    let (store, server) = (world.devices[0].store.clone(), world.server.clone());
+    let (store, server) = (fleet.devices[0].store.clone(), fleet.server.clone());
     let copies = server.copies().into_iter().map(Item::Copy).collect::<Vec<_>>();
     assert!(copies.len() >= 2, "{copies:?}");
-    assert!(copies.iter().all(|copy| world.devices[0].client.sync(copy, &store, &server)));
-    world.at(0, |_, _| ());
+    assert!(copies.iter().all(|copy| fleet.devices[0].client.sync(copy, &store, &server)));
+    fleet.at(0, |_, _| ());
     for copy in &copies {
-        assert!(!world.devices[0].client.sync(copy, &store, &server), "{copy:?} went");
+        assert!(!fleet.devices[0].client.sync(copy, &store, &server), "{copy:?} went");
     }
-    world.made = ["by a", "by b"].map(str::to_owned).into();
-    world.judge();
+    fleet.made = ["by a", "by b"].map(str::to_owned).into();
+    fleet.judge();
 }
 
 /// What a batch has that chunk 0 lacks, when another chunk 0 takes its place.
 #[test]
 fn a_name_that_only_a_batch_has_outlives_a_directory_that_arrives() {
     for steps in 0..16 {
-        let mut live = Live::mount(World::new(2, &BOTH));
+        let mut live = Live::mount(FleetFixture::new(2, &BOTH));
         make(live.at(0), "a", "of a").unwrap();
         live.at(0).checkpoint().unwrap();
-        live.world.sync_all(0);
+        live.fleet.sync_all(0);
         make(live.at(1), "b", "of b").unwrap();
         if steps & 1 > 0 {
             live.at(1).sync_all().unwrap();
         }
-        live.world.sync_all(1);
+        live.fleet.sync_all(1);
         if steps & 2 > 0 {
             live.at(1).merge().unwrap();
         }
@@ -157,33 +157,33 @@ fn a_name_that_only_a_batch_has_outlives_a_directory_that_arrives() {
         if steps & 8 > 0 {
             live.at(1).merge().unwrap();
         }
-        let mut world = live.unmount();
-        world.made = ["of a", "of b"].map(str::to_owned).into();
-        world.judge();
+        let mut fleet = live.unmount();
+        fleet.made = ["of a", "of b"].map(str::to_owned).into();
+        fleet.judge();
     }
 }
 
 /// Whatever becomes of the copy that the client made.
 #[test]
 fn what_was_joined_in_its_place_is_stored() {
-    let mut live = Live::mount(World::new(2, &[BOTH[0]; 2]));
+    let mut live = Live::mount(FleetFixture::new(2, &[BOTH[0]; 2]));
     for at in [0, 1] {
         make(live.at(at), ["a", "b"][at], "x").unwrap();
         live.at(at).checkpoint().unwrap();
-        live.world.sync_all(at);
+        live.fleet.sync_all(at);
     }
     live.arrive(1);
     live.at(1).checkpoint().unwrap();
-    let store = live.world.devices[1].store.clone();
+    let store = live.fleet.devices[1].store.clone();
     store.copies().into_iter().for_each(|copy| store.put(&Item::Copy(copy), None));
-    let mut world = live.unmount();
-    assert_eq!(world.at(1, |_, volume| tree(volume)).keys().collect::<Vec<_>>(), ["a", "b"]);
+    let mut fleet = live.unmount();
+    assert_eq!(fleet.at(1, |_, volume| tree(volume)).keys().collect::<Vec<_>>(), ["a", "b"]);
 }
 
 /// As Syncthing, rclone, Unison and Nextcloud call what they are still writing: it takes the place of what it is newer than.
 #[test]
 fn what_is_on_its_way_is_no_copy() {
-    let live = Live::mount(World::new(2, &BOTH));
+    let live = Live::mount(FleetFixture::new(2, &BOTH));
     let inode = file(live.at(0), "f", b"before");
     let name = live.at(0).base.context.file_name(ChunkId::first(inode.id()));
     let digits = name.path().rsplit('/').next().unwrap().to_owned();
@@ -204,19 +204,19 @@ fn what_is_on_its_way_is_no_copy() {
 /// As `rclone bisync --conflict-resolve none` does, and Unison with what one side deleted.
 #[test]
 fn what_is_nowhere_but_in_copies_takes_its_place_again() {
-    let mut world = World::new(2, &[Style::NoneStays; 2]);
-    world.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
-    world.make(0, "f");
-    world.make(0, "deleted");
-    world.judge();
-    world.at(0, |_, volume| edit(volume, "f", "by a").unwrap());
-    world.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
-    world.at(0, |_, volume| remove(volume, "deleted").unwrap());
-    world.at(1, |_, volume| edit(volume, "deleted", "changed").unwrap());
-    world.make(0, "of a");
-    world.make(1, "of b");
-    world.made = ["by a", "by b", "changed"].map(str::to_owned).into();
-    let tree = world.judge();
+    let mut fleet = FleetFixture::new(2, &[Style::NoneStays; 2]);
+    fleet.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
+    fleet.make(0, "f");
+    fleet.make(0, "deleted");
+    fleet.judge();
+    fleet.at(0, |_, volume| edit(volume, "f", "by a").unwrap());
+    fleet.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+    fleet.at(0, |_, volume| remove(volume, "deleted").unwrap());
+    fleet.at(1, |_, volume| edit(volume, "deleted", "changed").unwrap());
+    fleet.make(0, "of a");
+    fleet.make(1, "of b");
+    fleet.made = ["by a", "by b", "changed"].map(str::to_owned).into();
+    let tree = fleet.judge();
     assert!(tree.contains_key("f") && tree.contains_key("deleted") && tree.len() == 5, "{tree:?}");
 }
 
@@ -224,7 +224,7 @@ fn what_is_nowhere_but_in_copies_takes_its_place_again() {
 fn walk(seed: u64, kills: bool) {
     let mut random = TestRng(seed);
     let styles: Vec<Style> = (0..3).map(|_| BOTH[random.below(2)]).collect();
-    let mut live = Live::mount(World::new(2 + random.below(2), &styles));
+    let mut live = Live::mount(FleetFixture::new(2 + random.below(2), &styles));
     for step in 0..4 + random.below(16) {
         let at = random.below(live.volumes.len());
         if kills && random.below(8) == 0 {
@@ -232,12 +232,12 @@ fn walk(seed: u64, kills: bool) {
             continue;
         }
         match random.below(5) {
-            0 => live.world.sync_some(at, &mut random),
-            1 => drop(live.world.sync_all(at)),
+            0 => live.fleet.sync_some(at, &mut random),
+            1 => drop(live.fleet.sync_all(at)),
             _ => {
-                let Live { world, volumes } = &mut live;
-                let done = act(world, &volumes[at].0, (at, step * 10), &mut random);
-                world.log.extend(done.map(|done| format!("{at}: {done}")));
+                let Live { fleet, volumes } = &mut live;
+                let done = act(fleet, &volumes[at].0, (at, step * 10), &mut random);
+                fleet.log.extend(done.map(|done| format!("{at}: {done}")));
                 match random.below(3) {
                     0 => {}
                     1 => volumes[at].0.writeback.commit(&[]).unwrap(),
@@ -246,10 +246,10 @@ fn walk(seed: u64, kills: bool) {
                 continue;
             }
         }
-        live.world.log.push(format!("{at} copies"));
+        live.fleet.log.push(format!("{at} copies"));
         live.arrive_between(at, &mut random);
     }
-    let log = live.world.log.join("\n");
+    let log = live.fleet.log.join("\n");
     let judged = catch_unwind(AssertUnwindSafe(|| drop(live.unmount().judge())));
     if let Err(why) = judged {
         println!("CRYPTFS_SEED={seed}\n{log}");

@@ -1,8 +1,8 @@
 //! Large files of which a client puts the chunk files of one version beside those of another one.
 
-use super::large::{change, part, parts, rest_without_copies, shown, world};
+use super::fleet::kill;
+use super::large::{change, fleet, part, parts, rest_without_copies, shown};
 use super::live::Live;
-use super::world::kill;
 use super::*;
 use crate::store::FileName;
 use crate::store::image::Image;
@@ -10,8 +10,8 @@ use crate::store::memory::Memory;
 use std::time::Duration;
 
 /// The chunk files of the file.
-fn chunk_files(world: &mut World) -> [FileName; 3] {
-    world.at(1, |_, volume| {
+fn chunk_files(fleet: &mut FleetFixture) -> [FileName; 3] {
+    fleet.at(1, |_, volume| {
         let inode = find(volume, "g").unwrap().id();
         [0, 1, 2].map(|index| volume.base.context.file_name(ChunkId { inode, index: ChunkIndex(index) }))
     })
@@ -42,19 +42,19 @@ fn shown_there(volume: &Volume) -> Vec<String> {
 /// The client takes its own side of one chunk file, and the other one's of another.
 #[test]
 fn a_chunk_of_the_version_in_place_that_is_only_a_copy_is_put_there() {
-    let (mut world, [zero, _, two]) = world(&BOTH);
-    let names = chunk_files(&mut world);
+    let (mut fleet, [zero, _, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
     for (at, text) in [(0, "by a"), (1, "by b")] {
-        world.at(at, |_, volume| change(volume, "g", 1, text).unwrap());
+        fleet.at(at, |_, volume| change(volume, "g", 1, text).unwrap());
     }
-    world.sync_all(0);
-    let Device { store, client, .. } = &mut world.devices[1];
+    fleet.sync_all(0);
+    let Device { store, client, .. } = &mut fleet.devices[1];
     for (name, style) in [(names[0], Style::OursAside), (names[1], Style::TheirsAside)] {
         client.style = style;
-        assert!(client.sync(&Item::File(name), store, &world.server));
+        assert!(client.sync(&Item::File(name), store, &fleet.server));
     }
-    assert_eq!(world.at(1, |_, volume| parts(volume, "g").unwrap()), [&*zero, &part("by a"), &two].concat());
-    let mut contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    assert_eq!(fleet.at(1, |_, volume| parts(volume, "g").unwrap()), [&*zero, &part("by a"), &two].concat());
+    let mut contents: Vec<_> = shown(&mut fleet).into_iter().map(|(_, content)| content).collect();
     contents.sort();
     assert_eq!(contents, ["by a", "by b"].map(|text| [&*zero, &part(text), &two].concat()));
 }
@@ -62,49 +62,49 @@ fn a_chunk_of_the_version_in_place_that_is_only_a_copy_is_put_there() {
 /// The chunk that is there may belong to a version whose chunk 0 is on its way.
 #[test]
 fn a_copy_takes_no_place_while_what_is_there_may_belong_to_what_comes() {
-    let (mut world, [zero, one, two]) = world(&BOTH);
-    let names = chunk_files(&mut world);
-    let store = world.devices[1].store.clone();
+    let (mut fleet, [zero, one, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let store = fleet.devices[1].store.clone();
     put_copy(&store, names[1], take(&store, names[1]), 1);
-    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
-    put(&store, names[1], take(&world.devices[0].store, names[1]));
-    let before = world.images(1);
-    assert!(world.at(1, |_, volume| parts(volume, "g")).is_err());
-    assert!(before == world.images(1), "something was written");
+    fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    put(&store, names[1], take(&fleet.devices[0].store, names[1]));
+    let before = fleet.images(1);
+    assert!(fleet.at(1, |_, volume| parts(volume, "g")).is_err());
+    assert!(before == fleet.images(1), "something was written");
     // Nothing came.
     store.wait(Duration::from_secs(3600));
-    assert_eq!(world.at(1, |_, volume| parts(volume, "g").unwrap()), [&*zero, &*one, &*two].concat());
-    assert_eq!(rest_without_copies(&mut world), [[&*zero, &part("by a"), &two].concat()]);
+    assert_eq!(fleet.at(1, |_, volume| parts(volume, "g").unwrap()), [&*zero, &*one, &*two].concat());
+    assert_eq!(rest_without_copies(&mut fleet), [[&*zero, &part("by a"), &two].concat()]);
 }
 
 /// A client that takes a file while it is being written may put that in the place of what became of it.
 #[test]
 fn an_older_version_of_this_device_does_not_keep_the_place_of_a_newer_one() {
-    let (mut world, [zero, one, _]) = world(&BOTH);
-    let names = chunk_files(&mut world);
-    let live = Live::mount(world);
+    let (mut fleet, [zero, one, _]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let live = Live::mount(fleet);
     change(live.at(0), "g", 2, "by a").unwrap();
     live.at(0).sync(&find(live.at(0), "g").unwrap(), false).unwrap();
-    let store = live.world.devices[0].store.clone();
+    let store = live.fleet.devices[0].store.clone();
     let taken = take(&store, names[0]);
-    let mut world = live.unmount();
+    let mut fleet = live.unmount();
     assert!(taken != take(&store, names[0]));
     put(&store, names[0], taken);
     let new = [&*zero, &*one, &part("by a")].concat();
-    assert_eq!(world.at(0, |_, volume| parts(volume, "g").unwrap()), new);
-    assert_eq!(shown(&mut world), [("g".to_owned(), new)]);
+    assert_eq!(fleet.at(0, |_, volume| parts(volume, "g").unwrap()), new);
+    assert_eq!(shown(&mut fleet), [("g".to_owned(), new)]);
 }
 
 /// What a crash leaves does not say which chunks belong to it, so nothing can be merged with it.
 #[test]
 fn a_version_that_a_crash_left_is_merged_with_another_one() {
-    let (mut world, [zero, one, two]) = world(&[BOTH[1]; 2]);
-    world.at(1, |_, volume| change(volume, "g", 1, "by b").unwrap());
-    world.sync_all(1);
-    let volume = world.mount(0);
+    let (mut fleet, [zero, one, two]) = fleet(&[BOTH[1]; 2]);
+    fleet.at(1, |_, volume| change(volume, "g", 1, "by b").unwrap());
+    fleet.sync_all(1);
+    let volume = fleet.mount(0);
     change(&volume, "g", 2, "by a").unwrap();
     kill(volume);
-    let mut contents: Vec<_> = shown(&mut world).into_iter().map(|(_, content)| content).collect();
+    let mut contents: Vec<_> = shown(&mut fleet).into_iter().map(|(_, content)| content).collect();
     contents.sort();
     assert_eq!(contents, [[&*zero, &part("by b"), &two].concat(), [&*zero, &*one, &part("by a")].concat()]);
 }
@@ -112,17 +112,17 @@ fn a_version_that_a_crash_left_is_merged_with_another_one() {
 /// This device knows a newer chunk, of its own version, which is elsewhere.
 #[test]
 fn a_chunk_that_chunk_0_names_is_not_refused_for_one_of_another_version() {
-    let (mut world, [zero, one, two]) = world(&BOTH);
-    let names = chunk_files(&mut world);
-    let base = take(&world.devices[1].store, names[2]);
-    world.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
-    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
-    let [a, b] = [0, 1].map(|at| world.devices[at].store.clone());
+    let (mut fleet, [zero, one, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let base = take(&fleet.devices[1].store, names[2]);
+    fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    fleet.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
     for name in names {
         put_copy(&b, name, take(&b, name), 1);
         put(&b, name, if name == names[2] { base.clone() } else { take(&a, name) });
     }
-    let mut contents = world.at(1, |_, volume| shown_there(volume));
+    let mut contents = fleet.at(1, |_, volume| shown_there(volume));
     contents.sort();
     assert_eq!(contents, [[&*zero, &part("by a"), &two].concat(), [&*zero, &*one, &part("by b")].concat()]);
 }
@@ -130,21 +130,21 @@ fn a_chunk_that_chunk_0_names_is_not_refused_for_one_of_another_version() {
 /// Of two versions that need a copy one is not whole yet.
 #[test]
 fn a_copy_outlives_a_version_that_was_saved_from_it_where_another_one_needs_it() {
-    let (mut world, [_, one, two]) = world(&BOTH);
-    let names = chunk_files(&mut world);
-    let [a, b] = [0, 1].map(|at| world.devices[at].store.clone());
+    let (mut fleet, [_, one, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
     let base = take(&b, names[2]);
-    world.at(0, |_, volume| change(volume, "g", 0, "first").unwrap());
+    fleet.at(0, |_, volume| change(volume, "g", 0, "first").unwrap());
     let first = take(&a, names[0]);
-    world.at(0, |_, volume| change(volume, "g", 1, "second").unwrap());
-    world.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    fleet.at(0, |_, volume| change(volume, "g", 1, "second").unwrap());
+    fleet.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
     put_copy(&b, names[0], first, 1);
     put_copy(&b, names[0], take(&a, names[0]), 2);
     let copy = put_copy(&b, names[2], base, 3);
-    assert_eq!(world.at(1, |_, volume| shown_there(volume)).len(), 2);
+    assert_eq!(fleet.at(1, |_, volume| shown_there(volume)).len(), 2);
     assert!(b.copies().contains(&copy));
     put_copy(&b, names[1], take(&a, names[1]), 4);
-    let contents = world.at(1, |_, volume| shown_there(volume));
+    let contents = fleet.at(1, |_, volume| shown_there(volume));
     for text in [[part("first"), one, two.clone()], [part("first"), part("second"), two]] {
         assert!(contents.contains(&text.concat()), "{contents:?}");
     }
@@ -154,41 +154,41 @@ fn a_copy_outlives_a_version_that_was_saved_from_it_where_another_one_needs_it()
 /// Of versions that their writer changed again chunks may be left of which nobody has the rest.
 #[test]
 fn copies_of_nothing_go_after_a_day() {
-    let (mut world, [zero, _, two]) = world(&BOTH);
-    let names = chunk_files(&mut world);
-    let store = world.devices[0].store.clone();
+    let (mut fleet, [zero, _, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let store = fleet.devices[0].store.clone();
     let [[first, _], [_, second], _] = ["first", "second", "third"].map(|text| {
-        world.at(0, |_, volume| change(volume, "g", 1, text).unwrap());
+        fleet.at(0, |_, volume| change(volume, "g", 1, text).unwrap());
         [0, 1].map(|at| take(&store, names[at]))
     });
     let copies = [put_copy(&store, names[0], first, 1), put_copy(&store, names[1], second, 2)];
-    world.at(0, |_, _| ());
+    fleet.at(0, |_, _| ());
     assert!(copies.iter().all(|copy| store.copies().contains(copy)));
     store.wait(Duration::from_secs(25 * 3600));
-    world.at(0, |_, _| ());
+    fleet.at(0, |_, _| ());
     assert!(store.copies().is_empty());
-    assert_eq!(shown(&mut world), [("g".to_owned(), [&*zero, &part("third"), &two].concat())]);
+    assert_eq!(shown(&mut fleet), [("g".to_owned(), [&*zero, &part("third"), &two].concat())]);
 }
 
 /// Both overwrite in place and sync the data only, so that chunk 0 tells nothing but that further chunks may be newer.
 #[test]
 fn two_devices_that_write_upon_one_content_are_not_mixed() {
-    let (world, [zero, one, two]) = world(&BOTH);
-    let mut live = Live::mount(world);
+    let (fleet, [zero, one, two]) = fleet(&BOTH);
+    let mut live = Live::mount(fleet);
     for (at, part_of, text) in [(0, 1, "by a"), (1, 2, "by b")] {
         change(live.at(at), "g", part_of, text).unwrap();
         live.at(at).sync(&find(live.at(at), "g").unwrap(), true).unwrap();
-        live.world.sync_all(at);
+        live.fleet.sync_all(at);
     }
-    let store = live.world.devices[1].store.clone();
+    let store = live.fleet.devices[1].store.clone();
     // The other device's chunk, as if the client had come no further.
     let all = [[&*zero, &part("by a"), &two].concat(), [&*zero, &*one, &part("by b")].concat()];
-    let looker = live.world.devices[1].keys.another([0xd4; 8]);
+    let looker = live.fleet.devices[1].keys.another([0xd4; 8]);
     let shown = parts(&looker.open(Arc::new(store)), "g");
     assert!(shown.as_ref().map_or(true, |shown| all.contains(shown)), "{shown:?}");
     (0..2).for_each(|at| live.arrive(at));
-    let mut world = live.unmount();
-    let mut contents = rest_without_copies(&mut world);
+    let mut fleet = live.unmount();
+    let mut contents = rest_without_copies(&mut fleet);
     contents.sort();
     assert_eq!(contents, all);
 }
@@ -196,20 +196,20 @@ fn two_devices_that_write_upon_one_content_are_not_mixed() {
 /// One device saves its version beside the other one's, while the client brings the other device that version.
 #[test]
 fn a_version_that_was_saved_and_gets_its_place_back_is_whole() {
-    let (mut world, [zero, one, two]) = world(&BOTH);
-    let names = chunk_files(&mut world);
-    let [a, b] = [0, 1].map(|at| world.devices[at].store.clone());
+    let (mut fleet, [zero, one, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
     for (at, part_of, text) in [(0, 2, "by a"), (1, 1, "by b")] {
-        world.at(at, |_, volume| change(volume, "g", part_of, text).unwrap());
+        fleet.at(at, |_, volume| change(volume, "g", part_of, text).unwrap());
     }
     let own = names.map(|name| take(&b, name));
     names.iter().for_each(|name| put(&b, *name, take(&a, *name)));
-    assert_eq!(world.at(1, |_, volume| shown_there(volume)).len(), 2);
+    assert_eq!(fleet.at(1, |_, volume| shown_there(volume)).len(), 2);
     (0..2).for_each(|at| put(&a, names[at], own[at].clone()));
-    world.at(0, |_, _| ());
+    fleet.at(0, |_, _| ());
     put(&b, names[0], take(&a, names[0]));
     put(&b, names[1], own[1].clone());
-    let shown = world.at(1, |_, volume| parts(volume, "g").unwrap());
+    let shown = fleet.at(1, |_, volume| parts(volume, "g").unwrap());
     assert_eq!(shown, [&*zero, &part("by b"), &two].concat(), "{one}");
 }
 

@@ -5,13 +5,13 @@
 
 pub mod client;
 mod displaced;
+pub mod fleet;
 mod kills;
 mod large;
 mod large_live;
 mod live;
 mod misplaced;
 pub mod walks;
-pub mod world;
 
 use super::*;
 use crate::chunk::{ChunkId, ChunkIndex};
@@ -19,8 +19,10 @@ use crate::store::CopyName;
 use crate::store::memory::Item;
 use crate::volume::mutants::{self, Mutant};
 use client::Style;
+use fleet::{
+    Device, FleetFixture, edit, find, make_directories, make_directory, remove, remove_all, rename, tree,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use world::{Device, World, edit, find, make_directories, make_directory, remove, remove_all, rename, tree};
 
 const BOTH: [Style; 2] = [Style::OursAside, Style::TheirsAside];
 
@@ -37,57 +39,57 @@ fn each_is_noticed(cases: &[(Mutant, fn())]) {
 #[test]
 fn names_that_two_devices_make_in_one_directory_are_both_there() {
     for styles in [[BOTH[0], BOTH[0]], [BOTH[1], BOTH[1]], [BOTH[0], BOTH[1]]] {
-        let mut world = World::new(2, &styles);
-        world.make(0, "of a");
-        world.make(1, "of b");
-        let tree = world.judge();
+        let mut fleet = FleetFixture::new(2, &styles);
+        fleet.make(0, "of a");
+        fleet.make(1, "of b");
+        let tree = fleet.judge();
         assert_eq!(tree.keys().collect::<Vec<_>>(), ["of a", "of b"]);
     }
 }
 
 #[test]
 fn of_two_files_of_one_name_both_are_there_on_both_devices() {
-    let mut world = World::new(2, &BOTH);
-    world.make(0, "report.odt");
-    world.make(1, "report.odt");
-    let tree = world.judge();
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.make(0, "report.odt");
+    fleet.make(1, "report.odt");
+    let tree = fleet.judge();
     let names: Vec<_> = tree.keys().collect();
     assert!(
         names.len() == 2 && names[0].starts_with("report (conflict 20") && names[1] == "report.odt",
         "{names:?}"
     );
     // Whoever removes one of them leaves the other.
-    world.at(1, |_, volume| remove(volume, "report.odt").unwrap());
-    world.removed.insert(tree["report.odt"].clone().unwrap());
-    assert_eq!(world.judge().into_iter().collect::<Vec<_>>(), [(names[0].clone(), tree[names[0]].clone())]);
+    fleet.at(1, |_, volume| remove(volume, "report.odt").unwrap());
+    fleet.removed.insert(tree["report.odt"].clone().unwrap());
+    assert_eq!(fleet.judge().into_iter().collect::<Vec<_>>(), [(names[0].clone(), tree[names[0]].clone())]);
 }
 
 #[test]
 fn a_file_that_was_renamed_on_both_sides_has_both_names_and_lives_as_long_as_one() {
-    let mut world = World::new(2, &BOTH);
-    world.make(0, "f");
-    world.judge();
-    world.at(0, |_, volume| rename(volume, "f", "by a").unwrap());
-    world.at(1, |_, volume| rename(volume, "f", "by b").unwrap());
-    let tree = world.judge();
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.make(0, "f");
+    fleet.judge();
+    fleet.at(0, |_, volume| rename(volume, "f", "by a").unwrap());
+    fleet.at(1, |_, volume| rename(volume, "f", "by b").unwrap());
+    let tree = fleet.judge();
     assert_eq!(tree.keys().collect::<Vec<_>>(), ["by a", "by b"]);
-    world.at(0, |_, volume| remove(volume, "by a").unwrap());
-    let tree = world.judge();
+    fleet.at(0, |_, volume| remove(volume, "by a").unwrap());
+    let tree = fleet.judge();
     assert_eq!(tree.keys().collect::<Vec<_>>(), ["by b"]);
 }
 
 #[test]
 fn a_directory_that_was_renamed_on_both_sides_stands_in_one_place() {
     for (to_a, to_b) in [("by a", "by b"), ("p/by a", "by b"), ("p/by a", "q/by b")] {
-        let mut world = World::new(2, &BOTH);
-        world.at(0, |_, volume| {
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.at(0, |_, volume| {
             ["d", "p", "q"].iter().try_for_each(|name| make_directory(volume, name)).unwrap()
         });
-        world.make(0, "d/f");
-        world.judge();
-        world.at(0, |_, volume| rename(volume, "d", to_a).unwrap());
-        world.at(1, |_, volume| rename(volume, "d", to_b).unwrap());
-        let tree = world.judge();
+        fleet.make(0, "d/f");
+        fleet.judge();
+        fleet.at(0, |_, volume| rename(volume, "d", to_a).unwrap());
+        fleet.at(1, |_, volume| rename(volume, "d", to_b).unwrap());
+        let tree = fleet.judge();
         assert!(tree.contains_key(&format!("{to_b}/f")) && !tree.contains_key(to_a), "{:?}", tree.keys());
     }
 }
@@ -97,17 +99,17 @@ fn of_two_versions_of_a_file_both_are_there() {
     for (styles, length) in
         [([BOTH[0]; 2], 10), ([BOTH[1]; 2], 10), ([BOTH[0]; 2], 700_000), ([BOTH[1]; 2], 700_000)]
     {
-        let mut world = World::new(2, &styles);
-        world.make(0, "report.odt");
+        let mut fleet = FleetFixture::new(2, &styles);
+        fleet.make(0, "report.odt");
         let original = "report.odt of AAAAAAA".to_owned();
-        world.judge();
+        fleet.judge();
         let version = |name: &str| name.repeat(length / name.len());
         for (at, name) in [(0, "of a "), (1, "of b ")] {
-            world.at(at, |_, volume| edit(volume, "report.odt", &version(name)).unwrap());
-            world.made.insert(version(name));
+            fleet.at(at, |_, volume| edit(volume, "report.odt", &version(name)).unwrap());
+            fleet.made.insert(version(name));
         }
-        world.removed.insert(original);
-        let tree = world.judge();
+        fleet.removed.insert(original);
+        let tree = fleet.judge();
         let names: Vec<_> = tree.keys().collect();
         assert!(
             names.len() == 2 && names[0].starts_with("report (conflict 20") && names[1] == "report.odt",
@@ -119,15 +121,15 @@ fn of_two_versions_of_a_file_both_are_there() {
 /// For as long as the other version stands beside it.
 #[test]
 fn a_conflict_is_counted_where_it_was_resolved() {
-    let mut world = World::new(2, &BOTH);
-    world.make(0, "report.odt");
-    world.judge();
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.make(0, "report.odt");
+    fleet.judge();
     for (at, name) in [(0, "of a"), (1, "of b")] {
-        world.at(at, |_, volume| edit(volume, "report.odt", name).unwrap());
+        fleet.at(at, |_, volume| edit(volume, "report.odt", name).unwrap());
     }
-    (0..2).for_each(|at| assert!(world.sync_all(at)));
+    (0..2).for_each(|at| assert!(fleet.sync_all(at)));
     let counted = (0..2).map(|at| {
-        let volume = world.mount(at);
+        let volume = fleet.mount(at);
         let count = volume.condition().conflicts;
         let names = names(&volume, &volume.root().unwrap());
         if let Some(beside) = names.iter().find(|name| name.starts_with("report (conflict")) {
@@ -142,23 +144,23 @@ fn a_conflict_is_counted_where_it_was_resolved() {
 
 #[test]
 fn what_both_wrote_alike_is_no_conflict_and_attributes_are_the_later_ones() {
-    let mut world = World::new(2, &BOTH);
-    world.make(0, "f");
-    world.judge();
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.make(0, "f");
+    fleet.judge();
     for at in 0..2 {
-        world.at(at, |_, volume| edit(volume, "f", "the same").unwrap());
+        fleet.at(at, |_, volume| edit(volume, "f", "the same").unwrap());
     }
     let set_mode = |volume: &Volume, mode| {
         let inode = find(volume, "f").unwrap();
         volume.set_attributes(&inode, |record| std::mem::replace(&mut record.mode, mode) == mode).unwrap();
     };
-    world.at(1, |_, volume| set_mode(volume, 0o600));
-    world.at(0, |_, volume| set_mode(volume, 0o640));
-    world.removed.extend(world.made.clone());
-    let tree = world.judge();
+    fleet.at(1, |_, volume| set_mode(volume, 0o600));
+    fleet.at(0, |_, volume| set_mode(volume, 0o640));
+    fleet.removed.extend(fleet.made.clone());
+    let tree = fleet.judge();
     assert_eq!(tree.into_iter().collect::<Vec<_>>(), [("f".to_owned(), Some("the same".to_owned()))]);
     for at in 0..2 {
-        let mode = world.at(at, |_, volume| find(volume, "f").unwrap().view(|record| record.mode));
+        let mode = fleet.at(at, |_, volume| find(volume, "f").unwrap().view(|record| record.mode));
         assert_eq!(mode, 0o640);
     }
 }
@@ -166,19 +168,19 @@ fn what_both_wrote_alike_is_no_conflict_and_attributes_are_the_later_ones() {
 /// Backups and editors make such copies, and a provider can: what was overwritten does not come back.
 #[test]
 fn an_older_version_that_somebody_kept_beside_is_no_conflict() {
-    let mut world = World::new(1, &BOTH);
-    world.make(0, "f");
-    let name = world.at(0, |_, volume| {
+    let mut fleet = FleetFixture::new(1, &BOTH);
+    fleet.make(0, "f");
+    let name = fleet.at(0, |_, volume| {
         let first_chunk = ChunkId::first(find(volume, "f").unwrap().id());
         volume.base.context.file_name(first_chunk)
     });
-    let store = world.devices[0].store.clone();
+    let store = fleet.devices[0].store.clone();
     let below = name.path().strip_prefix("chunks/").unwrap().to_owned() + "~";
     let copy = Item::Copy(CopyName::parse(below.as_bytes()).unwrap());
     let older = store.take(&Item::File(name));
-    world.at(0, |_, volume| edit(volume, "f", "newer").unwrap());
+    fleet.at(0, |_, volume| edit(volume, "f", "newer").unwrap());
     store.put(&copy, older);
-    let shown = world.at(0, |_, volume| tree(volume));
+    let shown = fleet.at(0, |_, volume| tree(volume));
     assert_eq!(shown.into_iter().collect::<Vec<_>>(), [("f".to_owned(), Some("newer".to_owned()))]);
     assert!(store.take(&copy).is_some(), "it is nobody's here, and stays");
 }
@@ -188,23 +190,23 @@ fn an_older_version_that_somebody_kept_beside_is_no_conflict() {
 #[test]
 fn names_that_are_elsewhere_for_a_while_do_not_count_as_removed() {
     for only_looks in [false, true] {
-        let mut world = World::new(2, &[Style::TheirsAside; 2]);
-        world.make(0, "of a");
-        world.sync_all(0);
-        world.make(1, "of b");
-        world.sync_all(1);
-        let Device { store, client, .. } = &mut world.devices[0];
+        let mut fleet = FleetFixture::new(2, &[Style::TheirsAside; 2]);
+        fleet.make(0, "of a");
+        fleet.sync_all(0);
+        fleet.make(1, "of b");
+        fleet.sync_all(1);
+        let Device { store, client, .. } = &mut fleet.devices[0];
         let files =
-            client.items(store, &world.server).into_iter().filter(|item| matches!(item, Item::File(_)));
+            client.items(store, &fleet.server).into_iter().filter(|item| matches!(item, Item::File(_)));
         for item in files.collect::<Vec<_>>() {
-            client.sync(&item, store, &world.server);
+            client.sync(&item, store, &fleet.server);
         }
         if only_looks {
-            world.at(0, |_, _| ());
+            fleet.at(0, |_, _| ());
         }
-        world.make(0, "later");
-        world.make(0, "later still");
-        let tree = world.judge();
+        fleet.make(0, "later");
+        fleet.make(0, "later still");
+        let tree = fleet.judge();
         assert_eq!(tree.keys().collect::<Vec<_>>(), ["later", "later still", "of a", "of b"]);
     }
 }
@@ -213,14 +215,14 @@ fn names_that_are_elsewhere_for_a_while_do_not_count_as_removed() {
 /// the two equal names neither takes the other along.
 #[test]
 fn a_directory_that_two_devices_gave_its_derived_name_stays() {
-    let mut world = World::new(2, &BOTH);
-    world.at(1, |_, volume| make_directory(volume, "n").unwrap());
-    world.make(1, "n/within");
-    world.make(0, "n");
-    world.judge();
-    world.at(0, |_, volume| rename(volume, "n", "by a").unwrap());
-    world.at(1, |_, volume| rename(volume, "n", "by b").unwrap());
-    let tree = world.judge();
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.at(1, |_, volume| make_directory(volume, "n").unwrap());
+    fleet.make(1, "n/within");
+    fleet.make(0, "n");
+    fleet.judge();
+    fleet.at(0, |_, volume| rename(volume, "n", "by a").unwrap());
+    fleet.at(1, |_, volume| rename(volume, "n", "by b").unwrap());
+    let tree = fleet.judge();
     assert!(tree.len() == 4 && tree.keys().any(|path| path.ends_with(")/within")), "{:?}", tree.keys());
 }
 
@@ -228,15 +230,15 @@ fn a_directory_that_two_devices_gave_its_derived_name_stays() {
 #[test]
 fn a_file_that_was_edited_here_and_renamed_there_has_all_its_names() {
     for styles in [[BOTH[0]; 2], [BOTH[1]; 2]] {
-        let mut world = World::new(2, &styles);
-        world.make(0, "n");
-        world.judge();
-        world.at(1, |_, volume| edit(volume, "n", "edited").unwrap());
-        world.at(1, |_, volume| rename(volume, "n", "by b").unwrap());
-        world.at(0, |_, volume| make_directory(volume, "d").unwrap());
-        world.at(0, |_, volume| rename(volume, "n", "d/by a").unwrap());
-        world.made.insert("edited".into());
-        world.judge();
+        let mut fleet = FleetFixture::new(2, &styles);
+        fleet.make(0, "n");
+        fleet.judge();
+        fleet.at(1, |_, volume| edit(volume, "n", "edited").unwrap());
+        fleet.at(1, |_, volume| rename(volume, "n", "by b").unwrap());
+        fleet.at(0, |_, volume| make_directory(volume, "d").unwrap());
+        fleet.at(0, |_, volume| rename(volume, "n", "d/by a").unwrap());
+        fleet.made.insert("edited".into());
+        fleet.judge();
     }
 }
 
@@ -244,21 +246,21 @@ fn a_file_that_was_edited_here_and_renamed_there_has_all_its_names() {
 #[test]
 fn what_was_changed_without_knowing_of_its_deletion_comes_back() {
     for styles in [[BOTH[0]; 2], [BOTH[1]; 2]] {
-        let mut world = World::new(2, &styles);
-        world.at(0, |_, volume| {
+        let mut fleet = FleetFixture::new(2, &styles);
+        fleet.at(0, |_, volume| {
             ["d", "e"].iter().try_for_each(|path| make_directory(volume, path)).unwrap();
         });
-        ["f", "d/old", "d/edited", "e/old"].iter().for_each(|path| world.make(0, path));
-        world.judge();
-        world.at(1, |_, volume| {
+        ["f", "d/old", "d/edited", "e/old"].iter().for_each(|path| fleet.make(0, path));
+        fleet.judge();
+        fleet.at(1, |_, volume| {
             edit(volume, "f", "f edited").unwrap();
             edit(volume, "d/edited", "d/edited edited").unwrap();
         });
-        world.make(1, "d/new");
-        world.made.extend(["f edited", "d/edited edited"].map(String::from));
-        world.at(0, |_, volume| ["f", "d", "e"].iter().for_each(|path| remove_all(volume, path).unwrap()));
-        world.removed.extend(["f", "d/old", "d/edited", "e/old"].map(|path| format!("{path} of AAAAAAA")));
-        let tree = world.judge();
+        fleet.make(1, "d/new");
+        fleet.made.extend(["f edited", "d/edited edited"].map(String::from));
+        fleet.at(0, |_, volume| ["f", "d", "e"].iter().for_each(|path| remove_all(volume, path).unwrap()));
+        fleet.removed.extend(["f", "d/old", "d/edited", "e/old"].map(|path| format!("{path} of AAAAAAA")));
+        let tree = fleet.judge();
         assert_eq!(tree.keys().collect::<Vec<_>>(), ["d", "d/edited", "d/new", "f"]);
     }
 }
@@ -266,28 +268,28 @@ fn what_was_changed_without_knowing_of_its_deletion_comes_back() {
 #[test]
 fn a_name_given_without_knowing_of_the_deletion_counts() {
     for names_first in [false, true] {
-        let mut world = World::new(2, &BOTH);
-        world.make(0, "f");
-        make_directories(&mut world, 0, &["d", "e"]);
-        world.make(0, "d/within");
-        world.judge();
-        world.at(1, |_, volume| {
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.make(0, "f");
+        make_directories(&mut fleet, 0, &["d", "e"]);
+        fleet.make(0, "d/within");
+        fleet.judge();
+        fleet.at(1, |_, volume| {
             rename(volume, "f", "e/g").unwrap();
             rename(volume, "d", "e/d").unwrap();
         });
-        world.at(0, |_, volume| ["f", "d"].iter().for_each(|path| remove_all(volume, path).unwrap()));
-        world.removed.insert("d/within of AAAAAAA".into());
-        world.sync_all(1);
+        fleet.at(0, |_, volume| ["f", "d"].iter().for_each(|path| remove_all(volume, path).unwrap()));
+        fleet.removed.insert("d/within of AAAAAAA".into());
+        fleet.sync_all(1);
         if names_first {
             // The folder that has the new names comes before what they stand for.
-            let Device { store, client, .. } = &mut world.devices[0];
-            let e = client.items(store, &world.server).into_iter().filter(|item| store.take(item).is_some());
+            let Device { store, client, .. } = &mut fleet.devices[0];
+            let e = client.items(store, &fleet.server).into_iter().filter(|item| store.take(item).is_some());
             for item in e.collect::<Vec<_>>() {
-                client.sync(&item, store, &world.server);
+                client.sync(&item, store, &fleet.server);
             }
-            world.at(0, |_, _| ());
+            fleet.at(0, |_, _| ());
         }
-        assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["e", "e/d", "e/g"], "{names_first}");
+        assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["e", "e/d", "e/g"], "{names_first}");
     }
 }
 
@@ -295,17 +297,17 @@ fn a_name_given_without_knowing_of_the_deletion_counts() {
 #[test]
 fn a_version_that_arrives_while_its_file_is_being_deleted_is_not_deleted() {
     for is_closed in [false, true] {
-        let mut world = World::new(2, &BOTH);
-        world.make(0, "f");
-        world.judge();
-        world.at(1, |_, volume| edit(volume, "f", "edited").unwrap());
-        world.made.insert("edited".into());
-        world.removed.insert("f of AAAAAAA".into());
-        let name = world.at(1, |_, volume| {
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.make(0, "f");
+        fleet.judge();
+        fleet.at(1, |_, volume| edit(volume, "f", "edited").unwrap());
+        fleet.made.insert("edited".into());
+        fleet.removed.insert("f of AAAAAAA".into());
+        let name = fleet.at(1, |_, volume| {
             volume.base.context.file_name(ChunkId::first(find(volume, "f").unwrap().id()))
         });
-        world.sync_all(1);
-        world.at(0, |world, volume| {
+        fleet.sync_all(1);
+        fleet.at(0, |fleet, volume| {
             let inode = find(volume, "f").unwrap();
             content(volume, &inode);
             if is_closed {
@@ -313,37 +315,37 @@ fn a_version_that_arrives_while_its_file_is_being_deleted_is_not_deleted() {
             }
             drop(inode);
             remove(volume, "f").unwrap();
-            let Device { store, client, .. } = &mut world.devices[0];
-            assert!(client.sync(&Item::File(name), store, &world.server));
+            let Device { store, client, .. } = &mut fleet.devices[0];
+            assert!(client.sync(&Item::File(name), store, &fleet.server));
         });
-        assert_eq!(world.judge().keys().collect::<Vec<_>>(), ["f"]);
+        assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["f"]);
     }
 }
 
 #[test]
 fn two_directories_of_one_name_become_one() {
-    let mut world = World::new(2, &BOTH);
+    let mut fleet = FleetFixture::new(2, &BOTH);
     for at in 0..2 {
-        make_directories(&mut world, at, &["d", "d/e"]);
+        make_directories(&mut fleet, at, &["d", "d/e"]);
     }
     for (at, path) in [(0, "d/of a"), (1, "d/of b"), (0, "d/e/of a"), (1, "d/e/of b"), (0, "d/n"), (1, "d/n")]
     {
-        world.make(at, path);
+        fleet.make(at, path);
     }
-    let tree = world.judge();
+    let tree = fleet.judge();
     let names: Vec<_> = tree.keys().collect();
     assert!(names.len() == 8 && names[5].starts_with("d/n (conflict"), "{names:?}");
 }
 
 #[test]
 fn directories_that_were_moved_into_each_other_are_there() {
-    let mut world = World::new(2, &BOTH);
-    make_directories(&mut world, 0, &["p", "q"]);
-    ["p/f", "q/g"].iter().for_each(|path| world.make(0, path));
-    world.judge();
-    world.at(0, |_, volume| rename(volume, "p", "q/p").unwrap());
-    world.at(1, |_, volume| rename(volume, "q", "p/q").unwrap());
-    let tree = world.judge();
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    make_directories(&mut fleet, 0, &["p", "q"]);
+    ["p/f", "q/g"].iter().for_each(|path| fleet.make(0, path));
+    fleet.judge();
+    fleet.at(0, |_, volume| rename(volume, "p", "q/p").unwrap());
+    fleet.at(1, |_, volume| rename(volume, "q", "p/q").unwrap());
+    let tree = fleet.judge();
     // The move that came last is undone.
     assert_eq!(tree.keys().collect::<Vec<_>>(), ["q", "q/g", "q/p", "q/p/f"]);
 }

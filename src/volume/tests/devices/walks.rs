@@ -1,53 +1,53 @@
 //! Random walks of devices in turns.
 
-use super::world::{kill, make, make_directory, readable};
+use super::fleet::{kill, make, make_directory, readable};
 use super::*;
 use crate::test_rng::{TestRng, seed, variable};
 use crate::volume::Volume;
 
 /// Called with the device that had its turn.
-pub type Between<'a> = &'a mut dyn FnMut(&mut World, usize);
+pub type Between<'a> = &'a mut dyn FnMut(&mut FleetFixture, usize);
 
 /// One device after the other is mounted, does a few things, and is unmounted, or killed with all of it durable; in between
 /// some files are copied.
-pub fn walk(seed: u64, devices: usize, kills: bool, between: Between<'_>) -> World {
+pub fn walk(seed: u64, devices: usize, kills: bool, between: Between<'_>) -> FleetFixture {
     let mut random = TestRng(seed);
     let styles: Vec<Style> = (0..devices).map(|_| BOTH[random.below(2)]).collect();
-    let mut world = World::new(devices, &styles);
+    let mut fleet = FleetFixture::new(devices, &styles);
     for step in 0..2 + random.below(10) {
         let at = random.below(devices);
         if random.below(3) == 0 {
-            world.sync_some(at, &mut random);
-            world.log.push(format!("some is copied at {at}"));
+            fleet.sync_some(at, &mut random);
+            fleet.log.push(format!("some is copied at {at}"));
         } else if random.below(6) == 0 {
-            world.sync_all(at);
-            world.log.push(format!("all is copied at {at}"));
+            fleet.sync_all(at);
+            fleet.log.push(format!("all is copied at {at}"));
         } else {
-            let volume = world.mount(at);
+            let volume = fleet.mount(at);
             for turn in 0..1 + random.below(3) {
-                let done = act(&mut world, &volume, (at, step * 10 + turn), &mut random);
-                world.log.extend(done.map(|done| format!("{at}: {done}")));
+                let done = act(&mut fleet, &volume, (at, step * 10 + turn), &mut random);
+                fleet.log.extend(done.map(|done| format!("{at}: {done}")));
             }
             if kills && random.below(3) == 0 {
                 kill(volume);
-                world.log.push(format!("{at} is killed"));
+                fleet.log.push(format!("{at} is killed"));
             } else {
                 volume.close().unwrap();
             }
         }
-        between(&mut world, at);
+        between(&mut fleet, at);
     }
-    let judged = catch_unwind(AssertUnwindSafe(|| world.judge()));
+    let judged = catch_unwind(AssertUnwindSafe(|| fleet.judge()));
     if let Err(why) = judged {
-        println!("CRYPTFS_SEED={seed}\n{}", world.log.join("\n"));
+        println!("CRYPTFS_SEED={seed}\n{}", fleet.log.join("\n"));
         std::panic::resume_unwind(why);
     }
-    world
+    fleet
 }
 
 /// One random change.
 pub(super) fn act(
-    world: &mut World,
+    fleet: &mut FleetFixture,
     volume: &Volume,
     (at, turn): (usize, usize),
     random: &mut TestRng,
@@ -65,7 +65,7 @@ pub(super) fn act(
         0..4 => {
             let content = format!("{turn} of {at}");
             make(volume, &name, &content).ok()?;
-            world.made.insert(content.clone());
+            fleet.made.insert(content.clone());
             Some(format!("makes {name}: {content}"))
         }
         4..6 => make_directory(volume, &name).ok().map(|()| format!("makes directory {name}")),
@@ -83,14 +83,14 @@ pub(super) fn act(
             let (path, content) = random.pick(&files)?.clone();
             let new = format!("{turn} of {at}");
             edit(volume, &path, &new).ok()?;
-            world.removed.insert(content);
-            world.made.insert(new.clone());
+            fleet.removed.insert(content);
+            fleet.made.insert(new.clone());
             Some(format!("edits {path}: {new}"))
         }
         10 => {
             let (path, content) = random.pick(&files)?.clone();
             remove(volume, &path).ok()?;
-            world.removed.insert(content.clone());
+            fleet.removed.insert(content.clone());
             Some(format!("removes {path}: {content}"))
         }
         _ => {
@@ -100,7 +100,7 @@ pub(super) fn act(
             let left = readable(volume);
             let below = files.iter().filter(|(file, _)| file.starts_with(&format!("{path}/")));
             let gone = below.filter(|(file, _)| !left.contains_key(file));
-            world.removed.extend(gone.map(|(_, content)| content.clone()));
+            fleet.removed.extend(gone.map(|(_, content)| content.clone()));
             Some(format!("removes all of {path}: {done:?}"))
         }
     }

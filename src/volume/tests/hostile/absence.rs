@@ -9,7 +9,7 @@ const CONTENT: usize = 9000;
 
 /// A volume that a device works with, and its files as they were at a time.
 struct Live {
-    house: House,
+    victim: HostileFixture,
     volume: Arc<Volume>,
     id: ChunkId,
 }
@@ -17,14 +17,14 @@ struct Live {
 impl Live {
     /// Another file is made first: from then on ids are reserved, and a batch need not name a file before its content.
     fn new(is_first: bool) -> Live {
-        let house = House::new();
-        let volume = house.open().unwrap();
+        let victim = HostileFixture::new();
+        let volume = victim.open().unwrap();
         if !is_first {
             volume.sync(&file(&volume, "before", b"x"), false).unwrap();
         }
         let inode = volume.create(&volume.root().unwrap(), b"fresh", new(Kind::File)).unwrap();
         let id = ChunkId::first(inode.id());
-        Live { house, volume, id }
+        Live { victim, volume, id }
     }
 
     fn write(&self) {
@@ -37,25 +37,25 @@ impl Live {
     }
 
     fn name(&self) -> FileName {
-        self.house.file_name(self.id)
+        self.victim.file_name(self.id)
     }
 
     /// What another device finds that has never seen the volume, in a copy of the folder without that chunk file, and
     /// once that was delivered.
     fn check_elsewhere(&self, what: &str) {
         let copy = Memory::new();
-        copy.restore(&self.house.store.snapshot());
+        copy.restore(&self.victim.store.snapshot());
         copy.remove(self.name()).unwrap();
-        let another = self.house.fixture.another(*b"device 2");
+        let another = self.victim.fixture.another(*b"device 2");
         let volume = another.open(Arc::new(copy.clone()));
         let found = read_path(&volume, "fresh");
         assert!(matches!(found, Err(Error::NotArrived(id)) if id == self.id), "{what}: {found:?}");
-        assert!(read_path(&volume, "small").unwrap() == self.house.files["small"]);
+        assert!(read_path(&volume, "small").unwrap() == self.victim.files["small"]);
         volume.checkpoint().unwrap();
         volume.close().unwrap();
         drop(volume);
         assert!(!copy.names().contains(&self.name()), "{what}: something was made in its place");
-        copy.restore_file(&self.house.store.snapshot(), self.name());
+        copy.restore_file(&self.victim.store.snapshot(), self.name());
         let volume = another.open(Arc::new(copy));
         assert!(read_path(&volume, "fresh").unwrap() == pattern(CONTENT, 5), "{what}");
     }
@@ -86,12 +86,12 @@ fn row_38_an_older_journal_makes_no_empty_file() {
     for is_first in [false, true] {
         let live = Live::new(is_first);
         live.volume.sync_directory(&live.volume.root().unwrap()).unwrap();
-        let journal = live.house.file_name(live.volume.base.context.own_journal());
-        let older = live.house.bytes(journal);
+        let journal = live.victim.file_name(live.volume.base.context.own_journal());
+        let older = live.victim.bytes(journal);
         live.write();
         live.sync();
         live.volume.close().unwrap();
-        live.house.put(journal, &older);
+        live.victim.put(journal, &older);
         live.check_elsewhere("an older journal");
     }
 }
@@ -126,30 +126,30 @@ fn spoilt(bytes: &[u8], how: &str) -> Option<Vec<u8>> {
 
 /// The daemon was killed, then the chunk file was spoilt: for whoever made the file it is an error, whether or not the
 /// device still remembers, and nothing is written over it. What comes back later reads right.
-fn check_at_home(house: &House, id: ChunkId, path: &str, is_right: &dyn Fn(&Volume) -> Result<()>) {
-    let (left, name) = (house.store.snapshot(), house.file_name(id));
-    let (whole, known) = (house.bytes(name), house.fixture.remembered.snapshot());
+fn check_at_home(victim: &HostileFixture, id: ChunkId, path: &str, is_right: &dyn Fn(&Volume) -> Result<()>) {
+    let (left, name) = (victim.store.snapshot(), victim.file_name(id));
+    let (whole, known) = (victim.bytes(name), victim.fixture.remembered.snapshot());
     for (how, forgets) in SPOILS.iter().flat_map(|how| [(how, false), (how, true)]) {
         let what = format!("{path}: {how}, forgotten: {forgets}");
-        house.store.restore(&left);
-        house.fixture.remembered.restore(&if forgets { Default::default() } else { known.clone() });
+        victim.store.restore(&left);
+        victim.fixture.remembered.restore(&if forgets { Default::default() } else { known.clone() });
         let now = spoilt(&whole, how);
         match &now {
-            Some(bytes) => house.put(name, bytes),
-            None => house.store.remove(name).unwrap(),
+            Some(bytes) => victim.put(name, bytes),
+            None => victim.store.remove(name).unwrap(),
         }
         for _ in 0..2 {
-            let volume = house.open().unwrap();
+            let volume = victim.open().unwrap();
             let found = is_right(&volume);
             assert!(found.is_err_and(|error| is_damage(&error)), "{what}: no error");
             volume.checkpoint().unwrap();
             volume.close().unwrap();
-            let there = house.store.names().contains(&name).then(|| house.bytes(name));
+            let there = victim.store.names().contains(&name).then(|| victim.bytes(name));
             assert!(there == now, "{what}: something was written over it");
-            house.fixture.remembered.restart();
+            victim.fixture.remembered.restart();
         }
-        house.put(name, &whole);
-        is_right(&house.open().unwrap()).unwrap_or_else(|error| panic!("{what}: it came back: {error}"));
+        victim.put(name, &whole);
+        is_right(&victim.open().unwrap()).unwrap_or_else(|error| panic!("{what}: it came back: {error}"));
     }
 }
 
@@ -181,9 +181,9 @@ fn row_39_what_fsync_returned_for_is_known_to_the_journal() {
         }
         live.write();
         live.sync();
-        let Live { house, volume, id } = live;
+        let Live { victim, volume, id } = live;
         drop(volume);
-        check_at_home(&house, id, "fresh", &is_fresh(&pattern(CONTENT, 5)));
+        check_at_home(&victim, id, "fresh", &is_fresh(&pattern(CONTENT, 5)));
     }
 }
 
@@ -194,15 +194,15 @@ fn row_39_what_a_checkpoint_stored_is_not_made_from_a_batch() {
     live.volume.sync_directory(&live.volume.root().unwrap()).unwrap();
     live.write();
     live.volume.checkpoint().unwrap();
-    let Live { house, volume, id } = live;
+    let Live { victim, volume, id } = live;
     drop(volume);
-    check_at_home(&house, id, "fresh", &is_fresh(&pattern(CONTENT, 5)));
+    check_at_home(&victim, id, "fresh", &is_fresh(&pattern(CONTENT, 5)));
 }
 
 #[test]
 fn row_39_a_directory_that_was_stored_is_not_made_from_a_batch() {
-    let house = House::new();
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    let volume = victim.open().unwrap();
     let d = volume.create(&volume.root().unwrap(), b"d", new(Kind::Directory)).unwrap();
     volume.create(&d, b"early", new(Kind::File)).unwrap();
     volume.sync_directory(&d).unwrap();
@@ -210,7 +210,7 @@ fn row_39_a_directory_that_was_stored_is_not_made_from_a_batch() {
     volume.checkpoint().unwrap();
     let id = ChunkId::first(d.id());
     drop((d, volume));
-    check_at_home(&house, id, "d", &|volume| {
+    check_at_home(&victim, id, "d", &|volume| {
         let mut found = list(volume, &find(volume, "d")?)?;
         found.sort();
         assert_eq!(found, ["early", "late"]);
@@ -228,45 +228,45 @@ fn row_39_damage_is_not_taken_for_what_a_crash_left() {
         live.volume.write(&inode, 0, &pattern(CONTENT, seed), now(), 0).unwrap();
         live.volume.writeback.flush(std::slice::from_ref(&inode)).unwrap();
     }
-    let Live { house, volume, id } = live;
+    let Live { victim, volume, id } = live;
     drop((inode, volume));
-    house.forget();
-    let (name, mut bytes) = (house.file_name(id), house.bytes(house.file_name(id)));
+    victim.forget();
+    let (name, mut bytes) = (victim.file_name(id), victim.bytes(victim.file_name(id)));
     bytes[100] ^= 1;
     bytes[BLOCK + 100] ^= 1;
-    house.put(name, &bytes);
-    let volume = house.open().unwrap();
+    victim.put(name, &bytes);
+    let volume = victim.open().unwrap();
     assert!(read_path(&volume, "fresh").is_err_and(|error| is_damage(&error)));
     volume.close().unwrap();
-    assert!(house.bytes(name) == bytes, "it is left alone");
+    assert!(victim.bytes(name) == bytes, "it is left alone");
 }
 
 /// A directory that cannot be read when its batches are replayed comes back without what they say: it is repeated until it
 /// can be, and until then nothing is built on the directory.
 #[test]
 fn row_40_what_batches_say_of_a_directory_waits_for_it() {
-    let house = House::new();
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    let volume = victim.open().unwrap();
     let x = find(&volume, "x").unwrap();
     volume.create(&x, b"fresh", new(Kind::File)).unwrap();
     volume.sync_directory(&x).unwrap();
     drop((x, volume));
-    let name = house.name("x", 0);
-    let whole = house.bytes(name);
-    house.store.remove(name).unwrap();
+    let name = victim.name("x", 0);
+    let whole = victim.bytes(name);
+    victim.store.remove(name).unwrap();
     for _ in 0..2 {
-        let volume = house.open().unwrap();
+        let volume = victim.open().unwrap();
         assert!(find(&volume, "x").is_err_and(|error| is_damage(&error)));
         volume.checkpoint().unwrap();
         volume.close().unwrap();
-        house.fixture.remembered.restart();
+        victim.fixture.remembered.restart();
     }
-    let volume = house.open().unwrap();
-    house.put(name, &whole);
+    let volume = victim.open().unwrap();
+    victim.put(name, &whole);
     assert!(find(&volume, "x").is_err_and(|error| is_damage(&error)), "without its newest name");
     volume.close().unwrap();
     drop(volume);
-    let volume = house.open().unwrap();
+    let volume = victim.open().unwrap();
     let mut found = list(&volume, &find(&volume, "x").unwrap()).unwrap();
     found.sort();
     assert_eq!(found, ["fresh", "one", "two"]);
@@ -278,9 +278,9 @@ fn row_40_what_batches_say_of_a_directory_waits_for_it() {
 /// file cannot be applied then, and need not be.
 #[test]
 fn row_40_content_of_a_later_batch_ends_the_wait() {
-    let house = House::new();
-    let volume = house.open().unwrap();
-    let (root, name) = (volume.root().unwrap(), house.name("small", 0));
+    let victim = HostileFixture::new();
+    let volume = victim.open().unwrap();
+    let (root, name) = (volume.root().unwrap(), victim.name("small", 0));
     volume.rename((&root, b"small"), (&root, b"moved"), Rename::Replace, None, now()).unwrap();
     volume.sync_directory(&root).unwrap();
     let small = find(&volume, "moved").unwrap();
@@ -289,9 +289,9 @@ fn row_40_content_of_a_later_batch_ends_the_wait() {
     volume.sync(&small, false).unwrap();
     let content = read_path(&volume, "again").unwrap();
     drop((root, small, volume));
-    house.put(name, &[]);
+    victim.put(name, &[]);
     for _ in 0..2 {
-        let volume = house.open().unwrap();
+        let volume = victim.open().unwrap();
         volume.checkpoint().unwrap();
         assert!(read_path(&volume, "again").unwrap() == content);
         volume.close().unwrap();

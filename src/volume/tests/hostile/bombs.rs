@@ -7,15 +7,15 @@ use crate::store::{Area, Store};
 /// A million scaled down: what counts is that no planted file is opened.
 #[test]
 fn row_28_thousands_of_planted_names() {
-    let house = House::new();
+    let victim = HostileFixture::new();
     for _ in 0..20_000 {
         for area in [Area::Chunks, Area::Journals] {
-            house.store.create(FileName { area, bytes: crate::crypto::random() }).unwrap();
+            victim.store.create(FileName { area, bytes: crate::crypto::random() }).unwrap();
         }
     }
-    let faulty = Arc::new(Faulty::new(Arc::new(house.store.clone())));
-    let volume = house.fixture.open(faulty.clone());
-    for (path, content) in &house.files {
+    let faulty = Arc::new(Faulty::new(Arc::new(victim.store.clone())));
+    let volume = victim.fixture.open(faulty.clone());
+    for (path, content) in &victim.files {
         assert!(read_path(&volume, path).unwrap() == *content, "{path}");
     }
     volume.close().unwrap();
@@ -24,10 +24,10 @@ fn row_28_thousands_of_planted_names() {
 
 #[test]
 fn row_28_huge_files() {
-    let house = House::new();
-    for (name, chunk) in house.chunks() {
-        let broken = house.attack(&[chunk], "a huge length", || {
-            house.store.open(name).unwrap().set_length(1 << 36).unwrap();
+    let victim = HostileFixture::new();
+    for (name, chunk) in victim.chunks() {
+        let broken = victim.attack(&[chunk], "a huge length", || {
+            victim.store.open(name).unwrap().set_length(1 << 36).unwrap();
         });
         assert_eq!(broken, [""; 0], "{chunk:?}");
     }

@@ -47,14 +47,14 @@ fn work(volume: &Volume, seed: u64) {
 
 #[test]
 fn row_16_two_devices_in_turn_and_then_a_rollback() {
-    let house = House::new();
-    let devices = [house.fixture.another(house.fixture.device.0), house.fixture.another(*b"device 2")];
-    let mut before = house.left.clone();
+    let victim = HostileFixture::new();
+    let devices = [victim.fixture.another(victim.fixture.device.0), victim.fixture.another(*b"device 2")];
+    let mut before = victim.left.clone();
     for turn in 1..8 {
         let device = &devices[turn as usize % 2];
-        let volume = device.try_open(Arc::new(house.store.clone())).unwrap();
+        let volume = device.try_open(Arc::new(victim.store.clone())).unwrap();
         all_right(&volume);
-        before = house.store.snapshot();
+        before = victim.store.snapshot();
         work(&volume, turn);
         all_right(&volume);
         volume.close().unwrap();
@@ -62,7 +62,7 @@ fn row_16_two_devices_in_turn_and_then_a_rollback() {
         device.remembered.restart();
     }
     // The device that only read the last turn's work knows it all the same.
-    let volume = devices[0].try_open(Arc::new(house.store.clone())).unwrap();
+    let volume = devices[0].try_open(Arc::new(victim.store.clone())).unwrap();
     let small = find(&volume, "small").unwrap();
     let vector = volume.base.context.recall.known(ChunkId::first(small.id()));
     assert_eq!(vector.unwrap().0.len(), 2);
@@ -70,8 +70,8 @@ fn row_16_two_devices_in_turn_and_then_a_rollback() {
     volume.close().unwrap();
     drop((small, volume));
     devices[0].remembered.restart();
-    house.store.restore_file(&before, house.name("small", 0));
-    let volume = devices[0].try_open(Arc::new(house.store.clone())).unwrap();
+    victim.store.restore_file(&before, victim.name("small", 0));
+    let volume = devices[0].try_open(Arc::new(victim.store.clone())).unwrap();
     assert!(matches!(read_path(&volume, "small"), Err(Error::Damaged(_, Damage::RolledBack { .. }))));
 }
 
@@ -80,29 +80,29 @@ fn row_16_two_devices_in_turn_and_then_a_rollback() {
 #[test]
 fn a_sync_that_stops_half_way_and_goes_on() {
     for seed in 0..12 {
-        let house = House::new();
-        let writer = house.fixture.another(*b"device 2");
-        let volume = house.open().unwrap();
+        let victim = HostileFixture::new();
+        let writer = victim.fixture.another(*b"device 2");
+        let volume = victim.open().unwrap();
         all_right(&volume);
         volume.close().unwrap();
         drop(volume);
         let here = Memory::new();
-        here.restore(&house.store.snapshot());
-        let volume = writer.try_open(Arc::new(house.store.clone())).unwrap();
+        here.restore(&victim.store.snapshot());
+        let volume = writer.try_open(Arc::new(victim.store.clone())).unwrap();
         work(&volume, 1);
         volume.checkpoint().unwrap();
         work(&volume, 2);
         volume.close().unwrap();
         drop(volume);
-        let expected = all_right(&writer.try_open(Arc::new(house.store.clone())).unwrap());
+        let expected = all_right(&writer.try_open(Arc::new(victim.store.clone())).unwrap());
 
-        let there = house.store.snapshot();
-        let mut coming: Vec<FileName> = house.store.names();
-        coming.extend(here.names().into_iter().filter(|name| !house.store.names().contains(name)));
+        let there = victim.store.snapshot();
+        let mut coming: Vec<FileName> = victim.store.names();
+        coming.extend(here.names().into_iter().filter(|name| !victim.store.names().contains(name)));
         coming.sort_by_key(|name| name.bytes.map(|byte| byte.wrapping_mul(2 * seed + 1)));
         let half = coming.len() / 2;
         coming[..half].iter().for_each(|name| here.restore_file(&there, *name));
-        let volume = house.fixture.try_open(Arc::new(here.clone())).unwrap();
+        let volume = victim.fixture.try_open(Arc::new(here.clone())).unwrap();
         for (path, content) in read_tree(&volume) {
             match content {
                 Ok(_) | Err(Error::NotArrived(_)) | Err(Error::Damaged(_, Damage::Deleted)) => {}
@@ -119,7 +119,7 @@ fn a_sync_that_stops_half_way_and_goes_on() {
             assert!(read_path(&volume, path).unwrap() == expected[path], "{path} has arrived");
         }
         drop(volume);
-        let volume = house.fixture.try_open(Arc::new(here)).unwrap();
+        let volume = victim.fixture.try_open(Arc::new(here)).unwrap();
         assert!(all_right(&volume) == expected);
     }
 }
@@ -127,11 +127,11 @@ fn a_sync_that_stops_half_way_and_goes_on() {
 /// Both devices changed the same files without knowing of each other; the provider kept one of each.
 #[test]
 fn row_16_two_devices_at_once_are_a_conflict_and_no_attack() {
-    let house = House::new();
-    let other = house.fixture.another(*b"device 2");
+    let victim = HostileFixture::new();
+    let other = victim.fixture.another(*b"device 2");
     let theirs = Memory::new();
-    theirs.restore(&house.left);
-    for (device, store) in [(&house.fixture, &house.store), (&other, &theirs)] {
+    theirs.restore(&victim.left);
+    for (device, store) in [(&victim.fixture, &victim.store), (&other, &theirs)] {
         let volume = device.try_open(Arc::new(store.clone())).unwrap();
         for path in ["small", "blocks"] {
             let inode = find(&volume, path).unwrap();
@@ -140,32 +140,32 @@ fn row_16_two_devices_at_once_are_a_conflict_and_no_attack() {
         volume.close().unwrap();
     }
     let kept = theirs.snapshot();
-    ["small", "blocks"].iter().for_each(|path| house.store.restore_file(&kept, house.name(path, 0)));
+    ["small", "blocks"].iter().for_each(|path| victim.store.restore_file(&kept, victim.name(path, 0)));
     for _ in 0..2 {
-        let volume = house.open().unwrap();
+        let volume = victim.open().unwrap();
         for path in ["small", "blocks"] {
             assert!(read_path(&volume, path).unwrap().starts_with(b"device 2"));
         }
         volume.close().unwrap();
-        house.fixture.remembered.restart();
+        victim.fixture.remembered.restart();
     }
 }
 
 /// The program is killed at any time, and what was not written down is forgotten.
 #[test]
 fn a_memory_that_is_behind() {
-    let house = House::new();
-    let known = house.fixture.remembered.snapshot();
+    let victim = HostileFixture::new();
+    let known = victim.fixture.remembered.snapshot();
     for seed in 1..6 {
-        let volume = house.open().unwrap();
+        let volume = victim.open().unwrap();
         work(&volume, seed);
         volume.checkpoint().unwrap();
         match seed % 3 {
-            0 => house.fixture.remembered.restore(&known),
-            1 => house.fixture.remembered.restart(),
-            _ => house.forget(),
+            0 => victim.fixture.remembered.restore(&known),
+            1 => victim.fixture.remembered.restart(),
+            _ => victim.forget(),
         }
         drop(volume);
-        all_right(&house.open().unwrap());
+        all_right(&victim.open().unwrap());
     }
 }

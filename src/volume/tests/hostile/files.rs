@@ -5,20 +5,20 @@ use crate::chunk::ChunkIndex;
 
 #[test]
 fn row_01_flip_one_bit_anywhere() {
-    let house = House::new();
+    let victim = HostileFixture::new();
     let (mut harmful, mut tries) = (0, 0);
-    for (name, chunk) in house.chunks() {
+    for (name, chunk) in victim.chunks() {
         let bytes = {
-            house.store.restore(&house.left);
-            house.bytes(name)
+            victim.store.restore(&victim.left);
+            victim.bytes(name)
         };
         // Both roots from place to place, and some of every slot.
         for offset in (13..bytes.len()).step_by(if bytes.len() > 100_000 { 90_007 } else { 1_021 }) {
             let what = format!("a bit of byte {offset} of {chunk:?}");
-            let broken = house.attack(&[chunk], &what, || {
+            let broken = victim.attack(&[chunk], &what, || {
                 let mut bytes = bytes.clone();
                 bytes[offset] ^= 1 << (offset % 8);
-                house.put(name, &bytes);
+                victim.put(name, &bytes);
             });
             harmful += usize::from(!broken.is_empty());
             tries += 1;
@@ -30,17 +30,17 @@ fn row_01_flip_one_bit_anywhere() {
 
 #[test]
 fn row_01_a_flipped_bit_costs_one_block() {
-    let house = House::new();
-    let name = house.name("blocks", 0);
+    let victim = HostileFixture::new();
+    let name = victim.name("blocks", 0);
     let mut met = Vec::new();
-    for slot in 2..house.bytes(name).len() / BLOCK {
-        let broken = house.attack(&[house.identify(name)], "a flipped bit", || {
-            let mut bytes = house.bytes(name);
+    for slot in 2..victim.bytes(name).len() / BLOCK {
+        let broken = victim.attack(&[victim.identify(name)], "a flipped bit", || {
+            let mut bytes = victim.bytes(name);
             bytes[slot * BLOCK + 17] ^= 4;
-            house.put(name, &bytes);
+            victim.put(name, &bytes);
         });
-        let volume = house.open().unwrap();
-        let bad = bad_blocks(&volume, &find(&volume, "blocks").unwrap(), &house.files["blocks"]);
+        let volume = victim.open().unwrap();
+        let bad = bad_blocks(&volume, &find(&volume, "blocks").unwrap(), &victim.files["blocks"]);
         assert_eq!(broken.len(), bad.len());
         met.extend(bad);
     }
@@ -50,16 +50,16 @@ fn row_01_a_flipped_bit_costs_one_block() {
 
 #[test]
 fn row_02_reorder_the_blocks_of_a_file() {
-    let house = House::new();
-    let name = house.name("blocks", 0);
-    let slots = house.bytes(name).len() / BLOCK;
+    let victim = HostileFixture::new();
+    let name = victim.name("blocks", 0);
+    let slots = victim.bytes(name).len() / BLOCK;
     for (a, b) in (0..slots).flat_map(|a| (0..a).map(move |b| (a, b))) {
         let what = format!("slots {a} and {b} change places");
-        let broken = house.attack(&[house.identify(name)], &what, || {
-            let mut bytes = house.bytes(name);
+        let broken = victim.attack(&[victim.identify(name)], &what, || {
+            let mut bytes = victim.bytes(name);
             let (low, high) = bytes.split_at_mut(a * BLOCK);
             low[b * BLOCK..][..BLOCK].swap_with_slice(&mut high[..BLOCK]);
-            house.put(name, &bytes);
+            victim.put(name, &bytes);
         });
         assert_eq!(broken, ["blocks"], "{what}");
     }
@@ -67,22 +67,22 @@ fn row_02_reorder_the_blocks_of_a_file() {
 
 #[test]
 fn row_03_a_block_of_one_file_put_into_another() {
-    let house = House::new();
-    let (from, to) = (house.name("twin", 0), house.name("blocks", 0));
-    for slot in 2..house.bytes(to).len() / BLOCK {
-        let broken = house.attack(&[house.identify(to)], "a block of another file", || {
-            let mut bytes = house.bytes(to);
-            bytes[slot * BLOCK..][..BLOCK].copy_from_slice(&house.bytes(from)[slot * BLOCK..][..BLOCK]);
-            house.put(to, &bytes);
+    let victim = HostileFixture::new();
+    let (from, to) = (victim.name("twin", 0), victim.name("blocks", 0));
+    for slot in 2..victim.bytes(to).len() / BLOCK {
+        let broken = victim.attack(&[victim.identify(to)], "a block of another file", || {
+            let mut bytes = victim.bytes(to);
+            bytes[slot * BLOCK..][..BLOCK].copy_from_slice(&victim.bytes(from)[slot * BLOCK..][..BLOCK]);
+            victim.put(to, &bytes);
         });
         assert_eq!(broken, ["blocks"], "slot {slot}");
     }
 }
 
 fn swapped(a: (&str, u32), b: (&str, u32)) -> Vec<&'static str> {
-    let house = House::new();
-    let (a, b) = (house.name(a.0, a.1), house.name(b.0, b.1));
-    house.attack(&[house.identify(a), house.identify(b)], "a swap", || house.swap(a, b))
+    let victim = HostileFixture::new();
+    let (a, b) = (victim.name(a.0, a.1), victim.name(b.0, b.1));
+    victim.attack(&[victim.identify(a), victim.identify(b)], "a swap", || victim.swap(a, b))
 }
 
 #[test]
@@ -101,19 +101,19 @@ fn row_05_swap_two_files_across_directories() {
 
 #[test]
 fn row_08_delete_a_files_chunk() {
-    let house = House::new();
+    let victim = HostileFixture::new();
     for (path, index) in [("small", 0), ("blocks", 0), ("x/one", 0), ("big", 0), ("big", 1), ("big", 2)] {
-        let name = house.name(path, index);
-        let chunk = house.identify(name);
-        let broken = house.attack(&[chunk], "a deleted chunk", || house.store.remove(name).unwrap());
+        let name = victim.name(path, index);
+        let chunk = victim.identify(name);
+        let broken = victim.attack(&[chunk], "a deleted chunk", || victim.store.remove(name).unwrap());
         assert_eq!(broken, [path], "chunk {index}");
-        let volume = house.open().unwrap();
+        let volume = victim.open().unwrap();
         let error = read_path(&volume, path).unwrap_err();
         assert!(matches!(error, Error::Damaged(named, _) if named == chunk), "{error}");
         if index > 0 {
-            let bad = bad_blocks(&volume, &find(&volume, path).unwrap(), &house.files[path]);
+            let bad = bad_blocks(&volume, &find(&volume, path).unwrap(), &victim.files[path]);
             let of_chunk = |block: usize| GEOMETRY.locate((block * BLOCK) as u64).0 == ChunkIndex(index);
-            let blocks = house.files[path].len().div_ceil(BLOCK);
+            let blocks = victim.files[path].len().div_ceil(BLOCK);
             assert_eq!(bad, (0..blocks).filter(|block| of_chunk(*block)).collect::<Vec<_>>());
         }
     }
@@ -121,10 +121,10 @@ fn row_08_delete_a_files_chunk() {
 
 #[test]
 fn row_08_what_is_missing_is_listed_and_can_be_removed() {
-    let house = House::new();
-    house.store.remove(house.name("x/one", 0)).unwrap();
-    house.store.remove(house.name("big", 1)).unwrap();
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    victim.store.remove(victim.name("x/one", 0)).unwrap();
+    victim.store.remove(victim.name("big", 1)).unwrap();
+    let volume = victim.open().unwrap();
     let (root, x) = (volume.root().unwrap(), find(&volume, "x").unwrap());
     assert_eq!(names(&volume, &x), ["two", "one"]);
     assert!(volume.unlink(&x, b"one", now()).unwrap().is_none());
@@ -132,26 +132,26 @@ fn row_08_what_is_missing_is_listed_and_can_be_removed() {
     volume.release(big);
     drop((root, x));
     volume.close().unwrap();
-    let volume = house.open().unwrap();
+    let volume = victim.open().unwrap();
     assert_eq!(names(&volume, &find(&volume, "x").unwrap()), ["two"]);
     assert_eq!(names(&volume, &volume.root().unwrap()), ["twin", "blocks", "other", "small", "y", "x"]);
-    assert!(!house.store.names().contains(&house.name("big", 2)), "the chunks that were left are gone");
+    assert!(!victim.store.names().contains(&victim.name("big", 2)), "the chunks that were left are gone");
 }
 
 #[test]
 fn row_10_truncate_at_a_block_boundary() {
-    let house = House::new();
+    let victim = HostileFixture::new();
     for (path, index) in [("small", 0), ("blocks", 0), ("x/one", 0), ("big", 0), ("big", 2)] {
-        let name = house.name(path, index);
+        let name = victim.name(path, index);
         let bytes = {
-            house.store.restore(&house.left);
-            house.bytes(name)
+            victim.store.restore(&victim.left);
+            victim.bytes(name)
         };
         let slots = bytes.len() / BLOCK;
         for kept in (0..slots).step_by(slots.div_ceil(12)) {
             for extra in [0, 100] {
-                let broken = house.attack(&[house.identify(name)], "a truncation", || {
-                    house.put(name, &bytes[..kept * BLOCK + extra]);
+                let broken = victim.attack(&[victim.identify(name)], "a truncation", || {
+                    victim.put(name, &bytes[..kept * BLOCK + extra]);
                 });
                 // Either root is enough for what lies in it.
                 let whole = path == "small" && kept > 0;
@@ -163,26 +163,26 @@ fn row_10_truncate_at_a_block_boundary() {
 
 #[test]
 fn row_11_zero_an_aligned_block() {
-    let house = House::new();
-    for (name, chunk) in house.chunks() {
+    let victim = HostileFixture::new();
+    for (name, chunk) in victim.chunks() {
         let bytes = {
-            house.store.restore(&house.left);
-            house.bytes(name)
+            victim.store.restore(&victim.left);
+            victim.bytes(name)
         };
         let slots = bytes.len() / BLOCK;
         let mut harmful = 0;
         for slot in (0..slots).step_by(slots.div_ceil(12)) {
-            let broken = house.attack(&[chunk], "a zeroed block", || {
+            let broken = victim.attack(&[chunk], "a zeroed block", || {
                 let mut bytes = bytes.clone();
                 bytes[slot * BLOCK..][..BLOCK].fill(0);
-                house.put(name, &bytes);
+                victim.put(name, &bytes);
             });
             harmful += usize::from(!broken.is_empty());
         }
-        let both = house.attack(&[chunk], "both roots zeroed", || {
+        let both = victim.attack(&[chunk], "both roots zeroed", || {
             let mut bytes = bytes.clone();
             bytes[..slots.min(2) * BLOCK].fill(0);
-            house.put(name, &bytes);
+            victim.put(name, &bytes);
         });
         assert!(!both.is_empty(), "{chunk:?}");
         assert!(slots <= 2 || harmful > 0 || chunk.inode.journal_of().is_some(), "{chunk:?}");
@@ -191,16 +191,16 @@ fn row_11_zero_an_aligned_block() {
 
 #[test]
 fn row_12_append_to_a_chunk_file() {
-    let house = House::new();
-    for (name, chunk) in house.chunks() {
+    let victim = HostileFixture::new();
+    for (name, chunk) in victim.chunks() {
         let bytes = {
-            house.store.restore(&house.left);
-            house.bytes(name)
+            victim.store.restore(&victim.left);
+            victim.bytes(name)
         };
         let last = bytes[bytes.len() - BLOCK..].to_vec();
         for more in [last, vec![0; 3 * BLOCK], pattern(BLOCK + 77, 3), bytes.clone()] {
-            let broken = house.attack(&[chunk], "something appended", || {
-                house.put(name, &[&bytes[..], &more].concat());
+            let broken = victim.attack(&[chunk], "something appended", || {
+                victim.put(name, &[&bytes[..], &more].concat());
             });
             assert_eq!(broken, [""; 0], "{chunk:?}");
         }
@@ -210,10 +210,10 @@ fn row_12_append_to_a_chunk_file() {
 /// Every mix of the slots of two versions of one chunk is one of the two, or an error.
 #[test]
 fn row_14_mix_the_blocks_of_two_versions() {
-    let house = House::new();
-    let name = house.name("blocks", 0);
-    let (older, content) = (house.bytes(name), house.files["blocks"].clone());
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    let name = victim.name("blocks", 0);
+    let (older, content) = (victim.bytes(name), victim.files["blocks"].clone());
+    let volume = victim.open().unwrap();
     let newer_content = pattern(content.len(), 99);
     for content in [pattern(content.len(), 98), newer_content.clone()] {
         // The second goes where the first version was.
@@ -222,7 +222,7 @@ fn row_14_mix_the_blocks_of_two_versions() {
     }
     volume.close().unwrap();
     drop(volume);
-    let newer = house.bytes(name);
+    let newer = victim.bytes(name);
     let slots = older.len().min(newer.len()) / BLOCK;
     let mut errors = 0;
     for mix in 1..1 << slots {
@@ -230,8 +230,8 @@ fn row_14_mix_the_blocks_of_two_versions() {
         for slot in (0..slots).filter(|slot| mix >> slot & 1 == 1) {
             bytes[slot * BLOCK..][..BLOCK].copy_from_slice(&older[slot * BLOCK..][..BLOCK]);
         }
-        house.put(name, &bytes);
-        let volume = house.open().unwrap();
+        victim.put(name, &bytes);
+        let volume = victim.open().unwrap();
         match read_path(&volume, "blocks") {
             Ok(found) => assert!(found == content || found == newer_content, "mix {mix:b} is no version"),
             Err(error) => {
@@ -246,9 +246,9 @@ fn row_14_mix_the_blocks_of_two_versions() {
 /// A chunk that was cut off and made anew is not taken for the one that was there before.
 #[test]
 fn row_14_a_chunk_from_before_its_file_was_cut() {
-    let house = House::new();
-    let name = house.name("big", 1);
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    let name = victim.name("big", 1);
+    let volume = victim.open().unwrap();
     let inode = find(&volume, "big").unwrap();
     volume.resize(&inode, 10, now(), 0).unwrap();
     volume.checkpoint().unwrap();
@@ -256,10 +256,10 @@ fn row_14_a_chunk_from_before_its_file_was_cut() {
     drop(inode);
     volume.close().unwrap();
     drop(volume);
-    house.store.restore_file(&house.left, name);
-    let volume = house.open().unwrap();
+    victim.store.restore_file(&victim.left, name);
+    let volume = victim.open().unwrap();
     let error = read_path(&volume, "big").unwrap_err();
-    assert!(matches!(&error, Error::Damaged(chunk, _) if *chunk == house.identify(name)), "{error}");
+    assert!(matches!(&error, Error::Damaged(chunk, _) if *chunk == victim.identify(name)), "{error}");
     let bad = bad_blocks(&volume, &find(&volume, "big").unwrap(), &pattern(2_300_000, 77));
     assert_eq!(bad.len() as u64, CHUNK / BLOCK as u64);
 }
@@ -267,18 +267,18 @@ fn row_14_a_chunk_from_before_its_file_was_cut() {
 /// Old chunks lie where a file is about to grow: they show neither in the hole nor behind it.
 #[test]
 fn row_23_planted_chunks_of_the_names_to_come() {
-    let house = House::new();
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    let volume = victim.open().unwrap();
     let inode = find(&volume, "big").unwrap();
     volume.resize(&inode, 10, now(), 0).unwrap();
     drop(inode);
     volume.close().unwrap();
     drop(volume);
-    let mut expected = house.files["big"][..10].to_vec();
+    let mut expected = victim.files["big"][..10].to_vec();
     for index in [1, 2] {
-        house.store.restore_file(&house.left, house.name("big", index));
+        victim.store.restore_file(&victim.left, victim.name("big", index));
     }
-    let volume = house.open().unwrap();
+    let volume = victim.open().unwrap();
     let inode = find(&volume, "big").unwrap();
     assert!(read_all(&volume, &inode).unwrap() == expected);
     expected.resize(1_200_000, 0);
@@ -290,6 +290,6 @@ fn row_23_planted_chunks_of_the_names_to_come() {
     drop(inode);
     volume.close().unwrap();
     drop(volume);
-    house.store.restore_file(&house.left, house.name("big", 2));
-    assert!(read_path(&house.open().unwrap(), "big").unwrap() == expected);
+    victim.store.restore_file(&victim.left, victim.name("big", 2));
+    assert!(read_path(&victim.open().unwrap(), "big").unwrap() == expected);
 }

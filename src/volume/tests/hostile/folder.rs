@@ -6,36 +6,36 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// A house whose files lie in a folder.
+/// A victim whose files lie in a folder.
 struct OnDisk {
-    house: House,
+    victim: HostileFixture,
     folder: tempfile::TempDir,
 }
 
 impl OnDisk {
     fn new() -> OnDisk {
-        let on_disk = OnDisk { house: House::new(), folder: tempfile::tempdir().unwrap() };
-        for (name, _) in on_disk.house.chunks() {
+        let on_disk = OnDisk { victim: HostileFixture::new(), folder: tempfile::tempdir().unwrap() };
+        for (name, _) in on_disk.victim.chunks() {
             let path = on_disk.folder.path().join(name.path());
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, on_disk.house.bytes(name)).unwrap();
+            fs::write(path, on_disk.victim.bytes(name)).unwrap();
         }
         on_disk
     }
 
     fn path(&self, file: &str, index: u32) -> PathBuf {
-        self.folder.path().join(self.house.name(file, index).path())
+        self.folder.path().join(self.victim.name(file, index).path())
     }
 
     fn open(&self) -> Arc<Volume> {
-        self.house.fixture.open(Arc::new(Directory::open(self.folder.path(), false).unwrap()))
+        self.victim.fixture.open(Arc::new(Directory::open(self.folder.path(), false).unwrap()))
     }
 
     /// The paths that cannot be read; all others are right, and all are listed.
     fn broken(&self) -> Vec<&str> {
         let volume = self.open();
         let mut broken = Vec::new();
-        for (path, content) in &self.house.files {
+        for (path, content) in &self.victim.files {
             match read_path(&volume, path) {
                 Ok(found) => assert!(found == *content, "wrong bytes in {path}"),
                 Err(error) => {
@@ -44,7 +44,7 @@ impl OnDisk {
                 }
             }
         }
-        self.house.check_listing(&volume, "", false, "on disk");
+        self.victim.check_listing(&volume, "", false, "on disk");
         broken
     }
 }

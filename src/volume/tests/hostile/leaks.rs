@@ -6,12 +6,12 @@ use std::collections::HashSet;
 
 type Capture = BTreeMap<FileName, Vec<u8>>;
 
-fn capture(house: &House) -> Capture {
-    house.store.names().into_iter().map(|name| (name, house.bytes(name))).collect()
+fn capture(victim: &HostileFixture) -> Capture {
+    victim.store.names().into_iter().map(|name| (name, victim.bytes(name))).collect()
 }
 
 /// Which slots of which chunks differ: by path and index (the journal is `journal`).
-fn changes(house: &House, before: &Capture, after: &Capture) -> Vec<(String, Vec<usize>)> {
+fn changes(victim: &HostileFixture, before: &Capture, after: &Capture) -> Vec<(String, Vec<usize>)> {
     let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let mut changes = Vec::new();
     for name in names {
@@ -21,9 +21,9 @@ fn changes(house: &House, before: &Capture, after: &Capture) -> Vec<(String, Vec
         let slots = old.len().max(new.len()).div_ceil(BLOCK);
         let changed: Vec<_> = (0..slots).filter(|at| slot(old, *at) != slot(new, *at)).collect();
         if !changed.is_empty() {
-            let chunk = house.identify(*name);
+            let chunk = victim.identify(*name);
             let path =
-                house.ids.iter().find(|(_, id)| **id == chunk.inode).map_or("journal", |(path, _)| path);
+                victim.ids.iter().find(|(_, id)| **id == chunk.inode).map_or("journal", |(path, _)| path);
             changes.push((format!("{path}:{}", chunk.index), changed));
         }
     }
@@ -33,12 +33,12 @@ fn changes(house: &House, before: &Capture, after: &Capture) -> Vec<(String, Vec
 
 /// What a mount, something done, and an unmount change.
 fn trace(act: impl Fn(&Volume)) -> Vec<(String, Vec<usize>)> {
-    let house = House::new();
-    let before = capture(&house);
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    let before = capture(&victim);
+    let volume = victim.open().unwrap();
     act(&volume);
     volume.close().unwrap();
-    changes(&house, &before, &capture(&house))
+    changes(&victim, &before, &capture(&victim))
 }
 
 fn expect(act: impl Fn(&Volume), expected: &[(&str, &[usize])]) {

@@ -1,6 +1,6 @@
 //! What the holder of the backing folder may do: the rows of the attack matrix (docs/testing-attacks.md).
 //!
-//! A [`House`] is a volume that was closed. An attack changes the files of it, named by chunk; what is read afterwards
+//! A [`HostileFixture`] is a volume that was closed. An attack changes the files of it, named by chunk; what is read afterwards
 //! must be right, or an error of the chunk that was touched.
 
 mod absence;
@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::io::IoSlice;
 
 /// A closed volume with some files, what they hold, and its backing files as they were left.
-struct House {
+struct HostileFixture {
     fixture: Fixture,
     store: Memory,
     files: BTreeMap<&'static str, Vec<u8>>,
@@ -39,9 +39,9 @@ struct House {
     known: remembered::Snapshot,
 }
 
-impl House {
+impl HostileFixture {
     /// With [`ENTRIES`].
-    fn new() -> House {
+    fn new() -> HostileFixture {
         let fixture = Fixture::new();
         let store = Memory::new();
         let volume = fixture.format(Arc::new(store.clone()));
@@ -66,7 +66,7 @@ impl House {
         let left = store.snapshot();
         fixture.remembered.restart();
         let known = fixture.remembered.snapshot();
-        House { fixture, store, files, ids, left, known }
+        HostileFixture { fixture, store, files, ids, left, known }
     }
 
     fn open(&self) -> Result<Arc<Volume>> {

@@ -21,20 +21,20 @@ fn expected(content: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn every_mix_of_two_states_reads_as_one() {
-    let house = House::new();
-    let (before, after) = (house.files["big"].clone(), pattern(2_300_000, 99));
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    let (before, after) = (victim.files["big"].clone(), pattern(2_300_000, 99));
+    let volume = victim.open().unwrap();
     volume.write(&find(&volume, "big").unwrap(), 0, &after, now(), 0).unwrap();
     volume.close().unwrap();
     drop(volume);
-    let newer = house.store.snapshot();
+    let newer = victim.store.snapshot();
     for mix in 0..8_u32 {
-        house.store.restore(&newer);
+        victim.store.restore(&newer);
         for index in (0..3).filter(|index| mix >> index & 1 == 1) {
-            house.store.restore_file(&house.left, house.name("big", index));
+            victim.store.restore_file(&victim.left, victim.name("big", index));
         }
-        house.forget();
-        let volume = house.open().unwrap();
+        victim.forget();
+        let volume = victim.open().unwrap();
         let state = if mix & 1 == 1 { &before } else { &after };
         for (index, (found, due)) in probes(&volume).into_iter().zip(expected(state)).enumerate() {
             let fits = (mix >> index & 1) == (mix & 1);
@@ -49,9 +49,9 @@ fn row_49_chunks_of_two_states_at_first_contact() {
 }
 
 /// Writes into the second chunk, as far as fdatasync, and is killed.
-fn killed_ahead_of_chunk_0(house: &House) -> Vec<u8> {
-    let mut content = house.files["big"].clone();
-    let volume = house.open().unwrap();
+fn killed_ahead_of_chunk_0(victim: &HostileFixture) -> Vec<u8> {
+    let mut content = victim.files["big"].clone();
+    let volume = victim.open().unwrap();
     let inode = find(&volume, "big").unwrap();
     for seed in [7, 8] {
         let part = pattern(9000, seed);
@@ -61,7 +61,7 @@ fn killed_ahead_of_chunk_0(house: &House) -> Vec<u8> {
     }
     drop(inode);
     drop(volume);
-    house.fixture.remembered.restart();
+    victim.fixture.remembered.restart();
     content
 }
 
@@ -72,49 +72,49 @@ fn reads(fixture: &Fixture, store: &Memory, content: &[u8], who: &str) {
 }
 
 fn a_crash_ahead_of_chunk_0_is_taken_over_by_another_device() {
-    let house = House::new();
-    let mut content = killed_ahead_of_chunk_0(&house);
-    reads(&house.fixture.another(*b"device 3"), &house.store, &content, "a device that only looks");
-    let other = house.fixture.another(*b"device 2");
-    let volume = other.open(Arc::new(house.store.clone()));
+    let victim = HostileFixture::new();
+    let mut content = killed_ahead_of_chunk_0(&victim);
+    reads(&victim.fixture.another(*b"device 3"), &victim.store, &content, "a device that only looks");
+    let other = victim.fixture.another(*b"device 2");
+    let volume = other.open(Arc::new(victim.store.clone()));
     let inode = find(&volume, "big").unwrap();
     volume.write(&inode, 5, b"other", now(), 0).unwrap();
     volume.close().unwrap();
     drop((inode, volume));
     content[5..10].copy_from_slice(b"other");
-    reads(&house.fixture.another(*b"device 3"), &house.store, &content, "a new device");
-    reads(&house.fixture, &house.store, &content, "the one that crashed");
+    reads(&victim.fixture.another(*b"device 3"), &victim.store, &content, "a new device");
+    reads(&victim.fixture, &victim.store, &content, "the one that crashed");
 }
 
 #[test]
 fn what_a_crash_left_ahead_of_chunk_0_is_kept() {
-    let house = House::new();
-    let content = killed_ahead_of_chunk_0(&house);
-    reads(&house.fixture, &house.store, &content, "the same device");
+    let victim = HostileFixture::new();
+    let content = killed_ahead_of_chunk_0(&victim);
+    reads(&victim.fixture, &victim.store, &content, "the same device");
     // Chunk 0 is committed for another reason, and chunk 1 is not looked at meanwhile.
-    let volume = house.open().unwrap();
+    let volume = victim.open().unwrap();
     volume.write(&find(&volume, "big").unwrap(), 2_400_000, b"x", now(), 0).unwrap();
     volume.close().unwrap();
     drop(volume);
-    house.forget();
-    reads(&house.fixture, &house.store, &content, "a device without a memory");
+    victim.forget();
+    reads(&victim.fixture, &victim.store, &content, "a device without a memory");
     a_crash_ahead_of_chunk_0_is_taken_over_by_another_device();
 }
 
 /// Looking changes nothing, also where chunk 0 has not followed.
 #[test]
 fn to_look_at_what_a_crash_left_writes_nothing() {
-    let house = House::new();
-    killed_ahead_of_chunk_0(&house);
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    killed_ahead_of_chunk_0(&victim);
+    let volume = victim.open().unwrap();
     volume.close().unwrap();
     drop(volume);
-    let name = house.name("big", 0);
-    let before = house.bytes(name);
-    let volume = house.open().unwrap();
+    let name = victim.name("big", 0);
+    let before = victim.bytes(name);
+    let volume = victim.open().unwrap();
     probes(&volume);
     volume.close().unwrap();
-    assert!(house.bytes(name) == before);
+    assert!(victim.bytes(name) == before);
 }
 
 #[test]

@@ -42,63 +42,63 @@ impl Told {
     }
 }
 
-/// A house in which another device left a journal.
-fn shared() -> (House, Fixture, ChunkId) {
-    let house = House::new();
-    let other = house.fixture.another(*b"device 2");
-    let volume = other.open(Arc::new(house.store.clone()));
+/// A victim in which another device left a journal.
+fn shared() -> (HostileFixture, Fixture, ChunkId) {
+    let victim = HostileFixture::new();
+    let other = victim.fixture.another(*b"device 2");
+    let volume = other.open(Arc::new(victim.store.clone()));
     let inode = find(&volume, "small").unwrap();
     volume.set_attributes(&inode, |_| true).unwrap();
     file(&volume, "theirs", b"theirs");
     volume.close().unwrap();
     drop((inode, volume));
-    let journal = other.context(Arc::new(house.store.clone())).own_journal();
-    (house, other, journal)
+    let journal = other.context(Arc::new(victim.store.clone())).own_journal();
+    (victim, other, journal)
 }
 
 #[test]
 fn another_devices_journal_that_is_damaged_is_told_until_it_is_right() {
-    let (house, _, journal) = shared();
-    let (file, told) = (house.file_name(journal), Told::default());
-    let whole = house.bytes(file);
-    house.put(file, &[7; 2 * BLOCK]);
+    let (victim, _, journal) = shared();
+    let (file, told) = (victim.file_name(journal), Told::default());
+    let whole = victim.bytes(file);
+    victim.put(file, &[7; 2 * BLOCK]);
     for _ in 0..2 {
-        let found = told.at_open(&house.open().unwrap());
+        let found = told.at_open(&victim.open().unwrap());
         assert!(
             matches!(&found[..], [Finding { chunk, damage: Some(Damage::Corrupt(_)), .. }] if *chunk == journal)
         );
     }
-    house.put(file, &whole);
-    assert!(!told.is_clear() && told.at_open(&house.open().unwrap()).is_empty() && told.is_clear());
+    victim.put(file, &whole);
+    assert!(!told.is_clear() && told.at_open(&victim.open().unwrap()).is_empty() && told.is_clear());
 }
 
 #[test]
 fn another_devices_journal_that_is_gone_is_told_if_it_was_ever_seen() {
-    let (house, _, journal) = shared();
-    let (file, told) = (house.file_name(journal), Told::default());
-    let all = house.store.snapshot();
-    house.store.remove(file).unwrap();
-    assert!(told.at_open(&house.open().unwrap()).is_empty(), "it was never seen");
-    house.store.restore(&all);
-    house.open().unwrap().close().unwrap();
-    house.fixture.remembered.restart();
-    house.store.remove(file).unwrap();
-    let volume = house.open().unwrap();
+    let (victim, _, journal) = shared();
+    let (file, told) = (victim.file_name(journal), Told::default());
+    let all = victim.store.snapshot();
+    victim.store.remove(file).unwrap();
+    assert!(told.at_open(&victim.open().unwrap()).is_empty(), "it was never seen");
+    victim.store.restore(&all);
+    victim.open().unwrap().close().unwrap();
+    victim.fixture.remembered.restart();
+    victim.store.remove(file).unwrap();
+    let volume = victim.open().unwrap();
     let found = told.at_open(&volume);
     assert!(
         matches!(&found[..], [Finding { chunk, damage: Some(Damage::Deleted), .. }] if *chunk == journal)
     );
     let (mut seen, known, kept) =
-        (Vec::new(), volume.base.context.recall.journals(), house.fixture.remembered.snapshot());
+        (Vec::new(), volume.base.context.recall.journals(), victim.fixture.remembered.snapshot());
     drop(volume);
-    house.forget();
-    let volume = house.open().unwrap();
+    victim.forget();
+    let volume = victim.open().unwrap();
     volume.survey(None, &known, &mut |sight| seen.push((sight.chunk, sight.version.is_some()))).unwrap();
     assert!(seen.contains(&(journal, false)) && seen.iter().filter(|sight| sight.0 == journal).count() == 1);
     drop(volume);
-    house.fixture.remembered.restore(&kept);
-    house.store.restore(&all);
-    assert!(told.at_open(&house.open().unwrap()).is_empty() && told.is_clear());
+    victim.fixture.remembered.restore(&kept);
+    victim.store.restore(&all);
+    assert!(told.at_open(&victim.open().unwrap()).is_empty() && told.is_clear());
 }
 
 /// Alone a device tells at once. Where others write a client may bring the rest: then nothing is told, or once it has been so
@@ -106,44 +106,44 @@ fn another_devices_journal_that_is_gone_is_told_if_it_was_ever_seen() {
 #[test]
 fn what_a_client_may_put_right_is_told_late_where_other_devices_write() {
     for (has_others, is_first) in [(false, false), (true, false), (true, true)] {
-        let (house, told) = (if has_others { shared().0 } else { House::new() }, Told::default());
+        let (victim, told) = (if has_others { shared().0 } else { HostileFixture::new() }, Told::default());
         if !is_first {
-            house.open().unwrap().close().unwrap();
+            victim.open().unwrap().close().unwrap();
         }
-        let volume = house.open().unwrap();
+        let volume = victim.open().unwrap();
         if is_first {
             read_path(&volume, "theirs").unwrap();
         }
         assert!(told.at_open(&volume).is_empty());
-        let all = house.store.snapshot();
+        let all = victim.store.snapshot();
         for path in ["x/one", "blocks"] {
-            house.store.remove(house.name(path, 0)).unwrap();
+            victim.store.remove(victim.name(path, 0)).unwrap();
             assert!(read_path(&volume, path).is_err());
         }
         volume.cache.report_lasting();
         assert_eq!(told.found().len(), if has_others { 0 } else { 2 });
-        house.store.restore_file(&all, house.name("x/one", 0));
+        victim.store.restore_file(&all, victim.name("x/one", 0));
         assert!(read_path(&volume, "x/one").is_ok());
         volume.report();
         let found: Vec<_> = told.found().into_iter().map(|finding| finding.file).collect();
-        assert!(found.contains(&house.name("blocks", 0)));
+        assert!(found.contains(&victim.name("blocks", 0)));
         assert_eq!(found.len(), if has_others { 1 } else { 2 });
     }
 }
 
 #[test]
 fn what_a_journal_speaks_of_is_told_with_its_path() {
-    let house = House::new();
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    let volume = victim.open().unwrap();
     let x = find(&volume, "x").unwrap();
     volume.rename((&x, b"one"), (&x, b"moved"), Rename::Replace, None, now()).unwrap();
     volume.sync_directory(&x).unwrap();
     // Killed.
     drop((x, volume));
-    let file = house.name("x/one", 0);
-    house.put(file, &[7; 2 * BLOCK]);
+    let file = victim.name("x/one", 0);
+    victim.put(file, &[7; 2 * BLOCK]);
     let told = Told::default();
-    let found = told.at_open(&house.open().unwrap());
+    let found = told.at_open(&victim.open().unwrap());
     assert!(matches!(&found[..], [Finding { path: Some(path), .. }] if path == b"x/moved"), "{found:?}");
 }
 
@@ -151,25 +151,25 @@ fn what_a_journal_speaks_of_is_told_with_its_path() {
 #[test]
 fn what_was_removed_since_a_journal_was_written_is_not_told() {
     for forgets in [false, true] {
-        let (house, other, _) = shared();
-        let volume = other.open(Arc::new(house.store.clone()));
+        let (victim, other, _) = shared();
+        let volume = other.open(Arc::new(victim.store.clone()));
         let root = volume.root().unwrap();
         let to = (&root, &b"moved"[..]);
         volume.rename((&root, b"theirs"), to, Rename::Replace, None, now()).unwrap();
         volume.sync_directory(&root).unwrap();
         drop((root, volume));
-        let volume = house.open().unwrap();
+        let volume = victim.open().unwrap();
         let root = volume.root().unwrap();
         volume.release(volume.unlink(&root, b"moved", now()).unwrap().unwrap());
         drop(root);
         volume.close().unwrap();
         drop(volume);
-        house.fixture.remembered.restart();
-        let here = if forgets { house.fixture.another(*b"device 3") } else { other };
+        victim.fixture.remembered.restart();
+        let here = if forgets { victim.fixture.another(*b"device 3") } else { other };
         let told = Told::default();
-        let found = told.at_open(&here.open(Arc::new(house.store.clone())));
+        let found = told.at_open(&here.open(Arc::new(victim.store.clone())));
         assert!(found.is_empty(), "{found:?}");
-        let found = told.at_open(&house.open().unwrap());
+        let found = told.at_open(&victim.open().unwrap());
         assert!(found.is_empty(), "{found:?}");
     }
 }
@@ -178,12 +178,12 @@ fn what_was_removed_since_a_journal_was_written_is_not_told() {
 #[test]
 fn what_another_device_may_put_right_is_told_at_the_end_and_when_it_is_asked_for() {
     for is_asked in [false, true] {
-        let (house, ..) = shared();
-        house.open().unwrap().close().unwrap();
-        house.fixture.remembered.restart();
-        let (volume, told) = (house.open().unwrap(), Told::default());
+        let (victim, ..) = shared();
+        victim.open().unwrap().close().unwrap();
+        victim.fixture.remembered.restart();
+        let (volume, told) = (victim.open().unwrap(), Told::default());
         assert!(told.at_open(&volume).is_empty());
-        house.store.remove(house.name("small", 0)).unwrap();
+        victim.store.remove(victim.name("small", 0)).unwrap();
         assert_damage(&read_path(&volume, "small").unwrap_err(), "small");
         volume.cache.report_lasting();
         assert!(told.found().is_empty(), "it is told at once");
@@ -198,8 +198,8 @@ fn what_another_device_may_put_right_is_told_at_the_end_and_when_it_is_asked_for
 /// A further chunk that is older than the table says can be opened, and is right all the same only when it is newer.
 #[test]
 fn an_older_further_chunk_is_told_once_and_does_not_come_right_by_being_opened() {
-    let house = House::new();
-    let volume = house.open().unwrap();
+    let victim = HostileFixture::new();
+    let volume = victim.open().unwrap();
     let inode = find(&volume, "big").unwrap();
     // Another chunk 1, with a bound of its own.
     for content in [&[][..], &pattern(2_300_000, 99)] {
@@ -210,9 +210,9 @@ fn an_older_further_chunk_is_told_once_and_does_not_come_right_by_being_opened()
     drop(inode);
     volume.close().unwrap();
     drop(volume);
-    house.store.restore_file(&house.left, house.name("big", 1));
-    house.forget();
-    let (volume, told) = (house.open().unwrap(), Told::default());
+    victim.store.restore_file(&victim.left, victim.name("big", 1));
+    victim.forget();
+    let (volume, told) = (victim.open().unwrap(), Told::default());
     assert!(told.at_open(&volume).is_empty());
     for _ in 0..10 {
         assert_damage(&read_path(&volume, "big").unwrap_err(), "big");

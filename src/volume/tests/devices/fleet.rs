@@ -17,7 +17,7 @@ pub struct Device {
     pub client: Client,
 }
 
-pub struct World {
+pub struct FleetFixture {
     pub devices: Vec<Device>,
     pub server: Memory,
     /// Content that was acknowledged, and content that somebody removed having seen it.
@@ -29,8 +29,8 @@ pub struct World {
 pub const IDS: [(&str, [u8; 8]); 3] =
     [("AAAAAAA", [0xa1; 8]), ("BBBBBBB", [0xb2; 8]), ("CCCCCCC", [0xc3; 8])];
 
-impl World {
-    pub fn new(count: usize, styles: &[Style]) -> World {
+impl FleetFixture {
+    pub fn new(count: usize, styles: &[Style]) -> FleetFixture {
         let first = Fixture::new();
         let server = Memory::new();
         first.format(Arc::new(server.clone())).close().unwrap();
@@ -39,15 +39,15 @@ impl World {
             store: Memory::new(),
             client: Client::new(name, styles[at % styles.len()]),
         };
-        let mut world = World {
+        let mut fleet = FleetFixture {
             devices: IDS.iter().take(count).enumerate().map(device).collect(),
             server,
             made: BTreeSet::new(),
             removed: BTreeSet::new(),
             log: Vec::new(),
         };
-        (0..count).for_each(|at| assert!(world.sync_all(at)));
-        world
+        (0..count).for_each(|at| assert!(fleet.sync_all(at)));
+        fleet
     }
 
     pub fn mount(&self, at: usize) -> Arc<Volume> {
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Does something on a device and unmounts it.
-    pub fn at<R>(&mut self, at: usize, work: impl FnOnce(&mut World, &Volume) -> R) -> R {
+    pub fn at<R>(&mut self, at: usize, work: impl FnOnce(&mut FleetFixture, &Volume) -> R) -> R {
         let volume = self.mount(at);
         let done = work(self, &volume);
         volume.close().unwrap();
@@ -189,8 +189,8 @@ pub fn remove(volume: &Volume, path: &str) -> crate::volume::Result<()> {
     Ok(())
 }
 
-pub fn make_directories(world: &mut World, at: usize, paths: &[&str]) {
-    world.at(at, |_, volume| paths.iter().try_for_each(|path| make_directory(volume, path)).unwrap());
+pub fn make_directories(fleet: &mut FleetFixture, at: usize, paths: &[&str]) {
+    fleet.at(at, |_, volume| paths.iter().try_for_each(|path| make_directory(volume, path)).unwrap());
 }
 
 /// As `rm -r`.

@@ -15,7 +15,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub struct World {
+pub struct RepairFixture {
     pub fixture: Fixture,
     pub store: Arc<dyn Store>,
     /// Files, by path.
@@ -56,16 +56,16 @@ pub fn garbage(length: usize) -> Vec<u8> {
     seed.iter().cycle().enumerate().map(|(at, byte)| byte ^ (at / 32) as u8).take(length).collect()
 }
 
-impl World {
+impl RepairFixture {
     /// Two levels of folders, files in the root of their chunk, in blocks and in three chunks, one with two names.
-    pub fn new() -> World {
-        World::on(Arc::new(Memory::new()))
+    pub fn new() -> RepairFixture {
+        RepairFixture::on(Arc::new(Memory::new()))
     }
 
-    pub fn on(store: Arc<dyn Store>) -> World {
+    pub fn on(store: Arc<dyn Store>) -> RepairFixture {
         let fixture = Fixture::new();
         let volume = fixture.format(store.clone());
-        let mut world = World {
+        let mut victim = RepairFixture {
             fixture,
             store,
             expected: BTreeMap::new(),
@@ -79,7 +79,7 @@ impl World {
         let (a, b) = (folder(&root, "a"), folder(&root, "b"));
         let inner = folder(&a, "b");
         for (path, id) in [("a", a.id()), ("b", b.id()), ("a/b", inner.id())] {
-            world.ids.insert(path.to_owned(), id);
+            victim.ids.insert(path.to_owned(), id);
         }
         for (parent, path, length) in [
             (&root, "top", 50),
@@ -95,22 +95,22 @@ impl World {
             let inode = volume.create(parent, name.as_bytes(), kind(Kind::File)).unwrap();
             let content = garbage(length);
             volume.write(&inode, 0, &content, now(), 0).unwrap();
-            world.ids.insert(path.to_owned(), inode.id());
-            world.expected.insert(path.to_owned(), content);
+            victim.ids.insert(path.to_owned(), inode.id());
+            victim.expected.insert(path.to_owned(), content);
             if path == "a/two" {
                 volume.link(&inode, &root, b"linked", now()).unwrap();
-                world.ids.insert("linked".to_owned(), inode.id());
-                world.expected.insert("linked".to_owned(), world.expected[path].clone());
+                victim.ids.insert("linked".to_owned(), inode.id());
+                victim.expected.insert("linked".to_owned(), victim.expected[path].clone());
             }
         }
         drop((root, a, b, inner));
         volume.close().unwrap();
-        world
+        victim
     }
 
     /// The same volume as it lies in another store, on the same device with this memory. No finding is settled.
-    pub fn at(&self, store: Arc<dyn Store>, remembered: Remembered) -> World {
-        World {
+    pub fn at(&self, store: Arc<dyn Store>, remembered: Remembered) -> RepairFixture {
+        RepairFixture {
             fixture: self.fixture.remembering(remembered),
             store,
             expected: self.expected.clone(),

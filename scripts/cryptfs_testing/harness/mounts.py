@@ -1,6 +1,5 @@
 """The table of mounts."""
 
-import ctypes
 import errno
 import os
 import subprocess
@@ -39,15 +38,3 @@ def drop_caches(kinds: int = 3) -> None:
     """Writes everything out, and has the kernel forget pages (1), names and inodes (2) or both (3)."""
     os.sync()
     Path("/proc/sys/vm/drop_caches").write_text(str(kinds))
-
-
-def apart() -> None:
-    """Has this process, if it is root's, see and make mounts in a namespace of its own from now on.
-
-    Another one that begins meanwhile would have copies of them, and keep each mounted that is unmounted here."""
-    if os.geteuid():
-        return
-    clone_newns = 0x00020000
-    if ctypes.CDLL(None, use_errno=True).unshare(clone_newns):
-        raise OSError(ctypes.get_errno(), "unshare")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from ..harness import arguments, mounts, places
+from ..harness import arguments, places
 from ..harness.command import CommandError, run
 from ..harness.cryptfs import Cryptfs
 from ..harness.system import PATIENCE
@@ -188,7 +188,6 @@ def main() -> None:
     print(f"seed {options.seed}, {options.place}", flush=True)
     Cryptfs.program, Cryptfs.options = options.binary, options.options
     arguments.exit_when_terminated()
-    mounts.apart()
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch, contextlib.ExitStack() as stack:
         flaky = backing = None
         if options.place == "sshfs":

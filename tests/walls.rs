@@ -84,11 +84,6 @@ const LONGER: &[(&str, usize)] = &[
     ("scripts/cryptfs-rescue", 1600),
     // One façade: a line for each call of each room, and what each call may fail with.
     ("src/volume/volume.rs", 660),
-    // Traits, operations and options, each with what it may fail with.
-    ("src/cli/mount_options.rs", 455),
-    ("src/fs/ops.rs", 470),
-    ("src/store/folder.rs", 480),
-    ("src/volume/namespace/operations.rs", 465),
 ];
 
 /// What is wrong with one file of `src`.

@@ -1,6 +1,7 @@
 //! What mount(8) was asked for and does not hand on to its helper: util-linux 2.38 leaves out `suid` and `dev`, which to it
 //! are the default, and are not to cryptfs. They are looked for where they were written: in its arguments and in fstab.
 
+use crate::mount;
 use std::fs;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
@@ -91,18 +92,11 @@ fn options_of(fstab: &str, target: &Path) -> Option<String> {
     let mut entries = lines.filter_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let (place, _kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-        let place = PathBuf::from(plain(place));
+        let place = PathBuf::from(mount::unescape(place.as_bytes()));
         let is_it = place == target || fs::canonicalize(place).is_ok_and(|place| place == target);
         is_it.then(|| options.to_owned())
     });
     entries.next_back()
-}
-
-/// Without fstab's escapes for blanks.
-fn plain(field: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .into_iter()
-        .fold(field.to_owned(), |field, (escape, character)| field.replace(escape, character))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub use control::{Status, discard, restart, status_of, store, sync, transport_of
 pub use error::MountError;
 pub use holders::{Holder, of_device, of_lock, of_source};
 pub use point::{Found, absolute, check, clear_stale, find, is_stale};
-pub use table::{Entry, all, mounts_of};
+pub use table::{Entry, all, mounts_of, unescape};
 
 use crate::fs::ops::Operations;
 use notifier::KernelNotifier;

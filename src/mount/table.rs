@@ -80,8 +80,8 @@ impl Entry {
     }
 }
 
-/// Undoes the octal escapes of /proc/self/mountinfo.
-fn unescape(field: &[u8]) -> OsString {
+/// Undoes the octal escapes of /proc/self/mountinfo and fstab(5).
+pub fn unescape(field: &[u8]) -> OsString {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {

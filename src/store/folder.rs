@@ -5,6 +5,8 @@
 //! in an error (`InvalidData`); a small file is never overwritten, and is durable with its name once written.
 //! `directory` builds the store on this; `keys` and `volume` read the header and the key slots through it.
 
+mod lock;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 use std::fs::{File, OpenOptions};
@@ -15,8 +17,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use crate::locks::{Mutex, Rank};
+pub use lock::{Lock, LockError};
 
+use crate::locks::{Mutex, Rank};
 use crate::sys::files::{self, Kind, OFlags};
 
 /// The file by which a volume's folder is known again.
@@ -51,22 +54,6 @@ struct Incarnation {
     born: Option<SystemTime>,
 }
 
-/// Why a lock was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Another process holds it.
-    #[error("another process holds the lock")]
-    Held,
-    #[error("{0}")]
-    Io(#[source] io::Error),
-}
-
-/// An exclusive lock on a file or folder, given back on drop.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
 impl Folder {
     /// Opens a folder by a path that the user named, so links in it are followed.
     ///
@@ -94,25 +81,6 @@ impl Folder {
             // A second one is the same.
             let _ = self.mark.set(mark);
         }
-    }
-
-    /// This process has the lock of the volume: what was taken through a connection ends with that, so that it is taken anew
-    /// where the folder was mounted anew.
-    pub(super) fn keep_locked(&self) {
-        self.locks.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether this process has the lock of the volume in this folder.
-    fn is_locked_here(&self) -> bool {
-        let Ok((_, status)) = self.open_file(&CString::new(MARK).expect("no zeros"), OFlags::RDONLY) else {
-            return false;
-        };
-        let (process, inode) = (std::process::id().to_string(), format!(":{}", status.identity.inode));
-        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-        let mut locks = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        locks.any(|lock| {
-            matches!(lock[..], [_, "FLOCK", _, _, by, file, ..] if by == process && file.ends_with(&inode))
-        })
     }
 
     /// Where its path leads to it again, since it was mounted anew: stands for what is there from now on. An empty mountpoint
@@ -397,45 +365,6 @@ impl Folder {
             visit(&name, kind)?;
         }
         Ok(())
-    }
-
-    /// Takes the exclusive lock of the folder itself; none where its filesystem has no locks for folders, as NFS.
-    ///
-    /// # Errors
-    ///
-    /// `Held` by another process.
-    pub fn lock_whole(&self) -> Result<Option<Lock>, LockError> {
-        let folder = self.root.try_clone().map_err(LockError::Io)?;
-        match files::lock(&folder) {
-            Ok(()) => Ok(Some(Lock { _file: folder })),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LockError::Held),
-            Err(error)
-                if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOLCK | libc::EOPNOTSUPP)) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(LockError::Io(error)),
-        }
-    }
-
-    /// Takes the exclusive lock of a file without writing to it.
-    ///
-    /// # Errors
-    ///
-    /// `Held` by another process; `Io` where the file is missing or no regular file.
-    pub fn lock(&self, path: &str) -> Result<Lock, LockError> {
-        let path = CString::new(path).map_err(|error| LockError::Io(error.into()))?;
-        // NFS grants an exclusive lock only to a descriptor that may write; it answers EBADF otherwise.
-        for flags in [OFlags::RDONLY, OFlags::RDWR] {
-            let (file, _) = self.open_file(&path, flags).map_err(LockError::Io)?;
-            match files::lock(&file) {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(LockError::Held),
-                Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
-                Err(error) => return Err(LockError::Io(error)),
-            }
-        }
-        Err(LockError::Io(io::Error::from_raw_os_error(libc::EBADF)))
     }
 }
 

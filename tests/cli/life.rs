@@ -196,20 +196,7 @@ fn a_file_is_opened_by_the_handle_that_an_earlier_mount_gave() {
         eprintln!("left out: only root may open by handle");
         return;
     }
-    const SCRIPT: &str = r#"
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-mount, kept, name = sys.argv[1:4]
-handle = ctypes.create_string_buffer((128).to_bytes(4, 'little') + bytes(132))
-at = os.open(mount, os.O_RDONLY)
-if name:
-    assert libc.name_to_handle_at(at, name.encode(), handle, ctypes.byref(ctypes.c_int()), 0) == 0
-    open(kept, 'wb').write(handle.raw)
-else:
-    ctypes.memmove(handle, open(kept, 'rb').read(), len(handle))
-    found = libc.open_by_handle_at(at, handle, os.O_RDONLY)
-    print(ctypes.get_errno() if found < 0 else os.listdir(found) if os.path.isdir(f'/proc/self/fd/{found}') else os.read(found, 99).decode())
-"#;
+    const SCRIPT: &str = include_str!("../support/handles.py");
     for transport in ["auto", "device"] {
         let sandbox = Sandbox::with_volume();
         let mounts = || {

@@ -40,6 +40,11 @@ impl Cache {
         self.findings.notice(error, || place);
     }
 
+    /// Whether anything of another device was seen in this mount.
+    pub fn has_met_others(&self) -> bool {
+        self.has_met_others.load(Ordering::Relaxed)
+    }
+
     /// Another device's journal can be read.
     pub fn journal_read(&self, id: ChunkId) {
         self.has_met_others.store(true, Ordering::Relaxed);

@@ -79,11 +79,11 @@ impl Readahead {
             if wanted.end {
                 return None;
             }
-            if let Some(id) = wanted.opening.pop_front() {
-                return Some(Next::File(id));
-            }
             if let Some(id) = wanted.waiting.pop_front() {
                 return Some(Next::Inode(id));
+            }
+            if let Some(id) = wanted.opening.pop_front() {
+                return Some(Next::File(id));
             }
             if let Some(id) = wanted.walk.next() {
                 return Some(Next::Directory(id));
@@ -176,16 +176,15 @@ impl Cache {
         }
     }
 
-    /// Opens chunk 0 of a file that is likely to be read soon.
-    fn open_ahead(&self, id: InodeId) -> Result<Arc<Inode>> {
-        let inode = self.inode(id)?;
-        if !self.is_full() {
-            let mut state = inode.state.write();
-            if state.first_chunk.is_none() {
-                self.open_first_chunk(&inode, &mut state)?;
-            }
+    /// Opens chunk 0 of a file that is likely to be read soon. One that nobody has looked at is opened by whoever does.
+    fn open_ahead(&self, id: InodeId) -> Result<Option<Arc<Inode>>> {
+        let Some(inode) = self.peek(id).filter(|_| !self.is_full()) else { return Ok(None) };
+        let mut state = inode.state.write();
+        if state.first_chunk.is_none() {
+            self.open_first_chunk(&inode, &mut state)?;
         }
-        Ok(inode)
+        drop(state);
+        Ok(Some(inode))
     }
 
     pub fn start_readahead(self: &Arc<Self>) {
@@ -214,12 +213,12 @@ fn read_ahead(cache: &Weak<Cache>) {
         let Some(next) = cache.readahead.next() else { break };
         let read = match next {
             Next::File(id) => cache.open_ahead(id),
-            Next::Inode(id) => cache.inode(id),
-            Next::Directory(id) => cache.walk_ahead(id),
+            Next::Inode(id) => cache.inode(id).map(Some),
+            Next::Directory(id) => cache.walk_ahead(id).map(Some),
         };
         let mut held = cache.readahead.held.lock();
         // Who asks for it is told what is wrong with it.
-        held.extend(read.ok());
+        held.extend(read.ok().flatten());
         let oldest = if held.len() > HELD { held.pop_front() } else { None };
         drop(held);
         oldest.inspect(|oldest| cache.forget_if_clean(oldest));

@@ -8,7 +8,6 @@ use crate::volume::inode::state::Inode;
 use crate::volume::{Damage, Error};
 use hashbrown::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long a sync client may take to bring all files of one change, where other devices write to the volume, too.
@@ -52,8 +51,7 @@ impl Cache {
     /// Whether another device is known to write to the volume.
     fn has_other_devices(&self) -> bool {
         let own = self.base.context.own_journal();
-        self.has_met_others.load(Ordering::Relaxed)
-            || self.base.context.recall.journals().into_iter().any(|id| id != own)
+        self.has_met_others() || self.base.context.recall.journals().into_iter().any(|id| id != own)
     }
 
     /// Not where another device removed a file, and the directory that says so came later.

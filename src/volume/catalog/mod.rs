@@ -276,6 +276,9 @@ impl Catalog {
     /// Whether what stands in the place of chunk 0 says more than was known when its inode was deleted here. Of one that has a
     /// file here its version tells that: this is for one that a journal alone told of.
     fn holds_unknown(&self, inode: &Inode) -> bool {
+        if !self.cache.has_met_others() {
+            return false;
+        }
         let id = ChunkId::first(inode.id());
         let tombstone = {
             let state = inode.state.read();

@@ -4,6 +4,7 @@ mod attributes;
 mod nameless;
 mod names;
 pub mod operations;
+pub mod rename;
 mod restore;
 
 use crate::volume::base::Base;

@@ -8,6 +8,8 @@ use crate::volume::Error;
 use crate::volume::mutants::{Mutant, plant};
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 struct Kept {
     fixture: Fixture,
@@ -88,6 +90,35 @@ fn a_first_look_opens_no_file() {
         3
     );
     assert_eq!(kept.opened(), 1, "the content of f8");
+}
+
+/// As tar and grep -r do, in the order of the listing.
+#[test]
+fn who_reads_files_in_their_order_has_the_next_ones_opened() {
+    let kept = Kept::new();
+    let volume = kept.open();
+    volume.cache.start_readahead();
+    let (root, mut files) = (volume.root().unwrap(), Vec::new());
+    volume.expect_entries(&root, 0).unwrap();
+    volume
+        .read_directory(&root, 0, &mut |_, name, _, kind| {
+            files.extend((kind == Kind::File).then(|| name.to_vec()));
+            true
+        })
+        .unwrap();
+    let files: Vec<_> = files.iter().map(|name| volume.lookup(&root, name).unwrap().unwrap()).collect();
+    assert_eq!(kept.opened(), 0);
+    for file in &files[..2] {
+        content(&volume, file);
+    }
+    let is_open = |inode: &Arc<Inode>| inode.state.read().first_chunk.is_some();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !files[..18].iter().all(is_open) {
+        assert!(Instant::now() < deadline, "they are not opened");
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(!files[18..].iter().any(is_open), "so many are not worth it yet");
+    volume.close().unwrap();
 }
 
 /// Another file took the place of the one that was looked at, before what was looked at is kept.

@@ -5,6 +5,7 @@ use super::Catalog;
 use crate::chunk::{Chunk, ChunkId, InodeId, Tombstone, Version};
 use crate::store::{Area, CopyName, FileName};
 use crate::volume::{Error, Result};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Copies of one chunk that are looked at: those with the greatest names, which most often tell the time.
@@ -108,6 +109,28 @@ impl Catalog {
         self.go_on(chunk, Some(there))?;
         self.base.context.store.exchange_copy(copy)?;
         self.base.sync_names(&[copy.of])
+    }
+
+    /// The same of a copy that includes what stands there. Every device that has both does so, and none has to write for it. Not where
+    /// files cannot exchange their names.
+    ///
+    /// # Errors
+    ///
+    /// The store's, after which they may have exchanged their names, but not durably.
+    pub fn exchange_older(&self, copy: &CopyName) -> Result<()> {
+        let store = &self.base.context.store;
+        // It may lie in the page cache only.
+        store.open_copy(copy)?.sync()?;
+        match store.exchange_copy(copy) {
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+                log::debug!("{} keeps an older version: {error}", copy.of.path());
+                Ok(())
+            }
+            exchanged => {
+                exchanged?;
+                self.base.sync_names(&[copy.of])
+            }
+        }
     }
 
     /// A client that renames both versions of a file may have done so to the root directory, without which nothing begins.

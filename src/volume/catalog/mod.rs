@@ -249,6 +249,16 @@ impl Catalog {
         is_noted
     }
 
+    /// The same of one whose last name that can be seen was removed. It says that it has others: whether they are gone or on their way
+    /// shows later.
+    pub fn note_unshown(&self, inode: &Inode) {
+        if !mutants::is_active(Mutant::UnshownForgotten) {
+            let first = ChunkId::first(inode.id());
+            let tombstone = inode.state.read().tombstone(self.known(first));
+            self.base.context.recall.deleted(first, &tombstone);
+        }
+    }
+
     /// What was last known of a chunk 0, be its inode deleted since.
     fn known(&self, first: ChunkId) -> Option<Version> {
         let recall = &self.base.context.recall;

@@ -4,6 +4,7 @@
 //! the entries.
 
 use super::Merge;
+use super::pinned::KEPT_FOR;
 use crate::chunk::{ChunkId, InodeId, Tombstone, Version};
 use crate::volume::format::record::Link;
 use crate::volume::format::stamp::Stamp;
@@ -36,8 +37,20 @@ impl Merge {
 
     fn give_one_back(&self, id: InodeId, tombstone: &Tombstone, revived: &mut Vec<ChunkId>) -> Result<()> {
         let inode = self.cache.inode(id)?;
-        let is_wanted = self.is_unknown(&inode, tombstone)? || self.is_named(&inode) == Some(true);
-        if is_wanted { self.revive(&inode, 0, revived) } else { Ok(()) }
+        let is_named = self.is_named(&inode);
+        if self.is_unknown(&inode, tombstone)? || is_named == Some(true) {
+            return self.revive(&inode, 0, revived);
+        }
+        // A name may be on its way, or somebody be about to see what he had brought back.
+        let file = self.base.context.file_name(ChunkId::first(id));
+        let is_over = is_named == Some(false) && self.base.context.store.age_of_file(file)? >= KEPT_FOR;
+        if is_over && !mutants::is_active(Mutant::ReturnedLeft) {
+            log::info!(
+                "{id:?} was deleted here, is back, and says no more than was known: it is removed again"
+            );
+            self.namespace.delete_unshown(inode)?;
+        }
+        Ok(())
     }
 
     /// Takes away names that another device gave to what was deleted here, and is not here. If it comes back after all,
@@ -58,8 +71,10 @@ impl Merge {
             return Ok(true);
         }
         if !inode.is_directory() {
-            let content = inode.view(|record| record.content);
-            return Ok(tombstone.version.of(content.device) < content.commit);
+            let Stamp { device, commit } = inode.view(|record| record.content);
+            // This device itself may have gone on writing to what it had open.
+            let is_own = device == self.base.context.device;
+            return Ok(!is_own && tombstone.version.of(device) < commit);
         }
         self.cache.load_entries(inode)?;
         Ok(inode.state.read().directory().has_entries_beyond(tombstone))

@@ -3,7 +3,7 @@
 
 use super::Merge;
 use super::pinned::{Copies, Pins};
-use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Version};
 use crate::store::CopyName;
 use crate::volume::base::{Aside, Event};
 use crate::volume::format::derived::derived_names;
@@ -42,13 +42,13 @@ impl Merge {
         beside: Beside<'_>,
         used: &mut Vec<CopyName>,
     ) -> Result<bool> {
-        let record = other.record.clone();
+        let (record, version) = (other.record.clone(), other.version().clone());
         // Of a pinned version all that its chunk 0 leaves open is pinned, too.
         if !record.is_exact && !beside.is_pinned || !inode.view(|record| record.is_exact) {
             return Ok(false);
         }
         if record.is_exact && inode.view(|ours| ours.content == record.content) {
-            return self.take_attributes(inode, &record);
+            return self.take_attributes(inode, &version, &record);
         }
         if !beside.is_pinned && came_before(inode, &other) {
             return Ok(false);
@@ -63,11 +63,11 @@ impl Merge {
             is_equal => is_equal?,
         };
         if is_equal {
-            return self.take_attributes(inode, &record);
+            return self.take_attributes(inode, &version, &record);
         }
         let is_saved = mutants::is_active(Mutant::LostVersionDropped) || self.save_beside(inode, &lost)?;
         if is_saved {
-            self.unite_links(inode, record.extension.links)?;
+            self.unite_links(inode, &version, &record)?;
         }
         Ok(is_saved)
     }
@@ -281,9 +281,9 @@ impl Merge {
     }
 
     /// Of one content the attributes that were changed last, and the names of both.
-    fn take_attributes(&self, inode: &Arc<Inode>, other: &Record) -> Result<bool> {
+    fn take_attributes(&self, inode: &Arc<Inode>, version: &Version, other: &Record) -> Result<bool> {
         let rank = |record: &Record| record.extension.attributes.map(|stamp| (stamp.commit, stamp.device));
-        self.unite_links(inode, other.extension.links.iter().cloned())?;
+        self.unite_links(inode, version, other)?;
         if inode.view(|record| rank(record) >= rank(other)) {
             return Ok(true);
         }

@@ -5,8 +5,8 @@
 
 use super::Merge;
 use super::pinned::{AllPins, Copies, PATIENCE, Pins};
-use crate::chunk::{Chunk, ChunkId, Commit, InodeId, Relation};
-use crate::store::{CopyName, PinName, Pinned};
+use crate::chunk::{Chunk, ChunkId, Commit, InodeId};
+use crate::store::CopyName;
 use crate::volume::Result;
 use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::Inode;
@@ -50,39 +50,6 @@ impl Merge {
             }
         }
         if missing.is_empty() { self.make_exact(&inode) } else { Ok(()) }
-    }
-
-    /// A client may put an older version, such as one that it took while this device was writing, in the place of a newer one
-    /// that includes it.
-    fn put_newer_back(&self, first: ChunkId, pin: PinName) -> Result<()> {
-        let Some(folder) = self.catalog.pins() else { return Ok(()) };
-        if folder.pinned_as(pin.of)? != Pinned::Displaced || mutants::is_active(Mutant::OlderLeft) {
-            return Ok(());
-        }
-        let Some(there) = self.open_in_place(first)? else { return Ok(()) };
-        if self.catalog.open_pin(first, pin)?.version().compare(there.version()) != Relation::Newer {
-            return Ok(());
-        }
-        let there = there.version();
-        match self.cache.inode(first.inode) {
-            Ok(inode) => {
-                let _serial = inode.serial.lock();
-                let mut state = inode.state.write();
-                if !state.is_forgettable() {
-                    self.waits_briefly.store(true, Ordering::Relaxed);
-                    return Ok(());
-                }
-                self.catalog.put_back(first, pin, Some(there))?;
-                for index in state.close_all() {
-                    self.cache.closed(ChunkId { index, ..first });
-                }
-            }
-            // It is older than this device knows.
-            Err(error) if error.is_damage() => self.catalog.put_back(first, pin, Some(there))?,
-            Err(error) => return Err(error),
-        }
-        log::info!("{first:?}: an older version of the file is replaced");
-        Ok(())
     }
 
     /// A further chunk that this device knows a newer version of, which belongs to a version of the file that lost its place: what

@@ -9,6 +9,7 @@ mod displaced;
 mod files;
 mod misplaced;
 mod names;
+mod newer;
 mod pinned;
 mod strays;
 mod twins;
@@ -160,6 +161,7 @@ impl Merge {
         let (mut merged, Brought { copies, returned }) = (Vec::new(), self.catalog.brought()?);
         let pins = self.catalog.all_pins();
         self.restore_absent(&copies)?;
+        self.exchange_older(&copies)?;
         self.put_in_place(&copies, &pins)?;
         for (id, copy) in &copies {
             let pins = pins.get(&id.inode).map_or(&[][..], Vec::as_slice);

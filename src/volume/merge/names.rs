@@ -2,8 +2,8 @@
 //! that two devices moved keeps one of its two places. Harmless where it is done twice.
 
 use super::Merge;
-use crate::chunk::InodeId;
-use crate::volume::format::record::Link;
+use crate::chunk::{Commit, InodeId, Version};
+use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::directory::{Joined, Place};
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
@@ -46,32 +46,38 @@ impl Merge {
         twins.iter().try_for_each(|twin| self.unite(directory, &twin.shown, &twin.stored))
     }
 
-    /// A file has every name that leads to it.
+    /// A file has every name in this directory that leads to it, and no other there.
     fn correct_links(&self, directory: &Arc<Inode>, inode: &Arc<Inode>, places: &[Place]) -> Result<()> {
         let here = places.iter().map(|place| Link { parent: directory.id(), name: place.stored.clone() });
-        self.unite_links(inode, here)
+        let ours = links_of(inode);
+        let elsewhere = ours.iter().filter(|link| link.parent != directory.id()).cloned();
+        self.set_links(inode, &ours, elsewhere.chain(here).collect())
     }
 
-    /// Gives a file the names of another version of it, and takes those away that no entry leads to it by.
-    pub(super) fn unite_links(
-        &self,
-        inode: &Arc<Inode>,
-        others: impl IntoIterator<Item = Link>,
-    ) -> Result<()> {
-        let ours: HashSet<Link> = inode.view(|record| record.extension.links.iter().cloned().collect());
-        let all: HashSet<Link> = ours.iter().cloned().chain(others).collect();
-        let links: HashSet<Link> = all.into_iter().filter(|link| self.leads_to(link, inode)).collect();
+    /// Gives a file the names of another version of it. A version that knew the other one's names took those away that it lacks;
+    /// entries do not tell that, for they may be on their way.
+    pub(super) fn unite_links(&self, inode: &Arc<Inode>, version: &Version, record: &Record) -> Result<()> {
+        let (knows_theirs, is_known) = {
+            let state = inode.state.read();
+            let is_known = knows_names(version, state.version(), state.record.namespace);
+            (knows_names(state.version(), version, record.namespace), is_known && !state.is_dirty())
+        };
+        let ours = links_of(inode);
+        let theirs = record.extension.links.iter().cloned();
+        let links = match (knows_theirs, is_known) {
+            (true, _) => return Ok(()),
+            (false, true) => theirs.collect(),
+            (false, false) => theirs.chain(ours.iter().cloned()).collect(),
+        };
+        self.set_links(inode, &ours, links)
+    }
+
+    fn set_links(&self, inode: &Arc<Inode>, ours: &HashSet<Link>, links: HashSet<Link>) -> Result<()> {
         // Without any it was deleted there; what becomes of it is for the one who deleted it.
-        if links.is_empty() || links == ours {
+        if links.is_empty() || links == *ours {
             return Ok(());
         }
         self.namespace.correct_links(inode, links.into_iter().collect())
-    }
-
-    /// Whether there is such an entry; yes where that cannot be seen.
-    fn leads_to(&self, link: &Link, inode: &Arc<Inode>) -> bool {
-        let places = self.cache.inode(link.parent).and_then(|parent| self.places(&parent, inode));
-        places.map_or(true, |places| places.iter().any(|place| place.stored == link.name))
     }
 
     /// The entries of a directory that lead to an inode, the one with the greatest dot last.
@@ -145,4 +151,14 @@ impl Merge {
             forgotten => forgotten,
         }
     }
+}
+
+fn links_of(inode: &Arc<Inode>) -> HashSet<Link> {
+    inode.view(|record| record.extension.links.iter().cloned().collect())
+}
+
+/// Whether `known` includes all that the devices of another version had done when its names were last set, by a batch of this number.
+fn knows_names(known: &Version, version: &Version, batch: Commit) -> bool {
+    let is_told = batch != Commit(0) && !version.0.is_empty() && !mutants::is_active(Mutant::NamesUnited);
+    is_told && version.0.iter().all(|&(device, commit)| known.of(device) >= commit.min(batch))
 }

@@ -6,7 +6,7 @@ use crate::chunk::{ChunkId, InodeId, Wish};
 use crate::locks::WriteGuard;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::limits::NAME_MAX;
-use crate::volume::format::record::Record;
+use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::directory::Named;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
@@ -135,7 +135,47 @@ impl Namespace {
             state.unlinked();
             pending.replacing.remove(&inode.id());
             pending.orphans.insert(inode.id(), inode.clone());
+        } else if state.record.kind != Kind::Directory && self.cache.has_met_others() {
+            drop(state);
+            if !self.is_shown(inode) {
+                self.catalog.note_unshown(inode);
+            }
         }
+    }
+
+    /// Whether an entry leads to an inode by one of its links; yes where that cannot be seen.
+    fn is_shown(&self, inode: &Arc<Inode>) -> bool {
+        let leads = |link: &Link| -> Result<bool> {
+            let parent = self.cache.inode(link.parent)?;
+            if self.cache.entry(&parent, &link.name)?.is_some_and(|entry| entry.0 == inode.id()) {
+                return Ok(true);
+            }
+            // Under a name that it has as another one yielded.
+            let places = parent.state.read().directory().places(&[inode.id()].into());
+            Ok(places.into_values().flatten().any(|place| place.stored == link.name))
+        };
+        let links = inode.view(|record| record.extension.links.clone());
+        links.iter().any(|link| leads(link).unwrap_or(true))
+    }
+
+    /// Deletes what no entry leads to, unless somebody above has it open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`]; [`Error::Stopped`].
+    pub fn delete_unshown(&self, inode: Arc<Inode>) -> Result<()> {
+        self.writeback.admit_removal()?;
+        let mut pending = self.journal.names();
+        // Those who have it are the cache and this one.
+        if Arc::strong_count(&inode) > 2 {
+            return Ok(());
+        }
+        inode.state.write().set_links(Vec::new(), 0);
+        self.changed_name(&mut pending, &inode);
+        pending.orphans.insert(inode.id(), inode.clone());
+        drop(pending);
+        self.release(inode);
+        Ok(())
     }
 
     /// Removes the name of something that cannot be read.

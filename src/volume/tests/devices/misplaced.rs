@@ -17,16 +17,16 @@ fn chunk_files(fleet: &mut FleetFixture) -> [FileName; 3] {
     })
 }
 
-fn take(store: &Memory, name: FileName) -> Option<Image> {
+pub(super) fn take(store: &Memory, name: FileName) -> Option<Image> {
     store.take(&Item::File(name))
 }
 
-fn put(store: &Memory, name: FileName, image: Option<Image>) {
+pub(super) fn put(store: &Memory, name: FileName, image: Option<Image>) {
     store.put(&Item::File(name), image);
 }
 
 /// As a client puts it aside.
-fn put_copy(store: &Memory, of: FileName, image: Option<Image>, number: u8) -> CopyName {
+pub(super) fn put_copy(store: &Memory, of: FileName, image: Option<Image>, number: u8) -> CopyName {
     let name =
         format!("{}.sync-conflict-20261128-0001{number:02}-X", of.path().strip_prefix("chunks/").unwrap());
     let copy = CopyName::parse(name.as_bytes()).unwrap();

@@ -11,6 +11,8 @@ mod large;
 mod large_live;
 mod live;
 mod misplaced;
+mod newer;
+mod unshown;
 pub mod walks;
 
 use super::*;

@@ -1,0 +1,89 @@
+//! An older version of an inode in the place of a newer one that includes it: of two versions a client keeps the one that it likes,
+//! and of a file that was being written the one that it took meanwhile. The newer one, pinned or a copy, takes the place again.
+
+use super::Merge;
+use super::pinned::Copies;
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Relation, Version};
+use crate::store::{PinName, Pinned};
+use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Kind, Result};
+use std::sync::atomic::Ordering;
+
+impl Merge {
+    /// Has a chunk 0 that is pinned take the place of an older one.
+    pub(super) fn put_newer_back(&self, first: ChunkId, pin: PinName) -> Result<()> {
+        let Some(folder) = self.catalog.pins() else { return Ok(()) };
+        if folder.pinned_as(pin.of)? != Pinned::Displaced || mutants::is_active(Mutant::OlderLeft) {
+            return Ok(());
+        }
+        let Some(there) = self.open_in_place(first)? else { return Ok(()) };
+        if !includes(&self.catalog.open_pin(first, pin)?, there.version()) {
+            return Ok(());
+        }
+        self.replace_older(first, &|| self.catalog.put_back(first, pin, Some(there.version())))
+    }
+
+    /// Has the newest copy of each chunk 0 exchange its name with an older one. Where a copy of a directory can be joined with what is
+    /// in its place, or of a large file saved beside that, this is not needed.
+    pub(super) fn exchange_older(&self, copies: &Copies) -> Result<()> {
+        let mut firsts: Vec<ChunkId> =
+            copies.iter().map(|(id, _)| *id).filter(|id| id.index.is_first()).collect();
+        firsts.dedup();
+        for first in firsts {
+            match self.exchange_if_older(first, copies) {
+                Err(error) if error.is_damage() => log::debug!("{first:?} is left as it is: {error}"),
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    fn exchange_if_older(&self, first: ChunkId, copies: &Copies) -> Result<()> {
+        let Some((chunk, copy)) = self.catalog.newest_copy(first, copies) else { return Ok(()) };
+        let Some(there) = self.open_in_place(first)?.filter(|_| self.tombstone(first.inode).is_none()) else {
+            return Ok(());
+        };
+        if !includes(&chunk, there.version()) || mutants::is_active(Mutant::OlderKept) {
+            return Ok(());
+        }
+        let known = self.base.context.recall.known(first);
+        if known.is_some_and(|known| known != *chunk.version() && !includes(&chunk, &known)) {
+            return Ok(());
+        }
+        let is_refused = self.cache.inode(first.inode).is_err_and(|error| error.is_damage());
+        let other = self.cache.read_other(first.inode, chunk)?;
+        let room = self.base.geometry.capacity(ChunkIndex::FIRST);
+        let is_small = other.record.kind != Kind::Directory && other.record.size <= room;
+        if !is_refused && !is_small {
+            return Ok(());
+        }
+        self.replace_older(first, &|| self.catalog.exchange_older(copy))
+    }
+
+    /// Replaces a chunk 0, of which memory must have nothing to lose.
+    fn replace_older(&self, first: ChunkId, replace: &dyn Fn() -> Result<()>) -> Result<()> {
+        match self.cache.inode(first.inode) {
+            Ok(inode) => {
+                let _serial = inode.serial.lock();
+                let mut state = inode.state.write();
+                if !state.is_forgettable() {
+                    self.waits_briefly.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
+                replace()?;
+                for index in state.close_all() {
+                    self.cache.closed(ChunkId { index, ..first });
+                }
+            }
+            // It is older than this device knows.
+            Err(error) if error.is_damage() => replace()?,
+            Err(error) => return Err(error),
+        }
+        log::info!("{first:?}: an older version of it is replaced");
+        Ok(())
+    }
+}
+
+fn includes(chunk: &Chunk, version: &Version) -> bool {
+    chunk.version().compare(version) == Relation::Newer
+}

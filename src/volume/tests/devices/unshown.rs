@@ -1,0 +1,130 @@
+//! Files that no entry leads to: they say that they have a name which is gone, or on its way, or were deleted and came back.
+
+use super::misplaced::{put, take};
+use super::*;
+use crate::store::FileName;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAYS: Duration = Duration::from_secs(2 * 86_400);
+
+/// Two devices and a file that both have, `f`.
+fn fleet() -> (FleetFixture, FileName) {
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    make_directories(&mut fleet, 0, &["d"]);
+    fleet.make(0, "f");
+    fleet.judge();
+    let name = fleet
+        .at(1, |_, volume| volume.base.context.file_name(ChunkId::first(find(volume, "f").unwrap().id())));
+    (fleet, name)
+}
+
+fn wait(fleet: &mut FleetFixture, time: Duration) {
+    fleet.devices.iter().for_each(|device| device.store.wait(time));
+    fleet.settle();
+}
+
+fn is_there(fleet: &FleetFixture, name: FileName) -> bool {
+    fleet.devices.iter().any(|device| take(&device.store, name).is_some())
+}
+
+/// As it is left where two devices renamed it and one of the directories was replaced.
+#[test]
+fn a_file_goes_with_its_last_name_that_can_be_seen() {
+    let (mut fleet, name) = fleet();
+    fleet.at(1, |_, volume| {
+        let inode = find(volume, "f").unwrap();
+        let mut links = inode.view(|record| record.extension.links.clone());
+        links.push(crate::volume::Link { parent: find(volume, "d").unwrap().id(), name: (*b"gone").into() });
+        volume.correct_links(&inode, links).unwrap();
+    });
+    fleet.at(1, |_, volume| remove(volume, "f").unwrap());
+    fleet.removed.extend(fleet.made.clone());
+    wait(&mut fleet, HOUR);
+    assert!(is_there(&fleet, name), "the name may be on its way");
+    wait(&mut fleet, DAYS);
+    assert!(!is_there(&fleet, name));
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d"]);
+}
+
+/// The file arrives before the directory that names it now.
+#[test]
+fn a_file_whose_new_name_is_on_its_way_does_not_go_with_the_old_one() {
+    let (mut fleet, name) = fleet();
+    fleet.at(0, |_, volume| rename(volume, "f", "d/g").unwrap());
+    fleet.sync_all(0);
+    let Device { store, client, .. } = &mut fleet.devices[1];
+    assert!(client.sync(&Item::File(name), store, &fleet.server));
+    fleet.at(1, |_, volume| remove(volume, "f").unwrap());
+    fleet.devices[1].store.wait(HOUR);
+    fleet.at(1, |_, _| ());
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/g"]);
+    wait(&mut fleet, DAYS);
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/g"]);
+}
+
+/// Entries do not tell which of two versions' names are gone: they may be on their way.
+#[test]
+fn of_a_file_that_was_edited_here_and_renamed_there_the_old_name_is_gone() {
+    for styles in [[BOTH[0]; 2], [BOTH[1]; 2], BOTH] {
+        let mut fleet = FleetFixture::new(2, &styles);
+        fleet.make(0, "f");
+        fleet.judge();
+        fleet.at(0, |_, volume| edit(volume, "f", "edited").unwrap());
+        fleet.at(1, |_, volume| rename(volume, "f", "g").unwrap());
+        fleet.removed.extend(fleet.made.clone());
+        fleet.made.insert("edited".into());
+        let tree = fleet.judge();
+        assert!(tree.keys().any(|name| name == "g") && !tree.contains_key("f"), "{tree:?}");
+        for at in 0..2 {
+            let links =
+                fleet.at(at, |_, volume| find(volume, "g").unwrap().view(|record| record.links_count));
+            assert_eq!(links, 1, "{styles:?} at {at}");
+        }
+    }
+}
+
+/// A client that was away brings it, or somebody who wants it back and has a day for that.
+#[test]
+fn what_was_deleted_and_comes_back_as_it_was_goes_again() {
+    let (mut fleet, name) = fleet();
+    let image = take(&fleet.devices[1].store, name);
+    fleet.at(1, |_, volume| remove(volume, "f").unwrap());
+    fleet.removed.extend(fleet.made.clone());
+    fleet.judge();
+    put(&fleet.devices[1].store, name, image);
+    wait(&mut fleet, HOUR);
+    assert!(is_there(&fleet, name));
+    wait(&mut fleet, DAYS);
+    assert!(!is_there(&fleet, name));
+}
+
+/// Whoever has it open goes on, and it is nothing new.
+#[test]
+fn what_is_written_to_it_while_it_is_open_does_not_bring_it_back() {
+    let (mut fleet, name) = fleet();
+    fleet.at(1, |fleet, volume| {
+        let inode = find(volume, "f").unwrap();
+        let mut links = inode.view(|record| record.extension.links.clone());
+        links.push(crate::volume::Link { parent: find(volume, "d").unwrap().id(), name: (*b"gone").into() });
+        volume.correct_links(&inode, links).unwrap();
+        remove(volume, "f").unwrap();
+        volume.write(&inode, 0, b"more", now(), 0).unwrap();
+        volume.sync_all().unwrap();
+        fleet.devices[1].store.wait(DAYS);
+        volume.merge().unwrap();
+        assert_eq!(content(volume, &inode)[..4], *b"more");
+    });
+    fleet.removed.extend(fleet.made.clone());
+    wait(&mut fleet, DAYS);
+    assert!(!is_there(&fleet, name));
+}
+
+#[test]
+fn each_rule_about_what_is_not_shown_is_needed() {
+    each_is_noticed(&[
+        (Mutant::UnshownForgotten, a_file_goes_with_its_last_name_that_can_be_seen),
+        (Mutant::NamesUnited, of_a_file_that_was_edited_here_and_renamed_there_the_old_name_is_gone),
+        (Mutant::ReturnedLeft, what_was_deleted_and_comes_back_as_it_was_goes_again),
+    ]);
+}

@@ -247,7 +247,9 @@ impl Arrivals {
             return Ok(None);
         }
         let before = Before::of(&state);
+        let replaced = self.writeback.take_replaced(&mut state, &loaded);
         self.cache.put_loaded(inode, &mut state, loaded);
+        replaced.into_iter().for_each(|own| self.writeback.keep_replaced(inode.id(), own));
         Ok(Some(before.compare(inode.id(), &state)))
     }
 

@@ -120,12 +120,13 @@ impl Catalog {
     pub fn exchange_older(&self, copy: &CopyName) -> Result<()> {
         let store = &self.base.context.store;
         // It may lie in the page cache only.
-        store.open_copy(copy)?.sync()?;
-        match store.exchange_copy(copy) {
+        match store.open_copy(copy).and_then(|file| file.sync()).and_then(|()| store.exchange_copy(copy)) {
             Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
                 log::debug!("{} keeps an older version: {error}", copy.of.path());
                 Ok(())
             }
+            // The client was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             exchanged => {
                 exchanged?;
                 self.base.sync_names(&[copy.of])

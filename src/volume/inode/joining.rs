@@ -212,6 +212,20 @@ impl State {
         has_content.then_some(own)
     }
 
+    /// This device's stored version of a file without further chunks, as it is open, where what took its place lacks its content.
+    pub fn open_version(&mut self, device: DeviceId, found: &State) -> Option<State> {
+        let content = self.record.content;
+        let is_lost = content.device == device && found.version().of(device) < content.commit;
+        let is_small =
+            self.record.kind == Kind::File && self.table.is_empty() && self.extra_chunks.is_empty();
+        let is_open = self.first_chunk.as_deref().is_some_and(Chunk::has_file);
+        (is_lost && is_small && is_open && self.record.is_exact).then(|| {
+            let mut own = State::known(self.record.clone(), Version::default(), ChunkTable::empty(), None);
+            own.0.first_chunk = self.0.first_chunk.take();
+            own
+        })
+    }
+
     /// Whether this device wrote content that is not durable in chunk files.
     pub fn has_unstored_content(&self) -> bool {
         let is_stored = !self.stamps.content_changed && self.record.content == self.stamps.base;

@@ -44,7 +44,15 @@ impl Merge {
             Err(error) if error.is_damage() => false,
             is_equal => is_equal?,
         };
-        Ok(is_equal || self.save_beside(&inode, lost)?)
+        let is_saved = is_equal || self.save_beside(&inode, lost)?;
+        if is_saved {
+            let (version, record) = {
+                let state = lost.state.read();
+                (state.version().clone(), state.record.clone())
+            };
+            self.unite_links(&inode, &version, &record)?;
+        }
+        Ok(is_saved)
     }
 
     /// Nothing pinned a chunk that it did not change, and the client replaced that: what took its place can be used again, once

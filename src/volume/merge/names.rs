@@ -157,8 +157,10 @@ fn links_of(inode: &Arc<Inode>) -> HashSet<Link> {
     inode.view(|record| record.extension.links.iter().cloned().collect())
 }
 
-/// Whether `known` includes all that the devices of another version had done when its names were last set, by a batch of this number.
+/// Whether `known` includes the batch of this number in which the names of another version were last set. Which device's that was
+/// is not written down: one that has a commit behind it. A number is larger than all that its device had seen, so a device
+/// that only came by later has none of before.
 fn knows_names(known: &Version, version: &Version, batch: Commit) -> bool {
-    let is_told = batch != Commit(0) && !version.0.is_empty() && !mutants::is_active(Mutant::NamesUnited);
-    is_told && version.0.iter().all(|&(device, commit)| known.of(device) >= commit.min(batch))
+    let is_told = batch != Commit(0) && !mutants::is_active(Mutant::NamesUnited);
+    is_told && version.0.iter().any(|&(device, commit)| commit >= batch && known.of(device) >= batch)
 }

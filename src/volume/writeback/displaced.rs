@@ -64,6 +64,8 @@ impl Writeback {
             let aside = Aside { commit: stamp.commit, record, content };
             self.base.withheld.lock().set_aside(inode.id(), aside);
         }
+        let stored =
+            (!state.has_unstored_content()).then(|| self.take_replaced(&mut state, &found)).flatten();
         let own = state.give_way(found, stamp).filter(|_| !is_pinned);
         if is_large && own.is_some() {
             // Both versions may have chunk files in common: nothing is written to them before this one is saved.
@@ -80,6 +82,7 @@ impl Writeback {
             None => GaveWay::Stored,
         };
         drop(state);
+        stored.into_iter().for_each(|stored| self.keep_replaced(inode.id(), stored));
         open.into_iter().for_each(|index| self.cache.closed(ChunkId { index, ..id }));
         self.cache.gave_way(id);
         self.base.schedule.merge();
@@ -129,6 +132,24 @@ impl Writeback {
                 GaveWay::Unsaved
             }
         }
+    }
+
+    /// What this device had stored, where a client puts something else in its place that lacks it: while it is open it can be read. A
+    /// client that looks for changes, and copies files some time later, makes no copy of what was written in between.
+    pub fn take_replaced(&self, state: &mut State, found: &State) -> Option<State> {
+        match mutants::is_active(Mutant::ReplacedDropped) {
+            true => None,
+            false => state.open_version(self.base.context.device, found),
+        }
+    }
+
+    /// Has it be saved beside what took its place, as a client's copy of it would be.
+    pub fn keep_replaced(&self, id: InodeId, own: State) {
+        log::info!(
+            "{id:?}: another device's version took the place of what was stored here, which is saved beside it"
+        );
+        self.displaced.lock().push(Arc::new(Inode::new(id, own, true)));
+        self.base.schedule.merge();
     }
 
     /// What waits in memory to be saved.

@@ -2,6 +2,7 @@
 
 use super::super::hostile::told::Told;
 use super::live::Live;
+use super::misplaced::{put, take};
 use super::*;
 use crate::volume::{Result, Volume};
 
@@ -137,6 +138,38 @@ fn what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way() {
     assert!(contents.contains(&"by a") && contents.contains(&"by b"), "{contents:?}");
 }
 
+/// The client had looked for changes before it was written, and copies what it found then. What was written is still open.
+#[test]
+fn what_was_stored_just_now_and_is_replaced_without_a_copy_is_saved() {
+    for length in [10, 6_000] {
+        for is_noticed in [false, true] {
+            let mut live = changed_elsewhere(&BOTH);
+            let by_a = "by a".to_owned() + &" ".repeat(length);
+            edit(live.at(0), "f", &by_a).unwrap();
+            rename(live.at(0), "f", "g").unwrap();
+            live.at(0).sync_all().unwrap();
+            let inode = find(live.at(0), "g").unwrap();
+            let name = live.at(0).base.context.file_name(ChunkId::first(inode.id()));
+            put(&live.fleet.devices[0].store, name, take(&live.fleet.server, name));
+            if is_noticed {
+                live.arrive(0);
+            } else {
+                let to = |mode: &mut u32| std::mem::replace(mode, 0o600) == 0o600;
+                live.at(0).set_attributes(&inode, |record| to(&mut record.mode)).unwrap();
+                live.at(0).checkpoint().unwrap();
+            }
+            drop(inode);
+            live.at(0).merge().unwrap();
+            let mut fleet = live.unmount();
+            fleet.made = [by_a, "by b".into()].into();
+            let tree = fleet.judge();
+            assert_eq!(tree.len(), 2, "{length} {is_noticed} {:?}", tree.keys());
+            let links = fleet.at(0, |_, volume| find(volume, "g").unwrap().view(|record| record.links_count));
+            assert_eq!(links, 1);
+        }
+    }
+}
+
 /// The client comes between a write and the fsync of it.
 #[test]
 fn an_fsync_after_what_was_written_gave_way_makes_that_durable_or_fails() {
@@ -254,9 +287,10 @@ fn what_was_acknowledged_and_gave_way_outlives_a_kill() {
 
 #[test]
 fn each_rule_about_what_is_not_stored_is_needed() {
-    let cases: [(Mutant, fn()); 3] = [
+    let cases: [(Mutant, fn()); 4] = [
         (Mutant::UnstoredDropped, check_all),
         (Mutant::DisplacedIsDurable, an_fsync_after_what_was_written_gave_way_makes_that_durable_or_fails),
+        (Mutant::ReplacedDropped, what_was_stored_just_now_and_is_replaced_without_a_copy_is_saved),
         (Mutant::AcknowledgedGaveWay, what_a_batch_carried_outlives_a_checkpoint_in_which_the_file_gives_way),
     ];
     each_is_noticed(&cases);

@@ -34,11 +34,11 @@ class Device(Cryptfs):
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return [line for line in text.splitlines() if ALARM.search(line) and not EXPECTED.search(line)]
 
-    def check(self) -> str:
-        """What is wrong with the volume; empty if nothing is."""
+    def check(self) -> list[str]:
+        """What `cryptfs check` finds, a line each, notes included."""
         try:
-            self.cryptfs("check", "--data", "--passphrase-file", self.secret, self.backing)
+            said, failed = self.cryptfs("check", "--all", "--data", "--passphrase-file", self.secret, self.backing), []
         except CommandError as error:
-            lines = str(error).splitlines()
-            return "\n    ".join([lines[0][:100], *(line for line in lines if line.startswith(("damage", "waiting")))])
-        return ""
+            said, failed = str(error), [f"damage {str(error)[:200]}"]
+        found = [line for line in said.splitlines() if line.startswith(("damage", "waiting", "note"))]
+        return found if any(not line.startswith("note") for line in found) else found + failed

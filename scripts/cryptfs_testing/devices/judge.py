@@ -33,6 +33,25 @@ def tree(mountpoint: Path) -> dict[str, Content]:
     return found
 
 
+# What `check` says of what one device deleted and another one's client brought back: the former removes it again after a day.
+RETURNED = re.compile(r"note +(.*?): was removed on this device and is back\b.* \((\S+)\)$")
+UNNAMED = re.compile(r"waiting +(.*?): is in no folder\b.* \((\S+)\)$")
+BELOW = re.compile(r"(?:damage|waiting) +(.*?)/[^/]*: ")
+
+
+def unexplained(checks: list[list[str]]) -> list[list[str]]:
+    """Of what each device's check found what is wrong: not what another device deleted, and what lies in it."""
+    returned = {match[2] for lines in checks for line in lines if (match := RETURNED.match(line))}
+    found = []
+    for lines in checks:
+        unnamed = [match for line in lines if (match := UNNAMED.match(line)) and match[2] in returned]
+        deleted = {match[1] for match in unnamed}
+        explained = {match.string for match in unnamed}
+        explained |= {line for line in lines if (match := BELOW.match(line)) and match[1] in deleted}
+        found.append([line for line in lines if not line.startswith("note") and line not in explained])
+    return found
+
+
 @dataclass
 class Verdict:
     wrong: list[str] = field(default_factory=list)

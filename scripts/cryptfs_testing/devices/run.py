@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .client import Client, digests, look
 from .device import Device
-from .judge import Verdict, judge, tree
+from .judge import Verdict, judge, tree, unexplained
 from .ledger import Ledger
 from .worker import Worker
 
@@ -145,9 +145,9 @@ class Run:
             changed = sorted(str(path) for path, _ in set(seen.items()) ^ set(look(device.backing).items()))
             if changed:
                 verdict.wrong.append(f"looking on {device.title} changed {changed[:10]}")
-            if said := device.check():
-                verdict.wrong.append(f"check on {device.title}: {said}")
             verdict.wrong += [f"log of {device.title}: {line}" for line in device.alarms()[:20]]
+        for device, found in zip(self.devices, unexplained([device.check() for device in self.devices]), strict=True):
+            verdict.wrong += [f"check on {device.title}: {line}" for line in found]
         verdict.wrong += [what for worker in self.workers for what in worker.wrong] + self.failures
         return verdict
 

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from ..attack_matrix.outcomes import BLOCK, compare
 from ..attack_rounds.history import History
-from ..devices.judge import Content, judge
+from ..devices.judge import Content, judge, unexplained
 from ..devices.ledger import Ledger
 from ..devices.versions import UNIT, Malformed, parse, render, replaced, tokens, units
 from ..harness.snapshot import Snapshot
@@ -190,3 +190,20 @@ class Trees(unittest.TestCase):
         self.assertEqual(found.folders, {Path("kept")})
         contents = {str(path): content for path, content in found.files.items()}
         self.assertEqual(contents, {"kept/one": b"before", "two": b"before", "spared": b"after"})
+
+
+class Checks(unittest.TestCase):
+    """What a device deleted and another one's client brought back is no fault; what looks like it is."""
+
+    RETURNED = "note     d/e: was removed on this device and is back: the next mount names it again (chunks/00/aa)"
+    UNNAMED = "waiting  d/e: is in no folder; the one it says it is in may be on its way (chunks/00/aa)"
+
+    def test_what_another_device_removes_again(self) -> None:
+        below = "damage   d/e/f: cannot be read: its chunk file is gone (chunks/00/bb)"
+        beside = "damage   d/f: cannot be read: its chunk file is gone (chunks/00/cc)"
+        self.assertEqual(unexplained([[self.RETURNED], [self.UNNAMED, below, beside]]), [[], [beside]])
+
+    def test_what_nobody_removed(self) -> None:
+        other = self.UNNAMED.replace("aa", "dd")
+        self.assertEqual(unexplained([[self.RETURNED], [other]]), [[], [other]])
+        self.assertEqual(unexplained([[], [self.UNNAMED]]), [[], [self.UNNAMED]])

@@ -4,7 +4,7 @@
 //! the entries.
 
 use super::Merge;
-use super::pinned::KEPT_FOR;
+use super::pinned::{KEPT_FOR, PATIENCE};
 use crate::chunk::{ChunkId, InodeId, Tombstone, Version};
 use crate::volume::format::record::Link;
 use crate::volume::format::stamp::Stamp;
@@ -13,6 +13,7 @@ use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Kind, Result, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How many deleted directories above are given back.
 const DEPTH_MOST: usize = 1000;
@@ -38,12 +39,21 @@ impl Merge {
     fn give_one_back(&self, id: InodeId, tombstone: &Tombstone, revived: &mut Vec<ChunkId>) -> Result<()> {
         let inode = self.cache.inode(id)?;
         let is_named = self.is_named(&inode);
+        let context = &self.base.context;
+        // Unknown where no sync client comes.
+        let age = context.store.age_of_file(context.file_name(ChunkId::first(id))).unwrap_or_default();
         if self.is_unknown(&inode, tombstone)? || is_named == Some(true) {
-            return self.revive(&inode, 0, revived);
+            let before = revived.len();
+            self.revive(&inode, 0, revived)?;
+            if revived.len() == before {
+                // What it takes may be on its way.
+                let waits = if age < PATIENCE { &self.waits_briefly } else { &self.waits };
+                waits.store(true, Ordering::Relaxed);
+            }
+            return Ok(());
         }
         // A name may be on its way, or somebody be about to see what he had brought back.
-        let file = self.base.context.file_name(ChunkId::first(id));
-        let is_over = is_named == Some(false) && self.base.context.store.age_of_file(file)? >= KEPT_FOR;
+        let is_over = is_named == Some(false) && age >= KEPT_FOR;
         if is_over && !mutants::is_active(Mutant::ReturnedLeft) {
             log::info!(
                 "{id:?} was deleted here, is back, and says no more than was known: it is removed again"

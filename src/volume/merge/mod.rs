@@ -25,8 +25,9 @@ use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::namespace::Namespace;
 use crate::volume::writeback::Writeback;
-use crate::volume::{Kind, Record, Result};
+use crate::volume::{Error, Kind, Record, Result};
 use files::Beside;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -109,7 +110,11 @@ impl Merge {
 
     fn run_or_warn(&self) {
         if let Err(error) = self.run() {
-            log::warn!("what other devices did is not merged yet: {error}");
+            // A sync client moves files meanwhile.
+            let is_gone = matches!(&error, Error::Store(error) if error.kind() == ErrorKind::NotFound);
+            let level = if is_gone { log::Level::Info } else { log::Level::Warn };
+            log::log!(level, "what other devices did is not merged yet, and is tried again: {error}");
+            self.waits_briefly.store(true, Ordering::Relaxed);
         }
     }
 

@@ -82,6 +82,7 @@ impl Arrivals {
         let (arrivals, ender) = (Arc::downgrade(self), watch.ender());
         let thread = std::thread::Builder::new().name("arrivals".into());
         *self.thread.lock() = Some((thread.spawn(move || run(&arrivals, watch))?, ender));
+        self.base.tell_arrivals();
         Ok(())
     }
 
@@ -122,7 +123,7 @@ impl Arrivals {
         has_to_merge |= !chunks.is_empty() && self.base.schedule.has_copies();
         let mut changes = Vec::new();
         let mut is_loaded = false;
-        for id in chunks {
+        for &id in &chunks {
             let is_mended = self.findings.is_noticed(id) && self.is_whole(id);
             match self.look_at(id, is_mended) {
                 Ok(Some(found)) => {
@@ -148,8 +149,19 @@ impl Arrivals {
         if let Some(observer) = self.observer.get().filter(|_| !changes.is_empty()) {
             observer.changed(&changes);
         }
+        self.were_told(&chunks);
         if has_to_merge {
             self.base.schedule.merge();
+        }
+    }
+
+    /// What arrived is shown now, but for what was deleted before.
+    fn were_told(&self, chunks: &BTreeSet<ChunkId>) {
+        for inode in chunks.iter().filter_map(|id| self.cache.peek(id.inode)) {
+            let mut state = inode.state.write();
+            if state.record.links_count > 0 {
+                state.was_told();
+            }
         }
     }
 
@@ -230,7 +242,7 @@ impl Arrivals {
             && is_open.is_some_and(|chunk| chunk.has_file() && chunk.is_current().unwrap_or(true))
         {
             // It was opened since.
-            let before = state.take_untold().map(|record| Before::of_record(*record));
+            let before = state.untold().map(|shown| Before::of_record(shown.record.clone()));
             return Ok(before.map(|before| before.compare(inode.id(), &state)));
         }
         let loaded = self.cache.load_anew(inode, state.entries.is_some())?;

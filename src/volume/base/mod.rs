@@ -47,6 +47,8 @@ pub struct Base {
     pub schedule: Schedule,
     pub stand_ins: Mutex<StandIns>,
     pub withheld: Mutex<Withheld>,
+    /// Whoever shows the volume is told of what arrives.
+    tells_arrivals: AtomicBool,
     /// When the volume was opened, in seconds since 1970.
     pub opened: u64,
     stopped: AtomicBool,
@@ -75,11 +77,21 @@ pub enum Event {
 }
 
 impl Base {
+    /// From now on whoever shows the volume is told of what arrives.
+    pub fn tell_arrivals(&self) {
+        self.tells_arrivals.store(true, Ordering::Relaxed);
+    }
+
+    pub fn tells_arrivals(&self) -> bool {
+        self.tells_arrivals.load(Ordering::Relaxed)
+    }
+
     pub fn new(context: Arc<Context>, options: Options) -> Base {
         Base {
             geometry: Geometry::new(options.chunk_size),
             read_only: options.read_only || context.store.is_read_only(),
             stateless: options.stateless,
+            tells_arrivals: AtomicBool::new(false),
             schedule: Schedule::default(),
             stand_ins: Mutex::new(Rank::StandIns, StandIns::default()),
             withheld: Mutex::new(Rank::Withheld, Withheld::default()),

@@ -154,7 +154,7 @@ impl Cache {
     /// Takes what was loaded anew in the place of what memory has. [`Cache::all_opened`] is to follow, without the lock.
     pub fn put_loaded(&self, inode: &Arc<Inode>, state: &mut State, loaded: State) {
         self.close_replaced(inode, state);
-        state.replace(loaded);
+        state.replace_untold(loaded);
     }
 
     /// Closes what memory has open of an inode, and goes on with what stands in its place.

@@ -6,7 +6,7 @@ mod sweep;
 
 pub use copies::{ABSENT_FOR, Brought};
 
-use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Version};
+use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, DeviceId, InodeId, Tombstone, Version};
 use crate::locks::{Mutex, Rank};
 use crate::store::{Area, FileName};
 use crate::volume::base::Base;
@@ -14,7 +14,7 @@ use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Error, Result};
+use crate::volume::{Error, Kind, Result};
 use hashbrown::HashSet;
 use std::collections::BTreeSet;
 use std::io;
@@ -203,7 +203,7 @@ impl Catalog {
             Err(error) => return Err(error),
         }
         let first = ChunkId::first(inode.id());
-        let tombstone = state.tombstone(self.known(first));
+        let tombstone = self.tombstone_of(first, &state);
         // A chunk 0 that was closed is there.
         let is_there =
             |first_chunk: &Chunk| first_chunk.is_name_new() || first_chunk.version().commit() != Commit(0);
@@ -244,7 +244,7 @@ impl Catalog {
         let is_noted = state.record.links_count == 0 && others() && !mutants::is_active(Mutant::NoTombstone);
         if is_noted {
             let first = ChunkId::first(id);
-            context.recall.deleted(first, &state.tombstone(self.known(first)));
+            context.recall.deleted(first, &self.tombstone_of(first, state));
         }
         is_noted
     }
@@ -254,9 +254,25 @@ impl Catalog {
     pub fn note_unshown(&self, inode: &Inode) {
         if !mutants::is_active(Mutant::UnshownForgotten) {
             let first = ChunkId::first(inode.id());
-            let tombstone = inode.state.read().tombstone(self.known(first));
+            let tombstone = self.tombstone_of(first, &inode.state.read());
             self.base.context.recall.deleted(first, &tombstone);
         }
+    }
+
+    /// What is known of an inode by whoever deletes it: not what arrived and is not shown yet.
+    fn tombstone_of(&self, first: ChunkId, state: &State) -> Tombstone {
+        let tombstone = state.tombstone(self.known(first));
+        match self.shown(state) {
+            Some(version) => Tombstone { version: version.clone(), ..tombstone },
+            None => tombstone,
+        }
+    }
+
+    /// The version of a file that is shown, if memory has another one. Entries of a directory keep it from being removed.
+    fn shown<'a>(&self, state: &'a State) -> Option<&'a Version> {
+        let is_told = self.base.tells_arrivals() && !mutants::is_active(Mutant::UnseenDeleted);
+        let shown = state.untold().filter(|_| is_told && state.record.kind != Kind::Directory)?;
+        (!shown.version.0.is_empty()).then_some(&shown.version)
     }
 
     /// What was last known of a chunk 0, be its inode deleted since.
@@ -268,6 +284,9 @@ impl Catalog {
     /// Whether the file of chunk 0 was replaced by something that memory does not know.
     fn is_replaced(&self, id: ChunkId, state: &State) -> bool {
         let context = &self.base.context;
+        if let Some(shown) = self.shown(state) {
+            return self.is_news(id, shown);
+        }
         let is_same = match (state.first_chunk.as_deref(), state.marks()) {
             (Some(chunk), _) => chunk.is_current().unwrap_or(true),
             (None, Some(marks)) => {
@@ -293,7 +312,7 @@ impl Catalog {
         let tombstone = {
             let state = inode.state.read();
             let is_stored = state.first_chunk.as_deref().is_none_or(Chunk::has_file);
-            (!is_stored).then(|| state.tombstone(self.known(id)))
+            (!is_stored).then(|| self.tombstone_of(id, &state))
         };
         let Some(tombstone) = &tombstone else { return false };
         let found = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index));

@@ -3,7 +3,7 @@
 use super::directory::{Directory, Joined};
 use super::extra_chunks::ExtraChunks;
 use super::stamps::Stamps;
-use super::state::{Facts, Standing, State};
+use super::state::{Facts, Shown, Standing, State};
 use super::table::ChunkTable;
 use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
@@ -164,9 +164,9 @@ impl State {
     }
 
     fn go_on_with(&mut self, found: State, keeps_own: bool) {
-        let told = self.0.untold.take().unwrap_or_else(|| Box::new(self.record.clone()));
+        self.note_shown();
         if !keeps_own {
-            self.replace(found);
+            self.replace_untold(found);
         } else {
             let State(Facts { first_chunk, table, record: other, .. }) = found;
             take_attributes(&mut self.0.record, &other);
@@ -185,12 +185,12 @@ impl State {
             (self.0.first_chunk, self.0.table) = (first_chunk, table);
             self.0.doomed.clear();
         }
-        self.0.untold = Some(told);
     }
 
     /// The same, whether or not chunk 0 is open and content was changed here. That content, as far as it is not stored: open as
     /// it is, under `stamp`.
     pub fn give_way(&mut self, found: State, stamp: Stamp) -> Option<State> {
+        self.note_shown();
         let has_content = self.has_unstored_content();
         // Not what chunk 0 has: its last commit went into the file that was replaced.
         let is_durable = |made: u64| made <= self.progress.durable;
@@ -220,6 +220,7 @@ impl State {
             self.record.kind == Kind::File && self.table.is_empty() && self.extra_chunks.is_empty();
         let is_open = self.first_chunk.as_deref().is_some_and(Chunk::has_file);
         (is_lost && is_small && is_open && self.record.is_exact).then(|| {
+            self.note_shown();
             let mut own = State::known(self.record.clone(), Version::default(), ChunkTable::empty(), None);
             own.0.first_chunk = self.0.first_chunk.take();
             own
@@ -238,9 +239,30 @@ impl State {
         self.has_unstored_content() || self.progress.attributes > self.progress.durable
     }
 
-    /// What was told of the record last, if it is another since.
-    pub fn take_untold(&mut self) -> Option<Box<Record>> {
-        self.0.untold.take()
+    /// What is shown of it, if that is another since.
+    pub fn untold(&self) -> Option<&Shown> {
+        self.untold.as_deref()
+    }
+
+    /// What it is is shown.
+    pub fn was_told(&mut self) {
+        self.0.untold = None;
+    }
+
+    /// It is about to be another: what it is now is shown, unless nobody was told of that either.
+    fn note_shown(&mut self) {
+        if self.untold.is_none() {
+            let shown = Shown { record: self.record.clone(), version: self.version().clone() };
+            self.0.untold = Some(Box::new(shown));
+        }
+    }
+
+    /// Takes another state of it, as [`State::replace`] does, of which nobody is told yet.
+    pub fn replace_untold(&mut self, state: State) {
+        self.note_shown();
+        let shown = self.0.untold.take();
+        self.replace(state);
+        self.0.untold = shown;
     }
 
     /// Goes on with the file that took the place of this one's.

@@ -79,8 +79,8 @@ pub struct Facts {
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
     pub lost: Option<Box<Error>>,
     pub progress: Progress,
-    /// The record that whoever shows the inode knows, if it was replaced since.
-    pub(super) untold: Option<Box<Record>>,
+    /// What whoever shows the inode knows of it, if it was replaced since.
+    pub(super) untold: Option<Box<Shown>>,
     /// Space for storing chunk 0.
     pub hold: Hold,
 }
@@ -91,6 +91,13 @@ impl Deref for State {
     fn deref(&self) -> &Facts {
         &self.0
     }
+}
+
+/// A state of an inode as it was shown.
+pub struct Shown {
+    pub record: Record,
+    /// Of chunk 0.
+    pub version: Version,
 }
 
 /// nlink and links.

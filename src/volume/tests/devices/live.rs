@@ -17,7 +17,11 @@ pub(super) struct Live {
 
 impl Live {
     pub fn mount(fleet: FleetFixture) -> Live {
-        let mounted = |at: usize| (fleet.mount(at), fleet.devices[at].store.watch().unwrap().unwrap());
+        let mounted = |at: usize| {
+            let volume = fleet.mount(at);
+            volume.base.tell_arrivals();
+            (volume, fleet.devices[at].store.watch().unwrap().unwrap())
+        };
         let volumes = (0..fleet.devices.len()).map(mounted).collect();
         Live { fleet, volumes }
     }
@@ -51,7 +55,9 @@ impl Live {
         drop(watch);
         super::fleet::kill(volume);
         let watch = self.fleet.devices[at].store.watch().unwrap().unwrap();
-        self.volumes.insert(at, (self.fleet.mount(at), watch));
+        let volume = self.fleet.mount(at);
+        volume.base.tell_arrivals();
+        self.volumes.insert(at, (volume, watch));
         self.fleet.log.push(format!("{at} is killed"));
     }
 

@@ -1,8 +1,10 @@
 //! Files that no entry leads to: they say that they have a name which is gone, or on its way, or were deleted and came back.
 
+use super::live::Live;
 use super::misplaced::{put, take};
 use super::*;
 use crate::store::FileName;
+use crate::volume::{Change, Observer};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -61,6 +63,43 @@ fn a_file_whose_new_name_is_on_its_way_does_not_go_with_the_old_one() {
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/g"]);
     wait(&mut fleet, DAYS);
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/g"]);
+}
+
+struct Remover(std::sync::Weak<crate::volume::Volume>);
+
+impl Observer for Remover {
+    fn changed(&self, _: &[Change]) {
+        self.0.upgrade().into_iter().for_each(|volume| remove(&volume, "f").unwrap());
+    }
+}
+
+/// Whoever shows the volume is told a moment after memory has changed, and removes what he saw.
+#[test]
+fn what_arrived_and_is_not_shown_yet_does_not_go_with_what_is_shown() {
+    for is_found_by_a_flush in [false, true] {
+        let (mut fleet, _) = fleet();
+        fleet.at(0, |_, volume| edit(volume, "f", "by a").unwrap());
+        fleet.removed.extend(std::mem::take(&mut fleet.made));
+        fleet.made.insert("by a".into());
+        fleet.sync_all(0);
+        let mut live = Live::mount(fleet);
+        let inode = find(live.at(1), "f").unwrap();
+        content(live.at(1), &inode);
+        live.fleet.sync_all(1);
+        if is_found_by_a_flush {
+            let to = |mode: &mut u32| std::mem::replace(mode, 0o600) == 0o600;
+            live.at(1).set_attributes(&inode, |record| to(&mut record.mode)).unwrap();
+            live.at(1).checkpoint().unwrap();
+            drop(inode);
+            remove(live.at(1), "f").unwrap();
+        } else {
+            drop(inode);
+            live.at(1).observe(Box::new(Remover(Arc::downgrade(&live.volumes[1].0))));
+        }
+        live.arrive(1);
+        assert!(find(live.at(1), "f").is_none(), "{is_found_by_a_flush}");
+        assert_eq!(live.unmount().judge().keys().collect::<Vec<_>>(), ["d", "f"], "{is_found_by_a_flush}");
+    }
 }
 
 /// Entries do not tell which of two versions' names are gone: they may be on their way.
@@ -125,6 +164,7 @@ fn each_rule_about_what_is_not_shown_is_needed() {
     each_is_noticed(&[
         (Mutant::UnshownForgotten, a_file_goes_with_its_last_name_that_can_be_seen),
         (Mutant::NamesUnited, of_a_file_that_was_edited_here_and_renamed_there_the_old_name_is_gone),
+        (Mutant::UnseenDeleted, what_arrived_and_is_not_shown_yet_does_not_go_with_what_is_shown),
         (Mutant::ReturnedLeft, what_was_deleted_and_comes_back_as_it_was_goes_again),
     ]);
 }

@@ -292,6 +292,10 @@ impl Recall for Versions {
         self.notes.lock().leaving = Arc::default();
     }
 
+    fn keeps_attributes(&self) -> bool {
+        true
+    }
+
     fn attributes(&self, id: InodeId) -> Option<Vec<u8>> {
         self.sealed(id).unwrap_or_else(|error| {
             log::debug!("no attributes are known: {error}");

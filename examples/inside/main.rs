@@ -18,6 +18,7 @@ use cryptfs::crypto::{Cipher, Secret};
 use cryptfs::fs::{self, Filesystem, ops::Caller};
 use cryptfs::store::directory::Directory;
 use cryptfs::volume::{Options, Volume};
+use rustix::time::ClockId;
 
 const CHUNK: u64 = 4 << 20;
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -56,24 +57,22 @@ impl Bench {
     }
 }
 
-/// Runs a step of `count` operations and prints what each took: on the clock, and of the CPU, all threads together.
+/// Runs a step of `count` operations and prints what each took: on the clock, and of the CPU, all threads together and the
+/// one that ran it.
 pub fn step<R>(name: &str, count: u64, act: impl FnOnce() -> R) -> R {
-    let (start, before) = (Instant::now(), cpu());
+    let clocks = || [cpu(ClockId::ProcessCPUTime), cpu(ClockId::ThreadCPUTime)];
+    let (start, before) = (Instant::now(), clocks());
     let result = act();
-    let (took, worked) = (start.elapsed(), cpu().saturating_sub(before));
+    let (took, after) = (start.elapsed(), clocks());
     let each = |time: Duration| time.as_secs_f64() * 1e6 / count.max(1) as f64;
-    println!("{name:<26} {count:>9} x {:>10.3} us, CPU {:>10.3} us", each(took), each(worked));
+    let [all, own] = [0, 1].map(|at| each(after[at].saturating_sub(before[at])));
+    println!("{name:<26} {count:>9} x {:>10.3} us, CPU {all:>10.3} us, own {own:>10.3} us", each(took));
     result
 }
 
-/// What the threads of this process that live now have spent on a CPU.
-fn cpu() -> Duration {
-    let spent = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
-        let spent = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        spent.split_whitespace().next()?.parse().ok()
-    };
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
-    Duration::from_nanos(tasks.filter_map(spent).sum())
+fn cpu(clock: ClockId) -> Duration {
+    let spent = rustix::time::clock_gettime(clock);
+    Duration::new(spent.tv_sec as u64, spent.tv_nsec as u32)
 }
 
 /// Peak resident memory, in MiB.

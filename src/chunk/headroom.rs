@@ -5,11 +5,14 @@
 //! store holds as much physically, for another program may take the rest meanwhile. What is written goes to the free
 //! space first. Where there is none, as much of the hold is given back as that write needs (`Headroom::draw`).
 //!
+//! While changes come one after the other a thread holds ahead of them, for the store may have to clear each block. The
+//! account is locked for a look at it only: who finds enough held waits for nobody.
+//!
 //! Where the store cannot hold anything, the volume is *careful* as soon as little is left: it writes through.
 
 use super::{BLOCK, Error};
 use crate::store::{Space, Store};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +21,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const STEP: u64 = 256;
 /// Blocks that only changes which give space back may use up: removing files must go on.
 const SPARE: u64 = 64;
+/// Blocks beyond what is promised up to which the thread holds ahead, in steps; and so few that it begins: at first, for a
+/// single change is no reason, and while it is at it.
+const AHEAD: u64 = 4 * STEP;
+const FEW_AT_FIRST: u64 = STEP / 2;
+const FEW: u64 = AHEAD / 2;
 /// Blocks beyond what is promised that are given back at once.
-const IDLE: u64 = 4 * STEP;
+const IDLE: u64 = 2 * AHEAD;
 /// Bytes left below which a filesystem that holds nothing is as good as full, and the part of it all that is no more.
 const LITTLE: u64 = 64 << 20;
 const LITTLE_PART: u64 = 8;
@@ -39,6 +47,10 @@ pub enum Wish {
 pub struct Headroom {
     store: Arc<dyn Store>,
     account: Mutex<Account>,
+    /// The store holds as much as it was asked for last.
+    moved: Condvar,
+    /// Something is wanted of the thread that holds ahead.
+    asked: Condvar,
     is_careful: AtomicBool,
 }
 
@@ -48,8 +60,25 @@ struct Account {
     /// Blocks that the store holds: at least as many, if it can.
     held: u64,
     is_physical: bool,
+    /// Somebody has the store hold more or less just now, without the lock.
+    is_moving: bool,
     /// Blocks taken since the space that is left was looked at.
     since_look: u64,
+    ahead: Ahead,
+    /// Blocks beyond what is promised below which the thread is asked for more; 0 where space is short: it would take what
+    /// somebody else needs.
+    few: u64,
+}
+
+/// What the thread that holds ahead does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ahead {
+    /// There is none.
+    Nobody,
+    Waits,
+    Works,
+    /// It is to end.
+    Ended,
 }
 
 /// Blocks that are held for something; given back when it is dropped.
@@ -61,8 +90,22 @@ pub struct Hold {
 
 impl Headroom {
     pub fn new(store: Arc<dyn Store>) -> Headroom {
-        let account = Account { promised: 0, held: 0, is_physical: true, since_look: LOOK_EVERY };
-        Headroom { store, account: Mutex::new(account), is_careful: AtomicBool::new(false) }
+        let account = Account {
+            promised: 0,
+            held: 0,
+            is_physical: true,
+            is_moving: false,
+            since_look: LOOK_EVERY,
+            ahead: Ahead::Nobody,
+            few: FEW_AT_FIRST,
+        };
+        Headroom {
+            store,
+            account: Mutex::new(account),
+            moved: Condvar::new(),
+            asked: Condvar::new(),
+            is_careful: AtomicBool::new(false),
+        }
     }
 
     /// As if nothing could be held, and little were left.
@@ -88,94 +131,157 @@ impl Headroom {
 
     /// Gives back what is held for nothing, and looks at the space that is left.
     pub fn refresh(&self) {
-        let mut account = self.account.lock();
+        let mut account = self.at_rest();
+        account.few = FEW_AT_FIRST;
         self.shrink(&mut account, STEP);
         self.look(&mut account);
-    }
-
-    /// Gives everything back: nothing more will be written.
-    pub fn end(&self) {
-        let mut account = self.account.lock();
-        if account.is_physical && account.held > 0 && self.store.hold(0).is_ok() {
-            account.held = 0;
-        }
     }
 
     /// Of a write for which there is no space: gives back `blocks` of what is held for it, or of what is held for nothing.
     /// False if there is none of either.
     pub fn draw(&self, hold: &mut Hold, blocks: u64) -> bool {
-        let mut account = self.account.lock();
+        let mut account = self.at_rest();
+        account.few = 0;
         let own = hold.blocks.min(blocks);
         let given = if own > 0 { own } else { blocks.min(account.held.saturating_sub(account.promised)) };
         if !account.is_physical || given == 0 {
             return false;
         }
-        hold.blocks -= own;
-        account.promised -= own;
         let held = account.held - given;
-        if self.store.hold(held * BLOCK as u64).is_err() {
+        account.promised -= own;
+        if self.hold(&mut account, held).is_err() {
+            account.promised += own;
             return false;
         }
-        account.held = held;
+        hold.blocks -= own;
         true
     }
 
     /// Of a write of something new for which there is no space: gives back what is held for nothing. False if nothing is.
     pub fn draw_idle(&self) -> bool {
-        let mut account = self.account.lock();
+        let mut account = self.at_rest();
+        account.few = 0;
         let held = account.promised + SPARE;
-        if !account.is_physical || account.held <= held || self.store.hold(held * BLOCK as u64).is_err() {
-            return false;
+        account.is_physical && account.held > held && self.hold(&mut account, held).is_ok()
+    }
+
+    /// Holds ahead of those who take, until [`Headroom::end`]: for a thread of its own.
+    pub fn hold_ahead(&self) {
+        let mut account = self.account.lock();
+        loop {
+            match account.ahead {
+                Ahead::Ended => return,
+                Ahead::Nobody => account.ahead = Ahead::Waits,
+                Ahead::Waits => self.asked.wait(&mut account),
+                Ahead::Works if account.is_moving => self.moved.wait(&mut account),
+                Ahead::Works => {
+                    let wanted = account.promised + AHEAD;
+                    let is_wanted = account.is_physical && account.few > 0 && account.held < wanted;
+                    if !is_wanted {
+                        account.ahead = Ahead::Waits;
+                        continue;
+                    }
+                    let next = wanted.min(account.held + STEP);
+                    // Whoever needs what is not there is told.
+                    let is_held = self.hold(&mut account, next).is_ok();
+                    account.few = if is_held && account.few > 0 { FEW } else { 0 };
+                }
+            }
         }
-        account.held = held;
-        true
+    }
+
+    /// Ends the thread that holds ahead. What is held stays so.
+    pub fn end(&self) {
+        self.account.lock().ahead = Ahead::Ended;
+        self.asked.notify_one();
     }
 
     fn take(&self, blocks: u64, wish: Wish) -> io::Result<()> {
         let mut account = self.account.lock();
         self.count(&mut account, blocks);
-        let wanted = account.promised + blocks + if wish == Wish::Takes { SPARE } else { 0 };
-        if account.is_physical && account.held < wanted {
-            let mut hold = |held: u64| {
-                let is_physical = self.store.hold(held * BLOCK as u64)?;
-                (account.held, account.is_physical) = (held, is_physical);
-                io::Result::Ok(())
-            };
-            match hold(wanted + STEP) {
-                Err(error) if Error::is_lack(&error) => hold(wanted)?,
+        let more = blocks + if wish == Wish::Takes { SPARE } else { 0 };
+        // Others take of it while the store is asked for more.
+        while account.is_physical && account.held < account.promised + more {
+            if account.is_moving {
+                self.moved.wait(&mut account);
+                continue;
+            }
+            let wanted = account.promised + more;
+            match self.hold(&mut account, wanted + STEP) {
+                Err(error) if Error::is_lack(&error) => {
+                    account.few = 0;
+                    let wanted = account.promised + more;
+                    self.hold(&mut account, wanted)?;
+                }
                 held => held?,
             }
         }
         account.promised += blocks;
+        if account.ahead == Ahead::Waits
+            && account.is_physical
+            && account.held < account.promised + account.few
+        {
+            account.ahead = Ahead::Works;
+            self.asked.notify_one();
+        }
         Ok(())
     }
 
     fn give_back(&self, blocks: u64) {
         let mut account = self.account.lock();
         account.promised -= blocks;
-        self.shrink(&mut account, IDLE);
-    }
-
-    /// Leaves no more than `most` blocks held for nothing.
-    fn shrink(&self, account: &mut Account, most: u64) {
-        let held = account.promised + STEP;
-        if account.is_physical
-            && account.held > account.promised + most
-            && self.store.hold(held * BLOCK as u64).is_ok()
-        {
-            account.held = held;
+        if account.held > account.promised + IDLE && !account.is_moving {
+            self.shrink(&mut account, AHEAD);
         }
     }
 
-    fn count(&self, account: &mut Account, blocks: u64) {
+    /// The account while nobody changes what the store holds.
+    fn at_rest(&self) -> MutexGuard<'_, Account> {
+        let mut account = self.account.lock();
+        while account.is_moving {
+            self.moved.wait(&mut account);
+        }
+        account
+    }
+
+    /// Has the store hold so many blocks in all. It is asked without the lock: until then the lesser of the two counts. After
+    /// an error as much is held as before.
+    fn hold(&self, account: &mut MutexGuard<'_, Account>, blocks: u64) -> io::Result<()> {
+        let before = account.held;
+        (account.is_moving, account.held) = (true, blocks.min(before));
+        let held = MutexGuard::unlocked(account, || self.store.hold(blocks * BLOCK as u64));
+        account.is_moving = false;
+        self.moved.notify_all();
+        match held {
+            Ok(is_physical) => (account.held, account.is_physical) = (blocks, is_physical),
+            Err(error) => {
+                account.held = before;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves no more than `most` blocks held for nothing.
+    fn shrink(&self, account: &mut MutexGuard<'_, Account>, most: u64) {
+        let held = account.promised + most;
+        if account.is_physical && account.held > held {
+            // It stays held.
+            let _ = self.hold(account, held);
+        }
+    }
+
+    fn count(&self, account: &mut MutexGuard<'_, Account>, blocks: u64) {
         account.since_look += blocks;
         if account.since_look >= LOOK_EVERY {
             self.look(account);
         }
     }
 
-    fn look(&self, account: &mut Account) {
+    /// Looks at the space that is left, without the lock.
+    fn look(&self, account: &mut MutexGuard<'_, Account>) {
         account.since_look = 0;
+        let space = MutexGuard::unlocked(account, || self.store.space());
         let is_physical = account.is_physical;
         let runs_out = |space: Space| {
             let little = LITTLE.min(space.blocks.saturating_mul(space.block_size) / LITTLE_PART);
@@ -183,7 +289,7 @@ impl Headroom {
             let few = FEW_INODES.min(space.inodes / LITTLE_PART) + account.promised / 4;
             is_little && !is_physical || space.inodes > 0 && space.free_inodes < few
         };
-        if let Ok(space) = self.store.space() {
+        if let Ok(space) = space {
             self.is_careful.store(runs_out(space), Ordering::Relaxed);
         }
     }
@@ -229,3 +335,6 @@ impl Drop for Hold {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,10 @@ pub trait Recall: Send + Sync {
     fn revived(&self, id: ChunkId);
     /// Writes down what was noted since the last time. A crash may lose what was not.
     fn keep(&self);
+    /// Whether `keep_attributes` keeps anything.
+    fn keeps_attributes(&self) -> bool {
+        false
+    }
     /// What `keep_attributes` was given of an inode.
     fn attributes(&self, _: InodeId) -> Option<Vec<u8>> {
         None

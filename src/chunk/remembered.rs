@@ -115,6 +115,10 @@ impl Recall for Remembered {
         state.kept = state.noted.clone();
     }
 
+    fn keeps_attributes(&self) -> bool {
+        true
+    }
+
     fn attributes(&self, id: InodeId) -> Option<Vec<u8>> {
         self.0.lock().attributes.get(&id).cloned()
     }

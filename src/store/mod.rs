@@ -237,11 +237,11 @@ pub trait Store: Send + Sync + 'static {
     fn marks(&self, _name: FileName) -> io::Result<Option<Marks>> {
         Ok(None)
     }
-    /// Notices from now on what becomes of the files, whoever does it; `None` where that cannot be had.
+    /// What notices what becomes of the files, whoever does it, once it has begun; `None` where that cannot be had.
     ///
     /// # Errors
     ///
-    /// EMFILE or ENOSPC where this user watches too many already; that of opening a folder.
+    /// EMFILE where this user watches too many already.
     fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
         Ok(None)
     }

@@ -14,6 +14,14 @@ pub enum Seen {
 
 /// Tells of files that came, went or were written. It may tell of one to which nothing happened, and of this process's own.
 pub trait Watch: Send {
+    /// Notices from now on; until then nothing is told. It may take a while.
+    ///
+    /// # Errors
+    ///
+    /// ENOSPC where this user watches too many folders; that of opening one.
+    fn begin(&mut self) -> io::Result<()> {
+        Ok(())
+    }
     /// Waits for news, at most so long, or until it is ended; appends the names.
     ///
     /// # Errors

@@ -292,6 +292,10 @@ impl Recall for Versions {
         self.notes.lock().leaving = Arc::default();
     }
 
+    fn keeps_attributes(&self) -> bool {
+        true
+    }
+
     fn attributes(&self, id: InodeId) -> Option<Vec<u8>> {
         self.sealed(id).unwrap_or_else(|error| {
             log::debug!("no attributes are known: {error}");
@@ -387,6 +391,7 @@ pub(super) mod tests {
         let versions = open(&folder);
         let id = |n: u8| InodeId([n; 12]);
         assert_eq!(versions.attributes(id(1)), None);
+        assert!(versions.keeps_attributes(), "or none are given to it");
         versions.keep_attributes(&[1, 2, 3].map(|n| (id(n), vec![n; 5])));
         versions.keep_attributes(&[(id(2), vec![9])]);
         drop(versions);

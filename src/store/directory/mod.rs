@@ -258,9 +258,7 @@ impl Store for Directory {
     }
 
     fn watch(&self) -> io::Result<Option<Box<dyn Watch>>> {
-        let watch = DirectoryWatch::new(&self.folder, &self.closed)?;
-        self.closed.is_watched.store(true, Ordering::Relaxed);
-        Ok(Some(Box::new(watch)))
+        Ok(Some(Box::new(DirectoryWatch::new(&self.folder, &self.closed)?)))
     }
 
     fn pins(&self) -> Option<&dyn Pins> {

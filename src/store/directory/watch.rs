@@ -39,14 +39,14 @@ pub(super) struct DirectoryWatch {
 }
 
 impl DirectoryWatch {
-    /// Watches the backing folder, and those in it that hold chunk files.
+    /// Of the backing folder, and those in it that hold chunk files.
     ///
     /// # Errors
     ///
     /// As for [`Store::watch`](crate::store::Store::watch).
     pub fn new(folder: &Arc<Folder>, closed: &Arc<Closed>) -> io::Result<DirectoryWatch> {
         let every = if filesystem::tells_changes(folder.root())? { SELDOM } else { OFTEN };
-        let mut watch = DirectoryWatch {
+        Ok(DirectoryWatch {
             folder: Arc::clone(folder),
             closed: Arc::clone(closed),
             notify: Notify::new()?,
@@ -55,9 +55,7 @@ impl DirectoryWatch {
             every,
             next_look: Instant::now() + every,
             renewals: folder.renewals.load(Ordering::Acquire),
-        };
-        watch.add(c".", &mut |_| {})?;
-        Ok(watch)
+        })
     }
 
     /// Watches the folder that was mounted anew, and tells all chunk files: what became of them meanwhile nobody saw.
@@ -136,6 +134,13 @@ impl DirectoryWatch {
 }
 
 impl Watch for DirectoryWatch {
+    fn begin(&mut self) -> io::Result<()> {
+        self.add(c".", &mut |_| {})?;
+        // Not before: nothing is told of what was closed until then, and it would hide what others do to that file later.
+        self.closed.is_watched.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn wait(&mut self, at_most: Option<Duration>, seen: &mut Vec<Seen>) -> io::Result<()> {
         let look = self.next_look.saturating_duration_since(Instant::now());
         self.notify.wait(Some(at_most.map_or(look, |limit| limit.min(look))))?;
@@ -262,6 +267,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = Directory::open(root.path(), false).unwrap();
         let mut watch = store.watch().unwrap().unwrap();
+        watch.begin().unwrap();
         let journal = FileName { area: Area::Journals, bytes: [3; 16] };
         for round in 0..2 {
             bring(root.path(), chunk(1), b"one");
@@ -305,6 +311,7 @@ mod tests {
         bring(root.path(), chunk(2), b"two");
         let store = Directory::open(root.path(), false).unwrap();
         let mut watch = DirectoryWatch::new(&store.folder, &store.closed).unwrap();
+        watch.begin().unwrap();
         let mut seen = Vec::new();
         watch.look(&mut seen).unwrap();
         assert!(seen.is_empty(), "{seen:?}");
@@ -328,6 +335,7 @@ mod tests {
         bring(&root, chunk(1), b"one");
         let store = Directory::open(&root, false).unwrap();
         let mut watch = store.watch().unwrap().unwrap();
+        watch.begin().unwrap();
         let mount_anew = || {
             fs::rename(&root, &away).unwrap();
             fs::create_dir(&root).unwrap();
@@ -361,6 +369,7 @@ mod tests {
     fn a_wait_is_ended_by_another_thread() {
         let root = tempfile::tempdir().unwrap();
         let mut watch = Directory::open(root.path(), false).unwrap().watch().unwrap().unwrap();
+        watch.begin().unwrap();
         let end = watch.ender();
         std::thread::scope(|scope| {
             let waits = scope.spawn(move || watch.wait(None, &mut Vec::new()));

@@ -65,7 +65,8 @@ impl Arrivals {
         let _ = self.observer.set(observer);
     }
 
-    /// Starts to watch the store, where that can be had; it ends with [`Arrivals::end`].
+    /// Starts to watch the store, where that can be had, and has merged what there is as soon as it is watched; that ends
+    /// with [`Arrivals::end`]. In a thread, for there may be hundreds of folders to be watched.
     ///
     /// # Errors
     ///
@@ -73,9 +74,12 @@ impl Arrivals {
     pub fn start(self: &Arc<Arrivals>) -> Result<()> {
         let watch = match self.base.context.store.watch() {
             Ok(Some(watch)) => watch,
-            Ok(None) => return Ok(()),
+            Ok(None) => {
+                self.base.schedule.merge();
+                return Ok(());
+            }
             Err(error) => {
-                log::warn!("what other devices change will be seen at the next mount only: {error}");
+                self.is_not_watched(&error);
                 return Ok(());
             }
         };
@@ -84,6 +88,23 @@ impl Arrivals {
         *self.thread.lock() = Some((thread.spawn(move || run(&arrivals, watch))?, ender));
         self.base.tell_arrivals();
         Ok(())
+    }
+
+    fn is_not_watched(&self, error: &std::io::Error) {
+        log::warn!("what other devices change will be seen at the next mount only: {error}");
+        self.base.schedule.merge();
+    }
+
+    /// From now on the store is watched. Returns what was read before, and may have been replaced since.
+    pub fn is_watched(&self) -> Vec<Seen> {
+        self.base.schedule.merge();
+        let context = &self.base.context;
+        let own = context.own_journal();
+        let journals =
+            context.journals().inspect_err(|error| log::warn!("journals cannot be listed: {error}"));
+        let journals = journals.unwrap_or_default().into_iter().filter(|id| *id != own);
+        let read = self.cache.files_in_memory().into_iter().chain(journals);
+        read.map(|id| Seen::File(context.file_name(id))).collect()
     }
 
     pub fn end(&self) {
@@ -309,6 +330,15 @@ impl Arrivals {
 
 fn run(arrivals: &Weak<Arrivals>, mut watch: Box<dyn Watch>) {
     let (mut settling, mut seen) = (Settling::default(), Vec::new());
+    let begun = watch.begin();
+    match (arrivals.upgrade(), begun) {
+        (None, _) => return,
+        (Some(arrivals), Err(error)) => return arrivals.is_not_watched(&error),
+        (Some(arrivals), Ok(())) => {
+            let now = Instant::now();
+            arrivals.is_watched().into_iter().for_each(|seen| settling.note(seen, now));
+        }
+    }
     loop {
         let wait = settling.next().map(|at| at.saturating_duration_since(Instant::now()));
         if let Err(error) = watch.wait(wait, &mut seen) {

@@ -14,7 +14,7 @@ use crate::volume::inode::table::ChunkTable;
 use crate::volume::mutants::{self, Mutant};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Longer than the step of any clock by which a kernel notes times of files that are not whole seconds.
 const STEP: Duration = Duration::from_millis(50);
@@ -53,9 +53,10 @@ impl Cache {
 
     /// Keeps the attributes of all inodes in memory. At the end of a mount, once all is durable and nothing writes any more.
     pub fn keep_attributes(&self) {
-        if !self.uses_kept.load(Ordering::Acquire) {
+        if !self.uses_kept.load(Ordering::Acquire) || !self.base.context.recall.keeps_attributes() {
             return;
         }
+        let settled = Instant::now() + STEP + Duration::from_millis(1);
         let inodes: Vec<Arc<Inode>> = self.inodes.lock().values().cloned().collect();
         let wanted = inodes.into_iter().filter(|inode| is_to_be_kept(&inode.state.read()));
         let (mut batch, mut fresh) = (Vec::new(), Vec::new());
@@ -65,7 +66,7 @@ impl Cache {
             }
         }
         if !fresh.is_empty() {
-            std::thread::sleep(STEP);
+            std::thread::sleep(settled.saturating_duration_since(Instant::now()));
             for inode in fresh {
                 self.seal(&inode, &mut batch);
             }

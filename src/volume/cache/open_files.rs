@@ -202,6 +202,17 @@ impl Cache {
         }
     }
 
+    /// The chunk files of which something is in memory.
+    pub fn files_in_memory(&self) -> Vec<ChunkId> {
+        let inodes: Vec<Arc<Inode>> = self.inodes.lock().values().cloned().collect();
+        let files =
+            inodes.iter().map(|inode| (inode.id(), inode.state.read().extra_chunks.with_files().collect()));
+        let files = files.flat_map(|(inode, extra): (_, Vec<ChunkIndex>)| {
+            [ChunkIndex::FIRST].into_iter().chain(extra).map(move |index| ChunkId { inode, index })
+        });
+        files.collect()
+    }
+
     /// Closes all that is open of an inode, so that no descriptor is closed before its fdatasync.
     fn close_all(&self, inode: &Arc<Inode>) -> bool {
         let Some(state) = inode.state.try_read() else { return false };

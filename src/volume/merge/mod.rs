@@ -77,18 +77,17 @@ impl Merge {
         saved.len()
     }
 
-    /// Merges what there is, before anything is built on it, and from then on in the background whenever something says
-    /// that there may be something.
+    /// Merges in the background whenever something says that there may be something, and once in any case: before it ends.
+    /// To find that out all chunk files are listed, which a mount does not wait for.
     pub fn start(self: &Arc<Merge>) {
-        self.run_or_warn();
         let merge = Arc::downgrade(self);
         let base = self.base.clone();
-        let mut again = self.waits_for();
         let work = move || {
-            while base.schedule.wait_for_merge(again) {
+            let (mut again, mut has_run) = (None, false);
+            while base.schedule.wait_for_merge(again) || !has_run {
                 let Some(merge) = merge.upgrade() else { return };
                 merge.run_or_warn();
-                again = merge.waits_for();
+                (again, has_run) = (merge.waits_for(), true);
             }
         };
         let thread = std::thread::Builder::new().name("merge".into()).spawn(work);

@@ -351,3 +351,24 @@ fn many_files_are_synced_one_by_one_where_one_syncfs_does_not_do() {
         assert_eq!((counts.syncs, counts.sync_alls), (alone, together));
     }
 }
+
+/// A mount answers before all chunk files are listed, however many there are; what there is to merge is looked for all the
+/// same, even if the volume is closed at once.
+#[test]
+fn whoever_starts_a_volume_does_not_wait_for_a_list_of_all_files() {
+    let fixture = Fixture::new();
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    fixture.format(store.clone()).close().unwrap();
+    let volume = fixture.open(store.clone());
+    let listed = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let by = listed.clone();
+    store.fail_when(move |event| {
+        if event.call == Call::List {
+            by.lock().push(std::thread::current().name().map(str::to_owned));
+        }
+        None
+    });
+    volume.start().unwrap();
+    volume.close().unwrap();
+    assert_eq!(*listed.lock(), [Some("merge".to_owned())]);
+}

@@ -158,6 +158,30 @@ impl Two {
     }
 }
 
+/// Watching a folder takes a while to begin: what was replaced meanwhile and is in memory is looked at then, journals too.
+#[test]
+fn what_arrives_before_the_folder_is_watched_is_seen() {
+    let two = Two::new();
+    let root = two.volumes[0].root().unwrap();
+    file(&two.volumes[0], "stored", b"stored");
+    two.volumes[0].checkpoint().unwrap();
+    let (volume, theirs) = two.theirs();
+    assert!(names(&volume, &theirs).is_empty());
+    let root_file = volume.base.context.file_name(ChunkId::first(InodeId::ROOT));
+    two.stores[1].restore_file(&two.stores[0].snapshot(), root_file);
+    volume.arrivals.take_in(&volume.arrivals.is_watched());
+    let found = names(&volume, &theirs);
+    assert!(found.contains(&"stored".to_owned()), "{found:?}");
+    // What is in a journal only.
+    two.volumes[0].rename((&root, b"stored"), (&root, b"moved"), Rename::Replace, None, now()).unwrap();
+    two.volumes[0].sync_directory(&root).unwrap();
+    let journal = two.volumes[0].base.context.file_name(two.volumes[0].base.context.own_journal());
+    two.stores[1].restore_file(&two.stores[0].snapshot(), journal);
+    volume.arrivals.take_in(&volume.arrivals.is_watched());
+    let found = names(&volume, &theirs);
+    assert!(found.contains(&"moved".to_owned()), "{found:?}");
+}
+
 /// Whatever order the files come in: seen without another mount, told, and without a finding that stays.
 #[test]
 fn what_another_device_does_is_seen() {

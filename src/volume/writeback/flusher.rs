@@ -15,8 +15,8 @@ const CARRIED: usize = 1 << 20;
 const RECORD: usize = 512;
 
 impl Writeback {
-    /// Starts the background flusher, which ends with [`Writeback::end_flusher`]. Of a volume that is read-only it does
-    /// nothing but tell of findings.
+    /// Starts the background flusher, and who holds space ahead; they end with [`Writeback::end_flusher`]. Of a volume that is
+    /// read-only the flusher does nothing but tell of findings.
     ///
     /// # Errors
     ///
@@ -26,14 +26,25 @@ impl Writeback {
         let thread =
             std::thread::Builder::new().name("flusher".into()).spawn(move || flush_on_schedule(&writeback));
         *self.flusher.lock() = Some(thread?);
+        if !self.base.read_only {
+            let headroom = self.base.context.headroom.clone();
+            let thread = std::thread::Builder::new().name("headroom".into());
+            let thread = thread.spawn(move || headroom.hold_ahead());
+            // Whoever needs space waits for it, then.
+            let thread = thread.inspect_err(|error| log::warn!("no space is held ahead: {error}"));
+            *self.holder.lock() = thread.ok();
+        }
         Ok(())
     }
 
-    /// Ends the flusher and waits for it.
+    /// Ends the flusher, and who holds space ahead, and waits for them.
     pub fn end_flusher(&self) {
         self.base.schedule.end();
+        self.base.context.headroom.end();
         let thread = self.flusher.lock().take();
         thread.into_iter().for_each(|thread| threads::join(thread, "the flusher"));
+        let thread = self.holder.lock().take();
+        thread.into_iter().for_each(|thread| threads::join(thread, "holding space ahead"));
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Writeback {
     /// There was no room lately for what a batch has to wait for.
     low_space: AtomicBool,
     flusher: Mutex<Option<JoinHandle<()>>>,
+    /// Holds space ahead.
+    holder: Mutex<Option<JoinHandle<()>>>,
     /// Directories that were joined within a checkpoint, and the inodes whose names may have to be put right.
     joined: Mutex<Vec<(Arc<Inode>, Joined)>>,
     /// Content that gave way to another device's before it was stored, until it is saved.
@@ -68,6 +70,7 @@ impl Writeback {
             unfinished: Mutex::new(Rank::Checkpoint, false),
             low_space: AtomicBool::new(false),
             flusher: Mutex::new(Rank::Threads, None),
+            holder: Mutex::new(Rank::Threads, None),
             joined: Mutex::new(Rank::Joined, Vec::new()),
             displaced: Mutex::new(Rank::Displaced, Vec::new()),
         }

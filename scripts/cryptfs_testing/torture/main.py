@@ -66,12 +66,14 @@ class Torture:
         if wrong := self.compare(found=False):
             return wrong
         try:
-            told = self.end()
-        except subprocess.TimeoutExpired:
+            is_stored = self.end()
+        except subprocess.TimeoutExpired as late:
             still = "mounted" if self.volume.is_mounted() else "not mounted"
-            said = f"the daemon does not end ({still}); umount said {self.refusal or 'nothing'}"
+            # Such as who keeps the mount: another program may have taken it along into a namespace of its own.
+            told = self.refusal or (late.output or b"nothing").decode(errors="replace")
+            said = f"the daemon does not end ({still}); umount said {told}"
             return [said, *threads(daemon.pid)]
-        if told:
+        if is_stored:
             self.each(store)
         return []
 

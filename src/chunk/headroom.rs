@@ -5,7 +5,8 @@
 //! store holds as much physically, for another program may take the rest meanwhile. What is written goes to the free
 //! space first. Where there is none, as much of the hold is given back as that write needs (`Headroom::draw`).
 //!
-//! Where the store cannot hold anything, the volume is *careful* as soon as little is left: it writes through.
+//! Where the store cannot hold anything, the volume is *careful* as soon as little is left, or a quota that the filesystem
+//! does not tell was met: it writes through.
 
 use super::{BLOCK, Error};
 use crate::store::{Space, Store};
@@ -50,6 +51,16 @@ struct Account {
     is_physical: bool,
     /// Blocks taken since the space that is left was looked at.
     since_look: u64,
+    /// There was none for something, whatever the filesystem said.
+    lack: Option<Lack>,
+}
+
+/// What shows that it is over: much was freed, or stored.
+struct Lack {
+    /// Bytes that the filesystem said to be left.
+    available: u64,
+    /// Blocks to be taken until then.
+    blocks: u64,
 }
 
 /// Blocks that are held for something; given back when it is dropped.
@@ -61,7 +72,7 @@ pub struct Hold {
 
 impl Headroom {
     pub fn new(store: Arc<dyn Store>) -> Headroom {
-        let account = Account { promised: 0, held: 0, is_physical: true, since_look: LOOK_EVERY };
+        let account = Account { promised: 0, held: 0, is_physical: true, since_look: LOOK_EVERY, lack: None };
         Headroom { store, account: Mutex::new(account), is_careful: AtomicBool::new(false) }
     }
 
@@ -84,6 +95,14 @@ impl Headroom {
     /// Takes note of content that was written.
     pub fn wrote(&self, bytes: usize) {
         self.count(&mut self.account.lock(), bytes.div_ceil(BLOCK) as u64);
+    }
+
+    /// Takes note that there was no space for something that is to be stored.
+    pub fn lacked(&self) {
+        let mut account = self.account.lock();
+        let Some(space) = (!account.is_physical).then(|| self.store.space().ok()).flatten() else { return };
+        account.lack = Some(Lack { available: available(&space), blocks: little(&space) / BLOCK as u64 });
+        self.is_careful.store(true, Ordering::Relaxed);
     }
 
     /// Gives back what is held for nothing, and looks at the space that is left.
@@ -169,6 +188,9 @@ impl Headroom {
 
     fn count(&self, account: &mut Account, blocks: u64) {
         account.since_look += blocks;
+        if let Some(lack) = &mut account.lack {
+            lack.blocks = lack.blocks.saturating_sub(blocks);
+        }
         if account.since_look >= LOOK_EVERY {
             self.look(account);
         }
@@ -176,17 +198,24 @@ impl Headroom {
 
     fn look(&self, account: &mut Account) {
         account.since_look = 0;
-        let is_physical = account.is_physical;
-        let runs_out = |space: Space| {
-            let little = LITTLE.min(space.blocks.saturating_mul(space.block_size) / LITTLE_PART);
-            let is_little = space.available.saturating_mul(space.block_size) < little;
-            let few = FEW_INODES.min(space.inodes / LITTLE_PART) + account.promised / 4;
-            is_little && !is_physical || space.inodes > 0 && space.free_inodes < few
-        };
-        if let Ok(space) = self.store.space() {
-            self.is_careful.store(runs_out(space), Ordering::Relaxed);
-        }
+        let Ok(space) = self.store.space() else { return };
+        let is_over =
+            |lack: &mut Lack| lack.blocks == 0 || available(&space) >= lack.available + little(&space);
+        account.lack.take_if(is_over);
+        let is_little = available(&space) < little(&space) || account.lack.is_some();
+        let few = FEW_INODES.min(space.inodes / LITTLE_PART) + account.promised / 4;
+        let runs_out = is_little && !account.is_physical || space.inodes > 0 && space.free_inodes < few;
+        self.is_careful.store(runs_out, Ordering::Relaxed);
     }
+}
+
+fn available(space: &Space) -> u64 {
+    space.available.saturating_mul(space.block_size)
+}
+
+/// Bytes that are as good as none on a filesystem that holds nothing.
+fn little(space: &Space) -> u64 {
+    LITTLE.min(space.blocks.saturating_mul(space.block_size) / LITTLE_PART)
 }
 
 impl Hold {

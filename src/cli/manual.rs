@@ -99,7 +99,8 @@ What is written after that is stored as above, until the last file is closed.
 .PP
 What is accepted can be stored: space for it is held on the backing filesystem, in a file without a name, before a write \
 or another change succeeds, so that a full disk or a quota is told to whoever writes. Where that cannot be, as on btrfs, \
-FAT, NFS and sshfs, a change is stored before it succeeds as soon as less than 64 MiB, or an eighth of the filesystem, are left.
+FAT, NFS and sshfs, a change is stored before it succeeds as soon as less than 64 MiB, or an eighth of the filesystem, are left, \
+or once a quota was met that the filesystem does not tell, as that of btrfs; what was accepted in the seconds before that may lack space.
 .PP
 While the backing folder fails or is away (a network, sshfs, a disk that hangs), changes fail with EIO or wait, and nothing \
 that was accepted is dropped: it is tried again until the folder answers, also where that was mounted again at its path. A server \

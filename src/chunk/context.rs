@@ -3,7 +3,7 @@
 use super::cache::Cache;
 use super::kept::KeptKey;
 use super::unsynced::Unsynced;
-use super::{ChunkId, Commit, DeviceId, Forgetful, Headroom, InodeId, Recall, Version};
+use super::{ChunkId, Commit, DeviceId, Error, Forgetful, Headroom, InodeId, Recall, Version};
 use crate::crypto::{self, Cipher, NameCipher, Secret};
 use crate::store::{Area, FileName, Store, placeholder_for};
 use std::io;
@@ -100,6 +100,13 @@ impl Context {
     /// Whether so much is kept in memory, as no fdatasync covers it yet, that one is due.
     pub fn keeps_much(&self) -> bool {
         self.uncovered.as_ref().is_some_and(|bytes| bytes.load(Ordering::Relaxed) > KEPT_MOST)
+    }
+
+    /// Takes note of an error that says that there was no space.
+    pub(super) fn note_lack(&self, error: &Error) {
+        if error.is_lack_of_space() {
+            self.headroom.lacked();
+        }
     }
 
     /// Where a chunk lies.

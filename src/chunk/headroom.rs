@@ -8,7 +8,8 @@
 //! While changes come one after the other a thread holds ahead of them, for the store may have to clear each block. The
 //! account is locked for a look at it only: who finds enough held waits for nobody.
 //!
-//! Where the store cannot hold anything, the volume is *careful* as soon as little is left: it writes through.
+//! Where the store cannot hold anything, the volume is *careful* as soon as little is left, or a quota that the filesystem
+//! does not tell was met: it writes through.
 
 use super::{BLOCK, Error};
 use crate::store::{Space, Store};
@@ -68,6 +69,8 @@ struct Account {
     /// Blocks beyond what is promised below which the thread is asked for more; 0 where space is short: it would take what
     /// somebody else needs.
     few: u64,
+    /// There was none for something, whatever the filesystem said.
+    lack: Option<Lack>,
 }
 
 /// What the thread that holds ahead does.
@@ -79,6 +82,14 @@ enum Ahead {
     Works,
     /// It is to end.
     Ended,
+}
+
+/// What shows that it is over: much was freed, or stored.
+struct Lack {
+    /// Bytes that the filesystem said to be left.
+    available: u64,
+    /// Blocks to be taken until then.
+    blocks: u64,
 }
 
 /// Blocks that are held for something; given back when it is dropped.
@@ -98,6 +109,7 @@ impl Headroom {
             since_look: LOOK_EVERY,
             ahead: Ahead::Nobody,
             few: FEW_AT_FIRST,
+            lack: None,
         };
         Headroom {
             store,
@@ -127,6 +139,14 @@ impl Headroom {
     /// Takes note of content that was written.
     pub fn wrote(&self, bytes: usize) {
         self.count(&mut self.account.lock(), bytes.div_ceil(BLOCK) as u64);
+    }
+
+    /// Takes note that there was no space for something that is to be stored.
+    pub fn lacked(&self) {
+        let mut account = self.account.lock();
+        let Some(space) = (!account.is_physical).then(|| self.store.space().ok()).flatten() else { return };
+        account.lack = Some(Lack { available: available(&space), blocks: little(&space) / BLOCK as u64 });
+        self.is_careful.store(true, Ordering::Relaxed);
     }
 
     /// Gives back what is held for nothing, and looks at the space that is left.
@@ -273,6 +293,9 @@ impl Headroom {
 
     fn count(&self, account: &mut MutexGuard<'_, Account>, blocks: u64) {
         account.since_look += blocks;
+        if let Some(lack) = &mut account.lack {
+            lack.blocks = lack.blocks.saturating_sub(blocks);
+        }
         if account.since_look >= LOOK_EVERY {
             self.look(account);
         }
@@ -281,18 +304,24 @@ impl Headroom {
     /// Looks at the space that is left, without the lock.
     fn look(&self, account: &mut MutexGuard<'_, Account>) {
         account.since_look = 0;
-        let space = MutexGuard::unlocked(account, || self.store.space());
-        let is_physical = account.is_physical;
-        let runs_out = |space: Space| {
-            let little = LITTLE.min(space.blocks.saturating_mul(space.block_size) / LITTLE_PART);
-            let is_little = space.available.saturating_mul(space.block_size) < little;
-            let few = FEW_INODES.min(space.inodes / LITTLE_PART) + account.promised / 4;
-            is_little && !is_physical || space.inodes > 0 && space.free_inodes < few
-        };
-        if let Ok(space) = space {
-            self.is_careful.store(runs_out(space), Ordering::Relaxed);
-        }
+        let Ok(space) = MutexGuard::unlocked(account, || self.store.space()) else { return };
+        let is_over =
+            |lack: &mut Lack| lack.blocks == 0 || available(&space) >= lack.available + little(&space);
+        account.lack.take_if(is_over);
+        let is_little = available(&space) < little(&space) || account.lack.is_some();
+        let few = FEW_INODES.min(space.inodes / LITTLE_PART) + account.promised / 4;
+        let runs_out = is_little && !account.is_physical || space.inodes > 0 && space.free_inodes < few;
+        self.is_careful.store(runs_out, Ordering::Relaxed);
     }
+}
+
+fn available(space: &Space) -> u64 {
+    space.available.saturating_mul(space.block_size)
+}
+
+/// Bytes that are as good as none on a filesystem that holds nothing.
+fn little(space: &Space) -> u64 {
+    LITTLE.min(space.blocks.saturating_mul(space.block_size) / LITTLE_PART)
 }
 
 impl Hold {

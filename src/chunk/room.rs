@@ -63,7 +63,7 @@ impl Chunk {
                 Err(error)
                     if error.is_lack_of_space()
                         && self.context.clone().headroom.draw(&mut self.hold, blocks as u64 + 1) => {}
-                outcome => return outcome,
+                outcome => return outcome.inspect_err(|error| self.context.note_lack(error)),
             }
         }
     }

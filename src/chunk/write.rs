@@ -114,7 +114,7 @@ impl Chunk {
             },
             Purpose::Acknowledged | Purpose::Map => self.in_held_space(count, write),
         };
-        let stored = self.suspecting(stored);
+        let stored = self.suspecting(stored).inspect_err(|error| self.context.note_lack(error));
         if stored.is_err() {
             let slots = runs.iter().flat_map(|run| run.slots());
             slots.for_each(|slot| self.slots_mut().release(slot));
@@ -188,7 +188,7 @@ impl Chunk {
             Err(error) => {
                 self.state.failed = true;
                 self.unsynced.sync_failed();
-                return Err(self.io(error));
+                return Err(self.io(error)).inspect_err(|error| self.context.note_lack(error));
             }
         }
         Ok(())

@@ -99,12 +99,15 @@ What is written after that is stored as above, until the last file is closed.
 .PP
 What is accepted can be stored: space for it is held on the backing filesystem, in a file without a name, before a write \
 or another change succeeds, so that a full disk or a quota is told to whoever writes. Where that cannot be, as on btrfs, \
-FAT, NFS and sshfs, a change is stored before it succeeds as soon as less than 64 MiB, or an eighth of the filesystem, are left.
+FAT, NFS and sshfs, a change is stored before it succeeds as soon as less than 64 MiB, or an eighth of the filesystem, are left, \
+or once a quota was met that the filesystem does not tell, as that of btrfs; what was accepted in the seconds before that may lack space.
 .PP
 While the backing folder fails or is away (a network, sshfs, a disk that hangs), changes fail with EIO or wait, and nothing \
-that was accepted is dropped: it is tried again until the folder answers, also where that was mounted again at its path. What is not \
-synced yet is kept in memory for that on a network's or a FUSE filesystem, up to about 64 MiB; elsewhere it is read back and \
-authenticated, and what is lost is told with its path.
+that was accepted is dropped: it is tried again until the folder answers, also where that was mounted again at its path. A server \
+may do late what it was sent by a connection that was lost: for a second after that nothing is asked of it. A folder \
+that was unmounted lazily (\\fBumount \\-l\\fR) answers as before, and is used on until cryptfs is unmounted; what is mounted at \
+its path then is not locked. What is not synced yet is kept in memory for that on a network's or a FUSE filesystem, up to about \
+64 MiB; elsewhere it is read back and authenticated, and what is lost is told with its path.
 .PP
 Where not everything can be stored for want of space all the same, \\fBcryptfs umount\\fR and the first signal leave the mount as it is, so \
 that room can be made; after an umount(8) the daemon stays, and tries until there is room or a signal gives it up. With \

@@ -34,6 +34,9 @@ pub enum Defect {
     /// A version that this program does not know.
     #[error("of version {0}, not of version {VERSION}")]
     Version(u64),
+    /// It says itself that programs which do not know these must leave it alone.
+    #[error("made with {}, which this program does not know", listed(.0))]
+    Critical(Vec<String>),
     /// Its signature does not hold.
     #[error("not signed by the owner key, or changed since")]
     Forged,
@@ -101,7 +104,8 @@ pub struct Members(Vec<(String, Value)>);
 enum Value {
     Number(u64),
     Text(String),
-    EmptyList,
+    /// A list of texts.
+    Texts(Vec<String>),
     Other,
 }
 
@@ -182,14 +186,16 @@ impl Members {
         hex::decode_array(&self.text(name)?).ok_or(Defect::Invalid(name))
     }
 
-    /// Takes a list that has nothing in it.
+    /// Takes the list of what a program has to know, of which this one knows nothing.
     ///
     /// # Errors
     ///
-    /// [`Defect::Missing`]; [`Defect::Invalid`] for anything else.
-    pub fn empty_list(&mut self, name: &'static str) -> Result<(), Defect> {
+    /// [`Defect::Missing`]; [`Defect::Critical`] if there is anything in it; [`Defect::Invalid`] for anything else than a
+    /// list of texts.
+    pub fn critical(&mut self, name: &'static str) -> Result<(), Defect> {
         match self.take(name)? {
-            Value::EmptyList => Ok(()),
+            Value::Texts(texts) if texts.is_empty() => Ok(()),
+            Value::Texts(texts) => Err(Defect::Critical(texts)),
             _ => Err(Defect::Invalid(name)),
         }
     }
@@ -205,6 +211,12 @@ impl Members {
             None => Ok(()),
         }
     }
+}
+
+/// Some of them, as one can see them whatever they are: anybody may have written them.
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(8).map(|name| format!("{:?}", name.chars().take(40).collect::<String>()));
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 struct ObjectVisitor;
@@ -249,11 +261,14 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        if list.next_element::<IgnoredAny>()?.is_none() {
-            return Ok(Value::EmptyList);
+        let mut texts = Some(Vec::new());
+        while let Some(value) = list.next_element()? {
+            match (value, &mut texts) {
+                (Value::Text(text), Some(texts)) => texts.push(text),
+                _ => texts = None,
+            }
         }
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Other)
+        Ok(texts.map_or(Value::Other, Value::Texts))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {

@@ -79,7 +79,7 @@ impl Header {
     /// member.
     pub fn parse(bytes: &[u8]) -> Result<Header, Defect> {
         let mut members = Members::parse(bytes, FORMAT)?;
-        members.empty_list("critical")?;
+        members.critical("critical")?;
         let header = Header {
             uuid: VolumeId(members.array("uuid")?),
             cipher: Cipher::from_name(&members.text("cipher")?).ok_or(Defect::Invalid("cipher"))?,

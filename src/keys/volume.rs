@@ -63,6 +63,9 @@ pub enum OpenError {
     Placeholder,
     #[error("its format version {0} is not known")]
     Version(u64),
+    /// It needs what this program does not know.
+    #[error("it is {0}")]
+    Critical(#[source] Defect),
     #[error("{FILE} is damaged: {0}")]
     DamagedHeader(#[source] Defect),
     #[error("{0}")]
@@ -195,7 +198,7 @@ impl Found {
     ///
     /// # Errors
     ///
-    /// [`OpenError::NotAVolume`], [`OpenError::Version`], [`OpenError::DamagedHeader`]; [`OpenError::Io`] where the
+    /// [`OpenError::NotAVolume`], [`OpenError::Version`], [`OpenError::Critical`], [`OpenError::DamagedHeader`]; [`OpenError::Io`] where the
     /// file or one of the folders cannot be read.
     pub fn open(backing: &Path, detached: Option<&Path>) -> Result<Found, OpenError> {
         let folder = Folder::open(backing).map_err(OpenError::Io)?;
@@ -209,6 +212,7 @@ impl Found {
         })?;
         let header = Header::parse(&bytes).map_err(|defect| match defect {
             Defect::Version(version) => OpenError::Version(version),
+            defect @ Defect::Critical(_) => OpenError::Critical(defect),
             defect => OpenError::DamagedHeader(defect),
         })?;
         let slots = Slots::open(backing, detached).map_err(OpenError::Io)?;

@@ -79,6 +79,15 @@ fn a_folder_is_a_volume_or_it_is_said_why_not() {
     assert!(open(&good).is_none());
     assert!(matches!(open(&good.replace("\"version\": 2", "\"version\": 9")), Some(OpenError::Version(9))));
     assert!(matches!(open(&good.replace("\"version\": 2", "\"version\": 1")), Some(OpenError::Version(1))));
+    let with = |critical: &str| open(&good.replace("\"critical\": []", &format!("\"critical\": {critical}")));
+    let needs = |name: &str| Some(vec![name.to_owned()]);
+    let named = |error| match error {
+        Some(OpenError::Critical(Defect::Critical(names))) => Some(names),
+        _ => None,
+    };
+    assert_eq!(named(with("[\"compression\"]")), needs("compression"));
+    assert!(matches!(with("[\"a\", 1]"), Some(OpenError::DamagedHeader(Defect::Invalid("critical")))));
+    assert!(matches!(with("[[]]"), Some(OpenError::DamagedHeader(Defect::Invalid("critical")))));
     assert!(matches!(open(&good[..100]), Some(OpenError::DamagedHeader(Defect::NotJson))));
     assert!(matches!(open(&good.replace("4194304", "4194305")), Some(OpenError::DamagedHeader(_))));
     std::fs::remove_file(&file).unwrap();

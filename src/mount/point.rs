@@ -20,6 +20,8 @@ use crate::sys::fuse as sys;
 /// The mount's type, minus `fuse.`.
 const SUBTYPE: &str = "cryptfs";
 const HELPER: &str = "fusermount3";
+/// How many links lead to one place, as in the kernel.
+const LINKS_MOST: usize = 40;
 
 /// A place in the tree that holds a mount of ours.
 #[derive(Debug)]
@@ -195,22 +197,27 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED))
 }
 
-/// The canonical form of a path whose last component perhaps cannot be looked into; a symbolic link can.
+/// The canonical form of a path whose last component perhaps cannot be looked into, as that of a mount whose daemon is
+/// gone; a symbolic link can.
 ///
 /// # Errors
 ///
-/// The folder that it lies in is not there.
+/// The folder that it lies in is not there; ELOOP where links lead nowhere.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
-    if fs::read_link(path).is_ok() {
-        return absolute(
-            &fs::canonicalize(path.parent().unwrap_or(Path::new("/")))?.join(fs::read_link(path)?),
-        );
+    let mut path = std::path::absolute(path)?;
+    for _ in 0..LINKS_MOST {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return fs::canonicalize(path);
+        };
+        let parent = fs::canonicalize(parent)?;
+        // Without a slash behind it, for which a link would be followed.
+        let place = parent.join(name);
+        match fs::read_link(&place) {
+            Ok(target) => path = parent.join(target),
+            Err(_) => return Ok(place),
+        }
     }
-    let path = std::path::absolute(path)?;
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => Ok(fs::canonicalize(parent)?.join(name)),
-        _ => Ok(path),
-    }
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
 /// Opens /dev/fuse.
@@ -405,4 +412,29 @@ fn mounted_at(path: &Path) -> io::Result<Option<Found>> {
     let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).unwrap_or("").trim();
     let entry = table::read(Path::new("/proc/self"))?.into_iter().find(|entry| entry.id == id);
     Ok(entry.filter(|entry| entry.path == path).map(|entry| Found { handle, entry }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_to_a_mountpoint_are_followed_however_they_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let place = root.join("in/place");
+        fs::create_dir_all(&place).unwrap();
+        let links =
+            [("a", "in/place"), ("b", "a"), ("c", "in/../b/"), ("in/d", "../c"), ("e", "in/place/..")];
+        links.iter().for_each(|(link, target)| symlink(target, root.join(link)).unwrap());
+        for written in ["in/place", "in/place/", "a", "a/", "b", "c", "c/.", "in/d", "in/d/../d/", "e/place"]
+        {
+            assert_eq!(absolute(&root.join(written)).unwrap(), place, "{written}");
+        }
+        assert_eq!(absolute(&root.join("e")).unwrap(), root.join("in"));
+        assert_eq!(absolute(Path::new("/")).unwrap(), Path::new("/"));
+        symlink("round", root.join("round")).unwrap();
+        assert_eq!(absolute(&root.join("round")).unwrap_err().raw_os_error(), Some(libc::ELOOP));
+    }
 }

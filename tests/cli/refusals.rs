@@ -98,6 +98,15 @@ fn row_19_a_newer_or_damaged_header() {
         &sandbox.fails(&mut sandbox.mount(), 11),
         "DIR/backing: has format 3, which is newer than this program. Install a newer cryptfs.",
     );
+    fs::write(
+        &file,
+        header.replacen("\"critical\": []", "\"critical\": [\"compression\", \"\\u001b[2J\"]", 1),
+    )
+    .unwrap();
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 11),
+        "DIR/backing: was made with \"compression\", \"\\u{1b}[2J\", which this program does not know. Install a newer cryptfs.",
+    );
     with("\"cipher\"", "\"cypher\"");
     told(
         &sandbox.fails(&mut sandbox.mount(), 12),

@@ -12,6 +12,7 @@ import errno
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,9 @@ class Torture:
 
     def round(self, number: int) -> list[str]:
         """Returns what is wrong."""
+        if self.flaky:
+            # A daemon that begins knows nothing of what the former one had sent.
+            self.flaky.settle()
         daemon = self.volume.serve(log=self.log)
         if wrong := self.compare(found=True):
             return wrong
@@ -62,12 +66,14 @@ class Torture:
         if wrong := self.compare(found=False):
             return wrong
         try:
-            told = self.end()
-        except subprocess.TimeoutExpired:
+            is_stored = self.end()
+        except subprocess.TimeoutExpired as late:
             still = "mounted" if self.volume.is_mounted() else "not mounted"
-            said = f"the daemon does not end ({still}); umount said {self.refusal or 'nothing'}"
+            # Such as who keeps the mount: another program may have taken it along into a namespace of its own.
+            told = self.refusal or (late.output or b"nothing").decode(errors="replace")
+            said = f"the daemon does not end ({still}); umount said {told}"
             return [said, *threads(daemon.pid)]
-        if told:
+        if is_stored:
             self.each(store)
         return []
 
@@ -180,6 +186,9 @@ def main() -> None:
     parser.add_argument("--quota", type=int, metavar="MIB", help="of btrfs: all that may be written, also by root")
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=1800, help="stop after this long")
+    late = "of sshfs: by how much, at most, the server is late with what came by a connection that was cut"
+    parser.add_argument("--late", type=float, default=0.5, metavar="SECONDS", help=late)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where what is wrong is kept, if anything is")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--options", default="", help="mount options")
     options = parser.parse_args()
@@ -191,7 +200,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch, contextlib.ExitStack() as stack:
         flaky = backing = None
         if options.place == "sshfs":
-            flaky = stack.enter_context(connection(Path(scratch)))
+            flaky = stack.enter_context(connection(Path(scratch), options.late))
             backing = flaky.mountpoint
         else:
             mebibytes = MEBIBYTES.get(options.place, 64)
@@ -207,6 +216,11 @@ def main() -> None:
             torture = Torture(volume, str(options.seed), options.workers, flaky)
             rounds = play(torture, options.rounds, options.seconds)
             failures = sum(read(notes)[1] for notes in torture.notes)
+        except SystemExit as end:
+            if options.keep and end.code == 1:
+                volume.force_unmount()
+                shutil.copytree(scratch, options.keep / str(options.seed), symlinks=True, dirs_exist_ok=True)
+            raise
         finally:
             volume.force_unmount()
     print(f"{rounds} rounds, whatever was said is true; {failures} calls failed")

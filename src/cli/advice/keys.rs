@@ -12,6 +12,7 @@ use std::path::Path;
 
 pub fn opening(backing: &Path, error: &OpenError) -> Failure {
     let at = backing.display();
+    let newer = |what: String| failure(Exit::NewerFormat, format!("{at}: {what}. Install a newer cryptfs."));
     match error {
         OpenError::NotAVolume => failure(
             Exit::NotAVolume,
@@ -25,10 +26,8 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
                  program that made it, then `cryptfs init` a new folder."
             ),
         ),
-        OpenError::Version(version) => failure(
-            Exit::NewerFormat,
-            format!("{at}: has format {version}, which is newer than this program. Install a newer cryptfs."),
-        ),
+        OpenError::Version(number) => newer(format!("has format {number}, which is newer than this program")),
+        OpenError::Critical(defect) => newer(format!("was {defect}")),
         OpenError::DamagedHeader(defect) => failure(
             Exit::DamagedHeader,
             format!(
@@ -51,6 +50,7 @@ fn is_missing(error: &io::Error) -> bool {
 fn defective(defect: &Defect) -> String {
     match defect {
         Defect::Version(_)
+        | Defect::Critical(_)
         | Defect::Forged
         | Defect::Foreign
         | Defect::NotJson

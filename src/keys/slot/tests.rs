@@ -112,7 +112,7 @@ fn another(name: &str, value: &Value, is_slot: bool) -> (Value, Stage) {
         ("type", _) => (json!("unheard-of"), invalid("type")),
         ("cipher", _) => (json!("chacha20-poly1305"), unauthentic),
         ("chunk_size", _) => (json!(1 << 21), unauthentic),
-        ("critical", _) => (json!(["feature"]), invalid("critical")),
+        ("critical", _) => (json!(["feature"]), Stage::Parse(Defect::Critical(vec!["feature".to_owned()]))),
         ("template", _) => (json!(2), invalid("template")),
         ("bank", _) => (json!("sha1"), invalid("bank")),
         ("pin", _) => (json!(0), invalid("salt")),

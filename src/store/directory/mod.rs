@@ -6,6 +6,7 @@
 
 mod pins;
 mod renew;
+mod settling;
 mod watch;
 
 use std::collections::{BTreeSet, HashMap};
@@ -25,6 +26,7 @@ use super::{Area, CopyName, FileName, Marks, Pins, Space, Store, StoreFile, Watc
 use crate::sys::files::{self, Identity, Kind, OFlags};
 use crate::sys::filesystem;
 use pins::PinFolder;
+use settling::{Losses, Settling};
 use watch::DirectoryWatch;
 
 /// A [`Store`] in a folder of a real filesystem.
@@ -36,6 +38,7 @@ pub struct Directory {
     closed: Arc<Closed>,
     held: Mutex<Held>,
     pins: Option<Box<PinFolder>>,
+    settling: Arc<Settling>,
 }
 
 /// Files that were written to and closed here, since somebody watches: what is told of them is no news.
@@ -75,6 +78,9 @@ struct DirectoryFile {
     renewed: Mutex<Option<Arc<File>>>,
     /// How often the folder was mounted anew before it was opened.
     renewals: u64,
+    settling: Arc<Settling>,
+    /// Connections that were lost before it was opened.
+    since: Losses,
 }
 
 const NO_END: u64 = u64::MAX;
@@ -98,7 +104,8 @@ impl Directory {
             folder.keep_locked();
         }
         let (folder, closed) = (Arc::new(folder), Arc::default());
-        Ok(Directory { folder, read_only, syncs_whole, closed, held, pins: None })
+        let settling = Arc::new(Settling::new(!syncs_whole));
+        Ok(Directory { folder, read_only, syncs_whole, closed, held, pins: None, settling })
     }
 
     /// The backing folder itself, for the files in it that are no chunk files.
@@ -120,6 +127,7 @@ impl Directory {
         let (end, is_writable) = (AtomicU64::new(status.length), is_writable.into());
         let identity = status.identity;
         let renewals = self.folder.renewals.load(Ordering::Acquire);
+        let settling = Arc::clone(&self.settling);
         Arc::new(DirectoryFile {
             file,
             is_writable,
@@ -132,6 +140,8 @@ impl Directory {
             end,
             renewed: Mutex::default(),
             renewals,
+            since: settling.losses(),
+            settling,
         })
     }
 }
@@ -154,13 +164,13 @@ impl Store for Directory {
     fn create(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         self.check_writable()?;
         let path = c_path(name);
-        let created = match self.again(|| self.folder.create_file(&path)) {
+        let created = self.again(|| match self.folder.create_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.folder.make_way(&path)?;
-                self.folder.create_file(&path)?
+                self.folder.create_file(&path)
             }
-            created => created?,
-        };
+            created => created,
+        })?;
         Ok(self.file(path, created, true))
     }
 
@@ -194,7 +204,7 @@ impl Store for Directory {
     }
 
     fn list(&self, area: Area, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
-        match area {
+        self.settled(|| match area {
             Area::Journals => self.folder.visit(c"journals", &mut |name, kind| {
                 visit(name.to_bytes(), kind == Kind::Regular);
                 Ok(())
@@ -214,12 +224,12 @@ impl Store for Directory {
                     Ok(())
                 })
             }),
-        }
+        })
     }
 
     fn open_copy(&self, name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
         let path = copy_path(name)?;
-        let opened = self.folder.open_file(&path, OFlags::RDONLY)?;
+        let opened = self.settled(|| self.folder.open_file(&path, OFlags::RDONLY))?;
         Ok(self.file(path, opened, false))
     }
 
@@ -235,21 +245,26 @@ impl Store for Directory {
         self.check_writable()?;
         let (copy, file) = (copy_path(name)?, c_path(name.of));
         let ((parent, copy), (_, file)) = (split(&copy), split(&file));
-        let parent = self.folder.open_folder(&parent, OFlags::PATH)?;
-        files::exchange(&parent, copy, file)
+        self.settled(|| {
+            let parent = self.folder.open_folder(&parent, OFlags::PATH)?;
+            files::exchange(&parent, copy, file)
+        })
     }
 
     fn restore_copy(&self, name: &CopyName) -> io::Result<()> {
         self.check_writable()?;
         let (copy, file) = (copy_path(name)?, c_path(name.of));
         let ((parent, copy), (_, file)) = (split(&copy), split(&file));
-        let parent = self.folder.open_folder(&parent, OFlags::PATH)?;
-        files::link(&parent, copy, &parent, file)
+        self.settled(|| {
+            let parent = self.folder.open_folder(&parent, OFlags::PATH)?;
+            files::link(&parent, copy, &parent, file)
+        })
     }
 
     fn remove_copy(&self, name: &CopyName) -> io::Result<()> {
         self.check_writable()?;
-        self.folder.unlink(&copy_path(name)?)
+        let path = copy_path(name)?;
+        self.settled(|| self.folder.unlink(&path))
     }
 
     /// A network's server and another FUSE filesystem may give files any times.
@@ -354,6 +369,7 @@ impl StoreFile for DirectoryFile {
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if renew::is_lost(&error) => {
+                    self.settling.note_loss(self.since, &error);
                     match self.read_anew(offset + filled as u64, &mut out[filled..], error)? {
                         0 => break,
                         read => filled += read,
@@ -366,8 +382,10 @@ impl StoreFile for DirectoryFile {
     }
 
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        self.make_writable()?;
-        files::write_all_at(&self.file, offset, parts)
+        self.settled(|| {
+            self.make_writable()?;
+            files::write_all_at(&self.file, offset, parts)
+        })
     }
 
     fn length(&self) -> io::Result<u64> {
@@ -375,16 +393,20 @@ impl StoreFile for DirectoryFile {
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.make_writable()?;
-        self.file.set_len(length)
+        self.settled(|| {
+            self.make_writable()?;
+            self.file.set_len(length)
+        })
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        self.make_writable()?;
-        match files::allocate(&self.file, 0..length) {
-            Err(error) if is_unsupported(&error) => Ok(()),
-            result => result,
-        }
+        self.settled(|| {
+            self.make_writable()?;
+            match files::allocate(&self.file, 0..length) {
+                Err(error) if is_unsupported(&error) => Ok(()),
+                result => result,
+            }
+        })
     }
 
     fn start_sync(&self) {
@@ -392,7 +414,7 @@ impl StoreFile for DirectoryFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.settling.note(self.since, self.file.sync_data())
     }
 
     fn marks(&self) -> io::Result<Option<Marks>> {
@@ -400,7 +422,7 @@ impl StoreFile for DirectoryFile {
     }
 
     fn is_current(&self) -> io::Result<bool> {
-        match files::status_of(self.folder.root(), &self.path) {
+        match self.settled(|| files::status_of(self.folder.root(), &self.path)) {
             Ok(status) => Ok(status.identity == self.identity),
             Err(error)
                 if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) =>

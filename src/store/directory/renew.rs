@@ -12,16 +12,22 @@ use std::sync::atomic::Ordering;
 impl Directory {
     /// Calls once more where the folder's own descriptor was of a connection that is gone.
     pub(super) fn again<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        match call() {
-            Err(error) if is_gone(&error) && self.folder.renew() => call(),
+        match self.settled(&call) {
+            Err(error) if is_gone(&error) && self.folder.renew() => self.settled(call),
             outcome => outcome,
         }
+    }
+
+    /// A call by a path.
+    pub(super) fn settled<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.settling.wait()?;
+        self.settling.note(self.settling.losses(), call())
     }
 
     /// For calls that say that something is durable: what they were to cover may be lost with the connection, so their error
     /// stands, and only what comes next goes to the renewed folder.
     pub(super) fn renewing<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        call().inspect_err(|error| {
+        self.settled(call).inspect_err(|error| {
             if is_gone(error) {
                 self.folder.renew();
             }
@@ -30,6 +36,12 @@ impl Directory {
 }
 
 impl DirectoryFile {
+    /// A call that changes something, or by the path.
+    pub(super) fn settled<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.settling.wait()?;
+        self.settling.note(self.since, call())
+    }
+
     /// Reads past a descriptor that no longer works. What is read is authenticated, so it need not be known who
     /// wrote it; but what took the file's place is left to whoever looks for that.
     pub(super) fn read_anew(&self, offset: u64, out: &mut [u8], error: io::Error) -> io::Result<usize> {
@@ -40,6 +52,7 @@ impl DirectoryFile {
             return Ok(read);
         }
         *renewed = None;
+        self.settling.wait()?;
         match self.open_anew() {
             Some(file) => {
                 let read = file.read_at(out, offset)?;

@@ -240,3 +240,31 @@ fn one_lock_at_a_time() {
     drop(other.lock("cryptfs.json").unwrap());
     assert!(matches!(other.lock("missing"), Err(LockError::Io(_))));
 }
+
+/// A server may do late what it was sent before.
+#[test]
+fn after_a_connection_was_lost_nothing_is_changed_or_looked_up_for_a_while() {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let (_root, mut store) = store();
+    store.settling = Arc::new(Settling::pausing(PAUSE));
+    let [first, second] = [name(Area::Chunks, 0xa7, 1), name(Area::Chunks, 0xa7, 2)];
+    let file = store.create(first).unwrap();
+    let calls: [(&str, &dyn Fn() -> io::Result<()>); 9] = [
+        ("write", &|| file.write_at(0, &[IoSlice::new(b"content")])),
+        ("cut", &|| file.set_length(3)),
+        ("allocate", &|| file.allocate(4096)),
+        ("look whether it is in place", &|| file.is_current().map(drop)),
+        ("open", &|| store.open(first).map(drop)),
+        ("create", &|| store.create(second).map(drop)),
+        ("make names durable", &|| store.sync_names(&[second])),
+        ("remove", &|| store.remove(second)),
+        ("list", &|| store.list(Area::Chunks, &mut |_, _| {})),
+    ];
+    for (what, call) in calls {
+        let losses = store.settling.losses();
+        store.settling.note_loss(losses, &io::Error::from_raw_os_error(libc::ENOTCONN));
+        let begun = std::time::Instant::now();
+        call().unwrap();
+        assert!(begun.elapsed() >= PAUSE * 9 / 10, "{what}");
+    }
+}

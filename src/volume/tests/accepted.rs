@@ -82,6 +82,36 @@ fn what_nothing_is_held_for_is_not_stored() {
     assert!(matches!(volume.close(), Err(Error::NoSpace)));
 }
 
+/// A quota that the filesystem does not tell, as that of btrfs: once it was met, what is accepted is stored.
+#[test]
+fn once_a_quota_was_met_what_is_accepted_is_stored() {
+    let (store, disk) = of_size(3000);
+    disk.lock().holds_nothing = true;
+    let fixture = Fixture::new();
+    let volume = fixture.format(store);
+    // The journal is in use, and has room ahead.
+    try_file(&volume, "before", b"").unwrap();
+    volume.sync_all().unwrap();
+    disk.lock().others_take(usize::MAX);
+    assert!(matches!(try_file(&volume, "large", &pattern(4 << 20, 1)), Err(Error::NoSpace)));
+    {
+        let mut disk = disk.lock();
+        disk.others_take(0);
+        let free = disk.free();
+        disk.others_take(free - 100);
+    }
+    let accepted = fill(&volume, 3000);
+    assert!(!accepted.is_empty());
+    // This process dies.
+    let store = volume.base.context.store.clone();
+    drop(volume);
+    disk.lock().others_take(0);
+    let volume = fixture.open(store);
+    for (name, content) in accepted {
+        assert!(look(&volume, &name).as_deref() == Some(&content), "{name}");
+    }
+}
+
 /// Where nothing can be held each change of names is stored at once: one that cannot be is refused, and is not there.
 #[test]
 fn names_that_are_refused_are_not_there() {

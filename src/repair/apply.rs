@@ -341,7 +341,7 @@ impl Apply<'_> {
             xattrs: Vec::new(),
             now: record.map_or(self.now, |record| record.modified),
         };
-        // It has its name once it is whole: a repair that is cut short leaves none that seems to have lost more.
+        // It has its name once it is whole: an interrupted repair leaves none that seems to have lost more.
         let copy = self.volume.create_nameless(&directory, new)?;
         let lost = match &node {
             Ok(node) => {

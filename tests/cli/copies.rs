@@ -1,7 +1,7 @@
 //! Export and import where source and destination are not alike, or fail: nothing is left out without a word, and what is
 //! not copied keeps nothing else from it.
 
-use crate::sandbox::{Sandbox, is_root};
+use crate::sandbox::{PROGRAM, Sandbox, is_root};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
@@ -133,7 +133,7 @@ fn what_tar_cannot_hold_is_left_out_with_all_its_names() {
     assert_eq!(fs::read_dir(&extracted).unwrap().count(), 1);
 }
 
-/// More levels than a thread's stack has room for, were it one call for each.
+/// More levels than a stack of 1 MiB has room for, were it one call for each.
 #[test]
 fn however_deep_folders_lie_they_are_read() {
     let sandbox = Sandbox::with_volume();
@@ -145,12 +145,14 @@ for _ in range(int(sys.argv[2])):
     fd, above = os.open('d', os.O_RDONLY, dir_fd=fd), fd
     os.close(above)
 os.write(os.open('leaf', os.O_CREAT | os.O_WRONLY, dir_fd=fd), b'leaf')";
-    let depth = 12_000;
+    let depth = 3_000;
     sandbox.succeeds(Command::new("python3").args(["-c", make]).arg(sandbox.plain()).arg(depth.to_string()));
     fs::write(sandbox.plain().join("zz"), "after").unwrap();
     sandbox.unmounts();
     let run = |words: &[&str]| {
-        let mut command = sandbox.program(&[words[0].as_ref(), sandbox.backing().as_ref()]);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -s 1024 && exec \"$0\" \"$@\""]).arg(PROGRAM);
+        let mut command = sandbox.prepared(command, &[words[0].as_ref(), sandbox.backing().as_ref()]);
         command.args(&words[1..]).arg("--passphrase-file").arg(sandbox.path("passphrase")).output().unwrap()
     };
     for (words, end) in

@@ -76,7 +76,8 @@ fn ends(victim: &RepairFixture, lost: &[&str], what: &str) {
         })
     };
     // What was left of a file has a name once all of it is there.
-    let half = victim.tree().into_iter().find(|(path, found)| path.ends_with("big.partial") && !is_rest(found));
+    let half =
+        victim.tree().into_iter().find(|(path, found)| path.ends_with("big.partial") && !is_rest(found));
     assert!(half.is_none(), "{what}: a copy of the rest is there that is not whole");
     victim.repair(Choices::default());
     // A new one that was begun looks like one that is on its way.

@@ -433,13 +433,6 @@ impl Namespace {
     }
 }
 
-impl NewInode<'_> {
-    /// Whether a record has room for its target and xattrs, and for names beside them.
-    pub fn has_room(self) -> bool {
-        new_record(self, 1).is_ok()
-    }
-}
-
 /// What the record of a new inode says, which has room for names.
 pub(super) fn new_record(new: NewInode<'_>, links_count: u32) -> Result<Record> {
     let record = Record {

@@ -120,6 +120,8 @@ pub fn concerns_one_file(error: &io::Error) -> bool {
         libc::EFBIG,
         libc::EILSEQ,
         libc::EINVAL,
+        // One bad place of a disk; exfat-fuse for a FIFO.
+        libc::EIO,
         libc::EISDIR,
         libc::ELOOP,
         libc::EMLINK,
@@ -131,5 +133,6 @@ pub fn concerns_one_file(error: &io::Error) -> bool {
         libc::EOPNOTSUPP,
         libc::EPERM,
     ];
-    error.raw_os_error().is_some_and(|number| of_one.contains(&number))
+    let is_of_one = error.raw_os_error().is_some_and(|number| of_one.contains(&number));
+    is_of_one || error.kind() == io::ErrorKind::AlreadyExists
 }

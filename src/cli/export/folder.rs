@@ -6,6 +6,7 @@ use crate::cli::advice::{self, Failure};
 use crate::sys::metadata::{self, Special};
 use crate::sys::process;
 use crate::volume::{Kind, Node, Record};
+use hashbrown::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
@@ -27,6 +28,8 @@ pub struct Folder {
     resume: bool,
     is_root: bool,
     not_kept: usize,
+    /// What this run found or made, by device and inode number: where case does not count, two names are one.
+    made: HashSet<(u64, u64)>,
 }
 
 impl Folder {
@@ -60,7 +63,8 @@ impl Folder {
             partial.push('-');
         }
         let partial = if is_folder { top.join(partial) } else { top.with_file_name(partial) };
-        Ok(Folder { top: top.to_owned(), partial, resume, is_root: process::is_root(), not_kept: 0 })
+        let (top, is_root, made) = (top.to_owned(), process::is_root(), HashSet::new());
+        Ok(Folder { top, partial, resume, is_root, not_kept: 0, made })
     }
 
     fn at(&self, path: &[u8]) -> PathBuf {
@@ -78,6 +82,19 @@ impl Folder {
         let time = (found.mtime(), found.mtime_nsec())
             == (record.modified.seconds, record.modified.nanoseconds.into());
         self.resume && same_kind && time && (record.kind != Kind::File || found.len() == record.size)
+    }
+
+    /// Refuses the name of what this run put there itself, or, if it goes on with nothing, of anything.
+    fn check_free(&self, at: &Path) -> io::Result<()> {
+        let Ok(found) = fs::symlink_metadata(at) else { return Ok(()) };
+        let is_free = self.resume && !self.made.contains(&(found.dev(), found.ino()));
+        if is_free { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) }
+    }
+
+    fn note(&mut self, at: &Path) {
+        if let Ok(found) = fs::symlink_metadata(at) {
+            self.made.insert((found.dev(), found.ino()));
+        }
     }
 
     /// Owner, xattrs, mode, times, in an order in which none undoes another; what the destination has no place for is counted.
@@ -149,18 +166,26 @@ impl Destination for Folder {
 
     fn file(&mut self, path: &[u8], node: &Node, source: &mut Source<'_>) -> io::Result<()> {
         let at = self.at(path);
-        if self.is_there(&at, &node.record) && source.lost.is_empty() {
-            return Ok(());
+        self.check_free(&at)?;
+        if !(self.is_there(&at, &node.record) && source.lost.is_empty()) {
+            let copied = self.copy(&node.record, source).and_then(|()| fs::rename(&self.partial, &at));
+            if copied.is_err() {
+                let _ = remove(&self.partial);
+            }
+            copied?;
         }
-        let copied = self.copy(&node.record, source).and_then(|()| fs::rename(&self.partial, &at));
-        if copied.is_err() {
-            let _ = remove(&self.partial);
-        }
-        copied
+        self.note(&at);
+        Ok(())
     }
 
     fn link(&mut self, path: &[u8], to: &[u8]) -> io::Result<()> {
         let (at, to) = (self.at(path), self.at(to));
+        let of = |path: &Path| fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        if self.resume && of(&at).is_some() && of(&at) == of(&to) {
+            // From an earlier run.
+            return Ok(());
+        }
+        self.check_free(&at)?;
         match fs::hard_link(&to, &at) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.resume => {
                 fs::remove_file(&at)?;
@@ -172,7 +197,9 @@ impl Destination for Folder {
 
     fn special(&mut self, path: &[u8], node: &Node) -> io::Result<()> {
         let (at, record) = (self.at(path), &node.record);
+        self.check_free(&at)?;
         if self.is_there(&at, record) {
+            self.note(&at);
             return Ok(());
         }
         if self.resume {
@@ -188,6 +215,7 @@ impl Destination for Folder {
             Kind::File | Kind::Directory => Err(io::ErrorKind::Unsupported.into()),
         }?;
         self.dress(&at, record);
+        self.note(&at);
         Ok(())
     }
 

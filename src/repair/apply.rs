@@ -341,7 +341,8 @@ impl Apply<'_> {
             xattrs: Vec::new(),
             now: record.map_or(self.now, |record| record.modified),
         };
-        let copy = self.volume.create(&directory, &name, new)?;
+        // It has its name once it is whole: an interrupted repair leaves none that seems to have lost more.
+        let copy = self.volume.create_nameless(&directory, new)?;
         let lost = match &node {
             Ok(node) => {
                 self.volume.resize(&copy, node.record.size, self.now, 0)?;
@@ -349,6 +350,7 @@ impl Apply<'_> {
             }
             Err(_) => self.copy_chunks(&copy, id, further)?,
         };
+        self.volume.link(&copy, &directory, &name, self.now)?;
         Ok((name, lost))
     }
 

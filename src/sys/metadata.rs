@@ -1,7 +1,11 @@
-//! Attributes of files by their path, never through a symlink: what std has no call for.
+//! What copying files by their path needs and std has no call for: attributes, never through a symlink, and holes.
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
+use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Seconds and nanoseconds since 1970.
@@ -76,4 +80,59 @@ pub fn xattrs(path: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         found.push((name.to_vec(), value));
     }
     Ok(found)
+}
+
+/// Opens a file to be read. A symlink is not followed, and nobody is waited for.
+///
+/// # Errors
+///
+/// ELOOP for a symlink; else open(2)'s.
+pub fn open_to_copy(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    File::options().read(true).custom_flags(flags.bits() as i32).open(path)
+}
+
+/// The next bytes of a file that are no hole; `None` if there are none any more. Where the filesystem tells of no holes they
+/// end at the largest offset. Moves the file's position.
+///
+/// # Errors
+///
+/// lseek(2)'s.
+pub fn next_data(file: &File, from: u64) -> io::Result<Option<Range<u64>>> {
+    let seek = |to| rustix::fs::seek(file, to);
+    let end = match seek(SeekFrom::Data(from)) {
+        Ok(start) => seek(SeekFrom::Hole(start)).map(|end| Some(start..end)),
+        Err(error) => Err(error),
+    };
+    match end {
+        Err(Errno::NXIO) => Ok(None),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(from..u64::MAX)),
+        found => Ok(found?),
+    }
+}
+
+/// Whether an error is of one name or file, so that others may still be made in the same folder: filesystems differ in which
+/// names, sizes, kinds and links they have.
+pub fn concerns_one_file(error: &io::Error) -> bool {
+    let of_one = [
+        libc::EACCES,
+        libc::EEXIST,
+        libc::EFBIG,
+        libc::EILSEQ,
+        libc::EINVAL,
+        // One bad place of a disk; exfat-fuse for a FIFO.
+        libc::EIO,
+        libc::EISDIR,
+        libc::ELOOP,
+        libc::EMLINK,
+        libc::ENAMETOOLONG,
+        libc::ENOENT,
+        libc::ENOSYS,
+        libc::ENOTDIR,
+        libc::ENOTEMPTY,
+        libc::EOPNOTSUPP,
+        libc::EPERM,
+    ];
+    let is_of_one = error.raw_os_error().is_some_and(|number| of_one.contains(&number));
+    is_of_one || error.kind() == io::ErrorKind::AlreadyExists
 }

@@ -14,6 +14,7 @@
 mod attacks;
 mod check;
 mod commands;
+mod copies;
 mod damaged;
 mod desktop;
 mod device;

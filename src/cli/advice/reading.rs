@@ -1,6 +1,6 @@
 //! What is said when a volume is read without a mount.
 
-use super::{Exit, Failure, ONLY_A_PLACEHOLDER, failure};
+use super::{Exit, Failure, ONLY_A_PLACEHOLDER, escape, failure};
 use crate::chunk::Context;
 use crate::volume::Error;
 use std::path::Path;
@@ -57,4 +57,36 @@ pub fn destination_not_empty(at: &Path) -> Failure {
 
 pub fn tar_to_terminal() -> Failure {
     failure(Exit::Usage, "A tar stream is not for a terminal: redirect it, or export into a folder.")
+}
+
+/// What is exported there would be plain beside what is encrypted.
+pub fn export_into_itself(at: &Path) -> Failure {
+    failure(
+        Exit::Usage,
+        format!(
+            "{}: is in the volume's own folder, from which a sync client would take it along. Choose another folder.",
+            at.display()
+        ),
+    )
+}
+
+pub fn import_of_itself(source: &Path) -> Failure {
+    failure(
+        Exit::Usage,
+        format!("{}: is in the volume's own folder. Choose what is to be copied into it.", source.display()),
+    )
+}
+
+/// Whoever read the tar stream does so no more.
+pub fn stream_closed() -> Failure {
+    failure(Exit::Failed, "Standard output was closed before everything was exported.")
+}
+
+/// A path that is to be a folder of the volume, and is none.
+pub fn no_folder_to_import_into(path: &[u8], error: &Error) -> Failure {
+    let exit = if matches!(error, Error::NotDirectory) { Exit::NoSuchPath } else { Exit::Usage };
+    failure(
+        exit,
+        format!("{}: {error}. Give a folder of the volume, or one that is to be made.", escape(path)),
+    )
 }

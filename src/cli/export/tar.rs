@@ -20,7 +20,7 @@ pub struct Tar {
 }
 
 /// Extended headers of one entry.
-type Pax = Vec<(String, Vec<u8>)>;
+type Pax = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Tar {
     /// A stream to standard output.
@@ -59,9 +59,9 @@ impl Tar {
         header.set_uid(record.uid.min(USTAR_ID).into());
         header.set_gid(record.gid.min(USTAR_ID).into());
         header.set_size(stored.min(USTAR_NUMBER));
-        pax.push(("mtime".into(), decimal(record.modified)));
-        pax.push(("atime".into(), decimal(record.accessed)));
-        pax.push(("ctime".into(), decimal(record.changed)));
+        pax.push((b"mtime".into(), decimal(record.modified)));
+        pax.push((b"atime".into(), decimal(record.accessed)));
+        pax.push((b"ctime".into(), decimal(record.changed)));
         let mut number = |key: &str, value: u64, most: u64| {
             if value > most {
                 pax.push((key.into(), value.to_string().into_bytes()));
@@ -76,15 +76,27 @@ impl Tar {
             header.set_device_minor(minor & 0o7_777_777)?;
         }
         for (xattr, value) in &record.extension.xattrs {
-            pax.push((format!("SCHILY.xattr.{}", String::from_utf8_lossy(xattr)), value.clone()));
+            pax.push(([b"SCHILY.xattr.", &encoded(xattr)[..]].concat(), value.clone()));
         }
         let fields = header.as_ustar_mut().expect("it was made as one");
         put(&mut fields.name, name, "path", &mut pax);
         put(&mut fields.linkname, target, "linkpath", &mut pax);
         header.set_cksum();
-        let pax: Vec<(&str, &[u8])> = pax.iter().map(|(key, value)| (key.as_str(), &value[..])).collect();
-        self.builder.append_pax_extensions(pax)?;
+        self.extend(&pax)?;
         self.builder.get_mut().write_all(header.as_bytes())
+    }
+
+    /// Writes the extended headers of the entry that follows.
+    fn extend(&mut self, pax: &Pax) -> io::Result<()> {
+        let bytes: Vec<u8> = pax.iter().flat_map(|(key, value)| line(key, value)).collect();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::XHeader);
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        self.builder.append(&header, &bytes[..])
     }
 
     fn pad(&mut self, length: u64) -> io::Result<()> {
@@ -99,10 +111,30 @@ fn put(field: &mut [u8; 100], name: &[u8], key: &str, pax: &mut Pax) {
     let is_short = name.len() <= field.len() && name.is_ascii();
     let shown = &name[..name.len().min(field.len())];
     field[..shown.len()].copy_from_slice(shown);
-    let is_told = pax.iter().any(|(told, _)| told == "GNU.sparse.name" && key == "path");
+    let is_told = pax.iter().any(|(told, _)| told == b"GNU.sparse.name" && key == "path");
     if !is_short && !is_told {
         pax.push((key.into(), name.to_vec()));
     }
+}
+
+/// One line of an extended header, which begins with its own length.
+fn line(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    let digits = |length: usize| length.to_string().len();
+    let mut length = rest + digits(rest);
+    length = rest + digits(length);
+    [length.to_string().as_bytes(), b" ", key, b"=", value, b"\n"].concat()
+}
+
+/// An xattr's name as GNU tar has it in a key, which ends before a "=".
+fn encoded(name: &[u8]) -> Vec<u8> {
+    name.iter()
+        .flat_map(|byte| match byte {
+            b'%' => b"%25".to_vec(),
+            b'=' => b"%3D".to_vec(),
+            byte => vec![*byte],
+        })
+        .collect()
 }
 
 /// A time in pax's notation.
@@ -117,12 +149,12 @@ fn decimal(time: Timestamp) -> Vec<u8> {
 }
 
 impl Destination for Tar {
-    fn folder(&mut self, path: &[u8], node: &Node) -> io::Result<()> {
+    fn folder(&mut self, path: &[u8], record: &Record) -> io::Result<()> {
         let name = [&self.name(path)[..], b"/"].concat();
-        self.head(&name, &node.record, EntryType::Directory, b"", Pax::new(), 0)
+        self.head(&name, record, EntryType::Directory, b"", Pax::new(), 0)
     }
 
-    fn finish_folder(&mut self, _: &[u8], _: &Node) -> io::Result<()> {
+    fn finish_folder(&mut self, _: &[u8], _: &Record) -> io::Result<()> {
         Ok(())
     }
 
@@ -141,10 +173,10 @@ impl Destination for Tar {
             ranges.iter().for_each(|(at, length)| map.extend(format!("{at}\n{length}\n").bytes()));
             map.resize(map.len().next_multiple_of(RECORD), 0);
             for (key, value) in [("major", "1".to_owned()), ("minor", "0".to_owned())] {
-                pax.push((format!("GNU.sparse.{key}"), value.into_bytes()));
+                pax.push((format!("GNU.sparse.{key}").into_bytes(), value.into_bytes()));
             }
-            pax.push(("GNU.sparse.name".into(), name.clone()));
-            pax.push(("GNU.sparse.realsize".into(), source.size.to_string().into_bytes()));
+            pax.push((b"GNU.sparse.name".into(), name.clone()));
+            pax.push((b"GNU.sparse.realsize".into(), source.size.to_string().into_bytes()));
         }
         let stored = map.len() as u64 + data;
         self.head(&name, record, EntryType::Regular, b"", pax, stored)?;
@@ -164,8 +196,7 @@ impl Destination for Tar {
         put(&mut fields.name, &name, "path", &mut pax);
         put(&mut fields.linkname, &target, "linkpath", &mut pax);
         header.set_cksum();
-        let pax: Vec<(&str, &[u8])> = pax.iter().map(|(key, value)| (key.as_str(), &value[..])).collect();
-        self.builder.append_pax_extensions(pax)?;
+        self.extend(&pax)?;
         self.builder.append(&header, io::empty().take(0))
     }
 
@@ -186,6 +217,10 @@ impl Destination for Tar {
     fn finish(&mut self) -> io::Result<()> {
         self.builder.finish()?;
         self.builder.get_mut().flush()
+    }
+
+    fn goes_on_after(&self, _: &io::Error) -> bool {
+        false
     }
 
     fn not_kept(&self) -> usize {

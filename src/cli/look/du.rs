@@ -9,6 +9,7 @@ use crate::cli::{report, visible};
 use crate::volume::{Kind, Node};
 use hashbrown::HashSet;
 use serde_json::json;
+use std::vec;
 
 /// Prints how many bytes of content there are in and below what the path stands for.
 ///
@@ -21,7 +22,7 @@ pub fn run(arguments: &Du) -> Result<(), Failure> {
     let node = opened.node()?;
     let mut sums = Sums { arguments, opened: &opened, counted: HashSet::new(), unread: Unread::default() };
     let path = opened.path.clone();
-    let total = sums.add_up(&node, &path)?;
+    let total = sums.add_up(&node, path.clone())?;
     if node.record.kind != Kind::Directory || arguments.summarize {
         sums.print(total, &path)?;
     }
@@ -35,34 +36,60 @@ struct Sums<'a> {
     unread: Unread,
 }
 
+/// A folder of which not everything is counted yet.
+struct OpenFolder {
+    /// How long its path is.
+    length: usize,
+    sum: u64,
+    rest: vec::IntoIter<(Vec<u8>, InodeId, Kind)>,
+}
+
 impl Sums<'_> {
-    /// Bytes of content in and below an inode that were not counted yet.
-    fn add_up(&mut self, node: &Node, path: &[u8]) -> Result<u64, Failure> {
+    /// Bytes of content in and below an inode. No recursion: folders may lie deeper in one another than a stack is.
+    fn add_up(&mut self, node: &Node, mut path: Vec<u8>) -> Result<u64, Failure> {
+        let mut open = Vec::new();
+        let mut sum = self.count(node, &path, &mut open);
+        while let Some(folder) = open.last_mut() {
+            path.truncate(folder.length);
+            if let Some((name, id, _)) = folder.rest.next() {
+                path = below(&path, &name);
+                match self.opened.reader.node(id) {
+                    Ok(node) => {
+                        // Nothing yet, if it is a folder.
+                        let size = self.count(&node, &path, &mut open);
+                        *open.last_mut().map_or(&mut sum, |folder| &mut folder.sum) += size;
+                    }
+                    Err(error) => self.unread.add(self.opened, &path, &error),
+                }
+                continue;
+            }
+            let all = folder.sum;
+            open.pop();
+            if !self.arguments.summarize {
+                self.print(all, &path)?;
+            }
+            *open.last_mut().map_or(&mut sum, |above| &mut above.sum) += all;
+        }
+        Ok(sum)
+    }
+
+    /// Bytes of a file that was not counted yet; a folder is opened.
+    fn count(&mut self, node: &Node, path: &[u8], open: &mut Vec<OpenFolder>) -> u64 {
         if !self.counted.insert(node.id) {
-            return Ok(0);
+            return 0;
         }
         match node.record.kind {
-            Kind::File => return Ok(node.record.size),
+            Kind::File => return node.record.size,
             Kind::Directory => {}
-            _ => return Ok(0),
+            _ => return 0,
         }
-        let mut sum = 0;
         match self.opened.children(node) {
             Err(error) => self.unread.add(self.opened, path, &error),
             Ok(children) => {
-                for (name, id, _) in children {
-                    let path = below(path, &name);
-                    match self.opened.reader.node(id) {
-                        Ok(node) => sum += self.add_up(&node, &path)?,
-                        Err(error) => self.unread.add(self.opened, &path, &error),
-                    }
-                }
+                open.push(OpenFolder { length: path.len(), sum: 0, rest: children.into_iter() });
             }
         }
-        if !self.arguments.summarize {
-            self.print(sum, path)?;
-        }
-        Ok(sum)
+        0
     }
 
     fn print(&self, sum: u64, path: &[u8]) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use crate::cli::look_args::{Ls, Tree};
 use crate::cli::report;
 use crate::volume::{Kind, Node};
 use hashbrown::HashSet;
+use std::vec;
 
 /// Lists what the path stands for.
 ///
@@ -107,57 +108,66 @@ fn show(arguments: &Ls, path: &[u8], name: Option<&[u8]>, node: Result<&Node, Ki
 pub fn tree(arguments: &Tree) -> Result<(), Failure> {
     let opened = Opened::open(&arguments.at)?;
     let node = opened.node()?;
-    let mut branches = Branches { opened: &opened, json: arguments.json, unread: Unread::default() };
-    let mut passed = HashSet::new();
+    let mut branches = Branches { opened: &opened, open: Vec::new(), unread: Unread::default() };
     if !arguments.json {
         report::print(&format!("{}\n", advice::escape(&opened.path)))?;
     }
+    let (mut path, mut indent, mut passed) = (opened.path.clone(), String::new(), HashSet::new());
     if node.record.kind == Kind::Directory {
-        branches.grow(&node, &opened.path, "", &mut passed)?;
+        branches.enter(&node, &path, &indent, &mut passed);
+    }
+    while let Some(folder) = branches.open.last_mut() {
+        path.truncate(folder.path);
+        indent.truncate(folder.indent);
+        let Some((name, id, kind)) = folder.rest.next() else {
+            branches.open.pop();
+            continue;
+        };
+        let is_last = folder.rest.len() == 0;
+        let (branch, more) = if is_last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        path = below(&path, &name);
+        report::print(&match arguments.json {
+            true => format!("{}\n", shown::json_entry(&path, kind)),
+            false => format!("{indent}{branch}{}\n", advice::escape(&name)),
+        })?;
+        if kind == Kind::Directory {
+            indent += more;
+            match opened.reader.node(id) {
+                Ok(node) => branches.enter(&node, &path, &indent, &mut passed),
+                Err(error) => branches.unread.add(&opened, &path, &error),
+            }
+        }
     }
     branches.unread.tell()
 }
 
+/// No recursion: folders may lie deeper in one another than a stack is.
 struct Branches<'a> {
     opened: &'a Opened,
-    json: bool,
+    /// Each in the one before it.
+    open: Vec<Branch>,
     unread: Unread,
 }
 
+/// A folder of which not everything is listed yet.
+struct Branch {
+    /// How long its path is, and what stands before the names in it.
+    path: usize,
+    indent: usize,
+    rest: vec::IntoIter<(Vec<u8>, InodeId, Kind)>,
+}
+
 impl Branches<'_> {
-    fn grow(
-        &mut self,
-        directory: &Node,
-        path: &[u8],
-        indent: &str,
-        passed: &mut HashSet<InodeId>,
-    ) -> Result<(), Failure> {
+    fn enter(&mut self, directory: &Node, path: &[u8], indent: &str, passed: &mut HashSet<InodeId>) {
         if !passed.insert(directory.id) {
-            return Ok(());
+            return;
         }
-        let children = match self.opened.children(directory) {
-            Ok(children) => children,
-            Err(error) => {
-                self.unread.add(self.opened, path, &error);
-                return Ok(());
+        match self.opened.children(directory) {
+            Ok(children) => {
+                let (path, indent) = (path.len(), indent.len());
+                self.open.push(Branch { path, indent, rest: children.into_iter() });
             }
-        };
-        let last = children.len().saturating_sub(1);
-        for (at, (name, id, kind)) in children.into_iter().enumerate() {
-            let path = below(path, &name);
-            let (branch, more) = if at == last { ("└── ", "    ") } else { ("├── ", "│   ") };
-            let line = match self.json {
-                true => format!("{}\n", shown::json_entry(&path, kind)),
-                false => format!("{indent}{branch}{}\n", advice::escape(&name)),
-            };
-            report::print(&line)?;
-            if kind == Kind::Directory {
-                match self.opened.reader.node(id) {
-                    Ok(node) => self.grow(&node, &path, &format!("{indent}{more}"), passed)?,
-                    Err(error) => self.unread.add(self.opened, &path, &error),
-                }
-            }
+            Err(error) => self.unread.add(self.opened, path, &error),
         }
-        Ok(())
     }
 }

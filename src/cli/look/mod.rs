@@ -15,4 +15,4 @@ pub use list::{ls, tree};
 pub use locate::run as locate;
 pub use shown::{device, put};
 pub use stat::run as stat;
-pub use target::{Opened, Unread, below, split};
+pub use target::{Opened, Unread, below, is_within, split};

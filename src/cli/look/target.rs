@@ -49,6 +49,15 @@ pub fn split(target: &OsStr) -> (PathBuf, Vec<u8>) {
     }
 }
 
+/// Whether a path, or what of it is there already, lies in a folder or is it.
+pub fn is_within(path: &Path, folder: &Path) -> bool {
+    let there = path.ancestors().find_map(|above| match above.as_os_str().is_empty() {
+        true => Path::new(".").canonicalize().ok(),
+        false => above.canonicalize().ok(),
+    });
+    there.zip(folder.canonicalize().ok()).is_some_and(|(there, folder)| there.starts_with(folder))
+}
+
 impl Opened {
     /// Opens the volume; says so on stderr if it is mounted, and which journals cannot be read.
     ///

@@ -1,11 +1,19 @@
 //! Attributes: what a record says of an inode besides its names and content.
 
 use super::Namespace;
+use super::operations::{NewInode, new_record};
 use crate::chunk::{BLOCK, Wish};
 use crate::volume::format::record::{EXTENSION_SPARE, Record};
 use crate::volume::inode::state::Inode;
 use crate::volume::{Error, Result};
 use std::sync::Arc;
+
+impl NewInode<'_> {
+    /// Whether a record has room for its target and xattrs, and for names beside them.
+    pub fn has_room(self) -> bool {
+        new_record(self, 1).is_ok()
+    }
+}
 
 impl Namespace {
     /// Changes attributes, xattrs among them.

@@ -3,12 +3,17 @@
 use super::{Exit, Failure, failure, system, tpm};
 use crate::crypto::recipient::RecipientError;
 use crate::keys::{
-    CreateError, Defect, Fingerprint, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError, UnlockError,
+    CreateError, Defect, Fingerprint, Locked, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError,
+    UnlockError,
 };
 use crate::mount::{self, Holder};
 use crate::store::folder::LockError;
 use std::io;
 use std::path::Path;
+
+/// What stands for the folder of the volume, and for a slot's id, in advice that does not know them.
+const BACKING: &str = "BACKING";
+const ID: &str = "ID";
 
 pub fn opening(backing: &Path, error: &OpenError) -> Failure {
     let at = backing.display();
@@ -36,9 +41,7 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
                 defective(defect)
             ),
         ),
-        OpenError::Io(error) if is_missing(error) => {
-            failure(Exit::NotAVolume, format!("{at}: there is no such folder."))
-        }
+        OpenError::Io(error) if is_missing(error) => super::no_folder(backing),
         OpenError::Io(error) => system(at, error),
         OpenError::Slots(error) => slots(backing, error),
     }
@@ -96,7 +99,7 @@ pub fn slots(place: &Path, error: &SlotsError) -> Failure {
         SlotsError::LastSlot => failure(
             Exit::LastSlot,
             format!(
-                "{at}: {error}; without it nothing opens the volume. Add another first: `cryptfs key add {at}`."
+                "{at}: {error}; without it nothing opens the volume. Add another first: `cryptfs key add --recovery {at}`."
             ),
         ),
     }
@@ -124,8 +127,23 @@ pub fn creating(backing: &Path, error: &CreateError) -> Failure {
     }
 }
 
+/// The two folders of a mount were given the other way round.
+pub fn swapped(backing: &Path, mountpoint: &Path) -> Failure {
+    let (at, other) = (backing.display(), mountpoint.display());
+    failure(
+        Exit::NotAVolume,
+        format!("{at}: is not a cryptfs volume, but {other} is one: `cryptfs mount {other} {at}`."),
+    )
+}
+
 /// No credential of this kind opened the volume.
-pub fn unlocking(backing: &Path, error: &UnlockError) -> Failure {
+pub fn unlocking(backing: &Path, locked: &Locked, error: &UnlockError) -> Failure {
+    let label = |id| locked.usable().find(|slot| slot.id == id).map_or("", |slot| slot.label.as_str());
+    refused(backing, &label, error)
+}
+
+/// `label`: what a slot is called.
+fn refused<'a>(backing: &Path, label: &dyn Fn(SlotId) -> &'a str, error: &UnlockError) -> Failure {
     let at = backing.display();
     match error {
         UnlockError::NoSlot => failure(
@@ -137,10 +155,34 @@ pub fn unlocking(backing: &Path, error: &UnlockError) -> Failure {
             let telling = refused.iter().find(|(_, error)| !error.is_mismatch());
             match telling.or(refused.first()) {
                 Some((_, SlotError::WrongKey)) | None => wrong_secret(backing),
-                Some((_, error)) => slot(error),
+                Some((_, error)) if is_of_the_credential(error) => slot(error),
+                Some((_, error)) if error.is_mismatch() && refused.len() > 1 => {
+                    let Failure { exit, message } = slot(error);
+                    let message = message.replace(BACKING, &at.to_string());
+                    failure(exit, format!("None of the {} key slots of this kind: {message}", refused.len()))
+                }
+                Some((id, error)) => {
+                    let Failure { exit, message } = slot(error);
+                    let message = message.replace(BACKING, &at.to_string()).replace(ID, &id.to_string());
+                    failure(exit, format!("Key slot {}: {message}", named(*id, label(*id))))
+                }
             }
         }
     }
+}
+
+/// Whether it is about what was given, and no slot in particular.
+fn is_of_the_credential(error: &SlotError) -> bool {
+    match error {
+        SlotError::Recipient(error) => !matches!(error, RecipientError::Damaged),
+        SlotError::WrongKey | SlotError::NoMemory(_) | SlotError::TooCostly => true,
+        SlotError::Damaged | SlotError::Tpm(_) | SlotError::NeedsPin | SlotError::ForeignKeyring => false,
+    }
+}
+
+/// A slot by its id, and by what it is called.
+pub fn named(id: SlotId, label: &str) -> String {
+    if label.is_empty() { id.to_string() } else { format!("{id} ({label})") }
 }
 
 pub fn wrong_secret(backing: &Path) -> Failure {
@@ -157,7 +199,7 @@ pub fn slot(error: &SlotError) -> Failure {
         SlotError::WrongKey => failure(Exit::WrongSecret, "Wrong passphrase or key."),
         SlotError::Damaged => failure(
             Exit::DamagedHeader,
-            "The key slot is damaged. Use another slot, then remove this one: `cryptfs key remove`.",
+            "The key slot is damaged. Use another slot, then remove this one: `cryptfs key remove BACKING ID`.",
         ),
         SlotError::NoMemory(_) => failure(
             Exit::Failed,
@@ -171,7 +213,7 @@ pub fn slot(error: &SlotError) -> Failure {
         SlotError::ForeignKeyring => failure(
             Exit::OtherVolume,
             "The key slot opens, but holds other keys than those of this volume. Use another slot, then remove this one: \
-             `cryptfs key remove`.",
+             `cryptfs key remove BACKING ID`.",
         ),
         SlotError::TooCostly => failure(
             Exit::WrongSecret,
@@ -403,6 +445,14 @@ pub fn no_slots(backing: &Path, others: usize) -> Failure {
     failure(Exit::NoSuchSlot, format!("{at}: {what}"))
 }
 
+pub fn which_slot(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::NoSuchSlot,
+        format!("{at}: name the slot to change; `cryptfs key list {at}` shows those there are."),
+    )
+}
+
 pub fn which_tpm_slot(backing: &Path) -> Failure {
     let at = backing.display();
     failure(
@@ -437,7 +487,7 @@ mod tests {
         };
         let check = |refused: [SlotError; 2], exit| {
             let refused = refused.into_iter().map(|error| (SlotId([7; 16]), error)).collect();
-            let told = unlocking(Path::new("/v"), &UnlockError::Refused(refused));
+            let told = super::refused(Path::new("/v"), &|_| "laptop", &UnlockError::Refused(refused));
             assert_eq!(told.exit, exit, "{told}");
         };
         for (mismatch, telling, exit) in pairs() {
@@ -446,5 +496,26 @@ mod tests {
         for (mismatch, telling, exit) in pairs() {
             check([telling, mismatch], exit);
         }
+    }
+
+    #[test]
+    fn which_slot_it_was_is_said_and_what_helps_can_be_typed() {
+        let id = SlotId([7; 16]);
+        let other_tpm = || SlotError::Tpm(ClientError::Tpm(TpmError::OtherTpm));
+        let told = |label: &'static str, errors: Vec<SlotError>| {
+            let refused = errors.into_iter().map(|error| (id, error)).collect();
+            super::refused(Path::new("/v"), &|_| label, &UnlockError::Refused(refused)).to_string()
+        };
+        let one = told("laptop", vec![other_tpm()]);
+        assert!(
+            one.starts_with(&format!("Key slot {id} (laptop): This slot belongs to another TPM")),
+            "{one}"
+        );
+        assert!(one.ends_with("`cryptfs key add --tpm2 /v`."), "{one}");
+        let two = told("laptop", vec![other_tpm(), other_tpm()]);
+        assert!(two.starts_with("None of the 2 key slots of this kind: This slot belongs"), "{two}");
+        let damaged = told("", vec![SlotError::WrongKey, SlotError::Damaged]);
+        assert!(damaged.starts_with(&format!("Key slot {id}: The key slot is damaged.")), "{damaged}");
+        assert!(damaged.ends_with(&format!("`cryptfs key remove /v {id}`.")), "{damaged}");
     }
 }

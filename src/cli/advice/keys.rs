@@ -1,10 +1,9 @@
-//! Advice for folders that are no volume, slots that do not open, and volumes that are not the expected one.
+//! Advice for folders that are no volume, and slots that do not open or may not be changed.
 
 use super::{Exit, Failure, failure, system, tpm};
 use crate::crypto::recipient::RecipientError;
 use crate::keys::{
-    CreateError, Defect, Fingerprint, Locked, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError,
-    UnlockError,
+    CreateError, Defect, Locked, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError, UnlockError,
 };
 use crate::mount::{self, Holder};
 use crate::store::folder::LockError;
@@ -13,7 +12,7 @@ use std::path::Path;
 
 /// What stands for the folder of the volume, and for a slot's id, in advice that does not know them.
 const BACKING: &str = "BACKING";
-const ID: &str = "ID";
+const ID: &str = " ID`";
 
 pub fn opening(backing: &Path, error: &OpenError) -> Failure {
     let at = backing.display();
@@ -93,7 +92,7 @@ pub fn slots(place: &Path, error: &SlotsError) -> Failure {
         SlotsError::LastOwner => failure(
             Exit::LastSlot,
             format!(
-                "{at}: {error}. Add another owner's slot first, `cryptfs key add --owner {at}`, or insist with --force."
+                "{at}: {error}. Add another owner's slot first, `cryptfs key add --owner --recovery {at}`, or insist with --force."
             ),
         ),
         SlotsError::LastSlot => failure(
@@ -163,7 +162,7 @@ fn refused<'a>(backing: &Path, label: &dyn Fn(SlotId) -> &'a str, error: &Unlock
                 }
                 Some((id, error)) => {
                     let Failure { exit, message } = slot(error);
-                    let message = message.replace(BACKING, &at.to_string()).replace(ID, &id.to_string());
+                    let message = message.replace(BACKING, &at.to_string()).replace(ID, &format!(" {id}`"));
                     failure(exit, format!("Key slot {}: {message}", named(*id, label(*id))))
                 }
             }
@@ -313,83 +312,6 @@ pub fn begun(backing: &Path) -> Failure {
     )
 }
 
-/// The owner key is not the one that this device, or the fstab line, expects.
-pub fn other_volume(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: its fingerprint is {found}, but {expected} is expected here. Somebody exchanged the volume. No \
-             secret was tried. Nothing was written. If a device that you trust shows the same new fingerprint in `cryptfs info`, accept \
-             it: `cryptfs trust accept {at}`."
-        ),
-    )
-}
-
-/// The owner signed that there is a new owner key.
-pub fn owner_replaced(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: its owner key was replaced: the fingerprint was {expected}, and is {found}. If the owner says so too, \
-             or a device that you trust shows it in `cryptfs info`, accept it: `cryptfs trust accept {at}`. No secret was \
-             tried. Nothing was written."
-        ),
-    )
-}
-
-/// Former owner keys name more than one that comes after.
-pub fn unclear_owner(backing: &Path, all: &[Fingerprint]) -> Failure {
-    let (at, all) =
-        (backing.display(), all.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join("; "));
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: more than one owner key claims to come after the former one ({all}). Ask the owner for the fingerprint, \
-             and give it with --fingerprint."
-        ),
-    )
-}
-
-/// This device knows another volume in that folder, and not this one.
-pub fn exchanged_volume(backing: &Path, found: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: is not the volume that this device knows there, but one with the fingerprint {found}. Somebody \
-             exchanged it. No secret was tried. Nothing was written. If you put it there yourself, accept it: `cryptfs trust accept \
-             {at}`."
-        ),
-    )
-}
-
-/// A slot that anybody could have made is not tried on a device that does not know the volume.
-pub fn not_confirmed(backing: &Path, found: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::NothingToAskOn,
-        format!(
-            "{at}: this device has not seen the volume before, and anybody can make one that a TPM or a public key opens. \
-             Compare its fingerprint {found} with what `cryptfs info` shows where the volume is known, and give it with \
-             --fingerprint (in fstab: fingerprint=)."
-        ),
-    )
-}
-
-/// Only a device that knows the volume changes all its keys.
-pub fn not_known_here(backing: &Path, found: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: this device has not seen the volume before. Mount it first, and compare its fingerprint {found} with \
-             what another device shows in `cryptfs info`."
-        ),
-    )
-}
-
 /// The key folder has slots and no authentic list.
 pub fn no_list(backing: &Path) -> Failure {
     failure(
@@ -409,7 +331,7 @@ pub fn not_owner(backing: &Path) -> Failure {
         Exit::NotOwner,
         format!(
             "{at}: what opened it does not hold the owner key, which has to sign this. Use an owner's slot (`cryptfs key \
-             list {at}`), or make a slot for an owner to sign: `cryptfs key request {at} FILE`."
+             list {at}`), or make a slot for an owner to sign: `cryptfs key request --passphrase {at} FILE`."
         ),
     )
 }
@@ -470,52 +392,5 @@ pub fn nothing_but_the_tpm() -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::tpm::{ClientError, TpmError};
-
-    #[test]
-    fn of_several_slots_the_one_that_the_credential_is_for_is_heard() {
-        let pairs = || {
-            let plugin = RecipientError::Plugin("not plugged in".into());
-            let other_tpm = SlotError::Tpm(ClientError::Tpm(TpmError::OtherTpm));
-            [
-                (SlotError::Recipient(RecipientError::NoMatch), SlotError::Recipient(plugin), Exit::Failed),
-                (other_tpm, SlotError::NeedsPin, Exit::NothingToAskOn),
-                (SlotError::WrongKey, SlotError::Damaged, Exit::DamagedHeader),
-            ]
-        };
-        let check = |refused: [SlotError; 2], exit| {
-            let refused = refused.into_iter().map(|error| (SlotId([7; 16]), error)).collect();
-            let told = super::refused(Path::new("/v"), &|_| "laptop", &UnlockError::Refused(refused));
-            assert_eq!(told.exit, exit, "{told}");
-        };
-        for (mismatch, telling, exit) in pairs() {
-            check([mismatch, telling], exit);
-        }
-        for (mismatch, telling, exit) in pairs() {
-            check([telling, mismatch], exit);
-        }
-    }
-
-    #[test]
-    fn which_slot_it_was_is_said_and_what_helps_can_be_typed() {
-        let id = SlotId([7; 16]);
-        let other_tpm = || SlotError::Tpm(ClientError::Tpm(TpmError::OtherTpm));
-        let told = |label: &'static str, errors: Vec<SlotError>| {
-            let refused = errors.into_iter().map(|error| (id, error)).collect();
-            super::refused(Path::new("/v"), &|_| label, &UnlockError::Refused(refused)).to_string()
-        };
-        let one = told("laptop", vec![other_tpm()]);
-        assert!(
-            one.starts_with(&format!("Key slot {id} (laptop): This slot belongs to another TPM")),
-            "{one}"
-        );
-        assert!(one.ends_with("`cryptfs key add --tpm2 /v`."), "{one}");
-        let two = told("laptop", vec![other_tpm(), other_tpm()]);
-        assert!(two.starts_with("None of the 2 key slots of this kind: This slot belongs"), "{two}");
-        let damaged = told("", vec![SlotError::WrongKey, SlotError::Damaged]);
-        assert!(damaged.starts_with(&format!("Key slot {id}: The key slot is damaged.")), "{damaged}");
-        assert!(damaged.ends_with(&format!("`cryptfs key remove /v {id}`.")), "{damaged}");
-    }
-}
+#[path = "keys_tests.rs"]
+mod tests;

@@ -1,11 +1,12 @@
 //! Everything that cryptfs tells people when something goes wrong: one sentence on what, one on what helps.
 //!
 //! Below this module errors are typed and give no advice; here each is matched exhaustively and gets its exit code. This
-//! file has what all commands share; `keys.rs`, `rotation.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
+//! file has what all commands share; `keys.rs`, `identity.rs`, `rotation.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
 
 mod check;
 mod devices;
 mod freshness;
+mod identity;
 mod keys;
 mod mount;
 mod next;
@@ -17,6 +18,7 @@ mod tpm;
 pub use check::*;
 pub use devices::*;
 pub use freshness::*;
+pub use identity::*;
 pub use keys::*;
 pub use mount::*;
 pub use next::*;

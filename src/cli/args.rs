@@ -6,7 +6,7 @@
 use super::home_args::{Status, Unit};
 use super::key_args::KeyCommand;
 use super::look_args::{Cat, Check, Du, Export, Import, Locate, Ls, Stat, Tree};
-use super::values;
+use super::{advice, values};
 use crate::chunk::DeviceId;
 use crate::crypto::Cipher;
 use crate::keys::tpm::PcrMask;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// An encrypted filesystem for folders that somebody else's computer copies
 #[derive(Debug, Parser)]
-#[command(name = "cryptfs", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "cryptfs", version, max_term_width = 100, disable_help_subcommand = true, after_help = advice::FIRST_STEPS)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -28,6 +28,7 @@ pub struct Arguments {
 pub enum Command {
     Init(Init),
     Mount(Mount),
+    #[command(alias = "unmount")]
     Umount(Umount),
     Sync(Sync),
     Status(Status),

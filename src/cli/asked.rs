@@ -1,5 +1,7 @@
 //! What mount(8) was asked for and does not hand on to its helper: util-linux 2.38 leaves out `suid` and `dev`, which to it
-//! are the default, and are not to cryptfs. They are looked for where they were written: in its arguments and in fstab.
+//! are the default, and are not to cryptfs; and `x-` options, which file managers read in libmount's table: where the mount
+//! stands there already, mount(8) does not add them. All are looked for where they were written: in its arguments and in
+//! fstab.
 
 use crate::mount;
 use std::fs;
@@ -50,7 +52,7 @@ pub fn of_mount(target: &Path) -> Vec<String> {
     };
     let lists = options_of(&fstab, target).into_iter().chain(arguments.options);
     let words = lists.flat_map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>());
-    words.filter(|word| LEFT_OUT.contains(&word.as_str())).collect()
+    words.filter(|word| LEFT_OUT.contains(&word.as_str()) || word.starts_with("x-")).collect()
 }
 
 impl Arguments {

@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 /// Says that a shell asks.
 const VARIABLE: &str = "CRYPTFS_COMPLETE";
 
+/// The types of key slots.
+const TYPES: [&str; 4] = ["passphrase", "recovery", "tpm2", "recipient"];
+
 /// Values take the place of what the words of commands would give, and folders are beside them.
 const BASH: &str = r#"
 _cryptfs_values() {
@@ -94,7 +97,8 @@ fn values(words: &[&str]) -> Vec<String> {
         Some("BACKING" | "VOLUME[:PATH]") => volumes(current),
         Some("MOUNTPOINT") => mountpoints(current),
         Some("BACKING|MOUNTPOINT") => [volumes(current), mountpoints(current)].concat(),
-        Some("ID" | "ID|TYPE") => slots(before),
+        Some("ID") => slots(before),
+        Some("ID|TYPE") => slots(before).into_iter().chain(TYPES.map(str::to_owned)).collect(),
         Some("OPTIONS") => options(current),
         _ => Vec::new(),
     };
@@ -223,6 +227,8 @@ mod tests {
         assert_eq!(values(&["mount", "/v", "/p", "-o", "transport=u"]), ["transport=uring"]);
         assert!(values(&["unit", "-o", ""]).contains(&"noexec".to_owned()));
         assert_eq!(values(&["mount", "-o", "r0"]), [""; 0]);
+        assert_eq!(values(&["mount", "--slot", ""]), ["passphrase", "recovery", "tpm2", "recipient"]);
+        TYPES.iter().for_each(|name| assert!(super::super::values::only(name).is_ok(), "{name}"));
         for word in option_words() {
             let parsed = MountOptions::parse([&*word], false);
             let is_unknown = matches!(parsed, Err(BadOption::Unknown(_)));

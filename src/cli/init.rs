@@ -92,8 +92,12 @@ fn prepare(arguments: &Init) -> Result<Vec<PathBuf>, Failure> {
     }
     // Empty: its init was killed while it was written.
     let is_volume = fs::metadata(backing.join(LOCK)).is_ok_and(|header| header.len() > 0);
+    if is_volume {
+        // Before anything is asked for it.
+        return Err(advice::creating(backing, &CreateError::Exists));
+    }
     let failed = |error| advice::system(backing.display(), &error);
-    if is_volume || is_empty(backing).map_err(failed)? {
+    if is_empty(backing).map_err(failed)? {
         return Ok(made);
     }
     let begun = begun(backing).map_err(failed)?;

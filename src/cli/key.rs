@@ -157,12 +157,26 @@ pub fn kind(passphrase: bool, recovery: bool, recipient: Option<&str>) -> Source
 fn change(arguments: &Change) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
     let _alone = lock(backing, &arguments.unlock.place)?;
+    let look = || Ok(look(backing, &arguments.unlock.place, arguments.unlock.fingerprint)?.0);
+    // Before anything is asked for a slot that is not there; what is done goes by what counts once the volume is open.
+    changed(backing, &look()?, arguments.changed)?;
     let mut unlocked = unlock_as_owner(backing, &arguments.unlock)?;
-    let all = look(backing, &arguments.unlock.place, arguments.unlock.fingerprint)?.0;
-    let old =
-        find(&all, arguments.changed).ok_or_else(|| advice::no_such_slot(backing, arguments.changed))?;
+    let all = look()?;
+    let old = changed(backing, &all, arguments.changed)?;
     let new_passphrase = arguments.new.new_passphrase_file.as_deref();
     replace(backing, &arguments.unlock, &arguments.enrolment, new_passphrase, &mut unlocked, old)
+}
+
+/// The slot of that id, or the only one for a passphrase.
+fn changed<'a>(backing: &Path, all: &'a Locked, id: Option<SlotId>) -> Result<&'a Slot, Failure> {
+    if let Some(id) = id {
+        return find(all, id).ok_or_else(|| advice::no_such_slot(backing, id));
+    }
+    let mut spoken = all.listing.slots.iter().filter(|slot| matches!(slot.kind, Kind::Passphrase(_)));
+    match (spoken.next(), spoken.next()) {
+        (Some(only), None) => Ok(only),
+        _ => Err(advice::which_slot(backing)),
+    }
 }
 
 fn refresh(arguments: &Refresh) -> Result<(), Failure> {

@@ -149,9 +149,9 @@ pub struct Change {
     /// The folder of the volume
     #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
     pub backing: PathBuf,
-    /// The slot, as `key list` shows it
+    /// The slot, as `key list` shows it; not needed if there is but one for a passphrase, which then is changed
     #[arg(value_name = "ID", value_parser = slot)]
-    pub changed: SlotId,
+    pub changed: Option<SlotId>,
     #[command(flatten)]
     pub new: NewPassphrase,
     #[command(flatten)]

@@ -56,8 +56,13 @@ const FSTAB: &str = "\
 With the helpers that the package or scripts/install puts into /sbin, mount(8) and fstab(5) know the type fuse.cryptfs:
 .PP
 .nf
+/srv/vault        /srv/plain        fuse.cryptfs  nofail,allow_other,x\\-systemd.mount\\-timeout=10min  0 0
 /home/anna/vault  /home/anna/plain  fuse.cryptfs  noauto,user,passphrase\\-file=/home/anna/.vault  0 0
 .fi
+.PP
+The first line is mounted at boot, by a slot of the TPM if there is one, else with a passphrase, for which systemd asks and \
+waits ten minutes here, where it usually gives up after 90 seconds; with x\\-systemd.automount,x\\-systemd.idle\\-timeout=15min it is mounted when somebody first looks, \
+and unmounted when nobody did for so long. The second line is for anna, who types \\fBmount ~/plain\\fR.
 .PP
 Through its own helper there umount(8) returns, as \\fBcryptfs umount\\fR does, once everything is written to the backing \
 folder. Without that helper it returns earlier; the next mount then waits, for ten seconds at most. A mount that lives on, in a bind mount or \

@@ -52,6 +52,7 @@ use crate::sys::{daemon as limits, memory, process};
 use advice::Failure;
 use args::{Arguments, Command, Helper};
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use exit::Exit;
 use home_args::UmountHelper;
 use std::ffi::{CStr, OsString};
@@ -85,6 +86,16 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Ends the process where the words are no command, with what may have been meant.
+fn parse(arguments: &[OsString]) -> Arguments {
+    Arguments::try_parse_from(arguments).unwrap_or_else(|mut error| {
+        if let Some(tip) = advice::tip(&error, arguments) {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        }
+        error.exit()
+    })
+}
+
 fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let called = arguments.first().and_then(|path| Path::new(path).file_name());
     let is_called = |names: [&str; 2]| called.is_some_and(|name| names.iter().any(|helper| name == *helper));
@@ -98,7 +109,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
     if complete::is_asked() {
         return complete::answer(arguments);
     }
-    match Arguments::parse_from(arguments).command {
+    match parse(arguments).command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Umount(arguments) => umount::run(&arguments),

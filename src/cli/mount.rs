@@ -151,6 +151,9 @@ fn perform(request: Request) -> Result<(), Failure> {
     if request.foreground {
         logging::to_journal_behind_stderr();
     }
+    if !backing.join(LOCK).exists() && request.mountpoint.join(LOCK).exists() {
+        return Err(advice::swapped(backing, &request.mountpoint));
+    }
     let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
     check_mountpoint(&request.mountpoint)?;
     // Nobody should type a passphrase only to learn that the volume is in use; any other trouble with the lock means

@@ -53,7 +53,11 @@ pub fn run(arguments: &Rotate) -> Result<(), Failure> {
         report::print("Resuming an interrupted rotation.\n")?;
     }
     let (rekeyed, opened) = rotation.give(keyring)?;
-    reencrypt(backing, &opened, &trust, arguments.force)?;
+    if let Err(failure) = reencrypt(backing, &opened, &trust, arguments.force) {
+        // They open nothing any more, whether or not the rotation is ever ended.
+        report::print(&left(backing, &rekeyed))?;
+        return Err(failure);
+    }
     let locked = rotation.locked.look_again(&trust.expected().map_err(|error| advice::state(&error))?);
     let locked = locked.map_err(|error| advice::opening(backing, &error))?;
     let mut rotation = Rotation { backing, locked, trust: &trust, opened: &opened, means: &ways.means() };
@@ -120,6 +124,13 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
+/// What is said of the slots that did not get the new key.
+fn left(backing: &Path, rekeyed: &Rekeyed) -> String {
+    let is_left = |id| rekeyed.replaced.iter().all(|(old, _)| old != id);
+    let slots = rekeyed.left.iter().filter(|(id, _)| is_left(id));
+    slots.map(|(id, label)| advice::slot_left(backing, *id, label)).collect()
+}
+
 fn finish(backing: &Path, opened: &Opened, first: &Rekeyed, last: &Rekeyed) -> Result<(), Failure> {
     let mut text = String::new();
     for (old, new) in &first.replaced {
@@ -127,9 +138,7 @@ fn finish(backing: &Path, opened: &Opened, first: &Rekeyed, last: &Rekeyed) -> R
             last.replaced.iter().find(|(between, _)| between == new).map_or(new, |(_, newest)| newest);
         text += &format!("Replaced slot {old} by slot {newest}.\n");
     }
-    for (id, label) in first.left.iter().filter(|(id, _)| first.replaced.iter().all(|(old, _)| old != id)) {
-        text += &advice::slot_left(backing, *id, label);
-    }
+    text += &left(backing, first);
     text += &format!(
         "Everything is under the new key, and the old one is destroyed.\nFingerprint: {}\n",
         opened.keyring.owner().fingerprint()

@@ -74,10 +74,15 @@ fn unmount(path: &Path, arguments: &Umount, waits: bool) -> Result<(), Failure> 
     let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
     let found = found.ok_or_else(|| advice::not_mounted(path))?;
     let (header, device) = (found.entry().source.join("cryptfs.json"), found.entry().device.clone());
+    let by = found.entry().user;
     // Who does not want to wait does not wait for a daemon that hangs either. It stores everything all the same.
     let stored = if arguments.lazy && !arguments.discard { Ok(()) } else { store(path, arguments.discard)? };
     let unmounted = if arguments.lazy { found.detach() } else { found.unmount() };
-    unmounted.map_err(|error| advice::unmounting(path, &error, &mount::of_device(&device)))?;
+    unmounted.map_err(|error| match process::user() {
+        0 => advice::unmounting(path, &error, &mount::of_device(&device)),
+        user if user == by => advice::unmounting(path, &error, &mount::of_device(&device)),
+        _ => advice::others_mount(path, by),
+    })?;
     if waits {
         wait(path, &header, &device, Duration::from_secs(arguments.timeout))?;
     }

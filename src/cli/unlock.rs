@@ -260,7 +260,10 @@ impl Attempt<'_> {
                 warn(last);
                 self.ask(why)
             }
-            _ => Err(last.unwrap_or_else(|| advice::unlocking(self.backing, &UnlockError::NoSlot))),
+            _ => {
+                Err(last
+                    .unwrap_or_else(|| advice::unlocking(self.backing, self.locked, &UnlockError::NoSlot)))
+            }
         }
     }
 
@@ -326,13 +329,13 @@ impl Attempt<'_> {
             }
             answer => answer,
         };
-        answer.map_err(|error| advice::unlocking(self.backing, &error))
+        answer.map_err(|error| advice::unlocking(self.backing, self.locked, &error))
     }
 
     fn identity(&self, file: &Path) -> Result<Opened, Failure> {
         let identities = secret_input::identities(file)?;
         self.open(&Credential::Identities(&identities))
-            .map_err(|error| advice::unlocking(self.backing, &error))
+            .map_err(|error| advice::unlocking(self.backing, self.locked, &error))
     }
 
     /// What was given beforehand.
@@ -392,7 +395,7 @@ impl Attempt<'_> {
                 Err(advice::recovery_key(self.backing, error))
             }
             (Err(UnlockError::NoSlot), _) => Err(advice::wrong_secret(self.backing)),
-            (Err(error), _) => Err(advice::unlocking(self.backing, &error)),
+            (Err(error), _) => Err(advice::unlocking(self.backing, self.locked, &error)),
         }
     }
 }

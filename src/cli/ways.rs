@@ -85,11 +85,11 @@ impl<'a> Ways<'a> {
                 (Ok(opened), _) if opened.keyring.seed().is_some() => drop(found.get_or_insert(opened)),
                 (Ok(_), _) => drop(why.get_or_insert_with(|| advice::not_owner(backing))),
                 (Err(error), Credential::Tpm { .. }) => {
-                    let failure = advice::unlocking(backing, &error);
+                    let failure = advice::unlocking(backing, locked, &error);
                     log::warn!("{failure}");
                     why.get_or_insert(failure);
                 }
-                (Err(error), _) => return Err(advice::unlocking(backing, &error)),
+                (Err(error), _) => return Err(advice::unlocking(backing, locked, &error)),
             }
         }
         found.ok_or_else(|| why.unwrap_or_else(|| advice::wrong_secret(backing)))

@@ -14,8 +14,8 @@ use crate::sys::fuse as sys;
 /// Without it umount(8) would look in vain.
 const HELPER: &str = "/sbin/umount.cryptfs";
 
-/// Enters a mount, which has to be served already: mount(8) looks at it. `remarks` stand beside, for other programs; where
-/// mount(8) had the mount made it enters them itself, before or after this.
+/// Enters a mount, which has to be served already: mount(8) looks at it. `remarks` stand beside, for other programs; also
+/// where mount(8) had the mount made, which adds nothing to an entry that is there already.
 pub fn enter(source: &OsStr, path: &Path, remarks: &[String]) {
     let options =
         ["uhelper=cryptfs".to_owned()].into_iter().chain(remarks.iter().cloned()).collect::<Vec<_>>();

@@ -74,7 +74,12 @@ impl Trust {
     }
 
     fn state() -> Option<PathBuf> {
-        state_folder(|name| std::env::var_os(name).map(PathBuf::from), process::is_root())
+        let variable = |name: &str| match name {
+            // By the table of users where the variable is not set: mount(8) takes it away from its helpers.
+            "HOME" => std::env::home_dir(),
+            _ => std::env::var_os(name).map(PathBuf::from),
+        };
+        state_folder(variable, process::is_root())
     }
 
     /// Where this device would keep what it knows of a volume, to be looked at only.

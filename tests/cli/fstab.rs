@@ -46,6 +46,10 @@ is_gone
 until grep -F "TARGET=$plain " /run/mount/utab | grep -q uhelper=cryptfs; do :; done
 grep -F "TARGET=$plain " /run/mount/utab | grep -qF ,x-gvfs-show,x-gvfs-name=My%20Vault
 umount "$plain"
+mount -t fuse.cryptfs -o "passphrase-file=$passphrase,x-gvfs-name=Other" "$backing" "$plain"
+until grep -F "TARGET=$plain " /run/mount/utab | grep -q uhelper=cryptfs; do :; done
+grep -F "TARGET=$plain " /run/mount/utab | grep -qF ,x-gvfs-name=Other
+umount "$plain"
 
 mount -t fuse.cryptfs -o "suid,dev,passphrase-file=$passphrase" "$backing" "$plain"
 is_open

@@ -115,6 +115,25 @@ fn systemd_is_asked_for_a_line_of_fstab_though_mount_takes_path_away() {
     assert_eq!(asked(&sandbox).len(), 3, "{:?}", asked(&sandbox));
 }
 
+/// mount(8) takes HOME away, too: without it a line of fstab with `user` was mounted read-only, for want of a state folder.
+#[test]
+fn a_users_state_folder_is_found_though_mount_takes_home_away() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_volume();
+    sandbox.give_to_nobody();
+    let script = r#"sed "s|^nobody:.*|nobody:x:65534:65534::$at:/bin/sh|" /etc/passwd >"$at/passwd" &&
+        mount --bind "$at/passwd" /etc/passwd &&
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups env -i "$@""#;
+    let mut users = sandbox.prepared(Command::new("unshare"), &[]);
+    users.args(["--mount", "sh", "-c", script, "sh", PROGRAM, "ls"]).arg(sandbox.backing());
+    users.arg("--passphrase-file").arg(sandbox.path("passphrase")).env("at", sandbox.path(""));
+    let told = users.output().unwrap();
+    assert!(told.status.success(), "{told:?}");
+    assert!(sandbox.path(".local/state/cryptfs").is_dir(), "{told:?}");
+}
+
 #[test]
 fn what_was_typed_is_kept_where_that_is_asked_for_until_it_opens_nothing() {
     let sandbox = Sandbox::with_volume();
@@ -337,7 +356,10 @@ fn init_names_a_unit_only_where_it_would_open_the_volume() {
     }
     let sandbox = Sandbox::empty();
     let told = sandbox.succeeds(&mut sandbox.init());
-    assert!(told.contains("FOLDER --install` does at each boot"), "{told}");
+    assert!(
+        told.contains("\nAt each boot: `cryptfs unit ") && told.contains(" FOLDER --install`."),
+        "{told}"
+    );
     let sandbox = Sandbox::empty();
     sandbox.give_to_nobody();
     let told = sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));

@@ -84,6 +84,25 @@ fn a_changed_passphrase() {
     sandbox.succeeds(&mut unlocked(&sandbox, &["verify"]));
 }
 
+/// Where it is clear which one is meant, its id need not be looked up.
+#[test]
+fn the_only_passphrase_is_changed_without_its_id() {
+    let sandbox = Sandbox::with_volume();
+    fs::write(sandbox.path("new"), "another\n").unwrap();
+    let change = || {
+        let mut change = unlocked(&sandbox, &["change", "--iter-time=1"]);
+        change.arg("--new-passphrase-file").arg(sandbox.path("new"));
+        change
+    };
+    sandbox.succeeds(&mut change());
+    sandbox.set_passphrase("another");
+    sandbox.succeeds(&mut unlocked(&sandbox, &["verify"]));
+    let mut add = unlocked(&sandbox, &["add", "--passphrase", "--iter-time=1"]);
+    sandbox.succeeds(add.arg("--new-passphrase-file").arg(sandbox.path("new")));
+    let told = sandbox.fails(&mut change(), 18);
+    assert!(told.contains("name the slot to change; `cryptfs key list DIR/backing`"), "{told}");
+}
+
 #[test]
 fn a_recipient_and_an_identity() {
     let sandbox = Sandbox::with_volume();

@@ -20,7 +20,10 @@ fn a_folder_that_is_no_volume() {
         "DIR/backing: is not a cryptfs volume: it has no cryptfs.json. `cryptfs init DIR/backing` makes one.",
     );
     fs::remove_dir(sandbox.backing()).unwrap();
-    told(&sandbox.fails(&mut sandbox.mount(), 10), "DIR/backing: there is no such folder.");
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 10),
+        "DIR/backing: there is no such folder. If it lies on a stick or a server, connect that first.",
+    );
 }
 
 /// Init is killed wherever it may be: what it leaves is a volume, nothing, or something that `--force` makes one.
@@ -176,8 +179,67 @@ fn mountpoints_that_cannot_be() {
     );
     told(
         &sandbox.fails(&mut sandbox.umount(), 25),
-        "DIR/plain: there is no cryptfs mount. `findmnt -t fuse.cryptfs` lists them.",
+        "DIR/plain: there is no cryptfs mount. `cryptfs status` lists those there are.",
     );
+}
+
+/// Each of two folders was given where the other belongs.
+#[test]
+fn a_folder_in_the_place_of_another() {
+    let sandbox = Sandbox::with_volume();
+    let mut swapped =
+        sandbox.program(&["mount".as_ref(), sandbox.plain().as_ref(), sandbox.backing().as_ref()]);
+    told(
+        &sandbox.fails(&mut swapped, 10),
+        "DIR/plain: is not a cryptfs volume, but DIR/backing is one: `cryptfs mount DIR/backing DIR/plain`.",
+    );
+    sandbox.succeeds(&mut sandbox.mount());
+    for command in ["umount", "sync", "status"] {
+        told(
+            &sandbox.fails(&mut sandbox.program(&[command.as_ref(), sandbox.backing().as_ref()]), 25),
+            "DIR/backing: is the folder of a volume, which is mounted at DIR/plain. Give that place: DIR/plain.",
+        );
+    }
+    sandbox.succeeds(&mut sandbox.program(&["unmount".as_ref(), sandbox.plain().as_ref()]));
+}
+
+/// Nobody types a passphrase only to learn that it is of no use.
+#[test]
+fn what_nothing_has_to_be_asked_for_is_refused_without_a_question() {
+    let sandbox = Sandbox::with_volume();
+    let alone = |words: &[&str]| {
+        let mut command = sandbox.prepared(Command::new("setsid"), &[]);
+        command.args(["--wait", PROGRAM]).args(words).arg(sandbox.backing()).env_remove("CRYPTFS_ASKPASS");
+        command
+    };
+    let text = sandbox.fails(&mut alone(&["init"]), 16);
+    assert!(text.contains("is a cryptfs volume already. `cryptfs mount DIR/backing MOUNTPOINT`"), "{text}");
+    let text = sandbox.fails(alone(&["key", "change"]).arg("00112233445566778899aabbccddeeff"), 18);
+    assert!(text.contains("`cryptfs key list DIR/backing`"), "{text}");
+}
+
+/// Words of other programs.
+#[test]
+fn what_is_no_command_is_told_what_is() {
+    let sandbox = Sandbox::with_volume();
+    let backing = sandbox.backing();
+    let backing = backing.to_str().unwrap();
+    for (words, tip) in [
+        (&["-init", backing][..], "tip: here that is `cryptfs init BACKING`"),
+        (&["passwd", backing], "tip: here that is `cryptfs key change BACKING`"),
+        (&["--passwd", backing], "tip: here that is `cryptfs key change BACKING`"),
+        (&[backing, "/plain"], "tip: to mount a volume: `cryptfs mount DIR/backing MOUNTPOINT`"),
+        (&["key", "remove", backing], "tip: `cryptfs key list BACKING` shows the ids of the key slots"),
+    ] {
+        let words: Vec<_> = words.iter().map(|word| word.as_ref()).collect();
+        let text = sandbox.fails(&mut sandbox.program(&words), 2);
+        assert!(text.contains(tip), "{words:?}: {text}");
+    }
+    for words in [&["init", "--nonsense"][..], &["key", "list"]] {
+        let words: Vec<_> = words.iter().map(|word| word.as_ref()).collect();
+        let text = sandbox.fails(&mut sandbox.program(&words), 2);
+        assert!(!text.contains("here that is") && !text.contains("key list BACKING"), "{words:?}: {text}");
+    }
 }
 
 #[test]

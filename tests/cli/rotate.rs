@@ -203,8 +203,16 @@ fn what_another_device_has_not_stored_keeps_the_old_key() {
     sandbox.succeeds(elsewhere.env("XDG_STATE_HOME", sandbox.path("elsewhere")));
     fs::write(sandbox.plain().join("file"), "content").unwrap();
     sandbox.unmounts();
-    let told = sandbox.fails(&mut rotate(&sandbox), 28);
-    assert!(told.contains("the journal of device"), "{told}");
+    let mut add = sandbox.program(&["key".as_ref(), "add".as_ref(), sandbox.backing().as_ref()]);
+    add.args(["--recovery", "--recovery-file"]).arg(sandbox.path("recovery"));
+    sandbox.succeeds(add.arg("--passphrase-file").arg(sandbox.path("passphrase")));
+    let refused = rotate(&sandbox).output().unwrap();
+    let [out, told] =
+        [&refused.stdout, &refused.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    assert_eq!(refused.status.code(), Some(28), "{told}");
+    assert!(told.contains("the journal of device") && told.contains("`cryptfs device retire "), "{told}");
+    // The recovery key opens nothing from now on, though the rotation has not ended.
+    assert!(out.contains("was left unchanged") && out.contains("`cryptfs key add --recovery "), "{out}");
     sandbox.succeeds(elsewhere.env("XDG_STATE_HOME", sandbox.path("elsewhere")));
     assert_eq!(fs::read_to_string(sandbox.plain().join("file")).unwrap(), "content");
     sandbox.unmounts();

@@ -102,6 +102,25 @@ fn what_cannot_stand_in_a_unit_is_refused() {
     }
 }
 
+/// It would fail at the next boot, when nobody looks.
+#[test]
+fn a_unit_is_for_a_volume_and_says_what_it_lacks() {
+    let sandbox = Sandbox::with_volume();
+    let unit = |words: &[&std::path::Path]| {
+        let mut unit = sandbox.program(&["unit".as_ref()]);
+        unit.args(words).args(["--user", "--install"]).env("XDG_CONFIG_HOME", sandbox.path("config"));
+        unit
+    };
+    let (backing, plain, none) = (sandbox.backing(), sandbox.plain(), sandbox.path("none"));
+    let told = sandbox.fails(&mut unit(&[&plain, &backing]), 10);
+    assert!(told.contains("DIR/backing is one"), "{told}");
+    let told = sandbox.fails(&mut unit(&[&plain, &none]), 10);
+    assert!(told.contains("is not a cryptfs volume"), "{told}");
+    let told = sandbox.succeeds(&mut unit(&[&backing, &none]));
+    assert!(told.contains("none does not exist yet. Make it first: `mkdir "), "{told}");
+    assert!(!sandbox.succeeds(&mut unit(&[&backing, &plain])).contains("mkdir"));
+}
+
 #[test]
 fn units_of_the_package() {
     let sandbox = Sandbox::empty();
@@ -112,9 +131,16 @@ fn units_of_the_package() {
         verify(&sandbox.path(place), &units);
     }
     assert_exposed_little(&sandbox.path("system/cryptfs@x.service"));
-    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/system/cryptfs-lock@.service");
-    let text = fs::read_to_string(lock).unwrap().replace("/usr/bin/cryptfs", PROGRAM);
-    verify(&sandbox.path("lock"), &[("cryptfs-lock@root.service".to_owned(), text)]);
+    let others = [
+        ("system/cryptfs-lock@.service", "cryptfs-lock@root.service"),
+        ("user/cryptfs-check@.service", "cryptfs-check@tmp-x.service"),
+        ("user/cryptfs-check@.timer", "cryptfs-check@tmp-x.timer"),
+    ];
+    let others = others.map(|(file, name)| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(file);
+        (name.to_owned(), fs::read_to_string(file).unwrap().replace("/usr/bin/cryptfs", PROGRAM))
+    });
+    verify(&sandbox.path("others"), &others);
 }
 
 #[test]

@@ -1,14 +1,18 @@
-//! Advice for folders that are no volume, slots that do not open, and volumes that are not the expected one.
+//! Advice for folders that are no volume, and slots that do not open or may not be changed.
 
 use super::{Exit, Failure, failure, system, tpm};
 use crate::crypto::recipient::RecipientError;
 use crate::keys::{
-    CreateError, Defect, Fingerprint, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError, UnlockError,
+    CreateError, Defect, Locked, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError, UnlockError,
 };
 use crate::mount::{self, Holder};
 use crate::store::folder::LockError;
 use std::io;
 use std::path::Path;
+
+/// What stands for the folder of the volume, and for a slot's id, in advice that does not know them.
+const BACKING: &str = "BACKING";
+const ID: &str = " ID`";
 
 pub fn opening(backing: &Path, error: &OpenError) -> Failure {
     let at = backing.display();
@@ -35,9 +39,7 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
                 defective(defect)
             ),
         ),
-        OpenError::Io(error) if is_missing(error) => {
-            failure(Exit::NotAVolume, format!("{at}: there is no such folder."))
-        }
+        OpenError::Io(error) if is_missing(error) => super::no_folder(backing),
         OpenError::Io(error) => system(at, error),
         OpenError::Slots(error) => slots(backing, error),
     }
@@ -90,13 +92,13 @@ pub fn slots(place: &Path, error: &SlotsError) -> Failure {
         SlotsError::LastOwner => failure(
             Exit::LastSlot,
             format!(
-                "{at}: {error}. Add another owner's slot first, `cryptfs key add --owner {at}`, or insist with --force."
+                "{at}: {error}. Add another owner's slot first, `cryptfs key add --owner --recovery {at}`, or insist with --force."
             ),
         ),
         SlotsError::LastSlot => failure(
             Exit::LastSlot,
             format!(
-                "{at}: {error}; without it nothing opens the volume. Add another first: `cryptfs key add {at}`."
+                "{at}: {error}; without it nothing opens the volume. Add another first: `cryptfs key add --recovery {at}`."
             ),
         ),
     }
@@ -124,8 +126,23 @@ pub fn creating(backing: &Path, error: &CreateError) -> Failure {
     }
 }
 
+/// The two folders of a mount were given the other way round.
+pub fn swapped(backing: &Path, mountpoint: &Path) -> Failure {
+    let (at, other) = (backing.display(), mountpoint.display());
+    failure(
+        Exit::NotAVolume,
+        format!("{at}: is not a cryptfs volume, but {other} is one: `cryptfs mount {other} {at}`."),
+    )
+}
+
 /// No credential of this kind opened the volume.
-pub fn unlocking(backing: &Path, error: &UnlockError) -> Failure {
+pub fn unlocking(backing: &Path, locked: &Locked, error: &UnlockError) -> Failure {
+    let label = |id| locked.usable().find(|slot| slot.id == id).map_or("", |slot| slot.label.as_str());
+    refused(backing, &label, error)
+}
+
+/// `label`: what a slot is called.
+fn refused<'a>(backing: &Path, label: &dyn Fn(SlotId) -> &'a str, error: &UnlockError) -> Failure {
     let at = backing.display();
     match error {
         UnlockError::NoSlot => failure(
@@ -137,10 +154,34 @@ pub fn unlocking(backing: &Path, error: &UnlockError) -> Failure {
             let telling = refused.iter().find(|(_, error)| !error.is_mismatch());
             match telling.or(refused.first()) {
                 Some((_, SlotError::WrongKey)) | None => wrong_secret(backing),
-                Some((_, error)) => slot(error),
+                Some((_, error)) if is_of_the_credential(error) => slot(error),
+                Some((_, error)) if error.is_mismatch() && refused.len() > 1 => {
+                    let Failure { exit, message } = slot(error);
+                    let message = message.replace(BACKING, &at.to_string());
+                    failure(exit, format!("None of the {} key slots of this kind: {message}", refused.len()))
+                }
+                Some((id, error)) => {
+                    let Failure { exit, message } = slot(error);
+                    let message = message.replace(BACKING, &at.to_string()).replace(ID, &format!(" {id}`"));
+                    failure(exit, format!("Key slot {}: {message}", named(*id, label(*id))))
+                }
             }
         }
     }
+}
+
+/// Whether it is about what was given, and no slot in particular.
+fn is_of_the_credential(error: &SlotError) -> bool {
+    match error {
+        SlotError::Recipient(error) => !matches!(error, RecipientError::Damaged),
+        SlotError::WrongKey | SlotError::NoMemory(_) | SlotError::TooCostly => true,
+        SlotError::Damaged | SlotError::Tpm(_) | SlotError::NeedsPin | SlotError::ForeignKeyring => false,
+    }
+}
+
+/// A slot by its id, and by what it is called.
+pub fn named(id: SlotId, label: &str) -> String {
+    if label.is_empty() { id.to_string() } else { format!("{id} ({label})") }
 }
 
 pub fn wrong_secret(backing: &Path) -> Failure {
@@ -157,7 +198,7 @@ pub fn slot(error: &SlotError) -> Failure {
         SlotError::WrongKey => failure(Exit::WrongSecret, "Wrong passphrase or key."),
         SlotError::Damaged => failure(
             Exit::DamagedHeader,
-            "The key slot is damaged. Use another slot, then remove this one: `cryptfs key remove`.",
+            "The key slot is damaged. Use another slot, then remove this one: `cryptfs key remove BACKING ID`.",
         ),
         SlotError::NoMemory(_) => failure(
             Exit::Failed,
@@ -171,7 +212,7 @@ pub fn slot(error: &SlotError) -> Failure {
         SlotError::ForeignKeyring => failure(
             Exit::OtherVolume,
             "The key slot opens, but holds other keys than those of this volume. Use another slot, then remove this one: \
-             `cryptfs key remove`.",
+             `cryptfs key remove BACKING ID`.",
         ),
         SlotError::TooCostly => failure(
             Exit::WrongSecret,
@@ -271,83 +312,6 @@ pub fn begun(backing: &Path) -> Failure {
     )
 }
 
-/// The owner key is not the one that this device, or the fstab line, expects.
-pub fn other_volume(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: its fingerprint is {found}, but {expected} is expected here. Somebody exchanged the volume. No \
-             secret was tried. Nothing was written. If a device that you trust shows the same new fingerprint in `cryptfs info`, accept \
-             it: `cryptfs trust accept {at}`."
-        ),
-    )
-}
-
-/// The owner signed that there is a new owner key.
-pub fn owner_replaced(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: its owner key was replaced: the fingerprint was {expected}, and is {found}. If the owner says so too, \
-             or a device that you trust shows it in `cryptfs info`, accept it: `cryptfs trust accept {at}`. No secret was \
-             tried. Nothing was written."
-        ),
-    )
-}
-
-/// Former owner keys name more than one that comes after.
-pub fn unclear_owner(backing: &Path, all: &[Fingerprint]) -> Failure {
-    let (at, all) =
-        (backing.display(), all.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join("; "));
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: more than one owner key claims to come after the former one ({all}). Ask the owner for the fingerprint, \
-             and give it with --fingerprint."
-        ),
-    )
-}
-
-/// This device knows another volume in that folder, and not this one.
-pub fn exchanged_volume(backing: &Path, found: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: is not the volume that this device knows there, but one with the fingerprint {found}. Somebody \
-             exchanged it. No secret was tried. Nothing was written. If you put it there yourself, accept it: `cryptfs trust accept \
-             {at}`."
-        ),
-    )
-}
-
-/// A slot that anybody could have made is not tried on a device that does not know the volume.
-pub fn not_confirmed(backing: &Path, found: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::NothingToAskOn,
-        format!(
-            "{at}: this device has not seen the volume before, and anybody can make one that a TPM or a public key opens. \
-             Compare its fingerprint {found} with what `cryptfs info` shows where the volume is known, and give it with \
-             --fingerprint (in fstab: fingerprint=)."
-        ),
-    )
-}
-
-/// Only a device that knows the volume changes all its keys.
-pub fn not_known_here(backing: &Path, found: Fingerprint) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::OtherVolume,
-        format!(
-            "{at}: this device has not seen the volume before. Mount it first, and compare its fingerprint {found} with \
-             what another device shows in `cryptfs info`."
-        ),
-    )
-}
-
 /// The key folder has slots and no authentic list.
 pub fn no_list(backing: &Path) -> Failure {
     failure(
@@ -367,7 +331,7 @@ pub fn not_owner(backing: &Path) -> Failure {
         Exit::NotOwner,
         format!(
             "{at}: what opened it does not hold the owner key, which has to sign this. Use an owner's slot (`cryptfs key \
-             list {at}`), or make a slot for an owner to sign: `cryptfs key request {at} FILE`."
+             list {at}`), or make a slot for an owner to sign: `cryptfs key request --passphrase {at} FILE`."
         ),
     )
 }
@@ -403,6 +367,14 @@ pub fn no_slots(backing: &Path, others: usize) -> Failure {
     failure(Exit::NoSuchSlot, format!("{at}: {what}"))
 }
 
+pub fn which_slot(backing: &Path) -> Failure {
+    let at = backing.display();
+    failure(
+        Exit::NoSuchSlot,
+        format!("{at}: name the slot to change; `cryptfs key list {at}` shows those there are."),
+    )
+}
+
 pub fn which_tpm_slot(backing: &Path) -> Failure {
     let at = backing.display();
     failure(
@@ -420,31 +392,5 @@ pub fn nothing_but_the_tpm() -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::tpm::{ClientError, TpmError};
-
-    #[test]
-    fn of_several_slots_the_one_that_the_credential_is_for_is_heard() {
-        let pairs = || {
-            let plugin = RecipientError::Plugin("not plugged in".into());
-            let other_tpm = SlotError::Tpm(ClientError::Tpm(TpmError::OtherTpm));
-            [
-                (SlotError::Recipient(RecipientError::NoMatch), SlotError::Recipient(plugin), Exit::Failed),
-                (other_tpm, SlotError::NeedsPin, Exit::NothingToAskOn),
-                (SlotError::WrongKey, SlotError::Damaged, Exit::DamagedHeader),
-            ]
-        };
-        let check = |refused: [SlotError; 2], exit| {
-            let refused = refused.into_iter().map(|error| (SlotId([7; 16]), error)).collect();
-            let told = unlocking(Path::new("/v"), &UnlockError::Refused(refused));
-            assert_eq!(told.exit, exit, "{told}");
-        };
-        for (mismatch, telling, exit) in pairs() {
-            check([mismatch, telling], exit);
-        }
-        for (mismatch, telling, exit) in pairs() {
-            check([telling, mismatch], exit);
-        }
-    }
-}
+#[path = "keys_tests.rs"]
+mod tests;

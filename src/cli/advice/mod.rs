@@ -1,11 +1,12 @@
 //! Everything that cryptfs tells people when something goes wrong: one sentence on what, one on what helps.
 //!
 //! Below this module errors are typed and give no advice; here each is matched exhaustively and gets its exit code. This
-//! file has what all commands share; `keys.rs`, `rotation.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
+//! file has what all commands share; `keys.rs`, `identity.rs`, `rotation.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
 
 mod check;
 mod devices;
 mod freshness;
+mod identity;
 mod keys;
 mod mount;
 mod next;
@@ -17,6 +18,7 @@ mod tpm;
 pub use check::*;
 pub use devices::*;
 pub use freshness::*;
+pub use identity::*;
 pub use keys::*;
 pub use mount::*;
 pub use next::*;
@@ -136,7 +138,13 @@ pub fn option(error: &BadOption) -> Failure {
 }
 
 pub fn no_folder(path: &Path) -> Failure {
-    failure(Exit::NotAVolume, format!("{}: there is no such folder.", path.display()))
+    failure(
+        Exit::NotAVolume,
+        format!(
+            "{}: there is no such folder. If it lies on a stick or a server, connect that first.",
+            path.display()
+        ),
+    )
 }
 
 /// Of a file that a client shows, and has not fetched: nothing fetches it by itself.
@@ -212,5 +220,54 @@ mod tests {
             "The boot state has changed. Encrypted volume /home/anna/vault. "
         );
         assert_eq!(question(backing, Some("No.")), "No. Encrypted volume /home/anna/vault. ");
+    }
+
+    /// What stands between backticks in a source, after `cryptfs `, the lines of a string joined.
+    fn commands(source: &str) -> Vec<String> {
+        let mut joined = String::new();
+        for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let line = if joined.is_empty() || joined.ends_with('\n') { line } else { line.trim_start() };
+            match line.strip_suffix('\\') {
+                Some(begun) => joined += begun,
+                None => joined = joined + line + "\n",
+            }
+        }
+        let spans = joined.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        spans.filter_map(|span| span.strip_prefix("cryptfs ")).map(str::to_owned).collect()
+    }
+
+    /// Whoever types what is advised is understood: all of these commands are there, and lack nothing. One that is named
+    /// without anything behind it is only spoken of.
+    #[test]
+    fn what_is_advised_can_be_typed() {
+        use crate::cli::args::Arguments;
+        use clap::{CommandFactory, Parser};
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/advice");
+        let mut seen = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let source = std::fs::read_to_string(&path).unwrap();
+            for command in commands(source.split("#[cfg(test)]").next().unwrap()) {
+                seen += 1;
+                let value = |word: &str| match word.trim_end_matches(['}', '`']) {
+                    "{id" | "ID" => "00112233445566778899aabbccddeeff".to_owned(),
+                    // The id of a device.
+                    "{" => "0011223344556677".to_owned(),
+                    word if word.starts_with('{') => "/folder".to_owned(),
+                    _ => word.to_owned(),
+                };
+                let words: Vec<String> = command.split(' ').map(value).collect();
+                let is_spoken_of = words.iter().all(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+                let found = words
+                    .iter()
+                    .try_fold(Arguments::command(), |command, word| command.find_subcommand(word).cloned());
+                if is_spoken_of && found.is_some() {
+                    continue;
+                }
+                let parsed = Arguments::try_parse_from(std::iter::once("cryptfs".to_owned()).chain(words));
+                assert!(parsed.is_ok(), "{}: {command}: {}", path.display(), parsed.unwrap_err());
+            }
+        }
+        assert!(seen > 40, "{seen}");
     }
 }

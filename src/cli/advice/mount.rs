@@ -1,7 +1,7 @@
 //! Advice for failures of mounting and unmounting.
 
 use super::{Exit, Failure, failure, plain, system};
-use crate::mount::{Holder, MountError};
+use crate::mount::{self, Holder, MountError};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -146,10 +146,16 @@ pub fn restarting(path: &Path, error: &io::Error, stopped: Option<String>) -> Fa
 }
 
 pub fn not_mounted(path: &Path) -> Failure {
-    failure(
-        Exit::NotMounted,
-        format!("{}: there is no cryptfs mount. `findmnt -t fuse.cryptfs` lists them.", path.display()),
-    )
+    let at = path.display();
+    let mounts = path.canonicalize().and_then(|folder| mount::mounts_of(&folder)).unwrap_or_default();
+    let text = match mounts.first() {
+        Some(place) => format!(
+            "{at}: is the folder of a volume, which is mounted at {0}. Give that place: {0}.",
+            place.display()
+        ),
+        None => format!("{at}: there is no cryptfs mount. `cryptfs status` lists those there are."),
+    };
+    failure(Exit::NotMounted, text)
 }
 
 /// Not unmounted, so that room can be made in it.
@@ -190,6 +196,17 @@ pub fn unmounting(path: &Path, error: &io::Error, holders: &[Holder]) -> Failure
         ),
         _ => system(format!("{at}: cannot be unmounted"), error),
     }
+}
+
+/// Another user mounted it, and this one is not root.
+pub fn others_mount(path: &Path, by: u32) -> Failure {
+    let at = path.display();
+    failure(
+        Exit::Failed,
+        format!(
+            "{at}: user {by} mounted it, and only that user and root can unmount it: `sudo cryptfs umount {at}`."
+        ),
+    )
 }
 
 /// Unmounted, and the daemon has not ended.

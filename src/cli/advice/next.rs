@@ -1,10 +1,58 @@
 //! What is said of the next step where nothing failed: after a command, in a question, beside a value.
 
-use super::Failure;
+use super::{Failure, named};
+use crate::cli::exit::Exit;
 use crate::keys::{Fingerprint, Label, SlotId, SlotType};
 use crate::sys::process;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::Path;
+
+/// The end of the help.
+pub const FIRST_STEPS: &str = "To begin: `cryptfs init BACKING`, then `cryptfs mount BACKING MOUNTPOINT`, in the end `cryptfs umount \
+                               MOUNTPOINT`. `man cryptfs` has the overview.";
+
+/// Commands of other programs, and what they are called here.
+const OTHER_WORDS: [(&str, &str); 9] = [
+    ("init", "`cryptfs init BACKING`"),
+    ("create", "`cryptfs init BACKING`"),
+    ("open", "`cryptfs mount BACKING MOUNTPOINT`"),
+    ("unlock", "`cryptfs mount BACKING MOUNTPOINT`"),
+    ("close", "`cryptfs umount MOUNTPOINT`"),
+    ("lock", "`cryptfs umount MOUNTPOINT`"),
+    ("passwd", "`cryptfs key change BACKING`"),
+    ("fsck", "`cryptfs check --data BACKING`"),
+    ("list", "`cryptfs status`"),
+];
+
+/// What may have been meant by words that are no command, beside what clap finds.
+pub fn tip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let first = arguments.get(1)?.to_str()?;
+    match error.kind() {
+        ErrorKind::MissingRequiredArgument if lacks_slot(error) => {
+            Some("`cryptfs key list BACKING` shows the ids of the key slots".to_owned())
+        }
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument => {
+            // Other programs have flags for what is a command here.
+            let is_command = error.kind() == ErrorKind::InvalidSubcommand;
+            let word = if is_command { first } else { first.strip_prefix('-')?.trim_start_matches('-') };
+            match OTHER_WORDS.iter().find(|(other, _)| *other == word) {
+                Some((_, meant)) => Some(format!("here that is {meant}")),
+                None if is_command && Path::new(first).is_dir() => {
+                    Some(format!("to mount a volume: `cryptfs mount {first} MOUNTPOINT`"))
+                }
+                None => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn lacks_slot(error: &clap::Error) -> bool {
+    let is_slot = |names: &[String]| names.iter().any(|name| name == "<ID>");
+    matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::Strings(names)) if is_slot(names))
+}
 
 /// What a fingerprint looks like.
 pub const A_FINGERPRINT: &str = "it is 32 hex digits, as `cryptfs info` shows them";
@@ -34,21 +82,36 @@ pub struct Made<'a> {
 }
 
 pub fn is_a_volume(backing: &Path, made: &Made<'_>, fingerprint: Fingerprint) -> String {
-    let asks = |failure| format!("Mounting will ask for a secret, since no TPM slot was made. {failure}\n");
+    let asks = |failure: &Failure| {
+        let mut why = failure.to_string();
+        if failure.exit == Exit::NoTpm {
+            // What helps is the secret that will be asked for.
+            why.truncate(why.find(". ").map_or(why.len(), |end| end + 1));
+        }
+        format!("Mounting will ask for a secret, since no TPM slot was made. {why}\n")
+    };
     let asks = made.no_tpm.map(asks).unwrap_or_default();
-    let (at, by) = (backing.display(), made.ways.join(", "));
+    let (at, by) = (backing.display(), either(made.ways));
     format!(
-        "{asks}{at} is now a cryptfs volume. It opens with {by}.\nFingerprint: {fingerprint}\nMount it: `cryptfs mount {at} \
-         FOLDER`, where FOLDER is an empty one{}.\n",
+        "{asks}{at} is now a cryptfs volume. It opens with {by}.\nFingerprint: {fingerprint}\n\
+         Mount it on an empty folder: `mkdir FOLDER && cryptfs mount {at} FOLDER`. Close it: `cryptfs umount FOLDER`.\n{}",
         by_itself(&at, made.has_tpm)
     )
+}
+
+/// Several ways, of which each is enough.
+fn either(ways: &[&str]) -> String {
+    match ways.split_last() {
+        Some((last, others @ [_, ..])) => format!("{} or {last}", others.join(", ")),
+        _ => ways.concat(),
+    }
 }
 
 /// What mounts it from now on, where it opens then: at boot systemd asks for a passphrase, at login nobody does.
 fn by_itself(at: &impl Display, has_tpm: bool) -> String {
     match (process::is_root(), has_tpm) {
-        (true, _) => format!("; `cryptfs unit {at} FOLDER --install` does at each boot"),
-        (false, true) => format!("; `cryptfs unit {at} FOLDER --user --install` does at each login"),
+        (true, _) => format!("At each boot: `cryptfs unit {at} FOLDER --install`.\n"),
+        (false, true) => format!("At each login: `cryptfs unit {at} FOLDER --user --install`.\n"),
         (false, false) => String::new(),
     }
 }
@@ -56,10 +119,11 @@ fn by_itself(at: &impl Display, has_tpm: bool) -> String {
 /// A rotation had no secret for a slot.
 pub fn slot_left(backing: &Path, id: SlotId, label: &Label) -> String {
     let at = backing.display();
-    let name = if label.as_str().is_empty() { String::new() } else { format!(" ({})", label.as_str()) };
+    let name = named(id, label.as_str());
     format!(
-        "Slot {id}{name} was not opened and was left unchanged: it lacks the new key and no longer opens the \
-         volume. Replace it: `cryptfs key add {at}`, then `cryptfs key remove {at} {id}`.\n"
+        "Slot {name} was not opened and was left unchanged: it lacks the new key and no longer opens the \
+         volume. Replace it: `cryptfs key add --recovery {at}` (or --passphrase, --tpm2, --recipient KEY), then `cryptfs key remove \
+         {at} {id}`.\n"
     )
 }
 
@@ -75,6 +139,12 @@ pub fn is_it_the_volume(found: Fingerprint) -> String {
         "This device has not seen the volume before. Its fingerprint is {found}.\nIf that is what a device that knows \
          it shows in `cryptfs info`, type yes. Enter alone goes on with a passphrase: "
     )
+}
+
+/// A service makes no folder to mount on.
+pub fn make_mountpoint(mountpoint: &Path) -> String {
+    let at = mountpoint.display();
+    format!("{at} does not exist yet. Make it first: `mkdir {at}`.\n")
 }
 
 /// A unit was written.

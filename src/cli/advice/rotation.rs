@@ -60,12 +60,19 @@ pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
         |device: &crate::chunk::DeviceId| format!("the journal of device {}", hex::encode(&device.0));
     needs.extend(remains.journals.iter().map(device));
     let at = backing.display();
+    let retire = |device: &crate::chunk::DeviceId| {
+        format!(
+            " If that device will not come back: `cryptfs device retire {at} {}`.",
+            hex::encode(&device.0)
+        )
+    };
+    let retire = remains.journals.first().map(retire).unwrap_or_default();
     failure(
         Exit::OldKeyNeeded,
         format!(
             "{at}: the old key is kept because these still need it: {}. Mount the volume once on those devices, let the sync \
-             client finish, restore those files, or delete them; then run `cryptfs key rotate {at}` again. With --force it \
-             is destroyed, and whatever needs it is lost.",
+             client finish, restore those files, or delete them; then run `cryptfs key rotate {at}` again.{retire} With \
+             --force the old key is destroyed, and whatever needs it is lost.",
             needs.join("; ")
         ),
     )

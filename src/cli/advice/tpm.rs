@@ -32,14 +32,14 @@ fn answer(error: &TpmError) -> Failure {
         }
         TpmError::Busy { .. } => (Exit::TpmBusy, "Use /dev/tpmrm0, which programs can share."),
         TpmError::OtherTpm => {
-            (Exit::OtherTpm, "Unlock with another slot, then enrol again: `cryptfs key add --tpm2`.")
+            (Exit::OtherTpm, "Unlock with another slot, then enrol again: `cryptfs key add --tpm2 BACKING`.")
         }
         TpmError::OwnerPassword => (
             Exit::TpmOwnerPassword,
             "Clear it with `tpm2_changeauth -c owner -p PASSWORD`, or use another slot.",
         ),
         TpmError::BootStateChanged { .. } => {
-            (Exit::BootStateChanged, "Unlock with the recovery key, then `cryptfs key refresh`.")
+            (Exit::BootStateChanged, "Unlock with the recovery key, then `cryptfs key refresh BACKING`.")
         }
         TpmError::PcrsKeepChanging => (Exit::PcrsKeepChanging, "Try again in a moment."),
         TpmError::NoPcrBank => {
@@ -47,9 +47,10 @@ fn answer(error: &TpmError) -> Failure {
         }
         TpmError::WrongPin(_) => (Exit::WrongPin, "Try again, or unlock with another slot."),
         TpmError::Locked(_) => (Exit::TpmLocked, "Other slots work meanwhile."),
-        TpmError::Damaged => {
-            (Exit::TpmSlotDamaged, "Unlock with another slot, then replace it: `cryptfs key refresh`.")
-        }
+        TpmError::Damaged => (
+            Exit::TpmSlotDamaged,
+            "Unlock with another slot, then replace it: `cryptfs key refresh BACKING`.",
+        ),
         TpmError::OutOfSlots => (Exit::TpmFull, "Use /dev/tpmrm0, which frees space by itself."),
         TpmError::Gone => (Exit::TpmGone, "Unlock with another slot."),
         TpmError::Unexpected { .. } => {

@@ -4,8 +4,10 @@ mod text;
 
 use super::advice::{self, Failure};
 use super::home_args::Unit;
+use super::mount::LOCK;
 use super::mount_options::{MountOptions, split};
 use super::report;
+use crate::keys::OpenError;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -25,7 +27,7 @@ struct File {
 ///
 /// # Errors
 ///
-/// `Exit::Usage` for the options, and for text that no unit can have; `Exit::NotAVolume` without the folder;
+/// `Exit::Usage` for the options, and for text that no unit can have; `Exit::NotAVolume` without a volume in the folder;
 /// `Exit::Failed` where they cannot be installed.
 pub fn run(arguments: &Unit) -> Result<(), Failure> {
     let files = files(arguments)?;
@@ -40,6 +42,12 @@ fn files(arguments: &Unit) -> Result<Vec<File>, Failure> {
     let words = || arguments.options.iter().map(String::as_str);
     MountOptions::parse(words(), false).map_err(|error| advice::option(&error))?;
     let backing = fs::canonicalize(&arguments.backing).map_err(|_| advice::no_folder(&arguments.backing))?;
+    if !backing.join(LOCK).exists() {
+        return Err(match arguments.mountpoint.join(LOCK).exists() {
+            true => advice::swapped(&backing, &arguments.mountpoint),
+            false => advice::opening(&backing, &OpenError::NotAVolume),
+        });
+    }
     let volume = Volume {
         program: std::env::current_exe().map_err(|error| advice::system("/proc/self/exe", &error))?,
         backing,
@@ -107,6 +115,9 @@ fn install(arguments: &Unit, files: &[File]) -> Result<(), Failure> {
         let path = folder.join(&file.name);
         fs::write(&path, &file.text).map_err(|error| failed(&path, &error))?;
         report::print(&format!("Wrote {}.\n", path.display()))?;
+    }
+    if !arguments.automount && !arguments.mountpoint.exists() {
+        report::print(&advice::make_mountpoint(&arguments.mountpoint))?;
     }
     let name = files.first().map_or("", |file| file.name.as_str());
     report::print(&advice::start_unit(name, arguments.user))?;

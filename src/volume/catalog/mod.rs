@@ -14,7 +14,7 @@ use crate::volume::cache::Cache;
 use crate::volume::findings::Findings;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Error, Kind, Result};
+use crate::volume::{Error, Result};
 use hashbrown::HashSet;
 use std::collections::BTreeSet;
 use std::io;
@@ -271,8 +271,7 @@ impl Catalog {
     /// The version of a file that is shown, if memory has another one. Entries of a directory keep it from being removed.
     fn shown<'a>(&self, state: &'a State) -> Option<&'a Version> {
         let is_told = self.base.tells_arrivals() && !mutants::is_active(Mutant::UnseenDeleted);
-        let shown = state.untold().filter(|_| is_told && state.record.kind != Kind::Directory)?;
-        (!shown.version.0.is_empty()).then_some(&shown.version)
+        state.shown_version().filter(|version| is_told && !version.0.is_empty())
     }
 
     /// What was last known of a chunk 0, be its inode deleted since.

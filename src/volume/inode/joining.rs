@@ -244,6 +244,11 @@ impl State {
         self.untold.as_deref()
     }
 
+    /// The version of a file that is shown, if that is another.
+    pub fn shown_version(&self) -> Option<&Version> {
+        self.untold().filter(|_| self.record.kind != Kind::Directory).map(|shown| &shown.version)
+    }
+
     /// What it is is shown.
     pub fn was_told(&mut self) {
         self.0.untold = None;

@@ -33,7 +33,7 @@ def tree(mountpoint: Path) -> dict[str, Content]:
     return found
 
 
-# What `check` says of what one device deleted and another one's client brought back: the former removes it again after a day.
+# What `check` says of what one device deleted and another one's client brought back, until the former removes it again.
 RETURNED = re.compile(r"note +(.*?): was removed on this device and is back\b.* \((\S+)\)$")
 UNNAMED = re.compile(r"waiting +(.*?): is in no folder\b.* \((\S+)\)$")
 BELOW = re.compile(r"(?:damage|waiting) +(.*?)/[^/]*: ")

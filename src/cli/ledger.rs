@@ -45,7 +45,7 @@ impl Report for Ledger {
     fn tell(&self, found: &[Finding], healed: &HashSet<FileName>) {
         for finding in found {
             let level = if finding.damage.is_some() { log::Level::Error } else { log::Level::Warn };
-            log::log!(target: "cryptfs::finding", level, "{}", advice::finding(&self.backing, finding));
+            log::log!(target: target_of(finding), level, "{}", advice::finding(&self.backing, finding));
         }
         if found.iter().any(|finding| finding.damage.is_some()) {
             self.notices.show(Notice::Damage);
@@ -65,6 +65,15 @@ impl Report for Ledger {
             Event::Delayed => Notice::Delayed,
             Event::Conflict => Notice::Conflict,
         });
+    }
+}
+
+/// What it is about stands behind `cryptfs::finding`: something with a path, a journal, or a chunk that nothing readable leads to.
+fn target_of(finding: &Finding) -> &'static str {
+    match (&finding.path, finding.chunk.inode.journal_of()) {
+        (_, Some(_)) => "cryptfs::finding::journal",
+        (Some(_), None) => "cryptfs::finding::path",
+        (None, None) => "cryptfs::finding::chunk",
     }
 }
 

@@ -30,7 +30,8 @@ const FACILITY: u8 = 3;
 const JOURNAL: &str = "/run/systemd/journal/socket";
 /// Where systemd says which stream of its journal stdout or stderr is.
 const STREAM: &str = "JOURNAL_STREAM";
-/// What MESSAGE_ID the journal has for records of which target: what a person should know of.
+/// What MESSAGE_ID the journal has for records of which target: what a person should know of. Behind the target may stand `::` and
+/// a class of paths.
 const MESSAGES: [(&str, &str); 4] = [
     ("cryptfs::finding", "5f2a3c1de0b84b0c9a1d7c66e1f0a301"),
     ("cryptfs::conflict", "5f2a3c1de0b84b0c9a1d7c66e1f0a302"),
@@ -170,11 +171,16 @@ impl Line {
     /// Fields, one a line. No value has a newline (`visible`).
     fn for_journal(&self, volume: Option<&str>) -> String {
         let Line { severity, target, text } = self;
-        let message = MESSAGES.iter().find(|(of, _)| of == target);
-        let id = message.map_or_else(String::new, |(_, id)| format!("MESSAGE_ID={id}\n"));
+        let message = MESSAGES.iter().find_map(|(of, id)| {
+            let class = target.strip_prefix(of)?;
+            (class.is_empty() || class.starts_with("::")).then(|| (id, class.trim_start_matches("::")))
+        });
+        let id = message.map_or_else(String::new, |(id, _)| format!("MESSAGE_ID={id}\n"));
+        let class = message.filter(|(_, class)| !class.is_empty());
+        let class = class.map_or_else(String::new, |(_, class)| format!("CRYPTFS_PATH_CLASS={class}\n"));
         let volume = volume.map_or_else(String::new, |volume| format!("CRYPTFS_VOLUME={volume}\n"));
         format!(
-            "MESSAGE={text}\nPRIORITY={severity}\nSYSLOG_IDENTIFIER=cryptfs\n{id}{volume}CRYPTFS_TARGET={target}\n"
+            "MESSAGE={text}\nPRIORITY={severity}\nSYSLOG_IDENTIFIER=cryptfs\n{id}{volume}{class}CRYPTFS_TARGET={target}\n"
         )
     }
 
@@ -265,12 +271,14 @@ mod tests {
 
     #[test]
     fn the_journal_gets_fields_that_can_be_searched_for() {
-        let line = Line::parse(b"<3>cryptfs::finding>a > b\n");
+        let line = Line::parse(b"<3>cryptfs::finding::path>a > b\n");
         assert_eq!(
             line.for_journal(Some("/vault")),
             "MESSAGE=a > b\nPRIORITY=3\nSYSLOG_IDENTIFIER=cryptfs\nMESSAGE_ID=5f2a3c1de0b84b0c9a1d7c66e1f0a301\n\
-             CRYPTFS_VOLUME=/vault\nCRYPTFS_TARGET=cryptfs::finding\n"
+             CRYPTFS_VOLUME=/vault\nCRYPTFS_PATH_CLASS=path\nCRYPTFS_TARGET=cryptfs::finding::path\n"
         );
+        let line = Line::parse(b"<3>cryptfs::stopped>x\n").for_journal(None);
+        assert!(line.contains("MESSAGE_ID=") && !line.contains("PATH_CLASS"), "{line}");
         let line = Line::parse(b"<4>cryptfs::fs>x\n");
         assert!(!line.for_journal(None).contains("MESSAGE_ID"));
     }

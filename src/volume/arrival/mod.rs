@@ -86,7 +86,6 @@ impl Arrivals {
         let (arrivals, ender) = (Arc::downgrade(self), watch.ender());
         let thread = std::thread::Builder::new().name("arrivals".into());
         *self.thread.lock() = Some((thread.spawn(move || run(&arrivals, watch))?, ender));
-        self.base.tell_arrivals();
         Ok(())
     }
 
@@ -97,6 +96,7 @@ impl Arrivals {
 
     /// From now on the store is watched. Returns what was read before, and may have been replaced since.
     pub fn is_watched(&self) -> Vec<Seen> {
+        self.base.tell_arrivals();
         self.base.schedule.merge();
         let context = &self.base.context;
         let own = context.own_journal();

@@ -117,7 +117,7 @@ fn a_handle_of_an_earlier_mount_is_stale(transport: Transport) {
     let kept = tempfile::NamedTempFile::new().unwrap();
     let handles = |live: &Live, name: &str| {
         let mut script = Command::new("python3");
-        script.args(["-c", SCRIPT]).arg(live.directory.path()).arg(name).arg(kept.path());
+        script.args(["-c", SCRIPT]).arg(live.directory.path()).arg(kept.path()).arg(name);
         String::from_utf8(run(&mut script).stdout).unwrap()
     };
     let first = Live::new(transport);

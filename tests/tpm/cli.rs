@@ -206,7 +206,7 @@ fn a_changed_boot_state_is_refreshed() {
     machine.refuses(
         &mut machine.mount(),
         45,
-        "PCR 7, 11). Unlock with the recovery key, then `cryptfs key refresh`",
+        "PCR 7, 11). Unlock with the recovery key, then `cryptfs key refresh /",
     );
     succeeds(machine.run("key refresh").arg("--passphrase-file").arg(machine.path("recovery")));
     succeeds(&mut machine.mount());

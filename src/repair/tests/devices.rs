@@ -18,6 +18,7 @@ use hashbrown::HashSet;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn found(fleet: &FleetFixture, at: usize) -> Vec<Finding> {
     let device = &fleet.devices[at];
@@ -53,10 +54,14 @@ fn what_is_on_its_way_is_no_damage() {
             let is_wrong = |finding: &&Finding| finding.class() == Class::Damage && !is_deleted(finding);
             told(fleet, at, &found.iter().filter(is_wrong).collect::<Vec<_>>());
         };
-        let fleet = walk(here, many, false, &mut looks);
-        // Once all is delivered, nothing at all is found.
+        let mut fleet = walk(here, many, false, &mut looks);
+        // Once all is delivered, and what was deleted and came back is removed again, nothing at all is found.
+        fleet.wait(Duration::from_secs(2 * 86_400));
         for at in 0..many {
-            told(&fleet, at, &found(&fleet, at).iter().collect::<Vec<_>>());
+            let found = found(&fleet, at);
+            // A name too many may stay in a file's record (docs/MERGING.md).
+            let is_wrong = |finding: &&Finding| !matches!(finding.what, What::Links { may_come: true, .. });
+            told(&fleet, at, &found.iter().filter(is_wrong).collect::<Vec<_>>());
         }
     }
 }

@@ -112,6 +112,12 @@ impl FleetFixture {
         panic!("it does not come to rest");
     }
 
+    /// So much time passes on all devices, and everything is delivered and merged again.
+    pub fn wait(&mut self, time: Duration) {
+        self.devices.iter().for_each(|device| device.store.wait(time));
+        self.settle();
+    }
+
     pub fn images(&self, at: usize) -> Vec<(Item, crate::store::image::Image)> {
         let store = &self.devices[at].store;
         store.items().into_iter().filter_map(|item| Some((item.clone(), store.take(&item)?))).collect()
@@ -120,8 +126,7 @@ impl FleetFixture {
     /// Settles, also what waits for an hour, and holds what there is against what has to be.
     pub fn judge(&mut self) -> Tree {
         self.settle();
-        self.devices.iter().for_each(|device| device.store.wait(Duration::from_secs(3600)));
-        self.settle();
+        self.wait(Duration::from_secs(3600));
         let trees: Vec<Tree> =
             (0..self.devices.len()).map(|at| self.at(at, |_, volume| tree(volume))).collect();
         for (tree, device) in trees.iter().zip(&self.devices) {

@@ -21,11 +21,6 @@ fn fleet() -> (FleetFixture, FileName) {
     (fleet, name)
 }
 
-fn wait(fleet: &mut FleetFixture, time: Duration) {
-    fleet.devices.iter().for_each(|device| device.store.wait(time));
-    fleet.settle();
-}
-
 fn is_there(fleet: &FleetFixture, name: FileName) -> bool {
     fleet.devices.iter().any(|device| take(&device.store, name).is_some())
 }
@@ -42,9 +37,9 @@ fn a_file_goes_with_its_last_name_that_can_be_seen() {
     });
     fleet.at(1, |_, volume| remove(volume, "f").unwrap());
     fleet.removed.extend(fleet.made.clone());
-    wait(&mut fleet, HOUR);
+    fleet.wait(HOUR);
     assert!(is_there(&fleet, name), "the name may be on its way");
-    wait(&mut fleet, DAYS);
+    fleet.wait(DAYS);
     assert!(!is_there(&fleet, name));
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d"]);
 }
@@ -61,7 +56,7 @@ fn a_file_whose_new_name_is_on_its_way_does_not_go_with_the_old_one() {
     fleet.devices[1].store.wait(HOUR);
     fleet.at(1, |_, _| ());
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/g"]);
-    wait(&mut fleet, DAYS);
+    fleet.wait(DAYS);
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/g"]);
 }
 
@@ -132,9 +127,9 @@ fn what_was_deleted_and_comes_back_as_it_was_goes_again() {
     fleet.removed.extend(fleet.made.clone());
     fleet.judge();
     put(&fleet.devices[1].store, name, image);
-    wait(&mut fleet, HOUR);
+    fleet.wait(HOUR);
     assert!(is_there(&fleet, name));
-    wait(&mut fleet, DAYS);
+    fleet.wait(DAYS);
     assert!(!is_there(&fleet, name));
 }
 
@@ -155,7 +150,7 @@ fn what_is_written_to_it_while_it_is_open_does_not_bring_it_back() {
         assert_eq!(content(volume, &inode)[..4], *b"more");
     });
     fleet.removed.extend(fleet.made.clone());
-    wait(&mut fleet, DAYS);
+    fleet.wait(DAYS);
     assert!(!is_there(&fleet, name));
 }
 

@@ -86,6 +86,7 @@ crate::mutant::mutants! {
     OlderLeft,
     OlderKept,
     NamesUnited,
+    JoinedUntold,
     UnseenDeleted,
     ReplacedDropped,
     UnshownForgotten,

@@ -3,8 +3,7 @@
 use crate::chunk::InodeId;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::{Link, Record};
-use crate::volume::inode::state::State;
-use hashbrown::HashMap;
+use crate::volume::inode::state::{Names, State};
 
 /// One inode that is another than whoever knows it was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,28 +26,24 @@ pub trait Observer: Send + Sync {
     fn changed(&self, changes: &[Change]);
 }
 
-/// What can be seen of an inode.
+/// What is shown of an inode.
 pub struct Before {
     record: Record,
-    entries: Option<Entries>,
+    names: Option<Names>,
 }
-
-/// Of a directory that was loaded.
-type Entries = HashMap<Box<[u8]>, (InodeId, Kind)>;
 
 impl Before {
     pub fn of(state: &State) -> Before {
-        Before { record: state.record.clone(), entries: entries(state) }
-    }
-
-    pub fn of_record(record: Record) -> Before {
-        Before { record, entries: None }
+        match state.untold() {
+            Some(shown) => Before { record: shown.record.clone(), names: shown.names.clone() },
+            None => Before { record: state.record.clone(), names: state.names() },
+        }
     }
 
     /// How what is there now differs from it.
     pub fn compare(&self, inode: InodeId, state: &State) -> Vec<Change> {
         let mut changes = Vec::new();
-        if let (Some(before), Some(after)) = (&self.entries, entries(state)) {
+        if let (Some(before), Some(after)) = (&self.names, state.names()) {
             let went = before.iter().filter(|(name, _)| !after.contains_key(*name));
             let mut names: Vec<_> = went.map(|(name, entry)| (name.clone(), Some(entry.0))).collect();
             let others = after.into_iter().filter(|(name, entry)| before.get(name) != Some(entry));
@@ -67,9 +62,4 @@ impl Before {
         }
         changes
     }
-}
-
-fn entries(state: &State) -> Option<Entries> {
-    let directory = &state.entries.as_ref()?.directory;
-    Some(directory.iter_after(0).map(|entry| (entry.name.into(), (entry.inode, entry.kind))).collect())
 }

@@ -151,7 +151,7 @@ impl Arrivals {
                     is_loaded = true;
                     changes.extend(found);
                 }
-                Ok(None) => {}
+                Ok(None) => changes.extend(self.untold(id)),
                 Err(error) => log::warn!("what arrived cannot be read yet: {error}"),
             }
         }
@@ -173,6 +173,16 @@ impl Arrivals {
         self.were_told(&chunks);
         if has_to_merge {
             self.base.schedule.merge();
+        }
+    }
+
+    /// What is another since it was shown, though nothing was taken in now: names that came by a checkpoint or a merge.
+    fn untold(&self, id: ChunkId) -> Vec<Change> {
+        let Some(inode) = self.cache.peek(id.inode) else { return Vec::new() };
+        let state = inode.state.read();
+        match state.untold() {
+            Some(_) => Before::of(&state).compare(inode.id(), &state),
+            None => Vec::new(),
         }
     }
 
@@ -263,7 +273,7 @@ impl Arrivals {
             && is_open.is_some_and(|chunk| chunk.has_file() && chunk.is_current().unwrap_or(true))
         {
             // It was opened since.
-            let before = state.untold().map(|shown| Before::of_record(shown.record.clone()));
+            let before = state.untold().is_some().then(|| Before::of(&state));
             return Ok(before.map(|before| before.compare(inode.id(), &state)));
         }
         let loaded = self.cache.load_anew(inode, state.entries.is_some())?;

@@ -3,7 +3,7 @@
 use super::directory::{Directory, Joined};
 use super::extra_chunks::ExtraChunks;
 use super::stamps::Stamps;
-use super::state::{Facts, Shown, Standing, State};
+use super::state::{Facts, Names, Shown, Standing, State};
 use super::table::ChunkTable;
 use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
@@ -118,6 +118,7 @@ impl State {
         origin: Origin,
         known: Option<&Version>,
     ) -> Result<Joined, Malformed> {
+        let shown = self.as_it_is();
         let Facts { entries, record, .. } = &mut self.0;
         let entries = entries.as_mut().ok_or(Malformed("no directory"))?;
         let mut joined = match mutants::is_active(Mutant::JoinTakesOne) {
@@ -151,6 +152,9 @@ impl State {
                 let version = other.first_chunk.as_deref().map(Chunk::version).cloned().unwrap_or_default();
                 self.first_chunk_mut().include(&version);
             }
+        }
+        if is_changed && !mutants::is_active(Mutant::JoinedUntold) {
+            self.0.untold.get_or_insert_with(|| Box::new(shown));
         }
         self.begin_rebuild();
         self.change();
@@ -257,9 +261,18 @@ impl State {
     /// It is about to be another: what it is now is shown, unless nobody was told of that either.
     fn note_shown(&mut self) {
         if self.untold.is_none() {
-            let shown = Shown { record: self.record.clone(), version: self.version().clone() };
-            self.0.untold = Some(Box::new(shown));
+            self.0.untold = Some(Box::new(self.as_it_is()));
         }
+    }
+
+    fn as_it_is(&self) -> Shown {
+        Shown { record: self.record.clone(), version: self.version().clone(), names: self.names() }
+    }
+
+    /// Of a directory that was loaded.
+    pub fn names(&self) -> Option<Names> {
+        let directory = &self.entries.as_ref()?.directory;
+        Some(directory.iter_after(0).map(|entry| (entry.name.into(), (entry.inode, entry.kind))).collect())
     }
 
     /// Takes another state of it, as [`State::replace`] does, of which nobody is told yet.

@@ -16,6 +16,7 @@ use crate::volume::inode::extra_chunks::ExtraChunks;
 use crate::volume::inode::stamps::Stamps;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::{Error, Result};
+use hashbrown::HashMap;
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
@@ -98,7 +99,12 @@ pub struct Shown {
     pub record: Record,
     /// Of chunk 0.
     pub version: Version,
+    /// Of a directory that was loaded, what each name led to.
+    pub names: Option<Names>,
 }
+
+/// What the names of a directory lead to.
+pub type Names = HashMap<Box<[u8]>, (InodeId, Kind)>;
 
 /// nlink and links.
 #[derive(Clone, Default)]

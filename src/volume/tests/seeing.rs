@@ -377,6 +377,7 @@ fn every_broken_rule_is_noticed() {
         (Mutant::DirtyReplaced, what_is_dirty_is_saved_beside),
         (Mutant::OtherOpened, what_is_opened_again_is_of_one_version),
         (Mutant::ReplacedRemoved, meeting::what_only_a_journal_told_of_is_deleted_as_far_as_it_told),
+        (Mutant::JoinedUntold, meeting::names_that_came_by_a_join_are_told),
         (Mutant::DeletedJoined, meeting::a_deleted_directory_takes_in_nothing),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {

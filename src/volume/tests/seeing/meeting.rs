@@ -1,6 +1,8 @@
 //! What arrives meets what this device has done meanwhile.
 
 use super::*;
+use crate::store::memory::Item;
+use crate::store::{CopyName, Seen};
 use crate::volume::{Damage, Error, Event, Finding, Record, Report};
 use hashbrown::HashSet;
 
@@ -133,4 +135,38 @@ fn what_was_exchanged_is_healed_by_loading_it() {
     two.stores[1].restore(&two.stores[0].snapshot());
     assert_eq!(content(&theirs, &file), b"later");
     assert!(is_healed());
+}
+
+/// A checkpoint finds the directory replaced before that is noticed, or a copy of it is merged: whoever shows it is told by the next event
+/// of its file.
+#[test]
+pub fn names_that_came_by_a_join_are_told() {
+    for is_copy in [false, true] {
+        let two = Two::new();
+        let (theirs, their_root) = two.theirs();
+        assert!(names(&theirs, &their_root).is_empty());
+        let root = two.volumes[0].root().unwrap();
+        file_in(&two.volumes[0], &root, "new", b"new");
+        two.volumes[0].checkpoint().unwrap();
+        file_in(&theirs, &their_root, "mine", b"mine");
+        let (snapshot, root_file) =
+            (two.stores[0].snapshot(), theirs.base.context.file_name(ChunkId::first(InodeId::ROOT)));
+        match is_copy {
+            true => {
+                let below = root_file.path().strip_prefix("chunks/").unwrap().to_owned() + "~";
+                let copy = CopyName::parse(below.as_bytes()).unwrap();
+                two.stores[1].put(&Item::Copy(copy), two.stores[0].take(&Item::File(root_file)));
+            }
+            false => two.stores[1].restore_file(&snapshot, root_file),
+        }
+        theirs.checkpoint().unwrap();
+        theirs.merge().unwrap();
+        theirs.checkpoint().unwrap();
+        assert!(names(&theirs, &their_root).contains(&"new".to_owned()));
+        // As the watch tells of what this device itself wrote, once it is closed.
+        theirs.arrivals.take_in(&[Seen::File(root_file)]);
+        assert!(two.told.names().contains(&"new".to_owned()), "{is_copy}");
+        theirs.arrivals.take_in(&[Seen::File(root_file)]);
+        assert!(two.told.names().is_empty(), "told twice");
+    }
 }

@@ -60,6 +60,8 @@ pub enum Rank {
     Stopped,
     /// `volume`: what nobody was told of yet.
     Events,
+    /// `volume`: inodes of which whoever shows them is to be told.
+    Untold,
     /// `trust`: one writer of the versions at a time.
     VersionsWriter,
     /// `trust`: the table of versions.

@@ -87,6 +87,7 @@ crate::mutant::mutants! {
     OlderKept,
     NamesUnited,
     JoinedUntold,
+    MergedUntold,
     UnseenDeleted,
     ReplacedDropped,
     UnshownForgotten,

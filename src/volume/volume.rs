@@ -139,7 +139,9 @@ impl Volume {
     /// The system has no thread for the flusher: nothing would be written but by fsync.
     pub fn start(self: &Arc<Volume>) -> Result<()> {
         if !self.base.read_only {
-            self.merge.start();
+            let arrivals = Arc::downgrade(&self.arrivals);
+            self.merge
+                .start(move || arrivals.upgrade().into_iter().for_each(|arrivals| arrivals.tell(Vec::new())));
         }
         self.cache.use_kept();
         self.writeback.start_flusher()?;

@@ -145,6 +145,38 @@ fn what_another_device_does_is_seen_without_a_remount() {
     }
 }
 
+/// The kernel asks again only for what it is told of; what merging makes no client brings.
+#[test]
+fn names_that_come_with_a_conflict_copy_are_seen_without_a_remount() {
+    for transport in transports() {
+        let first = Sandbox::with_volume();
+        mount(&first, "rw");
+        fs::write(first.plain().join("both"), "first").unwrap();
+        first.succeeds(&mut first.program(&["sync".as_ref(), first.plain().as_ref()]));
+        let second = another(&first);
+        mount(&second, &format!("transport={transport}"));
+        let list = || fs::read_dir(second.plain()).unwrap().map(|entry| entry.unwrap().file_name()).count();
+        for sandbox in [&first, &second] {
+            fs::write(sandbox.plain().join("both"), sandbox.plain().as_os_str().as_encoded_bytes()).unwrap();
+            sandbox.succeeds(&mut sandbox.program(&["sync".as_ref(), sandbox.plain().as_ref()]));
+        }
+        let ours = files(&first.backing()).into_iter().filter(|file| file.starts_with("chunks"));
+        let differ = |file: &PathBuf| {
+            let [ours, theirs] = [&first, &second].map(|sandbox| fs::read(sandbox.backing().join(file)));
+            ours.unwrap() != theirs.unwrap_or_default()
+        };
+        for file in ours.filter(differ) {
+            let mut copy = second.backing().join(&file).into_os_string();
+            copy.push("~");
+            fs::copy(first.backing().join(&file), copy).unwrap();
+        }
+        assert_eq!(list(), 1);
+        eventually("that the conflict file is listed", || list() == 2);
+        second.unmounts();
+        first.unmounts();
+    }
+}
+
 /// Names before content, half a file, deletion before its folder: an error for that file until the rest is here, and
 /// none that stays.
 #[test]

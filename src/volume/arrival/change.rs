@@ -2,8 +2,8 @@
 
 use crate::chunk::InodeId;
 use crate::volume::format::kinds::Kind;
-use crate::volume::format::record::{Link, Record};
-use crate::volume::inode::state::{Names, State};
+use crate::volume::format::record::Link;
+use crate::volume::inode::state::State;
 
 /// One inode that is another than whoever knows it was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,40 +26,26 @@ pub trait Observer: Send + Sync {
     fn changed(&self, changes: &[Change]);
 }
 
-/// What is shown of an inode.
-pub struct Before {
-    record: Record,
-    names: Option<Names>,
-}
-
-impl Before {
-    pub fn of(state: &State) -> Before {
-        match state.untold() {
-            Some(shown) => Before { record: shown.record.clone(), names: shown.names.clone() },
-            None => Before { record: state.record.clone(), names: state.names() },
+/// How an inode differs from what is shown of it.
+pub fn changes(inode: InodeId, state: &State) -> Vec<Change> {
+    let Some(shown) = state.shown() else { return Vec::new() };
+    let mut changes = Vec::new();
+    if let (Some(before), Some(after)) = (&shown.names, state.names()) {
+        let went = before.iter().filter(|(name, _)| !after.contains_key(*name));
+        let mut names: Vec<_> = went.map(|(name, entry)| (name.clone(), Some(entry.0))).collect();
+        let others = after.into_iter().filter(|(name, entry)| before.get(name) != Some(entry));
+        names.extend(others.map(|(name, _)| (name, None)));
+        if !names.is_empty() {
+            changes.push(Change { inode, what: Changed::Names(names) });
         }
     }
-
-    /// How what is there now differs from it.
-    pub fn compare(&self, inode: InodeId, state: &State) -> Vec<Change> {
-        let mut changes = Vec::new();
-        if let (Some(before), Some(after)) = (&self.names, state.names()) {
-            let went = before.iter().filter(|(name, _)| !after.contains_key(*name));
-            let mut names: Vec<_> = went.map(|(name, entry)| (name.clone(), Some(entry.0))).collect();
-            let others = after.into_iter().filter(|(name, entry)| before.get(name) != Some(entry));
-            names.extend(others.map(|(name, _)| (name, None)));
-            if !names.is_empty() {
-                changes.push(Change { inode, what: Changed::Names(names) });
-            }
-        }
-        let (old, new) = (&self.record, &state.record);
-        let is_directory = new.kind == Kind::Directory;
-        let content = old.content != new.content || old.size != new.size || !new.is_exact;
-        if !is_directory && (content || old.extension.target != new.extension.target) {
-            changes.push(Change { inode, what: Changed::Content(new.extension.links.clone()) });
-        } else if changes.is_empty() && old != new {
-            changes.push(Change { inode, what: Changed::Attributes });
-        }
-        changes
+    let (old, new) = (&shown.record, &state.record);
+    let is_directory = new.kind == Kind::Directory;
+    let content = old.content != new.content || old.size != new.size || !new.is_exact;
+    if !is_directory && (content || old.extension.target != new.extension.target) {
+        changes.push(Change { inode, what: Changed::Content(new.extension.links.clone()) });
+    } else if changes.is_empty() && old != new {
+        changes.push(Change { inode, what: Changed::Attributes });
     }
+    changes
 }

@@ -21,7 +21,6 @@ use crate::volume::journal::Journal;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::writeback::{GaveWay, Writeback};
 use crate::volume::{Damage, Error, Kind, Result};
-use change::Before;
 use settling::Settling;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,7 +94,7 @@ impl Arrivals {
     }
 
     /// From now on the store is watched. Returns what was read before, and may have been replaced since.
-    pub fn is_watched(&self) -> Vec<Seen> {
+    pub fn begin(&self) -> Vec<Seen> {
         self.base.tell_arrivals();
         self.base.schedule.merge();
         let context = &self.base.context;
@@ -144,23 +143,37 @@ impl Arrivals {
         has_to_merge |= !chunks.is_empty() && self.base.schedule.has_copies();
         let mut changes = Vec::new();
         let mut is_loaded = false;
-        for &id in &chunks {
+        for id in chunks {
             let is_mended = self.findings.is_noticed(id) && self.is_whole(id);
             match self.look_at(id, is_mended) {
                 Ok(Some(found)) => {
                     is_loaded = true;
                     changes.extend(found);
                 }
-                Ok(None) => changes.extend(self.untold(id)),
+                Ok(None) => {}
                 Err(error) => log::warn!("what arrived cannot be read yet: {error}"),
             }
         }
         // What another device's journal adds to what was loaded.
-        if has_journals || is_loaded {
-            match self.apply_journals() {
-                Ok(found) => changes.extend(found),
-                Err(error) => log::warn!("the journals of other devices cannot be read now: {error}"),
-            }
+        if (has_journals || is_loaded)
+            && let Err(error) = self.apply_journals()
+        {
+            log::warn!("the journals of other devices cannot be read now: {error}");
+        }
+        self.tell(changes);
+        if has_to_merge {
+            self.base.schedule.merge();
+        }
+    }
+
+    /// Tells whoever shows the volume what became another without him, and these changes.
+    pub fn tell(&self, mut changes: Vec<Change>) {
+        let untold = self.base.take_untold();
+        let untold: Vec<_> = untold.into_iter().filter_map(|id| self.cache.peek(id)).collect();
+        for inode in &untold {
+            let mut state = inode.state.write();
+            changes.extend(change::changes(inode.id(), &state));
+            state.is_told();
         }
         for change in &changes {
             if let Changed::Names(names) = &change.what {
@@ -170,33 +183,17 @@ impl Arrivals {
         if let Some(observer) = self.observer.get().filter(|_| !changes.is_empty()) {
             observer.changed(&changes);
         }
-        self.were_told(&chunks);
-        if has_to_merge {
-            self.base.schedule.merge();
-        }
-    }
-
-    /// What is another since it was shown, though nothing was taken in now: names that came by a checkpoint or a merge.
-    fn untold(&self, id: ChunkId) -> Vec<Change> {
-        let Some(inode) = self.cache.peek(id.inode) else { return Vec::new() };
-        let state = inode.state.read();
-        match state.untold() {
-            Some(_) => Before::of(&state).compare(inode.id(), &state),
-            None => Vec::new(),
-        }
-    }
-
-    /// What arrived is shown now, but for what was deleted before.
-    fn were_told(&self, chunks: &BTreeSet<ChunkId>) {
-        for inode in chunks.iter().filter_map(|id| self.cache.peek(id.inode)) {
+        for inode in untold {
             let mut state = inode.state.write();
+            // What was deleted before it was told goes as it was shown.
             if state.record.links_count > 0 {
                 state.was_told();
             }
         }
     }
 
-    /// What changed with a chunk file; `None` if nothing was taken in. `is_mended`: it could not be read before.
+    /// Takes in a chunk file. Returns what is to be told beyond what its inode became; `None` if nothing was taken in.
+    /// `is_mended`: it could not be read before.
     fn look_at(&self, id: ChunkId, is_mended: bool) -> Result<Option<Vec<Change>>> {
         if is_mended {
             self.findings.heal_gone(id);
@@ -219,27 +216,15 @@ impl Arrivals {
                 Ok(None)
             }
             Err(Error::NotArrived(_) | Error::Damaged(..)) => Ok(None),
-            Ok(None) if id.index.is_first() && inode.is_directory() => self.join(&inode),
-            Ok(None) if id.index.is_first() => self.take_place(&inode),
+            // Memory has something that is not in what arrived.
+            Ok(None) if id.index.is_first() && inode.is_directory() => {
+                Ok(self.writeback.join_arrived(&inode)?.then(Vec::new))
+            }
+            Ok(None) if id.index.is_first() => {
+                Ok((self.writeback.give_way(&inode)? != GaveWay::Not).then(Vec::new))
+            }
             taken => taken,
         }
-    }
-
-    /// Of a file that has changes of its own which gave way to what arrived.
-    fn take_place(&self, inode: &Arc<Inode>) -> Result<Option<Vec<Change>>> {
-        let before = Before::of(&inode.state.read());
-        if self.writeback.give_way(inode)? == GaveWay::Not {
-            return Ok(None);
-        }
-        let state = inode.state.read();
-        Ok(Some(before.compare(inode.id(), &state)))
-    }
-
-    /// A directory that memory has something of which what arrived lacks becomes both.
-    fn join(&self, directory: &Arc<Inode>) -> Result<Option<Vec<Change>>> {
-        let before = Before::of(&directory.state.read());
-        let is_joined = self.writeback.join_arrived(directory)?;
-        Ok(is_joined.then(|| before.compare(directory.id(), &directory.state.read())))
     }
 
     /// Whether every block of a chunk can be read.
@@ -273,8 +258,7 @@ impl Arrivals {
             && is_open.is_some_and(|chunk| chunk.has_file() && chunk.is_current().unwrap_or(true))
         {
             // It was opened since.
-            let before = state.untold().is_some().then(|| Before::of(&state));
-            return Ok(before.map(|before| before.compare(inode.id(), &state)));
+            return Ok(state.shown().map(|_| Vec::new()));
         }
         let loaded = self.cache.load_anew(inode, state.entries.is_some())?;
         let is_taken = match loaded.version().compare(state.version()) {
@@ -289,11 +273,10 @@ impl Arrivals {
         {
             return Ok(None);
         }
-        let before = Before::of(&state);
         let replaced = self.writeback.take_replaced(&mut state, &loaded);
         self.cache.put_loaded(inode, &mut state, loaded);
         replaced.into_iter().for_each(|own| self.writeback.keep_replaced(inode.id(), own));
-        Ok(Some(before.compare(inode.id(), &state)))
+        Ok(Some(Vec::new()))
     }
 
     /// The same of a file's further chunk: which version of it belongs to the file, chunk 0 says.
@@ -324,17 +307,13 @@ impl Arrivals {
     }
 
     /// Applies what the journals of other devices say now.
-    fn apply_journals(&self) -> Result<Vec<Change>> {
-        let mut before: Vec<(Arc<Inode>, Before)> = Vec::new();
+    fn apply_journals(&self) -> Result<()> {
         self.journal.apply_others(&mut |id: InodeId| {
             if let Some(inode) = self.cache.peek(id) {
-                let seen = Before::of(&inode.state.read());
-                before.push((inode, seen));
+                inode.state.write().note_shown();
+                self.base.note_untold(id);
             }
-        })?;
-        let changes =
-            before.iter().flat_map(|(inode, before)| before.compare(inode.id(), &inode.state.read()));
-        Ok(changes.collect())
+        })
     }
 }
 
@@ -346,7 +325,7 @@ fn run(arrivals: &Weak<Arrivals>, mut watch: Box<dyn Watch>) {
         (Some(arrivals), Err(error)) => return arrivals.is_not_watched(&error),
         (Some(arrivals), Ok(())) => {
             let now = Instant::now();
-            arrivals.is_watched().into_iter().for_each(|seen| settling.note(seen, now));
+            arrivals.begin().into_iter().for_each(|seen| settling.note(seen, now));
         }
     }
     loop {

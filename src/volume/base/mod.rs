@@ -9,7 +9,7 @@ mod withheld;
 
 pub use schedule::{Schedule, Task};
 
-use crate::chunk::Context;
+use crate::chunk::{Context, InodeId};
 use crate::locks::{Mutex, Rank};
 use crate::store::FileName;
 use crate::volume::format::directory_log::Author;
@@ -18,6 +18,7 @@ use crate::volume::format::stamp::Stamp;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use stand_ins::StandIns;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +48,8 @@ pub struct Base {
     pub schedule: Schedule,
     pub stand_ins: Mutex<StandIns>,
     pub withheld: Mutex<Withheld>,
+    /// Inodes that became others without anybody having asked for it, and that are not told.
+    untold: Mutex<BTreeSet<InodeId>>,
     /// Whoever shows the volume is told of what arrives.
     tells_arrivals: AtomicBool,
     /// When the volume was opened, in seconds since 1970.
@@ -95,6 +98,7 @@ impl Base {
             schedule: Schedule::default(),
             stand_ins: Mutex::new(Rank::StandIns, StandIns::default()),
             withheld: Mutex::new(Rank::Withheld, Withheld::default()),
+            untold: Mutex::new(Rank::Untold, BTreeSet::new()),
             opened: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
             stopped: AtomicBool::new(false),
             stopped_by: Mutex::new(Rank::Stopped, None),
@@ -160,6 +164,16 @@ impl Base {
         }
         drop(events);
         self.schedule.report();
+    }
+
+    /// Whoever shows this inode is to be told what it is: it became another, or is about to.
+    pub fn note_untold(&self, inode: InodeId) {
+        self.untold.lock().insert(inode);
+    }
+
+    /// Takes the inodes that are to be told.
+    pub fn take_untold(&self) -> BTreeSet<InodeId> {
+        std::mem::take(&mut self.untold.lock())
     }
 
     /// Takes what nobody was told of yet.

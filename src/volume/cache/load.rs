@@ -53,6 +53,7 @@ impl Cache {
         let found = self.state_of(inode.id(), found)?;
         self.close_replaced(inode, state);
         state.take_found(found);
+        self.base.note_untold(inode.id());
         Ok(())
     }
 
@@ -154,7 +155,8 @@ impl Cache {
     /// Takes what was loaded anew in the place of what memory has. [`Cache::all_opened`] is to follow, without the lock.
     pub fn put_loaded(&self, inode: &Arc<Inode>, state: &mut State, loaded: State) {
         self.close_replaced(inode, state);
-        state.replace_untold(loaded);
+        state.replace(loaded);
+        self.base.note_untold(inode.id());
     }
 
     /// Closes what memory has open of an inode, and goes on with what stands in its place.

@@ -112,24 +112,24 @@ impl Catalog {
     }
 
     /// The same of a copy that includes what stands there. Every device that has both does so, and none has to write for it. Not where
-    /// files cannot exchange their names.
+    /// files cannot exchange their names. Whether they did.
     ///
     /// # Errors
     ///
     /// The store's, after which they may have exchanged their names, but not durably.
-    pub fn exchange_older(&self, copy: &CopyName) -> Result<()> {
+    pub fn exchange_older(&self, copy: &CopyName) -> Result<bool> {
         let store = &self.base.context.store;
         // It may lie in the page cache only.
         match store.open_copy(copy).and_then(|file| file.sync()).and_then(|()| store.exchange_copy(copy)) {
             Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
                 log::debug!("{} keeps an older version: {error}", copy.of.path());
-                Ok(())
+                Ok(false)
             }
             // The client was faster.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             exchanged => {
                 exchanged?;
-                self.base.sync_names(&[copy.of])
+                self.base.sync_names(&[copy.of]).map(|()| true)
             }
         }
     }

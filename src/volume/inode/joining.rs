@@ -3,7 +3,7 @@
 use super::directory::{Directory, Joined};
 use super::extra_chunks::ExtraChunks;
 use super::stamps::Stamps;
-use super::state::{Facts, Names, Shown, Standing, State};
+use super::state::{Facts, Standing, State};
 use super::table::ChunkTable;
 use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
@@ -88,6 +88,7 @@ impl State {
     ///
     /// [`Malformed`] if no entries are loaded; as [`Directory::join`].
     pub fn bury_known(&mut self, tombstone: &Tombstone) -> Result<Joined, Malformed> {
+        self.note_shown();
         let entries = self.0.entries.as_mut().ok_or(Malformed("no directory"))?;
         let vector = tombstone.entries.iter().map(|&(device, counter)| (device, counter.0)).collect();
         let joined = entries.directory.join(&Directory::new(vector))?;
@@ -118,7 +119,7 @@ impl State {
         origin: Origin,
         known: Option<&Version>,
     ) -> Result<Joined, Malformed> {
-        let shown = self.as_it_is();
+        self.note_shown();
         let Facts { entries, record, .. } = &mut self.0;
         let entries = entries.as_mut().ok_or(Malformed("no directory"))?;
         let mut joined = match mutants::is_active(Mutant::JoinTakesOne) {
@@ -153,9 +154,6 @@ impl State {
                 self.first_chunk_mut().include(&version);
             }
         }
-        if is_changed && !mutants::is_active(Mutant::JoinedUntold) {
-            self.0.untold.get_or_insert_with(|| Box::new(shown));
-        }
         self.begin_rebuild();
         self.change();
         Ok(joined)
@@ -170,7 +168,7 @@ impl State {
     fn go_on_with(&mut self, found: State, keeps_own: bool) {
         self.note_shown();
         if !keeps_own {
-            self.replace_untold(found);
+            self.replace(found);
         } else {
             let State(Facts { first_chunk, table, record: other, .. }) = found;
             take_attributes(&mut self.0.record, &other);
@@ -241,46 +239,6 @@ impl State {
     /// Whether content or attributes were changed and are in no durable chunk 0.
     pub fn has_unstored(&self) -> bool {
         self.has_unstored_content() || self.progress.attributes > self.progress.durable
-    }
-
-    /// What is shown of it, if that is another since.
-    pub fn untold(&self) -> Option<&Shown> {
-        self.untold.as_deref()
-    }
-
-    /// The version of a file that is shown, if that is another.
-    pub fn shown_version(&self) -> Option<&Version> {
-        self.untold().filter(|_| self.record.kind != Kind::Directory).map(|shown| &shown.version)
-    }
-
-    /// What it is is shown.
-    pub fn was_told(&mut self) {
-        self.0.untold = None;
-    }
-
-    /// It is about to be another: what it is now is shown, unless nobody was told of that either.
-    fn note_shown(&mut self) {
-        if self.untold.is_none() {
-            self.0.untold = Some(Box::new(self.as_it_is()));
-        }
-    }
-
-    fn as_it_is(&self) -> Shown {
-        Shown { record: self.record.clone(), version: self.version().clone(), names: self.names() }
-    }
-
-    /// Of a directory that was loaded.
-    pub fn names(&self) -> Option<Names> {
-        let directory = &self.entries.as_ref()?.directory;
-        Some(directory.iter_after(0).map(|entry| (entry.name.into(), (entry.inode, entry.kind))).collect())
-    }
-
-    /// Takes another state of it, as [`State::replace`] does, of which nobody is told yet.
-    pub fn replace_untold(&mut self, state: State) {
-        self.note_shown();
-        let shown = self.0.untold.take();
-        self.replace(state);
-        self.0.untold = shown;
     }
 
     /// Goes on with the file that took the place of this one's.

@@ -8,6 +8,7 @@ pub mod joining;
 mod replayed;
 pub mod room;
 pub mod segments;
+mod shown;
 pub mod stamps;
 pub mod state;
 pub mod stored;

@@ -13,10 +13,10 @@ use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::extra_chunks::ExtraChunks;
+use crate::volume::inode::shown::Shown;
 use crate::volume::inode::stamps::Stamps;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::{Error, Result};
-use hashbrown::HashMap;
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
@@ -80,8 +80,8 @@ pub struct Facts {
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
     pub lost: Option<Box<Error>>,
     pub progress: Progress,
-    /// What whoever shows the inode knows of it, if it was replaced since.
-    pub(super) untold: Option<Box<Shown>>,
+    /// What is shown of it, if that is perhaps another since.
+    pub(super) shown: Option<Box<Shown>>,
     /// Space for storing chunk 0.
     pub hold: Hold,
 }
@@ -93,18 +93,6 @@ impl Deref for State {
         &self.0
     }
 }
-
-/// A state of an inode as it was shown.
-pub struct Shown {
-    pub record: Record,
-    /// Of chunk 0.
-    pub version: Version,
-    /// Of a directory that was loaded, what each name led to.
-    pub names: Option<Names>,
-}
-
-/// What the names of a directory lead to.
-pub type Names = HashMap<Box<[u8]>, (InodeId, Kind)>;
 
 /// nlink and links.
 #[derive(Clone, Default)]
@@ -198,7 +186,7 @@ impl State {
             first_chunk: Some(Box::new(first_chunk)),
             held: Version::default(),
             held_marks: None,
-            untold: None,
+            shown: None,
             named: false,
             extra_chunks: ExtraChunks::default(),
             table: ChunkTable::empty(),
@@ -248,7 +236,7 @@ impl State {
             first_chunk: None,
             held: version,
             held_marks: marks,
-            untold: None,
+            shown: None,
             named: true,
             extra_chunks: ExtraChunks::default(),
             table,

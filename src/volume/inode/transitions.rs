@@ -65,11 +65,6 @@ impl State {
         }
     }
 
-    /// Takes another state in place of all this one has, of which nothing is open any more.
-    pub fn replace(&mut self, state: State) {
-        *self = state;
-    }
-
     /// Its chunk files are pinned.
     pub fn were_pinned(&mut self) {
         (self.0.is_pinned, self.0.has_new_chunks) = (true, false);

@@ -170,6 +170,8 @@ impl Merge {
     pub(super) fn adopt(&self, inode: &Arc<Inode>, directory: &Arc<Inode>, name: &[u8]) -> Result<bool> {
         let Stamp { device, commit } = inode.view(|record| record.content);
         let adopt = |name: &[u8]| self.namespace.adopt(inode, directory, name, None, Timestamp::now());
+        self.cache.load_entries(directory)?;
+        self.about_to_change(&[inode, directory]);
         match adopt(name) {
             Err(Error::Exists) => {}
             adopted => return adopted.map(|()| true),

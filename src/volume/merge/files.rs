@@ -163,6 +163,7 @@ impl Merge {
             xattrs: record.extension.xattrs.clone(),
             now: record.modified,
         };
+        self.about_to_change(&[directory]);
         let made = self.namespace.create_as(id, directory, name, new)?;
         let (mut piece, mut at) = (vec![0; PIECE], 0);
         while at < record.size {
@@ -287,6 +288,7 @@ impl Merge {
         if inode.view(|record| rank(record) >= rank(other)) {
             return Ok(true);
         }
+        self.about_to_change(&[inode]);
         self.namespace.update(inode, |record| {
             (record.mode, record.uid, record.gid) = (other.mode, other.uid, other.gid);
             record.extension.xattrs.clone_from(&other.extension.xattrs);

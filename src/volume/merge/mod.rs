@@ -78,8 +78,9 @@ impl Merge {
     }
 
     /// Merges in the background whenever something says that there may be something, and once in any case: before it ends.
-    /// To find that out all chunk files are listed, which a mount does not wait for.
-    pub fn start(self: &Arc<Merge>) {
+    /// To find that out all chunk files are listed, which a mount does not wait for. Each time `tell` is to tell whoever shows the
+    /// volume what became another.
+    pub fn start(self: &Arc<Merge>, tell: impl Fn() + Send + 'static) {
         let merge = Arc::downgrade(self);
         let base = self.base.clone();
         let work = move || {
@@ -87,6 +88,7 @@ impl Merge {
             while base.schedule.wait_for_merge(again) || !has_run {
                 let Some(merge) = merge.upgrade() else { return };
                 merge.run_or_warn();
+                tell();
                 (again, has_run) = (merge.waits_for(), true);
             }
         };
@@ -111,9 +113,12 @@ impl Merge {
         if let Err(error) = self.run() {
             // A sync client moves files meanwhile.
             let is_gone = matches!(&error, Error::Store(error) if error.kind() == ErrorKind::NotFound);
-            let level = if is_gone { log::Level::Info } else { log::Level::Warn };
+            let (level, waits) = match is_gone {
+                true => (log::Level::Info, &self.waits_briefly),
+                false => (log::Level::Warn, &self.waits),
+            };
             log::log!(level, "what other devices did is not merged yet, and is tried again: {error}");
-            self.waits_briefly.store(true, Ordering::Relaxed);
+            waits.store(true, Ordering::Relaxed);
         }
     }
 
@@ -256,6 +261,14 @@ impl Merge {
         let is_done = self.base.context.store.age_of_copy(copy)? >= pinned::PATIENCE;
         self.waits.fetch_or(!is_done, Ordering::Relaxed);
         Ok(is_done || mutants::is_active(Mutant::EqualCopyRemoved))
+    }
+
+    /// What becomes of these now nobody asked for: whoever shows them is to be told.
+    fn about_to_change(&self, inodes: &[&Arc<Inode>]) {
+        for inode in inodes.iter().filter(|_| !mutants::is_active(Mutant::MergedUntold)) {
+            inode.state.write().note_shown();
+            self.base.note_untold(inode.id());
+        }
     }
 
     /// None if it is no file, or cannot be opened.

@@ -77,7 +77,12 @@ impl Merge {
         if links.is_empty() || links == *ours {
             return Ok(());
         }
-        self.namespace.correct_links(inode, links.into_iter().collect())
+        self.correct(inode, links.into_iter().collect())
+    }
+
+    fn correct(&self, inode: &Arc<Inode>, links: Vec<Link>) -> Result<()> {
+        self.about_to_change(&[inode]);
+        self.namespace.correct_links(inode, links)
     }
 
     /// The entries of a directory that lead to an inode, the one with the greatest dot last.
@@ -104,7 +109,7 @@ impl Merge {
         }
         let link = Link { parent: parent.id(), name: place.stored };
         if inode.view(|record| record.extension.links != [link.clone()]) {
-            self.namespace.correct_links(inode, vec![link])?;
+            self.correct(inode, vec![link])?;
         }
         self.break_ring(inode)
     }
@@ -146,6 +151,7 @@ impl Merge {
 
     /// Takes a name away, if it is still there: with one name others go that stood for the same.
     pub(super) fn forget(&self, directory: &Arc<Inode>, place: &Place) -> Result<()> {
+        self.about_to_change(&[directory]);
         match self.namespace.forget_entry(directory, &place.shown, Timestamp::now()) {
             Err(Error::NotFound) => Ok(()),
             forgotten => forgotten,

@@ -20,7 +20,7 @@ impl Merge {
         if !includes(&self.catalog.open_pin(first, pin)?, there.version()) {
             return Ok(());
         }
-        self.replace_older(first, &|| self.catalog.put_back(first, pin, Some(there.version())))
+        self.replace_older(first, &|| self.catalog.put_back(first, pin, Some(there.version())).map(|()| true))
     }
 
     /// Has the newest copy of each chunk 0 exchange its name with an older one. Where a copy of a directory can be joined with what is
@@ -60,9 +60,9 @@ impl Merge {
         self.replace_older(first, &|| self.catalog.exchange_older(copy))
     }
 
-    /// Replaces a chunk 0, of which memory must have nothing to lose.
-    fn replace_older(&self, first: ChunkId, replace: &dyn Fn() -> Result<()>) -> Result<()> {
-        match self.cache.inode(first.inode) {
+    /// Replaces a chunk 0, of which memory must have nothing to lose. `replace` answers whether it could.
+    fn replace_older(&self, first: ChunkId, replace: &dyn Fn() -> Result<bool>) -> Result<()> {
+        let is_replaced = match self.cache.inode(first.inode) {
             Ok(inode) => {
                 let _serial = inode.serial.lock();
                 let mut state = inode.state.write();
@@ -70,16 +70,19 @@ impl Merge {
                     self.waits_briefly.store(true, Ordering::Relaxed);
                     return Ok(());
                 }
-                replace()?;
+                let is_replaced = replace()?;
                 for index in state.close_all() {
                     self.cache.closed(ChunkId { index, ..first });
                 }
+                is_replaced
             }
             // It is older than this device knows.
             Err(error) if error.is_damage() => replace()?,
             Err(error) => return Err(error),
+        };
+        if is_replaced {
+            log::info!("{first:?}: an older version of it is replaced");
         }
-        log::info!("{first:?}: an older version of it is replaced");
         Ok(())
     }
 }

@@ -39,6 +39,7 @@ impl Merge {
                     };
                     let Some(to) = to else { return Ok(()) };
                     let ends = ((&source, &*place.shown), (&target, &*to));
+                    self.about_to_change(&[&source, &target, &self.cache.inode(id)?]);
                     self.namespace.rename(ends.0, ends.1, Rename::NoReplace, None, Timestamp::now())?;
                     if kind == Kind::Directory && there.is_some_and(|(_, kind)| kind == Kind::Directory) {
                         self.unite_all(&target, &to, &place.shown)?;
@@ -46,6 +47,7 @@ impl Merge {
                 }
             }
         }
+        self.about_to_change(&[directory, &source]);
         let removed = self.namespace.remove_directory(directory, from, Timestamp::now())?;
         removed.into_iter().for_each(|inode| self.namespace.release(inode));
         Ok(())

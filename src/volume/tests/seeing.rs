@@ -74,17 +74,23 @@ fn looking_writes_nothing() {
 
 /// What is told upward.
 #[derive(Clone, Default)]
-struct Told(Arc<parking_lot::Mutex<Vec<Change>>>);
+struct Told {
+    changes: Arc<parking_lot::Mutex<Vec<Change>>>,
+    /// Done while it is told next.
+    meanwhile: Arc<parking_lot::Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+}
 
 impl Observer for Told {
     fn changed(&self, changes: &[Change]) {
-        self.0.lock().extend_from_slice(changes);
+        self.changes.lock().extend_from_slice(changes);
+        let meanwhile = self.meanwhile.lock().take();
+        meanwhile.into_iter().for_each(|work| work());
     }
 }
 
 impl Told {
     fn take(&self) -> Vec<Change> {
-        std::mem::take(&mut *self.0.lock())
+        std::mem::take(&mut *self.changes.lock())
     }
 
     /// Names that were told, whatever the directory.
@@ -169,7 +175,7 @@ fn what_arrives_before_the_folder_is_watched_is_seen() {
     assert!(names(&volume, &theirs).is_empty());
     let root_file = volume.base.context.file_name(ChunkId::first(InodeId::ROOT));
     two.stores[1].restore_file(&two.stores[0].snapshot(), root_file);
-    volume.arrivals.take_in(&volume.arrivals.is_watched());
+    volume.arrivals.take_in(&volume.arrivals.begin());
     let found = names(&volume, &theirs);
     assert!(found.contains(&"stored".to_owned()), "{found:?}");
     // What is in a journal only.
@@ -177,7 +183,7 @@ fn what_arrives_before_the_folder_is_watched_is_seen() {
     two.volumes[0].sync_directory(&root).unwrap();
     let journal = two.volumes[0].base.context.file_name(two.volumes[0].base.context.own_journal());
     two.stores[1].restore_file(&two.stores[0].snapshot(), journal);
-    volume.arrivals.take_in(&volume.arrivals.is_watched());
+    volume.arrivals.take_in(&volume.arrivals.begin());
     let found = names(&volume, &theirs);
     assert!(found.contains(&"moved".to_owned()), "{found:?}");
 }
@@ -377,7 +383,8 @@ fn every_broken_rule_is_noticed() {
         (Mutant::DirtyReplaced, what_is_dirty_is_saved_beside),
         (Mutant::OtherOpened, what_is_opened_again_is_of_one_version),
         (Mutant::ReplacedRemoved, meeting::what_only_a_journal_told_of_is_deleted_as_far_as_it_told),
-        (Mutant::JoinedUntold, meeting::names_that_came_by_a_join_are_told),
+        (Mutant::JoinedUntold, meeting::names_that_a_checkpoint_joins_are_told),
+        (Mutant::MergedUntold, meeting::names_that_merging_makes_are_told),
         (Mutant::DeletedJoined, meeting::a_deleted_directory_takes_in_nothing),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {

@@ -146,6 +146,9 @@ impl Writeback {
             }
             let known = self.base.context.recall.known(id);
             let joined = change(&mut state, known.as_ref());
+            if !mutants::is_active(Mutant::JoinedUntold) {
+                self.base.note_untold(directory.id());
+            }
             return joined.map(Some).map_err(|what| Error::Damaged(id, what.0.into()));
         }
         Ok(None)

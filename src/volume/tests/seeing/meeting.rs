@@ -137,10 +137,42 @@ fn what_was_exchanged_is_healed_by_loading_it() {
     assert!(is_healed());
 }
 
-/// A checkpoint finds the directory replaced before that is noticed, or a copy of it is merged: whoever shows it is told by the next event
-/// of its file.
+impl Two {
+    /// Has the second one get the first one's file, or a copy of it beside its own, and take no notice.
+    fn put(&self, inode: InodeId, is_copy: bool) {
+        let file = self.volumes[1].base.context.file_name(ChunkId::first(inode));
+        if is_copy {
+            let below = file.path().strip_prefix("chunks/").unwrap().to_owned() + "~";
+            let copy = CopyName::parse(below.as_bytes()).unwrap();
+            self.stores[1].put(&Item::Copy(copy), self.stores[0].take(&Item::File(file)));
+        } else {
+            self.stores[1].restore_file(&self.stores[0].snapshot(), file);
+        }
+    }
+
+    /// A file of both that both edited, the first one's version a copy beside the second one's.
+    fn edited_on_both_sides() -> Two {
+        let mut two = Two::new();
+        let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+        let (theirs, their_root) = two.theirs();
+        let inode = file_in(&ours, &root, "both", b"first");
+        two.deliver_all();
+        let file = theirs.lookup(&their_root, b"both").unwrap().unwrap();
+        for (volume, inode, text) in [(&ours, &inode, b"of a"), (&theirs, &file, b"of b")] {
+            volume.write(inode, 0, text, now(), 0).unwrap();
+            volume.checkpoint().unwrap();
+        }
+        two.put(inode.id(), true);
+        assert_eq!(names(&theirs, &their_root), ["both"]);
+        two.told.take();
+        two
+    }
+}
+
+/// A checkpoint finds the directory replaced before that is noticed, or a copy of it is merged. That no event may tell of: what this
+/// device itself wrote is no news.
 #[test]
-pub fn names_that_came_by_a_join_are_told() {
+pub fn names_that_a_checkpoint_joins_are_told() {
     for is_copy in [false, true] {
         let two = Two::new();
         let (theirs, their_root) = two.theirs();
@@ -149,24 +181,49 @@ pub fn names_that_came_by_a_join_are_told() {
         file_in(&two.volumes[0], &root, "new", b"new");
         two.volumes[0].checkpoint().unwrap();
         file_in(&theirs, &their_root, "mine", b"mine");
-        let (snapshot, root_file) =
-            (two.stores[0].snapshot(), theirs.base.context.file_name(ChunkId::first(InodeId::ROOT)));
-        match is_copy {
-            true => {
-                let below = root_file.path().strip_prefix("chunks/").unwrap().to_owned() + "~";
-                let copy = CopyName::parse(below.as_bytes()).unwrap();
-                two.stores[1].put(&Item::Copy(copy), two.stores[0].take(&Item::File(root_file)));
-            }
-            false => two.stores[1].restore_file(&snapshot, root_file),
-        }
+        two.put(InodeId::ROOT, is_copy);
         theirs.checkpoint().unwrap();
         theirs.merge().unwrap();
-        theirs.checkpoint().unwrap();
-        assert!(names(&theirs, &their_root).contains(&"new".to_owned()));
-        // As the watch tells of what this device itself wrote, once it is closed.
-        theirs.arrivals.take_in(&[Seen::File(root_file)]);
+        theirs.arrivals.tell(Vec::new());
         assert!(two.told.names().contains(&"new".to_owned()), "{is_copy}");
-        theirs.arrivals.take_in(&[Seen::File(root_file)]);
-        assert!(two.told.names().is_empty(), "told twice");
+        theirs.arrivals.tell(Vec::new());
+        assert!(two.told.take().is_empty(), "told twice");
     }
+}
+
+#[test]
+pub fn names_that_merging_makes_are_told() {
+    let two = Two::edited_on_both_sides();
+    two.volumes[1].merge().unwrap();
+    two.volumes[1].arrivals.tell(Vec::new());
+    assert!(two.told.names().iter().any(|name| name.starts_with("both (conflict")));
+}
+
+#[test]
+fn merging_in_the_background_tells_what_it_made() {
+    let two = Two::edited_on_both_sides();
+    two.volumes[1].start().unwrap();
+    let is_told = || two.told.names().iter().any(|name| name.starts_with("both (conflict"));
+    assert!((0..1000).any(|_| is_told() || {
+        std::thread::sleep(Duration::from_millis(10));
+        false
+    }));
+    two.volumes[1].close().unwrap();
+}
+
+/// Telling takes a while, and what was told is then not all that there is.
+#[test]
+fn what_changes_while_it_is_told_is_told_too() {
+    let two = Two::edited_on_both_sides();
+    let (theirs, root) = (two.volumes[1].clone(), two.volumes[0].root().unwrap());
+    file_in(&two.volumes[0], &root, "new", b"new");
+    two.volumes[0].checkpoint().unwrap();
+    two.put(InodeId::ROOT, false);
+    let merging = theirs.clone();
+    *two.told.meanwhile.lock() = Some(Box::new(move || merging.merge().unwrap()));
+    theirs.arrivals.take_in(&[Seen::File(theirs.base.context.file_name(ChunkId::first(InodeId::ROOT)))]);
+    assert_eq!(two.told.names(), ["new"]);
+    theirs.arrivals.tell(Vec::new());
+    let told = two.told.names();
+    assert!(told.len() == 1 && told[0].starts_with("both (conflict"), "{told:?}");
 }

@@ -1,0 +1,69 @@
+//! What of an inode is shown. Whoever shows a volume keeps names and attributes until he is told that they are others, so what
+//! nobody asked for is noted before it changes, and compared with what came of it once it is told.
+
+use super::state::State;
+use crate::chunk::{InodeId, Version};
+use crate::volume::format::kinds::Kind;
+use crate::volume::format::record::Record;
+use hashbrown::HashMap;
+
+/// A state of an inode as it was shown.
+pub struct Shown {
+    pub record: Record,
+    /// Of chunk 0.
+    pub version: Version,
+    /// Of a directory that was loaded, what each name led to.
+    pub names: Option<Names>,
+    /// What it became is being told.
+    is_being_told: bool,
+}
+
+/// What the names of a directory lead to.
+pub type Names = HashMap<Box<[u8]>, (InodeId, Kind)>;
+
+impl State {
+    /// What is shown of it, if that is perhaps another since.
+    pub fn shown(&self) -> Option<&Shown> {
+        self.shown.as_deref()
+    }
+
+    /// The version of a file that is shown, if that is perhaps another.
+    pub fn shown_version(&self) -> Option<&Version> {
+        self.shown().filter(|_| self.record.kind != Kind::Directory).map(|shown| &shown.version)
+    }
+
+    /// It is about to be another: what it is now is shown, or is being told, unless nobody was told of that either.
+    pub fn note_shown(&mut self) {
+        if self.shown().is_none_or(|shown| shown.is_being_told) {
+            let (record, version) = (self.record.clone(), self.version().clone());
+            let shown = Shown { record, version, names: self.names(), is_being_told: false };
+            self.0.shown = Some(Box::new(shown));
+        }
+    }
+
+    /// What it is now is told from here on.
+    pub fn is_told(&mut self) {
+        if let Some(shown) = &mut self.0.shown {
+            shown.is_being_told = true;
+        }
+    }
+
+    /// That was told, and is shown now.
+    pub fn was_told(&mut self) {
+        self.0.shown.take_if(|shown| shown.is_being_told);
+    }
+
+    /// Takes another state in place of all this one has, of which nothing is open any more.
+    pub fn replace(&mut self, state: State) {
+        self.note_shown();
+        let shown = self.0.shown.take();
+        *self = state;
+        self.0.shown = shown;
+    }
+
+    /// Of a directory that was loaded.
+    pub fn names(&self) -> Option<Names> {
+        let directory = &self.entries.as_ref()?.directory;
+        Some(directory.iter_after(0).map(|entry| (entry.name.into(), (entry.inode, entry.kind))).collect())
+    }
+}

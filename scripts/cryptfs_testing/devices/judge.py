@@ -34,17 +34,24 @@ def tree(mountpoint: Path) -> dict[str, Content]:
 
 
 # What `check` says of what one device deleted and another one's client brought back, until the former removes it again.
-RETURNED = re.compile(r"note +(.*?): was removed on this device and is back\b.* \((\S+)\)$")
-UNNAMED = re.compile(r"waiting +(.*?): is in no folder\b.* \((\S+)\)$")
+RETURNED = re.compile(r"note +.*?: was removed on this device and is back\b")
+UNNAMED = re.compile(r"waiting +(.*?): is in no folder\b")
+# Behind what has a path; what has none is named by it.
+CHUNK = re.compile(r"\((chunks/\S+)\)$|^\w+ +(chunks/\S+): ")
 BELOW = re.compile(r"(?:damage|waiting) +(.*?)/[^/]*: ")
 
 
 def unexplained(checks: list[list[str]]) -> list[list[str]]:
     """Of what each device's check found what is wrong: not what another device deleted, and what lies in it."""
-    returned = {match[2] for lines in checks for line in lines if (match := RETURNED.match(line))}
+
+    def chunk(line: str) -> str | None:
+        match = CHUNK.search(line)
+        return match and (match[1] or match[2])
+
+    returned = {chunk(line) for lines in checks for line in lines if RETURNED.match(line)} - {None}
     found = []
     for lines in checks:
-        unnamed = [match for line in lines if (match := UNNAMED.match(line)) and match[2] in returned]
+        unnamed = [match for line in lines if chunk(line) in returned and (match := UNNAMED.match(line))]
         deleted = {match[1] for match in unnamed}
         explained = {match.string for match in unnamed}
         explained |= {line for line in lines if (match := BELOW.match(line)) and match[1] in deleted}

@@ -203,6 +203,12 @@ class Checks(unittest.TestCase):
         beside = "damage   d/f: cannot be read: its chunk file is gone (chunks/00/cc)"
         self.assertEqual(unexplained([[self.RETURNED], [self.UNNAMED, below, beside]]), [[], [beside]])
 
+    def test_what_has_no_path(self) -> None:
+        returned = self.RETURNED.replace("d/e", "chunks/00/aa").removesuffix(" (chunks/00/aa)")
+        unnamed = self.UNNAMED.replace("d/e", "chunks/00/aa").removesuffix(" (chunks/00/aa)")
+        self.assertEqual(unexplained([[returned], [self.UNNAMED], [unnamed]]), [[], [], []])
+        self.assertEqual(unexplained([[], [unnamed]]), [[], [unnamed]])
+
     def test_what_nobody_removed(self) -> None:
         other = self.UNNAMED.replace("aa", "dd")
         self.assertEqual(unexplained([[self.RETURNED], [other]]), [[], [other]])

@@ -70,7 +70,8 @@ impl ExtraRecord {
 
     /// `named`: what the chunk table says of it, not 0. `content`: chunk 0's content stamp.
     pub(in crate::volume) fn fit(&self, named: Commit, content: Stamp) -> Fit {
-        let same_state = self.stamp.device == content.device || self.base == content;
+        let was_later = self.stamp.device == content.device && self.stamp.commit > content.commit;
+        let same_state = was_later || self.base == content;
         match self.stamp.commit.cmp(&named) {
             std::cmp::Ordering::Equal => Fit::Exact,
             std::cmp::Ordering::Less => Fit::Older,
@@ -113,6 +114,8 @@ mod tests {
             (399, stamp(1, 410), Fit::Foreign),
             (400, stamp(2, 451), Fit::Foreign),
             (400, stamp(3, 450), Fit::Foreign),
+            // What the device wrote before it went on upon a chunk 0 of somebody else's.
+            (450, stamp(1, 510), Fit::Foreign),
         ] {
             assert_eq!(record.fit(Commit(named), content), fit, "{named}, {content:?}");
         }

@@ -188,6 +188,20 @@ impl Chunk {
         }
     }
 
+    /// What this device made and this version, which was found, lacks is elsewhere: this version is remembered from now on. Its
+    /// file has its name durably.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunk::sync_rest`].
+    pub fn go_on_without_own(&mut self) -> Result<()> {
+        self.usable()?;
+        self.sync_now()?;
+        self.lacks_own = false;
+        self.context.recall.durable(self.id, &self.version);
+        Ok(())
+    }
+
     /// `start_sync` and `finish_sync` in place.
     ///
     /// # Errors

@@ -85,6 +85,7 @@ crate::mutant::mutants! {
     RestoredEarly,
     OlderLeft,
     OlderKept,
+    OwnExpected,
     NamesUnited,
     JoinedUntold,
     MergedUntold,

@@ -201,11 +201,18 @@ impl Merge {
             self.writeback.sync_all()?;
         }
         aside.into_iter().for_each(|(id, commit)| self.base.withheld.lock().merged(id, commit));
-        displaced.iter().try_for_each(|lost| self.writeback.displaced_is_saved(lost))?;
+        for lost in &displaced {
+            self.writeback.displaced_is_saved(lost)?;
+            let version = lost.state.read().version().clone();
+            self.go_on_without(ChunkId::first(lost.id()), &version)?;
+        }
         revived.into_iter().for_each(|id| self.base.context.recall.revived(id));
-        for copy in merged {
+        for (id, copy) in copies.iter().filter(|(_, copy)| merged.contains(copy)) {
+            if let Some(chunk) = self.open_copy(*id, copy)?.filter(|_| id.index.is_first()) {
+                self.go_on_without(*id, chunk.version())?;
+            }
             log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());
-            self.catalog.remove_copy(&copy)?;
+            self.catalog.remove_copy(copy)?;
         }
         for copy in strays {
             log::info!(

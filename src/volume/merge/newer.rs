@@ -60,6 +60,31 @@ impl Merge {
         self.replace_older(first, &|| self.catalog.exchange_older(copy))
     }
 
+    /// A version is in a file of its own, durably. If no later one is known of this device's, what is in its place is remembered from
+    /// here on: another device may put there what that version was made upon.
+    pub(super) fn go_on_without(&self, first: ChunkId, saved: &Version) -> Result<()> {
+        let (context, own) = (&self.base.context, self.base.context.device);
+        let Some(known) = context.recall.known(first) else { return Ok(()) };
+        if known.of(own) > saved.of(own) || mutants::is_active(Mutant::OwnExpected) {
+            return Ok(());
+        }
+        let inode = match self.cache.inode(first.inode) {
+            Err(error) if error.is_damage() => return Ok(()),
+            inode => inode?,
+        };
+        let _serial = inode.serial.lock();
+        let mut state = inode.state.write();
+        match self.cache.open_first_chunk(&inode, &mut state) {
+            Err(error) if error.is_damage() => return Ok(()),
+            opened => opened?,
+        }
+        if state.version().of(own) < known.of(own) {
+            self.base.sync_names(&[context.file_name(first)])?;
+            state.first_chunk_mut().go_on_without_own()?;
+        }
+        Ok(())
+    }
+
     /// Replaces a chunk 0, of which memory must have nothing to lose. `replace` answers whether it could.
     fn replace_older(&self, first: ChunkId, replace: &dyn Fn() -> Result<bool>) -> Result<()> {
         let is_replaced = match self.cache.inode(first.inode) {

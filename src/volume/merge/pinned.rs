@@ -64,6 +64,11 @@ impl Merge {
     pub(super) fn replace_pins(&self, saved: Vec<Saved>) -> Result<bool> {
         let mut any = false;
         for Saved { inode, version, pins } in saved {
+            let first = ChunkId::first(inode.id());
+            let name = self.base.context.file_name(first);
+            for &pin in pins.iter().filter(|pin| pin.of == name) {
+                self.go_on_without(first, self.catalog.open_pin(first, pin)?.version())?;
+            }
             self.catalog.leave(pins)?;
             if let Some(version) = version {
                 let _serial = inode.serial.lock();

@@ -1,5 +1,6 @@
 //! An older version in the place of a newer one that is a copy beside it.
 
+use super::large::{change, part, parts};
 use super::misplaced::{put, put_copy, take};
 use super::*;
 
@@ -55,7 +56,48 @@ fn a_copy_takes_no_place_that_lacks_what_is_known_here() {
     assert!(take(&b, name) == older);
 }
 
+/// A version that this device made lost its place to one that knows nothing of it, and is in a file beside that. Then the client
+/// takes the version that it was made upon, for another device has that in place.
 #[test]
-fn the_rule_is_needed() {
-    each_is_noticed(&[(Mutant::OlderKept, a_copy_takes_the_place_of_an_older_version_that_it_includes)]);
+fn what_lacks_own_work_that_is_saved_is_no_older_version() {
+    for is_large in [false, true] {
+        let mut fleet = FleetFixture::new(3, &BOTH[..1]);
+        fleet.at(0, |_, volume| {
+            drop(file(volume, "f", b""));
+            (0..if is_large { 3 } else { 1 }).for_each(|at| change(volume, "f", at, "before").unwrap());
+        });
+        fleet.settle();
+        let name = fleet.at(1, |_, volume| {
+            volume.base.context.file_name(ChunkId::first(find(volume, "f").unwrap().id()))
+        });
+        let [a, b, c] = [0, 1, 2].map(|at| fleet.devices[at].store.clone());
+        fleet.at(2, |_, volume| change(volume, "f", 0, "by c").unwrap());
+        assert!(fleet.sync_all(2) && fleet.sync_all(1));
+        fleet.at(1, |_, volume| change(volume, "f", 0, "by b").unwrap());
+        fleet.at(0, |_, volume| change(volume, "f", 0, "by a").unwrap());
+        let shown = |fleet: &mut FleetFixture| {
+            fleet.at(1, |_, volume| {
+                let read = |name: &String| match is_large {
+                    true => parts(volume, name).unwrap()[..16].to_owned(),
+                    false => String::from_utf8(content(volume, &find(volume, name).unwrap())).unwrap(),
+                };
+                let names = names(volume, &volume.root().unwrap());
+                names.iter().map(read).collect::<std::collections::BTreeSet<_>>()
+            })
+        };
+        put_copy(&b, name, take(&b, name), 1);
+        put(&b, name, take(&a, name));
+        assert_eq!(shown(&mut fleet), ["by a", "by b"].map(part).into(), "{is_large}");
+        put_copy(&b, name, take(&b, name), 2);
+        put(&b, name, take(&c, name));
+        assert_eq!(shown(&mut fleet), ["by a", "by b", "by c"].map(part).into(), "{is_large}");
+    }
+}
+
+#[test]
+fn the_rules_are_needed() {
+    each_is_noticed(&[
+        (Mutant::OlderKept, a_copy_takes_the_place_of_an_older_version_that_it_includes),
+        (Mutant::OwnExpected, what_lacks_own_work_that_is_saved_is_no_older_version),
+    ]);
 }

@@ -101,6 +101,11 @@ impl Error {
         self.chunk().is_some()
     }
 
+    /// A sync client exchanged the file, and memory cannot go on with what is there now: something of it is on its way.
+    pub(in crate::volume) fn is_exchange(&self) -> bool {
+        matches!(self, Error::Damaged(_, Damage::Replaced))
+    }
+
     /// No chunk file is there, whether or not this device has seen one.
     pub(in crate::volume) fn is_absence(&self) -> bool {
         matches!(self, Error::NotArrived(_) | Error::Damaged(_, Damage::Deleted))

@@ -88,6 +88,7 @@ crate::mutant::mutants! {
     OwnExpected,
     NamesUnited,
     JoinedUntold,
+    StoppedByExchange,
     MergedUntold,
     UnseenDeleted,
     ReplacedDropped,

@@ -112,8 +112,8 @@ impl Merge {
     fn run_or_warn(&self) {
         if let Err(error) = self.run() {
             // A sync client moves files meanwhile.
-            let is_gone = matches!(&error, Error::Store(error) if error.kind() == ErrorKind::NotFound);
-            let (level, waits) = match is_gone {
+            let is_moved = matches!(&error, Error::Store(error) if error.kind() == ErrorKind::NotFound);
+            let (level, waits) = match is_moved || error.is_exchange() {
                 true => (log::Level::Info, &self.waits_briefly),
                 false => (log::Level::Warn, &self.waits),
             };

@@ -385,6 +385,7 @@ fn every_broken_rule_is_noticed() {
         (Mutant::ReplacedRemoved, meeting::what_only_a_journal_told_of_is_deleted_as_far_as_it_told),
         (Mutant::JoinedUntold, meeting::names_that_a_checkpoint_joins_are_told),
         (Mutant::MergedUntold, meeting::names_that_merging_makes_are_told),
+        (Mutant::StoppedByExchange, meeting::a_directory_that_cannot_be_joined_now_does_not_stop_the_volume),
         (Mutant::DeletedJoined, meeting::a_deleted_directory_takes_in_nothing),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {

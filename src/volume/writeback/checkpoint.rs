@@ -145,9 +145,16 @@ impl Writeback {
                 if self.journal.file().give_back()? { self.store(sources) } else { Err(error) }
             }
             Err(error) => {
-                self.base.stop(&error);
+                self.stop_by(&error);
                 Err(error)
             }
+        }
+    }
+
+    /// The journal would fill up with what cannot be stored, unless a sync client brings what it takes.
+    fn stop_by(&self, error: &Error) {
+        if !error.is_exchange() || mutants::is_active(Mutant::StoppedByExchange) {
+            self.base.stop(error);
         }
     }
 
@@ -155,7 +162,8 @@ impl Writeback {
     ///
     /// # Errors
     ///
-    /// One that passes leaves the rest to the next checkpoint. Any other stops the volume: the journal would fill up.
+    /// One that passes, or that a sync client's exchange of a file is the cause of, leaves the rest to the next checkpoint. Any other
+    /// stops the volume.
     pub fn store_all(&self) -> Result<Vec<Arc<Inode>>> {
         let named = self.cache.take_queue();
         let flushed = self.store(&named);
@@ -165,7 +173,7 @@ impl Writeback {
             self.cache.notice(&error);
             named.iter().for_each(|inode| self.cache.queue(inode));
             if !error.is_passing() {
-                self.base.stop(&error);
+                self.stop_by(&error);
             }
             return Err(error);
         }

@@ -38,6 +38,46 @@ pub fn a_deleted_directory_takes_in_nothing() {
     assert_eq!(names(&theirs, &their_below), ["new"]);
 }
 
+/// A client's exchange of one file is no reason to stop everything: of a directory that somebody works in still, though it is deleted,
+/// and of one that cannot be joined before the rest of it has arrived.
+#[test]
+pub fn a_directory_that_cannot_be_joined_now_does_not_stop_the_volume() {
+    for is_deleted in [true, false] {
+        let mut two = Two::new();
+        let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+        let (theirs, their_root) = two.theirs();
+        let below = ours.create(&root, b"below", new(Kind::Directory)).unwrap();
+        two.deliver_all();
+        let their_below = theirs.lookup(&their_root, b"below").unwrap().unwrap();
+        file_in(&theirs, &their_below, "theirs", b"theirs");
+        if is_deleted {
+            theirs
+                .unlink(&their_below, b"theirs", now())
+                .unwrap()
+                .into_iter()
+                .for_each(|it| theirs.release(it));
+        }
+        theirs.writeback.commit(&[]).unwrap();
+        // More than chunk 0 takes.
+        (0..1000).for_each(|n| drop(file_in(&ours, &below, &format!("ours {n}"), b"")));
+        ours.checkpoint().unwrap();
+        let inode = ChunkId::first(below.id());
+        two.put(below.id(), false);
+        if is_deleted {
+            theirs.remove_directory(&their_root, b"below", now()).unwrap();
+        }
+        let stored = theirs.checkpoint();
+        assert_eq!(theirs.base.stopped_by(), None, "{is_deleted}: {stored:?}");
+        assert_eq!(stored.is_ok(), is_deleted, "{inode:?}");
+        if !is_deleted {
+            two.deliver_all();
+            theirs.checkpoint().unwrap();
+            let names = names(&theirs, &their_below);
+            assert!(names.len() == 1001 && names.contains(&"theirs".to_owned()), "{}", names.len());
+        }
+    }
+}
+
 /// What another device's journal told of, and was deleted here, comes back with what its chunk file says beyond that. Of a
 /// file that cannot be told from what the journal said; a directory comes back only then.
 #[test]

@@ -86,6 +86,8 @@ crate::mutant::mutants! {
     OlderLeft,
     OlderKept,
     OwnExpected,
+    UnitedRevived,
+    OwnCopyLeft,
     NamesUnited,
     JoinedUntold,
     StoppedByExchange,

@@ -5,7 +5,7 @@ use super::Merge;
 use crate::chunk::ChunkId;
 use crate::store::CopyName;
 use crate::volume::Result;
-use crate::volume::inode::state::Inode;
+use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,8 +49,12 @@ impl Merge {
         }
         let Some((chunk, copy)) = self.catalog.newest_copy(id, copies) else { return Ok(None) };
         let inode = Arc::new(Inode::new(id.inode, self.cache.read_other(id.inode, chunk)?, true));
-        let is_own = inode.view(|record| record.content.device == self.base.context.device);
-        let is_wanted = is_own || inode.is_directory() || self.is_named(&inode) == Some(true);
+        // Of several versions the newest is another device's, which may have removed it without this device's.
+        let is_own = |(_, version): (_, State)| version.record.content.device == self.base.context.device;
+        let has_own = || self.others(id.inode, copies, &[]).any(is_own);
+        let is_wanted = inode.is_directory()
+            || self.is_named(&inode) == Some(true)
+            || has_own() && !mutants::is_active(Mutant::OwnCopyLeft);
         Ok(is_wanted.then_some(copy))
     }
 

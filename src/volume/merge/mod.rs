@@ -206,7 +206,10 @@ impl Merge {
             let version = lost.state.read().version().clone();
             self.go_on_without(ChunkId::first(lost.id()), &version)?;
         }
-        revived.into_iter().for_each(|id| self.base.context.recall.revived(id));
+        // A directory may have become one with another since.
+        let lives = |id: &ChunkId| self.cache.inode(id.inode).is_ok_and(|inode| inode.view(has_names));
+        let lives = |id: &ChunkId| lives(id) || mutants::is_active(Mutant::UnitedRevived);
+        revived.into_iter().filter(lives).for_each(|id| self.base.context.recall.revived(id));
         for (id, copy) in copies.iter().filter(|(_, copy)| merged.contains(copy)) {
             if let Some(chunk) = self.open_copy(*id, copy)?.filter(|_| id.index.is_first()) {
                 self.go_on_without(*id, chunk.version())?;
@@ -305,4 +308,8 @@ impl Merge {
         let there = Chunk::open(&self.base.context, id, self.base.geometry.blocks(id.index))?;
         Ok(there.record() == copy.record())
     }
+}
+
+fn has_names(record: &Record) -> bool {
+    record.links_count > 0
 }

@@ -46,7 +46,7 @@ impl Merge {
     }
 
     /// The versions in copies of a file's chunk 0 that are none of `but`.
-    fn others<'a>(
+    pub(super) fn others<'a>(
         &'a self,
         inode: InodeId,
         copies: &'a Copies,

@@ -154,6 +154,60 @@ fn what_is_written_to_it_while_it_is_open_does_not_bring_it_back() {
     assert!(!is_there(&fleet, name));
 }
 
+/// A directory that gets its name back in the root becomes one with one of that name, and what lies in it comes later.
+#[test]
+fn what_was_changed_in_a_directory_that_became_one_with_another_is_there() {
+    for styles in [[BOTH[0]; 2], [BOTH[1]; 2]] {
+        let mut fleet = FleetFixture::new(2, &styles);
+        make_directories(&mut fleet, 0, &["x", "x/d", "d"]);
+        fleet.make(0, "x/d/f");
+        fleet.judge();
+        fleet.removed.extend(std::mem::take(&mut fleet.made));
+        fleet.at(0, |_, volume| edit(volume, "x/d/f", "by a").unwrap());
+        fleet.made.insert("by a".into());
+        fleet.make(0, "x/d/new");
+        fleet.at(1, |_, volume| remove_all(volume, "x").unwrap());
+        fleet.judge();
+    }
+}
+
+/// Removed on a device that knew only its own one of two versions, which a client put aside both: the other device's is a copy,
+/// and not the newest.
+#[test]
+fn a_copy_of_an_own_version_is_not_left_because_another_one_is_newer() {
+    let mut fleet = FleetFixture::new(2, &[Style::NoneStays; 2]);
+    fleet.make(0, "f");
+    fleet.judge();
+    fleet.removed.extend(fleet.made.clone());
+    let mut live = Live::mount(fleet);
+    for (at, content) in [(1, "by b"), (0, "by a")] {
+        edit(live.at(at), "f", content).unwrap();
+        live.at(at).sync_all().unwrap();
+        live.fleet.made.insert(content.into());
+    }
+    live.fleet.sync_all(1);
+    live.fleet.sync_all(0);
+    remove(live.at(0), "f").unwrap();
+    live.fleet.removed.insert("by a".into());
+    live.unmount().judge();
+}
+
+/// Nobody who has a directory knows that something in it changed; its own deletion the third device made.
+#[test]
+fn what_was_changed_in_a_directory_that_somebody_else_removed_is_there() {
+    let mut fleet = FleetFixture::new(3, &BOTH[..1]);
+    make_directories(&mut fleet, 0, &["d"]);
+    fleet.make(0, "d/f");
+    fleet.judge();
+    fleet.removed.extend(fleet.made.clone());
+    fleet.at(0, |_, volume| edit(volume, "d/f", "by a").unwrap());
+    fleet.made.insert("by a".into());
+    fleet.at(1, |_, volume| remove(volume, "d/f").unwrap());
+    [1, 2].into_iter().for_each(|at| assert!(fleet.sync_all(at)));
+    fleet.at(2, |_, volume| remove_all(volume, "d").unwrap());
+    fleet.judge();
+}
+
 #[test]
 fn each_rule_about_what_is_not_shown_is_needed() {
     each_is_noticed(&[
@@ -161,5 +215,7 @@ fn each_rule_about_what_is_not_shown_is_needed() {
         (Mutant::NamesUnited, of_a_file_that_was_edited_here_and_renamed_there_the_old_name_is_gone),
         (Mutant::UnseenDeleted, what_arrived_and_is_not_shown_yet_does_not_go_with_what_is_shown),
         (Mutant::ReturnedLeft, what_was_deleted_and_comes_back_as_it_was_goes_again),
+        (Mutant::UnitedRevived, what_was_changed_in_a_directory_that_became_one_with_another_is_there),
+        (Mutant::OwnCopyLeft, a_copy_of_an_own_version_is_not_left_because_another_one_is_newer),
     ]);
 }

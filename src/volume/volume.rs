@@ -156,7 +156,9 @@ impl Volume {
     /// Merges what sync clients put beside chunk files, as the volume does once it is started.
     #[cfg(test)]
     pub fn merge(&self) -> Result<()> {
-        self.merge.run()
+        let merged = self.merge.run();
+        self.arrivals.tell(Vec::new());
+        merged
     }
 
     /// Tells of what other devices change from now on.

@@ -169,6 +169,14 @@ impl Arrivals {
     /// Tells whoever shows the volume what became another without him, and these changes.
     pub fn tell(&self, mut changes: Vec<Change>) {
         let untold = self.base.take_untold();
+        for &inode in &untold {
+            // Merging may have put a file where nothing was.
+            match self.look_at(ChunkId::first(inode), false) {
+                Ok(Some(_)) if self.base.schedule.has_copies() => self.base.schedule.merge(),
+                Ok(_) => {}
+                Err(error) => log::debug!("{inode:?} cannot be read now: {error}"),
+            }
+        }
         let untold: Vec<_> = untold.into_iter().filter_map(|id| self.cache.peek(id)).collect();
         for inode in &untold {
             let mut state = inode.state.write();

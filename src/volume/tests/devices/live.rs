@@ -226,6 +226,29 @@ fn what_is_nowhere_but_in_copies_takes_its_place_again() {
     assert!(tree.contains_key("f") && tree.contains_key("deleted") && tree.len() == 5, "{tree:?}");
 }
 
+/// Each mounted device puts a copy in the place of the root directory by itself: no event tells of that.
+#[test]
+fn what_takes_its_place_again_under_a_mount_is_shown() {
+    let mut fleet = FleetFixture::new(2, &[Style::NoneStays; 2]);
+    fleet.make(0, "f");
+    fleet.judge();
+    let mut live = Live::mount(fleet);
+    for at in [0, 1] {
+        assert_eq!(tree(live.at(at)).len(), 1);
+        make(live.at(at), ["of a", "of b"][at], "new").unwrap();
+        live.at(at).sync_all().unwrap();
+    }
+    assert!([0, 1, 0].into_iter().all(|at| live.fleet.sync_all(at)));
+    for at in [0, 1] {
+        live.arrive(at);
+        live.fleet.devices[at].store.wait(Duration::from_secs(3600));
+        // It is in its place, and then merged.
+        [0; 2].iter().for_each(|_| live.at(at).merge().unwrap());
+        assert_eq!(tree(live.at(at)).keys().collect::<Vec<_>>(), ["f", "of a", "of b"], "{at}");
+    }
+    live.unmount();
+}
+
 /// Devices work, the client copies some files or all, and what it did is noticed, or merged first.
 fn walk(seed: u64, kills: bool) {
     let mut random = TestRng(seed);

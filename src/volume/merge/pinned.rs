@@ -41,7 +41,7 @@ impl Merge {
             match merged.and_then(|()| self.merge_own(id, &pins, copies, &mut saved)) {
                 Err(error) if error.is_damage() => {
                     log::info!("what is pinned of {id:?} stays: {error}");
-                    self.drop_unreadable(&pins)?;
+                    self.drop_useless(&pins)?;
                 }
                 merged => merged?,
             }
@@ -49,11 +49,20 @@ impl Merge {
         Ok(saved)
     }
 
-    /// What is pinned under an epoch that is gone, or was damaged, is good for nothing: it goes after a while.
-    fn drop_unreadable(&self, pins: &Pins) -> Result<()> {
+    /// What is pinned under an epoch that is gone, or was damaged, is good for nothing: it goes after a while. So is a version that
+    /// is not whole and that another device made, which keeps it.
+    fn drop_useless(&self, pins: &Pins) -> Result<()> {
+        let is_foreign = |&(id, pin): &(ChunkId, PinName)| {
+            let read =
+                self.catalog.open_pin(id, pin).and_then(|chunk| self.cache.read_other(id.inode, chunk));
+            read.is_ok_and(|version| version.record.content.device != self.base.context.device)
+        };
+        let mut firsts = pins.iter().filter(|(id, pin)| id.index.is_first() && pin.lost == 0);
+        let is_foreign = firsts.any(is_foreign) && !mutants::is_active(Mutant::ForeignKept);
         for &(id, pin) in pins {
             let is_unreadable = self.catalog.open_pin(id, pin).is_err_and(|error| error.is_damage());
-            if is_unreadable && self.has_waited(pin, KEPT_FOR)? {
+            let is_useless = is_unreadable || is_foreign && pin.lost == 0;
+            if is_useless && self.has_waited(pin, KEPT_FOR)? {
                 self.catalog.unpin([pin])?;
             }
         }

@@ -1,6 +1,7 @@
 //! Large files that several devices change in place: each needs chunks that it did not change, and of those a client makes no
 //! conflict copies.
 
+use super::misplaced::{put, take};
 use super::*;
 use crate::chunk::ChunkIndex;
 use crate::test_rng::{TestRng, seed, variable};
@@ -187,6 +188,35 @@ fn what_was_deleted_is_not_pinned_for_ever() {
     }
 }
 
+/// It was pinned before all of it had arrived, and the rest never did. Whoever made it keeps it.
+#[test]
+fn what_is_pinned_of_another_devices_version_that_is_not_whole_goes() {
+    let mut fleet = FleetFixture::new(3, &BOTH[..1]);
+    fleet.at(0, |_, volume| {
+        drop(file(volume, "g", b""));
+        (0..3).for_each(|at| change(volume, "g", at, "before").unwrap());
+    });
+    fleet.settle();
+    let [a, b, c] = [0, 1, 2].map(|at| fleet.devices[at].store.clone());
+    let chunks = fleet.at(1, |_, volume| {
+        let inode = find(volume, "g").unwrap().id();
+        [0, 1, 2].map(|at| volume.base.context.file_name(ChunkId { inode, index: ChunkIndex(at) }))
+    });
+    fleet.at(0, |_, volume| [0, 2].iter().for_each(|at| change(volume, "g", *at, "by a").unwrap()));
+    put(&b, chunks[0], take(&a, chunks[0]));
+    fleet.at(1, |_, volume| {
+        let change = |record: &mut crate::volume::Record| std::mem::replace(&mut record.mode, 0o600) != 0o600;
+        volume.set_attributes(&find(volume, "g").unwrap(), change).unwrap();
+    });
+    fleet.at(2, |_, volume| change(volume, "g", 1, "by c").unwrap());
+    chunks.iter().for_each(|name| put(&b, *name, take(&c, *name)));
+    for (days, pinned) in [(0, 3), (2, 0)] {
+        b.wait(Duration::from_secs(days * 24 * 3600));
+        fleet.at(1, |_, volume| assert_eq!(parts(volume, "g").unwrap()[16..32], part("by c")));
+        assert_eq!(b.pins().unwrap().all_pins().unwrap().len(), pinned, "{days}");
+    }
+}
+
 /// Changes in place by several devices, in any order, with some of the files copied in between.
 fn walk(seed: u64) {
     let mut random = TestRng(seed);
@@ -243,7 +273,8 @@ fn devices_that_change_a_large_file_in_place_lose_nothing() {
 
 #[test]
 fn each_rule_about_pins_is_needed() {
-    let cases: [(Mutant, fn()); 5] = [
+    let cases: [(Mutant, fn()); 6] = [
+        (Mutant::ForeignKept, what_is_pinned_of_another_devices_version_that_is_not_whole_goes),
         (Mutant::NotPinned, of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there),
         (Mutant::NotRestored, of_a_large_file_that_two_devices_changed_in_place_both_versions_are_there),
         (Mutant::PinnedForgotten, a_version_of_which_no_copy_is_left_is_saved_from_its_pins),

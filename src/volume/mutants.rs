@@ -90,6 +90,7 @@ crate::mutant::mutants! {
     UnitedRevived,
     OwnCopyLeft,
     NamesUnited,
+    NamesLeft,
     JoinedUntold,
     StoppedByExchange,
     MergedUntold,

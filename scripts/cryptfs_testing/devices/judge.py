@@ -35,7 +35,9 @@ def tree(mountpoint: Path) -> dict[str, Content]:
 
 # What `check` says of what one device deleted and another one's client brought back, until the former removes it again.
 RETURNED = re.compile(r"note +.*?: was removed on this device and is back\b")
-UNNAMED = re.compile(r"waiting +(.*?): is in no folder\b")
+UNNAMED = re.compile(r"(?:waiting|damage) +(.*?): is in no folder\b")
+# What an unnamed folder names.
+GONE = re.compile(r"damage +chunks/\S+: cannot be read: its chunk file is gone$")
 # Behind what has a path; what has none is named by it.
 CHUNK = re.compile(r"\((chunks/\S+)\)$|^\w+ +(chunks/\S+): ")
 BELOW = re.compile(r"(?:damage|waiting) +(.*?)/[^/]*: ")
@@ -55,6 +57,8 @@ def unexplained(checks: list[list[str]]) -> list[list[str]]:
         deleted = {match[1] for match in unnamed}
         explained = {match.string for match in unnamed}
         explained |= {line for line in lines if (match := BELOW.match(line)) and match[1] in deleted}
+        if unnamed:
+            explained |= {line for line in lines if GONE.match(line)}
         found.append([line for line in lines if not line.startswith("note") and line not in explained])
     return found
 

@@ -209,6 +209,12 @@ class Checks(unittest.TestCase):
         self.assertEqual(unexplained([[returned], [self.UNNAMED], [unnamed]]), [[], [], []])
         self.assertEqual(unexplained([[], [unnamed]]), [[], [unnamed]])
 
+    def test_what_a_removed_folder_names(self) -> None:
+        unnamed = "damage   chunks/00/aa: is in no folder any more"
+        gone = "damage   chunks/00/bb: cannot be read: its chunk file is gone"
+        self.assertEqual(unexplained([[self.RETURNED], [unnamed, gone]]), [[], []])
+        self.assertEqual(unexplained([[], [unnamed, gone]]), [[], [unnamed, gone]])
+
     def test_what_nobody_removed(self) -> None:
         other = self.UNNAMED.replace("aa", "dd")
         self.assertEqual(unexplained([[self.RETURNED], [other]]), [[], [other]])

@@ -1,10 +1,10 @@
 //! The background flusher: runs a checkpoint, closes chunk files, or tells of findings, when the schedule says so.
 
 use super::Writeback;
-use crate::volume::Result;
 use crate::volume::base::{Task, threads};
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::{Inode, State};
+use crate::volume::{Error, Result};
 use std::sync::{Arc, Weak};
 
 /// Bytes of files that are stored within a second.
@@ -122,8 +122,16 @@ fn flush_on_schedule(writeback: &Weak<Writeback>) {
             }
             Some(Task::Checkpoint) => {
                 let done = writeback.checkpoint();
-                writeback.base.note_checkpoint(&done);
+                if !done.as_ref().is_err_and(Error::is_exchange) {
+                    writeback.base.note_checkpoint(&done);
+                }
                 match done {
+                    // A sync client is at work; what stays so is found damaged.
+                    Err(error) if error.is_exchange() => {
+                        log::info!("not everything could be written yet, and is tried again: {error}");
+                        writeback.base.schedule.wake();
+                        writeback.base.schedule.pause();
+                    }
                     Err(error) => {
                         let level = if is_failing { log::Level::Debug } else { log::Level::Warn };
                         log::log!(target: "cryptfs::delayed", level, "not everything could be written yet, and is tried again: {error}");

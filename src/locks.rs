@@ -22,8 +22,6 @@ pub enum Rank {
     Threads,
     /// `volume`: versions of files that lost their place; held while it is looked whether they are still there.
     Saved,
-    /// `volume`: files that got the names of two versions.
-    United,
     /// `volume`: one checkpoint at a time.
     Checkpoint,
     /// `volume`: who commits and syncs an inode's chunks; several at once in the order of the inodes' ids.

@@ -90,7 +90,6 @@ crate::mutant::mutants! {
     UnitedRevived,
     OwnCopyLeft,
     NamesUnited,
-    NamesLeft,
     JoinedUntold,
     StoppedByExchange,
     MergedUntold,

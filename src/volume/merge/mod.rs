@@ -27,7 +27,6 @@ use crate::volume::namespace::Namespace;
 use crate::volume::writeback::Writeback;
 use crate::volume::{Error, Kind, Record, Result};
 use files::Beside;
-use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,8 +42,6 @@ pub struct Merge {
     namespace: Arc<Namespace>,
     /// Names, each in its directory, that were given to versions which lost their place.
     saved: Mutex<Vec<(InodeId, Vec<u8>)>>,
-    /// Files that got the names of two versions.
-    united: Mutex<BTreeSet<InodeId>>,
     /// Something waits that time alone brings.
     waits: AtomicBool,
     /// The same, and soon.
@@ -63,7 +60,6 @@ impl Merge {
             data: data.clone(),
             namespace: namespace.clone(),
             saved: Mutex::new(Rank::Saved, Vec::new()),
-            united: Mutex::new(Rank::United, BTreeSet::new()),
             waits: AtomicBool::default(),
             waits_briefly: AtomicBool::default(),
             thread: Mutex::new(Rank::Threads, None),
@@ -196,7 +192,6 @@ impl Merge {
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
-        self.drop_names_that_are_nowhere()?;
         let is_at_rest = merged.is_empty() && strays.is_empty() && revived.is_empty() && saved.is_empty();
         if is_at_rest && aside.is_empty() && displaced.is_empty() {
             return Ok(());

@@ -2,7 +2,7 @@
 //! that two devices moved keeps one of its two places. Harmless where it is done twice.
 
 use super::Merge;
-use crate::chunk::{ChunkId, Commit, InodeId, Version};
+use crate::chunk::{Commit, InodeId, Version};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::directory::{Joined, Place};
 use crate::volume::inode::state::Inode;
@@ -10,11 +10,6 @@ use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-/// How long nothing has come for a file that has got the names of two versions, until those that are nowhere go.
-const QUIET: Duration = Duration::from_secs(60);
 
 impl Merge {
     /// Of those inodes whose names two states of a directory did not agree on.
@@ -72,44 +67,8 @@ impl Merge {
         let links = match (knows_theirs, is_known) {
             (true, _) => return Ok(()),
             (false, true) => theirs.collect(),
-            (false, false) => {
-                self.united.lock().insert(inode.id());
-                theirs.chain(ours.iter().cloned()).collect()
-            }
+            (false, false) => theirs.chain(ours.iter().cloned()).collect(),
         };
-        self.set_links(inode, &ours, links)
-    }
-
-    /// Takes from files that got the names of two versions those that no directory has: one of the two may have been taken away by who
-    /// did not know of the other. Once nothing has come for the file for a while, for a name may be on its way.
-    pub(super) fn drop_names_that_are_nowhere(&self) -> Result<()> {
-        let united = std::mem::take(&mut *self.united.lock());
-        for id in united {
-            let file = self.base.context.file_name(ChunkId::first(id));
-            if self.base.context.store.age_of_file(file).unwrap_or_default() < QUIET {
-                self.united.lock().insert(id);
-                self.waits_briefly.store(true, Ordering::Relaxed);
-                continue;
-            }
-            match self.cache.inode(id).and_then(|inode| self.drop_nowhere(&inode)) {
-                Err(error) if error.is_damage() => {}
-                done => done?,
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_nowhere(&self, inode: &Arc<Inode>) -> Result<()> {
-        let ours = links_of(inode);
-        let is_somewhere = |link: &&Link| {
-            let places = self.cache.inode(link.parent).and_then(|parent| self.places(&parent, inode));
-            // What has not arrived says nothing yet.
-            places.map_or(true, |places| places.iter().any(|place| place.stored == link.name))
-        };
-        if mutants::is_active(Mutant::NamesLeft) {
-            return Ok(());
-        }
-        let links = ours.iter().filter(is_somewhere).cloned().collect();
         self.set_links(inode, &ours, links)
     }
 

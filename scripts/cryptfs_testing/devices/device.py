@@ -39,6 +39,7 @@ class Device(Cryptfs):
         try:
             said, failed = self.cryptfs("check", "--all", "--data", "--passphrase-file", self.secret, self.backing), []
         except CommandError as error:
-            said, failed = str(error), [f"damage {str(error)[:200]}"]
+            # What it printed begins behind that it failed.
+            said, failed = "\n".join(str(error).split(": ", 1)), [f"damage {str(error)[:200]}"]
         found = [line for line in said.splitlines() if line.startswith(("damage", "waiting", "note"))]
         return found if any(not line.startswith("note") for line in found) else found + failed

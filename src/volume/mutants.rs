@@ -92,6 +92,7 @@ crate::mutant::mutants! {
     NamesUnited,
     JoinedUntold,
     StoppedByExchange,
+    RebuiltAbandoned,
     MergedUntold,
     UnseenDeleted,
     ReplacedDropped,

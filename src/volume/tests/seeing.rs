@@ -6,7 +6,7 @@ use super::*;
 use crate::chunk::{ChunkId, ChunkIndex, InodeId};
 use crate::store::faulty::Faulty;
 use crate::store::memory::Memory;
-use crate::store::{FileName, Watch};
+use crate::store::{FileName, Store, Watch};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Change, Changed, Observer, Rename};
 use std::panic::catch_unwind;
@@ -116,12 +116,17 @@ struct Two {
 
 impl Two {
     fn new() -> Two {
+        Two::over(|memory| Arc::new(memory))
+    }
+
+    /// The second one's volume lies over what `store` makes of its folder.
+    fn over(store: impl FnOnce(Memory) -> Arc<dyn Store>) -> Two {
         let (ours, memory) = (Fixture::new(), Memory::new());
         let theirs = ours.another(*b"device 2");
         ours.format(Arc::new(memory.clone())).close().unwrap();
         let stores = [memory.clone(), Memory::new()];
         stores[1].restore(&memory.snapshot());
-        let volumes = [ours.open(Arc::new(stores[0].clone())), theirs.open(Arc::new(stores[1].clone()))];
+        let volumes = [ours.open(Arc::new(stores[0].clone())), theirs.open(store(stores[1].clone()))];
         let told = Told::default();
         volumes[1].observe(Box::new(told.clone()));
         let watch = stores[1].watch().unwrap().unwrap();
@@ -386,6 +391,7 @@ fn every_broken_rule_is_noticed() {
         (Mutant::JoinedUntold, meeting::names_that_a_checkpoint_joins_are_told),
         (Mutant::MergedUntold, meeting::names_that_merging_makes_are_told),
         (Mutant::StoppedByExchange, meeting::a_directory_that_cannot_be_joined_now_does_not_stop_the_volume),
+        (Mutant::RebuiltAbandoned, meeting::what_is_replaced_again_while_it_is_rebuilt_is_saved_beside),
         (Mutant::DeletedJoined, meeting::a_deleted_directory_takes_in_nothing),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {

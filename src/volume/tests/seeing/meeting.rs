@@ -1,6 +1,8 @@
 //! What arrives meets what this device has done meanwhile.
 
 use super::*;
+use crate::store::faulty::{Call, Faulty};
+use crate::store::image::Image;
 use crate::store::memory::Item;
 use crate::store::{CopyName, Seen};
 use crate::volume::{Damage, Error, Event, Finding, Record, Report};
@@ -76,6 +78,41 @@ pub fn a_directory_that_cannot_be_joined_now_does_not_stop_the_volume() {
             assert!(names.len() == 1001 && names.contains(&"theirs".to_owned()), "{}", names.len());
         }
     }
+}
+
+/// Half a file stands in the place of one that is written to, and while that is made anew the client brings the whole.
+#[test]
+pub fn what_is_replaced_again_while_it_is_rebuilt_is_saved_beside() {
+    let mut faulty = None;
+    let mut two = Two::over(|memory| faulty.insert(Arc::new(Faulty::new(Arc::new(memory)))).clone());
+    let faulty = faulty.unwrap();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, their_root) = two.theirs();
+    let inode = file_in(&ours, &root, "both", b"base");
+    two.deliver_all();
+    let file = theirs.lookup(&their_root, b"both").unwrap().unwrap();
+    theirs.write(&file, 0, b"of b", now(), 0).unwrap();
+    ours.write(&inode, 0, b"of a", now(), 0).unwrap();
+    ours.checkpoint().unwrap();
+    let name = theirs.base.context.file_name(ChunkId::first(inode.id()));
+    let (store, whole) = (two.stores[1].clone(), two.stores[0].take(&Item::File(name)));
+    store.put(&Item::File(name), Some(Image::default()));
+    let mut is_made = false;
+    faulty.fail_when(move |event| {
+        is_made |= event.name == Some(name) && event.call == Call::Create;
+        if is_made && event.name == Some(name) && event.call == Call::Sync {
+            store.put(&Item::File(name), whole.clone());
+        }
+        None
+    });
+    let _ = theirs.checkpoint();
+    faulty.heal();
+    theirs.checkpoint().unwrap();
+    theirs.merge().unwrap();
+    let mut found: Vec<_> =
+        names(&theirs, &their_root).iter().map(|name| look(&theirs, name).unwrap()).collect();
+    found.sort();
+    assert_eq!(found, [b"of a".to_vec(), b"of b".to_vec()]);
 }
 
 /// What another device's journal told of, and was deleted here, comes back with what its chunk file says beyond that. Of a

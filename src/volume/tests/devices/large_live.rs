@@ -103,6 +103,24 @@ fn what_is_written_after_a_change_of_mode_and_gives_way_spoils_nothing() {
     assert!(there.contains(&by_b) && there.contains(&by_a), "{there:?}");
 }
 
+/// A version that lost its place has a later chunk than the one that has it, and both are this device's last work.
+#[test]
+fn what_was_written_to_another_version_is_not_put_into_one_that_is_being_written() {
+    let (mut fleet, [zero, ..]) = super::large::fleet(&BOTH[..1]);
+    fleet.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    fleet.sync_all(1);
+    let mut live = Live::mount(fleet);
+    change(live.at(0), "g", 2, "by a").unwrap();
+    live.at(0).sync_all().unwrap();
+    live.fleet.sync_all(0);
+    live.arrive(0);
+    change(live.at(0), "g", 1, "later").unwrap();
+    live.at(0).sync(&find(live.at(0), "g").unwrap(), true).unwrap();
+    live.at(0).merge().unwrap();
+    assert_eq!(parts(live.at(0), "g").unwrap(), [&*zero, &part("later"), &part("by b")].concat());
+    live.unmount();
+}
+
 /// Nothing of the file is pinned, and a chunk that the version in memory needs was replaced before anything opened it.
 #[test]
 fn a_version_in_memory_that_cannot_be_whole_does_not_keep_the_file_from_being_read() {

@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, What};
 use crate::chunk::{ChunkId, InodeId};
-use crate::store::{Area, CopyName, FileName, placeholder_for};
+use crate::store::{Area, CopyName, FileName, is_temporary, placeholder_for};
 use crate::volume::{Reader, Result};
 use hashbrown::HashSet;
 use std::ops::Range;
@@ -94,7 +94,8 @@ fn is_placeholder(area: Area, path: &[u8]) -> bool {
 /// Whether a run of lower-case hex digits in a name is as long as a chunk file's.
 fn holds_a_name(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    name.split(|c: char| !matches!(c, '0'..='9' | 'a'..='f')).any(|run| matches!(run.len(), DIGITS | 32))
+    let mut runs = name.split(|c: char| !matches!(c, '0'..='9' | 'a'..='f'));
+    runs.any(|run| matches!(run.len(), DIGITS | 32)) && !is_temporary(name.as_bytes())
 }
 
 #[cfg(test)]
@@ -109,6 +110,7 @@ mod tests {
             (format!("chunks/a7/{digits}.sync-conflict-20260101-010101-ABCDEFG"), true),
             (format!("journals/ab{digits} 2"), true),
             (format!("chunks/a7/.~{}", &digits[1..]), false),
+            (format!("chunks/a7/.syncthing.{digits}.tmp"), false),
             ("chunks/desktop.ini".to_owned(), false),
         ] {
             assert_eq!(holds_a_name(&name), is_copy, "{name}");

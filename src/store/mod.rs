@@ -88,8 +88,7 @@ impl CopyName {
     /// way and about to take a chunk file's place is no copy, nor is a placeholder.
     pub fn parse(path: &[u8]) -> Option<CopyName> {
         let [a, b, b'/', name @ ..] = path else { return None };
-        let is_temporary = || TEMPORARY.iter().any(|end| name.ends_with(end.as_bytes()));
-        if name.starts_with(b".") || is_temporary() || placeholder_for(name).is_some() {
+        if is_temporary(name) || placeholder_for(name).is_some() {
             return None;
         }
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -118,6 +117,11 @@ pub fn placeholders_of(path: &str) -> impl Iterator<Item = String> {
 const DIGITS: usize = 30;
 /// How the names of files end that clients are still writing.
 const TEMPORARY: [&str; 3] = [".tmp", ".partial", ".part"];
+
+/// Whether a client is still writing the file of this name, which it gives another one then.
+pub fn is_temporary(name: &[u8]) -> bool {
+    name.starts_with(b".") || TEMPORARY.iter().any(|end| name.ends_with(end.as_bytes()))
+}
 
 /// Space on the backing filesystem, in blocks of `block_size` bytes, as statfs(2) reports it.
 #[derive(Clone, Copy, Debug)]

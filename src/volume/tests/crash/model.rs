@@ -262,6 +262,15 @@ impl Model {
         allowed
     }
 
+    /// Whether the name of an inode was promised at a time when nothing of its content was.
+    pub fn was_named_before_content(&self, id: InodeId, done: usize) -> bool {
+        let is_named = |tree: &Tree| tree.values().any(|entries| entries.values().any(|named| *named == id));
+        let promises = self.promises[..=done].iter();
+        promises
+            .filter(|promise| !promise.files.contains_key(&id))
+            .any(|promise| is_named(&self.trees[promise.tree]))
+    }
+
     /// Checks a file that may be older than promised; empty only if `may_be_empty`, where it is promised to have content.
     pub fn check_any(
         &self,

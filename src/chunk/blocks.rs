@@ -88,7 +88,8 @@ pub(super) struct Blocks<'a> {
     pub id: ChunkId,
     /// `None`: there is no file yet, so there is nothing to read.
     pub file: Option<&'a dyn StoreFile>,
-    pub key: &'a Key,
+    /// `None`: nothing was sealed yet.
+    pub key: Option<&'a Key>,
     /// What was written to it lately.
     pub unsynced: Option<&'a Unsynced>,
 }
@@ -109,7 +110,7 @@ impl Blocks<'_> {
     ) -> Result<()> {
         self.read_slots(entry(0)?.slot, out)?;
         for (i, block) in out.chunks_exact_mut(BLOCK).enumerate() {
-            let opened = self.key.open(section.kind(), first.after(i as u16), &entry(i as u16)?, block);
+            let opened = self.key()?.open(section.kind(), first.after(i as u16), &entry(i as u16)?, block);
             opened.map_err(|Unauthentic| Error::Damaged(self.id, "a block does not authenticate"))?;
         }
         Ok(())
@@ -123,7 +124,7 @@ impl Blocks<'_> {
     pub fn read_map(&self, section: Section, k: usize, entry: &Entry) -> Result<Box<Entries>> {
         let mut block = [0; BLOCK];
         self.read_slots(entry.slot, &mut block)?;
-        let opened = self.key.open(section.map_kind(), BlockNumber(k as u16), entry, &mut block);
+        let opened = self.key()?.open(section.map_kind(), BlockNumber(k as u16), entry, &mut block);
         opened.map_err(|Unauthentic| Error::Damaged(self.id, "a map block does not authenticate"))?;
         Entries::decode(&block).map_err(|what| Error::Damaged(self.id, what))
     }
@@ -136,7 +137,7 @@ impl Blocks<'_> {
     pub fn sealed(&self, kind: u8, number: BlockNumber, entry: &Entry) -> Result<[u8; BLOCK]> {
         let mut sealed = [0; BLOCK];
         self.read_slots(entry.slot, &mut sealed)?;
-        let opened = self.key.open(kind, number, entry, &mut sealed.clone());
+        let opened = self.key()?.open(kind, number, entry, &mut sealed.clone());
         opened.map_err(|Unauthentic| Error::Damaged(self.id, "a block does not authenticate"))?;
         Ok(sealed)
     }
@@ -192,12 +193,13 @@ impl Blocks<'_> {
         entries: &mut [Entry],
         keep: Option<&mut Written>,
     ) -> Result<()> {
+        let key = self.key()?;
         with_scratch(data.len(), |scratch| {
             let blocks = scratch.chunks_exact_mut(BLOCK).zip(data.chunks_exact(BLOCK));
             for (i, ((block, plain), entry)) in blocks.zip(entries).enumerate() {
                 block.copy_from_slice(plain);
                 entry.slot = slot.after(i as u16);
-                entry.tag = self.key.aead.seal(&entry.nonce, &block_data(kind, first.after(i as u16)), block);
+                entry.tag = key.aead.seal(&entry.nonce, &block_data(kind, first.after(i as u16)), block);
             }
             self.file()?
                 .write_at(slot.offset(), &[IoSlice::new(scratch)])
@@ -235,6 +237,10 @@ impl Blocks<'_> {
             }
         }
         Ok(())
+    }
+
+    fn key(&self) -> Result<&Key> {
+        self.key.ok_or(Error::Missing(self.id))
     }
 
     fn file(&self) -> Result<&dyn StoreFile> {

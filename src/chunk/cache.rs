@@ -12,16 +12,25 @@ use crate::crypto::{NONCE, TAG};
 use crate::locks::{Mutex, Rank};
 use lru::LruCache;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 /// What a block is known by.
 type Name = (ChunkId, [u8; NONCE], [u8; TAG]);
-type Block = Box<Zeroizing<[u8; BLOCK]>>;
+
+/// Decrypted, and wiped when it goes.
+pub(super) struct Block(pub Box<[u8; BLOCK]>);
 
 pub(super) struct Cache {
     blocks: Mutex<LruCache<Name, Block>>,
     /// Blocks.
     most: AtomicUsize,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // As a slice it is wiped as a whole, as an array byte by byte.
+        self.0.as_mut_slice().zeroize();
+    }
 }
 
 impl Cache {
@@ -42,29 +51,25 @@ impl Cache {
         let mut blocks = self.blocks.lock();
         let found = blocks.get(&name(id, entry));
         if let Some(block) = found {
-            out.copy_from_slice(&block[..]);
+            out.copy_from_slice(&block.0[..]);
         }
         found.is_some()
     }
 
-    pub fn put(&self, id: ChunkId, entry: &Entry, content: &[u8]) {
-        let most = self.most.load(Ordering::Relaxed);
-        let mut blocks = self.blocks.lock();
-        let mut displaced = None;
-        while blocks.len() >= most.max(1) {
-            displaced = blocks.pop_lru().map(|(_, block)| block);
-        }
-        if most == 0 {
-            return;
-        }
-        let mut block = displaced.unwrap_or_else(|| Box::new(Zeroizing::new([0; BLOCK])));
-        block.copy_from_slice(content);
-        blocks.put(name(id, entry), block);
+    /// Takes a block out that is about to be changed, if it is here.
+    pub fn take(&self, id: ChunkId, entry: &Entry) -> Option<Block> {
+        self.blocks.lock().pop(&name(id, entry))
     }
 
-    /// Wipes a block that nothing names any more.
-    pub fn drop(&self, id: ChunkId, entry: &Entry) {
-        self.blocks.lock().pop(&name(id, entry));
+    pub fn put(&self, id: ChunkId, entry: &Entry, block: Block) {
+        let most = self.most.load(Ordering::Relaxed);
+        let mut blocks = self.blocks.lock();
+        while blocks.len() >= most.max(1) {
+            blocks.pop_lru();
+        }
+        if most > 0 {
+            blocks.put(name(id, entry), block);
+        }
     }
 
     #[cfg(test)]

@@ -4,6 +4,7 @@
 //! chunk has yet. Changing: `write`; making it last: `commit`; finding it again: `open`; space: `reclaim`.
 
 use super::blocks::{Blocks, Key};
+use super::cache::Block;
 use super::entry::GROUP;
 use super::root::{self, METADATA, PLAIN};
 use super::slots::Slots;
@@ -30,7 +31,8 @@ pub struct Chunk {
     pub(super) context: Arc<Context>,
     pub(super) id: ChunkId,
     pub(super) file: Option<Arc<dyn StoreFile>>,
-    pub(super) key: Key,
+    /// None before something is written: a new inode's first batch needs none.
+    pub(super) key: Option<Key>,
     /// Seals under this key.
     pub(super) seals: u64,
     pub(super) data: Table,
@@ -103,7 +105,7 @@ impl Chunk {
             context: context.clone(),
             id,
             file: None,
-            key: Key::fresh(context, id),
+            key: None,
             seals: 0,
             data: Table::new(Section::Data, blocks),
             metadata: Table::new(Section::Metadata, METADATA),
@@ -166,6 +168,12 @@ impl Chunk {
     pub fn set_record(&mut self, record: Vec<u8>) {
         self.record = record;
         self.state.dirty = true;
+    }
+
+    /// Takes the inline content out. Takes effect at the next commit.
+    pub fn take_inline(&mut self) -> Vec<u8> {
+        self.state.dirty = true;
+        std::mem::take(&mut self.inline)
     }
 
     /// Takes effect at the next commit. At most `inline_capacity`.
@@ -231,7 +239,7 @@ impl Chunk {
 
     /// Whether the chunk is sealed under the newest epoch.
     pub fn epoch_is_newest(&self) -> bool {
-        self.key.epoch == 0
+        self.key.as_ref().is_none_or(|key| key.epoch == 0)
     }
 
     /// Reads whole blocks, `first` onward; holes are zeros. One read of the file for each run of slots.
@@ -241,7 +249,7 @@ impl Chunk {
     /// [`Error::Damaged`] if a block, or a map block that tells where it lies, does not authenticate;
     /// [`Error::Incomplete`] if the file ends before it; [`Error::Io`]. What is in `out` then is unspecified.
     pub fn read(&self, section: Section, first: BlockNumber, out: &mut [u8]) -> Result<()> {
-        self.read_under(&self.key, section, first, out)
+        self.read_under(self.key.as_ref(), section, first, out)
     }
 
     /// Reads one data block, and keeps it at hand: for those that are wanted in part.
@@ -256,14 +264,14 @@ impl Chunk {
         }
         self.read(Section::Data, number, out)?;
         if !entry.is_hole() {
-            self.context.cache.put(self.id, &entry, out);
+            self.context.cache.put(self.id, &entry, Block((*out).into()));
         }
         Ok(())
     }
 
     pub(super) fn read_under(
         &self,
-        key: &Key,
+        key: Option<&Key>,
         section: Section,
         first: BlockNumber,
         out: &mut [u8],
@@ -338,8 +346,17 @@ impl Chunk {
     ///
     /// As [`Chunk::is_present`].
     pub fn data_blocks(&self) -> Result<u32> {
-        self.data.load_all(&self.blocks())?;
+        self.load_all()?;
         Ok(self.data.count() as u32)
+    }
+
+    /// Loads all map blocks.
+    pub(super) fn load_all(&self) -> Result<()> {
+        if self.slots.is_some() {
+            return Ok(());
+        }
+        self.data.load_all(&self.blocks())?;
+        self.metadata.load_all(&self.blocks())
     }
 
     pub(super) fn table(&self, section: Section) -> &Table {
@@ -357,7 +374,12 @@ impl Chunk {
     }
 
     pub(super) fn blocks(&self) -> Blocks<'_> {
-        Blocks { id: self.id, file: self.file.as_deref(), key: &self.key, unsynced: Some(&self.unsynced) }
+        Blocks {
+            id: self.id,
+            file: self.file.as_deref(),
+            key: self.key.as_ref(),
+            unsynced: Some(&self.unsynced),
+        }
     }
 
     pub(super) fn io(&self, error: std::io::Error) -> Error {

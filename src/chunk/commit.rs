@@ -47,11 +47,7 @@ impl Form {
     fn listed(self, table: &Table) -> usize {
         match self {
             Form::Direct => table.count(),
-            Form::Beside => {
-                let mut listed = table.mapped();
-                table.each_beside_maps(|_, _| listed += 1);
-                listed
-            }
+            Form::Beside => table.mapped() + table.beside_maps(),
             Form::Maps => table.maps(),
         }
     }
@@ -356,7 +352,8 @@ impl Chunk {
         self.state.unsynced = true;
         let (settled, seals, record, inline) = (root.settled, self.seals, &*self.record, &*self.inline);
         let (listed, more_devices) = (&*self.others.listed(version), !self.others.is_empty());
-        let root_bytes = self.key.seal_root(self.id, root.which, |out| {
+        let key = self.key.as_ref().expect("the chunk was prepared for writing");
+        let root_bytes = key.seal_root(self.id, root.which, |out| {
             Root { settled, listed, more_devices, seals, record, inline, data, metadata }.encode(out);
         });
         let offset = u64::from(root.which) * BLOCK as u64;
@@ -418,7 +415,7 @@ fn list(table: &Table, form: Form, new: &[NewMap]) -> RootTable {
         (BlockNumber(k as u16), new.map_or(stored, |map| map.entry))
     };
     let maps = groups.map(|(k, group)| map((k, group.stored))).filter(|(_, map)| !map.is_hole()).collect();
-    let mut entries = Vec::new();
+    let mut entries = Vec::with_capacity(table.beside_maps());
     if form == Form::Beside && !mutants::is_active(Mutant::MapsAlone) {
         table.each_beside_maps(|number, entry| entries.push((number, entry)));
     }

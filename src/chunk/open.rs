@@ -187,7 +187,7 @@ impl Candidate {
             let mut root = Decoded::decode(&plain, blocks).map_err(|what| Error::Damaged(id, what))?;
             let data = Table::from_root(Section::Data, blocks, &root.data);
             let metadata = Table::from_root(Section::Metadata, METADATA, &root.metadata);
-            let blocks = Blocks { id, file: Some(file), key: &key, unsynced: None };
+            let blocks = Blocks { id, file: Some(file), key: Some(&key), unsynced: None };
             let read = if root.more_devices && !mutants::is_active(Mutant::OthersIgnored) {
                 read_others(&metadata, &blocks)
             } else {
@@ -208,7 +208,7 @@ impl Candidate {
         }
         let other =
             other.filter(|other| other.key.salt == self.key.salt && other.key.epoch == self.key.epoch);
-        let blocks = Blocks { id, file: Some(file), key: &self.key, unsynced: None };
+        let blocks = Blocks { id, file: Some(file), key: Some(&self.key), unsynced: None };
         check_table(&self.data, other.map(|other| &other.data), &blocks)?;
         check_table(&self.metadata, other.map(|other| &other.metadata), &blocks)
     }
@@ -256,7 +256,7 @@ impl Candidate {
             context: context.clone(),
             id,
             file: Some(file),
-            key: self.key,
+            key: Some(self.key),
             seals: root.seals,
             data: self.data,
             metadata: self.metadata,

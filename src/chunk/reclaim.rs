@@ -148,10 +148,10 @@ impl Chunk {
     /// [`Error::Damaged`] or [`Error::Incomplete`] of any block; [`Error::Io`]. Nothing was changed then.
     pub fn rewrite(&mut self) -> Result<()> {
         self.prepare()?;
-        let former = std::mem::replace(&mut self.key, Key::fresh(&self.context, self.id));
+        let former = self.key.replace(Key::fresh(&self.context, self.id));
         let former_seals = std::mem::replace(&mut self.seals, 0);
         let mut moved = Vec::new();
-        let outcome = Section::BOTH.into_iter().try_for_each(|s| self.reseal(s, &former, &mut moved));
+        let outcome = Section::BOTH.into_iter().try_for_each(|s| self.reseal(s, former.as_ref(), &mut moved));
         if let Err(error) = outcome {
             self.key = former;
             self.seals = former_seals;
@@ -171,7 +171,7 @@ impl Chunk {
     fn reseal(
         &mut self,
         section: Section,
-        former: &Key,
+        former: Option<&Key>,
         moved: &mut Vec<(Section, BlockNumber, Entry)>,
     ) -> Result<()> {
         let mut from = BlockNumber::FIRST;

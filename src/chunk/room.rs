@@ -22,8 +22,7 @@ impl Chunk {
     ///
     /// As [`Chunk::is_present`].
     pub fn room_to_commit(&self, data: usize, metadata: usize) -> Result<u64> {
-        self.data.load_all(&self.blocks())?;
-        self.metadata.load_all(&self.blocks())?;
+        self.load_all()?;
         let root = if self.has_file() { 1 } else { NEW_FILE };
         let maps = |table: &Table, more: usize| (table.maps() + more.div_ceil(GROUP) + 1) as u64;
         if self.data.count() + data + self.metadata.count() + metadata <= LISTED {

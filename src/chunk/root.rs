@@ -92,7 +92,7 @@ pub(super) const fn size(devices: usize, record: usize, inline: usize, listed: u
 }
 
 impl Root<'_> {
-    /// Writes the plaintext. The caller has seen to it that everything fits.
+    /// Writes the plaintext to `out`, which is zeros. The caller has seen to it that everything fits.
     pub fn encode(&self, out: &mut [u8]) {
         let flag = |on: bool, flag: u8| if on { flag } else { 0 };
         let flags = flag(self.settled, SETTLED)
@@ -122,8 +122,6 @@ impl Root<'_> {
         for (number, entry) in tables.flat_map(|table| table.maps.iter().chain(&table.entries)) {
             out.put(Listed { number: number.0.into(), entry: (*entry).into() }.as_bytes());
         }
-        let end = out.at;
-        out.out[end..].fill(0);
     }
 }
 

@@ -65,6 +65,15 @@ impl Group {
         tells_all.then(|| told.copied())
     }
 
+    /// Entries beside the map block; without one, all there are.
+    fn beside_map(&self) -> usize {
+        match self.loaded() {
+            None => self.beside.len(),
+            Some(entries) if self.stored.is_hole() => entries.used,
+            Some(entries) => entries.changed.iter().map(|bits| bits.count_ones() as usize).sum(),
+        }
+    }
+
     /// The entries of a group that is loaded.
     pub fn loaded(&self) -> Option<&Entries> {
         self.entries.get().map(|entries| &**entries)
@@ -198,6 +207,12 @@ impl Table {
     /// Map blocks that it takes alone.
     pub fn maps(&self) -> usize {
         self.groups.iter().filter(|group| !group.is_empty()).count()
+    }
+
+    /// How many entries `each_beside_maps` visits.
+    pub fn beside_maps(&self) -> usize {
+        let groups = self.groups.iter().filter(|group| !group.is_empty() && !group.stale);
+        groups.map(Group::beside_map).sum()
     }
 
     /// Visits the entries that a root lists which names map blocks where there are some: of groups without one, and what

@@ -1,5 +1,7 @@
 //! Changing blocks: only ever into free slots (docs/FORMAT.md section 6.3, rules 1 and 6).
 
+use super::blocks::Key;
+use super::cache::Block;
 use super::chunk::Chunk;
 use super::entry::{Entry, Slot};
 use super::mutants::{self, Mutant};
@@ -7,7 +9,6 @@ use super::slots::{Purpose, Slots};
 use super::table::{Group, Table};
 use super::{BLOCK, BlockNumber, Error, NEW_FILE, Result, Section};
 use std::ops::Range;
-use zeroize::Zeroizing;
 
 impl Chunk {
     /// Writes whole blocks, `first` onward: sealed, and in the file, but part of the chunk for others only after
@@ -60,14 +61,17 @@ impl Chunk {
     ///
     /// As [`Chunk::read_block`] and [`Chunk::write`].
     pub fn write_part(&mut self, number: BlockNumber, within: usize, data: &[u8]) -> Result<()> {
-        let mut block = Zeroizing::new([0; BLOCK]);
-        self.read_block(number, &mut block)?;
         let former = self.data.get(number, &self.blocks())?;
-        block[within..within + data.len()].copy_from_slice(data);
-        self.write(Section::Data, number, &block[..])?;
-        self.context.cache.drop(self.id, &former);
+        let kept = self.context.cache.take(self.id, &former);
+        let has_it = kept.is_some();
+        let mut block = kept.unwrap_or_else(|| Block([0; BLOCK].into()));
+        if !has_it {
+            self.read(Section::Data, number, &mut block.0[..])?;
+        }
+        block.0[within..within + data.len()].copy_from_slice(data);
+        self.write(Section::Data, number, &block.0[..])?;
         let entry = self.data.get(number, &self.blocks())?;
-        self.context.cache.put(self.id, &entry, &block[..]);
+        self.context.cache.put(self.id, &entry, block);
         Ok(())
     }
 
@@ -146,6 +150,7 @@ impl Chunk {
             self.state.name_new = true;
             self.state.anchored = true;
         }
+        self.key.get_or_insert_with(|| Key::fresh(&self.context, self.id));
         if self.slots.is_none() {
             let found = self.find_slots();
             self.slots = Some(self.suspecting(found)?);
@@ -195,9 +200,7 @@ impl Chunk {
     }
 
     fn find_slots(&self) -> Result<Slots> {
-        let blocks = self.blocks();
-        self.data.load_all(&blocks)?;
-        self.metadata.load_all(&blocks)?;
+        self.load_all()?;
         let length =
             self.file.as_ref().map_or(Ok(0), |file| file.length()).map_err(|error| self.io(error))?;
         let named = named(&self.data).chain(named(&self.metadata));

@@ -11,7 +11,7 @@ use super::{Error, Result};
 use crate::chunk::InodeId;
 use crate::locks::{Mutex, Rank};
 use crate::volume::Inode;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// What stands behind a node number.

@@ -30,8 +30,8 @@ mod tests;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -165,9 +165,10 @@ struct Place {
     ended: AtomicBool,
 }
 
-/// Unmounts from any thread, and has stored what there is to store.
+/// Unmounts from any thread, and has stored what there is to store. Does not keep the filesystem: a thread that waits for a
+/// signal lives as long as the process, and what is closed with the filesystem would not be.
 #[derive(Clone)]
-pub struct Unmounter(Arc<Place>, Arc<dyn Operations>, Arc<Requests>);
+pub struct Unmounter(Arc<Place>, Weak<dyn Operations>, Arc<Requests>);
 
 /// Why serving did not end well.
 #[derive(Debug)]
@@ -262,7 +263,7 @@ impl Mounted {
     }
 
     pub fn unmounter(&self) -> Unmounter {
-        Unmounter(Arc::clone(&self.place), Arc::clone(&self.operations), Arc::clone(&self.requests))
+        Unmounter(Arc::clone(&self.place), Arc::downgrade(&self.operations), Arc::clone(&self.requests))
     }
 
     pub fn requests(&self) -> Arc<Requests> {
@@ -323,9 +324,10 @@ impl Unmounter {
     ///
     /// That of a write that failed, or why something could not be stored, as its errno.
     pub fn store(&self) -> io::Result<()> {
+        let Some(operations) = self.1.upgrade() else { return Ok(()) };
         self.0.point.sync_kernel()?;
         self.await_writes();
-        self.1.sync_all().map_err(|error| io::Error::from_raw_os_error(error.errno()))
+        operations.sync_all().map_err(|error| io::Error::from_raw_os_error(error.errno()))
     }
 
     /// Waits for what the kernel has sent. syncfs(2) does not wait for the answers of a FUSE filesystem; but its writes are
@@ -345,7 +347,9 @@ impl Unmounter {
 
     /// What cannot be stored at the end is given up.
     pub fn give_up(&self) {
-        self.1.give_up();
+        if let Some(operations) = self.1.upgrade() {
+            operations.give_up();
+        }
     }
 
     /// Whether the connection to the kernel is over.

@@ -36,10 +36,26 @@ impl Stream {
     /// [`Error::Damaged`] or [`Error::NotArrived`] if the last block cannot be read, or what is inline is of another
     /// length; [`Error::NoSpace`] if no slot or no space is free; the store's.
     pub fn append(self, chunk: &mut Chunk, tail: u64, bytes: &[u8]) -> Result<()> {
-        let mut data = self.partial(chunk, tail)?;
-        data.extend_from_slice(bytes);
-        let mut position = tail - tail % BLOCK as u64;
-        let mut full = &data[..data.len() - data.len() % BLOCK];
+        let mut last = self.partial(chunk, tail)?;
+        self.append_to(&mut last, chunk, tail, bytes)
+    }
+
+    /// The same where the bytes of the last, partial block are at hand: `last`, which holds those of the new one then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::append`].
+    pub fn append_to(self, last: &mut Vec<u8>, chunk: &mut Chunk, tail: u64, bytes: &[u8]) -> Result<()> {
+        let before = last.len();
+        last.extend_from_slice(bytes);
+        let full = self.write_end(chunk, tail - before as u64, last)?;
+        last.drain(..full);
+        Ok(())
+    }
+
+    /// Writes the end of the stream from the start of a block on; returns how many bytes are in full blocks.
+    fn write_end(self, chunk: &mut Chunk, mut position: u64, data: &[u8]) -> Result<usize> {
+        let (mut full, rest) = data.split_at(data.len() - data.len() % BLOCK);
         while !full.is_empty() {
             let until_wrap = (self.limit() - self.block(position).start()) as usize;
             let (run, rest) = full.split_at(full.len().min(until_wrap));
@@ -47,17 +63,19 @@ impl Stream {
             position += run.len() as u64;
             full = rest;
         }
-        let mut rest = data.split_off(data.len() - data.len() % BLOCK);
         let block = self.block(position);
         if rest.len() > chunk.inline_capacity(self.overhead) {
-            rest.resize(BLOCK, 0);
-            chunk.write_acknowledged(Section::Data, block, &rest)?;
-            rest.clear();
-        } else if !rest.is_empty() {
-            chunk.clear(Section::Data, block..block.next())?;
+            let mut padded = rest.to_vec();
+            padded.resize(BLOCK, 0);
+            chunk.write_acknowledged(Section::Data, block, &padded)?;
+            chunk.set_inline(Vec::new());
+        } else {
+            if !rest.is_empty() {
+                chunk.clear(Section::Data, block..block.next())?;
+            }
+            chunk.set_inline(rest.to_vec());
         }
-        chunk.set_inline(rest);
-        Ok(())
+        Ok(data.len() - rest.len())
     }
 
     /// The bytes of [head, tail), where `tail` is the end of the stream, or 0: none of it counts any more.
@@ -104,8 +122,12 @@ impl Stream {
         Ok(())
     }
 
-    /// The bytes of the last, partial block.
-    fn partial(self, chunk: &Chunk, tail: u64) -> Result<Vec<u8>> {
+    /// The bytes of the last, partial block of a stream that ends at `tail`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::read`].
+    pub fn partial(self, chunk: &Chunk, tail: u64) -> Result<Vec<u8>> {
         let length = (tail % BLOCK as u64) as usize;
         let inline = chunk.inline();
         if inline.len() == length {

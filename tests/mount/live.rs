@@ -47,6 +47,7 @@ impl Live {
         wait_until("the server ends", || server.is_finished());
         server.join().unwrap().unwrap();
         assert_eq!(self.memory.shut_downs.load(Ordering::SeqCst), 1);
+        assert_eq!(Arc::strong_count(&self.memory), 1, "nobody keeps it, whoever may unmount");
     }
 
     pub fn finish(mut self) {

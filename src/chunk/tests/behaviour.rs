@@ -294,7 +294,7 @@ fn many_seals_ask_for_a_new_salt() {
     chunk.reclaim().unwrap();
     chunk.commit().unwrap();
     chunk.sync().unwrap();
-    assert!(chunk.seals < seals() && chunk.key.salt[..] != before[..]);
+    assert!(chunk.seals < seals() && chunk.key.as_ref().unwrap().salt[..] != before[..]);
     assert!(content(&bench.open().unwrap(), 1000).unwrap() == pattern(1, 1000));
 }
 

@@ -70,13 +70,14 @@ impl Registry {
         for which in 0..2 {
             let live = disk.slots[which].live();
             if live.id > 1 && !self.roots.contains_key(&live.id) {
-                let plain = chunk.key.open_root(chunk.id, which as u8, &live.bytes);
+                let key = chunk.key.as_ref().expect("a root was sealed");
+                let plain = key.open_root(chunk.id, which as u8, &live.bytes);
                 let root =
                     Decoded::decode(&plain.expect("roots are sealed as such"), chunk.data.limit).unwrap();
                 let mut names = Names::new();
                 for (k, map) in &root.data.maps {
                     let block = self.block_of(map, disk);
-                    self.learn_map(&chunk.key, *k, map, block, disk);
+                    self.learn_map(key, *k, map, block, disk);
                     names.push((*k, map.slot.0, block));
                 }
                 for (number, entry) in &root.data.entries {
@@ -316,7 +317,7 @@ impl Words<'_> {
 fn fork(chunk: &Chunk) -> Chunk {
     let context = Arc::clone(&chunk.context);
     Chunk {
-        key: Key::new(&context, chunk.id, chunk.key.epoch, chunk.key.salt),
+        key: chunk.key.clone(),
         context,
         id: chunk.id,
         file: chunk.file.clone(),

@@ -10,6 +10,8 @@ use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_
 
 /// Length of the payload, number of records, batch number.
 const HEADER: usize = 16;
+/// Bytes of a batch that carries a small file.
+const USUAL: usize = 4096;
 
 /// Without the counter that [`DIRECTORY`] has: no longer written.
 const DIRECTORY_PLAIN: u8 = 1;
@@ -98,7 +100,9 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Builder {
-        Builder { bytes: vec![0; HEADER], records: 0 }
+        let mut bytes = Vec::with_capacity(USUAL);
+        bytes.resize(HEADER, 0);
+        Builder { bytes, records: 0 }
     }
 }
 

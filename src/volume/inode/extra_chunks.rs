@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub struct ExtraChunks {
     chunks: BTreeMap<ChunkIndex, Chunk>,
-    /// Every chunk that is not durable, and perhaps some that are.
+    /// Every chunk that is not durable or that the store failed, and perhaps some others.
     busy: BTreeSet<ChunkIndex>,
 }
 
@@ -50,7 +50,8 @@ impl ExtraChunks {
 
     /// Those that the store failed.
     pub fn failed(&self) -> Vec<ChunkIndex> {
-        self.chunks.iter().filter(|(_, chunk)| chunk.wants_recovery()).map(|(index, _)| *index).collect()
+        let failed = |index: &ChunkIndex| self.chunks.get(index).is_some_and(Chunk::wants_recovery);
+        self.busy.iter().copied().filter(failed).collect()
     }
 
     /// Those whose files are open.
@@ -64,9 +65,10 @@ impl ExtraChunks {
         self.chunks.values_mut()
     }
 
-    /// Those that are not durable, in order.
+    /// Those that are not durable, or failed, in order.
     pub fn busy(&mut self) -> Vec<ChunkIndex> {
-        self.busy.retain(|index| self.chunks.get(index).is_some_and(|chunk| !chunk.is_all_durable()));
+        let is_busy = |chunk: &Chunk| !chunk.is_all_durable() || chunk.wants_recovery();
+        self.busy.retain(|index| self.chunks.get(index).is_some_and(is_busy));
         self.busy.iter().copied().collect()
     }
 

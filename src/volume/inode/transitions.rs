@@ -248,6 +248,14 @@ impl State {
         std::mem::replace(&mut self.0.recorded, true)
     }
 
+    /// Runs with the record as a batch has it which carries the content of this version.
+    pub fn with_version<R>(&mut self, version: Version, run: impl FnOnce(&State) -> R) -> R {
+        let former = std::mem::replace(&mut self.0.record.extension.version, version.0);
+        let outcome = run(self);
+        self.0.record.extension.version = former;
+        outcome
+    }
+
     /// Puts the pending changes of a directory's entries into a batch.
     ///
     /// # Errors

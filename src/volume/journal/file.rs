@@ -23,6 +23,8 @@ pub struct JournalFile {
     chunk: Chunk,
     head: u64,
     tail: u64,
+    /// The bytes of its last, partial block, once they are known: what is appended follows them.
+    last: Option<Vec<u8>>,
     /// What stands before it is stored elsewhere, and goes with the next batch, which has to repeat orphans and reserved
     /// ids.
     done: Option<u64>,
@@ -120,6 +122,7 @@ impl JournalFile {
             chunk: Chunk::new(context, context.own_journal(), JOURNAL_BLOCKS),
             head: 0,
             tail: 0,
+            last: None,
             done: None,
             gave_back: false,
             is_lost: false,
@@ -132,6 +135,7 @@ impl JournalFile {
             chunk: live.chunk,
             head: live.head,
             tail: live.tail,
+            last: None,
             done: None,
             gave_back: false,
             is_lost: false,
@@ -186,12 +190,16 @@ impl JournalFile {
         if self.gave_back {
             self.gave_back = self.chunk.preallocate(ahead(context)).is_err();
         }
-        let (tail, inline, drops) = (self.tail, self.chunk.inline().to_vec(), self.done.is_some());
+        let (tail, mut inline, drops) = (self.tail, None, self.done.is_some());
         let appended = begun.and_then(|()| self.drop_done()).and_then(|()| {
             self.chunk.grow_in_steps((tail as usize % BLOCK + batch.len()) / BLOCK + 1)?;
-            STREAM.append(&mut self.chunk, tail, batch)?;
+            let mut last = self.last.take().map_or_else(|| STREAM.partial(&self.chunk, tail), Ok)?;
+            inline = Some(self.chunk.take_inline());
+            STREAM.append_to(&mut last, &mut self.chunk, tail, batch)?;
             self.tail += batch.len() as u64;
-            self.commit(context)
+            self.commit(context)?;
+            self.last = Some(last);
+            Ok(())
         });
         if appended.is_err() {
             *hold = self.chunk.take_hold();
@@ -217,7 +225,7 @@ impl JournalFile {
             }
             Err(_) => {
                 self.tail = tail;
-                self.chunk.set_inline(inline);
+                inline.into_iter().for_each(|inline| self.chunk.set_inline(inline));
             }
         }
         appended

@@ -306,13 +306,13 @@ fn freeze_inode(
     if record.links_count == 0 {
         // Its deletion, or that it is an orphan, is all that the batch says of it.
     } else if let Some(context) = carry.filter(|_| state.is_carryable()) {
-        let content = state.first_chunk.as_deref().map_or(&[][..], |first_chunk| first_chunk.inline());
         // A number of its own, under the lock: a flush may have committed an older content since the batch has one.
         let commit = context.next_commit();
-        let mut record = record.clone();
         let version = state.first_chunk.as_deref().map(|first_chunk| first_chunk.next_version(commit));
-        record.extension.version = version.map_or_else(Vec::new, |version| version.0);
-        batch.inode(inode.id(), commit, &record, Some(content))?;
+        state.with_version(version.unwrap_or_default(), |state| {
+            let content = state.first_chunk.as_deref().map_or(&[][..], |first_chunk| first_chunk.inline());
+            batch.inode(inode.id(), commit, &state.record, Some(content))
+        })?;
         stand_in(commit);
         carried = state.progress.made;
     } else if !state.named && state.lost.is_none() && !mutants::is_active(Mutant::NameWithoutInode) {

@@ -45,7 +45,8 @@ fn threads_beside_operations_take_locks_in_order() {
     let epochs = vec![Secret::random(), fixture.content.duplicate()];
     let context = Context::new(store, fixture.device, Cipher::Aes256Gcm, &fixture.name, epochs);
     let context = context.remembering(Arc::new(fixture.remembered.clone()));
-    let volume = Volume::open(Arc::new(context), options()).unwrap();
+    let context = Arc::new(context);
+    let volume = Volume::open(context.clone(), options()).unwrap();
     volume.start().unwrap();
     let root = volume.root().unwrap();
     let [one, two] =
@@ -60,4 +61,6 @@ fn threads_beside_operations_take_locks_in_order() {
         thread::sleep(Duration::from_millis(1));
     }
     volume.close().unwrap();
+    drop((one, two, root, volume));
+    assert_eq!(Arc::strong_count(&context), 1, "what is closed with it can be");
 }

@@ -24,6 +24,9 @@ impl Writeback {
     /// The first of the store's. Then any of them may not be durable, and a chunk whose fdatasync failed has to be
     /// recovered.
     pub fn make_durable(&self, unsynced: Vec<Unsynced<'_>>) -> Result<Vec<(InodeId, Error)>> {
+        if unsynced.is_empty() {
+            return Ok(Vec::new());
+        }
         let together = unsynced.len() > SYNC_ALL_ABOVE && self.base.context.store.sync_all_is_complete();
         let all = if together { self.base.context.store.sync_all() } else { Ok(()) };
         if !together && unsynced.len() > 1 {

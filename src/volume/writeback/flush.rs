@@ -129,9 +129,7 @@ impl Writeback {
             });
             self.stage(&mut flushes, Self::commit_first_chunk)?;
         }
-        self.stage(&mut flushes, Self::recover_first)?;
-        self.stage(&mut flushes, Self::pin_first)?;
-        self.stage(&mut flushes, Self::announce)?;
+        self.stage(&mut flushes, Self::prepare)?;
         self.stage(&mut flushes, Self::commit_extra_chunks)?;
         self.stage(&mut flushes, Self::commit_first_chunk)?;
         self.stage(&mut flushes, Self::trim)?;
@@ -179,14 +177,19 @@ impl Writeback {
         }
     }
 
-    /// What is there of a file stays here, whatever a sync client puts in its place.
-    fn pin_first<'a>(
+    /// Before anything is written: chunks that the store failed are readied, and what is there of a file stays here,
+    /// whatever a sync client puts in its place.
+    fn prepare<'a>(
         &self,
         flush: &mut Flush<'a>,
         state: &mut State,
-        _: &mut Vec<Unsynced<'a>>,
+        unsynced: &mut Vec<Unsynced<'a>>,
     ) -> Result<()> {
-        if state.is_dirty() { self.catalog.pin(flush.inode, state) } else { Ok(()) }
+        state.recover()?;
+        if state.is_dirty() {
+            self.catalog.pin(flush.inode, state)?;
+        }
+        self.announce(flush, state, unsynced)
     }
 
     /// Chunk 0 says that extra chunks may be newer, before one that it names is: so a crash can be told from a chunk that

@@ -2,10 +2,8 @@
 //! to, once more.
 
 use super::Writeback;
-use super::durable::Unsynced;
-use super::flush::Flush;
 use crate::volume::Result;
-use crate::volume::inode::state::{Inode, State};
+use crate::volume::inode::state::Inode;
 use std::sync::Arc;
 
 impl Writeback {
@@ -30,15 +28,5 @@ impl Writeback {
     pub fn recover(&self, inode: &Arc<Inode>) -> Result<()> {
         let _serial = inode.serial.lock();
         inode.state.write().recover()
-    }
-
-    /// The same as the first stage of a flush.
-    pub(super) fn recover_first<'a>(
-        &self,
-        _: &mut Flush<'a>,
-        state: &mut State,
-        _: &mut Vec<Unsynced<'a>>,
-    ) -> Result<()> {
-        state.recover()
     }
 }

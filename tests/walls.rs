@@ -58,7 +58,10 @@ const ONLY_IN: &[(&[&str], &[&str])] = &[
     (&["tar"], &["cli"]),
     (&["rustix", "io_uring"], &["sys"]),
     (&["tss_esapi"], &["bin"]),
-    (&["clap", "clap_complete", "clap_mangen", "indicatif", "jiff", "env_logger", "env_filter"], &["cli"]),
+    (
+        &["clap", "clap_complete", "clap_mangen", "indicatif", "jiff", "env_logger", "env_filter", "zbus"],
+        &["cli"],
+    ),
 ];
 
 /// Calls that write to the backing folder: of the rooms that have chunk files at hand only these files of `chunk` make them.

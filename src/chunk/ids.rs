@@ -3,21 +3,22 @@
 use super::BLOCK;
 use super::mutants::{self, Mutant};
 use crate::crypto::sha256;
+use data_encoding::HEXLOWER;
 use std::fmt;
 use std::ops::Range;
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Names an inode for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InodeId(pub [u8; 12]);
 
 /// Names a device that writes to volumes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeviceId(pub [u8; 8]);
 
 /// A chunk: which inode's, and which of its chunks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChunkId {
     pub inode: InodeId,
     pub index: ChunkIndex,
@@ -183,6 +184,29 @@ impl BlockCount {
     }
 }
 
+// People meet these three in the log and in `cryptfs status`.
+
+impl fmt::Debug for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "device {}", HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for InodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.journal_of() {
+            Some(device) => write!(f, "the journal of {device:?}"),
+            None => write!(f, "inode {}", HEXLOWER.encode(&self.0)),
+        }
+    }
+}
+
+impl fmt::Debug for ChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "chunk {} of {:?}", self.index, self.inode)
+    }
+}
+
 impl fmt::Display for ChunkIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -249,5 +273,19 @@ impl Version {
             (false, true) => Relation::Older,
             (false, false) => Relation::Concurrent,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_in_messages_can_be_read() {
+        let device = DeviceId([0x5a; 8]);
+        let second = ChunkId { inode: InodeId([0x0c; 12]), index: ChunkIndex(1) };
+        assert_eq!(format!("{second:?}"), "chunk 1 of inode 0c0c0c0c0c0c0c0c0c0c0c0c");
+        let journal = ChunkId::first(InodeId::journal(device));
+        assert_eq!(format!("{journal:?}"), "chunk 0 of the journal of device 5a5a5a5a5a5a5a5a");
     }
 }

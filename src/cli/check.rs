@@ -12,9 +12,10 @@ use crate::store::folder::Folder;
 use crate::trust::{LastCheck, Trust};
 use crate::volume::{self, Damage, Reader, Timestamp};
 use hashbrown::HashSet;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::json;
 use std::cell::Cell;
+use std::fmt;
 use std::fs::metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -398,10 +399,10 @@ fn word(class: Class) -> &'static str {
 fn show(bar: &ProgressBar, progress: &Progress, is_done: &AtomicBool) {
     let (begun, mut told) = (Instant::now(), Duration::ZERO);
     while !is_done.load(Ordering::Acquire) {
-        bar.set_length(progress.files.load(Ordering::Relaxed));
-        bar.set_position(progress.done.load(Ordering::Relaxed));
         let bytes = progress.bytes.load(Ordering::Relaxed) >> 20;
         bar.set_message(format!("{bytes} MiB"));
+        bar.set_length(progress.files.load(Ordering::Relaxed));
+        bar.set_position(progress.done.load(Ordering::Relaxed));
         if bar.is_hidden() && begun.elapsed() - told >= PLAIN {
             told = begun.elapsed();
             let (done, of) = (progress.done.load(Ordering::Relaxed), progress.files.load(Ordering::Relaxed));
@@ -421,10 +422,13 @@ fn how_far(done: u64, of: u64, elapsed: Duration) -> String {
 
 fn style(data: bool) -> ProgressStyle {
     let template = match data {
-        true => "Checking {bar:32} {human_pos} of {human_len} files, {msg}, {per_sec}, {eta} left",
-        false => "Checking {bar:32} {human_pos} of {human_len} files, {per_sec}, {eta} left",
+        true => "Checking {bar:32} {human_pos} of {human_len} files, {msg}, {rate} a second, {eta} left",
+        false => "Checking {bar:32} {human_pos} of {human_len} files, {rate} a second, {eta} left",
     };
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = write!(out, "{:.0}", state.per_sec());
+    })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::store::folder::{Folder, Lock, LockError};
 use crate::sys::daemon::{Termination, enter_mount_namespace, spare_from_oom};
 use crate::sys::{memory, process};
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -156,6 +157,7 @@ fn perform(request: Request) -> Result<(), Failure> {
     }
     let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
     check_mountpoint(&request.mountpoint)?;
+    tell_what_is_hidden(&request.mountpoint);
     // Nobody should type a passphrase only to learn that the volume is in use; any other trouble with the lock means
     // that the folder is no volume, which unlocking tells better.
     let lock = match lock_once_written(&folder, backing) {
@@ -239,6 +241,16 @@ fn check_mountpoint(mountpoint: &Path) -> Result<(), Failure> {
             mount::check(mountpoint).map(|_| ()).map_err(|error| refused(&error))
         }
         checked => checked.map(|_| ()).map_err(|error| refused(&error)),
+    }
+}
+
+/// Says so where something lies in the mountpoint, as after writing to it while nothing was mounted.
+fn tell_what_is_hidden(mountpoint: &Path) {
+    let device = |path: &Path| path.metadata().map(|found| found.dev()).ok();
+    // systemd's automount is a mount of its own, and would wait for this one if it were read.
+    let is_mounted_on = device(mountpoint) != device(&mountpoint.join(".."));
+    if !is_mounted_on && mountpoint.read_dir().is_ok_and(|mut names| names.next().is_some()) {
+        report::complain(&advice::hidden(mountpoint));
     }
 }
 

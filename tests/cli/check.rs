@@ -1,7 +1,9 @@
 //! `cryptfs check` and `--repair` as a frightened person uses them, on real folders.
 
 use crate::sandbox::Sandbox;
+use crate::terminal::on_terminal;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -206,4 +208,20 @@ fn a_damaged_journal_is_replaced() {
     assert!(
         state.iter().any(|(path, bytes)| path.to_str().unwrap().contains("replaced") && bytes.len() == 20000)
     );
+}
+
+#[test]
+fn a_terminal_shows_how_far_it_is() {
+    let sandbox = Sandbox::with_volume();
+    let (backing, passphrase) = (sandbox.backing(), sandbox.path("passphrase"));
+    let words: [&OsStr; 5] = [
+        "check".as_ref(),
+        "--data".as_ref(),
+        backing.as_ref(),
+        "--passphrase-file".as_ref(),
+        passphrase.as_ref(),
+    ];
+    let (shown, code) = on_terminal(&sandbox, &words, &[]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains(" files, 0 MiB, ") && shown.contains(" a second, "), "{shown:?}");
 }

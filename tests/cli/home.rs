@@ -299,55 +299,6 @@ fn all_mounts_of_a_user_are_unmounted_and_no_others() {
     other.unmounts();
 }
 
-/// Two files are damaged, and one notification comes, which names neither.
-#[test]
-fn the_desktop_is_told_once() {
-    if !is_root() {
-        return;
-    }
-    let sandbox = Sandbox::empty();
-    let shown = sandbox.path("shown");
-    let script = format!("#!/bin/sh\necho \"$*\" >>'{}'\n", shown.display());
-    fs::write(sandbox.path("notify-send"), script).unwrap();
-    fs::set_permissions(sandbox.path("notify-send"), fs::Permissions::from_mode(0o755)).unwrap();
-    sandbox.give_to_nobody();
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
-    let mount = || {
-        let path = format!("{}:{}", sandbox.path("").display(), std::env::var("PATH").unwrap());
-        let mut mount = sandbox.as_nobody(&sandbox.mount());
-        mount.env("PATH", path).env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere");
-        sandbox.succeeds(&mut mount);
-    };
-    let inside = |script: &str| {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", script]).current_dir("/").env("plain", sandbox.plain()).uid(65534).gid(65534);
-        shell.env("backing", sandbox.backing()).output().unwrap()
-    };
-    mount();
-    let made = inside("for name in one two; do head -c 200000 /dev/zero >$plain/$name || exit 1; done");
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.umount()));
-    assert!(made.status.success(), "{made:?}");
-    let spoil = "find $backing/chunks -size +100k | while read f; do
-        printf spoilt | dd of=$f bs=1 seek=100000 conv=notrunc status=none; done";
-    assert!(inside(spoil).status.success());
-    mount();
-    let read = inside("cat $plain/one; cat $plain/two");
-    assert!(!read.status.success());
-    eventually("the desktop is told", || shown.exists());
-    let findings = || {
-        let plain = sandbox.plain();
-        let status = sandbox.program(&["status".as_ref(), "--json".as_ref(), plain.as_ref()]);
-        let mut status = sandbox.as_nobody(&status);
-        let shown: serde_json::Value = serde_json::from_slice(&status.output().unwrap().stdout).unwrap();
-        shown["mounts"][0]["findings"] == 2
-    };
-    eventually("both are found", findings);
-    let told = fs::read_to_string(&shown).unwrap();
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.umount()));
-    assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("Something in backing cannot be read") && !told.contains("one"), "{told}");
-}
-
 /// A unit at login opens nothing that somebody would have to be asked for.
 #[test]
 fn init_names_a_unit_only_where_it_would_open_the_volume() {
@@ -364,4 +315,21 @@ fn init_names_a_unit_only_where_it_would_open_the_volume() {
     sandbox.give_to_nobody();
     let told = sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.init()));
     assert!(told.contains("cryptfs mount ") && !told.contains("cryptfs unit "), "{told}");
+}
+
+/// What was written to the mountpoint while nothing was mounted would otherwise lie there for ever, and be missed.
+#[test]
+fn what_a_mount_hides_is_told() {
+    let sandbox = Sandbox::with_volume();
+    let told = || String::from_utf8(sandbox.mount().output().unwrap().stderr).unwrap();
+    assert_eq!(told(), "");
+    sandbox.unmounts();
+    fs::write(sandbox.plain().join("letter"), "content").unwrap();
+    let told = told();
+    assert!(
+        told.contains("plain: is not empty. What lies in it is not encrypted, and is hidden until "),
+        "{told}"
+    );
+    assert!(fs::read_dir(sandbox.plain()).unwrap().next().is_none());
+    sandbox.unmounts();
 }

@@ -26,6 +26,34 @@ fn a_folder_that_is_no_volume() {
     );
 }
 
+/// Whoever gives the mountpoint is told which folder is meant, and not to make a volume inside the volume.
+#[test]
+fn a_mount_is_not_where_the_volume_is_stored() {
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    let (plain, inner) = (sandbox.plain(), sandbox.plain().join("inner"));
+    fs::create_dir(&inner).unwrap();
+    for (command, folder, shown) in [("check", &plain, "DIR/plain"), ("ls", &inner, "DIR/plain/inner")] {
+        told(
+            &sandbox.fails(&mut sandbox.program(&[command.as_ref(), folder.as_ref()]), 10),
+            &format!(
+                "{shown}: is in the mount of DIR/backing, and not where the volume is stored. Give that folder: DIR/backing."
+            ),
+        );
+    }
+    sandbox.unmounts();
+}
+
+/// It is not a folder beside the chunk files, as it would be with other programs.
+#[test]
+fn a_path_in_the_volume_has_its_colon() {
+    let sandbox = Sandbox::with_volume();
+    told(
+        &sandbox.fails(&mut sandbox.program(&["ls".as_ref(), sandbox.backing().join("a/b").as_ref()]), 10),
+        "DIR/backing/a/b: there is no such folder. What is in the volume is named behind a colon: DIR/backing:a/b.",
+    );
+}
+
 /// Init is killed wherever it may be: what it leaves is a volume, nothing, or something that `--force` makes one.
 #[test]
 fn an_init_that_is_killed() {

@@ -8,7 +8,7 @@ use crate::keys::{
 use crate::mount::{self, Holder};
 use crate::store::folder::LockError;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What stands for the folder of the volume, and for a slot's id, in advice that does not know them.
 const BACKING: &str = "BACKING";
@@ -18,10 +18,20 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
     let at = backing.display();
     let newer = |what: String| failure(Exit::NewerFormat, format!("{at}: {what}. Install a newer cryptfs."));
     match error {
-        OpenError::NotAVolume => failure(
-            Exit::NotAVolume,
-            format!("{at}: is not a cryptfs volume: it has no cryptfs.json. `cryptfs init {at}` makes one."),
-        ),
+        OpenError::NotAVolume => {
+            let told = match mounted_from(backing) {
+                Some(volume) => {
+                    let volume = volume.display();
+                    format!(
+                        "is in the mount of {volume}, and not where the volume is stored. Give that folder: {volume}."
+                    )
+                }
+                None => {
+                    format!("is not a cryptfs volume: it has no cryptfs.json. `cryptfs init {at}` makes one.")
+                }
+            };
+            failure(Exit::NotAVolume, format!("{at}: {told}"))
+        }
         OpenError::Placeholder => super::opening_placeholder(backing, "cryptfs.json"),
         OpenError::Version(1) => failure(
             Exit::NewerFormat,
@@ -279,6 +289,13 @@ pub fn locking(backing: &Path, error: &LockError) -> Failure {
         }
         LockError::Io(error) => system(format!("{at}: cannot be locked"), error),
     }
+}
+
+/// The backing folder of the mount that this folder is in.
+fn mounted_from(folder: &Path) -> Option<PathBuf> {
+    let folder = std::path::absolute(folder).ok()?;
+    let found = folder.ancestors().find_map(|folder| mount::find(folder).ok().flatten())?;
+    Some(found.entry().source.clone())
 }
 
 /// Where it is mounted, or which process holds it.

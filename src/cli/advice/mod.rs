@@ -28,6 +28,7 @@ pub use status::*;
 pub use tpm::*;
 
 use super::exit::Exit;
+use super::mount::LOCK;
 use super::mount_options::BadOption;
 use super::secret_input::LONGEST;
 use crate::trust::TrustUnavailable;
@@ -138,13 +139,19 @@ pub fn option(error: &BadOption) -> Failure {
 }
 
 pub fn no_folder(path: &Path) -> Failure {
-    failure(
-        Exit::NotAVolume,
-        format!(
-            "{}: there is no such folder. If it lies on a stick or a server, connect that first.",
-            path.display()
-        ),
-    )
+    let is_volume = |folder: &&Path| !folder.as_os_str().is_empty() && folder.join(LOCK).exists();
+    let volume = path.ancestors().skip(1).find(is_volume);
+    let help = match volume.and_then(|volume| Some((volume, path.strip_prefix(volume).ok()?))) {
+        Some((volume, inside)) => {
+            format!(
+                "What is in the volume is named behind a colon: {}:{}.",
+                volume.display(),
+                inside.display()
+            )
+        }
+        None => "If it lies on a stick or a server, connect that first.".to_owned(),
+    };
+    failure(Exit::NotAVolume, format!("{}: there is no such folder. {help}", path.display()))
 }
 
 /// Of a file that a client shows, and has not fetched: nothing fetches it by itself.

@@ -63,6 +63,14 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
     failure(exit, message)
 }
 
+/// What lies in the mountpoint itself.
+pub fn hidden(mountpoint: &Path) -> String {
+    format!(
+        "{}: is not empty. What lies in it is not encrypted, and is hidden until the volume is unmounted.",
+        mountpoint.display()
+    )
+}
+
 pub fn foreign_files(backing: &Path, owner: u32, user: u32) -> String {
     let backing = backing.display();
     format!(

@@ -155,7 +155,7 @@ fn names_that_come_with_a_conflict_copy_are_seen_without_a_remount() {
         first.succeeds(&mut first.program(&["sync".as_ref(), first.plain().as_ref()]));
         let second = another(&first);
         mount(&second, &format!("transport={transport}"));
-        let list = || fs::read_dir(second.plain()).unwrap().map(|entry| entry.unwrap().file_name()).count();
+        let list = || fs::read_dir(second.plain()).unwrap().count();
         for sandbox in [&first, &second] {
             fs::write(sandbox.plain().join("both"), sandbox.plain().as_os_str().as_encoded_bytes()).unwrap();
             sandbox.succeeds(&mut sandbox.program(&["sync".as_ref(), sandbox.plain().as_ref()]));

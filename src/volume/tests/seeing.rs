@@ -72,12 +72,14 @@ fn looking_writes_nothing() {
     assert_eq!(found, ["carried", "moved", "ours"]);
 }
 
+type Work = Box<dyn FnOnce() + Send>;
+
 /// What is told upward.
 #[derive(Clone, Default)]
 struct Told {
     changes: Arc<parking_lot::Mutex<Vec<Change>>>,
     /// Done while it is told next.
-    meanwhile: Arc<parking_lot::Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    meanwhile: Arc<parking_lot::Mutex<Option<Work>>>,
 }
 
 impl Observer for Told {

@@ -86,6 +86,7 @@ crate::mutant::mutants! {
     OlderLeft,
     OlderKept,
     OwnExpected,
+    AnewForgotten,
     ForeignKept,
     UnitedRevived,
     OwnCopyLeft,

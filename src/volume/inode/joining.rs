@@ -66,8 +66,13 @@ impl State {
             own.max_by_key(|(_, counter)| *counter).map_or(author.device, |(device, _)| *device)
         };
         let device = entries.author.unwrap_or_else(|| if lacks_own { begin_anew(author) } else { latest() });
-        entries.author = Some(device);
-        Author { device, ..author }
+        let author = Author { device, ..author };
+        let is_new = entries.author.replace(device).is_none();
+        if is_new && lacks_own && !mutants::is_active(Mutant::AnewForgotten) {
+            // Names may only be taken away now, and what is committed then lacks nothing any more: the vector keeps the id.
+            entries.directory.take_part(author);
+        }
+        author
     }
 
     /// What is known of this inode, to be remembered when it is deleted. `known`: of a chunk 0 that is not loaded.

@@ -3,6 +3,7 @@
 use super::large::{change, part, parts};
 use super::misplaced::{put, put_copy, take};
 use super::*;
+use crate::chunk::InodeId;
 
 /// Of two versions of which one includes the other a client may keep the older one; the device that made the newer one would be left
 /// with what it knows to be older, and any other one with what nobody else has.
@@ -94,10 +95,29 @@ fn what_lacks_own_work_that_is_saved_is_no_older_version() {
     }
 }
 
+/// The client put aside this device's version of a directory, in which it then takes a name away, unmounts, and makes another one.
+#[test]
+fn names_that_wait_in_a_copy_outlive_what_is_done_without_them() {
+    let mut fleet = FleetFixture::new(2, &BOTH[..1]);
+    fleet.make(1, "x");
+    fleet.judge();
+    fleet.removed.extend(fleet.made.clone());
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
+    let root = fleet.at(0, |_, volume| volume.base.context.file_name(ChunkId::first(InodeId::ROOT)));
+    fleet.make(0, "f");
+    fleet.make(1, "h");
+    put_copy(&b, root, take(&a, root), 1);
+    put(&a, root, take(&b, root));
+    fleet.at(0, |_, volume| remove(volume, "x").unwrap());
+    fleet.make(0, "g");
+    assert_eq!(fleet.judge().into_keys().collect::<Vec<_>>(), ["f", "g", "h"]);
+}
+
 #[test]
 fn the_rules_are_needed() {
     each_is_noticed(&[
         (Mutant::OlderKept, a_copy_takes_the_place_of_an_older_version_that_it_includes),
+        (Mutant::AnewForgotten, names_that_wait_in_a_copy_outlive_what_is_done_without_them),
         (Mutant::OwnExpected, what_lacks_own_work_that_is_saved_is_no_older_version),
     ]);
 }

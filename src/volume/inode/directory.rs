@@ -183,13 +183,6 @@ impl Directory {
         Ok(())
     }
 
-    /// Has the vector say that this device wrote here, if there is room.
-    pub fn take_part(&mut self, author: Author) {
-        if let Ok(dot) = self.next_dot(author) {
-            self.vector[usize::from(dot.device)].1 = dot.counter;
-        }
-    }
-
     /// Above every counter of the directory, and in time above those that this device may have forgotten.
     fn next_dot(&mut self, author: Author) -> Result<Dot, Refused> {
         let newest = self.vector.iter().map(|&(_, counter)| counter).max().unwrap_or_default();

@@ -13,6 +13,13 @@ use crate::volume::format::wire::is_name;
 const OUTWORN_MIN: usize = 4096;
 
 impl Directory {
+    /// Has the vector say that this device wrote here, if there is room.
+    pub fn take_part(&mut self, author: Author) {
+        if let Ok(dot) = self.next_dot(author) {
+            self.vector[usize::from(dot.device)].1 = dot.counter;
+        }
+    }
+
     /// Gives an entry another name that is free, on behalf of `author`; it keeps its place in listings. Answers what it
     /// was until then.
     ///

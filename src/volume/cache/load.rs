@@ -214,7 +214,12 @@ impl Cache {
         self.notice_in(directory, outcome)
     }
 
-    pub(super) fn read_entries(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Entries> {
+    /// The entries of a directory, as its chunks have them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if any of them cannot be read, or makes no sense; the store's.
+    pub fn read_entries(&self, directory: &Arc<Inode>, state: &mut State) -> Result<Entries> {
         self.open_first_chunk(directory, state)?;
         let named = state.named_chunks(ChunkIndex::FIRST_EXTRA)?;
         let Facts { first_chunk, table, record, .. } = &**state;

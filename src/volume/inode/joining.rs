@@ -75,6 +75,14 @@ impl State {
         author
     }
 
+    /// Has all entries stored again, with the id under which this device adds more in the vector, unless it has changed any.
+    pub fn go_on_anew(&mut self, author: Author) {
+        if self.entries.as_ref().is_some_and(|entries| entries.author.is_none() && entries.is_at_rest()) {
+            self.author_here(author);
+            self.begin_rebuild();
+        }
+    }
+
     /// What is known of this inode, to be remembered when it is deleted. `known`: of a chunk 0 that is not loaded.
     pub fn tombstone(&self, known: Option<Version>) -> Tombstone {
         let vector = self.entries.iter().flat_map(|entries| entries.directory.vector());

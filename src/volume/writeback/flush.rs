@@ -249,12 +249,12 @@ impl Writeback {
         state: &mut State,
         unsynced: &mut Vec<Unsynced<'a>>,
     ) -> Result<()> {
-        flush.size = state.record.size;
-        flush.made = state.progress.made;
+        (flush.size, flush.made) = (state.record.size, state.progress.made);
         if mutants::is_active(Mutant::TrimmedEarly) {
             self.remove_doomed(flush.inode, state)?;
         }
         if state.record.kind == Kind::Directory {
+            self.go_on_anew(flush.inode, state)?;
             self.store_segments(flush, state)?;
         }
         let busy = state.busy_chunks();

@@ -111,6 +111,23 @@ impl Writeback {
         Ok(true)
     }
 
+    /// Of a directory without something that this device made in it: what is committed lacks nothing any more, so its vector tells
+    /// under which id this device goes on there.
+    pub(super) fn go_on_anew(&self, directory: &Arc<Inode>, state: &mut State) -> Result<()> {
+        if !state.lacks_own || !state.is_dirty() || mutants::is_active(Mutant::AnewForgotten) {
+            return Ok(());
+        }
+        if state.entries.is_none() {
+            match self.cache.read_entries(directory, state) {
+                // Nothing can be added to what cannot be read.
+                Err(error) if error.is_damage() => return Ok(()),
+                entries => state.entries_loaded(entries?),
+            }
+        }
+        state.go_on_anew(self.base.author());
+        Ok(())
+    }
+
     /// What was joined within checkpoints since this was asked last.
     pub fn take_joined(&self) -> Vec<(Arc<Inode>, Joined)> {
         std::mem::take(&mut self.joined.lock())

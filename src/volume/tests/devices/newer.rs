@@ -4,6 +4,7 @@ use super::large::{change, part, parts};
 use super::misplaced::{put, put_copy, take};
 use super::*;
 use crate::chunk::InodeId;
+use crate::volume::Record;
 
 /// Of two versions of which one includes the other a client may keep the older one; the device that made the newer one would be left
 /// with what it knows to be older, and any other one with what nobody else has.
@@ -95,22 +96,33 @@ fn what_lacks_own_work_that_is_saved_is_no_older_version() {
     }
 }
 
-/// The client put aside this device's version of a directory, in which it then takes a name away, unmounts, and makes another one.
+/// The client put aside this device's version of a directory, in which it then takes a name away, or of which it changes the mode,
+/// unmounts, and makes another name.
 #[test]
 fn names_that_wait_in_a_copy_outlive_what_is_done_without_them() {
-    let mut fleet = FleetFixture::new(2, &BOTH[..1]);
-    fleet.make(1, "x");
-    fleet.judge();
-    fleet.removed.extend(fleet.made.clone());
-    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
-    let root = fleet.at(0, |_, volume| volume.base.context.file_name(ChunkId::first(InodeId::ROOT)));
-    fleet.make(0, "f");
-    fleet.make(1, "h");
-    put_copy(&b, root, take(&a, root), 1);
-    put(&a, root, take(&b, root));
-    fleet.at(0, |_, volume| remove(volume, "x").unwrap());
-    fleet.make(0, "g");
-    assert_eq!(fleet.judge().into_keys().collect::<Vec<_>>(), ["f", "g", "h"]);
+    for is_removal in [true, false] {
+        let mut fleet = FleetFixture::new(2, &BOTH[..1]);
+        fleet.make(1, "x");
+        fleet.judge();
+        fleet.removed.extend(fleet.made.clone());
+        let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
+        let root = fleet.at(0, |_, volume| volume.base.context.file_name(ChunkId::first(InodeId::ROOT)));
+        fleet.make(0, "f");
+        fleet.make(1, "h");
+        put_copy(&b, root, take(&a, root), 1);
+        put(&a, root, take(&b, root));
+        fleet.at(0, |_, volume| match is_removal {
+            true => remove(volume, "x").unwrap(),
+            false => {
+                let root = volume.root().unwrap();
+                let change = |record: &mut Record| std::mem::replace(&mut record.mode, 0o700) != 0o700;
+                volume.set_attributes(&root, change).unwrap();
+            }
+        });
+        fleet.make(0, "g");
+        let expected = if is_removal { ["f", "g", "h"].to_vec() } else { vec!["f", "g", "h", "x"] };
+        assert_eq!(fleet.judge().into_keys().collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]

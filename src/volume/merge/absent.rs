@@ -29,8 +29,10 @@ impl Merge {
                 Ok(Some(copy)) => {
                     let is_early = self.catalog.restore_copy(copy)?;
                     self.waits_briefly.fetch_or(is_early, Ordering::Relaxed);
-                    // Memory may have another one, and the store's watch does not tell of what this device puts there.
-                    self.base.note_untold(id.inode);
+                    if !is_early {
+                        // Memory may have another one, and the store's watch does not tell of what this device puts there.
+                        self.base.note_untold(id.inode);
+                    }
                 }
                 Ok(None) => {}
                 Err(error) if error.is_damage() => log::debug!("{id:?} is not restored: {error}"),

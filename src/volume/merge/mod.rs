@@ -211,7 +211,9 @@ impl Merge {
         let lives = |id: &ChunkId| lives(id) || mutants::is_active(Mutant::UnitedRevived);
         revived.into_iter().filter(lives).for_each(|id| self.base.context.recall.revived(id));
         for (id, copy) in copies.iter().filter(|(_, copy)| merged.contains(copy)) {
-            if let Some(chunk) = self.open_copy(*id, copy)?.filter(|_| id.index.is_first()) {
+            if id.index.is_first()
+                && let Ok(Some(chunk)) = self.open_copy(*id, copy)
+            {
                 self.go_on_without(*id, chunk.version())?;
             }
             log::info!("all of a sync client's copy of {} is in its place: it is removed", copy.of.path());

@@ -75,8 +75,9 @@ impl Merge {
         for Saved { inode, version, pins } in saved {
             let first = ChunkId::first(inode.id());
             let name = self.base.context.file_name(first);
-            for &pin in pins.iter().filter(|pin| pin.of == name) {
-                self.go_on_without(first, self.catalog.open_pin(first, pin)?.version())?;
+            let firsts = pins.iter().filter(|pin| pin.of == name);
+            for chunk in firsts.filter_map(|pin| self.catalog.open_pin(first, *pin).ok()) {
+                self.go_on_without(first, chunk.version())?;
             }
             self.catalog.leave(pins)?;
             if let Some(version) = version {

@@ -126,16 +126,12 @@ fn flush_on_schedule(writeback: &Weak<Writeback>) {
                     writeback.base.note_checkpoint(&done);
                 }
                 match done {
-                    // A sync client is at work; what stays so is found damaged.
-                    Err(error) if error.is_exchange() => {
-                        log::info!("not everything could be written yet, and is tried again: {error}");
-                        writeback.base.schedule.wake();
-                        writeback.base.schedule.pause();
-                    }
                     Err(error) => {
-                        let level = if is_failing { log::Level::Debug } else { log::Level::Warn };
+                        // Of a sync client at work nobody need be told; what stays so is found damaged.
+                        let is_news = !is_failing && !error.is_exchange();
+                        let level = if is_news { log::Level::Warn } else { log::Level::Debug };
                         log::log!(target: "cryptfs::delayed", level, "not everything could be written yet, and is tried again: {error}");
-                        is_failing = true;
+                        is_failing |= is_news;
                         writeback.base.schedule.wake();
                         writeback.base.schedule.pause();
                     }

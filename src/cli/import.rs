@@ -45,6 +45,7 @@ pub fn run(arguments: &Import) -> Result<(), Failure> {
     let itself = fs::metadata(&backing).map_err(|error| advice::system(backing.display(), &error))?;
     let volume = assemble::volume(&backing, &unlocked.opened, &unlocked.trust, false)?;
     volume.start().map_err(failed)?;
+    volume.follow();
     // Hidden by itself where stderr is no terminal.
     let bar = ProgressBar::new_spinner().with_style(style());
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -187,9 +187,6 @@ fn perform(request: Request) -> Result<(), Failure> {
     };
     let filesystem = assemble::filesystem(backing, &unlocked.opened, &unlocked.trust, &choices)?;
     drop(unlocked);
-    if let Err(error) = memory::lock_all() {
-        log::info!("memory may go to swap, but for the keys: {error}");
-    }
     options.read_only |= filesystem.is_read_only();
     tell_owner(&filesystem, &request);
     let mounted = mount::mount(Arc::new(filesystem), &request.mountpoint, &options)
@@ -198,6 +195,9 @@ fn perform(request: Request) -> Result<(), Failure> {
         log_elsewhere(request.log_file.as_deref())?;
     }
     waiting.release().map_err(system)?;
+    if let Err(error) = memory::lock_all() {
+        log::info!("memory may go to swap, but for the keys: {error}");
+    }
     if let Err(error) = spare_from_oom() {
         log::debug!("where memory runs out this process is as likely to be ended as any other: {error}");
     }

@@ -7,7 +7,11 @@ use std::sync::Arc;
 
 impl Operations for Filesystem {
     fn notify(&self, notifier: Option<Arc<dyn Notifier>>) {
+        let is_served = notifier.is_some();
         *self.listener.write() = notifier;
+        if is_served {
+            self.volume.follow();
+        }
     }
 
     fn lookup(&self, caller: Caller, parent: NodeId, name: &[u8]) -> Result<Option<Entry>> {

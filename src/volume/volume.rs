@@ -86,7 +86,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Opens a volume and replays its journals. The flusher is started by [`Volume::start`].
+    /// Opens a volume and replays its journals. What works in the background is started by [`Volume::start`]
+    /// and [`Volume::follow`].
     ///
     /// # Errors
     ///
@@ -131,26 +132,30 @@ impl Volume {
         }))
     }
 
-    /// Starts the background flusher, readahead, and the end of a rotation if one is under way. They end with
-    /// [`Volume::close`]. Of a volume that is read-only the flusher does nothing but tell of findings.
+    /// Starts the background flusher and readahead. They end with [`Volume::close`]. Of a volume that is read-only the flusher
+    /// does nothing but tell of findings.
     ///
     /// # Errors
     ///
     /// The system has no thread for the flusher: nothing would be written but by fsync.
     pub fn start(self: &Arc<Volume>) -> Result<()> {
+        self.cache.use_kept();
+        self.writeback.start_flusher()?;
+        self.cache.start_readahead();
+        Ok(())
+    }
+
+    /// Follows what other devices do, and what they did meanwhile, and goes on with a rotation if one is under way, all in the
+    /// background of a volume that was started. That takes a list of all chunk files and hundreds of watches, for which nobody
+    /// who mounts has to wait.
+    pub fn follow(self: &Arc<Volume>) {
         if !self.base.read_only {
             let arrivals = Arc::downgrade(&self.arrivals);
             self.merge
                 .start(move || arrivals.upgrade().into_iter().for_each(|arrivals| arrivals.tell(Vec::new())));
-        }
-        self.cache.use_kept();
-        self.writeback.start_flusher()?;
-        self.arrivals.start()?;
-        self.cache.start_readahead();
-        if !self.base.read_only {
             self.rotation.start();
         }
-        Ok(())
+        self.arrivals.start();
     }
 
     /// Merges what sync clients put beside chunk files, as the volume does once it is started.

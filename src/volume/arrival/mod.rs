@@ -65,27 +65,20 @@ impl Arrivals {
     }
 
     /// Starts to watch the store, where that can be had, and has merged what there is as soon as it is watched; that ends
-    /// with [`Arrivals::end`]. In a thread, for there may be hundreds of folders to be watched.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`] if the system has no thread for it. That the store cannot be watched is no error.
-    pub fn start(self: &Arc<Arrivals>) -> Result<()> {
+    /// with [`Arrivals::end`]. In a thread, for there may be hundreds of folders to be watched. What cannot be watched is seen at
+    /// the next mount.
+    pub fn start(self: &Arc<Arrivals>) {
         let watch = match self.base.context.store.watch() {
             Ok(Some(watch)) => watch,
-            Ok(None) => {
-                self.base.schedule.merge();
-                return Ok(());
-            }
-            Err(error) => {
-                self.is_not_watched(&error);
-                return Ok(());
-            }
+            Ok(None) => return self.base.schedule.merge(),
+            Err(error) => return self.is_not_watched(&error),
         };
         let (arrivals, ender) = (Arc::downgrade(self), watch.ender());
         let thread = std::thread::Builder::new().name("arrivals".into());
-        *self.thread.lock() = Some((thread.spawn(move || run(&arrivals, watch))?, ender));
-        Ok(())
+        match thread.spawn(move || run(&arrivals, watch)) {
+            Ok(thread) => *self.thread.lock() = Some((thread, ender)),
+            Err(error) => self.is_not_watched(&error),
+        }
     }
 
     fn is_not_watched(&self, error: &std::io::Error) {

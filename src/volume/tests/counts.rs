@@ -369,6 +369,7 @@ fn whoever_starts_a_volume_does_not_wait_for_a_list_of_all_files() {
         None
     });
     volume.start().unwrap();
+    volume.follow();
     volume.close().unwrap();
     assert_eq!(*listed.lock(), [Some("merge".to_owned())]);
 }

@@ -48,6 +48,7 @@ fn threads_beside_operations_take_locks_in_order() {
     let context = Arc::new(context);
     let volume = Volume::open(context.clone(), options()).unwrap();
     volume.start().unwrap();
+    volume.follow();
     let root = volume.root().unwrap();
     let [one, two] =
         [&b"one"[..], b"two"].map(|name| volume.create(&root, name, new(Kind::Directory)).unwrap());

@@ -278,6 +278,7 @@ pub fn names_that_merging_makes_are_told() {
 fn merging_in_the_background_tells_what_it_made() {
     let two = Two::edited_on_both_sides();
     two.volumes[1].start().unwrap();
+    two.volumes[1].follow();
     let is_told = || two.told.names().iter().any(|name| name.starts_with("both (conflict"));
     assert!((0..1000).any(|_| is_told() || {
         std::thread::sleep(Duration::from_millis(10));

@@ -9,7 +9,6 @@
 //! With `ring` beside it, only forgets and what else the kernel does not send there come this way.
 
 use std::fs::{File, OpenOptions};
-use std::hint;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use zerocopy::IntoBytes;
 
 use super::channel::{Buffers, Received, forget_attributes, invalidate, receive, send};
 use super::dispatch::{self, Dispatcher};
+use super::pace::Pace;
 use super::policy::{self, capability};
 use super::protocol::{self as wire, Body, InHeader, OutHeader};
 use super::reply::NO_THREAD;
@@ -55,6 +55,7 @@ struct Device {
     turn: Mutex<Turn>,
     /// Hardly anything but forgets comes this way.
     has_rings: bool,
+    pace: Pace,
 }
 
 /// The right to read the next request.
@@ -114,6 +115,7 @@ pub fn connect(
         server: Server::new(dispatcher),
         turn: Mutex::new(Turn { last_wait: Duration::MAX, is_crowded: false }),
         has_rings: rings.is_some(),
+        pace: Pace::new(ring::cpus()),
     };
     Ok(Connection { device, rings })
 }
@@ -160,7 +162,12 @@ impl Device {
                 started.inspect_err(|error| log::warn!("a worker thread could not be started: {error}")).ok()
             };
             let others: Vec<_> = (1..threads).filter_map(start).collect();
+            if self.polling.is_some() {
+                let accompany = || self.pace.accompany();
+                let _ = thread::Builder::new().name("fuse-beside".into()).spawn_scoped(scope, accompany);
+            }
             let first = self.serve(scope);
+            self.pace.end();
             let ended = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
                 thread.join().unwrap_or_else(|_| Err(panicked()))
             };
@@ -207,13 +214,14 @@ impl Device {
             match receive(device, room)? {
                 Received::Bytes(length) => {
                     turn.last_wait = start.elapsed();
+                    self.pace.note();
                     return Ok(Some((device, length)));
                 }
                 Received::End => return Ok(None),
                 Received::Nothing => {
                     turn.is_crowded = false;
                     match start.elapsed() < self.poll_for {
-                        true => hint::spin_loop(),
+                        true => self.pace.pause(),
                         false => device = &self.sleeping,
                     }
                 }

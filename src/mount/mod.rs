@@ -16,6 +16,7 @@ mod error;
 mod handshake;
 mod holders;
 mod notifier;
+mod pace;
 mod point;
 mod policy;
 mod protocol;

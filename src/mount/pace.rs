@@ -15,7 +15,7 @@ use crate::sys::uring;
 /// Requests that come no further apart are fast.
 const SOON: Duration = Duration::from_micros(200);
 /// How long after a request it is worth looking for the next one.
-const LOOK_FOR: Duration = Duration::from_micros(50);
+const LOOK_FOR: Duration = Duration::from_micros(200);
 /// Whoever gave way for longer than this gave way to work, and should have slept: it comes back sooner then.
 const LONG: Duration = Duration::from_micros(300);
 /// For how long nobody looks then.
@@ -189,19 +189,21 @@ mod tests {
     #[test]
     fn a_companion_wakes_with_the_pace_and_ends() {
         let pace = Pace::new(FEW);
-        thread::scope(|scope| {
+        let is_awake = || pace.companion.is_awake.load(Ordering::Relaxed);
+        let (wakes, sleeps) = thread::scope(|scope| {
             scope.spawn(|| pace.accompany());
-            let is_awake = || pace.companion.is_awake.load(Ordering::Relaxed);
-            assert!(sometimes(|| {
+            let wakes = sometimes(|| {
                 pace.note();
-                thread::sleep(LOOK_FOR);
+                thread::yield_now();
                 is_awake()
-            }));
-            assert!(sometimes(|| {
+            });
+            let sleeps = sometimes(|| {
                 thread::sleep(2 * SOON);
                 !is_awake()
-            }));
+            });
             pace.end();
+            (wakes, sleeps)
         });
+        assert!(wakes && sleeps);
     }
 }

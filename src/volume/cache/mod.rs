@@ -6,6 +6,7 @@ mod kept;
 pub mod kept_form;
 mod load;
 mod loading;
+mod looking;
 mod notice;
 mod open_files;
 mod others;

@@ -1,7 +1,7 @@
 //! Inodes read before they are asked for, by threads of their own: a listing with attributes wants every inode of a
 //! directory, and each costs an open, a read and two decryptions of its chunk 0. Of somebody who walks through a tree
-//! the directories to come are read too ([`Walk`]), and of somebody who reads files in their order the chunk files are
-//! opened ([`Reading`]).
+//! the directories to come are read too ([`Walk`]), of somebody who reads files in their order the chunk files are
+//! opened ([`Reading`]), and of somebody who looks names up in their order the inodes are loaded ([`Looking`]).
 //!
 //! Bounded: so many ids wait at most, and of what was read the newest are held; what nobody asked for until then is
 //! forgotten again. Nothing is changed, so there is nothing to undo when it ends.
@@ -10,6 +10,7 @@ use super::Cache;
 use crate::chunk::InodeId;
 use crate::volume::Result;
 use crate::volume::base::threads;
+use crate::volume::cache::looking::Looking;
 use crate::volume::cache::reading::Reading;
 use crate::volume::cache::walk::Walk;
 use crate::volume::format::kinds::Kind;
@@ -19,6 +20,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Ids taken from a directory at a time.
 const STRETCH: usize = 256;
@@ -30,6 +32,8 @@ const ENOUGH: usize = 64;
 const HELD: usize = 1024;
 /// So many threads: while one waits for the disk, others have asked it for more.
 const THREADS: usize = 4;
+/// An inode that takes longer to load comes from a disk.
+const SLOW: Duration = Duration::from_micros(40);
 
 #[derive(Default)]
 pub struct Readahead {
@@ -48,6 +52,7 @@ struct Wanted {
     cursor: Option<(InodeId, u64)>,
     walk: Walk,
     reading: Reading,
+    looking: Looking,
     /// To be opened.
     opening: VecDeque<InodeId>,
     end: bool,
@@ -164,6 +169,50 @@ impl Cache {
         wanted.waiting.extend(stretch.ids);
         self.readahead.wake(&wanted);
         directory
+    }
+
+    /// Loads the inode that a name stands for; if that takes long, because a disk has to be asked, those that are likely to be
+    /// looked up next are loaded ahead.
+    ///
+    /// # Errors
+    ///
+    /// Those of `load`.
+    pub fn look_ahead(
+        &self,
+        directory: &Inode,
+        name: &[u8],
+        id: InodeId,
+        load: impl FnOnce() -> Result<Arc<Inode>>,
+    ) -> Result<Arc<Inode>> {
+        if !self.readahead.running.load(Ordering::Acquire) || self.inodes.lock().contains_key(&id) {
+            return load();
+        }
+        let start = Instant::now();
+        let loaded = load();
+        if start.elapsed() > SLOW {
+            self.expect_neighbours(directory, name);
+        }
+        loaded
+    }
+
+    fn expect_neighbours(&self, directory: &Inode, name: &[u8]) {
+        let next: Vec<InodeId> = {
+            let state = directory.state.read();
+            let Some(entries) = &state.entries else { return };
+            let Some(position) = entries.directory.position_of(name) else { return };
+            let next = self.readahead.wanted.lock().looking.missed(directory.id(), position);
+            entries.directory.entries_at(next).map(|entry| entry.inode).collect()
+        };
+        if next.is_empty() {
+            return;
+        }
+        let mut wanted = self.readahead.wanted.lock();
+        if wanted.waiting.len() <= STRETCH {
+            let inodes = self.inodes.lock();
+            wanted.waiting.extend(next.into_iter().filter(|id| !inodes.contains_key(id)));
+            drop(inodes);
+            self.readahead.wake(&wanted);
+        }
     }
 
     /// Somebody is about to open the chunk file of a file to read it.

@@ -431,6 +431,7 @@ impl Slot {
 }
 
 mod join;
+mod positions;
 mod renew;
 mod yielding;
 

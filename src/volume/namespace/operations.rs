@@ -37,7 +37,9 @@ impl Namespace {
     /// [`Error::NameTooLong`]; [`Error::NotDirectory`]; as [`Namespace::named_inode`], of the directory too.
     pub fn lookup(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         match self.cache.entry(directory, name)? {
-            Some((id, _)) => self.named_inode(directory, name, id).map(Some),
+            Some((id, _)) => {
+                self.cache.look_ahead(directory, name, id, || self.named_inode(directory, name, id)).map(Some)
+            }
             None => Ok(None),
         }
     }

@@ -28,7 +28,7 @@ use super::ring::{self, Rings};
 use super::server::Server;
 use super::{MountError, Options, Requests, Transport, handshake};
 use crate::fs::ops::Operations;
-use crate::sys::fuse as sys;
+use crate::sys::{fuse as sys, uring};
 
 /// A wait shorter than this makes it worth polling for the next request.
 const SOON: Duration = Duration::from_micros(200);
@@ -214,7 +214,7 @@ impl Device {
             match receive(device, room)? {
                 Received::Bytes(length) => {
                     turn.last_wait = start.elapsed();
-                    self.pace.note();
+                    self.pace.note(uring::cpu());
                     return Ok(Some((device, length)));
                 }
                 Received::End => return Ok(None),

@@ -178,7 +178,7 @@ impl Shared<'_> {
         };
         while queue.wait(&mut found, lost)? {
             if !found.is_empty() {
-                self.pace.note();
+                self.pace.note(cpu);
             }
             let mut unsent = false;
             for mut request in found.drain(..) {
@@ -214,7 +214,7 @@ impl Shared<'_> {
             }
             if self.pace.is_fast() {
                 queue.flush()?;
-                self.pace.look(|| queue.has_come());
+                self.pace.look(cpu, || queue.has_come());
             }
         }
         Ok(())

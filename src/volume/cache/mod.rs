@@ -20,7 +20,9 @@ use crate::volume::Options;
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::findings::Findings;
+use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::{Inode, State};
+use crate::volume::mutants::{self, Mutant};
 use hashbrown::HashMap;
 use loading::Loading;
 use open_files::OpenFiles;
@@ -77,13 +79,26 @@ impl Cache {
                 Some(state) => Arc::new(Inode::new(id, state, true)),
                 None => self.load(id)?,
             };
-            let is_open = loaded.state.read().first_chunk.is_some();
+            let (is_open, is_doubtful) = {
+                let state = loaded.state.read();
+                (state.first_chunk.is_some(), is_doubtful(&state))
+            };
             let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
             drop(claim);
             if is_open {
                 self.opened(&inode, ChunkIndex::FIRST);
             }
+            if is_doubtful {
+                self.base.note_doubted(id);
+            }
             return Ok(inode);
+        }
+    }
+
+    /// Has the names that are said of an inode in memory held against its directories, where they may differ.
+    pub fn doubt(&self, id: InodeId, state: &State) {
+        if is_doubtful(state) {
+            self.base.note_doubted(id);
         }
     }
 
@@ -173,4 +188,10 @@ impl Cache {
         });
         inodes
     }
+}
+
+/// Whether a file may say that it has names which are gone: it has several, and several devices wrote it.
+fn is_doubtful(state: &State) -> bool {
+    let has_several = state.record.kind != Kind::Directory && state.record.extension.links.len() > 1;
+    has_several && state.version().0.len() > 1 && !mutants::is_active(Mutant::OutdatedUnseen)
 }

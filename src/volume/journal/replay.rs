@@ -36,6 +36,8 @@ pub struct Replay<'a> {
     pub is_live: bool,
     /// Names of files that a later batch did not list: see `keep_names`.
     pub dropped: RefCell<Vec<(Arc<Inode>, Link)>>,
+    /// Names of which the entries were added under another dot than their batch says.
+    pub renewed: RefCell<Vec<(InodeId, Link)>>,
 }
 
 /// What a replay found.

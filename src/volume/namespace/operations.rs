@@ -119,10 +119,10 @@ impl Namespace {
         check_room(&parent.record)?;
         let (id, id_durable) = id.map_or_else(|| pending.reserve.take(), |id| (id, false));
         let mut state = self.new_state(id, record)?;
-        parent.add_entry(self.base.author(), name, id, kind)?;
+        let dot = parent.add_entry(self.base.author(), name, id, kind)?;
         parent.touch_directory(now, i64::from(kind == Kind::Directory));
         drop(parent);
-        state.add_link(directory.id(), name);
+        state.add_link(directory.id(), name, dot);
         let inode = Arc::new(Inode::new(id, state, id_durable));
         self.cache.insert(&inode);
         self.changed_name(pending, directory);
@@ -169,16 +169,11 @@ impl Namespace {
         }
         check_room(&parent.record)?;
         let mut state = inode.state.write();
-        state.add_link(directory.id(), name);
-        if !state.record.has_room(EXTENSION_SPARE) {
-            state.remove_link(directory.id(), name);
+        if !state.record.has_room(EXTENSION_SPARE + Extension::link_length(name)) {
             return Err(Error::TooManyLinks);
         }
-        let kind = state.record.kind;
-        if let Err(error) = parent.add_entry(self.base.author(), name, inode.id(), kind) {
-            state.remove_link(directory.id(), name);
-            return Err(error);
-        }
+        let dot = parent.add_entry(self.base.author(), name, inode.id(), state.record.kind)?;
+        state.add_link(directory.id(), name, dot);
         state.count_links(1);
         state.renamed(now);
         drop(state);

@@ -1,10 +1,11 @@
 //! Two states of one directory become one (docs/FORMAT.md section 8): an entry stays if both have it, or one has it and
 //! the other never heard of it.
 
-use super::{Directory, Slot};
+use super::{Directory, Entry, Slot};
 use crate::chunk::{DeviceId, InodeId, Tombstone};
 use crate::volume::format::directory_log::{Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
+use crate::volume::format::record::{EntryDot, Link};
 use crate::volume::format::wire::Malformed;
 use std::collections::{BTreeMap, HashSet};
 
@@ -39,8 +40,8 @@ impl Joined {
 /// One of the entries that lead to an inode.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// What its dot is ordered by.
-    pub rank: (u64, DeviceId),
+    /// Its dot.
+    pub rank: EntryDot,
     pub shown: Box<[u8]>,
     pub stored: Box<[u8]>,
 }
@@ -169,6 +170,28 @@ impl Directory {
         places
     }
 
+    /// Whether the entry that a link stands for is here, or was. What is not known does not count.
+    pub fn has_seen(&self, link: &Link) -> bool {
+        link.dot.is_some_and(|(counter, device)| self.covers(device, counter))
+    }
+
+    /// Whether an entry leads to an inode that has this name in the log.
+    pub fn leads(&self, inode: InodeId, stored: &[u8]) -> bool {
+        let is_it = |position: usize| {
+            self.stored_name(&self.slots[position]) == stored && self.slots[position].inode == inode
+        };
+        let shown_otherwise = self
+            .yielded
+            .keys()
+            .filter_map(|cookie| self.slots.binary_search_by_key(cookie, |slot| slot.cookie).ok());
+        self.find(stored).into_iter().chain(shown_otherwise).chain(self.behind_others()).any(is_it)
+    }
+
+    /// The dot of an entry.
+    pub fn dot_of(&self, entry: &Entry<'_>) -> Option<EntryDot> {
+        self.slots.binary_search_by_key(&entry.cookie, |slot| slot.cookie).ok().map(|at| self.rank(at))
+    }
+
     fn known_index(&mut self, device: DeviceId) -> Result<u8, Malformed> {
         self.device_index(device).ok_or(Malformed("too many devices"))
     }
@@ -268,7 +291,7 @@ mod tests {
         assert_eq!((removed.inode, &*removed.stored), (inode(1), &b"report.odt"[..]));
         let left = BTreeMap::from([("report.odt".into(), inode(2))]);
         assert_eq!((shown(&a), shown(&copy(&a))), (left.clone(), left));
-        let renamed = other.rename(author(3, 9), yielded.as_bytes(), b"mine", &mut log).unwrap();
+        let (renamed, _) = other.rename(author(3, 9), yielded.as_bytes(), b"mine", &mut log).unwrap();
         assert_eq!((&*renamed.stored, renamed.named.len()), (&b"report.odt"[..], 0));
         let left = BTreeMap::from([("report.odt".into(), inode(2)), ("mine".into(), inode(1))]);
         assert_eq!((shown(&other), shown(&copy(&other))), (left.clone(), left));

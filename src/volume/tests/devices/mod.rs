@@ -12,6 +12,7 @@ mod large_live;
 mod live;
 mod misplaced;
 mod newer;
+mod outdated;
 mod unshown;
 pub mod walks;
 

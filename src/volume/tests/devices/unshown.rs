@@ -32,7 +32,11 @@ fn a_file_goes_with_its_last_name_that_can_be_seen() {
     fleet.at(1, |_, volume| {
         let inode = find(volume, "f").unwrap();
         let mut links = inode.view(|record| record.extension.links.clone());
-        links.push(crate::volume::Link { parent: find(volume, "d").unwrap().id(), name: (*b"gone").into() });
+        links.push(crate::volume::Link {
+            parent: find(volume, "d").unwrap().id(),
+            name: (*b"gone").into(),
+            dot: None,
+        });
         volume.correct_links(&inode, links).unwrap();
     });
     fleet.at(1, |_, volume| remove(volume, "f").unwrap());
@@ -46,7 +50,7 @@ fn a_file_goes_with_its_last_name_that_can_be_seen() {
 
 /// The file arrives before the directory that names it now.
 #[test]
-fn a_file_whose_new_name_is_on_its_way_does_not_go_with_the_old_one() {
+pub(super) fn a_file_whose_new_name_is_on_its_way_does_not_go_with_the_old_one() {
     let (mut fleet, name) = fleet();
     fleet.at(0, |_, volume| rename(volume, "f", "d/g").unwrap());
     fleet.sync_all(0);
@@ -140,7 +144,11 @@ fn what_is_written_to_it_while_it_is_open_does_not_bring_it_back() {
     fleet.at(1, |fleet, volume| {
         let inode = find(volume, "f").unwrap();
         let mut links = inode.view(|record| record.extension.links.clone());
-        links.push(crate::volume::Link { parent: find(volume, "d").unwrap().id(), name: (*b"gone").into() });
+        links.push(crate::volume::Link {
+            parent: find(volume, "d").unwrap().id(),
+            name: (*b"gone").into(),
+            dot: None,
+        });
         volume.correct_links(&inode, links).unwrap();
         remove(volume, "f").unwrap();
         volume.write(&inode, 0, b"more", now(), 0).unwrap();

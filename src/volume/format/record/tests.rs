@@ -1,5 +1,5 @@
 use super::*;
-use crate::volume::testing::{any_record, check, hex, inode, mangle, sample_record};
+use crate::volume::testing::{any_record, check, device, hex, inode, mangle, sample_record};
 use proptest::prelude::*;
 
 fn decode(encoded: &Encoded) -> Result<Record, Malformed> {

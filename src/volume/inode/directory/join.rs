@@ -366,7 +366,7 @@ mod tests {
                         let (name, id) = (format!("name {n}"), inode(step as u8));
                         let new =
                             replicas[at].insert(by(at), name.as_bytes(), id, Kind::File, &mut Vec::new());
-                        made.extend(new.ok().map(|()| id));
+                        made.extend(new.ok().map(|_| id));
                     }
                     Op::Remove(at, n) => {
                         if let Some((name, id)) = pick(&replicas[at], n) {

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::client::{Client, Style};
+use crate::chunk::InodeId;
 use crate::store::memory::{Item, Memory};
 use crate::test_rng::TestRng;
 use crate::volume::Rename;
@@ -126,12 +127,13 @@ impl FleetFixture {
     /// Each device looks at everything; whether any wrote something then: who looks at a file puts right what it says of
     /// its names.
     pub fn look(&mut self) -> bool {
-        let looks = |at| {
+        let mut any = false;
+        for at in 0..self.devices.len() {
             let before = self.images(at);
             self.at(at, |_, volume| drop(tree(volume)));
-            before != self.images(at)
-        };
-        (0..self.devices.len()).map(looks).fold(false, |any, wrote| any | wrote)
+            any |= before != self.images(at);
+        }
+        any
     }
 
     /// Settles, also what waits for an hour, and holds what there is against what has to be.

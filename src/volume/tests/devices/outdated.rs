@@ -78,7 +78,7 @@ fn a_name_that_was_there_when_versions_became_one_goes_once_its_directory_lacks_
         let Device { store, client, .. } = &mut fleet.devices[0];
         let items = client.items(store, &fleet.server);
         for _ in 0..2 {
-            items.iter().for_each(|item| assert!(client.sync(item, store, &fleet.server) || true));
+            items.iter().for_each(|item| _ = client.sync(item, store, &fleet.server));
         }
         let (held, before) = (fleet.server.take(&Item::File(p)), take(&fleet.devices[1].store, p));
         fleet.server.put(&Item::File(p), before);

@@ -85,7 +85,7 @@ pub enum What {
         missing: Vec<Link>,
         may_come: bool,
     },
-    /// An inode says that it has names which another device took away: the next mount that shows it puts that right.
+    /// A file that several devices wrote says that it has names which are gone: the next mount that shows it puts that right.
     FormerNames,
     LinkCount {
         found: u32,

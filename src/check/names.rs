@@ -112,7 +112,9 @@ impl Names<'_> {
             let may_come = self.may_come(id, named_in);
             let entries = self.facts.position(id).map_or(0, |at| self.facts.view(at).entries);
             let are_all_gone = outdated == links.len() && said - outdated == entries as usize;
-            let what = match may_come && are_all_gone {
+            let node = self.reader.node(id);
+            let is_shared = node.is_ok_and(|node| node.head().is_some_and(|head| head.version().0.len() > 1));
+            let what = match is_shared && are_all_gone {
                 true => What::FormerNames,
                 false => What::Links { missing: links, may_come },
             };

@@ -48,7 +48,7 @@ fn what(what: &What) -> String {
         }
         What::Links { may_come: false, .. } => "has other names than it says".to_owned(),
         What::FormerNames => {
-            "says that it has names which another device took away: the next mount that shows it puts that right".to_owned()
+            "says that it has names which are gone since several devices changed them: the next mount that shows it puts that right".to_owned()
         }
         What::LinkCount { found, due } => format!("has a link count of {found} instead of {due}"),
         What::Twice { .. } => "this name stands twice in its folder".to_owned(),

@@ -141,6 +141,28 @@ fn whichever_files_of_a_change_arrive_first_it_is_no_damage() {
     }
 }
 
+/// A file's record has them until somebody looks at the file.
+#[test]
+fn names_that_another_device_took_away_are_no_damage() {
+    let mut fleet = FleetFixture::new(2, &[Style::OursAside]);
+    make_directories(&mut fleet, 0, &["p", "q"]);
+    fleet.make(0, "f");
+    fleet.judge();
+    fleet.at(0, |_, volume| rename(volume, "f", "p/x").unwrap());
+    fleet.at(1, |_, volume| rename(volume, "f", "q/y").unwrap());
+    fleet.judge();
+    fleet.at(0, |_, volume| remove(volume, "p/x").unwrap());
+    fleet.at(1, |_, volume| rename(volume, "q/y", "q/z").unwrap());
+    fleet.devices.iter().for_each(|device| device.store.be_young());
+    fleet.settle();
+    for at in 0..2 {
+        let found = found(&fleet, at);
+        assert!(found.len() == 1 && found[0].what == What::FormerNames, "{at}: {found:#?}");
+    }
+    fleet.judge();
+    (0..2).for_each(|at| assert!(found(&fleet, at).is_empty()));
+}
+
 /// What was removed here and comes back is left to the next mount.
 #[test]
 fn what_was_removed_here_and_comes_back_is_left_alone() {

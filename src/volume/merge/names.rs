@@ -54,7 +54,7 @@ impl Merge {
         let stays = |link: &Link| link.parent != directory.id() || is_coming(link);
         let mut links = links_of(inode);
         links.retain(stays);
-        links.extend(places.iter().map(|place| link_of(directory, place)));
+        links.extend(places.iter().filter(|place| place.counts).map(|place| link_of(directory, place)));
         self.set_links(inode, links)
     }
 
@@ -82,9 +82,10 @@ impl Merge {
     /// Holds the names of files that were looked at against their directories: a version that became one with another may have
     /// names that are gone. Whether there were any.
     pub(super) fn drop_outdated(&self) -> Result<bool> {
-        let mut any = false;
+        let (mut any, mut looked_at) = (false, HashSet::new());
         for id in self.base.take_doubted() {
             let Some(inode) = self.cache.peek(id) else { continue };
+            looked_at.extend(links_of(&inode).into_iter().map(|link| link.parent));
             let names = self.namespace.true_names(&inode);
             if names.waits {
                 self.base.doubt_again(id);
@@ -95,6 +96,9 @@ impl Merge {
                 any |= self.namespace.put_names_right(&inode)?;
             }
         }
+        // Nobody asked for them.
+        let looked_at = looked_at.into_iter().filter_map(|id| self.cache.peek(id));
+        looked_at.for_each(|directory| self.cache.forget_if_clean(&directory));
         Ok(any)
     }
 

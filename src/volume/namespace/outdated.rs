@@ -102,6 +102,6 @@ impl Namespace {
         let state = directory.state.read();
         let places = state.entries.iter().flat_map(|entries| entries.directory.places(&HashSet::from([id])));
         let link = |place: Place| Link { parent, name: place.stored, dot: Some(place.rank) };
-        places.flat_map(|(_, places)| places).map(link).collect()
+        places.flat_map(|(_, places)| places).filter(|place| place.counts).map(link).collect()
     }
 }

@@ -44,6 +44,8 @@ pub struct Place {
     pub rank: EntryDot,
     pub shown: Box<[u8]>,
     pub stored: Box<[u8]>,
+    /// It is not one entry with another that leads to the same inode.
+    pub counts: bool,
 }
 
 /// Under which device id a batch's log adds entries; none if it adds none.
@@ -155,7 +157,14 @@ impl Directory {
             rank: self.rank(position),
             shown: self.name(slot).into(),
             stored: self.stored_name(slot).into(),
+            counts: self.counts(position),
         }
+    }
+
+    fn counts(&self, position: usize) -> bool {
+        let slot = &self.slots[position];
+        let shown = self.find(self.name(slot));
+        shown.is_none_or(|other| other == position || self.slots[other].inode != slot.inode)
     }
 
     /// The entries that lead to some inodes, the one with the greatest dot last.
@@ -175,10 +184,11 @@ impl Directory {
         link.dot.is_some_and(|(counter, device)| self.covers(device, counter))
     }
 
-    /// Whether an entry leads to an inode that has this name in the log.
+    /// Whether an entry leads to an inode that has this name in the log, and counts.
     pub fn leads(&self, inode: InodeId, stored: &[u8]) -> bool {
         let is_it = |position: usize| {
-            self.stored_name(&self.slots[position]) == stored && self.slots[position].inode == inode
+            let slot = &self.slots[position];
+            slot.inode == inode && self.stored_name(slot) == stored && self.counts(position)
         };
         let shown_otherwise = self
             .yielded

@@ -186,7 +186,9 @@ impl Replay<'_> {
             Item::Directory { inode, before, devices, log } if !gone.has(*inode) => {
                 self.tolerate(*inode, &[], source, |inode| match author_of(log, devices) {
                     Some(author) if self.lacks(inode, author, *before)? => match source.is_own {
-                        true => self.apply_anew(inode, log, devices, Author { device: author, now: number }),
+                        true => {
+                            self.apply_anew(inode, log, devices, Author { device: author, now: number }, gone)
+                        }
                         false => Ok(()),
                     },
                     _ => self.apply_log(inode, log, devices),

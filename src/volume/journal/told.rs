@@ -1,5 +1,6 @@
 //! What batches say of names and of a directory's entries, applied where other devices may have said something else.
 
+use super::ended::Ended;
 use super::replay::Replay;
 use crate::chunk::{ChunkId, Commit, DeviceId};
 use crate::volume::format::directory_log::{Author, LogRecord, records};
@@ -76,14 +77,17 @@ impl Replay<'_> {
         log: &[u8],
         devices: &[DeviceId],
         author: Author,
+        gone: &Ended,
     ) -> Result<()> {
         let id = ChunkId::first(inode.id());
         let mut state = inode.state.write();
         let replayed = state.replay_anew(log, devices, author).ok_or(Error::NotDirectory)?;
         replayed.map_err(|what| Error::Damaged(id, what.0.into()))?;
         let by = state.entries.as_ref().and_then(|entries| entries.author);
+        // What this journal deleted stays as it is: it would be there again.
+        let is_loaded = mutants::is_active(Mutant::GoneLoaded);
         let added = records(log).filter_map(|record| match record {
-            Ok(LogRecord::Add { dot, inode: id, name, .. }) => {
+            Ok(LogRecord::Add { dot, inode: id, name, .. }) if !gone.has(id) || is_loaded => {
                 let is_renewed = devices.get(usize::from(dot.device)) == Some(&author.device);
                 let dot = by.filter(|_| is_renewed).map(|by| (dot.counter, by))?;
                 Some((id, Link { parent: inode.id(), name: name.into(), dot: Some(dot) }))

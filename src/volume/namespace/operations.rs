@@ -4,7 +4,7 @@
 use super::Namespace;
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Wish};
 use crate::volume::format::kinds::{Kind, Timestamp};
-use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
+use crate::volume::format::record::{EXTENSION_SPARE, Extension, Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
@@ -48,7 +48,15 @@ impl Namespace {
     ///
     /// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read, of which note is taken; the store's.
     pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
-        self.cache.inode(id).inspect_err(|error| self.cache.notice_at(error, directory.id(), name))
+        let inode =
+            self.cache.inode(id).inspect_err(|error| self.cache.notice_at(error, directory.id(), name))?;
+        let is_it = |link: &Link| link.parent == directory.id() && *link.name == *name;
+        let says_so =
+            |record: &Record| record.kind == Kind::Directory || record.extension.links.iter().any(is_it);
+        if self.cache.has_met_others() && !inode.view(says_so) {
+            self.base.note_doubted(id);
+        }
+        Ok(inode)
     }
 
     /// Makes a new inode under a name.

@@ -7,6 +7,7 @@ use crate::volume::format::directory_log::{Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::{EntryDot, Link};
 use crate::volume::format::wire::Malformed;
+use crate::volume::mutants::{self, Mutant};
 use std::collections::{BTreeMap, HashSet};
 
 /// A dot as every device has it.
@@ -164,7 +165,8 @@ impl Directory {
     fn counts(&self, position: usize) -> bool {
         let slot = &self.slots[position];
         let shown = self.find(self.name(slot));
-        shown.is_none_or(|other| other == position || self.slots[other].inode != slot.inode)
+        let is_one = |other: usize| other != position && self.slots[other].inode == slot.inode;
+        !shown.is_some_and(is_one) || mutants::is_active(Mutant::OneEntryTwice)
     }
 
     /// The entries that lead to some inodes, the one with the greatest dot last.

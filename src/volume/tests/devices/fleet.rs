@@ -258,10 +258,10 @@ fn tree_and_counts(volume: &Volume) -> (Tree, BTreeMap<InodeId, (u32, u32)>) {
             let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
             let (id, kind) = volume.entry(&directory, name.as_bytes()).unwrap().expect("it was listed");
             below += u32::from(kind == Kind::Directory);
-            let inode = match volume.inode(id) {
+            let inode = match volume.named_inode(&directory, name.as_bytes(), id) {
                 // A name given to what somebody else deleted: it can be removed.
                 Err(crate::volume::Error::NotArrived(_)) => continue,
-                inode => inode.unwrap(),
+                inode => inode.unwrap_or_else(|error| panic!("{path}: {error}")),
             };
             if inode.is_directory() {
                 assert!(tree.insert(path.clone(), None).is_none(), "{path} twice");

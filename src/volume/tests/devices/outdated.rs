@@ -143,6 +143,27 @@ fn names_have_the_dots_of_their_entries_after_a_crash() {
     });
 }
 
+/// The same of a file that was deleted before the crash: it is not there again.
+#[test]
+fn what_was_deleted_before_a_crash_gets_no_dots() {
+    for is_stored in [false, true] {
+        let mut fleet = FleetFixture::new(2, &[BOTH[0]; 2]);
+        fleet.make(0, "of a");
+        let volume = fleet.mount(1);
+        make(&volume, "f", "f").unwrap();
+        kill(volume);
+        if is_stored {
+            [0, 1].into_iter().for_each(|at| _ = fleet.sync_all(at));
+        }
+        let volume = fleet.mount(1);
+        rename(&volume, "f", "g").unwrap();
+        volume.sync_directory(&volume.root().unwrap()).unwrap();
+        remove(&volume, "g").unwrap();
+        kill(volume);
+        assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["of a"], "{is_stored}");
+    }
+}
+
 #[test]
 fn each_rule_about_names_that_are_gone_is_needed() {
     each_is_noticed(&[
@@ -160,6 +181,7 @@ fn each_rule_about_names_that_are_gone_is_needed() {
             super::unshown::a_file_whose_new_name_is_on_its_way_does_not_go_with_the_old_one,
         ),
         (Mutant::MovedForgotten, a_file_whose_name_was_moved_elsewhere_does_not_go_with_another_name),
+        (Mutant::GoneLoaded, what_was_deleted_before_a_crash_gets_no_dots),
         (Mutant::AnewUnnamed, names_have_the_dots_of_their_entries_after_a_crash),
     ]);
 }

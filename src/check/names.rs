@@ -98,7 +98,9 @@ impl Names<'_> {
             links.into_iter().for_each(|link| by_parent.entry(link.parent).or_default().push((*id, link)));
         }
         for (parent, links) in by_parent {
+            // What a directory names that was deleted here is elsewhere now, or deleted, too.
             let entries = self.reader.node(parent).and_then(|node| self.reader.entries(&node)).ok();
+            let entries = entries.filter(|_| !was_deleted_here(self.reader, parent));
             for (id, link) in links {
                 if entries.as_ref().is_none_or(|entries| !entries.leads(id, &link.name)) {
                     let missing = missing.entry(id).or_default();
@@ -114,7 +116,7 @@ impl Names<'_> {
             let are_all_gone = outdated == links.len() && said - outdated == entries as usize;
             let node = self.reader.node(id);
             let is_shared = node.is_ok_and(|node| node.head().is_some_and(|head| head.version().0.len() > 1));
-            let what = match is_shared && are_all_gone {
+            let what = match (may_come || is_shared) && are_all_gone {
                 true => What::FormerNames,
                 false => What::Links { missing: links, may_come },
             };

@@ -105,6 +105,7 @@ crate::mutant::mutants! {
     MovedForgotten,
     AnewUnnamed,
     GoneLoaded,
+    DeletedNamed,
     ReturnedLeft,
     NotExchanged,
     ExchangedEarly,

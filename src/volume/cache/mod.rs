@@ -81,7 +81,7 @@ impl Cache {
             };
             let (is_open, is_doubtful) = {
                 let state = loaded.state.read();
-                (state.first_chunk.is_some(), is_doubtful(&state))
+                (state.first_chunk.is_some(), self.is_doubtful(&state))
             };
             let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
             drop(claim);
@@ -97,9 +97,16 @@ impl Cache {
 
     /// Has the names that are said of an inode in memory held against its directories, where they may differ.
     pub fn doubt(&self, id: InodeId, state: &State) {
-        if is_doubtful(state) {
+        if self.is_doubtful(state) {
             self.base.note_doubted(id);
         }
+    }
+
+    /// Whether a file may say that it has names which are gone: it has several, and several devices wrote here.
+    fn is_doubtful(&self, state: &State) -> bool {
+        let has_several = state.record.kind != Kind::Directory && state.record.extension.links.len() > 1;
+        let has_others = self.has_met_others() || state.version().0.len() > 1;
+        has_several && has_others && !mutants::is_active(Mutant::OutdatedUnseen)
     }
 
     /// An inode that is in memory.
@@ -188,10 +195,4 @@ impl Cache {
         });
         inodes
     }
-}
-
-/// Whether a file may say that it has names which are gone: it has several, and several devices wrote it.
-fn is_doubtful(state: &State) -> bool {
-    let has_several = state.record.kind != Kind::Directory && state.record.extension.links.len() > 1;
-    has_several && state.version().0.len() > 1 && !mutants::is_active(Mutant::OutdatedUnseen)
 }

@@ -3,7 +3,7 @@
 use super::Namespace;
 use crate::chunk::{ChunkId, InodeId};
 use crate::volume::Result;
-use crate::volume::format::record::Link;
+use crate::volume::format::record::{EntryDot, Link};
 use crate::volume::inode::directory::Place;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
@@ -72,6 +72,10 @@ impl Namespace {
         if mutants::is_active(Mutant::OutdatedKept) {
             return false;
         }
+        // Who deleted it left nothing that he knew of, and it may be back.
+        if link.dot.is_some_and(|dot| self.was_known(link.parent, dot)) {
+            return true;
+        }
         let listed = self.cache.inode(link.parent).and_then(|parent| {
             self.cache.load_entries(&parent)?;
             Ok(parent)
@@ -81,10 +85,6 @@ impl Namespace {
                 let is_known = entries.directory.has_seen(link) || mutants::is_active(Mutant::ComingDropped);
                 is_known && !entries.directory.leads(id, &link.name)
             }),
-            Err(error) if error.is_absence() => {
-                let known = self.base.context.recall.tombstone(ChunkId::first(link.parent));
-                known.zip(link.dot).is_some_and(|(known, dot)| known.covers(dot))
-            }
             Err(_) => false,
         }
     }
@@ -96,12 +96,19 @@ impl Namespace {
         age.is_ok_and(|age| age < PATIENCE) && !mutants::is_active(Mutant::MovedForgotten)
     }
 
+    /// Whether an entry was known when its directory was deleted here.
+    fn was_known(&self, parent: InodeId, dot: EntryDot) -> bool {
+        let tombstone = self.base.context.recall.tombstone(ChunkId::first(parent));
+        tombstone.is_some_and(|known| known.covers(dot)) && !mutants::is_active(Mutant::DeletedNamed)
+    }
+
     /// The names that an inode has in a directory, as far as that can be read.
     fn names_in(&self, parent: InodeId, id: InodeId) -> Vec<Link> {
         let Ok(directory) = self.cache.inode(parent) else { return Vec::new() };
         let state = directory.state.read();
         let places = state.entries.iter().flat_map(|entries| entries.directory.places(&HashSet::from([id])));
         let link = |place: Place| Link { parent, name: place.stored, dot: Some(place.rank) };
-        places.flat_map(|(_, places)| places).filter(|place| place.counts).map(link).collect()
+        let is_name = |place: &Place| place.counts && !self.was_known(parent, place.rank);
+        places.flat_map(|(_, places)| places).filter(is_name).map(link).collect()
     }
 }

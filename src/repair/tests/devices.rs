@@ -62,7 +62,9 @@ fn what_is_on_its_way_is_no_damage() {
         }
         for at in 0..many {
             let found = found(&fleet, at);
-            told(&fleet, at, &found.iter().collect::<Vec<_>>());
+            // A folder may say its name from before it yielded to another one; of files the judge of the walk counts the names.
+            let is_wrong = |finding: &&Finding| !matches!(finding.what, What::Links { may_come: true, .. });
+            told(&fleet, at, &found.iter().filter(is_wrong).collect::<Vec<_>>());
         }
     }
 }

@@ -62,6 +62,8 @@ pub enum Rank {
     Events,
     /// `volume`: inodes of which whoever shows them is to be told.
     Untold,
+    /// `volume`: files that may have fewer names than they say.
+    Doubted,
     /// `trust`: one writer of the versions at a time.
     VersionsWriter,
     /// `trust`: the table of versions.

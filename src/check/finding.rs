@@ -85,6 +85,8 @@ pub enum What {
         missing: Vec<Link>,
         may_come: bool,
     },
+    /// A file that several devices wrote says that it has names which are gone: the next mount that shows it puts that right.
+    FormerNames,
     LinkCount {
         found: u32,
         due: u32,
@@ -173,6 +175,7 @@ impl What {
             What::Root(_) => "root",
             What::Unnamed { .. } => "unnamed",
             What::Links { .. } => "links",
+            What::FormerNames => "former-names",
             What::LinkCount { .. } => "link-count",
             What::Twice { .. } => "name-twice",
             What::SeveralNames { .. } => "several-names",
@@ -209,7 +212,9 @@ impl What {
 
     fn class(&self) -> Class {
         match self {
-            What::Foreign | What::ConflictCopy | What::Unused | What::Returned => Class::Note,
+            What::Foreign | What::ConflictCopy | What::Unused | What::Returned | What::FormerNames => {
+                Class::Note
+            }
             What::Unnamed { may_come: true, .. }
             | What::Links { may_come: true, .. }
             | What::SeveralNames { may_come: true }

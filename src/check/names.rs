@@ -5,7 +5,7 @@ use super::finding::{Finding, Trouble, What};
 use super::inodes::{Facts, View, join};
 use super::underway::{Underway, was_deleted_here};
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, InodeId};
-use crate::volume::{Damage, Kind, Link, Reader};
+use crate::volume::{Damage, Directory, Kind, Link, Reader};
 use hashbrown::{HashMap, HashSet};
 
 /// `copied`: inodes of which a sync client put a copy beside chunk 0.
@@ -41,6 +41,16 @@ struct Names<'a> {
     /// Inodes whose links are not the entries that lead to them, each with a directory that has one.
     disagreeing: Vec<(InodeId, Option<InodeId>)>,
     underway: Underway<'a>,
+}
+
+/// Names that an inode says it has and that do not lead to it.
+#[derive(Default)]
+struct Missing {
+    /// How many names it says it has.
+    said: usize,
+    links: Vec<Link>,
+    /// How many of those that are missing were taken away by somebody who knew of them.
+    outdated: usize,
 }
 
 impl Names<'_> {
@@ -80,26 +90,46 @@ impl Names<'_> {
 
     /// Of each inode, names that it says it has and no directory has for it. Each directory is read once.
     fn disagreeing(&mut self) {
-        let mut missing: HashMap<InodeId, Vec<Link>> = HashMap::new();
+        let mut missing: HashMap<InodeId, Missing> = HashMap::new();
         let mut by_parent: HashMap<InodeId, Vec<(InodeId, Link)>> = HashMap::new();
         for (id, _) in &self.disagreeing {
             let links = self.reader.node(*id).map(|node| node.record.extension.links).unwrap_or_default();
-            missing.insert(*id, Vec::new());
+            missing.insert(*id, Missing { said: links.len(), ..Missing::default() });
             links.into_iter().for_each(|link| by_parent.entry(link.parent).or_default().push((*id, link)));
         }
         for (parent, links) in by_parent {
+            // What a directory names that was deleted here is elsewhere now, or deleted, too.
             let entries = self.reader.node(parent).and_then(|node| self.reader.entries(&node)).ok();
+            let entries = entries.filter(|_| !was_deleted_here(self.reader, parent));
             for (id, link) in links {
-                let entry = entries.as_ref().and_then(|entries| entries.get(&link.name));
-                if entry.is_none_or(|entry| entry.inode != id) {
-                    missing.entry(id).or_default().push(link);
+                if entries.as_ref().is_none_or(|entries| !entries.leads(id, &link.name)) {
+                    let missing = missing.entry(id).or_default();
+                    missing.outdated += usize::from(self.is_outdated(&link, entries.as_ref()));
+                    missing.links.push(link);
                 }
             }
         }
         for (id, named_in) in std::mem::take(&mut self.disagreeing) {
-            let missing = missing.remove(&id).unwrap_or_default();
+            let Missing { said, links, outdated } = missing.remove(&id).unwrap_or_default();
             let may_come = self.may_come(id, named_in);
-            self.find(What::Links { missing, may_come }, id);
+            let entries = self.facts.position(id).map_or(0, |at| self.facts.view(at).entries);
+            let are_all_gone = outdated == links.len() && said - outdated == entries as usize;
+            let node = self.reader.node(id);
+            let is_shared = node.is_ok_and(|node| node.head().is_some_and(|head| head.version().0.len() > 1));
+            let what = match (may_come || is_shared) && are_all_gone {
+                true => What::FormerNames,
+                false => What::Links { missing: links, may_come },
+            };
+            self.find(what, id);
+        }
+    }
+
+    /// Whether a name that leads nowhere was taken away by somebody who knew of it, as far as this device can tell.
+    fn is_outdated(&self, link: &Link, entries: Option<&Directory>) -> bool {
+        let deleted = || self.reader.context().recall.tombstone(ChunkId::first(link.parent));
+        match entries {
+            Some(entries) => entries.has_seen(link),
+            None => deleted().zip(link.dot).is_some_and(|(known, dot)| known.covers(dot)),
         }
     }
 

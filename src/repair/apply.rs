@@ -104,7 +104,8 @@ impl Apply<'_> {
                 Step::OneName { inode } => {
                     let own = self.reader.node(*inode)?.record.extension.links;
                     let names = of(inode);
-                    let kept = names.iter().find(|link| own.contains(link)).or(names.first());
+                    let is_own = |link: &&Link| own.iter().any(|known| known.is_same_name(link));
+                    let kept = names.iter().find(is_own).or(names.first());
                     self.forget_names(names.iter().filter(|link| Some(*link) != kept))?;
                 }
                 Step::LeaveRing { inode } => self.forget_names(of(inode).iter())?,

@@ -46,7 +46,7 @@ impl<'a> Places<'a> {
     pub fn note_dangling(&mut self, findings: &[Finding]) {
         for finding in findings {
             if let (What::Dangling { directory, name, .. }, Some(chunk)) = (&finding.what, finding.chunk) {
-                let link = Link { parent: *directory, name: name.clone().into() };
+                let link = Link { parent: *directory, name: name.clone().into(), dot: None };
                 self.dangling.insert(chunk.inode, link);
             }
         }
@@ -178,7 +178,8 @@ pub fn true_links(
         let Ok(entries) = reader.node(*directory).and_then(|node| reader.entries(&node)) else { continue };
         for entry in entries.iter_after(0) {
             if let Some(links) = found.get_mut(&entry.inode) {
-                links.push(Link { parent: *directory, name: entry.name.into() });
+                let dot = entries.dot_of(&entry);
+                links.push(Link { parent: *directory, name: entry.name.into(), dot });
             }
         }
     }

@@ -266,7 +266,7 @@ impl Making<'_> {
             What::Cycle { .. } => steps.push(Step::LeaveRing { inode }),
             What::Links { missing, .. } => self.give_back_links(inode, missing),
             What::LinkCount { .. } => self.correct_links(inode),
-            What::Foreign | What::ConflictCopy | What::Unused | What::Returned => {}
+            What::Foreign | What::ConflictCopy | What::Unused | What::Returned | What::FormerNames => {}
         }
     }
 

@@ -58,7 +58,8 @@ pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
 }
 
 pub fn any_link() -> impl Strategy<Value = Link> {
-    (any_inode(), any_name()).prop_map(|(parent, name)| Link { parent, name: name.into() })
+    let dot = prop::option::of((1..=u64::MAX, any::<[u8; 8]>().prop_map(DeviceId)));
+    (any_inode(), any_name(), dot).prop_map(|(parent, name, dot)| Link { parent, name: name.into(), dot })
 }
 
 fn any_extension() -> impl Strategy<Value = Extension> {
@@ -70,7 +71,7 @@ fn any_extension() -> impl Strategy<Value = Extension> {
         prop::collection::btree_map(any::<[u8; 8]>(), any::<u64>(), 0..6),
         prop::option::of((any::<[u8; 8]>(), any::<u64>())),
         prop::collection::btree_map(any::<[u8; 8]>(), any::<u64>(), 0..3),
-        prop::collection::vec((7..=255u8, bytes(50)), 0..3),
+        prop::collection::vec((8..=255u8, bytes(50)), 0..3),
     )
         .prop_map(|(target, xattrs, links, vector, attributes, version, unknown)| Extension {
             target,
@@ -143,7 +144,11 @@ pub fn sample_record() -> Record {
         extension: Extension {
             target: b"to".to_vec(),
             xattrs: vec![(b"user.a".as_slice().into(), b"v".to_vec())],
-            links: vec![Link { parent: inode(0xab), name: b"dir".as_slice().into() }],
+            links: vec![Link {
+                parent: inode(0xab),
+                name: b"dir".as_slice().into(),
+                dot: Some((10, device(0xd5))),
+            }],
             vector: vec![(device(0xd1), 7)],
             attributes: Some(Stamp { device: device(0xd3), commit: Commit(8) }),
             version: vec![(device(0xd4), Commit(9))],

@@ -18,7 +18,10 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("journal", &["base", "cache", "catalog", "error", "findings", "format", "inode", "mutants", "stream"]),
     ("writeback", &["base", "cache", "catalog", "error", "format", "inode", "journal", "mutants", "stream"]),
     ("data", &["base", "cache", "error", "format", "inode", "journal", "writeback"]),
-    ("namespace", &["base", "cache", "catalog", "error", "format", "inode", "journal", "writeback"]),
+    (
+        "namespace",
+        &["base", "cache", "catalog", "error", "format", "inode", "journal", "mutants", "writeback"],
+    ),
     (
         "arrival",
         &["base", "cache", "error", "findings", "format", "inode", "journal", "mutants", "writeback"],

@@ -47,6 +47,9 @@ fn what(what: &What) -> String {
             "has other names than it says; another device's change may be on its way".to_owned()
         }
         What::Links { may_come: false, .. } => "has other names than it says".to_owned(),
+        What::FormerNames => {
+            "says that it has names which are gone since several devices changed them: the next mount that shows it puts that right".to_owned()
+        }
         What::LinkCount { found, due } => format!("has a link count of {found} instead of {due}"),
         What::Twice { .. } => "this name stands twice in its folder".to_owned(),
         What::SeveralNames { may_come: true } => {

@@ -178,7 +178,10 @@ impl Arrivals {
         }
         for change in &changes {
             if let Changed::Names(names) = &change.what {
-                names.iter().filter_map(|(_, went)| *went).for_each(|inode| self.findings.heal_inode(inode));
+                for id in names.iter().filter_map(|(_, went)| *went) {
+                    self.findings.heal_inode(id);
+                    self.cache.peek(id).into_iter().for_each(|file| self.cache.doubt(id, &file.state.read()));
+                }
             }
         }
         if let Some(observer) = self.observer.get().filter(|_| !changes.is_empty()) {

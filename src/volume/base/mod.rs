@@ -7,7 +7,7 @@ mod stand_ins;
 pub mod threads;
 mod withheld;
 
-pub use schedule::{Schedule, Task};
+pub use schedule::{Merging, Schedule, Task};
 
 use crate::chunk::{Context, InodeId};
 use crate::locks::{Mutex, Rank};
@@ -50,6 +50,8 @@ pub struct Base {
     pub withheld: Mutex<Withheld>,
     /// Inodes that became others without anybody having asked for it, and that are not told.
     untold: Mutex<BTreeSet<InodeId>>,
+    /// Files that were looked at and may have fewer names than they say.
+    doubted: Mutex<BTreeSet<InodeId>>,
     /// Whoever shows the volume is told of what arrives.
     tells_arrivals: AtomicBool,
     /// When the volume was opened, in seconds since 1970.
@@ -99,6 +101,7 @@ impl Base {
             stand_ins: Mutex::new(Rank::StandIns, StandIns::default()),
             withheld: Mutex::new(Rank::Withheld, Withheld::default()),
             untold: Mutex::new(Rank::Untold, BTreeSet::new()),
+            doubted: Mutex::new(Rank::Doubted, BTreeSet::new()),
             opened: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
             stopped: AtomicBool::new(false),
             stopped_by: Mutex::new(Rank::Stopped, None),
@@ -174,6 +177,24 @@ impl Base {
     /// Takes the inodes that are to be told.
     pub fn take_untold(&self) -> BTreeSet<InodeId> {
         std::mem::take(&mut self.untold.lock())
+    }
+
+    /// What a file says of its names is to be held against its directories.
+    pub fn note_doubted(&self, inode: InodeId) {
+        if !self.read_only {
+            self.doubted.lock().insert(inode);
+            self.schedule.merge_names();
+        }
+    }
+
+    /// The same, when merging runs again.
+    pub fn doubt_again(&self, inode: InodeId) {
+        self.doubted.lock().insert(inode);
+    }
+
+    /// Takes the files of which that is to be done.
+    pub fn take_doubted(&self) -> BTreeSet<InodeId> {
+        std::mem::take(&mut self.doubted.lock())
     }
 
     /// Takes what nobody was told of yet.

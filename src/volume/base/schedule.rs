@@ -46,7 +46,16 @@ struct Due {
     report_at: Option<Instant>,
     /// Directories were joined, or copies may have come.
     merge: bool,
+    /// Files were looked at that may have fewer names than they say.
+    names: bool,
     end: bool,
+}
+
+/// What is to be merged.
+pub enum Merging {
+    All,
+    /// Nothing but names that are gone.
+    Names,
 }
 
 pub enum Task {
@@ -109,6 +118,12 @@ impl Schedule {
         self.merging.notify_one();
     }
 
+    /// What files say of their names is to be held against their directories.
+    pub fn merge_names(&self) {
+        self.due.lock().names = true;
+        self.merging.notify_one();
+    }
+
     /// Copies were left as they are, or none were.
     pub fn leave_copies(&self, any: bool) {
         self.has_copies.store(any, Ordering::Relaxed);
@@ -119,18 +134,20 @@ impl Schedule {
         self.has_copies.load(Ordering::Relaxed)
     }
 
-    /// Waits until something is to be merged, or for so long; false when it is time to end.
-    pub fn wait_for_merge(&self, at_most: Option<Duration>) -> bool {
+    /// Waits until something is to be merged, until then at the latest; none when it is time to end.
+    pub fn wait_for_merge(&self, latest: Option<Instant>) -> Option<Merging> {
         let mut due = self.due.lock();
-        while !due.merge && !due.end {
-            match at_most {
-                Some(time) if self.merging.wait_for(&mut due, time).timed_out() => break,
+        while !due.merge && !due.names && !due.end {
+            match latest {
+                Some(at) if self.merging.wait_until(&mut due, at).timed_out() => due.merge = true,
                 Some(_) => {}
                 None => self.merging.wait(&mut due),
             }
         }
-        due.merge = false;
-        !due.end
+        // All includes names.
+        due.names = false;
+        let merging = if std::mem::take(&mut due.merge) { Merging::All } else { Merging::Names };
+        (!due.end).then_some(merging)
     }
 
     /// Waits until something is to be done; `None` when it is time to end.

@@ -53,6 +53,7 @@ impl Cache {
         let found = self.state_of(inode.id(), found)?;
         self.close_replaced(inode, state);
         state.take_found(found);
+        self.doubt(inode.id(), state);
         self.base.note_untold(inode.id());
         Ok(())
     }
@@ -156,6 +157,7 @@ impl Cache {
     pub fn put_loaded(&self, inode: &Arc<Inode>, state: &mut State, loaded: State) {
         self.close_replaced(inode, state);
         state.replace(loaded);
+        self.doubt(inode.id(), state);
         self.base.note_untold(inode.id());
     }
 

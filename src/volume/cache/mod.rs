@@ -21,7 +21,9 @@ use crate::volume::Options;
 use crate::volume::Result;
 use crate::volume::base::Base;
 use crate::volume::findings::Findings;
+use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::{Inode, State};
+use crate::volume::mutants::{self, Mutant};
 use hashbrown::HashMap;
 use loading::Loading;
 use open_files::OpenFiles;
@@ -78,14 +80,34 @@ impl Cache {
                 Some(state) => Arc::new(Inode::new(id, state, true)),
                 None => self.load(id)?,
             };
-            let is_open = loaded.state.read().first_chunk.is_some();
+            let (is_open, is_doubtful) = {
+                let state = loaded.state.read();
+                (state.first_chunk.is_some(), self.is_doubtful(&state))
+            };
             let inode = self.inodes.lock().entry(id).or_insert(loaded).clone();
             drop(claim);
             if is_open {
                 self.opened(&inode, ChunkIndex::FIRST);
             }
+            if is_doubtful {
+                self.base.note_doubted(id);
+            }
             return Ok(inode);
         }
+    }
+
+    /// Has the names that are said of an inode in memory held against its directories, where they may differ.
+    pub fn doubt(&self, id: InodeId, state: &State) {
+        if self.is_doubtful(state) {
+            self.base.note_doubted(id);
+        }
+    }
+
+    /// Whether a file may say that it has names which are gone: it has several, and several devices wrote here.
+    fn is_doubtful(&self, state: &State) -> bool {
+        let has_several = state.record.kind != Kind::Directory && state.record.extension.links.len() > 1;
+        let has_others = self.has_met_others() || state.version().0.len() > 1;
+        has_several && has_others && !mutants::is_active(Mutant::OutdatedUnseen)
     }
 
     /// An inode that is in memory.

@@ -6,7 +6,7 @@ use super::limits::{BATCH_MAX, DEVICES_MAX};
 use crate::chunk::{ChunkCount, Commit, DeviceId, InodeId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
-use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
+use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name};
 
 /// Length of the payload, number of records, batch number.
 const HEADER: usize = 16;
@@ -15,7 +15,8 @@ const USUAL: usize = 4096;
 
 /// Without the counter that [`DIRECTORY`] has: no longer written.
 const DIRECTORY_PLAIN: u8 = 1;
-const NAMESPACE: u8 = 2;
+/// Without dots: no longer written.
+const NAMESPACE_PLAIN: u8 = 2;
 const INODE: u8 = 3;
 const DELETE: u8 = 4;
 const ORPHAN: u8 = 5;
@@ -23,6 +24,7 @@ const RESERVE: u8 = 6;
 const DIRECTORY: u8 = 7;
 const DELETION: u8 = 8;
 const DURABLE: u8 = 9;
+const NAMESPACE: u8 = 10;
 /// What an inode record says of its content if that is of a version beside the one in place.
 const ASIDE: u8 = 2;
 
@@ -151,15 +153,7 @@ impl Builder {
             modified.encode(out);
             changed.encode(out);
             out.extend_from_slice(&(links.len() as u32).to_le_bytes());
-            for link in links {
-                if !is_name(&link.name) {
-                    return Err(TooLarge);
-                }
-                out.extend_from_slice(&link.parent.0);
-                out.extend_from_slice(&(link.name.len() as u32).to_le_bytes());
-                out.extend_from_slice(&link.name);
-            }
-            Ok(())
+            links.iter().try_for_each(|link| link.encode(out))
         })
     }
 
@@ -377,7 +371,7 @@ fn parse_item(kind: u8, mut value: Reader<'_>) -> Result<Item<'_>, Malformed> {
             Item::Directory { inode, before, devices, log: value.rest() }
         }
         DELETION => Item::Deletion(parse_deletion(&mut value)?),
-        NAMESPACE => parse_namespace(&mut value)?,
+        NAMESPACE | NAMESPACE_PLAIN => parse_namespace(&mut value, kind == NAMESPACE)?,
         INODE => parse_inode(&mut value)?,
         DELETE => Item::Delete { inode: value.inode()?, chunks: ChunkCount(value.u32()?) },
         ORPHAN => Item::Orphan { inode: value.inode()?, chunks: ChunkCount(value.u32()?) },
@@ -412,16 +406,13 @@ fn parse_deletion<'a>(value: &mut Reader<'a>) -> Result<Deletion<'a>, Malformed>
     Ok(Deletion { inode, kind, parent, name, vector })
 }
 
-fn parse_namespace<'a>(value: &mut Reader<'_>) -> Result<Item<'a>, Malformed> {
+fn parse_namespace<'a>(value: &mut Reader<'_>, has_dots: bool) -> Result<Item<'a>, Malformed> {
     let inode = value.inode()?;
     let links_count = value.u32()?;
     let modified = Timestamp::decode(value)?;
     let changed = Timestamp::decode(value)?;
-    let mut links = Vec::new();
-    for _ in 0..value.u32()? {
-        let parent = value.inode()?;
-        links.push(Link { parent, name: checked_name(value.prefixed()?)?.into() });
-    }
+    let count = value.u32()?;
+    let links = (0..count).map(|_| Link::decode(value, has_dots)).collect::<Result<_, _>>()?;
     Ok(Item::Namespace { inode, links_count, modified, changed, links })
 }
 

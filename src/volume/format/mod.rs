@@ -7,6 +7,7 @@ pub mod geometry;
 pub mod journal;
 pub mod kinds;
 pub mod limits;
+pub mod link;
 pub mod record;
 pub mod stamp;
 pub mod wire;

@@ -4,8 +4,10 @@
 //! carries records whole; `directory` owns the vector that stands in the extension.
 
 use super::limits::{DEVICES_MAX, EXTENSION_MAX, ROOT_MAX, TARGET_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX};
-use crate::chunk::{Commit, DeviceId, InodeId};
+use crate::chunk::{Commit, DeviceId};
 use crate::volume::format::kinds::{Kind, Timestamp};
+pub use crate::volume::format::link::{EntryDot, Link};
+use crate::volume::format::link::{decode_dots, dots_length, encode_dots};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
 
@@ -25,6 +27,7 @@ const ITEM_LINK: u8 = 3;
 const ITEM_VECTOR: u8 = 4;
 const ITEM_ATTRIBUTES: u8 = 5;
 const ITEM_VERSION: u8 = 6;
+const ITEM_DOTS: u8 = 7;
 
 /// What xattrs and further links leave free: for a directory's vector, and for a longer name, so that an entry can be
 /// made, and a file be renamed, whatever its owner has put into it.
@@ -77,13 +80,6 @@ pub struct Extension {
     pub unknown: Vec<(u8, Vec<u8>)>,
 }
 
-/// One name of an inode.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
-pub struct Link {
-    pub parent: InodeId,
-    pub name: Box<[u8]>,
-}
-
 /// A record as chunk 0 holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Encoded {
@@ -115,9 +111,9 @@ impl Record {
         self.extension.checked_length().unwrap_or(EXTENSION_MAX + 1)
     }
 
-    /// Whether the extension may get longer by `more` bytes.
+    /// Whether the extension may get longer by `more` bytes. Dots of names give way.
     pub fn has_room(&self, more: usize) -> bool {
-        self.extension_length() + more <= EXTENSION_MAX
+        self.extension.length_without_dots().is_ok_and(|length| length + more <= EXTENSION_MAX)
     }
 
     /// For chunk 0.
@@ -130,13 +126,13 @@ impl Record {
         if FIXED + length <= ROOT_MAX {
             let mut root = Vec::with_capacity(FIXED + length);
             self.encode_fixed(0, length, &mut root);
-            self.extension.encode(&mut root);
+            self.extension.encode(self.namespace, &mut root);
             return Ok(Encoded { root, overflow: None });
         }
         let mut root = Vec::with_capacity(FIXED);
         self.encode_fixed(FLAG_OVERFLOW, length, &mut root);
         let mut overflow = Vec::with_capacity(length);
-        self.extension.encode(&mut overflow);
+        self.extension.encode(self.namespace, &mut overflow);
         Ok(Encoded { root, overflow: Some(overflow) })
     }
 
@@ -149,7 +145,7 @@ impl Record {
         let length = self.extension.checked_length()?;
         out.reserve(FIXED + length);
         self.encode_fixed(0, length, out);
-        self.extension.encode(out);
+        self.extension.encode(self.namespace, out);
         Ok(())
     }
 
@@ -178,7 +174,7 @@ impl Record {
             (true, Some(overflow)) if reader.is_empty() => overflow,
             _ => return Err(Malformed("the extension is not where it should be")),
         };
-        record.extension = Extension::decode(extension, length)?;
+        record.extension = Extension::decode(extension, length, record.namespace)?;
         Ok(record)
     }
 
@@ -193,7 +189,7 @@ impl Record {
         if flags & FLAG_OVERFLOW != 0 {
             return Err(Malformed("the extension is not in place"));
         }
-        record.extension = Extension::decode(reader.rest(), length)?;
+        record.extension = Extension::decode(reader.rest(), length, record.namespace)?;
         Ok(record)
     }
 
@@ -263,8 +259,23 @@ impl Record {
 }
 
 impl Extension {
+    /// Bytes that a link of this name takes, but for its dot.
+    pub fn link_length(name: &[u8]) -> usize {
+        ITEM_HEADER + 12 + name.len()
+    }
+
     /// Its length when encoded, if all of it is within the limits.
     fn checked_length(&self) -> Result<usize, TooLarge> {
+        self.length_without_dots().map(|length| length + self.dots_within(length))
+    }
+
+    /// Bytes of the item that has the dots of names, behind so many: none where there is no room for it.
+    fn dots_within(&self, length: usize) -> usize {
+        let dots = optional(dots_length(&self.links));
+        if length + dots <= EXTENSION_MAX { dots } else { 0 }
+    }
+
+    fn length_without_dots(&self) -> Result<usize, TooLarge> {
         let within = self.target.len() <= TARGET_MAX
             && self.vector.len() <= DEVICES_MAX
             && self.version.len() <= DEVICES_MAX
@@ -272,14 +283,13 @@ impl Extension {
             && self.xattrs.iter().all(|(name, value)| {
                 (1..=XATTR_NAME_MAX).contains(&name.len()) && value.len() <= XATTR_VALUE_MAX
             });
-        let optional = |length: usize| if length == 0 { 0 } else { ITEM_HEADER + length };
         let length = optional(self.target.len())
             + self
                 .xattrs
                 .iter()
                 .map(|(name, value)| ITEM_HEADER + 1 + name.len() + value.len())
                 .sum::<usize>()
-            + self.links.iter().map(|link| ITEM_HEADER + 12 + link.name.len()).sum::<usize>()
+            + self.links.iter().map(|link| Extension::link_length(&link.name)).sum::<usize>()
             + optional(16 * self.vector.len())
             + optional(self.attributes.map_or(0, |_| Stamp::SIZE))
             + optional(16 * self.version.len())
@@ -287,7 +297,9 @@ impl Extension {
         if within && length <= EXTENSION_MAX { Ok(length) } else { Err(TooLarge) }
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// `namespace`: the record's namespace commit.
+    fn encode(&self, namespace: Commit, out: &mut Vec<u8>) {
+        let start = out.len();
         if !self.target.is_empty() {
             item(ITEM_TARGET, self.target.len(), out);
             out.extend_from_slice(&self.target);
@@ -324,18 +336,29 @@ impl Extension {
             item(*kind, value.len(), out);
             out.extend_from_slice(value);
         }
+        if self.dots_within(out.len() - start) > 0 {
+            item(ITEM_DOTS, dots_length(&self.links), out);
+            encode_dots(&self.links, namespace, out);
+        }
     }
 
-    fn decode(bytes: &[u8], length: usize) -> Result<Extension, Malformed> {
+    fn decode(bytes: &[u8], length: usize, namespace: Commit) -> Result<Extension, Malformed> {
         if bytes.len() != length {
             return Err(Malformed("an extension of another length"));
         }
         let mut extension = Extension::default();
-        let mut reader = Reader(bytes);
+        let (mut reader, mut dots) = (Reader(bytes), None);
         while !reader.is_empty() {
             let kind = reader.u8()?;
             let mut value = Reader(reader.prefixed()?);
-            extension.decode_item(kind, &mut value)?;
+            match kind {
+                ITEM_DOTS if dots.replace(value.0).is_some() => return Err(Malformed("dots of names twice")),
+                ITEM_DOTS => {}
+                _ => extension.decode_item(kind, &mut value)?,
+            }
+        }
+        if let Some(dots) = dots {
+            decode_dots(dots, namespace, &mut extension.links)?;
         }
         extension.xattrs.sort_by(|a, b| a.0.cmp(&b.0));
         if extension.xattrs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
@@ -364,7 +387,7 @@ impl Extension {
             }
             ITEM_LINK => {
                 let parent = value.inode()?;
-                self.links.push(Link { parent, name: checked_name(value.rest())?.into() });
+                self.links.push(Link { parent, name: checked_name(value.rest())?.into(), dot: None });
             }
             ITEM_VECTOR => {
                 if !self.vector.is_empty() || value.is_empty() {
@@ -403,6 +426,10 @@ impl Extension {
         }
         Ok(())
     }
+}
+
+fn optional(length: usize) -> usize {
+    if length == 0 { 0 } else { ITEM_HEADER + length }
 }
 
 fn item(kind: u8, length: usize, out: &mut Vec<u8>) {

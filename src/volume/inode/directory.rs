@@ -14,6 +14,7 @@ use crate::volume::Error;
 use crate::volume::format::directory_log::{ADD_LENGTH, Author, COUNTER_MAX, Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits::DEVICES_MAX;
+use crate::volume::format::record::EntryDot;
 use crate::volume::format::wire::{Malformed, is_name};
 use hashbrown::{HashMap, HashTable};
 pub use join::{Joined, Place, author_of};
@@ -157,7 +158,7 @@ impl Directory {
         self.entry(&self.slots[self.find(name)?])
     }
 
-    /// Adds an entry on behalf of `author` and appends the record of it to `log`.
+    /// Adds an entry on behalf of `author` and appends the record of it to `log`. Answers its dot.
     ///
     /// # Errors
     ///
@@ -169,7 +170,7 @@ impl Directory {
         inode: InodeId,
         kind: Kind,
         log: &mut Vec<u8>,
-    ) -> Result<(), Refused> {
+    ) -> Result<EntryDot, Refused> {
         if !is_name(name) {
             return Err(Refused::NotAName);
         }
@@ -180,7 +181,7 @@ impl Directory {
         self.push(dot, name, inode, kind).ok_or(Refused::Full)?;
         self.vector[usize::from(dot.device)].1 = dot.counter;
         LogRecord::Add { dot, kind, inode, name }.encode(log);
-        Ok(())
+        Ok(self.rank_of(dot))
     }
 
     /// Above every counter of the directory, and in time above those that this device may have forgotten.

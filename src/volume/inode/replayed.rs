@@ -64,10 +64,21 @@ impl State {
     /// An entry leads here under a name that no batch lists.
     pub fn found_name(&mut self, link: Link) {
         let Facts { record, journalled, .. } = &mut self.0;
-        if !record.extension.links.contains(&link) {
+        if !record.extension.links.iter().any(|known| known.is_same_name(&link)) {
             record.links_count += 1;
             record.extension.links.push(link);
             (journalled.links_count, journalled.links) = (record.links_count, record.extension.links.clone());
+            self.change();
+        }
+    }
+
+    /// The entry of one of its names has another dot than batches say.
+    pub fn renew_dot(&mut self, link: &Link) {
+        let Facts { record, journalled, .. } = &mut self.0;
+        let links = [&mut record.extension.links, &mut journalled.links].into_iter().flatten();
+        let renewed =
+            links.filter(|known| known.is_same_name(link)).map(|known| known.dot = link.dot).count();
+        if renewed > 0 {
             self.change();
         }
     }

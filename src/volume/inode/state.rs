@@ -10,7 +10,7 @@ use crate::chunk::{Chunk, ChunkIndex, Commit, Hold, InodeId, Marks, Version};
 use crate::locks::{Mutex, Rank, RwLock};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::{Kind, Timestamp};
-use crate::volume::format::record::{Link, Record};
+use crate::volume::format::record::{EntryDot, Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::extra_chunks::ExtraChunks;
 use crate::volume::inode::shown::Shown;
@@ -361,45 +361,45 @@ impl State {
         at.map(|at| links.swap_remove(at)).is_some()
     }
 
-    pub fn add_link(&mut self, parent: InodeId, name: &[u8]) {
-        self.0.record.extension.links.push(Link { parent, name: name.into() });
+    /// `dot`: of its entry.
+    pub fn add_link(&mut self, parent: InodeId, name: &[u8], dot: EntryDot) {
+        self.0.record.extension.links.push(Link { parent, name: name.into(), dot: Some(dot) });
     }
 
     pub fn directory(&self) -> &Directory {
         &self.entries.as_ref().expect("the entries were loaded").directory
     }
 
-    /// Adds an entry to a directory.
+    /// Adds an entry to a directory. Answers its dot.
     ///
     /// # Errors
     ///
     /// [`Error::NotDirectory`] if no entries are loaded; [`Error::Exists`], [`Error::Invalid`] for what is no name,
     /// [`Error::NoSpace`] if the directory is full.
-    pub fn add_entry(&mut self, author: Author, name: &[u8], inode: InodeId, kind: Kind) -> Result<()> {
+    pub fn add_entry(&mut self, author: Author, name: &[u8], inode: InodeId, kind: Kind) -> Result<EntryDot> {
         let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
-        directory.insert(author, name, inode, kind, log)?;
-        Ok(())
+        Ok(directory.insert(author, name, inode, kind, log)?)
     }
 
-    /// Gives an entry another name that is free.
+    /// Gives an entry another name that is free. Answers what it was, and its new dot.
     ///
     /// # Errors
     ///
     /// As [`State::add_entry`]; [`Error::NotFound`] if there is no entry of the former name.
-    pub fn rename_entry(&mut self, author: Author, from: &[u8], to: &[u8]) -> Result<Removed> {
+    pub fn rename_entry(&mut self, author: Author, from: &[u8], to: &[u8]) -> Result<(Removed, EntryDot)> {
         let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         Ok(directory.rename(author, from, to, log)?)
     }
 
-    /// Has an entry stand for another inode.
+    /// Has an entry stand for another inode. Answers its new dot.
     ///
     /// # Errors
     ///
     /// [`Error::NotDirectory`] if no entries are loaded; [`Error::NotFound`]; [`Error::NoSpace`] if the directory is
     /// full.
-    pub fn replace_entry(&mut self, author: Author, name: &[u8], by: (InodeId, Kind)) -> Result<()> {
+    pub fn replace_entry(&mut self, author: Author, name: &[u8], by: (InodeId, Kind)) -> Result<EntryDot> {
         let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         Ok(directory.replace(author, name, by, log)?)

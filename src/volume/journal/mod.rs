@@ -43,8 +43,15 @@ impl Journal {
     ///
     /// As [`replay::Replay::run`].
     pub fn open(base: &Arc<Base>, cache: &Arc<Cache>, catalog: &Arc<Catalog>) -> Result<Journal> {
-        let replayed =
-            replay::Replay { base, cache, catalog, is_live: false, dropped: RefCell::default() }.run()?;
+        let replayed = replay::Replay {
+            base,
+            cache,
+            catalog,
+            is_live: false,
+            dropped: RefCell::default(),
+            renewed: RefCell::default(),
+        }
+        .run()?;
         let in_use = replayed.leftovers.is_some();
         if let Some(leftovers) = replayed.leftovers {
             catalog.expect_leftovers(leftovers);

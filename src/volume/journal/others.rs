@@ -47,6 +47,7 @@ impl Journal {
             catalog: &self.catalog,
             is_live: true,
             dropped: RefCell::default(),
+            renewed: RefCell::default(),
         };
         replay.apply_all(&lives).map(drop)
     }

@@ -36,6 +36,8 @@ pub struct Replay<'a> {
     pub is_live: bool,
     /// Names of files that a later batch did not list: see `keep_names`.
     pub dropped: RefCell<Vec<(Arc<Inode>, Link)>>,
+    /// Names of which the entries were added under another dot than their batch says.
+    pub renewed: RefCell<Vec<(InodeId, Link)>>,
 }
 
 /// What a replay found.
@@ -184,7 +186,9 @@ impl Replay<'_> {
             Item::Directory { inode, before, devices, log } if !gone.has(*inode) => {
                 self.tolerate(*inode, &[], source, |inode| match author_of(log, devices) {
                     Some(author) if self.lacks(inode, author, *before)? => match source.is_own {
-                        true => self.apply_anew(inode, log, devices, Author { device: author, now: number }),
+                        true => {
+                            self.apply_anew(inode, log, devices, Author { device: author, now: number }, gone)
+                        }
                         false => Ok(()),
                     },
                     _ => self.apply_log(inode, log, devices),

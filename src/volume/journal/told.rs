@@ -1,8 +1,9 @@
 //! What batches say of names and of a directory's entries, applied where other devices may have said something else.
 
+use super::ended::Ended;
 use super::replay::Replay;
 use crate::chunk::{ChunkId, Commit, DeviceId};
-use crate::volume::format::directory_log::Author;
+use crate::volume::format::directory_log::{Author, LogRecord, records};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::Link;
 use crate::volume::inode::state::Inode;
@@ -40,7 +41,9 @@ impl Replay<'_> {
         let before = state.record.extension.links.clone();
         state.replay_names(number, names.links_count, names.links, names.times);
         if state.record.kind != Kind::Directory && state.record.links_count > 0 {
-            let dropped = before.into_iter().filter(|link| !state.record.extension.links.contains(link));
+            let left = &state.record.extension.links;
+            let dropped =
+                before.into_iter().filter(|link| !left.iter().any(|known| known.is_same_name(link)));
             self.dropped.borrow_mut().extend(dropped.map(|link| (inode.clone(), link)));
         }
         Ok(())
@@ -58,6 +61,13 @@ impl Replay<'_> {
                 inode.state.write().found_name(link);
             }
         }
+        for (id, link) in self.renewed.take() {
+            // What cannot be read says nothing of its names.
+            let Ok(inode) = self.cache.inode(id) else { continue };
+            if !mutants::is_active(Mutant::AnewUnnamed) {
+                inode.state.write().renew_dot(&link);
+            }
+        }
     }
 
     /// Applies a log of this device's journal to a directory that [lacks](Self::lacks) earlier entries of it.
@@ -67,10 +77,25 @@ impl Replay<'_> {
         log: &[u8],
         devices: &[DeviceId],
         author: Author,
+        gone: &Ended,
     ) -> Result<()> {
         let id = ChunkId::first(inode.id());
-        let replayed = inode.state.write().replay_anew(log, devices, author).ok_or(Error::NotDirectory)?;
-        replayed.map_err(|what| Error::Damaged(id, what.0.into()))
+        let mut state = inode.state.write();
+        let replayed = state.replay_anew(log, devices, author).ok_or(Error::NotDirectory)?;
+        replayed.map_err(|what| Error::Damaged(id, what.0.into()))?;
+        let by = state.entries.as_ref().and_then(|entries| entries.author);
+        // What this journal deleted stays as it is: it would be there again.
+        let is_loaded = mutants::is_active(Mutant::GoneLoaded);
+        let added = records(log).filter_map(|record| match record {
+            Ok(LogRecord::Add { dot, inode: id, name, .. }) if !gone.has(id) || is_loaded => {
+                let is_renewed = devices.get(usize::from(dot.device)) == Some(&author.device);
+                let dot = by.filter(|_| is_renewed).map(|by| (dot.counter, by))?;
+                Some((id, Link { parent: inode.id(), name: name.into(), dot: Some(dot) }))
+            }
+            _ => None,
+        });
+        self.renewed.borrow_mut().extend(added);
+        Ok(())
     }
 
     pub(super) fn apply_log(&self, inode: &Arc<Inode>, log: &[u8], devices: &[DeviceId]) -> Result<()> {

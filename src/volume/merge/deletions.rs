@@ -116,7 +116,7 @@ impl Merge {
     /// entries count that were not known then.
     pub(super) fn is_named(&self, inode: &Arc<Inode>) -> Option<bool> {
         let mut answer = Some(false);
-        for Link { parent, name } in inode.view(|record| record.extension.links.clone()) {
+        for Link { parent, name, .. } in inode.view(|record| record.extension.links.clone()) {
             let tombstone = self.tombstone(parent);
             match self.cache.inode(parent).and_then(|parent| self.places(&parent, inode)) {
                 Ok(places) => {

@@ -105,7 +105,7 @@ impl Merge {
     pub(super) fn save_beside(&self, inode: &Arc<Inode>, lost: &Arc<Inode>) -> Result<bool> {
         let Stamp { device, commit } = lost.view(|record| record.content);
         let link = |record: &Record| record.extension.links.first().cloned();
-        let Some(Link { parent, name }) = inode.view(link).or_else(|| lost.view(link)) else {
+        let Some(Link { parent, name, .. }) = inode.view(link).or_else(|| lost.view(link)) else {
             return Ok(false);
         };
         let directory = self.cache.inode(parent)?;

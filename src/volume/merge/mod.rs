@@ -17,7 +17,7 @@ mod twins;
 use crate::chunk::{Chunk, ChunkId, InodeId, Relation};
 use crate::locks::{Mutex, Rank};
 use crate::store::CopyName;
-use crate::volume::base::{Base, threads};
+use crate::volume::base::{Base, Merging, threads};
 use crate::volume::cache::Cache;
 use crate::volume::catalog::{ABSENT_FOR, Brought, Catalog};
 use crate::volume::data::Data;
@@ -31,7 +31,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub struct Merge {
     base: Arc<Base>,
@@ -85,11 +85,20 @@ impl Merge {
         let base = self.base.clone();
         let work = move || {
             let (mut again, mut has_run) = (None, false);
-            while base.schedule.wait_for_merge(again) || !has_run {
+            loop {
+                let work = base.schedule.wait_for_merge(again);
                 let Some(merge) = merge.upgrade() else { return };
-                merge.run_or_warn();
+                match work {
+                    None if has_run => return,
+                    Some(Merging::Names) => drop(merge.drop_outdated_or_tell()),
+                    None | Some(Merging::All) => {
+                        merge.run_or_warn();
+                        (again, has_run) = (None, true);
+                    }
+                }
+                let waits_until = merge.waits_for().map(|time| Instant::now() + time);
+                again = again.into_iter().chain(waits_until).min();
                 tell();
-                (again, has_run) = (merge.waits_for(), true);
             }
         };
         let thread = std::thread::Builder::new().name("merge".into()).spawn(work);
@@ -149,7 +158,15 @@ impl Merge {
     fn put_right(&self) -> Result<bool> {
         let joined = self.writeback.take_joined();
         joined.iter().try_for_each(|(directory, joined)| self.put_names_right(directory, joined))?;
-        Ok(!joined.is_empty())
+        Ok(self.drop_outdated_or_tell() || !joined.is_empty())
+    }
+
+    /// A link count that is too large keeps nobody from anything.
+    fn drop_outdated_or_tell(&self) -> bool {
+        self.drop_outdated().unwrap_or_else(|error| {
+            log::info!("names that are gone are still counted: {error}");
+            false
+        })
     }
 
     /// Merges what there is.

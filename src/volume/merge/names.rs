@@ -10,6 +10,7 @@ use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Merge {
     /// Of those inodes whose names two states of a directory did not agree on.
@@ -46,12 +47,15 @@ impl Merge {
         twins.iter().try_for_each(|twin| self.unite(directory, &twin.shown, &twin.stored))
     }
 
-    /// A file has every name in this directory that leads to it, and no other there.
+    /// A file has every name in this directory that leads to it, and no other there but what is on its way.
     fn correct_links(&self, directory: &Arc<Inode>, inode: &Arc<Inode>, places: &[Place]) -> Result<()> {
-        let here = places.iter().map(|place| Link { parent: directory.id(), name: place.stored.clone() });
-        let ours = links_of(inode);
-        let elsewhere = ours.iter().filter(|link| link.parent != directory.id()).cloned();
-        self.set_links(inode, &ours, elsewhere.chain(here).collect())
+        let is_coming =
+            |link: &Link| link.dot.is_some() && !directory.state.read().directory().has_seen(link);
+        let stays = |link: &Link| link.parent != directory.id() || is_coming(link);
+        let mut links = links_of(inode);
+        links.retain(stays);
+        links.extend(places.iter().filter(|place| place.counts).map(|place| link_of(directory, place)));
+        self.set_links(inode, links)
     }
 
     /// Gives a file the names of another version of it. A version that knew the other one's names took those away that it lacks;
@@ -62,22 +66,50 @@ impl Merge {
             let is_known = knows_names(version, state.version(), state.record.namespace);
             (knows_names(state.version(), version, record.namespace), is_known && !state.is_dirty())
         };
-        let ours = links_of(inode);
-        let theirs = record.extension.links.iter().cloned();
-        let links = match (knows_theirs, is_known) {
+        let mut links = record.extension.links.clone();
+        match (knows_theirs, is_known) {
             (true, _) => return Ok(()),
-            (false, true) => theirs.collect(),
-            (false, false) => theirs.chain(ours.iter().cloned()).collect(),
-        };
-        self.set_links(inode, &ours, links)
+            (false, true) => {}
+            (false, false) => links.append(&mut links_of(inode)),
+        }
+        self.set_links(inode, links)?;
+        // Some may be gone, and that be known to a directory that came before, or comes.
+        self.base.doubt_again(inode.id());
+        self.waits.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
-    fn set_links(&self, inode: &Arc<Inode>, ours: &HashSet<Link>, links: HashSet<Link>) -> Result<()> {
+    /// Holds the names of files that were looked at against their directories: a version that became one with another may have
+    /// names that are gone. Whether there were any.
+    pub(super) fn drop_outdated(&self) -> Result<bool> {
+        let (mut any, mut looked_at) = (false, HashSet::new());
+        for id in self.base.take_doubted() {
+            let Some(inode) = self.cache.peek(id) else { continue };
+            looked_at.extend(links_of(&inode).into_iter().map(|link| link.parent));
+            let names = self.namespace.true_names(&inode);
+            if names.waits {
+                self.base.doubt_again(id);
+                self.waits.store(true, Ordering::Relaxed);
+            }
+            if names.are_others {
+                self.about_to_change(&[&inode]);
+                any |= self.namespace.put_names_right(&inode)?;
+            }
+        }
+        // Nobody asked for them.
+        let looked_at = looked_at.into_iter().filter_map(|id| self.cache.peek(id));
+        looked_at.for_each(|directory| self.cache.forget_if_clean(&directory));
+        Ok(any)
+    }
+
+    fn set_links(&self, inode: &Arc<Inode>, links: Vec<Link>) -> Result<()> {
+        let (ours, links) = (in_order(links_of(inode)), in_order(links));
+        let is_same = ours.len() == links.len() && ours.iter().zip(&links).all(|(a, b)| a.is_same_name(b));
         // Without any it was deleted there; what becomes of it is for the one who deleted it.
-        if links.is_empty() || links == *ours {
+        if links.is_empty() || is_same {
             return Ok(());
         }
-        self.correct(inode, links.into_iter().collect())
+        self.correct(inode, links)
     }
 
     fn correct(&self, inode: &Arc<Inode>, links: Vec<Link>) -> Result<()> {
@@ -107,8 +139,9 @@ impl Merge {
             log::info!("{:?} was moved on two devices: it stays where it was moved last", inode.id());
             self.forget(&parent, &place)?;
         }
-        let link = Link { parent: parent.id(), name: place.stored };
-        if inode.view(|record| record.extension.links != [link.clone()]) {
+        let link = link_of(&parent, &place);
+        let is_it = |links: &[Link]| links.len() == 1 && links[0].is_same_name(&link);
+        if !inode.view(|record| is_it(&record.extension.links)) {
             self.correct(inode, vec![link])?;
         }
         self.break_ring(inode)
@@ -159,8 +192,26 @@ impl Merge {
     }
 }
 
-fn links_of(inode: &Arc<Inode>) -> HashSet<Link> {
-    inode.view(|record| record.extension.links.iter().cloned().collect())
+fn links_of(inode: &Arc<Inode>) -> Vec<Link> {
+    inode.view(|record| record.extension.links.clone())
+}
+
+fn link_of(directory: &Arc<Inode>, place: &Place) -> Link {
+    Link { parent: directory.id(), name: place.stored.clone(), dot: Some(place.rank) }
+}
+
+/// Each name once, on every device in the same order. Of several dots of one name the greatest counts, and none where one is not
+/// known: then nothing is taken away that is on its way.
+fn in_order(mut links: Vec<Link>) -> Vec<Link> {
+    links.sort();
+    links.dedup_by(|link, kept| {
+        let is_same = link.is_same_name(kept);
+        if is_same && kept.dot.is_some() {
+            kept.dot = link.dot;
+        }
+        is_same
+    });
+    links
 }
 
 /// Whether `known` includes the batch of this number in which the names of another version were last set. Which device's that was

@@ -27,7 +27,9 @@ impl Merge {
         let (Some(source), Some(target)) = (of(from)?, of(into)?) else { return Ok(()) };
         self.cache.load_entries(&source)?;
         self.cache.load_entries(&target)?;
-        let entries = source.state.read().directory().all_places();
+        let mut entries = source.state.read().directory().all_places();
+        // Those of one name and inode are moved together.
+        entries.retain(|(_, _, place)| place.counts);
         entries.iter().try_for_each(|(id, _, _)| self.cache.inode(*id).map(drop))?;
         for (id, kind, place) in entries {
             match self.cache.entry(&target, &place.shown)? {

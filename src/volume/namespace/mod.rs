@@ -4,6 +4,7 @@ mod attributes;
 mod nameless;
 mod names;
 pub mod operations;
+pub mod outdated;
 pub mod rename;
 mod restore;
 

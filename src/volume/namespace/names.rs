@@ -6,7 +6,7 @@ use crate::chunk::{ChunkId, InodeId, Wish};
 use crate::locks::WriteGuard;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::limits::NAME_MAX;
-use crate::volume::format::record::{Link, Record};
+use crate::volume::format::record::{EntryDot, Link, Record};
 use crate::volume::inode::directory::Named;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// What a change of a name takes in the next batch: two entries of a directory's log and a link, of the longest names.
 const CHANGE_BYTES: usize = 1024;
+/// What the dot of a name takes there.
+const DOT_BYTES: usize = 16;
 
 impl Namespace {
     /// A directory with its entries, to be changed. A removed directory takes no more entries.
@@ -130,16 +132,21 @@ impl Namespace {
         now: Timestamp,
     ) {
         self.take_link(pending, (directory, name), inode, now);
-        let mut state = inode.state.write();
-        if state.record.extension.links.is_empty() {
-            state.unlinked();
+        let (is_last, is_directory) =
+            inode.view(|record| (record.extension.links.is_empty(), record.kind == Kind::Directory));
+        let is_unshown = !is_last && !is_directory && self.cache.has_met_others() && !self.is_shown(inode);
+        let right = is_unshown.then(|| self.true_names(inode)).filter(|names| names.are_others);
+        let is_last = is_last || right.as_ref().is_some_and(|names| names.links.is_empty());
+        if let Some(names) = right {
+            let count = names.links.len() as u32;
+            inode.state.write().set_links(names.links, count);
+        }
+        if is_last {
+            inode.state.write().unlinked();
             pending.replacing.remove(&inode.id());
             pending.orphans.insert(inode.id(), inode.clone());
-        } else if state.record.kind != Kind::Directory && self.cache.has_met_others() {
-            drop(state);
-            if !self.is_shown(inode) {
-                self.catalog.note_unshown(inode);
-            }
+        } else if is_unshown && !self.is_shown(inode) {
+            self.catalog.note_unshown(inode);
         }
     }
 
@@ -222,11 +229,11 @@ impl Namespace {
 
     /// Others had yielded to an entry that is gone, and have the names now that they were shown under.
     fn name_others(&self, pending: &mut Pending, directory: &Arc<Inode>, named: Vec<Named>) {
-        for Named { inode, from, to } in named {
+        for Named { inode, from, to, dot } in named {
             let Ok(inode) = self.cache.inode(inode) else { continue };
             let mut state = inode.state.write();
             if state.remove_link(directory.id(), &from) {
-                state.add_link(directory.id(), &to);
+                state.add_link(directory.id(), &to, dot);
             }
             drop(state);
             self.changed_name(pending, &inode);
@@ -282,12 +289,12 @@ impl Namespace {
         now: Timestamp,
     ) -> Result<()> {
         let mut parent = self.listed(directory)?;
-        let was = parent.rename_entry(self.base.author(), from, to)?;
+        let (was, dot) = parent.rename_entry(self.base.author(), from, to)?;
         parent.touch_directory(now, 0);
         drop(parent);
         self.changed_name(pending, directory);
         self.name_others(pending, directory, was.named);
-        self.move_link(pending, inode, (directory, &was.stored), (directory, to), now);
+        self.move_link(pending, inode, (directory, &was.stored), (directory, to, dot), now);
         Ok(())
     }
 
@@ -302,12 +309,12 @@ impl Namespace {
         let kind = inode.view(|record| record.kind);
         let mut parent = self.listed(directory)?;
         let was = parent.directory().get(name).map(|entry| entry.kind);
-        parent.replace_entry(self.base.author(), name, (inode.id(), kind))?;
+        let dot = parent.replace_entry(self.base.author(), name, (inode.id(), kind))?;
         let directories = i64::from(kind == Kind::Directory) - i64::from(was == Some(Kind::Directory));
         parent.touch_directory(now, directories);
         drop(parent);
         self.changed_name(pending, directory);
-        self.move_link(pending, inode, from, (directory, name), now);
+        self.move_link(pending, inode, from, (directory, name, dot), now);
         Ok(())
     }
 
@@ -316,14 +323,14 @@ impl Namespace {
         pending: &mut Pending,
         inode: &Arc<Inode>,
         from: (&Arc<Inode>, &[u8]),
-        to: (&Arc<Inode>, &[u8]),
+        (directory, to, dot): (&Arc<Inode>, &[u8], EntryDot),
         now: Timestamp,
     ) {
         let mut state = inode.state.write();
         if !state.remove_link(from.0.id(), from.1) && state.record.kind != Kind::Directory {
             state.count_links(1);
         }
-        state.add_link(to.0.id(), to.1);
+        state.add_link(directory.id(), to, dot);
         state.renamed(now);
         drop(state);
         self.changed_name(pending, inode);
@@ -343,11 +350,11 @@ impl Namespace {
     ) -> Result<()> {
         let kind = inode.view(|record| record.kind);
         let mut parent = self.listed(directory)?;
-        parent.add_entry(self.base.author(), name, inode.id(), kind)?;
+        let dot = parent.add_entry(self.base.author(), name, inode.id(), kind)?;
         parent.touch_directory(now, i64::from(kind == Kind::Directory));
         drop(parent);
         let mut state = inode.state.write();
-        state.add_link(directory.id(), name);
+        state.add_link(directory.id(), name, dot);
         if kind != Kind::Directory {
             state.count_links(1);
         }
@@ -365,7 +372,8 @@ impl Namespace {
         let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
         pending.bytes += CHANGE_BYTES;
         if !pending.inodes.contains_key(&inode.id()) {
-            pending.bytes += state.record.extension_length();
+            // A record without room for dots has none of them, and a batch has all.
+            pending.bytes += state.record.extension_length() + DOT_BYTES * state.record.extension.links.len();
         }
         drop(state);
         pending.add(inode);

@@ -4,7 +4,7 @@
 use super::Namespace;
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, Commit, InodeId, Wish};
 use crate::volume::format::kinds::{Kind, Timestamp};
-use crate::volume::format::record::{EXTENSION_SPARE, Extension, Record};
+use crate::volume::format::record::{EXTENSION_SPARE, Extension, Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
@@ -50,7 +50,15 @@ impl Namespace {
     ///
     /// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read, of which note is taken; the store's.
     pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
-        self.cache.inode(id).inspect_err(|error| self.cache.notice_at(error, directory.id(), name))
+        let inode =
+            self.cache.inode(id).inspect_err(|error| self.cache.notice_at(error, directory.id(), name))?;
+        let is_it = |link: &Link| link.parent == directory.id() && *link.name == *name;
+        let says_so =
+            |record: &Record| record.kind == Kind::Directory || record.extension.links.iter().any(is_it);
+        if self.cache.has_met_others() && !inode.view(says_so) {
+            self.base.note_doubted(id);
+        }
+        Ok(inode)
     }
 
     /// Makes a new inode under a name.
@@ -121,10 +129,10 @@ impl Namespace {
         check_room(&parent.record)?;
         let (id, id_durable) = id.map_or_else(|| pending.reserve.take(), |id| (id, false));
         let mut state = self.new_state(id, record)?;
-        parent.add_entry(self.base.author(), name, id, kind)?;
+        let dot = parent.add_entry(self.base.author(), name, id, kind)?;
         parent.touch_directory(now, i64::from(kind == Kind::Directory));
         drop(parent);
-        state.add_link(directory.id(), name);
+        state.add_link(directory.id(), name, dot);
         let inode = Arc::new(Inode::new(id, state, id_durable));
         self.cache.insert(&inode);
         self.changed_name(pending, directory);
@@ -171,16 +179,11 @@ impl Namespace {
         }
         check_room(&parent.record)?;
         let mut state = inode.state.write();
-        state.add_link(directory.id(), name);
-        if !state.record.has_room(EXTENSION_SPARE) {
-            state.remove_link(directory.id(), name);
+        if !state.record.has_room(EXTENSION_SPARE + Extension::link_length(name)) {
             return Err(Error::TooManyLinks);
         }
-        let kind = state.record.kind;
-        if let Err(error) = parent.add_entry(self.base.author(), name, inode.id(), kind) {
-            state.remove_link(directory.id(), name);
-            return Err(error);
-        }
+        let dot = parent.add_entry(self.base.author(), name, inode.id(), state.record.kind)?;
+        state.add_link(directory.id(), name, dot);
         state.count_links(1);
         state.renamed(now);
         drop(state);

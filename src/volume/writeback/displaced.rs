@@ -67,6 +67,7 @@ impl Writeback {
         let stored =
             (!state.has_unstored_content()).then(|| self.take_replaced(&mut state, &found)).flatten();
         let own = state.give_way(found, stamp).filter(|_| !is_pinned);
+        self.cache.doubt(inode.id(), &state);
         self.base.note_untold(inode.id());
         if is_large && own.is_some() {
             // Both versions may have chunk files in common: nothing is written to them before this one is saved.

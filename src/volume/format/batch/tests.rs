@@ -110,7 +110,11 @@ fn sample() -> Batch<'static> {
                 links_count: 2,
                 modified: time(5),
                 changed: time(6),
-                links: vec![Link { parent: inode(1), name: b"n".as_slice().into() }],
+                links: vec![Link {
+                    parent: inode(1),
+                    name: b"n".as_slice().into(),
+                    dot: Some((7, device(0xd1))),
+                }],
             },
             Item::Inode {
                 inode: inode(3),
@@ -134,7 +138,7 @@ fn sample() -> Batch<'static> {
 
 /// FORMAT section 9, by hand.
 const GOLDEN: &str = concat!(
-    "84010000", // payload = 45 + 66 + 155 + 21 + 21 + 29 + 51
+    "94010000", // payload = 45 + 82 + 155 + 21 + 21 + 29 + 51
     "07000000",
     "0807060504030201",
     "07",
@@ -145,14 +149,15 @@ const GOLDEN: &str = concat!(
     "d1d1d1d1d1d1d1d1",
     "d2d2d2d2d2d2d2d2",
     "6c6f67",
-    "02",
-    "3d000000",
+    "0a",
+    "4d000000",
     "020202020202020202020202",
     "02000000",
     "050000000000000001000000",
     "060000000000000001000000",
     "01000000",
     "010101010101010101010101",
+    "d1d1d1d1d1d1d1d10700000000000000",
     "01000000",
     "6e",
     "03",
@@ -195,6 +200,33 @@ const GOLDEN: &str = concat!(
 #[test]
 fn a_batch_is_these_bytes() {
     assert_eq!(hex(&encode(&sample())), GOLDEN);
+}
+
+/// As they were written until names had dots.
+#[test]
+fn names_without_dots_are_read() {
+    let bytes = data_encoding::HEXLOWER
+        .decode(
+            concat!(
+                "42000000010000000100000000000000",
+                "023d000000",
+                "02020202020202020202020202000000",
+                "050000000000000001000000",
+                "060000000000000001000000",
+                "01000000",
+                "010101010101010101010101",
+                "010000006e",
+            )
+            .as_bytes(),
+        )
+        .expect("hex");
+    let Item::Namespace { inode, links_count, modified, changed, mut links } = sample().items.remove(1)
+    else {
+        panic!("names")
+    };
+    links[0].dot = None;
+    let items = vec![Item::Namespace { inode, links_count, modified, changed, links }];
+    assert_eq!(parse(&bytes), Ok(vec![Batch { number: Commit(1), items }]));
 }
 
 #[test]

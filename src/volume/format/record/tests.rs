@@ -1,5 +1,5 @@
 use super::*;
-use crate::volume::testing::{any_record, check, hex, inode, mangle, sample_record};
+use crate::volume::testing::{any_record, check, device, hex, inode, mangle, sample_record};
 use proptest::prelude::*;
 
 fn decode(encoded: &Encoded) -> Result<Record, Malformed> {
@@ -38,7 +38,7 @@ const GOLDEN: &str = concat!(
     "030000000000000004030201",
     "040000000000000004030201",
     "d2d2d2d2d2d2d2d28070605040302010", // content stamp
-    "6d000000",                         // x = 7 + 13 + 20 + 21 + 21 + 21 + 6
+    "8a000000",                         // x = 7 + 13 + 20 + 21 + 21 + 21 + 6 + 29
     "0102000000",
     "746f", // target
     "0208000000",
@@ -53,6 +53,9 @@ const GOLDEN: &str = concat!(
     "d4d4d4d4d4d4d4d40900000000000000", // version vector
     "0901000000",
     "3f", // unknown
+    "0718000000",
+    "8877665544332211",
+    "d5d5d5d5d5d5d5d50a00000000000000", // dot of the link
 );
 
 #[test]
@@ -111,6 +114,53 @@ fn items_that_stand_twice_are_refused() {
     );
 }
 
+/// A program that does not know of dots changes the names, or some of them, and keeps the item as it is.
+#[test]
+fn dots_that_are_not_of_these_names_do_not_count() {
+    let mut record = sample_record();
+    let link = |n: u8| Link { parent: inode(n), name: b"n".as_slice().into(), dot: Some((7, device(n))) };
+    record.extension.links = vec![link(1), Link { dot: None, ..link(2) }, link(3)];
+    let good = record.encode().expect("within the limits");
+    assert_eq!(decode(&good).as_ref(), Ok(&record));
+    let mut without = record.clone();
+    without.extension.links.iter_mut().for_each(|link| link.dot = None);
+    let mut renamed = good.clone();
+    renamed.root[40] ^= 1;
+    without.namespace.0 ^= 1;
+    assert_eq!(decode(&renamed).as_ref(), Ok(&without), "of another batch");
+    without.namespace.0 ^= 1;
+    let mut item = record.namespace.0.to_le_bytes().to_vec();
+    item.extend([7; 2 * 16]);
+    without.extension.unknown = vec![(ITEM_DOTS, item)];
+    let fewer = without.encode().expect("within the limits");
+    without.extension.unknown.clear();
+    assert_eq!(decode(&fewer).as_ref(), Ok(&without), "of another number of names");
+    without.extension.unknown = vec![(ITEM_DOTS, vec![7; 9])];
+    assert_eq!(decode(&without.encode().expect("within the limits")), Err(Malformed("cut short")));
+    without.extension.unknown = vec![(ITEM_DOTS, vec![7; 8]); 2];
+    assert_eq!(decode(&without.encode().expect("within the limits")), Err(Malformed("dots of names twice")));
+}
+
+/// Names and xattrs have all of the room that they had before there were dots.
+#[test]
+fn dots_give_way_where_there_is_no_room_for_them() {
+    let mut record = sample_record();
+    let xattr = |n: u8, length| (vec![n].into(), vec![0; length]);
+    record.extension = Extension { links: std::mem::take(&mut record.extension.links), ..Default::default() };
+    let own = ITEM_HEADER + 2;
+    let rest = EXTENSION_MAX - 3 * (own + XATTR_VALUE_MAX) - own - Extension::link_length(b"dir");
+    let dots = ITEM_HEADER + 8 + 16;
+    for (length, fits) in [(rest - dots, true), (rest - dots + 1, false), (rest, false)] {
+        record.extension.xattrs =
+            (0..3).map(|n| xattr(n, XATTR_VALUE_MAX)).chain([xattr(3, length)]).collect();
+        let encoded = record.encode().expect("within the limits");
+        let decoded = decode(&encoded).expect("valid");
+        assert_eq!(decoded.extension.links[0].dot.is_some(), fits, "{length}");
+        assert_eq!(encoded.overflow.map(|bytes| bytes.len()), Some(record.extension_length()));
+        assert!(record.has_room(rest - length) && !record.has_room(rest - length + 1));
+    }
+}
+
 fn with_value(length: usize) -> Record {
     let mut record = sample_record();
     record.extension =
@@ -151,7 +201,10 @@ fn limits_hold_to_the_byte() {
     assert_eq!((full.encode(), full.encode_whole(&mut out), out), (Err(TooLarge), Err(TooLarge), vec![1]));
     let refused = |extension| assert_eq!(Record { extension, ..sample_record() }.encode(), Err(TooLarge));
     refused(Extension { target: vec![b'a'; TARGET_MAX + 1], ..Default::default() });
-    refused(Extension { links: vec![Link { parent: inode(1), name: Box::default() }], ..Default::default() });
+    refused(Extension {
+        links: vec![Link { parent: inode(1), name: Box::default(), dot: None }],
+        ..Default::default()
+    });
     let devices = (0..256u64).map(|n| (DeviceId(n.to_le_bytes()), 1)).collect();
     refused(Extension { vector: devices, ..Default::default() });
 }

@@ -1,11 +1,13 @@
 //! Two states of one directory become one (docs/FORMAT.md section 8): an entry stays if both have it, or one has it and
 //! the other never heard of it.
 
-use super::{Directory, Slot};
+use super::{Directory, Entry, Slot};
 use crate::chunk::{DeviceId, InodeId, Tombstone};
 use crate::volume::format::directory_log::{Dot, LogRecord, records};
 use crate::volume::format::kinds::Kind;
+use crate::volume::format::record::{EntryDot, Link};
 use crate::volume::format::wire::Malformed;
+use crate::volume::mutants::{self, Mutant};
 use std::collections::{BTreeMap, HashSet};
 
 /// A dot as every device has it.
@@ -39,10 +41,12 @@ impl Joined {
 /// One of the entries that lead to an inode.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// What its dot is ordered by.
-    pub rank: (u64, DeviceId),
+    /// Its dot.
+    pub rank: EntryDot,
     pub shown: Box<[u8]>,
     pub stored: Box<[u8]>,
+    /// It is not one entry with another that leads to the same inode.
+    pub counts: bool,
 }
 
 /// Under which device id a batch's log adds entries; none if it adds none.
@@ -154,7 +158,15 @@ impl Directory {
             rank: self.rank(position),
             shown: self.name(slot).into(),
             stored: self.stored_name(slot).into(),
+            counts: self.counts(position),
         }
+    }
+
+    fn counts(&self, position: usize) -> bool {
+        let slot = &self.slots[position];
+        let shown = self.find(self.name(slot));
+        let is_one = |other: usize| other != position && self.slots[other].inode == slot.inode;
+        !shown.is_some_and(is_one) || mutants::is_active(Mutant::OneEntryTwice)
     }
 
     /// The entries that lead to some inodes, the one with the greatest dot last.
@@ -167,6 +179,29 @@ impl Directory {
         }
         places.values_mut().for_each(|places| places.sort());
         places
+    }
+
+    /// Whether the entry that a link stands for is here, or was. What is not known does not count.
+    pub fn has_seen(&self, link: &Link) -> bool {
+        link.dot.is_some_and(|(counter, device)| self.covers(device, counter))
+    }
+
+    /// Whether an entry leads to an inode that has this name in the log, and counts.
+    pub fn leads(&self, inode: InodeId, stored: &[u8]) -> bool {
+        let is_it = |position: usize| {
+            let slot = &self.slots[position];
+            slot.inode == inode && self.stored_name(slot) == stored && self.counts(position)
+        };
+        let shown_otherwise = self
+            .yielded
+            .keys()
+            .filter_map(|cookie| self.slots.binary_search_by_key(cookie, |slot| slot.cookie).ok());
+        self.find(stored).into_iter().chain(shown_otherwise).chain(self.behind_others()).any(is_it)
+    }
+
+    /// The dot of an entry.
+    pub fn dot_of(&self, entry: &Entry<'_>) -> Option<EntryDot> {
+        self.slots.binary_search_by_key(&entry.cookie, |slot| slot.cookie).ok().map(|at| self.rank(at))
     }
 
     fn known_index(&mut self, device: DeviceId) -> Result<u8, Malformed> {
@@ -268,7 +303,7 @@ mod tests {
         assert_eq!((removed.inode, &*removed.stored), (inode(1), &b"report.odt"[..]));
         let left = BTreeMap::from([("report.odt".into(), inode(2))]);
         assert_eq!((shown(&a), shown(&copy(&a))), (left.clone(), left));
-        let renamed = other.rename(author(3, 9), yielded.as_bytes(), b"mine", &mut log).unwrap();
+        let (renamed, _) = other.rename(author(3, 9), yielded.as_bytes(), b"mine", &mut log).unwrap();
         assert_eq!((&*renamed.stored, renamed.named.len()), (&b"report.odt"[..], 0));
         let left = BTreeMap::from([("report.odt".into(), inode(2)), ("mine".into(), inode(1))]);
         assert_eq!((shown(&other), shown(&copy(&other))), (left.clone(), left));
@@ -343,7 +378,7 @@ mod tests {
                         let (name, id) = (format!("name {n}"), inode(step as u8));
                         let new =
                             replicas[at].insert(by(at), name.as_bytes(), id, Kind::File, &mut Vec::new());
-                        made.extend(new.ok().map(|()| id));
+                        made.extend(new.ok().map(|_| id));
                     }
                     Op::Remove(at, n) => {
                         if let Some((name, id)) = pick(&replicas[at], n) {

@@ -7,6 +7,7 @@ use super::{Directory, LogRecord, Refused, Removed, Slot};
 use crate::chunk::InodeId;
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
+use crate::volume::format::record::EntryDot;
 use crate::volume::format::wire::is_name;
 
 /// Bytes of names out of use that are not worth a tidying.
@@ -21,7 +22,7 @@ impl Directory {
     }
 
     /// Gives an entry another name that is free, on behalf of `author`; it keeps its place in listings. Answers what it
-    /// was until then.
+    /// was until then, and its new dot.
     ///
     /// # Errors
     ///
@@ -33,7 +34,7 @@ impl Directory {
         from: &[u8],
         to: &[u8],
         log: &mut Vec<u8>,
-    ) -> Result<Removed, Refused> {
+    ) -> Result<(Removed, EntryDot), Refused> {
         if !is_name(to) {
             return Err(Refused::NotAName);
         }
@@ -45,13 +46,13 @@ impl Directory {
         let kind = kind.ok_or(Refused::Missing)?;
         let stored = self.stored_name(&self.slots[position]).into();
         let named = self.name_yielded(author, from, log)?;
-        self.renew(author, position, to, (inode, kind), log)?;
+        let dot = self.renew(author, position, to, (inode, kind), log)?;
         // What else leads there by this name would otherwise come to light.
         self.remove_all(from, log);
-        Ok(Removed { inode, kind, stored, named })
+        Ok((Removed { inode, kind, stored, named }, dot))
     }
 
-    /// Has a name stand for another inode, on behalf of `author`; it keeps its place in listings.
+    /// Has a name stand for another inode, on behalf of `author`; it keeps its place in listings. Answers its new dot.
     ///
     /// # Errors
     ///
@@ -62,16 +63,16 @@ impl Directory {
         name: &[u8],
         by: (InodeId, Kind),
         log: &mut Vec<u8>,
-    ) -> Result<(), Refused> {
+    ) -> Result<EntryDot, Refused> {
         let position = self.find(name).ok_or(Refused::Missing)?;
         let cookie = self.slots[position].cookie;
-        self.renew(author, position, name, by, log)?;
+        let dot = self.renew(author, position, name, by, log)?;
         // What else led there by this name would otherwise come to light.
         self.remove_all_but(cookie, name, log);
-        Ok(())
+        Ok(dot)
     }
 
-    /// The live slot at a position gets a new dot, a name and what that stands for.
+    /// The live slot at a position gets a new dot, which is answered, a name and what that stands for.
     pub(super) fn renew(
         &mut self,
         author: Author,
@@ -79,7 +80,7 @@ impl Directory {
         name: &[u8],
         (inode, kind): (InodeId, Kind),
         log: &mut Vec<u8>,
-    ) -> Result<(), Refused> {
+    ) -> Result<EntryDot, Refused> {
         let dot = self.next_dot(author)?;
         let offset = match self.name(&self.slots[position]) == name {
             true => self.slots[position].name,
@@ -98,7 +99,7 @@ impl Directory {
         if self.outworn > OUTWORN_MIN && self.outworn > self.names.len() / 2 {
             self.drop_removed();
         }
-        Ok(())
+        Ok(self.rank_of(dot))
     }
 
     /// Drops removed slots with their names and puts the others in order.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::chunk::Commit;
+use crate::volume::format::record::EntryDot;
 use crate::volume::testing::{check, device, hex, inode, mangle};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +71,10 @@ struct Model {
 }
 
 impl Model {
+    fn dot(&self, n: u8) -> Option<EntryDot> {
+        self.directory.dot_of(&self.directory.get(&name(n))?)
+    }
+
     fn step(&mut self, op: &Op) -> Result<(), TestCaseError> {
         match *op {
             Op::Insert(by, n, kind) => {
@@ -77,7 +82,8 @@ impl Model {
                 let inserted =
                     self.directory.insert(author(by), &name(n), inode(self.serial), kind, &mut self.log);
                 let free = !self.map.contains_key(&name(n));
-                prop_assert_eq!(inserted, if free { Ok(()) } else { Err(Refused::Exists) });
+                let dot = self.dot(n).ok_or(Refused::Missing);
+                prop_assert_eq!(inserted, if free { dot } else { Err(Refused::Exists) });
                 self.map.entry(name(n)).or_insert((inode(self.serial), kind));
             }
             Op::Remove(n) => {
@@ -98,10 +104,10 @@ impl Model {
                     (false, None) => Err(Refused::Missing),
                     (false, Some(there)) => {
                         self.map.insert(name(to), there);
-                        Ok(())
+                        self.dot(to).ok_or(Refused::Missing)
                     }
                 };
-                let renamed = renamed.map(drop);
+                let renamed = renamed.map(|(_, dot)| dot);
                 prop_assert_eq!(renamed, expected);
                 if renamed.is_ok() && self.awaited.remove(&name(from)) {
                     self.awaited.insert(name(to));
@@ -111,8 +117,8 @@ impl Model {
                 self.serial = self.serial.wrapping_add(1);
                 let by = (inode(self.serial), kind);
                 let replaced = self.directory.replace(author(2), &name(n), by, &mut self.log);
+                prop_assert_eq!(replaced, self.dot(n).ok_or(Refused::Missing));
                 let there = self.map.get_mut(&name(n));
-                prop_assert_eq!(replaced, if there.is_some() { Ok(()) } else { Err(Refused::Missing) });
                 there.into_iter().for_each(|there| *there = by);
             }
             Op::Read(count) => self.read(count)?,
@@ -363,15 +369,15 @@ fn what_cannot_be_added_is_refused() {
     for bad in [b"".as_slice(), b".", b"..", b"a/b", b"a\0", &[b'a'; 256]] {
         assert_eq!(add(&mut directory, device(1), bad), Err(Refused::NotAName));
     }
-    assert_eq!(add(&mut directory, device(1), &[b'a'; 255]), Ok(()));
+    assert_eq!(add(&mut directory, device(1), &[b'a'; 255]), Ok((1, device(1))));
     let mut last = Directory::new(vec![(device(1), COUNTER_MAX - 1)]);
-    assert_eq!(add(&mut last, device(1), b"a"), Ok(()));
+    assert_eq!(add(&mut last, device(1), b"a"), Ok((COUNTER_MAX, device(1))));
     assert!(last.get(b"a").is_some_and(|entry| i64::try_from(entry.cookie).is_ok()));
     assert_eq!(add(&mut last, device(1), b"b"), Err(Refused::Full));
     let many = (0..255u64).map(|n| (DeviceId(n.to_le_bytes()), 0)).collect();
     let mut many = Directory::new(many);
     assert_eq!(add(&mut many, device(1), b"a"), Err(Refused::Full));
-    assert_eq!(add(&mut many, DeviceId(254u64.to_le_bytes()), b"a"), Ok(()));
+    assert!(add(&mut many, DeviceId(254u64.to_le_bytes()), b"a").is_ok());
 }
 
 /// A file that is written anew under another name and put in place again and again.

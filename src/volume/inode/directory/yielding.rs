@@ -5,10 +5,11 @@
 //! the names that they are shown under, or one of them would take its place.
 
 use super::{Directory, LogRecord, Refused, Slot};
-use crate::chunk::{DeviceId, InodeId};
+use crate::chunk::InodeId;
 use crate::volume::format::derived::derived_names;
-use crate::volume::format::directory_log::Author;
+use crate::volume::format::directory_log::{Author, Dot};
 use crate::volume::format::kinds::Kind;
+use crate::volume::format::record::EntryDot;
 use hashbrown::HashMap;
 use std::hash::BuildHasher;
 
@@ -35,6 +36,8 @@ pub struct Named {
     pub inode: InodeId,
     pub from: Box<[u8]>,
     pub to: Box<[u8]>,
+    /// The one that it has now.
+    pub dot: EntryDot,
 }
 
 impl Directory {
@@ -96,8 +99,11 @@ impl Directory {
     }
 
     /// What the dot of a slot is ordered by, on every device alike.
-    pub(super) fn rank(&self, position: usize) -> (u64, DeviceId) {
-        let dot = self.dot(&self.slots[position]);
+    pub(super) fn rank(&self, position: usize) -> EntryDot {
+        self.rank_of(self.dot(&self.slots[position]))
+    }
+
+    pub(super) fn rank_of(&self, dot: Dot) -> EntryDot {
         (dot.counter, self.vector[usize::from(dot.device)].0)
     }
 
@@ -168,8 +174,8 @@ impl Directory {
             }
             let (from, to, inode) = (Box::from(from), Box::<[u8]>::from(to), slot.inode);
             let kind = slot.kind.ok_or(Refused::Missing)?;
-            self.renew(author, position, &to, (inode, kind), log)?;
-            named.push(Named { inode, from, to });
+            let dot = self.renew(author, position, &to, (inode, kind), log)?;
+            named.push(Named { inode, from, to, dot });
         }
         Ok(named)
     }

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::client::{Client, Style};
+use crate::chunk::InodeId;
 use crate::store::memory::{Item, Memory};
 use crate::test_rng::TestRng;
 use crate::volume::Rename;
@@ -123,12 +124,28 @@ impl FleetFixture {
         store.items().into_iter().filter_map(|item| Some((item.clone(), store.take(&item)?))).collect()
     }
 
+    /// Each device looks at everything; whether any wrote something then: who looks at a file puts right what it says of
+    /// its names.
+    pub fn look(&mut self) -> bool {
+        let mut any = false;
+        for at in 0..self.devices.len() {
+            let before = self.images(at);
+            self.at(at, |_, volume| drop(tree(volume)));
+            any |= before != self.images(at);
+        }
+        any
+    }
+
     /// Settles, also what waits for an hour, and holds what there is against what has to be.
     pub fn judge(&mut self) -> Tree {
+        let hour = Duration::from_secs(3600);
         self.settle();
-        self.wait(Duration::from_secs(3600));
+        self.wait(hour);
+        if self.look() {
+            self.wait(hour);
+        }
         let trees: Vec<Tree> =
-            (0..self.devices.len()).map(|at| self.at(at, |_, volume| tree(volume))).collect();
+            (0..self.devices.len()).map(|at| self.at(at, |_, volume| exact_tree(volume))).collect();
         for (tree, device) in trees.iter().zip(&self.devices) {
             assert_eq!(*tree, trees[0], "{} shows something else", device.client.name);
             assert!(
@@ -213,7 +230,27 @@ pub fn remove_all(volume: &Volume, path: &str) -> crate::volume::Result<()> {
 
 /// Everything that can be reached; no file's link count is less than the number of its names.
 pub fn tree(volume: &Volume) -> Tree {
-    let (mut tree, mut names_of) = (Tree::new(), BTreeMap::<_, u32>::new());
+    let (tree, counts) = tree_and_counts(volume);
+    // One too many is there where a name's removal arrives after the file.
+    counts
+        .iter()
+        .for_each(|(id, (said, count))| assert!(said >= count, "{said} links of {id:?}, which has {count}"));
+    tree
+}
+
+/// The same, and each link count is the number of names.
+pub fn exact_tree(volume: &Volume) -> Tree {
+    let (tree, counts) = tree_and_counts(volume);
+    for (id, (said, count)) in counts {
+        let links = volume.inode(id).unwrap().view(|record| record.extension.links.clone());
+        assert_eq!(said, count, "links of {id:?}: {links:?}, there is: {tree:?}");
+    }
+    tree
+}
+
+/// With the link count of each file, and the number of names that lead to it.
+fn tree_and_counts(volume: &Volume) -> (Tree, BTreeMap<InodeId, (u32, u32)>) {
+    let (mut tree, mut counts) = (Tree::new(), BTreeMap::<InodeId, (u32, u32)>::new());
     let mut todo = vec![(String::new(), volume.root().unwrap())];
     while let Some((path, directory)) = todo.pop() {
         let mut below = 0;
@@ -221,29 +258,25 @@ pub fn tree(volume: &Volume) -> Tree {
             let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
             let (id, kind) = volume.entry(&directory, name.as_bytes()).unwrap().expect("it was listed");
             below += u32::from(kind == Kind::Directory);
-            let inode = match volume.inode(id) {
+            let inode = match volume.named_inode(&directory, name.as_bytes(), id) {
                 // A name given to what somebody else deleted: it can be removed.
                 Err(crate::volume::Error::NotArrived(_)) => continue,
-                inode => inode.unwrap(),
+                inode => inode.unwrap_or_else(|error| panic!("{path}: {error}")),
             };
             if inode.is_directory() {
                 assert!(tree.insert(path.clone(), None).is_none(), "{path} twice");
                 todo.push((path, inode));
             } else {
                 let content = String::from_utf8(content(volume, &inode)).unwrap();
-                *names_of.entry(inode.id()).or_default() += 1;
+                let said = inode.view(|record| record.links_count);
+                counts.entry(inode.id()).or_insert((said, 0)).1 += 1;
                 assert!(tree.insert(path.clone(), Some(content)).is_none(), "{path} twice");
             }
         }
         assert_eq!(directory.view(|record| record.links_count), 2 + below, "link count of {path}");
         assert!(tree.len() < 10_000, "a ring");
     }
-    for (id, count) in names_of {
-        // One too many may be left where a name's removal arrives after the file: a check tells of it.
-        let links = volume.inode(id).unwrap().view(|record| record.links_count);
-        assert!(links >= count, "{links} links of {id:?}, which has {count} names");
-    }
-    tree
+    (tree, counts)
 }
 
 /// Ends a mount without a checkpoint, once all that was done in it is durable.

@@ -294,9 +294,17 @@ fn devices_that_are_mounted_all_the_time_lose_nothing() {
     }
 }
 
+/// A folder that became one with another, and was deleted for that, is back on the device that deleted it, with the name of what
+/// was moved out of it.
+#[test]
+fn a_name_in_a_folder_that_was_deleted_here_does_not_count() {
+    walk(8_120_360_139_943_963_059, true);
+}
+
 #[test]
 fn each_rule_about_what_is_in_place_is_needed() {
-    let cases: [(Mutant, fn()); 4] = [
+    let cases: [(Mutant, fn()); 5] = [
+        (Mutant::DeletedNamed, a_name_in_a_folder_that_was_deleted_here_does_not_count),
         (Mutant::EqualCopyRemoved, a_copy_of_the_version_in_place_is_left_until_the_other_version_is_here),
         (Mutant::AbsentLeft, what_is_nowhere_but_in_copies_takes_its_place_again),
         (Mutant::MergedAbsent, a_version_that_a_client_puts_aside_under_a_mount_is_not_lost),

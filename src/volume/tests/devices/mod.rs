@@ -12,6 +12,7 @@ mod large_live;
 mod live;
 mod misplaced;
 mod newer;
+mod outdated;
 mod unshown;
 pub mod walks;
 
@@ -339,6 +340,21 @@ fn two_directories_of_one_name_become_one() {
     assert!(names.len() == 8 && names[5].starts_with("d/n (conflict"), "{names:?}");
 }
 
+/// Both gave it the name in a directory that becomes one with another: there are two entries, which are one.
+#[test]
+fn a_file_that_two_devices_gave_one_name_is_moved_with_its_directory() {
+    let mut fleet = FleetFixture::new(3, &BOTH);
+    make_directories(&mut fleet, 0, &["d"]);
+    fleet.make(0, "d/f");
+    [0, 1].into_iter().for_each(|at| assert!(fleet.sync_all(at)));
+    make_directories(&mut fleet, 2, &["d"]);
+    fleet.make(2, "d/x");
+    (0..2).for_each(|at| fleet.at(at, |_, volume| rename(volume, "d/f", "d/x").unwrap()));
+    let tree = fleet.judge();
+    let names: Vec<_> = tree.keys().collect();
+    assert!(names.len() == 3 && names[1] == "d/x" && names[2].starts_with("d/x (conflict"), "{names:?}");
+}
+
 #[test]
 fn directories_that_were_moved_into_each_other_are_there() {
     let mut fleet = FleetFixture::new(2, &BOTH);
@@ -367,6 +383,7 @@ fn every_broken_rule_is_noticed() {
         Mutant::ReplacedRemoved,
         Mutant::RingLeft,
         Mutant::TwinsLeft,
+        Mutant::OneEntryTwice,
     ];
     for fault in faults {
         mutants::plant(Some(fault));
@@ -379,6 +396,7 @@ fn every_broken_rule_is_noticed() {
             what_was_changed_without_knowing_of_its_deletion_comes_back();
             a_version_that_arrives_while_its_file_is_being_deleted_is_not_deleted();
             two_directories_of_one_name_become_one();
+            a_file_that_two_devices_gave_one_name_is_moved_with_its_directory();
             directories_that_were_moved_into_each_other_are_there();
         }));
         mutants::plant(None);

@@ -75,10 +75,11 @@ impl Pace {
         let is_rested = now >= self.rests_until.load(Ordering::Relaxed);
         let is_fast = gap < SOON.as_nanos() as u64 && is_rested && self.cpus <= FEW;
         self.is_fast.store(is_fast, Ordering::Relaxed);
-        if is_fast && let Some(thread) = self.companion.thread.get() {
-            if !self.companion.is_awake.swap(true, Ordering::Relaxed) {
-                thread.unpark();
-            }
+        if is_fast
+            && let Some(thread) = self.companion.thread.get()
+            && !self.companion.is_awake.swap(true, Ordering::Relaxed)
+        {
+            thread.unpark();
         }
     }
 

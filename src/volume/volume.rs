@@ -145,14 +145,11 @@ impl Volume {
         Ok(())
     }
 
-    /// Follows what other devices do, and what they did meanwhile, and goes on with a rotation if one is under way, all in the
-    /// background of a volume that was started. That takes a list of all chunk files and hundreds of watches, for which nobody
-    /// who mounts has to wait.
+    /// Once started: follows what other devices do and did meanwhile, and ends a rotation that is under way. That takes a list
+    /// of all chunk files and hundreds of watches, for which nobody who mounts has to wait.
     pub fn follow(self: &Arc<Volume>) {
         if !self.base.read_only {
-            let arrivals = Arc::downgrade(&self.arrivals);
-            self.merge
-                .start(move || arrivals.upgrade().into_iter().for_each(|arrivals| arrivals.tell(Vec::new())));
+            self.merge.start(self.arrivals.teller());
             self.rotation.start();
         }
         self.arrivals.start();

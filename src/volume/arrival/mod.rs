@@ -159,6 +159,12 @@ impl Arrivals {
         }
     }
 
+    /// Does [`Arrivals::tell`], as long as there is somebody.
+    pub fn teller(self: &Arc<Arrivals>) -> impl Fn() + Send + 'static {
+        let arrivals = Arc::downgrade(self);
+        move || arrivals.upgrade().into_iter().for_each(|arrivals| arrivals.tell(Vec::new()))
+    }
+
     /// Tells whoever shows the volume what became another without him, and these changes.
     pub fn tell(&self, mut changes: Vec<Change>) {
         let untold = self.base.take_untold();

@@ -213,11 +213,6 @@ impl Directory {
         entries.filter_map(move |(position, slot)| self.entry(slot).filter(|_| visible(position)))
     }
 
-    /// The entries that cannot be shown, for their derived names are taken: damage.
-    pub fn hidden(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.behind_others().filter_map(|position| self.entry(&self.slots[position]))
-    }
-
     /// The number of entries.
     pub fn len(&self) -> usize {
         self.slots.len() - self.dead - self.hidden

@@ -4,7 +4,7 @@
 //! In the log they keep the name that they were given. When the one that has it loses it, the others are written under
 //! the names that they are shown under, or one of them would take its place.
 
-use super::{Directory, LogRecord, Refused, Slot};
+use super::{Directory, Entry, LogRecord, Refused, Slot};
 use crate::chunk::InodeId;
 use crate::volume::format::derived::derived_names;
 use crate::volume::format::directory_log::{Author, Dot};
@@ -41,6 +41,11 @@ pub struct Named {
 }
 
 impl Directory {
+    /// The entries that cannot be shown, for their derived names are taken: damage.
+    pub fn hidden(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.behind_others().filter_map(|position| self.entry(&self.slots[position]))
+    }
+
     /// Shows entries of one name under different ones. Slots are in order.
     pub(super) fn derive_names(&mut self) {
         let shown_otherwise: Vec<u64> = self.yielded.keys().copied().collect();

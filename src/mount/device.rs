@@ -162,12 +162,10 @@ impl Device {
                 started.inspect_err(|error| log::warn!("a worker thread could not be started: {error}")).ok()
             };
             let others: Vec<_> = (1..threads).filter_map(start).collect();
-            if self.polling.is_some() {
-                let accompany = || self.pace.accompany();
-                let _ = thread::Builder::new().name("fuse-beside".into()).spawn_scoped(scope, accompany);
-            }
+            let accompanied = self.polling.as_ref().map(|_| self.pace.accompany(scope)).transpose();
+            let accompanied = accompanied.inspect_err(|error| log::debug!("CPUs may sleep: {error}"));
             let first = self.serve(scope);
-            self.pace.end();
+            drop(accompanied);
             let ended = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
                 thread.join().unwrap_or_else(|_| Err(panicked()))
             };

@@ -5,9 +5,10 @@
 //! two CPUs a client woke one of them with each request. So while requests come fast no CPU sleeps: a thread looks for the
 //! next request on each, and gives way to whoever else wants it. With more CPUs that would take too much of the machine.
 
+use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::{self, Thread};
+use std::thread::{self, Scope, Thread};
 use std::time::{Duration, Instant};
 
 use crate::sys::uring;
@@ -131,10 +132,23 @@ impl Pace {
         self.is_fast.store(false, Ordering::Relaxed);
     }
 
-    /// Keeps the CPU awake that the server does not use, until [`Pace::end`].
-    pub fn accompany(&self) {
+    /// Has a thread of this scope keep the CPU awake that the server does not use, until what is returned goes.
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread for it.
+    pub fn accompany<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+    ) -> io::Result<impl Drop + use<'env>> {
+        let thread = thread::Builder::new().name("fuse-beside".into());
+        let thread = thread.spawn_scoped(scope, || self.keep_awake())?;
+        let _ = self.companion.thread.set(thread.thread().clone());
+        Ok(Ends(self))
+    }
+
+    fn keep_awake(&self) {
         let own = &self.companion;
-        let _ = own.thread.set(thread::current());
         let mut at = usize::MAX;
         while !own.has_ended.load(Ordering::Relaxed) {
             thread::park();
@@ -149,10 +163,15 @@ impl Pace {
             own.is_awake.store(false, Ordering::Relaxed);
         }
     }
+}
 
-    pub fn end(&self) {
-        self.companion.has_ended.store(true, Ordering::Relaxed);
-        self.companion.thread.get().inspect(|thread| thread.unpark());
+struct Ends<'a>(&'a Pace);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        let companion = &self.0.companion;
+        companion.has_ended.store(true, Ordering::Relaxed);
+        companion.thread.get().inspect(|thread| thread.unpark());
     }
 }
 
@@ -226,7 +245,7 @@ mod tests {
         let pace = Pace::new(FEW);
         let is_awake = || pace.companion.is_awake.load(Ordering::Relaxed);
         let (wakes, sleeps) = thread::scope(|scope| {
-            scope.spawn(|| pace.accompany());
+            let accompanied = pace.accompany(scope).unwrap();
             let wakes = sometimes(|| {
                 pace.note(0);
                 pace.note(0);
@@ -237,7 +256,7 @@ mod tests {
                 thread::sleep(2 * SOON);
                 !is_awake()
             });
-            pace.end();
+            drop(accompanied);
             (wakes, sleeps)
         });
         assert!(wakes && sleeps);

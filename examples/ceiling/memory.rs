@@ -659,7 +659,7 @@ impl Operations for Memory {
             to.0,
             to.1,
             &data[..length],
-            WriteHow { clear_suid_sgid: Some(caller), from_cache: false, times },
+            WriteHow { clear_suid_sgid: Some(caller), times, ..WriteHow::default() },
         )?;
         Ok(length as u64)
     }

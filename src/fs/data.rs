@@ -27,19 +27,29 @@ pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how
         fs.clear_capability(&inode)?;
     }
     let now = fs.new_times(how.times);
+    let asked = offset;
+    let offset = if how.appends { append_at(&inode, asked) } else { asked };
     let range = offset..offset.saturating_add(data.len() as u64);
     let clears = has_any(&inode, clear_mode);
     let written = fs.volume.write(&inode, offset, data, now, clear_mode).map_err(Error::from);
     match written {
         Ok(()) => {
             fs.lost.clear(inode.id(), &range);
-            tell_of_mode(fs, node, clears);
+            tell_of_attributes(fs, node, clears || offset != asked);
         }
         Err(error) if how.from_cache => fs.lost.add(inode.id(), range, error),
         Err(_) => {}
     }
     written?;
     Ok(data.len())
+}
+
+/// Where an append goes that the kernel asks for at the end of the file as it knows that: at the end as it is, if another device's
+/// version took the file's place since then. Who asks the kernel not to append for once (RWF_NOAPPEND) asks for a place
+/// before the end.
+fn append_at(inode: &Inode, asked: u64) -> u64 {
+    let end = inode.view(|record| record.size);
+    if asked > end || inode.is_another_than_shown() { end } else { asked }
 }
 
 /// FALLOCATE.
@@ -73,7 +83,7 @@ pub(super) fn allocate(
         record.changed = now.unwrap_or(record.changed);
         false
     })?;
-    tell_of_mode(fs, node, clears);
+    tell_of_attributes(fs, node, clears);
     Ok(())
 }
 
@@ -82,8 +92,8 @@ fn has_any(inode: &Inode, bits: u32) -> bool {
 }
 
 /// After a direct write, fallocate or a copy the kernel looks for new sizes and times only, and would go on with the mode
-/// that it has. To forget attributes it waits for nobody.
-fn tell_of_mode(fs: &Filesystem, node: NodeId, is_another: bool) {
+/// that it has; after an append elsewhere than it thought, with a wrong size. To forget attributes it waits for nobody.
+fn tell_of_attributes(fs: &Filesystem, node: NodeId, is_another: bool) {
     if is_another && let Some(listener) = &*fs.listener.read() {
         listener.attributes(node);
     }
@@ -149,7 +159,7 @@ pub(super) fn copy_range(
             Err(_) => break,
         }
     }
-    tell_of_mode(fs, to.0, clears && copied > 0);
+    tell_of_attributes(fs, to.0, clears && copied > 0);
     Ok(copied)
 }
 

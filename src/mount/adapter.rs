@@ -369,13 +369,14 @@ impl fuser::Filesystem for Adapter {
         offset: u64,
         data: &[u8],
         flags: WriteFlags,
-        _: OpenFlags,
+        opened: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
         let how = WriteHow {
             clear_suid_sgid: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID).then(|| caller(request)),
             from_cache: flags.contains(WriteFlags::FUSE_WRITE_CACHE),
+            appends: !flags.contains(WriteFlags::FUSE_WRITE_CACHE) && opened.0 & libc::O_APPEND != 0,
             times: self.times,
         };
         guard("write", || reply_written(reply, self.operations.write(node(ino), offset, data, how)));

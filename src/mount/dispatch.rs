@@ -279,6 +279,7 @@ impl Dispatcher {
         let how = WriteHow {
             clear_suid_sgid: (asked.write_flags & wire::WRITE_KILL_SUIDGID != 0).then(|| caller(header)),
             from_cache: asked.write_flags & wire::WRITE_CACHE != 0,
+            appends: asked.write_flags & wire::WRITE_CACHE == 0 && asked.flags & libc::O_APPEND as u32 != 0,
             times: self.times(),
         };
         let written = self.operations.write(NodeId(header.node), asked.offset, data, how)?;

@@ -137,6 +137,8 @@ pub struct WriteHow {
     pub clear_suid_sgid: Option<Caller>,
     /// Out of the page cache, with nobody waiting who could be told of an error.
     pub from_cache: bool,
+    /// The file was opened with O_APPEND, so that the kernel took for the offset what it has for the file's size.
+    pub appends: bool,
     pub times: Times,
 }
 

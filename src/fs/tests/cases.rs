@@ -126,6 +126,27 @@ fn a_setgid_directory_hands_down_group_and_bit() {
     assert_eq!(file.mode, 0o2755);
 }
 
+/// The kernel asks for the place where a version ended that gave way to another device's.
+#[test]
+fn an_append_goes_to_the_end_of_the_version_that_is_there() {
+    let fs = mounted();
+    let file = make_file(&fs, USER, NodeId::ROOT, "f", 0o644).unwrap();
+    fs.write(file, 0, b"short", WriteHow::default()).unwrap();
+    let after = |offset, data: &[u8]| {
+        let mut out = [0; 16];
+        assert_eq!(
+            fs.write(file, offset, data, WriteHow { appends: true, ..WriteHow::default() }),
+            Ok(data.len())
+        );
+        let length = fs.read(file, 0, &mut out).unwrap();
+        out[..length].to_vec()
+    };
+    assert_eq!(after(5000, b"er"), b"shorter");
+    assert_eq!(after(0, b"S"), b"Shorter", "RWF_NOAPPEND");
+    fs.inode(file).unwrap().state.write().note_shown();
+    assert_eq!(after(0, b" now"), b"Shorter now");
+}
+
 #[test]
 fn changes_of_content_and_owner_clear_suid_and_sgid() {
     let fs = mounted();

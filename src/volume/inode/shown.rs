@@ -1,7 +1,7 @@
 //! What of an inode is shown. Whoever shows a volume keeps names and attributes until he is told that they are others, so what
 //! nobody asked for is noted before it changes, and compared with what came of it once it is told.
 
-use super::state::State;
+use super::state::{Inode, State};
 use crate::chunk::{InodeId, Version};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
@@ -20,6 +20,13 @@ pub struct Shown {
 
 /// What the names of a directory lead to.
 pub type Names = HashMap<Box<[u8]>, (InodeId, Kind)>;
+
+impl Inode {
+    /// Whether it is perhaps another than whoever shows it was told last.
+    pub fn is_another_than_shown(&self) -> bool {
+        self.state.read().shown().is_some()
+    }
+}
 
 impl State {
     /// What is shown of it, if that is perhaps another since.

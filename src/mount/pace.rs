@@ -17,13 +17,10 @@ use crate::sys::uring;
 const SOON: Duration = Duration::from_micros(200);
 /// How long after a request it is worth looking for the next one.
 const LOOK_FOR: Duration = Duration::from_micros(200);
-/// Whoever serves and gave way for longer than this gave way to work, and should have slept: it comes back sooner then.
+/// Whoever gave way for longer than this gave way to work, and should have slept: it comes back sooner then.
 const LONG: Duration = Duration::from_micros(300);
-/// For how long nobody looks then: the first time, and at most where that happens again and again. A client that computed
-/// for a moment is no other work.
-const REST: std::ops::RangeInclusive<u64> = 2_000_000..=1_000_000_000;
-/// What happens so soon after a rest, in nanoseconds, happens again.
-const SHORTLY: u64 = 100_000_000;
+/// For how long nobody looks then. With less, four clients on two CPUs had a quarter of their speed.
+const REST: Duration = Duration::from_secs(1);
 /// On how many CPUs at once.
 const FEW: usize = 2;
 
@@ -33,9 +30,8 @@ pub struct Pace {
     /// When the last request came, in nanoseconds after `start`.
     last: AtomicU64,
     is_fast: AtomicBool,
-    /// Until when CPUs are left to others, in nanoseconds after `start`, and for how long.
+    /// Until when CPUs are left to others, in nanoseconds after `start`.
     rests_until: AtomicU64,
-    rest: AtomicU64,
     /// The CPU on which the last request was taken.
     server: AtomicUsize,
     companion: Companion,
@@ -58,7 +54,6 @@ impl Pace {
             last: AtomicU64::new(0),
             is_fast: AtomicBool::new(false),
             rests_until: AtomicU64::new(0),
-            rest: AtomicU64::new(0),
             server: AtomicUsize::new(0),
             companion: Companion::default(),
         }
@@ -94,11 +89,11 @@ impl Pace {
         self.is_fast.load(Ordering::Relaxed) && since < LOOK_FOR.as_nanos() as u64
     }
 
-    /// Gives way to others on a CPU until `has_come`, for as long as requests come fast.
-    pub fn look(&self, cpu: usize, mut has_come: impl FnMut() -> bool) {
+    /// Gives way to others until `has_come`, for as long as requests come fast.
+    pub fn look(&self, mut has_come: impl FnMut() -> bool) {
         let mut now = self.now();
         while self.is_fast_at(now) && !has_come() {
-            now = self.give_way(cpu, now);
+            now = self.give_way(now);
         }
     }
 
@@ -106,30 +101,20 @@ impl Pace {
     pub fn pause(&self) {
         let now = self.now();
         if self.is_fast_at(now) {
-            self.give_way(uring::cpu(), now);
+            self.give_way(now);
         } else {
             std::hint::spin_loop();
         }
     }
 
-    fn give_way(&self, cpu: usize, since: u64) -> u64 {
+    fn give_way(&self, since: u64) -> u64 {
         thread::yield_now();
         let now = self.now();
-        // On another CPU nobody waits for requests; threads of our own work there.
-        if now - since > LONG.as_nanos() as u64 && self.server.load(Ordering::Relaxed) == cpu {
-            self.leave_to_others(since, now);
+        if now - since > LONG.as_nanos() as u64 {
+            self.rests_until.store(now + REST.as_nanos() as u64, Ordering::Relaxed);
+            self.is_fast.store(false, Ordering::Relaxed);
         }
         now
-    }
-
-    fn leave_to_others(&self, since: u64, now: u64) {
-        let rest = self.rest.load(Ordering::Relaxed);
-        let until = self.rests_until.load(Ordering::Relaxed);
-        let is_again = rest > 0 && since < until + rest.max(SHORTLY);
-        let rest = if is_again { (2 * rest).min(*REST.end()) } else { *REST.start() };
-        self.rest.store(rest, Ordering::Relaxed);
-        self.rests_until.store(now + rest, Ordering::Relaxed);
-        self.is_fast.store(false, Ordering::Relaxed);
     }
 
     /// Has a thread of this scope keep the CPU awake that the server does not use, until what is returned goes.
@@ -152,7 +137,7 @@ impl Pace {
         let mut at = usize::MAX;
         while !own.has_ended.load(Ordering::Relaxed) {
             thread::park();
-            self.look(usize::MAX, || {
+            self.look(|| {
                 let other = usize::from(self.server.load(Ordering::Relaxed) == 0);
                 if at != other {
                     let _ = uring::pin_to(other);
@@ -201,7 +186,7 @@ mod tests {
         let pace = busy(FEW);
         thread::sleep(2 * LOOK_FOR);
         assert!(!pace.is_fast());
-        pace.look(0, || panic!("nothing comes so late"));
+        pace.look(|| panic!("nothing comes so late"));
     }
 
     #[test]
@@ -210,34 +195,16 @@ mod tests {
     }
 
     #[test]
-    fn work_of_others_where_requests_are_served_ends_it() {
-        let is_fast_again = |waited: Duration, on: usize| {
+    fn work_of_others_ends_it() {
+        let is_fast_again = |waited: Duration| {
             let pace = busy(FEW);
-            pace.give_way(on, pace.now() - waited.as_nanos() as u64);
+            pace.give_way(pace.now() - waited.as_nanos() as u64);
             pace.note(0);
             pace.note(0);
             pace.is_fast()
         };
-        assert!(sometimes(|| is_fast_again(Duration::ZERO, 0)));
-        assert!(!sometimes(|| is_fast_again(2 * LONG, 0)));
-        assert!(sometimes(|| is_fast_again(2 * LONG, 1)), "nobody waits there");
-    }
-
-    #[test]
-    fn work_that_stays_is_left_alone_for_longer_and_longer() {
-        let pace = Pace::new(FEW);
-        let rest_after = |now: u64| {
-            pace.leave_to_others(now, now);
-            pace.rests_until.load(Ordering::Relaxed) - now
-        };
-        let (mut now, mut rests) = (*REST.end(), Vec::new());
-        for _ in 0..12 {
-            rests.push(rest_after(now));
-            now = pace.rests_until.load(Ordering::Relaxed) + 1;
-        }
-        assert_eq!(rests[..3], [1, 2, 4].map(|times| times * REST.start()));
-        assert_eq!(rests[11], *REST.end());
-        assert_eq!(rest_after(now + REST.end()), *REST.start(), "it is gone");
+        assert!(sometimes(|| is_fast_again(Duration::ZERO)));
+        assert!(!sometimes(|| is_fast_again(2 * LONG)));
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl Shared<'_> {
             }
             if self.pace.is_fast() {
                 queue.flush()?;
-                self.pace.look(cpu, || queue.has_come());
+                self.pace.look(|| queue.has_come());
             }
         }
         Ok(())

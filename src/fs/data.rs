@@ -49,7 +49,7 @@ pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how
 /// before the end.
 fn append_at(inode: &Inode, asked: u64) -> u64 {
     let end = inode.view(|record| record.size);
-    if asked > end || inode.is_another_than_shown() { end } else { asked }
+    if asked > end || (asked < end && inode.is_another_than_shown()) { end } else { asked }
 }
 
 /// FALLOCATE.

@@ -9,6 +9,7 @@
 //! With `ring` beside it, only forgets and what else the kernel does not send there come this way.
 
 use std::fs::{File, OpenOptions};
+use std::hint;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use zerocopy::IntoBytes;
 
 use super::channel::{Buffers, Received, forget_attributes, invalidate, receive, send};
 use super::dispatch::{self, Dispatcher};
-use super::pace::Pace;
 use super::policy::{self, capability};
 use super::protocol::{self as wire, Body, InHeader, OutHeader};
 use super::reply::NO_THREAD;
@@ -28,7 +28,7 @@ use super::ring::{self, Rings};
 use super::server::Server;
 use super::{MountError, Options, Requests, Transport, handshake};
 use crate::fs::ops::Operations;
-use crate::sys::{fuse as sys, uring};
+use crate::sys::fuse as sys;
 
 /// A wait shorter than this makes it worth polling for the next request.
 const SOON: Duration = Duration::from_micros(200);
@@ -55,7 +55,6 @@ struct Device {
     turn: Mutex<Turn>,
     /// Hardly anything but forgets comes this way.
     has_rings: bool,
-    pace: Pace,
 }
 
 /// The right to read the next request.
@@ -115,7 +114,6 @@ pub fn connect(
         server: Server::new(dispatcher),
         turn: Mutex::new(Turn { last_wait: Duration::MAX, is_crowded: false }),
         has_rings: rings.is_some(),
-        pace: Pace::new(ring::cpus()),
     };
     Ok(Connection { device, rings })
 }
@@ -162,10 +160,7 @@ impl Device {
                 started.inspect_err(|error| log::warn!("a worker thread could not be started: {error}")).ok()
             };
             let others: Vec<_> = (1..threads).filter_map(start).collect();
-            let accompanied = self.polling.as_ref().map(|_| self.pace.accompany(scope)).transpose();
-            let accompanied = accompanied.inspect_err(|error| log::debug!("CPUs may sleep: {error}"));
             let first = self.serve(scope);
-            drop(accompanied);
             let ended = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
                 thread.join().unwrap_or_else(|_| Err(panicked()))
             };
@@ -212,14 +207,13 @@ impl Device {
             match receive(device, room)? {
                 Received::Bytes(length) => {
                     turn.last_wait = start.elapsed();
-                    self.pace.note(uring::cpu());
                     return Ok(Some((device, length)));
                 }
                 Received::End => return Ok(None),
                 Received::Nothing => {
                     turn.is_crowded = false;
                     match start.elapsed() < self.poll_for {
-                        true => self.pace.pause(),
+                        true => hint::spin_loop(),
                         false => device = &self.sleeping,
                     }
                 }

@@ -16,7 +16,6 @@ mod error;
 mod handshake;
 mod holders;
 mod notifier;
-mod pace;
 mod point;
 mod policy;
 mod protocol;

@@ -18,7 +18,6 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::channel::{forget_attributes, invalidate};
 use super::dispatch::may_take_long;
-use super::pace::Pace;
 use super::policy;
 use super::protocol::{Body, InHeader, OutHeader, ReadIn, opcode};
 use super::reply::{Answer, Errno, NO_THREAD, put_bytes};
@@ -61,7 +60,6 @@ struct Job {
 struct Shared<'a> {
     server: &'a Server,
     device: &'a File,
-    pace: Pace,
 }
 
 /// How many CPUs this machine can have, which is how many queues the kernel wants.
@@ -113,7 +111,7 @@ impl Rings {
         workers: usize,
         abort: &(dyn Fn() + Sync),
     ) -> io::Result<()> {
-        let shared = &Shared { server, device, pace: Pace::new(cpus()) };
+        let shared = &Shared { server, device };
         let (sender, receiver) = channel();
         let receiver = &Mutex::new(receiver);
         // The workers end when the last sender is gone, so it must not outlive this closure.
@@ -177,9 +175,6 @@ impl Shared<'_> {
             }
         };
         while queue.wait(&mut found, lost)? {
-            if !found.is_empty() {
-                self.pace.note(cpu);
-            }
             let mut unsent = false;
             for mut request in found.drain(..) {
                 let header = header(&mut request);
@@ -211,10 +206,6 @@ impl Shared<'_> {
             }
             for request in home.finished.lock().drain(..) {
                 queue.commit(request)?;
-            }
-            if self.pace.is_fast() {
-                queue.flush()?;
-                self.pace.look(|| queue.has_come());
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use zerocopy::IntoBytes;
 
 /// `FUSE_IO_URING_CMD_*`.
@@ -110,7 +110,6 @@ impl Queue {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
-            .setup_taskrun_flag()
             .setup_r_disabled()
             .build(u32::from(depth) + 1)?;
         ring.submitter().register_files(&[device.as_raw_fd()])?;
@@ -207,12 +206,6 @@ impl Queue {
         passing(self.ring.submit())
     }
 
-    /// Whether [`wait`](Queue::wait) would find something at once.
-    pub fn has_come(&mut self) -> bool {
-        // The kernel sets the flag where a completion waits for this thread to take it.
-        self.ring.submission().taskrun() || !self.ring.completion().is_empty()
-    }
-
     /// Sends what was committed, waits for requests or a wake-up, and adds the requests to `found`. A room that the
     /// kernel does not use any more is given to `lost`.
     ///
@@ -274,9 +267,4 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
     Ok(sched_setaffinity(None, &set)?)
-}
-
-/// The number of the CPU that the calling thread runs on, as it was a moment ago.
-pub fn cpu() -> usize {
-    sched_getcpu()
 }

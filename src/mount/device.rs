@@ -6,6 +6,9 @@
 //! costs more than most requests. A reply goes to the descriptor that its request came from: one for polling, one for
 //! sleeping, both of one connection. No allocation per request.
 //!
+//! While most CPUs sleep a thread of the scheduler's idle class has the turn (`idle_class`), on the CPU of whoever asks, and
+//! polls for nothing: polling would keep the asker from that CPU.
+//!
 //! With `ring` beside it, only forgets and what else the kernel does not send there come this way.
 
 use std::fs::{File, OpenOptions};
@@ -16,19 +19,21 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use zerocopy::IntoBytes;
 
 use super::channel::{Buffers, Received, forget_attributes, invalidate, receive, send};
 use super::dispatch::{self, Dispatcher};
+use super::idle_class::{Classes, Seat};
 use super::policy::{self, capability};
-use super::protocol::{self as wire, Body, InHeader, OutHeader};
+use super::protocol::{self as wire, Body, InHeader, OutHeader, ReadIn, opcode};
 use super::reply::NO_THREAD;
 use super::ring::{self, Rings};
 use super::server::Server;
 use super::{MountError, Options, Requests, Transport, handshake};
 use crate::fs::ops::Operations;
 use crate::sys::fuse as sys;
+use crate::sys::scheduling::join_idle_class;
 
 /// A wait shorter than this makes it worth polling for the next request.
 const SOON: Duration = Duration::from_micros(200);
@@ -53,8 +58,11 @@ struct Device {
     threads: usize,
     server: Server,
     turn: Mutex<Turn>,
+    /// Others are to have the turn from now on.
+    passed: Condvar,
     /// Hardly anything but forgets comes this way.
     has_rings: bool,
+    classes: Classes,
 }
 
 /// The right to read the next request.
@@ -62,6 +70,8 @@ struct Turn {
     last_wait: Duration,
     /// The last request was there before it was looked for.
     is_crowded: bool,
+    /// Nobody needs to wait for the turn any more.
+    is_over: bool,
 }
 
 /// Answers INIT on a freshly mounted device.
@@ -79,10 +89,11 @@ pub fn connect(
     if options.transport != Transport::Device {
         wanted |= capability::INIT_EXT | capability::OVER_IO_URING;
     }
+    let classes = Classes::new(options.idle_class);
     let mut rings = None;
     let terms = handshake::agree(&device, wanted, |mut terms| {
         if terms.capabilities & capability::OVER_IO_URING != 0 {
-            match Rings::prepare(&device) {
+            match Rings::prepare(&device, &classes) {
                 Ok(prepared) => terms.largest = rings.insert(prepared).largest(),
                 Err(error) => {
                     log::info!("io_uring is not available, /dev/fuse is used: {error}");
@@ -112,8 +123,10 @@ pub fn connect(
         poll_for: options.poll_for,
         threads: options.threads.max(1),
         server: Server::new(dispatcher),
-        turn: Mutex::new(Turn { last_wait: Duration::MAX, is_crowded: false }),
+        turn: Mutex::new(Turn { last_wait: Duration::MAX, is_crowded: false, is_over: false }),
+        passed: Condvar::new(),
         has_rings: rings.is_some(),
+        classes,
     };
     Ok(Connection { device, rings })
 }
@@ -136,7 +149,8 @@ impl Connection {
             None => device.run(device.threads),
             Some(rings) => thread::scope(|scope| {
                 let beside = scope.spawn(|| device.run(1));
-                let served = rings.run(&device.server, &device.sleeping, device.threads, abort);
+                let served =
+                    rings.run(&device.server, &device.sleeping, &device.classes, device.threads, abort);
                 // Nobody may be left waiting for the queues that were never served.
                 let served = served.inspect_err(|_| abort());
                 let ended = beside.join().unwrap_or_else(|_| Err(panicked()));
@@ -154,13 +168,19 @@ pub fn panicked() -> io::Error {
 impl Device {
     fn run(&self, threads: usize) -> io::Result<()> {
         thread::scope(|scope| {
-            let start = |number| {
+            let start = |number, in_idle_class| {
                 let thread = thread::Builder::new().name(format!("fuse-{number}"));
-                let started = thread.spawn_scoped(scope, || self.serve(scope));
+                let started = thread.spawn_scoped(scope, move || self.serve(scope, in_idle_class));
                 started.inspect_err(|error| log::warn!("a worker thread could not be started: {error}")).ok()
             };
-            let others: Vec<_> = (1..threads).filter_map(start).collect();
-            let first = self.serve(scope);
+            let mut others: Vec<_> = (1..threads).filter_map(|number| start(number, false)).collect();
+            if self.changes_places() {
+                match start(threads, true) {
+                    Some(thread) => others.push(thread),
+                    None => self.classes.forbid(),
+                }
+            }
+            let first = self.serve(scope, false);
             let ended = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
                 thread.join().unwrap_or_else(|_| Err(panicked()))
             };
@@ -168,22 +188,44 @@ impl Device {
         })
     }
 
-    fn serve<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) -> io::Result<()> {
+    /// Whether threads of two classes take turns here.
+    fn changes_places(&self) -> bool {
+        !self.has_rings && self.classes.change()
+    }
+
+    fn serve<'scope>(
+        &'scope self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        in_idle_class: bool,
+    ) -> io::Result<()> {
+        if in_idle_class && join_idle_class().is_err() {
+            self.classes.forbid();
+        }
+        let mut seat = Seat::new(in_idle_class);
         let mut buffers = Buffers::new();
         loop {
-            let mut turn = self.turn.lock();
+            let mut turn = self.await_turn(&seat);
             loop {
-                let Some((device, length)) = self.next(&mut turn, buffers.request.bytes())? else {
-                    return Ok(());
-                };
-                let mut body = Body::whole(&buffers.request.bytes()[..length]);
+                let next = self.next(&mut turn, &seat, buffers.request.bytes());
+                if !matches!(next, Ok(Some(_))) {
+                    turn.is_over = true;
+                    self.passed.notify_all();
+                }
+                let Some((device, length)) = next? else { return Ok(()) };
+                let request = &buffers.request.bytes()[..length];
+                let mut body = Body::whole(request);
                 let header: InHeader = body.take().ok_or(io::ErrorKind::InvalidData)?;
-                self.server.count(&header);
+                self.server.count(&header, in_idle_class);
                 let reply = buffers.reply.bytes();
                 let worth_passing = if turn.is_crowded { WORTH_PASSING } else { WORTH_PASSING_ALONE };
+                let asked = Body::whole(&request[size_of::<InHeader>()..]);
+                let is_for_others = self.is_for_others(&mut seat, &header, asked);
+                if is_for_others {
+                    self.passed.notify_all();
+                }
                 if self.server.needs_flush(&header) {
                     self.seek_later(scope, device, header, body, reply)?;
-                } else if self.server.is_slow(&header, worth_passing) {
+                } else if is_for_others || self.server.is_slow(&header, worth_passing) {
                     drop(turn);
                     self.answer(device, &header, body, reply);
                     break;
@@ -197,10 +239,38 @@ impl Device {
         }
     }
 
+    fn await_turn(&self, seat: &Seat) -> MutexGuard<'_, Turn> {
+        let mut turn = self.turn.lock();
+        while self.changes_places() && self.classes.in_idle_class() != seat.in_idle_class && !turn.is_over {
+            self.passed.wait(&mut turn);
+        }
+        turn
+    }
+
+    /// Whether threads of the other class are to have the turn, now that this request came. Who asks has the idle
+    /// class follow to its CPU.
+    fn is_for_others(&self, seat: &mut Seat, header: &InHeader, mut body: Body<'_>) -> bool {
+        if !self.changes_places() {
+            return false;
+        }
+        let has_looked = self.classes.look(seat);
+        if seat.in_idle_class {
+            let is_large = header.opcode == opcode::READ
+                && body.take::<ReadIn>().is_some_and(|asked| asked.size >= ring::LARGE_READ);
+            if is_large
+                || self.server.is_slow(header, WORTH_PASSING_ALONE)
+                || (has_looked && header.pid != 0 && !seat.follow(header.pid))
+            {
+                self.classes.pause();
+            }
+        }
+        self.classes.in_idle_class() != seat.in_idle_class
+    }
+
     /// Waits for a request. `None`: there will be no more.
-    fn next(&self, turn: &mut Turn, room: &mut [u8]) -> io::Result<Option<(&File, usize)>> {
+    fn next(&self, turn: &mut Turn, seat: &Seat, room: &mut [u8]) -> io::Result<Option<(&File, usize)>> {
         let start = Instant::now();
-        let polling = self.polling.as_ref().filter(|_| turn.last_wait < SOON);
+        let polling = self.polling.as_ref().filter(|_| turn.last_wait < SOON && !seat.in_idle_class);
         let mut device = polling.unwrap_or(&self.sleeping);
         turn.is_crowded = polling.is_some();
         loop {

@@ -15,6 +15,7 @@ mod dispatch;
 mod error;
 mod handshake;
 mod holders;
+mod idle_class;
 mod notifier;
 mod point;
 mod policy;
@@ -38,6 +39,7 @@ use std::time::{Duration, Instant};
 pub use control::{Status, discard, restart, status_of, store, sync, transport_of};
 pub use error::MountError;
 pub use holders::{Holder, of_device, of_lock, of_source};
+pub use idle_class::IdleClass;
 pub use point::{Found, absolute, check, clear_stale, find, is_stale};
 pub use table::{Entry, all, mounts_of, unescape};
 
@@ -110,6 +112,8 @@ pub struct Options {
     pub transport: Transport,
     /// How long the transport polls for the next request before it sleeps, while they come quickly. Zero: never.
     pub poll_for: Duration,
+    /// When threads of the scheduler's idle class serve.
+    pub idle_class: IdleClass,
 }
 
 impl Default for Options {
@@ -130,6 +134,7 @@ impl Default for Options {
             threads: 2,
             transport: Transport::Auto,
             poll_for: Duration::from_micros(30),
+            idle_class: IdleClass::Auto,
         }
     }
 }
@@ -157,6 +162,8 @@ pub struct Requests {
     came: [AtomicU64; protocol::opcode::LIMIT],
     /// WRITEs that were answered.
     written: AtomicU64,
+    /// Those of all kinds that came to a thread of the idle class.
+    of_idle_class: AtomicU64,
 }
 
 struct Place {
@@ -376,5 +383,10 @@ impl Requests {
     /// The requests so far, by kind; kinds are the `FUSE_*` opcodes.
     pub fn snapshot(&self) -> [u64; protocol::opcode::LIMIT] {
         self.came.each_ref().map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// How many of them the scheduler's idle class served.
+    pub fn of_idle_class(&self) -> u64 {
+        self.of_idle_class.load(Ordering::Relaxed)
     }
 }

@@ -3,6 +3,8 @@
 //! The kernel puts a request into the queue of the CPU that its caller runs on, so caller and server take turns there
 //! and nobody on another CPU has to be woken. A queue's thread answers whatever is quick; what recently took long goes
 //! to a worker, and comes back to be sent, so that the others who ask on this CPU need not wait for it.
+//! Each queue has a second thread, of the scheduler's idle class: see `idle_class`. Whoever of the two gets a request that
+//! is for the other hands it over, and with it the place where the next one comes.
 //!
 //! Forgets, INIT and notifications still go over /dev/fuse: `device` reads it beside. Below: `sys::uring`.
 
@@ -18,18 +20,20 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::channel::{forget_attributes, invalidate};
 use super::dispatch::may_take_long;
+use super::idle_class::{Classes, Seat};
 use super::policy;
 use super::protocol::{Body, InHeader, OutHeader, ReadIn, opcode};
 use super::reply::{Answer, Errno, NO_THREAD, put_bytes};
 use super::server::Server;
-use crate::sys::uring::{Parts, Queue, Request, Waker, pin_to};
+use crate::sys::scheduling::{join_idle_class, pin_to};
+use crate::sys::uring::{Parts, Queue, Request, Waker};
 
 /// A request that takes longer than this, in nanoseconds, goes to a worker. It costs the waking of two threads, and the
 /// CPU's cache; fsync and 1 MiB on a fast disk stay below.
 const WORTH_HANDING_ON: u64 = 500_000;
 /// A READ of so many bytes goes to a worker: the kernel reads ahead, and whoever reads can copy what is there meanwhile, which
 /// keeps this CPU busy.
-const LARGE_READ: u32 = 256 << 10;
+pub(super) const LARGE_READ: u32 = 256 << 10;
 /// Up to so many queues, requests are of full size; all rooms together are 64 MiB then.
 const FEW: usize = 32;
 /// With more CPUs than this the rooms would be too much memory: 64 MiB at this number.
@@ -39,16 +43,28 @@ const ROOMS: usize = 64;
 /// The largest reply to a request that brings data or a name: an extended attribute.
 const SCRATCH: usize = 64 << 10;
 
-/// A queue for each CPU that this machine can have, not yet in use.
+/// A queue for each CPU that this machine can have, not yet in use, and the second one beside it if there is a use for it.
 pub struct Rings {
-    queues: Vec<Queue>,
+    queues: Vec<(Queue, Option<Queue>)>,
     largest: u32,
 }
 
-/// Where workers leave the requests that they have answered, for the queue's thread to send.
+/// Where others leave requests for a queue's thread.
 struct Home {
+    /// Answered by a worker, to be sent.
     finished: Mutex<Vec<Request>>,
+    /// To be answered.
+    handed: Mutex<Vec<Request>>,
     waker: Waker,
+}
+
+/// One of a CPU's threads.
+struct Place {
+    cpu: usize,
+    in_idle_class: bool,
+    home: Arc<Home>,
+    /// The other thread's, if there is one.
+    beside: Option<Arc<Home>>,
 }
 
 struct Job {
@@ -60,6 +76,7 @@ struct Job {
 struct Shared<'a> {
     server: &'a Server,
     device: &'a File,
+    classes: &'a Classes,
 }
 
 /// How many CPUs this machine can have, which is how many queues the kernel wants.
@@ -82,14 +99,18 @@ impl Rings {
     /// # Errors
     ///
     /// The kernel has no io_uring, or not for this process, or there are too many CPUs.
-    pub fn prepare(device: &File) -> io::Result<Rings> {
+    pub fn prepare(device: &File, classes: &Classes) -> io::Result<Rings> {
         let count = cpus();
         if count > MOST {
             return Err(io::Error::other(format!("too many CPUs: {count}")));
         }
         let largest = if count <= FEW { policy::MAX_REQUEST } else { policy::MAX_REQUEST / 4 };
         let depth = (ROOMS / count).clamp(2, 8) as u16;
-        let queue = |number| Queue::new(device, number as u16, depth, largest as usize);
+        let queue = |number| {
+            let queue = Queue::new(device, number as u16, depth, largest as usize)?;
+            let second = classes.change().then(|| queue.second(device)).transpose()?;
+            Ok((queue, second))
+        };
         Ok(Rings { queues: (0..count).map(queue).collect::<io::Result<_>>()?, largest })
     }
 
@@ -108,10 +129,11 @@ impl Rings {
         self,
         server: &Server,
         device: &File,
+        classes: &Classes,
         workers: usize,
         abort: &(dyn Fn() + Sync),
     ) -> io::Result<()> {
-        let shared = &Shared { server, device };
+        let shared = &Shared { server, device, classes };
         let (sender, receiver) = channel();
         let receiver = &Mutex::new(receiver);
         // The workers end when the last sender is gone, so it must not outlive this closure.
@@ -121,19 +143,30 @@ impl Rings {
                 thread.spawn_scoped(scope, || shared.work(receiver))?;
             }
             let mut threads = Vec::new();
-            for (cpu, queue) in self.queues.into_iter().enumerate() {
-                let jobs = sender.clone();
-                let thread = thread::Builder::new().name(format!("fuse-cpu-{cpu}"));
-                let serve = move || {
-                    let serve = || shared.serve(scope, cpu, queue, &jobs);
-                    let served = catch_unwind(AssertUnwindSafe(serve));
-                    let served = served.unwrap_or_else(|_| Err(super::device::panicked()));
-                    served.inspect_err(|error| {
-                        log::error!("the queue of CPU {cpu} failed: {error}");
-                        abort();
-                    })
+            for (cpu, (queue, second)) in self.queues.into_iter().enumerate() {
+                let home = Home::of(&queue);
+                let beside = second.as_ref().map(Home::of);
+                let mut start = |queue, place: Place| {
+                    let kind = if place.in_idle_class { "idle" } else { "cpu" };
+                    let thread = thread::Builder::new().name(format!("fuse-{kind}-{cpu}"));
+                    let jobs = sender.clone();
+                    let serve = move || {
+                        let serve = || shared.serve(scope, &place, queue, &jobs);
+                        let served = catch_unwind(AssertUnwindSafe(serve));
+                        let served = served.unwrap_or_else(|_| Err(super::device::panicked()));
+                        served.inspect_err(|error| {
+                            log::error!("the queue of CPU {cpu} failed: {error}");
+                            abort();
+                        })
+                    };
+                    threads.push(thread.spawn_scoped(scope, serve).inspect_err(|_| abort())?);
+                    io::Result::Ok(())
                 };
-                threads.push(thread.spawn_scoped(scope, serve).inspect_err(|_| abort())?);
+                let other = beside.clone();
+                start(queue, Place { cpu, in_idle_class: false, home: Arc::clone(&home), beside: other })?;
+                if let (Some(second), Some(beside)) = (second, beside) {
+                    start(second, Place { cpu, in_idle_class: true, home: beside, beside: Some(home) })?;
+                }
             }
             drop(sender);
             let ended = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
@@ -145,8 +178,21 @@ impl Rings {
 }
 
 impl Home {
+    fn of(queue: &Queue) -> Arc<Home> {
+        Arc::new(Home { finished: Mutex::default(), handed: Mutex::default(), waker: queue.waker() })
+    }
+
     fn bring(&self, request: Request) {
         self.finished.lock().push(request);
+        self.wake();
+    }
+
+    fn hand_over(&self, requests: &mut Vec<Request>) {
+        self.handed.lock().append(requests);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             log::error!("a reply is delayed: {error}");
         }
@@ -158,14 +204,18 @@ impl Shared<'_> {
     fn serve<'scope>(
         &'scope self,
         scope: &'scope thread::Scope<'scope, '_>,
-        cpu: usize,
+        place: &Place,
         mut queue: Queue,
         jobs: &Sender<Job>,
     ) -> io::Result<()> {
+        let Place { cpu, in_idle_class, home, beside } = place;
         // A CPU that is off, or not for us: whoever serves its queue may run anywhere.
-        let _ = pin_to(cpu);
+        let _ = pin_to(*cpu);
+        if *in_idle_class && join_idle_class().is_err() {
+            self.classes.forbid();
+        }
         queue.start()?;
-        let home = &Arc::new(Home { finished: Mutex::default(), waker: queue.waker() });
+        let mut seat = Seat::new(*in_idle_class);
         let mut scratch = vec![0; SCRATCH];
         let mut found = Vec::new();
         let lost = |error: io::Error| {
@@ -175,10 +225,19 @@ impl Shared<'_> {
             }
         };
         while queue.wait(&mut found, lost)? {
+            if !found.is_empty() {
+                self.classes.look(&mut seat);
+                if let Some(beside) = beside
+                    && self.classes.in_idle_class() != *in_idle_class
+                {
+                    beside.hand_over(&mut found);
+                }
+            }
+            found.append(&mut home.handed.lock());
             let mut unsent = false;
             for mut request in found.drain(..) {
                 let header = header(&mut request);
-                self.server.count(&header);
+                self.server.count(&header, *in_idle_class);
                 if self.server.needs_flush(&header) {
                     let thread = thread::Builder::new().name("fuse-seek".into());
                     let (waiting, home) = (Arc::new(Mutex::new(Some(request))), Arc::clone(home));
@@ -208,6 +267,8 @@ impl Shared<'_> {
                 queue.commit(request)?;
             }
         }
+        // It may be asleep, and nothing else will come to it.
+        beside.iter().for_each(|beside| beside.wake());
         Ok(())
     }
 

@@ -61,8 +61,8 @@ impl Server {
         Server { dispatcher, pace: Pace::default() }
     }
 
-    pub fn count(&self, header: &InHeader) {
-        self.dispatcher.requests.count(header.opcode);
+    pub fn count(&self, header: &InHeader, in_idle_class: bool) {
+        self.dispatcher.requests.count(header.opcode, in_idle_class);
     }
 
     /// Whether requests of this kind recently took longer than `limit`, in nanoseconds.
@@ -106,7 +106,10 @@ impl Server {
 }
 
 impl Requests {
-    fn count(&self, opcode: u32) {
+    fn count(&self, opcode: u32, in_idle_class: bool) {
+        if in_idle_class {
+            self.of_idle_class.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(counter) = self.came.get(opcode as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -128,7 +131,8 @@ impl Requests {
 
 impl Default for Requests {
     fn default() -> Requests {
-        Requests { came: [const { AtomicU64::new(0) }; opcode::LIMIT], written: AtomicU64::new(0) }
+        let came = [const { AtomicU64::new(0) }; opcode::LIMIT];
+        Requests { came, written: AtomicU64::new(0), of_idle_class: AtomicU64::new(0) }
     }
 }
 

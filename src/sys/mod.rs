@@ -12,6 +12,7 @@ pub mod memory;
 pub mod metadata;
 pub mod notify;
 pub mod process;
+pub mod scheduling;
 pub mod service;
 pub mod terminal;
 pub mod uring;

@@ -9,10 +9,10 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use zerocopy::IntoBytes;
 
 /// `FUSE_IO_URING_CMD_*`.
@@ -91,10 +91,11 @@ impl Waker {
 pub struct Queue {
     ring: IoUring<squeue::Entry128, cqueue::Entry>,
     number: u16,
+    depth: u16,
     rooms: Vec<Request>,
     waker: Waker,
-    /// How many requests there are, wherever they are now.
-    alive: usize,
+    /// How many requests of this number there are, wherever they are now.
+    alive: Arc<AtomicUsize>,
 }
 
 /// Why a request's buffers were released.
@@ -107,12 +108,6 @@ impl Queue {
     ///
     /// The kernel has no io_uring, or not for us, or not all that is needed of it.
     pub fn new(device: &File, number: u16, depth: u16, payload: usize) -> io::Result<Queue> {
-        let ring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_r_disabled()
-            .build(u32::from(depth) + 1)?;
-        ring.submitter().register_files(&[device.as_raw_fd()])?;
         let room = || {
             let bytes = vec![0; payload + PAGE];
             let start = bytes.as_ptr().align_offset(PAGE);
@@ -128,7 +123,34 @@ impl Queue {
             Request(Box::new(Room { head, payload: bytes, start }))
         };
         let rooms = (0..depth).map(|_| room()).collect();
-        Ok(Queue { ring, number, rooms, waker: Waker(Arc::new(event()?)), alive: depth.into() })
+        let alive = Arc::new(AtomicUsize::new(depth.into()));
+        Queue::of(device, number, depth, rooms, alive)
+    }
+
+    fn of(
+        device: &File,
+        number: u16,
+        depth: u16,
+        rooms: Vec<Request>,
+        alive: Arc<AtomicUsize>,
+    ) -> io::Result<Queue> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_r_disabled()
+            .build(u32::from(depth) + 1)?;
+        ring.submitter().register_files(&[device.as_raw_fd()])?;
+        Ok(Queue { ring, number, depth, rooms, waker: Waker(Arc::new(event()?)), alive })
+    }
+
+    /// Another one of the same number, for another thread. Its requests are those of this one that are committed there, each
+    /// until it is committed here again.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Queue::new).
+    pub fn second(&self, device: &File) -> io::Result<Queue> {
+        Queue::of(device, self.number, self.depth, Vec::new(), Arc::clone(&self.alive))
     }
 
     pub fn waker(&self) -> Waker {
@@ -209,7 +231,7 @@ impl Queue {
     /// Sends what was committed, waits for requests or a wake-up, and adds the requests to `found`. A room that the
     /// kernel does not use any more is given to `lost`.
     ///
-    /// Returns whether more can come. Requests that were not committed count as more.
+    /// Returns whether more can come, here or to the second queue of this number. Requests that were not committed count as more.
     ///
     /// # Errors
     ///
@@ -228,7 +250,7 @@ impl Queue {
             if done.result() == 0 {
                 found.push(request);
             } else {
-                self.alive -= 1;
+                self.alive.fetch_sub(1, Ordering::AcqRel);
                 lost(io::Error::from_raw_os_error(-done.result()));
             }
         }
@@ -236,7 +258,7 @@ impl Queue {
             let _ = (&*self.waker.0).read(&mut [0; 8]);
             self.await_wake()?;
         }
-        Ok(self.alive > 0)
+        Ok(self.alive.load(Ordering::Acquire) > 0)
     }
 }
 
@@ -253,18 +275,4 @@ fn passing(submitted: io::Result<usize>) -> io::Result<()> {
 /// An event counter that never blocks.
 fn event() -> io::Result<File> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?.into())
-}
-
-/// Keeps the calling thread on one CPU, by its number.
-///
-/// # Errors
-///
-/// `InvalidInput` for a number of no set; sched_setaffinity(2)'s: EINVAL where this process may not use that CPU.
-pub fn pin_to(cpu: usize) -> io::Result<()> {
-    if cpu >= CpuSet::MAX_CPU {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    Ok(sched_setaffinity(None, &set)?)
 }

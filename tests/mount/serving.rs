@@ -2,7 +2,7 @@
 
 use crate::live::*;
 use crate::memory;
-use cryptfs::mount::{Options, Transport};
+use cryptfs::mount::{IdleClass, Options, Transport};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
@@ -16,6 +16,22 @@ on_each_transport! {
     a_slow_request_holds_up_nobody
     many_threads_at_once
     a_handle_of_an_earlier_mount_is_stale
+}
+
+mod changing_places {
+    use cryptfs::mount::Transport;
+
+    #[test]
+    fn over_dev_fuse() {
+        super::threads_of_both_classes_change_places(Transport::Device);
+        super::who_asks_alone_is_served_by_the_idle_class(Transport::Device);
+    }
+
+    #[test]
+    fn over_io_uring() {
+        crate::child::over_io_uring(super::threads_of_both_classes_change_places);
+        crate::child::over_io_uring(super::who_asks_alone_is_served_by_the_idle_class);
+    }
 }
 
 fn opens_are_asked_only_without_kernel_permissions(transport: Transport) {
@@ -85,6 +101,11 @@ fn a_slow_request_holds_up_nobody(transport: Transport) {
 
 fn many_threads_at_once(transport: Transport) {
     let live = Live::with(&Options { threads: 4, transport, ..Options::default() });
+    four_at_work(&live);
+    live.finish();
+}
+
+fn four_at_work(live: &Live) {
     let workers: Vec<_> = (0..4)
         .map(|worker| {
             let home = live.path(&format!("worker-{worker}"));
@@ -105,7 +126,46 @@ fn many_threads_at_once(transport: Transport) {
         })
         .collect();
     workers.into_iter().for_each(|worker| worker.join().unwrap());
+}
+
+/// How many requests came.
+fn all(live: &Live) -> u64 {
+    live.requests.snapshot().iter().sum()
+}
+
+/// Each request is one for the other class, so each is handed over.
+fn threads_of_both_classes_change_places(transport: Transport) {
+    let live = Live::with(&Options { transport, idle_class: IdleClass::InTurns, ..Options::default() });
+    four_at_work(&live);
+    let (idle, all) = (live.requests.of_idle_class(), all(&live));
+    assert!(all / 5 < idle && idle < all - all / 5, "{idle} of {all}");
     live.finish();
+}
+
+/// What the class is for: one who asks, on a machine that is not busy, is served by it. Other tests may keep this one busy.
+fn who_asks_alone_is_served_by_the_idle_class(transport: Transport) {
+    let served = |idle_class| {
+        let live = Live::with(&Options { transport, idle_class, ..Options::default() });
+        let deadline = Instant::now() + Duration::from_secs(30);
+        fs::write(live.path("file"), b"x").unwrap();
+        let file = fs::File::open(live.path("file")).unwrap();
+        while Instant::now() < deadline && live.requests.of_idle_class() < 100 && all(&live) < 20_000 {
+            file.sync_all().unwrap();
+        }
+        drop(file);
+        let served = live.requests.of_idle_class();
+        live.finish();
+        served
+    };
+    assert_eq!(served(IdleClass::Never), 0);
+    assert!(served(IdleClass::Auto) >= 100 || is_busy());
+}
+
+/// More threads want a CPU than half of the CPUs could take.
+fn is_busy() -> bool {
+    let line = fs::read_to_string("/proc/loadavg").unwrap();
+    let load: f64 = line.split(' ').next().unwrap().parse().unwrap();
+    load > 0.5 * thread::available_parallelism().unwrap().get() as f64
 }
 
 /// A file server's clients keep handles over a remount; node numbers begin anew there.

@@ -41,6 +41,8 @@ const SOON: Duration = Duration::from_micros(200);
 const WORTH_PASSING: u64 = 40_000;
 /// The same where none is known to wait: whoever asks alone, as by an fsync after each write, would pay for nobody.
 const WORTH_PASSING_ALONE: u64 = 200_000;
+/// Whoever asked so often in a row asks alone.
+const ALONE: u32 = 64;
 /// How long forgets are left to gather where hardly anything else comes this way, so as not to wake for each.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -72,6 +74,8 @@ struct Turn {
     is_crowded: bool,
     /// Nobody needs to wait for the turn any more.
     is_over: bool,
+    /// Who asked last, and how often in a row before.
+    asker: (u32, u32),
 }
 
 /// Answers INIT on a freshly mounted device.
@@ -123,7 +127,7 @@ pub fn connect(
         poll_for: options.poll_for,
         threads: options.threads.max(1),
         server: Server::new(dispatcher),
-        turn: Mutex::new(Turn { last_wait: Duration::MAX, is_crowded: false, is_over: false }),
+        turn: Mutex::new(Turn { last_wait: Duration::MAX, is_crowded: false, is_over: false, asker: (0, 0) }),
         passed: Condvar::new(),
         has_rings: rings.is_some(),
         classes,
@@ -160,6 +164,14 @@ impl Connection {
     }
 }
 
+impl Turn {
+    fn asks(&mut self, asker: u32) {
+        let before = self.asker;
+        self.asker =
+            if asker == before.0 && asker != 0 { (asker, before.1.saturating_add(1)) } else { (asker, 0) };
+    }
+}
+
 /// What a thread's join says of a panic outside of any operation.
 pub fn panicked() -> io::Error {
     io::Error::other("a transport thread panicked")
@@ -168,14 +180,15 @@ pub fn panicked() -> io::Error {
 impl Device {
     fn run(&self, threads: usize) -> io::Result<()> {
         thread::scope(|scope| {
-            let start = |number, in_idle_class| {
-                let thread = thread::Builder::new().name(format!("fuse-{number}"));
+            let start = |name: String, in_idle_class| {
+                let thread = thread::Builder::new().name(name);
                 let started = thread.spawn_scoped(scope, move || self.serve(scope, in_idle_class));
                 started.inspect_err(|error| log::warn!("a worker thread could not be started: {error}")).ok()
             };
-            let mut others: Vec<_> = (1..threads).filter_map(|number| start(number, false)).collect();
+            let mut others: Vec<_> =
+                (1..threads).filter_map(|number| start(format!("fuse-{number}"), false)).collect();
             if self.changes_places() {
-                match start(threads, true) {
+                match start("fuse-idle".into(), true) {
                     Some(thread) => others.push(thread),
                     None => self.classes.forbid(),
                 }
@@ -219,7 +232,8 @@ impl Device {
                 let reply = buffers.reply.bytes();
                 let worth_passing = if turn.is_crowded { WORTH_PASSING } else { WORTH_PASSING_ALONE };
                 let asked = Body::whole(&request[size_of::<InHeader>()..]);
-                let is_for_others = self.is_for_others(&mut seat, &header, asked);
+                turn.asks(header.pid);
+                let is_for_others = self.is_for_others(&mut turn, &mut seat, &header, asked);
                 if is_for_others {
                     self.passed.notify_all();
                 }
@@ -227,6 +241,7 @@ impl Device {
                     self.seek_later(scope, device, header, body, reply)?;
                 } else if is_for_others || self.server.is_slow(&header, worth_passing) {
                     drop(turn);
+                    seat.part();
                     self.answer(device, &header, body, reply);
                     break;
                 } else {
@@ -248,8 +263,8 @@ impl Device {
     }
 
     /// Whether threads of the other class are to have the turn, now that this request came. Who asks has the idle
-    /// class follow to its CPU.
-    fn is_for_others(&self, seat: &mut Seat, header: &InHeader, mut body: Body<'_>) -> bool {
+    /// class follow to its CPU; and who asks alone, while more want a CPU than there are, the others.
+    fn is_for_others(&self, turn: &Turn, seat: &mut Seat, header: &InHeader, mut body: Body<'_>) -> bool {
         if !self.changes_places() {
             return false;
         }
@@ -263,6 +278,11 @@ impl Device {
             {
                 self.classes.pause();
             }
+        } else if has_looked {
+            match self.classes.is_full() && turn.asker.1 >= ALONE {
+                true => drop(seat.follow(header.pid)),
+                false => seat.part(),
+            }
         }
         self.classes.in_idle_class() != seat.in_idle_class
     }
@@ -270,7 +290,7 @@ impl Device {
     /// Waits for a request. `None`: there will be no more.
     fn next(&self, turn: &mut Turn, seat: &Seat, room: &mut [u8]) -> io::Result<Option<(&File, usize)>> {
         let start = Instant::now();
-        let polling = self.polling.as_ref().filter(|_| turn.last_wait < SOON && !seat.in_idle_class);
+        let polling = self.polling.as_ref().filter(|_| turn.last_wait < SOON && !seat.follows());
         let mut device = polling.unwrap_or(&self.sleeping);
         turn.is_crowded = polling.is_some();
         loop {
@@ -319,5 +339,23 @@ impl Device {
         if dispatch::wants_reply(header.opcode) {
             send(device, header.unique, answer, reply);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_asks_again_and_again_asks_alone() {
+        let mut turn = Turn { last_wait: Duration::ZERO, is_crowded: false, is_over: false, asker: (0, 0) };
+        let mut asks = |askers: &[u32]| {
+            askers.iter().for_each(|asker| turn.asks(*asker));
+            turn.asker.1 >= ALONE
+        };
+        assert!(asks(&[7; 65]));
+        assert!(!asks(&[8]));
+        assert!(!asks(&[7, 8].repeat(65)));
+        assert!(!asks(&[0; 100]), "whom this process cannot see may be several");
     }
 }

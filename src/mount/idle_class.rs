@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::sys::scheduling::{cpu_of, pin_to};
+use crate::sys::scheduling::{Cpus, cpu_of, pin_to};
 
 /// When the threads of the idle class serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ const SLOW_PAUSE: u64 = 125_000_000;
 /// Who serves now. One for a mount.
 pub struct Classes {
     in_idle_class: AtomicBool,
+    /// More want a CPU than there are.
+    is_full: AtomicBool,
     kind: IdleClass,
     /// The machine does not let us.
     forbidden: AtomicBool,
@@ -64,6 +66,8 @@ pub struct Seat {
     waits: Option<Waits>,
     /// The CPU that it follows somebody to.
     cpu: Option<usize>,
+    /// Where it may run otherwise.
+    allowed: Option<Cpus>,
 }
 
 struct Waits {
@@ -98,6 +102,7 @@ impl Classes {
         let kind = if load.is_none() || cpus < 2 { IdleClass::Never } else { kind };
         Classes {
             in_idle_class: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
             kind,
             forbidden: AtomicBool::new(false),
             start: Instant::now(),
@@ -118,6 +123,11 @@ impl Classes {
         self.in_idle_class.load(Ordering::Acquire)
     }
 
+    /// Whether more want a CPU than there are.
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
     /// Looks at the machine, where it is time for that. To be called by whoever serves, for each request.
     pub fn look(&self, seat: &mut Seat) -> bool {
         if self.kind == IdleClass::Never || self.forbidden.load(Ordering::Relaxed) {
@@ -134,6 +144,7 @@ impl Classes {
         } else {
             self.next_look.store(now + BETWEEN_LOOKS, Ordering::Relaxed);
             let running = self.load.as_ref().and_then(running);
+            self.is_full.store(running.is_some_and(|running| running > self.cpus), Ordering::Relaxed);
             let crowded = running.is_none_or(|running| running > (self.cpus / 2).max(1));
             judge.decide(is_on, now, &Seen { crowded, displaced: seat.was_displaced() })
         };
@@ -184,7 +195,7 @@ impl Seat {
     /// Of a thread that is in the idle class or not. To be made by that thread.
     pub fn new(in_idle_class: bool) -> Seat {
         let waits = in_idle_class.then(Waits::open).and_then(io::Result::ok);
-        Seat { in_idle_class, waits, cpu: None }
+        Seat { in_idle_class, waits, cpu: None, allowed: Cpus::allowed().ok() }
     }
 
     /// Goes to the CPU of a thread that asks, by its number. Returns whether that could be had.
@@ -195,6 +206,20 @@ impl Seat {
         }
         self.cpu = cpu.filter(|&cpu| pin_to(cpu).is_ok());
         self.cpu.is_some()
+    }
+
+    /// Follows nobody any more.
+    pub fn part(&mut self) {
+        if self.cpu.take().is_some()
+            && let Some(allowed) = &self.allowed
+        {
+            let _ = allowed.allow();
+        }
+    }
+
+    /// Whether it is on the CPU of whoever asks, which polling would take away.
+    pub fn follows(&self) -> bool {
+        self.in_idle_class || self.cpu.is_some()
     }
 
     fn was_displaced(&mut self) -> bool {

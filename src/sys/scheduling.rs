@@ -5,7 +5,7 @@
 use std::fs;
 use std::io;
 
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Keeps the calling thread on one CPU, by its number.
 ///
@@ -19,6 +19,29 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
     Ok(sched_setaffinity(None, &set)?)
+}
+
+/// Where a thread may run.
+pub struct Cpus(CpuSet);
+
+impl Cpus {
+    /// Where the calling thread may run now.
+    ///
+    /// # Errors
+    ///
+    /// sched_getaffinity(2)'s: EINVAL where the machine has more CPUs than the set has room for.
+    pub fn allowed() -> io::Result<Cpus> {
+        Ok(Cpus(sched_getaffinity(None)?))
+    }
+
+    /// Lets the calling thread run there.
+    ///
+    /// # Errors
+    ///
+    /// sched_setaffinity(2)'s: EINVAL where this process may use none of these CPUs any more.
+    pub fn allow(&self) -> io::Result<()> {
+        Ok(sched_setaffinity(None, &self.0)?)
+    }
 }
 
 /// Puts the calling thread into the class that runs only where nobody else wants to (SCHED_IDLE of sched(7)). There is no
@@ -57,13 +80,15 @@ mod tests {
         let rest: Vec<_> = (3..=52).map(|field| field.to_string()).collect();
         assert_eq!(parse_cpu(&format!("7 (a) b ( 9 9) {}", rest.join(" "))), Some(39));
         assert_eq!(parse_cpu("7 (a) S 1"), None);
-        let mut allowed = rustix::thread::sched_getaffinity(None).unwrap();
-        let cpus: Vec<_> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
-        for &cpu in &cpus {
+        let allowed = Cpus::allowed().unwrap();
+        let of_this_thread = || cpu_of(rustix::thread::gettid().as_raw_nonzero().get() as u32);
+        for cpu in (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.0.is_set(cpu)) {
             pin_to(cpu).unwrap();
-            assert_eq!(cpu_of(rustix::thread::gettid().as_raw_nonzero().get() as u32), Some(cpu));
+            assert_eq!(of_this_thread(), Some(cpu));
+            assert_eq!(Cpus::allowed().unwrap().0.count(), 1);
+            allowed.allow().unwrap();
+            assert_eq!(Cpus::allowed().unwrap().0, allowed.0);
         }
-        allowed.clear();
         assert!(pin_to(CpuSet::MAX_CPU).is_err());
     }
 }

@@ -6,7 +6,7 @@ use cryptfs::mount::{IdleClass, Options, Transport};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ mod changing_places {
     fn over_dev_fuse() {
         super::threads_of_both_classes_change_places(Transport::Device);
         super::who_asks_alone_is_served_by_the_idle_class(Transport::Device);
+        super::who_asks_alone_where_all_cpus_are_in_use_is_followed_to_its_own();
     }
 
     #[test]
@@ -159,6 +160,41 @@ fn who_asks_alone_is_served_by_the_idle_class(transport: Transport) {
     };
     assert_eq!(served(IdleClass::Never), 0);
     assert!(served(IdleClass::Auto) >= 100 || is_busy());
+}
+
+fn who_asks_alone_where_all_cpus_are_in_use_is_followed_to_its_own() {
+    let live = Live::new(Transport::Device);
+    fs::write(live.path("file"), b"x").unwrap();
+    let file = fs::File::open(live.path("file")).unwrap();
+    let is_over = AtomicBool::new(false);
+    let was_followed = thread::scope(|scope| {
+        for _ in 0..2 * thread::available_parallelism().unwrap().get() {
+            scope.spawn(|| while !is_over.load(Ordering::Relaxed) {});
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut was_followed = false;
+        while !was_followed && Instant::now() < deadline {
+            (0..200).for_each(|_| file.sync_all().unwrap());
+            was_followed = servers_on_one_cpu() > 0;
+        }
+        is_over.store(true, Ordering::Relaxed);
+        was_followed
+    });
+    assert!(was_followed);
+    drop(file);
+    live.finish();
+}
+
+/// How many threads of this process may run on one CPU only, without those that always do.
+fn servers_on_one_cpu() -> usize {
+    let is_one = |task: &std::path::Path| {
+        let read = |name: &str| fs::read_to_string(task.join(name)).unwrap_or_default();
+        let (name, status) = (read("comm"), read("status"));
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let always = name.starts_with("fuse-cpu") || name.starts_with("fuse-idle");
+        !always && list.is_some_and(|list| list.trim().parse::<u32>().is_ok())
+    };
+    fs::read_dir("/proc/self/task").unwrap().filter(|task| is_one(&task.as_ref().unwrap().path())).count()
 }
 
 /// More threads want a CPU than half of the CPUs could take.

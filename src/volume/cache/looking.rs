@@ -43,6 +43,21 @@ impl Looking {
         }
         next
     }
+
+    /// Somebody looks up the entry at a position, and its inode is there. As [`missed`](Looking::missed), for whoever comes near the
+    /// last of those that are being loaded; `None` if this is on nobody's way.
+    pub fn passed(&mut self, directory: InodeId, position: usize) -> Option<Range<usize>> {
+        let way = self.0.iter_mut().find(|way| way.directory == directory)?;
+        let left =
+            if way.is_up { way.ahead.checked_sub(position)? } else { position.checked_sub(way.ahead)? };
+        if way.window == 0 || left > way.window {
+            return None;
+        }
+        if left > way.window / 2 {
+            return Some(0..0);
+        }
+        Some(self.missed(directory, position))
+    }
 }
 
 impl Way {
@@ -94,6 +109,26 @@ mod tests {
         assert_eq!(looking.missed(ONE, 99), 83..99);
         assert_eq!(looking.missed(ONE, 82), 50..82);
         assert_eq!(looking.missed(ONE, 40), 0..40, "there are no more");
+    }
+
+    #[test]
+    fn who_comes_near_the_last_that_are_loaded_has_more_loaded() {
+        for is_up in [true, false] {
+            let mut looking = Looking::default();
+            let (at, places) = (|step: usize| if is_up { 100 + step } else { 100 - step }, 16);
+            assert_eq!(looking.passed(ONE, at(0)), None, "nobody's way");
+            looking.missed(ONE, at(0));
+            assert_eq!(looking.passed(ONE, at(0)), None, "one is no way");
+            assert_eq!(looking.missed(ONE, at(1)).len(), places);
+            for step in 2..9 {
+                assert_eq!(looking.passed(ONE, at(step)), Some(0..0), "{step}");
+            }
+            let next = looking.passed(ONE, at(9)).unwrap();
+            assert_eq!(next, if is_up { 118..142 } else { 59..83 });
+            assert_eq!(looking.passed(ONE, at(10)), Some(0..0), "they are being loaded");
+            assert_eq!(looking.passed(ONE, at(60)), None, "far away");
+            assert_eq!(looking.passed(InodeId([2; 12]), at(10)), None, "another directory");
+        }
     }
 
     #[test]

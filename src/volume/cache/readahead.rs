@@ -17,6 +17,7 @@ use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::Inode;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -31,7 +32,7 @@ const ENOUGH: usize = 64;
 /// Inodes held until somebody asks for them.
 const HELD: usize = 1024;
 /// So many threads: while one waits for the disk, others have asked it for more.
-const THREADS: usize = 4;
+const THREADS: usize = 8;
 /// An inode that takes longer to load comes from a disk.
 const SLOW: Duration = Duration::from_micros(40);
 
@@ -40,6 +41,8 @@ pub struct Readahead {
     wanted: Mutex<Wanted>,
     woken: Condvar,
     running: AtomicBool,
+    /// Somebody was on the way through a directory at the last look-up.
+    is_followed: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// What was read, the newest at the end.
     held: Mutex<VecDeque<Arc<Inode>>>,
@@ -184,24 +187,37 @@ impl Cache {
         id: InodeId,
         load: impl FnOnce() -> Result<Arc<Inode>>,
     ) -> Result<Arc<Inode>> {
-        if !self.readahead.running.load(Ordering::Acquire) || self.inodes.lock().contains_key(&id) {
+        if !self.readahead.running.load(Ordering::Acquire) {
+            return load();
+        }
+        if self.inodes.lock().contains_key(&id) {
+            if self.readahead.is_followed.load(Ordering::Relaxed) {
+                self.expect_neighbours(directory, name, |looking, at| looking.passed(directory.id(), at));
+            }
             return load();
         }
         let start = Instant::now();
         let loaded = load();
         if start.elapsed() > SLOW {
-            self.expect_neighbours(directory, name);
+            self.expect_neighbours(directory, name, |looking, at| Some(looking.missed(directory.id(), at)));
         }
         loaded
     }
 
-    fn expect_neighbours(&self, directory: &Inode, name: &[u8]) {
+    /// `ask` says for a position which ones are to be loaded, or that this is on nobody's way.
+    fn expect_neighbours(
+        &self,
+        directory: &Inode,
+        name: &[u8],
+        ask: impl FnOnce(&mut Looking, usize) -> Option<Range<usize>>,
+    ) {
         let next: Vec<InodeId> = {
             let state = directory.state.read();
             let Some(entries) = &state.entries else { return };
             let Some(position) = entries.directory.position_of(name) else { return };
-            let next = self.readahead.wanted.lock().looking.missed(directory.id(), position);
-            entries.directory.entries_at(next).map(|entry| entry.inode).collect()
+            let next = ask(&mut self.readahead.wanted.lock().looking, position);
+            self.readahead.is_followed.store(next.is_some(), Ordering::Relaxed);
+            entries.directory.entries_at(next.unwrap_or_default()).map(|entry| entry.inode).collect()
         };
         if next.is_empty() {
             return;

@@ -233,7 +233,7 @@ impl Device {
                 let worth_passing = if turn.is_crowded { WORTH_PASSING } else { WORTH_PASSING_ALONE };
                 let asked = Body::whole(&request[size_of::<InHeader>()..]);
                 turn.asks(header.pid);
-                let is_for_others = self.is_for_others(&mut turn, &mut seat, &header, asked);
+                let is_for_others = self.is_for_others(&turn, &mut seat, &header, asked);
                 if is_for_others {
                     self.passed.notify_all();
                 }

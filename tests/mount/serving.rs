@@ -169,7 +169,11 @@ fn who_asks_alone_where_all_cpus_are_in_use_is_followed_to_its_own() {
     let is_over = AtomicBool::new(false);
     let was_followed = thread::scope(|scope| {
         for _ in 0..2 * thread::available_parallelism().unwrap().get() {
-            scope.spawn(|| while !is_over.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop()
+                }
+            });
         }
         let deadline = Instant::now() + Duration::from_secs(30);
         let mut was_followed = false;

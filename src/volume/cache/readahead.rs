@@ -15,7 +15,7 @@ use crate::volume::cache::reading::Reading;
 use crate::volume::cache::walk::Walk;
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::Inode;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +43,8 @@ pub struct Readahead {
     running: AtomicBool,
     /// Somebody was on the way through a directory at the last look-up.
     is_followed: AtomicBool,
+    /// To be started when there is the first thing to do: a mount that nobody lists needs none.
+    due: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// What was read, the newest at the end.
     held: Mutex<VecDeque<Arc<Inode>>>,
@@ -99,25 +101,30 @@ impl Readahead {
             self.woken.wait(&mut wanted);
         }
     }
-
-    /// Wakes as many threads as there is work for: a listing of what is in memory wakes none.
-    fn wake(&self, wanted: &Wanted) {
-        match wanted.opening.len() + wanted.waiting.len() + usize::from(wanted.walk.is_due()) {
-            0 => {}
-            1 => drop(self.woken.notify_one()),
-            _ => drop(self.woken.notify_all()),
-        }
-    }
 }
 
 impl Cache {
+    /// Wakes as many threads as there is work for: a listing of what is in memory wakes none.
+    fn wake_readahead(self: &Arc<Self>, wanted: MutexGuard<'_, Wanted>) {
+        let work = wanted.opening.len() + wanted.waiting.len() + usize::from(wanted.walk.is_due());
+        drop(wanted);
+        if work > 0 && self.readahead.due.swap(false, Ordering::AcqRel) {
+            self.spawn_readahead();
+        }
+        match work {
+            0 => {}
+            1 => drop(self.readahead.woken.notify_one()),
+            _ => drop(self.readahead.woken.notify_all()),
+        }
+    }
+
     /// Begins to read the inodes of a directory's entries behind a cookie. The caller, who wants them too, had best
     /// begin at the other end.
     ///
     /// # Errors
     ///
     /// As [`Cache::read_directory`].
-    pub fn expect_entries(&self, directory: &Arc<Inode>, after: u64) -> Result<()> {
+    pub fn expect_entries(self: &Arc<Self>, directory: &Arc<Inode>, after: u64) -> Result<()> {
         if !self.readahead.running.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -138,7 +145,7 @@ impl Cache {
         }
         wanted.reading.listed(stretch.files);
         wanted.waiting.extend(stretch.ids);
-        self.readahead.wake(&wanted);
+        self.wake_readahead(wanted);
         Ok(())
     }
 
@@ -162,7 +169,7 @@ impl Cache {
     }
 
     /// Reads a directory that is likely to be listed soon, and has its entries read.
-    fn walk_ahead(&self, id: InodeId) -> Result<Arc<Inode>> {
+    fn walk_ahead(self: &Arc<Self>, id: InodeId) -> Result<Arc<Inode>> {
         let directory = self.inode(id);
         let stretch = directory.as_ref().ok().and_then(|directory| self.stretch(directory, 0).ok());
         let stretch = stretch.unwrap_or_default();
@@ -170,7 +177,7 @@ impl Cache {
         wanted.walk.read(id, &stretch.directories, stretch.entries);
         wanted.reading.listed(stretch.files);
         wanted.waiting.extend(stretch.ids);
-        self.readahead.wake(&wanted);
+        self.wake_readahead(wanted);
         directory
     }
 
@@ -181,7 +188,7 @@ impl Cache {
     ///
     /// Those of `load`.
     pub fn look_ahead(
-        &self,
+        self: &Arc<Self>,
         directory: &Inode,
         name: &[u8],
         id: InodeId,
@@ -206,7 +213,7 @@ impl Cache {
 
     /// `ask` says for a position which ones are to be loaded, or that this is on nobody's way.
     fn expect_neighbours(
-        &self,
+        self: &Arc<Self>,
         directory: &Inode,
         name: &[u8],
         ask: impl FnOnce(&mut Looking, usize) -> Option<Range<usize>>,
@@ -227,17 +234,17 @@ impl Cache {
             let inodes = self.inodes.lock();
             wanted.waiting.extend(next.into_iter().filter(|id| !inodes.contains_key(id)));
             drop(inodes);
-            self.readahead.wake(&wanted);
+            self.wake_readahead(wanted);
         }
     }
 
     /// Somebody is about to open the chunk file of a file to read it.
-    pub fn expect_reading(&self, id: InodeId) {
+    pub fn expect_reading(self: &Arc<Self>, id: InodeId) {
         let mut wanted = self.readahead.wanted.lock();
         let next = wanted.reading.missed(id);
         if !next.is_empty() {
             wanted.opening.extend(next);
-            self.readahead.wake(&wanted);
+            self.wake_readahead(wanted);
         }
     }
 
@@ -252,18 +259,30 @@ impl Cache {
         Ok(Some(inode))
     }
 
-    pub fn start_readahead(self: &Arc<Self>) {
+    /// From now on what is likely to be asked for is read ahead.
+    pub fn start_readahead(&self) {
+        self.readahead.due.store(true, Ordering::Release);
+        self.readahead.running.store(true, Ordering::Release);
+    }
+
+    fn spawn_readahead(self: &Arc<Self>) {
         let mut threads = self.readahead.threads.lock();
+        if self.readahead.wanted.lock().end {
+            return;
+        }
         for _ in 0..THREADS {
             let cache = Arc::downgrade(self);
             let thread = std::thread::Builder::new().name("ahead".into()).spawn(move || read_ahead(&cache));
             threads.extend(thread.ok());
         }
-        self.readahead.running.store(!threads.is_empty(), Ordering::Release);
+        if threads.is_empty() {
+            self.readahead.running.store(false, Ordering::Release);
+        }
     }
 
     pub fn end_readahead(&self) {
         self.readahead.running.store(false, Ordering::Release);
+        self.readahead.due.store(false, Ordering::Release);
         self.readahead.wanted.lock().end = true;
         self.readahead.woken.notify_all();
         for thread in self.readahead.threads.lock().drain(..) {

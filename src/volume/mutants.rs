@@ -74,6 +74,7 @@ crate::mutant::mutants! {
     AbsentLeft,
     DeletionWins,
     DeletedJoined,
+    DeletedTold,
     RingLeft,
     OtherOpened,
     TwinsLeft,

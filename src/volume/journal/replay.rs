@@ -202,11 +202,21 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Whether a record speaks of an inode that has changes of its own. Those of a directory's entries join.
+    /// Whether a record speaks of an inode that has changes of its own. Those of a directory's entries join, unless it was deleted
+    /// here: they would count as known to who did that.
     fn is_spoken_for(&self, item: &Item<'_>) -> bool {
-        let (Item::Inode { inode, .. } | Item::Namespace { inode, .. }) = item else { return false };
-        let is_forgettable = |inode| is_forgettable(&inode) || mutants::is_active(Mutant::DirtyReplaced);
-        !self.cache.peek(*inode).is_none_or(is_forgettable)
+        let (Item::Inode { inode: id, .. }
+        | Item::Namespace { inode: id, .. }
+        | Item::Directory { inode: id, .. }) = item
+        else {
+            return false;
+        };
+        self.cache.peek(*id).is_some_and(|inode| match item {
+            Item::Directory { .. } => {
+                inode.view(|record| record.links_count == 0) && !mutants::is_active(Mutant::DeletedTold)
+            }
+            _ => !is_forgettable(&inode) && !mutants::is_active(Mutant::DirtyReplaced),
+        })
     }
 
     /// Applies to an inode; one that cannot be read is left as it is, and the answer is no. `links`: its names, as far as they are told.

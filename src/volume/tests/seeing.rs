@@ -395,6 +395,7 @@ fn every_broken_rule_is_noticed() {
         (Mutant::StoppedByExchange, meeting::a_directory_that_cannot_be_joined_now_does_not_stop_the_volume),
         (Mutant::RebuiltAbandoned, meeting::what_is_replaced_again_while_it_is_rebuilt_is_saved_beside),
         (Mutant::DeletedJoined, meeting::a_deleted_directory_takes_in_nothing),
+        (Mutant::DeletedTold, meeting::a_deleted_directory_is_told_nothing),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {
         mutants::plant(Some(fault));

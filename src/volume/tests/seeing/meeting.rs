@@ -40,6 +40,35 @@ pub fn a_deleted_directory_takes_in_nothing() {
     assert_eq!(names(&theirs, &their_below), ["new"]);
 }
 
+/// The same of what another device's journal says.
+#[test]
+pub fn a_deleted_directory_is_told_nothing() {
+    for is_stored in [true, false] {
+        let mut two = Two::new();
+        let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+        let (theirs, their_root) = two.theirs();
+        let below = ours.create(&root, b"below", new(Kind::Directory)).unwrap();
+        match is_stored {
+            true => two.deliver_all(),
+            false => {
+                ours.sync_directory(&below).unwrap();
+                two.deliver(&two.differing());
+            }
+        }
+        names(&theirs, &theirs.lookup(&their_root, b"below").unwrap().unwrap());
+        let deleted = theirs.remove_directory(&their_root, b"below", now()).unwrap().unwrap();
+        file_in(&ours, &below, "new", b"new");
+        ours.sync_directory(&below).unwrap();
+        two.deliver(&two.differing());
+        theirs.release(deleted);
+        theirs.checkpoint().unwrap();
+        two.deliver_all();
+        theirs.merge().unwrap();
+        let their_below = theirs.lookup(&their_root, b"below").unwrap().expect("it has its name back");
+        assert_eq!(names(&theirs, &their_below), ["new"], "{is_stored}");
+    }
+}
+
 /// A client's exchange of one file is no reason to stop everything: of a directory that somebody works in still, though it is deleted,
 /// and of one that cannot be joined before the rest of it has arrived.
 #[test]

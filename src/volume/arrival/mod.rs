@@ -260,6 +260,9 @@ impl Arrivals {
         // An operation that changes names counts on directories that it loaded.
         let _names = self.journal.names();
         let mut state = inode.state.write();
+        if state.is_going() {
+            return Ok(None);
+        }
         if !index.is_first() && state.record.kind != Kind::Directory {
             return self.reload_extra(inode, &mut state, index);
         }

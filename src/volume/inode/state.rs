@@ -281,6 +281,11 @@ impl State {
         !self.is_pinned && self.record.kind == Kind::File && self.recorded && !self.table.is_empty()
     }
 
+    /// Whether its last name was taken away in this mount, so that its files are about to go, if they have not gone.
+    pub fn is_going(&self) -> bool {
+        self.record.links_count == 0 && self.recorded && self.is_dirty()
+    }
+
     /// Whether nothing of its own would be lost with it.
     pub fn is_forgettable(&self) -> bool {
         !self.is_dirty() || self.is_only_learnt() || self.lost.is_some()

@@ -38,6 +38,10 @@ impl Merge {
 
     fn give_one_back(&self, id: InodeId, tombstone: &Tombstone, revived: &mut Vec<ChunkId>) -> Result<()> {
         let inode = self.cache.inode(id)?;
+        if inode.state.read().is_going() {
+            self.waits_briefly.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
         let is_named = self.is_named(&inode);
         let context = &self.base.context;
         // Unknown where no sync client comes.
@@ -112,17 +116,24 @@ impl Merge {
         Ok(())
     }
 
-    /// Whether one of its names leads to it; none if that cannot be told yet. In a directory that was deleted here only
-    /// entries count that were not known then.
+    /// Whether one of its names leads to it; none if that cannot be told yet: a directory without what this device did in it last
+    /// may have the name that was taken away here. In a directory that was deleted here only entries count that were not known then.
     pub(super) fn is_named(&self, inode: &Arc<Inode>) -> Option<bool> {
         let mut answer = Some(false);
         for Link { parent, name, .. } in inode.view(|record| record.extension.links.clone()) {
             let tombstone = self.tombstone(parent);
-            match self.cache.inode(parent).and_then(|parent| self.places(&parent, inode)) {
-                Ok(places) => {
+            let found = self.cache.inode(parent).and_then(|parent| {
+                let places = self.places(&parent, inode)?;
+                Ok((places, parent.state.read().lacks_own && !mutants::is_active(Mutant::NamedByOlder)))
+            });
+            match found {
+                Ok((places, is_older)) => {
                     let mut places = places.iter().filter(|place| place.stored == name);
                     if places.any(|place| tombstone.as_ref().is_none_or(|known| !known.covers(place.rank))) {
-                        return Some(true);
+                        if !is_older {
+                            return Some(true);
+                        }
+                        answer = None;
                     }
                 }
                 Err(_) if tombstone.is_some() => {}

@@ -101,14 +101,34 @@ impl Merge {
         Ok(done)
     }
 
+    /// Where a file has a name, in this or another version, and the name: the first directory that is there. If none is, and this
+    /// device deleted them, the root.
+    fn place_beside(&self, inode: &Arc<Inode>, lost: &Arc<Inode>) -> Result<Option<(Arc<Inode>, Box<[u8]>)>> {
+        let links = |inode: &Arc<Inode>| inode.view(|record| record.extension.links.clone());
+        let (mut last, mut missing) = (None, None);
+        for Link { parent, name, .. } in links(inode).into_iter().chain(links(lost)) {
+            match self.cache.inode(parent) {
+                Ok(directory) if has_names(&directory) => return Ok(Some((directory, name))),
+                Ok(_) => last = Some(name),
+                Err(error) if error.is_damage() && !mutants::is_active(Mutant::BesideNowhere) => {
+                    let is_deleted = error.is_absence() && self.tombstone(parent).is_some();
+                    last = Some(name);
+                    missing = missing.or((!is_deleted).then_some(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match (last, missing) {
+            (_, Some(error)) => Err(error),
+            (Some(name), None) => Ok(Some((self.cache.inode(InodeId::ROOT)?, name))),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// Makes a file of a version that is nowhere else.
     pub(super) fn save_beside(&self, inode: &Arc<Inode>, lost: &Arc<Inode>) -> Result<bool> {
         let Stamp { device, commit } = lost.view(|record| record.content);
-        let link = |record: &Record| record.extension.links.first().cloned();
-        let Some(Link { parent, name, .. }) = inode.view(link).or_else(|| lost.view(link)) else {
-            return Ok(false);
-        };
-        let directory = self.cache.inode(parent)?;
+        let Some((directory, name)) = self.place_beside(inode, lost)? else { return Ok(false) };
         for number in 0..TRIES {
             let Some(id) = InodeId::of_lost_version(inode.id(), device, commit, number) else { continue };
             match self.cache.inode(id) {
@@ -296,6 +316,10 @@ impl Merge {
         })?;
         Ok(true)
     }
+}
+
+fn has_names(directory: &Arc<Inode>) -> bool {
+    directory.view(|record| record.links_count > 0)
 }
 
 fn stamp_of(inode: &Arc<Inode>) -> (InodeId, Commit) {

@@ -48,7 +48,8 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read, of which note is taken; the store's.
+    /// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read, of which note is taken; [`Error::NotArrived`] of one that was
+    /// deleted here and got the name from another device, which has it still; the store's.
     pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
         let inode =
             self.cache.inode(id).inspect_err(|error| self.cache.notice_at(error, directory.id(), name))?;
@@ -56,6 +57,9 @@ impl Namespace {
         let says_so =
             |record: &Record| record.kind == Kind::Directory || record.extension.links.iter().any(is_it);
         if self.cache.has_met_others() && !inode.view(says_so) {
+            if inode.state.read().is_going() {
+                return Err(Error::NotArrived(ChunkId::first(id)));
+            }
             self.base.note_doubted(id);
         }
         Ok(inode)

@@ -396,6 +396,7 @@ fn every_broken_rule_is_noticed() {
         (Mutant::RebuiltAbandoned, meeting::what_is_replaced_again_while_it_is_rebuilt_is_saved_beside),
         (Mutant::DeletedJoined, meeting::a_deleted_directory_takes_in_nothing),
         (Mutant::DeletedTold, meeting::a_deleted_directory_is_told_nothing),
+        (Mutant::GoingNamed, meeting::a_file_that_is_going_gets_no_name),
         (Mutant::PendingCovered, what_is_in_no_batch_is_not_covered_by_what_arrives),
     ] {
         mutants::plant(Some(fault));

@@ -202,6 +202,48 @@ fn a_copy_of_an_own_version_is_not_left_because_another_one_is_newer() {
     live.unmount().judge();
 }
 
+/// The client brings the folder's parent as it was without the deletion, and what has that only later.
+#[test]
+fn a_folder_has_no_name_back_by_what_does_not_know_of_its_deletion() {
+    let mut fleet = FleetFixture::new(2, &BOTH[1..]);
+    make_directories(&mut fleet, 0, &["d"]);
+    fleet.make(0, "d/old");
+    fleet.judge();
+    fleet.removed.extend(fleet.made.clone());
+    fleet.at(0, |_, volume| remove_all(volume, "d").unwrap());
+    fleet.sync_all(0);
+    fleet.make(1, "d/new");
+    fleet.make(1, "x");
+    let sync = |fleet: &mut FleetFixture, at: usize| {
+        let Device { store, client, .. } = &mut fleet.devices[at];
+        let items = client.items(store, &fleet.server);
+        let files = items.iter().filter(|item| matches!(item, Item::File(_)));
+        files.for_each(|item| _ = client.sync(item, store, &fleet.server));
+    };
+    sync(&mut fleet, 1);
+    sync(&mut fleet, 0);
+    fleet.at(0, |_, _| ());
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/new", "x"]);
+}
+
+/// The version in its place has a name only in the folder that yielded, and that is gone.
+#[test]
+fn a_version_is_saved_beside_another_whose_folder_became_one_with_another() {
+    let mut fleet = FleetFixture::new(2, &BOTH[..1]);
+    make_directories(&mut fleet, 0, &["d"]);
+    fleet.make(0, "d/f");
+    fleet.sync_all(0);
+    make_directories(&mut fleet, 1, &["d"]);
+    fleet.sync_all(1);
+    fleet.at(1, |_, _| ());
+    fleet.removed.extend(fleet.made.clone());
+    fleet.at(0, |_, volume| edit(volume, "d/f", "edited").unwrap());
+    fleet.made.insert("edited".into());
+    [0, 1].into_iter().for_each(|at| assert!(fleet.sync_all(at)));
+    let tree = fleet.judge();
+    assert!(tree.contains_key("d/f") && tree.keys().all(|path| path.starts_with('d')), "{tree:?}");
+}
+
 /// Nobody who has a directory knows that something in it changed; its own deletion the third device made.
 #[test]
 fn what_was_changed_in_a_directory_that_somebody_else_removed_is_there() {
@@ -221,6 +263,8 @@ fn what_was_changed_in_a_directory_that_somebody_else_removed_is_there() {
 #[test]
 fn each_rule_about_what_is_not_shown_is_needed() {
     each_is_noticed(&[
+        (Mutant::BesideNowhere, a_version_is_saved_beside_another_whose_folder_became_one_with_another),
+        (Mutant::NamedByOlder, a_folder_has_no_name_back_by_what_does_not_know_of_its_deletion),
         (Mutant::UnshownForgotten, a_file_goes_with_its_last_name_that_can_be_seen),
         (Mutant::NamesUnited, of_a_file_that_was_edited_here_and_renamed_there_the_old_name_is_gone),
         (Mutant::UnseenDeleted, what_arrived_and_is_not_shown_yet_does_not_go_with_what_is_shown),

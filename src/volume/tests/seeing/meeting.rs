@@ -69,6 +69,34 @@ pub fn a_deleted_directory_is_told_nothing() {
     }
 }
 
+/// A file that another device gave another name comes back under that, though the name arrives while it is being deleted here.
+#[test]
+pub fn a_file_that_is_going_gets_no_name() {
+    for is_durable in [false, true] {
+        let mut two = Two::new();
+        let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+        let (theirs, their_root) = two.theirs();
+        let inode = file_in(&ours, &root, "f", b"content");
+        two.deliver_all();
+        file_in(&theirs, &their_root, "theirs", b"");
+        let deleted = theirs.unlink(&their_root, b"f", now()).unwrap().unwrap();
+        if is_durable {
+            theirs.sync_directory(&their_root).unwrap();
+        }
+        ours.rename((&root, b"f"), (&root, b"g"), Rename::Replace, None, now()).unwrap();
+        ours.checkpoint().unwrap();
+        let chunk = |id| theirs.base.context.file_name(ChunkId::first(id));
+        two.deliver(&[chunk(InodeId::ROOT)]);
+        theirs.merge().unwrap();
+        assert!(matches!(theirs.lookup(&their_root, b"g"), Err(Error::NotArrived(_))), "{is_durable}");
+        two.deliver(&[chunk(inode.id())]);
+        theirs.release(deleted);
+        theirs.checkpoint().unwrap();
+        theirs.merge().unwrap();
+        assert_eq!(look(&theirs, "g").unwrap(), b"content", "{is_durable}");
+    }
+}
+
 /// A client's exchange of one file is no reason to stop everything: of a directory that somebody works in still, though it is deleted,
 /// and of one that cannot be joined before the rest of it has arrived.
 #[test]

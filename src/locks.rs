@@ -20,6 +20,8 @@ pub enum Rank {
     LostRanges,
     /// `volume`: threads that work beside those who ask; nothing is held while one is begun or ended.
     Threads,
+    /// `volume`: who makes a file of a version that lost its place.
+    Saving,
     /// `volume`: versions of files that lost their place; held while it is looked whether they are still there.
     Saved,
     /// `volume`: one checkpoint at a time.

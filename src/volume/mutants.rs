@@ -78,6 +78,8 @@ crate::mutant::mutants! {
     GoingNamed,
     NamedByOlder,
     BesideNowhere,
+    RemovedUnsaved,
+    KnownCopyLeft,
     RingLeft,
     OtherOpened,
     TwinsLeft,

@@ -41,7 +41,7 @@ pub struct Volume {
     pub(super) journal: Arc<Journal>,
     pub(super) writeback: Arc<Writeback>,
     data: Arc<Data>,
-    namespace: Arc<Namespace>,
+    pub(super) namespace: Arc<Namespace>,
     merge: Arc<Merge>,
     check: Arc<Check>,
     pub(super) rotation: Arc<Rotation>,
@@ -322,6 +322,7 @@ impl Volume {
     /// [`Error::NotFound`]; [`Error::IsDirectory`]; [`Error::NotDirectory`] for the one it is to be in;
     /// [`Error::Invalid`] or [`Error::NameTooLong`] for the name; those of any change ([`Volume`]).
     pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
+        self.merge.save_before_removal(directory, name);
         self.namespace.unlink(directory, name, now)
     }
 
@@ -354,6 +355,9 @@ impl Volume {
         whiteout: Option<NewInode<'_>>,
         now: Timestamp,
     ) -> Result<Option<Arc<Inode>>> {
+        if how == Rename::Replace {
+            self.merge.save_before_removal(to.0, to.1);
+        }
         self.namespace.rename(from, to, how, whiteout, now)
     }
 

@@ -83,6 +83,11 @@ impl Withheld {
         self.aside.contains_key(&id)
     }
 
+    /// Whether there is any that waits to be merged.
+    pub fn has_any_aside(&self) -> bool {
+        !self.aside.is_empty()
+    }
+
     /// Keeps content until it is merged.
     pub fn set_aside(&mut self, id: InodeId, aside: Aside) {
         self.count += 1;

@@ -5,11 +5,11 @@
 
 use super::Merge;
 use super::pinned::{KEPT_FOR, PATIENCE};
-use crate::chunk::{ChunkId, InodeId, Tombstone, Version};
+use crate::chunk::{ChunkId, Commit, InodeId, Tombstone, Version};
 use crate::volume::format::record::Link;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::directory::{Joined, Place};
-use crate::volume::inode::state::Inode;
+use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Kind, Result, Timestamp};
 use std::sync::Arc;
@@ -92,6 +92,19 @@ impl Merge {
         }
         self.cache.load_entries(inode)?;
         Ok(inode.state.read().directory().has_entries_beyond(tombstone))
+    }
+
+    /// Whether a copy, beside nothing, is of what was deleted here and says no more than was known then.
+    pub(super) fn was_deleted_knowing(&self, id: ChunkId, other: &State) -> Result<bool> {
+        let Some(tombstone) = self.tombstone(id.inode) else { return Ok(false) };
+        if self.catalog.is_there(id)? || mutants::is_active(Mutant::KnownCopyLeft) {
+            return Ok(false);
+        }
+        let Stamp { device, commit } = other.record.content;
+        Ok(match &other.entries {
+            Some(entries) => !entries.directory.has_entries_beyond(&tombstone),
+            None => tombstone.version.of(device) >= commit && commit > Commit(0),
+        })
     }
 
     /// Of a directory what was known when it was deleted goes, and the rest stays.

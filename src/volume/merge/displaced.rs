@@ -34,7 +34,7 @@ impl Merge {
         Ok(saved)
     }
 
-    fn save_displaced(&self, lost: &Arc<Inode>, beside: Beside<'_>) -> Result<bool> {
+    pub(super) fn save_displaced(&self, lost: &Arc<Inode>, beside: Beside<'_>) -> Result<bool> {
         let held = self.hold_chunks(lost.id(), &mut lost.state.write(), beside, &mut Vec::new());
         if let Err(error) = held {
             return self.give_up_displaced(lost, error).map(|()| false);

@@ -72,12 +72,15 @@ impl Merge {
         Ok(is_saved)
     }
 
-    /// Merges content that only this device's journal has; of which that is done once everything is durable. Where memory has
-    /// more of it, that is merged.
-    pub(super) fn merge_aside(&self) -> Result<Vec<(InodeId, Commit)>> {
+    /// Merges content that only this device's journal has, of one inode or all; of which that is done once everything is durable.
+    /// Where memory has more of it, that is merged.
+    pub(super) fn merge_aside(&self, of: Option<InodeId>) -> Result<Vec<(InodeId, Commit)>> {
         let (context, mut done) = (&self.base.context, Vec::new());
         let all = self.base.withheld.lock().all_aside();
         for (id, Aside { commit, mut record, content }) in all {
+            if of.is_some_and(|of| of != id) {
+                continue;
+            }
             if self.writeback.displaced().iter().any(|lost| stamp_of(lost) == (id, commit)) {
                 continue;
             }
@@ -99,6 +102,11 @@ impl Merge {
             }
         }
         Ok(done)
+    }
+
+    /// It is durable in files of its own.
+    pub(super) fn are_saved(&self, aside: Vec<(InodeId, Commit)>) {
+        aside.into_iter().for_each(|(id, commit)| self.base.withheld.lock().merged(id, commit));
     }
 
     /// Where a file has a name, in this or another version, and the name: the first directory that is there. If none is, and this
@@ -127,6 +135,7 @@ impl Merge {
 
     /// Makes a file of a version that is nowhere else.
     pub(super) fn save_beside(&self, inode: &Arc<Inode>, lost: &Arc<Inode>) -> Result<bool> {
+        let _saving = self.saving.lock();
         let Stamp { device, commit } = lost.view(|record| record.content);
         let Some((directory, name)) = self.place_beside(inode, lost)? else { return Ok(false) };
         for number in 0..TRIES {

@@ -11,6 +11,7 @@ mod misplaced;
 mod names;
 mod newer;
 mod pinned;
+mod removal;
 mod strays;
 mod twins;
 
@@ -42,6 +43,8 @@ pub struct Merge {
     namespace: Arc<Namespace>,
     /// Names, each in its directory, that were given to versions which lost their place.
     saved: Mutex<Vec<(InodeId, Vec<u8>)>>,
+    /// Held by whoever saves such a version: merging, or who removes the file.
+    saving: Mutex<()>,
     /// Something waits that time alone brings.
     waits: AtomicBool,
     /// The same, and soon.
@@ -60,6 +63,7 @@ impl Merge {
             data: data.clone(),
             namespace: namespace.clone(),
             saved: Mutex::new(Rank::Saved, Vec::new()),
+            saving: Mutex::new(Rank::Saving, ()),
             waits: AtomicBool::default(),
             waits_briefly: AtomicBool::default(),
             thread: Mutex::new(Rank::Threads, None),
@@ -202,7 +206,7 @@ impl Merge {
             }
         }
         self.base.schedule.leave_copies(merged.len() < copies.len());
-        let aside = self.merge_aside()?;
+        let aside = self.merge_aside(None)?;
         let displaced = self.merge_displaced(&copies, &pins)?;
         self.keep_needed(&copies, &mut merged)?;
         let strays = self.strays(&copies, &pins, &merged)?;
@@ -217,7 +221,7 @@ impl Merge {
         if self.replace_pins(saved)? {
             self.writeback.sync_all()?;
         }
-        aside.into_iter().for_each(|(id, commit)| self.base.withheld.lock().merged(id, commit));
+        self.are_saved(aside);
         for lost in &displaced {
             self.writeback.displaced_is_saved(lost)?;
             let version = lost.state.read().version().clone();
@@ -264,6 +268,9 @@ impl Merge {
         }
         let version = chunk.version().clone();
         let other = self.cache.read_other(id.inode, chunk)?;
+        if self.was_deleted_knowing(id, &other)? {
+            return Ok(true);
+        }
         let inode = self.cache.inode(id.inode)?;
         // A client that puts a version aside may not have put the other one in its place yet.
         if !mutants::is_active(Mutant::MergedAbsent) && !self.is_in_place(&inode)? {

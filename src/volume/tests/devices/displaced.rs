@@ -4,7 +4,7 @@ use super::super::hostile::told::Told;
 use super::live::Live;
 use super::misplaced::{put, take};
 use super::*;
-use crate::volume::{Result, Volume};
+use crate::volume::{Rename, Result, Volume};
 
 /// What happens on the device between the write and the client, and behind it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -285,9 +285,41 @@ fn what_was_acknowledged_and_gave_way_outlives_a_kill() {
     }
 }
 
+/// Whoever removes the file has not seen it: another device's version has the place, and nothing was merged since.
+#[test]
+fn what_gave_way_is_saved_before_its_file_is_removed() {
+    for case in 0..8 {
+        let (length, replaces, is_cut) = ([10, 6_000][case & 1], case & 2 > 0, case & 4 > 0);
+        let mut live = changed_elsewhere(&BOTH);
+        let by_a = "by a".to_owned() + &" ".repeat(length);
+        edit(live.at(0), "f", &by_a).unwrap();
+        live.at(0).writeback.commit(&[]).unwrap();
+        live.fleet.sync_all(0);
+        live.arrive(0);
+        let (volume, root) = (live.at(0), live.at(0).root().unwrap());
+        assert_eq!(content(volume, &find(volume, "f").unwrap()), b"by b");
+        if replaces {
+            super::fleet::make(volume, "g", "g").unwrap();
+            let replaced = volume.rename((&root, b"g"), (&root, b"f"), Rename::Replace, None, now()).unwrap();
+            replaced.into_iter().for_each(|inode| volume.release(inode));
+        } else {
+            remove(volume, "f").unwrap();
+        }
+        volume.sync_directory(&root).unwrap();
+        drop(root);
+        let mut fleet = if is_cut { cut(live, 0) } else { live }.unmount();
+        fleet.made = [by_a].into();
+        let tree = catch_unwind(AssertUnwindSafe(|| fleet.judge())).unwrap_or_else(|_| panic!("{case}"));
+        assert!(!tree.values().flatten().any(|content| content == "by b"), "{case}: {tree:?}");
+    }
+}
+
 #[test]
 fn each_rule_about_what_is_not_stored_is_needed() {
-    let cases: [(Mutant, fn()); 4] = [
+    let cases: [(Mutant, fn()); 6] = [
+        // What is not stored yet makes a client's copy of what it is written upon.
+        (Mutant::KnownCopyLeft, what_gave_way_is_saved_before_its_file_is_removed),
+        (Mutant::RemovedUnsaved, what_gave_way_is_saved_before_its_file_is_removed),
         (Mutant::UnstoredDropped, check_all),
         (Mutant::DisplacedIsDurable, an_fsync_after_what_was_written_gave_way_makes_that_durable_or_fails),
         (Mutant::ReplacedDropped, what_was_stored_just_now_and_is_replaced_without_a_copy_is_saved),

@@ -80,6 +80,8 @@ crate::mutant::mutants! {
     BesideNowhere,
     RemovedUnsaved,
     KnownCopyLeft,
+    WithheldUnnamed,
+    WithheldAnew,
     RingLeft,
     OtherOpened,
     TwinsLeft,

@@ -6,7 +6,7 @@
 //! Content that only a batch or memory has, of a file that another device changed without knowing of it, waits to be merged.
 
 use crate::chunk::{Commit, DeviceId, InodeId};
-use crate::volume::format::batch::{Builder, Item};
+use crate::volume::format::batch::{Builder, Item, parse};
 use crate::volume::format::record::Record;
 use crate::volume::format::wire::TooLarge;
 use hashbrown::HashMap;
@@ -17,6 +17,8 @@ pub struct Withheld {
     /// Records of inodes that cannot be read, encoded, in the order of their batches.
     records: HashMap<InodeId, Builder>,
     aside: HashMap<InodeId, Vec<Aside>>,
+    /// The only batch of the journal has it all, and nothing else that matters.
+    is_alone: bool,
     /// How often something was set aside, and how often when a batch was made that is durable and has it.
     count: u64,
     repeated: u64,
@@ -33,6 +35,39 @@ pub struct Aside {
 impl Withheld {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.aside.is_empty()
+    }
+
+    /// What there is of directories' entries, for each a batch of its own.
+    pub fn directories(&self) -> Vec<(InodeId, Vec<u8>)> {
+        let batch = |(id, records): (&InodeId, &Builder)| {
+            let mut batch = Builder::default();
+            batch.append(records).ok()?;
+            Some((*id, batch.finish(Commit(0))))
+        };
+        let has_entries = |batch: &[u8]| {
+            let is_log = |item: &Item<'_>| matches!(item, Item::Directory { .. });
+            parse(batch).is_ok_and(|batches| batches.iter().flat_map(|batch| &batch.items).any(is_log))
+        };
+        self.records.iter().filter_map(batch).filter(|(_, batch)| has_entries(batch)).collect()
+    }
+
+    /// After a replay of this stream of the own journal.
+    pub fn found_in(&mut self, stream: &[u8]) {
+        let is_needed = |item: &Item<'_>| match item {
+            Item::Directory { inode, .. } | Item::Namespace { inode, .. } | Item::Inode { inode, .. } => {
+                self.has(*inode)
+            }
+            Item::Aside { inode, .. } => self.has_aside(*inode),
+            Item::Durable(_) | Item::Reserve(_) | Item::Deletion(_) => true,
+            Item::Delete { .. } | Item::Orphan { .. } => false,
+        };
+        self.is_alone =
+            parse(stream).is_ok_and(|batches| batches.len() == 1 && batches[0].items.iter().all(is_needed));
+    }
+
+    /// Whether the journal was found with nothing but this, which is as it was: a batch more would say no more.
+    pub fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     pub fn has(&self, id: InodeId) -> bool {
@@ -69,11 +104,13 @@ impl Withheld {
 
     /// Records of it are not needed any more: its name was removed, or a later batch has all of it.
     pub fn remove(&mut self, id: InodeId) {
+        self.is_alone = false;
         self.records.remove(&id);
     }
 
     /// Its deletion is durable: whatever this device had of it goes with it.
     pub fn forget(&mut self, id: InodeId) {
+        self.is_alone = false;
         self.records.remove(&id);
         self.aside.remove(&id);
     }
@@ -90,6 +127,7 @@ impl Withheld {
 
     /// Keeps content until it is merged.
     pub fn set_aside(&mut self, id: InodeId, aside: Aside) {
+        self.is_alone = false;
         self.count += 1;
         self.aside.entry(id).or_default().push(aside);
     }
@@ -114,6 +152,7 @@ impl Withheld {
 
     /// It is saved.
     pub fn merged(&mut self, id: InodeId, commit: Commit) {
+        self.is_alone = false;
         if let Some(all) = self.aside.get_mut(&id) {
             all.retain(|aside| aside.commit != commit);
             if all.is_empty() {
@@ -129,6 +168,7 @@ impl Withheld {
 
     /// A batch is durable that repeats what was set aside so often.
     pub fn was_repeated(&mut self, count: u64) {
+        self.is_alone = false;
         self.repeated = self.repeated.max(count);
     }
 

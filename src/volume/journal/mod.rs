@@ -53,6 +53,8 @@ impl Journal {
         }
         .run()?;
         let in_use = replayed.leftovers.is_some();
+        let stream = replayed.own.as_ref().map_or(&[][..], |live| &live.stream);
+        base.withheld.lock().found_in(stream);
         if let Some(leftovers) = replayed.leftovers {
             catalog.expect_leftovers(leftovers);
         }

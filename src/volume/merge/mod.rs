@@ -14,6 +14,7 @@ mod pinned;
 mod removal;
 mod strays;
 mod twins;
+mod withheld;
 
 use crate::chunk::{Chunk, ChunkId, InodeId, Relation};
 use crate::locks::{Mutex, Rank};
@@ -193,6 +194,7 @@ impl Merge {
         self.restore_absent(&copies)?;
         self.exchange_older(&copies)?;
         self.put_in_place(&copies, &pins)?;
+        let are_named = self.name_withheld(&copies)?;
         for (id, copy) in &copies {
             let pins = pins.get(&id.inode).map_or(&[][..], Vec::as_slice);
             let beside = Beside { copies: &copies, pins, is_pinned: false };
@@ -214,7 +216,7 @@ impl Merge {
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
         let is_at_rest = merged.is_empty() && strays.is_empty() && revived.is_empty() && saved.is_empty();
-        if is_at_rest && aside.is_empty() && displaced.is_empty() {
+        if is_at_rest && aside.is_empty() && displaced.is_empty() && !are_named {
             return Ok(());
         }
         self.writeback.sync_all()?;

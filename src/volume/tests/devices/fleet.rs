@@ -6,6 +6,7 @@ use crate::chunk::InodeId;
 use crate::store::memory::{Item, Memory};
 use crate::test_rng::TestRng;
 use crate::volume::Rename;
+use crate::volume::inode::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -284,6 +285,9 @@ pub fn kill(volume: Arc<Volume>) {
     for inode in readable(&volume).keys().filter_map(|path| find(&volume, path)) {
         volume.sync(&inode, false).unwrap();
     }
+    // Another device may have deleted the folder of a file that was written to.
+    let is_file = |state: &State| state.record.kind == Kind::File && state.record.links_count > 0;
+    volume.cache.queued(is_file).iter().for_each(|inode| drop(volume.sync(inode, false)));
     volume.sync_directory(&volume.root().unwrap()).unwrap();
 }
 

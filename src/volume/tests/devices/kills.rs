@@ -150,6 +150,47 @@ fn content_set_aside_goes_with_its_file() {
     }
 }
 
+/// The folder's own file is as the other device knew it: only the journal has what was put into it.
+#[test]
+fn what_was_put_into_a_folder_before_a_kill_and_a_deletion_elsewhere_is_there() {
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    make_directories(&mut fleet, 0, &["d", "d/below"]);
+    fleet.make(0, "f");
+    deliver(&mut fleet, [0, 1]);
+    killed(&mut fleet, 1, |volume| {
+        make(volume, "d/new", "new")?;
+        make(volume, "d/gone", "gone")?;
+        remove(volume, "d/gone")?;
+        rename(volume, "d/new", "d/newer")?;
+        rename(volume, "f", "d/below/f")
+    });
+    fleet.made.insert("new".into());
+    fleet.at(0, |_, volume| remove_all(volume, "d").unwrap());
+    fleet.devices[1].store.wait(std::time::Duration::from_secs(60));
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["f", "newer"]);
+}
+
+/// As long as a folder that the journal speaks of is not here.
+#[test]
+fn what_waits_in_a_journal_is_not_written_anew_by_each_mount() {
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    make_directories(&mut fleet, 0, &["d"]);
+    deliver(&mut fleet, [0, 1]);
+    killed(&mut fleet, 1, |volume| rename(volume, "d", "e"));
+    let name =
+        |volume: &Volume| volume.base.context.file_name(ChunkId::first(find(volume, "d").unwrap().id()));
+    let item = Item::File(fleet.at(0, |_, volume| name(volume)));
+    let store = fleet.devices[1].store.clone();
+    let image = store.take(&item);
+    store.put(&item, None);
+    fleet.at(1, |_, _| ());
+    let before = fleet.images(1);
+    fleet.at(1, |_, volume| assert!(!volume.base.withheld.lock().is_empty()));
+    assert!(before == fleet.images(1), "something was written");
+    store.put(&item, image);
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["e"]);
+}
+
 /// What was deleted was known from another device's journal only, and nothing of it was here.
 #[test]
 fn what_is_deleted_before_a_kill_and_changed_elsewhere_comes_back() {
@@ -213,6 +254,8 @@ fn every_broken_rule_is_noticed() {
         Mutant::NoTombstone,
         Mutant::ReplacedRemoved,
         Mutant::NameNotKept,
+        Mutant::WithheldUnnamed,
+        Mutant::WithheldAnew,
     ] {
         mutants::plant(Some(fault));
         let noticed = catch_unwind(AssertUnwindSafe(|| {
@@ -221,6 +264,8 @@ fn every_broken_rule_is_noticed() {
             what_another_journal_told_of_is_no_work_of_this_device();
             of_two_versions_of_which_one_is_in_a_journal_both_are_there();
             content_set_aside_goes_with_its_file();
+            what_was_put_into_a_folder_before_a_kill_and_a_deletion_elsewhere_is_there();
+            what_waits_in_a_journal_is_not_written_anew_by_each_mount();
             what_is_deleted_before_a_kill_and_changed_elsewhere_comes_back();
             a_file_that_was_renamed_on_both_sides_of_a_kill_has_both_names();
         }));

@@ -82,6 +82,7 @@ crate::mutant::mutants! {
     KnownCopyLeft,
     WithheldUnnamed,
     WithheldAnew,
+    FormerNameTaken,
     RingLeft,
     OtherOpened,
     TwinsLeft,

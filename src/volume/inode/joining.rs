@@ -8,7 +8,7 @@ use super::table::ChunkTable;
 use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
-use crate::volume::format::record::Record;
+use crate::volume::format::record::{Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::Malformed;
 use crate::volume::mutants::{self, Mutant};
@@ -141,6 +141,10 @@ impl State {
         };
         joined.grew |= take_attributes(record, &other.record);
         joined.grew |= take_unknown(record, &other.record);
+        let is_later = other.record.namespace > record.namespace;
+        let (ours, others) = (&record.extension.links, &other.record.extension.links);
+        let is_renamed = ours != others && are_later(ours, others, is_later);
+        joined.grew |= is_renamed && !mutants::is_active(Mutant::FormerNameTaken);
         let is_changed = joined.changed();
         // What was missing is here again.
         self.0.lacks_own &= !other.first_chunk.as_deref().zip(known).is_some_and(|(chunk, known)| {
@@ -149,10 +153,12 @@ impl State {
         });
         let Facts { entries, record, journalled, .. } = &mut self.0;
         let entries = entries.as_mut().ok_or(Malformed("no directory"))?;
-        if other.record.namespace > record.namespace {
+        if is_later {
             record.namespace = other.record.namespace;
-            record.extension.links.clone_from(&other.record.extension.links);
             journalled.namespace = record.namespace;
+        }
+        if is_renamed {
+            record.extension.links.clone_from(&other.record.extension.links);
             journalled.links.clone_from(&record.extension.links);
         }
         record.modified = record.modified.max(other.record.modified);
@@ -275,7 +281,16 @@ impl State {
     }
 }
 
-/// Takes mode, owner and xattrs of another state if they were changed later; whether it did.
+/// Whether a directory was given its other name after this one, as the dots of their entries tell. Where they do not: `else_later`. A batch
+/// tells a directory's names, too, when its entries changed, so its number says nothing of when they were given.
+pub(super) fn are_later(ours: &[Link], others: &[Link], else_later: bool) -> bool {
+    let dot = |links: &[Link]| links.first().and_then(|link| link.dot);
+    match (dot(ours), dot(others)) {
+        (Some(ours), Some(others)) if !mutants::is_active(Mutant::FormerNameTaken) => others > ours,
+        _ => else_later,
+    }
+}
+
 /// Items of kinds that newer programs know, of which the record has none. Whether there were any.
 fn take_unknown(record: &mut Record, other: &Record) -> bool {
     let unknown = &mut record.extension.unknown;
@@ -290,6 +305,7 @@ fn take_unknown(record: &mut Record, other: &Record) -> bool {
     unknown.len() > known
 }
 
+/// Takes mode, owner and xattrs of another state if they were changed later; whether it did.
 fn take_attributes(record: &mut Record, other: &Record) -> bool {
     let rank = |record: &Record| record.extension.attributes.map(|Stamp { device, commit }| (commit, device));
     if rank(other) <= rank(record) {

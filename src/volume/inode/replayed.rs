@@ -1,5 +1,6 @@
 //! What a replay of journals makes of an inode's state.
 
+use super::joining::are_later;
 use super::state::{Facts, Journalled, Standing, State};
 use crate::chunk::{Chunk, Commit, DeviceId};
 use crate::volume::format::kinds::{Kind, Timestamp};
@@ -52,12 +53,17 @@ impl State {
             record.links_count = links_count;
         }
         let links_count = record.links_count;
-        record.extension.links = links.to_vec();
+        let is_directory = record.kind == Kind::Directory && record.links_count > 0;
+        let is_former = is_directory && !links.is_empty() && are_later(links, &record.extension.links, false);
+        if !is_former {
+            record.extension.links = links.to_vec();
+        }
+        let links = record.extension.links.clone();
         if record.kind == Kind::Directory {
             record.modified = record.modified.max(times.0);
             record.changed = record.changed.max(times.1);
         }
-        self.0.journalled = Journalled { links_count, links: links.to_vec(), namespace: number };
+        self.0.journalled = Journalled { links_count, links, namespace: number };
         self.change();
     }
 

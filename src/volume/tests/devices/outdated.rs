@@ -123,6 +123,30 @@ fn a_file_goes_with_its_last_name_if_the_others_are_known_to_be_gone() {
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d"]);
 }
 
+/// What changes in a folder is told with its name in the same batch, be that the former one: the dot of its entry tells.
+#[test]
+fn a_folder_says_the_name_that_it_was_given_last() {
+    for is_killed in [false, true] {
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        make_directories(&mut fleet, 0, &["d"]);
+        fleet.judge();
+        fleet.at(0, |_, volume| rename(volume, "d", "e").unwrap());
+        let volume = fleet.mount(1);
+        make(&volume, "d/f", "f").unwrap();
+        if is_killed {
+            kill(volume)
+        } else {
+            volume.close().unwrap()
+        }
+        fleet.made.insert("f".into());
+        assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["e", "e/f"]);
+        for at in 0..2 {
+            let links = fleet.at(at, |_, volume| links(volume, "e"));
+            assert!(links.len() == 1 && *links[0].name == *b"e", "{is_killed} at {at}: {links:?}");
+        }
+    }
+}
+
 /// Entries that only a journal has are added under another dot where what the device did before is not here: links are told.
 #[test]
 fn names_have_the_dots_of_their_entries_after_a_crash() {
@@ -181,6 +205,7 @@ fn each_rule_about_names_that_are_gone_is_needed() {
             super::unshown::a_file_whose_new_name_is_on_its_way_does_not_go_with_the_old_one,
         ),
         (Mutant::MovedForgotten, a_file_whose_name_was_moved_elsewhere_does_not_go_with_another_name),
+        (Mutant::FormerNameTaken, a_folder_says_the_name_that_it_was_given_last),
         (Mutant::GoneLoaded, what_was_deleted_before_a_crash_gets_no_dots),
         (Mutant::AnewUnnamed, names_have_the_dots_of_their_entries_after_a_crash),
     ]);

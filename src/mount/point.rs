@@ -193,8 +193,10 @@ fn refusal(error: &io::Error) -> MountError {
     }
 }
 
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED))
+/// Whether a call to a mount failed because its daemon is gone, or about to be: a request that waits for a thread of a ring
+/// which ends is cancelled.
+pub fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED | libc::ECANCELED))
 }
 
 /// The canonical form of a path whose last component perhaps cannot be looked into, as that of a mount whose daemon is
@@ -418,6 +420,15 @@ fn mounted_at(path: &Path) -> io::Result<Option<Found>> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn whatever_a_dead_daemon_leaves_of_calls_is_known() {
+        for number in [libc::ENOTCONN, libc::ECONNABORTED, libc::ECANCELED] {
+            let refused = refusal(&io::Error::from_raw_os_error(number));
+            assert!(matches!(refused, MountError::Stale), "{number}: {refused:?}");
+        }
+        assert!(matches!(refusal(&io::Error::from_raw_os_error(libc::ENOENT)), MountError::NoMountpoint));
+    }
 
     #[test]
     fn links_to_a_mountpoint_are_followed_however_they_are_written() {

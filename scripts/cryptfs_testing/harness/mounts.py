@@ -5,6 +5,9 @@ import os
 import subprocess
 from pathlib import Path
 
+# What calls to a mount say whose daemon is gone, or ends just now.
+GONE = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED)
+
 
 def is_mounted(mountpoint: Path, kind: str = "") -> bool:
     """Whether something is mounted there, of a type that begins with `kind`. Unlike mountpoint(1) this also works where
@@ -13,11 +16,11 @@ def is_mounted(mountpoint: Path, kind: str = "") -> bool:
 
 
 def answers(mountpoint: Path) -> bool:
-    """Whether a live cryptfs is mounted there: a dead one is in the table too, and fails with ENOTCONN."""
+    """Whether a live cryptfs is mounted there: a dead one is in the table too, and fails."""
     try:
         os.statvfs(mountpoint)
     except OSError as error:
-        if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
+        if error.errno in GONE:
             return False
     return is_mounted(mountpoint, "fuse.cryptfs")
 

@@ -8,12 +8,13 @@ import random
 import time
 from pathlib import Path
 
+from ..harness import mounts
 from ..workloads.versioned import content, matches
 from .model import NOTHING, Name
 
 SIZES = [10, 900, 3000, 5000, 20_000, 70_000, 700_000, 3_000_000, 9_000_000]
 NAMES = 12
-GONE = (errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV)
+GONE = (*mounts.GONE, errno.ENODEV)
 
 
 def read(notes: Path) -> tuple[dict[str, Name], int]:

@@ -101,8 +101,8 @@ pub fn run(path: &Path) -> Result<(), Failure> {
 fn ask(path: &Path) -> Answer {
     match mount::status_of(path) {
         Ok(status) => Answer::Status(Box::new(status)),
+        Err(error) if mount::is_gone(&error) => Answer::Gone,
         Err(error) => match error.raw_os_error() {
-            Some(libc::ENOTCONN | libc::ECONNABORTED) => Answer::Gone,
             Some(libc::EACCES | libc::EPERM) => Answer::Forbidden,
             _ => Answer::Failed(advice::plain(&error)),
         },

@@ -20,7 +20,8 @@ pub enum Rename {
 }
 
 impl Namespace {
-    /// Moves a name; what it replaces is gone, in one step. `whiteout` is made in place of the old name.
+    /// Moves a name; what it replaces is gone, in one step. `whiteout` is made in place of the old name. What takes the
+    /// place of something else is done once it is done in memory, though it could not be stored at once: an fsync tells.
     ///
     /// # Errors
     ///
@@ -47,16 +48,20 @@ impl Namespace {
             && self.cache.entry(to.0, to.1)?.is_none();
         let replaced = self.rename_locked(&mut pending, from, to, how, whiteout, now)?;
         drop(pending);
-        if let Err(error) = self.writeback.store_if_careful() {
-            // What was replaced is gone.
-            if can_be_undone {
+        match self.writeback.store_if_careful() {
+            Err(error) if can_be_undone => {
                 let mut pending = self.journal.names();
                 let undone = self.rename_locked(&mut pending, to, from, Rename::NoReplace, None, now);
                 warn_unless(undone.map(drop));
+                Err(error)
             }
-            return Err(error);
+            // What was replaced is gone. Whoever is told of an error writes to that, and it is lost.
+            Err(error) => {
+                log::debug!("a rename waits to be stored: {error}");
+                Ok(replaced)
+            }
+            Ok(()) => Ok(replaced),
         }
-        Ok(replaced)
     }
 
     fn rename_locked(

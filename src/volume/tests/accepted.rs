@@ -153,6 +153,43 @@ fn names_that_are_refused_are_not_there() {
     assert!(!is_there(name.as_bytes()) && is_there(&called.borrow()), "{name}");
 }
 
+/// What takes the place of another name cannot be taken back: a refusal would leave the kernel with the file that was there,
+/// and what is written to that later would be lost.
+#[test]
+fn a_rename_over_another_name_is_done_or_refused() {
+    for how in [Rename::Replace, Rename::Exchange] {
+        let (store, disk) = of_size(3000);
+        let fixture = Fixture::new();
+        let volume = fixture.format(store);
+        let root = volume.root().unwrap();
+        let [new_one, old_one] = ["new", "old"].map(|name| file(&volume, name, name.as_bytes()).id());
+        volume.sync_all().unwrap();
+        disk.lock().holds_nothing = true;
+        disk.lock().others_take(usize::MAX);
+        let fits = |number: &usize| {
+            volume.base.context.headroom.be_careful();
+            let name = format!("{number}{}", "n".repeat(200));
+            volume.create(&root, name.as_bytes(), new(Kind::File)).is_ok()
+        };
+        let full = (0..10_000).find(|number| !fits(number));
+        assert!(full.is_some(), "it is full at last");
+        volume.base.context.headroom.be_careful();
+        let renamed = volume.rename((&root, b"new"), (&root, b"old"), how, None, now());
+        let found = volume.entry(&root, b"old").unwrap().unwrap().0;
+        let wanted = if renamed.is_ok() { new_one } else { old_one };
+        assert_eq!(found, wanted, "{how:?}: {:?}", renamed.as_ref().err());
+        if let Some(replaced) = renamed.unwrap_or_default() {
+            volume.release(replaced);
+        }
+        disk.lock().others_take(0);
+        drop(root);
+        volume.close().unwrap();
+        let volume = fixture.open(volume.base.context.store.clone());
+        let content = if found == new_one { "new" } else { "old" };
+        assert_eq!(look(&volume, "old").as_deref(), Some(content.as_bytes()), "{how:?}");
+    }
+}
+
 /// One that is refused its name has none, keeps its content, and takes another name once there is space.
 #[test]
 fn a_file_without_a_name_is_refused_one_while_there_is_no_space() {

@@ -277,4 +277,58 @@ mod tests {
         }
         assert!(seen > 40, "{seen}");
     }
+
+    /// What stands between backticks in a document, and the lines of its blocks.
+    fn spans(text: &str) -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned);
+        let paragraphs = text.split("\n\n").flat_map(|paragraph| paragraph.split("\n|"));
+        let joined = paragraphs.map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>();
+        let spans =
+            joined.iter().flat_map(|paragraph| paragraph.split('`').skip(1).step_by(2)).map(str::to_owned);
+        lines.chain(spans).collect()
+    }
+
+    /// Whoever types what the documents say is understood; what of it is only spoken of may lack an argument, or a value.
+    #[test]
+    fn what_documents_say_can_be_typed() {
+        use crate::cli::args::Arguments;
+        use crate::cli::mount_options::MountOptions;
+        use clap::{CommandFactory, Parser, error::ErrorKind};
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let names: Vec<_> = Arguments::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        let mut seen = [0; 3];
+        let documents = std::fs::read_dir(folder.join("docs")).unwrap().map(|file| file.unwrap().path());
+        for path in documents.chain([folder.join("README.md")]) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let compares = path.ends_with("MIGRATING.md");
+            // What is typed elsewhere is on the left.
+            let ours = |line: &str| line.split(" | ").nth(1).unwrap_or(line).to_owned();
+            let text = if compares { text.lines().map(ours).collect::<Vec<_>>().join("\n|") } else { text };
+            for span in spans(&text) {
+                let first = span.split(' ').next().unwrap_or_default();
+                let is_ours = compares && names.iter().any(|name| name == first);
+                let command = match span.strip_prefix("cryptfs ") {
+                    Some(command) => command.to_owned(),
+                    None if is_ours => span.clone(),
+                    None if compares && span.starts_with("-o ") => format!("mount /vault /plain {span}"),
+                    None => continue,
+                };
+                let command = command.split(['|', '#', '\\']).next().unwrap_or_default();
+                let words: Vec<_> = std::iter::once("cryptfs").chain(command.split_whitespace()).collect();
+                seen[usize::from(compares) + usize::from(span.starts_with('-'))] += 1;
+                if let Err(error) = Arguments::try_parse_from(&words) {
+                    let lacks = [ErrorKind::MissingRequiredArgument, ErrorKind::InvalidValue];
+                    let is_spoken_of = lacks.contains(&error.kind())
+                        || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+                    assert!(is_spoken_of, "{}: {span}: {error}", path.display());
+                }
+                for options in words.iter().skip_while(|word| **word != "-o").skip(1).take(1) {
+                    let number = |word: &str| word.replace(['U', 'G'], "1");
+                    let parsed = MountOptions::parse([&*number(options)], false);
+                    assert!(parsed.is_ok(), "{}: {span}: {parsed:?}", path.display());
+                }
+            }
+        }
+        assert!(seen.iter().zip([40, 40, 5]).all(|(seen, least)| *seen >= least), "{seen:?}");
+    }
 }

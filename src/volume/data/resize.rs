@@ -6,6 +6,7 @@ use crate::chunk::{ChunkIndex, Wish};
 use crate::volume::Result;
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::inode::state::{Inode, State};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Chunks in which a hole is made under one lock.
@@ -16,7 +17,7 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// [`FileTooLarge`](crate::volume::Error::FileTooLarge); as [`Data::attempt`].
+    /// [`FileTooLarge`](crate::volume::Error::FileTooLarge); as [`Data::attempt`] and, of a smaller size, [`Data::cut`].
     pub fn resize(
         &self,
         inode: &Arc<Inode>,
@@ -26,7 +27,7 @@ impl Data {
     ) -> Result<()> {
         let now = now.into();
         self.base.check_size(size)?;
-        self.attempt(inode, |state| {
+        self.cut(inode, |state| {
             let before = state.record.size;
             let wish = if size > before { Wish::Takes } else { Wish::Frees };
             self.hold_room(state, 2, size, wish)?;
@@ -45,15 +46,36 @@ impl Data {
                 }
             }
             state.touch(size, now, clear_mode);
-            Ok(())
+            Ok(size < before)
         })
+    }
+
+    /// A change that may cut something off; it answers whether it did. Then it is done, though it could not be stored at
+    /// once: told of an error the kernel would go on with what is gone. An fsync tells.
+    ///
+    /// # Errors
+    ///
+    /// As [`Data::attempt`]; where something was cut off no lack of space, nor anything else that passes.
+    fn cut(
+        &self,
+        inode: &Arc<Inode>,
+        change: impl Fn(&mut State) -> std::result::Result<bool, Step>,
+    ) -> Result<()> {
+        let was_cut = Cell::new(false);
+        match self.attempt(inode, |state| change(state).map(|cut| was_cut.set(cut))) {
+            Err(error) if was_cut.get() && error.is_passing() => {
+                log::debug!("what was cut off waits to be stored: {error}");
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Makes a range of bytes read as zeros, within the size.
     ///
     /// # Errors
     ///
-    /// As [`Data::attempt`]; a part may read as zeros then.
+    /// As [`Data::cut`]; a part may read as zeros then.
     pub fn punch(
         &self,
         inode: &Arc<Inode>,
@@ -77,7 +99,7 @@ impl Data {
     }
 
     fn punch_piece(&self, inode: &Arc<Inode>, offset: u64, end: u64, now: Option<Timestamp>) -> Result<()> {
-        self.attempt(inode, |state| {
+        self.cut(inode, |state| {
             let end = end.min(state.record.size);
             self.hold_room(state, 2, 0, Wish::Frees)?;
             if offset < end {
@@ -94,7 +116,7 @@ impl Data {
                 }
             }
             state.touch(state.record.size, now, 0);
-            Ok(())
+            Ok(offset < end)
         })
     }
 

@@ -190,6 +190,38 @@ fn a_rename_over_another_name_is_done_or_refused() {
     }
 }
 
+/// A refusal would leave the kernel with content that is gone, and that is gone for everybody after the next mount.
+#[test]
+fn a_file_is_made_smaller_or_stays_as_it_is() {
+    for size in [0, 100, 8192] {
+        let (store, disk) = of_size(3000);
+        let fixture = Fixture::new();
+        let volume = fixture.format(store);
+        let inode = file(&volume, "f", &pattern(20_000, 1));
+        volume.sync_all().unwrap();
+        (disk.lock().holds_nothing, disk.lock().copies) = (true, true);
+        disk.lock().others_take(usize::MAX);
+        volume.base.context.headroom.be_careful();
+        let resized = volume.resize(&inode, size, now(), 0);
+        let found = inode.view(|record| record.size);
+        assert_eq!(found, if resized.is_ok() { size } else { 20_000 }, "{resized:?}");
+        volume.base.context.headroom.be_careful();
+        let punched = volume.punch(&inode, 0, 4096, now());
+        let mut wanted = pattern(20_000, 1);
+        wanted.truncate(found as usize);
+        if punched.is_ok() {
+            let end = wanted.len().min(4096);
+            wanted[..end].fill(0);
+        }
+        assert!(content(&volume, &inode) == wanted, "{size}: {punched:?}");
+        disk.lock().others_take(0);
+        drop(inode);
+        volume.close().unwrap();
+        let volume = fixture.open(volume.base.context.store.clone());
+        assert!(look(&volume, "f").as_deref() == Some(&wanted), "{size}");
+    }
+}
+
 /// One that is refused its name has none, keeps its content, and takes another name once there is space.
 #[test]
 fn a_file_without_a_name_is_refused_one_while_there_is_no_space() {

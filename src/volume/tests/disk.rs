@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub struct Disk {
     /// Nothing can be held.
     pub holds_nothing: bool,
+    /// Nothing is written in place.
+    pub copies: bool,
     blocks: usize,
     held: usize,
     others: usize,
@@ -45,6 +47,9 @@ impl Disk {
             }
             self.held = wanted;
             return None;
+        }
+        if event.call == Call::Write && self.copies && self.free() == 0 {
+            return full;
         }
         let name = event.name?;
         let wanted = match event.call {

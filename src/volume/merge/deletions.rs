@@ -5,7 +5,7 @@
 
 use super::Merge;
 use super::pinned::{KEPT_FOR, PATIENCE};
-use crate::chunk::{ChunkId, Commit, InodeId, Tombstone, Version};
+use crate::chunk::{ChunkId, InodeId, Relation, Tombstone, Version};
 use crate::volume::format::record::Link;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::directory::{Joined, Place};
@@ -100,11 +100,14 @@ impl Merge {
         if self.catalog.is_there(id)? || mutants::is_active(Mutant::KnownCopyLeft) {
             return Ok(false);
         }
-        let Stamp { device, commit } = other.record.content;
-        Ok(match &other.entries {
-            Some(entries) => !entries.directory.has_entries_beyond(&tombstone),
-            None => tombstone.version.of(device) >= commit && commit > Commit(0),
-        })
+        // Not the content alone: it may have a name from another device, and be nowhere else.
+        let relation = tombstone.version.compare(other.version());
+        let is_known = matches!(relation, Relation::Newer | Relation::Equal);
+        Ok(is_known
+            && !other
+                .entries
+                .as_ref()
+                .is_some_and(|entries| entries.directory.has_entries_beyond(&tombstone)))
     }
 
     /// Of a directory what was known when it was deleted goes, and the rest stays.

@@ -23,6 +23,9 @@ const TRIES: u8 = 8;
 /// Further chunks of a version that is saved: each is held open meanwhile.
 const CHUNKS_MOST: usize = 256;
 
+/// A directory, and a name in it.
+type NameIn = (Arc<Inode>, Box<[u8]>);
+
 /// Where the further chunks of a version may be that is not in its place.
 #[derive(Clone, Copy)]
 pub(super) struct Beside<'a> {
@@ -111,7 +114,7 @@ impl Merge {
 
     /// Where a file has a name, in this or another version, and the name: the first directory that is there. If none is, and this
     /// device deleted them, the root.
-    fn place_beside(&self, inode: &Arc<Inode>, lost: &Arc<Inode>) -> Result<Option<(Arc<Inode>, Box<[u8]>)>> {
+    fn place_beside(&self, inode: &Arc<Inode>, lost: &Arc<Inode>) -> Result<Option<NameIn>> {
         let links = |inode: &Arc<Inode>| inode.view(|record| record.extension.links.clone());
         let (mut last, mut missing) = (None, None);
         for Link { parent, name, .. } in links(inode).into_iter().chain(links(lost)) {

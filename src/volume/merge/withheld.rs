@@ -12,6 +12,9 @@ use crate::volume::{Error, Malformed, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// An inode, and the name of its entry.
+type Added = (InodeId, Box<[u8]>);
+
 impl Merge {
     /// Names what is withheld of folders of which a file was here and none is. Whether there was any.
     pub(super) fn name_withheld(&self, copies: &Copies) -> Result<bool> {
@@ -72,8 +75,8 @@ impl Merge {
 }
 
 /// What the directory logs of a batch add and do not remove again.
-fn added(batch: &[u8]) -> std::result::Result<Vec<(InodeId, Box<[u8]>)>, Malformed> {
-    let mut left = BTreeMap::<(u64, DeviceId), (InodeId, Box<[u8]>)>::new();
+fn added(batch: &[u8]) -> std::result::Result<Vec<Added>, Malformed> {
+    let mut left = BTreeMap::<(u64, DeviceId), Added>::new();
     for item in parse(batch)?.iter().flat_map(|batch| &batch.items) {
         let Item::Directory { devices, log, .. } = item else { continue };
         let by = |device: u8| devices.get(usize::from(device)).copied().ok_or(Malformed("no known device"));

@@ -137,7 +137,7 @@ impl Replay<'_> {
                 applied => applied?,
             }
         }
-        self.keep_names();
+        self.keep_names(lives.iter().position(|(id, _)| *id == own).map(|at| &gone[at]));
         let own = lives.iter().position(|(id, live)| *id == own && !live.stream.is_empty());
         if let Some(gone) = own.filter(|_| !self.base.read_only).map(|at| &gone[at]) {
             // An id whose chunk 0 says that it has a name was named by a batch: an older journal was put in its place.

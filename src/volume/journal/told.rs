@@ -50,9 +50,12 @@ impl Replay<'_> {
     }
 
     /// A batch lists all names of a file that its device knew. A name that another device gave the file is not among them:
-    /// if its entry still leads to the file, it stays.
-    pub(super) fn keep_names(&self) {
+    /// if its entry still leads to the file, it stays. `own`: of this device's journal.
+    pub(super) fn keep_names(&self, own: Option<&Ended>) {
         for (inode, link) in self.dropped.take() {
+            if own.is_some_and(|own| self.went_with(&link, own)) {
+                continue;
+            }
             let leads_here = || {
                 let parent = self.cache.inode(link.parent)?;
                 Ok::<_, Error>(self.cache.entry(&parent, &link.name)?.is_some_and(|(id, _)| id == inode.id()))
@@ -68,6 +71,16 @@ impl Replay<'_> {
                 inode.state.write().renew_dot(&link);
             }
         }
+    }
+
+    /// Whether this device's journal deletes the directory of a name, and knew of its entry: what it says of the entries of
+    /// such a directory is not applied. What was known is noted where other devices wrote there.
+    fn went_with(&self, link: &Link, own: &Ended) -> bool {
+        own.has(link.parent)
+            && match self.base.context.recall.tombstone(ChunkId::first(link.parent)) {
+                Some(known) => link.dot.is_some_and(|dot| known.covers(dot)),
+                None => true,
+            }
     }
 
     /// Applies a log of this device's journal to a directory that [lacks](Self::lacks) earlier entries of it.

@@ -395,3 +395,26 @@ fn an_inode_of_a_failed_batch_gets_no_chunk_file() {
     volume.sync(&inode, false).unwrap();
     assert_eq!(look(&volume, "f").unwrap(), b"content");
 }
+
+/// Its directory's chunk file, which the batch deletes, is there still, and has the entry.
+#[test]
+fn a_name_that_went_with_its_directory_does_not_come_back() {
+    let (fixture, power) = (Fixture::new(), Power::new());
+    let volume = fixture.format(Arc::new(power.clone()));
+    let root = volume.root().unwrap();
+    let directory = volume.create(&root, b"d", new(Kind::Directory)).unwrap();
+    let inode = volume.create(&directory, b"x", new(Kind::File)).unwrap();
+    volume.checkpoint().unwrap();
+    volume.link(&inode, &root, b"m", now()).unwrap();
+    volume.unlink(&directory, b"x", now()).unwrap();
+    let gone = volume.remove_directory(&root, b"d", now()).unwrap().unwrap();
+    drop(directory);
+    volume.release(gone);
+    volume.sync_directory(&root).unwrap();
+    let volume = fixture.open(cut(&power));
+    let inode = volume.lookup(&volume.root().unwrap(), b"m").unwrap().unwrap();
+    inode.view(|record| {
+        assert_eq!(record.links_count, 1);
+        assert_eq!(record.extension.links.len(), 1, "{:?}", record.extension.links);
+    });
+}

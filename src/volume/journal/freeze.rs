@@ -231,7 +231,9 @@ impl Journal {
 
     /// The batch is durable: what it says counts as journalled.
     fn commit_succeeded(&self, frozen: Frozen) {
-        let named: Vec<InodeId> = frozen.inodes.iter().map(|frozen| frozen.inode.id()).collect();
+        let deleted = frozen.deleted.iter().map(|inode| inode.id());
+        let named: Vec<InodeId> =
+            frozen.inodes.iter().map(|frozen| frozen.inode.id()).chain(deleted).collect();
         self.base.withheld.lock().was_repeated(frozen.aside);
         let mut is_noted = false;
         for FrozenInode { inode, journalled, carried, told, .. } in frozen.inodes {

@@ -252,9 +252,10 @@ impl Namespace {
     /// Nobody above knows this inode any more. Without a name it is deleted.
     pub fn release(&self, inode: Arc<Inode>) {
         let mut pending = self.journal.names();
-        let (named, recorded) = {
+        let (named, recorded, is_made) = {
             let state = inode.state.read();
-            (state.record.links_count > 0, state.recorded)
+            let has_file = state.first_chunk.as_deref().is_none_or(Chunk::has_file);
+            (state.record.links_count > 0, state.recorded, has_file || !state.extra_chunks.is_empty())
         };
         if named || self.base.read_only {
             drop(pending);
@@ -264,6 +265,9 @@ impl Namespace {
         pending.nameless.remove(&inode.id());
         if !recorded {
             pending.inodes.remove(&inode.id());
+        }
+        // Of chunk files that are there a batch has to speak: the one that reserved the id may go before they do.
+        if !recorded && !is_made {
             pending.reserve.forget(inode.id());
             drop(pending);
             self.catalog.delete([inode]);

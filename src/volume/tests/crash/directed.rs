@@ -418,3 +418,26 @@ fn a_name_that_went_with_its_directory_does_not_come_back() {
         assert_eq!(record.extension.links.len(), 1, "{:?}", record.extension.links);
     });
 }
+
+/// No batch names it, and the one that reserved its id is dropped.
+#[test]
+fn a_file_that_went_before_a_batch_named_it_leaves_nothing() {
+    let (fixture, power) = (Fixture::new(), Power::new());
+    let volume = fixture.format(Arc::new(power.clone()));
+    let root = volume.root().unwrap();
+    volume.create(&root, b"f", new(Kind::File)).unwrap();
+    volume.checkpoint().unwrap();
+    // All that reserves ids goes with the next batch.
+    volume.rename((&root, b"f"), (&root, b"g"), Rename::Replace, None, now()).unwrap();
+    volume.checkpoint().unwrap();
+    assert!(volume.journal.file().wants_checkpoint_batch());
+    let inode = file(&volume, "n", &pattern(9000, 1));
+    assert!(inode.id_durable.load(Ordering::Acquire));
+    volume.unlink(&root, b"n", now()).unwrap();
+    volume.release(inode);
+    volume.sync_directory(&root).unwrap();
+    let left = power.kill();
+    let volume = fixture.open(Arc::new(left.clone()));
+    volume.checkpoint().unwrap();
+    check_leftovers(&volume, &left).unwrap();
+}

@@ -33,7 +33,6 @@ use super::server::Server;
 use super::{MountError, Options, Requests, Transport, handshake};
 use crate::fs::ops::Operations;
 use crate::sys::fuse as sys;
-use crate::sys::scheduling::join_idle_class;
 
 /// A wait shorter than this makes it worth polling for the next request.
 const SOON: Duration = Duration::from_micros(200);
@@ -172,6 +171,16 @@ impl Turn {
     }
 }
 
+/// Of a thread that serves: nobody is left to wait for it when it ends, in whatever way.
+struct Leaving<'a>(&'a Device);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.turn.lock().is_over = true;
+        self.0.passed.notify_all();
+    }
+}
+
 /// What a thread's join says of a panic outside of any operation.
 pub fn panicked() -> io::Error {
     io::Error::other("a transport thread panicked")
@@ -188,10 +197,7 @@ impl Device {
             let mut others: Vec<_> =
                 (1..threads).filter_map(|number| start(format!("fuse-{number}"), false)).collect();
             if self.changes_places() {
-                match start("fuse-idle".into(), true) {
-                    Some(thread) => others.push(thread),
-                    None => self.classes.forbid(),
-                }
+                others.extend(start("fuse-idle".into(), true));
             }
             let first = self.serve(scope, false);
             let ended = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
@@ -211,20 +217,17 @@ impl Device {
         scope: &'scope thread::Scope<'scope, '_>,
         in_idle_class: bool,
     ) -> io::Result<()> {
-        if in_idle_class && join_idle_class().is_err() {
-            self.classes.forbid();
+        let _leaving = Leaving(self);
+        if in_idle_class {
+            self.classes.join();
         }
         let mut seat = Seat::new(in_idle_class);
         let mut buffers = Buffers::new();
         loop {
             let mut turn = self.await_turn(&seat);
             loop {
-                let next = self.next(&mut turn, &seat, buffers.request.bytes());
-                if !matches!(next, Ok(Some(_))) {
-                    turn.is_over = true;
-                    self.passed.notify_all();
-                }
-                let Some((device, length)) = next? else { return Ok(()) };
+                let next = self.next(&mut turn, &seat, buffers.request.bytes())?;
+                let Some((device, length)) = next else { return Ok(()) };
                 let request = &buffers.request.bytes()[..length];
                 let mut body = Body::whole(request);
                 let header: InHeader = body.take().ok_or(io::ErrorKind::InvalidData)?;
@@ -274,7 +277,7 @@ impl Device {
                 && body.take::<ReadIn>().is_some_and(|asked| asked.size >= ring::LARGE_READ);
             if is_large
                 || self.server.is_slow(header, WORTH_PASSING_ALONE)
-                || (has_looked && header.pid != 0 && !seat.follow(header.pid))
+                || (has_looked && dispatch::wants_reply(header.opcode) && !seat.follow(header.pid))
             {
                 self.classes.pause();
             }

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::sys::scheduling::{Cpus, cpu_of, pin_to};
+use crate::sys::scheduling::{Cpus, cpu_of, join_idle_class, pin_to};
 
 /// When the threads of the idle class serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ pub struct Classes {
     /// More want a CPU than there are.
     is_full: AtomicBool,
     kind: IdleClass,
-    /// The machine does not let us.
-    forbidden: AtomicBool,
+    /// There are threads of the idle class.
+    is_there: AtomicBool,
     start: Instant,
     next_look: AtomicU64,
     judge: Mutex<Judge>,
@@ -104,7 +104,7 @@ impl Classes {
             in_idle_class: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
             kind,
-            forbidden: AtomicBool::new(false),
+            is_there: AtomicBool::new(false),
             start: Instant::now(),
             next_look: AtomicU64::new(0),
             judge: Mutex::new(Judge { agreeing: 0, not_before: 0, pause: FIRST_PAUSE / 2, since: 0 }),
@@ -130,7 +130,7 @@ impl Classes {
 
     /// Looks at the machine, where it is time for that. To be called by whoever serves, for each request.
     pub fn look(&self, seat: &mut Seat) -> bool {
-        if self.kind == IdleClass::Never || self.forbidden.load(Ordering::Relaxed) {
+        if !self.is_there.load(Ordering::Relaxed) {
             return false;
         }
         let now = self.now();
@@ -152,10 +152,12 @@ impl Classes {
         true
     }
 
-    /// Has nobody of the idle class serve any more.
-    pub fn forbid(&self) {
-        self.forbidden.store(true, Ordering::Relaxed);
-        self.in_idle_class.store(false, Ordering::Release);
+    /// Puts the calling thread into the idle class, if the machine lets it. Without any there the others serve.
+    pub fn join(&self) {
+        match join_idle_class() {
+            Ok(()) => self.is_there.store(true, Ordering::Relaxed),
+            Err(error) => log::info!("the idle class cannot be joined: {error}"),
+        }
     }
 
     /// Lets the other threads serve for a while, since what comes takes long.
@@ -181,7 +183,7 @@ impl Judge {
         }
         self.agreeing = 0;
         if is_on {
-            let was_short = now - self.since < SHORT_STAY;
+            let was_short = now.saturating_sub(self.since) < SHORT_STAY;
             self.pause = if was_short { (2 * self.pause).min(LAST_PAUSE) } else { FIRST_PAUSE };
             self.not_before = now + self.pause;
         } else {
@@ -198,13 +200,17 @@ impl Seat {
         Seat { in_idle_class, waits, cpu: None, allowed: Cpus::allowed().ok() }
     }
 
-    /// Goes to the CPU of a thread that asks, by its number. Returns whether that could be had.
+    /// Goes to the CPU of a thread that asks, by its number. Returns whether it is where somebody asked from.
     pub fn follow(&mut self, asker: u32) -> bool {
-        let cpu = cpu_of(asker);
-        if cpu.is_some() && cpu == self.cpu {
-            return true;
+        // Whom this process cannot see has the number 0, as what the kernel asks on its own.
+        if asker != 0 {
+            let cpu = cpu_of(asker);
+            if cpu.is_none() || cpu != self.cpu {
+                self.part();
+                let may_go = |cpu: &usize| self.allowed.as_ref().is_some_and(|allowed| allowed.has(*cpu));
+                self.cpu = cpu.filter(may_go).filter(|&cpu| pin_to(cpu).is_ok());
+            }
         }
-        self.cpu = cpu.filter(|&cpu| pin_to(cpu).is_ok());
         self.cpu.is_some()
     }
 
@@ -336,17 +342,34 @@ mod tests {
     }
 
     #[test]
-    fn others_serve_for_a_while_after_a_pause_and_for_good_once_it_is_forbidden() {
+    fn the_idle_class_serves_once_somebody_is_in_it_and_not_for_a_while_after_a_pause() {
         let classes = Classes::new(IdleClass::InTurns);
         if !classes.change() {
             return;
         }
         let mut seat = Seat::new(false);
+        assert!(!classes.look(&mut seat) && !classes.in_idle_class());
+        thread::scope(|scope| drop(scope.spawn(|| classes.join())));
         assert!(classes.look(&mut seat) && classes.in_idle_class());
         classes.pause();
         assert!(!classes.in_idle_class());
         assert!(classes.judge.lock().not_before > 100 * MS);
-        classes.forbid();
-        assert!(!classes.look(&mut seat) && !classes.in_idle_class());
+    }
+
+    #[test]
+    fn a_thread_follows_where_it_may_go_and_goes_back() {
+        let mut seat = Seat::new(false);
+        let count = || Cpus::allowed().unwrap().count();
+        let before = count();
+        assert!(!seat.follow(0) && !seat.follow(u32::MAX));
+        assert_eq!(count(), before);
+        assert!(seat.follow(std::process::id()) && seat.follows() && seat.follow(0));
+        assert_eq!(count(), 1);
+        assert!(!seat.follow(u32::MAX));
+        assert_eq!(count(), before, "who has ended is not followed");
+        assert!(seat.follow(std::process::id()));
+        seat.part();
+        assert!(!seat.follows());
+        assert_eq!(count(), before);
     }
 }

@@ -25,7 +25,7 @@ use super::policy;
 use super::protocol::{Body, InHeader, OutHeader, ReadIn, opcode};
 use super::reply::{Answer, Errno, NO_THREAD, put_bytes};
 use super::server::Server;
-use crate::sys::scheduling::{join_idle_class, pin_to};
+use crate::sys::scheduling::pin_to;
 use crate::sys::uring::{Parts, Queue, Request, Waker};
 
 /// A request that takes longer than this, in nanoseconds, goes to a worker. It costs the waking of two threads, and the
@@ -211,8 +211,8 @@ impl Shared<'_> {
         let Place { cpu, in_idle_class, home, beside } = place;
         // A CPU that is off, or not for us: whoever serves its queue may run anywhere.
         let _ = pin_to(*cpu);
-        if *in_idle_class && join_idle_class().is_err() {
-            self.classes.forbid();
+        if *in_idle_class {
+            self.classes.join();
         }
         queue.start()?;
         let mut seat = Seat::new(*in_idle_class);

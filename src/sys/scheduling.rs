@@ -34,6 +34,16 @@ impl Cpus {
         Ok(Cpus(sched_getaffinity(None)?))
     }
 
+    /// Whether one, by its number, is among them.
+    pub fn has(&self, cpu: usize) -> bool {
+        cpu < CpuSet::MAX_CPU && self.0.is_set(cpu)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.count() as usize
+    }
+
     /// Lets the calling thread run there.
     ///
     /// # Errors
@@ -82,10 +92,10 @@ mod tests {
         assert_eq!(parse_cpu("7 (a) S 1"), None);
         let allowed = Cpus::allowed().unwrap();
         let of_this_thread = || cpu_of(rustix::thread::gettid().as_raw_nonzero().get() as u32);
-        for cpu in (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.0.is_set(cpu)) {
+        for cpu in (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.has(cpu)) {
             pin_to(cpu).unwrap();
             assert_eq!(of_this_thread(), Some(cpu));
-            assert_eq!(Cpus::allowed().unwrap().0.count(), 1);
+            assert_eq!(Cpus::allowed().unwrap().count(), 1);
             allowed.allow().unwrap();
             assert_eq!(Cpus::allowed().unwrap().0, allowed.0);
         }

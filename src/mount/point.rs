@@ -193,8 +193,7 @@ fn refusal(error: &io::Error) -> MountError {
     }
 }
 
-/// Whether a call to a mount failed because its daemon is gone, or about to be: a request that waits for a thread of a ring
-/// which ends is cancelled.
+/// Whether a call failed because the daemon is gone, or just ends: what waits for a thread of its ring is cancelled.
 pub fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED | libc::ECANCELED))
 }

@@ -20,9 +20,14 @@ on_each_transport! {
 
 mod changing_places {
     use cryptfs::mount::Transport;
+    use std::sync::Mutex;
+
+    /// Either would keep the other from a quiet machine.
+    static ALONE: Mutex<()> = Mutex::new(());
 
     #[test]
     fn over_dev_fuse() {
+        let _alone = ALONE.lock();
         super::threads_of_both_classes_change_places(Transport::Device);
         super::who_asks_alone_is_served_by_the_idle_class(Transport::Device);
         super::who_asks_alone_where_all_cpus_are_in_use_is_followed_to_its_own();
@@ -30,6 +35,7 @@ mod changing_places {
 
     #[test]
     fn over_io_uring() {
+        let _alone = ALONE.lock();
         crate::child::over_io_uring(super::threads_of_both_classes_change_places);
         crate::child::over_io_uring(super::who_asks_alone_is_served_by_the_idle_class);
     }

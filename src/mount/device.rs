@@ -24,7 +24,7 @@ use zerocopy::IntoBytes;
 
 use super::channel::{Buffers, Received, forget_attributes, invalidate, receive, send};
 use super::dispatch::{self, Dispatcher};
-use super::idle_class::{Classes, Seat};
+use super::idle_class::{Classes, IdleClass, ServingThread};
 use super::policy::{self, capability};
 use super::protocol::{self as wire, Body, InHeader, OutHeader, ReadIn, opcode};
 use super::reply::NO_THREAD;
@@ -92,11 +92,10 @@ pub fn connect(
     if options.transport != Transport::Device {
         wanted |= capability::INIT_EXT | capability::OVER_IO_URING;
     }
-    let classes = Classes::new(options.idle_class);
     let mut rings = None;
     let terms = handshake::agree(&device, wanted, |mut terms| {
         if terms.capabilities & capability::OVER_IO_URING != 0 {
-            match Rings::prepare(&device, &classes) {
+            match Rings::prepare(&device, options.idle_class) {
                 Ok(prepared) => terms.largest = rings.insert(prepared).largest(),
                 Err(error) => {
                     log::info!("io_uring is not available, /dev/fuse is used: {error}");
@@ -129,7 +128,7 @@ pub fn connect(
         turn: Mutex::new(Turn { last_wait: Duration::MAX, is_crowded: false, is_over: false, asker: (0, 0) }),
         passed: Condvar::new(),
         has_rings: rings.is_some(),
-        classes,
+        classes: Classes::new(if rings.is_some() { IdleClass::Never } else { options.idle_class }),
     };
     Ok(Connection { device, rings })
 }
@@ -152,8 +151,7 @@ impl Connection {
             None => device.run(device.threads),
             Some(rings) => thread::scope(|scope| {
                 let beside = scope.spawn(|| device.run(1));
-                let served =
-                    rings.run(&device.server, &device.sleeping, &device.classes, device.threads, abort);
+                let served = rings.run(&device.server, &device.sleeping, device.threads, abort);
                 // Nobody may be left waiting for the queues that were never served.
                 let served = served.inspect_err(|_| abort());
                 let ended = beside.join().unwrap_or_else(|_| Err(panicked()));
@@ -171,7 +169,7 @@ impl Turn {
     }
 }
 
-/// Of a thread that serves: nobody is left to wait for it when it ends, in whatever way.
+/// When a thread that serves ends, in whatever way, nobody is left to wait for it.
 struct Leaving<'a>(&'a Device);
 
 impl Drop for Leaving<'_> {
@@ -196,7 +194,7 @@ impl Device {
             };
             let mut others: Vec<_> =
                 (1..threads).filter_map(|number| start(format!("fuse-{number}"), false)).collect();
-            if self.changes_places() {
+            if self.classes.has_both() {
                 others.extend(start("fuse-idle".into(), true));
             }
             let first = self.serve(scope, false);
@@ -205,11 +203,6 @@ impl Device {
             };
             others.into_iter().map(ended).fold(first, io::Result::and)
         })
-    }
-
-    /// Whether threads of two classes take turns here.
-    fn changes_places(&self) -> bool {
-        !self.has_rings && self.classes.change()
     }
 
     fn serve<'scope>(
@@ -221,12 +214,12 @@ impl Device {
         if in_idle_class {
             self.classes.join();
         }
-        let mut seat = Seat::new(in_idle_class);
+        let mut thread = ServingThread::new(in_idle_class);
         let mut buffers = Buffers::new();
         loop {
-            let mut turn = self.await_turn(&seat);
+            let mut turn = self.await_turn(&thread);
             loop {
-                let next = self.next(&mut turn, &seat, buffers.request.bytes())?;
+                let next = self.next(&mut turn, &thread, buffers.request.bytes())?;
                 let Some((device, length)) = next else { return Ok(()) };
                 let request = &buffers.request.bytes()[..length];
                 let mut body = Body::whole(request);
@@ -236,7 +229,7 @@ impl Device {
                 let worth_passing = if turn.is_crowded { WORTH_PASSING } else { WORTH_PASSING_ALONE };
                 let asked = Body::whole(&request[size_of::<InHeader>()..]);
                 turn.asks(header.pid);
-                let is_for_others = self.is_for_others(&turn, &mut seat, &header, asked);
+                let is_for_others = self.is_for_others(&turn, &mut thread, &header, asked);
                 if is_for_others {
                     self.passed.notify_all();
                 }
@@ -244,7 +237,7 @@ impl Device {
                     self.seek_later(scope, device, header, body, reply)?;
                 } else if is_for_others || self.server.is_slow(&header, worth_passing) {
                     drop(turn);
-                    seat.part();
+                    thread.stop_following();
                     self.answer(device, &header, body, reply);
                     break;
                 } else {
@@ -257,43 +250,50 @@ impl Device {
         }
     }
 
-    fn await_turn(&self, seat: &Seat) -> MutexGuard<'_, Turn> {
+    fn await_turn(&self, thread: &ServingThread) -> MutexGuard<'_, Turn> {
         let mut turn = self.turn.lock();
-        while self.changes_places() && self.classes.in_idle_class() != seat.in_idle_class && !turn.is_over {
+        while self.classes.in_idle_class() != thread.in_idle_class && !turn.is_over {
             self.passed.wait(&mut turn);
         }
         turn
     }
 
-    /// Whether threads of the other class are to have the turn, now that this request came. Who asks has the idle
-    /// class follow to its CPU; and who asks alone, while more want a CPU than there are, the others.
-    fn is_for_others(&self, turn: &Turn, seat: &mut Seat, header: &InHeader, mut body: Body<'_>) -> bool {
-        if !self.changes_places() {
-            return false;
-        }
-        let has_looked = self.classes.look(seat);
-        if seat.in_idle_class {
+    /// Whether threads of the other class are to have the turn, now that this request came. The idle class follows whoever
+    /// asks to their CPU; the others follow who asks alone, while more want a CPU than there are.
+    fn is_for_others(
+        &self,
+        turn: &Turn,
+        thread: &mut ServingThread,
+        header: &InHeader,
+        mut body: Body<'_>,
+    ) -> bool {
+        let has_looked = self.classes.look(thread);
+        if thread.in_idle_class {
             let is_large = header.opcode == opcode::READ
                 && body.take::<ReadIn>().is_some_and(|asked| asked.size >= ring::LARGE_READ);
             if is_large
                 || self.server.is_slow(header, WORTH_PASSING_ALONE)
-                || (has_looked && dispatch::wants_reply(header.opcode) && !seat.follow(header.pid))
+                || (has_looked && dispatch::wants_reply(header.opcode) && !thread.follow(header.pid))
             {
                 self.classes.pause();
             }
+        } else if has_looked && self.classes.is_oversubscribed() && turn.asker.1 >= ALONE {
+            thread.follow(header.pid);
         } else if has_looked {
-            match self.classes.is_full() && turn.asker.1 >= ALONE {
-                true => drop(seat.follow(header.pid)),
-                false => seat.part(),
-            }
+            thread.stop_following();
         }
-        self.classes.in_idle_class() != seat.in_idle_class
+        self.classes.in_idle_class() != thread.in_idle_class
     }
 
     /// Waits for a request. `None`: there will be no more.
-    fn next(&self, turn: &mut Turn, seat: &Seat, room: &mut [u8]) -> io::Result<Option<(&File, usize)>> {
+    fn next(
+        &self,
+        turn: &mut Turn,
+        thread: &ServingThread,
+        room: &mut [u8],
+    ) -> io::Result<Option<(&File, usize)>> {
         let start = Instant::now();
-        let polling = self.polling.as_ref().filter(|_| turn.last_wait < SOON && !seat.follows());
+        let polling = self.polling.as_ref().filter(|_| turn.last_wait < SOON && !thread.is_beside_asker());
         let mut device = polling.unwrap_or(&self.sleeping);
         turn.is_crowded = polling.is_some();
         loop {

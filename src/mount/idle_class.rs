@@ -33,8 +33,8 @@ pub enum IdleClass {
 const BETWEEN_LOOKS: u64 = 1_000_000;
 /// So many looks in a row have to agree: one alone may have met somebody who ran for a moment.
 const AGREEING: u32 = 2;
-/// Whoever waited for a CPU as long as this, in nanoseconds, and each time, waited for somebody with work of their own.
-const DISPLACED: u64 = 300_000;
+/// Who of the idle class waits for a CPU this long each time, in nanoseconds, waits for somebody with work of their own.
+const KEPT_WAITING: u64 = 300_000;
 /// How long the others serve at least, in nanoseconds, once the idle class had to leave; after each short stay twice as long,
 /// up to the second.
 const FIRST_PAUSE: u64 = 16_000_000;
@@ -48,19 +48,19 @@ const SLOW_PAUSE: u64 = 125_000_000;
 pub struct Classes {
     in_idle_class: AtomicBool,
     /// More want a CPU than there are.
-    is_full: AtomicBool,
+    is_oversubscribed: AtomicBool,
     kind: IdleClass,
     /// There are threads of the idle class.
     is_there: AtomicBool,
     start: Instant,
     next_look: AtomicU64,
-    judge: Mutex<Judge>,
+    hysteresis: Mutex<Hysteresis>,
     load: Option<File>,
     cpus: usize,
 }
 
-/// What a thread that serves knows of itself.
-pub struct Seat {
+/// A thread that serves, as it knows itself.
+pub struct ServingThread {
     pub in_idle_class: bool,
     /// Of the idle class, /proc/thread-self/schedstat.
     waits: Option<Waits>,
@@ -76,8 +76,8 @@ struct Waits {
     times: u64,
 }
 
-/// Decides by what was seen. Times are nanoseconds since the mount.
-struct Judge {
+/// Decides who serves by what was seen, so that neither a moment nor a neighbour that comes and goes changes it all the time. Times are nanoseconds since the mount.
+struct Hysteresis {
     /// How many looks in a row spoke for a change.
     agreeing: u32,
     /// The idle class does not serve before that.
@@ -90,9 +90,9 @@ struct Judge {
 /// What was seen in one look.
 struct Seen {
     /// Most CPUs are in use.
-    crowded: bool,
+    busy: bool,
     /// Of the idle class, the asker waited for a CPU.
-    displaced: bool,
+    kept_waiting: bool,
 }
 
 impl Classes {
@@ -102,19 +102,24 @@ impl Classes {
         let kind = if load.is_none() || cpus < 2 { IdleClass::Never } else { kind };
         Classes {
             in_idle_class: AtomicBool::new(false),
-            is_full: AtomicBool::new(false),
+            is_oversubscribed: AtomicBool::new(false),
             kind,
             is_there: AtomicBool::new(false),
             start: Instant::now(),
             next_look: AtomicU64::new(0),
-            judge: Mutex::new(Judge { agreeing: 0, not_before: 0, pause: FIRST_PAUSE / 2, since: 0 }),
+            hysteresis: Mutex::new(Hysteresis {
+                agreeing: 0,
+                not_before: 0,
+                pause: FIRST_PAUSE / 2,
+                since: 0,
+            }),
             load,
             cpus,
         }
     }
 
-    /// Whether there is a use for threads of the idle class at all.
-    pub fn change(&self) -> bool {
+    /// Whether there are to be threads of the idle class beside the others.
+    pub fn has_both(&self) -> bool {
         self.kind != IdleClass::Never
     }
 
@@ -124,12 +129,12 @@ impl Classes {
     }
 
     /// Whether more want a CPU than there are.
-    pub fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
+    pub fn is_oversubscribed(&self) -> bool {
+        self.is_oversubscribed.load(Ordering::Relaxed)
     }
 
     /// Looks at the machine, where it is time for that. To be called by whoever serves, for each request.
-    pub fn look(&self, seat: &mut Seat) -> bool {
+    pub fn look(&self, thread: &mut ServingThread) -> bool {
         if !self.is_there.load(Ordering::Relaxed) {
             return false;
         }
@@ -137,16 +142,17 @@ impl Classes {
         if now < self.next_look.load(Ordering::Relaxed) {
             return false;
         }
-        let Some(mut judge) = self.judge.try_lock() else { return false };
+        let Some(mut hysteresis) = self.hysteresis.try_lock() else { return false };
         let is_on = self.in_idle_class();
         let next = if self.kind == IdleClass::InTurns {
             !is_on
         } else {
             self.next_look.store(now + BETWEEN_LOOKS, Ordering::Relaxed);
             let running = self.load.as_ref().and_then(running);
-            self.is_full.store(running.is_some_and(|running| running > self.cpus), Ordering::Relaxed);
-            let crowded = running.is_none_or(|running| running > (self.cpus / 2).max(1));
-            judge.decide(is_on, now, &Seen { crowded, displaced: seat.was_displaced() })
+            self.is_oversubscribed
+                .store(running.is_some_and(|running| running > self.cpus), Ordering::Relaxed);
+            let busy = running.is_none_or(|running| running > (self.cpus / 2).max(1));
+            hysteresis.decide(is_on, now, &Seen { busy, kept_waiting: thread.was_kept_waiting() })
         };
         self.in_idle_class.store(next, Ordering::Release);
         true
@@ -162,9 +168,9 @@ impl Classes {
 
     /// Lets the other threads serve for a while, since what comes takes long.
     pub fn pause(&self) {
-        let (mut judge, now) = (self.judge.lock(), self.now());
-        judge.not_before = judge.not_before.max(now + SLOW_PAUSE);
-        judge.agreeing = 0;
+        let (mut hysteresis, now) = (self.hysteresis.lock(), self.now());
+        hysteresis.not_before = hysteresis.not_before.max(now + SLOW_PAUSE);
+        hysteresis.agreeing = 0;
         self.in_idle_class.store(false, Ordering::Release);
     }
 
@@ -173,12 +179,12 @@ impl Classes {
     }
 }
 
-impl Judge {
+impl Hysteresis {
     /// Whether the idle class is to serve from now on.
     fn decide(&mut self, is_on: bool, now: u64, seen: &Seen) -> bool {
-        let speaks_for_change = is_on == seen.crowded && (is_on || now >= self.not_before);
+        let speaks_for_change = is_on == seen.busy && (is_on || now >= self.not_before);
         self.agreeing = if speaks_for_change { self.agreeing + 1 } else { 0 };
-        if self.agreeing < AGREEING && !(is_on && seen.displaced) {
+        if self.agreeing < AGREEING && !(is_on && seen.kept_waiting) {
             return is_on;
         }
         self.agreeing = 0;
@@ -193,11 +199,11 @@ impl Judge {
     }
 }
 
-impl Seat {
+impl ServingThread {
     /// Of a thread that is in the idle class or not. To be made by that thread.
-    pub fn new(in_idle_class: bool) -> Seat {
+    pub fn new(in_idle_class: bool) -> ServingThread {
         let waits = in_idle_class.then(Waits::open).and_then(io::Result::ok);
-        Seat { in_idle_class, waits, cpu: None, allowed: Cpus::allowed().ok() }
+        ServingThread { in_idle_class, waits, cpu: None, allowed: Cpus::allowed().ok() }
     }
 
     /// Goes to the CPU of a thread that asks, by its number. Returns whether it is where somebody asked from.
@@ -206,7 +212,7 @@ impl Seat {
         if asker != 0 {
             let cpu = cpu_of(asker);
             if cpu.is_none() || cpu != self.cpu {
-                self.part();
+                self.stop_following();
                 let may_go = |cpu: &usize| self.allowed.as_ref().is_some_and(|allowed| allowed.has(*cpu));
                 self.cpu = cpu.filter(may_go).filter(|&cpu| pin_to(cpu).is_ok());
             }
@@ -215,7 +221,7 @@ impl Seat {
     }
 
     /// Follows nobody any more.
-    pub fn part(&mut self) {
+    pub fn stop_following(&mut self) {
         if self.cpu.take().is_some()
             && let Some(allowed) = &self.allowed
         {
@@ -224,12 +230,12 @@ impl Seat {
     }
 
     /// Whether it is on the CPU of whoever asks, which polling would take away.
-    pub fn follows(&self) -> bool {
+    pub fn is_beside_asker(&self) -> bool {
         self.in_idle_class || self.cpu.is_some()
     }
 
-    fn was_displaced(&mut self) -> bool {
-        self.waits.as_mut().is_some_and(|waits| waits.look().is_some_and(|each| each > DISPLACED))
+    fn was_kept_waiting(&mut self) -> bool {
+        self.waits.as_mut().is_some_and(|waits| waits.look().is_some_and(|each| each > KEPT_WAITING))
     }
 }
 
@@ -277,54 +283,54 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     /// Looks at a machine once in a millisecond, from `start` on.
-    fn looks(judge: &mut Judge, is_on: &mut bool, start: u64, seen: &[(bool, bool)]) {
-        for (number, &(crowded, displaced)) in seen.iter().enumerate() {
-            *is_on = judge.decide(*is_on, start + number as u64 * MS, &Seen { crowded, displaced });
+    fn looks(state: &mut Hysteresis, is_on: &mut bool, start: u64, seen: &[(bool, bool)]) {
+        for (number, &(busy, kept_waiting)) in seen.iter().enumerate() {
+            *is_on = state.decide(*is_on, start + number as u64 * MS, &Seen { busy, kept_waiting });
         }
     }
 
-    fn judge() -> Judge {
-        Judge { agreeing: 0, not_before: 0, pause: FIRST_PAUSE / 2, since: 0 }
+    fn at_first() -> Hysteresis {
+        Hysteresis { agreeing: 0, not_before: 0, pause: FIRST_PAUSE / 2, since: 0 }
     }
 
     const QUIET: (bool, bool) = (false, false);
-    const CROWDED: (bool, bool) = (true, false);
+    const BUSY: (bool, bool) = (true, false);
 
     #[test]
     fn two_looks_that_agree_change_who_serves() {
-        let (mut judge, mut is_on) = (judge(), false);
-        looks(&mut judge, &mut is_on, 0, &[QUIET, CROWDED, QUIET, CROWDED, QUIET]);
+        let (mut state, mut is_on) = (at_first(), false);
+        looks(&mut state, &mut is_on, 0, &[QUIET, BUSY, QUIET, BUSY, QUIET]);
         assert!(!is_on);
-        looks(&mut judge, &mut is_on, 5 * MS, &[QUIET]);
+        looks(&mut state, &mut is_on, 5 * MS, &[QUIET]);
         assert!(is_on);
-        looks(&mut judge, &mut is_on, 6 * MS, &[CROWDED, QUIET, CROWDED, QUIET]);
+        looks(&mut state, &mut is_on, 6 * MS, &[BUSY, QUIET, BUSY, QUIET]);
         assert!(is_on);
-        looks(&mut judge, &mut is_on, 10 * MS, &[CROWDED, CROWDED]);
+        looks(&mut state, &mut is_on, 10 * MS, &[BUSY, BUSY]);
         assert!(!is_on);
     }
 
     #[test]
     fn whoever_has_to_leave_soon_stays_away_longer_each_time() {
         for last in [&[(true, false), (true, false)][..], &[(false, true)]] {
-            let (mut judge, mut now) = (judge(), 0);
-            let come = |judge: &mut Judge, now: &mut u64| {
+            let (mut state, mut now) = (at_first(), 0);
+            let come = |state: &mut Hysteresis, now: &mut u64| {
                 let left = *now;
                 let mut is_on = false;
                 while !is_on {
                     *now += MS;
-                    looks(judge, &mut is_on, *now, &[QUIET]);
+                    looks(state, &mut is_on, *now, &[QUIET]);
                 }
                 (*now - left) / MS
             };
-            come(&mut judge, &mut now);
+            come(&mut state, &mut now);
             let mut away = Vec::new();
             for stay in [1, 1, 1, 1, 1, 1, 1, 1, 200, 1] {
                 now += stay * MS;
                 let mut is_on = true;
-                looks(&mut judge, &mut is_on, now, last);
+                looks(&mut state, &mut is_on, now, last);
                 assert!(!is_on);
                 now += (last.len() as u64 - 1) * MS;
-                away.push(come(&mut judge, &mut now));
+                away.push(come(&mut state, &mut now));
             }
             assert_eq!(away, [17, 33, 65, 129, 257, 513, 1001, 1001, 17, 33]);
         }
@@ -344,32 +350,32 @@ mod tests {
     #[test]
     fn the_idle_class_serves_once_somebody_is_in_it_and_not_for_a_while_after_a_pause() {
         let classes = Classes::new(IdleClass::InTurns);
-        if !classes.change() {
+        if !classes.has_both() {
             return;
         }
-        let mut seat = Seat::new(false);
-        assert!(!classes.look(&mut seat) && !classes.in_idle_class());
-        thread::scope(|scope| drop(scope.spawn(|| classes.join())));
-        assert!(classes.look(&mut seat) && classes.in_idle_class());
+        let mut thread = ServingThread::new(false);
+        assert!(!classes.look(&mut thread) && !classes.in_idle_class());
+        std::thread::scope(|scope| drop(scope.spawn(|| classes.join())));
+        assert!(classes.look(&mut thread) && classes.in_idle_class());
         classes.pause();
         assert!(!classes.in_idle_class());
-        assert!(classes.judge.lock().not_before > 100 * MS);
+        assert!(classes.hysteresis.lock().not_before > 100 * MS);
     }
 
     #[test]
-    fn a_thread_follows_where_it_may_go_and_goes_back() {
-        let mut seat = Seat::new(false);
+    fn a_servedfollows_where_it_may_go_and_goes_back() {
+        let mut thread = ServingThread::new(false);
         let count = || Cpus::allowed().unwrap().count();
         let before = count();
-        assert!(!seat.follow(0) && !seat.follow(u32::MAX));
+        assert!(!thread.follow(0) && !thread.follow(u32::MAX));
         assert_eq!(count(), before);
-        assert!(seat.follow(std::process::id()) && seat.follows() && seat.follow(0));
+        assert!(thread.follow(std::process::id()) && thread.is_beside_asker() && thread.follow(0));
         assert_eq!(count(), 1);
-        assert!(!seat.follow(u32::MAX));
+        assert!(!thread.follow(u32::MAX));
         assert_eq!(count(), before, "who has ended is not followed");
-        assert!(seat.follow(std::process::id()));
-        seat.part();
-        assert!(!seat.follows());
+        assert!(thread.follow(std::process::id()));
+        thread.stop_following();
+        assert!(!thread.is_beside_asker());
         assert_eq!(count(), before);
     }
 }

@@ -20,7 +20,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::channel::{forget_attributes, invalidate};
 use super::dispatch::may_take_long;
-use super::idle_class::{Classes, Seat};
+use super::idle_class::{Classes, IdleClass, ServingThread};
 use super::policy;
 use super::protocol::{Body, InHeader, OutHeader, ReadIn, opcode};
 use super::reply::{Answer, Errno, NO_THREAD, put_bytes};
@@ -47,6 +47,7 @@ const SCRATCH: usize = 64 << 10;
 pub struct Rings {
     queues: Vec<(Queue, Option<Queue>)>,
     largest: u32,
+    classes: Classes,
 }
 
 /// Where others leave requests for a queue's thread.
@@ -59,7 +60,7 @@ struct Home {
 }
 
 /// One of a CPU's threads.
-struct Place {
+struct QueueThread {
     cpu: usize,
     in_idle_class: bool,
     home: Arc<Home>,
@@ -99,7 +100,8 @@ impl Rings {
     /// # Errors
     ///
     /// The kernel has no io_uring, or not for this process, or there are too many CPUs.
-    pub fn prepare(device: &File, classes: &Classes) -> io::Result<Rings> {
+    pub fn prepare(device: &File, idle_class: IdleClass) -> io::Result<Rings> {
+        let classes = Classes::new(idle_class);
         let count = cpus();
         if count > MOST {
             return Err(io::Error::other(format!("too many CPUs: {count}")));
@@ -108,10 +110,10 @@ impl Rings {
         let depth = (ROOMS / count).clamp(2, 8) as u16;
         let queue = |number| {
             let queue = Queue::new(device, number as u16, depth, largest as usize)?;
-            let second = classes.change().then(|| queue.second(device)).transpose()?;
+            let second = classes.has_both().then(|| queue.second(device)).transpose()?;
             Ok((queue, second))
         };
-        Ok(Rings { queues: (0..count).map(queue).collect::<io::Result<_>>()?, largest })
+        Ok(Rings { queues: (0..count).map(queue).collect::<io::Result<_>>()?, largest, classes })
     }
 
     /// The largest READ or WRITE, in bytes.
@@ -129,11 +131,10 @@ impl Rings {
         self,
         server: &Server,
         device: &File,
-        classes: &Classes,
         workers: usize,
         abort: &(dyn Fn() + Sync),
     ) -> io::Result<()> {
-        let shared = &Shared { server, device, classes };
+        let shared = &Shared { server, device, classes: &self.classes };
         let (sender, receiver) = channel();
         let receiver = &Mutex::new(receiver);
         // The workers end when the last sender is gone, so it must not outlive this closure.
@@ -146,12 +147,12 @@ impl Rings {
             for (cpu, (queue, second)) in self.queues.into_iter().enumerate() {
                 let home = Home::of(&queue);
                 let beside = second.as_ref().map(Home::of);
-                let mut start = |queue, place: Place| {
-                    let kind = if place.in_idle_class { "idle" } else { "cpu" };
+                let mut start = |queue, own: QueueThread| {
+                    let kind = if own.in_idle_class { "idle" } else { "cpu" };
                     let thread = thread::Builder::new().name(format!("fuse-{kind}-{cpu}"));
                     let jobs = sender.clone();
                     let serve = move || {
-                        let serve = || shared.serve(scope, &place, queue, &jobs);
+                        let serve = || shared.serve(scope, &own, queue, &jobs);
                         let served = catch_unwind(AssertUnwindSafe(serve));
                         let served = served.unwrap_or_else(|_| Err(super::device::panicked()));
                         served.inspect_err(|error| {
@@ -163,9 +164,15 @@ impl Rings {
                     io::Result::Ok(())
                 };
                 let other = beside.clone();
-                start(queue, Place { cpu, in_idle_class: false, home: Arc::clone(&home), beside: other })?;
+                start(
+                    queue,
+                    QueueThread { cpu, in_idle_class: false, home: Arc::clone(&home), beside: other },
+                )?;
                 if let (Some(second), Some(beside)) = (second, beside) {
-                    start(second, Place { cpu, in_idle_class: true, home: beside, beside: Some(home) })?;
+                    start(
+                        second,
+                        QueueThread { cpu, in_idle_class: true, home: beside, beside: Some(home) },
+                    )?;
                 }
             }
             drop(sender);
@@ -204,18 +211,18 @@ impl Shared<'_> {
     fn serve<'scope>(
         &'scope self,
         scope: &'scope thread::Scope<'scope, '_>,
-        place: &Place,
+        own: &QueueThread,
         mut queue: Queue,
         jobs: &Sender<Job>,
     ) -> io::Result<()> {
-        let Place { cpu, in_idle_class, home, beside } = place;
+        let QueueThread { cpu, in_idle_class, home, beside } = own;
         // A CPU that is off, or not for us: whoever serves its queue may run anywhere.
         let _ = pin_to(*cpu);
         if *in_idle_class {
             self.classes.join();
         }
         queue.start()?;
-        let mut seat = Seat::new(*in_idle_class);
+        let mut thread = ServingThread::new(*in_idle_class);
         let mut scratch = vec![0; SCRATCH];
         let mut found = Vec::new();
         let lost = |error: io::Error| {
@@ -226,7 +233,7 @@ impl Shared<'_> {
         };
         while queue.wait(&mut found, lost)? {
             if !found.is_empty() {
-                self.classes.look(&mut seat);
+                self.classes.look(&mut thread);
                 if let Some(beside) = beside
                     && self.classes.in_idle_class() != *in_idle_class
                 {

@@ -322,8 +322,7 @@ impl Volume {
     /// [`Error::NotFound`]; [`Error::IsDirectory`]; [`Error::NotDirectory`] for the one it is to be in;
     /// [`Error::Invalid`] or [`Error::NameTooLong`] for the name; those of any change ([`Volume`]).
     pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
-        self.merge.save_before_removal(directory, name);
-        self.namespace.unlink(directory, name, now)
+        self.merge.unlink(directory, name, now)
     }
 
     /// Removes an empty directory. Returns it, as `unlink` does. Of one that is damaged the name goes and nothing else.
@@ -355,10 +354,7 @@ impl Volume {
         whiteout: Option<NewInode<'_>>,
         now: Timestamp,
     ) -> Result<Option<Arc<Inode>>> {
-        if how == Rename::Replace {
-            self.merge.save_before_removal(to.0, to.1);
-        }
-        self.namespace.rename(from, to, how, whiteout, now)
+        self.merge.rename(from, to, how, whiteout, now)
     }
 
     /// Visits the entries behind a cookie in their order, until `visit` answers false. Cookies are at least 256

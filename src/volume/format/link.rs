@@ -52,6 +52,13 @@ impl Link {
     }
 }
 
+/// Of two names of a directory, whether the other one was given later, as the dots of their entries tell; none if they do not.
+/// A batch tells a directory's name, too, when only its entries changed, so its number says nothing of that.
+pub fn was_given_later(ours: &[Link], others: &[Link]) -> Option<bool> {
+    let dot = |links: &[Link]| links.first().and_then(|link| link.dot);
+    Some(dot(others)? > dot(ours)?)
+}
+
 /// Bytes of what a record says of the dots of these links; 0 if none is known.
 pub(super) fn dots_length(links: &[Link]) -> usize {
     if links.iter().any(|link| link.dot.is_some()) { NUMBER + DOT * links.len() } else { 0 }

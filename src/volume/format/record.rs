@@ -7,7 +7,7 @@ use super::limits::{DEVICES_MAX, EXTENSION_MAX, ROOT_MAX, TARGET_MAX, XATTR_NAME
 use crate::chunk::{Commit, DeviceId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 pub use crate::volume::format::link::{EntryDot, Link};
-use crate::volume::format::link::{decode_dots, dots_length, encode_dots};
+use crate::volume::format::link::{decode_dots, dots_length, encode_dots, was_given_later};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::{Malformed, Reader, TooLarge, checked_name, is_name};
 
@@ -90,6 +90,11 @@ pub struct Encoded {
 }
 
 impl Record {
+    /// Of a directory, whether its name was given after that of a batch.
+    pub fn has_later_name(&self, links: &[Link]) -> bool {
+        self.kind == Kind::Directory && was_given_later(links, &self.extension.links) == Some(true)
+    }
+
     /// All but the extension and the times that may be lost.
     pub fn without_times(&self) -> impl PartialEq + use<> {
         let numbers = [self.mode, self.uid, self.gid, self.device, self.links_count];

@@ -8,7 +8,8 @@ use super::table::ChunkTable;
 use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, Tombstone, Version};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
-use crate::volume::format::record::{Link, Record};
+use crate::volume::format::link::was_given_later;
+use crate::volume::format::record::Record;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::Malformed;
 use crate::volume::mutants::{self, Mutant};
@@ -143,7 +144,8 @@ impl State {
         joined.grew |= take_unknown(record, &other.record);
         let is_later = other.record.namespace > record.namespace;
         let (ours, others) = (&record.extension.links, &other.record.extension.links);
-        let is_renamed = ours != others && are_later(ours, others, is_later);
+        let by_dots = was_given_later(ours, others).filter(|_| !mutants::is_active(Mutant::FormerNameTaken));
+        let is_renamed = ours != others && by_dots.unwrap_or(is_later);
         joined.grew |= is_renamed && !mutants::is_active(Mutant::FormerNameTaken);
         let is_changed = joined.changed();
         // What was missing is here again.
@@ -278,16 +280,6 @@ impl State {
         self.0.record.size = record.size;
         self.0.doomed.extend(named);
         ours.iter().chain(known).for_each(|version| self.first_chunk_mut().include(version));
-    }
-}
-
-/// Whether a directory was given its other name after this one, as the dots of their entries tell. Where they do not: `else_later`. A batch
-/// tells a directory's names, too, when its entries changed, so its number says nothing of when they were given.
-pub(super) fn are_later(ours: &[Link], others: &[Link], else_later: bool) -> bool {
-    let dot = |links: &[Link]| links.first().and_then(|link| link.dot);
-    match (dot(ours), dot(others)) {
-        (Some(ours), Some(others)) if !mutants::is_active(Mutant::FormerNameTaken) => others > ours,
-        _ => else_later,
     }
 }
 

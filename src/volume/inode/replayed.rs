@@ -1,11 +1,11 @@
 //! What a replay of journals makes of an inode's state.
 
-use super::joining::are_later;
 use super::state::{Facts, Journalled, Standing, State};
 use crate::chunk::{Chunk, Commit, DeviceId};
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{Link, Record};
 use crate::volume::format::wire::Malformed;
+use crate::volume::mutants::{self, Mutant};
 
 impl State {
     /// Of an inode that a durable batch carries.
@@ -53,9 +53,7 @@ impl State {
             record.links_count = links_count;
         }
         let links_count = record.links_count;
-        let is_directory = record.kind == Kind::Directory && record.links_count > 0;
-        let is_former = is_directory && !links.is_empty() && are_later(links, &record.extension.links, false);
-        if !is_former {
+        if !record.has_later_name(links) || mutants::is_active(Mutant::FormerNameTaken) {
             record.extension.links = links.to_vec();
         }
         let links = record.extension.links.clone();

@@ -1,18 +1,48 @@
-//! A file is about to be removed by whoever saw the version in its place. What was written to it here and gave way to that, and is not
-//! saved yet, nobody has seen there: it is saved before.
+//! Removing files: whoever does it saw the version in its place. What was written to it here and gave way to that, and is not saved
+//! yet, nobody has seen there, so it is saved before.
 
 use super::Merge;
 use super::files::Beside;
 use crate::chunk::InodeId;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Kind, Result};
+use crate::volume::namespace::rename::Rename;
+use crate::volume::{Kind, NewInode, Result, Timestamp};
 use std::sync::Arc;
 
 impl Merge {
+    /// Removes a name, and saves what gave way of its file before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::unlink`](crate::volume::namespace::Namespace::unlink).
+    pub fn unlink(&self, directory: &Arc<Inode>, name: &[u8], now: Timestamp) -> Result<Option<Arc<Inode>>> {
+        self.save_before_removal(directory, name);
+        self.namespace.unlink(directory, name, now)
+    }
+
+    /// Moves a name, and saves what gave way of the file that it replaces before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::rename`](crate::volume::namespace::Namespace::rename).
+    pub fn rename(
+        &self,
+        from: (&Arc<Inode>, &[u8]),
+        to: (&Arc<Inode>, &[u8]),
+        how: Rename,
+        whiteout: Option<NewInode<'_>>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Inode>>> {
+        if how == Rename::Replace {
+            self.save_before_removal(to.0, to.1);
+        }
+        self.namespace.rename(from, to, how, whiteout, now)
+    }
+
     /// Saves what gave way of the file that has a name. Where that cannot be, it goes with the file: a removal makes room, and must not
     /// fail for want of it.
-    pub fn save_before_removal(&self, directory: &Arc<Inode>, name: &[u8]) {
+    fn save_before_removal(&self, directory: &Arc<Inode>, name: &[u8]) {
         let has_any = self.base.withheld.lock().has_any_aside() || !self.writeback.displaced().is_empty();
         if !has_any || mutants::is_active(Mutant::RemovedUnsaved) {
             return;

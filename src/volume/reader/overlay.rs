@@ -242,7 +242,9 @@ impl Names {
         }
         record.namespace = number;
         record.links_count = self.links_count;
-        record.extension.links = self.links.clone();
+        if !record.has_later_name(&self.links) {
+            record.extension.links.clone_from(&self.links);
+        }
         if record.kind == Kind::Directory {
             record.modified = record.modified.max(self.modified);
             record.changed = record.changed.max(self.changed);

@@ -4,6 +4,7 @@ use super::fleet::{kill, make};
 use super::live::Live;
 use super::misplaced::take;
 use super::*;
+use crate::volume::reader::Reader;
 use crate::volume::{Link, Volume};
 use std::time::Duration;
 
@@ -123,6 +124,14 @@ fn a_file_goes_with_its_last_name_if_the_others_are_known_to_be_gone() {
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d"]);
 }
 
+fn links_without_a_mount(device: &Device, path: &str) -> Vec<Link> {
+    let context = device.keys.context(Arc::new(device.store.clone()));
+    let (reader, unread) = Reader::new(context, CHUNK).with_journals().unwrap();
+    assert!(unread.is_empty());
+    let (id, _) = reader.find(path.as_bytes()).unwrap();
+    reader.node(id).unwrap().record.extension.links
+}
+
 /// What changes in a folder is told with its name in the same batch, be that the former one: the dot of its entry tells.
 #[test]
 fn a_folder_says_the_name_that_it_was_given_last() {
@@ -134,9 +143,13 @@ fn a_folder_says_the_name_that_it_was_given_last() {
         let volume = fleet.mount(1);
         make(&volume, "d/f", "f").unwrap();
         if is_killed {
-            kill(volume)
+            kill(volume);
+            fleet.sync_all(0);
+            fleet.sync_all(1);
+            let links = links_without_a_mount(&fleet.devices[1], "e");
+            assert!(links.len() == 1 && *links[0].name == *b"e", "without a mount: {links:?}");
         } else {
-            volume.close().unwrap()
+            volume.close().unwrap();
         }
         fleet.made.insert("f".into());
         assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["e", "e/f"]);

@@ -12,7 +12,7 @@ from ..devices.versions import UNIT, Malformed, parse, render, replaced, tokens,
 from ..harness.snapshot import Snapshot
 from ..kill_rounds.expected import Expected, check, read_notes
 from ..prove.context import require_same
-from ..soak.worker import block, is_whole
+from ..soak.worker import Worker, block, is_whole, may_be_torn
 from ..torture.model import NOTHING, Name
 from ..workloads import Mismatch, tree
 from ..workloads.versioned import State, content, matches
@@ -112,6 +112,20 @@ class Soak(unittest.TestCase):
         self.assertTrue(is_whole(bytes(BLOCK), 3))
         self.assertFalse(is_whole(data, 4))
         self.assertFalse(is_whole(data[:-1] + b"x", 3))
+
+    def test_a_read_that_met_a_write_holds_a_part_of_either(self) -> None:
+        old, new = block(3, 17), block(3, 18)
+        for end in (10, 1000, 1029, BLOCK - 5):
+            self.assertTrue(may_be_torn(new[:end] + old[end:], 3))
+        self.assertFalse(may_be_torn(new[:1000] + block(4, 9)[1000:], 3))
+        self.assertFalse(may_be_torn(new[:1000] + bytes(200) + b"?" * (BLOCK - 1200), 3))
+
+    def test_what_stays_torn_is_told(self) -> None:
+        with TemporaryDirectory() as folder, open(Path(folder) / "file", "w+b") as file:
+            torn = block(3, 17)[:1000] + block(3, 18)[1000:]
+            file.write(torn)
+            file.flush()
+            self.assertEqual(Worker.read_whole(file.fileno(), 0, 3), torn)
 
 
 class Devices(unittest.TestCase):

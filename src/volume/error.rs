@@ -101,6 +101,18 @@ impl Error {
         self.chunk().is_some()
     }
 
+    /// What damage keeps from being had is left out.
+    ///
+    /// # Errors
+    ///
+    /// Any other.
+    pub(in crate::volume) fn unless_damage<T>(outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Err(error) if error.is_damage() => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    }
+
     /// A sync client exchanged the file, and memory cannot go on with what is there now: something of it is on its way.
     pub(in crate::volume) fn is_exchange(&self) -> bool {
         matches!(self, Error::Damaged(_, Damage::Replaced))

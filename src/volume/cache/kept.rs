@@ -9,6 +9,7 @@ use super::Cache;
 use super::kept_form::Kept;
 use crate::chunk::Marks;
 use crate::chunk::{ChunkId, InodeId};
+use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::mutants::{self, Mutant};
@@ -100,6 +101,7 @@ impl Cache {
 fn is_to_be_kept(state: &State) -> bool {
     let is_known = state.is_kept && state.progress.made == 0;
     let is_stored = !state.is_dirty() && state.named && state.lost.is_none() && !state.lacks_own;
+    let is_stored = is_stored && (state.record.is_exact || state.record.kind != Kind::File);
     let is_small = state.record.extension_length() <= EXTENSION;
     !is_known && is_stored && is_small && state.record.links_count > 0 && !state.version().0.is_empty()
 }

@@ -7,7 +7,7 @@ use crate::volume::format::record::Record;
 use crate::volume::inode::directory::Directory;
 use crate::volume::inode::entries::Entries;
 use crate::volume::inode::segments;
-use crate::volume::inode::stamps::check_fit;
+use crate::volume::inode::stamps::{NewestTimes, check_fit};
 use crate::volume::inode::state::{Facts, Inode, State};
 use crate::volume::inode::stored::read_record;
 use crate::volume::inode::table::ChunkTable;
@@ -136,7 +136,25 @@ impl Cache {
         })?;
         self.check_size_of(&record, &first_chunk)?;
         let table = ChunkTable::of(&first_chunk)?;
-        Ok(State::stored(record, first_chunk, table))
+        let mut state = State::stored(record, first_chunk, table);
+        self.take_times(id, &mut state)?;
+        Ok(state)
+    }
+
+    /// Takes the times of a file whose chunk 0 was not written with the last change.
+    fn take_times(&self, inode: InodeId, state: &mut State) -> Result<()> {
+        if state.record.is_exact || state.record.kind != Kind::File {
+            return Ok(());
+        }
+        let mut newest = NewestTimes::default();
+        // What is damaged or on its way is told when it is read.
+        for index in Error::unless_damage(state.named_chunks(ChunkIndex::FIRST_EXTRA))?.unwrap_or_default() {
+            let named = state.table.stamp(index).unwrap_or_default();
+            let opened = self.open_extra(ChunkId { inode, index }, named, &state.record);
+            Error::unless_damage(opened)?.inspect(|(chunk, _)| newest.see(chunk, named));
+        }
+        state.take_times(newest);
+        Ok(())
     }
 
     /// An inode as it is in the folder now, whatever memory has of it. `entries`: a directory's entries, too.

@@ -15,6 +15,7 @@ use crate::volume::cache::reading::Reading;
 use crate::volume::cache::walk::Walk;
 use crate::volume::format::kinds::Kind;
 use crate::volume::inode::state::Inode;
+use crate::volume::mutants::{self, Mutant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -248,7 +249,24 @@ impl Cache {
         }
     }
 
-    /// Opens chunk 0 of a file that is likely to be read soon. One that nobody has looked at is opened by whoever does.
+    /// A file got another name: its chunk 0 is opened soon, where other devices write too. Until it is stored with that name a
+    /// sync client may remove it for one of them, and only what is open can be built anew.
+    pub fn expect_storing(self: &Arc<Self>, inode: &Inode) {
+        let is_running = self.readahead.running.load(Ordering::Acquire) && self.has_met_others();
+        if !is_running || mutants::is_active(Mutant::RenamedClosed) {
+            return;
+        }
+        let state = inode.state.read();
+        let is_at_rest = state.record.kind == Kind::File && state.first_chunk.is_none();
+        drop(state);
+        let mut wanted = self.readahead.wanted.lock();
+        if is_at_rest && wanted.opening.len() < HELD {
+            wanted.opening.push_back(inode.id());
+            self.wake_readahead(wanted);
+        }
+    }
+
+    /// Opens chunk 0 of a file that is likely to be read, or stored, soon. One that nobody has looked at is opened by whoever does.
     fn open_ahead(&self, id: InodeId) -> Result<Option<Arc<Inode>>> {
         let Some(inode) = self.peek(id).filter(|_| !self.is_full()) else { return Ok(None) };
         let mut state = inode.state.write();

@@ -48,6 +48,9 @@ impl Kind {
 }
 
 impl Timestamp {
+    /// Bytes.
+    pub const SIZE: usize = 12;
+
     pub fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.seconds.to_le_bytes());
         out.extend_from_slice(&self.nanoseconds.to_le_bytes());

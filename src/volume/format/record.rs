@@ -16,6 +16,8 @@ const VERSION: u8 = 1;
 pub(in crate::volume) const FIXED: usize = 116;
 /// Where the flags lie, of which all are in the first byte so far.
 const FLAGS_AT: usize = 2;
+/// Before ctime.
+const MODIFIED_AT: usize = 60;
 const CONTENT_AT: usize = 96;
 const FLAG_OVERFLOW: u16 = 1;
 const FLAG_EXACT: u16 = 2;
@@ -198,12 +200,20 @@ impl Record {
         Ok(record)
     }
 
-    /// An encoded record, with this content stamp and without the flag that says it is exact.
-    pub(in crate::volume) fn inexact(mut encoded: Vec<u8>, content: Stamp) -> Vec<u8> {
+    /// An encoded record, with this content stamp and without the flag that says it is exact. `times`: mtime and ctime, if
+    /// those are others.
+    pub(in crate::volume) fn inexact(
+        mut encoded: Vec<u8>,
+        content: Stamp,
+        times: Option<[Timestamp; 2]>,
+    ) -> Vec<u8> {
         encoded[FLAGS_AT] &= !(FLAG_EXACT as u8);
-        let mut stamp = Vec::with_capacity(Stamp::SIZE);
-        content.encode(&mut stamp);
-        encoded[CONTENT_AT..CONTENT_AT + Stamp::SIZE].copy_from_slice(&stamp);
+        let mut bytes = Vec::with_capacity(Stamp::SIZE + 2 * Timestamp::SIZE);
+        times.into_iter().flatten().for_each(|time| time.encode(&mut bytes));
+        content.encode(&mut bytes);
+        let (times, stamp) = bytes.split_at(bytes.len() - Stamp::SIZE);
+        encoded[MODIFIED_AT..MODIFIED_AT + times.len()].copy_from_slice(times);
+        encoded[CONTENT_AT..CONTENT_AT + Stamp::SIZE].copy_from_slice(stamp);
         encoded
     }
 

@@ -1,6 +1,7 @@
 //! Stamps: which change of content a chunk holds, and whether it belongs to what chunk 0 says (docs/FORMAT.md section 7).
 
 use crate::chunk::{Commit, DeviceId};
+use crate::volume::format::kinds::Timestamp;
 use crate::volume::format::wire::{Malformed, Reader};
 
 /// Names one change of content: the device that made it, and a commit number taken for it.
@@ -19,6 +20,8 @@ pub struct ExtraRecord {
     pub follows: Commit,
     /// The content stamp of the chunk 0 that was durable then.
     pub base: Stamp,
+    /// The file's mtime and ctime then. Segments of a directory have none.
+    pub times: Option<[Timestamp; 2]>,
 }
 
 /// How a chunk relates to what chunk 0 says of it.
@@ -33,6 +36,9 @@ pub enum Fit {
     /// It belongs to another state of the file.
     Foreign,
 }
+
+/// Bytes of a record without times.
+const BARE: usize = 2 * Stamp::SIZE + 8;
 
 impl Stamp {
     /// Bytes.
@@ -52,10 +58,11 @@ impl Stamp {
 
 impl ExtraRecord {
     pub(in crate::volume) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(2 * Stamp::SIZE + 8);
+        let mut out = Vec::with_capacity(BARE + 2 * Timestamp::SIZE);
         self.stamp.encode(&mut out);
         out.extend_from_slice(&self.follows.0.to_le_bytes());
         self.base.encode(&mut out);
+        self.times.into_iter().flatten().for_each(|time| time.encode(&mut out));
         out
     }
 
@@ -63,9 +70,11 @@ impl ExtraRecord {
         let mut reader = Reader(record);
         let stamp = Stamp::decode(&mut reader)?;
         let follows = Commit(reader.u64()?);
-        let decoded = ExtraRecord { stamp, follows, base: Stamp::decode(&mut reader)? };
+        let base = Stamp::decode(&mut reader)?;
+        let mut time = || Timestamp::decode(&mut reader);
+        let times = if record.len() > BARE { Some([time()?, time()?]) } else { None };
         reader.end()?;
-        Ok(decoded)
+        Ok(ExtraRecord { stamp, follows, base, times })
     }
 
     /// `named`: what the chunk table says of it, not 0. `content`: chunk 0's content stamp.
@@ -89,19 +98,26 @@ mod tests {
         Stamp { device: DeviceId([device; 8]), commit: Commit(commit) }
     }
 
+    fn record() -> ExtraRecord {
+        ExtraRecord { stamp: stamp(1, 500), follows: Commit(400), base: stamp(2, 450), times: None }
+    }
+
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        let record = ExtraRecord { stamp: stamp(1, 500), follows: Commit(400), base: stamp(2, 450) };
-        let bytes = record.encode();
-        assert_eq!(bytes.len(), 40);
-        assert_eq!(ExtraRecord::decode(&bytes), Ok(record));
-        assert!(ExtraRecord::decode(&bytes[..39]).is_err());
-        assert!(ExtraRecord::decode(&[&bytes[..], &[0]].concat()).is_err());
+        let time = |seconds| Timestamp { seconds, nanoseconds: 7 };
+        for (times, length) in [(None, 40), (Some([time(-5), time(9)]), 64)] {
+            let record = ExtraRecord { times, ..record() };
+            let bytes = record.encode();
+            assert_eq!(bytes.len(), length);
+            assert_eq!(ExtraRecord::decode(&bytes), Ok(record));
+            assert!(ExtraRecord::decode(&bytes[..length - 1]).is_err());
+            assert!(ExtraRecord::decode(&[&bytes[..], &[0]].concat()).is_err());
+        }
     }
 
     #[test]
     fn a_chunk_fits_its_own_state_of_the_file_and_no_other() {
-        let record = ExtraRecord { stamp: stamp(1, 500), follows: Commit(400), base: stamp(2, 450) };
+        let record = record();
         for (named, content, fit) in [
             (500, stamp(3, 510), Fit::Exact),
             (501, stamp(1, 510), Fit::Older),

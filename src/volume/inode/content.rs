@@ -49,6 +49,9 @@ impl State {
     pub fn count_blocks(&mut self, before: u32, after: u32) {
         let change = (i64::from(after) - i64::from(before)) * BLOCK as i64;
         self.0.record.allocated = self.record.allocated.saturating_add_signed(change);
+        if change != 0 {
+            self.0.progress.counted = self.progress.made + 1;
+        }
     }
 
     /// Lets chunks go: chunk 0 ceases to name them, and once that is durable they are removed.

@@ -6,6 +6,7 @@
 
 use super::state::{Facts, State};
 use crate::chunk::{Chunk, ChunkIndex, Commit, Relation, Version};
+use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::Record;
 use crate::volume::format::stamp::{ExtraRecord, Fit, Stamp};
 use crate::volume::mutants::{self, Mutant};
@@ -20,11 +21,24 @@ pub struct Stamps {
     pub announced: bool,
     /// Chunk 0 was found saying so, and the extra chunks have not been looked at yet.
     pub found_inexact: bool,
+    /// The times that a newer extra chunk was found to tell of, until chunk 0 tells of that.
+    found_times: Option<[Timestamp; 2]>,
+    /// The change up to which extra chunks tell of all that is new, and the times of that.
+    told: u64,
+    told_times: Option<[Timestamp; 2]>,
 }
 
 impl Stamps {
     pub fn fresh() -> Stamps {
-        Stamps { content_changed: true, base: Stamp::NONE, announced: false, found_inexact: false }
+        Stamps {
+            content_changed: true,
+            base: Stamp::NONE,
+            announced: false,
+            found_inexact: false,
+            found_times: None,
+            told: 0,
+            told_times: None,
+        }
     }
 
     /// As chunk 0 says.
@@ -34,6 +48,9 @@ impl Stamps {
             base: record.content,
             announced: false,
             found_inexact: !record.is_exact,
+            found_times: None,
+            told: 0,
+            told_times: None,
         }
     }
 }
@@ -80,7 +97,8 @@ impl State {
             if !mutants::is_active(Mutant::AnnouncedUnstamped) {
                 record.content = stamp;
             }
-            let record = Record::inexact(first_chunk.record().to_vec(), record.content);
+            let record =
+                Record::inexact(first_chunk.record().to_vec(), record.content, stamps.found_times.take());
             first_chunk.set_record(record);
         }
         Ok(is_named)
@@ -93,14 +111,23 @@ impl State {
     ///
     /// Those of the commit.
     pub fn commit_stamped(&mut self, index: ChunkIndex, stamp: Stamp) -> Result<()> {
-        let Facts { extra_chunks, table, stamps, has_new_chunks, .. } = &mut self.0;
+        let Facts { extra_chunks, table, stamps, has_new_chunks, record, progress, .. } = &mut self.0;
         let chunk = extra_chunks.get_mut(index).expect("the caller looked at it");
         if chunk.is_changed() || chunk.record().is_empty() {
             let follows = match mutants::is_active(Mutant::FollowsNothingDurable) {
                 true => table.stamp(index).unwrap_or_default(),
                 false => table.durable(index),
             };
-            chunk.set_record(ExtraRecord { stamp, follows, base: stamps.base }.encode());
+            // Of what chunk 0 has to tell, a size for one, it tells with its time.
+            if record.kind == Kind::File && progress.is_beyond_first_chunk() {
+                stamps.told = progress.made;
+                stamps.told_times = Some([record.modified, record.changed]);
+            }
+            let times = match mutants::is_active(Mutant::ToldTimesForgotten) {
+                true => stamps.told_times.filter(|_| stamps.told == progress.made),
+                false => stamps.told_times,
+            };
+            chunk.set_record(ExtraRecord { stamp, follows, base: stamps.base, times }.encode());
         }
         chunk.commit()?;
         let stamp = stamp_of(chunk)?;
@@ -114,6 +141,19 @@ impl State {
     /// An extra chunk was found newer than the chunk table says, and belongs to the file.
     pub fn found_newer(&mut self, index: ChunkIndex, stamp: Commit) {
         self.0.table.set(index, stamp);
+    }
+
+    /// Whether extra chunks tell of all changes up to `made` of which no durable chunk 0 does.
+    pub fn is_told_by_chunks(&self, made: u64) -> bool {
+        self.stamps.told >= made && self.progress.is_beyond_first_chunk()
+    }
+
+    /// Some extra chunks were found newer than the chunk table says, and tell of times.
+    pub fn take_times(&mut self, newest: NewestTimes) {
+        let Facts { record, stamps, .. } = &mut self.0;
+        if newest.apply(record) {
+            stamps.found_times = Some([record.modified, record.changed]);
+        }
     }
 
     /// The number of an extra chunk's stamp, if it is open.
@@ -134,7 +174,7 @@ impl State {
     pub fn stamp_content(&mut self, stamp: Stamp) {
         let Facts { record, stamps, .. } = &mut self.0;
         record.content = stamp;
-        (stamps.content_changed, stamps.found_inexact) = (false, false);
+        (stamps.content_changed, stamps.found_inexact, stamps.found_times) = (false, false, None);
     }
 
     /// Whether the next root of chunk 0 may say that it is exact: it may at rest, and what is trimmed behind it gets a
@@ -151,7 +191,36 @@ impl State {
         let Facts { record, stamps, table, .. } = &mut self.0;
         stamps.base = record.content;
         stamps.announced = !record.is_exact;
+        stamps.told_times = None;
         table.stored_is_durable();
+    }
+}
+
+/// The times of the newest that has some, of those extra chunks that are newer than chunk 0 says (docs/FORMAT.md section 7, Times).
+#[derive(Default)]
+pub struct NewestTimes {
+    stamp: Commit,
+    times: Option<[Timestamp; 2]>,
+}
+
+impl NewestTimes {
+    /// A chunk that belongs to what chunk 0 says; `named`: the chunk table's entry.
+    pub fn see(&mut self, chunk: &Chunk, named: Commit) {
+        let Ok(ExtraRecord { stamp, times, .. }) = ExtraRecord::decode(chunk.record()) else { return };
+        if stamp.commit > named.max(self.stamp) && times.is_some() {
+            (self.stamp, self.times) = (stamp.commit, times);
+        }
+    }
+
+    /// Puts them into chunk 0's record. Whether there are any.
+    pub fn apply(&self, record: &mut Record) -> bool {
+        let Some([modified, changed]) = self.times.filter(|_| !mutants::is_active(Mutant::ChunkTimesIgnored))
+        else {
+            return false;
+        };
+        record.modified = modified;
+        record.changed = record.changed.max(changed);
+        true
     }
 }
 

@@ -126,6 +126,8 @@ pub struct Progress {
     pub attributes: u64,
     /// The last that chunk 0 has to tell of: more than times, or content beyond it.
     pub first_chunk: u64,
+    /// The last that may have changed how many blocks hold data.
+    pub counted: u64,
     /// In the newest root of chunk 0.
     pub stored: u64,
     /// Durable, in chunk 0 or in a batch.
@@ -134,8 +136,18 @@ pub struct Progress {
     pub carried: u64,
     /// Durable but for times.
     pub secured: u64,
+    /// Durable, where the times are in extra chunks.
+    pub timed: u64,
     /// The last that another device's journal told of, where there is nothing else to be stored.
     pub learnt: u64,
+}
+
+impl Progress {
+    /// Whether whatever no durable chunk 0 or batch has is content beyond chunk 0, in blocks that held some before, and the times
+    /// that go with it.
+    pub(super) fn is_beyond_first_chunk(&self) -> bool {
+        self.durable >= self.first_chunk.max(self.attributes).max(self.counted)
+    }
 }
 
 /// The order in which several inodes' `serial` is taken: that of their ids.

@@ -234,6 +234,11 @@ impl State {
         self.0.shrunk.take().is_some()
     }
 
+    /// Everything up to a change is durable, with times that extra chunks have.
+    pub fn timed(&mut self, made: u64) {
+        self.0.progress.timed = self.progress.timed.max(made);
+    }
+
     /// Everything up to a change is durable but for times.
     pub fn secured(&mut self, made: u64) {
         self.0.progress.secured = self.progress.secured.max(made);

@@ -334,6 +334,7 @@ impl Namespace {
         state.renamed(now);
         drop(state);
         self.changed_name(pending, inode);
+        self.cache.expect_storing(inode);
     }
 
     /// Puts an inode whose name was taken under another one.
@@ -361,6 +362,7 @@ impl Namespace {
         drop(state);
         self.changed_name(pending, directory);
         self.changed_name(pending, inode);
+        self.cache.expect_storing(inode);
         Ok(())
     }
 

@@ -195,6 +195,7 @@ impl Namespace {
         drop(parent);
         self.changed_name(&mut pending, directory);
         self.changed_name(&mut pending, inode);
+        self.cache.expect_storing(inode);
         if is_nameless {
             named(&mut pending, inode);
         }

@@ -14,7 +14,7 @@ use crate::chunk::{BLOCK, Chunk, ChunkId, ChunkIndex, Commit, Context, InodeId};
 use crate::volume::cache::kept_form::Kept;
 use crate::volume::format::geometry::Geometry;
 use crate::volume::inode::segments;
-use crate::volume::inode::stamps::check_fit;
+use crate::volume::inode::stamps::{NewestTimes, check_fit};
 use crate::volume::inode::stored::read_record;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::stream::TAIL;
@@ -101,9 +101,24 @@ impl Reader {
         let id = ChunkId::first(id);
         let head = Chunk::open(&self.context, id, self.geometry.blocks(ChunkIndex::FIRST))?;
         let record = read_record(&head)?;
-        let node = Node { id: id.inode, record, source: Source::Chunk(Box::new(head)) };
+        let mut node = Node { id: id.inode, record, source: Source::Chunk(Box::new(head)) };
         node.check_size(self.geometry)?;
+        self.take_times(&mut node)?;
         Ok(node)
+    }
+
+    /// Takes the times of a file whose chunk 0 was not written with the last change.
+    fn take_times(&self, node: &mut Node) -> Result<()> {
+        if node.record.is_exact || node.record.kind != Kind::File {
+            return Ok(());
+        }
+        let mut newest = NewestTimes::default();
+        for (index, named) in Error::unless_damage(node.further())?.unwrap_or_default() {
+            let opened = Error::unless_damage(self.open_extra(node, index, named))?;
+            opened.inspect(|chunk| newest.see(chunk, named));
+        }
+        newest.apply(&mut node.record);
+        Ok(())
     }
 
     /// Opens an extra chunk of an inode. `named`: the chunk table's entry.

@@ -30,7 +30,9 @@ pub enum Mode {
     AtRest,
     /// More is likely to follow.
     Busy,
-    /// More is likely to follow at once, and chunk 0 need not tell of times: databases ask for that.
+    /// More is likely to follow at once, and chunk 0 need not tell of times of which an extra chunk tells.
+    Synced,
+    /// The same, and nobody need tell of times: databases ask for that.
     ButTimes,
 }
 
@@ -60,6 +62,16 @@ impl Writeback {
     /// it.
     pub fn flush(&self, inodes: &[Arc<Inode>]) -> Result<()> {
         self.flush_each(inodes, Mode::Busy)?.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// The same for one inode; times that an extra chunk tells of are left to that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writeback::flush`].
+    pub fn flush_synced(&self, inode: &Arc<Inode>) -> Result<()> {
+        let damaged = self.flush_each(std::slice::from_ref(inode), Mode::Synced)?;
+        damaged.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Flushes inodes. Returns those that damage to their own chunk files kept from it. What it opened counts among the
@@ -281,10 +293,16 @@ impl Writeback {
         state: &mut State,
         unsynced: &mut Vec<Unsynced<'a>>,
     ) -> Result<()> {
-        if flush.mode == Mode::ButTimes
-            && state.is_first_chunk_stored()
-            && state.progress.durable >= state.progress.first_chunk
-        {
+        let is_told = state.is_told_by_chunks(flush.made);
+        let may_wait = match flush.mode {
+            Mode::ButTimes => state.progress.durable >= state.progress.first_chunk,
+            Mode::Synced => is_told,
+            Mode::AtRest | Mode::Busy => false,
+        };
+        if may_wait && state.is_first_chunk_stored() {
+            if is_told {
+                state.timed(flush.made);
+            }
             return Ok(());
         }
         // It was closed once it was committed, synced and named (`Cache::close_chunk`): what it has is durable.

@@ -85,7 +85,7 @@ impl Writeback {
     fn bring_home(&self, inode: &Arc<Inode>, at: &Standpoint, data_only: bool) -> Result<()> {
         let flush = || match data_only {
             true => self.flush_but_times(inode),
-            false => self.flush(std::slice::from_ref(inode)),
+            false => self.flush_synced(inode),
         };
         match (at.has_durable_name, at.clean) {
             (true, true) => Ok(()),
@@ -145,7 +145,7 @@ impl Standpoint {
     fn of(state: &State, data_only: bool) -> Standpoint {
         let progress = state.progress;
         let wanted = if data_only { progress.substantial } else { progress.made };
-        let durable = if data_only { progress.durable.max(progress.secured) } else { progress.durable };
+        let durable = progress.durable.max(if data_only { progress.secured } else { progress.timed });
         Standpoint {
             has_durable_name: state.standing == Standing::Durable && state.named,
             clean: durable >= wanted,

@@ -5,6 +5,7 @@
 
 mod absence;
 mod attack;
+mod beyond;
 mod check;
 mod directed;
 mod faults;

@@ -52,7 +52,11 @@ pub(super) enum Operation {
     Exchange(Path, Path),
     SetMode(Path, u32),
     SetXattr(Path, usize),
+    /// mtime, to the past.
+    SetTime(Path),
     Sync(Path),
+    /// fdatasync, which times need not survive.
+    DataSync(Path),
     SyncDirectory(Path),
     Batch,
     /// What the flusher does twice a second.
@@ -180,6 +184,15 @@ impl Bench<'_> {
                 self.model_change(&inode, |version| version.xattrs = xattrs);
                 Ok(())
             }
+            SetTime(path) => {
+                let (inode, modified) = (self.inode(path)?, now.seconds - 500_000);
+                self.volume.set_attributes(&inode, |record| {
+                    (record.modified.seconds, record.changed) = (modified, now);
+                    false
+                })?;
+                self.model_change(&inode, |version| version.modified = modified);
+                Ok(())
+            }
             CreateNameless(length) => self.make_nameless(length),
             LinkNameless(path) => {
                 let inode = self.held.last().cloned().ok_or(Error::NotFound)?;
@@ -233,6 +246,13 @@ impl Bench<'_> {
                     return Err(Error::Invalid);
                 }
                 self.volume.writeback.flush(std::slice::from_ref(&inode))?;
+            }
+            DataSync(path) => {
+                let inode = self.inode(path)?;
+                if inode.is_directory() {
+                    return Err(Error::IsDirectory);
+                }
+                self.volume.sync(&inode, true)?;
             }
             Forget(path) => self.volume.release(self.inode(path)?),
             _ => {

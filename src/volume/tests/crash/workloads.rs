@@ -1,5 +1,6 @@
 //! The workloads: long sequences drawn from a seed, patterns of known programs, and all that runs for minutes.
 
+use super::beyond::sequences_beyond_chunk_0;
 use super::operation::BORDER;
 use super::operation::Operation::{self, *};
 use super::short::{ACTIONS, NAMES, name_sequences, short_sequences};
@@ -220,8 +221,9 @@ fn a_hundred_thousand_states_survive() {
         });
         let contents = scope.spawn(|| {
             let short = short_sequences(3, effort, until * 2 / 3).states;
-            let random = random_sequences(100_000, 60, effort, until / 6);
-            short + random + narrow_sequences(100_000, effort, until / 6)
+            let random = random_sequences(100_000, 60, effort, until / 12);
+            let beyond = sequences_beyond_chunk_0(100_000, effort, until / 12);
+            short + random + beyond + narrow_sequences(100_000, effort, until / 6)
         });
         [names, contents].map(|thread| thread.join().expect("a state failed")).iter().sum()
     });

@@ -1,13 +1,13 @@
 //! Devices that are mounted while the client works.
 
-use super::fleet::make;
+use super::fleet::{make, make_directories};
 use super::walks::act;
 use super::*;
 use crate::store::{Store, Watch};
 use crate::test_rng::{TestRng, seed, variable};
 use crate::volume::Volume;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Devices that are mounted, each with what its store tells.
 pub(super) struct Live {
@@ -169,6 +169,41 @@ fn a_name_that_only_a_batch_has_outlives_a_directory_that_arrives() {
     }
 }
 
+/// Who gives it a name wants it, also where nobody has it open: the client may remove it before that is stored.
+#[test]
+fn a_file_that_is_named_anew_outlives_its_removal_elsewhere() {
+    for how in ["renamed", "moved", "linked"] {
+        let mut fleet = FleetFixture::new(2, &[BOTH[0]; 2]);
+        make_directories(&mut fleet, 1, &["d"]);
+        fleet.make(0, "f");
+        fleet.settle();
+        let mut live = Live::mount(fleet);
+        live.at(0).cache.start_readahead();
+        let inode = find(live.at(0), "f").unwrap();
+        inode.state.write().close(ChunkIndex::FIRST);
+        remove(live.at(1), "f").unwrap();
+        live.at(1).checkpoint().unwrap();
+        live.fleet.sync_all(1);
+        match how {
+            "renamed" => super::fleet::rename(live.at(0), "f", "g"),
+            "moved" => super::fleet::rename(live.at(0), "f", "d/g"),
+            _ => live.at(0).link(&inode, &live.at(0).root().unwrap(), b"g", now()),
+        }
+        .unwrap();
+        let patience = if mutants::is_active(Mutant::RenamedClosed) { 0 } else { 30 };
+        let deadline = Instant::now() + Duration::from_secs(patience);
+        while inode.state.read().first_chunk.is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        live.fleet.sync_all(0);
+        live.arrive(0);
+        live.at(0).checkpoint().unwrap();
+        drop(inode);
+        let shown = live.unmount().judge();
+        assert!(shown.contains_key(if how == "moved" { "d/g" } else { "g" }), "{how}: {shown:?}");
+    }
+}
+
 /// Whatever becomes of the copy that the client made.
 #[test]
 fn what_was_joined_in_its_place_is_stored() {
@@ -303,7 +338,8 @@ fn a_name_in_a_folder_that_was_deleted_here_does_not_count() {
 
 #[test]
 fn each_rule_about_what_is_in_place_is_needed() {
-    let cases: [(Mutant, fn()); 5] = [
+    let cases: [(Mutant, fn()); 6] = [
+        (Mutant::RenamedClosed, a_file_that_is_named_anew_outlives_its_removal_elsewhere),
         (Mutant::DeletedNamed, a_name_in_a_folder_that_was_deleted_here_does_not_count),
         (Mutant::EqualCopyRemoved, a_copy_of_the_version_in_place_is_left_until_the_other_version_is_here),
         (Mutant::AbsentLeft, what_is_nowhere_but_in_copies_takes_its_place_again),

@@ -84,7 +84,7 @@ const LONGER: &[(&str, usize)] = &[
     ("src/mount/adapter.rs", 620),
     ("src/fs/tests/model.rs", 620),
     // One file that a user can carry away.
-    ("scripts/cryptfs-rescue", 1600),
+    ("scripts/cryptfs-rescue", 1620),
     // One façade: a line for each call of each room, and what each call may fail with.
     ("src/volume/volume.rs", 660),
 ];

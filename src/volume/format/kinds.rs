@@ -9,6 +9,9 @@ pub struct Timestamp {
     pub nanoseconds: u32,
 }
 
+/// mtime and ctime.
+pub type Times = [Timestamp; 2];
+
 /// What an inode is. The discriminants are the codes on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -5,7 +5,7 @@
 
 use super::limits::{DEVICES_MAX, EXTENSION_MAX, ROOT_MAX, TARGET_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use crate::chunk::{Commit, DeviceId};
-use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::kinds::{Kind, Times, Timestamp};
 pub use crate::volume::format::link::{EntryDot, Link};
 use crate::volume::format::link::{decode_dots, dots_length, encode_dots, was_given_later};
 use crate::volume::format::stamp::Stamp;
@@ -16,7 +16,6 @@ const VERSION: u8 = 1;
 pub(in crate::volume) const FIXED: usize = 116;
 /// Where the flags lie, of which all are in the first byte so far.
 const FLAGS_AT: usize = 2;
-/// Before ctime.
 const MODIFIED_AT: usize = 60;
 const CONTENT_AT: usize = 96;
 const FLAG_OVERFLOW: u16 = 1;
@@ -200,20 +199,15 @@ impl Record {
         Ok(record)
     }
 
-    /// An encoded record, with this content stamp and without the flag that says it is exact. `times`: mtime and ctime, if
-    /// those are others.
-    pub(in crate::volume) fn inexact(
-        mut encoded: Vec<u8>,
-        content: Stamp,
-        times: Option<[Timestamp; 2]>,
-    ) -> Vec<u8> {
+    /// An encoded record, with this content stamp, these times if they are others, and without the flag that says it is exact.
+    pub(in crate::volume) fn inexact(mut encoded: Vec<u8>, content: Stamp, times: Option<Times>) -> Vec<u8> {
         encoded[FLAGS_AT] &= !(FLAG_EXACT as u8);
-        let mut bytes = Vec::with_capacity(Stamp::SIZE + 2 * Timestamp::SIZE);
+        let mut bytes = Vec::with_capacity(2 * Timestamp::SIZE);
         times.into_iter().flatten().for_each(|time| time.encode(&mut bytes));
+        encoded[MODIFIED_AT..MODIFIED_AT + bytes.len()].copy_from_slice(&bytes);
+        bytes.clear();
         content.encode(&mut bytes);
-        let (times, stamp) = bytes.split_at(bytes.len() - Stamp::SIZE);
-        encoded[MODIFIED_AT..MODIFIED_AT + times.len()].copy_from_slice(times);
-        encoded[CONTENT_AT..CONTENT_AT + Stamp::SIZE].copy_from_slice(stamp);
+        encoded[CONTENT_AT..CONTENT_AT + Stamp::SIZE].copy_from_slice(&bytes);
         encoded
     }
 

@@ -1,7 +1,7 @@
 //! Stamps: which change of content a chunk holds, and whether it belongs to what chunk 0 says (docs/FORMAT.md section 7).
 
 use crate::chunk::{Commit, DeviceId};
-use crate::volume::format::kinds::Timestamp;
+use crate::volume::format::kinds::{Times, Timestamp};
 use crate::volume::format::wire::{Malformed, Reader};
 
 /// Names one change of content: the device that made it, and a commit number taken for it.
@@ -21,7 +21,7 @@ pub struct ExtraRecord {
     /// The content stamp of the chunk 0 that was durable then.
     pub base: Stamp,
     /// The file's mtime and ctime then. Segments of a directory have none.
-    pub times: Option<[Timestamp; 2]>,
+    pub times: Option<Times>,
 }
 
 /// How a chunk relates to what chunk 0 says of it.

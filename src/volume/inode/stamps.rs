@@ -6,7 +6,7 @@
 
 use super::state::{Facts, State};
 use crate::chunk::{Chunk, ChunkIndex, Commit, Relation, Version};
-use crate::volume::format::kinds::{Kind, Timestamp};
+use crate::volume::format::kinds::{Kind, Times};
 use crate::volume::format::record::Record;
 use crate::volume::format::stamp::{ExtraRecord, Fit, Stamp};
 use crate::volume::mutants::{self, Mutant};
@@ -22,10 +22,10 @@ pub struct Stamps {
     /// Chunk 0 was found saying so, and the extra chunks have not been looked at yet.
     pub found_inexact: bool,
     /// The times that a newer extra chunk was found to tell of, until chunk 0 tells of that.
-    found_times: Option<[Timestamp; 2]>,
+    found_times: Option<Times>,
     /// The change up to which extra chunks tell of all that is new, and the times of that.
     told: u64,
-    told_times: Option<[Timestamp; 2]>,
+    told_times: Option<Times>,
 }
 
 impl Stamps {
@@ -200,7 +200,7 @@ impl State {
 #[derive(Default)]
 pub struct NewestTimes {
     stamp: Commit,
-    times: Option<[Timestamp; 2]>,
+    times: Option<Times>,
 }
 
 impl NewestTimes {

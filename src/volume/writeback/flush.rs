@@ -38,7 +38,7 @@ pub enum Mode {
 
 /// One inode on its way to the disk.
 pub(super) struct Flush<'a> {
-    inode: &'a Arc<Inode>,
+    pub(super) inode: &'a Arc<Inode>,
     _serial: MutexGuard<'a, ()>,
     /// What chunk 0 may say at most: the size up to which the extra chunks are durable.
     size: u64,
@@ -202,55 +202,6 @@ impl Writeback {
             self.catalog.pin(flush.inode, state)?;
         }
         self.announce(flush, state, unsynced)
-    }
-
-    /// Chunk 0 says that extra chunks may be newer, before one that it names is: so a crash can be told from a chunk that
-    /// was put beside an older chunk 0.
-    fn announce<'a>(
-        &self,
-        flush: &mut Flush<'a>,
-        state: &mut State,
-        unsynced: &mut Vec<Unsynced<'a>>,
-    ) -> Result<()> {
-        if !state.wants_announcement() {
-            return Ok(());
-        }
-        self.cache.open_first_chunk(flush.inode, state)?;
-        self.take_newer(flush.inode, state)?;
-        if state.announce(self.base.stamp())? {
-            state.first_chunk_mut().commit()?;
-            let sync = state.first_chunk_mut().start_sync()?;
-            unsynced.push(Unsynced { inode: flush.inode, index: ChunkIndex::FIRST, sync });
-        }
-        Ok(())
-    }
-
-    /// Gives changed content a new stamp.
-    fn stamp_content(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
-        if !state.wants_content_stamp() {
-            return Ok(());
-        }
-        self.take_newer(inode, state)?;
-        state.stamp_content(self.base.stamp());
-        Ok(())
-    }
-
-    /// Where chunk 0 was found saying that extra chunks may be newer, its table takes over what they are.
-    fn take_newer(&self, inode: &Arc<Inode>, state: &mut State) -> Result<()> {
-        if state.stamps.found_inexact && !mutants::is_active(Mutant::NewerNotNamed) {
-            for index in state.named_chunks(ChunkIndex::FIRST_EXTRA)? {
-                let id = ChunkId { inode: inode.id(), index };
-                let named = state.table.stamp(index).unwrap_or_default();
-                let opened = || self.cache.open_extra(id, named, &state.record).map(|(_, stamp)| stamp);
-                match state.stamp_of_open(index).unwrap_or_else(opened) {
-                    Ok(stamp) if stamp > named => state.found_newer(index, stamp),
-                    // What is damaged or on its way is told when it is read.
-                    Ok(_) | Err(Error::Damaged(..) | Error::NotArrived(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The chunks beyond chunk 0. Of a file that shrank only those that chunk 0 does not name yet: with the others it

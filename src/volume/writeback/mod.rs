@@ -13,6 +13,7 @@ mod join;
 mod reclaim;
 mod recover;
 mod salvage;
+mod stamping;
 
 pub use displaced::GaveWay;
 

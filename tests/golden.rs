@@ -65,6 +65,11 @@ fn a_golden_volume_with_entries_beside_its_map_blocks_is_read_as_ever() {
 }
 
 #[test]
+fn a_golden_volume_of_a_file_that_was_being_written_is_read_as_ever() {
+    is_read_as_ever("written");
+}
+
+#[test]
 fn a_golden_volume_of_two_epochs_with_the_live_journal_of_another_device_is_read_as_ever() {
     is_read_as_ever("epochs");
 }

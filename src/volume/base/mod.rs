@@ -18,7 +18,7 @@ use crate::volume::format::stamp::Stamp;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use stand_ins::StandIns;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +40,9 @@ pub struct Options {
     pub stateless: bool,
 }
 
+/// Inodes, each with a directory that was found to have it under a name which it does not say.
+pub type Doubted = BTreeMap<InodeId, Option<InodeId>>;
+
 pub struct Base {
     pub context: Arc<Context>,
     pub geometry: Geometry,
@@ -50,8 +53,8 @@ pub struct Base {
     pub withheld: Mutex<Withheld>,
     /// Inodes that became others without anybody having asked for it, and that are not told.
     untold: Mutex<BTreeSet<InodeId>>,
-    /// Files that were looked at and may have fewer names than they say.
-    doubted: Mutex<BTreeSet<InodeId>>,
+    /// Inodes that were looked at and may have other names than they say.
+    doubted: Mutex<Doubted>,
     /// Whoever shows the volume is told of what arrives.
     tells_arrivals: AtomicBool,
     /// When the volume was opened, in seconds since 1970.
@@ -101,7 +104,7 @@ impl Base {
             stand_ins: Mutex::new(Rank::StandIns, StandIns::default()),
             withheld: Mutex::new(Rank::Withheld, Withheld::default()),
             untold: Mutex::new(Rank::Untold, BTreeSet::new()),
-            doubted: Mutex::new(Rank::Doubted, BTreeSet::new()),
+            doubted: Mutex::new(Rank::Doubted, Doubted::new()),
             opened: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
             stopped: AtomicBool::new(false),
             stopped_by: Mutex::new(Rank::Stopped, None),
@@ -179,21 +182,24 @@ impl Base {
         std::mem::take(&mut self.untold.lock())
     }
 
-    /// What a file says of its names is to be held against its directories.
-    pub fn note_doubted(&self, inode: InodeId) {
+    /// What an inode says of its names is to be held against its directories. `found_in`: one that has it under a name which it
+    /// does not say.
+    pub fn note_doubted(&self, inode: InodeId, found_in: Option<InodeId>) {
         if !self.read_only {
-            self.doubted.lock().insert(inode);
+            self.doubt_again(inode, found_in);
             self.schedule.merge_names();
         }
     }
 
     /// The same, when merging runs again.
-    pub fn doubt_again(&self, inode: InodeId) {
-        self.doubted.lock().insert(inode);
+    pub fn doubt_again(&self, inode: InodeId, found_in: Option<InodeId>) {
+        let mut doubted = self.doubted.lock();
+        let known = doubted.entry(inode).or_default();
+        *known = found_in.or(*known);
     }
 
-    /// Takes the files of which that is to be done.
-    pub fn take_doubted(&self) -> BTreeSet<InodeId> {
+    /// Takes the inodes of which that is to be done.
+    pub fn take_doubted(&self) -> Doubted {
         std::mem::take(&mut self.doubted.lock())
     }
 

@@ -90,7 +90,7 @@ impl Cache {
                 self.opened(&inode, ChunkIndex::FIRST);
             }
             if is_doubtful {
-                self.base.note_doubted(id);
+                self.base.note_doubted(id, None);
             }
             return Ok(inode);
         }
@@ -99,7 +99,7 @@ impl Cache {
     /// Has the names that are said of an inode in memory held against its directories, where they may differ.
     pub fn doubt(&self, id: InodeId, state: &State) {
         if self.is_doubtful(state) {
-            self.base.note_doubted(id);
+            self.base.note_doubted(id, None);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::volume::inode::extra_chunks::ExtraChunks;
 use crate::volume::inode::shown::Shown;
 use crate::volume::inode::stamps::Stamps;
 use crate::volume::inode::table::ChunkTable;
+use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -378,8 +379,11 @@ impl State {
         at.map(|at| links.swap_remove(at)).is_some()
     }
 
-    /// `dot`: of its entry.
+    /// `dot`: of its entry. A directory has one name, whatever it says of a former one.
     pub fn add_link(&mut self, parent: InodeId, name: &[u8], dot: EntryDot) {
+        if self.record.kind == Kind::Directory && !mutants::is_active(Mutant::FormerNameKept) {
+            self.0.record.extension.links.clear();
+        }
         self.0.record.extension.links.push(Link { parent, name: name.into(), dot: Some(dot) });
     }
 

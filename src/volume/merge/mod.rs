@@ -327,7 +327,7 @@ impl Merge {
         let parents = directory.view(parents).into_iter().chain(parents(&other.record)).collect();
         let Some(joined) = self.writeback.join_beside(directory, other)? else { return Ok(false) };
         self.put_names_right(directory, &joined)?;
-        self.keep_one_place(directory, &parents)?;
+        _ = self.keep_one_place(directory, &parents)?;
         Ok(true)
     }
 

@@ -7,6 +7,7 @@ use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::directory::{Joined, Place};
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::namespace::outdated::Told;
 use crate::volume::{Error, Result, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ impl Merge {
                 }
                 true => {
                     let link = inode.view(|record| record.extension.links.first().map(|link| link.parent));
-                    self.keep_one_place(&inode, &link.into_iter().chain([directory.id()]).collect())?;
+                    _ = self.keep_one_place(&inode, &link.into_iter().chain([directory.id()]).collect())?;
                 }
                 false => self.correct_links(directory, &inode, places)?,
             }
@@ -74,7 +75,7 @@ impl Merge {
         }
         self.set_links(inode, links)?;
         // Some may be gone, and that be known to a directory that came before, or comes.
-        self.base.doubt_again(inode.id());
+        self.base.doubt_again(inode.id(), None);
         self.waits.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -83,12 +84,16 @@ impl Merge {
     /// names that are gone. Whether there were any.
     pub(super) fn drop_outdated(&self) -> Result<bool> {
         let (mut any, mut looked_at) = (false, HashSet::new());
-        for id in self.base.take_doubted() {
+        for (id, found_in) in self.base.take_doubted() {
             let Some(inode) = self.cache.peek(id) else { continue };
+            if let Some(found_in) = found_in.filter(|_| inode.is_directory()) {
+                any |= self.put_place_right(&inode, found_in)?;
+                continue;
+            }
             looked_at.extend(links_of(&inode).into_iter().map(|link| link.parent));
             let names = self.namespace.true_names(&inode);
             if names.waits {
-                self.base.doubt_again(id);
+                self.base.doubt_again(id, found_in);
                 self.waits.store(true, Ordering::Relaxed);
             }
             if names.are_others {
@@ -100,6 +105,20 @@ impl Merge {
         let looked_at = looked_at.into_iter().filter_map(|id| self.cache.peek(id));
         looked_at.for_each(|directory| self.cache.forget_if_clean(&directory));
         Ok(any)
+    }
+
+    /// Of a directory that was found under a name which it does not say. Whether it says another one now, or has one less.
+    fn put_place_right(&self, inode: &Arc<Inode>, found_in: InodeId) -> Result<bool> {
+        let Some(link) = links_of(inode).into_iter().next() else { return Ok(false) };
+        match self.namespace.is_told_by(inode.id(), &link, found_in) {
+            Told::All => self.keep_one_place(inode, &HashSet::from([link.parent, found_in])),
+            Told::Later => {
+                self.base.doubt_again(inode.id(), Some(found_in));
+                self.waits.store(true, Ordering::Relaxed);
+                Ok(false)
+            }
+            Told::Nothing => Ok(false),
+        }
     }
 
     fn set_links(&self, inode: &Arc<Inode>, links: Vec<Link>) -> Result<()> {
@@ -124,17 +143,18 @@ impl Merge {
         Ok(places.remove(&inode.id()).unwrap_or_default())
     }
 
-    /// A directory stands in one place: of its entries in these directories the one with the greatest dot stays.
-    pub(super) fn keep_one_place(&self, inode: &Arc<Inode>, parents: &HashSet<InodeId>) -> Result<()> {
+    /// A directory stands in one place: of its entries in these directories the one with the greatest dot stays. Whether it did not.
+    pub(super) fn keep_one_place(&self, inode: &Arc<Inode>, parents: &HashSet<InodeId>) -> Result<bool> {
         let mut all = Vec::new();
         for parent in parents {
             let Ok(parent) = self.cache.inode(*parent) else { continue };
             all.extend(self.places(&parent, inode)?.into_iter().map(|place| (place, parent.clone())));
         }
         all.sort_by(|one, other| one.0.cmp(&other.0));
-        let Some((place, parent)) = all.pop() else { return Ok(()) };
+        let Some((place, parent)) = all.pop() else { return Ok(false) };
         // Entries of one name in one directory are one: they are removed together.
         all.retain(|(other, at)| at.id() != parent.id() || other.shown != place.shown);
+        let mut any = !all.is_empty();
         for (place, parent) in all {
             log::info!("{:?} was moved on two devices: it stays where it was moved last", inode.id());
             self.forget(&parent, &place)?;
@@ -143,8 +163,10 @@ impl Merge {
         let is_it = |links: &[Link]| links.len() == 1 && links[0].is_same_name(&link);
         if !inode.view(|record| is_it(&record.extension.links)) {
             self.correct(inode, vec![link])?;
+            any = true;
         }
-        self.break_ring(inode)
+        self.break_ring(inode)?;
+        Ok(any)
     }
 
     /// Of directories that were moved into each other the one that was moved last gets its name in the root.

@@ -10,6 +10,7 @@ use crate::volume::format::record::{EntryDot, Link, Record};
 use crate::volume::inode::directory::Named;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
+use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use hashbrown::HashSet;
 use std::sync::Arc;
@@ -118,7 +119,7 @@ impl Namespace {
     }
 
     /// What an inode's link says of a name that is shown for it: one of two inodes of one name is shown under another.
-    pub(super) fn link_name(&self, directory: &Arc<Inode>, name: &[u8]) -> Box<[u8]> {
+    pub(super) fn link_name(&self, directory: &Inode, name: &[u8]) -> Box<[u8]> {
         let state = directory.state.read();
         state.directory().get(name).map_or(name, |entry| entry.stored).into()
     }
@@ -132,13 +133,16 @@ impl Namespace {
         now: Timestamp,
     ) {
         self.take_link(pending, (directory, name), inode, now);
-        let (is_last, is_directory) =
-            inode.view(|record| (record.extension.links.is_empty(), record.kind == Kind::Directory));
-        let is_unshown = !is_last && !is_directory && self.cache.has_met_others() && !self.is_shown(inode);
+        let is_last = inode.view(|record| record.extension.links.is_empty());
+        let is_left = inode.is_directory() && mutants::is_active(Mutant::FolderLeft);
+        let is_unshown = !is_last && !is_left && self.cache.has_met_others() && !self.is_shown(inode);
         let right = is_unshown.then(|| self.true_names(inode)).filter(|names| names.are_others);
         let is_last = is_last || right.as_ref().is_some_and(|names| names.links.is_empty());
         if let Some(names) = right {
-            let count = names.links.len() as u32;
+            let count = match inode.is_directory() {
+                true => inode.view(|record| record.links_count),
+                false => names.links.len() as u32,
+            };
             inode.state.write().set_links(names.links, count);
         }
         if is_last {

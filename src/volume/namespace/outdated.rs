@@ -2,11 +2,11 @@
 
 use super::Namespace;
 use crate::chunk::{ChunkId, InodeId};
-use crate::volume::Result;
 use crate::volume::format::record::{EntryDot, Link};
 use crate::volume::inode::directory::Place;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
+use crate::volume::{Error, Result};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,16 @@ pub struct Names {
     pub are_others: bool,
     /// Some are gone, but only just now.
     pub waits: bool,
+}
+
+/// What can be told of the name that a directory says, where another directory has it.
+pub enum Told {
+    /// Its entry is there, or somebody took it away.
+    All,
+    /// The same, but only just now.
+    Later,
+    /// It may be on its way.
+    Nothing,
 }
 
 impl Namespace {
@@ -44,6 +54,19 @@ impl Namespace {
             }
         }
         names
+    }
+
+    /// The name that a directory says, which was found in another one, or there under another name.
+    pub fn is_told_by(&self, id: InodeId, link: &Link, found_in: InodeId) -> Told {
+        let leads = || {
+            let parent = self.cache.inode(link.parent)?;
+            self.cache.load_entries(&parent)?;
+            Ok::<_, Error>(parent.state.read().directory().leads(id, &link.name))
+        };
+        if !self.is_outdated(id, link) && !leads().unwrap_or(false) {
+            return Told::Nothing;
+        }
+        if self.is_young(link.parent) || self.is_young(found_in) { Told::Later } else { Told::All }
     }
 
     /// Has a file say what is true of its names; whether it did not. Without any it is for the one who deleted it.

@@ -231,7 +231,7 @@ pub fn remove_all(volume: &Volume, path: &str) -> crate::volume::Result<()> {
 
 /// Everything that can be reached; no file's link count is less than the number of its names.
 pub fn tree(volume: &Volume) -> Tree {
-    let (tree, counts) = tree_and_counts(volume);
+    let (tree, counts, _) = tree_and_counts(volume);
     // One too many is there where a name's removal arrives after the file.
     counts
         .iter()
@@ -239,9 +239,10 @@ pub fn tree(volume: &Volume) -> Tree {
     tree
 }
 
-/// The same, and each link count is the number of names.
+/// The same, and each link count is the number of names, and each directory is in one place.
 pub fn exact_tree(volume: &Volume) -> Tree {
-    let (tree, counts) = tree_and_counts(volume);
+    let (tree, counts, places) = tree_and_counts(volume);
+    places.iter().for_each(|(id, count)| assert_eq!(*count, 1, "places of {id:?}, there is: {tree:?}"));
     for (id, (said, count)) in counts {
         let links = volume.inode(id).unwrap().view(|record| record.extension.links.clone());
         assert_eq!(said, count, "links of {id:?}: {links:?}, there is: {tree:?}");
@@ -249,9 +250,10 @@ pub fn exact_tree(volume: &Volume) -> Tree {
     tree
 }
 
-/// With the link count of each file, and the number of names that lead to it.
-fn tree_and_counts(volume: &Volume) -> (Tree, BTreeMap<InodeId, (u32, u32)>) {
-    let (mut tree, mut counts) = (Tree::new(), BTreeMap::<InodeId, (u32, u32)>::new());
+/// With the link count of each file, and the number of names that lead to it; of each directory that number alone.
+fn tree_and_counts(volume: &Volume) -> (Tree, BTreeMap<InodeId, (u32, u32)>, BTreeMap<InodeId, u32>) {
+    let (mut tree, mut places) = (Tree::new(), BTreeMap::new());
+    let mut counts = BTreeMap::<InodeId, (u32, u32)>::new();
     let mut todo = vec![(String::new(), volume.root().unwrap())];
     while let Some((path, directory)) = todo.pop() {
         let mut below = 0;
@@ -266,6 +268,7 @@ fn tree_and_counts(volume: &Volume) -> (Tree, BTreeMap<InodeId, (u32, u32)>) {
             };
             if inode.is_directory() {
                 assert!(tree.insert(path.clone(), None).is_none(), "{path} twice");
+                *places.entry(inode.id()).or_insert(0) += 1;
                 todo.push((path, inode));
             } else {
                 let content = String::from_utf8(content(volume, &inode)).unwrap();
@@ -277,7 +280,7 @@ fn tree_and_counts(volume: &Volume) -> (Tree, BTreeMap<InodeId, (u32, u32)>) {
         assert_eq!(directory.view(|record| record.links_count), 2 + below, "link count of {path}");
         assert!(tree.len() < 10_000, "a ring");
     }
-    (tree, counts)
+    (tree, counts, places)
 }
 
 /// Ends a mount without a checkpoint, once all that was done in it is durable.

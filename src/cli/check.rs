@@ -5,7 +5,7 @@ use super::look::{Opened, put};
 use super::look_args::Check;
 use super::{assemble, report, secret_input, unlock};
 use crate::check::{self, Checked, Class, Finding, Options, Progress, Trouble, What};
-use crate::chunk::{ChunkId, InodeId};
+use crate::chunk::ChunkId;
 use crate::keys::{Junk, Listing};
 use crate::repair::{self, Apply, Choices, Plan, Step};
 use crate::store::folder::Folder;
@@ -17,6 +17,7 @@ use serde_json::json;
 use std::cell::Cell;
 use std::fmt;
 use std::fs::metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -235,7 +236,7 @@ impl Session<'_> {
 
     /// Shows what is to be done, and asks; not again for what only follows from what was done already.
     fn confirm(&self, reader: &Reader, plan: &Plan, has_begun: bool) -> Result<(), Failure> {
-        let line = |step: &Step| advice::repair_step(step, path_of(reader, step).as_deref());
+        let line = |step: &Step| advice::repair_step(step, step.path(reader).as_deref());
         let lines: Vec<String> = plan.steps.iter().filter_map(line).collect();
         let kept = plan.steps.iter().filter(|step| matches!(step, Step::Keep { .. })).count();
         let settled = plan.steps.iter().filter(|step| matches!(step, Step::Settle { .. })).count();
@@ -293,7 +294,7 @@ impl Session<'_> {
             .map_err(failed)?;
         let stateless = !unlocked.trust.has_state();
         let volume = assemble::open(self.backing, &unlocked.opened, context.clone(), false, stateless)?;
-        let apply = Apply { volume: &volume, reader, checked, now: Timestamp::now() };
+        let apply = Apply::new(&volume, reader, checked, Timestamp::now());
         let done = apply.run(&plan.steps).and_then(|done| volume.close().map(|()| done)).map_err(failed)?;
         for (name, lost) in &done.copied {
             if self.arguments.json {
@@ -315,7 +316,12 @@ impl Session<'_> {
     fn keep(&self, context: &crate::chunk::Context, chunk: ChunkId) -> volume::Result<()> {
         let name = context.file_name(chunk);
         let file = match context.store.open(name) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            // A folder, a link, a device: it has no bytes of ours, and keeps nothing from being repaired.
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                log::warn!("{} is not copied into the state folder: it is no regular file", name.path());
+                return Ok(());
+            }
             file => file?,
         };
         let length = file.length()?;
@@ -334,20 +340,6 @@ impl Session<'_> {
             Err(error) => return Err(std::io::Error::other(error.to_string()).into()),
         }
         Ok(())
-    }
-}
-
-/// The path of what a step is about.
-fn path_of(reader: &Reader, step: &Step) -> Option<Vec<u8>> {
-    match step {
-        Step::Accept { path, .. } => path.clone(),
-        Step::Adopt { inode, .. } | Step::OneName { inode } | Step::CorrectLinks { inode } => {
-            let name = |id: InodeId| {
-                reader.node(id).ok()?.record.extension.links.first().map(|link| link.name.to_vec())
-            };
-            reader.path_of(*inode).or_else(|| name(*inode))
-        }
-        _ => None,
     }
 }
 

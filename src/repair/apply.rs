@@ -1,26 +1,22 @@
 //! Doing what a plan says, by the volume's own operations.
 
+use super::LOST_FOUND;
 use super::places::{Home, nameless, true_links};
 use super::plan::Step;
-use super::{LOST_FOUND, PARTIAL};
 use crate::check::Checked;
-use crate::chunk::{BLOCK, BlockNumber, Chunk, ChunkId, ChunkIndex, Context, InodeId, Section};
+use crate::chunk::{ChunkId, Context, InodeId};
 use crate::volume::limits::NAME_MAX;
-use crate::volume::{
-    Content, Error, Inode, Kind, Link, Lost, NewInode, Reader, Record, Rename, Result, Timestamp, Volume,
-};
+use crate::volume::{Error, Inode, Kind, Link, NewInode, Reader, Record, Rename, Result, Timestamp, Volume};
 use hashbrown::{HashMap, HashSet};
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Bytes copied at a time.
-const PIECE: usize = 1 << 20;
 
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Done {
     pub steps: usize,
-    /// Files of which the rest was copied: the copy's name, and which bytes of it are lost.
+    /// Files of which the rest was copied: the copy's path, and which bytes of it are lost.
     pub copied: Vec<(Vec<u8>, Vec<Range<u64>>)>,
     /// Findings that nothing can be done about.
     pub settled: Vec<String>,
@@ -64,14 +60,25 @@ pub fn open_again(
 
 /// A plan being carried out.
 pub struct Apply<'a> {
-    pub volume: &'a Arc<Volume>,
+    pub(super) volume: &'a Arc<Volume>,
     /// The volume as the check saw it.
-    pub reader: &'a Reader,
-    pub checked: &'a Checked,
-    pub now: Timestamp,
+    pub(super) reader: &'a Reader,
+    checked: &'a Checked,
+    pub(super) now: Timestamp,
+    /// lost+found, once something was put there.
+    found: OnceCell<Arc<Inode>>,
 }
 
-impl Apply<'_> {
+impl<'a> Apply<'a> {
+    pub fn new(
+        volume: &'a Arc<Volume>,
+        reader: &'a Reader,
+        checked: &'a Checked,
+        now: Timestamp,
+    ) -> Apply<'a> {
+        Apply { volume, reader, checked, now, found: OnceCell::new() }
+    }
+
     /// Does all steps; what they did is durable once the volume is closed. Links are corrected only in a plan that
     /// changes no names: the next check says what they are to be then.
     ///
@@ -83,7 +90,7 @@ impl Apply<'_> {
         let corrects = steps.iter().all(Step::changes_no_name);
         let links = self.links_for(steps, corrects);
         let of = |inode: &InodeId| links.get(inode).map_or(&[][..], |links| &links[..]);
-        let mut rebuilt = HashMap::new();
+        let (mut rebuilt, mut copied) = (HashMap::new(), Vec::new());
         for step in steps {
             match step {
                 // Before the volume was opened.
@@ -93,7 +100,7 @@ impl Apply<'_> {
                 Step::Replace { lost, directory, name } => self.replace(*lost, *directory, name)?,
                 Step::Nest { lost, into, name } => self.nest(*lost, *into, name, &mut rebuilt)?,
                 Step::CopyRest { inode, directory, name, further } => {
-                    done.copied.push(self.copy_rest(*inode, *directory, name, further)?);
+                    copied.push((*directory, self.copy_rest(*inode, *directory, name, further)?));
                     // Before the name of the damaged one goes.
                     self.volume.sync_all()?;
                 }
@@ -124,6 +131,9 @@ impl Apply<'_> {
             rebuilt.insert(InodeId::ROOT, self.volume.root()?);
         }
         rebuilt.iter().try_for_each(|(lost, made)| self.make_like(*lost, made))?;
+        // Once every folder is in its place.
+        let told = |(directory, (name, lost))| (self.path(directory, name), lost);
+        done.copied = copied.into_iter().map(told).collect();
         Ok(done)
     }
 
@@ -141,7 +151,7 @@ impl Apply<'_> {
         }
     }
 
-    fn forget_names<'a>(&self, mut names: impl Iterator<Item = &'a Link>) -> Result<()> {
+    fn forget_names<'b>(&self, mut names: impl Iterator<Item = &'b Link>) -> Result<()> {
         names.try_for_each(|link| {
             let directory = self.volume.inode(link.parent)?;
             absent(self.volume.forget_entry(&directory, &link.name, self.now))
@@ -173,7 +183,7 @@ impl Apply<'_> {
         rebuilt: &mut HashMap<InodeId, Arc<Inode>>,
     ) -> Result<()> {
         let (made, hex) = (self.folder(&[], None)?, nameless(lost));
-        if self.volume.lookup(&made, &hex)?.is_none() {
+        if !self.is_made(&made, &hex)? {
             return Ok(());
         }
         let home = match into {
@@ -220,22 +230,67 @@ impl Apply<'_> {
 
     /// A folder below lost+found, made as far as it is not there. `like`: what the last one is to look like.
     fn folder(&self, names: &[Vec<u8>], like: Option<&Record>) -> Result<Arc<Inode>> {
-        let mut at = self.volume.root()?;
-        let all = [LOST_FOUND.to_vec()].into_iter().chain(names.iter().cloned());
-        let last = names.len();
-        for (depth, name) in all.enumerate() {
-            let like = like.filter(|_| depth == last && depth > 0);
-            at = match self.volume.lookup(&at, &name)? {
-                Some(folder) if folder.view(|record| record.kind) == Kind::Directory => folder,
-                // A file of that name is in the way.
-                Some(_) => {
-                    let name = self.free_name(&at, &name, None)?;
-                    self.make_folder(&at, &name, like)?
-                }
-                None => self.make_folder(&at, &name, like)?,
-            };
+        let mut at = match self.found.get() {
+            Some(found) => found.clone(),
+            None => {
+                let found = self.folder_in(&self.volume.root()?, LOST_FOUND, None)?;
+                self.found.get_or_init(|| found).clone()
+            }
+        };
+        for (depth, name) in names.iter().enumerate() {
+            at = self.folder_in(&at, name, like.filter(|_| depth + 1 == names.len()))?;
         }
         Ok(at)
+    }
+
+    /// A folder in a folder, made if there is none; its name gets a number where a file or what cannot be read has it.
+    fn folder_in(&self, parent: &Arc<Inode>, name: &[u8], like: Option<&Record>) -> Result<Arc<Inode>> {
+        for number in 1u32.. {
+            let name = numbered(name, number, b"");
+            match self.listed(parent, &name) {
+                Ok(Some(folder)) if folder.view(|record| record.kind) == Kind::Directory => {
+                    return Ok(folder);
+                }
+                Ok(Some(_)) | Err(Error::Damaged(..) | Error::NotArrived(_)) => {}
+                Ok(None) => return self.make_folder(parent, &name, like),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::NoSpace)
+    }
+
+    /// What a name stands for; of a directory that can be read its entries can be, too.
+    fn listed(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
+        let found = self.volume.lookup(directory, name)?;
+        if let Some(inode) =
+            found.as_ref().filter(|inode| inode.view(|record| record.kind) == Kind::Directory)
+        {
+            self.volume.read_directory(inode, 0, &mut |_, _, _, _| false)?;
+        }
+        Ok(found)
+    }
+
+    /// Whether a folder was made for a lost one.
+    fn is_made(&self, found: &Arc<Inode>, hex: &[u8]) -> Result<bool> {
+        match self.volume.lookup(found, hex) {
+            Err(Error::Damaged(..) | Error::NotArrived(_)) => Ok(false),
+            made => Ok(made?.is_some()),
+        }
+    }
+
+    /// Where a name is now, as far up as its folders tell.
+    fn path(&self, directory: InodeId, name: Vec<u8>) -> Vec<u8> {
+        let (mut names, mut at, mut passed) = (vec![name.into()], directory, HashSet::new());
+        while at != InodeId::ROOT
+            && passed.insert(at)
+            && let Ok(folder) = self.volume.inode(at)
+            && let Some(link) = folder.view(|record| record.extension.links.first().cloned())
+        {
+            names.push(link.name);
+            at = link.parent;
+        }
+        names.reverse();
+        names.join(&b'/')
     }
 
     fn make_folder(&self, parent: &Arc<Inode>, name: &[u8], like: Option<&Record>) -> Result<Arc<Inode>> {
@@ -254,13 +309,15 @@ impl Apply<'_> {
     }
 
     /// A name that is not taken in a directory: this one, or with a number. `ending`: what it ends in.
-    fn free_name(&self, directory: &Arc<Inode>, name: &[u8], ending: Option<&[u8]>) -> Result<Vec<u8>> {
+    pub(super) fn free_name(
+        &self,
+        directory: &Arc<Inode>,
+        name: &[u8],
+        ending: Option<&[u8]>,
+    ) -> Result<Vec<u8>> {
         let ending = ending.unwrap_or_default();
         for number in 1u32.. {
-            let counted = if number > 1 { format!(" ({number})") } else { String::new() };
-            let room = NAME_MAX - counted.len() - ending.len();
-            let stem = &name[..name.len().min(room)];
-            let name = [stem, counted.as_bytes(), ending].concat();
+            let name = numbered(name, number, ending);
             if self.volume.entry(directory, &name)?.is_none() {
                 return Ok(name);
             }
@@ -273,7 +330,7 @@ impl Apply<'_> {
         let directory = self.volume.inode(directory)?;
         let (made, hex) = (self.folder(&[], None)?, nameless(lost));
         self.remove_name(&directory, name)?;
-        if self.volume.lookup(&made, &hex)?.is_none() {
+        if !self.is_made(&made, &hex)? {
             // Nothing names it as its folder.
             return Ok(());
         }
@@ -282,13 +339,8 @@ impl Apply<'_> {
 
     /// Removes a name that leads to something that cannot be read, or whose entries cannot.
     fn remove_name(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<()> {
-        let entries = |inode: Arc<Inode>| match inode.view(|record| record.kind) {
-            Kind::Directory => self.volume.read_directory(&inode, 0, &mut |_, _, _, _| false),
-            _ => Ok(()),
-        };
-        match self.volume.lookup(directory, name).map(|inode| inode.map(entries).transpose()) {
-            Err(Error::Damaged(..) | Error::NotArrived(_))
-            | Ok(Err(Error::Damaged(..) | Error::NotArrived(_))) => {
+        match self.listed(directory, name) {
+            Err(Error::Damaged(..) | Error::NotArrived(_)) => {
                 absent(self.volume.forget_entry(directory, name, self.now))
             }
             // It came back, or is gone already.
@@ -318,95 +370,13 @@ impl Apply<'_> {
         let other = self.free_name(&directory, name, None)?;
         self.volume.adopt(&hidden, &directory, &other, None, self.now)
     }
+}
 
-    /// Copies what is left of a file to a name beside it.
-    fn copy_rest(
-        &self,
-        id: InodeId,
-        directory: InodeId,
-        name: &[u8],
-        further: &[ChunkIndex],
-    ) -> Result<(Vec<u8>, Vec<Range<u64>>)> {
-        let directory = self.volume.inode(directory)?;
-        let name = self.free_name(&directory, name, Some(PARTIAL))?;
-        let node = self.reader.node(id);
-        let record = node.as_ref().ok().map(|node| &node.record);
-        let (uid, gid) = directory.view(|record| (record.uid, record.gid));
-        let new = NewInode {
-            kind: Kind::File,
-            mode: record.map_or(0o600, |record| record.mode & 0o777),
-            uid: record.map_or(uid, |record| record.uid),
-            gid: record.map_or(gid, |record| record.gid),
-            device: 0,
-            target: b"",
-            xattrs: Vec::new(),
-            now: record.map_or(self.now, |record| record.modified),
-        };
-        // It has its name once it is whole: an interrupted repair leaves none that seems to have lost more.
-        let copy = self.volume.create_nameless(&directory, new)?;
-        let lost = match &node {
-            Ok(node) => {
-                self.volume.resize(&copy, node.record.size, self.now, 0)?;
-                self.copy_node(&copy, &mut Content::new(self.reader, node))?
-            }
-            Err(_) => self.copy_chunks(&copy, id, further)?,
-        };
-        self.volume.link(&copy, &directory, &name, self.now)?;
-        Ok((name, lost))
-    }
-
-    fn copy_node(&self, copy: &Arc<Inode>, content: &mut Content<'_>) -> Result<Vec<Range<u64>>> {
-        let layout = content.layout();
-        let (mut lost, mut buffer) = (layout.lost, vec![0; PIECE]);
-        for range in layout.data {
-            for offset in (range.start..range.end).step_by(PIECE) {
-                let length = (range.end - offset).min(PIECE as u64) as usize;
-                let known = lost.len();
-                content.read_rest(offset, &mut buffer[..length.next_multiple_of(BLOCK)], &mut lost);
-                let is_lost = |at: u64| {
-                    lost[known.saturating_sub(1)..].iter().any(|Lost { range, .. }| range.contains(&at))
-                };
-                for (at, block) in (offset..).step_by(BLOCK).zip(buffer[..length].chunks(BLOCK)) {
-                    if !is_lost(at) {
-                        self.volume.write(copy, at, block, self.now, 0)?;
-                    }
-                }
-            }
-        }
-        let mut lost: Vec<Range<u64>> = lost.into_iter().map(|lost| lost.range).collect();
-        lost.sort_by_key(|range| range.start);
-        Ok(lost)
-    }
-
-    /// Of a file whose first chunk is lost: what the others hold, each in its place.
-    fn copy_chunks(&self, copy: &Arc<Inode>, id: InodeId, further: &[ChunkIndex]) -> Result<Vec<Range<u64>>> {
-        let geometry = self.reader.geometry();
-        let (mut lost, mut end) = (Vec::new(), 0);
-        for index in further {
-            let (whole, blocks) = (geometry.range(*index), geometry.blocks(*index));
-            if whole.start > end {
-                lost.push(end..whole.start);
-            }
-            end = whole.end;
-            let Ok(chunk) = Chunk::open(self.reader.context(), ChunkId { inode: id, index: *index }, blocks)
-            else {
-                lost.push(whole);
-                continue;
-            };
-            let (mut from, mut block) = (BlockNumber::FIRST, [0; BLOCK]);
-            while from < blocks.end()
-                && let Ok(Some(number)) = chunk.next_present(Section::Data, from)
-            {
-                let at = whole.start + number.start();
-                match chunk.read(Section::Data, number, &mut block) {
-                    Ok(()) => self.volume.write(copy, at, &block, self.now, 0)?,
-                    Err(_) => lost.push(at..at + BLOCK as u64),
-                }
-                from = number.next();
-            }
-        }
-        Ok(lost)
-    }
+/// A name with a number from the second one on, and an ending, cut so that it is not too long.
+fn numbered(name: &[u8], number: u32, ending: &[u8]) -> Vec<u8> {
+    let counted = if number > 1 { format!(" ({number})") } else { String::new() };
+    let room = NAME_MAX - counted.len() - ending.len();
+    [&name[..name.len().min(room)], counted.as_bytes(), ending].concat()
 }
 
 /// What is to go is gone already.

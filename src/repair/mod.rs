@@ -8,6 +8,7 @@
 mod apply;
 mod places;
 mod plan;
+mod rest;
 
 pub use apply::{Apply, Done, open_again};
 pub use places::Home;

@@ -26,7 +26,7 @@ enum Parent {
         path: Option<Vec<u8>>,
     },
     Lost,
-    /// It may come, or is older than it was: what it holds is not known yet.
+    /// It may come, cannot be read just now, or is older than it was: what it holds is not known yet.
     Awaited,
 }
 
@@ -90,7 +90,8 @@ impl<'a> Places<'a> {
             Parent::Lost => Some(Home::Rebuilt { lost: link.parent, name }),
             // It cannot have been removed from a directory that was made later.
             Parent::There { born, .. } if born > record.namespace.0 => {
-                Some(Home::Back { directory: link.parent, name })
+                let waits = record.kind == Kind::Directory && self.is_below_awaited(link.parent);
+                (!waits).then_some(Home::Back { directory: link.parent, name })
             }
             Parent::There { path, .. } => {
                 let folders = match path {
@@ -109,7 +110,9 @@ impl<'a> Places<'a> {
             Error::NotArrived(_) if !choices.missing_is_lost => Parent::Awaited,
             // Once it is accepted, it says what it holds.
             Error::Damaged(_, Damage::RolledBack { .. }) => Parent::Awaited,
-            _ => Parent::Lost,
+            Error::NotArrived(_) | Error::Damaged(..) => Parent::Lost,
+            // The disk's, the network's, or a right that is missing: it is not lost.
+            _ => Parent::Awaited,
         };
         let look = || {
             let node = match reader.node(id) {
@@ -122,6 +125,21 @@ impl<'a> Places<'a> {
             }
         };
         self.parents.entry(id).or_insert_with(look).clone()
+    }
+
+    /// Whether a directory lies below one that may come: until then nobody can tell whether what is put into it would lie in
+    /// itself, so the volume moves no directory there.
+    pub fn is_below_awaited(&mut self, directory: InodeId) -> bool {
+        let (mut at, mut passed) = (directory, HashSet::new());
+        while at != InodeId::ROOT && passed.insert(at) {
+            if !matches!(self.parent(at), Parent::There { .. }) {
+                return matches!(self.parent(at), Parent::Awaited);
+            }
+            let links = self.reader.node(at).map(|node| node.record.extension.links).unwrap_or_default();
+            let Some(link) = links.first() else { break };
+            at = link.parent;
+        }
+        false
     }
 
     /// The name of a lost directory that no other leads to, in one that is lost, as this device kept it.

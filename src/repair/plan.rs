@@ -106,6 +106,26 @@ impl Plan {
 }
 
 impl Step {
+    /// The path of what it is about, or its name, as far as they can be told.
+    pub fn path(&self, reader: &Reader) -> Option<Vec<u8>> {
+        match self {
+            Step::Accept { path, .. } => path.clone(),
+            Step::Adopt { inode, .. } | Step::OneName { inode } | Step::CorrectLinks { inode } => {
+                let name = |id: InodeId| {
+                    reader.node(id).ok()?.record.extension.links.first().map(|link| link.name.to_vec())
+                };
+                reader.path_of(*inode).or_else(|| name(*inode))
+            }
+            Step::Replace { directory, name, .. }
+            | Step::CopyRest { directory, name, .. }
+            | Step::PartNames { directory, name, .. } => {
+                let above = reader.path_of(*directory).filter(|path| !path.is_empty());
+                Some(above.map_or_else(|| name.clone(), |path| [&path[..], name].join(&b'/')))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it only follows from what was done to names before.
     pub fn changes_no_name(&self) -> bool {
         matches!(self, Step::CorrectLinks { .. } | Step::Keep { .. } | Step::Settle { .. })
@@ -241,8 +261,10 @@ impl Making<'_> {
                 steps.push(Step::RemoveName { directory, name, path: finding.path.clone() });
             }
             What::Entries(_) => {
-                if let Some((directory, name)) = self.places.name_of(inode) {
-                    self.replace(inode, directory, name);
+                if let Some((directory, name)) = self.places.name_of(inode)
+                    && !self.replace(inode, directory, name)
+                {
+                    return;
                 }
                 self.plan.steps.push(if inode == InodeId::ROOT { Step::NewRoot } else { settle });
             }
@@ -259,6 +281,9 @@ impl Making<'_> {
                 steps.push(settle);
             }
             What::DeadSlot(_) => steps.push(settle),
+            What::Twice { directory, .. } if self.places.is_below_awaited(*directory) => {
+                self.plan.waiting += 1;
+            }
             What::Twice { directory, name, hidden } => {
                 steps.push(Step::PartNames { directory: *directory, name: name.clone(), hidden: *hidden })
             }
@@ -270,11 +295,16 @@ impl Making<'_> {
         }
     }
 
-    /// What is made for a lost directory takes the place of the name that leads to that.
-    fn replace(&mut self, lost: InodeId, directory: InodeId, name: Vec<u8>) {
+    /// What is made for a lost directory takes the place of the name that leads to that; answers false where it waits.
+    fn replace(&mut self, lost: InodeId, directory: InodeId, name: Vec<u8>) -> bool {
+        if self.places.is_below_awaited(directory) {
+            self.plan.waiting += 1;
+            return false;
+        }
         if self.replaced.insert(lost) {
             self.plan.steps.push(Step::Replace { lost, directory, name });
         }
+        true
     }
 
     /// `missing`: names that the inode's record says and their directories do not.

@@ -1,10 +1,12 @@
 //! Each kind of damage: a check names exactly that, a repair mends it, a second check is clean, and everything that was
 //! not damaged is what it was. Then damage at random.
 
+mod awaiting;
 mod crash;
 mod destroyer;
 mod devices;
 mod fixture;
+mod found;
 
 use super::{Choices, LOST_FOUND};
 use crate::check::What;

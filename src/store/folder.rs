@@ -211,7 +211,8 @@ impl Folder {
         }
     }
 
-    /// Unlinks whatever stands in the place of a new file, an empty folder too. One that is not empty is put aside.
+    /// Unlinks whatever stands in the place of a file, an empty folder too. One that is not empty is put aside. Quiet when
+    /// nothing is there.
     pub(super) fn make_way(&self, path: &CStr) -> io::Result<()> {
         let (parent, name) = split(path);
         match self.unlink(path) {

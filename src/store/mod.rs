@@ -157,7 +157,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// EROFS in a read-only store; EISDIR for a folder; else unlink(2)'s.
+    /// EROFS in a read-only store; EISDIR for a folder in a chunk file's place, while one in a journal's goes or, if it is
+    /// not empty, is put aside; else unlink(2)'s.
     fn remove(&self, name: FileName) -> io::Result<()>;
     /// Makes the coming and going of these names durable: fsync of their folders, and of `chunks/` where one is new.
     ///

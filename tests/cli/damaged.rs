@@ -5,7 +5,7 @@
 use crate::sandbox::Sandbox;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -119,6 +119,18 @@ const CASES: &[Case] = &[
         ..SOUND
     },
     Case {
+        name: "a small file, a link in its place",
+        damage: |fixture| {
+            fs::remove_file(fixture.file("top")).unwrap();
+            symlink("/etc/passwd", fixture.file("top")).unwrap();
+        },
+        found: &["dangling-name"],
+        code: 4,
+        repair: (&[], 3),
+        lost: &["top"],
+        ..SOUND
+    },
+    Case {
         name: "a small file that has not arrived",
         damage: |fixture| {
             fs::remove_file(fixture.file("top")).unwrap();
@@ -157,6 +169,17 @@ const CASES: &[Case] = &[
         ..SOUND
     },
     Case {
+        name: "the root directory, a folder in its place",
+        damage: |fixture| {
+            fs::remove_file(fixture.file("")).unwrap();
+            fs::create_dir(fixture.file("")).unwrap();
+        },
+        found: &["root", "unnamed"],
+        code: 4,
+        repair: (&[], 3),
+        ..SOUND
+    },
+    Case {
         name: "the roots of the root directory",
         damage: |fixture| fs::write(fixture.file(""), vec![3; 9000]).unwrap(),
         found: &["root", "unnamed"],
@@ -167,6 +190,18 @@ const CASES: &[Case] = &[
     Case {
         name: "the journal",
         damage: |fixture| fs::write(fixture.journal(), vec![9; 20_000]).unwrap(),
+        found: &["journal"],
+        code: 4,
+        repair: (&[], 3),
+        ..SOUND
+    },
+    Case {
+        name: "the journal, a folder in its place",
+        damage: |fixture| {
+            let journal = fixture.journal();
+            fs::remove_file(&journal).unwrap();
+            fs::create_dir(&journal).unwrap();
+        },
         found: &["journal"],
         code: 4,
         repair: (&[], 3),

@@ -106,16 +106,14 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
         Step::Nest { name, .. } => {
             format!("Put what is left of the folder {} into that of the lost one above it.", to(name))
         }
-        Step::Replace { name, .. } => format!("Put what is left of the folder {} in its place.", to(name)),
+        Step::Replace { .. } => format!("Put what is left of the folder {object} in its place."),
         Step::CopyRest { name, .. } => {
-            format!("Copy what is left of {} to {}.partial beside it.", to(name), to(name))
+            format!("Copy what is left of {object} to {}.partial beside it.", to(name))
         }
         Step::RemoveName { path, name, .. } => {
             format!("Remove the name {}: what it stood for is lost.", to(path.as_ref().unwrap_or(name)))
         }
-        Step::PartNames { name, .. } => {
-            format!("Give the second of two entries named {} a number.", to(name))
-        }
+        Step::PartNames { .. } => format!("Give the second of two entries named {object} a number."),
         Step::OneName { .. } => format!("Leave the folder {object} one of its names."),
         Step::LeaveRing { .. } => "Take a folder that lies in itself out of there.".to_owned(),
         Step::CorrectLinks { .. } => format!("Correct the names and the count of links that {object} has."),

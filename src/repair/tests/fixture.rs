@@ -271,8 +271,7 @@ pub fn repair(
         }
         open_again(&context, CHUNK, (1, 2), &plan.steps, &mut |_| Ok(())).unwrap();
         let volume = fixture.open(store.clone());
-        let apply = Apply { volume: &volume, reader: &reader, checked: &checked, now: now() };
-        let done = apply.run(&plan.steps).unwrap();
+        let done = Apply::new(&volume, &reader, &checked, now()).run(&plan.steps).unwrap();
         volume.close().unwrap();
         settled.lock().extend(done.settled);
         let told = |(name, lost): (Vec<u8>, Vec<Range<u64>>)| {

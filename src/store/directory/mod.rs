@@ -184,7 +184,11 @@ impl Store for Directory {
 
     fn remove(&self, name: FileName) -> io::Result<()> {
         self.check_writable()?;
-        self.again(|| self.folder.unlink(&c_path(name)))
+        self.again(|| match name.area {
+            Area::Chunks => self.folder.unlink(&c_path(name)),
+            // Who has one removed cannot begin another while a folder stands there.
+            Area::Journals => self.folder.make_way(&c_path(name)),
+        })
     }
 
     fn sync_names(&self, names: &[FileName]) -> io::Result<()> {

@@ -92,6 +92,11 @@ fn row_21_whatever_is_no_regular_file_is_refused() {
         "{names:?}"
     );
     assert_eq!(fs::read(outside.path()).unwrap(), b"");
+    let journal = name(Area::Journals, 0xa7, 1);
+    fs::create_dir_all(root.path().join(journal.path())).unwrap();
+    store.remove(journal).unwrap();
+    store.remove(journal).unwrap();
+    assert_eq!(store.open(journal).err().unwrap().kind(), io::ErrorKind::NotFound);
 }
 
 /// Whoever waits to write into a pipe goes on as soon as anybody opens it for reading.

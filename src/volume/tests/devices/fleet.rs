@@ -250,10 +250,13 @@ pub fn exact_tree(volume: &Volume) -> Tree {
     tree
 }
 
-/// With the link count of each file, and the number of names that lead to it; of each directory that number alone.
-fn tree_and_counts(volume: &Volume) -> (Tree, BTreeMap<InodeId, (u32, u32)>, BTreeMap<InodeId, u32>) {
+/// What a file says its link count is, and how many names lead to it.
+type Counts = BTreeMap<InodeId, (u32, u32)>;
+
+/// The tree, with the counts of each file; of each directory how many names lead to it.
+fn tree_and_counts(volume: &Volume) -> (Tree, Counts, BTreeMap<InodeId, u32>) {
     let (mut tree, mut places) = (Tree::new(), BTreeMap::new());
-    let mut counts = BTreeMap::<InodeId, (u32, u32)>::new();
+    let mut counts = Counts::new();
     let mut todo = vec![(String::new(), volume.root().unwrap())];
     while let Some((path, directory)) = todo.pop() {
         let mut below = 0;

@@ -184,3 +184,32 @@ fn words_are_the_fields() {
     }
     assert_eq!(mannered("/// The same.\n/// The same file.").len(), 1);
 }
+
+/// Structures of libc's that have the same fields with every libc, which scripts/package --static needs.
+const SAME_FIELDS: &[&str] = &["libc::rlimit {"];
+
+/// The lines that make a structure of libc's field by field: with musl, others have more fields.
+fn of_one_libc(text: &str) -> Vec<&str> {
+    let makes_one = |line: &&str| {
+        let named = line.split("libc::").skip(1);
+        let mut ends =
+            named.map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_'));
+        ends.any(|end| end.starts_with(" {") && end.contains(':'))
+    };
+    text.lines()
+        .filter(makes_one)
+        .filter(|line| !SAME_FIELDS.iter().any(|same| line.contains(same)))
+        .collect()
+}
+
+#[test]
+fn structures_are_made_as_every_libc_has_them() {
+    for (path, text) in files("src/sys", &["rs"]) {
+        assert_eq!(of_one_libc(&text), <[&str; 0]>::default(), "{}", path.display());
+    }
+    assert_eq!(of_one_libc("    let p = libc::sched_param { sched_priority: 0 };").len(), 1);
+    assert!(
+        of_one_libc("fn f() -> libc::c_int {\n    let l = libc::rlimit { rlim_cur: 0, rlim_max: 0 };")
+            .is_empty()
+    );
+}

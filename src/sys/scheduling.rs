@@ -61,9 +61,10 @@ impl Cpus {
 ///
 /// sched_setscheduler(2)'s: EPERM in a sandbox that refuses it.
 pub fn join_idle_class() -> io::Result<()> {
-    let parameter = libc::sched_param { sched_priority: 0 };
+    // The kernel's structure is the priority alone. musl's has more fields, and its function only ever says ENOSYS.
+    let priority: libc::c_int = 0;
     // SAFETY: the structure is read during the call only.
-    match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter) } {
+    match unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_IDLE, &raw const priority) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -124,7 +124,11 @@ fn umount_stays_where_not_everything_can_be_stored() {
         disk.mounts("device");
         disk.fill_but(12 << 20);
         set_long_attribute(&disk);
+        // Filling it may take longer than until it would be stored.
+        let daemon = disk.0.daemon();
+        send("-STOP", daemon);
         disk.fill();
+        send("-CONT", daemon);
         let told = disk.0.fails(&mut disk.0.umount(), 30);
         assert!(told.contains("still mounted") && told.contains("--discard"), "{told}");
         assert!(disk.0.is_mounted());

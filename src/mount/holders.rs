@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub enum Holder {
     /// It is mounted here as well, in this mount namespace.
     Mount(PathBuf),
+    /// It is mounted in the mount namespace that the machine began with, in which nothing but the kernel was found.
+    Outside(PathBuf),
     /// It is mounted in the mount namespace of this process.
     Namespace { process: u32, name: String, path: PathBuf },
     /// The process has a file open or mapped in it, or stands in it.
@@ -26,6 +28,13 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Holder::Mount(path) => write!(f, "it is mounted at {} too", path.display()),
+            Holder::Outside(path) => {
+                write!(
+                    f,
+                    "it is mounted at {} outside of the mount namespace in which this was called",
+                    path.display()
+                )
+            }
             Holder::Namespace { process, name, path } => {
                 write!(f, "it is mounted at {} for {name} (process {process})", path.display())
             }
@@ -67,7 +76,10 @@ fn mounts_where(is_wanted: impl Fn(&Entry) -> bool) -> Vec<Holder> {
     let own = fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
     let mut seen = HashSet::new();
     let mut holders = Vec::new();
-    for process in [Process { number: std::process::id() }].into_iter().chain(processes()) {
+    // A thread of the kernel tells nobody anything: of those who share a namespace another is named.
+    let (kernel, others): (Vec<_>, Vec<_>) = processes().partition(Process::is_kernel);
+    let own_process = Process { number: std::process::id() };
+    for process in [own_process].into_iter().chain(others).chain(kernel) {
         let Ok(namespace) = fs::read_link(process.path("ns/mnt")) else { continue };
         if !seen.insert(namespace.clone()) {
             continue;
@@ -76,6 +88,7 @@ fn mounts_where(is_wanted: impl Fn(&Entry) -> bool) -> Vec<Holder> {
         for Entry { path, .. } in mounts.into_iter().filter(&is_wanted) {
             holders.push(match namespace == own {
                 true => Holder::Mount(path),
+                false if process.is_kernel() => Holder::Outside(path),
                 false => Holder::Namespace { process: process.number, name: process.name(), path },
             });
         }
@@ -101,6 +114,12 @@ impl Process {
 
     fn name(&self) -> String {
         fs::read_to_string(self.path("comm")).unwrap_or_default().trim().to_owned()
+    }
+
+    /// Whether it is a thread of the kernel's own: such have no command line. (Nor has a process that just ends, which has no
+    /// namespace either.)
+    fn is_kernel(&self) -> bool {
+        fs::read(self.path("cmdline")).is_ok_and(|words| words.is_empty())
     }
 
     fn uses(&self, device: &str) -> bool {
@@ -135,6 +154,13 @@ mod tests {
         child.wait().unwrap();
         assert!(found.contains(&Holder::Process { process, name: "sleep".into() }), "{found:?}");
         assert!(!of_device("999:7").iter().any(|holder| matches!(holder, Holder::Process { .. })));
+    }
+
+    #[test]
+    fn threads_of_the_kernel_are_known() {
+        assert!(!Process { number: std::process::id() }.is_kernel());
+        let first = Process { number: 2 };
+        assert!(first.name() != "kthreadd" || first.is_kernel());
     }
 
     #[test]

@@ -85,3 +85,18 @@ fn a_mount_in_another_namespace_is_told() {
     container.wait().unwrap();
     unmounts_in_the_end(&sandbox);
 }
+
+/// The kernel's threads are in the namespace outside too, and tell nobody anything.
+#[test]
+fn a_mount_outside_of_this_namespace_is_told() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_volume();
+    sandbox.succeeds(&mut sandbox.mount());
+    let mut inside = sandbox.prepared(Command::new("unshare"), &[]);
+    inside.args(["-m", "--propagation", "private", PROGRAM]).args(sandbox.umount().get_args());
+    let told = sandbox.fails(inside.args(["--timeout", "1"]), 34);
+    assert!(told.contains("it is mounted at DIR/plain for ") && !told.contains("kthreadd"), "{told}");
+    sandbox.unmounts();
+}

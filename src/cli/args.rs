@@ -6,11 +6,12 @@
 use super::home_args::{Status, Unit};
 use super::key_args::KeyCommand;
 use super::look_args::{Cat, Check, Du, Export, Import, Locate, Ls, Stat, Tree};
+use super::values::SlotName;
 use super::{advice, values};
 use crate::chunk::DeviceId;
 use crate::crypto::Cipher;
 use crate::keys::tpm::PcrMask;
-use crate::keys::{ChunkSize, Fingerprint, Label, SlotId, SlotType};
+use crate::keys::{ChunkSize, Fingerprint, Label, SlotType};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -66,9 +67,9 @@ pub enum Command {
 }
 
 /// The slots that `--slot` allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Only {
-    Slot(SlotId),
+    Slot(SlotName),
     Type(SlotType),
 }
 

@@ -3,6 +3,7 @@
 use super::advice::{self, Failure};
 use super::look::{Opened, put};
 use super::look_args::Check;
+use super::progress::{show, style};
 use super::{assemble, report, secret_input, unlock};
 use crate::check::{self, Checked, Class, Finding, Options, Progress, Trouble, What};
 use crate::chunk::ChunkId;
@@ -12,24 +13,21 @@ use crate::store::folder::Folder;
 use crate::trust::{LastCheck, Trust};
 use crate::volume::{self, Damage, Reader, Timestamp};
 use hashbrown::HashSet;
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 use std::cell::Cell;
-use std::fmt;
 use std::fs::metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Findings of one kind, or steps, that are listed before the rest is counted.
 const LISTED: usize = 1000;
 /// Bytes that a repair copies into the state folder at most.
 const KEPT: u64 = 1 << 30;
-/// After so long without a terminal, and then as often, a line says how far a check is.
-const PLAIN: Duration = Duration::from_secs(10);
 /// Rounds of check and repair: links are corrected in the one after names were given.
 const ROUNDS: usize = 6;
 
@@ -55,11 +53,15 @@ pub fn run(arguments: &Check) -> Result<(), Failure> {
     let findings = open(&checked);
     session.note(&findings);
     session.print(&checked, if arguments.all { &checked.findings } else { &findings })?;
-    if arguments.repair { session.repair(checked, settled) } else { verdict(&findings, &backing) }
+    if arguments.repair {
+        session.repair(checked, settled)
+    } else {
+        verdict(&findings, arguments.data, &backing)
+    }
 }
 
 /// The exit code of a check.
-fn verdict(findings: &[Finding], backing: &Path) -> Result<(), Failure> {
+fn verdict(findings: &[Finding], data: bool, backing: &Path) -> Result<(), Failure> {
     let count = |class| findings.iter().filter(|finding| finding.class() == class).count();
     match (count(Class::Damage), count(Class::Waiting)) {
         (0, 0) => Ok(()),
@@ -68,7 +70,7 @@ fn verdict(findings: &[Finding], backing: &Path) -> Result<(), Failure> {
             let is_older = |finding: &Finding| {
                 matches!(finding.what.trouble(), Some(Trouble::Damage(Damage::RolledBack { .. })))
             };
-            Err(advice::found_damage(damaged, findings.iter().any(is_older), backing))
+            Err(advice::found_damage(damaged, data, findings.iter().any(is_older), backing))
         }
     }
 }
@@ -111,6 +113,12 @@ impl Session<'_> {
         if let Err(error) = self.opened.unlocked.trust.note_check(last) {
             log::warn!("the check was not noted: {error}");
         }
+        if self.arguments.data
+            && !self.opened.is_beside
+            && let Err(failure) = self.heal(findings)
+        {
+            log::warn!("{failure}");
+        }
     }
 
     fn settle(&self, settled: &HashSet<String>) -> Result<(), Failure> {
@@ -122,8 +130,8 @@ impl Session<'_> {
     /// Takes off the list that mounts keep what is not so any more.
     fn heal(&self, findings: &[Finding]) -> Result<(), Failure> {
         let open: HashSet<&String> = findings.iter().filter_map(|finding| finding.file.as_ref()).collect();
-        let changed =
-            self.opened.unlocked.trust.change_findings(|found| !open.contains(&found.file), Vec::new());
+        let trust = &self.opened.unlocked.trust;
+        let changed = trust.change_findings(|found| !open.contains(&found.file), Vec::new());
         changed.map(drop).map_err(|error| advice::state(&error))
     }
 
@@ -219,7 +227,7 @@ impl Session<'_> {
                     self.note(&findings);
                     self.heal(&findings)?;
                 }
-                return match (verdict(&findings, self.backing), has_begun) {
+                return match (verdict(&findings, self.arguments.data, self.backing), has_begun) {
                     (Ok(()), true) => Err(advice::repaired()),
                     (verdict, _) => verdict,
                 };
@@ -231,7 +239,7 @@ impl Session<'_> {
             checked = self.check(&reader, &journals)?;
             fresh = Some(reader);
         }
-        verdict(&checked.findings, self.backing)
+        verdict(&checked.findings, self.arguments.data, self.backing)
     }
 
     /// Shows what is to be done, and asks; not again for what only follows from what was done already.
@@ -384,53 +392,5 @@ fn word(class: Class) -> &'static str {
         Class::Damage => "damage ",
         Class::Waiting => "waiting",
         Class::Note => "note   ",
-    }
-}
-
-/// Shows how far a check is until it is done: a bar on a terminal, now and then a line elsewhere.
-fn show(bar: &ProgressBar, progress: &Progress, is_done: &AtomicBool) {
-    let (begun, mut told) = (Instant::now(), Duration::ZERO);
-    while !is_done.load(Ordering::Acquire) {
-        let bytes = progress.bytes.load(Ordering::Relaxed) >> 20;
-        bar.set_message(format!("{bytes} MiB"));
-        bar.set_length(progress.files.load(Ordering::Relaxed));
-        bar.set_position(progress.done.load(Ordering::Relaxed));
-        if bar.is_hidden() && begun.elapsed() - told >= PLAIN {
-            told = begun.elapsed();
-            let (done, of) = (progress.done.load(Ordering::Relaxed), progress.files.load(Ordering::Relaxed));
-            report::complain(&how_far(done, of, told));
-        }
-        thread::park_timeout(Duration::from_millis(200));
-    }
-    bar.finish_and_clear();
-}
-
-fn how_far(done: u64, of: u64, elapsed: Duration) -> String {
-    let rate = done as f64 / elapsed.as_secs_f64();
-    let left =
-        if done == 0 { "?".to_owned() } else { format!("{:.0}", of.saturating_sub(done) as f64 / rate) };
-    format!("checked {done} of {of} files, {rate:.0} a second, {left} s left")
-}
-
-fn style(data: bool) -> ProgressStyle {
-    let template = match data {
-        true => "Checking {bar:32} {human_pos} of {human_len} files, {msg}, {rate} a second, {eta} left",
-        false => "Checking {bar:32} {human_pos} of {human_len} files, {rate} a second, {eta} left",
-    };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
-        let _ = write!(out, "{:.0}", state.per_sec());
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plain_line_tells_rate_and_time_left() {
-        let told = how_far(200, 1000, Duration::from_secs(10));
-        assert_eq!(told, "checked 200 of 1000 files, 20 a second, 40 s left");
-        assert!(how_far(0, 0, PLAIN).ends_with("? s left"));
     }
 }

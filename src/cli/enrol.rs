@@ -44,7 +44,7 @@ pub fn new_tpm(tpm: Client, how: &Enrolment, old: Option<&Tpm2>) -> Result<NewTp
     let pin = match &how.new_pin_file {
         Some(file) => Some(secret_input::from_file(file)?),
         None if how.pin || old.is_some_and(|old| old.pin_cost().is_some()) => {
-            Some(secret_input::ask_new("New PIN for the TPM slot: ")?)
+            Some(secret_input::ask_new("New PIN for the TPM slot: ", "--new-pin-file")?)
         }
         None => None,
     };
@@ -76,7 +76,7 @@ pub fn cost(how: &Enrolment) -> Result<Cost, Failure> {
 pub fn new_passphrase(file: Option<&Path>) -> Result<Given, Failure> {
     match file {
         Some(file) => secret_input::from_file(file),
-        None => secret_input::ask_new("New passphrase: "),
+        None => secret_input::ask_new("New passphrase: ", "--new-passphrase-file"),
     }
 }
 

@@ -49,7 +49,7 @@ exit_codes! {
     RolledBack = 29 "The volume is older than it was on this device."
     NotStored = 30 "umount, and mount --foreground: changes that were accepted are not stored, for want of space or after an error."
     NotOwner = 31 "What opened the volume does not hold its owner key, which has to sign this."
-    Unreadable = 32 "ls, tree, cat, stat, du, locate, export, import: something could not be read; the rest is there."
+    Unreadable = 32 "ls, tree, cat, stat, du, locate, export, import: something could not be read or copied; the rest is there."
     NoSuchPath = 33 "There is no such path in the volume."
     StillInUse = 34 "umount: unmounted there, but the volume is still in use."
     NeedsAPerson = 36 "status: something needs a person."

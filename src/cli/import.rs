@@ -252,7 +252,10 @@ impl Copying<'_> {
                 }
                 there
             }
-            Some(_) => return self.skip(path, &io::ErrorKind::AlreadyExists.into()),
+            Some(_) => {
+                self.unread.remark(path, advice::IN_THE_WAY);
+                return Ok(());
+            }
             None if !look.as_new().has_room() => {
                 self.leave(path, "its extended attributes are larger than a file's may be");
                 return Ok(());

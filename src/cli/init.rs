@@ -85,10 +85,16 @@ fn create(arguments: &Init, ways: &Ways, unfilled: &mut Option<Failure>) -> Resu
 fn prepare(arguments: &Init) -> Result<Vec<PathBuf>, Failure> {
     let backing = arguments.backing.as_path();
     let mut made = Vec::new();
+    let whole = std::path::absolute(backing).map_err(|error| advice::system(backing.display(), &error))?;
+    if let Some(other) = whole.ancestors().skip(1).find(|above| above.join(LOCK).exists())
+        && !arguments.force
+    {
+        return Err(advice::in_another_volume(backing, other));
+    }
     for folder in [Some(backing), arguments.place.keys.as_deref()].into_iter().flatten() {
         let missing = folder.ancestors().filter(|path| !path.as_os_str().is_empty() && !path.exists());
         made.extend(missing.map(Path::to_owned).collect::<Vec<_>>().into_iter().rev());
-        fs::create_dir_all(folder).map_err(|error| advice::system(folder.display(), &error))?;
+        fs::create_dir_all(folder).map_err(|error| advice::making_folder(folder, &error))?;
     }
     // Empty: its init was killed while it was written.
     let is_volume = fs::metadata(backing.join(LOCK)).is_ok_and(|header| header.len() > 0);
@@ -148,7 +154,7 @@ fn ways(arguments: &Init) -> Result<Ways, Failure> {
     let given = match &arguments.passphrase_file {
         Some(file) => Some(secret_input::from_file(file)?),
         None if arguments.no_passphrase => None,
-        None => Some(secret_input::ask_new("New passphrase: ")?),
+        None => Some(secret_input::ask_new("New passphrase: ", "--passphrase-file")?),
     };
     let asked = given.is_some() && arguments.passphrase_file.is_none();
     let wants_recovery = how.recovery_file.is_some() || (asked && !arguments.no_recovery);

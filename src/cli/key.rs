@@ -5,8 +5,10 @@
 use super::advice::{self, Failure};
 use super::args::{Enrolment, Place, Unlock};
 use super::enrol;
+use super::exit::Exit;
 use super::key_args::{Add, Change, KeyCommand, List, Refresh, Remove, Verify};
-use super::unlock::{Unlocked, look, peek, unlock, unlock_as_owner, unlock_locked};
+use super::unlock::{Unlocked, look, named, peek, unlock, unlock_as_owner, unlock_locked};
+use super::values::SlotName;
 use super::{report, request, rotate, visible};
 use crate::keys::{Enrol, Keyring, Kind, Label, Locked, RecoveryKey, Slot, SlotId, SlotKey, Spent, Tpm2};
 use crate::store::folder::{Folder, Lock};
@@ -159,18 +161,18 @@ fn change(arguments: &Change) -> Result<(), Failure> {
     let _alone = lock(backing, &arguments.unlock.place)?;
     let look = || Ok(look(backing, &arguments.unlock.place, arguments.unlock.fingerprint)?.0);
     // Before anything is asked for a slot that is not there; what is done goes by what counts once the volume is open.
-    changed(backing, &look()?, arguments.changed)?;
+    changed(backing, &look()?, arguments.changed.as_ref())?;
     let mut unlocked = unlock_as_owner(backing, &arguments.unlock)?;
     let all = look()?;
-    let old = changed(backing, &all, arguments.changed)?;
+    let old = changed(backing, &all, arguments.changed.as_ref())?;
     let new_passphrase = arguments.new.new_passphrase_file.as_deref();
     replace(backing, &arguments.unlock, &arguments.enrolment, new_passphrase, &mut unlocked, old)
 }
 
 /// The slot of that id, or the only one for a passphrase.
-fn changed<'a>(backing: &Path, all: &'a Locked, id: Option<SlotId>) -> Result<&'a Slot, Failure> {
-    if let Some(id) = id {
-        return find(all, id).ok_or_else(|| advice::no_such_slot(backing, id));
+fn changed<'a>(backing: &Path, all: &'a Locked, name: Option<&SlotName>) -> Result<&'a Slot, Failure> {
+    if let Some(name) = name {
+        return find_named(backing, all, name);
     }
     let mut spoken = all.listing.slots.iter().filter(|slot| matches!(slot.kind, Kind::Passphrase(_)));
     match (spoken.next(), spoken.next()) {
@@ -185,8 +187,8 @@ fn refresh(arguments: &Refresh) -> Result<(), Failure> {
     let mut unlocked = unlock_as_owner(backing, &arguments.unlock)?;
     let all = look(backing, &arguments.unlock.place, arguments.unlock.fingerprint)?.0;
     let mut sealed = all.listing.slots.iter().filter(|slot| matches!(slot.kind, Kind::Tpm2(_)));
-    let old = match (arguments.refreshed, sealed.next(), sealed.next()) {
-        (Some(id), ..) => find(&all, id).ok_or_else(|| advice::no_such_slot(backing, id))?,
+    let old = match (&arguments.refreshed, sealed.next(), sealed.next()) {
+        (Some(name), ..) => find_named(backing, &all, name)?,
         (None, Some(only), None) => only,
         (None, ..) => return Err(advice::which_tpm_slot(backing)),
     };
@@ -198,6 +200,11 @@ fn refresh(arguments: &Refresh) -> Result<(), Failure> {
 
 fn find(locked: &Locked, id: SlotId) -> Option<&Slot> {
     locked.listing.slots.iter().find(|slot| slot.id == id)
+}
+
+fn find_named<'a>(backing: &Path, locked: &'a Locked, name: &SlotName) -> Result<&'a Slot, Failure> {
+    let id = named(backing, name, locked.listing.slots.iter().map(|slot| slot.id))?;
+    find(locked, id).ok_or_else(|| advice::no_such_slot(backing, id))
 }
 
 /// A slot of the same type, with the same label unless another was given. What the old one says of itself is authentic:
@@ -314,10 +321,13 @@ impl Wish<'_> {
 }
 
 fn remove(arguments: &Remove) -> Result<(), Failure> {
-    let (backing, going, how) = (arguments.backing.as_path(), arguments.removed, &arguments.unlock);
+    let (backing, how) = (arguments.backing.as_path(), &arguments.unlock);
     let _alone = lock(backing, &how.place)?;
     let refused = |error| advice::slots(backing, &error);
     let (mut locked, trust) = look(backing, &how.place, how.fingerprint)?;
+    let spent = locked.listing.spent.iter().map(|(slot, _)| slot);
+    let going =
+        named(backing, &arguments.removed, locked.listing.slots.iter().chain(spent).map(|slot| slot.id))?;
     if arguments.force || find(&locked, going).is_none() {
         locked.remove(going, None).map_err(refused)?;
         trust.note_removed_slots(&[going]).map_err(|error| advice::state(&error))?;
@@ -325,7 +335,11 @@ fn remove(arguments: &Remove) -> Result<(), Failure> {
     }
     let (mut whole, _) = look(backing, &how.place, how.fingerprint)?;
     locked.leave_out_for(going).map_err(refused)?;
-    let unlocked = unlock_locked(backing, locked, trust, how)?;
+    let unlocked = unlock_locked(backing, locked, trust, how).inspect_err(|failure| {
+        if matches!(failure.exit, Exit::WrongSecret | Exit::NoSuchSlot | Exit::NothingToAskOn) {
+            report::complain(&advice::not_by_the_one_that_goes(going));
+        }
+    })?;
     whole.remove(going, Some(&unlocked.opened)).map_err(refused)?;
     let trust = unlocked.trust;
     let noted = trust.note_removed_slots(&[going]).and_then(|()| trust.pin(whole.owner, &whole.list));

@@ -1,8 +1,7 @@
 //! The flags of `cryptfs key`. Neighbours: `args.rs` has what they share with other commands, `key.rs` does the work.
 
 use super::args::{Enrolment, Place, Unlock};
-use super::values;
-use crate::keys::SlotId;
+use super::values::{self, SlotName};
 use clap::{ArgGroup, Args, Subcommand, ValueHint};
 use std::path::PathBuf;
 
@@ -132,9 +131,9 @@ pub struct Remove {
     /// The folder of the volume
     #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
     pub backing: PathBuf,
-    /// The slot, as `key list` shows it
-    #[arg(value_name = "ID", value_parser = slot)]
-    pub removed: SlotId,
+    /// The slot, as `key list` shows it, or the first digits of that
+    #[arg(value_name = "ID", value_parser = values::slot)]
+    pub removed: SlotName,
     #[command(flatten)]
     pub unlock: Unlock,
     /// Without another way in, and not revoked for other devices; also the last slot that does not depend on a TPM, or
@@ -149,9 +148,9 @@ pub struct Change {
     /// The folder of the volume
     #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
     pub backing: PathBuf,
-    /// The slot, as `key list` shows it; not needed if there is but one for a passphrase, which then is changed
-    #[arg(value_name = "ID", value_parser = slot)]
-    pub changed: Option<SlotId>,
+    /// The slot, as `key list` shows it, or the first digits of that; not needed if there is but one for a passphrase, which then is changed
+    #[arg(value_name = "ID", value_parser = values::slot)]
+    pub changed: Option<SlotName>,
     #[command(flatten)]
     pub new: NewPassphrase,
     #[command(flatten)]
@@ -166,9 +165,9 @@ pub struct Refresh {
     /// The folder of the volume
     #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]
     pub backing: PathBuf,
-    /// The slot, as `key list` shows it; not needed if there is but one
-    #[arg(value_name = "ID", value_parser = slot)]
-    pub refreshed: Option<SlotId>,
+    /// The slot, as `key list` shows it, or the first digits of that; not needed if there is but one
+    #[arg(value_name = "ID", value_parser = values::slot)]
+    pub refreshed: Option<SlotName>,
     #[command(flatten)]
     pub enrolment: Enrolment,
     #[command(flatten)]
@@ -219,11 +218,4 @@ pub struct Verify {
     pub backing: PathBuf,
     #[command(flatten)]
     pub unlock: Unlock,
-}
-
-fn slot(text: &str) -> Result<SlotId, String> {
-    match values::only(text) {
-        Ok(super::args::Only::Slot(id)) => Ok(id),
-        _ => Err("it is the id of a slot, 32 hex digits".to_owned()),
-    }
 }

@@ -32,6 +32,7 @@ mod manual;
 mod mount;
 mod mount_options;
 mod notice;
+mod progress;
 mod report;
 mod request;
 mod rotate;

@@ -82,7 +82,7 @@ pub fn help(arguments: &Helper) -> Result<(), Failure> {
 /// Changes the flags of a mount, and has a volume that stopped go on. Of what it cannot change nothing is changed: whoever
 /// asks for a writable mount is told if it would not be one.
 fn remount(mountpoint: &Path, options: &MountOptions) -> Result<(), Failure> {
-    let found = mount::find(mountpoint).map_err(|error| advice::system(mountpoint.display(), &error))?;
+    let found = mount::find(mountpoint).map_err(|error| advice::finding_mount(mountpoint, &error))?;
     let found = found.ok_or_else(|| advice::not_mounted(mountpoint))?;
     let user = found.entry().user;
     let failed = |error| advice::remounting(mountpoint, &error, process::is_root().then_some(user));
@@ -153,10 +153,13 @@ fn perform(request: Request) -> Result<(), Failure> {
         logging::to_journal_behind_stderr();
     }
     if !backing.join(LOCK).exists() && request.mountpoint.join(LOCK).exists() {
-        return Err(advice::swapped(backing, &request.mountpoint));
+        return Err(advice::swapped(backing, &request.mountpoint, false));
     }
-    let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
-    check_mountpoint(&request.mountpoint)?;
+    let folder = Folder::open(backing).map_err(|_| advice::no_folder(backing))?;
+    let mountpoint = check_mountpoint(&request.mountpoint)?;
+    if is_beside_itself(&mountpoint, backing) {
+        return Err(advice::mount_over_volume(&mountpoint, backing));
+    }
     tell_what_is_hidden(&request.mountpoint);
     // Nobody should type a passphrase only to learn that the volume is in use; any other trouble with the lock means
     // that the folder is no volume, which unlocking tells better.
@@ -187,6 +190,9 @@ fn perform(request: Request) -> Result<(), Failure> {
     };
     let filesystem = assemble::filesystem(backing, &unlocked.opened, &unlocked.trust, &choices)?;
     drop(unlocked);
+    if filesystem.is_read_only() && !choices.read_only {
+        report::complain(&advice::only_to_be_read(backing));
+    }
     options.read_only |= filesystem.is_read_only();
     tell_owner(&filesystem, &request);
     let mounted = mount::mount(Arc::new(filesystem), &request.mountpoint, &options)
@@ -230,17 +236,22 @@ pub fn lock_once_written(folder: &Folder, backing: &Path) -> Result<Lock, LockEr
     }
 }
 
-/// Whether the mountpoint can take a mount; a mount that a killed daemon left there is taken away.
-fn check_mountpoint(mountpoint: &Path) -> Result<(), Failure> {
+/// Whether a mount there would put what is decrypted into the volume's folder, or hide that from whoever is to copy it.
+pub fn is_beside_itself(mountpoint: &Path, backing: &Path) -> bool {
+    mountpoint.starts_with(backing) || backing.starts_with(mountpoint)
+}
+
+/// The canonical form of a mountpoint that can take a mount; one that a killed daemon left there is taken away.
+fn check_mountpoint(mountpoint: &Path) -> Result<PathBuf, Failure> {
     let refused = |error: &MountError| advice::mounting(mountpoint, error);
     match mount::check(mountpoint) {
         Err(error @ MountError::Stale) => {
             mount::clear_stale(mountpoint).map_err(|_| refused(&error))?;
             let at = mountpoint.display();
             report::complain(&format!("{at}: removed a mount whose daemon was gone"));
-            mount::check(mountpoint).map(|_| ()).map_err(|error| refused(&error))
+            mount::check(mountpoint).map_err(|error| refused(&error))
         }
-        checked => checked.map(|_| ()).map_err(|error| refused(&error)),
+        checked => checked.map_err(|error| refused(&error)),
     }
 }
 

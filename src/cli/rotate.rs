@@ -37,7 +37,7 @@ struct Rotation<'a> {
 pub fn run(arguments: &Rotate) -> Result<(), Failure> {
     let backing = arguments.backing.as_path();
     unlock::find(backing, &arguments.place)?;
-    let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
+    let folder = Folder::open(backing).map_err(|_| advice::no_folder(backing))?;
     let _unmounted = folder.lock(LOCK).map_err(|error| advice::locking(backing, &error))?;
     let _alone = key::lock(backing, &arguments.place)?;
     let (locked, trust) = unlock::look(backing, &arguments.place, None)?;

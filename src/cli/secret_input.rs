@@ -113,9 +113,9 @@ fn warn_if_others_can_read(path: &Path, file: &File) {
 ///
 /// # Errors
 ///
-/// As for [`confirm`].
+/// `Exit::NothingToAskOn` without a terminal; `Exit::Failed` where that fails.
 pub fn show(texts: &[&str]) -> Result<(), Failure> {
-    let mut terminal = Terminal::open().map_err(|_| advice::no_terminal())?;
+    let mut terminal = Terminal::open().map_err(|_| advice::nobody_to_show_it_to())?;
     texts.iter().try_for_each(|text| terminal.show(text)).map_err(|error| advice::terminal(&error))
 }
 
@@ -164,13 +164,13 @@ pub fn ask_about(before: &str, prompt: &str) -> Result<Given, Failure> {
     Asked::find()?.secret(before, prompt)
 }
 
-/// Asks twice, until both answers agree.
+/// Asks twice, until both answers agree. `flag` is what takes such a secret from a file.
 ///
 /// # Errors
 ///
 /// As for [`ask`].
-pub fn ask_new(prompt: &str) -> Result<Given, Failure> {
-    let mut asked = Asked::find()?;
+pub fn ask_new(prompt: &str, flag: &str) -> Result<Given, Failure> {
+    let mut asked = Asked::find().map_err(|_| advice::nobody_to_make_it_up(flag))?;
     let mut before = "";
     loop {
         let first = asked.secret(before, prompt)?;

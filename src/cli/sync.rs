@@ -11,7 +11,7 @@ use crate::mount;
 /// `Exit::NotMounted`; `Exit::StaleMountpoint`; `Exit::Failed` where not everything could be.
 pub fn run(arguments: &Sync) -> Result<(), Failure> {
     let path = &arguments.mountpoint;
-    let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
+    let found = mount::find(path).map_err(|error| advice::finding_mount(path, &error))?;
     found.ok_or_else(|| advice::not_mounted(path))?;
     mount::sync(path).map_err(|error| advice::syncing(path, &error))
 }

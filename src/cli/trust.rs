@@ -55,9 +55,12 @@ fn status(backing: &Path, place: &Place) -> Result<(), Failure> {
     let findings = trust.findings();
     findings.damage.iter().for_each(|error| report::complain(&advice::list_of_findings(error)));
     text += &format!("Findings: {}\n", findings.list.len());
-    for found in findings.list {
+    for found in &findings.list {
         text +=
             &format!("{}  {:<11}  {}  {}\n", report::time(found.when), found.kind, found.file, found.what);
+    }
+    if !findings.list.is_empty() {
+        text += &advice::what_helps_against_findings(backing);
     }
     report::print(&text)
 }
@@ -65,7 +68,7 @@ fn status(backing: &Path, place: &Place) -> Result<(), Failure> {
 fn accept(arguments: &Accept) -> Result<(), Failure> {
     let (backing, how) = (arguments.backing.as_path(), &arguments.unlock);
     let found = unlock::find(backing, &how.place)?;
-    let folder = Folder::open(backing).map_err(|error| advice::system(backing.display(), &error))?;
+    let folder = Folder::open(backing).map_err(|_| advice::no_folder(backing))?;
     let _unmounted = folder.lock(LOCK).map_err(|error| advice::locking(backing, &error))?;
     let state = |error| advice::state(&error);
     let before = Trust::expected_of(found.uuid()).map_err(state)?;

@@ -44,7 +44,7 @@ pub fn help(arguments: &UmountHelper) -> Result<(), Failure> {
     }
     let path = &arguments.target;
     if arguments.force {
-        let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
+        let found = mount::find(path).map_err(|error| advice::finding_mount(path, &error))?;
         let found = found.ok_or_else(|| advice::not_mounted(path))?;
         return found.force().map_err(|error| advice::unmounting(path, &error, &[]));
     }
@@ -71,7 +71,7 @@ fn unmount_all(arguments: &Umount) -> Result<(), Failure> {
 }
 
 fn unmount(path: &Path, arguments: &Umount, waits: bool) -> Result<(), Failure> {
-    let found = mount::find(path).map_err(|error| advice::system(path.display(), &error))?;
+    let found = mount::find(path).map_err(|error| advice::finding_mount(path, &error))?;
     let found = found.ok_or_else(|| advice::not_mounted(path))?;
     let (header, device) = (found.entry().source.join("cryptfs.json"), found.entry().device.clone());
     let by = found.entry().user;

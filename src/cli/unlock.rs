@@ -10,10 +10,11 @@ use super::exit::Exit;
 use super::kept::Kept;
 use super::report;
 use super::secret_input::{self, Given};
+use super::values::SlotName;
 use crate::keys::tpm::Client;
 use crate::keys::{
     Contact, Credential, Expected, Fingerprint, Found, Locked, Opened, RecoveryKey, RecoveryKeyError, Slot,
-    SlotError, SlotType, UnlockError, VolumeId,
+    SlotError, SlotId, SlotType, UnlockError, VolumeId,
 };
 use crate::trust::{Trust, TrustUnavailable};
 use std::path::{Path, PathBuf};
@@ -176,7 +177,24 @@ fn tell_what_does_not_count(locked: &Locked) {
 /// `Exit::WrongSecret`, `Exit::NoSuchSlot`, `Exit::NothingToAskOn`, `Exit::Interrupted`; else what the last way that
 /// was tried says, as `advice::slot` has it.
 pub fn open_keys(backing: &Path, locked: &Locked, how: &Unlock) -> Result<Opened, Failure> {
-    Attempt { backing, locked, how }.run()
+    let slot = match &how.slot {
+        Some(Only::Slot(name)) => Some(named(backing, name, locked.usable().map(|slot| slot.id))?),
+        Some(Only::Type(_)) | None => None,
+    };
+    Attempt { backing, locked, how, slot }.run()
+}
+
+/// The slot that is meant, of these.
+///
+/// # Errors
+///
+/// `Exit::NoSuchSlot` where its first digits are those of none, or of several.
+pub fn named(
+    backing: &Path,
+    name: &SlotName,
+    ids: impl IntoIterator<Item = SlotId>,
+) -> Result<SlotId, Failure> {
+    name.among(ids).map_err(|count| advice::unclear_slot(backing, name.digits(), count))
 }
 
 /// From now on this device expects what was found.
@@ -221,6 +239,8 @@ struct Attempt<'a> {
     backing: &'a Path,
     locked: &'a Locked,
     how: &'a Unlock,
+    /// The only one that is to be tried.
+    slot: Option<SlotId>,
 }
 
 impl Attempt<'_> {
@@ -289,20 +309,18 @@ impl Attempt<'_> {
     /// Whether there is a slot of the type and `--slot` does not speak against it.
     fn may_use(&self, slot_type: SlotType) -> bool {
         self.locked.usable().any(|slot: &Slot| {
-            let wanted = match self.how.slot {
-                None => true,
-                Some(Only::Type(only)) => only == slot_type,
-                Some(Only::Slot(only)) => only == slot.id,
+            let wanted = match &self.how.slot {
+                Some(Only::Type(only)) => *only == slot_type,
+                Some(Only::Slot(_)) | None => self.slot.is_none_or(|only| only == slot.id),
             };
             wanted && slot.kind.slot_type() == slot_type
         })
     }
 
     fn open(&self, credential: &Credential<'_>) -> Result<Opened, UnlockError> {
-        match self.how.slot {
-            Some(Only::Type(only)) if only != credential.slot_type() => Err(UnlockError::NoSlot),
-            Some(Only::Slot(only)) => self.locked.unlock(credential, Some(only)),
-            Some(Only::Type(_)) | None => self.locked.unlock(credential, None),
+        match &self.how.slot {
+            Some(Only::Type(only)) if *only != credential.slot_type() => Err(UnlockError::NoSlot),
+            _ => self.locked.unlock(credential, self.slot),
         }
     }
 

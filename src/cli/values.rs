@@ -4,7 +4,7 @@ use super::advice;
 use super::args::Only;
 use crate::chunk::DeviceId;
 use crate::crypto::Cipher;
-use crate::keys::{ChunkSize, Fingerprint, Label, hex};
+use crate::keys::{ChunkSize, Fingerprint, Label, SlotId, hex};
 use crate::volume::limits::LABEL_MAX;
 use std::time::Duration;
 
@@ -67,15 +67,64 @@ pub fn device(text: &str) -> Result<DeviceId, String> {
     hex::decode_array(text).map(DeviceId).ok_or_else(|| advice::A_DEVICE.to_owned())
 }
 
-/// The id of a slot, or a type.
+/// How many digits of a slot's id have to be given.
+const SLOT_DIGITS_LEAST: usize = 4;
+
+/// A key slot as people name it: its id, or the first digits of that, which no other slot of the volume has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotName(String);
+
+impl SlotName {
+    /// Which of these it is. What is whole needs not to be among them.
+    ///
+    /// # Errors
+    ///
+    /// Of how many it has the first digits.
+    pub fn among(&self, ids: impl IntoIterator<Item = SlotId>) -> Result<SlotId, usize> {
+        if let Ok(id) = self.0.parse() {
+            return Ok(id);
+        }
+        let begins_so = |id: &SlotId| id.to_string().starts_with(&self.0);
+        let mut found: Vec<SlotId> = ids.into_iter().filter(begins_so).collect();
+        found.sort_unstable();
+        found.dedup();
+        match found[..] {
+            [id] => Ok(id),
+            _ => Err(found.len()),
+        }
+    }
+
+    /// What was typed.
+    pub fn digits(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The id of a slot, or its first digits.
+///
+/// # Errors
+///
+/// In words, what it has to be.
+pub fn slot(text: &str) -> Result<SlotName, String> {
+    let text = text.to_ascii_lowercase();
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex && (SLOT_DIGITS_LEAST..=32).contains(&text.len()) {
+        Ok(SlotName(text))
+    } else {
+        Err("it is the id of a slot, 32 hex digits, or the first four or more of them".to_owned())
+    }
+}
+
+/// The id of a slot, or its first digits, or a type.
 ///
 /// # Errors
 ///
 /// In words, what it has to be.
 pub fn only(text: &str) -> Result<Only, String> {
-    let slot = text.parse().map(Only::Slot);
-    slot.or_else(|_| text.parse().map(Only::Type))
-        .map_err(|_| "it is the id of a slot, or passphrase, recovery, tpm2 or recipient".to_owned())
+    let slot = slot(text).map(Only::Slot);
+    slot.or_else(|_| text.parse().map(Only::Type)).map_err(|_| {
+        "it is the id of a slot or its first digits, or passphrase, recovery, tpm2 or recipient".to_owned()
+    })
 }
 
 /// From a millisecond to a minute.
@@ -153,6 +202,26 @@ mod tests {
     fn a_slot_or_a_type() {
         assert!(matches!(only("tpm2"), Ok(Only::Type(_))));
         assert!(matches!(only("00112233445566778899aabbccddeeff"), Ok(Only::Slot(_))));
-        assert!(only("0011").is_err());
+        assert!(matches!(only("0011"), Ok(Only::Slot(_))));
+        assert!(only("001").is_err() && only("00112233445566778899aabbccddeeff0").is_err());
+        assert!(only("passphrases").is_err());
+    }
+
+    #[test]
+    fn the_first_digits_of_a_slot_are_enough_where_no_other_has_them() {
+        let [one, two, three] = [[0xab; 16], [0xcd; 16], {
+            let mut near = [0xcd; 16];
+            near[2] = 0;
+            near
+        }]
+        .map(SlotId);
+        let among = |text: &str| slot(text).unwrap().among([one, two, three, two]);
+        assert_eq!(among("abab"), Ok(one));
+        assert_eq!(among("ABABa"), Ok(one));
+        assert_eq!(among("cdcd"), Err(2));
+        assert_eq!(among("cdcdc"), Ok(two));
+        assert_eq!(among("cdcd0"), Ok(three));
+        assert_eq!(among("0000"), Err(0));
+        assert_eq!(among(&"00".repeat(16)), Ok(SlotId([0; 16])), "a whole one stands for itself");
     }
 }

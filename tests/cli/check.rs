@@ -225,3 +225,41 @@ fn a_terminal_shows_how_far_it_is() {
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains(" files, 0 MiB, ") && shown.contains(" a second, "), "{shown:?}");
 }
+
+/// What is advised finds what it is to mend, and what was put right is over.
+#[test]
+fn damage_to_content_is_repaired_as_it_was_found() {
+    let (sandbox, _) = filled();
+    let status = || {
+        sandbox.succeeds(&mut sandbox.program(&[
+            "trust".as_ref(),
+            "status".as_ref(),
+            sandbox.backing().as_ref(),
+        ]))
+    };
+    let mut locate = sandbox.program(&["locate".as_ref()]);
+    locate.arg(format!("{}:letters/file 9", sandbox.backing().display()));
+    let file = sandbox.succeeds(locate.arg("--passphrase-file").arg(sandbox.path("passphrase")));
+    let file = sandbox.backing().join(file.split_whitespace().last().unwrap());
+    let whole = fs::read(&file).unwrap();
+    let mut damaged = whole.clone();
+    // A block of data lies behind the roots.
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    fs::write(&file, damaged).unwrap();
+    sandbox.succeeds(&mut sandbox.mount());
+    assert!(fs::read(sandbox.plain().join("letters/file 9")).is_err());
+    sandbox.unmounts();
+    let told = sandbox.fails(&mut check(&sandbox, &["--data"]), 4);
+    assert!(told.contains("`cryptfs check --repair --data DIR/backing`"), "{told}");
+    let told = status();
+    assert!(
+        told.contains("Findings: 1\n") && told.contains("says what is still so, and with --repair saves"),
+        "{told}"
+    );
+    fs::write(&file, whole).unwrap();
+    sandbox.succeeds(&mut check(&sandbox, &[]));
+    assert!(status().contains("Findings: 1\n"), "content was not looked at");
+    sandbox.succeeds(&mut check(&sandbox, &["--data"]));
+    assert!(status().ends_with("Findings: 0\n"));
+}

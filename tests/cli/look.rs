@@ -190,7 +190,11 @@ fn an_import_is_what_a_mount_would_have_copied() {
     other.succeeds(&mut import(false));
     fs::write(&some, bytes).unwrap();
     fs::File::options().append(true).open(&some).unwrap().set_modified(time).unwrap();
-    other.fails(&mut import(false), 32);
+    let told = other.fails(&mut import(false), 32);
+    assert!(
+        told.contains("files/size-20000: not imported: the volume has that already. --resume goes on"),
+        "{told}"
+    );
     other.succeeds(&mut import(true));
     other.succeeds(&mut other.mount());
     // The root is the volume's own.

@@ -29,6 +29,7 @@ mod keys;
 mod life;
 mod look;
 mod machine;
+mod mistakes;
 mod notice;
 mod options;
 mod owner_key;

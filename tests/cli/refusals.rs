@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Instant;
 
 /// The words, and nothing else, on stderr.
-fn told(text: &str, wanted: &str) {
+pub fn told(text: &str, wanted: &str) {
     assert_eq!(text.trim_end(), format!("cryptfs: {wanted}"));
 }
 
@@ -22,7 +22,8 @@ fn a_folder_that_is_no_volume() {
     fs::remove_dir(sandbox.backing()).unwrap();
     told(
         &sandbox.fails(&mut sandbox.mount(), 10),
-        "DIR/backing: there is no such folder. If it lies on a stick or a server, connect that first.",
+        "DIR/backing: there is no such folder. If it lies on a stick or a server, connect that first. `cryptfs init \
+         DIR/backing` makes a new volume.",
     );
 }
 
@@ -244,6 +245,16 @@ fn what_nothing_has_to_be_asked_for_is_refused_without_a_question() {
     assert!(text.contains("is a cryptfs volume already. `cryptfs mount DIR/backing MOUNTPOINT`"), "{text}");
     let text = sandbox.fails(alone(&["key", "change"]).arg("00112233445566778899aabbccddeeff"), 18);
     assert!(text.contains("`cryptfs key list DIR/backing`"), "{text}");
+    // What is missing is the new secret.
+    let secret = sandbox.path("passphrase");
+    let new = |words: &[&str]| sandbox.fails(alone(words).arg("--passphrase-file").arg(&secret), 14);
+    let text = new(&["key", "add", "--passphrase"]);
+    assert!(
+        text.contains("ask for the new secret on") && text.contains("--new-passphrase-file FILE"),
+        "{text}"
+    );
+    let text = new(&["key", "add", "--recovery"]);
+    assert!(text.contains("to show the recovery key on") && text.contains("--recovery-file OUT"), "{text}");
 }
 
 /// Words of other programs.
@@ -257,7 +268,10 @@ fn what_is_no_command_is_told_what_is() {
         (&["passwd", backing], "tip: here that is `cryptfs key change BACKING`"),
         (&["--passwd", backing], "tip: here that is `cryptfs key change BACKING`"),
         (&[backing, "/plain"], "tip: to mount a volume: `cryptfs mount DIR/backing MOUNTPOINT`"),
+        (&["/nowhere/vault", "/plain"], "tip: to mount a volume: `cryptfs mount /nowhere/vault MOUNTPOINT`"),
         (&["key", "remove", backing], "tip: `cryptfs key list BACKING` shows the ids of the key slots"),
+        (&["umount"], "tip: `cryptfs status` shows where volumes are mounted"),
+        (&["mount", backing], "tip: MOUNTPOINT is the folder in which the files are to appear"),
     ] {
         let words: Vec<_> = words.iter().map(|word| word.as_ref()).collect();
         let text = sandbox.fails(&mut sandbox.program(&words), 2);
@@ -276,6 +290,10 @@ fn options_that_do_not_exist() {
     told(
         &sandbox.fails(sandbox.mount().args(["-o", "r0"]), 2),
         "-o r0: there is no such mount option. `man 5 cryptfs` lists them.",
+    );
+    told(
+        &sandbox.fails(sandbox.mount().args(["-o", "idle=soon"]), 2),
+        "-o idle=soon: this mount option needs another value: idle=TIME. `man 5 cryptfs` lists them.",
     );
     sandbox.fails(sandbox.mount().arg("--nonsense"), 2);
 }

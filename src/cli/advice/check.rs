@@ -121,9 +121,11 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
     })
 }
 
-/// `has_older`: some of it is only older than it was.
-pub fn found_damage(count: usize, has_older: bool, at: &Path) -> Failure {
+/// `data`: content was looked at, without which a repair would not find the same. `has_older`: some of it is only older than
+/// it was.
+pub fn found_damage(count: usize, data: bool, has_older: bool, at: &Path) -> Failure {
     let at = at.display();
+    let data = if data { "--data " } else { "" };
     let older = match has_older {
         true => format!(" What is older on purpose: `cryptfs trust accept {at}`."),
         false => String::new(),
@@ -132,8 +134,18 @@ pub fn found_damage(count: usize, has_older: bool, at: &Path) -> Failure {
         Exit::Damaged,
         format!(
             "{count} found. Restore the files that are named from a copy or from the provider's history; what cannot be \
-             restored: `cryptfs check --repair {at}`.{older}"
+             restored: `cryptfs check --repair {data}{at}`.{older}"
         ),
+    )
+}
+
+/// Behind the list of what this device found damaged.
+pub fn what_helps_against_findings(at: &Path) -> String {
+    let at = at.display();
+    format!(
+        "Restore these files from a copy or from the provider's history; what has not arrived, let the sync client fetch.\n\
+         `cryptfs check --data {at}` says what is still so, and with --repair saves what can be read. What is older or gone on \
+         purpose: `cryptfs trust accept {at}`.\n"
     )
 }
 

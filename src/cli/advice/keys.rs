@@ -1,6 +1,7 @@
 //! Advice for folders that are no volume, and slots that do not open or may not be changed.
 
 use super::{Exit, Failure, failure, system, tpm};
+use crate::cli::mount::LOCK;
 use crate::crypto::recipient::RecipientError;
 use crate::keys::{
     CreateError, Defect, Locked, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError, UnlockError,
@@ -26,9 +27,19 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
                         "is in the mount of {volume}, and not where the volume is stored. Give that folder: {volume}."
                     )
                 }
-                None => {
-                    format!("is not a cryptfs volume: it has no cryptfs.json. `cryptfs init {at}` makes one.")
-                }
+                None => match volume_in(backing) {
+                    Some(volume) => {
+                        format!(
+                            "is not a cryptfs volume, but {} in it is one. Give that folder.",
+                            volume.display()
+                        )
+                    }
+                    None => {
+                        format!(
+                            "is not a cryptfs volume: it has no cryptfs.json. `cryptfs init {at}` makes one."
+                        )
+                    }
+                },
             };
             failure(Exit::NotAVolume, format!("{at}: {told}"))
         }
@@ -50,6 +61,7 @@ pub fn opening(backing: &Path, error: &OpenError) -> Failure {
             ),
         ),
         OpenError::Io(error) if is_missing(error) => super::no_folder(backing),
+        OpenError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => super::shut(backing),
         OpenError::Io(error) => system(at, error),
         OpenError::Slots(error) => slots(backing, error),
     }
@@ -134,15 +146,6 @@ pub fn creating(backing: &Path, error: &CreateError) -> Failure {
         CreateError::Slots(error) => slots(backing, error),
         CreateError::Io(error) => system(at, error),
     }
-}
-
-/// The two folders of a mount were given the other way round.
-pub fn swapped(backing: &Path, mountpoint: &Path) -> Failure {
-    let (at, other) = (backing.display(), mountpoint.display());
-    failure(
-        Exit::NotAVolume,
-        format!("{at}: is not a cryptfs volume, but {other} is one: `cryptfs mount {other} {at}`."),
-    )
 }
 
 /// No credential of this kind opened the volume.
@@ -291,6 +294,12 @@ pub fn locking(backing: &Path, error: &LockError) -> Failure {
     }
 }
 
+/// The first volume among what lies in a folder, of which no more is looked at than a person would.
+fn volume_in(folder: &Path) -> Option<PathBuf> {
+    let inside = folder.read_dir().ok()?.flatten().take(1000).map(|entry| entry.path());
+    inside.filter(|path| path.join(LOCK).exists()).min()
+}
+
 /// The backing folder of the mount that this folder is in.
 fn mounted_from(folder: &Path) -> Option<PathBuf> {
     let folder = std::path::absolute(folder).ok()?;
@@ -305,28 +314,12 @@ fn in_use_by(backing: &Path) -> String {
     match (mounts.first(), mount::of_lock(&header)) {
         (Some(Holder::Mount(path)), _) => format!(": it is mounted at {}", path.display()),
         (Some(holder), _) => format!(": {holder}"),
-        (None, Some((process, name))) => format!(": by {name} (process {process})"),
+        (None, Some((process, name))) => format!(
+            ": by {name} (process {process}). Wait until that has ended; a mount that went by umount --lazy ends with the \
+             last program that uses its files"
+        ),
         (None, None) => String::new(),
     }
-}
-
-pub fn not_empty(backing: &Path) -> Failure {
-    failure(
-        Exit::NotEmpty,
-        format!("{}: is not empty. Choose another folder, or insist with --force.", backing.display()),
-    )
-}
-
-/// There are key slots and no header.
-pub fn begun(backing: &Path) -> Failure {
-    let at = backing.display();
-    failure(
-        Exit::NotEmpty,
-        format!(
-            "{at}: holds an incomplete volume without files. If the sync client is still downloading the rest, wait for \
-             it; if an init was interrupted here, `cryptfs init --force {at}` starts over."
-        ),
-    )
 }
 
 /// The key folder has slots and no authentic list.
@@ -369,6 +362,23 @@ pub fn no_request(request: &Path, defect: &Defect) -> Failure {
 
 pub fn no_such_slot(backing: &Path, id: SlotId) -> Failure {
     slots(backing, &SlotsError::NoSuchSlot(id))
+}
+
+/// First digits of an id, which are those of no slot or of several.
+pub fn unclear_slot(backing: &Path, digits: &str, count: usize) -> Failure {
+    let at = backing.display();
+    let what = match count {
+        0 => format!("there is no key slot {digits}…"),
+        _ => format!("there are {count} key slots {digits}…"),
+    };
+    failure(Exit::NoSuchSlot, format!("{at}: {what}. `cryptfs key list {at}` shows those there are."))
+}
+
+/// What is to be removed opens nothing for that.
+pub fn not_by_the_one_that_goes(id: SlotId) -> String {
+    format!(
+        "Slot {id} is not tried, since it is to go: what opens the volume has to be another, an owner's. --force does without."
+    )
 }
 
 /// No slot counts; `others` lie there.

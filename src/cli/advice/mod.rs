@@ -5,6 +5,7 @@
 
 mod check;
 mod devices;
+mod folders;
 mod freshness;
 mod identity;
 mod keys;
@@ -17,6 +18,7 @@ mod tpm;
 
 pub use check::*;
 pub use devices::*;
+pub use folders::*;
 pub use freshness::*;
 pub use identity::*;
 pub use keys::*;
@@ -29,7 +31,7 @@ pub use tpm::*;
 
 use super::exit::Exit;
 use super::mount::LOCK;
-use super::mount_options::BadOption;
+use super::mount_options::{BadOption, DESCRIPTIONS};
 use super::secret_input::LONGEST;
 use crate::trust::TrustUnavailable;
 use crate::volume;
@@ -97,6 +99,24 @@ pub fn no_terminal() -> Failure {
     )
 }
 
+/// A new secret is wanted. `flag`: which takes it from a file.
+pub fn nobody_to_make_it_up(flag: &str) -> Failure {
+    failure(
+        Exit::NothingToAskOn,
+        format!(
+            "There is no terminal to ask for the new secret on, and no program that asks for it elsewhere. Give it with \
+             {flag} FILE, or - for standard input; or name such a program in CRYPTFS_ASKPASS."
+        ),
+    )
+}
+
+pub fn nobody_to_show_it_to() -> Failure {
+    failure(
+        Exit::NothingToAskOn,
+        "There is no terminal to show the recovery key on. Have it written to a file: --recovery-file OUT.",
+    )
+}
+
 /// The program that was to ask could not be run, or what it answered not be read.
 pub fn agent(program: &Path, error: &io::Error) -> Failure {
     failure(
@@ -135,12 +155,32 @@ pub fn terminal(error: &io::Error) -> Failure {
 }
 
 pub fn option(error: &BadOption) -> Failure {
-    failure(Exit::Usage, format!("{error}. `man 5 cryptfs` lists them."))
+    let forms = match error {
+        BadOption::Value(word) => forms(word),
+        BadOption::Unknown(_) | BadOption::Conflict(..) => Vec::new(),
+    };
+    let forms = if forms.is_empty() { String::new() } else { format!(": {}", forms.join(", ")) };
+    failure(Exit::Usage, format!("{error}{forms}. `man 5 cryptfs` lists them."))
+}
+
+/// How an option is written, as its description has it.
+fn forms(word: &str) -> Vec<&'static str> {
+    let name = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
+    let all = DESCRIPTIONS.iter().flat_map(|(words, _)| words.split(", "));
+    all.filter(|form| form.contains('=') && name(form) == name(word)).collect()
 }
 
 pub fn no_folder(path: &Path) -> Failure {
     let is_volume = |folder: &&Path| !folder.as_os_str().is_empty() && folder.join(LOCK).exists();
     let volume = path.ancestors().skip(1).find(is_volume);
+    if path.is_dir() {
+        return shut(path);
+    }
+    if path.exists() {
+        let volume = volume.map_or_else(String::new, |volume| format!(": {}", volume.display()));
+        let text = format!("{}: is not a folder. Give the folder of the volume{volume}.", path.display());
+        return failure(Exit::NotAVolume, text);
+    }
     let help = match volume.and_then(|volume| Some((volume, path.strip_prefix(volume).ok()?))) {
         Some((volume, inside)) => {
             format!(
@@ -149,7 +189,10 @@ pub fn no_folder(path: &Path) -> Failure {
                 inside.display()
             )
         }
-        None => "If it lies on a stick or a server, connect that first.".to_owned(),
+        None => format!(
+            "If it lies on a stick or a server, connect that first. `cryptfs init {}` makes a new volume.",
+            path.display()
+        ),
     };
     failure(Exit::NotAVolume, format!("{}: there is no such folder. {help}", path.display()))
 }
@@ -157,6 +200,17 @@ pub fn no_folder(path: &Path) -> Failure {
 /// Of a file that a client shows, and has not fetched: nothing fetches it by itself.
 pub const ONLY_A_PLACEHOLDER: &str =
     "is only a placeholder: have your sync client fetch it (\"make available offline\")";
+
+/// The folder is there, and not for this user.
+pub fn shut(folder: &Path) -> Failure {
+    let at = folder.display();
+    failure(
+        Exit::Failed,
+        format!(
+            "{at}: this user may not read that folder, or cryptfs.json in it. `ls -la {at}` shows whose they are."
+        ),
+    )
+}
 
 /// A placeholder stands for a file without which the volume cannot be opened.
 pub fn opening_placeholder(backing: &Path, file: &str) -> Failure {
@@ -174,7 +228,9 @@ pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
         }
         volume::Error::Damaged(..) => "Restore that file from a copy or from the provider's history.",
         volume::Error::NoSpace => "Free space on the backing folder's disk.",
-        volume::Error::ReadOnly => "Mount it with -o ro.",
+        volume::Error::ReadOnly => {
+            "This user may not write there, or the disk is read-only. It can still be read, as with mount -o ro."
+        }
         volume::Error::NotFound
         | volume::Error::Exists
         | volume::Error::NotDirectory

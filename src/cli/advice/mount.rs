@@ -71,6 +71,26 @@ pub fn hidden(mountpoint: &Path) -> String {
     )
 }
 
+/// The mountpoint is the backing folder, or one in it, or has it in itself.
+pub fn mount_over_volume(mountpoint: &Path, backing: &Path) -> Failure {
+    let why = match mountpoint.starts_with(backing) {
+        true => "is in the volume's own folder, from which a sync client would take along what is decrypted"
+            .to_owned(),
+        false => {
+            format!("has the volume's own folder in it, {}, which the mount would hide", backing.display())
+        }
+    };
+    failure(Exit::BadMountpoint, format!("{}: {why}. Choose another folder.", mountpoint.display()))
+}
+
+/// Nobody asked for that.
+pub fn only_to_be_read(backing: &Path) -> String {
+    format!(
+        "{}: this user may not write there, or the disk is read-only: the volume is mounted read-only.",
+        backing.display()
+    )
+}
+
 pub fn foreign_files(backing: &Path, owner: u32, user: u32) -> String {
     let backing = backing.display();
     format!(
@@ -87,7 +107,12 @@ pub fn stale(mountpoint: &Path) -> String {
 pub fn syncing(path: &Path, error: &io::Error) -> Failure {
     let at = path.display();
     match error.raw_os_error() {
-        Some(libc::ENOTCONN) => failure(Exit::StaleMountpoint, format!("{at}: its daemon is gone.")),
+        Some(libc::ENOTCONN) => failure(
+            Exit::StaleMountpoint,
+            format!(
+                "{at}: its daemon is gone. `cryptfs umount {at}` takes the mount away; then mount again."
+            ),
+        ),
         _ => system(format!("{at}: not everything is durable"), error),
     }
 }
@@ -150,6 +175,14 @@ pub fn restarting(path: &Path, error: &io::Error, stopped: Option<String>) -> Fa
             Exit::NotStored,
             format!("{at}: the volume goes on, but not everything is stored yet: {}.", plain(error)),
         ),
+    }
+}
+
+/// Looking for a mount failed.
+pub fn finding_mount(path: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_mounted(path),
+        _ => system(path.display(), error),
     }
 }
 

@@ -30,16 +30,23 @@ const OTHER_WORDS: [(&str, &str); 9] = [
 pub fn tip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     let first = arguments.get(1)?.to_str()?;
     match error.kind() {
-        ErrorKind::MissingRequiredArgument if lacks_slot(error) => {
-            Some("`cryptfs key list BACKING` shows the ids of the key slots".to_owned())
-        }
+        ErrorKind::MissingRequiredArgument => match (lacking(error)?, first) {
+            ("<ID>", _) => Some("`cryptfs key list BACKING` shows the ids of the key slots".to_owned()),
+            ("<MOUNTPOINT>", "umount" | "unmount" | "sync") => {
+                Some("`cryptfs status` shows where volumes are mounted".to_owned())
+            }
+            ("<MOUNTPOINT>", _) => {
+                Some("MOUNTPOINT is the folder in which the files are to appear, an empty one".to_owned())
+            }
+            _ => None,
+        },
         ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument => {
             // Other programs have flags for what is a command here.
             let is_command = error.kind() == ErrorKind::InvalidSubcommand;
             let word = if is_command { first } else { first.strip_prefix('-')?.trim_start_matches('-') };
             match OTHER_WORDS.iter().find(|(other, _)| *other == word) {
                 Some((_, meant)) => Some(format!("here that is {meant}")),
-                None if is_command && Path::new(first).is_dir() => {
+                None if is_command && (first.contains('/') || Path::new(first).is_dir()) => {
                     Some(format!("to mount a volume: `cryptfs mount {first} MOUNTPOINT`"))
                 }
                 None => None,
@@ -49,9 +56,12 @@ pub fn tip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     }
 }
 
-fn lacks_slot(error: &clap::Error) -> bool {
-    let is_slot = |names: &[String]| names.iter().any(|name| name == "<ID>");
-    matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::Strings(names)) if is_slot(names))
+/// The last of the arguments that are missing.
+fn lacking(error: &clap::Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(names)) => names.last().map(String::as_str),
+        _ => None,
+    }
 }
 
 /// What a fingerprint looks like.
@@ -62,7 +72,8 @@ pub const A_DEVICE: &str = "it is 16 hex digits, as `cryptfs device list` shows 
 pub const NO_BOOT_STATE: &str = "The TPM slot depends on no boot state: whoever boots this machine, with any system, can \
                                  use it. --pcrs and --pin choose otherwise.";
 /// Nothing else holds the owner key.
-pub const ONLY_OWNERS: &str = "Only a slot of the owner's is of use here.";
+pub const ONLY_OWNERS: &str =
+    "Only a slot of the owner's is of use here: `cryptfs key list` says which are, under OWNER.";
 /// What stands on the terminal before a new recovery key.
 pub const RECOVERY_KEY: &str = "\nThe recovery key of this volume. It opens the volume when everything else fails.\n\
                                 Write it down and keep it away from this machine; it is not shown again.\n\n    ";

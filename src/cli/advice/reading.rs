@@ -32,7 +32,10 @@ pub fn not_a_file(what: &str) -> Failure {
 
 /// Something was told of, line by line.
 pub fn some_unread(count: usize) -> Failure {
-    failure(Exit::Unreadable, format!("{count} could not be read as they should be; they are listed above."))
+    failure(
+        Exit::Unreadable,
+        format!("{count} could not be read or copied as they should be; they are listed above."),
+    )
 }
 
 pub fn read_beside_mount() -> String {
@@ -69,6 +72,9 @@ pub fn export_into_itself(at: &Path) -> Failure {
         ),
     )
 }
+
+/// Where an import would put something, something is.
+pub const IN_THE_WAY: &str = "not imported: the volume has that already. --resume goes on with an import; another folder is named as VOLUME:FOLDER";
 
 pub fn import_of_itself(source: &Path) -> Failure {
     failure(

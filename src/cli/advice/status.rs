@@ -1,9 +1,10 @@
 //! What is said of mounts that something is wrong with, and of systemd units.
 
-use super::{Exit, Failure, failure};
+use super::{Exit, Failure, failure, system};
 use crate::cli::status::Trouble;
 use crate::mount::Entry;
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 
 /// What is wrong, and the next step.
@@ -92,6 +93,19 @@ pub fn nobody_at_login() -> &'static str {
 
 pub fn no_unit_folder() -> Failure {
     failure(Exit::Failed, "Where this user's systemd looks for units is not known: HOME is not set.")
+}
+
+pub fn installing_unit(path: &Path, error: &io::Error, is_users: bool) -> Failure {
+    let at = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied if !is_users => failure(
+            Exit::Failed,
+            format!(
+                "{at}: only root may write there. Run this as root, or with --user for a unit of your own."
+            ),
+        ),
+        _ => system(at, error),
+    }
 }
 
 pub fn other_unit(path: &Path) -> Failure {

@@ -4,7 +4,7 @@ mod text;
 
 use super::advice::{self, Failure};
 use super::home_args::Unit;
-use super::mount::LOCK;
+use super::mount::{LOCK, is_beside_itself};
 use super::mount_options::{MountOptions, split};
 use super::report;
 use crate::keys::OpenError;
@@ -44,14 +44,18 @@ fn files(arguments: &Unit) -> Result<Vec<File>, Failure> {
     let backing = fs::canonicalize(&arguments.backing).map_err(|_| advice::no_folder(&arguments.backing))?;
     if !backing.join(LOCK).exists() {
         return Err(match arguments.mountpoint.join(LOCK).exists() {
-            true => advice::swapped(&backing, &arguments.mountpoint),
+            true => advice::swapped(&backing, &arguments.mountpoint, true),
             false => advice::opening(&backing, &OpenError::NotAVolume),
         });
+    }
+    let mountpoint = absolute(&arguments.mountpoint)?;
+    if is_beside_itself(&mountpoint, &backing) {
+        return Err(advice::mount_over_volume(&mountpoint, &backing));
     }
     let volume = Volume {
         program: std::env::current_exe().map_err(|error| advice::system("/proc/self/exe", &error))?,
         backing,
-        mountpoint: absolute(&arguments.mountpoint)?,
+        mountpoint,
         options: options(arguments)?,
         after: &arguments.after,
         idle: arguments.idle,
@@ -101,7 +105,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 /// Writes them where systemd looks, and says what to do next. The first one is what is to be enabled.
 fn install(arguments: &Unit, files: &[File]) -> Result<(), Failure> {
     let folder = folder(arguments.user).ok_or_else(advice::no_unit_folder)?;
-    let failed = |path: &Path, error: &io::Error| advice::system(path.display(), error);
+    let failed = |path: &Path, error: &io::Error| advice::installing_unit(path, error, arguments.user);
     fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
     for file in files {
         let path = folder.join(&file.name);

@@ -100,8 +100,8 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "writeback, no_writeback",
         "Whether the kernel gathers writes in its cache; by default it does not. With writeback, small writes are faster and \
-         names slower. But the kernel accepts what there may be no space for: write(2) does not say so, fsync(2) and \
-         close(2) do; what is not closed dies with the machine, and st_blocks leaves out what is not written out yet.",
+         names slower. But the kernel accepts what there may be no space for: write(2) does not say so, a later \
+         one, fsync(2) and close(2) do; what is not closed dies with the machine, and st_blocks leaves out what is not written out yet.",
     ),
     (
         "cache=MIB",

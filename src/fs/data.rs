@@ -37,7 +37,11 @@ pub(super) fn write(fs: &Filesystem, node: NodeId, offset: u64, data: &[u8], how
             fs.lost.clear(inode.id(), &range);
             tell_of_attributes(fs, node, clears || offset != asked);
         }
-        Err(error) if how.from_cache => fs.lost.add(inode.id(), range, error),
+        Err(error) if how.from_cache => {
+            fs.lost.add(inode.id(), range, error);
+            // The next write(2) has to ask for them, and is told.
+            tell_of_attributes(fs, node, true);
+        }
         Err(_) => {}
     }
     written?;

@@ -14,8 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Ranges of one inode that are told apart, at most.
 const MOST: usize = 64;
 
-/// Ranges of one inode, and why the last one was lost.
-type Lost = (Vec<Range<u64>>, Error);
+struct Lost {
+    ranges: Vec<Range<u64>>,
+    /// Why the last one was.
+    why: Error,
+    /// Nobody was told of the last one yet who goes on writing.
+    is_news: bool,
+}
 
 pub(super) struct LostWrites {
     /// Whether there ever was one: most mounts never take the lock.
@@ -33,8 +38,9 @@ impl Default for LostWrites {
 impl LostWrites {
     pub(super) fn add(&self, inode: InodeId, lost: Range<u64>, error: Error) {
         let mut all = self.ranges.lock();
-        let (ranges, why) = all.entry(inode).or_insert_with(|| (Vec::new(), error));
-        *why = error;
+        let Lost { ranges, why, is_news } =
+            all.entry(inode).or_insert_with(|| Lost { ranges: Vec::new(), why: error, is_news: true });
+        (*why, *is_news) = (error, true);
         ranges.push(lost);
         if ranges.len() > MOST {
             let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
@@ -49,7 +55,7 @@ impl LostWrites {
     pub(super) fn touch(&self, inode: InodeId, read: &Range<u64>) -> bool {
         let overlaps = |lost: &Range<u64>| lost.start < read.end && read.start < lost.end;
         self.any.load(Ordering::Acquire)
-            && self.ranges.lock().get(&inode).is_some_and(|(ranges, _)| ranges.iter().any(overlaps))
+            && self.ranges.lock().get(&inode).is_some_and(|lost| lost.ranges.iter().any(overlaps))
     }
 
     /// Why something of an inode is lost, as long as it is.
@@ -57,7 +63,17 @@ impl LostWrites {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.ranges.lock().get(&inode).filter(|(ranges, _)| !ranges.is_empty()).map(|(_, why)| *why)
+        self.ranges.lock().get(&inode).filter(|lost| !lost.ranges.is_empty()).map(|lost| lost.why)
+    }
+
+    /// As `error`, once for each loss: who goes on writing need not wait for close(2) to learn of it.
+    pub(super) fn news(&self, inode: InodeId) -> Option<Error> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut all = self.ranges.lock();
+        let lost = all.get_mut(&inode).filter(|lost| !lost.ranges.is_empty())?;
+        std::mem::take(&mut lost.is_news).then_some(lost.why)
     }
 
     /// Where the last of an inode's lost ranges ends, if there is one.
@@ -65,13 +81,13 @@ impl LostWrites {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.ranges.lock().get(&inode)?.0.iter().map(|range| range.end).max()
+        self.ranges.lock().get(&inode)?.ranges.iter().map(|range| range.end).max()
     }
 
     /// `written` holds what it should, or is no more.
     pub(super) fn clear(&self, inode: InodeId, written: &Range<u64>) {
         if self.any.load(Ordering::Acquire)
-            && let Some((ranges, _)) = self.ranges.lock().get_mut(&inode)
+            && let Some(Lost { ranges, .. }) = self.ranges.lock().get_mut(&inode)
         {
             let around = |lost: &Range<u64>| {
                 [lost.start..lost.end.min(written.start), lost.start.max(written.end)..lost.end]

@@ -191,6 +191,10 @@ impl Operations for Filesystem {
         self.lost.error(self.inode(node)?.id()).map_or(Ok(()), Err)
     }
 
+    fn tell_lost(&self, node: NodeId) -> Result<()> {
+        self.lost.news(self.inode(node)?.id()).map_or(Ok(()), Err)
+    }
+
     fn give_up(&self) {
         self.ending.give_up();
     }

@@ -301,6 +301,15 @@ pub trait Operations: Send + Sync + 'static {
     fn flush(&self, _node: NodeId) -> Result<()> {
         Ok(())
     }
+    /// write(2) under a writeback cache: as `flush`, once for each such error. The kernel says nothing of it there, but asks
+    /// for attributes that it does not know.
+    ///
+    /// # Errors
+    ///
+    /// As `flush`.
+    fn tell_lost(&self, _node: NodeId) -> Result<()> {
+        Ok(())
+    }
     /// What cannot be stored when `shut_down` comes, or has come, is given up.
     fn give_up(&self) {}
     /// Unmounting: everything is made durable, however long it has to wait for space; unless it is given up, then the

@@ -170,8 +170,11 @@ impl fuser::Filesystem for Adapter {
         guard("forget", || self.operations.forget(node(ino), count));
     }
 
-    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        guard("getattr", || reply_attributes(reply, node(ino), self.operations.attributes(node(ino))));
+    fn getattr(&self, _: &Request, ino: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
+        guard("getattr", || {
+            let told = if handle.is_some() { self.operations.tell_lost(node(ino)) } else { Ok(()) };
+            reply_attributes(reply, node(ino), told.and_then(|()| self.operations.attributes(node(ino))));
+        });
     }
 
     fn setattr(

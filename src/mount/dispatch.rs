@@ -77,7 +77,7 @@ impl Dispatcher {
         match header.opcode {
             opcode::LOOKUP => self.lookup(header, body, out),
             opcode::FORGET | opcode::BATCH_FORGET => self.forget(header, body),
-            opcode::GETATTR => reply::put(out, &reply::attributes(&self.operations.attributes(node)?)),
+            opcode::GETATTR => self.attributes(node, body, out),
             opcode::STATX => reply::put(out, &reply::statx(&self.operations.attributes(node)?)),
             opcode::SETATTR => self.set_attributes(header, body, out),
             opcode::READLINK => reply::put_bytes(out, &self.operations.read_link(node)?),
@@ -115,6 +115,15 @@ impl Dispatcher {
 
     fn times(&self) -> Times {
         if self.writeback { Times::Keep } else { Times::Set }
+    }
+
+    /// stat(2) has no handle; a write that the kernel gathers does.
+    fn attributes(&self, node: NodeId, mut body: Body<'_>, out: &mut [u8]) -> Answer {
+        let asked: wire::GetattrIn = body.take().ok_or(MALFORMED)?;
+        if self.writeback && asked.flags & wire::GETATTR_HANDLE != 0 {
+            self.operations.tell_lost(node)?;
+        }
+        reply::put(out, &reply::attributes(&self.operations.attributes(node)?))
     }
 
     fn lookup(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {

@@ -72,6 +72,8 @@ pub mod valid {
     pub const KILL_SUIDGID: u32 = 1 << 11;
 }
 
+/// Asked by somebody who has the file open, rather than of its name.
+pub const GETATTR_HANDLE: u32 = 1 << 0;
 pub const WRITE_CACHE: u32 = 1 << 0;
 pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 pub const FSYNC_DATA_ONLY: u32 = 1 << 0;
@@ -137,6 +139,7 @@ wire! {
     ReadIn = 40 {
         handle: u64, offset: u64, size: u32, read_flags: u32, lock_owner: u64, flags: u32, padding: u32,
     }
+    GetattrIn = 16 { flags: u32, padding: u32, handle: u64 }
     WriteIn = 40 {
         handle: u64, offset: u64, size: u32, write_flags: u32, lock_owner: u64, flags: u32, padding: u32,
     }

@@ -3,6 +3,23 @@
 use super::support::*;
 use crate::fs::Error;
 use crate::fs::ops::*;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// The nodes whose attributes the kernel has to ask for.
+struct AskedAgain(Mutex<Vec<NodeId>>);
+
+impl Notifier for AskedAgain {
+    fn entry(&self, _: NodeId, _: &[u8]) {}
+    fn removed(&self, _: NodeId, _: NodeId, _: &[u8]) {}
+    fn attributes(&self, node: NodeId) {
+        self.0.lock().push(node);
+    }
+    fn content(&self, _: NodeId) {}
+    fn keeps_sizes(&self) -> bool {
+        true
+    }
+}
 
 /// A volume that takes no writes stands for one that stopped.
 #[test]
@@ -17,6 +34,8 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
     };
     let fs = backing.mount_read_only();
     let node = fs.lookup(ROOT_USER, NodeId::ROOT, file).unwrap().unwrap().node;
+    let listener = Arc::new(AskedAgain(Mutex::default()));
+    fs.notify(Some(listener.clone()));
     let mut out = [0xee; 4096];
     let write = |from_cache| fs.write(node, 10, &[1; 40], WriteHow { from_cache, ..WriteHow::default() });
     // Past the cache, the kernel's size stays as it is.
@@ -26,6 +45,13 @@ fn what_was_not_written_out_of_the_cache_does_not_read_as_zeros() {
     let error = write(true).unwrap_err();
     // Told at each close, since whoever waited for the write was told of another's error.
     assert_eq!((fs.flush(node), fs.flush(node)), (Err(error), Err(error)));
+    // And once, of each, at the next write, for which the kernel has to ask.
+    for _ in 0..2 {
+        assert_eq!(listener.0.lock().len(), 1);
+        assert_eq!((fs.tell_lost(node), fs.tell_lost(node)), (Err(error), Ok(())));
+        assert_eq!(std::mem::take(&mut *listener.0.lock()), [node]);
+        write(true).unwrap_err();
+    }
     assert_eq!(fs.read(node, 0, &mut out), Err(Error::Io));
     assert_eq!(fs.read(node, 10, &mut out[..40]), Err(Error::Io));
     assert_eq!(fs.read(node, 0, &mut out[..10]), Ok(10));

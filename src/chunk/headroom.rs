@@ -9,7 +9,9 @@
 //! account is locked for a look at it only: who finds enough held waits for nobody.
 //!
 //! Where the store cannot hold anything, the volume is *careful* as soon as little is left, or a quota that the filesystem
-//! does not tell was met: it writes through.
+//! does not tell was met: it writes through, and before that stores what it accepted until then. Some space is kept back
+//! there for what storing content takes beside it, and a part of that for changes which give space back: nothing could be
+//! deleted any more on a disk that is full to the last block and writes nothing in place.
 
 use super::{BLOCK, Error};
 use crate::store::{Space, Store};
@@ -29,6 +31,11 @@ const FEW_AT_FIRST: u64 = STEP / 2;
 const FEW: u64 = AHEAD / 2;
 /// Blocks beyond what is promised that are given back at once.
 const IDLE: u64 = 2 * AHEAD;
+/// Blocks that are kept back where nothing is held; how many of them are given back at a time; and how many only for
+/// changes which give space back.
+const KEPT_BACK: u64 = 256;
+const PIECE: u64 = 32;
+const FOR_REMOVALS: u64 = KEPT_BACK / 2;
 /// Bytes left below which a filesystem that holds nothing is as good as full, and the part of it all that is no more.
 const LITTLE: u64 = 64 << 20;
 const LITTLE_PART: u64 = 8;
@@ -43,6 +50,8 @@ pub enum Wish {
     Takes,
     /// It gives space back in the end, so that it may use the last there is.
     Frees,
+    /// It goes on whether or not there is space for it.
+    Regardless,
 }
 
 pub struct Headroom {
@@ -53,6 +62,8 @@ pub struct Headroom {
     /// Something is wanted of the thread that holds ahead.
     asked: Condvar,
     is_careful: AtomicBool,
+    /// It became careful, and what was accepted before that is perhaps not stored.
+    is_unsettled: AtomicBool,
 }
 
 struct Account {
@@ -61,6 +72,8 @@ struct Account {
     /// Blocks that the store holds: at least as many, if it can.
     held: u64,
     is_physical: bool,
+    /// Blocks that are kept back where it cannot.
+    kept_back: u64,
     /// Somebody has the store hold more or less just now, without the lock.
     is_moving: bool,
     /// Blocks taken since the space that is left was looked at.
@@ -97,6 +110,8 @@ struct Lack {
 pub struct Hold {
     headroom: Option<Arc<Headroom>>,
     blocks: u64,
+    /// It is for something that gives space back, too.
+    frees: bool,
 }
 
 impl Headroom {
@@ -105,6 +120,7 @@ impl Headroom {
             promised: 0,
             held: 0,
             is_physical: true,
+            kept_back: 0,
             is_moving: false,
             since_look: LOOK_EVERY,
             ahead: Ahead::Nobody,
@@ -117,18 +133,35 @@ impl Headroom {
             moved: Condvar::new(),
             asked: Condvar::new(),
             is_careful: AtomicBool::new(false),
+            is_unsettled: AtomicBool::new(false),
         }
     }
 
     /// As if nothing could be held, and little were left.
     #[cfg(test)]
     pub fn be_careful(&self) {
-        self.is_careful.store(true, Ordering::Relaxed);
+        self.set_careful(true);
     }
 
     /// Whether a change has to be stored before it is acknowledged: space runs out, and none can be held.
     pub fn is_careful(&self) -> bool {
         self.is_careful.load(Ordering::Relaxed)
+    }
+
+    /// Whether what was accepted has to be stored first, since the volume became careful. Whoever asks does that, and says so
+    /// where it could not be done ([`Headroom::unsettle`]).
+    pub fn settle(&self) -> bool {
+        self.is_unsettled.load(Ordering::Relaxed) && self.is_unsettled.swap(false, Ordering::Relaxed)
+    }
+
+    pub fn unsettle(&self) {
+        self.is_unsettled.store(true, Ordering::Relaxed);
+    }
+
+    fn set_careful(&self, is_careful: bool) {
+        if !self.is_careful.swap(is_careful, Ordering::Relaxed) && is_careful {
+            self.unsettle();
+        }
     }
 
     /// Whether the store holds space, as far as that was tried.
@@ -146,7 +179,7 @@ impl Headroom {
         let mut account = self.account.lock();
         let Some(space) = (!account.is_physical).then(|| self.store.space().ok()).flatten() else { return };
         account.lack = Some(Lack { available: available(&space), blocks: little(&space) / BLOCK as u64 });
-        self.is_careful.store(true, Ordering::Relaxed);
+        self.set_careful(true);
     }
 
     /// Gives back what is held for nothing, and looks at the space that is left.
@@ -157,14 +190,19 @@ impl Headroom {
         self.look(&mut account);
     }
 
-    /// Of a write for which there is no space: gives back `blocks` of what is held for it, or of what is held for nothing.
-    /// False if there is none of either.
+    /// Of a write for which there is no space: gives back `blocks` of what is held for it, or of what is held for nothing;
+    /// where nothing is held, a piece of what is kept back. False if there is none of these.
     pub fn draw(&self, hold: &mut Hold, blocks: u64) -> bool {
         let mut account = self.at_rest();
         account.few = 0;
+        if !account.is_physical {
+            let least = if hold.frees { 0 } else { FOR_REMOVALS };
+            let left = account.kept_back.saturating_sub(PIECE).max(least);
+            return left < account.kept_back && self.keep_back(&mut account, left).is_ok();
+        }
         let own = hold.blocks.min(blocks);
         let given = if own > 0 { own } else { blocks.min(account.held.saturating_sub(account.promised)) };
-        if !account.is_physical || given == 0 {
+        if given == 0 {
             return false;
         }
         let held = account.held - given;
@@ -311,7 +349,22 @@ impl Headroom {
         let is_little = available(&space) < little(&space) || account.lack.is_some();
         let few = FEW_INODES.min(space.inodes / LITTLE_PART) + account.promised / 4;
         let runs_out = is_little && !account.is_physical || space.inodes > 0 && space.free_inodes < few;
-        self.is_careful.store(runs_out, Ordering::Relaxed);
+        self.set_careful(runs_out);
+        let is_wanted = !account.is_physical && account.kept_back < KEPT_BACK && !account.is_moving;
+        if is_wanted && available(&space) > 2 * KEPT_BACK * BLOCK as u64 {
+            // Less is better than nothing.
+            let _ = self.keep_back(account, KEPT_BACK);
+        }
+    }
+
+    /// Has the store keep so many blocks back, asked without the lock.
+    fn keep_back(&self, account: &mut MutexGuard<'_, Account>, blocks: u64) -> io::Result<()> {
+        account.is_moving = true;
+        let kept = MutexGuard::unlocked(account, || self.store.keep_back(blocks * BLOCK as u64));
+        account.is_moving = false;
+        self.moved.notify_all();
+        account.kept_back = kept? / BLOCK as u64;
+        Ok(())
     }
 }
 
@@ -331,6 +384,7 @@ impl Hold {
     ///
     /// The store's, if there is no space for them; as much is held as before.
     pub fn grow_to(&mut self, headroom: &Arc<Headroom>, blocks: u64, wish: Wish) -> io::Result<()> {
+        self.frees |= wish == Wish::Frees;
         if blocks > self.blocks {
             headroom.take(blocks - self.blocks, wish)?;
             self.headroom.get_or_insert_with(|| headroom.clone());
@@ -342,6 +396,7 @@ impl Hold {
     /// Takes over all of another one.
     pub fn absorb(&mut self, mut other: Hold) {
         self.blocks += std::mem::take(&mut other.blocks);
+        self.frees |= other.frees;
         self.headroom = self.headroom.take().or(other.headroom.take());
     }
 
@@ -349,7 +404,7 @@ impl Hold {
     pub fn split(&mut self, blocks: u64) -> Hold {
         let blocks = blocks.min(self.blocks);
         self.blocks -= blocks;
-        Hold { headroom: self.headroom.clone(), blocks }
+        Hold { headroom: self.headroom.clone(), blocks, frees: self.frees }
     }
 
     pub fn blocks(&self) -> u64 {

@@ -92,7 +92,8 @@ impl Chunk {
         self.slots_mut().prefer_low();
         let (length, wanted) = (self.slots_mut().length(), self.slots_mut().length_with(blocks));
         let end = wanted.next_power_of_two().min(wanted.next_multiple_of(STEP));
-        if wanted > length && end > wanted && self.write_zeros(wanted, end) {
+        let is_short = self.context.headroom.is_careful();
+        if wanted > length && end > wanted && !is_short && self.write_zeros(wanted, end) {
             self.slots_mut().lengthen(end);
         }
         Ok(())

@@ -105,7 +105,9 @@ What is written after that is stored as above, until the last file is closed.
 What is accepted can be stored: space for it is held on the backing filesystem, in a file without a name, before a write \
 or another change succeeds, so that a full disk or a quota is told to whoever writes. Where that cannot be, as on btrfs, \
 FAT, NFS and sshfs, a change is stored before it succeeds as soon as less than 64 MiB, or an eighth of the filesystem, are left, \
-or once a quota was met that the filesystem does not tell, as that of btrfs; what was accepted in the seconds before that may lack space.
+or once a quota was met that the filesystem does not tell, as that of btrfs; what was accepted until then is stored first, and \
+may lack space where another program fills the disk at that moment. There 1 MiB is kept back, where it can be, so that \
+deleting makes room also on a disk that is full to the last block.
 .PP
 While the backing folder fails or is away (a network, sshfs, a disk that hangs), changes fail with EIO or wait, and nothing \
 that was accepted is dropped: it is tried again until the folder answers, also where that was mounted again at its path. A server \
@@ -116,7 +118,7 @@ its path then is not locked. What is not synced yet is kept in memory for that o
 .PP
 Where not everything can be stored for want of space all the same, \\fBcryptfs umount\\fR and the first signal leave the mount as it is, so \
 that room can be made; after an umount(8) the daemon stays, and tries until there is room or a signal gives it up. With \
-\\fB\\-o writeback\\fR the kernel accepts writes without asking: errors come at fsync(2) and close(2) only.";
+\\fB\\-o writeback\\fR the kernel accepts writes without asking: errors come at fsync(2), at close(2), and at a later write(2) to the same file.";
 
 const EXAMPLES: &str = "\
 .nf

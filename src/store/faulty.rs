@@ -35,7 +35,7 @@ pub struct Event {
     pub call: Call,
     /// The file; none for calls about several or all.
     pub name: Option<FileName>,
-    /// Where a read or write begins, the new length of `SetLength`, `Allocate` and `Hold`; else 0. Bytes.
+    /// Where a read or write begins, the new length of `SetLength`, `Allocate`, `Hold` and `KeepBack`; else 0. Bytes.
     pub offset: u64,
     /// How much a read or write is for (bytes), how many names `SyncNames` got; else 0.
     pub length: u64,
@@ -240,6 +240,11 @@ impl Store for Faulty {
             Some(Fault::Error(libc::EOPNOTSUPP)) => Ok(false),
             fault => outright(fault).and_then(|()| self.inner.hold(bytes)),
         }
+    }
+
+    /// Only the plan says whether there is as much.
+    fn keep_back(&self, bytes: u64) -> io::Result<u64> {
+        outright(enter(&self.record, Call::KeepBack, None, bytes, 0)).map(|()| bytes)
     }
 
     fn is_read_only(&self) -> bool {

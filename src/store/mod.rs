@@ -267,6 +267,15 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// ENOSPC, EDQUOT; EROFS in a read-only store; else fallocate(2)'s or ftruncate(2)'s.
     fn hold(&self, bytes: u64) -> io::Result<bool>;
+    /// Where nothing can be held: keeps back so many bytes in all, which others may find a moment after they are given
+    /// back, as best it can. Returns how many; after an error too there may be more or less than before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::hold`].
+    fn keep_back(&self, _bytes: u64) -> io::Result<u64> {
+        Ok(0)
+    }
     fn is_read_only(&self) -> bool;
 }
 

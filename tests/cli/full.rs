@@ -4,6 +4,7 @@ use crate::sandbox::{Sandbox, eventually, is_root};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,9 +34,14 @@ impl Disk {
         let _ = fs::remove_dir(disk.0.backing().join("lost+found"));
         disk.0.succeeds(&mut disk.0.init());
         disk.mounts("device");
-        fs::write(disk.0.plain().join("first"), "content").unwrap();
+        (0..40).for_each(|n| fs::write(disk.small(n), "content").unwrap());
         disk.0.unmounts();
         disk
+    }
+
+    /// Files that are there from the beginning.
+    fn small(&self, number: usize) -> PathBuf {
+        self.0.plain().join(format!("small {number}"))
     }
 
     fn mounts(&self, transport: &str) {
@@ -81,10 +87,17 @@ fn send(signal: &str, process: u32) {
     assert!(Command::new("kill").arg(signal).arg(process.to_string()).status().unwrap().success());
 }
 
-/// Something that is accepted while there is space, and stored a second later.
-fn set_long_attribute(disk: &Disk) {
-    let set = "import os, sys; os.setxattr(sys.argv[1], 'user.long', b'x' * 40000)";
-    disk.0.succeeds(Command::new("python3").args(["-c", set]).arg(disk.0.plain().join("first")));
+/// Has something accepted while there is space, more than what is kept back, and fills the disk before it is stored, which
+/// would be a moment later.
+fn accept_and_fill(disk: &Disk, daemon: u32) {
+    let set = "import os, signal, sys\n\
+        for path in sys.argv[2:]: os.setxattr(path, 'user.long', b'x' * 40000)\n\
+        os.kill(int(sys.argv[1]), signal.SIGSTOP)";
+    let mut python = Command::new("python3");
+    disk.fill_but(12 << 20);
+    disk.0.succeeds(python.args(["-c", set]).arg(daemon.to_string()).args((0..40).map(|n| disk.small(n))));
+    disk.fill();
+    send("-CONT", daemon);
 }
 
 /// The file was accepted: it is there after a remount, whoever took the rest of the space meanwhile.
@@ -114,6 +127,38 @@ fn what_is_accepted_on_a_full_disk_is_stored() {
     }
 }
 
+/// The kernel accepts what it gathers, and throws away what is refused later: somebody who writes without an end is told.
+#[test]
+fn who_goes_on_writing_under_writeback_learns_of_a_full_disk() {
+    if !is_root() {
+        return;
+    }
+    for transport in ["device", "uring"] {
+        let disk = Disk::new();
+        disk.mounts(&format!("{transport},writeback"));
+        let mut file = File::create(disk.0.plain().join("large")).unwrap();
+        let (block, deadline) = (vec![1; 1 << 20], Instant::now() + Duration::from_secs(60));
+        let error = loop {
+            match file.write_all(&block) {
+                Ok(()) => assert!(Instant::now() < deadline, "{transport}: it goes on and on"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC), "{transport}");
+        assert!(file.sync_all().is_err(), "{transport}");
+        // Who only looks is told nothing but what there is.
+        fs::metadata(disk.0.plain().join("large")).unwrap();
+        drop(file);
+        fs::remove_file(disk.0.plain().join("large")).unwrap();
+        // The kernel forgets what was removed when it comes to that.
+        eventually("room", || fs::write(disk.0.plain().join("after"), "content").is_ok());
+        disk.0.unmounts();
+        disk.mounts(transport);
+        assert_eq!(fs::read_to_string(disk.0.plain().join("after")).unwrap(), "content");
+        disk.0.unmounts();
+    }
+}
+
 #[test]
 fn umount_stays_where_not_everything_can_be_stored() {
     if !is_root() {
@@ -122,13 +167,7 @@ fn umount_stays_where_not_everything_can_be_stored() {
     for discards in [false, true] {
         let disk = Disk::that_holds_nothing();
         disk.mounts("device");
-        disk.fill_but(12 << 20);
-        set_long_attribute(&disk);
-        // Filling it may take longer than until it would be stored.
-        let daemon = disk.0.daemon();
-        send("-STOP", daemon);
-        disk.fill();
-        send("-CONT", daemon);
+        accept_and_fill(&disk, disk.0.daemon());
         let told = disk.0.fails(&mut disk.0.umount(), 30);
         assert!(told.contains("still mounted") && told.contains("--discard"), "{told}");
         assert!(disk.0.is_mounted());
@@ -140,11 +179,11 @@ fn umount_stays_where_not_everything_can_be_stored() {
             disk.0.unmounts();
         }
         disk.mounts("device");
-        let get = "import os, sys; print(len(os.listxattr(sys.argv[1])))";
+        let get = "import os, sys; print(sum(len(os.listxattr(path)) for path in sys.argv[1:]))";
         let found =
-            disk.0.succeeds(Command::new("python3").args(["-c", get]).arg(disk.0.plain().join("first")));
-        assert_eq!(found.trim() == "1", !discards);
-        assert_eq!(fs::read_to_string(disk.0.plain().join("first")).unwrap(), "content");
+            disk.0.succeeds(Command::new("python3").args(["-c", get]).args((0..40).map(|n| disk.small(n))));
+        assert_eq!(found.trim() == "40", !discards, "{found}");
+        (0..40).for_each(|n| assert_eq!(fs::read_to_string(disk.small(n)).unwrap(), "content"));
         disk.0.unmounts();
     }
 }
@@ -162,12 +201,7 @@ fn a_daemon_that_cannot_store_everything_stays() {
         let mut daemon = daemon.arg("-f").stderr(File::create(&log).unwrap()).spawn().unwrap();
         let logs = |words: &str| fs::read_to_string(&log).unwrap().contains(words);
         eventually("the mount", || disk.0.is_mounted());
-        disk.fill_but(12 << 20);
-        set_long_attribute(&disk);
-        // What was accepted must not be stored before the disk is full.
-        send("-STOP", daemon.id());
-        disk.fill();
-        send("-CONT", daemon.id());
+        accept_and_fill(&disk, daemon.id());
         send("-TERM", daemon.id());
         eventually("the refusal", || logs("the mount stays"));
         assert!(disk.0.is_mounted());

@@ -127,3 +127,23 @@ fn what_is_promised_is_held_at_every_moment() {
     assert_eq!(account.promised, 0, "all holds are dropped");
     assert!(account.is_physical && !account.is_moving);
 }
+
+#[test]
+fn what_is_kept_back_goes_to_what_is_accepted_and_the_last_of_it_to_what_frees() {
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    store.fail_when(|event| (event.call == Call::Hold).then_some(Fault::Error(libc::EOPNOTSUPP)));
+    let headroom = Arc::new(Headroom::new(store));
+    let (mut takes, mut frees) = (Hold::default(), Hold::default());
+    takes.grow_to(&headroom, 1, Wish::Takes).unwrap();
+    frees.grow_to(&headroom, 1, Wish::Frees).unwrap();
+    let kept_back = || headroom.account.lock().kept_back;
+    for _ in 0..2 {
+        headroom.refresh();
+        assert_eq!(kept_back(), KEPT_BACK);
+        while headroom.draw(&mut takes, 1) {}
+        assert_eq!(kept_back(), FOR_REMOVALS);
+        while headroom.draw(&mut frees, 1) {}
+        assert_eq!(kept_back(), 0);
+    }
+    assert!(!headroom.draw_idle(), "new content gets nothing of it");
+}

@@ -4,6 +4,7 @@
 //! folder but the backing one is kept open, so that one which vanished or was replaced is noticed at the next call, and
 //! few descriptors are needed. An open costs three system calls, a commit's check of the name one.
 
+mod held;
 mod pins;
 mod renew;
 mod settling;
@@ -25,6 +26,7 @@ use super::folder::{Folder, split};
 use super::{Area, CopyName, FileName, Marks, Pins, Space, Store, StoreFile, Watch, placeholders_of};
 use crate::sys::files::{self, Identity, Kind, OFlags};
 use crate::sys::filesystem;
+use held::{Held, is_unsupported};
 use pins::PinFolder;
 use settling::{Losses, Settling};
 use watch::DirectoryWatch;
@@ -36,7 +38,7 @@ pub struct Directory {
     /// Whether syncfs does all that is wanted of it there.
     syncs_whole: bool,
     closed: Arc<Closed>,
-    held: Mutex<Held>,
+    held: Held,
     pins: Option<Box<PinFolder>>,
     settling: Arc<Settling>,
 }
@@ -46,18 +48,6 @@ pub struct Directory {
 pub(super) struct Closed {
     is_watched: AtomicBool,
     files: Mutex<HashMap<CString, Identity>>,
-}
-
-/// Space that is held: a file without a name, which the kernel frees whatever becomes of this process, and which no sync
-/// client sees.
-enum Held {
-    Untried,
-    File {
-        file: File,
-        bytes: u64,
-    },
-    /// There are no such files there, or they hold nothing: each write is a copy, or space is somebody else's affair.
-    Never,
 }
 
 struct DirectoryFile {
@@ -97,8 +87,7 @@ impl Directory {
         let folder = Folder::open(path)?;
         let read_only = read_only || folder.is_read_only()?;
         let syncs_whole = filesystem::syncs_whole(folder.root())?;
-        let held =
-            Mutex::new(if filesystem::holds_space(folder.root())? { Held::Untried } else { Held::Never });
+        let held = Held::new(filesystem::holds_space(folder.root())?);
         folder.mark();
         if !read_only {
             folder.keep_locked();
@@ -298,41 +287,17 @@ impl Store for Directory {
 
     fn hold(&self, bytes: u64) -> io::Result<bool> {
         self.check_writable()?;
-        let mut held = self.held.lock();
-        if matches!(*held, Held::Untried) {
-            *held = match files::make_unnamed(self.folder.root()) {
-                Ok(file) => Held::File { file, bytes: 0 },
-                Err(_) => Held::Never,
-            };
-        }
-        let Held::File { file, bytes: before } = &mut *held else { return Ok(false) };
-        if bytes > *before {
-            // Only what is new: tmpfs looks at every page that it is asked for.
-            match files::allocate(file, *before..bytes) {
-                Err(error) if is_unsupported(&error) => {
-                    *held = Held::Never;
-                    return Ok(false);
-                }
-                Err(error) => {
-                    file.set_len(*before)?;
-                    return Err(error);
-                }
-                Ok(()) => {}
-            }
-        } else {
-            file.set_len(bytes)?;
-        }
-        *before = bytes;
-        Ok(true)
+        self.held.hold(self.folder.root(), bytes)
+    }
+
+    fn keep_back(&self, bytes: u64) -> io::Result<u64> {
+        self.check_writable()?;
+        self.held.keep_back(self.folder.root(), bytes)
     }
 
     fn is_read_only(&self) -> bool {
         self.read_only
     }
-}
-
-fn is_unsupported(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS))
 }
 
 fn is_fan_out(name: &CStr) -> bool {

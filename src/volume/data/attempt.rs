@@ -57,6 +57,7 @@ impl Data {
         change: impl Fn(&mut State) -> std::result::Result<(), Step>,
     ) -> Result<()> {
         self.base.check_writable()?;
+        self.writeback.settle();
         let (mut room_was_made, mut was_recovered) = (false, false);
         loop {
             let mut state = inode.state.write();
@@ -78,6 +79,7 @@ impl Data {
                 Ok(()) => {
                     self.cache.queue(inode);
                     if self.base.context.headroom.is_careful() {
+                        self.writeback.settle();
                         return self.writeback.sync(inode, false);
                     }
                     if too_many {

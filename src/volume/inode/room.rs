@@ -88,7 +88,7 @@ impl State {
     pub fn hold_rest(&mut self, headroom: &Arc<Headroom>) {
         if self.has_news() {
             // What cannot be held now was, until a moment ago.
-            let _ = self.hold_room(headroom, 0, 0, Wish::Frees);
+            let _ = self.hold_room(headroom, 0, 0, Wish::Regardless);
         }
     }
 

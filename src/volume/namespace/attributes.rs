@@ -39,7 +39,7 @@ impl Namespace {
         }
         state.set_attributes(self.base.stamp(), record);
         // Of what takes no more space it need not be certain.
-        let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
+        let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Regardless);
         drop(state);
         if more > 0 {
             // Of a new inode the next batch tells them too.
@@ -62,7 +62,7 @@ impl Namespace {
         let mut state = inode.state.write();
         state.check_whole()?;
         state.change_attributes(self.base.stamp(), change);
-        let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
+        let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Regardless);
         drop(state);
         self.cache.queue(inode);
         self.store_if_careful(inode)
@@ -70,6 +70,10 @@ impl Namespace {
 
     /// Stores changed attributes, where space could not be held.
     fn store_if_careful(&self, inode: &Arc<Inode>) -> Result<()> {
-        if self.base.context.headroom.is_careful() { self.writeback.sync(inode, false) } else { Ok(()) }
+        if !self.base.context.headroom.is_careful() {
+            return Ok(());
+        }
+        self.writeback.settle();
+        self.writeback.sync(inode, false)
     }
 }

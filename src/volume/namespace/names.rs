@@ -375,7 +375,7 @@ impl Namespace {
         let mut state = inode.state.write();
         state.names_changed();
         // What needs to be sure of it held it before.
-        let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Frees);
+        let _ = state.hold_room(&self.base.context.headroom, 0, 0, Wish::Regardless);
         pending.bytes += CHANGE_BYTES;
         if !pending.inodes.contains_key(&inode.id()) {
             // A record without room for dots has none of them, and a batch has all.

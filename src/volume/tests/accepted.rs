@@ -112,6 +112,61 @@ fn once_a_quota_was_met_what_is_accepted_is_stored() {
     }
 }
 
+/// What comes once space runs out, where none can be held, would take it from what was accepted until then.
+#[test]
+fn what_was_accepted_before_space_ran_out_is_stored_first() {
+    let (store, disk) = of_size(20_000);
+    disk.lock().holds_nothing = true;
+    let fixture = Fixture::new();
+    let volume = fixture.format(store);
+    let accepted: Files = (0..5).map(|n| (format!("f{n}"), pattern(3 << 20, n))).collect();
+    accepted.iter().for_each(|(name, content)| drop(file(&volume, name, content)));
+    volume.base.context.headroom.be_careful();
+    try_file(&volume, "last", b"last").unwrap();
+    disk.lock().others_take(usize::MAX);
+    // This process dies.
+    let store = volume.base.context.store.clone();
+    drop(volume);
+    disk.lock().others_take(0);
+    let volume = fixture.open(store);
+    for (name, content) in accepted {
+        assert!(look(&volume, &name).as_deref() == Some(&content), "{name}");
+    }
+}
+
+/// To the last block, by us, where nothing is written in place: what deletes has to be stored before anything goes.
+#[test]
+fn a_disk_that_is_full_of_our_own_files_is_emptied_by_deleting() {
+    let (store, disk) = of_size(3000);
+    (disk.lock().holds_nothing, disk.lock().copies) = (true, true);
+    let fixture = Fixture::new();
+    let volume = fixture.format(store);
+    let root = volume.root().unwrap();
+    let mut accepted = Files::new();
+    for number in 0.. {
+        volume.base.context.headroom.be_careful();
+        let (name, content) = (format!("f{number}"), pattern(200_000, number));
+        match try_file(&volume, &name, &content) {
+            Ok(()) => drop(accepted.insert(name, content)),
+            Err(Error::NoSpace) => break,
+            Err(error) => panic!("{error}"),
+        }
+        volume.checkpoint().unwrap();
+    }
+    disk.lock().others_take(usize::MAX);
+    for name in ["f0", "f1"] {
+        let gone = volume.unlink(&root, name.as_bytes(), now()).unwrap().expect("its last name");
+        volume.release(gone);
+        accepted.remove(name);
+    }
+    volume.checkpoint().expect("what was deleted goes");
+    assert!(disk.lock().free() > 90, "{} blocks", disk.lock().free());
+    try_file(&volume, "after", b"after").unwrap();
+    accepted.insert("after".into(), b"after".into());
+    drop(root);
+    check_stored(&fixture, volume, &disk, &accepted);
+}
+
 /// Where nothing can be held each change of names is stored at once: one that cannot be is refused, and is not there.
 #[test]
 fn names_that_are_refused_are_not_there() {

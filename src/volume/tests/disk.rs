@@ -18,6 +18,7 @@ pub struct Disk {
     pub copies: bool,
     blocks: usize,
     held: usize,
+    kept_back: usize,
     others: usize,
     /// A name's own block is the last one there is.
     taken: HashSet<(FileName, u64)>,
@@ -25,7 +26,7 @@ pub struct Disk {
 
 impl Disk {
     pub fn free(&self) -> usize {
-        self.blocks.saturating_sub(self.taken.len() + self.held + self.others)
+        self.blocks.saturating_sub(self.taken.len() + self.held + self.kept_back + self.others)
     }
 
     /// Another program writes a file, or removes it again.
@@ -46,6 +47,14 @@ impl Disk {
                 return full;
             }
             self.held = wanted;
+            return None;
+        }
+        if event.call == Call::KeepBack {
+            let wanted = event.offset.div_ceil(block) as usize;
+            if wanted > self.kept_back && wanted - self.kept_back > self.free() {
+                return full;
+            }
+            self.kept_back = wanted;
             return None;
         }
         if event.call == Call::Write && self.copies && self.free() == 0 {

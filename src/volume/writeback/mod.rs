@@ -114,11 +114,22 @@ impl Writeback {
     ///
     /// As [`Writeback::commit`]; the change is in memory all the same.
     pub fn store_if_careful(&self) -> Result<()> {
+        self.settle();
         if self.base.context.headroom.is_careful() { self.commit(&[]) } else { Ok(()) }
+    }
+
+    /// Once space runs out where none can be held: stores what was accepted until then, which comes before what is new. Where
+    /// that fails it is tried again by the next who changes anything.
+    pub fn settle(&self) {
+        let headroom = &self.base.context.headroom;
+        if headroom.settle() && self.checkpoint().is_err() {
+            headroom.unsettle();
+        }
     }
 
     fn admit(&self, wish: Wish) -> Result<()> {
         self.base.check_writable()?;
+        self.settle();
         self.make_room();
         match self.catalog.pending_deletes() {
             DELETES_MOST.. => self.checkpoint()?,

@@ -78,6 +78,7 @@ impl Plan {
             replaced: HashSet::new(),
             nested: HashSet::new(),
             copied: HashSet::new(),
+            unshown: findings.iter().filter_map(unshown).collect(),
             corrected: HashSet::new(),
         };
         making.places.note_dangling(findings);
@@ -168,6 +169,8 @@ struct Making<'a> {
     /// Those whose own place was looked for.
     nested: HashSet<InodeId>,
     copied: HashSet<InodeId>,
+    /// Files that have no name and get none.
+    unshown: HashSet<InodeId>,
     corrected: HashSet<InodeId>,
 }
 
@@ -269,10 +272,12 @@ impl Making<'_> {
                 self.plan.steps.push(if inode == InodeId::ROOT { Step::NewRoot } else { settle });
             }
             What::Content { .. } | What::Table(_) => {
-                // Without a name it gets one first.
-                let Some((directory, name)) = self.places.name_of(inode) else { return };
-                if self.places.is_file(inode) && self.copied.insert(inode) {
-                    steps.push(Step::CopyRest { inode, directory, name, further: Vec::new() });
+                if self.places.is_file(inode) && !self.unshown.contains(&inode) {
+                    // Without a name it gets one first.
+                    let Some((directory, name)) = self.places.name_of(inode) else { return };
+                    if self.copied.insert(inode) {
+                        steps.push(Step::CopyRest { inode, directory, name, further: Vec::new() });
+                    }
                 }
                 steps.push(settle);
             }
@@ -325,4 +330,10 @@ impl Making<'_> {
             self.plan.steps.push(Step::CorrectLinks { inode });
         }
     }
+}
+
+/// The inode, if nothing is to show it: it was deleted, and its chunk files are back or were left.
+fn unshown(finding: &Finding) -> Option<InodeId> {
+    let chunk = finding.chunk.filter(|chunk| chunk.index.is_first())?;
+    matches!(finding.what, What::Returned | What::Unused).then_some(chunk.inode)
 }

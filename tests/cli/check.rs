@@ -143,7 +143,7 @@ fn a_lost_folder_and_a_damaged_file_cost_only_themselves() {
     let there = files(&sandbox);
     let repaired = found(&sandbox, &["--data", "--repair", "--yes"], 3);
     assert!(repaired.iter().any(|line| line.contains("Remove the name photos/file 3")), "{repaired:?}");
-    assert!(repaired.iter().any(|line| line.starts_with("film.partial: bytes ")), "{repaired:?}");
+    assert!(repaired.iter().any(|line| line.starts_with("photos/film.partial: bytes ")), "{repaired:?}");
     let now = files(&sandbox);
     assert!(there.iter().all(|file| now.contains(file)), "nothing in the folder is deleted");
     let again = found(&sandbox, &["--data"], 0);

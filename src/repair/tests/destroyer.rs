@@ -147,10 +147,8 @@ impl States {
             let names = victim.expected.keys().filter(|other| victim.id(other) == victim.id(path));
             let moved = MOVED.to_owned();
             let names: Vec<&String> = names.chain((path == FIVE).then_some(&moved)).collect();
-            let is_copied = |line: &String| {
-                let copy = |name: &&String| format!("{}.partial", name.rsplit('/').next().unwrap());
-                names.iter().any(|name| line.starts_with(&copy(name)))
-            };
+            let is_copied =
+                |line: &String| names.iter().any(|name| line.starts_with(&format!("{name}.partial")));
             let is_removed = |told: &String| names.contains(&told);
             let is_told = told.removed.iter().any(is_removed) || told.copied.iter().any(is_copied);
             let is_mixed =

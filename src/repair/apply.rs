@@ -50,7 +50,11 @@ pub fn open_again(
         let root = ChunkId::first(InodeId::ROOT);
         keep(root)?;
         context.saw_known(root);
-        Volume::format(context, chunk_size, uid, gid)?;
+        if let Err(error) = Volume::format(context, chunk_size, uid, gid) {
+            // Half of one would be taken for one that is on its way.
+            let _ = context.store.remove(context.file_name(root));
+            return Err(error);
+        }
     }
     steps.iter().try_for_each(|step| match step {
         Step::Keep { chunk } => keep(*chunk),

@@ -1,11 +1,13 @@
 //! A repair while something has not arrived, is older than it was, or cannot be read just now: what lies below that waits for
 //! it, and keeps nothing else from being repaired.
 
-use super::super::Choices;
+use super::super::{Choices, Step, open_again};
 use super::fixture::{RepairFixture, kind, now};
-use crate::store::faulty::{Fault, Faulty};
+use crate::chunk::InodeId;
+use crate::store::faulty::{Call, Fault, Faulty};
 use crate::store::memory::Memory;
 use crate::volume::Kind;
+use crate::volume::tests::CHUNK;
 use std::sync::Arc;
 
 /// The volume moves no directory into one when it cannot read what is above that.
@@ -60,4 +62,23 @@ fn what_lies_in_a_folder_that_the_disk_does_not_give_stays_there() {
         assert!(victim.expected.iter().all(|(path, content)| tree.get(path) == Some(&Ok(content.clone()))));
         assert!(!tree.contains_key("lost+found"), "{:?}", tree.keys());
     }
+}
+
+#[test]
+fn a_new_root_directory_for_which_there_is_no_room_is_not_on_its_way_afterwards() {
+    let faulty = Faulty::new(Arc::new(Memory::new()));
+    let victim = RepairFixture::on(Arc::new(faulty.clone()));
+    let root = victim.name(InodeId::ROOT, 0);
+    victim.remove(InodeId::ROOT, 0);
+    faulty.fail_when(move |event| {
+        let is_stored = event.name == Some(root) && matches!(event.call, Call::Write | Call::SetLength);
+        is_stored.then_some(Fault::Short(libc::ENOSPC))
+    });
+    let steps = [Step::NewRoot];
+    assert!(open_again(&victim.context(), CHUNK, (1, 2), &steps, &mut |_| Ok(())).is_err());
+    faulty.heal();
+    victim.repair(Choices::default());
+    assert!(victim.unsettled().is_empty(), "{:#?}", victim.unsettled());
+    let tree = victim.tree();
+    assert!(victim.expected.iter().all(|(path, content)| tree.get(path) == Some(&Ok(content.clone()))));
 }

@@ -113,6 +113,7 @@ crate::mutant::mutants! {
     ComingDropped,
     MovedForgotten,
     AnewUnnamed,
+    RenewedUncovered,
     GoneLoaded,
     DeletedNamed,
     RenamedClosed,

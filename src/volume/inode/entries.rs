@@ -24,6 +24,16 @@ pub struct Entries {
     stored: u64,
     /// The device id of entries that are added here, once one was.
     pub author: Option<DeviceId>,
+    renewed: Vec<Renewed>,
+}
+
+/// Entries of this device's journal that are here under another id, as earlier ones were missing.
+struct Renewed {
+    device: DeviceId,
+    /// The newest counter of the earlier ones.
+    before: u64,
+    /// The newest one of those.
+    last: u64,
 }
 
 #[derive(Default)]
@@ -50,7 +60,29 @@ impl Entries {
             replacement: None,
             stored,
             author: None,
+            renewed: Vec::new(),
         }
+    }
+
+    /// Notes that entries which this device's journal has under an id are here under another one.
+    pub fn note_renewed(&mut self, device: DeviceId, before: u64, last: u64) {
+        match self.renewed.iter_mut().find(|renewed| renewed.device == device) {
+            Some(renewed) => {
+                (renewed.before, renewed.last) = (renewed.before.min(before), renewed.last.max(last));
+            }
+            None => self.renewed.push(Renewed { device, before, last }),
+        }
+    }
+
+    /// Has the vector cover those, too, where all that was missing is here by now: whoever has them under the former id has what
+    /// became others. Whether there were any.
+    pub fn cover_renewed(&mut self) -> bool {
+        let is_back = |renewed: &Renewed| self.directory.covers(renewed.device, renewed.before);
+        let (back, missing) = std::mem::take(&mut self.renewed).into_iter().partition(is_back);
+        self.renewed = missing;
+        let back: Vec<Renewed> = back;
+        back.iter().for_each(|renewed| self.directory.cover(renewed.device, renewed.last));
+        !back.is_empty()
     }
 
     /// The entries, and where their changes are to be noted.

@@ -6,7 +6,7 @@ use super::stamps::Stamps;
 use super::state::{Facts, Standing, State};
 use super::table::ChunkTable;
 use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, Tombstone, Version};
-use crate::volume::format::directory_log::Author;
+use crate::volume::format::directory_log::{Author, LogRecord, records};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::link::was_given_later;
 use crate::volume::format::record::Record;
@@ -27,32 +27,43 @@ pub enum Origin {
 const FAMILY: usize = 3;
 
 /// Another device id of the same family.
-fn begin_anew(Author { mut device, now }: Author) -> DeviceId {
+pub fn begin_anew(Author { mut device, now }: Author) -> DeviceId {
     device.0[..FAMILY].copy_from_slice(&now.0.to_be_bytes()[8 - FAMILY..]);
     device
 }
 
 impl State {
     /// Applies a log of a batch of this device to a directory in which earlier entries of its author are missing, under
-    /// another id. `author`: with the number of the batch, so that whoever does it again does the same. `None`: this is no
-    /// directory.
+    /// another id. `author`: with the number of the batch, so that whoever does it again does the same; `before`: its newest counter
+    /// before it. `None`: this is no directory.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] as of [`Directory::log_under`] and [`State::replay_entries`].
+    /// [`Malformed`] as of [`Directory::log_anew`] and [`State::replay_entries`].
     pub fn replay_anew(
         &mut self,
         log: &[u8],
         devices: &[DeviceId],
         author: Author,
+        before: u64,
     ) -> Option<Result<(), Malformed>> {
         let entries = self.0.entries.as_mut()?;
         let by = *entries.author.get_or_insert_with(|| begin_anew(author));
-        let position = devices.iter().position(|device| *device == author.device)?;
-        let (position, last) = (position as u8, u8::try_from(devices.len()).ok()?);
-        let renewed = entries.directory.log_under(last, position, (log, devices));
-        let devices: Vec<DeviceId> = devices.iter().copied().chain([by]).collect();
-        renewed.map_or_else(|what| Some(Err(what)), |log| self.replay_entries(&log, &devices))
+        let own = records(log).filter_map(|record| match record {
+            Ok(LogRecord::Add { dot, .. })
+                if devices.get(usize::from(dot.device)) == Some(&author.device) =>
+            {
+                Some(dot.counter)
+            }
+            _ => None,
+        });
+        if let Some(last) = own.max().filter(|_| !mutants::is_active(Mutant::RenewedUncovered)) {
+            entries.note_renewed(author.device, before, last);
+        }
+        match entries.directory.log_anew(by, author.device, (log, devices)) {
+            Ok((log, devices)) => self.replay_entries(&log, &devices),
+            Err(what) => Some(Err(what)),
+        }
     }
 
     /// Under which device id this device adds entries here. Its vector must not cover entries that it made and that are not
@@ -140,6 +151,7 @@ impl State {
             true => Joined::default(),
             false => entries.directory.join(other.directory())?,
         };
+        joined.grew |= entries.cover_renewed();
         joined.grew |= take_attributes(record, &other.record);
         joined.grew |= take_unknown(record, &other.record);
         let is_later = other.record.namespace > record.namespace;

@@ -187,7 +187,8 @@ impl Replay<'_> {
                 self.tolerate(*inode, &[], source, |inode| match author_of(log, devices) {
                     Some(author) if self.lacks(inode, author, *before)? => match source.is_own {
                         true => {
-                            self.apply_anew(inode, log, devices, Author { device: author, now: number }, gone)
+                            let author = Author { device: author, now: number };
+                            self.apply_anew(inode, (log, devices), author, *before, gone)
                         }
                         false => Ok(()),
                     },

@@ -87,14 +87,14 @@ impl Replay<'_> {
     pub(super) fn apply_anew(
         &self,
         inode: &Arc<Inode>,
-        log: &[u8],
-        devices: &[DeviceId],
+        (log, devices): (&[u8], &[DeviceId]),
         author: Author,
+        before: u64,
         gone: &Ended,
     ) -> Result<()> {
         let id = ChunkId::first(inode.id());
         let mut state = inode.state.write();
-        let replayed = state.replay_anew(log, devices, author).ok_or(Error::NotDirectory)?;
+        let replayed = state.replay_anew(log, devices, author, before).ok_or(Error::NotDirectory)?;
         replayed.map_err(|what| Error::Damaged(id, what.0.into()))?;
         let by = state.entries.as_ref().and_then(|entries| entries.author);
         // What this journal deleted stays as it is: it would be there again.

@@ -18,7 +18,7 @@ use crate::volume::inode::stamps::{NewestTimes, check_fit};
 use crate::volume::inode::stored::read_record;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::stream::TAIL;
-use crate::volume::{Directory, Error, Kind, Record, Result};
+use crate::volume::{Directory, Error, Kind, Link, Record, Result};
 use hashbrown::HashSet;
 use overlay::Overlay;
 use std::sync::Arc;
@@ -87,7 +87,29 @@ impl Reader {
     ///
     /// [`Error::Damaged`], [`Error::NotArrived`], or the store's.
     pub fn node(&self, id: InodeId) -> Result<Node> {
-        self.overlay.apply(&self.context, id, self.stored(id))
+        let mut dropped = Vec::new();
+        let mut node = self.overlay.apply(&self.context, id, self.stored(id), &mut dropped)?;
+        if node.record.kind == Kind::Directory && node.record.links_count > 0 && self.overlay.has_logs(id) {
+            let directories = self.entries(&node).map(|entries| entries.directories());
+            node.record.links_count =
+                directories.map_or(node.record.links_count, |directories| 2 + directories as u32);
+        }
+        // A batch lists all names that its device knew: one that another device gave stays if its entry leads here.
+        for link in dropped {
+            let links = &mut node.record.extension.links;
+            if links.iter().any(|known| known.is_same_name(&link)) || !self.leads(&link, id) {
+                continue;
+            }
+            links.push(link);
+            node.record.links_count += 1;
+        }
+        Ok(node)
+    }
+
+    fn leads(&self, link: &Link, id: InodeId) -> bool {
+        let entries = || self.entries(&self.node(link.parent)?);
+        !self.overlay.went_with(&self.context, link)
+            && entries().is_ok_and(|entries| entries.get(&link.name).is_some_and(|entry| entry.inode == id))
     }
 
     /// What this device kept of an inode at the end of a mount: it may have changed since. Of what is lost this is all there

@@ -4,7 +4,10 @@
 use super::{Node, Source};
 use crate::chunk::{Chunk, ChunkId, Commit, Context, DeviceId, InodeId, Relation};
 use crate::volume::format::batch::{Batch, Item, parse};
+use crate::volume::format::directory_log::Author;
+use crate::volume::format::wire::Malformed;
 use crate::volume::inode::directory::author_of;
+use crate::volume::inode::joining::begin_anew;
 use crate::volume::inode::stamps::relation;
 use crate::volume::journal::file as journal;
 use crate::volume::{Damage, Directory, Error, Kind, Link, Record, Result, Timestamp};
@@ -17,6 +20,8 @@ pub(super) struct Overlay {
     changes: HashMap<InodeId, Vec<(Commit, Change)>>,
     /// Deleted, orphaned, or reserved and not named.
     gone: HashSet<InodeId>,
+    /// Deleted or orphaned by this device.
+    own_gone: HashSet<InodeId>,
 }
 
 enum Change {
@@ -31,8 +36,9 @@ enum Change {
     },
     Names(Names),
     Log {
-        /// Of another device's journal: the counter that it had here before.
-        before: Option<u64>,
+        is_own: bool,
+        /// The counter that the device had here before.
+        before: u64,
         devices: Vec<DeviceId>,
         log: Vec<u8>,
     },
@@ -106,6 +112,9 @@ impl Overlay {
                 }
             }
         }
+        if is_own {
+            self.own_gone.extend(gone.iter().copied());
+        }
         self.gone.extend(gone);
         self.gone.extend(reserved);
     }
@@ -118,24 +127,45 @@ impl Overlay {
         self.changes.keys().copied()
     }
 
-    /// What an inode is, given what its chunk 0 says.
+    /// Whether batches speak of a directory's entries.
+    pub fn has_logs(&self, id: InodeId) -> bool {
+        self.changes.get(&id).into_iter().flatten().any(|(_, change)| matches!(change, Change::Log { .. }))
+    }
+
+    /// Whether this device deleted the directory of a name, and knew of its entry: what is said of the entries of such a directory
+    /// does not count.
+    pub fn went_with(&self, context: &Context, link: &Link) -> bool {
+        self.own_gone.contains(&link.parent)
+            && match context.recall.tombstone(ChunkId::first(link.parent)) {
+                Some(known) => link.dot.is_some_and(|dot| known.covers(dot)),
+                None => true,
+            }
+    }
+
+    /// What an inode is, given what its chunk 0 says. Names of a file that a batch does not list are put into `dropped`.
     ///
     /// # Errors
     ///
     /// That of `stored`, unless a batch stands in for it.
-    pub fn apply(&self, context: &Context, id: InodeId, stored: Result<Node>) -> Result<Node> {
+    pub fn apply(
+        &self,
+        context: &Context,
+        id: InodeId,
+        stored: Result<Node>,
+        dropped: &mut Vec<Link>,
+    ) -> Result<Node> {
         let Some(changes) = self.changes.get(&id) else { return stored };
         let mut state = stored;
         for (number, change) in changes {
             match change {
                 Change::Names(names) => {
                     if let Ok(node) = &mut state {
-                        names.apply(*number, node);
+                        names.apply(*number, node, dropped);
                     }
                 }
                 Change::Inode { commit, record, content, is_own, durable } => match &mut state {
                     Ok(node) if content.is_none() || !node.is_older(record, *commit) => {
-                        Names::of(record).apply(*number, node);
+                        Names::of(record).apply(*number, node, dropped);
                     }
                     Err(Error::Damaged(..) | Error::NotArrived(_))
                         if !stands_in(
@@ -167,15 +197,20 @@ impl Overlay {
     ///
     /// [`Error::Damaged`] if a log makes no sense; the entries must not be used then.
     pub fn apply_logs(&self, id: InodeId, entries: &mut Directory) -> Result<()> {
-        for (_, change) in self.changes.get(&id).into_iter().flatten() {
-            if let Change::Log { before, devices, log } = change {
-                let author = author_of(log, devices);
-                if before.zip(author).is_some_and(|(before, author)| !entries.covers(author, before)) {
-                    continue;
+        let damaged = |what: Malformed| Error::Damaged(ChunkId::first(id), what.0.into());
+        let mut by = None;
+        for (number, change) in self.changes.get(&id).into_iter().flatten() {
+            let Change::Log { is_own, before, devices, log } = change else { continue };
+            let author = author_of(log, devices).filter(|author| !entries.covers(*author, *before));
+            match (author, is_own) {
+                (None, _) => entries.apply(log, devices, &mut Vec::new()).map_err(damaged)?,
+                // What that device added before has not arrived.
+                (Some(_), false) => {}
+                (Some(device), true) => {
+                    let by = *by.get_or_insert_with(|| begin_anew(Author { device, now: *number }));
+                    let (log, devices) = entries.log_anew(by, device, (log, devices)).map_err(damaged)?;
+                    entries.apply(&log, &devices, &mut Vec::new()).map_err(damaged)?;
                 }
-                let applied = entries.apply(log, devices, &mut Vec::new());
-                let chunk = ChunkId::first(id);
-                applied.map_err(|what| Error::Damaged(chunk, what.0.into()))?;
             }
         }
         Ok(())
@@ -193,8 +228,7 @@ fn change_of(item: Item<'_>, is_own: bool, durable: &HashMap<InodeId, Commit>) -
             (inode, Change::Names(Names { links_count, links, modified, changed }))
         }
         Item::Directory { inode, before, devices, log } => {
-            let before = (!is_own).then_some(before);
-            (inode, Change::Log { before, devices, log: log.to_vec() })
+            (inode, Change::Log { is_own, before, devices, log: log.to_vec() })
         }
         Item::Aside { .. }
         | Item::Delete { .. }
@@ -235,15 +269,22 @@ impl Names {
         }
     }
 
-    fn apply(&self, number: Commit, node: &mut Node) {
+    fn apply(&self, number: Commit, node: &mut Node, dropped: &mut Vec<Link>) {
         let record = &mut node.record;
         if record.namespace >= number {
             return;
         }
         record.namespace = number;
-        record.links_count = self.links_count;
+        // A directory's is that of its entries.
+        if record.kind != Kind::Directory || self.links_count == 0 || record.links_count == 0 {
+            record.links_count = self.links_count;
+        }
         if !record.has_later_name(&self.links) {
-            record.extension.links.clone_from(&self.links);
+            let before = std::mem::replace(&mut record.extension.links, self.links.clone());
+            let is_listed = |link: &Link| self.links.iter().any(|known| known.is_same_name(link));
+            if record.kind != Kind::Directory && record.links_count > 0 {
+                dropped.extend(before.into_iter().filter(|link| !is_listed(link)));
+            }
         }
         if record.kind == Kind::Directory {
             record.modified = record.modified.max(self.modified);

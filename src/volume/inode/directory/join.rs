@@ -58,34 +58,36 @@ pub fn author_of(log: &[u8], devices: &[DeviceId]) -> Option<DeviceId> {
 }
 
 impl Directory {
-    /// A batch's log as if `by`, which stands behind `devices`, had added what `author` did: earlier entries of that one are
+    /// A batch's log as if `by` had added what `author` did, with the devices that it refers to: earlier entries of that one are
     /// not here, and would count as removed. What it removes is what is here under either id.
     ///
     /// # Errors
     ///
     /// [`Malformed`] if a record makes no sense, or `author` is not among `devices`.
-    pub fn log_under(
+    pub fn log_anew(
         &self,
-        by: u8,
-        author: u8,
+        by: DeviceId,
+        author: DeviceId,
         (log, devices): (&[u8], &[DeviceId]),
-    ) -> Result<Vec<u8>, Malformed> {
+    ) -> Result<(Vec<u8>, Vec<DeviceId>), Malformed> {
         let here = self.live_dots();
-        let device = *devices.get(usize::from(author)).ok_or(Malformed("a dot of no known device"))?;
-        let renew = |dot: Dot| if dot.device == author { Dot { device: by, ..dot } } else { dot };
+        let position = devices.iter().position(|device| *device == author);
+        let position = position.ok_or(Malformed("a dot of no known device"))? as u8;
+        let last = u8::try_from(devices.len()).map_err(|_| Malformed("too many devices"))?;
+        let renew = |dot: Dot| if dot.device == position { Dot { device: last, ..dot } } else { dot };
         let mut out = Vec::with_capacity(log.len());
         for record in records(log) {
             match record? {
                 LogRecord::Add { dot, kind, inode, name } => {
                     LogRecord::Add { dot: renew(dot), kind, inode, name }.encode(&mut out);
                 }
-                LogRecord::Remove(dot) if here.contains_key(&(device, dot.counter)) => {
+                LogRecord::Remove(dot) if here.contains_key(&(author, dot.counter)) => {
                     LogRecord::Remove(dot).encode(&mut out);
                 }
                 LogRecord::Remove(dot) => LogRecord::Remove(renew(dot)).encode(&mut out),
             }
         }
-        Ok(out)
+        Ok((out, devices.iter().copied().chain([by]).collect()))
     }
 
     /// Takes what another state of this directory has.

@@ -4,7 +4,7 @@
 //! had come. On disk each is a remove and an add, like any other.
 
 use super::{Directory, LogRecord, Refused, Removed, Slot};
-use crate::chunk::InodeId;
+use crate::chunk::{DeviceId, InodeId};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::EntryDot;
@@ -18,6 +18,14 @@ impl Directory {
     pub fn take_part(&mut self, author: Author) {
         if let Ok(dot) = self.next_dot(author) {
             self.vector[usize::from(dot.device)].1 = dot.counter;
+        }
+    }
+
+    /// Has the vector cover what a device did up to a counter.
+    pub fn cover(&mut self, device: DeviceId, counter: u64) {
+        if let Some(index) = self.device_index(device) {
+            let known = &mut self.vector[usize::from(index)].1;
+            *known = counter.max(*known);
         }
     }
 

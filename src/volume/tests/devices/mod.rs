@@ -13,6 +13,7 @@ mod live;
 mod misplaced;
 mod newer;
 mod outdated;
+mod unmounted;
 mod unread;
 mod unshown;
 pub mod walks;

@@ -143,7 +143,7 @@ pub fn found_damage(count: usize, data: bool, has_older: bool, at: &Path) -> Fai
 pub fn what_helps_against_findings(at: &Path) -> String {
     let at = at.display();
     format!(
-        "Restore these files from a copy or from the provider's history; what has not arrived, let the sync client fetch.\n\
+        "\nRestore these files from a copy or from the provider's history; what has not arrived, let the sync client fetch.\n\
          `cryptfs check --data {at}` says what is still so, and with --repair saves what can be read. What is older or gone on \
          purpose: `cryptfs trust accept {at}`.\n"
     )

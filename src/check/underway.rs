@@ -32,12 +32,14 @@ impl<'a> Underway<'a> {
 
     /// Whether the names of an inode in these directories may come to agree with it by themselves: one of the directories
     /// has not arrived, waits to be merged or lacks work of this device, or another device wrote one of the files since the
-    /// inode was last given its names. What only this device wrote does not come from anywhere.
+    /// inode was last given its names, or its journal says those. What only this device wrote does not come from anywhere.
     pub fn may_come(&mut self, node: &Node, directories: impl IntoIterator<Item = InodeId>) -> bool {
         let (own, named) = (self.reader.context().device, node.record.namespace);
         let is_news =
             |version: &Version| version.0.iter().any(|&(device, commit)| device != own && commit > named);
-        if node.head().is_some_and(|head| is_news(head.version())) || self.copied.contains(&node.id) {
+        let is_told =
+            node.head().is_some_and(|head| is_news(head.version())) || self.reader.is_named_by_another(node);
+        if is_told || self.copied.contains(&node.id) {
             return true;
         }
         directories.into_iter().any(|id| {

@@ -93,6 +93,7 @@ crate::mutant::mutants! {
     LostNotKept,
     RestoredEarly,
     OlderLeft,
+    OverwrittenKept,
     OlderKept,
     OwnExpected,
     AnewForgotten,

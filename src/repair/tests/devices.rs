@@ -4,13 +4,14 @@
 use super::super::Choices;
 use super::fixture::{check, repair};
 use crate::check::{Class, Finding, Trouble, What};
+use crate::chunk::{ChunkId, InodeId};
 use crate::store::Store;
 use crate::store::image::Image;
 use crate::store::memory::Item;
 use crate::test_rng::{TestRng, seed, variable};
 use crate::volume::tests::devices::client::Style;
 use crate::volume::tests::devices::fleet::{
-    FleetFixture, edit, find, make, make_directories, make_directory, remove, remove_all, rename,
+    FleetFixture, edit, find, kill, make, make_directories, make_directory, remove, remove_all, rename,
 };
 use crate::volume::tests::devices::walks::walk;
 use crate::volume::{Damage, Timestamp, Volume};
@@ -41,7 +42,7 @@ fn is_deleted(finding: &Finding) -> bool {
 fn what_is_on_its_way_is_no_damage() {
     let mut random = TestRng(seed());
     for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(40) {
-        let (here, many) = (random.0, 2 + random.below(2));
+        let (here, many, kills) = (random.0, 2 + random.below(2), random.below(2) == 0);
         let told = |fleet: &FleetFixture, at: usize, found: &[&Finding]| {
             assert!(
                 found.is_empty(),
@@ -54,7 +55,7 @@ fn what_is_on_its_way_is_no_damage() {
             let is_wrong = |finding: &&Finding| finding.class() == Class::Damage && !is_deleted(finding);
             told(fleet, at, &found.iter().filter(is_wrong).collect::<Vec<_>>());
         };
-        let mut fleet = walk(here, many, false, &mut looks);
+        let mut fleet = walk(here, many, kills, &mut looks);
         // Once all is delivered, and what was deleted and came back is removed again, nothing at all is found.
         fleet.wait(Duration::from_secs(2 * 86_400));
         if fleet.look() {
@@ -70,8 +71,8 @@ fn what_is_on_its_way_is_no_damage() {
 fn a_repair_at_any_moment_costs_no_device_anything() {
     let mut random = TestRng(seed());
     for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(40) {
-        let (here, many) = (random.0, 2 + random.below(2));
-        walk(here, many, false, &mut |fleet, at| repair_at(fleet, at));
+        let (here, many, kills) = (random.0, 2 + random.below(2), random.below(2) == 0);
+        walk(here, many, kills, &mut |fleet, at| repair_at(fleet, at));
     }
 }
 
@@ -160,6 +161,24 @@ fn names_that_another_device_took_away_are_no_damage() {
     }
     fleet.judge();
     (0..2).for_each(|at| assert!(found(&fleet, at).is_empty()));
+}
+
+/// A journal tells of a name in a directory that has not arrived as it was before.
+#[test]
+fn a_name_that_only_a_journal_can_have_may_come() {
+    let mut fleet = FleetFixture::new(2, &[Style::OursAside]);
+    fleet.make(1, "before");
+    let volume = fleet.mount(1);
+    make(&volume, "f", "f").unwrap();
+    kill(volume);
+    let device = &fleet.devices[1];
+    let root = device.keys.context(Arc::new(device.store.clone())).file_name(ChunkId::first(InodeId::ROOT));
+    for (item, image) in fleet.images(1).into_iter().filter(|(item, _)| *item != Item::File(root)) {
+        fleet.devices[0].store.put(&item, Some(image));
+    }
+    let found = found(&fleet, 0);
+    let is_on_its_way = |finding: &Finding| matches!(finding.what, What::Unnamed { may_come: true, .. });
+    assert!(found.len() == 2 && found.iter().all(is_on_its_way), "{found:#?}");
 }
 
 /// What was removed here and comes back is left to the next mount.

@@ -314,7 +314,12 @@ impl Merge {
     }
 
     /// Of one content the attributes that were changed last, and the names of both.
-    fn take_attributes(&self, inode: &Arc<Inode>, version: &Version, other: &Record) -> Result<bool> {
+    pub(super) fn take_attributes(
+        &self,
+        inode: &Arc<Inode>,
+        version: &Version,
+        other: &Record,
+    ) -> Result<bool> {
         let rank = |record: &Record| record.extension.attributes.map(|stamp| (stamp.commit, stamp.device));
         self.unite_links(inode, version, other)?;
         if inode.view(|record| rank(record) >= rank(other)) {

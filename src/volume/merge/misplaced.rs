@@ -32,7 +32,7 @@ impl Merge {
 
     fn put_chunks_in_place(&self, id: InodeId, copies: &Copies, pins: &Pins) -> Result<()> {
         for &(id, pin) in pins.iter().filter(|(id, pin)| id.index.is_first() && pin.lost == 0) {
-            self.put_newer_back(id, pin)?;
+            self.put_newer_back(id, pin, pins)?;
         }
         let inode = self.cache.inode(id)?;
         if inode.is_directory() || !self.is_in_place(&inode)? {

@@ -2,25 +2,52 @@
 //! and of a file that was being written the one that it took meanwhile. The newer one, pinned or a copy, takes the place again.
 
 use super::Merge;
-use super::pinned::Copies;
+use super::pinned::{Copies, Pins};
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, Relation, Version};
 use crate::store::{PinName, Pinned};
+use crate::volume::format::stamp::Stamp;
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Kind, Result};
+use crate::volume::{Error, Kind, Record, Result};
 use std::sync::atomic::Ordering;
 
 impl Merge {
-    /// Has a chunk 0 that is pinned take the place of an older one.
-    pub(super) fn put_newer_back(&self, first: ChunkId, pin: PinName) -> Result<()> {
+    /// Has a chunk 0 that is pinned take the place of an older one, or of one that has what this device overwrote.
+    pub(super) fn put_newer_back(&self, first: ChunkId, pin: PinName, pins: &Pins) -> Result<()> {
         let Some(folder) = self.catalog.pins() else { return Ok(()) };
         if folder.pinned_as(pin.of)? != Pinned::Displaced || mutants::is_active(Mutant::OlderLeft) {
             return Ok(());
         }
         let Some(there) = self.open_in_place(first)? else { return Ok(()) };
-        if !includes(&self.catalog.open_pin(first, pin)?, there.version()) {
+        let (pinned, version) = (self.catalog.open_pin(first, pin)?, there.version().clone());
+        let put_back = || self.catalog.put_back(first, pin, Some(&version)).map(|()| true);
+        if includes(&pinned, &version) {
+            return self.replace_older(first, &put_back);
+        }
+        let there = self.cache.read_other(first.inode, there)?;
+        if !folder.can_pin() || !self.has_overwritten(pinned, &there.record, pins)? {
             return Ok(());
         }
-        self.replace_older(first, &|| self.catalog.put_back(first, pin, Some(there.version())).map(|()| true))
+        self.replace_older(first, &put_back)?;
+        self.take_attributes(&self.cache.inode(first.inode)?, &version, &there.record).map(drop)
+    }
+
+    /// Whether what is in place, whoever stored it last, has content that this device made before that of its pinned version: it had
+    /// it before it when it wrote that. If it had lost its place by then, it is in a file of its own, or pinned until it is.
+    fn has_overwritten(&self, pinned: Chunk, there: &Record, pins: &Pins) -> Result<bool> {
+        let first = pinned.id();
+        let content = |chunk| Ok::<_, Error>(self.cache.read_other(first.inode, chunk)?.record.content);
+        let (ours, theirs) = (content(pinned)?, there.content);
+        let is_own = |stamp: Stamp| stamp.device == self.base.context.device;
+        let is_older = is_own(ours) && is_own(theirs) && theirs.commit < ours.commit && there.is_exact;
+        if !is_older || mutants::is_active(Mutant::OverwrittenKept) {
+            return Ok(false);
+        }
+        for &(id, pin) in pins.iter().filter(|(id, pin)| id.index.is_first() && pin.lost > 0) {
+            if content(self.catalog.open_pin(id, pin)?)? == theirs {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Has the newest copy of each chunk 0 exchange its name with an older one. Where a copy of a directory can be joined with what is

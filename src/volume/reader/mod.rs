@@ -169,6 +169,12 @@ impl Reader {
         Ok(entries)
     }
 
+    /// Whether another device's journal says the names that an inode has: what that device did in their directories may be on its
+    /// way.
+    pub fn is_named_by_another(&self, node: &Node) -> bool {
+        self.overlay.is_named_by_another(node.id, node.record.namespace)
+    }
+
     fn stored_entries(&self, node: &Node, head: &Chunk) -> Result<Directory> {
         let mut entries = Directory::new(node.record.extension.vector.clone());
         // An entry may begin in one segment and end in the next.

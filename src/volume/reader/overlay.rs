@@ -34,7 +34,10 @@ enum Change {
         /// The newest commit of chunk 0 that the same journal says was durable; 0 for none.
         durable: Commit,
     },
-    Names(Names),
+    Names {
+        is_own: bool,
+        names: Names,
+    },
     Log {
         is_own: bool,
         /// The counter that the device had here before.
@@ -132,6 +135,14 @@ impl Overlay {
         self.changes.get(&id).into_iter().flatten().any(|(_, change)| matches!(change, Change::Log { .. }))
     }
 
+    /// Whether another device's batch of this number says what names an inode has.
+    pub fn is_named_by_another(&self, id: InodeId, number: Commit) -> bool {
+        let says = |change: &Change| {
+            matches!(change, Change::Inode { is_own: false, .. } | Change::Names { is_own: false, .. })
+        };
+        self.changes.get(&id).into_iter().flatten().any(|(of, change)| *of == number && says(change))
+    }
+
     /// Whether this device deleted the directory of a name, and knew of its entry: what is said of the entries of such a directory
     /// does not count.
     pub fn went_with(&self, context: &Context, link: &Link) -> bool {
@@ -158,7 +169,7 @@ impl Overlay {
         let mut state = stored;
         for (number, change) in changes {
             match change {
-                Change::Names(names) => {
+                Change::Names { names, .. } => {
                     if let Ok(node) = &mut state {
                         names.apply(*number, node, dropped);
                     }
@@ -225,7 +236,8 @@ fn change_of(item: Item<'_>, is_own: bool, durable: &HashMap<InodeId, Commit>) -
             (inode, Change::Inode { commit, record, content, is_own, durable })
         }
         Item::Namespace { inode, links_count, modified, changed, links } => {
-            (inode, Change::Names(Names { links_count, links, modified, changed }))
+            let names = Names { links_count, links, modified, changed };
+            (inode, Change::Names { is_own, names })
         }
         Item::Directory { inode, before, devices, log } => {
             (inode, Change::Log { is_own, before, devices, log: log.to_vec() })

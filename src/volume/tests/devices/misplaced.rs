@@ -213,9 +213,32 @@ fn a_version_that_was_saved_and_gets_its_place_back_is_whole() {
     assert_eq!(shown, [&*zero, &part("by b"), &two].concat(), "{one}");
 }
 
+/// Another device stored its own version beside what this one overwrites meanwhile: of that a chunk is nowhere any more.
+#[test]
+fn what_this_device_overwrote_keeps_no_place_of_what_it_wrote() {
+    let (mut fleet, [zero, _, _]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
+    fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    fleet.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    names.iter().for_each(|name| put(&a, *name, take(&b, *name)));
+    assert_eq!(fleet.at(0, |_, volume| shown_there(volume)).len(), 2);
+    fleet.at(1, |_, volume| change(volume, "g", 1, "later").unwrap());
+    put_copy(&b, names[0], take(&b, names[0]), 1);
+    put(&b, names[0], take(&a, names[0]));
+    for _ in 0..2 {
+        let shown = fleet.at(1, |_, volume| parts(volume, "g").unwrap());
+        assert_eq!(shown, [&*zero, &part("later"), &part("by b")].concat());
+    }
+    let all: Vec<_> = super::large::shown(&mut fleet).into_iter().map(|(_, content)| content).collect();
+    assert!(all.contains(&[&*zero, &part("later"), &part("by b")].concat()), "{all:?}");
+    assert!(all.iter().any(|content| content.contains("by a")), "{all:?}");
+}
+
 #[test]
 fn each_rule_about_places_is_needed() {
-    let cases: [(Mutant, fn()); 9] = [
+    let cases: [(Mutant, fn()); 10] = [
+        (Mutant::OverwrittenKept, what_this_device_overwrote_keeps_no_place_of_what_it_wrote),
         (Mutant::SavedUnpinned, a_version_that_was_saved_and_gets_its_place_back_is_whole),
         (Mutant::AnnouncedUnstamped, two_devices_that_write_upon_one_content_are_not_mixed),
         (Mutant::NotExchanged, a_chunk_of_the_version_in_place_that_is_only_a_copy_is_put_there),

@@ -47,7 +47,7 @@ impl Folder {
                         let copy = CopyName::parse(path).filter(|_| area == Area::Chunks);
                         let chunk = copy.and_then(|copy| context.identify(copy.of));
                         let path = format!("{name}/{}", String::from_utf8_lossy(path));
-                        let is_copy = holds_a_name(&path);
+                        let is_copy = is_file && holds_a_name(&path);
                         folder.others.push(PlacedFile { path, is_copy, chunk });
                     }
                 }

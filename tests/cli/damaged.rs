@@ -124,10 +124,11 @@ const CASES: &[Case] = &[
             fs::remove_file(fixture.file("top")).unwrap();
             symlink("/etc/passwd", fixture.file("top")).unwrap();
         },
-        found: &["dangling-name"],
+        found: &["dangling-name", "foreign-file"],
         code: 4,
         repair: (&[], 3),
         lost: &["top"],
+        notes: &["foreign-file"],
         ..SOUND
     },
     Case {
@@ -174,7 +175,7 @@ const CASES: &[Case] = &[
             fs::remove_file(fixture.file("")).unwrap();
             fs::create_dir(fixture.file("")).unwrap();
         },
-        found: &["root", "unnamed"],
+        found: &["foreign-file", "root", "unnamed"],
         code: 4,
         repair: (&[], 3),
         ..SOUND
@@ -202,7 +203,7 @@ const CASES: &[Case] = &[
             fs::remove_file(&journal).unwrap();
             fs::create_dir(&journal).unwrap();
         },
-        found: &["journal"],
+        found: &["foreign-file", "journal"],
         code: 4,
         repair: (&[], 3),
         ..SOUND

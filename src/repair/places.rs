@@ -36,11 +36,14 @@ pub struct Places<'a> {
     parents: HashMap<InodeId, Parent>,
     /// Names that lead nowhere, by what they should lead to.
     dangling: HashMap<InodeId, Link>,
+    /// What has no name, and may get it by itself.
+    unplaced: HashSet<InodeId>,
 }
 
 impl<'a> Places<'a> {
     pub fn new(reader: &'a Reader, choices: Choices) -> Places<'a> {
-        Places { reader, choices, parents: HashMap::new(), dangling: HashMap::new() }
+        let (parents, dangling, unplaced) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Places { reader, choices, parents, dangling, unplaced }
     }
 
     pub fn note_dangling(&mut self, findings: &[Finding]) {
@@ -50,6 +53,11 @@ impl<'a> Places<'a> {
                 self.dangling.insert(chunk.inode, link);
             }
         }
+    }
+
+    /// Something without a name is left alone.
+    pub fn note_unplaced(&mut self, inode: InodeId) {
+        self.unplaced.insert(inode);
     }
 
     /// Where an inode without a name belongs, and which of its other names come back with it; `None`: one of its
@@ -127,11 +135,14 @@ impl<'a> Places<'a> {
         self.parents.entry(id).or_insert_with(look).clone()
     }
 
-    /// Whether a directory lies below one that may come: until then nobody can tell whether what is put into it would lie in
+    /// Whether a directory lies below one that may come, or is left without a name: until then nobody can tell whether what is put into it would lie in
     /// itself, so the volume moves no directory there.
     pub fn is_below_awaited(&mut self, directory: InodeId) -> bool {
         let (mut at, mut passed) = (directory, HashSet::new());
         while at != InodeId::ROOT && passed.insert(at) {
+            if self.unplaced.contains(&at) {
+                return true;
+            }
             if !matches!(self.parent(at), Parent::There { .. }) {
                 return matches!(self.parent(at), Parent::Awaited);
             }

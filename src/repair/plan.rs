@@ -82,6 +82,13 @@ impl Plan {
             corrected: HashSet::new(),
         };
         making.places.note_dangling(findings);
+        for finding in findings {
+            if let (What::Unnamed { .. }, Some(chunk)) = (&finding.what, finding.chunk)
+                && making.waits(finding)
+            {
+                making.places.note_unplaced(chunk.inode);
+            }
+        }
         let mut is_left_shut = false;
         for finding in findings.iter().filter(|finding| finding.class() != Class::Note) {
             let left = making.plan.older + making.plan.waiting;

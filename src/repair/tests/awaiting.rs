@@ -4,8 +4,9 @@
 use super::super::{Choices, Step, open_again};
 use super::fixture::{RepairFixture, kind, now};
 use crate::chunk::InodeId;
+use crate::store::CopyName;
 use crate::store::faulty::{Call, Fault, Faulty};
-use crate::store::memory::Memory;
+use crate::store::memory::{Item, Memory};
 use crate::volume::Kind;
 use crate::volume::tests::CHUNK;
 use std::sync::Arc;
@@ -81,4 +82,34 @@ fn a_new_root_directory_for_which_there_is_no_room_is_not_on_its_way_afterwards(
     assert!(victim.unsettled().is_empty(), "{:#?}", victim.unsettled());
     let tree = victim.tree();
     assert!(victim.expected.iter().all(|(path, content)| tree.get(path) == Some(&Ok(content.clone()))));
+}
+
+/// A sync client put a copy of it beside it, so that the next mount may give it its name.
+#[test]
+fn what_is_put_into_a_folder_without_a_name_waits_as_that_does() {
+    let memory = Memory::new();
+    let victim = RepairFixture::on(Arc::new(memory.clone()));
+    let volume = victim.open();
+    let inner = volume.inode(victim.id("a/b")).unwrap();
+    let lost = volume.create(&inner, b"lost", kind(Kind::Directory)).unwrap();
+    let kept = volume.create(&lost, b"kept", kind(Kind::File)).unwrap();
+    volume.write(&kept, 0, b"kept", now(), 0).unwrap();
+    let id = lost.id();
+    drop((inner, lost, kept));
+    volume.close().unwrap();
+    drop(volume);
+    let of = victim.name(victim.id("a/b"), 0);
+    let path = format!("{}.sync-conflict-20260101-010101-ABCDEFG", &of.path()["chunks/".len()..]);
+    memory.put(&Item::Copy(CopyName { of, path: path.into_bytes() }), memory.take(&Item::File(of)));
+    victim.remove(victim.id("a"), 0);
+    victim.remove(id, 0);
+    victim.repair(Choices::default());
+    assert!(victim.tree().values().any(|found| *found == Ok(b"kept".to_vec())), "{:?}", victim.tree().keys());
+    victim.repair(Choices { missing_is_lost: true, ..Choices::default() });
+    assert!(victim.unsettled().is_empty(), "{:#?}", victim.unsettled());
+    let tree = victim.tree();
+    let is_kept = |(path, found): (&String, &Result<Vec<u8>, String>)| {
+        path.ends_with("b/lost/kept") && *found == Ok(b"kept".to_vec())
+    };
+    assert!(tree.iter().any(is_kept), "{:?}", tree.keys());
 }

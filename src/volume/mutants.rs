@@ -119,6 +119,7 @@ crate::mutant::mutants! {
     DeletedNamed,
     RenamedClosed,
     ChunkTimesIgnored,
+    LaterBaseIgnored,
     ToldTimesForgotten,
     ReturnedLeft,
     NotExchanged,

@@ -3,6 +3,7 @@
 use crate::chunk::{Commit, DeviceId};
 use crate::volume::format::kinds::{Times, Timestamp};
 use crate::volume::format::wire::{Malformed, Reader};
+use crate::volume::mutants::{self, Mutant};
 
 /// Names one change of content: the device that made it, and a commit number taken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +78,16 @@ impl ExtraRecord {
         Ok(ExtraRecord { stamp, follows, base, times })
     }
 
-    /// `named`: what the chunk table says of it, not 0. `content`: chunk 0's content stamp.
-    pub(in crate::volume) fn fit(&self, named: Commit, content: Stamp) -> Fit {
-        let was_later = self.stamp.device == content.device && self.stamp.commit > content.commit;
-        let same_state = was_later || self.base == content;
+    /// `named`: what the chunk table says of it, not 0. `content`: chunk 0's content stamp. `is_exact`: whether it is that.
+    pub(in crate::volume) fn fit(&self, named: Commit, content: Stamp, is_exact: bool) -> Fit {
+        let is_later = |stamp: Stamp| stamp.device == content.device && stamp.commit > content.commit;
+        let is_of_later = is_later(self.base) && !mutants::is_active(Mutant::LaterBaseIgnored);
+        let same_state = is_later(self.stamp) && !is_of_later || self.base == content;
+        let may_be_newer = !is_exact || mutants::is_active(Mutant::ExactIgnored);
         match self.stamp.commit.cmp(&named) {
             std::cmp::Ordering::Equal => Fit::Exact,
             std::cmp::Ordering::Less => Fit::Older,
-            std::cmp::Ordering::Greater if same_state && self.follows <= named => Fit::Newer,
+            std::cmp::Ordering::Greater if may_be_newer && same_state && self.follows <= named => Fit::Newer,
             std::cmp::Ordering::Greater => Fit::Foreign,
         }
     }
@@ -133,7 +136,21 @@ mod tests {
             // What the device wrote before it went on upon a chunk 0 of somebody else's.
             (450, stamp(1, 510), Fit::Foreign),
         ] {
-            assert_eq!(record.fit(Commit(named), content), fit, "{named}, {content:?}");
+            assert_eq!(record.fit(Commit(named), content, false), fit, "{named}, {content:?}");
+            let exact = if fit == Fit::Newer { Fit::Foreign } else { fit };
+            assert_eq!(record.fit(Commit(named), content, true), exact, "{named}, {content:?}");
         }
+        let record = ExtraRecord { base: stamp(1, 460), ..record };
+        // An earlier chunk 0 of the device, which a client brought back; and one of which it was not certain yet.
+        assert_eq!(record.fit(Commit(400), stamp(1, 450), false), Fit::Foreign);
+        assert_eq!(record.fit(Commit(400), stamp(1, 470), false), Fit::Newer);
+    }
+
+    #[test]
+    fn that_chunk_0_is_exact_has_to_count() {
+        mutants::plant(Some(Mutant::ExactIgnored));
+        let outcome = std::panic::catch_unwind(a_chunk_fits_its_own_state_of_the_file_and_no_other);
+        mutants::plant(None);
+        assert!(outcome.is_err());
     }
 }

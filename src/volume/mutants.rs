@@ -41,7 +41,6 @@ crate::mutant::mutants! {
     TrimmedBetween,
     NameForgotten,
     StampIgnored,
-    ExactIgnored,
     NotAnnounced,
     AnnouncedUnstamped,
     FollowsNothingDurable,

@@ -3,7 +3,6 @@
 use crate::chunk::{Commit, DeviceId};
 use crate::volume::format::kinds::{Times, Timestamp};
 use crate::volume::format::wire::{Malformed, Reader};
-use crate::volume::mutants::{self, Mutant};
 
 /// Names one change of content: the device that made it, and a commit number taken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +80,11 @@ impl ExtraRecord {
     /// `named`: what the chunk table says of it, not 0. `content`: chunk 0's content stamp. `is_exact`: whether it is that.
     pub(in crate::volume) fn fit(&self, named: Commit, content: Stamp, is_exact: bool) -> Fit {
         let is_later = |stamp: Stamp| stamp.device == content.device && stamp.commit > content.commit;
-        let is_of_later = is_later(self.base) && !mutants::is_active(Mutant::LaterBaseIgnored);
-        let same_state = is_later(self.stamp) && !is_of_later || self.base == content;
-        let may_be_newer = !is_exact || mutants::is_active(Mutant::ExactIgnored);
+        let same_state = is_later(self.stamp) && !is_later(self.base) || self.base == content;
         match self.stamp.commit.cmp(&named) {
             std::cmp::Ordering::Equal => Fit::Exact,
             std::cmp::Ordering::Less => Fit::Older,
-            std::cmp::Ordering::Greater if may_be_newer && same_state && self.follows <= named => Fit::Newer,
+            std::cmp::Ordering::Greater if !is_exact && same_state && self.follows <= named => Fit::Newer,
             std::cmp::Ordering::Greater => Fit::Foreign,
         }
     }
@@ -144,13 +141,5 @@ mod tests {
         // An earlier chunk 0 of the device, which a client brought back; and one of which it was not certain yet.
         assert_eq!(record.fit(Commit(400), stamp(1, 450), false), Fit::Foreign);
         assert_eq!(record.fit(Commit(400), stamp(1, 470), false), Fit::Newer);
-    }
-
-    #[test]
-    fn that_chunk_0_is_exact_has_to_count() {
-        mutants::plant(Some(Mutant::ExactIgnored));
-        let outcome = std::panic::catch_unwind(a_chunk_fits_its_own_state_of_the_file_and_no_other);
-        mutants::plant(None);
-        assert!(outcome.is_err());
     }
 }

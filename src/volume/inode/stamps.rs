@@ -244,7 +244,8 @@ pub fn check_fit(chunk: &Chunk, named: Commit, record: &Record) -> Result<Commit
     let id = chunk.id();
     let extra = ExtraRecord::decode(chunk.record()).map_err(|what| Error::Damaged(id, what.0.into()))?;
     let found = extra.stamp.commit;
-    match extra.fit(named, record.content, record.is_exact) {
+    let base = if mutants::is_active(Mutant::LaterBaseIgnored) { record.content } else { extra.base };
+    match (ExtraRecord { base, ..extra }).fit(named, record.content, record.is_exact) {
         _ if mutants::is_active(Mutant::StampIgnored) => {}
         Fit::Exact | Fit::Newer => {}
         Fit::Older => return Err(Error::Damaged(id, Damage::RolledBack { found, known: named })),

@@ -30,9 +30,11 @@ use super::protocol::{self as wire, Body, InHeader, OutHeader, ReadIn, opcode};
 use super::reply::NO_THREAD;
 use super::ring::{self, Rings};
 use super::server::Server;
+use super::whereabouts::Whereabouts;
 use super::{MountError, Options, Requests, Transport, handshake};
 use crate::fs::ops::Operations;
 use crate::sys::fuse as sys;
+use crate::sys::scheduling::cpu_of;
 
 /// A wait shorter than this makes it worth polling for the next request.
 const SOON: Duration = Duration::from_micros(200);
@@ -64,6 +66,7 @@ struct Device {
     /// Hardly anything but forgets comes this way.
     has_rings: bool,
     classes: Classes,
+    whereabouts: Whereabouts,
 }
 
 /// The right to read the next request.
@@ -129,6 +132,7 @@ pub fn connect(
         passed: Condvar::new(),
         has_rings: rings.is_some(),
         classes: Classes::new(if rings.is_some() { IdleClass::Never } else { options.idle_class }),
+        whereabouts: Whereabouts::new(cpu_of),
     };
     Ok(Connection { device, rings })
 }
@@ -176,6 +180,7 @@ impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         self.0.turn.lock().is_over = true;
         self.0.passed.notify_all();
+        self.0.whereabouts.end();
     }
 }
 
@@ -196,6 +201,10 @@ impl Device {
                 (1..threads).filter_map(|number| start(format!("fuse-{number}"), false)).collect();
             if self.classes.has_both() {
                 others.extend(start("fuse-idle".into(), true));
+                let looks = thread::Builder::new().name("fuse-where".into());
+                if let Err(error) = looks.spawn_scoped(scope, || self.whereabouts.run()) {
+                    log::warn!("whoever asks is followed nowhere, a thread could not be started: {error}");
+                }
             }
             let first = self.serve(scope, false);
             let ended = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
@@ -273,12 +282,14 @@ impl Device {
                 && body.take::<ReadIn>().is_some_and(|asked| asked.size >= ring::LARGE_READ);
             if is_large
                 || self.server.is_slow(header, WORTH_PASSING_ALONE)
-                || (has_looked && dispatch::wants_reply(header.opcode) && !thread.follow(header.pid))
+                || (has_looked
+                    && dispatch::wants_reply(header.opcode)
+                    && !thread.follow(self.whereabouts.of(header.pid)))
             {
                 self.classes.pause();
             }
         } else if has_looked && self.classes.is_oversubscribed() && turn.asker.1 >= ALONE {
-            thread.follow(header.pid);
+            thread.follow(self.whereabouts.of(header.pid));
         } else if has_looked {
             thread.stop_following();
         }

@@ -17,7 +17,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::sys::scheduling::{Cpus, cpu_of, join_idle_class, pin_to};
+use super::whereabouts::Place;
+use crate::sys::scheduling::{Cpus, join_idle_class, pin_to};
 
 /// When the threads of the idle class serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,8 @@ struct Waits {
     times: u64,
 }
 
-/// Decides who serves by what was seen, so that neither a moment nor a neighbour that comes and goes changes it all the time. Times are nanoseconds since the mount.
+/// Decides who serves by what was seen, so that neither a moment nor a neighbour that comes and goes changes it all the
+/// time. Times are nanoseconds since the mount.
 struct Hysteresis {
     /// How many looks in a row spoke for a change.
     agreeing: u32,
@@ -206,16 +208,18 @@ impl ServingThread {
         ServingThread { in_idle_class, waits, cpu: None, allowed: Cpus::allowed().ok() }
     }
 
-    /// Goes to the CPU of a thread that asks, by its number. Returns whether it is where somebody asked from.
-    pub fn follow(&mut self, asker: u32) -> bool {
-        // Whom this process cannot see has the number 0, as what the kernel asks on its own.
-        if asker != 0 {
-            let cpu = cpu_of(asker);
-            if cpu.is_none() || cpu != self.cpu {
-                self.stop_following();
-                let may_go = |cpu: &usize| self.allowed.as_ref().is_some_and(|allowed| allowed.has(*cpu));
-                self.cpu = cpu.filter(may_go).filter(|&cpu| pin_to(cpu).is_ok());
-            }
+    /// Goes to where somebody asks from. Returns whether it is where somebody asked from, or may be soon.
+    pub fn follow(&mut self, asker: Place) -> bool {
+        let cpu = match asker {
+            Place::NotKnownYet => return true,
+            Place::Nobody => return self.cpu.is_some(),
+            Place::Unseen => None,
+            Place::At(cpu) => Some(cpu),
+        };
+        if cpu.is_none() || cpu != self.cpu {
+            self.stop_following();
+            let may_go = |cpu: &usize| self.allowed.as_ref().is_some_and(|allowed| allowed.has(*cpu));
+            self.cpu = cpu.filter(may_go).filter(|&cpu| pin_to(cpu).is_ok());
         }
         self.cpu.is_some()
     }
@@ -363,17 +367,23 @@ mod tests {
     }
 
     #[test]
-    fn a_servedfollows_where_it_may_go_and_goes_back() {
+    fn a_thread_that_serves_follows_where_it_may_go_and_goes_back() {
         let mut thread = ServingThread::new(false);
         let count = || Cpus::allowed().unwrap().count();
         let before = count();
-        assert!(!thread.follow(0) && !thread.follow(u32::MAX));
+        let cpu = (0..).find(|&cpu| thread.allowed.as_ref().unwrap().has(cpu)).unwrap();
+        assert!(
+            !thread.follow(Place::Nobody)
+                && !thread.follow(Place::Unseen)
+                && !thread.follow(Place::At(usize::MAX))
+        );
+        assert!(thread.follow(Place::NotKnownYet), "it may be soon");
         assert_eq!(count(), before);
-        assert!(thread.follow(std::process::id()) && thread.is_beside_asker() && thread.follow(0));
+        assert!(thread.follow(Place::At(cpu)) && thread.is_beside_asker() && thread.follow(Place::Nobody));
         assert_eq!(count(), 1);
-        assert!(!thread.follow(u32::MAX));
+        assert!(!thread.follow(Place::Unseen));
         assert_eq!(count(), before, "who has ended is not followed");
-        assert!(thread.follow(std::process::id()));
+        assert!(thread.follow(Place::At(cpu)));
         thread.stop_following();
         assert!(!thread.is_beside_asker());
         assert_eq!(count(), before);

@@ -27,6 +27,7 @@ mod server;
 mod table;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 
 use std::ffi::OsString;
 use std::io;

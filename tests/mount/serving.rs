@@ -15,6 +15,7 @@ on_each_transport! {
     names_are_not_remembered_where_the_filesystem_checks_permissions
     a_slow_request_holds_up_nobody
     many_threads_at_once
+    who_starts_a_program_with_a_file_open_gets_its_reply
     a_handle_of_an_earlier_mount_is_stale
 }
 
@@ -133,6 +134,24 @@ fn four_at_work(live: &Live, files: usize) {
         })
         .collect();
     workers.into_iter().for_each(|worker| worker.join().unwrap());
+}
+
+/// execve(2) closes what is not to be kept, which a mount with writeback is asked about; until it has an answer, nobody can
+/// look at that process (`exec_update_lock`).
+fn who_starts_a_program_with_a_file_open_gets_its_reply(transport: Transport) {
+    let options =
+        Options { transport, idle_class: IdleClass::InTurns, writeback: true, ..Options::default() };
+    let live = Live::with(&options);
+    let path = live.path("file");
+    let starts = thread::spawn(move || {
+        for _ in 0..100 {
+            let _open = fs::File::create(&path).unwrap();
+            assert!(Command::new("true").status().unwrap().success());
+        }
+    });
+    wait_until("all programs have run", || starts.is_finished());
+    starts.join().unwrap();
+    live.finish();
 }
 
 /// How many requests came.

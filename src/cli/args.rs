@@ -177,7 +177,7 @@ pub struct Init {
 /// Mount a volume
 ///
 /// Returns once the mount answers; the filesystem then lives in the background.
-#[derive(Args, Debug)]
+#[derive(Debug, Parser)]
 pub struct Mount {
     /// The folder of the volume
     #[arg(value_name = "BACKING", value_hint = ValueHint::DirPath)]

@@ -51,7 +51,7 @@ mod ways;
 use crate::crypto;
 use crate::sys::{daemon as limits, memory, process};
 use advice::Failure;
-use args::{Arguments, Command, Helper};
+use args::{Arguments, Command, Helper, Mount};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
 use exit::Exit;
@@ -87,6 +87,13 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The words of a mount that are right. A mount is to be there at once, and to make the flags of all commands takes a tenth of
+/// it.
+fn parse_mount(arguments: &[OsString]) -> Option<Mount> {
+    let words = arguments.get(1..).filter(|words| words.first().is_some_and(|word| word == "mount"))?;
+    Mount::try_parse_from(words).ok()
+}
+
 /// Ends the process where the words are no command, with what may have been meant.
 fn parse(arguments: &[OsString]) -> Arguments {
     Arguments::try_parse_from(arguments).unwrap_or_else(|mut error| {
@@ -110,6 +117,9 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
     if complete::is_asked() {
         return complete::answer(arguments);
     }
+    if let Some(alone) = parse_mount(arguments) {
+        return mount::run(&alone);
+    }
     match parse(arguments).command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
@@ -132,5 +142,37 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Device(command) => device::run(&command),
         Command::Completions { shell } => report::print_as_it_is(complete::script(shell).as_bytes()),
         Command::Man { folder } => manual::write(&folder),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_mount_means_the_same_without_the_other_commands() {
+        for line in [
+            "cryptfs mount v p",
+            "cryptfs mount -f v p -o ro,cache=64 -o idle=15m --passphrase-file -",
+            "cryptfs mount --identity a --identity b --log-file l v p --slot tpm2",
+            "cryptfs mount -- -v -p",
+        ] {
+            let Command::Mount(among_all) = parse(&words(line)).command else { panic!("{line}") };
+            let alone = parse_mount(&words(line)).expect(line);
+            assert_eq!(format!("{alone:?}"), format!("{among_all:?}"));
+        }
+        for line in [
+            "cryptfs",
+            "cryptfs umount p",
+            "cryptfs mount",
+            "cryptfs mount --help",
+            "cryptfs mount v p --wrong",
+        ] {
+            assert!(parse_mount(&words(line)).is_none(), "{line}");
+        }
     }
 }

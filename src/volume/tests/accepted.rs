@@ -58,6 +58,17 @@ fn fill(volume: &Volume, length: usize) -> Files {
     }
 }
 
+/// After this process dies, on a disk that has room again.
+fn has_all_after_a_death(fixture: &Fixture, volume: Arc<Volume>, disk: &Mutex<Disk>, accepted: Files) {
+    let store = volume.base.context.store.clone();
+    drop(volume);
+    disk.lock().others_take(0);
+    let volume = fixture.open(store);
+    for (name, content) in accepted {
+        assert!(look(&volume, &name).as_deref() == Some(&content), "{name}");
+    }
+}
+
 #[test]
 fn files_that_are_accepted_on_a_full_disk_are_stored() {
     for length in [0, 10, 3000, 5000, 100_000, 1_200_000] {
@@ -102,14 +113,7 @@ fn once_a_quota_was_met_what_is_accepted_is_stored() {
     }
     let accepted = fill(&volume, 3000);
     assert!(!accepted.is_empty());
-    // This process dies.
-    let store = volume.base.context.store.clone();
-    drop(volume);
-    disk.lock().others_take(0);
-    let volume = fixture.open(store);
-    for (name, content) in accepted {
-        assert!(look(&volume, &name).as_deref() == Some(&content), "{name}");
-    }
+    has_all_after_a_death(&fixture, volume, &disk, accepted);
 }
 
 /// What comes once space runs out, where none can be held, would take it from what was accepted until then.
@@ -124,14 +128,7 @@ fn what_was_accepted_before_space_ran_out_is_stored_first() {
     volume.base.context.headroom.be_careful();
     try_file(&volume, "last", b"last").unwrap();
     disk.lock().others_take(usize::MAX);
-    // This process dies.
-    let store = volume.base.context.store.clone();
-    drop(volume);
-    disk.lock().others_take(0);
-    let volume = fixture.open(store);
-    for (name, content) in accepted {
-        assert!(look(&volume, &name).as_deref() == Some(&content), "{name}");
-    }
+    has_all_after_a_death(&fixture, volume, &disk, accepted);
 }
 
 /// To the last block, by us, where nothing is written in place: what deletes has to be stored before anything goes.

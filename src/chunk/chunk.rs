@@ -69,6 +69,8 @@ pub(super) struct Written {
     pub which: u8,
     pub commit: Commit,
     pub settled: bool,
+    /// It holds no content: where it comes back to light, what there was since is gone.
+    pub bare: bool,
 }
 
 /// What stands between the chunk and the next thing that is wanted of it.

@@ -86,7 +86,8 @@ impl Chunk {
         let forms = self.choose_forms(&version)?;
         let maps = self.write_maps(forms)?;
         let (data, metadata) = (list(&self.data, forms[0], &maps), list(&self.metadata, forms[1], &maps));
-        let written = Written { which: self.next_root(), commit: number, settled: false };
+        let bare = is_bare(&self.data, &self.inline);
+        let written = Written { which: self.next_root(), commit: number, settled: false, bare };
         if let Err(error) = self.write_root(written, &version, data, metadata) {
             self.leave_in_doubt(&maps);
             return Err(error);
@@ -155,13 +156,25 @@ impl Chunk {
             self.state.dirty |= self.state.anchored;
             return Err(error);
         }
+        let replaced = self.durable;
         self.durable = self.newest;
         self.state.anchored = true;
         if let Some(slots) = &mut self.slots {
             slots.durable();
         }
         self.note_durable();
+        if replaced.is_some_and(|root| root.bare) && !mutants::is_active(Mutant::BareUnsettled) {
+            self.settle_at_once();
+        }
         Ok(())
+    }
+
+    /// The state before, without content, must not come back to light where a block of this one is spoilt: who finds that after
+    /// this process died does not know that this one was durable. What cannot be done now is done at rest.
+    fn settle_at_once(&mut self) {
+        if let Err(error) = self.write_backup_root() {
+            log::debug!("{:?} is settled later: {error}", self.id);
+        }
     }
 
     /// Has the newest version remembered, if it is durable and so is the name.
@@ -402,6 +415,11 @@ struct NewMap {
     section: Section,
     k: usize,
     entry: Entry,
+}
+
+/// Whether a root of these holds no content.
+pub(super) fn is_bare(data: &Table, inline: &[u8]) -> bool {
+    data.maps() == 0 && inline.is_empty()
 }
 
 /// What a root lists of a table, of which `new` are not yet installed.

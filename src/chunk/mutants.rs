@@ -8,6 +8,7 @@ crate::mutant::mutants! {
     RootOverDurable,
     RootDuringSync,
     BackupRootBeforeDurable,
+    BareUnsettled,
     FallBackOnReadError,
     FallBackFromSettled,
     FallBackFromKnown,

@@ -2,6 +2,7 @@
 
 use super::blocks::{Blocks, Key};
 use super::chunk::{Chunk, State, Written};
+use super::commit::is_bare;
 use super::entry::{Entry, number_at};
 use super::mutants::{self, Mutant};
 use super::root::{Decoded, METADATA};
@@ -251,7 +252,9 @@ impl Candidate {
         is_sure: bool,
     ) -> Chunk {
         let root = self.root;
-        let written = Written { which: self.which, commit: root.version.commit(), settled: root.settled };
+        let bare = is_bare(&self.data, &root.inline);
+        let written =
+            Written { which: self.which, commit: root.version.commit(), settled: root.settled, bare };
         Chunk {
             context: context.clone(),
             id,

@@ -17,12 +17,25 @@ pub(super) enum Spoil {
     Roots,
     /// A bit of each block.
     Blocks,
+    /// A bit of one block.
+    Bit,
+    /// One block is zeros.
+    Hole,
     /// As it was at some time before.
     Older,
 }
 
-pub(super) const SPOILS: [Spoil; 7] =
-    [Spoil::Gone, Spoil::Empty, Spoil::Short, Spoil::Zeros, Spoil::Roots, Spoil::Blocks, Spoil::Older];
+pub(super) const SPOILS: [Spoil; 9] = [
+    Spoil::Gone,
+    Spoil::Empty,
+    Spoil::Short,
+    Spoil::Zeros,
+    Spoil::Roots,
+    Spoil::Blocks,
+    Spoil::Bit,
+    Spoil::Hole,
+    Spoil::Older,
+];
 
 /// Who looks.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -46,6 +59,8 @@ pub(super) struct Case {
     pub inode: InodeId,
     pub spoil: Spoil,
     pub who: Who,
+    /// The power was cut before.
+    pub is_cut: bool,
 }
 
 impl Case {
@@ -57,9 +72,19 @@ impl Case {
         matches!(self.who, Who::Writer | Who::Behind | Who::Forgetful)
     }
 
-    /// An older state that is authentic: who cannot know better may take it. The first of two roots may be one.
+    /// An older state that is authentic may show. Of two roots one may be of such.
+    pub fn may_be_older(&self) -> bool {
+        matches!(self.spoil, Spoil::Older | Spoil::Short | Spoil::Bit | Spoil::Hole)
+    }
+
+    /// Who cannot know better may take it.
     pub fn is_lenient(&self) -> bool {
-        self.who != Who::Writer && (self.is_journal() || matches!(self.spoil, Spoil::Older | Spoil::Short))
+        self.who != Who::Writer && (self.is_journal() || self.may_be_older())
+    }
+
+    /// The state without content is gone from the file as soon as one with content is durable; but after a power cut it may be there.
+    pub fn may_lack_content(&self) -> bool {
+        self.is_cut || self.spoil == Spoil::Older
     }
 }
 
@@ -78,6 +103,12 @@ pub(super) fn all_names(store: &Power) -> Vec<FileName> {
     names
 }
 
+/// One block of a file; nothing of an empty one.
+fn one_of<'a>(bytes: &'a mut [u8], dice: &mut TestRng) -> &'a mut [u8] {
+    let which = dice.below(bytes.len().div_ceil(BLOCK).max(1));
+    bytes.chunks_mut(BLOCK).nth(which).unwrap_or_default()
+}
+
 /// `earlier`: how the folder was before. `false`: that changes nothing.
 pub(super) fn spoil(store: &Power, case: Case, earlier: &[&Power], dice: &mut TestRng) -> bool {
     let Some(mut now) = bytes(store, case.name) else { return false };
@@ -94,6 +125,8 @@ pub(super) fn spoil(store: &Power, case: Case, earlier: &[&Power], dice: &mut Te
         Spoil::Zeros => now.fill(0),
         Spoil::Roots => flip(&mut now, 2),
         Spoil::Blocks => flip(&mut now, usize::MAX),
+        Spoil::Bit => flip(one_of(&mut now, dice), 1),
+        Spoil::Hole => one_of(&mut now, dice).fill(0),
         Spoil::Older => {
             let Some(older) = dice.pick(earlier).and_then(|store| bytes(store, case.name)) else {
                 return false;

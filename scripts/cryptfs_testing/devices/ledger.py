@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 
-from .versions import Version, runs, tokens
+from .versions import Version, runs, tokens, without_hole
 
 
 class Ledger:
@@ -16,6 +16,8 @@ class Ledger:
         self.lock = threading.Lock()
         self.started = time.monotonic()
         self.versions: set[Version] = {b""}
+        # What was written at a place within a file, and which unit that is.
+        self.placed: list[tuple[int, Version]] = []
         self.made: dict[int, str] = {}
         self.weak: dict[int, str] = {}
         self.gone: set[int] = set()
@@ -32,6 +34,11 @@ class Ledger:
         """Some file may become this, or any beginning of it, from now on."""
         with self.lock:
             self.versions.add(version)
+
+    def place(self, at: int, part: Version) -> None:
+        """Some file may get this there from now on, be it another version than was read before."""
+        with self.lock:
+            self.placed.append((at, part))
 
     def acknowledge(self, token: int, where: str, *, durable: bool) -> None:
         with self.lock:
@@ -51,7 +58,20 @@ class Ledger:
 
     def is_known(self, version: Version) -> bool:
         """Whether it is what some device had, or a beginning of that: a client may take a file between two writes."""
-        return version in self.versions or any(known.startswith(version) for known in self.versions)
+        is_begun = version in self.versions or any(known.startswith(version) for known in self.versions)
+        return is_begun or self.is_behind_the_end(version)
+
+    def is_behind_the_end(self, version: Version) -> bool:
+        """Whether somebody wrote at a place of a file that a client had replaced by a shorter one since it was read:
+        zeros lie between (docs/MERGING.md, "What is not covered")."""
+
+        def is_it(at: int, part: Version) -> bool:
+            before, written = version[: at * 8], version[at * 8 :]
+            kept = without_hole(before)
+            return bool(written) and part.startswith(written) and kept != before and kept in self.versions
+
+        with self.lock:
+            return any(is_it(at, part) for at, part in self.placed)
 
     def lost(self, contents: list[Version]) -> tuple[dict[int, str], dict[int, str]]:
         """Of what has to be somewhere, and of what only was written, that which is nowhere."""

@@ -7,6 +7,8 @@ UNIT = 512
 SHIFT = 24
 # What a file holds, without its bytes: the numbers of its units.
 Version = bytes
+# The number of a unit of zeros, which no write makes.
+HOLE = bytes(8)
 
 
 class Malformed(ValueError):
@@ -23,7 +25,16 @@ def render(version: Version) -> bytes:
     return b"".join(map(unit, array("Q", version)))
 
 
+def without_hole(version: Version) -> Version:
+    """What stands before zeros at its end."""
+    while version.endswith(HOLE) and version:
+        version = version[: -len(HOLE)]
+    return version
+
+
 def unit(number: int) -> bytes:
+    if not number:
+        return bytes(UNIT)
     line = f"{number >> SHIFT} {number & (1 << SHIFT) - 1} ".encode()
     return (line * (UNIT // len(line) + 1))[:UNIT]
 
@@ -32,6 +43,9 @@ def parse(data: bytes) -> Version:
     found = array("Q")
     for at in range(0, len(data), UNIT):
         part = data[at : at + UNIT]
+        if part == bytes(UNIT):
+            found.append(0)
+            continue
         words = part[:40].split(b" ")
         try:
             number = int(words[0]) << SHIFT | int(words[1])
@@ -44,7 +58,7 @@ def parse(data: bytes) -> Version:
 
 
 def tokens(version: Version) -> set[int]:
-    return {number >> SHIFT for number in array("Q", version)}
+    return {number >> SHIFT for number in array("Q", version) if number}
 
 
 def replaced(version: Version, at: int, by: Version) -> Version:

@@ -143,7 +143,7 @@ class Devices(unittest.TestCase):
     def test_a_content_tells_its_writes(self) -> None:
         data = render(self.new)
         self.assertEqual((parse(data), len(data), tokens(self.new)), (self.new, 9 * UNIT, {1, 2}))
-        for spoilt in (data[:-1], data[:700] + b"x" + data[701:], bytes(UNIT), data[1:] + data[:1]):
+        for spoilt in (data[:-1], data[:700] + b"x" + data[701:], bytes(UNIT - 1), data[1:] + data[:1]):
             with self.assertRaises(Malformed):
                 parse(spoilt)
 
@@ -161,6 +161,20 @@ class Devices(unittest.TestCase):
         self.assertEqual(self.wrong(mixed, mixed), ["other is what no device had"])
         refused: dict[str, Content] = {"file": self.new, "x": "cannot be read: Input/output error"}
         self.assertEqual(self.wrong(refused, refused), ["x cannot be read"])
+
+    def test_zeros_are_right_only_between_a_whole_version_and_what_was_written_behind_its_end(self) -> None:
+        short = units(3, 2)
+        self.ledger.begin(short)
+        behind: dict[str, Content] = {"file": self.new, "x": short + bytes(16) + units(2, 3)}
+        spoilt = [self.new[:32] + bytes(8) + self.new[40:], self.new[:16] + bytes(16) + units(2, 3), short + bytes(8)]
+        self.assertEqual(self.wrong(behind, behind), ["x is what no device had"])
+        self.ledger.place(4, units(2, 3))
+        self.assertEqual(self.wrong(behind, behind), [])
+        begun: dict[str, Content] = {"file": self.new, "x": short + bytes(16) + units(2, 1)}
+        self.assertEqual(self.wrong(begun, begun), [])
+        for version in spoilt:
+            shown: dict[str, Content] = {"file": self.new, "x": parse(render(version))}
+            self.assertEqual(self.wrong(shown, shown), ["x is what no device had"])
 
     def test_an_acknowledged_write_is_required_unless_it_was_removed_by_who_had_read_it(self) -> None:
         old: dict[str, Content] = {"file": self.old}

@@ -32,4 +32,5 @@ crate::mutant::mutants! {
     RecoveredUnwritten,
     PlaceholderIsGone,
     PlaceholderIsNothing,
+    UnwrittenIsDamage,
 }

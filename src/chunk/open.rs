@@ -72,8 +72,8 @@ impl Chunk {
     ///
     /// # Errors
     ///
-    /// [`Error::Incomplete`] if the file ends too early; [`Error::Damaged`] if none of its roots can be used, or one makes
-    /// no sense; [`Error::RolledBack`] if what is found is older than `known`; [`Error::Io`].
+    /// [`Error::Incomplete`] if the file ends too early, or has no root yet; [`Error::Damaged`] if none of its roots can be used, or
+    /// one makes no sense; [`Error::RolledBack`] if what is found is older than `known`; [`Error::Io`].
     pub fn open_file(
         context: &Arc<Context>,
         id: ChunkId,
@@ -81,7 +81,7 @@ impl Chunk {
         file: Arc<dyn StoreFile>,
         known: Option<&Version>,
     ) -> Result<Chunk> {
-        let (mut newest, other) = read_roots(context, id, blocks, &*file)?;
+        let (mut newest, other) = read_roots(context, id, blocks, &*file, known.is_some())?;
         let unread = newest.unread.take();
         if unread.is_none() {
             newest.hold_against(known, id)?;
@@ -141,12 +141,13 @@ impl Chunk {
     }
 }
 
-/// The newer root, and the other one if there is one.
+/// The newer root, and the other one if there is one. `is_known`: one is known to have been durable.
 fn read_roots(
     context: &Context,
     id: ChunkId,
     blocks: BlockCount,
     file: &dyn StoreFile,
+    is_known: bool,
 ) -> Result<(Candidate, Option<Candidate>)> {
     let mut bytes = [0; 2 * BLOCK];
     let length = file.read_at(0, &mut bytes).map_err(|error| Error::Io(id, error))?;
@@ -166,6 +167,10 @@ fn read_roots(
     match found.pop() {
         Some(newest) => Ok((newest, found.pop())),
         None if length < bytes.len() => Err(Error::Incomplete(id)),
+        // Its blocks were written, and a client may have taken it before its first root was.
+        None if bytes == [0; 2 * BLOCK] && !is_known && !mutants::is_active(Mutant::UnwrittenIsDamage) => {
+            Err(Error::Incomplete(id))
+        }
         None => Err(Error::Damaged(id, "neither of its roots authenticates")),
     }
 }

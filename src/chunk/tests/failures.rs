@@ -1,5 +1,6 @@
 //! Stores that fail: an honest error, a chunk that goes on, nothing lost.
 
+use super::super::mutants::{Mutant, plant};
 use super::*;
 use crate::store::faulty::{Call, Fault as StoreFault};
 use std::io;
@@ -280,6 +281,39 @@ fn what_is_no_file_of_ours_is_named() {
     bench.store.fail_nth(0, StoreFault::Error(libc::EACCES));
     let Err(Error::Io(_, error)) = bench.open() else { panic!("an error of the store is one") };
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+}
+
+/// A client takes a file while it is being made: what it took has no root yet, and is no damage, unless there was one.
+fn take_while_it_is_made() {
+    for moment in 0.. {
+        let bench = Bench::new();
+        bench.store.fail_nth(moment, EIO);
+        let mut chunk = Chunk::new(&bench.context, ID, CAPACITY);
+        let written = chunk.write(Section::Data, BlockNumber::FIRST, &pattern(0, 3));
+        let made = written.and_then(|()| chunk.commit().map(drop));
+        bench.store.heal();
+        match bench.open() {
+            Ok(_) => return made.unwrap(),
+            Err(Error::Missing(_) | Error::Incomplete(_)) => {}
+            Err(error) => panic!("{moment}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn what_has_no_root_yet_has_not_arrived() {
+    take_while_it_is_made();
+    plant(Some(Mutant::UnwrittenIsDamage));
+    let noticed = std::panic::catch_unwind(take_while_it_is_made);
+    plant(None);
+    assert!(noticed.is_err());
+    let bench = Bench::new();
+    let chunk = bench.chunk(1);
+    bench.put_bytes(&[0; 3 * BLOCK]);
+    let known = Some(chunk.version());
+    let read = |known| Chunk::open_known(&bench.context, ID, CAPACITY, known).err();
+    assert!(matches!(read(known), Some(Error::Damaged(..))));
+    assert!(matches!(read(None), Some(Error::Incomplete(_))));
 }
 
 /// A descriptor of a connection that is gone fails for ever: whatever it was used for, the chunk asks for another one.

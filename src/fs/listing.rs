@@ -80,9 +80,12 @@ fn give(
     plus: bool,
     sink: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
 ) -> bool {
-    let entry = plus.then(|| match fs.volume.named_inode(directory, &stored.name, stored.id) {
-        Ok(inode) => fs.enter(inode),
-        Err(_) => fs.enter_unreadable(stored.id, stored.kind),
+    let entry = plus.then(|| {
+        fs.volume.was_asked_for(directory, &stored.name);
+        match fs.volume.named_inode(directory, &stored.name, stored.id) {
+            Ok(inode) => fs.enter(inode),
+            Err(_) => fs.enter_unreadable(stored.id, stored.kind),
+        }
     });
     let taken = sink(&DirectoryEntry {
         cookie: mirrored(stored.cookie),

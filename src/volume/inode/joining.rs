@@ -26,6 +26,11 @@ pub enum Origin {
 /// Where the part of a device id begins that all have under which one device adds entries.
 const FAMILY: usize = 3;
 
+/// Whether one device adds entries under both.
+pub fn is_same_family(one: DeviceId, other: DeviceId) -> bool {
+    one.0[FAMILY..] == other.0[FAMILY..]
+}
+
 /// Another device id of the same family.
 pub fn begin_anew(Author { mut device, now }: Author) -> DeviceId {
     device.0[..FAMILY].copy_from_slice(&now.0.to_be_bytes()[8 - FAMILY..]);

@@ -5,7 +5,7 @@ use super::state::{Inode, State};
 use crate::chunk::{InodeId, Version};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// A state of an inode as it was shown.
 pub struct Shown {
@@ -14,6 +14,8 @@ pub struct Shown {
     pub version: Version,
     /// Of a directory that was loaded, what each name led to.
     pub names: Option<Names>,
+    /// Names of it that were asked for since: what they lead to now is shown.
+    asked: HashSet<Box<[u8]>>,
     /// What it became is being told.
     is_being_told: bool,
 }
@@ -25,6 +27,15 @@ impl Inode {
     /// Whether it is perhaps another than whoever shows it was told last.
     pub fn is_another_than_shown(&self) -> bool {
         self.state.read().shown().is_some()
+    }
+
+    /// What a name in it leads to now was asked for, and is shown.
+    pub fn was_asked_for(&self, name: &[u8]) {
+        if self.is_another_than_shown()
+            && let Some(shown) = &mut self.state.write().0.shown
+        {
+            shown.asked.insert(name.into());
+        }
     }
 }
 
@@ -39,11 +50,21 @@ impl State {
         self.shown().filter(|_| self.record.kind != Kind::Directory).map(|shown| &shown.version)
     }
 
+    /// What a name in a directory is shown for, if it leads elsewhere, and since that was not asked for. `None`: nothing is known of that;
+    /// `Some(None)`: it is shown for nothing. `is_asked`: what was asked for is not what counts.
+    pub fn shown_for(&self, name: &[u8], is_asked: bool) -> Option<Option<InodeId>> {
+        let shown = self.shown().filter(|shown| is_asked || !shown.asked.contains(name))?;
+        let (before, now) = (shown.names.as_ref()?.get(name), self.entries.as_ref()?.directory.get(name)?);
+        let before = before.map(|entry| entry.0);
+        (before != Some(now.inode)).then_some(before)
+    }
+
     /// It is about to be another: what it is now is shown, or is being told, unless nobody was told of that either.
     pub fn note_shown(&mut self) {
         if self.shown().is_none_or(|shown| shown.is_being_told) {
             let (record, version) = (self.record.clone(), self.version().clone());
-            let shown = Shown { record, version, names: self.names(), is_being_told: false };
+            let (names, asked) = (self.names(), HashSet::new());
+            let shown = Shown { record, version, names, asked, is_being_told: false };
             self.0.shown = Some(Box::new(shown));
         }
     }

@@ -7,6 +7,7 @@ pub mod operations;
 pub mod outdated;
 pub mod rename;
 mod restore;
+mod unseen;
 
 use crate::volume::base::Base;
 use crate::volume::cache::Cache;

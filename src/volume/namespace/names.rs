@@ -132,7 +132,7 @@ impl Namespace {
         inode: &Arc<Inode>,
         now: Timestamp,
     ) {
-        self.take_link(pending, (directory, name), inode, now);
+        let is_said = self.take_link(pending, (directory, name), inode, now);
         let is_last = inode.view(|record| record.extension.links.is_empty());
         let is_left = inode.is_directory() && mutants::is_active(Mutant::FolderLeft);
         let is_unshown = !is_last && !is_left && self.cache.has_met_others() && !self.is_shown(inode);
@@ -151,6 +151,8 @@ impl Namespace {
             pending.orphans.insert(inode.id(), inode.clone());
         } else if is_unshown && !self.is_shown(inode) {
             self.catalog.note_unshown(inode);
+        } else if !is_said && self.cache.has_met_others() && !mutants::is_active(Mutant::LeftAsGiven) {
+            self.give_anew(pending, inode);
         }
     }
 
@@ -258,21 +260,22 @@ impl Namespace {
     ) -> Result<()> {
         let link = self.link_name(directory, name);
         self.take_entry(pending, (directory, name), inode.is_directory(), now)?;
-        self.take_link(pending, (directory, &link), inode, now);
+        _ = self.take_link(pending, (directory, &link), inode, now);
         Ok(())
     }
 
-    /// A directory that was rolled back may show a name that its inode does not have any more: the inode's other names
-    /// stay.
+    /// A directory that was rolled back may show a name that its inode does not have any more, and one that arrived a name that it
+    /// does not have yet: the inode's other names stay. Whether it said that it has this one.
     fn take_link(
         &self,
         pending: &mut Pending,
         (directory, name): (&Arc<Inode>, &[u8]),
         inode: &Arc<Inode>,
         now: Timestamp,
-    ) {
+    ) -> bool {
         let mut state = inode.state.write();
-        if state.remove_link(directory.id(), name) && state.record.kind != Kind::Directory {
+        let is_said = state.remove_link(directory.id(), name);
+        if is_said && state.record.kind != Kind::Directory {
             state.count_links(-1);
             if state.record.links_count > 0 {
                 state.lost_name();
@@ -281,6 +284,7 @@ impl Namespace {
         state.renamed(now);
         drop(state);
         self.changed_name(pending, inode);
+        is_said
     }
 
     /// Gives an inode another name in the same directory, where that is free.
@@ -292,14 +296,26 @@ impl Namespace {
         inode: &Arc<Inode>,
         now: Timestamp,
     ) -> Result<()> {
+        let (stored, dot) = self.change_entry(pending, directory, (from, to), now)?;
+        self.move_link(pending, inode, (directory, &stored), (directory, to, dot), now);
+        Ok(())
+    }
+
+    /// The same of the entry alone. Answers the name that it had in the log, and its new dot.
+    pub(super) fn change_entry(
+        &self,
+        pending: &mut Pending,
+        directory: &Arc<Inode>,
+        (from, to): (&[u8], &[u8]),
+        now: Timestamp,
+    ) -> Result<(Box<[u8]>, EntryDot)> {
         let mut parent = self.listed(directory)?;
         let (was, dot) = parent.rename_entry(self.base.author(), from, to)?;
         parent.touch_directory(now, 0);
         drop(parent);
         self.changed_name(pending, directory);
         self.name_others(pending, directory, was.named);
-        self.move_link(pending, inode, (directory, &was.stored), (directory, to, dot), now);
-        Ok(())
+        Ok((was.stored, dot))
     }
 
     /// Has an entry stand for another inode, which loses the name that it had: `from`, as its link has it.

@@ -228,6 +228,8 @@ impl Namespace {
         check_name(name)?;
         self.writeback.admit_removal()?;
         let mut pending = self.journal.names();
+        _ = self.cache.entry(directory, name)?.ok_or(Error::NotFound)?;
+        self.spare_unseen(&mut pending, (directory, name), false, now);
         match self.cache.entry(directory, name)?.ok_or(Error::NotFound)? {
             (_, Kind::Directory) => Err(Error::IsDirectory),
             (id, _) => self.remove_name(&mut pending, directory, name, id, now),

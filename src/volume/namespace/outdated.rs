@@ -5,6 +5,7 @@ use crate::chunk::{ChunkId, InodeId};
 use crate::volume::format::record::{EntryDot, Link};
 use crate::volume::inode::directory::Place;
 use crate::volume::inode::state::Inode;
+use crate::volume::journal::Pending;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
 use std::collections::HashSet;
@@ -133,5 +134,26 @@ impl Namespace {
         let link = |place: Place| Link { parent, name: place.stored, dot: Some(place.rank) };
         let is_name = |place: &Place| place.counts && !self.was_known(parent, place.rank);
         places.flat_map(|(_, places)| places).filter(is_name).map(link).collect()
+    }
+
+    /// Another device gave an inode the name that it lost now, and may have taken away for that the ones that it has here: they are
+    /// given anew, as of whoever sees them still. That one cannot be is no error: it stays as it is.
+    pub(super) fn give_anew(&self, pending: &mut Pending, inode: &Arc<Inode>) {
+        let kind = inode.view(|record| record.kind);
+        for link in inode.view(|record| record.extension.links.clone()) {
+            let Ok(parent) = self.cache.inode(link.parent) else { continue };
+            let Ok(mut listed) = self.listed(&parent) else { continue };
+            let places = listed.directory().places(&[inode.id()].into());
+            let place = places.into_values().flatten().find(|place| place.stored == link.name);
+            let Some(shown) = place.map(|place| place.shown) else { continue };
+            let given = listed.replace_entry(self.base.author(), &shown, (inode.id(), kind));
+            drop(listed);
+            let Ok(dot) = given else { continue };
+            let mut state = inode.state.write();
+            state.remove_link(parent.id(), &link.name);
+            state.add_link(parent.id(), &shown, dot);
+            drop(state);
+            self.changed_name(pending, &parent);
+        }
     }
 }

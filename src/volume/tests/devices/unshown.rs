@@ -4,7 +4,7 @@ use super::live::Live;
 use super::misplaced::{put, take};
 use super::*;
 use crate::store::FileName;
-use crate::volume::{Change, Observer};
+use crate::volume::{Change, Observer, Rename};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -64,6 +64,38 @@ pub(super) fn a_file_whose_new_name_is_on_its_way_does_not_go_with_the_old_one()
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/g"]);
 }
 
+/// The client brings the folder that has the new name, and neither the one that lost the old name nor what was renamed. Who removes the
+/// new name sees the old one, and goes on with that.
+#[test]
+fn what_is_removed_by_its_new_name_alone_keeps_the_old_one() {
+    for is_directory in [true, false] {
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        make_directories(&mut fleet, 0, &["d", "e", "d/x"]);
+        fleet.make(0, "d/f");
+        fleet.judge();
+        let (old, new) = if is_directory { ("d/x", "e/x") } else { ("d/f", "e/f") };
+        fleet.at(1, |_, volume| rename(volume, old, new).unwrap());
+        fleet.sync_all(1);
+        let name =
+            |volume: &Volume| volume.base.context.file_name(ChunkId::first(find(volume, "e").unwrap().id()));
+        let named = fleet.at(0, |_, volume| name(volume));
+        put(&fleet.devices[0].store, named, take(&fleet.server, named));
+        fleet.at(0, |_, volume| {
+            assert!(find(volume, old).is_some() && find(volume, new).is_some(), "{new}");
+            remove_all(volume, new).unwrap();
+        });
+        if is_directory {
+            fleet.make(0, "d/x/new");
+        } else {
+            fleet.at(0, |_, volume| edit(volume, old, "edited").unwrap());
+            fleet.removed.extend(std::mem::take(&mut fleet.made));
+            fleet.made.insert("edited".into());
+        }
+        let tree = fleet.judge();
+        assert!(tree.contains_key(old) && !tree.contains_key(new), "{tree:?}");
+    }
+}
+
 struct Remover(std::sync::Weak<crate::volume::Volume>);
 
 impl Observer for Remover {
@@ -98,6 +130,65 @@ fn what_arrived_and_is_not_shown_yet_does_not_go_with_what_is_shown() {
         live.arrive(1);
         assert!(find(live.at(1), "f").is_none(), "{is_found_by_a_flush}");
         assert_eq!(live.unmount().judge().keys().collect::<Vec<_>>(), ["d", "f"], "{is_found_by_a_flush}");
+    }
+}
+
+/// Another device's file has the name since a checkpoint joined the directory, and whoever shows the volume was not told: who removes the
+/// name, or gives it to something else, has not seen that file.
+#[test]
+fn a_file_that_came_under_a_name_does_not_go_with_what_that_is_shown_for() {
+    for case in 0..16 {
+        let (is_replaced, is_renamed, is_asked, is_late) =
+            (case & 1 > 0, case & 2 > 0, case & 4 > 0, case & 8 > 0);
+        let mut fleet = FleetFixture::new(2, &BOTH[..1]);
+        fleet.make(0, "f");
+        fleet.settle();
+        let mut live = Live::mount(fleet);
+        if is_renamed {
+            rename(live.at(1), "f", "h").unwrap();
+        } else {
+            remove(live.at(1), "f").unwrap();
+            super::fleet::make(live.at(0), "g", "g").unwrap();
+            rename(live.at(0), "f", "e").unwrap();
+            rename(live.at(0), "g", "f").unwrap();
+            live.at(0).sync_all().unwrap();
+        }
+        super::fleet::make(live.at(1), "f", "by b").unwrap();
+        live.at(1).sync_all().unwrap();
+        super::fleet::make(live.at(0), "new", "new").unwrap();
+        live.at(0).sync_all().unwrap();
+        live.fleet.sync_all(1);
+        let root = live.at(0).root().unwrap();
+        let late = live.at(1).base.context.file_name(ChunkId::first(find(live.at(1), "f").unwrap().id()));
+        let Device { store, client, .. } = &mut live.fleet.devices[0];
+        let items = client.items(store, &live.fleet.server);
+        let items = items.iter().filter(|item| !is_late || **item != Item::File(late));
+        items.for_each(|item| _ = client.sync(item, store, &live.fleet.server));
+        super::fleet::make(live.at(0), "more", "more").unwrap();
+        live.at(0).checkpoint().unwrap();
+        assert!(root.is_another_than_shown(), "{case}");
+        if is_asked {
+            live.at(0).was_asked_for(&root, b"f");
+        }
+        if is_replaced {
+            let how = Rename::Replace;
+            let replaced = live.at(0).rename((&root, b"new"), (&root, b"f"), how, None, now()).unwrap();
+            replaced.into_iter().for_each(|inode| live.at(0).release(inode));
+        } else {
+            let is_there = remove(live.at(0), "f").is_ok();
+            assert!(is_there || is_renamed && !is_asked, "{case}");
+        }
+        drop(root);
+        let tree = live.unmount().judge();
+        let contents: Vec<&str> = tree.values().flatten().map(String::as_str).collect();
+        // What was asked for was seen.
+        assert_eq!(contents.contains(&"by b"), is_replaced || !is_asked, "{case}: {tree:?}");
+        assert!(contents.contains(&"new") && contents.contains(&"f of AAAAAAA"), "{case}: {tree:?}");
+        assert_eq!(
+            is_replaced,
+            tree.get("f").is_some_and(|content| content.as_deref() == Some("new")),
+            "{case}: {tree:?}"
+        );
     }
 }
 
@@ -265,6 +356,8 @@ fn each_rule_about_what_is_not_shown_is_needed() {
     each_is_noticed(&[
         (Mutant::BesideNowhere, a_version_is_saved_beside_another_whose_folder_became_one_with_another),
         (Mutant::NamedByOlder, a_folder_has_no_name_back_by_what_does_not_know_of_its_deletion),
+        (Mutant::UnseenReplaced, a_file_that_came_under_a_name_does_not_go_with_what_that_is_shown_for),
+        (Mutant::LeftAsGiven, what_is_removed_by_its_new_name_alone_keeps_the_old_one),
         (Mutant::UnshownForgotten, a_file_goes_with_its_last_name_that_can_be_seen),
         (Mutant::NamesUnited, of_a_file_that_was_edited_here_and_renamed_there_the_old_name_is_gone),
         (Mutant::UnseenDeleted, what_arrived_and_is_not_shown_yet_does_not_go_with_what_is_shown),

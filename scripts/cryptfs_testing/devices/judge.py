@@ -38,13 +38,16 @@ RETURNED = re.compile(r"note +.*?: was removed on this device and is back\b")
 UNNAMED = re.compile(r"(?:waiting|damage) +(.*?): is in no folder\b")
 # What an unnamed folder names.
 GONE = re.compile(r"damage +chunks/\S+: cannot be read: its chunk file is gone$")
+# What it may say of what such a folder names, too.
+TWICE = re.compile(r"waiting +.*?: is a folder with several names\b")
 # Behind what has a path; what has none is named by it.
 CHUNK = re.compile(r"\((chunks/\S+)\)$|^\w+ +(chunks/\S+): ")
 BELOW = re.compile(r"(?:damage|waiting) +(.*?)/[^/]*: ")
 
 
-def unexplained(checks: list[list[str]]) -> list[list[str]]:
-    """Of what each device's check found what is wrong: not what another device deleted, and what lies in it."""
+def unexplained(checks: list[list[str]], *, is_early: bool = False) -> list[list[str]]:
+    """Of what each device's check found what is wrong: not what another device deleted, and what lies in it.
+    `is_early`: less time has passed than a folder that two devices moved waits in two places (docs/MERGING.md)."""
 
     def chunk(line: str) -> str | None:
         match = CHUNK.search(line)
@@ -59,6 +62,8 @@ def unexplained(checks: list[list[str]]) -> list[list[str]]:
         explained |= {line for line in lines if (match := BELOW.match(line)) and match[1] in deleted}
         if unnamed:
             explained |= {line for line in lines if GONE.match(line)}
+        if unnamed or is_early:
+            explained |= {line for line in lines if TWICE.match(line)}
         found.append([line for line in lines if not line.startswith("note") and line not in explained])
     return found
 

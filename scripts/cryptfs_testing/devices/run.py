@@ -16,6 +16,8 @@ from .worker import Worker
 
 # Seconds in which a folder must not change to count as at rest: chunk files are not touched again within ten.
 QUIET = 13
+# Seconds after which a folder that two devices moved has one place, at the latest.
+NAMED_AFTER = 600
 
 
 @dataclass
@@ -146,7 +148,9 @@ class Run:
             if changed:
                 verdict.wrong.append(f"looking on {device.title} changed {changed[:10]}")
             verdict.wrong += [f"log of {device.title}: {line}" for line in device.alarms()[:20]]
-        for device, found in zip(self.devices, unexplained([device.check() for device in self.devices]), strict=True):
+        checks = [device.check() for device in self.devices]
+        is_early = self.settings.patience < NAMED_AFTER
+        for device, found in zip(self.devices, unexplained(checks, is_early=is_early), strict=True):
             verdict.wrong += [f"check on {device.title}: {line}" for line in found]
         verdict.wrong += [what for worker in self.workers for what in worker.wrong] + self.failures
         return verdict

@@ -247,3 +247,11 @@ class Checks(unittest.TestCase):
         other = self.UNNAMED.replace("aa", "dd")
         self.assertEqual(unexplained([[self.RETURNED], [other]]), [[], [other]])
         self.assertEqual(unexplained([[], [self.UNNAMED]]), [[], [self.UNNAMED]])
+
+    def test_a_folder_in_two_places_waits_for_its_time_or_for_a_removed_folder(self) -> None:
+        twice = "waiting  d/f: is a folder with several names; that one was removed may be on its way (chunks/00/bb)"
+        self.assertEqual(unexplained([[twice], []]), [[twice], []])
+        self.assertEqual(unexplained([[twice], []], is_early=True), [[], []])
+        self.assertEqual(unexplained([[self.RETURNED], [self.UNNAMED, twice]]), [[], []])
+        damage = twice.replace("waiting", "damage ").replace("; that one was removed may be on its way", "")
+        self.assertEqual(unexplained([[damage], []], is_early=True), [[damage], []])

@@ -102,15 +102,16 @@ class Worker:
         return str(path.relative_to(self.mountpoint))
 
     @contextlib.contextmanager
-    def losing(self, path: Path) -> Iterator[Version]:
-        """What is done removes what stands there: that was read, also what came in between."""
+    def losing(self, path: Path, *, written: int | None = None) -> Iterator[Version]:
+        """What is done removes what stands there: that was read, also what came in between. `written`: what takes its
+        place in the same file."""
         with open(path, "rb") as file:
             before = self.read(path)
             self.ledger.remove(tokens(before))
             yield before
             # Where it is cut off meanwhile, or cannot be read any more, the first look has to do.
             with contextlib.suppress(OSError, Malformed):
-                self.ledger.remove(tokens(parse(file.read())))
+                self.ledger.remove(tokens(parse(file.read())) - {written})
 
     def finish(self, descriptor: int) -> bool:
         """Whether it was made durable."""
@@ -163,7 +164,7 @@ class Worker:
     def overwrite(self) -> None:
         path = self.some_file()
         token, version = self.new(is_large=path.name.startswith("large"))
-        with self.losing(path):
+        with self.losing(path, written=token):
             self.write(path, os.O_TRUNC, token, render(version))
 
     def write_in_place(self) -> None:

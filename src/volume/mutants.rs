@@ -106,6 +106,7 @@ crate::mutant::mutants! {
     MergedUntold,
     UnseenDeleted,
     UnseenReplaced,
+    UnseenOverwritten,
     ReplacedDropped,
     UnshownForgotten,
     LeftAsGiven,

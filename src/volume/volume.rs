@@ -490,6 +490,7 @@ impl Volume {
         now: impl Into<Option<Timestamp>>,
         clear_mode: u32,
     ) -> Result<()> {
+        self.merge.spare_unseen(inode, offset);
         self.data.write(inode, offset, data, now, clear_mode)
     }
 
@@ -515,6 +516,7 @@ impl Volume {
         now: impl Into<Option<Timestamp>>,
         clear_mode: u32,
     ) -> Result<()> {
+        self.merge.spare_unseen(inode, size);
         self.data.resize(inode, size, now, clear_mode)
     }
 
@@ -530,6 +532,7 @@ impl Volume {
         length: u64,
         now: impl Into<Option<Timestamp>>,
     ) -> Result<()> {
+        self.merge.spare_unseen(inode, offset);
         self.data.punch(inode, offset, length, now)
     }
 

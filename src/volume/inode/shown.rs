@@ -2,7 +2,7 @@
 //! nobody asked for is noted before it changes, and compared with what came of it once it is told.
 
 use super::state::{Inode, State};
-use crate::chunk::{InodeId, Version};
+use crate::chunk::{DeviceId, InodeId, Version};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
 use hashbrown::{HashMap, HashSet};
@@ -16,6 +16,8 @@ pub struct Shown {
     pub names: Option<Names>,
     /// Names of it that were asked for since: what they lead to now is shown.
     asked: HashSet<Box<[u8]>>,
+    /// Of a file: what it became and is not shown has a file of its own.
+    is_spared: bool,
     /// What it became is being told.
     is_being_told: bool,
 }
@@ -27,6 +29,22 @@ impl Inode {
     /// Whether it is perhaps another than whoever shows it was told last.
     pub fn is_another_than_shown(&self) -> bool {
         self.state.read().shown().is_some()
+    }
+
+    /// Whether it has content of another device's, none of which this device changed since, that is about to be overwritten from
+    /// `at` on by somebody who was shown another one. It is to be spared once.
+    pub fn takes_unseen(&self, at: u64, device: DeviceId) -> bool {
+        if !self.is_another_than_shown() {
+            return false;
+        }
+        let mut state = self.state.write();
+        let (content, is_own_work) = (state.record.content, state.is_dirty() && !state.is_only_learnt());
+        let is_there = state.record.kind == Kind::File && at < state.record.size && state.table.is_empty();
+        let Some(shown) = &mut state.0.shown else { return false };
+        let is_seen = shown.is_spared || shown.record.content == content || content.device == device;
+        let is_unseen = is_there && !is_seen && !is_own_work;
+        shown.is_spared |= is_unseen;
+        is_unseen
     }
 
     /// What a name in it leads to now was asked for, and is shown.
@@ -64,7 +82,7 @@ impl State {
         if self.shown().is_none_or(|shown| shown.is_being_told) {
             let (record, version) = (self.record.clone(), self.version().clone());
             let (names, asked) = (self.names(), HashSet::new());
-            let shown = Shown { record, version, names, asked, is_being_told: false };
+            let shown = Shown { record, version, names, asked, is_spared: false, is_being_told: false };
             self.0.shown = Some(Box::new(shown));
         }
     }

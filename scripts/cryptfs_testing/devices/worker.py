@@ -5,6 +5,7 @@ import ctypes
 import errno
 import os
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ FOLDERS, NAMES = 4, 10
 # Units of a large file: several chunk files of a volume with chunks of 1 MiB.
 LARGE_UNITS = (2400, 6000)
 MOST_FILES = 60
+# Seconds in which another version may come between a look and a write, as on a busy machine: what is lost then was
+# overwritten by the worker, and the history says so.
+STALLED = 1
 NO_REPLACE = 1
 AT_FDCWD = -100
 libc = ctypes.CDLL(None, use_errno=True)
@@ -106,9 +110,12 @@ class Worker:
         """What is done removes what stands there: that was read, also what came in between. `written`: what takes its
         place in the same file."""
         with open(path, "rb") as file:
+            looked = time.monotonic()
             before = self.read(path)
             self.ledger.remove(tokens(before))
             yield before
+            if (stalled := time.monotonic() - looked) > STALLED:
+                self.note(f"{self.short(path)}: {stalled:.1f} s between the look and what took the place")
             # Where it is cut off meanwhile, or cannot be read any more, the first look has to do.
             with contextlib.suppress(OSError, Malformed):
                 self.ledger.remove(tokens(parse(file.read())) - {written})

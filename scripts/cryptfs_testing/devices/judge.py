@@ -40,6 +40,7 @@ UNNAMED = re.compile(r"(?:waiting|damage) +(.*?): is in no folder\b")
 GONE = re.compile(r"damage +chunks/\S+: cannot be read: its chunk file is gone$")
 # What it may say of what such a folder names, too.
 TWICE = re.compile(r"waiting +.*?: is a folder with several names\b")
+OTHERWISE = re.compile(r"waiting +.*?: has other names than it says\b")
 # Behind what has a path; what has none is named by it.
 CHUNK = re.compile(r"\((chunks/\S+)\)$|^\w+ +(chunks/\S+): ")
 BELOW = re.compile(r"(?:damage|waiting) +(.*?)/[^/]*: ")
@@ -61,7 +62,7 @@ def unexplained(checks: list[list[str]], *, is_early: bool = False) -> list[list
         explained = {match.string for match in unnamed}
         explained |= {line for line in lines if (match := BELOW.match(line)) and match[1] in deleted}
         if unnamed:
-            explained |= {line for line in lines if GONE.match(line)}
+            explained |= {line for line in lines if GONE.match(line) or OTHERWISE.match(line)}
         if unnamed or is_early:
             explained |= {line for line in lines if TWICE.match(line)}
         found.append([line for line in lines if not line.startswith("note") and line not in explained])

@@ -255,3 +255,8 @@ class Checks(unittest.TestCase):
         self.assertEqual(unexplained([[self.RETURNED], [self.UNNAMED, twice]]), [[], []])
         damage = twice.replace("waiting", "damage ").replace("; that one was removed may be on its way", "")
         self.assertEqual(unexplained([[damage], []], is_early=True), [[damage], []])
+
+    def test_a_name_in_a_removed_folder_is_one_that_a_file_does_not_say(self) -> None:
+        otherwise = "waiting  f: has other names than it says; another device's change may be on its way (chunks/00/bb)"
+        self.assertEqual(unexplained([[otherwise], []], is_early=True), [[otherwise], []])
+        self.assertEqual(unexplained([[self.RETURNED], [self.UNNAMED, otherwise]]), [[], []])

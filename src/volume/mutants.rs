@@ -131,6 +131,7 @@ crate::mutant::mutants! {
     NeededRemoved,
     StraysLeft,
     SavedUnpinned,
+    SavedAnew,
     FolderBelieved,
     FolderLeft,
     FormerNameKept,

@@ -7,6 +7,7 @@ use super::Data;
 use super::attempt::{BLOCK_BYTES, Step, check_file};
 use crate::chunk::{self, BLOCK, BlockNumber, Chunk, ChunkId, ChunkIndex, Section, Wish};
 use crate::volume::format::kinds::Timestamp;
+use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::inode::table::check_index;
 use crate::volume::{Error, Result};
@@ -61,7 +62,37 @@ impl Data {
         now: impl Into<Option<Timestamp>>,
         clear_mode: u32,
     ) -> Result<()> {
-        let now = now.into();
+        self.write_then(inode, offset, data, (now.into(), clear_mode), |_, _| ())
+    }
+
+    /// Writes all of a chunk of a file that is being made, an extra one with content that has this stamp already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Data::write`].
+    pub fn write_stamped(
+        &self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        data: &[u8],
+        now: Timestamp,
+        stamp: Option<Stamp>,
+    ) -> Result<()> {
+        let (index, _) = self.base.geometry.locate(offset);
+        self.write_then(inode, offset, data, (Some(now), 0), |state, before| {
+            state.give_stamp(before, stamp.map(|stamp| (index, stamp)));
+        })
+    }
+
+    /// `then` is given the change before it.
+    fn write_then(
+        &self,
+        inode: &Arc<Inode>,
+        offset: u64,
+        data: &[u8],
+        (now, clear_mode): (Option<Timestamp>, u32),
+        then: impl Fn(&mut State, u64),
+    ) -> Result<()> {
         let end = offset.checked_add(data.len() as u64).ok_or(Error::FileTooLarge)?;
         self.base.check_size(end)?;
         if data.is_empty() {
@@ -70,6 +101,7 @@ impl Data {
         let first = self.base.geometry.capacity(ChunkIndex::FIRST);
         let in_first = end.min(first).saturating_sub(offset).div_ceil(BLOCK_BYTES) as usize + 1;
         let written = self.attempt(inode, |state| {
+            let before = state.progress.made;
             self.hold_room(state, in_first, end, Wish::Takes)?;
             if !self.write_inline(state, offset, data)? {
                 self.make_blocks(inode, state)?;
@@ -77,6 +109,7 @@ impl Data {
                 self.write_runs(inode, state, offset, data)?;
             }
             state.touch(state.record.size.max(end), now, clear_mode);
+            then(state, before);
             Ok(())
         });
         self.base.context.headroom.wrote(data.len());

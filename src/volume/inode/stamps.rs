@@ -26,6 +26,10 @@ pub struct Stamps {
     /// The change up to which extra chunks tell of all that is new, and the times of that.
     told: u64,
     told_times: Option<Times>,
+    /// Stamps that new extra chunks get for content which had them before, until something else of the file is changed.
+    given: Vec<(ChunkIndex, Stamp)>,
+    /// The last change that counts towards those.
+    given_until: u64,
 }
 
 impl Stamps {
@@ -38,6 +42,8 @@ impl Stamps {
             found_times: None,
             told: 0,
             told_times: None,
+            given: Vec::new(),
+            given_until: 0,
         }
     }
 
@@ -51,6 +57,8 @@ impl Stamps {
             found_times: None,
             told: 0,
             told_times: None,
+            given: Vec::new(),
+            given_until: 0,
         }
     }
 }
@@ -111,6 +119,7 @@ impl State {
     ///
     /// Those of the commit.
     pub fn commit_stamped(&mut self, index: ChunkIndex, stamp: Stamp) -> Result<()> {
+        let stamp = self.given_to(index).unwrap_or(stamp);
         let Facts { extra_chunks, table, stamps, has_new_chunks, record, progress, .. } = &mut self.0;
         let chunk = extra_chunks.get_mut(index).expect("the caller looked at it");
         if chunk.is_changed() || chunk.record().is_empty() {
@@ -136,6 +145,31 @@ impl State {
             table.set(index, stamp);
         }
         Ok(())
+    }
+
+    /// All of a new extra chunk's content was just written, and is that of a chunk of another file with this stamp, if it has one.
+    /// `before`: the change before that.
+    pub fn give_stamp(&mut self, before: u64, given: Option<(ChunkIndex, Stamp)>) {
+        let Facts { stamps, progress, .. } = &mut self.0;
+        if stamps.given_until != before {
+            stamps.given.clear();
+        }
+        stamps.given.extend(given);
+        stamps.given_until = progress.made;
+    }
+
+    /// Not once a chunk table has named the chunk: a smaller number would be taken for an older content of it.
+    fn given_to(&self, index: ChunkIndex) -> Option<Stamp> {
+        let Facts { stamps, progress, table, .. } = &self.0;
+        let is_given = stamps.given_until == progress.made && table.stamp(index).is_none();
+        let given = stamps.given.iter().find(|(of, _)| is_given && *of == index);
+        given.map(|(_, stamp)| *stamp).filter(|_| !mutants::is_active(Mutant::SavedAnew))
+    }
+
+    /// The stamp of an extra chunk's content, if that is open and as it was committed.
+    pub fn stamp_of_committed(&self, index: ChunkIndex) -> Option<Stamp> {
+        let chunk = self.extra_chunks.get(index).filter(|chunk| !chunk.is_changed())?;
+        ExtraRecord::decode(chunk.record()).ok().map(|record| record.stamp)
     }
 
     /// An extra chunk was found newer than the chunk table says, and belongs to the file.

@@ -197,14 +197,23 @@ impl Merge {
         };
         self.about_to_change(&[directory]);
         let made = self.namespace.create_as(id, directory, name, new)?;
-        let (mut piece, mut at) = (vec![0; PIECE], 0);
-        while at < record.size {
-            let read = self.data.read(lost, at, &mut piece)?;
-            if read == 0 {
-                break;
+        if record.size > 0 && is_hole(lost, self.base.geometry.locate(record.size - 1).0)? {
+            self.data.resize(&made, record.size, record.modified, 0)?;
+        }
+        let (mut piece, mut next) = (Vec::new(), 0);
+        while next < record.size {
+            let (at, index) = (next, self.base.geometry.locate(next).0);
+            next = record.size.min(self.base.geometry.range(index).end);
+            if is_hole(lost, index)? {
+                continue;
             }
-            self.data.write(&made, at, &piece[..read], record.modified, 0)?;
-            at += read as u64;
+            piece.resize((next - at) as usize, 0);
+            if self.data.read(lost, at, &mut piece)? < piece.len() {
+                return Err(Error::Damaged(ChunkId::first(id), "a lost version that became shorter".into()));
+            }
+            // Another device may make the file as well, and a client take the chunk files of both: they fit each other.
+            let stamp = lost.state.read().stamp_of_committed(index);
+            self.data.write_stamped(&made, at, &piece, record.modified, stamp)?;
         }
         Ok(())
     }
@@ -333,6 +342,16 @@ impl Merge {
         })?;
         Ok(true)
     }
+}
+
+/// Whether a version has nothing at all in a further chunk.
+fn is_hole(lost: &Arc<Inode>, index: ChunkIndex) -> Result<bool> {
+    let mut state = lost.state.write();
+    if index.is_first() || state.extra_chunks.contains(index) {
+        return Ok(false);
+    }
+    state.load_table(index)?;
+    Ok(state.table.stamp(index).is_none())
 }
 
 fn has_names(directory: &Arc<Inode>) -> bool {

@@ -235,9 +235,49 @@ fn what_this_device_overwrote_keeps_no_place_of_what_it_wrote() {
     assert!(all.iter().any(|content| content.contains("by a")), "{all:?}");
 }
 
+/// Each makes a file of it, which is one file, and of the chunk files of both a client takes any.
+#[test]
+fn a_version_that_two_devices_save_is_whole_whatever_of_theirs_is_in_place() {
+    let (mut fleet, [zero, _, two]) = fleet(&BOTH);
+    let chunks = chunk_files(&mut fleet);
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
+    for (at, text) in [(0, "by a"), (1, "by b")] {
+        fleet.at(at, |_, volume| {
+            [1, 2].iter().for_each(|part_of| change(volume, "g", *part_of, text).unwrap())
+        });
+    }
+    let theirs = chunks.map(|name| take(&b, name));
+    for (number, name) in (1..).zip(chunks) {
+        put_copy(&b, name, take(&a, name), number);
+        put(&a, name, theirs[usize::from(number) - 1].clone());
+    }
+    let by_a = [&*zero, &part("by a"), &part("by a")].concat();
+    let saved = [0, 1].map(|at| {
+        fleet.at(at, |_, volume| {
+            let all = names(volume, &volume.root().unwrap());
+            let name =
+                all.into_iter().find(|name| parts(volume, name).unwrap() == by_a).expect("it is saved");
+            let inode = find(volume, &name).unwrap().id();
+            let file = |index| volume.base.context.file_name(ChunkId { inode, index: ChunkIndex(index) });
+            (name, [0, 1, 2].map(file))
+        })
+    });
+    assert_eq!(saved[0], saved[1], "{two}");
+    let (name, files) = &saved[1];
+    let (own, other) = (files.map(|file| take(&b, file)), files.map(|file| take(&a, file)));
+    for which in 0..8 {
+        for at in 0..3 {
+            put(&b, files[at], if which >> at & 1 == 1 { &other } else { &own }[at].clone());
+        }
+        let shown = fleet.at(1, |_, volume| parts(volume, name));
+        assert_eq!(shown.unwrap(), by_a, "{which}");
+    }
+}
+
 #[test]
 fn each_rule_about_places_is_needed() {
-    let cases: [(Mutant, fn()); 10] = [
+    let cases: [(Mutant, fn()); 11] = [
+        (Mutant::SavedAnew, a_version_that_two_devices_save_is_whole_whatever_of_theirs_is_in_place),
         (Mutant::OverwrittenKept, what_this_device_overwrote_keeps_no_place_of_what_it_wrote),
         (Mutant::SavedUnpinned, a_version_that_was_saved_and_gets_its_place_back_is_whole),
         (Mutant::AnnouncedUnstamped, two_devices_that_write_upon_one_content_are_not_mixed),

@@ -132,6 +132,8 @@ crate::mutant::mutants! {
     StraysLeft,
     SavedUnpinned,
     SavedAnew,
+    TornKept,
+    TornIncluded,
     FolderBelieved,
     FolderLeft,
     FormerNameKept,

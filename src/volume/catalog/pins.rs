@@ -172,8 +172,24 @@ impl Catalog {
     /// As [`Catalog::open_pin`] and [`Catalog::go_on`]; the store's, after which it may be in its place, but not
     /// durably.
     pub fn put_back(&self, id: ChunkId, pin: PinName, there: Option<&Version>) -> Result<()> {
-        let Some(pins) = self.pins() else { return Ok(()) };
         self.go_on(self.open_pin(id, pin)?, there)?;
+        self.put_in_place(id, pin)
+    }
+
+    /// The same of a chunk 0 that takes the place of another version, and includes nothing of that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::put_back`].
+    pub fn put_back_beside(&self, id: ChunkId, pin: PinName) -> Result<()> {
+        let mut chunk = self.open_pin(id, pin)?;
+        chunk.commit()?;
+        chunk.sync()?;
+        self.put_in_place(id, pin)
+    }
+
+    fn put_in_place(&self, id: ChunkId, pin: PinName) -> Result<()> {
+        let Some(pins) = self.pins() else { return Ok(()) };
         let replaced = pins.put_back(pin)?;
         self.base.sync_names(&[pin.of])?;
         pins.pin(pin.of)?;

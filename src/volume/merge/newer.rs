@@ -113,7 +113,7 @@ impl Merge {
     }
 
     /// Replaces a chunk 0, of which memory must have nothing to lose. `replace` answers whether it could.
-    fn replace_older(&self, first: ChunkId, replace: &dyn Fn() -> Result<bool>) -> Result<()> {
+    pub(super) fn replace_older(&self, first: ChunkId, replace: &dyn Fn() -> Result<bool>) -> Result<()> {
         let is_replaced = match self.cache.inode(first.inode) {
             Ok(inode) => {
                 let _serial = inode.serial.lock();

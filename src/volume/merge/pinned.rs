@@ -160,13 +160,57 @@ impl Merge {
             }
             return Ok(());
         }
+        let beside = Beside { copies, pins: &own, is_pinned: true };
+        if !inode.view(|record| record.is_exact) && self.is_torn(&inode, copies, pins)? {
+            return match self.take_place_again(&inode, (first, pin), version, beside)? {
+                true => self.put_back(&inode, pins, copies).map(drop),
+                false => Ok(()),
+            };
+        }
         let held = version.first_chunk.as_deref().map(|chunk| chunk.version().clone());
         let held = held.filter(|_| inode.view(|record| is_told(record.content, content)));
-        let beside = Beside { copies, pins: &own, is_pinned: true };
         if self.merge_file(&inode, version, beside, &mut Vec::new())? {
             saved.push(Saved { inode, version: held, pins: all_own() });
         }
         Ok(())
+    }
+
+    /// Whether the version in place, which was being written, lacks a further chunk that is nowhere here.
+    fn is_torn(&self, inode: &Arc<Inode>, copies: &Copies, pins: &Pins) -> Result<bool> {
+        let missing = self.missing(inode, copies, pins)?;
+        let state = inode.state.read();
+        let is_nowhere = |&(id, named): &(ChunkId, Commit)| {
+            self.catalog.find_pinned(pins, id, named, &state).is_none()
+                && self.fitting_copy(id, named, &state.record, copies).is_none()
+        };
+        Ok(missing.iter().any(is_nowhere) && !mutants::is_active(Mutant::TornKept))
+    }
+
+    /// Has a whole version of this device's take the place again of one that was being written and is not whole, once nothing of that
+    /// came for a while: its writer may have overwritten since what it lacks, and saved what became of it. Until then nothing can be
+    /// merged with it. What takes the place includes nothing of it: who has it whole saves it beside that. Whether it was due.
+    fn take_place_again(
+        &self,
+        inode: &Arc<Inode>,
+        (first, pin): (ChunkId, PinName),
+        mut version: State,
+        beside: Beside<'_>,
+    ) -> Result<bool> {
+        self.hold_chunks(inode.id(), &mut version, beside, &mut Vec::new())?;
+        let indices = inode.state.write().named_chunks(ChunkIndex::FIRST_EXTRA)?;
+        for id in [ChunkIndex::FIRST].into_iter().chain(indices).map(|index| ChunkId { index, ..first }) {
+            let age = self.base.context.store.age_of_file(self.base.context.file_name(id));
+            if age.is_ok_and(|age| age < PATIENCE) {
+                self.waits.store(true, Ordering::Relaxed);
+                return Ok(false);
+            }
+        }
+        let there = inode.state.read().version().clone();
+        let put_back = || match mutants::is_active(Mutant::TornIncluded) {
+            true => self.catalog.put_back(first, pin, Some(&there)),
+            false => self.catalog.put_back_beside(first, pin),
+        };
+        self.replace_older(first, &|| put_back().map(|()| true)).map(|()| true)
     }
 
     /// Whether memory has what is in place. Something that waits to be stored keeps it from going on with what a client put

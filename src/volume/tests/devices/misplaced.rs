@@ -235,6 +235,58 @@ fn what_this_device_overwrote_keeps_no_place_of_what_it_wrote() {
     assert!(all.iter().any(|content| content.contains("by a")), "{all:?}");
 }
 
+/// A client may have taken a file while it was being written, and put that in the place of another device's version later.
+#[test]
+fn what_its_writer_overwrote_does_not_keep_the_place_of_a_whole_version() {
+    let (mut fleet, [zero, one, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
+    fleet.at(1, |_, volume| change(volume, "g", 2, "first").unwrap());
+    let taken = fleet.at(1, |_, volume| {
+        change(volume, "g", 1, "first").unwrap();
+        volume.sync(&find(volume, "g").unwrap(), true).unwrap();
+        let taken = take(&b, names[0]);
+        [(1, &*one), (2, "by b")].iter().for_each(|(at, text)| change(volume, "g", *at, text).unwrap());
+        taken
+    });
+    fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    put(&a, names[0], taken);
+    let before = fleet.images(0);
+    assert!(fleet.at(0, |_, volume| parts(volume, "g")).is_err());
+    assert!(before == fleet.images(0), "something was written");
+    a.wait(Duration::from_secs(3600));
+    let by_a = [&*zero, &part("by a"), &two].concat();
+    assert_eq!(fleet.at(0, |_, volume| shown_there(volume)), [&*by_a]);
+    let mut contents: Vec<_> = shown(&mut fleet).into_iter().map(|(_, content)| content).collect();
+    contents.sort();
+    assert_eq!(contents, [&*by_a, &[&*zero, &*one, &part("by b")].concat()]);
+}
+
+/// The rest of it comes late, or never: the machine of its writer had no power.
+#[test]
+fn a_version_that_loses_its_place_before_it_is_whole_is_saved_by_its_writer() {
+    let (mut fleet, [zero, _, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
+    fleet.at(1, |_, volume| change(volume, "g", 2, "by b").unwrap());
+    let volume = fleet.mount(1);
+    for (part_of, but_times) in [(1, true), (0, false)] {
+        change(&volume, "g", part_of, "by b").unwrap();
+        volume.sync(&find(&volume, "g").unwrap(), but_times).unwrap();
+    }
+    kill(volume);
+    fleet.at(0, |_, volume| change(volume, "g", 1, "by a").unwrap());
+    put(&a, names[0], take(&b, names[0]));
+    fleet.at(0, |_, volume| drop(parts(volume, "g").unwrap_err()));
+    a.wait(Duration::from_secs(3600));
+    let by_a = [&*zero, &part("by a"), &two].concat();
+    assert_eq!(fleet.at(0, |_, volume| shown_there(volume)), [&*by_a]);
+    names.iter().for_each(|name| put(&b, *name, take(&a, *name)));
+    let contents = fleet.at(1, |_, volume| shown_there(volume));
+    assert!(contents.len() == 2 && contents.contains(&by_a), "{contents:?}");
+    assert!(contents.contains(&part("by b").repeat(3)), "{contents:?}");
+}
+
 /// Each makes a file of it, which is one file, and of the chunk files of both a client takes any.
 #[test]
 fn a_version_that_two_devices_save_is_whole_whatever_of_theirs_is_in_place() {
@@ -276,7 +328,9 @@ fn a_version_that_two_devices_save_is_whole_whatever_of_theirs_is_in_place() {
 
 #[test]
 fn each_rule_about_places_is_needed() {
-    let cases: [(Mutant, fn()); 11] = [
+    let cases: [(Mutant, fn()); 13] = [
+        (Mutant::TornKept, what_its_writer_overwrote_does_not_keep_the_place_of_a_whole_version),
+        (Mutant::TornIncluded, a_version_that_loses_its_place_before_it_is_whole_is_saved_by_its_writer),
         (Mutant::SavedAnew, a_version_that_two_devices_save_is_whole_whatever_of_theirs_is_in_place),
         (Mutant::OverwrittenKept, what_this_device_overwrote_keeps_no_place_of_what_it_wrote),
         (Mutant::SavedUnpinned, a_version_that_was_saved_and_gets_its_place_back_is_whole),

@@ -36,6 +36,7 @@ crate::mutant::mutants! {
     NamesAbandoned,
     ClosedUnsynced,
     JournalWithoutBackupRoot,
+    FilledUnsettled,
     NamedLeftoverSwept,
     CutForgotten,
     TrimmedBetween,

@@ -16,6 +16,7 @@ impl State {
             links_count: record.links_count,
             links: record.extension.links.clone(),
             namespace: number,
+            is_empty: false,
         };
         state.0.standing = Standing::Durable;
         state.0.recorded = true;
@@ -61,7 +62,7 @@ impl State {
             record.modified = record.modified.max(times.0);
             record.changed = record.changed.max(times.1);
         }
-        self.0.journalled = Journalled { links_count, links, namespace: number };
+        self.0.journalled = Journalled { links_count, links, namespace: number, is_empty: false };
         self.change();
     }
 

@@ -101,6 +101,8 @@ pub struct Journalled {
     pub links_count: u32,
     pub links: Vec<Link>,
     pub namespace: Commit,
+    /// A batch stands in for chunk 0, and has no content.
+    pub is_empty: bool,
 }
 
 /// Whether the namespace part of the record differs from what durable batches say.
@@ -242,6 +244,7 @@ impl State {
                 links_count: record.links_count,
                 links: record.extension.links.clone(),
                 namespace: record.namespace,
+                is_empty: false,
             },
             stored: record.namespace,
             standing: Standing::Durable,

@@ -231,6 +231,14 @@ impl JournalFile {
         appended
     }
 
+    /// Keeps the batches before the last one from coming back to light by themselves, where a block of that is spoilt and this process is
+    /// gone. What cannot be done now is done at the end.
+    pub fn settle(&mut self) {
+        if let Err(error) = self.chunk.write_backup_root() {
+            log::debug!("the journal is settled later: {error}");
+        }
+    }
+
     /// After the volume stopped. Where somebody took the file away, or put an older version of it there, the next batch makes
     /// it anew: all that it says is still in the file that is open.
     ///

@@ -55,6 +55,8 @@ struct FrozenInode {
     /// The change up to which it has to come from the batch if it is not in chunk 0: of a directory the entries.
     told: u64,
     was_recorded: bool,
+    /// The batch has the first content of a file that another batch has without any.
+    fills: bool,
 }
 
 impl Journal {
@@ -96,6 +98,11 @@ impl Journal {
         match file.append(&self.base.context, &frozen.bytes, &mut frozen.hold) {
             Ok(()) => {
                 self.in_use.store(true, Ordering::Release);
+                if frozen.inodes.iter().any(|frozen| frozen.fills)
+                    && !mutants::is_active(Mutant::FilledUnsettled)
+                {
+                    file.settle();
+                }
                 self.commit_succeeded(frozen);
                 self.base.stand_ins.lock().dropped_until(file.head());
                 if file.is_filling() {
@@ -304,7 +311,7 @@ fn freeze_inode(
 ) -> std::result::Result<FrozenInode, TooLarge> {
     let mut state = inode.state.write();
     let record = &state.record;
-    let mut carried = 0;
+    let (mut carried, mut fills, mut is_empty) = (0, false, state.journalled.is_empty);
     if record.links_count == 0 {
         // Its deletion, or that it is an orphan, is all that the batch says of it.
     } else if let Some(context) = carry.filter(|_| state.is_carryable()) {
@@ -313,6 +320,8 @@ fn freeze_inode(
         let version = state.first_chunk.as_deref().map(|first_chunk| first_chunk.next_version(commit));
         state.with_version(version.unwrap_or_default(), |state| {
             let content = state.first_chunk.as_deref().map_or(&[][..], |first_chunk| first_chunk.inline());
+            fills = is_empty && !content.is_empty();
+            is_empty = content.is_empty();
             batch.inode(inode.id(), commit, &state.record, Some(content))
         })?;
         stand_in(commit);
@@ -325,6 +334,7 @@ fn freeze_inode(
         record.extension.vector.clear();
         batch.inode(inode.id(), Commit(0), &record, None)?;
         stand_in(Commit(0));
+        is_empty = true;
     } else {
         batch.namespace(
             inode.id(),
@@ -338,10 +348,11 @@ fn freeze_inode(
         links_count: state.record.links_count,
         links: state.record.extension.links.clone(),
         namespace: number,
+        is_empty,
     };
     let was_recorded = state.freeze();
     let told = if state.record.kind == Kind::Directory { state.progress.made } else { carried };
-    Ok(FrozenInode { inode: inode.clone(), journalled, carried, told, was_recorded })
+    Ok(FrozenInode { inode: inode.clone(), journalled, carried, told, was_recorded, fills })
 }
 
 /// How many chunks an inode may have: one more than the highest index.

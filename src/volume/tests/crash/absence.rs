@@ -310,7 +310,8 @@ fn explore(seed: u64, goes_on: impl Fn(u64) -> bool) -> Result<usize, String> {
 }
 
 /// Short workloads in which a file, or a directory, comes to be durable in each way there is.
-const SHORT: [&[Operation]; 8] = [
+const SHORT: [&[Operation]; 9] = [
+    &[Create("n"), Batch, Append { path: "n", length: 300 }, Sync("n")],
     &[Create("n"), Round, Append { path: "n", length: 9000 }, Sync("n")],
     &[Create("n"), Append { path: "n", length: 300 }, Sync("n")],
     &[Create("n"), Append { path: "n", length: 9000 }, Sync("n")],
@@ -375,9 +376,13 @@ fn what_is_not_there_was_not_never_there() {
 #[test]
 fn every_broken_rule_is_noticed() {
     let is_noticed = || explore_short(1, 3).is_err();
-    for mutant in
-        [Mutant::DurableNotTold, Mutant::StoodInForDurable, Mutant::StandInsKept, Mutant::WithheldNotRepeated]
-    {
+    for mutant in [
+        Mutant::DurableNotTold,
+        Mutant::StoodInForDurable,
+        Mutant::StandInsKept,
+        Mutant::WithheldNotRepeated,
+        Mutant::FilledUnsettled,
+    ] {
         plant(Some(mutant));
         let noticed = is_noticed();
         plant(None);

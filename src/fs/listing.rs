@@ -81,7 +81,7 @@ fn give(
     sink: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
 ) -> bool {
     let entry = plus.then(|| {
-        fs.volume.was_asked_for(directory, &stored.name);
+        directory.was_asked_for(&stored.name);
         match fs.volume.named_inode(directory, &stored.name, stored.id) {
             Ok(inode) => fs.enter(inode),
             Err(_) => fs.enter_unreadable(stored.id, stored.kind),

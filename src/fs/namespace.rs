@@ -35,7 +35,7 @@ fn parent(fs: &Filesystem, caller: Caller, node: NodeId, name: &[u8], want: u32)
 
 pub(super) fn lookup(fs: &Filesystem, caller: Caller, node: NodeId, name: &[u8]) -> Result<Option<Entry>> {
     let directory = parent(fs, caller, node, name, 0)?;
-    fs.volume.was_asked_for(&directory, name);
+    directory.was_asked_for(name);
     match fs.volume.lookup(&directory, name) {
         Ok(found) => Ok(found.map(|inode| fs.enter(inode))),
         Err(error @ (volume::Error::Damaged(..) | volume::Error::NotArrived(_))) => {

@@ -260,11 +260,6 @@ impl Volume {
         self.namespace.lookup(directory, name)
     }
 
-    /// What a name in a directory leads to was asked for: whoever shows the volume holds it for that from here on.
-    pub fn was_asked_for(&self, directory: &Inode, name: &[u8]) {
-        directory.was_asked_for(name);
-    }
-
     /// What a name in a directory stands for, whether or not that can be read.
     ///
     /// # Errors

@@ -203,7 +203,7 @@ fn a_file_that_came_under_a_name_does_not_go_with_what_that_is_shown_for() {
         live.at(0).checkpoint().unwrap();
         assert!(root.is_another_than_shown(), "{case}");
         if is_asked {
-            live.at(0).was_asked_for(&root, b"f");
+            root.was_asked_for(b"f");
         }
         if is_replaced {
             let how = Rename::Replace;

@@ -41,11 +41,12 @@ pub struct Status {
 }
 
 /// The value of an attribute that is not the filesystem's. How the volume is doing is for root and whoever mounted: the
-/// names of devices are nobody else's business.
+/// names of devices are nobody else's business. What is done where an attribute is set is done too where its value is asked
+/// for: the kernel asks for leave to write before it sets one.
 ///
 /// # Errors
 ///
-/// [`Error::NotPermitted`] for others than root and whoever mounted; what [`Operations::condition`] says.
+/// [`Error::NotPermitted`] for others than root and whoever mounted; what [`Operations::condition`] says, or [`set`].
 pub fn get(
     operations: &dyn Operations,
     caller: Caller,
@@ -60,7 +61,7 @@ pub fn get(
         return Some(Ok(transport.name().as_bytes().to_vec()));
     }
     if name != STATUS.to_bytes() {
-        return None;
+        return set(operations, caller, node, name).map(|done| done.map(|()| Vec::new()));
     }
     Some(if is_owner(caller) { status(operations, transport) } else { Err(Error::NotPermitted) })
 }
@@ -84,7 +85,7 @@ fn is_owner(caller: Caller) -> bool {
     caller.uid == 0 || caller.uid == sys::identity().0
 }
 
-/// Whether setting this attribute has everything stored.
+/// Whether this attribute has everything stored.
 pub fn is_sync(node: NodeId, name: &[u8]) -> bool {
     node == NodeId::ROOT && name == SYNC.to_bytes()
 }
@@ -144,7 +145,7 @@ pub fn status_of(path: &Path) -> io::Result<Status> {
 /// That of a write that failed, or what setxattr(2) says.
 pub fn sync(path: &Path) -> io::Result<()> {
     sys::write_back(&File::open(path)?)?;
-    sys::set_xattr(&c_path(path)?, SYNC, b"")
+    tell(path, SYNC)
 }
 
 /// As `sync`, but for writes that failed: close told of those, and they may be of a file that is gone.
@@ -159,7 +160,7 @@ pub fn store(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let _ = sys::write_back(&root);
-    sys::set_xattr(&c_path(path)?, SYNC, b"")
+    tell(path, SYNC)
 }
 
 /// Has the daemon of the mount at `path` give up what it cannot store.
@@ -168,7 +169,7 @@ pub fn store(path: &Path) -> io::Result<()> {
 ///
 /// What setxattr(2) says.
 pub fn discard(path: &Path) -> io::Result<()> {
-    sys::set_xattr(&c_path(path)?, DISCARD, b"1")
+    tell(path, DISCARD)
 }
 
 /// Has the daemon of the mount at `path` go on with a volume that stopped.
@@ -176,7 +177,21 @@ pub fn discard(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What setxattr(2) says: it stopped again, or not everything can be stored yet.
 pub fn restart(path: &Path) -> io::Result<()> {
-    sys::set_xattr(&c_path(path)?, RESTART, b"1")
+    tell(path, RESTART)
+}
+
+/// Sets an attribute. Where the kernel lets nobody set one, since the root directory is not this user's to write or the mount
+/// is read-only, asks for its value, which does the same; daemons of an earlier version have none.
+fn tell(path: &Path, name: &CStr) -> io::Result<()> {
+    let path = c_path(path)?;
+    let Err(error) = sys::set_xattr(&path, name, b"1") else { return Ok(()) };
+    if !matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EROFS)) {
+        return Err(error);
+    }
+    match sys::get_xattr(&path, name, &mut []) {
+        Err(other) if matches!(other.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENODATA)) => Err(error),
+        done => done.map(|_| ()),
+    }
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {

@@ -49,8 +49,8 @@ pub fn may_take_long(header: &InHeader) -> bool {
     match header.opcode {
         opcode::FSYNC | opcode::FSYNCDIR | opcode::COPY_FILE_RANGE | opcode::COPY_FILE_RANGE_64 => true,
         opcode::FALLOCATE => true,
-        // To ask for everything to be made durable is to set an attribute of the root.
-        opcode::SETXATTR => header.node == NodeId::ROOT.0,
+        // To ask for everything to be made durable is to set an attribute of the root, or to ask for it.
+        opcode::SETXATTR | opcode::GETXATTR => header.node == NodeId::ROOT.0,
         opcode::WRITE => header.length > LARGE,
         opcode::READ | opcode::LOOKUP | opcode::READDIRPLUS => true,
         _ => false,
@@ -342,10 +342,7 @@ impl Dispatcher {
         let name = body.name().ok_or(MALFORMED)?;
         let value = body.bytes(asked.size).ok_or(MALFORMED)?;
         let (caller, node) = (caller(header), NodeId(header.node));
-        if control::is_sync(node, name) {
-            // The kernel sent what it held before it asked; another thread may still be at it.
-            self.requests.await_writes();
-        }
+        self.await_writes_before(node, name);
         if let Some(done) = control::set(&*self.operations, caller, node, name) {
             done?;
             return Ok(0);
@@ -361,6 +358,13 @@ impl Dispatcher {
         Ok(0)
     }
 
+    /// The kernel sent what it held before it asked for everything to be stored; another thread may still be at it.
+    fn await_writes_before(&self, node: NodeId, name: &[u8]) {
+        if control::is_sync(node, name) {
+            self.requests.await_writes();
+        }
+    }
+
     fn get_xattr(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
         let asked: wire::GetxattrIn = body.take().ok_or(MALFORMED)?;
         let (caller, node) = (caller(header), NodeId(header.node));
@@ -368,6 +372,7 @@ impl Dispatcher {
             self.operations.list_xattrs(caller, node)?
         } else {
             let name = body.name().ok_or(MALFORMED)?;
+            self.await_writes_before(node, name);
             match control::get(&*self.operations, caller, node, name, self.transport) {
                 Some(known) => known?,
                 None => self.operations.get_xattr(caller, node, name)?,

@@ -2,7 +2,7 @@
 //! systemd is told of that.
 
 use super::advice;
-use crate::mount::{self, Mounted, RunError, Unmounter};
+use crate::mount::{self, Holder, Mounted, RunError, Unmounter};
 use crate::sys::daemon::Termination;
 use crate::sys::service;
 use std::path::Path;
@@ -127,7 +127,7 @@ fn leave_when_idle(unmounter: &Unmounter, at: &Path, limit: Duration) {
             log::info!("{}: unmounted, as nothing was asked of it", at.display());
             return;
         };
-        let why = why_it_stays(unmounter, &error);
+        let why = why_it_stays(unmounter, at, &error);
         if why != told {
             log::warn!("{}: it stays mounted though nothing is asked of it: {why}", at.display());
             tell(&[&format!("STATUS=Mounted at {}; idle, but {why}", at.display())]);
@@ -138,8 +138,10 @@ fn leave_when_idle(unmounter: &Unmounter, at: &Path, limit: Duration) {
     }
 }
 
-fn why_it_stays(unmounter: &Unmounter, error: &std::io::Error) -> String {
-    let holders = mount::of_device(unmounter.device());
+/// That it is mounted where it is keeps nothing.
+fn why_it_stays(unmounter: &Unmounter, at: &Path, error: &std::io::Error) -> String {
+    let mut holders = mount::of_device(unmounter.device());
+    holders.retain(|holder| !matches!(holder, Holder::Mount(path) if path == at));
     match holders.is_empty() {
         true => error.to_string(),
         false => holders.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),

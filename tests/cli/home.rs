@@ -222,6 +222,7 @@ fn an_idle_mount_leaves_unless_something_in_it_is_in_use() {
     assert!(sandbox.is_mounted());
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.contains(&format!("(process {}) uses it", std::process::id())), "{said}");
+    assert!(!said.contains("it is mounted at"), "where it is mounted keeps nothing: {said}");
     drop(held);
     let plain = sandbox.plain();
     eventually("it leaves", || {

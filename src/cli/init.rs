@@ -22,6 +22,9 @@ struct Ways {
     no_tpm: Option<Failure>,
 }
 
+/// That of the slots, which is made with the first of them.
+const SLOTS: &str = "keys";
+
 /// Makes a volume. Where that fails, folders that it made go again.
 ///
 /// # Errors
@@ -29,7 +32,11 @@ struct Ways {
 /// `Exit::NotEmpty`; what asking for the secrets, or sealing to the TPM, says; `Exit::BadVolume` or `Exit::Failed`
 /// where something cannot be written.
 pub fn run(arguments: &Init) -> Result<(), Failure> {
-    let made = prepare(arguments)?;
+    let mut made = prepare(arguments)?;
+    let slots = arguments.backing.join(SLOTS);
+    if !slots.exists() {
+        made.push(slots);
+    }
     let initialized = initialize(arguments);
     if initialized.is_err() {
         // The innermost first; what holds something stays.

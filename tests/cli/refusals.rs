@@ -90,7 +90,7 @@ fn an_init_that_failed_leaves_no_trace() {
     let sandbox = Sandbox::empty();
     let recovery = sandbox.path("recovery");
     sandbox.fails(sandbox.init().args(["--recipient", "nonsense", "--recovery-file"]).arg(&recovery), 2);
-    assert!(!recovery.exists());
+    assert!(!recovery.exists() && !sandbox.backing().join("keys").exists());
     sandbox.succeeds(sandbox.init().arg("--recovery-file").arg(&recovery));
 }
 

@@ -268,6 +268,10 @@ fn tell_what_is_hidden(mountpoint: &Path) {
 /// Says so where the files belong to another user than who mounts and could then not use them: another machine's, or the
 /// one outside of a user namespace.
 fn tell_owner(filesystem: &Filesystem, request: &Request) {
+    // Whoever is to seem to own them was chosen.
+    if request.options.uid.is_some() {
+        return;
+    }
     let user = process::user();
     let owner = filesystem.attributes(NodeId::ROOT).map_or(user, |root| root.uid);
     if owner != user && !process::is_root() {

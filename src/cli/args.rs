@@ -3,6 +3,7 @@
 //! What the flags amount to is resolved elsewhere: `mount_options.rs` for `-o`, the commands for the rest.
 //! `key_args.rs` has those of `cryptfs key`.
 
+use super::apart::Question;
 use super::home_args::{Status, Unit};
 use super::key_args::KeyCommand;
 use super::look_args::{Cat, Check, Du, Export, Import, Locate, Ls, Stat, Tree};
@@ -58,12 +59,22 @@ pub enum Command {
     Completions {
         shell: clap_complete::Shell,
     },
+    /// Ask a mount's daemon something, which may take for ever
+    #[command(hide = true)]
+    Ask(Ask),
     /// Write the manual page into a folder
     #[command(hide = true)]
     Man {
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
+}
+
+/// For cryptfs itself.
+#[derive(Args, Debug)]
+pub struct Ask {
+    pub question: Question,
+    pub mountpoint: PathBuf,
 }
 
 /// The slots that `--slot` allows.
@@ -201,7 +212,8 @@ pub struct Mount {
 /// Unmount a volume
 ///
 /// Returns once everything is on the backing folder's disk, so that it can be unplugged or mounted again. Where there is no
-/// space for all of it, the mount stays. Where the volume is in use elsewhere, that is said, and by whom.
+/// space for all of it, or it takes longer than --timeout says, the mount stays. Where the volume is in use elsewhere, that is
+/// said, and by whom.
 #[derive(Args, Debug)]
 pub struct Umount {
     /// Give up what there is no space for
@@ -210,7 +222,7 @@ pub struct Umount {
     /// Take the mount away although it is in use, and do not wait: who uses it keeps it until they are done
     #[arg(long)]
     pub lazy: bool,
-    /// How many seconds to wait for the volume's daemon
+    /// How many seconds to wait for the volume's daemon: until it has stored everything, and then until it has ended
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
     /// Unmount every volume of this user

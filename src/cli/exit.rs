@@ -47,7 +47,7 @@ exit_codes! {
     LastSlot = 27 "The slot is the last one that does not depend on this machine's TPM."
     OldKeyNeeded = 28 "key rotate: something still needs the old key, which is kept."
     RolledBack = 29 "The volume is older than it was on this device."
-    NotStored = 30 "umount, and mount --foreground: changes that were accepted are not stored, for want of space or after an error."
+    NotStored = 30 "umount, and mount --foreground: changes that were accepted are not stored, for want of space, in time, or after an error."
     NotOwner = 31 "What opened the volume does not hold its owner key, which has to sign this."
     Unreadable = 32 "ls, tree, cat, stat, du, locate, export, import: something could not be read or copied; the rest is there."
     NoSuchPath = 33 "There is no such path in the volume."

@@ -1,6 +1,7 @@
 //! `cryptfs info`: what a folder says of itself, where it is mounted, and what this device expects of it.
 
 use super::advice::{self, Failure};
+use super::apart::{self, Question};
 use super::args::Info;
 use super::key::slot_json;
 use super::{report, unlock};
@@ -8,7 +9,12 @@ use crate::keys::Slot;
 use crate::mount;
 use crate::trust::{LastCheck, Trust};
 use serde_json::json;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long daemons have to say what they are.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Prints what is known of a volume.
 ///
@@ -25,6 +31,7 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
     let findings = findings.list.len();
     let mounts =
         mount::mounts_of(&backing).map_err(|error| advice::system("/proc/self/mountinfo", &error))?;
+    let mounts: Vec<_> = mounts.into_iter().map(Place::ask).collect();
     let checked = Trust::last_check(locked.uuid()).map_err(|error| advice::state(&error))?;
     let fingerprint = expected.map(|owner| owner.fingerprint().to_string());
     if arguments.json {
@@ -36,8 +43,8 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
             "chunk_size": header.chunk_size.bytes(),
             "created": header.created,
             "fingerprint": fingerprint,
-            "mountpoints": mounts.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
-            "stale_mountpoints": mounts.iter().filter(|path| mount::is_stale(path)).map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+            "mountpoints": mounts.iter().map(Place::text).collect::<Vec<_>>(),
+            "stale_mountpoints": mounts.iter().filter(|place| matches!(place.daemon, Daemon::Gone)).map(Place::text).collect::<Vec<_>>(),
             "findings": findings,
             "checked": checked.map(|last| json!({
                 "when": last.when,
@@ -45,13 +52,13 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
                 "damaged": last.damaged,
                 "waiting": last.waiting,
             })),
-            "transports": mounts.iter().map(|path| transport(path)).collect::<Vec<_>>(),
+            "transports": mounts.iter().map(Place::transport).collect::<Vec<_>>(),
             "slots": slots,
             "not_by_the_owner": locked.listing.junk.len() + locked.listing.more_junk,
         });
         return report::print(&format!("{text:#}\n"));
     }
-    let mounted: Vec<_> = mounts.iter().map(|path| mounted_at(path)).collect();
+    let mounted: Vec<_> = mounts.iter().map(Place::shown).collect();
     let slots: Vec<_> = locked.listing.slots.iter().map(kind_and_label).collect();
     let lines = [
         ("Volume", header.uuid.to_string()),
@@ -78,16 +85,50 @@ fn last_check(last: LastCheck) -> String {
     format!("{} ({what}): {found}", report::time(last.when))
 }
 
-/// `None`: the daemon is gone, or does not let us in.
-fn transport(mountpoint: &Path) -> Option<String> {
-    mount::transport_of(mountpoint).ok()
+/// Where the volume is mounted.
+struct Place {
+    mountpoint: PathBuf,
+    daemon: Daemon,
 }
 
-fn mounted_at(mountpoint: &Path) -> String {
-    match transport(mountpoint) {
-        _ if mount::is_stale(mountpoint) => advice::stale(mountpoint),
-        Some(transport) => format!("{} (transport {transport})", mountpoint.display()),
-        None => mountpoint.display().to_string(),
+enum Daemon {
+    /// By the word for its transport.
+    Answers(String),
+    Gone,
+    /// It did not answer in time.
+    Silent,
+    /// It does not let us in.
+    NotKnown,
+}
+
+impl Place {
+    fn ask(mountpoint: PathBuf) -> Place {
+        let answer = apart::ask(Question::Transport, &mountpoint).map(|asked| asked.wait(Some(PATIENCE)));
+        let daemon = match answer {
+            Ok(Some(Ok(transport))) => Daemon::Answers(transport),
+            Ok(Some(Err(error))) if mount::is_gone(&error) => Daemon::Gone,
+            Ok(None) => Daemon::Silent,
+            Ok(Some(Err(_))) | Err(_) => Daemon::NotKnown,
+        };
+        Place { mountpoint, daemon }
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        self.mountpoint.to_string_lossy()
+    }
+
+    fn transport(&self) -> Option<&str> {
+        if let Daemon::Answers(transport) = &self.daemon { Some(transport) } else { None }
+    }
+
+    fn shown(&self) -> String {
+        let at = self.mountpoint.display();
+        match &self.daemon {
+            Daemon::Answers(transport) => format!("{at} (transport {transport})"),
+            Daemon::Gone => advice::stale(&self.mountpoint),
+            Daemon::Silent => advice::silent(&self.mountpoint),
+            Daemon::NotKnown => at.to_string(),
+        }
     }
 }
 

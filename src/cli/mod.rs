@@ -5,6 +5,7 @@
 
 mod advice;
 mod agent;
+mod apart;
 mod args;
 mod asked;
 mod assemble;
@@ -141,6 +142,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
         Command::Trust(command) => trust::run(&command),
         Command::Device(command) => device::run(&command),
         Command::Completions { shell } => report::print_as_it_is(complete::script(shell).as_bytes()),
+        Command::Ask(arguments) => apart::run(&arguments),
         Command::Man { folder } => manual::write(&folder),
     }
 }

@@ -41,7 +41,7 @@ pub use control::{Status, discard, restart, status_of, store, sync, transport_of
 pub use error::MountError;
 pub use holders::{Holder, of_device, of_lock, of_source};
 pub use idle_class::IdleClass;
-pub use point::{Found, absolute, check, clear_stale, find, is_gone, is_stale};
+pub use point::{Found, absolute, check, clear_stale, find, is_gone};
 pub use table::{Entry, all, mounts_of, unescape};
 
 use crate::fs::ops::Operations;

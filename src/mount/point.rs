@@ -138,12 +138,6 @@ impl MountPoint {
     }
 }
 
-/// Whether the daemon of the mount at this path is gone.
-pub fn is_stale(path: &Path) -> bool {
-    let path = CString::new(path.as_os_str().as_bytes());
-    path.is_ok_and(|path| sys::check_alive(&path).is_err_and(|error| is_gone(&error)))
-}
-
 /// The mount of this type at `path`, whoever made it and whether or not its daemon still lives.
 ///
 /// # Errors

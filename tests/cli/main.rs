@@ -7,7 +7,7 @@
 //! a mount;
 //! `machine.rs`: rights, log, swap; `options.rs`: mount options that promise something; `owner_key.rs`: who owns a volume;
 //! `owners.rs`: uid= and gid=; `recipients.rs`: age's plugins and SSH keys; `refusals.rs`: what is refused, with which
-//! words and exit code; `rotate.rs`: rotation; `status.rs`: how mounts are doing; `secrets.rs`: what must not be logged or linked; `units.rs`: systemd units; `texts.rs`: help and manual
+//! words and exit code; `rotate.rs`: rotation; `status.rs`: how mounts are doing; `silent.rs`: a daemon that does not answer; `secrets.rs`: what must not be logged or linked; `units.rs`: systemd units; `texts.rs`: help and manual
 //! against committed copies, which `CRYPTFS_BLESS=1` rewrites; `ways_in.rs`: where secrets come from. `sandbox.rs` and
 //! `terminal.rs` are what they use.
 
@@ -39,6 +39,7 @@ mod refusals;
 mod rotate;
 mod sandbox;
 mod secrets;
+mod silent;
 mod status;
 mod terminal;
 mod texts;

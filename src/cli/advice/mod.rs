@@ -229,7 +229,11 @@ pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
         volume::Error::Damaged(..) => "Restore that file from a copy or from the provider's history.",
         volume::Error::NoSpace => "Free space on the backing folder's disk.",
         volume::Error::ReadOnly => {
-            "This user may not write there, or the disk is read-only. It can still be read, as with mount -o ro."
+            let help = "Nothing was changed: this user may not write there, or the disk is read-only.";
+            return failure(
+                Exit::BadVolume,
+                format!("{at}: {error}. {help} `ls -ld {at}` shows whose it is."),
+            );
         }
         volume::Error::NotFound
         | volume::Error::Exists

@@ -2,6 +2,7 @@
 
 use super::{Exit, Failure, failure, plain, system};
 use crate::mount::{self, Holder, MountError};
+use crate::sys::process;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -41,6 +42,13 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
             "allow_other is not permitted to ordinary users here. Have root write user_allow_other into \
              /etc/fuse.conf."
                 .to_owned(),
+        ),
+        MountError::Helper(words) if words.contains("determine username") => (
+            Exit::MountRefused,
+            format!(
+                "{at}: fusermount3 mounts for users that /etc/passwd knows, and not for this one. Have root add user {} there.",
+                process::user()
+            ),
         ),
         MountError::Helper(words) => {
             (Exit::MountRefused, format!("{at}: fusermount3 refused to mount there: {words}."))
@@ -98,15 +106,29 @@ pub fn foreign_files(backing: &Path, owner: u32, user: u32) -> String {
     )
 }
 
+/// What is said of a mountpoint whose daemon says nothing.
+pub fn silent(mountpoint: &Path) -> String {
+    let at = mountpoint.display();
+    format!("{at} (its daemon does not answer; `cryptfs status {at}` says what helps)")
+}
+
 /// What is said of a mountpoint instead of who serves it.
 pub fn stale(mountpoint: &Path) -> String {
     let at = mountpoint.display();
     format!("{at} (its daemon is gone; `cryptfs umount {at}` takes it away)")
 }
 
-pub fn syncing(path: &Path, error: &io::Error) -> Failure {
+/// `by`: who mounted it.
+pub fn syncing(path: &Path, error: &io::Error, by: u32) -> Failure {
     let at = path.display();
     match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => failure(
+            Exit::Failed,
+            format!(
+                "{at}: not everything is durable: user {by} mounted it, and it lets this user have nothing stored. As that \
+                 user: `sudo -u '#{by}' cryptfs sync {at}`."
+            ),
+        ),
         Some(libc::ENOTCONN) => failure(
             Exit::StaleMountpoint,
             format!(
@@ -212,6 +234,29 @@ pub fn no_space_to_store(path: &Path, error: &io::Error) -> Failure {
     )
 }
 
+/// Said while it is waited for. `most`: for how long at most.
+pub fn storing(path: &Path, most: Option<Duration>) -> String {
+    let at = path.display();
+    let most = most.map_or_else(String::new, |most| format!(", for {} s at most", most.as_secs()));
+    format!(
+        "{at}: waiting for the volume's daemon to store everything{most}; `cryptfs status {at}` says how it is doing"
+    )
+}
+
+/// Still mounted: whether everything was stored is not known.
+pub fn storing_takes_too_long(path: &Path, most: Duration) -> Failure {
+    let at = path.display();
+    failure(
+        Exit::NotStored,
+        format!(
+            "{at}: still mounted, since its daemon has not stored everything in {} s. See what keeps it: `cryptfs status \
+             {at}`; and try again, or wait longer: `cryptfs umount --timeout SECONDS {at}`. `cryptfs umount --lazy {at}` takes \
+             the mount away; the daemon then stores the rest as soon as it can.",
+            most.as_secs()
+        ),
+    )
+}
+
 /// Unmounted, and something is lost.
 pub fn not_stored(path: &Path, error: &io::Error) -> Failure {
     failure(
@@ -255,11 +300,17 @@ pub fn waiting(path: &Path, holders: &[Holder], most: Duration) -> String {
     format!("{}: unmounted; waiting for {} s at most: {}", path.display(), most.as_secs(), why(holders))
 }
 
-pub fn still_in_use(path: &Path, holders: &[Holder]) -> Failure {
+/// `is_stored`: what was written before it was unmounted; where the daemon did not tell, nobody knows.
+pub fn still_in_use(path: &Path, holders: &[Holder], is_stored: bool) -> Failure {
+    let stored = if is_stored {
+        "What was written before this is stored."
+    } else {
+        "It did not say whether everything is stored: let it end by itself."
+    };
     failure(
         Exit::StillInUse,
         format!(
-            "{}: unmounted there, but the volume's daemon goes on: {}. What was written before this is stored.",
+            "{}: unmounted there, but the volume's daemon goes on: {}. {stored}",
             path.display(),
             why(holders)
         ),

@@ -1,8 +1,7 @@
 //! `cryptfs status`: every mount of this user, what is wrong with it, and what helps.
 //!
-//! A daemon that hangs, or a backing folder on a server that is gone, would hold up whoever asks, and such a process cannot
-//! even be killed. So each mount is looked at by a process of its own (`look.rs`), and those that take too long are left
-//! behind. `shown.rs` prints.
+//! Each mount is looked at by a process of its own (`look.rs`, `apart.rs`), and those that take too long are left behind.
+//! `shown.rs` prints.
 
 mod look;
 mod shown;
@@ -10,16 +9,13 @@ mod trouble;
 
 use super::advice::{self, Failure};
 use super::home_args::Status;
-use super::report;
+use super::{apart, report};
 use crate::mount::{self, Entry};
 use crate::sys::process;
 use look::Seen;
 use serde_json::json;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use trouble::Trouble;
@@ -85,36 +81,22 @@ fn wanted(paths: &[PathBuf]) -> Result<Vec<Entry>, Failure> {
 /// Looks at all of them at once.
 fn look_at_all(entries: Vec<Entry>) -> Vec<Mount> {
     let deadline = Instant::now() + PATIENCE;
-    let looking: Vec<_> = entries.into_iter().map(|entry| (begin(&entry.path), entry)).collect();
+    let begin = |entry: &Entry| {
+        apart::begin(&["status".as_ref(), "--look".as_ref(), "--".as_ref(), entry.path.as_os_str()])
+    };
+    let looking: Vec<_> = entries.into_iter().map(|entry| (begin(&entry), entry)).collect();
     let mut mounts = Vec::new();
     for (looking, entry) in looking {
-        let seen = match looking {
+        let said = match looking {
             Ok(answer) => answer.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
-            Err(error) => Some(Seen::not_asked(&error)),
+            Err(error) => Some(Err(error)),
         };
+        let seen = said.map(|said| {
+            let seen = said.and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::other));
+            seen.unwrap_or_else(|error| Seen::not_asked(&error))
+        });
         let troubles = trouble::of(seen.as_ref());
         mounts.push(Mount { entry, seen, troubles });
     }
     mounts
-}
-
-/// Starts a process that looks at a mount; what it saw comes later.
-fn begin(path: &Path) -> io::Result<Receiver<Seen>> {
-    // This very program, whatever stands in its place by now.
-    let mut command = Command::new("/proc/self/exe");
-    command.args(["status", "--look"]).arg(path).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.stderr(Stdio::null()).spawn()?;
-    let (sender, receiver) = channel();
-    thread::Builder::new().spawn(move || {
-        let mut bytes = Vec::new();
-        let read = child.stdout.take().map(|mut out| out.read_to_end(&mut bytes));
-        let seen = match (read, child.wait()) {
-            (Some(Ok(_)), Ok(_)) => serde_json::from_slice(&bytes).map_err(io::Error::other),
-            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
-            (None, _) => Err(io::ErrorKind::BrokenPipe.into()),
-        };
-        // Nobody may be waiting any more.
-        let _ = sender.send(seen.unwrap_or_else(|error| Seen::not_asked(&error)));
-    })?;
-    Ok(receiver)
 }

@@ -250,7 +250,7 @@ pub fn storing_takes_too_long(path: &Path, most: Duration) -> Failure {
         Exit::NotStored,
         format!(
             "{at}: still mounted, since its daemon has not stored everything in {} s. See what keeps it: `cryptfs status \
-             {at}`; and try again, or wait longer: `cryptfs umount --timeout SECONDS {at}`. `cryptfs umount --lazy {at}` takes \
+             {at}`; and try again, or wait longer: `cryptfs umount --timeout 600 {at}`. `cryptfs umount --lazy {at}` takes \
              the mount away; the daemon then stores the rest as soon as it can.",
             most.as_secs()
         ),

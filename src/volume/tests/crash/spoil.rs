@@ -103,10 +103,12 @@ pub(super) fn all_names(store: &Power) -> Vec<FileName> {
     names
 }
 
-/// One block of a file; nothing of an empty one.
+/// One of the blocks in which something is; nothing of an empty file.
 fn one_of<'a>(bytes: &'a mut [u8], dice: &mut TestRng) -> &'a mut [u8] {
-    let which = dice.below(bytes.len().div_ceil(BLOCK).max(1));
-    bytes.chunks_mut(BLOCK).nth(which).unwrap_or_default()
+    let used: Vec<_> =
+        (0..).zip(bytes.chunks(BLOCK)).filter(|(_, block)| block.iter().any(|byte| *byte != 0)).collect();
+    let which = dice.pick(&used).map(|(which, _)| *which);
+    which.and_then(|which: usize| bytes.chunks_mut(BLOCK).nth(which)).unwrap_or_default()
 }
 
 /// `earlier`: how the folder was before. `false`: that changes nothing.

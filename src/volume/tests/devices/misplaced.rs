@@ -318,8 +318,8 @@ fn a_version_that_two_devices_save_is_whole_whatever_of_theirs_is_in_place() {
     let (name, files) = &saved[1];
     let (own, other) = (files.map(|file| take(&b, file)), files.map(|file| take(&a, file)));
     for which in 0..8 {
-        for at in 0..3 {
-            put(&b, files[at], if which >> at & 1 == 1 { &other } else { &own }[at].clone());
+        for (at, (file, (own, other))) in files.iter().zip(own.iter().zip(&other)).enumerate() {
+            put(&b, *file, if which >> at & 1 == 1 { other } else { own }.clone());
         }
         let shown = fleet.at(1, |_, volume| parts(volume, name));
         assert_eq!(shown.unwrap(), by_a, "{which}");

@@ -133,6 +133,8 @@ crate::mutant::mutants! {
     StraysLeft,
     SavedUnpinned,
     SavedAnew,
+    PinnedUnnamed,
+    AbsentNamed,
     TornKept,
     TornIncluded,
     FolderBelieved,

@@ -111,6 +111,13 @@ impl Catalog {
         fitting.max_by_key(|(stamp, ..)| *stamp)
     }
 
+    /// The number of the stamp of the chunk that is pinned of this device's own version, if it belongs to a version of the file.
+    pub fn stamp_of_pinned(&self, id: ChunkId, named: Commit, version: &State) -> Option<Commit> {
+        let pin = PinName { of: self.base.context.file_name(id), lost: 0 };
+        let chunk = self.open_pin(id, pin).ok().filter(|_| !mutants::is_active(Mutant::PinnedUnnamed))?;
+        check_fit(&chunk, named, &version.record).ok()
+    }
+
     /// Before this device writes to another one's version of a file: what is pinned of its own goes if that includes it, and
     /// is kept as lost if not.
     fn let_go(&self, id: InodeId, state: &mut State) -> Result<()> {

@@ -216,7 +216,7 @@ impl State {
     pub fn choose_exactness(&mut self, at_rest: bool) {
         let is_trimmed_behind = self.shrunk.is_some() && !self.extra_chunks.is_empty();
         let Facts { record, stamps, .. } = &mut self.0;
-        record.is_exact = (record.is_exact || at_rest) && !is_trimmed_behind;
+        record.is_exact = (record.is_exact || at_rest) && !is_trimmed_behind && !stamps.found_inexact;
         stamps.announced &= !record.is_exact;
     }
 
@@ -224,7 +224,7 @@ impl State {
     pub(super) fn stamps_durable(&mut self) {
         let Facts { record, stamps, table, .. } = &mut self.0;
         stamps.base = record.content;
-        stamps.announced = !record.is_exact;
+        stamps.announced = !record.is_exact && !stamps.found_inexact;
         stamps.told_times = None;
         table.stored_is_durable();
     }

@@ -109,6 +109,47 @@ fn a_version_that_a_crash_left_is_merged_with_another_one() {
     assert_eq!(contents, [[&*zero, &part("by b"), &two].concat(), [&*zero, &*one, &part("by a")].concat()]);
 }
 
+/// It is about to be made exact.
+#[test]
+fn what_a_crash_left_is_whole_where_a_client_replaces_a_chunk_before_chunk_0_names_it() {
+    let (mut fleet, [zero, one, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
+    fleet.at(1, |_, volume| [1, 2].iter().for_each(|at| change(volume, "g", *at, "by b").unwrap()));
+    let volume = fleet.mount(0);
+    change(&volume, "g", 2, "by a").unwrap();
+    kill(volume);
+    let volume = fleet.mount(0);
+    put(&a, names[2], take(&b, names[2]));
+    volume.close().unwrap();
+    let contents: Vec<_> = shown(&mut fleet).into_iter().map(|(_, content)| content).collect();
+    assert!(contents.contains(&[&*zero, &*one, &part("by a")].concat()), "{contents:?}, {two}");
+}
+
+/// Of what another device was writing its chunk 0 alone is here, upon which nothing is changed but the mode.
+#[test]
+fn a_mode_that_is_set_before_all_has_arrived_makes_no_version() {
+    let (mut fleet, [zero, one, two]) = fleet(&BOTH);
+    let names = chunk_files(&mut fleet);
+    let [a, b] = [0, 1].map(|at| fleet.devices[at].store.clone());
+    let taken = fleet.at(0, |_, volume| {
+        change(volume, "g", 1, "by a").unwrap();
+        volume.sync(&find(volume, "g").unwrap(), true).unwrap();
+        take(&a, names[0])
+    });
+    fleet.at(1, |_, volume| change(volume, "g", 1, "by b").unwrap());
+    let own = take(&b, names[0]);
+    put(&b, names[0], taken);
+    put_copy(&b, names[0], own, 1);
+    fleet.at(1, |_, volume| {
+        let change = |record: &mut crate::volume::Record| std::mem::replace(&mut record.mode, 0o600) != 0o600;
+        volume.set_attributes(&find(volume, "g").unwrap(), change).unwrap();
+    });
+    let mut contents = rest_without_copies(&mut fleet);
+    contents.sort();
+    assert_eq!(contents, ["by a", "by b"].map(|text| [&*zero, &part(text), &two].concat()), "{one}");
+}
+
 /// This device knows a newer chunk, of its own version, which is elsewhere.
 #[test]
 fn a_chunk_that_chunk_0_names_is_not_refused_for_one_of_another_version() {
@@ -318,8 +359,8 @@ fn a_version_that_two_devices_save_is_whole_whatever_of_theirs_is_in_place() {
     let (name, files) = &saved[1];
     let (own, other) = (files.map(|file| take(&b, file)), files.map(|file| take(&a, file)));
     for which in 0..8 {
-        for (at, (file, (own, other))) in files.iter().zip(own.iter().zip(&other)).enumerate() {
-            put(&b, *file, if which >> at & 1 == 1 { other } else { own }.clone());
+        for (at, file) in files.iter().enumerate() {
+            put(&b, *file, if which >> at & 1 == 1 { &other } else { &own }[at].clone());
         }
         let shown = fleet.at(1, |_, volume| parts(volume, name));
         assert_eq!(shown.unwrap(), by_a, "{which}");
@@ -328,7 +369,12 @@ fn a_version_that_two_devices_save_is_whole_whatever_of_theirs_is_in_place() {
 
 #[test]
 fn each_rule_about_places_is_needed() {
-    let cases: [(Mutant, fn()); 13] = [
+    let cases: [(Mutant, fn()); 15] = [
+        (Mutant::AbsentNamed, a_mode_that_is_set_before_all_has_arrived_makes_no_version),
+        (
+            Mutant::PinnedUnnamed,
+            what_a_crash_left_is_whole_where_a_client_replaces_a_chunk_before_chunk_0_names_it,
+        ),
         (Mutant::TornKept, what_its_writer_overwrote_does_not_keep_the_place_of_a_whole_version),
         (Mutant::TornIncluded, a_version_that_loses_its_place_before_it_is_whole_is_saved_by_its_writer),
         (Mutant::SavedAnew, a_version_that_two_devices_save_is_whole_whatever_of_theirs_is_in_place),

@@ -7,7 +7,7 @@ use super::*;
 use crate::test_rng::{TestRng, seed, variable};
 
 /// Changes in place under mounts; the client copies some of the files or all, and what it did is noticed, or merged first.
-fn walk(seed: u64) {
+fn walk(seed: u64, is_harsh: bool) {
     let mut random = TestRng(seed);
     let styles: Vec<Style> = (0..3).map(|_| BOTH[random.below(2)]).collect();
     let mut fleet = FleetFixture::new(2 + random.below(2), &styles);
@@ -23,6 +23,17 @@ fn walk(seed: u64) {
     let mut live = Live::mount(fleet);
     for step in 0..4 + random.below(14) {
         let at = random.below(live.volumes.len());
+        if is_harsh && random.below(8) == 0 {
+            // What was acknowledged is durable.
+            live.kill_by(at, drop);
+            continue;
+        }
+        if is_harsh && random.below(8) == 0 {
+            let mode = 0o600 + step as u32;
+            let changed = set_mode(live.at(at), "g", mode);
+            live.fleet.log.push(format!("{at}: mode {mode:o}: {changed:?}"));
+            continue;
+        }
         match random.below(5) {
             0 => live.fleet.sync_some(at, &mut random),
             1 => drop(live.fleet.sync_all(at)),
@@ -75,6 +86,11 @@ fn walk(seed: u64) {
         println!("CRYPTFS_SEED={seed}\n{log}");
         std::panic::resume_unwind(why);
     }
+}
+
+fn set_mode(volume: &Volume, path: &str, mode: u32) -> crate::volume::Result<()> {
+    let inode = find(volume, path).ok_or(crate::volume::Error::NotFound)?;
+    volume.set_attributes(&inode, |record| std::mem::replace(&mut record.mode, mode) != mode)
 }
 
 /// What is pinned is not the file that is written to: another device changed the mode since.
@@ -151,7 +167,17 @@ fn the_rule_about_what_cannot_be_whole_is_needed() {
 fn devices_that_are_mounted_lose_nothing_of_large_files() {
     let mut random = TestRng(seed());
     for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(10) {
-        walk(random.0);
+        walk(random.0, false);
+        random.below(2);
+    }
+}
+
+#[test]
+#[ignore = "one walk in some hundred fails: docs/TESTING.md"]
+fn devices_that_are_killed_or_change_modes_lose_nothing_of_large_files() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(10) {
+        walk(random.0, true);
         random.below(2);
     }
 }

@@ -51,9 +51,14 @@ impl Live {
 
     /// Ends a mount without a checkpoint, with all of it durable, and mounts anew.
     fn kill(&mut self, at: usize) {
+        self.kill_by(at, super::fleet::kill);
+    }
+
+    /// The same by what `kill` does before.
+    pub fn kill_by(&mut self, at: usize, kill: impl FnOnce(Arc<Volume>)) {
         let (volume, watch) = self.volumes.remove(at);
         drop(watch);
-        super::fleet::kill(volume);
+        kill(volume);
         let watch = self.fleet.devices[at].store.watch().unwrap().unwrap();
         let volume = self.fleet.mount(at);
         volume.base.tell_arrivals();

@@ -14,7 +14,8 @@ const PLAIN: Duration = Duration::from_secs(10);
 /// Shows how far a check is until it is done: a bar on a terminal, now and then a line elsewhere.
 pub fn show(bar: &ProgressBar, progress: &Progress, is_done: &AtomicBool) {
     let (begun, mut told) = (Instant::now(), Duration::ZERO);
-    while !is_done.load(Ordering::Acquire) {
+    // Once at least, however short it was.
+    loop {
         let bytes = progress.bytes.load(Ordering::Relaxed) >> 20;
         bar.set_message(format!("{bytes} MiB"));
         bar.set_length(progress.files.load(Ordering::Relaxed));
@@ -23,6 +24,9 @@ pub fn show(bar: &ProgressBar, progress: &Progress, is_done: &AtomicBool) {
             told = begun.elapsed();
             let (done, of) = (progress.done.load(Ordering::Relaxed), progress.files.load(Ordering::Relaxed));
             report::complain(&how_far(done, of, told));
+        }
+        if is_done.load(Ordering::Acquire) {
+            break;
         }
         thread::park_timeout(Duration::from_millis(200));
     }

@@ -366,5 +366,5 @@ fn init_says_what_opens_the_volume() {
     let output =
         insisting.args(["--tpm2", "--passphrase-file"]).arg(machine.path("passphrase")).output().unwrap();
     assert_eq!(output.status.code(), Some(44), "{output:?}");
-    assert_eq!(fs::read_dir(machine.path("backing/keys")).unwrap().count(), 0);
+    assert!(!machine.path("backing/keys").exists());
 }

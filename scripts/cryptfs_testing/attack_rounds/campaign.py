@@ -51,11 +51,14 @@ class Campaign:
         self.beside = ThreadPoolExecutor(1)
         self.bystander = Bystander(self.volume)
         self.elsewhere = Elsewhere(self.volume, self.volume.folder, chance)
-        self.owner = Owner(self.volume.mountpoint, chance, self.tally, self.elsewhere.files)
+        self.owner = Owner(self.volume.mountpoint, chance, self.tally, self.elsewhere.files, self.adopts)
         # In every other epoch the attacker spares the bystander.
         self.is_spared = True
         self.born = Snapshot(self.volume.backing), Snapshot(self.volume.state)
         self.begin()
+
+    def adopts(self) -> bool:
+        return b"what was put into it here is in the root" in self.volume.log.read_bytes()
 
     def begin(self) -> None:
         """The volume as it was made, and some honest work on it."""

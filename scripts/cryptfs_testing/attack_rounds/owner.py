@@ -4,6 +4,7 @@ import errno
 import os
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from . import Wrong
@@ -29,10 +30,18 @@ ALLOWED = {
 
 
 class Owner:
-    """`elsewhere`: the files that another device left, by name. They are read, and nothing is done to them."""
+    """`elsewhere`: the files that another device left, by name. They are read, and nothing is done to them. `adopts`:
+    whether the volume has said that it gave names in the root to what was in a folder that is gone."""
 
-    def __init__(self, plain: Path, chance: random.Random, tally: Counter[str], elsewhere: dict[str, History]) -> None:
-        self.plain, self.chance, self.tally, self.elsewhere = plain, chance, tally, elsewhere
+    def __init__(
+        self,
+        plain: Path,
+        chance: random.Random,
+        tally: Counter[str],
+        elsewhere: dict[str, History],
+        adopts: Callable[[], bool],
+    ) -> None:
+        self.plain, self.chance, self.tally, self.elsewhere, self.adopts = plain, chance, tally, elsewhere, adopts
         self.forget()
 
     def forget(self) -> None:
@@ -154,6 +163,8 @@ class Owner:
             return
         self.tally["reads"] += 1
         known = self.expected(folder, name)
+        if folder == "" and self.is_adopted(name):
+            known = [*known, *(file for home in FOLDERS[1:] for file in self.expected(home, name))]
         if not any(file.held(found) for file in known):
             what = "; ".join(file.describe(found) for file in known)
             raise Wrong(f"{folder}/{name} holds {len(found)} bytes that never were in it: {what}")
@@ -162,11 +173,8 @@ class Owner:
         self.check(ELSEWHERE, self.chance.choice(list(self.elsewhere)))
 
     def is_adopted(self, name: str) -> bool:
-        """Whether the root has it out of a folder that is gone: what only a journal had of that gets a name there."""
-        homes = [folder for folder in FOLDERS[1:] if name in self.names[folder]]
-        self.names[""].update([name] if homes else [])
-        self.expected("", name).extend(file for folder in homes for file in self.expected(folder, name))
-        return bool(homes)
+        """Whether the root may have it out of a folder that is gone, of which only a journal had something."""
+        return self.adopts() and any(name in self.names[folder] for folder in FOLDERS[1:])
 
     def check_all(self, honest: bool = False) -> None:
         for folder in self.names:

@@ -86,7 +86,7 @@ const LONGER: &[(&str, usize)] = &[
     // One file that a user can carry away.
     ("scripts/cryptfs-rescue", 1620),
     // One façade: a line for each call of each room, and what each call may fail with.
-    ("src/volume/volume.rs", 665),
+    ("src/volume/volume.rs", 660),
 ];
 
 /// What is wrong with one file of `src`.

@@ -14,6 +14,7 @@ mod pinned;
 mod removal;
 mod strays;
 mod twins;
+mod unseen;
 mod withheld;
 
 use crate::chunk::{Chunk, ChunkId, InodeId, Relation};

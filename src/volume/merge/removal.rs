@@ -40,31 +40,6 @@ impl Merge {
         self.namespace.rename(from, to, how, whiteout, now)
     }
 
-    /// Saves the content of a small file that another device made, before somebody overwrites it from `at` on who was shown another one. If
-    /// it cannot be saved it is overwritten.
-    pub fn spare_unseen(&self, inode: &Arc<Inode>, at: u64) {
-        if !self.base.tells_arrivals()
-            || mutants::is_active(Mutant::UnseenOverwritten)
-            || !inode.takes_unseen(at, self.base.context.device)
-        {
-            return;
-        }
-        if let Err(error) = self.save_unseen(inode) {
-            log::warn!("{:?}: another device's version is overwritten: {error}", inode.id());
-        }
-    }
-
-    fn save_unseen(&self, inode: &Arc<Inode>) -> Result<()> {
-        let found = Arc::new(Inode::new(inode.id(), self.cache.load_anew(inode, false)?, true));
-        log::info!("{:?}: what came and is overwritten unseen is saved beside it", inode.id());
-        if self.save_beside(inode, &found)? {
-            self.writeback.sync_all()?;
-            // Whoever shows the volume is told after that.
-            self.base.schedule.merge();
-        }
-        Ok(())
-    }
-
     /// Saves what gave way of the file that has a name. Where that cannot be, it goes with the file: a removal makes room, and must not
     /// fail for want of it.
     fn save_before_removal(&self, directory: &Arc<Inode>, name: &[u8]) {

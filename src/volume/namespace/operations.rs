@@ -228,9 +228,11 @@ impl Namespace {
         check_name(name)?;
         self.writeback.admit_removal()?;
         let mut pending = self.journal.names();
-        _ = self.cache.entry(directory, name)?.ok_or(Error::NotFound)?;
-        self.spare_unseen(&mut pending, (directory, name), false, now);
-        match self.cache.entry(directory, name)?.ok_or(Error::NotFound)? {
+        let mut entry = self.cache.entry(directory, name)?.ok_or(Error::NotFound)?;
+        if self.spare_unseen(&mut pending, (directory, name), false, now) {
+            entry = self.cache.entry(directory, name)?.ok_or(Error::NotFound)?;
+        }
+        match entry {
             (_, Kind::Directory) => Err(Error::IsDirectory),
             (id, _) => self.remove_name(&mut pending, directory, name, id, now),
         }

@@ -77,7 +77,7 @@ impl Namespace {
         drop(self.listed_for_more(to.0)?);
         let (id, kind) = self.cache.entry(from.0, from.1)?.ok_or(Error::NotFound)?;
         if how == Rename::Replace {
-            self.spare_unseen(pending, to, true, now);
+            _ = self.spare_unseen(pending, to, true, now);
         }
         let target = self.cache.entry(to.0, to.1)?;
         // Nothing may fail once a name was taken.

@@ -15,17 +15,19 @@ use std::sync::Arc;
 impl Namespace {
     /// A file of another device's that came under a name, and is not shown there yet, gets one derived from it; what is shown for the
     /// name has it again, if it is still in the directory. `is_taken`: something else is about to get the name, be it that somebody asked
-    /// what it leads to: the kernel does before each rename, and nobody has seen that. What cannot be spared goes with the name.
+    /// what it leads to: the kernel does before each rename, and nobody has seen that. What cannot be spared goes with the name. Whether the
+    /// name may lead elsewhere now.
     pub(super) fn spare_unseen(
         &self,
         pending: &mut Pending,
         (directory, name): (&Arc<Inode>, &[u8]),
         is_taken: bool,
         now: Timestamp,
-    ) {
-        if let Err(error) = self.spare(pending, (directory, name), is_taken, now) {
+    ) -> bool {
+        self.spare(pending, (directory, name), is_taken, now).unwrap_or_else(|error| {
             log::warn!("{:?}: a file that came under a name is not spared: {error}", directory.id());
-        }
+            true
+        })
     }
 
     fn spare(
@@ -34,16 +36,16 @@ impl Namespace {
         (directory, name): (&Arc<Inode>, &[u8]),
         is_taken: bool,
         now: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if !self.base.tells_arrivals() || mutants::is_active(Mutant::UnseenReplaced) {
-            return Ok(());
+            return Ok(false);
         }
         let (came, dot, was) = {
             let state = directory.state.read();
-            let Some(shown) = state.shown_for(name, is_taken) else { return Ok(()) };
+            let Some(shown) = state.shown_for(name, is_taken) else { return Ok(false) };
             let Some(entry) = state.directory().get(name).filter(|entry| entry.kind != Kind::Directory)
             else {
-                return Ok(());
+                return Ok(false);
             };
             let came = entry.inode;
             let wanted = shown.into_iter().chain([came]).collect();
@@ -56,12 +58,12 @@ impl Namespace {
                     .find(|place| is_it(&place.shown, &place.stored))
                     .cloned()
             };
-            let Some(place) = find(came, &|shown, _| shown == name) else { return Ok(()) };
+            let Some(place) = find(came, &|shown, _| shown == name) else { return Ok(false) };
             let was = shown.and_then(|was| find(was, &|shown, stored| stored == name && shown != name));
             (came, place.rank, shown.zip(was))
         };
         if is_same_family(dot.1, self.base.context.device) {
-            return Ok(());
+            return Ok(false);
         }
         let mut free = None;
         for derived in derived_names(name, dot.0, dot.1) {
@@ -70,10 +72,13 @@ impl Namespace {
                 break;
             }
         }
-        let Some(free) = free else { return Ok(()) };
+        let Some(free) = free else { return Ok(false) };
         log::info!("{came:?} came under a name that is shown for something else: it gets another one");
         self.call(pending, directory, came, (name, &free), now)?;
-        was.map_or(Ok(()), |(was, place)| self.call(pending, directory, was, (&place.shown, name), now))
+        if let Some((was, place)) = was {
+            self.call(pending, directory, was, (&place.shown, name), now)?;
+        }
+        Ok(true)
     }
 
     /// Gives what an entry leads to another name, be it on its way.

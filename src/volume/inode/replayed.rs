@@ -10,13 +10,14 @@ use crate::volume::mutants::{self, Mutant};
 impl State {
     /// Of an inode that a durable batch carries.
     pub fn replayed(number: Commit, record: &Record, first_chunk: Chunk) -> State {
+        let is_empty = first_chunk.inline().is_empty();
         let mut state = State::fresh(record.clone(), first_chunk);
         state.0.record.namespace = number;
         state.0.journalled = Journalled {
             links_count: record.links_count,
             links: record.extension.links.clone(),
             namespace: number,
-            is_empty: false,
+            is_empty,
         };
         state.0.standing = Standing::Durable;
         state.0.recorded = true;
@@ -62,7 +63,7 @@ impl State {
             record.modified = record.modified.max(times.0);
             record.changed = record.changed.max(times.1);
         }
-        self.0.journalled = Journalled { links_count, links, namespace: number, is_empty: false };
+        self.0.journalled = Journalled { links_count, links, namespace: number, ..self.journalled };
         self.change();
     }
 

@@ -95,13 +95,13 @@ impl Deref for State {
     }
 }
 
-/// nlink and links.
+/// What durable batches say: nlink and links, by which batch, and whether there is content.
 #[derive(Clone, Default)]
 pub struct Journalled {
     pub links_count: u32,
     pub links: Vec<Link>,
     pub namespace: Commit,
-    /// A batch stands in for chunk 0, and has no content.
+    /// A batch that stands in for chunk 0 has none.
     pub is_empty: bool,
 }
 

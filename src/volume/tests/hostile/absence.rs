@@ -96,6 +96,32 @@ fn row_38_an_older_journal_makes_no_empty_file() {
     }
 }
 
+/// A batch names the file without content; its first content comes after a kill, in another batch. A block of that journal is spoilt, and
+/// the device has forgotten what it knew.
+#[test]
+fn row_39_the_first_content_after_a_kill_is_settled() {
+    let Live { victim, volume, id } = Live::new(false);
+    volume.sync_directory(&volume.root().unwrap()).unwrap();
+    let journal = victim.file_name(volume.base.context.own_journal());
+    drop(volume);
+    let volume = victim.open().unwrap();
+    let inode = volume.inode(id.inode).unwrap();
+    volume.write(&inode, 0, &pattern(300, 5), now(), 0).unwrap();
+    volume.sync(&inode, false).unwrap();
+    let left = victim.bytes(journal);
+    for block in 0..left.len() / BLOCK {
+        let copy = Memory::new();
+        copy.restore(&victim.store.snapshot());
+        let mut spoilt = left.clone();
+        spoilt[block * BLOCK + BLOCK / 2] ^= 1;
+        put(&copy, journal, &spoilt);
+        victim.forget();
+        let Ok(volume) = victim.fixture.try_open(Arc::new(copy)) else { continue };
+        let found = read_path(&volume, "fresh");
+        assert!(found.as_ref().map_or(true, |found| *found == pattern(300, 5)), "{block}: {found:?}");
+    }
+}
+
 /// Content that a batch carries is not what the file is once a chunk file has more.
 #[test]
 fn row_38_content_of_a_journal_does_not_stand_in_for_a_newer_chunk_file() {

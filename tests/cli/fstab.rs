@@ -130,11 +130,7 @@ fn mount_8_and_fstab_mount_and_umount_8_unmounts() {
 
 #[test]
 fn root_is_told_why_it_cannot_remount_what_somebody_else_mounted() {
-    if !is_root() {
-        return;
-    }
-    let sandbox = Sandbox::of_nobody();
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
+    let Some(sandbox) = Sandbox::mounted_by_nobody() else { return };
     let helper = sandbox.path("mount.fuse.cryptfs");
     symlink(PROGRAM, &helper).unwrap();
     let (backing, plain) = (sandbox.backing(), sandbox.plain());

@@ -112,11 +112,7 @@ fn row_36_the_daemons_memory_is_its_own() {
 /// Only root can become somebody else; as anybody else the other tests are this one.
 #[test]
 fn row_36_an_ordinary_user_mounts_and_nobody_can_trace_the_daemon() {
-    if !is_root() {
-        return;
-    }
-    let sandbox = Sandbox::of_nobody();
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
+    let Some(sandbox) = Sandbox::mounted_by_nobody() else { return };
     let file = sandbox.plain().join("x");
     let mut shell = Command::new("sh");
     sandbox.succeeds(shell.uid(65534).gid(65534).args(["-c", "echo mine > \"$0\" && cat \"$0\""]).arg(&file));

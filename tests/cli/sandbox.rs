@@ -57,6 +57,13 @@ impl Sandbox {
         sandbox
     }
 
+    /// The same, mounted by that user. `None`: only root can become somebody else.
+    pub fn mounted_by_nobody() -> Option<Sandbox> {
+        let sandbox = is_root().then(Sandbox::of_nobody)?;
+        sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
+        Some(sandbox)
+    }
+
     /// Lets the user nobody work here, with a copy of the program: the one under test may lie where only root comes.
     pub fn give_to_nobody(&self) {
         let mut install = Command::new("install");

@@ -48,11 +48,7 @@ fn nobody_waits_without_a_word_for_a_daemon_that_hangs() {
 /// The kernel lets nobody set an attribute who may not write to the root directory.
 #[test]
 fn everything_is_stored_for_who_may_not_write_to_the_root_directory() {
-    if !is_root() {
-        return;
-    }
-    let sandbox = Sandbox::of_nobody();
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
+    let Some(sandbox) = Sandbox::mounted_by_nobody() else { return };
     let plain = sandbox.plain();
     let mut chmod = Command::new("chmod");
     chmod.arg("555").arg(&plain).uid(65534).gid(65534);
@@ -63,11 +59,7 @@ fn everything_is_stored_for_who_may_not_write_to_the_root_directory() {
 
 #[test]
 fn who_may_not_ask_is_told_who_may() {
-    if !is_root() {
-        return;
-    }
-    let sandbox = Sandbox::of_nobody();
-    sandbox.succeeds(&mut sandbox.as_nobody(&sandbox.mount()));
+    let Some(sandbox) = Sandbox::mounted_by_nobody() else { return };
     let told = sandbox.fails(&mut asks(&sandbox, "sync"), 1);
     assert!(
         told.contains("user 65534 mounted it") && told.contains("`sudo -u '#65534' cryptfs sync"),

@@ -104,16 +104,21 @@ impl Observer for Remover {
     }
 }
 
+/// Both are mounted, and the first one's edit of `f` is on its way.
+fn edited_by_a() -> Live {
+    let (mut fleet, _) = fleet();
+    fleet.at(0, |_, volume| edit(volume, "f", "by a").unwrap());
+    fleet.removed.extend(std::mem::take(&mut fleet.made));
+    fleet.made.insert("by a".into());
+    fleet.sync_all(0);
+    Live::mount(fleet)
+}
+
 /// Whoever shows the volume is told a moment after memory has changed, and removes what he saw.
 #[test]
 fn what_arrived_and_is_not_shown_yet_does_not_go_with_what_is_shown() {
     for is_found_by_a_flush in [false, true] {
-        let (mut fleet, _) = fleet();
-        fleet.at(0, |_, volume| edit(volume, "f", "by a").unwrap());
-        fleet.removed.extend(std::mem::take(&mut fleet.made));
-        fleet.made.insert("by a".into());
-        fleet.sync_all(0);
-        let mut live = Live::mount(fleet);
+        let mut live = edited_by_a();
         let inode = find(live.at(1), "f").unwrap();
         content(live.at(1), &inode);
         live.fleet.sync_all(1);
@@ -150,12 +155,7 @@ impl Observer for Overwriter {
 #[test]
 fn what_arrived_and_is_not_shown_yet_is_not_overwritten() {
     for is_cut in [true, false] {
-        let (mut fleet, _) = fleet();
-        fleet.at(0, |_, volume| edit(volume, "f", "by a").unwrap());
-        fleet.removed.extend(std::mem::take(&mut fleet.made));
-        fleet.made.insert("by a".into());
-        fleet.sync_all(0);
-        let mut live = Live::mount(fleet);
+        let mut live = edited_by_a();
         content(live.at(1), &find(live.at(1), "f").unwrap());
         live.fleet.sync_all(1);
         live.at(1).observe(Box::new(Overwriter(Arc::downgrade(&live.volumes[1].0), is_cut)));

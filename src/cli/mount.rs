@@ -291,6 +291,7 @@ fn kernel_options(request: &Request) -> Options {
         acls: wanted.umask.is_none()
             && wanted.acls.unwrap_or(wanted.kernel_permissions.unwrap_or(usual.acls)),
         writeback: wanted.writeback.unwrap_or(usual.writeback),
+        small_positions: wanted.small_inode_numbers,
         threads: wanted.threads.unwrap_or(usual.threads),
         transport: wanted.transport.unwrap_or(usual.transport),
         ..usual

@@ -85,7 +85,7 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "inode32",
         "Inode numbers of 32 bits, for programs that know no larger ones and otherwise fail with EOVERFLOW. A file then \
-         has another number at each mount. Positions in folders have 63 bits all the same: such programs cannot list them.",
+         has another number at each mount, and positions in folders (telldir(3)) have 31 bits, too.",
     ),
     (
         "acl, noacl",

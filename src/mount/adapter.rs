@@ -23,10 +23,11 @@ use fuser::{
 };
 
 use super::adapter_values::{file_attr, from_system, kind, nothing, set_time};
+use super::positions::{self, Positions};
 use super::{Options, Transport, control, policy};
 use crate::fs::ops::{
-    Attributes, Caller, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek, SetAttributes, Times,
-    WriteHow,
+    Attributes, Caller, DirectoryEntry, Entry, Kind, NewNode, NodeId, Operations, RenameFlags, Seek,
+    SetAttributes, Times, WriteHow,
 };
 use crate::fs::{Error, Result};
 
@@ -49,6 +50,7 @@ pub fn connect(operations: Arc<dyn Operations>, device: File, options: &Options)
         times: if writeback { Times::Keep } else { Times::Set },
         wanted: InitFlags::from_bits_retain(policy::wanted(options)),
         opens: !options.kernel_permissions,
+        positions: options.small_positions.then(Positions::default),
         generation: Generation(policy::generation()),
     };
     let session = Session::from_fd(adapter, OwnedFd::from(device), SessionACL::All, config)?;
@@ -74,6 +76,8 @@ pub struct Adapter {
     times: Times,
     /// OPEN and CREATE are to be answered, because permissions are the filesystem's to check.
     opens: bool,
+    /// Where positions in listings are to be small: OPENDIR is answered then.
+    positions: Option<Positions>,
     generation: Generation,
 }
 
@@ -129,6 +133,17 @@ impl Adapter {
     /// fuser has one lifetime for the entry and its attributes.
     fn lifetime(&self, attributes: &Attributes) -> Duration {
         policy::lifetime(attributes).min(policy::entry_lifetime(self.opens))
+    }
+
+    fn list(
+        &self,
+        opened: (NodeId, FileHandle),
+        position: u64,
+        plus: bool,
+        sink: &mut dyn FnMut(&DirectoryEntry<'_>) -> bool,
+    ) -> Result<()> {
+        let (node, FileHandle(handle)) = opened;
+        positions::list(self.positions.as_ref(), &*self.operations, (node, handle), position, plus, sink)
     }
 
     fn reply_entry(&self, reply: ReplyEntry, result: Result<Entry>) {
@@ -397,16 +412,33 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        reply.error(Errno::ENOSYS);
+        match &self.positions {
+            Some(positions) => reply.opened(FileHandle(positions.open()), FopenFlags::empty()),
+            None => reply.error(Errno::ENOSYS),
+        }
     }
 
-    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, cookie: u64, mut reply: ReplyDirectory) {
+    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        if let Some(positions) = &self.positions {
+            positions.close(handle.0);
+        }
+        reply.ok();
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        position: u64,
+        mut reply: ReplyDirectory,
+    ) {
         guard("readdir", || {
-            let mut sink = |entry: &crate::fs::ops::DirectoryEntry<'_>| {
+            let mut sink = |entry: &DirectoryEntry<'_>| {
                 let name = OsStr::from_bytes(entry.name);
                 !reply.add(INodeNo(entry.inode_number), entry.cookie, kind(entry.kind), name)
             };
-            match self.operations.read_directory(node(ino), cookie, false, &mut sink) {
+            match self.list((node(ino), handle), position, false, &mut sink) {
                 Ok(()) => reply.ok(),
                 Err(error) => reply.error(number(error)),
             }
@@ -417,12 +449,12 @@ impl fuser::Filesystem for Adapter {
         &self,
         _: &Request,
         ino: INodeNo,
-        _: FileHandle,
-        cookie: u64,
+        handle: FileHandle,
+        position: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
         guard("readdirplus", || {
-            let mut sink = |entry: &crate::fs::ops::DirectoryEntry<'_>| {
+            let mut sink = |entry: &DirectoryEntry<'_>| {
                 let (attributes, lifetime) = match &entry.entry {
                     Some(found) => {
                         (file_attr(found.node, &found.attributes), self.lifetime(&found.attributes))
@@ -432,7 +464,7 @@ impl fuser::Filesystem for Adapter {
                 let name = OsStr::from_bytes(entry.name);
                 !reply.add(attributes.ino, entry.cookie, name, &lifetime, &attributes, self.generation)
             };
-            match self.operations.read_directory(node(ino), cookie, true, &mut sink) {
+            match self.list((node(ino), handle), position, true, &mut sink) {
                 Ok(()) => reply.ok(),
                 Err(error) => reply.error(number(error)),
             }

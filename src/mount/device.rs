@@ -26,6 +26,7 @@ use super::channel::{Buffers, Received, forget_attributes, invalidate, receive, 
 use super::dispatch::{self, Dispatcher};
 use super::idle_class::{Classes, IdleClass, ServingThread};
 use super::policy::{self, capability};
+use super::positions::Positions;
 use super::protocol::{self as wire, Body, InHeader, OutHeader, ReadIn, opcode};
 use super::reply::NO_THREAD;
 use super::ring::{self, Rings};
@@ -117,6 +118,7 @@ pub fn connect(
         requests,
         transport: if rings.is_some() { Transport::Uring } else { Transport::Device },
         opens: !options.kernel_permissions,
+        positions: options.small_positions.then(Positions::default),
         generation: policy::generation(),
         long_setxattr: terms.capabilities & capability::SETXATTR_EXT != 0,
         writeback: terms.capabilities & capability::WRITEBACK_CACHE != 0,

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::positions::{self, Positions};
 use super::protocol::{self as wire, Body, InHeader, opcode, valid};
 use super::reply::{self, Answer, Errno, Listing};
 use super::{Requests, Transport, control, policy};
@@ -30,6 +31,8 @@ pub struct Dispatcher {
     pub transport: Transport,
     /// OPEN is to be answered, because permissions are the filesystem's to check.
     pub opens: bool,
+    /// Where positions in listings are to be small: OPENDIR is answered then.
+    pub positions: Option<Positions>,
     /// Of every node but the root that has none of its own.
     pub generation: u64,
     /// SETXATTR comes in its longer form.
@@ -95,6 +98,7 @@ impl Dispatcher {
                 self.operations.flush(node)?;
                 Ok(0)
             }
+            opcode::OPENDIR | opcode::RELEASEDIR => self.open_directory(header, body, out),
             opcode::READDIR | opcode::READDIRPLUS => self.list(header, body, out),
             opcode::STATFS => self.statistics(out),
             opcode::SETXATTR => self.set_xattr(header, body),
@@ -305,14 +309,31 @@ impl Dispatcher {
         Ok(0)
     }
 
+    fn open_directory(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
+        let positions = self.positions.as_ref().ok_or(Errno(libc::ENOSYS))?;
+        if header.opcode == opcode::OPENDIR {
+            return reply::put(out, &wire::OpenOut { handle: positions.open(), ..wire::OpenOut::default() });
+        }
+        let released: wire::ReleaseIn = body.take().ok_or(MALFORMED)?;
+        positions.close(released.handle);
+        Ok(0)
+    }
+
     fn list(&self, header: &InHeader, mut body: Body<'_>, out: &mut [u8]) -> Answer {
         let asked: wire::ReadIn = body.take().ok_or(MALFORMED)?;
         let room = out.get_mut(..asked.size as usize).ok_or(MALFORMED)?;
         let plus = header.opcode == opcode::READDIRPLUS;
         let entries = plus.then(|| (self.generation, policy::entry_lifetime(self.opens)));
         let mut listing = Listing::new(room, entries);
-        let node = NodeId(header.node);
-        self.operations.read_directory(node, asked.offset, plus, &mut |entry| listing.push(entry))?;
+        let opened = (NodeId(header.node), asked.handle);
+        positions::list(
+            self.positions.as_ref(),
+            &*self.operations,
+            opened,
+            asked.offset,
+            plus,
+            &mut |entry| listing.push(entry),
+        )?;
         Ok(listing.used())
     }
 

@@ -19,6 +19,7 @@ mod idle_class;
 mod notifier;
 mod point;
 mod policy;
+mod positions;
 mod protocol;
 mod register;
 mod reply;
@@ -108,6 +109,8 @@ pub struct Options {
     /// The kernel gathers writes in its cache until fsync, close or memory pressure. It accepts them without asking, so
     /// that nobody learns at the write that there is no space.
     pub writeback: bool,
+    /// Positions in listings fit into 31 bits, and OPENDIR is sent.
+    pub small_positions: bool,
     /// How many requests are served at once, at least 1; over io_uring, how many of the slow ones.
     pub threads: usize,
     pub transport: Transport,
@@ -132,6 +135,7 @@ impl Default for Options {
             kernel_permissions: true,
             acls: true,
             writeback: false,
+            small_positions: false,
             threads: 2,
             transport: Transport::Auto,
             poll_for: Duration::from_micros(30),

@@ -39,7 +39,9 @@ pub mod opcode {
     pub const LISTXATTR: u32 = 23;
     pub const REMOVEXATTR: u32 = 24;
     pub const INIT: u32 = 26;
+    pub const OPENDIR: u32 = 27;
     pub const READDIR: u32 = 28;
+    pub const RELEASEDIR: u32 = 29;
     pub const FSYNCDIR: u32 = 30;
     pub const ACCESS: u32 = 34;
     pub const CREATE: u32 = 35;
@@ -136,6 +138,7 @@ wire! {
     LinkIn = 8 { node: u64 }
     OpenIn = 8 { flags: u32, open_flags: u32 }
     OpenOut = 16 { handle: u64, open_flags: u32, backing: i32 }
+    ReleaseIn = 24 { handle: u64, flags: u32, release_flags: u32, lock_owner: u64 }
     ReadIn = 40 {
         handle: u64, offset: u64, size: u32, read_flags: u32, lock_owner: u64, flags: u32, padding: u32,
     }

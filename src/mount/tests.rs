@@ -12,10 +12,11 @@ use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 use super::dispatch::Dispatcher;
+use super::positions::{self, Positions};
 use super::protocol::{Body, Dirent, InHeader, MknodIn, WriteIn, opcode};
 use super::reply::{Errno, Listing};
 use super::{Options, Transport, point, policy, reply};
-use crate::fs::ops::{Allocate, Attributes, DirectoryEntry, Entry, Kind, NodeId};
+use crate::fs::ops::{Allocate, Attributes, DirectoryEntry, Entry, Kind, NodeId, Operations};
 
 #[test]
 fn a_source_cannot_smuggle_options_into_fusermount3() {
@@ -41,6 +42,7 @@ fn dispatcher() -> Dispatcher {
         requests: Arc::default(),
         transport: Transport::Device,
         opens: true,
+        positions: None,
         generation: 7,
         long_setxattr: true,
         writeback: false,
@@ -127,4 +129,74 @@ fn listings_are_padded_and_stop_before_they_overflow() {
     assert_eq!(out[..32], [first.as_bytes(), b"five5\0\0\0"].concat());
     let mut listing = Listing::new(&mut out[..64], Some((7, policy::LIFETIME)));
     assert!(!listing.push(&entry(b"")));
+}
+
+/// The names from a position on, and the positions behind them; of at most `limit` entries.
+fn listed(
+    positions: &Positions,
+    fs: &memory::Memory,
+    handle: u64,
+    from: u64,
+    limit: usize,
+) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    let opened = (NodeId::ROOT, handle);
+    positions::list(Some(positions), fs, opened, from, false, &mut |entry| {
+        let is_taken = found.len() < limit;
+        found.extend(is_taken.then(|| (String::from_utf8_lossy(entry.name).into(), entry.cookie)));
+        is_taken
+    })
+    .unwrap();
+    found
+}
+
+#[test]
+fn a_position_counts_what_its_handle_was_shown() {
+    let (fs, positions) = (memory::Memory::default(), Positions::default());
+    let caller = crate::fs::ops::Caller { uid: 0, gid: 0, pid: 0 };
+    for name in ["a", "b", "c", "d"] {
+        fs.make_directory(caller, NodeId::ROOT, name.as_bytes(), 0o755, 0).unwrap();
+    }
+    let handle = positions.open();
+    let all: Vec<_> = [".", "..", "a", "b", "c", "d"].map(str::to_owned).into_iter().zip(1..).collect();
+    assert_eq!(listed(&positions, &fs, handle, 0, 3), all[..3]);
+    assert_eq!(listed(&positions, &fs, handle, 3, 99), all[3..]);
+    fs.remove_directory(caller, NodeId::ROOT, b"b").unwrap();
+    assert_eq!(listed(&positions, &fs, handle, 3, 99), all[4..], "those behind keep their positions");
+    // Of a handle that was shown nothing, or less; and behind the end.
+    let other = positions.open();
+    assert_eq!(listed(&positions, &fs, other, 3, 99), [("c".into(), 4), ("d".into(), 5)]);
+    for behind in [5, 99, u64::MAX] {
+        assert_eq!(listed(&positions, &fs, other, behind, 99), []);
+    }
+    positions.close(handle);
+    assert_eq!(listed(&positions, &fs, handle, 4, 99), [("d".into(), 5)], "as of a handle that is not known");
+}
+
+/// From another device, whose entries lie anywhere.
+#[test]
+fn what_comes_between_what_was_shown_has_no_position_and_is_no_lookup() {
+    let fs = memory::Memory::default();
+    let caller = crate::fs::ops::Caller { uid: 0, gid: 0, pid: 0 };
+    let nodes = ["a", "b", "c"].map(|name| {
+        let made = fs.make_directory(caller, NodeId::ROOT, name.as_bytes(), 0o755, 0).unwrap();
+        fs.forget(made.node, 1);
+        made.node
+    });
+    let mut shown = Vec::new();
+    positions::read(&fs, NodeId::ROOT, &mut shown, 0, false, &mut |_| true).unwrap();
+    shown.remove(3);
+    for plus in [false, true] {
+        let mut found = Vec::new();
+        positions::read(&fs, NodeId::ROOT, &mut shown, 2, plus, &mut |entry| {
+            found.push((entry.name.to_vec(), entry.cookie));
+            true
+        })
+        .unwrap();
+        assert_eq!(found, [(b"a".to_vec(), 3), (b"c".to_vec(), 4)]);
+    }
+    for name in ["a", "b", "c"] {
+        fs.remove_directory(caller, NodeId::ROOT, name.as_bytes()).unwrap();
+    }
+    assert_eq!(nodes.map(|node| fs.attributes(node).is_ok()), [true, false, true]);
 }

@@ -164,6 +164,9 @@ fn an_option_that_promises_something_works_or_is_refused() {
     sandbox.succeeds(sandbox.mount().args(["-o", "umask=077,inode32"]));
     let found = fs::metadata(sandbox.plain().join("f")).unwrap();
     assert_eq!((found.mode() & 0o777, found.ino() >> 32), (0o600, 0));
+    let mut positions = Command::new("/usr/bin/python3");
+    positions.args(["-B", "-m", "cryptfs_testing.workloads.positions"]).arg(sandbox.plain()).arg("31");
+    sandbox.succeeds(positions.env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/scripts")));
     let table = fs::read_to_string("/proc/self/mounts").unwrap();
     let line = table.lines().find(|line| line.contains(sandbox.plain().to_str().unwrap())).unwrap();
     assert!(line.contains("noatime"), "{line}");

@@ -1,7 +1,9 @@
 """What telldir, seekdir and rewinddir promise, in a directory that changes while it is read: what is there all along is
 shown once, a position leads back to where it was told, and from the start all is shown as it is now.
 
-    python3 -m cryptfs_testing.workloads.positions FOLDER
+    python3 -m cryptfs_testing.workloads.positions FOLDER [BITS]
+
+BITS: how large positions may be.
 """
 
 import collections
@@ -38,7 +40,7 @@ def staying(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith("stays")]
 
 
-def play(top: str) -> None:
+def play(top: str, bits: int = 63) -> None:
     folder = f"{top}/positions"
     os.mkdir(folder)
     for number in range(STAYING):
@@ -54,6 +56,7 @@ def play(top: str) -> None:
         seen.append(name)
         if turn % 5 == 0:
             told.append((libc.telldir(stream), len(seen)))
+            check(told[-1][0] >> bits == 0, f"position {told[-1][0]} has more than {bits} bits")
         elif turn % 5 == 1 and going:
             # In turns one that was shown or is soon, and one far behind.
             os.unlink(f"{folder}/goes-{going.popleft() if turn % 2 else going.pop()}")
@@ -80,4 +83,4 @@ def play(top: str) -> None:
 
 
 if __name__ == "__main__":
-    play(sys.argv[1])
+    play(sys.argv[1], *map(int, sys.argv[2:]))

@@ -9,6 +9,7 @@ use crate::crypto::{Aead, Nonce, Tag, Unauthentic, expand_briefly, fill_random, 
 use crate::store::StoreFile;
 use std::cell::RefCell;
 use std::io::IoSlice;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Blocks that are sealed before they are written in one go: 1 MiB.
@@ -114,6 +115,13 @@ impl Blocks<'_> {
             opened.map_err(|Unauthentic| Error::Damaged(self.id, "a block does not authenticate"))?;
         }
         Ok(())
+    }
+
+    /// Somebody will read these slots soon.
+    pub fn expect(&self, slots: RangeInclusive<Slot>) {
+        if let Some(file) = self.file {
+            file.expect(slots.start().offset()..slots.end().offset() + BLOCK as u64);
+        }
     }
 
     /// Reads map block `k` of a section.

@@ -9,6 +9,9 @@ use super::entry::{EVERY, Entries, Entry, GROUP, RootTable, number_at, position}
 use super::{BlockCount, BlockNumber, Result, Section};
 use std::sync::OnceLock;
 
+/// So many slots apart, map blocks are worth one read of a disk.
+const NEAR: u16 = 16;
+
 /// One group: its map block, if it has one, and its entries, once they are loaded.
 #[derive(Default)]
 #[cfg_attr(test, derive(Clone))]
@@ -124,7 +127,10 @@ impl Table {
         if group.entries.get().is_none() && !group.is_empty() {
             let mut entries = match group.stored.is_hole() {
                 true => Entries::empty(),
-                false => blocks.read_map(self.section, k, &group.stored)?,
+                false => {
+                    self.expect_others(k, blocks);
+                    blocks.read_map(self.section, k, &group.stored)?
+                }
             };
             for &(i, entry) in &group.beside {
                 entries.replace(i, entry);
@@ -132,6 +138,21 @@ impl Table {
             group.entries.get_or_init(|| entries);
         }
         Ok(group.loaded())
+    }
+
+    /// Before the first map block is read: those that lie near it, as in a file written in one go all do, are asked for soon by whoever
+    /// reads at random.
+    fn expect_others(&self, k: usize, blocks: &Blocks) {
+        if self.groups.iter().any(|group| group.loaded().is_some()) {
+            return;
+        }
+        let own = self.groups[k].stored.slot;
+        let maps = self.groups.iter().map(|group| &group.stored).filter(|map| !map.is_hole());
+        let near = maps.map(|map| map.slot).filter(|slot| slot.0.abs_diff(own.0) <= NEAR);
+        let (first, last) = near.fold((own, own), |(first, last), slot| (first.min(slot), last.max(slot)));
+        if first < last {
+            blocks.expect(first..=last);
+        }
     }
 
     /// Loads every group that is not.

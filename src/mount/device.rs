@@ -43,6 +43,9 @@ const SOON: Duration = Duration::from_micros(200);
 const WORTH_PASSING: u64 = 40_000;
 /// The same where none is known to wait: whoever asks alone, as by an fsync after each write, would pay for nobody.
 const WORTH_PASSING_ALONE: u64 = 200_000;
+/// The same where somebody asks alone and the idle class serves, which has one thread: a wait for a disk ends with two CPUs asleep, and
+/// only that thread wakes whoever asks where it runs itself.
+const WORTH_PASSING_ON: u64 = 500_000;
 /// Whoever asked so often in a row asks alone.
 const ALONE: u32 = 64;
 /// How long forgets are left to gather where hardly anything else comes this way, so as not to wake for each.
@@ -173,6 +176,11 @@ impl Turn {
         self.asker =
             if asker == before.0 && asker != 0 { (asker, before.1.saturating_add(1)) } else { (asker, 0) };
     }
+
+    /// Somebody asks alone.
+    fn is_of_one(&self) -> bool {
+        self.asker.1 >= ALONE
+    }
 }
 
 /// When a thread that serves ends, in whatever way, nobody is left to wait for it.
@@ -283,14 +291,16 @@ impl Device {
             let is_large = header.opcode == opcode::READ
                 && body.take::<ReadIn>().is_some_and(|asked| asked.size >= ring::LARGE_READ);
             if is_large
-                || self.server.is_slow(header, WORTH_PASSING_ALONE)
+                || self
+                    .server
+                    .is_slow(header, if turn.is_of_one() { WORTH_PASSING_ON } else { WORTH_PASSING_ALONE })
                 || (has_looked
                     && dispatch::wants_reply(header.opcode)
                     && !thread.follow(self.whereabouts.of(header.pid)))
             {
                 self.classes.pause();
             }
-        } else if has_looked && self.classes.is_oversubscribed() && turn.asker.1 >= ALONE {
+        } else if has_looked && self.classes.is_oversubscribed() && turn.is_of_one() {
             thread.follow(self.whereabouts.of(header.pid));
         } else if has_looked {
             thread.stop_following();
@@ -367,7 +377,7 @@ mod tests {
         let mut turn = Turn { last_wait: Duration::ZERO, is_crowded: false, is_over: false, asker: (0, 0) };
         let mut asks = |askers: &[u32]| {
             askers.iter().for_each(|asker| turn.asks(*asker));
-            turn.asker.1 >= ALONE
+            turn.is_of_one()
         };
         assert!(asks(&[7; 65]));
         assert!(!asks(&[8]));

@@ -10,6 +10,7 @@ pub use calls::{Call, Counts};
 use super::{Area, FileName, Marks, Space, Store, StoreFile};
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How a call fails. The number is the OS error.
@@ -53,6 +54,8 @@ struct Record {
     open: usize,
     open_most: Option<usize>,
     closed_unsynced: usize,
+    /// What is said to be read soon.
+    expected: Vec<Range<u64>>,
     /// How many times everything was synced.
     all_synced: u64,
     /// How many connections are gone.
@@ -121,6 +124,11 @@ impl Faulty {
         self.record.lock().closed_unsynced
     }
 
+    /// What was said to be read soon since the last [`Faulty::reset`], which is no call. Bytes.
+    pub fn expected(&self) -> Vec<Range<u64>> {
+        self.record.lock().expected.clone()
+    }
+
     /// Files that are open now.
     pub fn open_files(&self) -> usize {
         self.record.lock().open
@@ -146,6 +154,7 @@ impl Faulty {
         let mut record = self.record.lock();
         record.counts = Counts::default();
         record.log.clear();
+        record.expected.clear();
     }
 
     fn file(&self, name: FileName, inner: Arc<dyn StoreFile>) -> Arc<dyn StoreFile> {
@@ -284,6 +293,10 @@ impl StoreFile for FaultyFile {
         outright(fault)?;
         let wanted = if fault == Some(Fault::ShortRead) { out.len() / 2 } else { out.len() };
         self.inner.read_at(offset, &mut out[..wanted])
+    }
+
+    fn expect(&self, bytes: Range<u64>) {
+        self.record.lock().expected.push(bytes);
     }
 
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {

@@ -24,6 +24,7 @@ pub use watch::{Ender, Seen, Watch};
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -287,6 +288,8 @@ pub trait StoreFile: Send + Sync {
     ///
     /// pread(2)'s, where opening the file again does not help either; part of `out` may be filled.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+    /// Somebody will read these bytes soon: a disk may fetch them meanwhile.
+    fn expect(&self, _bytes: Range<u64>) {}
     /// Writes everything or fails; after a failure any part may have been written.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -346,6 +347,13 @@ pub fn folder_times(folder: &File) -> io::Result<(i128, i128)> {
 pub fn allocate(file: &File, bytes: Range<u64>) -> io::Result<()> {
     let length = bytes.end - bytes.start;
     Ok(retry_on_intr(|| fs::fallocate(file, FallocateFlags::empty(), bytes.start, length))?)
+}
+
+/// Starts reading a part of a file from disk without waiting.
+pub fn read_ahead(file: &File, bytes: Range<u64>) {
+    let length = NonZeroU64::new(bytes.end.saturating_sub(bytes.start));
+    // Whoever reads is told of any failure.
+    _ = length.map(|length| fs::fadvise(file, bytes.start, Some(length), fs::Advice::WillNeed));
 }
 
 /// Starts writing a file's dirty pages to disk without waiting. It reports no failure: fdatasync does.

@@ -127,6 +127,28 @@ fn one_block_of_a_mapped_chunk_costs_two_writes_until_the_root_is_full() {
     }
 }
 
+/// A file written in one go has them one behind the other; a disk reads them at once.
+#[test]
+fn map_blocks_near_the_first_that_is_read_are_expected() {
+    let bench = Bench::new();
+    bench.chunk(1024).write_backup_root().unwrap();
+    let chunk = bench.open().unwrap();
+    bench.store.reset();
+    for number in [500, 0, 1023] {
+        let mut out = [0; BLOCK];
+        chunk.read(Section::Data, BlockNumber(number), &mut out).unwrap();
+    }
+    let block = BLOCK as u64;
+    let after_data = (2 + 1024) * block;
+    assert_eq!(bench.store.expected(), vec![after_data..after_data + 8 * block; 1]);
+    assert_eq!(bench.store.counts().reads, 2 * 3);
+
+    let bench = Bench::new();
+    bench.chunk(130);
+    bench.open().unwrap().read(Section::Data, BlockNumber(0), &mut [0; BLOCK]).unwrap();
+    assert_eq!(bench.store.expected(), [], "the only one");
+}
+
 #[test]
 fn what_stands_beside_map_blocks_outlives_settling_without_being_loaded() {
     let bench = Bench::new();

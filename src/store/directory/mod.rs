@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -376,6 +377,10 @@ impl StoreFile for DirectoryFile {
                 result => result,
             }
         })
+    }
+
+    fn expect(&self, bytes: Range<u64>) {
+        files::read_ahead(&self.file, bytes);
     }
 
     fn start_sync(&self) {

@@ -114,6 +114,8 @@ crate::mutant::mutants! {
     OutdatedKept,
     OutdatedUnseen,
     OneEntryTwice,
+    PassedUnnamed,
+    ReplacedUnnamed,
     ComingDropped,
     MovedForgotten,
     AnewUnnamed,

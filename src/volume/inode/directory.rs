@@ -21,7 +21,7 @@ pub use join::{Joined, Place, author_of};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use yielding::Stored;
-pub use yielding::{Named, Removed};
+pub use yielding::{Named, Removed, Replaced};
 
 /// Removed slots that are not worth a tidying.
 const DEAD_MIN: usize = 32;
@@ -48,6 +48,8 @@ pub struct Directory {
     outworn: usize,
     /// Live slots behind another one of the same name as it is shown.
     hidden: usize,
+    /// Some of those lead to another inode, and have no name to be shown under.
+    has_hidden: bool,
     /// Live slots of sub-directories.
     directories: usize,
     /// Bytes of the log of all live slots.
@@ -111,6 +113,7 @@ impl Directory {
             dead: 0,
             outworn: 0,
             hidden: 0,
+            has_hidden: false,
             directories: 0,
             log_bytes: 0,
         }

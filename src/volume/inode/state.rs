@@ -4,7 +4,7 @@
 //! the last fdatasync; `state` guards the rest; the fdatasync of a flush runs without it.
 //! `serial` is taken before `state`: `crate::locks`.
 
-use super::directory::{Directory, Removed};
+use super::directory::{Directory, Removed, Replaced};
 use super::entries::Entries;
 use crate::chunk::{Chunk, ChunkIndex, Commit, Hold, InodeId, Marks, Version};
 use crate::locks::{Mutex, Rank, RwLock};
@@ -417,13 +417,13 @@ impl State {
         Ok(directory.rename(author, from, to, log)?)
     }
 
-    /// Has an entry stand for another inode. Answers its new dot.
+    /// Has an entry stand for another inode. Answers its new dot, and others of that inode which have other names now.
     ///
     /// # Errors
     ///
     /// [`Error::NotDirectory`] if no entries are loaded; [`Error::NotFound`]; [`Error::NoSpace`] if the directory is
     /// full.
-    pub fn replace_entry(&mut self, author: Author, name: &[u8], by: (InodeId, Kind)) -> Result<EntryDot> {
+    pub fn replace_entry(&mut self, author: Author, name: &[u8], by: (InodeId, Kind)) -> Result<Replaced> {
         let author = self.author_here(author);
         let (directory, log) = self.0.entries.as_mut().ok_or(Error::NotDirectory)?.change();
         Ok(directory.replace(author, name, by, log)?)

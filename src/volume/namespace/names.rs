@@ -7,7 +7,7 @@ use crate::locks::WriteGuard;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::limits::NAME_MAX;
 use crate::volume::format::record::{EntryDot, Link, Record};
-use crate::volume::inode::directory::Named;
+use crate::volume::inode::directory::{Named, Replaced};
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::journal::Pending;
 use crate::volume::mutants::{self, Mutant};
@@ -238,9 +238,11 @@ impl Namespace {
         for Named { inode, from, to, dot } in named {
             let Ok(inode) = self.cache.inode(inode) else { continue };
             let mut state = inode.state.write();
-            if state.remove_link(directory.id(), &from) {
-                state.add_link(directory.id(), &to, dot);
+            // It may have lost that one a moment ago.
+            if !state.remove_link(directory.id(), &from) {
+                continue;
             }
+            state.add_link(directory.id(), &to, dot);
             drop(state);
             self.changed_name(pending, &inode);
         }
@@ -329,11 +331,16 @@ impl Namespace {
         let kind = inode.view(|record| record.kind);
         let mut parent = self.listed(directory)?;
         let was = parent.directory().get(name).map(|entry| entry.kind);
-        let dot = parent.replace_entry(self.base.author(), name, (inode.id(), kind))?;
+        let Replaced { dot, named } = parent.replace_entry(self.base.author(), name, (inode.id(), kind))?;
         let directories = i64::from(kind == Kind::Directory) - i64::from(was == Some(Kind::Directory));
         parent.touch_directory(now, directories);
         drop(parent);
         self.changed_name(pending, directory);
+        // The name that it loses may be one of those that changed.
+        let is_lost = |named: &&Named| *named.from == *from.1 && from.0.id() == directory.id();
+        let lost = named.iter().find(is_lost).map(|named| named.to.clone());
+        self.name_others(pending, directory, named);
+        let from = (from.0, lost.as_deref().unwrap_or(from.1));
         self.move_link(pending, inode, from, (directory, name, dot), now);
         Ok(())
     }

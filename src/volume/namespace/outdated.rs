@@ -3,7 +3,7 @@
 use super::Namespace;
 use crate::chunk::{ChunkId, InodeId};
 use crate::volume::format::record::{EntryDot, Link};
-use crate::volume::inode::directory::Place;
+use crate::volume::inode::directory::{Place, Replaced};
 use crate::volume::inode::state::Inode;
 use crate::volume::journal::Pending;
 use crate::volume::mutants::{self, Mutant};
@@ -148,7 +148,8 @@ impl Namespace {
             let Some(shown) = place.map(|place| place.shown) else { continue };
             let given = listed.replace_entry(self.base.author(), &shown, (inode.id(), kind));
             drop(listed);
-            let Ok(dot) = given else { continue };
+            // No other entry of an inode yielded to one of its own.
+            let Ok(Replaced { dot, .. }) = given else { continue };
             let mut state = inode.state.write();
             state.remove_link(parent.id(), &link.name);
             state.add_link(parent.id(), &shown, dot);

@@ -3,12 +3,13 @@
 //! To whoever lists the directory meanwhile such an entry was there all the time: it is listed once, wherever the listing
 //! had come. On disk each is a remove and an add, like any other.
 
-use super::{Directory, LogRecord, Refused, Removed, Slot};
+use super::{Directory, LogRecord, Refused, Removed, Replaced, Slot};
 use crate::chunk::{DeviceId, InodeId};
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::EntryDot;
 use crate::volume::format::wire::is_name;
+use crate::volume::mutants::{self, Mutant};
 
 /// Bytes of names out of use that are not worth a tidying.
 const OUTWORN_MIN: usize = 4096;
@@ -49,35 +50,45 @@ impl Directory {
         if self.find(to).is_some() {
             return Err(Refused::Exists);
         }
+        let stored = {
+            let slot = &self.slots[self.find(from).ok_or(Refused::Missing)?];
+            self.stored_name(slot).into()
+        };
+        let named = self.name_yielded(author, from, None, log)?;
+        // Only now: those that were named may have moved it.
         let position = self.find(from).ok_or(Refused::Missing)?;
         let Slot { inode, kind, .. } = self.slots[position];
         let kind = kind.ok_or(Refused::Missing)?;
-        let stored = self.stored_name(&self.slots[position]).into();
-        let named = self.name_yielded(author, from, log)?;
         let dot = self.renew(author, position, to, (inode, kind), log)?;
         // What else leads there by this name would otherwise come to light.
-        self.remove_all(from, log);
+        self.remove_all((from, inode), None, log);
+        self.show_hidden();
         Ok((Removed { inode, kind, stored, named }, dot))
     }
 
-    /// Has a name stand for another inode, on behalf of `author`; it keeps its place in listings. Answers its new dot.
+    /// Has a name stand for another inode, on behalf of `author`; it keeps its place in listings.
     ///
     /// # Errors
     ///
-    /// `Refused::Missing` if there is no such name, or `Refused::Full`; nothing was changed then.
+    /// `Refused::Missing` if there is no such name; `Refused::Full`, after which others may have their names already.
     pub fn replace(
         &mut self,
         author: Author,
         name: &[u8],
         by: (InodeId, Kind),
         log: &mut Vec<u8>,
-    ) -> Result<EntryDot, Refused> {
+    ) -> Result<Replaced, Refused> {
+        let named = match mutants::is_active(Mutant::ReplacedUnnamed) {
+            true => Vec::new(),
+            false => self.name_yielded(author, name, Some(by.0), log)?,
+        };
         let position = self.find(name).ok_or(Refused::Missing)?;
-        let cookie = self.slots[position].cookie;
+        let Slot { cookie, inode, .. } = self.slots[position];
         let dot = self.renew(author, position, name, by, log)?;
         // What else led there by this name would otherwise come to light.
-        self.remove_all_but(cookie, name, log);
-        Ok(dot)
+        self.remove_all((name, inode), Some(cookie), log);
+        self.show_hidden();
+        Ok(Replaced { dot, named })
     }
 
     /// The live slot at a position gets a new dot, which is answered, a name and what that stands for.
@@ -96,7 +107,8 @@ impl Directory {
         };
         LogRecord::Remove(self.dot(&self.slots[position])).encode(log);
         self.unlist(position);
-        self.yielded.remove(&self.slots[position].cookie);
+        let stored = self.yielded.remove(&self.slots[position].cookie);
+        self.outworn += stored.map_or(0, |stored| usize::from(stored.length));
         let slot = &mut self.slots[position];
         self.outworn += if slot.name == offset { 0 } else { usize::from(slot.length) };
         (slot.name, slot.length, slot.inode, slot.kind) = (offset, name.len() as u8, inode, Some(kind));
@@ -104,10 +116,15 @@ impl Directory {
         self.list(position);
         self.vector[usize::from(dot.device)].1 = dot.counter;
         LogRecord::Add { dot, kind, inode, name }.encode(log);
+        self.tidy_names();
+        Ok(self.rank_of(dot))
+    }
+
+    /// Positions may have changed afterwards.
+    pub(super) fn tidy_names(&mut self) {
         if self.outworn > OUTWORN_MIN && self.outworn > self.names.len() / 2 {
             self.drop_removed();
         }
-        Ok(self.rank_of(dot))
     }
 
     /// Drops removed slots with their names and puts the others in order.

@@ -5,6 +5,8 @@ use crate::volume::testing::{check, device, hex, inode, mangle};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod stored;
+
 /// Counters as small as they were: a clock that stands at the beginning.
 fn author(n: u8) -> Author {
     Author { device: device(n), now: Commit(0) }
@@ -117,7 +119,7 @@ impl Model {
                 self.serial = self.serial.wrapping_add(1);
                 let by = (inode(self.serial), kind);
                 let replaced = self.directory.replace(author(2), &name(n), by, &mut self.log);
-                prop_assert_eq!(replaced, self.dot(n).ok_or(Refused::Missing));
+                prop_assert_eq!(replaced.map(|replaced| replaced.dot), self.dot(n).ok_or(Refused::Missing));
                 let there = self.map.get_mut(&name(n));
                 there.into_iter().for_each(|there| *there = by);
             }

@@ -22,6 +22,7 @@ use super::*;
 use crate::chunk::{ChunkId, ChunkIndex};
 use crate::store::CopyName;
 use crate::store::memory::Item;
+use crate::volume::Rename;
 use crate::volume::mutants::{self, Mutant};
 use client::Style;
 use fleet::{
@@ -67,6 +68,34 @@ fn of_two_files_of_one_name_both_are_there_on_both_devices() {
     fleet.at(1, |_, volume| remove(volume, "report.odt").unwrap());
     fleet.removed.insert(tree["report.odt"].clone().unwrap());
     assert_eq!(fleet.judge().into_iter().collect::<Vec<_>>(), [(names[0].clone(), tree[names[0]].clone())]);
+}
+
+/// With the name that it yielded the one that it was shown under would be one entry.
+#[test]
+fn a_file_that_gets_the_name_that_it_yielded_keeps_its_other_ones() {
+    for exchanges in [true, false] {
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        (0..2).for_each(|at| fleet.make(at, "n"));
+        let mut tree = fleet.judge();
+        let (derived, content) = tree.pop_last().map(|(name, content)| (name, content.unwrap())).unwrap();
+        let named = tree.remove("n").flatten().unwrap();
+        fleet.at(0, |_, volume| {
+            let root = volume.root().unwrap();
+            let from = if exchanges { derived.as_bytes() } else { b"m" };
+            if !exchanges {
+                volume.link(&find(volume, &derived).unwrap(), &root, from, now()).unwrap();
+            }
+            let how = if exchanges { Rename::Exchange } else { Rename::Replace };
+            let removed = volume.rename((&root, from), (&root, b"n"), how, None, now()).unwrap();
+            removed.into_iter().for_each(|inode| volume.release(inode));
+        });
+        if !exchanges {
+            fleet.removed.insert(named.clone());
+        }
+        let left = [("n", &content), (&*derived, if exchanges { &named } else { &content })];
+        let left = left.map(|(name, content)| (name.to_owned(), Some(content.clone())));
+        assert_eq!(fleet.judge().into_iter().collect::<Vec<_>>(), left);
+    }
 }
 
 #[test]

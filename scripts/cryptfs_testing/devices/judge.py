@@ -90,7 +90,10 @@ def judge(trees: list[dict[str, Content]], ledger: Ledger) -> Verdict:
                 verdict.wrong.append(f"{path} is what no device had: {ledger.describe(content)}")
     versions = [content for shown in trees for content in shown.values() if isinstance(content, bytes)]
     lost, weak = ledger.lost(versions)
+    unread = {token: where for token, where in lost.items() if ledger.is_overwritten_unread(token)}
     for token, where in lost.items():
+        if token in unread:
+            continue
         verdict.wrong.append(f"lost: {token}, of {where}")
         verdict.wrong += [f"    {line}" for line in ledger.history if is_about(line, token)]
     files = sum(isinstance(content, bytes) for content in trees[0].values())
@@ -99,6 +102,7 @@ def judge(trees: list[dict[str, Content]], ledger: Ledger) -> Verdict:
         f"{len(trees[0])} names, {files} files, {conflicts} conflict files; {len(ledger.made)} writes acknowledged by "
         f"fsync, {len(ledger.weak)} by close only, {len(ledger.gone)} removed or overwritten"
     )
+    verdict.told += [f"overwritten after a machine stood still: {token}, of {where}" for token, where in unread.items()]
     verdict.told += [f"lost before it was stored: {token}, of {where}" for token, where in weak.items()]
     return verdict
 

@@ -3,8 +3,33 @@
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 
 from .versions import Version, runs, tokens, without_hole
+
+
+@dataclass(frozen=True)
+class Write:
+    """Where, when it was acknowledged, and what the file held before, as far as who wrote it knew."""
+
+    path: str
+    at: float
+    upon: set[int]
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A machine stood still between a look at a file and what took the place of that. What came in between was shown,
+    and nobody looked at it."""
+
+    path: str
+    seen: set[int]
+    until: float
+
+    def took(self, token: int, write: Write) -> bool:
+        """Whether that write may have been what came."""
+        is_there = self.path == write.path or bool(self.seen & write.upon)
+        return is_there and token not in self.seen and write.at < self.until
 
 
 class Ledger:
@@ -21,6 +46,8 @@ class Ledger:
         self.made: dict[int, str] = {}
         self.weak: dict[int, str] = {}
         self.gone: set[int] = set()
+        self.writes: dict[int, Write] = {}
+        self.stalls: list[Stall] = []
         self.done: Counter[str] = Counter()
         self.last = 0
         self.history: list[str] = []
@@ -40,9 +67,16 @@ class Ledger:
         with self.lock:
             self.placed.append((at, part))
 
-    def acknowledge(self, token: int, where: str, *, durable: bool) -> None:
+    def acknowledge(self, token: int, where: str, *, durable: bool, upon: Version = b"") -> None:
+        write = Write(where.split(": ", 1)[1], time.monotonic(), tokens(upon))
         with self.lock:
             (self.made if durable else self.weak)[token] = where
+            self.writes[token] = write
+
+    def stood_still(self, path: str, seen: set[int]) -> None:
+        """Until now, since somebody looked at a file that he overwrote just now."""
+        with self.lock:
+            self.stalls.append(Stall(path, seen, time.monotonic()))
 
     def remove(self, found: set[int]) -> None:
         with self.lock:
@@ -72,6 +106,12 @@ class Ledger:
 
         with self.lock:
             return any(is_it(at, part) for at, part in self.placed)
+
+    def is_overwritten_unread(self, token: int) -> bool:
+        """Whether it may have come while a machine stood still between a look and the write that replaced what was
+        seen: no filesystem can tell that whoever overwrites what was shown for twenty seconds means what was there
+        before."""
+        return any(stall.took(token, self.writes[token]) for stall in self.stalls)
 
     def lost(self, contents: list[Version]) -> tuple[dict[int, str], dict[int, str]]:
         """Of what has to be somewhere, and of what only was written, that which is nowhere."""

@@ -114,11 +114,16 @@ class Worker:
             before = self.read(path)
             self.ledger.remove(tokens(before))
             yield before
-            if (stalled := time.monotonic() - looked) > STALLED:
-                self.note(f"{self.short(path)}: {stalled:.1f} s between the look and what took the place")
+            self.took_the_place(path, before, looked)
             # Where it is cut off meanwhile, or cannot be read any more, the first look has to do.
             with contextlib.suppress(OSError, Malformed):
                 self.ledger.remove(tokens(parse(file.read())) - {written})
+
+    def took_the_place(self, path: Path, before: Version, looked: float) -> None:
+        """Something overwrote what was looked at then."""
+        if (stalled := time.monotonic() - looked) > STALLED:
+            self.ledger.stood_still(self.short(path), tokens(before))
+            self.note(f"{self.short(path)}: {stalled:.1f} s between the look and what took the place")
 
     def finish(self, descriptor: int) -> bool:
         """Whether it was made durable."""
@@ -127,7 +132,8 @@ class Worker:
             return True
         return False
 
-    def write(self, path: Path, flags: int, token: int, data: bytes, at: int = 0) -> None:
+    def write(self, path: Path, flags: int, token: int, data: bytes, at: int = 0, *, upon: Version = b"") -> None:
+        """`upon`: what it held before."""
         descriptor = os.open(path, flags | os.O_WRONLY, 0o644)
         try:
             while data:
@@ -136,7 +142,7 @@ class Worker:
             durable = self.finish(descriptor)
         finally:
             os.close(descriptor)
-        self.ledger.acknowledge(token, f"{self.name}: {self.short(path)}", durable=durable)
+        self.ledger.acknowledge(token, f"{self.name}: {self.short(path)}", durable=durable, upon=upon)
         self.note(f"{self.short(path)} {'synced' if durable else 'written'}, token {token}")
 
     def new(self, *, is_large: bool) -> tuple[int, Version]:
@@ -165,17 +171,18 @@ class Worker:
         before, token = self.read(path), self.ledger.token()
         more = units(token, self.chance.choice((1, 3, 30)))
         self.ledger.begin(before + more)
-        self.write(path, os.O_APPEND, token, render(more), len(before) // 8 * UNIT)
+        self.write(path, os.O_APPEND, token, render(more), len(before) // 8 * UNIT, upon=before)
         self.look_again(path, before + more)
 
     def overwrite(self) -> None:
         path = self.some_file()
         token, version = self.new(is_large=path.name.startswith("large"))
-        with self.losing(path, written=token):
-            self.write(path, os.O_TRUNC, token, render(version))
+        with self.losing(path, written=token) as before:
+            self.write(path, os.O_TRUNC, token, render(version), upon=before)
 
     def write_in_place(self) -> None:
         path = self.some_file(is_large=self.chance.random() < 0.8)
+        looked = time.monotonic()
         before, token = self.read(path), self.ledger.token()
         count = len(before) // 8
         if not count:
@@ -186,7 +193,8 @@ class Worker:
         self.ledger.begin(after)
         self.ledger.place(at, part)
         self.ledger.remove(tokens(before) - tokens(after))
-        self.write(path, 0, token, render(part), at * UNIT)
+        self.write(path, 0, token, render(part), at * UNIT, upon=before)
+        self.took_the_place(path, before, looked)
         self.look_again(path, after)
 
     def look_again(self, path: Path, expected: Version) -> None:
@@ -206,12 +214,14 @@ class Worker:
         after = before + units(token, self.chance.choice((1, 3, 30)))
         self.ledger.begin(after)
         temporary = path.with_name(f".saved-{token}")
-        self.write(temporary, os.O_CREAT | os.O_EXCL, token, render(after))
+        self.write(temporary, os.O_CREAT | os.O_EXCL, token, render(after), upon=before)
         with open(path, "rb") as file:
+            looked = time.monotonic()
             # What came since then is overwritten unread.
             with contextlib.suppress(Malformed):
                 self.ledger.remove(tokens(parse(file.read())) - tokens(after))
             os.rename(temporary, path)
+            self.took_the_place(path, before, looked)
             self.note(f"{self.short(path)} saved, token {token}")
 
     def rename(self) -> None:

@@ -153,6 +153,24 @@ class Devices(unittest.TestCase):
         begun: dict[str, Content] = {"file": self.new, "copy": self.new[:16]}
         self.assertEqual(self.wrong(begun, begun), [])
 
+    def test_what_came_while_a_machine_stood_still_was_overwritten_unread(self) -> None:
+        shown: dict[str, Content] = {"other": self.old}
+        for path, seen, upon, is_excused in (
+            ("file", {1}, b"", True),
+            ("renamed", {1}, self.old, True),
+            ("renamed", {1}, b"", False),
+            ("file", {1, 2}, self.old, False),
+        ):
+            self.setUp()
+            self.ledger.acknowledge(2, "a: file", durable=True, upon=upon)
+            self.assertEqual(self.wrong(shown, shown)[:1], ["lost"])
+            self.ledger.stood_still(path, seen)
+            self.assertEqual(self.wrong(shown, shown)[:1], [] if is_excused else ["lost"])
+        # What was written after it is not what was overwritten.
+        self.ledger.stood_still("file", {1})
+        self.ledger.acknowledge(2, "a: file", durable=True)
+        self.assertEqual(self.wrong(shown, shown)[:1], ["lost"])
+
     def test_each_thing_that_is_wrong_is_told(self) -> None:
         right: dict[str, Content] = {"file": self.new}
         mixed: dict[str, Content] = {"file": self.new, "other": replaced(self.old, 3, units(2, 1))}

@@ -357,7 +357,7 @@ impl<'a> Apply<'a> {
         let directory = self.volume.inode(directory)?;
         let shown = match self.volume.lookup(&directory, name) {
             Ok(Some(shown)) => shown,
-            // Its name goes with all that bear it, and the other gets a place in lost+found.
+            // Its name goes, and the other one has that then.
             Ok(None) | Err(Error::Damaged(..) | Error::NotArrived(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -366,7 +366,10 @@ impl<'a> Apply<'a> {
             Err(Error::NotArrived(_)) => return Ok(()),
             hidden => hidden?,
         };
-        self.volume.forget_entry(&directory, name, self.now)?;
+        // One after the other has it.
+        while self.volume.entry(&directory, name)?.is_some() {
+            self.volume.forget_entry(&directory, name, self.now)?;
+        }
         self.volume.adopt(&shown, &directory, name, None, self.now)?;
         if hidden.id() == shown.id() {
             return Ok(());

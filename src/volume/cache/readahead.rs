@@ -19,8 +19,8 @@ use crate::volume::mutants::{self, Mutant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,9 @@ const HELD: usize = 1024;
 const THREADS: usize = 8;
 /// An inode that takes longer to load comes from a disk.
 const SLOW: Duration = Duration::from_micros(40);
+static CPUS: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+/// The most that one load counts.
+const COUNTED: Duration = Duration::from_micros(400);
 
 #[derive(Default)]
 pub struct Readahead {
@@ -46,6 +49,8 @@ pub struct Readahead {
     is_followed: AtomicBool,
     /// To be started when there is the first thing to do: a mount that nobody lists needs none.
     due: AtomicBool,
+    /// How long a load takes, on average of late; nanoseconds.
+    pace: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// What was read, the newest at the end.
     held: Mutex<VecDeque<Arc<Inode>>>,
@@ -61,6 +66,9 @@ struct Wanted {
     looking: Looking,
     /// To be opened.
     opening: VecDeque<InodeId>,
+    /// Threads that wait, and those that do not, or were woken.
+    idle: usize,
+    awake: usize,
     end: bool,
 }
 
@@ -99,23 +107,37 @@ impl Readahead {
             if let Some(id) = wanted.walk.next() {
                 return Some(Next::Directory(id));
             }
+            wanted.idle += 1;
+            wanted.awake -= 1;
             self.woken.wait(&mut wanted);
         }
+    }
+
+    fn note(&self, took: Duration) {
+        let (before, took) = (self.pace.load(Ordering::Relaxed), took.min(COUNTED).as_nanos() as u64);
+        self.pace.store(before - before / 16 + took / 16, Ordering::Relaxed);
+    }
+
+    /// How many threads are worth waking: where no disk is waited for, more than there are CPUs are in each other's way.
+    fn useful(&self) -> usize {
+        let is_slow = self.pace.load(Ordering::Relaxed) > SLOW.as_nanos() as u64;
+        if is_slow { THREADS } else { THREADS.min(*CPUS) }
     }
 }
 
 impl Cache {
     /// Wakes as many threads as there is work for: a listing of what is in memory wakes none.
-    fn wake_readahead(self: &Arc<Self>, wanted: MutexGuard<'_, Wanted>) {
+    fn wake_readahead(self: &Arc<Self>, mut wanted: MutexGuard<'_, Wanted>) {
         let work = wanted.opening.len() + wanted.waiting.len() + usize::from(wanted.walk.is_due());
+        let count = work.min(self.readahead.useful()).saturating_sub(wanted.awake).min(wanted.idle);
+        wanted.idle -= count;
+        wanted.awake += count;
         drop(wanted);
         if work > 0 && self.readahead.due.swap(false, Ordering::AcqRel) {
             self.spawn_readahead();
         }
-        match work {
-            0 => {}
-            1 => drop(self.readahead.woken.notify_one()),
-            _ => drop(self.readahead.woken.notify_all()),
+        for _ in 0..count {
+            self.readahead.woken.notify_one();
         }
     }
 
@@ -285,7 +307,8 @@ impl Cache {
 
     fn spawn_readahead(self: &Arc<Self>) {
         let mut threads = self.readahead.threads.lock();
-        if self.readahead.wanted.lock().end {
+        let mut wanted = self.readahead.wanted.lock();
+        if wanted.end {
             return;
         }
         for _ in 0..THREADS {
@@ -293,6 +316,7 @@ impl Cache {
             let thread = std::thread::Builder::new().name("ahead".into()).spawn(move || read_ahead(&cache));
             threads.extend(thread.ok());
         }
+        wanted.awake = threads.len();
         if threads.is_empty() {
             self.readahead.running.store(false, Ordering::Release);
         }
@@ -313,11 +337,13 @@ impl Cache {
 fn read_ahead(cache: &Weak<Cache>) {
     while let Some(cache) = cache.upgrade() {
         let Some(next) = cache.readahead.next() else { break };
+        let start = Instant::now();
         let read = match next {
             Next::File(id) => cache.open_ahead(id),
             Next::Inode(id) => cache.inode(id).map(Some),
             Next::Directory(id) => cache.walk_ahead(id).map(Some),
         };
+        cache.readahead.note(start.elapsed());
         let mut held = cache.readahead.held.lock();
         // Who asks for it is told what is wrong with it.
         held.extend(read.ok().flatten());

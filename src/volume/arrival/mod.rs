@@ -188,6 +188,7 @@ impl Arrivals {
                     self.findings.heal_inode(id);
                     self.cache.peek(id).into_iter().for_each(|file| self.cache.doubt(id, &file.state.read()));
                 }
+                self.doubt_absent(change.inode, names);
             }
         }
         if let Some(observer) = self.observer.get().filter(|_| !changes.is_empty()) {
@@ -200,6 +201,22 @@ impl Arrivals {
                 state.was_told();
             }
         }
+    }
+
+    /// Of names that came to a directory, and lead to what was deleted here: another device gave them without knowing of that.
+    fn doubt_absent(&self, directory: InodeId, names: &[(Box<[u8]>, Option<InodeId>)]) {
+        let Some(inode) = self.cache.peek(directory) else { return };
+        let came: Vec<InodeId> = {
+            let state = inode.state.read();
+            let Some(entries) = &state.entries else { return };
+            let came = names.iter().filter(|(_, went)| went.is_none());
+            came.filter_map(|(name, _)| Some(entries.directory.get(name)?.inode)).collect()
+        };
+        let recall = &self.base.context.recall;
+        let is_absent = |id: &InodeId| self.cache.peek(*id).is_none();
+        let is_deleted = |id: &InodeId| recall.tombstone(ChunkId::first(*id)).is_some();
+        let absent = came.into_iter().filter(|id| is_absent(id) && is_deleted(id));
+        absent.for_each(|id| self.base.note_doubted(id, Some(directory)));
     }
 
     /// Takes in a chunk file. Returns what is to be told beyond what its inode became; `None` if nothing was taken in.

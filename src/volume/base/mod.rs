@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 pub use withheld::{Aside, Withheld};
 
 /// Above this many files one syncfs is cheaper than an fdatasync each, where it does as much.
@@ -40,8 +40,21 @@ pub struct Options {
     pub stateless: bool,
 }
 
-/// Inodes, each with a directory that was found to have it under a name which it does not say.
-pub type Doubted = BTreeMap<InodeId, Option<InodeId>>;
+/// Inodes that may have other names than they say.
+pub type Doubted = BTreeMap<InodeId, Doubt>;
+
+#[derive(Clone, Copy)]
+pub struct Doubt {
+    /// A directory that was found to have it under a name which it does not say, or has one of what was deleted here.
+    pub found_in: Option<InodeId>,
+    pub since: Instant,
+}
+
+impl Doubt {
+    pub fn new(found_in: Option<InodeId>) -> Doubt {
+        Doubt { found_in, since: Instant::now() }
+    }
+}
 
 pub struct Base {
     pub context: Arc<Context>,
@@ -182,20 +195,19 @@ impl Base {
         std::mem::take(&mut self.untold.lock())
     }
 
-    /// What an inode says of its names is to be held against its directories. `found_in`: one that has it under a name which it
-    /// does not say.
+    /// What an inode says of its names is to be held against its directories. `found_in`: as [`Doubt`] has it.
     pub fn note_doubted(&self, inode: InodeId, found_in: Option<InodeId>) {
         if !self.read_only {
-            self.doubt_again(inode, found_in);
+            self.doubt_again(inode, Doubt::new(found_in));
             self.schedule.merge_names();
         }
     }
 
     /// The same, when merging runs again.
-    pub fn doubt_again(&self, inode: InodeId, found_in: Option<InodeId>) {
+    pub fn doubt_again(&self, inode: InodeId, doubt: Doubt) {
         let mut doubted = self.doubted.lock();
-        let known = doubted.entry(inode).or_default();
-        *known = found_in.or(*known);
+        let known = doubted.entry(inode).or_insert(doubt);
+        *known = Doubt { found_in: doubt.found_in.or(known.found_in), since: known.since.min(doubt.since) };
     }
 
     /// Takes the inodes of which that is to be done.

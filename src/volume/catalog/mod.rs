@@ -217,6 +217,9 @@ impl Catalog {
         let is_replaced = is_unknown || self.is_replaced(first, &state);
         if made && is_replaced && !mutants::is_active(Mutant::ReplacedRemoved) {
             chunks.clear();
+            if !mutants::is_active(Mutant::SparedUnmerged) {
+                self.base.schedule.merge();
+            }
         }
         for index in chunks.into_iter().rev() {
             let id = ChunkId { inode: inode.id(), index };
@@ -257,6 +260,18 @@ impl Catalog {
             let tombstone = self.tombstone_of(first, &inode.state.read());
             self.base.context.recall.deleted(first, &tombstone);
         }
+    }
+
+    /// The name was removed of what is not here. If it comes after all, whatever it says is more than was known then, but nothing older
+    /// than what was.
+    pub fn note_absent(&self, id: InodeId) {
+        let (recall, first) = (&self.base.context.recall, ChunkId::first(id));
+        if recall.tombstone(first).is_some() || mutants::is_active(Mutant::AbsentForgotten) {
+            return;
+        }
+        let known = recall.known(first).filter(|_| !mutants::is_active(Mutant::AbsentUnknown));
+        recall.deleted(first, &Tombstone::default());
+        known.into_iter().for_each(|version| recall.durable(first, &version));
     }
 
     /// What is known of an inode by whoever deletes it: not what arrived and is not shown yet.

@@ -6,6 +6,8 @@
 use super::Merge;
 use super::pinned::{KEPT_FOR, PATIENCE};
 use crate::chunk::{ChunkId, InodeId, Relation, Tombstone, Version};
+use crate::volume::base::Doubt;
+use crate::volume::catalog::ABSENT_FOR;
 use crate::volume::format::record::Link;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::directory::{Joined, Place};
@@ -74,6 +76,31 @@ impl Merge {
         let Some(tombstone) = self.tombstone(id).filter(|_| !places.is_empty()) else { return Ok(()) };
         self.base.context.recall.deleted(first, &Tombstone { version: Version::default(), ..tombstone });
         places.iter().try_for_each(|place| self.forget(directory, place))
+    }
+
+    /// The same of names in a directory that came with them as one that is newer, so that nothing was joined. Whether there were any.
+    pub(super) fn forget_absent(&self, id: InodeId, doubt: Doubt) -> Result<bool> {
+        let Some(found_in) = doubt.found_in else { return Ok(false) };
+        let (context, first) = (&self.base.context, ChunkId::first(id));
+        let is_deleted = self.tombstone(id).is_some() && !mutants::is_active(Mutant::UnreadKept);
+        // A client shows what it can fetch.
+        if !is_deleted || self.catalog.is_there(first)? || context.has_placeholder(first) {
+            return Ok(false);
+        }
+        let age = context.store.age_of_file(context.file_name(ChunkId::first(found_in)));
+        if age.is_ok_and(|age| age < ABSENT_FOR) && doubt.since.elapsed() < ABSENT_FOR {
+            // It may be on its way.
+            self.base.doubt_again(id, doubt);
+            self.waits_briefly.store(true, Ordering::Relaxed);
+            return Ok(false);
+        }
+        let directory = self.cache.inode(found_in)?;
+        self.cache.load_entries(&directory)?;
+        let places = directory.state.read().directory().places(&[id].into());
+        let places = places.into_values().flatten().collect::<Vec<_>>();
+        log::info!("{id:?} was deleted here, and has a name from another device: that is taken away");
+        self.forget_deleted(&directory, id, &places)?;
+        Ok(!places.is_empty())
     }
 
     /// Whether something of it was not known when it was deleted.

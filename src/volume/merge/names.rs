@@ -3,6 +3,7 @@
 
 use super::Merge;
 use crate::chunk::{Commit, InodeId, Version};
+use crate::volume::base::Doubt;
 use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::directory::{Joined, Place};
 use crate::volume::inode::state::Inode;
@@ -75,7 +76,7 @@ impl Merge {
         }
         self.set_links(inode, links)?;
         // Some may be gone, and that be known to a directory that came before, or comes.
-        self.base.doubt_again(inode.id(), None);
+        self.base.doubt_again(inode.id(), Doubt::new(None));
         self.waits.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -84,16 +85,19 @@ impl Merge {
     /// names that are gone. Whether there were any.
     pub(super) fn drop_outdated(&self) -> Result<bool> {
         let (mut any, mut looked_at) = (false, HashSet::new());
-        for (id, found_in) in self.base.take_doubted() {
-            let Some(inode) = self.cache.peek(id) else { continue };
-            if let Some(found_in) = found_in.filter(|_| inode.is_directory()) {
-                any |= self.put_place_right(&inode, found_in)?;
+        for (id, doubt) in self.base.take_doubted() {
+            let Some(inode) = self.cache.peek(id) else {
+                any |= self.forget_absent(id, doubt)?;
+                continue;
+            };
+            if doubt.found_in.is_some() && inode.is_directory() {
+                any |= self.put_place_right(&inode, doubt)?;
                 continue;
             }
             looked_at.extend(links_of(&inode).into_iter().map(|link| link.parent));
             let names = self.namespace.true_names(&inode);
             if names.waits {
-                self.base.doubt_again(id, found_in);
+                self.base.doubt_again(id, doubt);
                 self.waits.store(true, Ordering::Relaxed);
             }
             if names.are_others {
@@ -108,12 +112,13 @@ impl Merge {
     }
 
     /// Of a directory that was found under a name which it does not say. Whether it says another one now, or has one less.
-    fn put_place_right(&self, inode: &Arc<Inode>, found_in: InodeId) -> Result<bool> {
-        let Some(link) = links_of(inode).into_iter().next() else { return Ok(false) };
+    fn put_place_right(&self, inode: &Arc<Inode>, doubt: Doubt) -> Result<bool> {
+        let link = links_of(inode).into_iter().next();
+        let Some((link, found_in)) = link.zip(doubt.found_in) else { return Ok(false) };
         match self.namespace.is_told_by(inode.id(), &link, found_in) {
             Told::All => self.keep_one_place(inode, &HashSet::from([link.parent, found_in])),
             Told::Later => {
-                self.base.doubt_again(inode.id(), Some(found_in));
+                self.base.doubt_again(inode.id(), doubt);
                 self.waits.store(true, Ordering::Relaxed);
                 Ok(false)
             }

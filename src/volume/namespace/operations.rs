@@ -52,8 +52,13 @@ impl Namespace {
     /// [`Error::Damaged`] or [`Error::NotArrived`] if it cannot be read, of which note is taken; [`Error::NotArrived`] of one that was
     /// deleted here and got the name from another device, which has it still; the store's.
     pub fn named_inode(&self, directory: &Inode, name: &[u8], id: InodeId) -> Result<Arc<Inode>> {
-        let inode =
-            self.cache.inode(id).inspect_err(|error| self.cache.notice_at(error, directory.id(), name))?;
+        let inode = self.cache.inode(id).inspect_err(|error| {
+            self.cache.notice_at(error, directory.id(), name);
+            // Another device gave the name, and did not know that it was deleted here.
+            if error.is_absence() && self.base.context.recall.tombstone(ChunkId::first(id)).is_some() {
+                self.base.note_doubted(id, Some(directory.id()));
+            }
+        })?;
         let says = |name: &[u8]| {
             let is_it = |link: &Link| link.parent == directory.id() && *link.name == *name;
             inode.view(|record| record.extension.links.iter().any(is_it))

@@ -14,6 +14,7 @@ mod misplaced;
 mod newer;
 mod outdated;
 mod unmounted;
+mod unnamed;
 mod unread;
 mod unshown;
 pub mod walks;

@@ -87,9 +87,57 @@ fn a_folder_that_is_removed_by_the_name_that_it_was_given_unread_goes() {
     }
 }
 
+/// A device gave it a name unread, as it renamed the file that had its name, and another one had deleted it by then: the latter is
+/// brought the folder with that name as one that is newer than its own, so nothing is joined.
 #[test]
-fn each_rule_about_folders_that_were_not_here_is_needed() {
+fn a_name_that_was_given_unread_to_what_is_deleted_goes() {
+    for case in 0..5 {
+        let (is_live, is_young, is_met) = (case > 0, case & 1 > 0, case & 2 > 0);
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.make(1, "n");
+        fleet.make(0, "n");
+        let root = fleet
+            .at(1, |_, volume| volume.base.context.file_name(ChunkId::first(volume.root().unwrap().id())));
+        assert!(fleet.sync_all(1));
+        let Device { store, client, .. } = &mut fleet.devices[0];
+        assert!(client.sync(&Item::File(root), store, &fleet.server));
+        fleet.at(0, |_, volume| rename(volume, "n", "m").unwrap());
+        fleet.at(1, |_, volume| remove(volume, "n").unwrap());
+        fleet.removed.insert("n of BBBBBBB".into());
+        assert!(fleet.sync_all(1) && fleet.sync_all(0));
+        fleet.at(0, |_, _| ());
+        assert!(fleet.sync_all(0));
+        if is_live {
+            let mut live = Live::mount(fleet);
+            if !is_young {
+                live.fleet.devices[1].store.wait(Duration::from_secs(60));
+            }
+            tree(live.at(1));
+            live.fleet.sync_all(1);
+            live.arrive(1);
+            if is_met {
+                tree(live.at(1));
+            }
+            live.at(1).merge().unwrap();
+            let root = live.at(1).root().unwrap();
+            assert_eq!(names(live.at(1), &root).len(), if is_young { 2 } else { 1 });
+            drop(root);
+            live.fleet.devices[1].store.wait(Duration::from_secs(60));
+            live.at(1).merge().unwrap();
+            fleet = live.unmount();
+        }
+        assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["m"]);
+        for at in 0..2 {
+            let names = fleet.at(at, |_, volume| names(volume, &volume.root().unwrap()));
+            assert_eq!(names, ["m"], "{case} at {at}");
+        }
+    }
+}
+
+#[test]
+fn each_rule_about_what_was_not_here_is_needed() {
     each_is_noticed(&[
+        (Mutant::UnreadKept, a_name_that_was_given_unread_to_what_is_deleted_goes),
         (Mutant::FolderBelieved, a_folder_says_the_name_that_it_was_given_unread),
         (Mutant::FormerNameKept, a_folder_that_is_moved_has_no_name_but_the_new_one),
         (Mutant::FolderLeft, a_folder_that_is_removed_by_the_name_that_it_was_given_unread_goes),

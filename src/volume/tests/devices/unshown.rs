@@ -4,6 +4,7 @@ use super::live::Live;
 use super::misplaced::{put, take};
 use super::*;
 use crate::store::FileName;
+use crate::volume::base::Merging;
 use crate::volume::{Change, Observer, Rename};
 use std::time::Duration;
 
@@ -136,6 +137,26 @@ fn what_arrived_and_is_not_shown_yet_does_not_go_with_what_is_shown() {
         assert!(find(live.at(1), "f").is_none(), "{is_found_by_a_flush}");
         assert_eq!(live.unmount().judge().keys().collect::<Vec<_>>(), ["d", "f"], "{is_found_by_a_flush}");
     }
+}
+
+/// Nothing else may arrive that would have it merged.
+#[test]
+fn what_is_spared_by_a_removal_is_merged_soon() {
+    let mut live = edited_by_a();
+    content(live.at(1), &find(live.at(1), "f").unwrap());
+    live.fleet.sync_all(1);
+    remove(live.at(1), "f").unwrap();
+    let schedule = &live.at(1).base.schedule;
+    let is_due = || {
+        schedule.merge_names();
+        matches!(schedule.wait_for_merge(None), Some(Merging::All))
+    };
+    is_due();
+    assert!(!is_due());
+    live.at(1).checkpoint().unwrap();
+    assert!(is_due());
+    live.arrive(1);
+    assert_eq!(live.unmount().judge().keys().collect::<Vec<_>>(), ["d", "f"]);
 }
 
 struct Overwriter(std::sync::Weak<crate::volume::Volume>, bool);
@@ -396,6 +417,7 @@ fn each_rule_about_what_is_not_shown_is_needed() {
         (Mutant::LeftAsGiven, what_is_removed_by_its_new_name_alone_keeps_the_old_one),
         (Mutant::UnshownForgotten, a_file_goes_with_its_last_name_that_can_be_seen),
         (Mutant::NamesUnited, of_a_file_that_was_edited_here_and_renamed_there_the_old_name_is_gone),
+        (Mutant::SparedUnmerged, what_is_spared_by_a_removal_is_merged_soon),
         (Mutant::UnseenDeleted, what_arrived_and_is_not_shown_yet_does_not_go_with_what_is_shown),
         (Mutant::ReturnedLeft, what_was_deleted_and_comes_back_as_it_was_goes_again),
         (Mutant::UnitedRevived, what_was_changed_in_a_directory_that_became_one_with_another_is_there),

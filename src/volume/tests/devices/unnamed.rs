@@ -1,0 +1,230 @@
+//! Chunk files that no name leads to, once all has come to rest.
+
+use super::live::Live;
+use super::walks::act;
+use super::*;
+use crate::chunk::InodeId;
+use crate::store::FileName;
+use crate::test_rng::{TestRng, seed, variable};
+use crate::volume::{Rename, Volume};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const DAYS: Duration = Duration::from_secs(2 * 86_400);
+
+/// Brings a device one chunk file.
+fn bring(fleet: &mut FleetFixture, at: usize, name: FileName) {
+    let Device { store, client, .. } = &mut fleet.devices[at];
+    assert!(client.sync(&Item::File(name), store, &fleet.server));
+}
+
+fn file_of(volume: &Volume, path: &str) -> FileName {
+    volume.base.context.file_name(ChunkId::first(find(volume, path).unwrap().id()))
+}
+
+/// A name that answers with an error can be removed; what it stands for comes later.
+#[test]
+fn what_arrives_after_its_name_was_removed_has_it_back() {
+    for is_directory in [false, true] {
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        if is_directory {
+            make_directories(&mut fleet, 0, &["n"]);
+        }
+        let path = if is_directory { "n/f" } else { "n" };
+        fleet.make(0, path);
+        let root = fleet.at(0, |_, volume| file_of(volume, ""));
+        assert!(fleet.sync_all(0));
+        bring(&mut fleet, 1, root);
+        fleet.at(1, |_, volume| {
+            let root = volume.root().unwrap();
+            let removed = match is_directory {
+                true => volume.remove_directory(&root, b"n", now()),
+                false => volume.unlink(&root, b"n", now()),
+            };
+            assert!(removed.unwrap().is_none());
+        });
+        let tree = fleet.judge();
+        assert!(tree.contains_key(path), "{tree:?}");
+        assert_eq!(unnamed(&mut fleet, 1), Vec::<String>::new());
+    }
+}
+
+/// Somebody who deletes the file, and brings back what it once was, has it refused as ever.
+#[test]
+fn what_was_known_of_what_has_its_name_back_counts() {
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.make(0, "n");
+    fleet.judge();
+    let file = Item::File(fleet.at(1, |_, volume| file_of(volume, "n")));
+    let store = fleet.devices[1].store.clone();
+    let older = store.take(&file);
+    fleet.at(1, |_, volume| edit(volume, "n", "newer").unwrap());
+    let newer = store.take(&file);
+    store.put(&file, None);
+    fleet.at(1, |_, volume| remove(volume, "n").unwrap());
+    for (image, shown) in [(older, None), (newer, Some("newer"))] {
+        store.put(&file, image);
+        let tree = fleet.at(1, |_, volume| tree(volume));
+        assert_eq!(tree.get("n").map(Option::as_deref), shown.map(Some));
+    }
+}
+
+/// It has a name that is on its way, so it is only remembered as deleted, by somebody who removes the name that it was given back
+/// before that is stored.
+#[test]
+fn what_is_removed_while_its_name_is_given_back_stays_remembered() {
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    make_directories(&mut fleet, 0, &["d"]);
+    fleet.make(0, "f");
+    fleet.make(0, "other");
+    fleet.judge();
+    fleet.at(1, |_, volume| remove(volume, "f").unwrap());
+    let file = fleet.at(0, |_, volume| {
+        edit(volume, "f", "edited").unwrap();
+        volume.link(&find(volume, "f").unwrap(), &find(volume, "d").unwrap(), b"g", now()).unwrap();
+        file_of(volume, "f")
+    });
+    assert!(fleet.sync_all(0));
+    bring(&mut fleet, 1, file);
+    fleet.devices[1].store.be_young();
+    let device = &fleet.devices[1];
+    let volume = device.keys.open(Arc::new(device.store.clone()));
+    // Nothing is stored as long as this is held.
+    let other = find(&volume, "other").unwrap();
+    volume.write(&other, 0, b"changed", now(), 0).unwrap();
+    let held = other.serial.lock();
+    std::thread::scope(|scope| {
+        let merging = scope.spawn(|| volume.merge().unwrap());
+        let named = loop {
+            let found = ["f", "d/f", "g", "d/g"].into_iter().find(|path| find(&volume, path).is_some());
+            if let Some(path) = found {
+                break path;
+            }
+            assert!(!merging.is_finished());
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        };
+        remove(&volume, named).unwrap();
+        drop(held);
+        merging.join().unwrap();
+    });
+    let first = volume.base.context.identify(file).unwrap();
+    assert!(volume.base.context.recall.tombstone(first).is_some());
+    drop(other);
+    volume.close().unwrap();
+}
+
+/// As editors save: a new file takes the name of the old one.
+fn save(fleet: &mut FleetFixture, volume: &Volume, by: &str, random: &mut TestRng) -> Option<String> {
+    let tree = super::fleet::readable(volume);
+    let files: Vec<(String, String)> =
+        tree.into_iter().filter_map(|(path, what)| Some((path, what?))).collect();
+    let (path, content) = random.pick(&files)?.clone();
+    let (parent, name) = super::fleet::parent(volume, &path)?;
+    let new = format!("{by}, saved");
+    let temporary = format!(".saved {by}");
+    let inode = volume.create(&parent, temporary.as_bytes(), super::super::new(Kind::File)).ok()?;
+    volume.write(&inode, 0, new.as_bytes(), now(), 0).ok()?;
+    fleet.made.insert(new.clone());
+    let how = Rename::Replace;
+    let replaced = volume.rename((&parent, temporary.as_bytes()), (&parent, name), how, None, now()).ok()?;
+    replaced.into_iter().for_each(|inode| volume.release(inode));
+    fleet.removed.insert(content.clone());
+    Some(format!("saves {path}: {new} over {content}"))
+}
+
+/// The inodes that names lead to.
+fn named(volume: &Volume) -> BTreeSet<InodeId> {
+    let (mut found, mut todo) = (BTreeSet::new(), vec![InodeId::ROOT]);
+    while let Some(id) = todo.pop() {
+        if !found.insert(id) {
+            continue;
+        }
+        let Ok(inode) = volume.inode(id) else { continue };
+        if inode.is_directory() {
+            for name in names(volume, &inode) {
+                todo.extend(volume.entry(&inode, name.as_bytes()).unwrap().map(|entry| entry.0));
+            }
+        }
+    }
+    found
+}
+
+/// Chunk files of inodes without a name.
+pub(super) fn unnamed(fleet: &mut FleetFixture, at: usize) -> Vec<String> {
+    fleet.at(at, |_, volume| {
+        let named = named(volume);
+        let all = volume.catalog.all_chunks().unwrap();
+        let unnamed = all.into_iter().filter(|id| !named.contains(&id.inode));
+        let describe = |id: ChunkId| {
+            let links =
+                volume.inode(id.inode).map(|inode| inode.view(|record| record.extension.links.clone()));
+            format!("{id:?}, {links:?}, {:?}", volume.base.context.recall.tombstone(ChunkId::first(id.inode)))
+        };
+        unnamed.map(describe).collect()
+    })
+}
+
+fn walk(seed: u64) {
+    let mut random = TestRng(seed);
+    let styles: Vec<Style> = (0..2).map(|_| BOTH[random.below(2)]).collect();
+    let mut live = Live::mount(FleetFixture::new(2, &styles));
+    let steps = if random.below(4) == 0 { 60 } else { 16 };
+    for step in 0..4 + random.below(steps) {
+        let at = random.below(live.volumes.len());
+        match random.below(5) {
+            0 => live.fleet.sync_some(at, &mut random),
+            1 => drop(live.fleet.sync_all(at)),
+            _ => {
+                let Live { fleet, volumes } = &mut live;
+                let volume = &volumes[at].0;
+                let done = match random.below(4) {
+                    0 => save(fleet, volume, &format!("{} of {at}", step * 10), &mut random),
+                    _ => act(fleet, volume, (at, step * 10), &mut random),
+                };
+                fleet.log.extend(done.map(|done| format!("{at}: {done}")));
+                match random.below(3) {
+                    0 => {}
+                    1 => volume.writeback.commit(&[]).unwrap(),
+                    _ => volume.sync_all().unwrap(),
+                }
+                continue;
+            }
+        }
+        live.fleet.log.push(format!("{at} copies"));
+        live.arrive_between(at, &mut random);
+    }
+    let log = live.fleet.log.join("\n");
+    let judged = catch_unwind(AssertUnwindSafe(|| {
+        let mut fleet = live.unmount();
+        fleet.judge();
+        fleet.wait(DAYS);
+        fleet.wait(DAYS);
+        fleet.judge();
+        for at in 0..2 {
+            let left = unnamed(&mut fleet, at);
+            assert!(left.is_empty(), "left on {at}: {left:#?}");
+        }
+    }));
+    if let Err(why) = judged {
+        println!("CRYPTFS_SEED={seed}\n{log}");
+        std::panic::resume_unwind(why);
+    }
+}
+
+#[test]
+fn what_has_no_name_goes() {
+    let mut random = TestRng(seed());
+    for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(60) {
+        walk(random.0);
+        random.below(2);
+    }
+}
+
+#[test]
+fn each_rule_about_what_has_no_name_is_needed() {
+    each_is_noticed(&[
+        (Mutant::AbsentForgotten, what_arrives_after_its_name_was_removed_has_it_back),
+        (Mutant::AbsentUnknown, what_was_known_of_what_has_its_name_back_counts),
+        (Mutant::RemovedRevived, what_is_removed_while_its_name_is_given_back_stays_remembered),
+    ]);
+}

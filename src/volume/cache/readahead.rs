@@ -314,9 +314,9 @@ impl Cache {
         for _ in 0..THREADS {
             let cache = Arc::downgrade(self);
             let thread = std::thread::Builder::new().name("ahead".into()).spawn(move || read_ahead(&cache));
+            wanted.awake += usize::from(thread.is_ok());
             threads.extend(thread.ok());
         }
-        wanted.awake = threads.len();
         if threads.is_empty() {
             self.readahead.running.store(false, Ordering::Release);
         }
@@ -350,5 +350,25 @@ fn read_ahead(cache: &Weak<Cache>) {
         let oldest = if held.len() > HELD { held.pop_front() } else { None };
         drop(held);
         oldest.inspect(|oldest| cache.forget_if_clean(oldest));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_threads_as_there_are_cpus_where_no_disk_is_waited_for() {
+        let readahead = Readahead::default();
+        let after = |count: usize, took: Duration| {
+            (0..count).for_each(|_| readahead.note(took));
+            readahead.useful()
+        };
+        let (quick, few) = (Duration::from_micros(10), THREADS.min(*CPUS));
+        assert_eq!(after(9, quick), few);
+        assert_eq!(after(1, Duration::from_secs(1)), few, "one that was interrupted");
+        assert_eq!(after(9, quick), few);
+        assert_eq!(after(9, Duration::from_micros(150)), THREADS);
+        assert_eq!(after(40, quick), few);
     }
 }

@@ -123,6 +123,11 @@ impl Error {
         matches!(self, Error::NotArrived(_) | Error::Damaged(_, Damage::Deleted))
     }
 
+    /// What is there is older than what is known of it.
+    pub(in crate::volume) fn is_rolled_back(&self) -> bool {
+        matches!(self, Error::Damaged(_, Damage::RolledBack { .. }))
+    }
+
     /// A passing error, or damage, once more for each of those that it keeps from something.
     pub(in crate::volume) fn again(&self) -> Error {
         match self {

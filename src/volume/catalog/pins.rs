@@ -111,33 +111,44 @@ impl Catalog {
         fitting.max_by_key(|(stamp, ..)| *stamp)
     }
 
-    /// The number of the stamp of the chunk that is pinned of this device's own version, if it belongs to a version of the file.
-    pub fn stamp_of_pinned(&self, id: ChunkId, named: Commit, version: &State) -> Option<Commit> {
-        let pin = PinName { of: self.base.context.file_name(id), lost: 0 };
-        let chunk = self.open_pin(id, pin).ok().filter(|_| !mutants::is_active(Mutant::PinnedUnnamed))?;
-        check_fit(&chunk, named, &version.record).ok()
+    /// What is pinned of one file. Nothing where that cannot be seen.
+    pub fn pins_of(&self, id: InodeId) -> Vec<(ChunkId, PinName)> {
+        self.all_pins().remove(&id).unwrap_or_default()
     }
 
     /// Before this device writes to another one's version of a file: what is pinned of its own goes if that includes it, and
-    /// is kept as lost if not.
+    /// is kept as lost if not. So is a chunk that that version lacks, too, as a client put something else in its place.
     fn let_go(&self, id: InodeId, state: &mut State) -> Result<()> {
         let Some(pins) = self.pins() else { return Ok(()) };
         let first = ChunkId::first(id);
         let own = PinName { of: self.base.context.file_name(first), lost: 0 };
         let read = self.open_pin(first, own).and_then(|chunk| self.cache.read_other(id, chunk));
-        let mut pinned = self.all_pins().remove(&id).unwrap_or_default();
+        let mut pinned = self.pins_of(id);
         pinned.retain(|(_, pin)| pin.lost == 0);
         let is_included = match read {
             Ok(mut version) => self.is_included(id, (&mut version, &pinned), state)?,
             Err(_) => false,
         };
-        for (_, pin) in pinned {
-            match is_included || mutants::is_active(Mutant::LostNotKept) {
+        for (id, pin) in pinned {
+            let is_done = is_included && !self.is_needed(id, pin, state)?;
+            match is_done || mutants::is_active(Mutant::LostNotKept) {
                 true => pins.unpin(pin)?,
                 false => pins.lose_pin(pin.of)?,
             }
         }
         Ok(())
+    }
+
+    /// Whether a pinned further chunk belongs to a version of a file, and what is in its place does not, or is older.
+    fn is_needed(&self, id: ChunkId, pin: PinName, version: &mut State) -> Result<bool> {
+        if id.index.is_first() || mutants::is_active(Mutant::NeededLetGo) {
+            return Ok(false);
+        }
+        version.load_table(id.index)?;
+        let Some(named) = version.table.stamp(id.index) else { return Ok(false) };
+        let pinned = self.find_pinned(&[(id, pin)], id, named, version).map(|(stamp, ..)| stamp);
+        let there = Error::unless_damage(self.cache.open_extra(id, named, &version.record))?;
+        Ok(pinned > there.map(|(_, stamp)| stamp))
     }
 
     /// Whether a version of a file has everything that a pinned one says. Of one that was being written when it was

@@ -112,6 +112,21 @@ impl Data {
         }
     }
 
+    /// Refuses a change of content upon one that has not arrived below `size`.
+    ///
+    /// # Errors
+    ///
+    /// As `Writeback::check_arrived`.
+    pub fn check_arrived(&self, inode: &Arc<Inode>, size: u64) -> Result<()> {
+        // Before anything else: what is refused changes nothing.
+        let is_due = |state: &State| state.stamps.found_inexact && !state.stamps.seen_whole;
+        if !is_due(&inode.state.read()) {
+            return Ok(());
+        }
+        let arrived = self.writeback.check_arrived(inode, &mut inode.state.write(), size);
+        self.cache.notice_in(inode, arrived)
+    }
+
     /// Holds space for storing a file after a change: `blocks` more in chunk 0, and an end at `end`. What gives space back
     /// goes on without.
     ///

@@ -98,6 +98,7 @@ impl Data {
         if data.is_empty() {
             return Ok(());
         }
+        self.check_arrived(inode, u64::MAX)?;
         let first = self.base.geometry.capacity(ChunkIndex::FIRST);
         let in_first = end.min(first).saturating_sub(offset).div_ceil(BLOCK_BYTES) as usize + 1;
         let written = self.attempt(inode, |state| {

@@ -27,6 +27,7 @@ impl Data {
     ) -> Result<()> {
         let now = now.into();
         self.base.check_size(size)?;
+        self.check_arrived(inode, size)?;
         self.cut(inode, |state| {
             let before = state.record.size;
             let wish = if size > before { Wish::Takes } else { Wish::Frees };
@@ -84,6 +85,7 @@ impl Data {
         now: impl Into<Option<Timestamp>>,
     ) -> Result<()> {
         let end = offset.saturating_add(length).min(inode.view(|record| record.size));
+        self.check_arrived(inode, u64::MAX)?;
         let now = now.into();
         let mut at = offset;
         loop {

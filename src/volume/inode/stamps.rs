@@ -21,6 +21,8 @@ pub struct Stamps {
     pub announced: bool,
     /// Chunk 0 was found saying so, and the extra chunks have not been looked at yet.
     pub found_inexact: bool,
+    /// They were all here when somebody began to change the content since.
+    pub seen_whole: bool,
     /// The times that a newer extra chunk was found to tell of, until chunk 0 tells of that.
     found_times: Option<Times>,
     /// The change up to which extra chunks tell of all that is new, and the times of that.
@@ -39,6 +41,7 @@ impl Stamps {
             base: Stamp::NONE,
             announced: false,
             found_inexact: false,
+            seen_whole: false,
             found_times: None,
             told: 0,
             told_times: None,
@@ -54,6 +57,7 @@ impl Stamps {
             base: record.content,
             announced: false,
             found_inexact: !record.is_exact,
+            seen_whole: false,
             found_times: None,
             told: 0,
             told_times: None,
@@ -175,6 +179,11 @@ impl State {
     /// An extra chunk was found newer than the chunk table says, and belongs to the file.
     pub fn found_newer(&mut self, index: ChunkIndex, stamp: Commit) {
         self.0.table.set(index, stamp);
+    }
+
+    /// All extra chunks that chunk 0 names are here, whichever they are.
+    pub fn saw_whole(&mut self) {
+        self.0.stamps.seen_whole = true;
     }
 
     /// Whether extra chunks tell of all changes up to `made` of which no durable chunk 0 does.

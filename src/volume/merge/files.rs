@@ -46,6 +46,14 @@ impl Merge {
         used: &mut Vec<CopyName>,
     ) -> Result<bool> {
         let (record, version) = (other.record.clone(), other.version().clone());
+        // Whoever made what is in place went on with its content, or saves it: it has nothing to tell but attributes and names.
+        let is_over = !beside.is_pinned && {
+            let state = inode.state.read();
+            state.record.is_exact && state.version().of(record.content.device) >= record.content.commit
+        };
+        if is_over && !record.is_exact {
+            return self.take_attributes(inode, &version, &record).map(|_| false);
+        }
         // Of a pinned version all that its chunk 0 leaves open is pinned, too.
         if !record.is_exact && !beside.is_pinned || !inode.view(|record| record.is_exact) {
             return Ok(false);
@@ -59,7 +67,12 @@ impl Merge {
         if record.kind != Kind::File || inode.view(|record| record.kind != Kind::File) {
             return Ok(false);
         }
-        let lost = self.as_inode(inode.id(), other, beside, used)?;
+        let lost = match self.as_inode(inode.id(), other, beside, used) {
+            Err(error) if error.is_damage() && is_over => {
+                return self.take_attributes(inode, &version, &record).and(Err(error));
+            }
+            lost => lost?,
+        };
         // What is in place may lack something that is on its way.
         let is_equal = match self.are_equal(inode, &lost) {
             Err(error) if error.is_damage() => false,

@@ -76,11 +76,16 @@ impl Merge {
         copies: &Copies,
         pins: &Pins,
     ) -> Result<()> {
-        if self.catalog.find_pinned(pins, id, named, &inode.state.read()).is_some() {
-            return Ok(());
-        }
+        let pinned = self.catalog.find_pinned(pins, id, named, &inode.state.read()).map(|(stamp, ..)| stamp);
         let fitting = self.fitting_copy(id, named, &inode.state.read().record, copies);
-        let Some((copy, _, chunk)) = fitting else { return Ok(()) };
+        // Of one that is pinned and as new no other file is needed.
+        let is_newest = |copied: Commit| match mutants::is_active(Mutant::OlderRestored) {
+            true => pinned.is_none(),
+            false => pinned < Some(copied),
+        };
+        let Some((copy, _, chunk)) = fitting.filter(|(_, copied, _)| is_newest(*copied)) else {
+            return Ok(());
+        };
         // Where nothing is, that is not for here.
         let Some((version, stamp)) = self.in_place(id)? else { return Ok(()) };
         let is_due = self.is_known(inode, stamp, copies, pins) || self.have_waited(copy)?;
@@ -114,7 +119,7 @@ impl Merge {
         let _serial = inode.serial.lock();
         let mut state = inode.state.write();
         self.cache.open_first_chunk(inode, &mut state)?;
-        let wrote = state.version().0.first().is_some_and(|entry| entry.0 == self.base.context.device);
+        let wrote = state.record.content.device == self.base.context.device;
         if wrote && state.stamps.found_inexact && !mutants::is_active(Mutant::LeftInexact) {
             state.change();
             drop(state);

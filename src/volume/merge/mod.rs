@@ -287,6 +287,13 @@ impl Merge {
         }
         match (inode.is_directory(), other.record.kind == Kind::Directory) {
             (true, true) => self.merge_directory(&inode, other),
+            (false, false) if self.has_gone_on(&inode, &other, beside.copies, beside.pins)? => {
+                self.take_place_of_torn(&inode, (other, beside), &|first, there| {
+                    let chunk = self.open_copy(first, copy)?.ok_or(Error::NotArrived(first))?;
+                    self.catalog.exchange_copy(copy, chunk, there)
+                })?;
+                Ok(false)
+            }
             (false, false) => {
                 let mut used = Vec::new();
                 let is_merged = self.merge_file(&inode, other, beside, &mut used)?;

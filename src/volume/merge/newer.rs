@@ -2,12 +2,15 @@
 //! and of a file that was being written the one that it took meanwhile. The newer one, pinned or a copy, takes the place again.
 
 use super::Merge;
-use super::pinned::{Copies, Pins};
+use super::files::Beside;
+use super::pinned::{Copies, PATIENCE, Pins};
 use crate::chunk::{Chunk, ChunkId, ChunkIndex, Relation, Version};
 use crate::store::{PinName, Pinned};
 use crate::volume::format::stamp::Stamp;
+use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Kind, Record, Result};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Merge {
@@ -38,7 +41,7 @@ impl Merge {
         let content = |chunk| Ok::<_, Error>(self.cache.read_other(first.inode, chunk)?.record.content);
         let (ours, theirs) = (content(pinned)?, there.content);
         let is_own = |stamp: Stamp| stamp.device == self.base.context.device;
-        let is_older = is_own(ours) && is_own(theirs) && theirs.commit < ours.commit && there.is_exact;
+        let is_older = is_own(ours) && is_own(theirs) && theirs.commit < ours.commit;
         if !is_older || mutants::is_active(Mutant::OverwrittenKept) {
             return Ok(false);
         }
@@ -112,6 +115,58 @@ impl Merge {
         Ok(())
     }
 
+    /// Whether a version was made by somebody who knew the content in place, which lacks a further chunk that is nowhere here: only
+    /// attributes of it were set since, by a device that had not all of it any more.
+    pub(super) fn has_gone_on(
+        &self,
+        inode: &Arc<Inode>,
+        version: &State,
+        copies: &Copies,
+        pins: &Pins,
+    ) -> Result<bool> {
+        let content = inode.view(|record| record.content);
+        let is_later = version.record.content != content
+            && version.record.is_exact
+            && version.version().of(content.device) >= content.commit;
+        Ok(is_later
+            && !mutants::is_active(Mutant::AttributesKeepPlace)
+            && self.is_torn(inode, copies, pins)?)
+    }
+
+    /// Has such a version take the place, if it is whole, once nothing of what it lacks came for a while, with the attributes that were
+    /// set last. `replace` is given the version that it is to include.
+    pub(super) fn take_place_of_torn(
+        &self,
+        inode: &Arc<Inode>,
+        (mut version, beside): (State, Beside<'_>),
+        replace: &dyn Fn(ChunkId, &Version) -> Result<()>,
+    ) -> Result<()> {
+        let first = ChunkId::first(inode.id());
+        self.hold_chunks(inode.id(), &mut version, beside, &mut Vec::new())?;
+        if !self.is_at_rest(inode)? {
+            return Ok(());
+        }
+        let (there, record) = {
+            let state = inode.state.read();
+            (state.version().clone(), state.record.clone())
+        };
+        self.replace_older(first, &|| replace(first, &there).map(|()| true))?;
+        self.take_attributes(&self.cache.inode(first.inode)?, &there, &record).map(drop)
+    }
+
+    /// Whether none of a file's chunk files came lately.
+    pub(super) fn is_at_rest(&self, inode: &Arc<Inode>) -> Result<bool> {
+        let indices = inode.state.write().named_chunks(ChunkIndex::FIRST_EXTRA)?;
+        for index in [ChunkIndex::FIRST].into_iter().chain(indices) {
+            let name = self.base.context.file_name(ChunkId { inode: inode.id(), index });
+            if self.base.context.store.age_of_file(name).is_ok_and(|age| age < PATIENCE) {
+                self.waits.store(true, Ordering::Relaxed);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Replaces a chunk 0, of which memory must have nothing to lose. `replace` answers whether it could.
     pub(super) fn replace_older(&self, first: ChunkId, replace: &dyn Fn() -> Result<bool>) -> Result<()> {
         let is_replaced = match self.cache.inode(first.inode) {
@@ -126,6 +181,8 @@ impl Merge {
                 for index in state.close_all() {
                     self.cache.closed(ChunkId { index, ..first });
                 }
+                // What is known of it is to be that of what is there now.
+                Error::unless_damage(self.cache.open_first_chunk(&inode, &mut state))?;
                 is_replaced
             }
             // It is older than this device knows.

@@ -37,8 +37,11 @@ impl Merge {
     pub(super) fn merge_pins(&self, pins: AllPins, copies: &Copies) -> Result<Vec<Saved>> {
         let mut saved = Vec::new();
         for (id, pins) in pins {
-            let merged = self.merge_lost(id, &pins, copies, &mut saved);
-            match merged.and_then(|()| self.merge_own(id, &pins, copies, &mut saved)) {
+            let merged = self.merge_lost(id, &pins, copies, &mut saved).and_then(|needed| {
+                self.merge_own(id, &pins, copies, &mut saved)?;
+                self.drop_replaced(id, &needed)
+            });
+            match merged {
                 Err(error) if error.is_damage() => {
                     log::info!("what is pinned of {id:?} stays: {error}");
                     self.drop_useless(&pins)?;
@@ -93,8 +96,14 @@ impl Merge {
         Ok(any)
     }
 
-    /// Versions that lost their place before this device wrote to another one's.
-    fn merge_lost(&self, id: InodeId, pins: &Pins, copies: &Copies, saved: &mut Vec<Saved>) -> Result<()> {
+    /// Versions that lost their place before this device wrote to another one's. Answers of which pins they are.
+    fn merge_lost(
+        &self,
+        id: InodeId,
+        pins: &Pins,
+        copies: &Copies,
+        saved: &mut Vec<Saved>,
+    ) -> Result<Vec<PinName>> {
         let lost: Vec<_> = pins.iter().filter(|(_, pin)| pin.lost > 0).copied().collect();
         let (beside, mut needed) = (Beside { copies, pins: &lost, is_pinned: true }, Vec::new());
         for &(first, pin) in lost.iter().filter(|(id, _)| id.index.is_first()) {
@@ -106,14 +115,19 @@ impl Merge {
                     (ChunkId { index, ..first }, version.table.stamp(index).unwrap_or_default());
                 pins.extend(self.catalog.find_pinned(&lost, id, named, &version).map(|(.., pin)| pin));
             }
+            needed.extend(&pins);
             if self.merge_file(&inode, version, beside, &mut Vec::new())? {
                 saved.push(Saved { inode, version: None, pins });
-            } else {
-                needed.extend(pins);
             }
         }
-        // What was replaced by a pinned chunk: its chunk 0 may still take the place of the one that is there.
-        for &(_, pin) in lost.iter().filter(|(id, _)| !id.index.is_first()) {
+        Ok(needed)
+    }
+
+    /// What was replaced by a pinned chunk, and not put back: its chunk 0 may still take the place of the one that is there, but not
+    /// for ever.
+    fn drop_replaced(&self, id: InodeId, needed: &[PinName]) -> Result<()> {
+        let is_lost = |(id, pin): &(ChunkId, PinName)| !id.index.is_first() && pin.lost > 0;
+        for (_, pin) in self.catalog.pins_of(id).into_iter().filter(is_lost) {
             if !needed.contains(&pin) && self.has_waited(pin, KEPT_FOR)? {
                 self.catalog.unpin([pin])?;
             }
@@ -161,11 +175,19 @@ impl Merge {
             return Ok(());
         }
         let beside = Beside { copies, pins: &own, is_pinned: true };
-        if !inode.view(|record| record.is_exact) && self.is_torn(&inode, copies, pins)? {
-            return match self.take_place_again(&inode, (first, pin), version, beside)? {
-                true => self.put_back(&inode, pins, copies).map(drop),
-                false => Ok(()),
+        if !inode.view(|record| record.is_exact) {
+            // Until it is whole its writer cannot make it exact, and nothing be merged with it.
+            let is_torn = self.is_torn(&inode, copies, pins)?;
+            return match is_torn && !self.take_place_again(&inode, (first, pin), version, beside)? {
+                true => Ok(()),
+                false if !is_torn && mutants::is_active(Mutant::TornNotRestored) => Ok(()),
+                false => self.put_back(&inode, pins, copies).map(drop),
             };
+        }
+        if self.has_gone_on(&inode, &version, copies, pins)? {
+            return self.take_place_of_torn(&inode, (version, beside), &|_, there| {
+                self.catalog.put_back(first, pin, Some(there))
+            });
         }
         let held = version.first_chunk.as_deref().map(|chunk| chunk.version().clone());
         let held = held.filter(|_| inode.view(|record| is_told(record.content, content)));
@@ -175,8 +197,8 @@ impl Merge {
         Ok(())
     }
 
-    /// Whether the version in place, which was being written, lacks a further chunk that is nowhere here.
-    fn is_torn(&self, inode: &Arc<Inode>, copies: &Copies, pins: &Pins) -> Result<bool> {
+    /// Whether the version in place lacks a further chunk that is nowhere here.
+    pub(super) fn is_torn(&self, inode: &Arc<Inode>, copies: &Copies, pins: &Pins) -> Result<bool> {
         let missing = self.missing(inode, copies, pins)?;
         let state = inode.state.read();
         let is_nowhere = |&(id, named): &(ChunkId, Commit)| {
@@ -197,13 +219,8 @@ impl Merge {
         beside: Beside<'_>,
     ) -> Result<bool> {
         self.hold_chunks(inode.id(), &mut version, beside, &mut Vec::new())?;
-        let indices = inode.state.write().named_chunks(ChunkIndex::FIRST_EXTRA)?;
-        for id in [ChunkIndex::FIRST].into_iter().chain(indices).map(|index| ChunkId { index, ..first }) {
-            let age = self.base.context.store.age_of_file(self.base.context.file_name(id));
-            if age.is_ok_and(|age| age < PATIENCE) {
-                self.waits.store(true, Ordering::Relaxed);
-                return Ok(false);
-            }
+        if !self.is_at_rest(inode)? {
+            return Ok(false);
         }
         let there = inode.state.read().version().clone();
         let put_back = || match mutants::is_active(Mutant::TornIncluded) {
@@ -280,9 +297,14 @@ impl Merge {
         copies: &Copies,
     ) -> Result<bool> {
         let pinned = self.catalog.find_pinned(pins, id, named, &inode.state.read());
-        let Some((.., pin)) = pinned.filter(|_| !mutants::is_active(Mutant::NotRestored)) else {
+        let Some((stamp, _, pin)) = pinned.filter(|_| !mutants::is_active(Mutant::NotRestored)) else {
             return Ok(false);
         };
+        let copied =
+            self.fitting_copy(id, named, &inode.state.read().record, copies).map(|(_, copied, _)| copied);
+        if copied > Some(stamp) && !mutants::is_active(Mutant::OlderRestored) {
+            return Ok(false);
+        }
         let there = self.in_place(id)?;
         let is_due = match &there {
             Some((_, stamp)) => {

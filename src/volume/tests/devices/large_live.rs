@@ -173,7 +173,6 @@ fn devices_that_are_mounted_lose_nothing_of_large_files() {
 }
 
 #[test]
-#[ignore = "one walk in some hundred fails: docs/TESTING.md"]
 fn devices_that_are_killed_or_change_modes_lose_nothing_of_large_files() {
     let mut random = TestRng(seed());
     for _ in 0..variable("CRYPTFS_WALKS").unwrap_or(10) {

@@ -10,7 +10,7 @@ use crate::store::memory::Memory;
 use std::time::Duration;
 
 /// The chunk files of the file.
-fn chunk_files(fleet: &mut FleetFixture) -> [FileName; 3] {
+pub(super) fn chunk_files(fleet: &mut FleetFixture) -> [FileName; 3] {
     fleet.at(1, |_, volume| {
         let inode = find(volume, "g").unwrap().id();
         [0, 1, 2].map(|index| volume.base.context.file_name(ChunkId { inode, index: ChunkIndex(index) }))
@@ -34,7 +34,7 @@ pub(super) fn put_copy(store: &Memory, of: FileName, image: Option<Image>, numbe
     copy
 }
 
-fn shown_there(volume: &Volume) -> Vec<String> {
+pub(super) fn shown_there(volume: &Volume) -> Vec<String> {
     let names = names(volume, &volume.root().unwrap());
     names.iter().map(|name| parts(volume, name).unwrap()).collect()
 }

@@ -6,6 +6,7 @@
 pub mod client;
 mod displaced;
 pub mod fleet;
+mod inexact;
 mod kills;
 mod large;
 mod large_live;

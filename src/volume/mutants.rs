@@ -99,7 +99,6 @@ crate::mutant::mutants! {
     AnewForgotten,
     ForeignKept,
     UnitedRevived,
-    RemovedRevived,
     SparedUnmerged,
     AbsentForgotten,
     AbsentUnknown,

@@ -230,13 +230,10 @@ impl Merge {
             let version = lost.state.read().version().clone();
             self.go_on_without(ChunkId::first(lost.id()), &version)?;
         }
-        for id in revived {
-            // A directory may have become one with another since, and somebody have removed the name.
-            self.namespace.revive(id, |inode| {
-                self.is_named(inode) == Some(true)
-                    || inode.view(has_names) && mutants::is_active(Mutant::RemovedRevived)
-            });
-        }
+        // A directory may have become one with another since.
+        let lives = |id: &ChunkId| self.cache.inode(id.inode).is_ok_and(|inode| inode.view(has_names));
+        let lives = |id: &ChunkId| lives(id) || mutants::is_active(Mutant::UnitedRevived);
+        revived.into_iter().filter(lives).for_each(|id| self.base.context.recall.revived(id));
         for (id, copy) in copies.iter().filter(|(_, copy)| merged.contains(copy)) {
             if id.index.is_first()
                 && let Ok(Some(chunk)) = self.open_copy(*id, copy)

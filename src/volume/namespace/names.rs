@@ -171,15 +171,6 @@ impl Namespace {
         links.iter().any(|link| leads(link).unwrap_or(true))
     }
 
-    /// Forgets that an inode was deleted here if it has a name again, which nobody takes away meanwhile.
-    pub fn revive(&self, id: ChunkId, is_named: impl Fn(&Arc<Inode>) -> bool) {
-        let _names = self.journal.names();
-        let is_there = self.cache.inode(id.inode).is_ok_and(|inode| is_named(&inode));
-        if is_there || mutants::is_active(Mutant::UnitedRevived) {
-            self.base.context.recall.revived(id);
-        }
-    }
-
     /// Deletes what no entry leads to, unless somebody above has it open.
     ///
     /// # Errors

@@ -69,50 +69,6 @@ fn what_was_known_of_what_has_its_name_back_counts() {
     }
 }
 
-/// It has a name that is on its way, so it is only remembered as deleted, by somebody who removes the name that it was given back
-/// before that is stored.
-#[test]
-fn what_is_removed_while_its_name_is_given_back_stays_remembered() {
-    let mut fleet = FleetFixture::new(2, &BOTH);
-    make_directories(&mut fleet, 0, &["d"]);
-    fleet.make(0, "f");
-    fleet.make(0, "other");
-    fleet.judge();
-    fleet.at(1, |_, volume| remove(volume, "f").unwrap());
-    let file = fleet.at(0, |_, volume| {
-        edit(volume, "f", "edited").unwrap();
-        volume.link(&find(volume, "f").unwrap(), &find(volume, "d").unwrap(), b"g", now()).unwrap();
-        file_of(volume, "f")
-    });
-    assert!(fleet.sync_all(0));
-    bring(&mut fleet, 1, file);
-    fleet.devices[1].store.be_young();
-    let device = &fleet.devices[1];
-    let volume = device.keys.open(Arc::new(device.store.clone()));
-    // Nothing is stored as long as this is held.
-    let other = find(&volume, "other").unwrap();
-    volume.write(&other, 0, b"changed", now(), 0).unwrap();
-    let held = other.serial.lock();
-    std::thread::scope(|scope| {
-        let merging = scope.spawn(|| volume.merge().unwrap());
-        let named = loop {
-            let found = ["f", "d/f", "g", "d/g"].into_iter().find(|path| find(&volume, path).is_some());
-            if let Some(path) = found {
-                break path;
-            }
-            assert!(!merging.is_finished());
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        };
-        remove(&volume, named).unwrap();
-        drop(held);
-        merging.join().unwrap();
-    });
-    let first = volume.base.context.identify(file).unwrap();
-    assert!(volume.base.context.recall.tombstone(first).is_some());
-    drop(other);
-    volume.close().unwrap();
-}
-
 /// As editors save: a new file takes the name of the old one.
 fn save(fleet: &mut FleetFixture, volume: &Volume, by: &str, random: &mut TestRng) -> Option<String> {
     let tree = super::fleet::readable(volume);
@@ -225,6 +181,5 @@ fn each_rule_about_what_has_no_name_is_needed() {
     each_is_noticed(&[
         (Mutant::AbsentForgotten, what_arrives_after_its_name_was_removed_has_it_back),
         (Mutant::AbsentUnknown, what_was_known_of_what_has_its_name_back_counts),
-        (Mutant::RemovedRevived, what_is_removed_while_its_name_is_given_back_stays_remembered),
     ]);
 }

@@ -50,7 +50,7 @@ pub fn of_mount(target: &Path) -> Vec<String> {
         _ => fs::read_to_string(arguments.fstab.as_deref().unwrap_or(Path::new("/etc/fstab")))
             .unwrap_or_default(),
     };
-    let lists = options_of(&fstab, target).into_iter().chain(arguments.options);
+    let lists = line_of(&fstab, target).map(|line| line.options).into_iter().chain(arguments.options);
     let words = lists.flat_map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>());
     words.filter(|word| LEFT_OUT.contains(&word.as_str()) || word.starts_with("x-")).collect()
 }
@@ -88,15 +88,28 @@ impl Arguments {
     }
 }
 
-/// The options of the last line of a fstab that is about this mountpoint.
-fn options_of(fstab: &str, target: &Path) -> Option<String> {
+/// What fstab mounts at this place.
+pub fn in_fstab(target: &Path) -> Option<PathBuf> {
+    let line = line_of(&fs::read_to_string("/etc/fstab").ok()?, target)?;
+    ["fuse.cryptfs", "cryptfs"].contains(&line.kind.as_str()).then_some(line.source)
+}
+
+struct Line {
+    source: PathBuf,
+    kind: String,
+    options: String,
+}
+
+/// The last line of a fstab that is about this mountpoint.
+fn line_of(fstab: &str, target: &Path) -> Option<Line> {
     let lines = fstab.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mut entries = lines.filter_map(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        let (place, _kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-        let place = PathBuf::from(mount::unescape(place.as_bytes()));
+        let mut fields = line.split_whitespace();
+        let mut place = || Some(PathBuf::from(mount::unescape(fields.next()?.as_bytes())));
+        let (source, place) = (place()?, place()?);
+        let (kind, options) = (fields.next()?.to_owned(), fields.next()?.to_owned());
         let is_it = place == target || fs::canonicalize(place).is_ok_and(|place| place == target);
-        is_it.then(|| options.to_owned())
+        is_it.then_some(Line { source, kind, options })
     });
     entries.next_back()
 }
@@ -123,7 +136,7 @@ mod tests {
     #[test]
     fn a_line_of_fstab_is_found_by_its_mountpoint() {
         let fstab = "# /b /m fuse.cryptfs no 0 0\n/b /m fuse.cryptfs suid,a 0 0\n\n/b  /my\\040m\tfuse.cryptfs dev\nshort /m\n";
-        let of = |target: &str| options_of(fstab, Path::new(target));
+        let of = |target: &str| line_of(fstab, Path::new(target)).map(|line| line.options);
         assert_eq!(of("/m").as_deref(), Some("suid,a"));
         assert_eq!(of("/my m").as_deref(), Some("dev"));
         assert_eq!(of("/b"), None);

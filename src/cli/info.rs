@@ -4,6 +4,7 @@ use super::advice::{self, Failure};
 use super::apart::{self, Question};
 use super::args::Info;
 use super::key::slot_json;
+use super::visible::{self, shown};
 use super::{report, unlock};
 use crate::keys::Slot;
 use crate::mount;
@@ -62,7 +63,7 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
     let slots: Vec<_> = locked.listing.slots.iter().map(kind_and_label).collect();
     let lines = [
         ("Volume", header.uuid.to_string()),
-        ("Backing folder", backing.display().to_string()),
+        ("Backing folder", shown(&backing).to_string()),
         ("Cipher", header.cipher.name().to_owned()),
         ("Chunk size", format!("{} MiB", header.chunk_size.bytes() >> 20)),
         ("Created", report::time(header.created)),
@@ -72,7 +73,8 @@ pub fn run(arguments: &Info) -> Result<(), Failure> {
         ("Checked", checked.map_or_else(|| "not yet on this device".to_owned(), last_check)),
         ("Key slots", slots.join(", ")),
     ];
-    let text: String = lines.iter().map(|(name, value)| format!("{name:<16}{value}\n")).collect();
+    let text: String =
+        lines.iter().map(|(name, value)| format!("{name:<16}{}\n", visible::line(value))).collect();
     report::print(&text)
 }
 
@@ -122,7 +124,7 @@ impl Place {
     }
 
     fn shown(&self) -> String {
-        let at = self.mountpoint.display();
+        let at = shown(&self.mountpoint);
         match &self.daemon {
             Daemon::Answers(transport) => format!("{at} (transport {transport})"),
             Daemon::Gone => advice::stale(&self.mountpoint),

@@ -39,7 +39,12 @@ pub fn host_name() -> String {
 
 /// Whether this process acts as the machine's root. In a user namespace uid 0 is some user outside of it.
 pub fn is_root() -> bool {
-    user() == 0 && maps_all_users(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default())
+    user() == 0 && !is_in_user_namespace()
+}
+
+/// Whether this process is in a user namespace beside the machine's own.
+pub fn is_in_user_namespace() -> bool {
+    !maps_all_users(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default())
 }
 
 /// Whether a uid_map is that of the first namespace, or there is none to be seen.

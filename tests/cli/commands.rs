@@ -1,6 +1,6 @@
 //! What commands do where a mount is not as it should be, or not yet.
 
-use crate::sandbox::{Sandbox, eventually, is_root};
+use crate::sandbox::{PROGRAM, Sandbox, eventually, is_root};
 use crate::transports::transports;
 use std::fs::{self, File};
 use std::io::Write;
@@ -144,4 +144,25 @@ $2 umount $1/plain";
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && !said.contains("state folder"), "{said}");
     assert!(sandbox.path(".local/state/cryptfs").exists());
+}
+
+/// A mount would be seen from outside of the namespace; what makes one of their own is said.
+#[test]
+fn who_is_in_a_user_namespace_alone_is_told_what_a_mount_needs() {
+    let sandbox = Sandbox::with_volume();
+    for flags in ["-U", "-Ur"] {
+        let mut mount = sandbox.prepared(
+            Command::new("unshare"),
+            &[
+                flags.as_ref(),
+                PROGRAM.as_ref(),
+                "mount".as_ref(),
+                sandbox.backing().as_ref(),
+                sandbox.plain().as_ref(),
+            ],
+        );
+        mount.arg("--passphrase-file").arg(sandbox.path("passphrase"));
+        let told = sandbox.fails(&mut mount, 24);
+        assert!(told.contains("`unshare -Urm` makes both"), "{told}");
+    }
 }

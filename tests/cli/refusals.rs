@@ -17,14 +17,61 @@ fn a_folder_that_is_no_volume() {
     fs::create_dir(sandbox.backing()).unwrap();
     told(
         &sandbox.fails(&mut sandbox.mount(), 10),
-        "DIR/backing: is not a cryptfs volume: it has no cryptfs.json. `cryptfs init DIR/backing` makes one.",
+        "DIR/backing: is empty, and not a cryptfs volume. Where one is mounted at times, give the folder that it is stored \
+         in; `cryptfs init DIR/backing` makes a new one.",
     );
+    fs::write(sandbox.backing().join("letter"), "").unwrap();
+    told(
+        &sandbox.fails(&mut sandbox.mount(), 10),
+        "DIR/backing: is not a cryptfs volume: it has no cryptfs.json. Give the folder that a volume is stored in; a new \
+         one needs an empty folder: `cryptfs init FOLDER`.",
+    );
+    fs::remove_file(sandbox.backing().join("letter")).unwrap();
     fs::remove_dir(sandbox.backing()).unwrap();
     told(
         &sandbox.fails(&mut sandbox.mount(), 10),
         "DIR/backing: there is no such folder. If it lies on a stick or a server, connect that first. `cryptfs init \
          DIR/backing` makes a new volume.",
     );
+}
+
+/// A new volume is not advised in the place of one that is lost, away or next to it.
+#[test]
+fn a_new_volume_is_advised_only_where_there_is_none() {
+    let sandbox = Sandbox::with_volume();
+    let info = |folder: &std::path::Path| {
+        sandbox.fails(&mut sandbox.program(&["info".as_ref(), folder.as_ref()]), 10)
+    };
+    told(
+        &info(&sandbox.backing().join("keys")),
+        "DIR/backing/keys: is a part of the volume in DIR/backing. Give that folder: DIR/backing.",
+    );
+    fs::rename(sandbox.backing().join("cryptfs.json"), sandbox.path("header")).unwrap();
+    let lost = "DIR/backing: lacks cryptfs.json, without which a volume cannot be opened. Let the sync client finish, or \
+                restore that file from a copy or from the provider's history; it never changes.";
+    told(&info(&sandbox.backing()), lost);
+    told(&sandbox.fails(&mut sandbox.mount(), 10), lost);
+    // The folder of a disk that is not mounted now.
+    fs::rename(sandbox.backing(), sandbox.path("elsewhere")).unwrap();
+    let away = info(&sandbox.backing());
+    assert!(
+        away.contains("there was a volume when this device last looked")
+            || away.contains("There was a volume"),
+        "{away}"
+    );
+    fs::create_dir(sandbox.backing()).unwrap();
+    let away = info(&sandbox.backing());
+    assert!(away.contains("connect that first") && !away.contains("init"), "{away}");
+}
+
+/// The commands in it can be typed, whatever the path is.
+#[test]
+fn a_path_in_advice_is_one_word_of_a_shell() {
+    let sandbox = Sandbox::empty();
+    let folder = sandbox.path("anna's folder");
+    fs::create_dir(&folder).unwrap();
+    let told = sandbox.fails(&mut sandbox.program(&["info".as_ref(), folder.as_ref()]), 10);
+    assert!(told.contains(r"`cryptfs init 'DIR/anna'\''s folder'`"), "{told}");
 }
 
 /// Whoever gives the mountpoint is told which folder is meant, and not to make a volume inside the volume.

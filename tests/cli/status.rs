@@ -241,3 +241,19 @@ fn what_is_only_a_placeholder_is_told_to_be_fetched() {
     let told = sandbox.fails(&mut sandbox.mount(), 19);
     assert!(told.contains(fetch), "{told}");
 }
+
+/// Who names a folder cannot forge a line of what is told of it.
+#[test]
+fn a_mountpoint_is_shown_on_one_line() {
+    let sandbox = Sandbox::with_volume();
+    let place = sandbox.path("a\n  Findings        0\u{1b}[2J");
+    fs::create_dir(&place).unwrap();
+    let mut mount = sandbox.program(&["mount".as_ref(), sandbox.backing().as_ref(), place.as_ref()]);
+    sandbox.succeeds(mount.arg("--passphrase-file").arg(sandbox.path("passphrase")));
+    for words in ["status", "info"] {
+        let text = sandbox.succeeds(&mut sandbox.program(&[words.as_ref(), place.as_ref()]));
+        assert!(text.contains(r"a\n  Findings        0\u001b[2J"), "{text}");
+        assert_eq!(text.lines().filter(|line| line.contains("Findings        0")).count(), 2, "{text}");
+    }
+    sandbox.succeeds(&mut sandbox.program(&["umount".as_ref(), place.as_ref()]));
+}

@@ -1,6 +1,6 @@
 //! How findings of a check, and the steps of a repair, are told.
 
-use super::{Exit, Failure, escape, failure};
+use super::{Exit, Failure, escape, failure, shown};
 use crate::check::{Finding, Trouble, What};
 use crate::repair::{Home, Step};
 use crate::volume::Damage;
@@ -124,28 +124,28 @@ pub fn repair_step(step: &Step, path: Option<&[u8]>) -> Option<String> {
 /// `data`: content was looked at, without which a repair would not find the same. `has_older`: some of it is only older than
 /// it was.
 pub fn found_damage(count: usize, data: bool, has_older: bool, at: &Path) -> Failure {
-    let at = at.display();
+    let at = shown(at);
     let data = if data { "--data " } else { "" };
     let older = match has_older {
-        true => format!(" What is older on purpose: `cryptfs trust accept {at}`."),
+        true => format!(" What is older on purpose: `cryptfs trust accept {at:#}`."),
         false => String::new(),
     };
     failure(
         Exit::Damaged,
         format!(
             "{count} found. Restore the files that are named from a copy or from the provider's history; what cannot be \
-             restored: `cryptfs check --repair {data}{at}`.{older}"
+             restored: `cryptfs check --repair {data}{at:#}`.{older}"
         ),
     )
 }
 
 /// Behind the list of what this device found damaged.
 pub fn what_helps_against_findings(at: &Path) -> String {
-    let at = at.display();
+    let at = shown(at);
     format!(
         "\nRestore these files from a copy or from the provider's history; what has not arrived, let the sync client fetch.\n\
-         `cryptfs check --data {at}` says what is still so, and with --repair saves what can be read. What is older or gone on \
-         purpose: `cryptfs trust accept {at}`.\n"
+         `cryptfs check --data {at:#}` says what is still so, and with --repair saves what can be read. What is older or gone on \
+         purpose: `cryptfs trust accept {at:#}`.\n"
     )
 }
 
@@ -163,7 +163,7 @@ pub fn repaired() -> Failure {
 }
 
 pub fn repair_beside_mount(at: &Path) -> Failure {
-    failure(Exit::InUse, format!("{}: the volume is mounted. Unmount it to repair it.", at.display()))
+    failure(Exit::InUse, format!("{}: the volume is mounted. Unmount it to repair it.", shown(at)))
 }
 
 pub fn repair_not_confirmed() -> Failure {

@@ -1,14 +1,14 @@
 //! What is said about the devices of a volume.
 
-use super::{Exit, Failure, failure};
+use super::{Exit, Failure, failure, shown};
 use std::path::Path;
 
 pub fn no_such_device(backing: &Path) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::Failed,
         format!(
-            "{at}: there is no journal of that device. `cryptfs device list {at}` shows which there are."
+            "{at}: there is no journal of that device. `cryptfs device list {at:#}` shows which there are."
         ),
     )
 }
@@ -18,12 +18,12 @@ pub fn retire_itself() -> Failure {
 }
 
 pub fn retire_incomplete(backing: &Path) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::NotArrived,
         format!(
             "{at}: the device was not retired: its journal, or something that it may speak of, is damaged or has not \
-             arrived. Let the sync client finish, see `cryptfs check {at}`, and try again; --force gives up what is missing."
+             arrived. Let the sync client finish, see `cryptfs check {at:#}`, and try again; --force gives up what is missing."
         ),
     )
 }

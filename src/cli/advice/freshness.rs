@@ -1,19 +1,24 @@
 //! Advice for damage in a volume, older versions, and missing files.
 
-use super::{Exit, Failure, failure};
+use super::{Exit, Failure, failure, shown};
 use crate::chunk::{ChunkId, Commit};
 use crate::cli::report::commit_time;
 use crate::cli::visible;
 use crate::trust::VersionsUnavailable;
 use crate::volume::{Damage, Finding};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// A finding as one line: what it is about, what is wrong with it, where that lies, and what helps.
 pub fn finding(backing: &Path, finding: &Finding) -> String {
-    let (at, object, file) = (backing.display(), object(finding), finding.file.path());
+    let (at, object, file) = (shown(backing), object(finding), finding.file.path());
     let accept = match &finding.path {
-        Some(path) if !path.is_empty() => format!("`cryptfs trust accept {at} '{object}'`"),
-        _ => format!("`cryptfs trust accept {at}`"),
+        Some(path) if !path.is_empty() => {
+            let path = shown(OsStr::from_bytes(path));
+            format!("`cryptfs trust accept {at:#} {path:#}`")
+        }
+        _ => format!("`cryptfs trust accept {at:#}`"),
     };
     let (what, help) = match &finding.damage {
         None if finding.is_placeholder => {
@@ -74,7 +79,7 @@ pub fn ages(found: Commit, known: Commit) -> String {
 
 /// The volume's root directory, or this device's journal, is older than it was, or gone.
 pub(super) fn rolled_back(backing: &Path, damage: &Damage) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     let how = match damage {
         Damage::RolledBack { found, known } => {
             format!("is older than this device has seen it: {}", ages(*found, *known))
@@ -85,7 +90,7 @@ pub(super) fn rolled_back(backing: &Path, damage: &Damage) -> Failure {
         Exit::RolledBack,
         format!(
             "{at}: the volume {how}. Nothing was written. Let the sync client finish, or restore the newer state; if an \
-             older one was restored, or another copy of the folder used, on purpose: `cryptfs trust accept {at}`."
+             older one was restored, or another copy of the folder used, on purpose: `cryptfs trust accept {at:#}`."
         ),
     )
 }
@@ -111,7 +116,7 @@ pub fn versions(error: &VersionsUnavailable) -> Failure {
 pub fn no_such_path(path: &Path) -> Failure {
     failure(
         Exit::NoSuchPath,
-        format!("{}: there is no such path in the volume. Give it from the volume's root.", path.display()),
+        format!("{}: there is no such path in the volume. Give it from the volume's root.", shown(path)),
     )
 }
 
@@ -121,7 +126,7 @@ pub fn no_chunk_file(file: &Path) -> Failure {
         Exit::NoSuchPath,
         format!(
             "{}: this volume has no chunk file of that name. Give its folder too, as in chunks/a7/3f0c….",
-            file.display()
+            shown(file)
         ),
     )
 }
@@ -133,7 +138,7 @@ pub fn nothing_leads_to(file: &Path) -> Failure {
         format!(
             "{}: it is this volume's, and nothing that can be read leads to what it belongs to: that was deleted, or \
              is damaged. See `cryptfs check`.",
-            file.display()
+            shown(file)
         ),
     )
 }

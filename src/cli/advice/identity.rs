@@ -1,30 +1,30 @@
 //! Advice for volumes that are not the expected ones: whose they are, and who says so.
 
-use super::{Exit, Failure, failure};
+use super::{Exit, Failure, failure, shown};
 use crate::keys::Fingerprint;
 use std::path::Path;
 
 /// The owner key is not the one that this device, or the fstab line, expects.
 pub fn other_volume(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::OtherVolume,
         format!(
             "{at}: its fingerprint is {found}, but {expected} is expected here. Somebody exchanged the volume. No \
              secret was tried. Nothing was written. If a device that you trust shows the same new fingerprint in `cryptfs info`, accept \
-             it: `cryptfs trust accept {at}`."
+             it: `cryptfs trust accept {at:#}`."
         ),
     )
 }
 
 /// The owner signed that there is a new owner key.
 pub fn owner_replaced(backing: &Path, found: Fingerprint, expected: Fingerprint) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::OtherVolume,
         format!(
             "{at}: its owner key was replaced: the fingerprint was {expected}, and is {found}. If the owner says so too, \
-             or a device that you trust shows it in `cryptfs info`, accept it: `cryptfs trust accept {at}`. No secret was \
+             or a device that you trust shows it in `cryptfs info`, accept it: `cryptfs trust accept {at:#}`. No secret was \
              tried. Nothing was written."
         ),
     )
@@ -32,8 +32,7 @@ pub fn owner_replaced(backing: &Path, found: Fingerprint, expected: Fingerprint)
 
 /// Former owner keys name more than one that comes after.
 pub fn unclear_owner(backing: &Path, all: &[Fingerprint]) -> Failure {
-    let (at, all) =
-        (backing.display(), all.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join("; "));
+    let (at, all) = (shown(backing), all.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join("; "));
     failure(
         Exit::OtherVolume,
         format!(
@@ -45,20 +44,20 @@ pub fn unclear_owner(backing: &Path, all: &[Fingerprint]) -> Failure {
 
 /// This device knows another volume in that folder, and not this one.
 pub fn exchanged_volume(backing: &Path, found: Fingerprint) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::OtherVolume,
         format!(
             "{at}: is not the volume that this device knows there, but one with the fingerprint {found}. Somebody \
              exchanged it. No secret was tried. Nothing was written. If you put it there yourself, accept it: `cryptfs trust accept \
-             {at}`."
+             {at:#}`."
         ),
     )
 }
 
 /// A slot that anybody could have made is not tried on a device that does not know the volume.
 pub fn not_confirmed(backing: &Path, found: Fingerprint) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::NothingToAskOn,
         format!(
@@ -71,7 +70,7 @@ pub fn not_confirmed(backing: &Path, found: Fingerprint) -> Failure {
 
 /// Only a device that knows the volume changes all its keys.
 pub fn not_known_here(backing: &Path, found: Fingerprint) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::OtherVolume,
         format!(

@@ -1,7 +1,6 @@
 //! Advice for folders that are no volume, and slots that do not open or may not be changed.
 
-use super::{Exit, Failure, failure, system, tpm};
-use crate::cli::mount::LOCK;
+use super::{Exit, Failure, failure, shown, system, tpm};
 use crate::crypto::recipient::RecipientError;
 use crate::keys::{
     CreateError, Defect, Locked, OpenError, RecoveryKeyError, SlotError, SlotId, SlotsError, UnlockError,
@@ -9,40 +8,17 @@ use crate::keys::{
 use crate::mount::{self, Holder};
 use crate::store::folder::LockError;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What stands for the folder of the volume, and for a slot's id, in advice that does not know them.
 const BACKING: &str = "BACKING";
 const ID: &str = " ID`";
 
 pub fn opening(backing: &Path, error: &OpenError) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     let newer = |what: String| failure(Exit::NewerFormat, format!("{at}: {what}. Install a newer cryptfs."));
     match error {
-        OpenError::NotAVolume => {
-            let told = match mounted_from(backing) {
-                Some(volume) => {
-                    let volume = volume.display();
-                    format!(
-                        "is in the mount of {volume}, and not where the volume is stored. Give that folder: {volume}."
-                    )
-                }
-                None => match volume_in(backing) {
-                    Some(volume) => {
-                        format!(
-                            "is not a cryptfs volume, but {} in it is one. Give that folder.",
-                            volume.display()
-                        )
-                    }
-                    None => {
-                        format!(
-                            "is not a cryptfs volume: it has no cryptfs.json. `cryptfs init {at}` makes one."
-                        )
-                    }
-                },
-            };
-            failure(Exit::NotAVolume, format!("{at}: {told}"))
-        }
+        OpenError::NotAVolume => super::not_a_volume(backing),
         OpenError::Placeholder => super::opening_placeholder(backing, "cryptfs.json"),
         OpenError::Version(1) => failure(
             Exit::NewerFormat,
@@ -89,49 +65,49 @@ fn defective(defect: &Defect) -> String {
 }
 
 pub fn slots(place: &Path, error: &SlotsError) -> Failure {
-    let at = place.display();
+    let at = shown(place);
     match error {
         SlotsError::Io(error) => system(format!("{at}: its key slots"), error),
         SlotsError::TooMany => {
-            failure(Exit::DamagedHeader, format!("{at}: has {error}. `cryptfs key list {at}`."))
+            failure(Exit::DamagedHeader, format!("{at}: has {error}. `cryptfs key list {at:#}`."))
         }
         SlotsError::NoSuchSlot(_) => failure(
             Exit::NoSuchSlot,
-            format!("{at}: {error}. `cryptfs key list {at}` shows those there are."),
+            format!("{at}: {error}. `cryptfs key list {at:#}` shows those there are."),
         ),
         SlotsError::NotOwner => not_owner(place),
         SlotsError::ListFull => {
-            failure(Exit::Failed, format!("{at}: {error}. `cryptfs key rotate {at}` makes it short again."))
+            failure(Exit::Failed, format!("{at}: {error}. `cryptfs key rotate {at:#}` makes it short again."))
         }
         SlotsError::NotVerified(_) => failure(Exit::Failed, format!("{at}: {error}. Nothing was changed.")),
         SlotsError::LastIndependentOfTpm => failure(
             Exit::LastSlot,
             format!(
                 "{at}: {error}; without it a broken TPM would cost every file. Add another first, `cryptfs key add \
-                 --recovery {at}`, or insist with --force."
+                 --recovery {at:#}`, or insist with --force."
             ),
         ),
         SlotsError::LastOwner => failure(
             Exit::LastSlot,
             format!(
-                "{at}: {error}. Add another owner's slot first, `cryptfs key add --owner --recovery {at}`, or insist with --force."
+                "{at}: {error}. Add another owner's slot first, `cryptfs key add --owner --recovery {at:#}`, or insist with --force."
             ),
         ),
         SlotsError::LastSlot => failure(
             Exit::LastSlot,
             format!(
-                "{at}: {error}; without it nothing opens the volume. Add another first: `cryptfs key add --recovery {at}`."
+                "{at}: {error}; without it nothing opens the volume. Add another first: `cryptfs key add --recovery {at:#}`."
             ),
         ),
     }
 }
 
 pub fn creating(backing: &Path, error: &CreateError) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     match error {
         CreateError::Exists => failure(
             Exit::NotEmpty,
-            format!("{at}: is a cryptfs volume already. `cryptfs mount {at} MOUNTPOINT` mounts it."),
+            format!("{at}: is a cryptfs volume already. `cryptfs mount {at:#} MOUNTPOINT` mounts it."),
         ),
         CreateError::KeysExist => failure(
             Exit::NotEmpty,
@@ -156,11 +132,11 @@ pub fn unlocking(backing: &Path, locked: &Locked, error: &UnlockError) -> Failur
 
 /// `label`: what a slot is called.
 fn refused<'a>(backing: &Path, label: &dyn Fn(SlotId) -> &'a str, error: &UnlockError) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     match error {
         UnlockError::NoSlot => failure(
             Exit::NoSuchSlot,
-            format!("{at}: has no key slot of that kind. `cryptfs key list {at}` shows those there are."),
+            format!("{at}: has no key slot of that kind. `cryptfs key list {at:#}` shows those there are."),
         ),
         UnlockError::Refused(refused) => {
             // A slot that the credential is not for says least, wherever in the listing it stands.
@@ -170,12 +146,13 @@ fn refused<'a>(backing: &Path, label: &dyn Fn(SlotId) -> &'a str, error: &Unlock
                 Some((_, error)) if is_of_the_credential(error) => slot(error),
                 Some((_, error)) if error.is_mismatch() && refused.len() > 1 => {
                     let Failure { exit, message } = slot(error);
-                    let message = message.replace(BACKING, &at.to_string());
+                    let message = message.replace(BACKING, &format!("{at:#}"));
                     failure(exit, format!("None of the {} key slots of this kind: {message}", refused.len()))
                 }
                 Some((id, error)) => {
                     let Failure { exit, message } = slot(error);
-                    let message = message.replace(BACKING, &at.to_string()).replace(ID, &format!(" {id}`"));
+                    let message =
+                        message.replace(BACKING, &format!("{at:#}")).replace(ID, &format!(" {id}`"));
                     failure(exit, format!("Key slot {}: {message}", named(*id, label(*id))))
                 }
             }
@@ -198,10 +175,10 @@ pub fn named(id: SlotId, label: &str) -> String {
 }
 
 pub fn wrong_secret(backing: &Path) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::WrongSecret,
-        format!("{at}: wrong passphrase or key. `cryptfs key list {at}` shows what opens the volume."),
+        format!("{at}: wrong passphrase or key. `cryptfs key list {at:#}` shows what opens the volume."),
     )
 }
 
@@ -264,7 +241,7 @@ pub fn recipient(error: &RecipientError) -> Failure {
 }
 
 pub fn recovery_key(backing: &Path, error: RecoveryKeyError) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::WrongSecret,
         format!(
@@ -275,7 +252,7 @@ pub fn recovery_key(backing: &Path, error: RecoveryKeyError) -> Failure {
 
 /// Another command changes the slots.
 pub fn locking_keys(keys: &Path, error: &LockError) -> Failure {
-    let at = keys.display();
+    let at = shown(keys);
     match error {
         LockError::Held => {
             failure(Exit::InUse, format!("{at}: another command is changing the key slots. Try again."))
@@ -285,7 +262,7 @@ pub fn locking_keys(keys: &Path, error: &LockError) -> Failure {
 }
 
 pub fn locking(backing: &Path, error: &LockError) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     match error {
         LockError::Held => {
             failure(Exit::InUse, format!("{at}: is in use on this machine already{}.", in_use_by(backing)))
@@ -294,25 +271,12 @@ pub fn locking(backing: &Path, error: &LockError) -> Failure {
     }
 }
 
-/// The first volume among what lies in a folder, of which no more is looked at than a person would.
-fn volume_in(folder: &Path) -> Option<PathBuf> {
-    let inside = folder.read_dir().ok()?.flatten().take(1000).map(|entry| entry.path());
-    inside.filter(|path| path.join(LOCK).exists()).min()
-}
-
-/// The backing folder of the mount that this folder is in.
-fn mounted_from(folder: &Path) -> Option<PathBuf> {
-    let folder = std::path::absolute(folder).ok()?;
-    let found = folder.ancestors().find_map(|folder| mount::find(folder).ok().flatten())?;
-    Some(found.entry().source.clone())
-}
-
 /// Where it is mounted, or which process holds it.
 fn in_use_by(backing: &Path) -> String {
     let header = backing.join("cryptfs.json");
     let mounts = backing.canonicalize().map(|backing| mount::of_source(&backing)).unwrap_or_default();
     match (mounts.first(), mount::of_lock(&header)) {
-        (Some(Holder::Mount(path)), _) => format!(": it is mounted at {}", path.display()),
+        (Some(Holder::Mount(path)), _) => format!(": it is mounted at {}", shown(path)),
         (Some(holder), _) => format!(": {holder}"),
         (None, Some((process, name))) => format!(
             ": by {name} (process {process}). Wait until that has ended; a mount that went by umount --lazy ends with the \
@@ -329,19 +293,19 @@ pub fn no_list(backing: &Path) -> Failure {
         format!(
             "{}: the list that says which key slots count is missing, or not the owner's. Let the sync client finish, or \
              restore the key folder from a copy.",
-            backing.display()
+            shown(backing)
         ),
     )
 }
 
 /// Only owners change the key folder.
 pub fn not_owner(backing: &Path) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::NotOwner,
         format!(
             "{at}: what opened it does not hold the owner key, which has to sign this. Use an owner's slot (`cryptfs key \
-             list {at}`), or make a slot for an owner to sign: `cryptfs key request --passphrase {at} FILE`."
+             list {at:#}`), or make a slot for an owner to sign: `cryptfs key request --passphrase {at:#} FILE`."
         ),
     )
 }
@@ -351,13 +315,13 @@ pub fn outdated_request(request: &Path) -> Failure {
         Exit::Failed,
         format!(
             "{}: was made with keys that are outdated, or for another volume. Have it made again.",
-            request.display()
+            shown(request)
         ),
     )
 }
 
 pub fn no_request(request: &Path, defect: &Defect) -> Failure {
-    failure(Exit::Failed, format!("{}: is no key slot: {defect}.", request.display()))
+    failure(Exit::Failed, format!("{}: is no key slot: {defect}.", shown(request)))
 }
 
 pub fn no_such_slot(backing: &Path, id: SlotId) -> Failure {
@@ -366,12 +330,12 @@ pub fn no_such_slot(backing: &Path, id: SlotId) -> Failure {
 
 /// First digits of an id, which are those of no slot or of several.
 pub fn unclear_slot(backing: &Path, digits: &str, count: usize) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     let what = match count {
         0 => format!("there is no key slot {digits}…"),
         _ => format!("there are {count} key slots {digits}…"),
     };
-    failure(Exit::NoSuchSlot, format!("{at}: {what}. `cryptfs key list {at}` shows those there are."))
+    failure(Exit::NoSuchSlot, format!("{at}: {what}. `cryptfs key list {at:#}` shows those there are."))
 }
 
 /// What is to be removed opens nothing for that.
@@ -383,30 +347,30 @@ pub fn not_by_the_one_that_goes(id: SlotId) -> String {
 
 /// No slot counts; `others` lie there.
 pub fn no_slots(backing: &Path, others: usize) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     let what = match others {
         0 => "has no key slots in keys/. If they are kept elsewhere, say where with --keys.".to_owned(),
         _ => format!(
             "none of its key slots counts: they were revoked, are from before a rotation, or not the owner's. `cryptfs key \
-             list {at}` shows them."
+             list {at:#}` shows them."
         ),
     };
     failure(Exit::NoSuchSlot, format!("{at}: {what}"))
 }
 
 pub fn which_slot(backing: &Path) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::NoSuchSlot,
-        format!("{at}: name the slot to change; `cryptfs key list {at}` shows those there are."),
+        format!("{at}: name the slot to change; `cryptfs key list {at:#}` shows those there are."),
     )
 }
 
 pub fn which_tpm_slot(backing: &Path) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::NoSuchSlot,
-        format!("{at}: name the TPM slot to refresh; `cryptfs key list {at}` shows those there are."),
+        format!("{at}: name the TPM slot to refresh; `cryptfs key list {at:#}` shows those there are."),
     )
 }
 

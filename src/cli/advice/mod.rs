@@ -3,6 +3,7 @@
 //! Below this module errors are typed and give no advice; here each is matched exhaustively and gets its exit code. This
 //! file has what all commands share; `keys.rs`, `identity.rs`, `rotation.rs`, `tpm.rs` and `mount.rs` have the errors of those layers.
 
+mod absent;
 mod check;
 mod devices;
 mod folders;
@@ -16,6 +17,7 @@ mod rotation;
 mod status;
 mod tpm;
 
+pub use absent::*;
 pub use check::*;
 pub use devices::*;
 pub use folders::*;
@@ -30,9 +32,9 @@ pub use status::*;
 pub use tpm::*;
 
 use super::exit::Exit;
-use super::mount::LOCK;
 use super::mount_options::{BadOption, DESCRIPTIONS};
 use super::secret_input::LONGEST;
+use super::visible::shown;
 use crate::trust::TrustUnavailable;
 use crate::volume;
 use std::fmt;
@@ -59,26 +61,60 @@ fn failure(exit: Exit, message: impl Into<String>) -> Failure {
 
 /// An error of the operating system, about `what`.
 pub fn system(what: impl fmt::Display, error: &io::Error) -> Failure {
-    failure(Exit::Failed, format!("{what}: {}.", plain(error)))
+    failure(Exit::Failed, format!("{what}: {}.{}", plain(error), against(error)))
+}
+
+/// What helps against an error of the operating system that says nothing of it, with a blank in front.
+fn against(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            " What it lies on is mounted read-only, on purpose or since its disk failed (`dmesg` tells). Have it mounted for \
+             writing, and try again."
+        }
+        io::ErrorKind::StorageFull => " Make room on that disk, and try again.",
+        io::ErrorKind::QuotaExceeded => {
+            " Delete something of this user's there, or have the quota raised, and try again."
+        }
+        io::ErrorKind::PermissionDenied => " This user may not do that there; `ls -ld` shows whose it is.",
+        io::ErrorKind::NotConnected
+        | io::ErrorKind::TimedOut
+        | io::ErrorKind::StaleNetworkFileHandle
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => {
+            " Bring back the server or the disk that it lies on, and try again."
+        }
+        _ => match error.raw_os_error() {
+            Some(libc::EIO) => {
+                " See whether the disk or the server that it lies on is well (`dmesg`), and try again."
+            }
+            _ => "",
+        },
+    }
 }
 
 /// Where a second name of chunk files would have been kept.
 pub fn not_pinned(folder: &Path, error: &io::Error) -> String {
     format!(
         "{}: {}. Large files that another device changes at the same time may lose one of the two versions.",
-        folder.display(),
+        shown(folder),
         plain(error)
     )
 }
 
 /// The error without Rust's "(os error 2)".
 pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
+    plain_text(&error.to_string())
+}
+
+/// The same of a text that quotes errors.
+fn plain_text(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
 pub fn secret_file(path: &Path, error: &io::Error) -> Failure {
-    let path = path.display();
+    let path = shown(path);
     match error.kind() {
         io::ErrorKind::FileTooLarge => {
             failure(Exit::Failed, format!("{path}: a passphrase has at most {LONGEST} bytes."))
@@ -88,7 +124,7 @@ pub fn secret_file(path: &Path, error: &io::Error) -> Failure {
 }
 
 pub fn empty_secret(path: &Path) -> Failure {
-    failure(Exit::Failed, format!("{}: holds no passphrase: it is empty.", path.display()))
+    failure(Exit::Failed, format!("{}: holds no passphrase: it is empty.", shown(path)))
 }
 
 pub fn no_terminal() -> Failure {
@@ -121,7 +157,7 @@ pub fn nobody_to_show_it_to() -> Failure {
 pub fn agent(program: &Path, error: &io::Error) -> Failure {
     failure(
         Exit::NothingToAskOn,
-        format!("{}: the passphrase could not be asked for with it: {}.", program.display(), plain(error)),
+        format!("{}: the passphrase could not be asked for with it: {}.", shown(program), plain(error)),
     )
 }
 
@@ -129,7 +165,7 @@ pub fn agent(program: &Path, error: &io::Error) -> Failure {
 pub fn no_answer_by(program: &Path, ended: ExitStatus) -> Failure {
     failure(
         Exit::NothingToAskOn,
-        format!("{} gave no answer ({ended}); the volume stays closed. Try again.", program.display()),
+        format!("{} gave no answer ({ended}); the volume stays closed. Try again.", shown(program)),
     )
 }
 
@@ -138,7 +174,7 @@ pub fn question(backing: &Path, why: Option<&str>) -> String {
     // Only what happened: what helps is to answer.
     let why =
         why.and_then(|why| why.split(". ").next()).map(|why| why.trim_end_matches('.').to_owned() + ". ");
-    format!("{}Encrypted volume {}. ", why.unwrap_or_default(), backing.display())
+    format!("{}Encrypted volume {}. ", why.unwrap_or_default(), shown(backing))
 }
 
 pub fn terminal(error: &io::Error) -> Failure {
@@ -170,57 +206,30 @@ fn forms(word: &str) -> Vec<&'static str> {
     all.filter(|form| form.contains('=') && name(form) == name(word)).collect()
 }
 
-pub fn no_folder(path: &Path) -> Failure {
-    let is_volume = |folder: &&Path| !folder.as_os_str().is_empty() && folder.join(LOCK).exists();
-    let volume = path.ancestors().skip(1).find(is_volume);
-    if path.is_dir() {
-        return shut(path);
-    }
-    if path.exists() {
-        let volume = volume.map_or_else(String::new, |volume| format!(": {}", volume.display()));
-        let text = format!("{}: is not a folder. Give the folder of the volume{volume}.", path.display());
-        return failure(Exit::NotAVolume, text);
-    }
-    let help = match volume.and_then(|volume| Some((volume, path.strip_prefix(volume).ok()?))) {
-        Some((volume, inside)) => {
-            format!(
-                "What is in the volume is named behind a colon: {}:{}.",
-                volume.display(),
-                inside.display()
-            )
-        }
-        None => format!(
-            "If it lies on a stick or a server, connect that first. `cryptfs init {}` makes a new volume.",
-            path.display()
-        ),
-    };
-    failure(Exit::NotAVolume, format!("{}: there is no such folder. {help}", path.display()))
-}
-
 /// Of a file that a client shows, and has not fetched: nothing fetches it by itself.
 pub const ONLY_A_PLACEHOLDER: &str =
     "is only a placeholder: have your sync client fetch it (\"make available offline\")";
 
 /// The folder is there, and not for this user.
 pub fn shut(folder: &Path) -> Failure {
-    let at = folder.display();
+    let at = shown(folder);
     failure(
         Exit::Failed,
         format!(
-            "{at}: this user may not read that folder, or cryptfs.json in it. `ls -la {at}` shows whose they are."
+            "{at}: this user may not read that folder, or cryptfs.json in it. `ls -la {at:#}` shows whose they are."
         ),
     )
 }
 
 /// A placeholder stands for a file without which the volume cannot be opened.
 pub fn opening_placeholder(backing: &Path, file: &str) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(Exit::BadVolume, format!("{at}: {file} {ONLY_A_PLACEHOLDER}. Then mount again."))
 }
 
 /// A volume whose keys are right could not be opened or made.
 pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     let help = match error {
         volume::Error::NotArrived(_) => "Wait for the sync client to finish, then mount again.",
         volume::Error::Damaged(_, damage @ (volume::Damage::RolledBack { .. } | volume::Damage::Deleted)) => {
@@ -232,7 +241,7 @@ pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
             let help = "Nothing was changed: this user may not write there, or the disk is read-only.";
             return failure(
                 Exit::BadVolume,
-                format!("{at}: {error}. {help} `ls -ld {at}` shows whose it is."),
+                format!("{at}: {error}. {help} `ls -ld {at:#}` shows whose it is."),
             );
         }
         volume::Error::NotFound
@@ -253,7 +262,7 @@ pub fn volume(backing: &Path, error: &volume::Error) -> Failure {
 pub fn no_root(backing: &Path) -> Failure {
     failure(
         Exit::BadVolume,
-        format!("{}: its root directory cannot be read. Restore the folder from a copy.", backing.display()),
+        format!("{}: its root directory cannot be read. Restore the folder from a copy.", shown(backing)),
     )
 }
 
@@ -278,6 +287,25 @@ pub fn state(error: &TrustUnavailable) -> Failure {
 mod tests {
     use super::*;
 
+    /// An errno alone does not say what to do, and its number nothing at all.
+    #[test]
+    fn what_the_system_refuses_is_told_with_what_helps() {
+        let told = |errno| system("/v", &io::Error::from_raw_os_error(errno)).to_string();
+        for errno in [libc::EROFS, libc::ENOSPC, libc::EDQUOT, libc::EACCES, libc::EPERM].into_iter().chain([
+            libc::ENOTCONN,
+            libc::ETIMEDOUT,
+            libc::ESTALE,
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+            libc::EIO,
+        ]) {
+            let told = told(errno);
+            assert!(told.matches(". ").count() == 1 && !told.contains("os error"), "{told}");
+        }
+        assert_eq!(told(libc::ELOOP), "/v: Too many levels of symbolic links.");
+        assert_eq!(plain_text("a: No (os error 2), b (os error 17)"), "a: No, b");
+    }
+
     #[test]
     fn a_question_says_what_failed_and_of_which_volume() {
         let backing = Path::new("/home/anna/vault");
@@ -301,6 +329,37 @@ mod tests {
         }
         let spans = joined.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
         spans.filter_map(|span| span.strip_prefix("cryptfs ")).map(str::to_owned).collect()
+    }
+
+    /// A path in a command is one word, whatever is in it: `{:#}` of `shown`. What is no path needs none of that.
+    #[test]
+    fn a_path_in_a_command_is_one_word() {
+        const NO_PATHS: [&str; 7] = ["{id}", "{by}", "{user}", "{data}", "{name}", "{systemctl}", "{}"];
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/advice");
+        let mut seen = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let source = std::fs::read_to_string(&path).unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap();
+            assert!(!source.contains(".display()"), "{}: shown() is to be used", path.display());
+            for command in commands(source) {
+                let mut rest = command.as_str();
+                while let Some(at) = rest.find('{') {
+                    let end = rest[at..].find('}').unwrap() + at + 1;
+                    let value = &rest[at..end];
+                    seen += usize::from(value.ends_with(":#}"));
+                    let is_word = value.ends_with(":#}") || NO_PATHS.contains(&value);
+                    assert!(is_word, "{}: {command}", path.display());
+                    rest = &rest[end..];
+                }
+            }
+        }
+        assert!(seen > 40, "{seen}");
+        let told = making_folder(Path::new("/a b"), &io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(told.starts_with("/a b: "), "{told}");
+        let told = not_mounted(Path::new("/a b\n")).to_string();
+        assert!(told.starts_with("/a b\\n: "), "{told}");
+        assert!(shut(Path::new("/a b")).to_string().contains("`ls -la '/a b'`"));
     }
 
     /// Whoever types what is advised is understood: all of these commands are there, and lack nothing. One that is named

@@ -1,6 +1,6 @@
 //! Advice for failures of mounting and unmounting.
 
-use super::{Exit, Failure, failure, plain, system};
+use super::{Exit, Failure, failure, plain, shown, system};
 use crate::mount::{self, Holder, MountError};
 use crate::sys::process;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
-    let at = mountpoint.display();
+    let at = shown(mountpoint);
     let (exit, message) = match error {
         MountError::NoDevice => (
             Exit::NoFuse,
@@ -24,7 +24,7 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
                 .to_owned(),
         ),
         MountError::NoMountpoint => {
-            (Exit::BadMountpoint, format!("{at}: does not exist. Make it first: `mkdir {at}`."))
+            (Exit::BadMountpoint, format!("{at}: does not exist. Make it first: `mkdir {at:#}`."))
         }
         MountError::NotDirectory => {
             (Exit::BadMountpoint, format!("{at}: is not a folder. Only a folder can be a mountpoint."))
@@ -35,7 +35,7 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
         ),
         MountError::Stale => (
             Exit::StaleMountpoint,
-            format!("{at}: holds a mount whose daemon is gone. Remove it first: `cryptfs umount {at}`."),
+            format!("{at}: holds a mount whose daemon is gone. Remove it first: `cryptfs umount {at:#}`."),
         ),
         MountError::AllowOtherForbidden => (
             Exit::MountRefused,
@@ -50,6 +50,16 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
                 process::user()
             ),
         ),
+        MountError::Helper(words)
+            if words.contains("Operation not permitted") && process::is_in_user_namespace() =>
+        {
+            in_user_namespace(mountpoint)
+        }
+        MountError::Kernel(error)
+            if error.raw_os_error() == Some(libc::EPERM) && process::is_in_user_namespace() =>
+        {
+            in_user_namespace(mountpoint)
+        }
         MountError::Helper(words) => {
             (Exit::MountRefused, format!("{at}: fusermount3 refused to mount there: {words}."))
         }
@@ -71,11 +81,21 @@ pub fn mounting(mountpoint: &Path, error: &MountError) -> Failure {
     failure(exit, message)
 }
 
+/// Neither its root nor fusermount3 may mount there into what another namespace sees.
+fn in_user_namespace(mountpoint: &Path) -> (Exit, String) {
+    let text = format!(
+        "{}: in a user namespace only its root may mount, and only in a mount namespace of its own: `unshare \
+         -Urm` makes both.",
+        shown(mountpoint)
+    );
+    (Exit::MountRefused, text)
+}
+
 /// What lies in the mountpoint itself.
 pub fn hidden(mountpoint: &Path) -> String {
     format!(
         "{}: is not empty. What lies in it is not encrypted, and is hidden until the volume is unmounted.",
-        mountpoint.display()
+        shown(mountpoint)
     )
 }
 
@@ -85,22 +105,22 @@ pub fn mount_over_volume(mountpoint: &Path, backing: &Path) -> Failure {
         true => "is in the volume's own folder, from which a sync client would take along what is decrypted"
             .to_owned(),
         false => {
-            format!("has the volume's own folder in it, {}, which the mount would hide", backing.display())
+            format!("has the volume's own folder in it, {}, which the mount would hide", shown(backing))
         }
     };
-    failure(Exit::BadMountpoint, format!("{}: {why}. Choose another folder.", mountpoint.display()))
+    failure(Exit::BadMountpoint, format!("{}: {why}. Choose another folder.", shown(mountpoint)))
 }
 
 /// Nobody asked for that.
 pub fn only_to_be_read(backing: &Path) -> String {
     format!(
         "{}: this user may not write there, or the disk is read-only: the volume is mounted read-only.",
-        backing.display()
+        shown(backing)
     )
 }
 
 pub fn foreign_files(backing: &Path, owner: u32, user: u32) -> String {
-    let backing = backing.display();
+    let backing = shown(backing);
     format!(
         "{backing}: the files belong to user {owner}, this is user {user}. With `-o uid={user}` they seem to be this user's."
     )
@@ -108,31 +128,31 @@ pub fn foreign_files(backing: &Path, owner: u32, user: u32) -> String {
 
 /// What is said of a mountpoint whose daemon says nothing.
 pub fn silent(mountpoint: &Path) -> String {
-    let at = mountpoint.display();
-    format!("{at} (its daemon does not answer; `cryptfs status {at}` says what helps)")
+    let at = shown(mountpoint);
+    format!("{at} (its daemon does not answer; `cryptfs status {at:#}` says what helps)")
 }
 
 /// What is said of a mountpoint instead of who serves it.
 pub fn stale(mountpoint: &Path) -> String {
-    let at = mountpoint.display();
-    format!("{at} (its daemon is gone; `cryptfs umount {at}` takes it away)")
+    let at = shown(mountpoint);
+    format!("{at} (its daemon is gone; `cryptfs umount {at:#}` takes it away)")
 }
 
 /// `by`: who mounted it.
 pub fn syncing(path: &Path, error: &io::Error, by: u32) -> Failure {
-    let at = path.display();
+    let at = shown(path);
     match error.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => failure(
             Exit::Failed,
             format!(
                 "{at}: not everything is durable: user {by} mounted it, and it lets this user have nothing stored. As that \
-                 user: `sudo -u '#{by}' cryptfs sync {at}`."
+                 user: `sudo -u '#{by}' cryptfs sync {at:#}`."
             ),
         ),
         Some(libc::ENOTCONN) => failure(
             Exit::StaleMountpoint,
             format!(
-                "{at}: its daemon is gone. `cryptfs umount {at}` takes the mount away; then mount again."
+                "{at}: its daemon is gone. `cryptfs umount {at:#}` takes the mount away; then mount again."
             ),
         ),
         _ => system(format!("{at}: not everything is durable"), error),
@@ -141,17 +161,17 @@ pub fn syncing(path: &Path, error: &io::Error, by: u32) -> Failure {
 
 /// `mounter`, where root asks: the user who mounted.
 pub fn remounting(path: &Path, error: &io::Error, mounter: Option<u32>) -> Failure {
-    let at = path.display();
+    let at = shown(path);
     match (error.kind(), mounter) {
         (io::ErrorKind::PermissionDenied, None) => failure(
             Exit::MountRefused,
-            format!("{at}: only root can remount: `sudo mount -o remount,… {at}`."),
+            format!("{at}: only root can remount: `sudo mount -o remount,… {at:#}`."),
         ),
         (io::ErrorKind::PermissionDenied, Some(user @ 1..)) => failure(
             Exit::MountRefused,
             format!(
                 "{at}: the daemon answers user {user} only, who mounted it without allow_root. As that user, unmount it \
-                 (`cryptfs umount {at}`) and mount it again with the options that it is to have."
+                 (`cryptfs umount {at:#}`) and mount it again with the options that it is to have."
             ),
         ),
         (io::ErrorKind::PermissionDenied, Some(_)) => failure(
@@ -163,7 +183,7 @@ pub fn remounting(path: &Path, error: &io::Error, mounter: Option<u32>) -> Failu
         (io::ErrorKind::NotConnected, _) => failure(
             Exit::StaleMountpoint,
             format!(
-                "{at}: holds a mount whose daemon is gone. Remove it: `cryptfs umount {at}`, and mount again."
+                "{at}: holds a mount whose daemon is gone. Remove it: `cryptfs umount {at:#}`, and mount again."
             ),
         ),
         _ => system(format!("{at}: cannot be remounted, and is as it was"), error),
@@ -172,25 +192,25 @@ pub fn remounting(path: &Path, error: &io::Error, mounter: Option<u32>) -> Failu
 
 /// The daemon itself would not write.
 pub fn remount_is_not_enough(path: &Path, backing: &Path) -> Failure {
-    let (at, backing) = (path.display(), backing.display());
+    let (at, backing) = (shown(path), shown(backing));
     failure(
         Exit::MountRefused,
         format!(
             "{at}: a remount cannot make it writable, since the volume was mounted read-only from the start. Unmount it and \
-             mount it again: `cryptfs umount {at}`, `cryptfs mount {backing} {at}`."
+             mount it again: `cryptfs umount {at:#}`, `cryptfs mount {backing:#} {at:#}`."
         ),
     )
 }
 
 /// `stopped`: why it stopped again.
 pub fn restarting(path: &Path, error: &io::Error, stopped: Option<String>) -> Failure {
-    let at = path.display();
+    let at = shown(path);
     match stopped {
         Some(why) => failure(
             Exit::NotStored,
             format!(
                 "{at}: the volume does not go on: {why}. Nothing is lost as long as it stays mounted: copy out of it what was \
-                 written last, put the backing folder right, and try again. `cryptfs umount {at}` says what was not stored."
+                 written last, put the backing folder right, and try again. `cryptfs umount {at:#}` says what was not stored."
             ),
         ),
         None => failure(
@@ -204,17 +224,17 @@ pub fn restarting(path: &Path, error: &io::Error, stopped: Option<String>) -> Fa
 pub fn finding_mount(path: &Path, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_mounted(path),
-        _ => system(path.display(), error),
+        _ => system(shown(path), error),
     }
 }
 
 pub fn not_mounted(path: &Path) -> Failure {
-    let at = path.display();
+    let at = shown(path);
     let mounts = path.canonicalize().and_then(|folder| mount::mounts_of(&folder)).unwrap_or_default();
     let text = match mounts.first() {
         Some(place) => format!(
             "{at}: is the folder of a volume, which is mounted at {0}. Give that place: {0}.",
-            place.display()
+            shown(place)
         ),
         None => format!("{at}: there is no cryptfs mount. `cryptfs status` lists those there are."),
     };
@@ -223,12 +243,12 @@ pub fn not_mounted(path: &Path) -> Failure {
 
 /// Not unmounted, so that room can be made in it.
 pub fn no_space_to_store(path: &Path, error: &io::Error) -> Failure {
-    let at = path.display();
+    let at = shown(path);
     failure(
         Exit::NotStored,
         format!(
             "{at}: still mounted, since not everything in it can be stored: {}. Make room on the backing folder's disk, \
-             or delete something in {at}, and try again; or give up what is not stored: `cryptfs umount --discard {at}`.",
+             or delete something in {at}, and try again; or give up what is not stored: `cryptfs umount --discard {at:#}`.",
             plain(error)
         ),
     )
@@ -236,21 +256,21 @@ pub fn no_space_to_store(path: &Path, error: &io::Error) -> Failure {
 
 /// Said while it is waited for. `most`: for how long at most.
 pub fn storing(path: &Path, most: Option<Duration>) -> String {
-    let at = path.display();
+    let at = shown(path);
     let most = most.map_or_else(String::new, |most| format!(", for {} s at most", most.as_secs()));
     format!(
-        "{at}: waiting for the volume's daemon to store everything{most}; `cryptfs status {at}` says how it is doing"
+        "{at}: waiting for the volume's daemon to store everything{most}; `cryptfs status {at:#}` says how it is doing"
     )
 }
 
 /// Still mounted: whether everything was stored is not known.
 pub fn storing_takes_too_long(path: &Path, most: Duration) -> Failure {
-    let at = path.display();
+    let at = shown(path);
     failure(
         Exit::NotStored,
         format!(
             "{at}: still mounted, since its daemon has not stored everything in {} s. See what keeps it: `cryptfs status \
-             {at}`; and try again, or wait longer: `cryptfs umount --timeout 600 {at}`. `cryptfs umount --lazy {at}` takes \
+             {at:#}`; and try again, or wait longer: `cryptfs umount --timeout 600 {at:#}`. `cryptfs umount --lazy {at:#}` takes \
              the mount away; the daemon then stores the rest as soon as it can.",
             most.as_secs()
         ),
@@ -261,22 +281,24 @@ pub fn storing_takes_too_long(path: &Path, most: Duration) -> Failure {
 pub fn not_stored(path: &Path, error: &io::Error) -> Failure {
     failure(
         Exit::NotStored,
-        format!("{}: unmounted, but the last changes could not be stored: {}.", path.display(), plain(error)),
+        format!("{}: unmounted, but the last changes could not be stored: {}.", shown(path), plain(error)),
     )
 }
 
 pub fn unmounting(path: &Path, error: &io::Error, holders: &[Holder]) -> Failure {
-    let at = path.display();
+    let at = shown(path);
     let users: Vec<_> = holders.iter().filter(|holder| matches!(holder, Holder::Process { .. })).collect();
     match error.kind() {
         io::ErrorKind::ResourceBusy if users.is_empty() => failure(
             Exit::Busy,
-            format!("{at}: a file or folder in it is in use. As root, `fuser -vm {at}` lists the processes."),
+            format!(
+                "{at}: a file or folder in it is in use. As root, `fuser -vm {at:#}` lists the processes."
+            ),
         ),
         io::ErrorKind::ResourceBusy => failure(
             Exit::Busy,
             format!(
-                "{at}: a file or folder in it is in use: {}. `cryptfs umount --lazy {at}` takes it away nevertheless.",
+                "{at}: a file or folder in it is in use: {}. `cryptfs umount --lazy {at:#}` takes it away nevertheless.",
                 listed(users.into_iter())
             ),
         ),
@@ -286,18 +308,18 @@ pub fn unmounting(path: &Path, error: &io::Error, holders: &[Holder]) -> Failure
 
 /// Another user mounted it, and this one is not root.
 pub fn others_mount(path: &Path, by: u32) -> Failure {
-    let at = path.display();
+    let at = shown(path);
     failure(
         Exit::Failed,
         format!(
-            "{at}: user {by} mounted it, and only that user and root can unmount it: `sudo cryptfs umount {at}`."
+            "{at}: user {by} mounted it, and only that user and root can unmount it: `sudo cryptfs umount {at:#}`."
         ),
     )
 }
 
 /// Unmounted, and the daemon has not ended.
 pub fn waiting(path: &Path, holders: &[Holder], most: Duration) -> String {
-    format!("{}: unmounted; waiting for {} s at most: {}", path.display(), most.as_secs(), why(holders))
+    format!("{}: unmounted; waiting for {} s at most: {}", shown(path), most.as_secs(), why(holders))
 }
 
 /// `is_stored`: what was written before it was unmounted; where the daemon did not tell, nobody knows.
@@ -311,7 +333,7 @@ pub fn still_in_use(path: &Path, holders: &[Holder], is_stored: bool) -> Failure
         Exit::StillInUse,
         format!(
             "{}: unmounted there, but the volume's daemon goes on: {}. {stored}",
-            path.display(),
+            shown(path),
             why(holders)
         ),
     )

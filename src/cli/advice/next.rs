@@ -1,6 +1,6 @@
 //! What is said of the next step where nothing failed: after a command, in a question, beside a value.
 
-use super::{Failure, named};
+use super::{Failure, named, shown};
 use crate::cli::exit::Exit;
 use crate::keys::{Fingerprint, Label, SlotId, SlotType};
 use crate::sys::process;
@@ -47,7 +47,7 @@ pub fn tip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
             match OTHER_WORDS.iter().find(|(other, _)| *other == word) {
                 Some((_, meant)) => Some(format!("here that is {meant}")),
                 None if is_command && (first.contains('/') || Path::new(first).is_dir()) => {
-                    Some(format!("to mount a volume: `cryptfs mount {first} MOUNTPOINT`"))
+                    Some(format!("to mount a volume: `cryptfs mount {first:#} MOUNTPOINT`"))
                 }
                 None => None,
             }
@@ -102,10 +102,10 @@ pub fn is_a_volume(backing: &Path, made: &Made<'_>, fingerprint: Fingerprint) ->
         format!("Mounting will ask for a secret, since no TPM slot was made. {why}\n")
     };
     let asks = made.no_tpm.map(asks).unwrap_or_default();
-    let (at, by) = (backing.display(), either(made.ways));
+    let (at, by) = (shown(backing), either(made.ways));
     format!(
         "{asks}{at} is now a cryptfs volume. It opens with {by}.\nFingerprint: {fingerprint}\n\
-         Mount it on an empty folder: `mkdir FOLDER && cryptfs mount {at} FOLDER`. Close it: `cryptfs umount FOLDER`.\n{}",
+         Mount it on an empty folder: `mkdir FOLDER && cryptfs mount {at:#} FOLDER`. Close it: `cryptfs umount FOLDER`.\n{}",
         by_itself(&at, made.has_tpm)
     )
 }
@@ -121,27 +121,27 @@ fn either(ways: &[&str]) -> String {
 /// What mounts it from now on, where it opens then: at boot systemd asks for a passphrase, at login nobody does.
 fn by_itself(at: &impl Display, has_tpm: bool) -> String {
     match (process::is_root(), has_tpm) {
-        (true, _) => format!("At each boot: `cryptfs unit {at} FOLDER --install`.\n"),
-        (false, true) => format!("At each login: `cryptfs unit {at} FOLDER --user --install`.\n"),
+        (true, _) => format!("At each boot: `cryptfs unit {at:#} FOLDER --install`.\n"),
+        (false, true) => format!("At each login: `cryptfs unit {at:#} FOLDER --user --install`.\n"),
         (false, false) => String::new(),
     }
 }
 
 /// A rotation had no secret for a slot.
 pub fn slot_left(backing: &Path, id: SlotId, label: &Label) -> String {
-    let at = backing.display();
+    let at = shown(backing);
     let name = named(id, label.as_str());
     format!(
         "Slot {name} was not opened and was left unchanged: it lacks the new key and no longer opens the \
-         volume. Replace it: `cryptfs key add --recovery {at}` (or --passphrase, --tpm2, --recipient KEY), then `cryptfs key remove \
-         {at} {id}`.\n"
+         volume. Replace it: `cryptfs key add --recovery {at:#}` (or --passphrase, --tpm2, --recipient KEY), then `cryptfs key remove \
+         {at:#} {id}`.\n"
     )
 }
 
 /// A slot that nobody signed was written to a file.
 pub fn slot_requested(backing: &Path, out: &Path, kind: SlotType, id: SlotId) -> String {
-    let (at, out) = (backing.display(), out.display());
-    format!("{out} holds {} slot {id}. An owner adds it: `cryptfs key sign {at} {out}`.\n", kind.name())
+    let (at, out) = (shown(backing), shown(out));
+    format!("{out} holds {} slot {id}. An owner adds it: `cryptfs key sign {at:#} {out:#}`.\n", kind.name())
 }
 
 /// Asks a person who has not seen the volume here.
@@ -154,8 +154,8 @@ pub fn is_it_the_volume(found: Fingerprint) -> String {
 
 /// A service makes no folder to mount on.
 pub fn make_mountpoint(mountpoint: &Path) -> String {
-    let at = mountpoint.display();
-    format!("{at} does not exist yet. Make it first: `mkdir {at}`.\n")
+    let at = shown(mountpoint);
+    format!("{at} does not exist yet. Make it first: `mkdir {at:#}`.\n")
 }
 
 /// A unit was written.
@@ -171,5 +171,5 @@ pub fn findings_not_listed(hidden: usize) -> String {
 }
 
 pub fn secret_is_readable(path: &Path) -> String {
-    format!("{}: other users can read this secret; chmod 600 it", path.display())
+    format!("{}: other users can read this secret; chmod 600 it", shown(path))
 }

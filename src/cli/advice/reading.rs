@@ -1,6 +1,6 @@
 //! What is said when a volume is read without a mount.
 
-use super::{Exit, Failure, ONLY_A_PLACEHOLDER, escape, failure};
+use super::{Exit, Failure, ONLY_A_PLACEHOLDER, escape, failure, shown};
 use crate::chunk::Context;
 use crate::volume::Error;
 use std::path::Path;
@@ -51,10 +51,7 @@ pub fn unread_journal(why: &str) -> String {
 pub fn destination_not_empty(at: &Path) -> Failure {
     failure(
         Exit::NotEmpty,
-        format!(
-            "{}: is not empty. Choose another folder, or go on with an export by --resume.",
-            at.display()
-        ),
+        format!("{}: is not empty. Choose another folder, or go on with an export by --resume.", shown(at)),
     )
 }
 
@@ -68,7 +65,7 @@ pub fn export_into_itself(at: &Path) -> Failure {
         Exit::Usage,
         format!(
             "{}: is in the volume's own folder, from which a sync client would take it along. Choose another folder.",
-            at.display()
+            shown(at)
         ),
     )
 }
@@ -79,7 +76,7 @@ pub const IN_THE_WAY: &str = "not imported: the volume has that already. --resum
 pub fn import_of_itself(source: &Path) -> Failure {
     failure(
         Exit::Usage,
-        format!("{}: is in the volume's own folder. Choose what is to be copied into it.", source.display()),
+        format!("{}: is in the volume's own folder. Choose what is to be copied into it.", shown(source)),
     )
 }
 

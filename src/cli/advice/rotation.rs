@@ -1,6 +1,6 @@
 //! Advice for failures of a key rotation.
 
-use super::{Exit, Failure, failure, object, slot, slots};
+use super::{Exit, Failure, failure, object, shown, slot, slots};
 use crate::keys::{RekeyError, hex};
 use crate::volume::{Finding, Remains};
 use std::path::Path;
@@ -9,13 +9,13 @@ use std::path::Path;
 const NAMED: usize = 5;
 
 pub fn rekeying(backing: &Path, error: &RekeyError) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     match error {
         RekeyError::Diverged(id) => failure(
             Exit::OtherVolume,
             format!(
                 "{at}: {error} on another device, or somebody else made it. Finish the rotation there, or remove the \
-                 slot: `cryptfs key remove {at} {id}`."
+                 slot: `cryptfs key remove {at:#} {id}`."
             ),
         ),
         RekeyError::NoMeans => failure(
@@ -29,7 +29,7 @@ pub fn rekeying(backing: &Path, error: &RekeyError) -> Failure {
 
 /// Afterwards nothing but a TPM would open the volume.
 pub fn rotation_needs_independent(backing: &Path) -> Failure {
-    let at = backing.display();
+    let at = shown(backing);
     failure(
         Exit::LastSlot,
         format!(
@@ -40,7 +40,7 @@ pub fn rotation_needs_independent(backing: &Path) -> Failure {
 }
 
 pub fn too_many_epochs(backing: &Path) -> Failure {
-    failure(Exit::Failed, format!("{}: its keyring has no room for another key.", backing.display()))
+    failure(Exit::Failed, format!("{}: its keyring has no room for another key.", shown(backing)))
 }
 
 /// All that can be re-encrypted was; something else still needs the old key.
@@ -59,10 +59,10 @@ pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
     let device =
         |device: &crate::chunk::DeviceId| format!("the journal of device {}", hex::encode(&device.0));
     needs.extend(remains.journals.iter().map(device));
-    let at = backing.display();
+    let at = shown(backing);
     let retire = |device: &crate::chunk::DeviceId| {
         format!(
-            " If that device will not come back: `cryptfs device retire {at} {}`.",
+            " If that device will not come back: `cryptfs device retire {at:#} {}`.",
             hex::encode(&device.0)
         )
     };
@@ -71,7 +71,7 @@ pub fn old_key_needed(backing: &Path, remains: &Remains) -> Failure {
         Exit::OldKeyNeeded,
         format!(
             "{at}: the old key is kept because these still need it: {}. Mount the volume once on those devices, let the sync \
-             client finish, restore those files, or delete them; then run `cryptfs key rotate {at}` again.{retire} With \
+             client finish, restore those files, or delete them; then run `cryptfs key rotate {at:#}` again.{retire} With \
              --force the old key is destroyed, and whatever needs it is lost.",
             needs.join("; ")
         ),

@@ -1,6 +1,6 @@
 //! What is said of mounts that something is wrong with, and of systemd units.
 
-use super::{Exit, Failure, failure, system};
+use super::{Exit, Failure, failure, plain_text, shown, system};
 use crate::cli::status::Trouble;
 use crate::mount::Entry;
 use std::ffi::OsStr;
@@ -9,30 +9,33 @@ use std::path::Path;
 
 /// What is wrong, and the next step.
 pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
-    let (at, backing) = (mount.path.display(), mount.source.display());
+    let (at, backing) = (shown(&mount.path), shown(&mount.source));
     match trouble {
         Trouble::Silent => format!(
             "The daemon did not answer for five seconds. If {backing} lies on a server or a disk that is gone, bring that \
-             back; `cryptfs umount --lazy {at}` takes the mount away."
+             back; `cryptfs umount --lazy {at:#}` takes the mount away."
         ),
         Trouble::Gone => {
-            format!("The daemon is gone. `cryptfs umount {at}` takes the mount away; then mount again.")
+            format!("The daemon is gone. `cryptfs umount {at:#}` takes the mount away; then mount again.")
         }
         Trouble::Forbidden => format!("The daemon answers user {} only: ask as that user.", mount.user),
         Trouble::NotAsked(why) => format!(
             "The daemon could not be asked: {why}. Its log says more: `journalctl -t cryptfs`, or the file of log-file=. If \
-             {backing} is away, bring it back; else `cryptfs umount {at}`, and mount again."
+             {backing} is away, bring it back; else `cryptfs umount {at:#}`, and mount again.",
+            why = plain_text(why),
         ),
         Trouble::Stopped(why) => format!(
             "The volume stopped, and nothing is written any more: {why}. Check the disk and the sync client of {backing}; then \
-             `cryptfs mount -o remount {backing} {at}` has it go on. `cryptfs umount {at}` says what was not stored."
+             `cryptfs mount -o remount {backing:#} {at:#}` has it go on. `cryptfs umount {at:#}` says what was not stored.",
+            why = plain_text(why),
         ),
         Trouble::Delayed(why) => format!(
             "Not everything can be stored: {why}. It is tried again by itself. If the disk of {backing} is full, make \
-             room there, or delete something in {at}."
+             room there, or delete something in {at}; if it is away or fails, bring it back.",
+            why = plain_text(why),
         ),
         Trouble::Damaged(count) => format!(
-            "{}. `cryptfs trust status {backing}` lists them and says what helps.",
+            "{}. `cryptfs trust status {backing:#}` lists them and says what helps.",
             counted(
                 *count,
                 "file or folder is damaged or older than it was",
@@ -40,7 +43,7 @@ pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
             )
         ),
         Trouble::FoundByCheck { damaged, data } => format!(
-            "The last check found {}. `cryptfs check {}{backing}` shows it again.",
+            "The last check found {}. `cryptfs check {}{backing:#}` shows it again.",
             counted(*damaged, "thing damaged", "things damaged"),
             if *data { "--data " } else { "" }
         ),
@@ -50,7 +53,7 @@ pub fn trouble(trouble: &Trouble, mount: &Entry) -> String {
             counted(*count, "file was changed on two devices", "files were changed on two devices")
         ),
         Trouble::Placeholders(count) => format!(
-            "{}: have your sync client fetch {backing} (\"make available offline\"). `cryptfs trust status {backing}` lists \
+            "{}: have your sync client fetch {backing} (\"make available offline\"). `cryptfs trust status {backing:#}` lists \
              them.",
             counted(*count, "file or folder is only a placeholder", "files or folders are only placeholders")
         ),
@@ -96,7 +99,7 @@ pub fn no_unit_folder() -> Failure {
 }
 
 pub fn installing_unit(path: &Path, error: &io::Error, is_users: bool) -> Failure {
-    let at = path.display();
+    let at = shown(path);
     match error.kind() {
         io::ErrorKind::PermissionDenied if !is_users => failure(
             Exit::Failed,
@@ -113,7 +116,7 @@ pub fn other_unit(path: &Path) -> Failure {
         Exit::Failed,
         format!(
             "{}: there is another unit of that name, which cryptfs did not make. Nothing was written.",
-            path.display()
+            shown(path)
         ),
     )
 }
@@ -130,7 +133,7 @@ pub enum Notice {
 
 /// Title and text of a notification.
 pub fn notice(notice: Notice, backing: &Path) -> (String, String) {
-    let name = backing.file_name().unwrap_or(backing.as_os_str()).to_string_lossy().into_owned();
+    let name = shown(backing.file_name().unwrap_or(backing.as_os_str()));
     let title = match notice {
         Notice::Damage => format!("Something in {name} cannot be read"),
         Notice::Conflict => format!("A file in {name} was changed on two devices"),

@@ -2,6 +2,7 @@
 
 use super::Mount;
 use super::look::{Check, Seen};
+use crate::cli::visible::{self, shown};
 use crate::cli::{advice, report};
 use crate::fs::ops::KnownDevice;
 use crate::mount::Status;
@@ -38,11 +39,11 @@ pub fn as_json(mount: &Mount) -> Value {
 
 pub fn as_text(mount: &Mount) -> String {
     let Mount { entry, seen, troubles } = mount;
-    let mut text = format!("{}\n", entry.path.display());
-    let mut line = |name: &str, value: String| text += &format!("  {name:<16}{value}\n");
+    let mut text = format!("{}\n", shown(&entry.path));
+    let mut line = |name: &str, value: String| text += &format!("  {name:<16}{}\n", visible::line(&value));
     let volume = seen.as_ref().and_then(|seen| seen.uuid.as_deref()).unwrap_or(NOT_KNOWN);
     line("Volume", volume.to_owned());
-    line("Backing folder", entry.source.display().to_string());
+    line("Backing folder", shown(&entry.source).to_string());
     if let Some(status) = seen.as_ref().and_then(Seen::status) {
         line("Mounted", mounted(status, entry.read_only));
         line("Not stored yet", not_stored(status));

@@ -7,6 +7,7 @@ use super::home_args::Unit;
 use super::mount::{LOCK, is_beside_itself};
 use super::mount_options::{MountOptions, split};
 use super::report;
+use super::visible::shown;
 use crate::keys::OpenError;
 use std::ffi::OsStr;
 use std::fs;
@@ -118,7 +119,7 @@ fn install(arguments: &Unit, files: &[File]) -> Result<(), Failure> {
     for file in files {
         let path = folder.join(&file.name);
         fs::write(&path, &file.text).map_err(|error| failed(&path, &error))?;
-        report::print(&format!("Wrote {}.\n", path.display()))?;
+        report::print(&format!("Wrote {}.\n", shown(&path)))?;
     }
     if !arguments.automount && !arguments.mountpoint.exists() {
         report::print(&advice::make_mountpoint(&arguments.mountpoint))?;

@@ -13,14 +13,17 @@ use hashbrown::HashMap;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes read at a time: whole blocks. A piece of zeros becomes a hole.
 const PIECE: usize = 256 << 10;
+/// Bytes, to which a name can still be added.
+const LONG_PATH: usize = 2 << 10;
 
 /// Copies what was named into the volume, and closes that.
 ///
@@ -186,6 +189,8 @@ impl Copying<'_> {
         keeps_own: bool,
     ) -> volume::Result<()> {
         let mut names = Vec::new();
+        let near = near(source);
+        let source = near.as_ref().map_or(source, |(_, path)| path);
         match fs::read_dir(source) {
             Err(error) => self.skip(path, &error)?,
             Ok(entries) => {
@@ -333,6 +338,17 @@ impl Copying<'_> {
 
 fn is(inode: &Inode, kind: Kind) -> bool {
     inode.view(|record| record.kind == kind)
+}
+
+/// A short path to a folder that has a long one, of which the kernel takes 4 KiB at once; good for as long as the file is.
+fn near(folder: &Path) -> Option<(File, PathBuf)> {
+    if folder.as_os_str().len() < LONG_PATH {
+        return None;
+    }
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let opened = File::options().read(true).custom_flags(flags).open(folder).ok()?;
+    let path = format!("/proc/self/fd/{}", opened.as_raw_fd()).into();
+    Some((opened, path))
 }
 
 /// Whether an earlier import brought this already.

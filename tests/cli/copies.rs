@@ -171,6 +171,56 @@ os.write(os.open('leaf', os.O_CREAT | os.O_WRONLY, dir_fd=fd), b'leaf')";
     sandbox.succeeds(Command::new("rm").arg("-rf").arg(exported));
 }
 
+/// A path of more than 4 KiB is too long for the kernel, and not for what is to be copied.
+#[test]
+fn however_deep_folders_lie_they_are_imported() {
+    let (sandbox, source) = with_source();
+    let make = "import os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+for _ in range(150):
+    os.mkdir('d' * 60, dir_fd=fd)
+    fd, above = os.open('d' * 60, os.O_RDONLY, dir_fd=fd), fd
+    os.close(above)
+leaf = os.open('leaf', os.O_CREAT | os.O_WRONLY, dir_fd=fd)
+os.write(leaf, b'leaf')
+os.setxattr(leaf, 'user.of', b'leaf')";
+    sandbox.succeeds(Command::new("python3").args(["-c", make]).arg(&source));
+    sandbox.succeeds(&mut import(&sandbox, &source, "", &[]));
+    let mut path = sandbox.backing().into_os_string();
+    path.push(":");
+    path.push(format!("{}/", "d".repeat(60)).repeat(150));
+    path.push("leaf");
+    let mut cat = sandbox.program(&["cat".as_ref(), path.as_ref()]);
+    cat.arg("--passphrase-file").arg(sandbox.path("passphrase"));
+    assert_eq!(sandbox.succeeds(&mut cat), "leaf");
+    sandbox.succeeds(Command::new("rm").arg("-rf").arg(source));
+}
+
+/// `tar --acls` applies lists of its own headers only, and drops those that come as attributes.
+#[test]
+fn an_access_control_list_goes_through_tar() {
+    let (sandbox, source) = with_source();
+    fs::write(source.join("listed"), "").unwrap();
+    fs::create_dir(source.join("folder")).unwrap();
+    for (list, name) in [("u:1000:rwx,g:33:r", "listed"), ("d:u:77:rx", "folder")] {
+        sandbox.succeeds(Command::new("setfacl").args(["-m", list]).arg(source.join(name)));
+    }
+    sandbox.succeeds(&mut import(&sandbox, &source, "", &[]));
+    let mut export = export(&sandbox, "", "-".as_ref(), &[]);
+    let mut stream = export.stdout(Stdio::piped()).spawn().unwrap();
+    let extracted = sandbox.path("extracted");
+    fs::create_dir(&extracted).unwrap();
+    let mut tar = Command::new("tar");
+    tar.args(["-x", "--acls", "-C"]).arg(&extracted);
+    sandbox.succeeds(tar.stdin(stream.stdout.take().unwrap()));
+    assert!(stream.wait().unwrap().success());
+    for name in ["listed", "folder"] {
+        let list =
+            |top: &Path| sandbox.succeeds(Command::new("getfacl").args(["-n", "-c"]).arg(top.join(name)));
+        assert_eq!(list(&extracted), list(&source));
+    }
+}
+
 #[test]
 fn holes_are_holes_in_the_volume_and_out_of_it() {
     let (sandbox, source) = with_source();

@@ -76,6 +76,9 @@ impl Tar {
             header.set_device_minor(minor & 0o7_777_777)?;
         }
         for (xattr, value) in &record.extension.xattrs {
+            // What `tar --acls` reads: it leaves the attribute itself alone.
+            let list = xattr.strip_prefix(b"system.posix_acl_").zip(acl_text(value));
+            pax.extend(list.map(|(which, text)| ([b"SCHILY.acl.", which].concat(), text.into_bytes())));
             pax.push(([b"SCHILY.xattr.", &encoded(xattr)[..]].concat(), value.clone()));
         }
         let fields = header.as_ustar_mut().expect("it was made as one");
@@ -135,6 +138,31 @@ fn encoded(name: &[u8]) -> Vec<u8> {
             byte => vec![*byte],
         })
         .collect()
+}
+
+/// An access control list in words, as in acl(5), of an attribute's value (linux/posix_acl_xattr.h).
+fn acl_text(value: &[u8]) -> Option<String> {
+    let entries = value.strip_prefix(&2u32.to_le_bytes())?;
+    if entries.is_empty() || entries.len() % 8 != 0 {
+        return None;
+    }
+    let word = |entry: &[u8]| {
+        let number = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
+        let (tag, allowed) = (number(0), number(2));
+        let id = (u32::from(number(6)) << 16 | u32::from(number(4))).to_string();
+        let (who, id) = match tag {
+            0x01 => ("user", ""),
+            0x02 => ("user", &*id),
+            0x04 => ("group", ""),
+            0x08 => ("group", &*id),
+            0x10 => ("mask", ""),
+            0x20 => ("other", ""),
+            _ => return None,
+        };
+        let allows = |bit: u16, letter: char| if allowed & bit == 0 { '-' } else { letter };
+        Some(format!("{who}:{id}:{}{}{}", allows(4, 'r'), allows(2, 'w'), allows(1, 'x')))
+    };
+    entries.chunks_exact(8).map(word).collect::<Option<Vec<_>>>().map(|words| words.join(","))
 }
 
 /// A time in pax's notation.
@@ -225,5 +253,29 @@ impl Destination for Tar {
 
     fn not_kept(&self) -> usize {
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::acl_text;
+
+    #[test]
+    fn a_list_of_access_in_words() {
+        let list = |entries: &[(u16, u16, u32)]| {
+            let mut bytes = 2u32.to_le_bytes().to_vec();
+            for (tag, allowed, id) in entries {
+                bytes.extend(tag.to_le_bytes().iter().chain(&allowed.to_le_bytes()).chain(&id.to_le_bytes()));
+            }
+            acl_text(&bytes)
+        };
+        let none = u32::MAX;
+        let all = [(1, 7, none), (2, 4, 100_000), (4, 5, none), (8, 2, 33), (0x10, 7, none), (0x20, 0, none)];
+        let text = "user::rwx,user:100000:r--,group::r-x,group:33:-w-,mask::rwx,other::---";
+        assert_eq!(list(&all).as_deref(), Some(text));
+        assert_eq!(
+            [list(&[]), list(&[(3, 7, 0)]), acl_text(b""), acl_text(&[2, 0, 0, 0, 1])],
+            [const { None }; 4]
+        );
     }
 }

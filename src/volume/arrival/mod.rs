@@ -135,7 +135,7 @@ impl Arrivals {
         }
         has_to_merge |= !chunks.is_empty() && self.base.schedule.has_copies();
         let mut changes = Vec::new();
-        let mut is_loaded = false;
+        let (mut is_loaded, mut unread) = (false, None);
         for id in chunks {
             let is_mended = self.findings.is_noticed(id) && self.is_whole(id);
             match self.look_at(id, is_mended) {
@@ -144,8 +144,12 @@ impl Arrivals {
                     changes.extend(found);
                 }
                 Ok(None) => {}
-                Err(error) => log::warn!("what arrived cannot be read yet: {error}"),
+                Err(error) => unread = Some(error),
             }
+        }
+        // Once: where the folder is away none of it can be read.
+        if let Some(error) = unread {
+            log::warn!("what arrived cannot be read yet: {error}");
         }
         // What another device's journal adds to what was loaded.
         if (has_journals || is_loaded)

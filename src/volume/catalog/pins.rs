@@ -167,7 +167,8 @@ impl Catalog {
         if content != there.record.content && there.version().of(content.device) < content.commit {
             return Ok(false);
         }
-        if version.record.is_exact {
+        // What another device was writing is for that to keep.
+        if version.record.is_exact || content.device != self.base.context.device {
             return Ok(true);
         }
         for index in version.named_chunks(ChunkIndex::FIRST_EXTRA)? {

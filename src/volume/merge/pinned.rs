@@ -55,13 +55,8 @@ impl Merge {
     /// What is pinned under an epoch that is gone, or was damaged, is good for nothing: it goes after a while. So is a version that
     /// is not whole and that another device made, which keeps it.
     fn drop_useless(&self, pins: &Pins) -> Result<()> {
-        let is_foreign = |&(id, pin): &(ChunkId, PinName)| {
-            let read =
-                self.catalog.open_pin(id, pin).and_then(|chunk| self.cache.read_other(id.inode, chunk));
-            read.is_ok_and(|version| version.record.content.device != self.base.context.device)
-        };
         let mut firsts = pins.iter().filter(|(id, pin)| id.index.is_first() && pin.lost == 0);
-        let is_foreign = firsts.any(is_foreign) && !mutants::is_active(Mutant::ForeignKept);
+        let is_foreign = firsts.any(|&(first, pin)| self.is_foreign(first, pin));
         for &(id, pin) in pins {
             let is_unreadable = self.catalog.open_pin(id, pin).is_err_and(|error| error.is_damage());
             let is_useless = is_unreadable || is_foreign && pin.lost == 0;
@@ -70,6 +65,14 @@ impl Merge {
             }
         }
         Ok(())
+    }
+
+    /// Whether the content of a pinned version is another device's.
+    fn is_foreign(&self, first: ChunkId, pin: PinName) -> bool {
+        let read =
+            self.catalog.open_pin(first, pin).and_then(|chunk| self.cache.read_other(first.inode, chunk));
+        read.is_ok_and(|version| version.record.content.device != self.base.context.device)
+            && !mutants::is_active(Mutant::ForeignKept)
     }
 
     /// Once that is durable, the pins go. Whether anything is to be made durable again.
@@ -107,20 +110,36 @@ impl Merge {
         let lost: Vec<_> = pins.iter().filter(|(_, pin)| pin.lost > 0).copied().collect();
         let (beside, mut needed) = (Beside { copies, pins: &lost, is_pinned: true }, Vec::new());
         for &(first, pin) in lost.iter().filter(|(id, _)| id.index.is_first()) {
-            let inode = self.cache.inode(id)?;
-            let mut version = self.cache.read_other(id, self.catalog.open_pin(first, pin)?)?;
-            let mut pins = vec![pin];
-            for index in version.named_chunks(ChunkIndex::FIRST_EXTRA)? {
-                let (id, named) =
-                    (ChunkId { index, ..first }, version.table.stamp(index).unwrap_or_default());
-                pins.extend(self.catalog.find_pinned(&lost, id, named, &version).map(|(.., pin)| pin));
-            }
-            needed.extend(&pins);
-            if self.merge_file(&inode, version, beside, &mut Vec::new())? {
-                saved.push(Saved { inode, version: None, pins });
+            match self.save_lost((first, pin), beside, &mut needed) {
+                Err(error) if error.is_damage() => {
+                    log::info!("what is pinned of {id:?} stays: {error}");
+                    if self.is_foreign(first, pin) && self.has_waited(pin, KEPT_FOR)? {
+                        self.catalog.unpin([pin])?;
+                    }
+                }
+                done => saved.extend(done?),
             }
         }
         Ok(needed)
+    }
+
+    /// None if it cannot be done yet.
+    fn save_lost(
+        &self,
+        (first, pin): (ChunkId, PinName),
+        beside: Beside<'_>,
+        needed: &mut Vec<PinName>,
+    ) -> Result<Option<Saved>> {
+        let inode = self.cache.inode(first.inode)?;
+        let mut version = self.cache.read_other(first.inode, self.catalog.open_pin(first, pin)?)?;
+        let mut pins = vec![pin];
+        for index in version.named_chunks(ChunkIndex::FIRST_EXTRA)? {
+            let (id, named) = (ChunkId { index, ..first }, version.table.stamp(index).unwrap_or_default());
+            pins.extend(self.catalog.find_pinned(beside.pins, id, named, &version).map(|(.., pin)| pin));
+        }
+        needed.extend(&pins);
+        let is_saved = self.merge_file(&inode, version, beside, &mut Vec::new())?;
+        Ok(is_saved.then_some(Saved { inode, version: None, pins }))
     }
 
     /// What was replaced by a pinned chunk, and not put back: its chunk 0 may still take the place of the one that is there, but not

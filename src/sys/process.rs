@@ -42,14 +42,14 @@ pub fn is_root() -> bool {
     user() == 0 && !is_in_user_namespace()
 }
 
-/// Whether this process is in a user namespace beside the machine's own.
+/// Whether this process is in a user namespace beside the machine's own, as far as that can be read.
 pub fn is_in_user_namespace() -> bool {
-    !maps_all_users(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default())
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !maps_all_users(&map))
 }
 
-/// Whether a uid_map is that of the first namespace, or there is none to be seen.
+/// Whether a uid_map is that of the first namespace. That of a new one is empty.
 fn maps_all_users(map: &str) -> bool {
-    map.trim().is_empty() || map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// Replaces the whole environment by one variable.
@@ -86,6 +86,6 @@ mod tests {
         assert!(!super::maps_all_users("         0       1000          1\n"));
         assert!(!super::maps_all_users("         0     100000      65536\n"));
         assert!(!super::maps_all_users("0 1000 1\n1 100000 65536\n"));
-        assert!(super::maps_all_users(""));
+        assert!(!super::maps_all_users(""));
     }
 }

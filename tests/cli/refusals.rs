@@ -17,7 +17,7 @@ fn a_folder_that_is_no_volume() {
     fs::create_dir(sandbox.backing()).unwrap();
     told(
         &sandbox.fails(&mut sandbox.mount(), 10),
-        "DIR/backing: is empty, and not a cryptfs volume. Where one is mounted at times, give the folder that it is stored \
+        "DIR/backing: is not a cryptfs volume: it is empty. Where one is mounted at times, give the folder that it is stored \
          in; `cryptfs init DIR/backing` makes a new one.",
     );
     fs::write(sandbox.backing().join("letter"), "").unwrap();

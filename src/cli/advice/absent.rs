@@ -43,7 +43,7 @@ pub fn not_a_volume(folder: &Path) -> Failure {
             .to_owned()
     } else {
         format!(
-            "is empty, and not a cryptfs volume. Where one is mounted at times, give the folder that it is stored in; \
+            "is not a cryptfs volume: it is empty. Where one is mounted at times, give the folder that it is stored in; \
              `cryptfs init {at:#}` makes a new one."
         )
     };

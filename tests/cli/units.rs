@@ -116,7 +116,7 @@ fn a_unit_is_for_a_volume_and_says_what_it_lacks() {
     let told = sandbox.fails(&mut unit(&[&plain, &backing]), 10);
     assert!(told.contains("DIR/backing is one"), "{told}");
     let told = sandbox.fails(&mut unit(&[&plain, &none]), 10);
-    assert!(told.contains("not a cryptfs volume"), "{told}");
+    assert!(told.contains("is not a cryptfs volume"), "{told}");
     let told = sandbox.succeeds(&mut unit(&[&backing, &none]));
     assert!(told.contains("none does not exist yet. Make it first: `mkdir "), "{told}");
     assert!(!sandbox.succeeds(&mut unit(&[&backing, &plain])).contains("mkdir"));

@@ -16,6 +16,16 @@ pub struct Tombstone {
 }
 
 impl Tombstone {
+    /// Of what had not arrived when this device removed a name of it: it may have others.
+    pub fn unread(device: DeviceId) -> Tombstone {
+        Tombstone { version: Version(vec![(device, Commit(0))]), entries: Vec::new() }
+    }
+
+    /// Whether it is such a one.
+    pub fn is_unread(&self) -> bool {
+        !self.version.0.is_empty() && self.version.0.iter().all(|(_, commit)| *commit == Commit(0))
+    }
+
     /// Whether an entry of this counter and device was known.
     pub fn covers(&self, (counter, device): (u64, DeviceId)) -> bool {
         self.entries.iter().any(|&(known, largest)| known == device && largest.0 >= counter)

@@ -141,6 +141,7 @@ crate::mutant::mutants! {
     PinnedUnnamed,
     AbsentNamed,
     UnreadKept,
+    UnreadDeleted,
     WrittenUponAbsent,
     AttributesKeepPlace,
     AnothersMadeExact,

@@ -270,7 +270,7 @@ impl Catalog {
             return;
         }
         let known = recall.known(first).filter(|_| !mutants::is_active(Mutant::AbsentUnknown));
-        recall.deleted(first, &Tombstone::default());
+        recall.deleted(first, &Tombstone::unread(self.base.context.device));
         known.into_iter().for_each(|version| recall.durable(first, &version));
     }
 

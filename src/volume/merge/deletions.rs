@@ -73,7 +73,7 @@ impl Merge {
     /// whatever it says is more than was known.
     pub(super) fn forget_deleted(&self, directory: &Arc<Inode>, id: InodeId, places: &[Place]) -> Result<()> {
         let first = ChunkId::first(id);
-        let Some(tombstone) = self.tombstone(id).filter(|_| !places.is_empty()) else { return Ok(()) };
+        let Some(tombstone) = self.deletion(id).filter(|_| !places.is_empty()) else { return Ok(()) };
         self.base.context.recall.deleted(first, &Tombstone { version: Version::default(), ..tombstone });
         places.iter().try_for_each(|place| self.forget(directory, place))
     }
@@ -82,7 +82,7 @@ impl Merge {
     pub(super) fn forget_absent(&self, id: InodeId, doubt: Doubt) -> Result<bool> {
         let Some(found_in) = doubt.found_in else { return Ok(false) };
         let (context, first) = (&self.base.context, ChunkId::first(id));
-        let is_deleted = self.tombstone(id).is_some() && !mutants::is_active(Mutant::UnreadKept);
+        let is_deleted = self.deletion(id).is_some() && !mutants::is_active(Mutant::UnreadKept);
         // A client shows what it can fetch.
         if !is_deleted || self.catalog.is_there(first)? || context.has_placeholder(first) {
             return Ok(false);
@@ -108,7 +108,7 @@ impl Merge {
         if mutants::is_active(Mutant::DeletionWins) {
             return Ok(false);
         }
-        if tombstone.version.0.is_empty() {
+        if tombstone.version.0.is_empty() || tombstone.is_unread() {
             return Ok(true);
         }
         if !inode.is_directory() {
@@ -184,6 +184,11 @@ impl Merge {
             }
         }
         answer
+    }
+
+    /// Of what was here when it was deleted.
+    fn deletion(&self, id: InodeId) -> Option<Tombstone> {
+        self.tombstone(id).filter(|known| !known.is_unread() || mutants::is_active(Mutant::UnreadDeleted))
     }
 
     pub(super) fn tombstone(&self, id: InodeId) -> Option<Tombstone> {

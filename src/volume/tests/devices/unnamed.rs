@@ -49,6 +49,49 @@ fn what_arrives_after_its_name_was_removed_has_it_back() {
     }
 }
 
+/// Who removes a name of what has not arrived deletes nothing that has another one, be it given meanwhile.
+#[test]
+fn what_was_never_here_keeps_its_other_names() {
+    for (is_linked, is_noticed) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.make(0, "n");
+        let root = fleet.at(0, |_, volume| file_of(volume, ""));
+        let give = |fleet: &mut FleetFixture| {
+            fleet.at(0, |_, volume| match is_linked {
+                true => {
+                    volume.link(&find(volume, "n").unwrap(), &volume.root().unwrap(), b"m", now()).unwrap()
+                }
+                false => rename(volume, "n", "m").unwrap(),
+            });
+        };
+        if is_linked {
+            give(&mut fleet);
+        }
+        assert!(fleet.sync_all(0));
+        bring(&mut fleet, 1, root);
+        fleet.at(1, |_, volume| {
+            assert!(volume.unlink(&volume.root().unwrap(), b"n", now()).unwrap().is_none())
+        });
+        if !is_linked {
+            give(&mut fleet);
+            assert!(fleet.sync_all(0));
+        }
+        bring(&mut fleet, 1, root);
+        for _ in 0..3 {
+            fleet.devices[1].store.wait(Duration::from_secs(60));
+            fleet.at(1, |_, volume| {
+                if is_noticed {
+                    tree(volume);
+                }
+                volume.merge().unwrap();
+            });
+        }
+        fleet.sync_all(1);
+        fleet.sync_all(0);
+        assert!(fleet.judge().contains_key("m"), "{is_linked} {is_noticed}");
+    }
+}
+
 /// Somebody who deletes the file, and brings back what it once was, has it refused as ever.
 #[test]
 fn what_was_known_of_what_has_its_name_back_counts() {
@@ -181,5 +224,6 @@ fn each_rule_about_what_has_no_name_is_needed() {
     each_is_noticed(&[
         (Mutant::AbsentForgotten, what_arrives_after_its_name_was_removed_has_it_back),
         (Mutant::AbsentUnknown, what_was_known_of_what_has_its_name_back_counts),
+        (Mutant::UnreadDeleted, what_was_never_here_keeps_its_other_names),
     ]);
 }

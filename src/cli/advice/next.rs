@@ -47,7 +47,8 @@ pub fn tip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
             match OTHER_WORDS.iter().find(|(other, _)| *other == word) {
                 Some((_, meant)) => Some(format!("here that is {meant}")),
                 None if is_command && (first.contains('/') || Path::new(first).is_dir()) => {
-                    Some(format!("to mount a volume: `cryptfs mount {first:#} MOUNTPOINT`"))
+                    let at = shown(first);
+                    Some(format!("to mount a volume: `cryptfs mount {at:#} MOUNTPOINT`"))
                 }
                 None => None,
             }

@@ -1,6 +1,8 @@
 //! Whatever is advised can be typed, and each errno comes with what helps.
 
 use super::*;
+use clap::Parser;
+use std::path::PathBuf;
 
 /// An errno alone does not say what to do, and its number nothing at all.
 #[test]
@@ -46,21 +48,24 @@ fn commands(source: &str) -> Vec<String> {
     spans.filter_map(|span| span.strip_prefix("cryptfs ")).map(str::to_owned).collect()
 }
 
+/// The files of advice, without tests.
+fn sources() -> impl Iterator<Item = (PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/advice");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.filter(|path| !path.ends_with("tests.rs")).map(|path| {
+        let source = std::fs::read_to_string(&path).unwrap();
+        (path, source.split("#[cfg(test)]").next().unwrap().to_owned())
+    })
+}
+
 /// A path in a command is one word, whatever is in it: `{:#}` of `shown`. What is no path needs none of that.
 #[test]
 fn a_path_in_a_command_is_one_word() {
     const NO_PATHS: [&str; 7] = ["{id}", "{by}", "{user}", "{data}", "{name}", "{systemctl}", "{}"];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/advice");
     let mut seen = 0;
-    for file in std::fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
-        if path.to_string_lossy().ends_with("tests.rs") {
-            continue;
-        }
-        let source = std::fs::read_to_string(&path).unwrap();
-        let source = source.split("#[cfg(test)]").next().unwrap();
+    for (path, source) in sources() {
         assert!(!source.contains(".display()"), "{}: shown() is to be used", path.display());
-        for command in commands(source) {
+        for command in commands(&source) {
             let mut rest = command.as_str();
             while let Some(at) = rest.find('{') {
                 let end = rest[at..].find('}').unwrap() + at + 1;
@@ -78,6 +83,10 @@ fn a_path_in_a_command_is_one_word() {
     let told = not_mounted(Path::new("/a b\n")).to_string();
     assert!(told.starts_with("/a b\\n: "), "{told}");
     assert!(shut(Path::new("/a b")).to_string().contains("`ls -la '/a b'`"));
+    let typed = ["cryptfs", "/a b"];
+    let refused = crate::cli::args::Arguments::try_parse_from(typed).unwrap_err();
+    let told = tip(&refused, &typed.map(Into::into)).unwrap();
+    assert!(told.contains("`cryptfs mount '/a b' MOUNTPOINT`"), "{told}");
 }
 
 /// Whoever types what is advised is understood: all of these commands are there, and lack nothing. One that is named
@@ -85,16 +94,10 @@ fn a_path_in_a_command_is_one_word() {
 #[test]
 fn what_is_advised_can_be_typed() {
     use crate::cli::args::Arguments;
-    use clap::{CommandFactory, Parser};
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/advice");
+    use clap::CommandFactory;
     let mut seen = 0;
-    for file in std::fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
-        if path.to_string_lossy().ends_with("tests.rs") {
-            continue;
-        }
-        let source = std::fs::read_to_string(&path).unwrap();
-        for command in commands(source.split("#[cfg(test)]").next().unwrap()) {
+    for (path, source) in sources() {
+        for command in commands(&source) {
             seen += 1;
             let value = |word: &str| match word.trim_end_matches(['}', '`']) {
                 "{id" | "ID" => "00112233445566778899aabbccddeeff".to_owned(),
@@ -133,7 +136,7 @@ fn spans(text: &str) -> Vec<String> {
 fn what_documents_say_can_be_typed() {
     use crate::cli::args::Arguments;
     use crate::cli::mount_options::MountOptions;
-    use clap::{CommandFactory, Parser, error::ErrorKind};
+    use clap::{CommandFactory, error::ErrorKind};
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let names: Vec<_> = Arguments::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
     let mut seen = [0; 3];

@@ -485,7 +485,7 @@ impl Volume {
         now: impl Into<Option<Timestamp>>,
         clear_mode: u32,
     ) -> Result<()> {
-        self.merge.write(inode, offset, data, now, clear_mode)
+        self.merge.to_overwrite(inode, offset).write(inode, offset, data, now, clear_mode)
     }
 
     /// The next offset, in bytes, from `offset` on that holds data, or that lies in a hole (the end of the file is one).
@@ -510,7 +510,7 @@ impl Volume {
         now: impl Into<Option<Timestamp>>,
         clear_mode: u32,
     ) -> Result<()> {
-        self.merge.resize(inode, size, now, clear_mode)
+        self.merge.to_overwrite(inode, size).resize(inode, size, now, clear_mode)
     }
 
     /// Makes a range of bytes read as zeros, within the size.
@@ -525,7 +525,7 @@ impl Volume {
         length: u64,
         now: impl Into<Option<Timestamp>>,
     ) -> Result<()> {
-        self.merge.punch(inode, offset, length, now)
+        self.merge.to_overwrite(inode, offset).punch(inode, offset, length, now)
     }
 
     /// The largest size a file may have, in bytes.

@@ -119,8 +119,7 @@ impl Data {
     /// As `Writeback::check_arrived`.
     pub fn check_arrived(&self, inode: &Arc<Inode>, size: u64) -> Result<()> {
         // Before anything else: what is refused changes nothing.
-        let is_due = |state: &State| state.stamps.found_inexact && !state.stamps.seen_whole;
-        if !is_due(&inode.state.read()) {
+        if !inode.state.read().wants_whole() {
             return Ok(());
         }
         let arrived = self.writeback.check_arrived(inode, &mut inode.state.write(), size);

@@ -22,7 +22,7 @@ pub struct Stamps {
     /// Chunk 0 was found saying so, and the extra chunks have not been looked at yet.
     pub found_inexact: bool,
     /// They were all here when somebody began to change the content since.
-    pub seen_whole: bool,
+    seen_whole: bool,
     /// The times that a newer extra chunk was found to tell of, until chunk 0 tells of that.
     found_times: Option<Times>,
     /// The change up to which extra chunks tell of all that is new, and the times of that.
@@ -179,6 +179,11 @@ impl State {
     /// An extra chunk was found newer than the chunk table says, and belongs to the file.
     pub fn found_newer(&mut self, index: ChunkIndex, stamp: Commit) {
         self.0.table.set(index, stamp);
+    }
+
+    /// Whether somebody who changes content has to see first that all extra chunks are here.
+    pub fn wants_whole(&self) -> bool {
+        self.stamps.found_inexact && !self.stamps.seen_whole
     }
 
     /// All extra chunks that chunk 0 names are here, whichever they are.

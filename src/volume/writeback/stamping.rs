@@ -62,7 +62,7 @@ impl Writeback {
     /// [`Error::NotArrived`] for such a one; those of reading the chunk table; the store's.
     pub fn check_arrived(&self, inode: &Arc<Inode>, state: &mut State, size: u64) -> Result<()> {
         // To look at all of them for each change would take too long: whoever stores it looks again.
-        if !state.stamps.found_inexact || state.stamps.seen_whole {
+        if !state.wants_whole() {
             return Ok(());
         }
         self.cache.open_first_chunk(inode, state)?;

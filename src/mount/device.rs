@@ -290,10 +290,9 @@ impl Device {
         if thread.in_idle_class {
             let is_large = header.opcode == opcode::READ
                 && body.take::<ReadIn>().is_some_and(|asked| asked.size >= ring::LARGE_READ);
+            let worth_passing = if turn.is_of_one() { WORTH_PASSING_ON } else { WORTH_PASSING_ALONE };
             if is_large
-                || self
-                    .server
-                    .is_slow(header, if turn.is_of_one() { WORTH_PASSING_ON } else { WORTH_PASSING_ALONE })
+                || self.server.is_slow(header, worth_passing)
                 || (has_looked
                     && dispatch::wants_reply(header.opcode)
                     && !thread.follow(self.whereabouts.of(header.pid)))

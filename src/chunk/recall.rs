@@ -21,9 +21,9 @@ impl Tombstone {
         Tombstone { version: Version(vec![(device, Commit(0))]), entries: Vec::new() }
     }
 
-    /// Whether it is such a one.
-    pub fn is_unread(&self) -> bool {
-        !self.version.0.is_empty() && self.version.0.iter().all(|(_, commit)| *commit == Commit(0))
+    /// Whether it is such a one of this device.
+    pub fn is_unread(&self, device: DeviceId) -> bool {
+        *self == Tombstone::unread(device)
     }
 
     /// Whether an entry of this counter and device was known.

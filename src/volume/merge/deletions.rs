@@ -108,7 +108,7 @@ impl Merge {
         if mutants::is_active(Mutant::DeletionWins) {
             return Ok(false);
         }
-        if tombstone.version.0.is_empty() || tombstone.is_unread() {
+        if tombstone.version.0.is_empty() || tombstone.is_unread(self.base.context.device) {
             return Ok(true);
         }
         if !inode.is_directory() {
@@ -188,7 +188,8 @@ impl Merge {
 
     /// Of what was here when it was deleted.
     fn deletion(&self, id: InodeId) -> Option<Tombstone> {
-        self.tombstone(id).filter(|known| !known.is_unread() || mutants::is_active(Mutant::UnreadDeleted))
+        let is_deletion = |known: &Tombstone| !known.is_unread(self.base.context.device);
+        self.tombstone(id).filter(|known| is_deletion(known) || mutants::is_active(Mutant::UnreadDeleted))
     }
 
     pub(super) fn tombstone(&self, id: InodeId) -> Option<Tombstone> {

@@ -111,6 +111,7 @@ crate::mutant::mutants! {
     UnseenDeleted,
     UnseenReplaced,
     UnseenOverwritten,
+    UnreadOverwritten,
     ReplacedDropped,
     UnshownForgotten,
     LeftAsGiven,

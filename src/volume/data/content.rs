@@ -38,6 +38,10 @@ impl Data {
             match wanted {
                 None => {
                     self.read_runs(&state, offset, out)?;
+                    if let Some(told) = state.unread {
+                        drop(state);
+                        inode.was_read(told);
+                    }
                     return Ok(length);
                 }
                 Some(run) => {

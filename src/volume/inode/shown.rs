@@ -5,7 +5,12 @@ use super::state::{Inode, State};
 use crate::chunk::{DeviceId, InodeId, Version};
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::record::Record;
+use crate::volume::mutants::{self, Mutant};
 use hashbrown::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// Who overwrites content within that time after it was told, unread, read what it was before and did not look again.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// A state of an inode as it was shown.
 pub struct Shown {
@@ -32,19 +37,27 @@ impl Inode {
     }
 
     /// Whether it has content of another device's, none of which this device changed since, that is about to be overwritten from
-    /// `at` on by somebody who was shown another one. It is to be spared once.
+    /// `at` on by somebody who was shown another one, or was told just now and did not read it. It is to be spared once.
     pub fn takes_unseen(&self, at: u64, device: DeviceId) -> bool {
-        if !self.is_another_than_shown() {
+        let may_be_unseen = |state: &State| state.shown.is_some() || state.unread.is_some();
+        if !may_be_unseen(&self.state.read()) {
             return false;
         }
         let mut state = self.state.write();
         let (content, is_own_work) = (state.record.content, state.is_dirty() && !state.is_only_learnt());
         let is_there = state.record.kind == Kind::File && at < state.record.size && state.table.is_empty();
-        let Some(shown) = &mut state.0.shown else { return false };
-        let is_seen = shown.is_spared || shown.record.content == content || content.device == device;
-        let is_unseen = is_there && !is_seen && !is_own_work;
-        shown.is_spared |= is_unseen;
+        let is_unread = state.0.unread.take().is_some_and(|told| told.elapsed() < READ_WITHIN);
+        let shown = state.0.shown.as_mut();
+        let is_untold =
+            shown.as_ref().is_some_and(|shown| !shown.is_spared && shown.record.content != content);
+        let is_unseen = is_there && (is_untold || is_unread) && !is_own_work && content.device != device;
+        shown.into_iter().for_each(|shown| shown.is_spared |= is_unseen);
         is_unseen
+    }
+
+    /// What was told then has been read.
+    pub fn was_read(&self, told: Instant) {
+        self.state.write().0.unread.take_if(|unread| *unread == told);
     }
 
     /// What a name in it leads to now was asked for, and is shown.
@@ -96,15 +109,19 @@ impl State {
 
     /// That was told, and is shown now.
     pub fn was_told(&mut self) {
-        self.0.shown.take_if(|shown| shown.is_being_told);
+        let told = self.0.shown.take_if(|shown| shown.is_being_told);
+        let is_new = |shown: Box<Shown>| !shown.is_spared && shown.record.content != self.0.record.content;
+        if told.is_some_and(is_new) && !mutants::is_active(Mutant::UnreadOverwritten) {
+            self.0.unread = Some(Instant::now());
+        }
     }
 
     /// Takes another state in place of all this one has, of which nothing is open any more.
     pub fn replace(&mut self, state: State) {
         self.note_shown();
-        let shown = self.0.shown.take();
+        let (shown, unread) = (self.0.shown.take(), self.0.unread);
         *self = state;
-        self.0.shown = shown;
+        (self.0.shown, self.0.unread) = (shown, unread);
     }
 
     /// Of a directory that was loaded.

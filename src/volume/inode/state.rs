@@ -83,6 +83,8 @@ pub struct Facts {
     pub progress: Progress,
     /// What is shown of it, if that is perhaps another since.
     pub(super) shown: Option<Box<Shown>>,
+    /// When content that took the place of what was shown was told, if nobody has read it since.
+    pub unread: Option<Instant>,
     /// Space for storing chunk 0.
     pub hold: Hold,
 }
@@ -202,6 +204,7 @@ impl State {
             held: Version::default(),
             held_marks: None,
             shown: None,
+            unread: None,
             named: false,
             extra_chunks: ExtraChunks::default(),
             table: ChunkTable::empty(),
@@ -253,6 +256,7 @@ impl State {
             held: version,
             held_marks: marks,
             shown: None,
+            unread: None,
             named: true,
             extra_chunks: ExtraChunks::default(),
             table,

@@ -189,6 +189,31 @@ fn what_arrived_and_is_not_shown_yet_is_not_overwritten() {
     }
 }
 
+/// Whoever overwrites it right after it was told read what was there before, unless he reads it again.
+#[test]
+fn what_arrived_and_nobody_read_is_not_overwritten() {
+    for (is_read, is_late) in [(false, false), (true, false), (false, true)] {
+        let mut live = edited_by_a();
+        let inode = find(live.at(1), "f").unwrap();
+        content(live.at(1), &inode);
+        live.fleet.sync_all(1);
+        live.arrive(1);
+        if is_read {
+            content(live.at(1), &inode);
+        }
+        if is_late {
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        live.at(1).write(&inode, 0, b"by b", now(), 0).unwrap();
+        live.fleet.made.insert("by b".into());
+        if is_read || is_late {
+            live.fleet.removed.insert("by a".into());
+        }
+        let names = live.unmount().judge().len();
+        assert_eq!(names, if is_read || is_late { 2 } else { 3 }, "{is_read}, {is_late}");
+    }
+}
+
 /// Another device's file has the name since a checkpoint joined the directory, and whoever shows the volume was not told: who removes the
 /// name, or gives it to something else, has not seen that file.
 #[test]
@@ -413,6 +438,7 @@ fn each_rule_about_what_is_not_shown_is_needed() {
         (Mutant::BesideNowhere, a_version_is_saved_beside_another_whose_folder_became_one_with_another),
         (Mutant::NamedByOlder, a_folder_has_no_name_back_by_what_does_not_know_of_its_deletion),
         (Mutant::UnseenOverwritten, what_arrived_and_is_not_shown_yet_is_not_overwritten),
+        (Mutant::UnreadOverwritten, what_arrived_and_nobody_read_is_not_overwritten),
         (Mutant::UnseenReplaced, a_file_that_came_under_a_name_does_not_go_with_what_that_is_shown_for),
         (Mutant::LeftAsGiven, what_is_removed_by_its_new_name_alone_keeps_the_old_one),
         (Mutant::UnshownForgotten, a_file_goes_with_its_last_name_that_can_be_seen),

@@ -118,13 +118,15 @@ impl Findings {
     }
 
     /// Takes what nobody was told of yet, and what healed since. What a sync client puts right by itself, as it brings one
-    /// file after the other, is told only once it has been so for `grace`.
-    pub fn take_untold(&self, grace: Duration) -> (Vec<Untold>, HashSet<FileName>) {
+    /// file after the other, is told only once it has been so for `grace`. `has_others`: other devices are known; it is a
+    /// file in the place of another one that the first of them begins with.
+    pub fn take_untold(&self, grace: Duration, has_others: bool) -> (Vec<Untold>, HashSet<FileName>) {
         let mut ledger = self.ledger.lock();
         let (due, early): (Vec<_>, Vec<_>) =
             std::mem::take(&mut ledger.waiting).into_iter().partition(|((chunk, damage, _), since)| {
                 let is_lasting = matches!(damage, None | Some(Damage::Corrupt(_)));
-                is_lasting || chunk.inode.journal_of().is_some() || since.elapsed() >= grace
+                let is_alone = !has_others && *damage != Some(Damage::Replaced);
+                is_lasting || is_alone || chunk.inode.journal_of().is_some() || since.elapsed() >= grace
             });
         if let Some(first) = early.iter().map(|(_, since)| *since).min() {
             self.base.schedule.report_at(first + grace);

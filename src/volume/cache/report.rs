@@ -10,7 +10,8 @@ use hashbrown::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a sync client may take to bring all files of one change, where other devices write to the volume, too.
+/// How long a sync client may take to bring all files of one change, where other devices write to the volume, too, or one
+/// may just have begun to.
 const GRACE: Duration = Duration::from_secs(30);
 
 impl Cache {
@@ -38,7 +39,7 @@ impl Cache {
     fn report_after(&self, grace: Duration) {
         let Some(reporter) = self.findings.reporter() else { return };
         let has_others = self.has_other_devices();
-        let (mut untold, healed) = self.findings.take_untold(if has_others { grace } else { Duration::ZERO });
+        let (mut untold, healed) = self.findings.take_untold(grace, has_others);
         untold.retain(|untold| !has_others || self.is_still_so(untold));
         let found = untold.into_iter().map(|(chunk, damage, place)| self.finding_of(chunk, damage, place));
         let found: Vec<Finding> = found.collect();

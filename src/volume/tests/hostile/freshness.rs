@@ -37,7 +37,7 @@ impl HostileFixture {
     }
 
     /// A session that writes to these paths; everything was left well.
-    fn write(&self, paths: &[&str], content: &[u8]) {
+    pub(super) fn write(&self, paths: &[&str], content: &[u8]) {
         let volume = self.open().unwrap();
         for path in paths {
             volume.write(&find(&volume, path).unwrap(), 0, content, now(), 0).unwrap();

@@ -131,6 +131,25 @@ fn what_a_client_may_put_right_is_told_late_where_other_devices_write() {
     }
 }
 
+/// The first thing that another device does may be a file in the place of one that is open, before anything says that there are
+/// others.
+#[test]
+fn a_file_that_was_exchanged_is_told_late_by_who_knows_of_no_other_device() {
+    let victim = HostileFixture::new();
+    victim.write(&["small"], b"newer");
+    let (volume, told) = (victim.open().unwrap(), Told::default());
+    assert!(told.at_open(&volume).is_empty());
+    let inode = find(&volume, "small").unwrap();
+    volume.write(&inode, 1, b"more", now(), 0).unwrap();
+    victim.store.restore_file(&victim.left, victim.name("small", 0));
+    volume.checkpoint().unwrap();
+    volume.cache.report_lasting();
+    assert!(told.found().is_empty(), "it is told at once");
+    volume.report();
+    let found = told.found();
+    assert!(matches!(&found[..], [Finding { damage: Some(Damage::Replaced), .. }]), "{found:?}");
+}
+
 #[test]
 fn what_a_journal_speaks_of_is_told_with_its_path() {
     let victim = HostileFixture::new();

@@ -209,21 +209,21 @@ pub trait Store: Send + Sync + 'static {
     fn age_of_file(&self, _name: FileName) -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
     }
-    /// Has one and the chunk file, which has to be there, exchange their names, at one moment.
+    /// Has one and the chunk file, which has to be there, exchange their names: at one moment, or where the filesystem cannot do
+    /// that, so that the chunk file's name leads to one of them at each moment and the other one is a copy.
     ///
     /// # Errors
     ///
-    /// `NotFound` unless both are there; EINVAL where the filesystem cannot; EROFS; `Unsupported` as for
-    /// [`Store::age_of_copy`].
+    /// `NotFound` unless both are there; EROFS; `Unsupported` as for [`Store::age_of_copy`].
     fn exchange_copy(&self, _name: &CopyName) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
-    /// Gives one the name of the chunk file as well, by a hard link, unless something has that name.
+    /// Gives one the name of the chunk file as well, by a hard link, unless something has that name. Where there are no hard links
+    /// the chunk file is another one like it.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists`; `NotFound` without the copy; EPERM or EOPNOTSUPP where there are no hard links; EROFS;
-    /// `Unsupported` as for [`Store::age_of_copy`].
+    /// `AlreadyExists`; `NotFound` without the copy; EROFS; `Unsupported` as for [`Store::age_of_copy`].
     fn restore_copy(&self, _name: &CopyName) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -236,7 +236,23 @@ pub fn rename(parent: &File, from: &CStr, to: &CStr) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::renameat(parent, from, parent, to))?)
 }
 
-/// The same from one folder into another one of the filesystem.
+/// The same, but nothing is replaced; where the filesystem cannot promise that, nothing that is there before.
+///
+/// # Errors
+///
+/// As for [`rename`]; `AlreadyExists`.
+pub fn rename_to_free(parent: &File, from: &CStr, to: &CStr) -> io::Result<()> {
+    match retry_on_intr(|| fs::renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE)) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        renamed => return Ok(renamed?),
+    }
+    match status_of(parent, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rename(parent, from, to),
+        found => found.and(Err(io::ErrorKind::AlreadyExists.into())),
+    }
+}
+
+/// The same as [`rename`] from one folder into another one of the filesystem.
 ///
 /// # Errors
 ///

@@ -4,6 +4,7 @@
 //! folder but the backing one is kept open, so that one which vanished or was replaced is noticed at the next call, and
 //! few descriptors are needed. An open costs three system calls, a commit's check of the name one.
 
+mod copies;
 mod held;
 mod pins;
 mod renew;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::folder::{Folder, split};
+use super::folder::Folder;
 use super::{Area, CopyName, FileName, Marks, Pins, Space, Store, StoreFile, Watch, placeholders_of};
 use crate::sys::files::{self, Identity, Kind, OFlags};
 use crate::sys::filesystem;
@@ -140,10 +141,6 @@ fn c_path(name: FileName) -> CString {
     CString::new(name.path()).expect("hex digits and slashes")
 }
 
-fn copy_path(name: &CopyName) -> io::Result<CString> {
-    Ok(CString::new([b"chunks/", &*name.path].concat())?)
-}
-
 impl Store for Directory {
     fn open(&self, name: FileName) -> io::Result<Arc<dyn StoreFile>> {
         let path = c_path(name);
@@ -222,13 +219,13 @@ impl Store for Directory {
     }
 
     fn open_copy(&self, name: &CopyName) -> io::Result<Arc<dyn StoreFile>> {
-        let path = copy_path(name)?;
+        let path = copies::path_of(name)?;
         let opened = self.settled(|| self.folder.open_file(&path, OFlags::RDONLY))?;
         Ok(self.file(path, opened, false))
     }
 
     fn age_of_copy(&self, name: &CopyName) -> io::Result<Duration> {
-        files::age_of(self.folder.root(), &copy_path(name)?)
+        files::age_of(self.folder.root(), &copies::path_of(name)?)
     }
 
     fn age_of_file(&self, name: FileName) -> io::Result<Duration> {
@@ -236,28 +233,16 @@ impl Store for Directory {
     }
 
     fn exchange_copy(&self, name: &CopyName) -> io::Result<()> {
-        self.check_writable()?;
-        let (copy, file) = (copy_path(name)?, c_path(name.of));
-        let ((parent, copy), (_, file)) = (split(&copy), split(&file));
-        self.settled(|| {
-            let parent = self.folder.open_folder(&parent, OFlags::PATH)?;
-            files::exchange(&parent, copy, file)
-        })
+        self.with_copy(name, copies::exchange)
     }
 
     fn restore_copy(&self, name: &CopyName) -> io::Result<()> {
-        self.check_writable()?;
-        let (copy, file) = (copy_path(name)?, c_path(name.of));
-        let ((parent, copy), (_, file)) = (split(&copy), split(&file));
-        self.settled(|| {
-            let parent = self.folder.open_folder(&parent, OFlags::PATH)?;
-            files::link(&parent, copy, &parent, file)
-        })
+        self.with_copy(name, copies::give_name)
     }
 
     fn remove_copy(&self, name: &CopyName) -> io::Result<()> {
         self.check_writable()?;
-        let path = copy_path(name)?;
+        let path = copies::path_of(name)?;
         self.settled(|| self.folder.unlink(&path))
     }
 

@@ -111,8 +111,8 @@ impl Catalog {
         self.base.sync_names(&[copy.of])
     }
 
-    /// The same of a copy that includes what stands there. Every device that has both does so, and none has to write for it. Not where
-    /// files cannot exchange their names. Whether they did.
+    /// The same of a copy that includes what stands there. Every device that has both does so, and none has to write for it. Whether
+    /// they did.
     ///
     /// # Errors
     ///
@@ -121,10 +121,6 @@ impl Catalog {
         let store = &self.base.context.store;
         // It may lie in the page cache only.
         match store.open_copy(copy).and_then(|file| file.sync()).and_then(|()| store.exchange_copy(copy)) {
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
-                log::debug!("{} keeps an older version: {error}", copy.of.path());
-                Ok(false)
-            }
             // The client was faster.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             exchanged => {

@@ -38,7 +38,7 @@ impl Data {
             match wanted {
                 None => {
                     self.read_runs(&state, offset, out)?;
-                    if let Some(told) = state.unread {
+                    if let Some(told) = state.unread() {
                         drop(state);
                         inode.was_read(told);
                     }

@@ -12,6 +12,15 @@ use std::time::{Duration, Instant};
 /// Who overwrites content within that time after it was told, unread, read what it was before and did not look again.
 const READ_WITHIN: Duration = Duration::from_secs(2);
 
+/// What whoever shows a volume has seen of an inode.
+#[derive(Default)]
+pub struct Seen {
+    /// What is shown of it, if that is perhaps another since.
+    shown: Option<Box<Shown>>,
+    /// When content that took the place of what was shown was told, if nobody has read it since.
+    unread: Option<Instant>,
+}
+
 /// A state of an inode as it was shown.
 pub struct Shown {
     pub record: Record,
@@ -39,15 +48,15 @@ impl Inode {
     /// Whether it has content of another device's, none of which this device changed since, that is about to be overwritten from
     /// `at` on by somebody who was shown another one, or was told just now and did not read it. It is to be spared once.
     pub fn takes_unseen(&self, at: u64, device: DeviceId) -> bool {
-        let may_be_unseen = |state: &State| state.shown.is_some() || state.unread.is_some();
+        let may_be_unseen = |state: &State| state.seen.shown.is_some() || state.seen.unread.is_some();
         if !may_be_unseen(&self.state.read()) {
             return false;
         }
         let mut state = self.state.write();
         let (content, is_own_work) = (state.record.content, state.is_dirty() && !state.is_only_learnt());
         let is_there = state.record.kind == Kind::File && at < state.record.size && state.table.is_empty();
-        let is_unread = state.0.unread.take().is_some_and(|told| told.elapsed() < READ_WITHIN);
-        let shown = state.0.shown.as_mut();
+        let is_unread = state.0.seen.unread.take().is_some_and(|told| told.elapsed() < READ_WITHIN);
+        let shown = state.0.seen.shown.as_mut();
         let is_untold =
             shown.as_ref().is_some_and(|shown| !shown.is_spared && shown.record.content != content);
         let is_unseen = is_there && (is_untold || is_unread) && !is_own_work && content.device != device;
@@ -55,15 +64,15 @@ impl Inode {
         is_unseen
     }
 
-    /// What was told then has been read.
+    /// What was told then has been read ([`State::unread`]).
     pub fn was_read(&self, told: Instant) {
-        self.state.write().0.unread.take_if(|unread| *unread == told);
+        self.state.write().0.seen.unread.take_if(|unread| *unread == told);
     }
 
     /// What a name in it leads to now was asked for, and is shown.
     pub fn was_asked_for(&self, name: &[u8]) {
         if self.is_another_than_shown()
-            && let Some(shown) = &mut self.state.write().0.shown
+            && let Some(shown) = &mut self.state.write().0.seen.shown
         {
             shown.asked.insert(name.into());
         }
@@ -73,7 +82,12 @@ impl Inode {
 impl State {
     /// What is shown of it, if that is perhaps another since.
     pub fn shown(&self) -> Option<&Shown> {
-        self.shown.as_deref()
+        self.seen.shown.as_deref()
+    }
+
+    /// When content was told that nobody has read.
+    pub fn unread(&self) -> Option<Instant> {
+        self.seen.unread
     }
 
     /// The version of a file that is shown, if that is perhaps another.
@@ -96,32 +110,32 @@ impl State {
             let (record, version) = (self.record.clone(), self.version().clone());
             let (names, asked) = (self.names(), HashSet::new());
             let shown = Shown { record, version, names, asked, is_spared: false, is_being_told: false };
-            self.0.shown = Some(Box::new(shown));
+            self.0.seen.shown = Some(Box::new(shown));
         }
     }
 
     /// What it is now is told from here on.
     pub fn is_told(&mut self) {
-        if let Some(shown) = &mut self.0.shown {
+        if let Some(shown) = &mut self.0.seen.shown {
             shown.is_being_told = true;
         }
     }
 
     /// That was told, and is shown now.
     pub fn was_told(&mut self) {
-        let told = self.0.shown.take_if(|shown| shown.is_being_told);
+        let told = self.0.seen.shown.take_if(|shown| shown.is_being_told);
         let is_new = |shown: Box<Shown>| !shown.is_spared && shown.record.content != self.0.record.content;
         if told.is_some_and(is_new) && !mutants::is_active(Mutant::UnreadOverwritten) {
-            self.0.unread = Some(Instant::now());
+            self.0.seen.unread = Some(Instant::now());
         }
     }
 
     /// Takes another state in place of all this one has, of which nothing is open any more.
     pub fn replace(&mut self, state: State) {
         self.note_shown();
-        let (shown, unread) = (self.0.shown.take(), self.0.unread);
+        let seen = std::mem::take(&mut self.0.seen);
         *self = state;
-        (self.0.shown, self.0.unread) = (shown, unread);
+        self.0.seen = seen;
     }
 
     /// Of a directory that was loaded.

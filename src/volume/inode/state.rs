@@ -13,7 +13,7 @@ use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{EntryDot, Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::extra_chunks::ExtraChunks;
-use crate::volume::inode::shown::Shown;
+use crate::volume::inode::shown::Seen;
 use crate::volume::inode::stamps::Stamps;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::mutants::{self, Mutant};
@@ -81,10 +81,8 @@ pub struct Facts {
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
     pub lost: Option<Box<Error>>,
     pub progress: Progress,
-    /// What is shown of it, if that is perhaps another since.
-    pub(super) shown: Option<Box<Shown>>,
-    /// When content that took the place of what was shown was told, if nobody has read it since.
-    pub unread: Option<Instant>,
+    /// What whoever shows the volume has seen of it.
+    pub(super) seen: Seen,
     /// Space for storing chunk 0.
     pub hold: Hold,
 }
@@ -203,8 +201,7 @@ impl State {
             first_chunk: Some(Box::new(first_chunk)),
             held: Version::default(),
             held_marks: None,
-            shown: None,
-            unread: None,
+            seen: Seen::default(),
             named: false,
             extra_chunks: ExtraChunks::default(),
             table: ChunkTable::empty(),
@@ -255,8 +252,7 @@ impl State {
             first_chunk: None,
             held: version,
             held_marks: marks,
-            shown: None,
-            unread: None,
+            seen: Seen::default(),
             named: true,
             extra_chunks: ExtraChunks::default(),
             table,

@@ -14,6 +14,7 @@ mod live;
 mod misplaced;
 mod newer;
 mod outdated;
+mod overwritten;
 mod unmounted;
 mod unnamed;
 mod unread;

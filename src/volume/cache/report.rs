@@ -55,17 +55,42 @@ impl Cache {
         self.has_met_others() || self.base.context.recall.journals().into_iter().any(|id| id != own)
     }
 
-    /// Not where another device removed a file, and the directory that says so came later.
+    /// Not where another device removed a file, and the directory that says so, or that one's own removal, came later.
     fn is_still_so(&self, (chunk, damage, place): &Untold) -> bool {
         let Some((directory, name)) = place.as_ref().filter(|_| *damage == Some(Damage::Deleted)) else {
             return true;
         };
         let entry = self.inode(*directory).and_then(|directory| self.entry(&directory, name));
-        let is_so = entry.map_or(true, |entry| entry.is_some_and(|(inode, _)| inode == chunk.inode));
+        let is_so = match entry {
+            Ok(entry) => entry.is_some_and(|(inode, _)| inode == chunk.inode) && self.is_reached(*directory),
+            Err(error) => !error.is_absence(),
+        };
         if !is_so {
             self.findings.heal_gone(*chunk);
         }
         is_so
+    }
+
+    /// Whether names lead from the root to a directory, as far as can be told.
+    fn is_reached(&self, directory: InodeId) -> bool {
+        let (mut at, mut passed) = (directory, HashSet::new());
+        while at != InodeId::ROOT && passed.insert(at) {
+            let above = self.inode(at).and_then(|inode| {
+                let Some(link) = inode.view(|record| record.extension.links.first().cloned()) else {
+                    return Ok(None);
+                };
+                let parent = self.inode(link.parent)?;
+                self.load_entries(&parent)?;
+                let is_named = !parent.state.read().directory().places(&[at].into()).is_empty();
+                Ok(is_named.then_some(link.parent))
+            });
+            match above {
+                Ok(Some(above)) => at = above,
+                Ok(None) => return false,
+                Err(error) => return !error.is_absence(),
+            }
+        }
+        true
     }
 
     /// Whether a name leads there. Where no name can be looked up, what is there counts and what is missing does not: it

@@ -243,6 +243,48 @@ fn what_only_newer_programs_know_is_kept() {
     }
 }
 
+/// A client takes away a file before the folder that was removed with it, and somebody looks in between.
+#[test]
+fn what_was_removed_with_its_folder_is_not_told() {
+    for depth in [1, 2] {
+        let mut two = Two::new();
+        let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+        let (theirs, their_root) = two.theirs();
+        let folders = (0..depth).scan(root.clone(), |above, _| {
+            let folder = ours.create(above, b"d", new(Kind::Directory)).unwrap();
+            Some((std::mem::replace(above, folder.clone()), folder))
+        });
+        let folders: Vec<_> = folders.collect();
+        let above = folders.last().unwrap().1.clone();
+        let inode = file_in(&ours, &above, "file", b"content");
+        let chunk = theirs.base.context.file_name(ChunkId::first(inode.id()));
+        two.deliver_all();
+        theirs.base.context.recall.durable(ChunkId::first(inode.id()), inode.state.read().version());
+        let told = super::super::hostile::told::Told::default();
+        assert!(told.at_open(&theirs).is_empty());
+        drop(inode);
+        ours.release(ours.unlink(&above, b"file", now()).unwrap().unwrap());
+        drop(above);
+        for (above, folder) in folders.into_iter().rev() {
+            drop(folder);
+            ours.release(ours.remove_directory(&above, b"d", now()).unwrap().unwrap());
+        }
+        ours.checkpoint().unwrap();
+        two.deliver(&[chunk]);
+        let mut at = their_root.clone();
+        for _ in 0..depth {
+            at = theirs.lookup(&at, b"d").unwrap().unwrap();
+        }
+        assert!(theirs.lookup(&at, b"file").is_err());
+        drop(at);
+        two.deliver_all();
+        assert!(names(&theirs, &their_root).is_empty());
+        theirs.report();
+        let found = told.found();
+        assert!(found.is_empty(), "{depth}: {found:?}");
+    }
+}
+
 /// A file that was exchanged while it was open is no finding any more once memory goes on with what stands there.
 #[test]
 fn what_was_exchanged_is_healed_by_loading_it() {

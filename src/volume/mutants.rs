@@ -112,6 +112,7 @@ crate::mutant::mutants! {
     UnseenReplaced,
     UnseenOverwritten,
     UnreadOverwritten,
+    TakenByChange,
     ReplacedDropped,
     UnshownForgotten,
     LeftAsGiven,

@@ -12,13 +12,25 @@ impl Merge {
     /// The content of files, for who overwrites this one from `at` on: what came unseen to a small file is saved before. What cannot be saved
     /// is overwritten.
     pub fn to_overwrite(&self, inode: &Arc<Inode>, at: u64) -> &Data {
-        let is_due = self.base.tells_arrivals()
-            && !mutants::is_active(Mutant::UnseenOverwritten)
-            && inode.takes_unseen(at, self.base.context.device);
+        if !self.base.tells_arrivals() || mutants::is_active(Mutant::UnseenOverwritten) {
+            return &self.data;
+        }
+        self.open(inode);
+        let is_due = inode.takes_unseen(at, self.base.context.device);
         if is_due && let Err(error) = self.save_unseen(inode) {
             log::warn!("{:?}: another device's version is overwritten: {error}", inode.id());
         }
         &self.data
+    }
+
+    /// What took the place of a chunk 0 that is closed is taken as that is opened, which is not to happen only for the change.
+    fn open(&self, inode: &Arc<Inode>) {
+        if inode.state.read().first_chunk.is_some() || mutants::is_active(Mutant::TakenByChange) {
+            return;
+        }
+        if let Err(error) = self.cache.open_first_chunk(inode, &mut inode.state.write()) {
+            log::debug!("{:?} cannot be opened now: {error}", inode.id());
+        }
     }
 
     fn save_unseen(&self, inode: &Arc<Inode>) -> Result<()> {

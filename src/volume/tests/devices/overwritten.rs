@@ -60,10 +60,32 @@ fn what_arrived_and_nobody_read_is_not_overwritten() {
     }
 }
 
+/// It is in the folder, nobody has noticed that yet, and what it takes the place of is at rest.
+#[test]
+fn what_is_in_the_folder_and_was_not_noticed_is_not_overwritten() {
+    for is_cut in [true, false] {
+        let mut live = edited_by_a();
+        let inode = find(live.at(1), "f").unwrap();
+        content(live.at(1), &inode);
+        inode.state.write().close(ChunkIndex::FIRST);
+        live.fleet.sync_all(1);
+        if is_cut {
+            live.at(1).resize(&inode, 0, now(), 0).unwrap();
+        }
+        live.at(1).write(&inode, 0, b"by b", now(), 0).unwrap();
+        live.fleet.made.insert("by b".into());
+        live.arrive(1);
+        assert_eq!(content(live.at(1), &inode)[..4], *b"by b");
+        drop(inode);
+        assert_eq!(live.unmount().judge().len(), 3, "{is_cut}");
+    }
+}
+
 #[test]
 fn each_rule_about_overwriting_is_needed() {
     each_is_noticed(&[
         (Mutant::UnseenOverwritten, what_arrived_and_is_not_shown_yet_is_not_overwritten),
         (Mutant::UnreadOverwritten, what_arrived_and_nobody_read_is_not_overwritten),
+        (Mutant::TakenByChange, what_is_in_the_folder_and_was_not_noticed_is_not_overwritten),
     ]);
 }

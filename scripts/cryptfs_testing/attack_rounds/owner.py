@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ FOLDERS = ["", "x", "y", "x/z"]
 ASIDE = "aside"
 NAMES = ["a", "b", "c", "d", "a rather long name of a file \u00e9"]
 SIZES = [0, 50, 3000, 4096, 9000, 60_000, 1_500_000, 2_300_000]
+# How a name goes on that was taken.
+CONFLICT = re.compile(r" \(conflict \d{4}-\d\d-\d\d \d{6} [0-9a-f]{4}\)$")
 # What an application may be told; anything else is a mistake of the filesystem.
 ALLOWED = {
     errno.EIO,
@@ -164,7 +167,8 @@ class Owner:
         self.tally["reads"] += 1
         known = self.expected(folder, name)
         if folder == "" and self.is_adopted(name):
-            known = [*known, *(file for home in FOLDERS[1:] for file in self.expected(home, name))]
+            own = CONFLICT.sub("", name)
+            known = [*known, *(file for home in FOLDERS[1:] for file in self.expected(home, own))]
         if not any(file.held(found) for file in known):
             what = "; ".join(file.describe(found) for file in known)
             raise Wrong(f"{folder}/{name} holds {len(found)} bytes that never were in it: {what}")
@@ -173,8 +177,11 @@ class Owner:
         self.check(ELSEWHERE, self.chance.choice(list(self.elsewhere)))
 
     def is_adopted(self, name: str) -> bool:
-        """Whether the root may have it out of a folder that is gone, of which only a journal had something."""
-        return self.adopts() and any(name in self.names[folder] for folder in FOLDERS[1:])
+        """Whether the root may have it out of a folder that is gone, of which only a journal had something; under
+        another name if that was taken."""
+        own = CONFLICT.sub("", name)
+        is_taken = own == name or own in self.names[""]
+        return self.adopts() and is_taken and any(own in self.names[folder] for folder in FOLDERS[1:])
 
     def check_all(self, honest: bool = False) -> None:
         for folder in self.names:

@@ -158,4 +158,5 @@ crate::mutant::mutants! {
     RestartedEmpty,
     RestartedOverTwin,
     RestartedForGood,
+    StoppedByClient,
 }

@@ -162,32 +162,66 @@ fn each_user_sees_their_own_mounts_and_root_all() {
     sandbox.unmounts();
 }
 
-/// As when somebody tidies up the backing folder, or a sync client takes a journal for a deleted one.
+fn write(sandbox: &Sandbox, name: &str) -> std::io::Result<()> {
+    let mut file = File::create(sandbox.plain().join(name))?;
+    file.write_all(name.as_bytes())?;
+    file.sync_all()
+}
+
+/// After its daemon was killed all of these are there.
+fn survive_a_kill(sandbox: &Sandbox, names: &[&str]) {
+    signal(sandbox.daemon(), "-KILL");
+    eventually("the daemon's end", || troubles(&asked(status(sandbox)).0) == ["gone"]);
+    sandbox.succeeds(&mut sandbox.mount());
+    for name in names {
+        assert_eq!(fs::read_to_string(sandbox.plain().join(name)).unwrap(), *name);
+    }
+    sandbox.unmounts();
+}
+
+/// As when somebody tidies up the backing folder, or a sync client takes a journal for a deleted one, or gives it another name.
 #[test]
-fn a_volume_that_stopped_goes_on_when_it_is_remounted() {
+fn a_volume_whose_journals_are_taken_away_goes_on() {
     let sandbox = Sandbox::with_volume();
     sandbox.succeeds(&mut sandbox.mount());
-    let write = |name: &str| {
-        let mut file = File::create(sandbox.plain().join(name))?;
-        file.write_all(name.as_bytes())?;
-        file.sync_all()
-    };
-    write("before").unwrap();
+    write(&sandbox, "before").unwrap();
     fs::remove_dir_all(sandbox.backing().join("journals")).unwrap();
-    assert!(write("meanwhile").is_err());
+    write(&sandbox, "after").unwrap();
+    survive_a_kill(&sandbox, &["before", "after"]);
+}
+
+/// A copy of this device's folders is in use elsewhere, and the client brings what that does.
+#[test]
+fn a_volume_that_stopped_goes_on_when_it_is_remounted() {
+    let (sandbox, twin) = (Sandbox::with_volume(), Sandbox::empty());
+    for folder in ["backing", "state"] {
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(sandbox.path(folder)).arg(twin.path("."));
+        sandbox.succeeds(&mut copy);
+    }
+    let journal = |sandbox: &Sandbox| {
+        let mut found = fs::read_dir(sandbox.backing().join("journals")).unwrap();
+        found.next().unwrap().unwrap().path()
+    };
+    for (sandbox, name) in [(&sandbox, "before"), (&twin, "elsewhere")] {
+        sandbox.succeeds(&mut sandbox.mount());
+        write(sandbox, name).unwrap();
+        sandbox.succeeds(&mut sandbox.program(&["sync".as_ref(), sandbox.plain().as_ref()]));
+    }
+    let (ours, aside) = (journal(&sandbox), sandbox.path("aside"));
+    fs::copy(&ours, &aside).unwrap();
+    fs::copy(journal(&twin), sandbox.path("new")).unwrap();
+    twin.unmounts();
+    fs::rename(sandbox.path("new"), &ours).unwrap();
+    assert!(write(&sandbox, "meanwhile").is_err());
     let (mount, code) = asked(status(&sandbox));
     assert_eq!((code, troubles(&mount)), (Some(36), vec!["stopped".to_owned()]));
+    fs::rename(aside, &ours).unwrap();
     let mut remount = sandbox.mount();
     sandbox.succeeds(remount.args(["-o", "remount"]));
     eventually("everything is stored", || asked(status(&sandbox)).1 == Some(0));
-    write("after").unwrap();
-    signal(sandbox.daemon(), "-KILL");
-    eventually("the daemon's end", || troubles(&asked(status(&sandbox)).0) == ["gone"]);
-    sandbox.succeeds(&mut sandbox.mount());
-    for name in ["before", "meanwhile", "after"] {
-        assert_eq!(fs::read_to_string(sandbox.plain().join(name)).unwrap(), name);
-    }
-    sandbox.unmounts();
+    write(&sandbox, "after").unwrap();
+    survive_a_kill(&sandbox, &["before", "meanwhile", "after"]);
 }
 
 /// Nextcloud and its relatives put a small file beside the place of one that they fetch on demand.

@@ -68,6 +68,28 @@ impl Journal {
     ///
     /// Those of the journal's file. One that does not pass stops the volume.
     pub fn commit(&self, carry: &[Arc<Inode>], checkpoint: bool) -> Result<Commitment> {
+        let is_taken = |error: &Error| error.is_exchange() || error.is_absence();
+        let mut done = self.try_commit(carry, checkpoint);
+        if done.as_ref().is_err_and(is_taken) && !mutants::is_active(Mutant::StoppedByClient) {
+            // A client gave it another name, or put an older one there.
+            if self.file.lock().restart(&self.base.context).is_ok() {
+                log::warn!(
+                    "this device's journal was taken away or replaced while it was in use: it is written anew"
+                );
+                done = self.try_commit(carry, checkpoint);
+            }
+        }
+        done.inspect_err(|error| self.stop_by(error))
+    }
+
+    /// What does not pass stops the volume.
+    fn stop_by(&self, error: &Error) {
+        if !error.is_passing() {
+            self.base.stop(error);
+        }
+    }
+
+    fn try_commit(&self, carry: &[Arc<Inode>], checkpoint: bool) -> Result<Commitment> {
         self.base.check_live()?;
         let (mut file, mut pending) = (self.file.lock(), self.names.lock());
         let unready = unready_sources(&pending);
@@ -112,9 +134,6 @@ impl Journal {
             }
             Err(error) => {
                 self.commit_failed(frozen);
-                if !error.is_passing() {
-                    self.base.stop(&error);
-                }
                 Err(error)
             }
         }

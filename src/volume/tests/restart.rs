@@ -21,8 +21,8 @@ struct Stopped {
     volume: Arc<Volume>,
 }
 
-/// A volume with a file that only a batch has, which stopped at the next one.
-fn stopped(done: Done) -> Stopped {
+/// A volume with a file that only a batch has, and what its folder was before that.
+fn with_batch() -> (Stopped, FileName, Snapshot) {
     let (fixture, memory) = (Fixture::new(), Memory::new());
     let store = Arc::new(Faulty::new(Arc::new(memory.clone())));
     let volume = fixture.format(store.clone());
@@ -32,12 +32,25 @@ fn stopped(done: Done) -> Stopped {
     volume.checkpoint().unwrap();
     let before = memory.snapshot();
     volume.sync(&file(&volume, "durable", b"in a batch"), false).unwrap();
-    done(&memory, journal, &before);
-    let inode = file(&volume, "waits", b"in memory");
+    (Stopped { fixture, memory, store, volume }, journal, before)
+}
+
+/// The same, which stopped at the next batch, as another process wrote its journal, before this was done.
+fn stopped(done: Done) -> Stopped {
+    let (stopped, journal, before) = with_batch();
+    let Stopped { fixture, memory, volume, .. } = &stopped;
+    let elsewhere = Memory::new();
+    elsewhere.restore(&memory.snapshot());
+    let remembered = Remembered::of(fixture.remembered.snapshot());
+    let twin = fixture.try_open_with(Arc::new(elsewhere.clone()), &remembered).unwrap();
+    twin.sync(&file(&twin, "theirs", b"2"), false).unwrap();
+    memory.restore_file(&elsewhere.snapshot(), journal);
+    let inode = file(volume, "waits", b"in memory");
     assert!(matches!(volume.sync(&inode, false), Err(Error::Damaged(_, Damage::Replaced))));
     assert!(matches!(volume.sync(&inode, false), Err(Error::Stopped)));
     assert!(volume.condition().stopped.is_some());
-    Stopped { fixture, memory, store, volume }
+    done(memory, journal, &before);
+    stopped
 }
 
 /// After a kill.
@@ -76,6 +89,47 @@ fn a_volume_whose_journal_was_taken_away_goes_on_with_all_that_it_said() {
         assert_eq!((condition.stopped, condition.delayed), (None, None));
         stopped.volume.sync(&file(&stopped.volume, "after", b"too"), false).unwrap();
         check_all_there(stopped);
+    }
+}
+
+/// A sync client gives it another name, or puts an older one there: nobody has to do anything.
+#[test]
+fn a_journal_that_a_client_takes_away_is_written_anew() {
+    for done in [REMOVED, OLDER] {
+        let (running, journal, before) = with_batch();
+        done(&running.memory, journal, &before);
+        for name in ["waits", "after"] {
+            let content = if name == "waits" { "in memory" } else { "too" };
+            running.volume.sync(&file(&running.volume, name, content.as_bytes()), false).unwrap();
+        }
+        assert_eq!(running.volume.condition().stopped, None);
+        check_all_there(running);
+    }
+}
+
+#[test]
+fn what_fails_while_a_journal_is_written_anew_costs_nothing() {
+    for (error, done) in ERRORS.iter().flat_map(|error| [(*error, REMOVED), (*error, OLDER)]) {
+        for number in 0.. {
+            let (running, journal, before) = with_batch();
+            done(&running.memory, journal, &before);
+            let inode = file(&running.volume, "waits", b"in memory");
+            let begins = running.store.calls() + number;
+            running.store.fail_when(move |call| (call.number == begins).then_some(Fault::Error(error)));
+            let synced = running.volume.sync(&inode, false);
+            let is_over = running.store.calls() <= begins;
+            running.store.heal();
+            if synced.is_err() {
+                check_killed(&running);
+            }
+            running.volume.restart().unwrap();
+            running.volume.sync(&inode, false).unwrap();
+            running.volume.sync(&file(&running.volume, "after", b"too"), false).unwrap();
+            check_all_there(running);
+            if is_over {
+                break;
+            }
+        }
     }
 }
 
@@ -140,12 +194,19 @@ fn what_stopped_for_good_stays_so() {
 
 #[test]
 fn every_broken_rule_is_noticed() {
-    for fault in [Mutant::RestartedEmpty, Mutant::RestartedOverTwin, Mutant::RestartedForGood] {
+    let faults = [
+        Mutant::RestartedEmpty,
+        Mutant::RestartedOverTwin,
+        Mutant::RestartedForGood,
+        Mutant::StoppedByClient,
+    ];
+    for fault in faults {
         mutants::plant(Some(fault));
         let noticed = catch_unwind(AssertUnwindSafe(|| {
             what_fails_while_a_volume_goes_on_costs_nothing();
             a_journal_that_another_process_wrote_is_left_alone();
             what_stopped_for_good_stays_so();
+            a_journal_that_a_client_takes_away_is_written_anew();
         }));
         mutants::plant(None);
         assert!(noticed.is_err(), "{fault:?}");

@@ -94,6 +94,8 @@ pub(super) struct State {
     /// The store failed otherwise: the descriptor may be of no use any more.
     pub suspect: bool,
     pub name_new: bool,
+    /// Another device may have made the file, which a sync client then brings.
+    pub may_arrive: bool,
 }
 
 impl Chunk {

@@ -7,7 +7,7 @@ use super::entry::{Entry, Slot};
 use super::mutants::{self, Mutant};
 use super::slots::{Purpose, Slots};
 use super::table::{Group, Table};
-use super::{BLOCK, BlockNumber, Error, NEW_FILE, Result, Section};
+use super::{BLOCK, BlockNumber, Error, NEW_FILE, Relation, Result, Section};
 use std::ops::Range;
 
 impl Chunk {
@@ -142,6 +142,7 @@ impl Chunk {
     pub(super) fn prepare(&mut self) -> Result<()> {
         self.usable()?;
         if self.file.is_none() {
+            self.check_none_arrived()?;
             let create = |chunk: &mut Chunk| {
                 let file = chunk.context.store.create(chunk.context.file_name(chunk.id));
                 file.map_err(|error| chunk.io(error))
@@ -156,6 +157,27 @@ impl Chunk {
             self.slots = Some(self.suspecting(found)?);
         }
         self.anchor()
+    }
+
+    /// Another device knows of the chunk, and may have made its file.
+    pub fn may_arrive(&mut self) {
+        self.state.may_arrive = true;
+    }
+
+    /// Refuses to make a file in the place of one that arrived, and says more than what this chunk includes.
+    fn check_none_arrived(&self) -> Result<()> {
+        if !self.state.may_arrive {
+            return Ok(());
+        }
+        let Ok(file) = self.context.store.open(self.context.file_name(self.id)) else { return Ok(()) };
+        match Chunk::open_file(&self.context, self.id, self.data.limit, file, None) {
+            Ok(found)
+                if !matches!(found.version.compare(&self.included), Relation::Older | Relation::Equal) =>
+            {
+                Err(Error::Replaced(self.id))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// fdatasync before the first write after an open: the opened root is then the durable one.

@@ -159,4 +159,5 @@ crate::mutant::mutants! {
     RestartedOverTwin,
     RestartedForGood,
     StoppedByClient,
+    ArrivalReplaced,
 }

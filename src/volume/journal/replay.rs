@@ -383,6 +383,9 @@ impl Replay<'_> {
         let mut first_chunk =
             Chunk::new(&self.base.context, chunk, self.base.geometry.blocks(ChunkIndex::FIRST));
         first_chunk.set_inline(content.unwrap_or_default().to_vec());
+        if !source.is_own && !mutants::is_active(Mutant::ArrivalReplaced) {
+            first_chunk.may_arrive();
+        }
         let mut record = record.clone();
         let mut version = std::mem::take(&mut record.extension.version);
         let stamp = Stamp { device: source.device, commit };

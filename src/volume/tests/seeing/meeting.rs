@@ -243,6 +243,36 @@ fn what_only_newer_programs_know_is_kept() {
     }
 }
 
+/// Of a folder only the other device's journal told; its chunk file arrives, and nobody has noticed that when something that this
+/// device did in it is stored.
+#[test]
+fn a_folder_that_only_a_journal_told_of_is_joined_with_what_arrived() {
+    let mut two = Two::new();
+    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
+    let (theirs, their_root) = two.theirs();
+    let folder = ours.create(&root, b"d", new(Kind::Directory)).unwrap();
+    ours.sync_directory(&folder).unwrap();
+    two.deliver(&two.differing());
+    let their_folder = theirs.lookup(&their_root, b"d").unwrap().unwrap();
+    file_in(&theirs, &their_folder, "theirs", b"theirs");
+    file_in(&ours, &folder, "ours", b"ours");
+    ours.checkpoint().unwrap();
+    two.put(folder.id(), false);
+    theirs.checkpoint().unwrap();
+    theirs.checkpoint().unwrap();
+    let mut found = names(&theirs, &their_folder);
+    found.sort();
+    assert_eq!(found, ["ours", "theirs"]);
+}
+
+#[test]
+fn the_rule_about_what_arrived_is_needed() {
+    mutants::plant(Some(Mutant::ArrivalReplaced));
+    let noticed = catch_unwind(a_folder_that_only_a_journal_told_of_is_joined_with_what_arrived);
+    mutants::plant(None);
+    assert!(noticed.is_err());
+}
+
 /// A client takes away a file before the folder that was removed with it, and somebody looks in between.
 #[test]
 fn what_was_removed_with_its_folder_is_not_told() {

@@ -48,8 +48,7 @@ BELOW = re.compile(r"(?:damage|waiting) +(.*?)/[^/]*: ")
 
 def unexplained(checks: list[list[str]], *, is_early: bool = False) -> list[list[str]]:
     """Of what each device's check found what is wrong: not what another device deleted, and what lies in it.
-    `is_early`: less time has passed than a folder that two devices moved waits in two places, or under a name that it
-    does not say (docs/MERGING.md)."""
+    `is_early`: less time has passed than a folder that two devices moved waits in two places (docs/MERGING.md)."""
 
     def chunk(line: str) -> str | None:
         match = CHUNK.search(line)
@@ -63,9 +62,9 @@ def unexplained(checks: list[list[str]], *, is_early: bool = False) -> list[list
         explained = {match.string for match in unnamed}
         explained |= {line for line in lines if (match := BELOW.match(line)) and match[1] in deleted}
         if unnamed:
-            explained |= {line for line in lines if GONE.match(line)}
+            explained |= {line for line in lines if GONE.match(line) or OTHERWISE.match(line)}
         if unnamed or is_early:
-            explained |= {line for line in lines if TWICE.match(line) or OTHERWISE.match(line)}
+            explained |= {line for line in lines if TWICE.match(line)}
         found.append([line for line in lines if not line.startswith("note") and line not in explained])
     return found
 

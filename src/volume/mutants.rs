@@ -160,4 +160,5 @@ crate::mutant::mutants! {
     RestartedForGood,
     StoppedByClient,
     ArrivalReplaced,
+    GoneAsideLeft,
 }

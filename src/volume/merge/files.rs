@@ -13,7 +13,7 @@ use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::namespace::operations::NewInode;
-use crate::volume::{Error, Kind, Result};
+use crate::volume::{Damage, Error, Kind, Result};
 use std::sync::Arc;
 
 /// Bytes that are compared or copied at a time.
@@ -107,8 +107,14 @@ impl Merge {
             record.content = Stamp { device: context.device, commit };
             let version = State::replayed(commit, &record, chunk);
             let beside = Beside { copies: &[], pins: &[], is_pinned: false };
-            let merged = self.cache.inode(id);
-            match merged.and_then(|inode| self.merge_file(&inode, version, beside, &mut Vec::new())) {
+            let merged = match self.cache.inode(id) {
+                Err(Error::Damaged(_, Damage::Deleted)) if self.is_nowhere(first)? => {
+                    let lost = Arc::new(Inode::new(id, version, true));
+                    self.save_beside(&lost, &lost)
+                }
+                found => found.and_then(|inode| self.merge_file(&inode, version, beside, &mut Vec::new())),
+            };
+            match merged {
                 Ok(true) => done.push((id, commit)),
                 Ok(false) => {}
                 Err(error) if error.is_damage() => {
@@ -118,6 +124,15 @@ impl Merge {
             }
         }
         Ok(done)
+    }
+
+    /// Whether another device deleted what this chunk 0 is of, after it had been here.
+    fn is_nowhere(&self, first: ChunkId) -> Result<bool> {
+        let is_deleted_here = self.tombstone(first.inode).is_some();
+        if is_deleted_here || mutants::is_active(Mutant::GoneAsideLeft) {
+            return Ok(false);
+        }
+        Ok(self.catalog.brought()?.copies.iter().all(|(of, _)| *of != first))
     }
 
     /// It is durable in files of its own.

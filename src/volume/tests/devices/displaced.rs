@@ -314,9 +314,37 @@ fn what_gave_way_is_saved_before_its_file_is_removed() {
     }
 }
 
+/// The journal alone has it when another device removes the file, and the client takes that away before anything is merged.
+#[test]
+fn what_gave_way_is_there_although_another_device_removes_the_file() {
+    let mut fleet = FleetFixture::new(2, &BOTH[..1]);
+    fleet.make(0, "f");
+    fleet.settle();
+    fleet.removed.extend(std::mem::take(&mut fleet.made));
+    let mut live = Live::mount(fleet);
+    edit(live.at(1), "f", "by b").unwrap();
+    live.at(1).writeback.commit(&[]).unwrap();
+    edit(live.at(0), "f", "by a").unwrap();
+    live.at(0).sync_all().unwrap();
+    live.fleet.sync_all(0);
+    live.fleet.sync_all(1);
+    live.arrive(1);
+    live.at(1).writeback.commit_checkpoint_batch().unwrap();
+    remove(live.at(0), "f").unwrap();
+    live.at(0).sync_all().unwrap();
+    live.at(0).checkpoint().unwrap();
+    live.fleet.sync_all(0);
+    live.fleet.sync_all(1);
+    live.fleet.made.insert("by b".into());
+    let mut fleet = live.unmount();
+    let tree = fleet.judge();
+    assert_eq!(tree.len(), 1, "{tree:?}");
+}
+
 #[test]
 fn each_rule_about_what_is_not_stored_is_needed() {
-    let cases: [(Mutant, fn()); 6] = [
+    let cases: [(Mutant, fn()); 7] = [
+        (Mutant::GoneAsideLeft, what_gave_way_is_there_although_another_device_removes_the_file),
         // What is not stored yet makes a client's copy of what it is written upon.
         (Mutant::KnownCopyLeft, what_gave_way_is_saved_before_its_file_is_removed),
         (Mutant::RemovedUnsaved, what_gave_way_is_saved_before_its_file_is_removed),

@@ -162,7 +162,11 @@ impl Namespace {
     /// What a new inode begins with, and space for it.
     pub(super) fn new_state(&self, id: InodeId, record: Record) -> Result<State> {
         let blocks = self.base.geometry.blocks(ChunkIndex::FIRST);
-        let first_chunk = Chunk::new(&self.base.context, ChunkId::first(id), blocks);
+        let mut first_chunk = Chunk::new(&self.base.context, ChunkId::first(id), blocks);
+        // Of the journal another device may learn of it, and make its chunk file.
+        if self.cache.has_met_others() && !mutants::is_active(Mutant::ArrivalReplaced) {
+            first_chunk.may_arrive();
+        }
         let mut state = State::fresh(record, first_chunk);
         state.hold_room(&self.base.context.headroom, 0, 0, Wish::Takes)?;
         Ok(state)

@@ -1,5 +1,6 @@
 //! Two devices on one volume: what one learns of the other.
 
+mod arriving;
 mod meeting;
 
 use super::*;

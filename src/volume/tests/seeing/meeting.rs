@@ -243,78 +243,6 @@ fn what_only_newer_programs_know_is_kept() {
     }
 }
 
-/// Of a folder only the other device's journal told; its chunk file arrives, and nobody has noticed that when something that this
-/// device did in it is stored.
-#[test]
-fn a_folder_that_only_a_journal_told_of_is_joined_with_what_arrived() {
-    let mut two = Two::new();
-    let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
-    let (theirs, their_root) = two.theirs();
-    let folder = ours.create(&root, b"d", new(Kind::Directory)).unwrap();
-    ours.sync_directory(&folder).unwrap();
-    two.deliver(&two.differing());
-    let their_folder = theirs.lookup(&their_root, b"d").unwrap().unwrap();
-    file_in(&theirs, &their_folder, "theirs", b"theirs");
-    file_in(&ours, &folder, "ours", b"ours");
-    ours.checkpoint().unwrap();
-    two.put(folder.id(), false);
-    theirs.checkpoint().unwrap();
-    theirs.checkpoint().unwrap();
-    let mut found = names(&theirs, &their_folder);
-    found.sort();
-    assert_eq!(found, ["ours", "theirs"]);
-}
-
-#[test]
-fn the_rule_about_what_arrived_is_needed() {
-    mutants::plant(Some(Mutant::ArrivalReplaced));
-    let noticed = catch_unwind(a_folder_that_only_a_journal_told_of_is_joined_with_what_arrived);
-    mutants::plant(None);
-    assert!(noticed.is_err());
-}
-
-/// A client takes away a file before the folder that was removed with it, and somebody looks in between.
-#[test]
-fn what_was_removed_with_its_folder_is_not_told() {
-    for depth in [1, 2] {
-        let mut two = Two::new();
-        let (ours, root) = (two.volumes[0].clone(), two.volumes[0].root().unwrap());
-        let (theirs, their_root) = two.theirs();
-        let folders = (0..depth).scan(root.clone(), |above, _| {
-            let folder = ours.create(above, b"d", new(Kind::Directory)).unwrap();
-            Some((std::mem::replace(above, folder.clone()), folder))
-        });
-        let folders: Vec<_> = folders.collect();
-        let above = folders.last().unwrap().1.clone();
-        let inode = file_in(&ours, &above, "file", b"content");
-        let chunk = theirs.base.context.file_name(ChunkId::first(inode.id()));
-        two.deliver_all();
-        theirs.base.context.recall.durable(ChunkId::first(inode.id()), inode.state.read().version());
-        let told = super::super::hostile::told::Told::default();
-        assert!(told.at_open(&theirs).is_empty());
-        drop(inode);
-        ours.release(ours.unlink(&above, b"file", now()).unwrap().unwrap());
-        drop(above);
-        for (above, folder) in folders.into_iter().rev() {
-            drop(folder);
-            ours.release(ours.remove_directory(&above, b"d", now()).unwrap().unwrap());
-        }
-        ours.checkpoint().unwrap();
-        two.deliver(&[chunk]);
-        let mut at = their_root.clone();
-        for _ in 0..depth {
-            at = theirs.lookup(&at, b"d").unwrap().unwrap();
-        }
-        assert!(theirs.lookup(&at, b"file").is_err());
-        drop(at);
-        two.deliver_all();
-        assert!(names(&theirs, &their_root).is_empty());
-        theirs.report();
-        let found = told.found();
-        assert!(found.is_empty(), "{depth}: {found:?}");
-    }
-}
-
 /// A file that was exchanged while it was open is no finding any more once memory goes on with what stands there.
 #[test]
 fn what_was_exchanged_is_healed_by_loading_it() {
@@ -345,7 +273,7 @@ fn what_was_exchanged_is_healed_by_loading_it() {
 
 impl Two {
     /// Has the second one get the first one's file, or a copy of it beside its own, and take no notice.
-    fn put(&self, inode: InodeId, is_copy: bool) {
+    pub(super) fn put(&self, inode: InodeId, is_copy: bool) {
         let file = self.volumes[1].base.context.file_name(ChunkId::first(inode));
         if is_copy {
             let below = file.path().strip_prefix("chunks/").unwrap().to_owned() + "~";

@@ -10,6 +10,7 @@ use crate::volume::format::geometry::Geometry;
 use crate::volume::format::kinds::Kind;
 use crate::volume::format::wire::TooLarge;
 use crate::volume::inode::state::{Inode, Journalled};
+use crate::volume::journal::file::JournalFile;
 use crate::volume::journal::pending::Pending;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
@@ -68,28 +69,6 @@ impl Journal {
     ///
     /// Those of the journal's file. One that does not pass stops the volume.
     pub fn commit(&self, carry: &[Arc<Inode>], checkpoint: bool) -> Result<Commitment> {
-        let is_taken = |error: &Error| error.is_exchange() || error.is_absence();
-        let mut done = self.try_commit(carry, checkpoint);
-        if done.as_ref().is_err_and(is_taken) && !mutants::is_active(Mutant::StoppedByClient) {
-            // A client gave it another name, or put an older one there.
-            if self.file.lock().restart(&self.base.context).is_ok() {
-                log::warn!(
-                    "this device's journal was taken away or replaced while it was in use: it is written anew"
-                );
-                done = self.try_commit(carry, checkpoint);
-            }
-        }
-        done.inspect_err(|error| self.stop_by(error))
-    }
-
-    /// What does not pass stops the volume.
-    fn stop_by(&self, error: &Error) {
-        if !error.is_passing() {
-            self.base.stop(error);
-        }
-    }
-
-    fn try_commit(&self, carry: &[Arc<Inode>], checkpoint: bool) -> Result<Commitment> {
         self.base.check_live()?;
         let (mut file, mut pending) = (self.file.lock(), self.names.lock());
         let unready = unready_sources(&pending);
@@ -117,7 +96,7 @@ impl Journal {
         if mutants::is_active(Mutant::DeletedBeforeBatch) {
             frozen.deleted.iter().try_for_each(|inode| self.catalog.remove_files(inode))?;
         }
-        match file.append(&self.base.context, &frozen.bytes, &mut frozen.hold) {
+        match self.append(&mut file, &mut frozen) {
             Ok(()) => {
                 self.in_use.store(true, Ordering::Release);
                 if frozen.inodes.iter().any(|frozen| frozen.fills)
@@ -134,9 +113,29 @@ impl Journal {
             }
             Err(error) => {
                 self.commit_failed(frozen);
+                if !error.is_passing() {
+                    self.base.stop(&error);
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Where a client gave the journal another name, or put an older one there, it is written anew.
+    fn append(&self, file: &mut JournalFile, frozen: &mut Frozen) -> Result<()> {
+        let context = &self.base.context;
+        let appended = file.append(context, &frozen.bytes, &mut frozen.hold);
+        let is_taken = |error: &Error| error.is_exchange() || error.is_absence();
+        if !appended.as_ref().is_err_and(is_taken)
+            || mutants::is_active(Mutant::StoppedByClient)
+            || file.restart(context).is_err()
+        {
+            return appended;
+        }
+        log::warn!(
+            "this device's journal was taken away or replaced while it was in use: it is written anew"
+        );
+        file.append(context, &frozen.bytes, &mut frozen.hold)
     }
 
     /// `start`: where the batch starts.

@@ -90,7 +90,7 @@ impl Merge {
 
     /// Merges content that only this device's journal has, of one inode or all; of which that is done once everything is durable.
     /// Where memory has more of it, that is merged.
-    pub(super) fn merge_aside(&self, of: Option<InodeId>) -> Result<Vec<(InodeId, Commit)>> {
+    pub(super) fn merge_aside(&self, of: Option<InodeId>, copies: &Copies) -> Result<Vec<(InodeId, Commit)>> {
         let (context, mut done) = (&self.base.context, Vec::new());
         let all = self.base.withheld.lock().all_aside();
         for (id, Aside { commit, mut record, content }) in all {
@@ -108,7 +108,7 @@ impl Merge {
             let version = State::replayed(commit, &record, chunk);
             let beside = Beside { copies: &[], pins: &[], is_pinned: false };
             let merged = match self.cache.inode(id) {
-                Err(Error::Damaged(_, Damage::Deleted)) if self.is_nowhere(first)? => {
+                Err(Error::Damaged(_, Damage::Deleted)) if self.is_nowhere(first, copies) => {
                     let lost = Arc::new(Inode::new(id, version, true));
                     self.save_beside(&lost, &lost)
                 }
@@ -126,13 +126,11 @@ impl Merge {
         Ok(done)
     }
 
-    /// Whether another device deleted what this chunk 0 is of, after it had been here.
-    fn is_nowhere(&self, first: ChunkId) -> Result<bool> {
-        let is_deleted_here = self.tombstone(first.inode).is_some();
-        if is_deleted_here || mutants::is_active(Mutant::GoneAsideLeft) {
-            return Ok(false);
-        }
-        Ok(self.catalog.brought()?.copies.iter().all(|(of, _)| *of != first))
+    /// Whether another device deleted what this chunk 0 is of, which had been here.
+    fn is_nowhere(&self, first: ChunkId, copies: &Copies) -> bool {
+        self.tombstone(first.inode).is_none()
+            && copies.iter().all(|(of, _)| *of != first)
+            && !mutants::is_active(Mutant::GoneAsideLeft)
     }
 
     /// It is durable in files of its own.

@@ -209,7 +209,7 @@ impl Merge {
             }
         }
         self.base.schedule.leave_copies(merged.len() < copies.len());
-        let aside = self.merge_aside(None)?;
+        let aside = self.merge_aside(None, &copies)?;
         let displaced = self.merge_displaced(&copies, &pins)?;
         self.keep_needed(&copies, &mut merged)?;
         let strays = self.strays(&copies, &pins, &merged)?;

@@ -57,7 +57,7 @@ impl Merge {
 
     /// Of a large one the further chunks may be anywhere: that is for merging.
     fn save_all_of(&self, id: InodeId) -> Result<()> {
-        let aside = self.merge_aside(Some(id))?;
+        let aside = self.merge_aside(Some(id), &[])?;
         let mut saved = Vec::new();
         for lost in self.writeback.displaced().into_iter().filter(|lost| lost.id() == id) {
             let is_small = lost.state.read().table.is_empty();

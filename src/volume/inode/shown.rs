@@ -9,12 +9,12 @@ use crate::volume::mutants::{self, Mutant};
 use hashbrown::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Who overwrites content within that time after it was told, unread, read what it was before and did not look again.
+/// Whoever overwrites content so soon after it was told, and that nobody has read, means what it was before.
 const READ_WITHIN: Duration = Duration::from_secs(2);
 
-/// What whoever shows a volume has seen of an inode.
+/// What is shown of an inode, and was read.
 #[derive(Default)]
-pub struct Seen {
+pub struct Showing {
     /// What is shown of it, if that is perhaps another since.
     shown: Option<Box<Shown>>,
     /// When content that took the place of what was shown was told, if nobody has read it since.
@@ -48,15 +48,11 @@ impl Inode {
     /// Whether it has content of another device's, none of which this device changed since, that is about to be overwritten from
     /// `at` on by somebody who was shown another one, or was told just now and did not read it. It is to be spared once.
     pub fn takes_unseen(&self, at: u64, device: DeviceId) -> bool {
-        let may_be_unseen = |state: &State| state.seen.shown.is_some() || state.seen.unread.is_some();
-        if !may_be_unseen(&self.state.read()) {
-            return false;
-        }
         let mut state = self.state.write();
         let (content, is_own_work) = (state.record.content, state.is_dirty() && !state.is_only_learnt());
         let is_there = state.record.kind == Kind::File && at < state.record.size && state.table.is_empty();
-        let is_unread = state.0.seen.unread.take().is_some_and(|told| told.elapsed() < READ_WITHIN);
-        let shown = state.0.seen.shown.as_mut();
+        let is_unread = state.0.showing.unread.take().is_some_and(|told| told.elapsed() < READ_WITHIN);
+        let shown = state.0.showing.shown.as_mut();
         let is_untold =
             shown.as_ref().is_some_and(|shown| !shown.is_spared && shown.record.content != content);
         let is_unseen = is_there && (is_untold || is_unread) && !is_own_work && content.device != device;
@@ -66,13 +62,13 @@ impl Inode {
 
     /// What was told then has been read ([`State::unread`]).
     pub fn was_read(&self, told: Instant) {
-        self.state.write().0.seen.unread.take_if(|unread| *unread == told);
+        self.state.write().0.showing.unread.take_if(|unread| *unread == told);
     }
 
     /// What a name in it leads to now was asked for, and is shown.
     pub fn was_asked_for(&self, name: &[u8]) {
         if self.is_another_than_shown()
-            && let Some(shown) = &mut self.state.write().0.seen.shown
+            && let Some(shown) = &mut self.state.write().0.showing.shown
         {
             shown.asked.insert(name.into());
         }
@@ -82,12 +78,17 @@ impl Inode {
 impl State {
     /// What is shown of it, if that is perhaps another since.
     pub fn shown(&self) -> Option<&Shown> {
-        self.seen.shown.as_deref()
+        self.showing.shown.as_deref()
     }
 
     /// When content was told that nobody has read.
     pub fn unread(&self) -> Option<Instant> {
-        self.seen.unread
+        self.showing.unread
+    }
+
+    /// Whether [`Inode::takes_unseen`] is to be asked before content is overwritten.
+    pub fn may_be_unseen(&self) -> bool {
+        self.showing.shown.is_some() || self.showing.unread.is_some()
     }
 
     /// The version of a file that is shown, if that is perhaps another.
@@ -110,32 +111,32 @@ impl State {
             let (record, version) = (self.record.clone(), self.version().clone());
             let (names, asked) = (self.names(), HashSet::new());
             let shown = Shown { record, version, names, asked, is_spared: false, is_being_told: false };
-            self.0.seen.shown = Some(Box::new(shown));
+            self.0.showing.shown = Some(Box::new(shown));
         }
     }
 
     /// What it is now is told from here on.
     pub fn is_told(&mut self) {
-        if let Some(shown) = &mut self.0.seen.shown {
+        if let Some(shown) = &mut self.0.showing.shown {
             shown.is_being_told = true;
         }
     }
 
     /// That was told, and is shown now.
     pub fn was_told(&mut self) {
-        let told = self.0.seen.shown.take_if(|shown| shown.is_being_told);
+        let told = self.0.showing.shown.take_if(|shown| shown.is_being_told);
         let is_new = |shown: Box<Shown>| !shown.is_spared && shown.record.content != self.0.record.content;
         if told.is_some_and(is_new) && !mutants::is_active(Mutant::UnreadOverwritten) {
-            self.0.seen.unread = Some(Instant::now());
+            self.0.showing.unread = Some(Instant::now());
         }
     }
 
     /// Takes another state in place of all this one has, of which nothing is open any more.
     pub fn replace(&mut self, state: State) {
         self.note_shown();
-        let seen = std::mem::take(&mut self.0.seen);
+        let showing = std::mem::take(&mut self.0.showing);
         *self = state;
-        self.0.seen = seen;
+        self.0.showing = showing;
     }
 
     /// Of a directory that was loaded.

@@ -13,7 +13,7 @@ use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::format::record::{EntryDot, Link, Record};
 use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::extra_chunks::ExtraChunks;
-use crate::volume::inode::shown::Seen;
+use crate::volume::inode::shown::Showing;
 use crate::volume::inode::stamps::Stamps;
 use crate::volume::inode::table::ChunkTable;
 use crate::volume::mutants::{self, Mutant};
@@ -81,8 +81,8 @@ pub struct Facts {
     /// Something that was not stored yet is lost, as its chunk files were damaged: for this reason.
     pub lost: Option<Box<Error>>,
     pub progress: Progress,
-    /// What whoever shows the volume has seen of it.
-    pub(super) seen: Seen,
+    /// What is shown of it, and was read.
+    pub(super) showing: Showing,
     /// Space for storing chunk 0.
     pub hold: Hold,
 }
@@ -201,7 +201,7 @@ impl State {
             first_chunk: Some(Box::new(first_chunk)),
             held: Version::default(),
             held_marks: None,
-            seen: Seen::default(),
+            showing: Showing::default(),
             named: false,
             extra_chunks: ExtraChunks::default(),
             table: ChunkTable::empty(),
@@ -252,7 +252,7 @@ impl State {
             first_chunk: None,
             held: version,
             held_marks: marks,
-            seen: Seen::default(),
+            showing: Showing::default(),
             named: true,
             extra_chunks: ExtraChunks::default(),
             table,

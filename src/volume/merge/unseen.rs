@@ -15,22 +15,19 @@ impl Merge {
         if !self.base.tells_arrivals() || mutants::is_active(Mutant::UnseenOverwritten) {
             return &self.data;
         }
-        self.open(inode);
-        let is_due = inode.takes_unseen(at, self.base.context.device);
+        let (is_open, may_be_unseen) = {
+            let state = inode.state.read();
+            (state.first_chunk.is_some() || mutants::is_active(Mutant::TakenByChange), state.may_be_unseen())
+        };
+        // What took the place of a chunk 0 that is closed is taken as that is opened.
+        if !is_open && let Err(error) = self.cache.open_first_chunk(inode, &mut inode.state.write()) {
+            log::debug!("{:?} cannot be opened now: {error}", inode.id());
+        }
+        let is_due = (!is_open || may_be_unseen) && inode.takes_unseen(at, self.base.context.device);
         if is_due && let Err(error) = self.save_unseen(inode) {
             log::warn!("{:?}: another device's version is overwritten: {error}", inode.id());
         }
         &self.data
-    }
-
-    /// What took the place of a chunk 0 that is closed is taken as that is opened, which is not to happen only for the change.
-    fn open(&self, inode: &Arc<Inode>) {
-        if inode.state.read().first_chunk.is_some() || mutants::is_active(Mutant::TakenByChange) {
-            return;
-        }
-        if let Err(error) = self.cache.open_first_chunk(inode, &mut inode.state.write()) {
-            log::debug!("{:?} cannot be opened now: {error}", inode.id());
-        }
     }
 
     fn save_unseen(&self, inode: &Arc<Inode>) -> Result<()> {

@@ -119,6 +119,7 @@ crate::mutant::mutants! {
     OutdatedKept,
     OutdatedUnseen,
     OneEntryTwice,
+    NameGivenTwice,
     PassedUnnamed,
     ReplacedUnnamed,
     ComingDropped,

@@ -323,11 +323,6 @@ impl State {
         self.changed_attributes(only_times, stamp);
     }
 
-    /// Counts names that came, or went.
-    pub fn count_links(&mut self, change: i32) {
-        self.0.record.links_count = self.record.links_count.wrapping_add_signed(change);
-    }
-
     /// Takes other names, and the link count that goes with them.
     pub fn set_links(&mut self, links: Vec<Link>, count: u32) {
         (self.0.record.extension.links, self.0.record.links_count) = (links, count);

@@ -280,11 +280,8 @@ impl Namespace {
     ) -> bool {
         let mut state = inode.state.write();
         let is_said = state.remove_link(directory.id(), name);
-        if is_said && state.record.kind != Kind::Directory {
-            state.count_links(-1);
-            if state.record.links_count > 0 {
-                state.lost_name();
-            }
+        if is_said && state.record.kind != Kind::Directory && state.record.links_count > 0 {
+            state.lost_name();
         }
         state.renamed(now);
         drop(state);
@@ -357,9 +354,7 @@ impl Namespace {
         now: Timestamp,
     ) {
         let mut state = inode.state.write();
-        if !state.remove_link(from.0.id(), from.1) && state.record.kind != Kind::Directory {
-            state.count_links(1);
-        }
+        state.remove_link(from.0.id(), from.1);
         state.add_link(directory.id(), to, dot);
         state.renamed(now);
         drop(state);
@@ -386,9 +381,6 @@ impl Namespace {
         drop(parent);
         let mut state = inode.state.write();
         state.add_link(directory.id(), name, dot);
-        if kind != Kind::Directory {
-            state.count_links(1);
-        }
         drop(state);
         self.changed_name(pending, directory);
         self.changed_name(pending, inode);

@@ -207,7 +207,6 @@ impl Namespace {
         }
         let dot = parent.add_entry(self.base.author(), name, inode.id(), state.record.kind)?;
         state.add_link(directory.id(), name, dot);
-        state.count_links(1);
         state.renamed(now);
         drop(state);
         parent.touch_directory(now, 0);

@@ -112,6 +112,20 @@ fn what_was_known_of_what_has_its_name_back_counts() {
     }
 }
 
+/// Only the file has come when it gets the name here, too.
+#[test]
+fn a_name_that_two_devices_gave_a_file_is_one() {
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    fleet.make(0, "n");
+    fleet.judge();
+    let file = fleet.at(0, |_, volume| file_of(volume, "n"));
+    fleet.at(0, |_, volume| rename(volume, "n", "m").unwrap());
+    fleet.sync_all(0);
+    bring(&mut fleet, 1, file);
+    fleet.at(1, |_, volume| rename(volume, "n", "m").unwrap());
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["m"]);
+}
+
 /// As editors save: a new file takes the name of the old one.
 fn save(fleet: &mut FleetFixture, volume: &Volume, by: &str, random: &mut TestRng) -> Option<String> {
     let tree = super::fleet::readable(volume);
@@ -224,6 +238,7 @@ fn each_rule_about_what_has_no_name_is_needed() {
     each_is_noticed(&[
         (Mutant::AbsentForgotten, what_arrives_after_its_name_was_removed_has_it_back),
         (Mutant::AbsentUnknown, what_was_known_of_what_has_its_name_back_counts),
+        (Mutant::NameGivenTwice, a_name_that_two_devices_gave_a_file_is_one),
         (Mutant::UnreadDeleted, what_was_never_here_keeps_its_other_names),
     ]);
 }

@@ -80,6 +80,7 @@ crate::mutant::mutants! {
     BesideNowhere,
     RemovedUnsaved,
     KnownCopyLeft,
+    OwnBesideDeletedLeft,
     WithheldUnnamed,
     WithheldAnew,
     FormerNameTaken,
@@ -162,4 +163,5 @@ crate::mutant::mutants! {
     StoppedByClient,
     ArrivalReplaced,
     GoneAsideLeft,
+    AsideLeftAtEnd,
 }

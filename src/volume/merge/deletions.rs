@@ -137,6 +137,15 @@ impl Merge {
                 .is_some_and(|entries| entries.directory.has_entries_beyond(&tombstone)))
     }
 
+    /// Whether a copy, beside nothing, is of what was deleted here, and this device's own version of it, which had lost its place
+    /// before. Nobody else would restore it.
+    pub(super) fn was_own_beside_deleted(&self, id: ChunkId, other: &State) -> Result<bool> {
+        let is_own = other.record.kind == Kind::File
+            && other.record.content.device == self.base.context.device
+            && self.deletion(id.inode).is_some();
+        Ok(is_own && !mutants::is_active(Mutant::OwnBesideDeletedLeft) && !self.catalog.is_there(id)?)
+    }
+
     /// Of a directory what was known when it was deleted goes, and the rest stays.
     fn revive(&self, inode: &Arc<Inode>, depth: usize, revived: &mut Vec<ChunkId>) -> Result<()> {
         let first = ChunkId::first(inode.id());
@@ -187,7 +196,7 @@ impl Merge {
     }
 
     /// Of what was here when it was deleted.
-    fn deletion(&self, id: InodeId) -> Option<Tombstone> {
+    pub(super) fn deletion(&self, id: InodeId) -> Option<Tombstone> {
         let is_deletion = |known: &Tombstone| !known.is_unread(self.base.context.device);
         self.tombstone(id).filter(|known| is_deletion(known) || mutants::is_active(Mutant::UnreadDeleted))
     }

@@ -105,14 +105,17 @@ impl Merge {
             chunk.set_inline(content);
             record.extension.version.clear();
             record.content = Stamp { device: context.device, commit };
-            let version = State::replayed(commit, &record, chunk);
             let beside = Beside { copies: &[], pins: &[], is_pinned: false };
-            let merged = match self.cache.inode(id) {
-                Err(Error::Damaged(_, Damage::Deleted)) if self.is_nowhere(first, copies) => {
-                    let lost = Arc::new(Inode::new(id, version, true));
-                    self.save_beside(&lost, &lost)
-                }
-                found => found.and_then(|inode| self.merge_file(&inode, version, beside, &mut Vec::new())),
+            let merged = if self.is_nowhere(id, copies) {
+                let links = record.extension.links.iter_mut();
+                let homeless = links.filter(|link| self.is_nowhere(link.parent, copies));
+                homeless.for_each(|link| link.parent = InodeId::ROOT);
+                let lost = Arc::new(Inode::new(id, State::replayed(commit, &record, chunk), true));
+                self.save_beside(&lost, &lost)
+            } else {
+                let version = State::replayed(commit, &record, chunk);
+                let found = self.cache.inode(id);
+                found.and_then(|inode| self.merge_file(&inode, version, beside, &mut Vec::new()))
             };
             match merged {
                 Ok(true) => done.push((id, commit)),
@@ -126,10 +129,11 @@ impl Merge {
         Ok(done)
     }
 
-    /// Whether another device deleted what this chunk 0 is of, which had been here.
-    fn is_nowhere(&self, first: ChunkId, copies: &Copies) -> bool {
-        self.tombstone(first.inode).is_none()
-            && copies.iter().all(|(of, _)| *of != first)
+    /// Whether another device deleted what had been here.
+    fn is_nowhere(&self, id: InodeId, copies: &Copies) -> bool {
+        matches!(self.cache.inode(id), Err(Error::Damaged(_, Damage::Deleted)))
+            && self.tombstone(id).is_none()
+            && copies.iter().all(|(of, _)| *of != ChunkId::first(id))
             && !mutants::is_active(Mutant::GoneAsideLeft)
     }
 
@@ -169,6 +173,10 @@ impl Merge {
         let Some((directory, name)) = self.place_beside(inode, lost)? else { return Ok(false) };
         for number in 0..TRIES {
             let Some(id) = InodeId::of_lost_version(inode.id(), device, commit, number) else { continue };
+            if self.deletion(id).is_some() {
+                // It was saved before, and seen by whoever removed it.
+                return Ok(true);
+            }
             match self.cache.inode(id) {
                 Ok(saved) if self.are_equal(&saved, lost)? => return Ok(true),
                 // Somebody has changed it since, or it was not finished.

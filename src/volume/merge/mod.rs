@@ -137,18 +137,21 @@ impl Merge {
         }
     }
 
-    /// Makes everything durable in its place, with the names that joining takes, and what memory alone has.
+    /// Makes everything durable in its place, with the names that joining takes, and what memory alone has, or the journal: at
+    /// the next mount there may be less that it can be saved beside.
     ///
     /// # Errors
     ///
     /// As [`Writeback::finish`] and [`Merge::run`].
     pub fn finish(&self) -> Result<()> {
         self.writeback.finish()?;
-        let is_in_memory = !self.writeback.displaced().is_empty();
-        if is_in_memory {
+        let is_aside =
+            !mutants::is_active(Mutant::AsideLeftAtEnd) && self.base.withheld.lock().has_any_aside();
+        let gave_way = is_aside || !self.writeback.displaced().is_empty();
+        if gave_way {
             self.run()?;
         }
-        if self.put_right()? || is_in_memory {
+        if self.put_right()? || gave_way {
             self.writeback.finish()?;
         }
         for lost in self.writeback.displaced() {
@@ -273,6 +276,13 @@ impl Merge {
         let other = self.cache.read_other(id.inode, chunk)?;
         if self.was_deleted_knowing(id, &other)? {
             return Ok(true);
+        }
+        if self.was_own_beside_deleted(id, &other)? {
+            let mut used = Vec::new();
+            let lost = self.as_inode(id.inode, other, beside, &mut used)?;
+            let is_saved = self.save_beside(&lost, &lost)?;
+            merged.extend(used.into_iter().filter(|_| is_saved));
+            return Ok(is_saved);
         }
         let inode = self.cache.inode(id.inode)?;
         // A client that puts a version aside may not have put the other one in its place yet.

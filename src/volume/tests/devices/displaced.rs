@@ -310,41 +310,63 @@ fn what_gave_way_is_saved_before_its_file_is_removed() {
         let mut fleet = if is_cut { cut(live, 0) } else { live }.unmount();
         fleet.made = [by_a].into();
         let tree = catch_unwind(AssertUnwindSafe(|| fleet.judge())).unwrap_or_else(|_| panic!("{case}"));
-        assert!(!tree.values().flatten().any(|content| content == "by b"), "{case}: {tree:?}");
+        let is_back = |content: &String| content == "by b" || content.starts_with("f of");
+        assert!(!tree.values().flatten().any(is_back), "{case}: {tree:?}");
     }
 }
 
-/// The journal alone has it when another device removes the file, and the client takes that away before anything is merged.
-#[test]
-fn what_gave_way_is_there_although_another_device_removes_the_file() {
+/// The second of two devices wrote to this file just now when the client brought the first one's version. Its journal alone has what it
+/// wrote.
+fn gave_way(path: &str) -> Live {
     let mut fleet = FleetFixture::new(2, &BOTH[..1]);
-    fleet.make(0, "f");
+    make_directories(&mut fleet, 0, &["d"]);
+    fleet.make(0, path);
     fleet.settle();
     fleet.removed.extend(std::mem::take(&mut fleet.made));
     let mut live = Live::mount(fleet);
-    edit(live.at(1), "f", "by b").unwrap();
+    edit(live.at(1), path, "by b").unwrap();
     live.at(1).writeback.commit(&[]).unwrap();
-    edit(live.at(0), "f", "by a").unwrap();
+    edit(live.at(0), path, "by a").unwrap();
     live.at(0).sync_all().unwrap();
     live.fleet.sync_all(0);
     live.fleet.sync_all(1);
     live.arrive(1);
     live.at(1).writeback.commit_checkpoint_batch().unwrap();
-    remove(live.at(0), "f").unwrap();
-    live.at(0).sync_all().unwrap();
-    live.at(0).checkpoint().unwrap();
-    live.fleet.sync_all(0);
-    live.fleet.sync_all(1);
     live.fleet.made.insert("by b".into());
-    let mut fleet = live.unmount();
-    let tree = fleet.judge();
-    assert_eq!(tree.len(), 1, "{tree:?}");
+    live
+}
+
+/// The client takes that away, and its folder, before anything is merged.
+#[test]
+fn what_gave_way_is_there_although_another_device_removes_the_file() {
+    for path in ["f", "d/f"] {
+        let mut live = gave_way(path);
+        remove_all(live.at(0), &path[..1]).unwrap();
+        live.at(0).sync_all().unwrap();
+        live.at(0).checkpoint().unwrap();
+        live.fleet.sync_all(0);
+        live.fleet.sync_all(1);
+        let tree = live.unmount().judge();
+        assert_eq!(tree.values().flatten().count(), 1, "{path}: {tree:?}");
+    }
+}
+
+/// What is left for the next mount may have lost its folder by then.
+#[test]
+fn what_gave_way_is_saved_before_an_unmount_ends() {
+    let fleet = gave_way("d/f").unmount();
+    let Device { keys, store, .. } = &fleet.devices[1];
+    let volume = keys.open(Arc::new(store.clone()));
+    let tree = tree(&volume);
+    volume.close().unwrap();
+    assert!(tree.values().flatten().any(|content| content == "by b"), "{tree:?}");
 }
 
 #[test]
 fn each_rule_about_what_is_not_stored_is_needed() {
-    let cases: [(Mutant, fn()); 7] = [
+    let cases: [(Mutant, fn()); 8] = [
         (Mutant::GoneAsideLeft, what_gave_way_is_there_although_another_device_removes_the_file),
+        (Mutant::AsideLeftAtEnd, what_gave_way_is_saved_before_an_unmount_ends),
         // What is not stored yet makes a client's copy of what it is written upon.
         (Mutant::KnownCopyLeft, what_gave_way_is_saved_before_its_file_is_removed),
         (Mutant::RemovedUnsaved, what_gave_way_is_saved_before_its_file_is_removed),

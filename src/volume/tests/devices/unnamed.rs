@@ -126,6 +126,30 @@ fn a_name_that_two_devices_gave_a_file_is_one() {
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["m"]);
 }
 
+/// What this device wrote lost its place while it was open, and is saved; then the other version is removed, before the client's copy
+/// of the first one is merged.
+#[test]
+fn a_copy_of_an_own_version_whose_file_was_deleted_here_goes() {
+    let mut fleet = FleetFixture::new(2, &[BOTH[0]; 2]);
+    fleet.make(0, "f");
+    fleet.judge();
+    fleet.at(1, |_, volume| edit(volume, "f", "by b").unwrap());
+    assert!(fleet.sync_all(1));
+    let mut live = Live::mount(fleet);
+    edit(live.at(0), "f", "by a").unwrap();
+    live.at(0).sync_all().unwrap();
+    assert!(live.fleet.sync_all(0));
+    live.arrive(0);
+    live.at(0).sync_all().unwrap();
+    remove(live.at(0), "f").unwrap();
+    live.at(0).sync_all().unwrap();
+    let mut fleet = live.unmount();
+    fleet.made = ["by a", "by b"].map(str::to_owned).into();
+    fleet.removed = ["by b".to_owned()].into();
+    let tree = fleet.judge();
+    assert_eq!(tree.len(), 1, "{tree:?}");
+}
+
 /// As editors save: a new file takes the name of the old one.
 fn save(fleet: &mut FleetFixture, volume: &Volume, by: &str, random: &mut TestRng) -> Option<String> {
     let tree = super::fleet::readable(volume);
@@ -238,6 +262,7 @@ fn each_rule_about_what_has_no_name_is_needed() {
     each_is_noticed(&[
         (Mutant::AbsentForgotten, what_arrives_after_its_name_was_removed_has_it_back),
         (Mutant::AbsentUnknown, what_was_known_of_what_has_its_name_back_counts),
+        (Mutant::OwnBesideDeletedLeft, a_copy_of_an_own_version_whose_file_was_deleted_here_goes),
         (Mutant::NameGivenTwice, a_name_that_two_devices_gave_a_file_is_one),
         (Mutant::UnreadDeleted, what_was_never_here_keeps_its_other_names),
     ]);

@@ -66,6 +66,8 @@ pub enum Rank {
     Untold,
     /// `volume`: files that may have fewer names than they say.
     Doubted,
+    /// `volume`: names of files that only another version of them has.
+    OtherNames,
     /// `trust`: one writer of the versions at a time.
     VersionsWriter,
     /// `trust`: the table of versions.

@@ -121,6 +121,7 @@ crate::mutant::mutants! {
     OutdatedUnseen,
     OneEntryTwice,
     NameGivenTwice,
+    OtherNamesForgotten,
     PassedUnnamed,
     ReplacedUnnamed,
     ComingDropped,

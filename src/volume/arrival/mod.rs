@@ -307,6 +307,7 @@ impl Arrivals {
         {
             return Ok(None);
         }
+        self.base.note_other_names(inode.id(), state.names_beside(&loaded, false));
         let replaced = self.writeback.take_replaced(&mut state, &loaded);
         self.cache.put_loaded(inode, &mut state, loaded);
         replaced.into_iter().for_each(|own| self.writeback.keep_replaced(inode.id(), own));

@@ -14,6 +14,7 @@ use crate::locks::{Mutex, Rank};
 use crate::store::FileName;
 use crate::volume::format::directory_log::Author;
 use crate::volume::format::geometry::Geometry;
+use crate::volume::format::link::Link;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::{Error, Result};
@@ -68,6 +69,8 @@ pub struct Base {
     untold: Mutex<BTreeSet<InodeId>>,
     /// Inodes that were looked at and may have other names than they say.
     doubted: Mutex<Doubted>,
+    /// Names of files, of versions that gave way, or that a version which took the place has beside those given here.
+    other_names: Mutex<BTreeMap<InodeId, Vec<Link>>>,
     /// Whoever shows the volume is told of what arrives.
     tells_arrivals: AtomicBool,
     /// When the volume was opened, in seconds since 1970.
@@ -118,6 +121,7 @@ impl Base {
             withheld: Mutex::new(Rank::Withheld, Withheld::default()),
             untold: Mutex::new(Rank::Untold, BTreeSet::new()),
             doubted: Mutex::new(Rank::Doubted, Doubted::new()),
+            other_names: Mutex::new(Rank::OtherNames, BTreeMap::new()),
             opened: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
             stopped: AtomicBool::new(false),
             stopped_by: Mutex::new(Rank::Stopped, None),
@@ -201,6 +205,23 @@ impl Base {
             self.doubt_again(inode, Doubt::new(found_in));
             self.schedule.merge_names();
         }
+    }
+
+    /// A file has these names, too, as far as their directories have them: those of the other one of two versions.
+    pub fn note_other_names(&self, inode: InodeId, links: Vec<Link>) {
+        if !links.is_empty() && !mutants::is_active(Mutant::OtherNamesForgotten) {
+            self.other_names.lock().entry(inode).or_default().extend(links);
+            self.note_doubted(inode, None);
+        }
+    }
+
+    pub fn other_names(&self, inode: InodeId) -> Vec<Link> {
+        self.other_names.lock().get(&inode).cloned().unwrap_or_default()
+    }
+
+    /// It says all of them.
+    pub fn says_all_names(&self, inode: InodeId) {
+        self.other_names.lock().remove(&inode);
     }
 
     /// The same, when merging runs again.

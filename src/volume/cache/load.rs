@@ -52,7 +52,8 @@ impl Cache {
         }
         let found = self.state_of(inode.id(), found)?;
         self.close_replaced(inode, state);
-        state.take_found(found);
+        let beside = state.take_found(found);
+        self.base.note_other_names(inode.id(), beside);
         self.doubt(inode.id(), state);
         self.base.note_untold(inode.id());
         Ok(())

@@ -8,7 +8,7 @@ use super::table::ChunkTable;
 use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, Tombstone, Version};
 use crate::volume::format::directory_log::{Author, LogRecord, records};
 use crate::volume::format::kinds::Kind;
-use crate::volume::format::link::was_given_later;
+use crate::volume::format::link::{Link, was_given_later};
 use crate::volume::format::record::Record;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::Malformed;
@@ -198,12 +198,31 @@ impl State {
     }
 
     /// Goes on with the file that took the place of chunk 0's while that was closed: no content was changed here. Names and
-    /// attributes that were, and are not stored, stay. Of a directory no entry is loaded.
-    pub fn take_found(&mut self, found: State) {
-        self.go_on_with(found, !self.is_forgettable());
+    /// attributes that were, and are not stored, stay. Of a directory no entry is loaded. Returns what else [`State::names_beside`]
+    /// tells.
+    pub fn take_found(&mut self, found: State) -> Vec<Link> {
+        self.go_on_with(found, !self.is_forgettable())
     }
 
-    fn go_on_with(&mut self, found: State, keeps_own: bool) {
+    /// Names that the other one of two versions of a file may have, of which `found` takes the place: `keeps_own` tells whose stay.
+    pub fn names_beside(&self, found: &State, keeps_own: bool) -> Vec<Link> {
+        let (ours, others) = (&self.record, &found.record);
+        let device = found.first_chunk.as_deref().map(Chunk::device);
+        let is_known = match keeps_own {
+            true => others.namespace == self.stored,
+            false => {
+                let is_told = |device| found.version().of(device) >= ours.namespace;
+                device.is_some_and(is_told) || knows_names(found.version(), self.version(), ours.namespace)
+            }
+        };
+        if is_known || ours.kind == Kind::Directory || ours.extension.links == others.extension.links {
+            return Vec::new();
+        }
+        if keeps_own { others.extension.links.clone() } else { ours.extension.links.clone() }
+    }
+
+    fn go_on_with(&mut self, found: State, keeps_own: bool) -> Vec<Link> {
+        let beside = self.names_beside(&found, keeps_own);
         self.note_shown();
         if !keeps_own {
             self.replace(found);
@@ -225,11 +244,12 @@ impl State {
             (self.0.first_chunk, self.0.table) = (first_chunk, table);
             self.0.doomed.clear();
         }
+        beside
     }
 
     /// The same, whether or not chunk 0 is open and content was changed here. That content, as far as it is not stored: open as
     /// it is, under `stamp`.
-    pub fn give_way(&mut self, found: State, stamp: Stamp) -> Option<State> {
+    pub fn give_way(&mut self, found: State, stamp: Stamp) -> (Option<State>, Vec<Link>) {
         self.note_shown();
         let has_content = self.has_unstored_content();
         // Not what chunk 0 has: its last commit went into the file that was replaced.
@@ -245,11 +265,11 @@ impl State {
         own.0.extra_chunks = std::mem::take(&mut self.0.extra_chunks);
         (self.0.shrunk, self.0.tail_clean, self.0.is_pinned) = (None, false, false);
         self.0.progress.carried = 0;
-        self.go_on_with(found, keeps_own);
+        let beside = self.go_on_with(found, keeps_own);
         if keeps_own {
             self.change();
         }
-        has_content.then_some(own)
+        (has_content.then_some(own), beside)
     }
 
     /// This device's stored version of a file without further chunks, as it is open, where what took its place lacks its content.
@@ -298,6 +318,14 @@ impl State {
         self.0.doomed.extend(named);
         ours.iter().chain(known).for_each(|version| self.first_chunk_mut().include(version));
     }
+}
+
+/// Whether `known` includes the batch of this number in which the names of another version were last set. Which device's that was
+/// is not written down: one that has a commit behind it. A number is larger than all that its device had seen, so a device
+/// that only came by later has none of before.
+pub fn knows_names(known: &Version, version: &Version, batch: Commit) -> bool {
+    let is_told = batch != Commit(0) && !mutants::is_active(Mutant::NamesUnited);
+    is_told && version.0.iter().any(|&(device, commit)| commit >= batch && known.of(device) >= batch)
 }
 
 /// Items of kinds that newer programs know, of which the record has none. Whether there were any.

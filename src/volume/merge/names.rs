@@ -2,10 +2,11 @@
 //! that two devices moved keeps one of its two places. Harmless where it is done twice.
 
 use super::Merge;
-use crate::chunk::{Commit, InodeId, Version};
+use crate::chunk::{InodeId, Version};
 use crate::volume::base::Doubt;
 use crate::volume::format::record::{Link, Record};
 use crate::volume::inode::directory::{Joined, Place};
+use crate::volume::inode::joining::knows_names;
 use crate::volume::inode::state::Inode;
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::namespace::outdated::Told;
@@ -86,7 +87,10 @@ impl Merge {
     pub(super) fn drop_outdated(&self) -> Result<bool> {
         let (mut any, mut looked_at) = (false, HashSet::new());
         for (id, doubt) in self.base.take_doubted() {
-            let Some(inode) = self.cache.peek(id) else {
+            let has_others = !self.base.other_names(id).is_empty();
+            let loaded = has_others.then(|| self.cache.inode(id).ok()).flatten();
+            let Some(inode) = loaded.or_else(|| self.cache.peek(id)) else {
+                self.base.says_all_names(id);
                 any |= self.forget_absent(id, doubt)?;
                 continue;
             };
@@ -103,6 +107,8 @@ impl Merge {
             if names.are_others {
                 self.about_to_change(&[&inode]);
                 any |= self.namespace.put_names_right(&inode)?;
+            } else {
+                self.base.says_all_names(id);
             }
         }
         // Nobody asked for them.
@@ -239,12 +245,4 @@ fn in_order(mut links: Vec<Link>) -> Vec<Link> {
         is_same
     });
     links
-}
-
-/// Whether `known` includes the batch of this number in which the names of another version were last set. Which device's that was
-/// is not written down: one that has a commit behind it. A number is larger than all that its device had seen, so a device
-/// that only came by later has none of before.
-fn knows_names(known: &Version, version: &Version, batch: Commit) -> bool {
-    let is_told = batch != Commit(0) && !mutants::is_active(Mutant::NamesUnited);
-    is_told && version.0.iter().any(|&(device, commit)| commit >= batch && known.of(device) >= batch)
 }

@@ -136,8 +136,10 @@ impl Namespace {
         let is_last = inode.view(|record| record.extension.links.is_empty());
         let is_left = inode.is_directory() && mutants::is_active(Mutant::FolderLeft);
         let is_unshown = !is_last && !is_left && self.cache.has_met_others() && !self.is_shown(inode);
-        let right = is_unshown.then(|| self.true_names(inode)).filter(|names| names.are_others);
-        let is_last = is_last || right.as_ref().is_some_and(|names| names.links.is_empty());
+        let has_others = is_last && !self.base.other_names(inode.id()).is_empty();
+        let right = (is_unshown || has_others).then(|| self.true_names(inode));
+        let right = right.filter(|names| names.are_others);
+        let is_last = right.as_ref().map_or(is_last, |names| names.links.is_empty());
         if let Some(names) = right {
             let count = match inode.is_directory() {
                 true => inode.view(|record| record.links_count),

@@ -26,6 +26,17 @@ pub struct Names {
     pub waits: bool,
 }
 
+impl Names {
+    /// Whether it was not there.
+    fn add(&mut self, link: Link) -> bool {
+        let is_new = !self.links.iter().any(|known| known.is_same_name(&link));
+        if is_new {
+            self.links.push(link);
+        }
+        is_new
+    }
+}
+
 /// What can be told of the name that a directory says, where another directory has it.
 pub enum Told {
     /// Its entry is there, or somebody took it away.
@@ -38,7 +49,7 @@ pub enum Told {
 
 impl Namespace {
     /// The names of a file without those that were taken away by somebody who knew of them, and with those that their entries
-    /// have now. What is on its way, or cannot be seen, stays.
+    /// have now, and of the other one of two versions. What is on its way, or cannot be seen, stays.
     pub fn true_names(&self, inode: &Arc<Inode>) -> Names {
         let (id, said) = (inode.id(), inode.view(|record| record.extension.links.clone()));
         let mut names = Names { links: Vec::with_capacity(said.len()), are_others: false, waits: false };
@@ -49,10 +60,12 @@ impl Namespace {
             names.are_others |= is_gone && !is_young;
             let found = if is_gone && !is_young { self.names_in(link.parent, id) } else { vec![link] };
             for link in found {
-                if !names.links.iter().any(|known| known.is_same_name(&link)) {
-                    names.links.push(link);
-                }
+                names.add(link);
             }
+        }
+        let others = self.base.other_names(id).into_iter().filter(|link| !self.is_outdated(id, link));
+        for link in others.collect::<Vec<_>>() {
+            names.are_others |= names.add(link);
         }
         names
     }
@@ -80,6 +93,7 @@ impl Namespace {
         self.writeback.admit_change()?;
         let mut pending = self.journal.names();
         let names = self.true_names(inode);
+        self.base.says_all_names(inode.id());
         if !names.are_others || names.links.is_empty() {
             return Ok(false);
         }

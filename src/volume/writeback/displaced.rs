@@ -66,7 +66,9 @@ impl Writeback {
         }
         let stored =
             (!state.has_unstored_content()).then(|| self.take_replaced(&mut state, &found)).flatten();
-        let own = state.give_way(found, stamp).filter(|_| !is_pinned);
+        let (own, beside) = state.give_way(found, stamp);
+        let own = own.filter(|_| !is_pinned);
+        self.base.note_other_names(inode.id(), beside);
         self.cache.doubt(inode.id(), &state);
         self.base.note_untold(inode.id());
         if is_large && own.is_some() {

@@ -126,6 +126,32 @@ fn a_name_that_two_devices_gave_a_file_is_one() {
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["m"]);
 }
 
+/// A client brings the renamed file while the name that it was given here is not stored. Whoever takes that away again leaves the other.
+#[test]
+fn a_file_that_was_renamed_here_just_now_has_the_name_from_elsewhere_too() {
+    for (is_journalled, removes) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut fleet = FleetFixture::new(2, &BOTH);
+        fleet.make(0, "f");
+        fleet.judge();
+        fleet.at(1, |_, volume| rename(volume, "f", "by b").unwrap());
+        let file = fleet.at(1, |_, volume| file_of(volume, "by b"));
+        assert!(fleet.sync_all(1));
+        let mut live = Live::mount(fleet);
+        rename(live.at(0), "f", "by a").unwrap();
+        if is_journalled {
+            live.at(0).writeback.commit(&[]).unwrap();
+        }
+        bring(&mut live.fleet, 0, file);
+        live.arrive(0);
+        if removes {
+            remove(live.at(0), "by a").unwrap();
+        }
+        let tree = live.unmount().judge();
+        let both = ["by a", "by b"];
+        assert_eq!(tree.keys().collect::<Vec<_>>(), both[usize::from(removes)..], "{is_journalled}");
+    }
+}
+
 /// What this device wrote lost its place while it was open, and is saved; then the other version is removed, before the client's copy
 /// of the first one is merged.
 #[test]
@@ -263,6 +289,7 @@ fn each_rule_about_what_has_no_name_is_needed() {
         (Mutant::AbsentForgotten, what_arrives_after_its_name_was_removed_has_it_back),
         (Mutant::AbsentUnknown, what_was_known_of_what_has_its_name_back_counts),
         (Mutant::OwnBesideDeletedLeft, a_copy_of_an_own_version_whose_file_was_deleted_here_goes),
+        (Mutant::OtherNamesForgotten, a_file_that_was_renamed_here_just_now_has_the_name_from_elsewhere_too),
         (Mutant::NameGivenTwice, a_name_that_two_devices_gave_a_file_is_one),
         (Mutant::UnreadDeleted, what_was_never_here_keeps_its_other_names),
     ]);

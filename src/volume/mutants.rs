@@ -164,5 +164,6 @@ crate::mutant::mutants! {
     StoppedByClient,
     ArrivalReplaced,
     GoneAsideLeft,
+    HomelessLeft,
     AsideLeftAtEnd,
 }

@@ -13,9 +13,10 @@ use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::directory::{Joined, Place};
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Error, Kind, Result, Timestamp};
+use crate::volume::{Damage, Error, Kind, Result, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// How many deleted directories above are given back.
 const DEPTH_MOST: usize = 1000;
@@ -44,10 +45,7 @@ impl Merge {
             self.waits_briefly.store(true, Ordering::Relaxed);
             return Ok(());
         }
-        let is_named = self.is_named(&inode);
-        let context = &self.base.context;
-        // Unknown where no sync client comes.
-        let age = context.store.age_of_file(context.file_name(ChunkId::first(id))).unwrap_or_default();
+        let (is_named, age) = (self.is_named(&inode), self.age_of(id));
         if self.is_unknown(&inode, tombstone)? || is_named == Some(true) {
             let before = revived.len();
             self.revive(&inode, 0, revived)?;
@@ -103,6 +101,12 @@ impl Merge {
         Ok(!places.is_empty())
     }
 
+    /// Of a chunk 0. Unknown where no sync client comes.
+    fn age_of(&self, id: InodeId) -> Duration {
+        let context = &self.base.context;
+        context.store.age_of_file(context.file_name(ChunkId::first(id))).unwrap_or_default()
+    }
+
     /// Whether something of it was not known when it was deleted.
     fn is_unknown(&self, inode: &Arc<Inode>, tombstone: &Tombstone) -> Result<bool> {
         if mutants::is_active(Mutant::DeletionWins) {
@@ -150,8 +154,10 @@ impl Merge {
     fn revive(&self, inode: &Arc<Inode>, depth: usize, revived: &mut Vec<ChunkId>) -> Result<()> {
         let first = ChunkId::first(inode.id());
         let Some(tombstone) = self.tombstone(inode.id()) else { return Ok(()) };
-        // Otherwise something has not arrived.
-        let Some(is_named) = self.is_named(inode).filter(|_| depth < DEPTH_MOST) else { return Ok(()) };
+        // Otherwise something has not arrived, or a client is about to put another version of the folder there.
+        let is_old = self.age_of(inode.id()) >= PATIENCE && !mutants::is_active(Mutant::HomelessLeft);
+        let is_named = self.is_named_unless(inode, |error| is_old && was_taken_away(error));
+        let Some(is_named) = is_named.filter(|_| depth < DEPTH_MOST) else { return Ok(()) };
         if inode.is_directory() {
             let Some(joined) = self.writeback.bury_known(inode, &tombstone)? else { return Ok(()) };
             let left = inode.state.read().directory().all_places();
@@ -171,6 +177,11 @@ impl Merge {
     /// Whether one of its names leads to it; none if that cannot be told yet: a directory without what this device did in it last
     /// may have the name that was taken away here. In a directory that was deleted here only entries count that were not known then.
     pub(super) fn is_named(&self, inode: &Arc<Inode>) -> Option<bool> {
+        self.is_named_unless(inode, |_| false)
+    }
+
+    /// The same. `is_over`: what a directory cannot be read for, and will not be read later.
+    fn is_named_unless(&self, inode: &Arc<Inode>, is_over: impl Fn(&Error) -> bool) -> Option<bool> {
         let mut answer = Some(false);
         for Link { parent, name, .. } in inode.view(|record| record.extension.links.clone()) {
             let tombstone = self.tombstone(parent);
@@ -188,7 +199,7 @@ impl Merge {
                         answer = None;
                     }
                 }
-                Err(_) if tombstone.is_some() => {}
+                Err(error) if tombstone.is_some() || is_over(&error) => {}
                 Err(_) => answer = None,
             }
         }
@@ -221,7 +232,10 @@ impl Merge {
                 }
                 parent
             }
-            Err(error) if error.is_absence() && self.tombstone(link.parent).is_some() => {
+            Err(error)
+                if error.is_absence()
+                    && (self.tombstone(link.parent).is_some() || was_taken_away(&error)) =>
+            {
                 self.cache.inode(InodeId::ROOT)?
             }
             Err(error) => return Err(error),
@@ -254,4 +268,9 @@ impl Merge {
         }
         Ok(true)
     }
+}
+
+/// Whether what cannot be read had been here: another device deleted it.
+fn was_taken_away(error: &Error) -> bool {
+    matches!(error, Error::Damaged(_, Damage::Deleted))
 }

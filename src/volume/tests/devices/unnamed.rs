@@ -126,6 +126,21 @@ fn a_name_that_two_devices_gave_a_file_is_one() {
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["m"]);
 }
 
+/// One device removes a folder, the other one puts something into it and removes the folder above.
+#[test]
+fn what_lost_its_folder_there_and_the_one_above_here_is_in_the_root() {
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    make_directories(&mut fleet, 0, &["d", "d/e"]);
+    fleet.judge();
+    let above = fleet.at(1, |_, volume| file_of(volume, "d"));
+    fleet.make(0, "d/e/f");
+    fleet.at(1, |_, volume| remove_all(volume, "d/e").unwrap());
+    assert!(fleet.sync_all(1));
+    bring(&mut fleet, 0, above);
+    fleet.at(0, |_, volume| remove_all(volume, "d").unwrap());
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["e", "e/f"]);
+}
+
 /// A client brings the renamed file while the name that it was given here is not stored. Whoever takes that away again leaves the other.
 #[test]
 fn a_file_that_was_renamed_here_just_now_has_the_name_from_elsewhere_too() {
@@ -290,6 +305,7 @@ fn each_rule_about_what_has_no_name_is_needed() {
         (Mutant::AbsentUnknown, what_was_known_of_what_has_its_name_back_counts),
         (Mutant::OwnBesideDeletedLeft, a_copy_of_an_own_version_whose_file_was_deleted_here_goes),
         (Mutant::OtherNamesForgotten, a_file_that_was_renamed_here_just_now_has_the_name_from_elsewhere_too),
+        (Mutant::HomelessLeft, what_lost_its_folder_there_and_the_one_above_here_is_in_the_root),
         (Mutant::NameGivenTwice, a_name_that_two_devices_gave_a_file_is_one),
         (Mutant::UnreadDeleted, what_was_never_here_keeps_its_other_names),
     ]);

@@ -164,6 +164,7 @@ crate::mutant::mutants! {
     StoppedByClient,
     ArrivalReplaced,
     GoneAsideLeft,
+    UnreachedShows,
     HomelessLeft,
     AsideLeftAtEnd,
 }

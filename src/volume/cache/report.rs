@@ -72,7 +72,7 @@ impl Cache {
     }
 
     /// Whether names lead from the root to a directory, as far as can be told.
-    fn is_reached(&self, directory: InodeId) -> bool {
+    pub fn is_reached(&self, directory: InodeId) -> bool {
         let (mut at, mut passed) = (directory, HashSet::new());
         while at != InodeId::ROOT && passed.insert(at) {
             let above = self.inode(at).and_then(|inode| {

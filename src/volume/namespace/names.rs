@@ -158,10 +158,13 @@ impl Namespace {
         }
     }
 
-    /// Whether an entry leads to an inode by one of its links; yes where that cannot be seen.
+    /// Whether names lead from the root to an inode by one of its links; yes where that cannot be seen.
     fn is_shown(&self, inode: &Arc<Inode>) -> bool {
         let leads = |link: &Link| -> Result<bool> {
             let parent = self.cache.inode(link.parent)?;
+            if !self.cache.is_reached(link.parent) && !mutants::is_active(Mutant::UnreachedShows) {
+                return Ok(false);
+            }
             if self.cache.entry(&parent, &link.name)?.is_some_and(|entry| entry.0 == inode.id()) {
                 return Ok(true);
             }

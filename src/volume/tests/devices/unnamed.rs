@@ -141,6 +141,30 @@ fn what_lost_its_folder_there_and_the_one_above_here_is_in_the_root() {
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["e", "e/f"]);
 }
 
+/// The other device's journal alone tells of the move, and that the folder is gone: what was edited there comes back.
+#[test]
+fn what_was_moved_out_of_a_folder_that_is_gone_and_is_removed_here_comes_back_with_an_edit() {
+    let mut fleet = FleetFixture::new(2, &BOTH);
+    make_directories(&mut fleet, 0, &["d", "e"]);
+    fleet.make(0, "d/f");
+    fleet.judge();
+    let mut live = Live::mount(fleet);
+    rename(live.at(1), "d/f", "e/f").unwrap();
+    remove_all(live.at(1), "d").unwrap();
+    live.at(1).writeback.commit(&[]).unwrap();
+    [1, 0].iter().for_each(|at| assert!(live.fleet.sync_all(*at)));
+    live.arrive(0);
+    remove(live.at(0), "e/f").unwrap();
+    edit(live.at(1), "e/f", "edited").unwrap();
+    live.at(1).sync_all().unwrap();
+    live.at(1).checkpoint().unwrap();
+    [1, 0].iter().for_each(|at| assert!(live.fleet.sync_all(*at)));
+    live.arrive(0);
+    live.fleet.made = ["edited".to_owned()].into();
+    let tree = live.unmount().judge();
+    assert_eq!(tree.values().flatten().collect::<Vec<_>>(), ["edited"], "{tree:?}");
+}
+
 /// A client brings the renamed file while the name that it was given here is not stored. Whoever takes that away again leaves the other.
 #[test]
 fn a_file_that_was_renamed_here_just_now_has_the_name_from_elsewhere_too() {
@@ -306,6 +330,10 @@ fn each_rule_about_what_has_no_name_is_needed() {
         (Mutant::OwnBesideDeletedLeft, a_copy_of_an_own_version_whose_file_was_deleted_here_goes),
         (Mutant::OtherNamesForgotten, a_file_that_was_renamed_here_just_now_has_the_name_from_elsewhere_too),
         (Mutant::HomelessLeft, what_lost_its_folder_there_and_the_one_above_here_is_in_the_root),
+        (
+            Mutant::UnreachedShows,
+            what_was_moved_out_of_a_folder_that_is_gone_and_is_removed_here_comes_back_with_an_edit,
+        ),
         (Mutant::NameGivenTwice, a_name_that_two_devices_gave_a_file_is_one),
         (Mutant::UnreadDeleted, what_was_never_here_keeps_its_other_names),
     ]);

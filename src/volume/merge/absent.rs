@@ -5,6 +5,7 @@ use super::Merge;
 use crate::chunk::ChunkId;
 use crate::store::CopyName;
 use crate::volume::Result;
+use crate::volume::inode::entries::Entries;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use std::sync::Arc;
@@ -42,17 +43,22 @@ impl Merge {
         Ok(())
     }
 
-    /// Every device takes the same one. What was deleted here is not restored here: another device that changed it does so.
+    /// Every device takes the same one. A file that was deleted here is not restored here: another device that changed it does so. A
+    /// directory is where it has names that were not known then, and is given back.
     fn absent_first<'a>(
         &self,
         id: ChunkId,
         copies: &'a [(ChunkId, CopyName)],
     ) -> Result<Option<&'a CopyName>> {
-        if self.tombstone(id.inode).is_some() {
-            return Ok(None);
-        }
         let Some((chunk, copy)) = self.catalog.newest_copy(id, copies) else { return Ok(None) };
         let inode = Arc::new(Inode::new(id.inode, self.cache.read_other(id.inode, chunk)?, true));
+        if let Some(tombstone) = self.tombstone(id.inode) {
+            let state = inode.state.read();
+            let has_more = |entries: &Entries| entries.directory.has_entries_beyond(&tombstone);
+            let is_wanted = state.entries.as_deref().is_some_and(has_more);
+            self.waits_briefly.fetch_or(is_wanted, Ordering::Relaxed);
+            return Ok((is_wanted && !mutants::is_active(Mutant::DeletedFolderLeft)).then_some(copy));
+        }
         // Of several versions the newest is another device's, which may have removed it without this device's.
         let is_own = |(_, version): (_, State)| version.record.content.device == self.base.context.device;
         let has_own = || self.others(id.inode, copies, &[]).any(is_own);

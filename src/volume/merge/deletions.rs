@@ -57,7 +57,7 @@ impl Merge {
             return Ok(());
         }
         // A name may be on its way, or somebody be about to see what he had brought back.
-        let is_over = age >= KEPT_FOR && self.is_named_unless(&inode, was_taken_away) == Some(false);
+        let is_over = is_named == Some(false) && age >= KEPT_FOR;
         if is_over && !mutants::is_active(Mutant::ReturnedLeft) {
             log::info!(
                 "{id:?} was deleted here, is back, and says no more than was known: it is removed again"

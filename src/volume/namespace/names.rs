@@ -172,8 +172,13 @@ impl Namespace {
             let places = parent.state.read().directory().places(&[inode.id()].into());
             Ok(places.into_values().flatten().any(|place| place.stored == link.name))
         };
+        // What was deleted here leads nowhere.
+        let is_unseen = |link: &Link| {
+            let tombstone = self.base.context.recall.tombstone(ChunkId::first(link.parent));
+            tombstone.is_none() || mutants::is_active(Mutant::UnreachedShows)
+        };
         let links = inode.view(|record| record.extension.links.clone());
-        links.iter().any(|link| leads(link).unwrap_or(true))
+        links.iter().any(|link| leads(link).unwrap_or_else(|_| is_unseen(link)))
     }
 
     /// Deletes what no entry leads to, unless somebody above has it open.

@@ -141,6 +141,29 @@ fn what_lost_its_folder_there_and_the_one_above_here_is_in_the_root() {
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["e", "e/f"]);
 }
 
+/// Both remove a folder, one of them while the client has put aside what it has there.
+#[test]
+fn a_folder_that_both_removed_is_there_with_what_neither_saw_then() {
+    let mut fleet = FleetFixture::new(2, &BOTH[..1]);
+    make_directories(&mut fleet, 0, &["d"]);
+    fleet.judge();
+    fleet.make(1, "d/of b");
+    assert!(fleet.sync_all(1));
+    fleet.make(0, "d/of a");
+    assert!(fleet.sync_all(0));
+    let store = fleet.devices[0].store.clone();
+    let copies = store.copies().into_iter().map(Item::Copy).map(|copy| (copy.clone(), store.take(&copy)));
+    let copies = copies.collect::<Vec<_>>();
+    assert!(!copies.is_empty());
+    copies.iter().for_each(|(copy, _)| store.put(copy, None));
+    for at in [1, 0] {
+        fleet.at(at, |_, volume| remove_all(volume, "d").unwrap());
+    }
+    copies.into_iter().for_each(|(copy, image)| store.put(&copy, image));
+    fleet.removed.insert("d/of b of BBBBBBB".into());
+    assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/of a"]);
+}
+
 /// The other device's journal alone tells of the move, and that the folder is gone: what was edited there comes back.
 #[test]
 fn what_was_moved_out_of_a_folder_that_is_gone_and_is_removed_here_comes_back_with_an_edit() {
@@ -334,6 +357,7 @@ fn each_rule_about_what_has_no_name_is_needed() {
             Mutant::UnreachedShows,
             what_was_moved_out_of_a_folder_that_is_gone_and_is_removed_here_comes_back_with_an_edit,
         ),
+        (Mutant::DeletedFolderLeft, a_folder_that_both_removed_is_there_with_what_neither_saw_then),
         (Mutant::NameGivenTwice, a_name_that_two_devices_gave_a_file_is_one),
         (Mutant::UnreadDeleted, what_was_never_here_keeps_its_other_names),
     ]);

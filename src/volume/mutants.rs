@@ -165,6 +165,7 @@ crate::mutant::mutants! {
     ArrivalReplaced,
     GoneAsideLeft,
     UnreachedShows,
+    LostBeforeReplaced,
     DeletedFolderLeft,
     HomelessLeft,
     AsideLeftAtEnd,

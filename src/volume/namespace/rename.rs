@@ -6,6 +6,7 @@ use crate::chunk::InodeId;
 use crate::volume::format::kinds::{Kind, Timestamp};
 use crate::volume::inode::state::Inode;
 use crate::volume::journal::Pending;
+use crate::volume::mutants::{self, Mutant};
 use crate::volume::namespace::names::{check_growth, check_name, check_room};
 use crate::volume::{Error, Result};
 use std::sync::Arc;
@@ -168,13 +169,20 @@ impl Namespace {
         if kind != Kind::Directory {
             pending.replacing.insert(inode.id(), inode.clone());
         }
-        let link = self.link_name(from.0, from.1);
-        if let Some(other) = &other {
-            let lost = self.link_name(to.0, to.1);
-            self.lose_name(pending, (to.0, &lost), other, now);
+        let (link, lost) = (self.link_name(from.0, from.1), self.link_name(to.0, to.1));
+        let lose = |pending: &mut Pending| {
+            other.iter().for_each(|other| self.lose_name(pending, (to.0, &lost), other, now));
+        };
+        let is_early = mutants::is_active(Mutant::LostBeforeReplaced);
+        if is_early {
+            lose(pending);
         }
         self.take_entry(pending, from, kind == Kind::Directory, now)?;
         self.replace_name(pending, to, (inode, (from.0, &link)), now)?;
+        // Which names are left is asked of the directories.
+        if !is_early {
+            lose(pending);
+        }
         Ok(other)
     }
 

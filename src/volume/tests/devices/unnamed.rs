@@ -141,6 +141,37 @@ fn what_lost_its_folder_there_and_the_one_above_here_is_in_the_root() {
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["e", "e/f"]);
 }
 
+/// The client brings the file under its former name here, too. It has none but the one that another file is about to get.
+#[test]
+fn a_file_that_is_replaced_by_a_name_that_it_does_not_say_comes_back_with_an_edit() {
+    let mut fleet = FleetFixture::new(2, &BOTH[..1]);
+    fleet.make(0, "f");
+    fleet.judge();
+    let file = fleet.at(0, |_, volume| file_of(volume, "f"));
+    let set_mode = |volume: &Volume| {
+        let inode = find(volume, "f").unwrap();
+        volume.set_attributes(&inode, |record| std::mem::replace(&mut record.mode, 0o600) == 0o600).unwrap();
+    };
+    fleet.at(0, |_, volume| set_mode(volume));
+    assert!(fleet.sync_all(0));
+    let mut live = Live::mount(fleet);
+    rename(live.at(1), "f", "g").unwrap();
+    live.at(1).checkpoint().unwrap();
+    bring(&mut live.fleet, 1, file);
+    live.arrive(1);
+    live.fleet.devices[1].store.wait(Duration::from_secs(3600));
+    let (volume, root) = (live.at(1), live.at(1).root().unwrap());
+    super::fleet::make(volume, "new", "by b").unwrap();
+    find(volume, "g").unwrap();
+    let replaced = volume.rename((&root, b"new"), (&root, b"g"), Rename::Replace, None, now()).unwrap();
+    replaced.into_iter().for_each(|inode| volume.release(inode));
+    drop(root);
+    volume.checkpoint().unwrap();
+    edit(live.at(0), "f", "edited").unwrap();
+    live.fleet.made = ["edited", "by b"].map(str::to_owned).into();
+    live.unmount().judge();
+}
+
 /// Both remove a folder, one of them while the client has put aside what it has there.
 #[test]
 fn a_folder_that_both_removed_is_there_with_what_neither_saw_then() {
@@ -358,6 +389,10 @@ fn each_rule_about_what_has_no_name_is_needed() {
             what_was_moved_out_of_a_folder_that_is_gone_and_is_removed_here_comes_back_with_an_edit,
         ),
         (Mutant::DeletedFolderLeft, a_folder_that_both_removed_is_there_with_what_neither_saw_then),
+        (
+            Mutant::LostBeforeReplaced,
+            a_file_that_is_replaced_by_a_name_that_it_does_not_say_comes_back_with_an_edit,
+        ),
         (Mutant::NameGivenTwice, a_name_that_two_devices_gave_a_file_is_one),
         (Mutant::UnreadDeleted, what_was_never_here_keeps_its_other_names),
     ]);

@@ -5,6 +5,7 @@ pub mod directory;
 pub mod entries;
 pub mod extra_chunks;
 pub mod joining;
+mod links;
 mod replayed;
 pub mod room;
 pub mod segments;

@@ -9,7 +9,7 @@ use crate::chunk::{Chunk, ChunkIndex, Commit, DeviceId, InodeId, Version};
 use crate::volume::format::batch::Builder;
 use crate::volume::format::kinds::Timestamp;
 use crate::volume::format::limits::LAST_INDEX;
-use crate::volume::format::record::{Link, Record};
+use crate::volume::format::record::Record;
 use crate::volume::format::stamp::Stamp;
 use crate::volume::format::wire::TooLarge;
 use crate::volume::{Error, Result};
@@ -321,16 +321,6 @@ impl State {
             && record.without_times() == self.record.without_times();
         self.0.record = record;
         self.changed_attributes(only_times, stamp);
-    }
-
-    /// Takes other names, and the link count that goes with them.
-    pub fn set_links(&mut self, links: Vec<Link>, count: u32) {
-        (self.0.record.extension.links, self.0.record.links_count) = (links, count);
-    }
-
-    /// The last name went.
-    pub fn unlinked(&mut self) {
-        self.0.record.links_count = 0;
     }
 
     /// Notes a change of names.

@@ -209,7 +209,8 @@ impl Base {
 
     /// A file has these names, too, as far as their directories have them: those of the other one of two versions.
     pub fn note_other_names(&self, inode: InodeId, links: Vec<Link>) {
-        if !links.is_empty() && !mutants::is_active(Mutant::OtherNamesForgotten) {
+        let is_news = !links.is_empty() && !self.read_only;
+        if is_news && !mutants::is_active(Mutant::OtherNamesForgotten) {
             self.other_names.lock().entry(inode).or_default().extend(links);
             self.note_doubted(inode, None);
         }

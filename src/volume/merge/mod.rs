@@ -145,13 +145,16 @@ impl Merge {
     /// As [`Writeback::finish`] and [`Merge::run`].
     pub fn finish(&self) -> Result<()> {
         self.writeback.finish()?;
+        let is_in_memory = !self.writeback.displaced().is_empty();
         let is_aside =
             !mutants::is_active(Mutant::AsideLeftAtEnd) && self.base.withheld.lock().has_any_aside();
-        let gave_way = is_aside || !self.writeback.displaced().is_empty();
-        if gave_way {
+        if is_in_memory {
             self.run()?;
+        } else if is_aside {
+            // What cannot be saved now stays in the journal.
+            self.run_or_warn();
         }
-        if self.put_right()? || gave_way {
+        if self.put_right()? || is_in_memory || is_aside {
             self.writeback.finish()?;
         }
         for lost in self.writeback.displaced() {

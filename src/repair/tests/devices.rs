@@ -11,7 +11,7 @@ use crate::store::memory::Item;
 use crate::test_rng::{TestRng, seed, variable};
 use crate::volume::tests::devices::client::Style;
 use crate::volume::tests::devices::fleet::{
-    FleetFixture, edit, find, kill, make, make_directories, make_directory, remove, remove_all, rename,
+    FleetFixture, edit, find, kill, make, make_directories, make_directory, remove, remove_all, rename, tree,
 };
 use crate::volume::tests::devices::walks::walk;
 use crate::volume::{Damage, Timestamp, Volume};
@@ -58,7 +58,7 @@ fn what_is_on_its_way_is_no_damage() {
         let mut fleet = walk(here, many, kills, &mut looks);
         // Once all is delivered, and what was deleted and came back is removed again, nothing at all is found.
         fleet.wait(Duration::from_secs(2 * 86_400));
-        if fleet.look() {
+        if fleet.look(tree) {
             fleet.wait(Duration::from_secs(3600));
         }
         for at in 0..many {

@@ -120,7 +120,12 @@ impl Error {
 
     /// No chunk file is there, whether or not this device has seen one.
     pub(in crate::volume) fn is_absence(&self) -> bool {
-        matches!(self, Error::NotArrived(_) | Error::Damaged(_, Damage::Deleted))
+        matches!(self, Error::NotArrived(_)) || self.is_taken_away()
+    }
+
+    /// A chunk file was here, and is not any more: another device deleted it, or a client has not put its next version there yet.
+    pub(in crate::volume) fn is_taken_away(&self) -> bool {
+        matches!(self, Error::Damaged(_, Damage::Deleted))
     }
 
     /// What is there is older than what is known of it.

@@ -6,6 +6,7 @@ use crate::volume::format::kinds::Kind;
 use crate::volume::format::limits::NAME_MAX;
 use crate::volume::inode::state::Inode;
 use crate::volume::{Error, Result, Visit};
+use hashbrown::HashSet;
 use std::sync::Arc;
 
 impl Cache {
@@ -52,6 +53,28 @@ impl Cache {
             Some(parent) => self.inode(parent),
             None => Ok(directory.clone()),
         }
+    }
+
+    /// Whether names lead from the root to a directory, as far as can be told.
+    pub fn is_reached(&self, directory: InodeId) -> bool {
+        let (mut at, mut passed) = (directory, HashSet::new());
+        while at != InodeId::ROOT && passed.insert(at) {
+            let above = self.inode(at).and_then(|inode| {
+                let Some(link) = inode.view(|record| record.extension.links.first().cloned()) else {
+                    return Ok(None);
+                };
+                let parent = self.inode(link.parent)?;
+                self.load_entries(&parent)?;
+                let is_named = !parent.state.read().directory().places(&[at].into()).is_empty();
+                Ok(is_named.then_some(link.parent))
+            });
+            match above {
+                Ok(Some(above)) => at = above,
+                Ok(None) => return false,
+                Err(error) => return !error.is_absence(),
+            }
+        }
+        true
     }
 
     /// The numbers of its chunks but the first.

@@ -71,28 +71,6 @@ impl Cache {
         is_so
     }
 
-    /// Whether names lead from the root to a directory, as far as can be told.
-    pub fn is_reached(&self, directory: InodeId) -> bool {
-        let (mut at, mut passed) = (directory, HashSet::new());
-        while at != InodeId::ROOT && passed.insert(at) {
-            let above = self.inode(at).and_then(|inode| {
-                let Some(link) = inode.view(|record| record.extension.links.first().cloned()) else {
-                    return Ok(None);
-                };
-                let parent = self.inode(link.parent)?;
-                self.load_entries(&parent)?;
-                let is_named = !parent.state.read().directory().places(&[at].into()).is_empty();
-                Ok(is_named.then_some(link.parent))
-            });
-            match above {
-                Ok(Some(above)) => at = above,
-                Ok(None) => return false,
-                Err(error) => return !error.is_absence(),
-            }
-        }
-        true
-    }
-
     /// Whether a name leads there. Where no name can be looked up, what is there counts and what is missing does not: it
     /// may well have been deleted, and who looks for it will say so.
     fn is_wanted(&self, error: &Error, place: Option<&Place>) -> bool {

@@ -33,9 +33,15 @@ impl State {
         }
     }
 
-    /// Takes other names, and the link count that goes with them.
-    pub fn set_links(&mut self, links: Vec<Link>, count: u32) {
-        (self.0.record.extension.links, self.0.record.links_count) = (links, count);
+    /// Takes other names.
+    pub fn set_links(&mut self, links: Vec<Link>) {
+        self.0.record.extension.links = links;
+        self.count_links();
+    }
+
+    /// Of a directory whose entries are loaded.
+    pub fn count_directories(&mut self) {
+        self.0.record.links_count = 2 + self.directory().directories() as u32;
     }
 
     /// The last name went.

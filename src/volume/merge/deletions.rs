@@ -13,7 +13,7 @@ use crate::volume::format::stamp::Stamp;
 use crate::volume::inode::directory::{Joined, Place};
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
-use crate::volume::{Damage, Error, Kind, Result, Timestamp};
+use crate::volume::{Error, Kind, Result, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -156,7 +156,7 @@ impl Merge {
         let Some(tombstone) = self.tombstone(inode.id()) else { return Ok(()) };
         // Otherwise something has not arrived, or a client is about to put another version of the folder there.
         let is_old = self.age_of(inode.id()) >= PATIENCE && !mutants::is_active(Mutant::HomelessLeft);
-        let is_named = self.is_named_unless(inode, |error| is_old && was_taken_away(error));
+        let is_named = self.is_named_unless(inode, |error| is_old && error.is_taken_away());
         let Some(is_named) = is_named.filter(|_| depth < DEPTH_MOST) else { return Ok(()) };
         if inode.is_directory() {
             let Some(joined) = self.writeback.bury_known(inode, &tombstone)? else { return Ok(()) };
@@ -233,8 +233,7 @@ impl Merge {
                 parent
             }
             Err(error)
-                if error.is_absence()
-                    && (self.tombstone(link.parent).is_some() || was_taken_away(&error)) =>
+                if error.is_absence() && (self.tombstone(link.parent).is_some() || error.is_taken_away()) =>
             {
                 self.cache.inode(InodeId::ROOT)?
             }
@@ -268,9 +267,4 @@ impl Merge {
         }
         Ok(true)
     }
-}
-
-/// Whether what cannot be read had been here: another device deleted it.
-fn was_taken_away(error: &Error) -> bool {
-    matches!(error, Error::Damaged(_, Damage::Deleted))
 }

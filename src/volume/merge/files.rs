@@ -13,7 +13,7 @@ use crate::volume::inode::stamps::check_fit;
 use crate::volume::inode::state::{Inode, State};
 use crate::volume::mutants::{self, Mutant};
 use crate::volume::namespace::operations::NewInode;
-use crate::volume::{Damage, Error, Kind, Result};
+use crate::volume::{Error, Kind, Result};
 use std::sync::Arc;
 
 /// Bytes that are compared or copied at a time.
@@ -131,7 +131,7 @@ impl Merge {
 
     /// Whether another device deleted what had been here.
     fn is_nowhere(&self, id: InodeId, copies: &Copies) -> bool {
-        matches!(self.cache.inode(id), Err(Error::Damaged(_, Damage::Deleted)))
+        self.cache.inode(id).is_err_and(|error| error.is_taken_away())
             && self.tombstone(id).is_none()
             && copies.iter().all(|(of, _)| *of != ChunkId::first(id))
             && !mutants::is_active(Mutant::GoneAsideLeft)

@@ -141,11 +141,7 @@ impl Namespace {
         let right = right.filter(|names| names.are_others);
         let is_last = right.as_ref().map_or(is_last, |names| names.links.is_empty());
         if let Some(names) = right {
-            let count = match inode.is_directory() {
-                true => inode.view(|record| record.links_count),
-                false => names.links.len() as u32,
-            };
-            inode.state.write().set_links(names.links, count);
+            inode.state.write().set_links(names.links);
         }
         if is_last {
             inode.state.write().unlinked();
@@ -193,7 +189,10 @@ impl Namespace {
         if Arc::strong_count(&inode) > 2 {
             return Ok(());
         }
-        inode.state.write().set_links(Vec::new(), 0);
+        let mut state = inode.state.write();
+        state.set_links(Vec::new());
+        state.unlinked();
+        drop(state);
         self.changed_name(&mut pending, &inode);
         pending.orphans.insert(inode.id(), inode.clone());
         drop(pending);

@@ -98,8 +98,7 @@ impl Namespace {
             return Ok(false);
         }
         log::info!("{:?}: names that it said it has are gone, or others", inode.id());
-        let count = names.links.len() as u32;
-        inode.state.write().set_links(names.links, count);
+        inode.state.write().set_links(names.links);
         self.changed_name(&mut pending, inode);
         Ok(true)
     }

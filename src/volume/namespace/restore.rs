@@ -35,15 +35,13 @@ impl Namespace {
         if !self.takes_entries(directory) {
             return Err(Error::NoSpace);
         }
-        let is_directory = inode.view(|record| record.kind) == Kind::Directory;
-        if is_directory {
+        if inode.is_directory() {
             self.check_not_inside(directory, inode.id())?;
         }
         let mut state = inode.state.write();
         let mut links = state.record.extension.links.clone();
         links.retain(|link| instead_of.is_some_and(|gone| gone != link));
-        let count = if is_directory { state.record.links_count } else { links.len() as u32 };
-        state.set_links(links, count);
+        state.set_links(links);
         drop(state);
         self.give_name(&mut pending, (directory, name), inode, now)
     }
@@ -73,14 +71,16 @@ impl Namespace {
         if inode.state.read().is_going() && !mutants::is_active(Mutant::GoingNamed) {
             return Ok(());
         }
-        let count = match inode.view(|record| record.kind) {
-            Kind::Directory => {
-                self.cache.load_entries(inode)?;
-                2 + inode.state.read().directory().directories() as u32
-            }
-            _ => links.len() as u32,
-        };
-        inode.state.write().set_links(links, count);
+        let is_directory = inode.is_directory();
+        if is_directory {
+            self.cache.load_entries(inode)?;
+        }
+        let mut state = inode.state.write();
+        state.set_links(links);
+        if is_directory {
+            state.count_directories();
+        }
+        drop(state);
         self.changed_name(&mut pending, inode);
         Ok(())
     }

@@ -87,6 +87,7 @@ crate::mutant::mutants! {
     RingLeft,
     OtherOpened,
     TwinsLeft,
+    TwinNotGivenAnew,
     MarksIgnored,
     NotPinned,
     NotRestored,

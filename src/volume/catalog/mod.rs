@@ -271,7 +271,7 @@ impl Catalog {
         }
         let known = recall.known(first).filter(|_| !mutants::is_active(Mutant::AbsentUnknown));
         recall.deleted(first, &Tombstone::unread(self.base.context.device));
-        known.into_iter().for_each(|version| recall.durable(first, &version));
+        known.into_iter().for_each(|version| recall.found_durable(first, &version));
     }
 
     /// What is known of an inode by whoever deletes it: not what arrived and is not shown yet.

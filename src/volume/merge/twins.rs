@@ -32,21 +32,26 @@ impl Merge {
         entries.retain(|(_, _, place)| place.counts);
         entries.iter().try_for_each(|(id, _, _)| self.cache.inode(*id).map(drop))?;
         for (id, kind, place) in entries {
-            match self.cache.entry(&target, &place.shown)? {
-                Some((same, _)) if same == id => self.forget(&source, &place)?,
-                there => {
-                    let to = match there {
-                        None => Some(place.shown.to_vec()),
-                        Some(_) => self.derive_free(&target, &place.shown, place.rank)?,
-                    };
-                    let Some(to) = to else { return Ok(()) };
-                    let ends = ((&source, &*place.shown), (&target, &*to));
-                    self.about_to_change(&[&source, &target, &self.cache.inode(id)?]);
-                    self.namespace.rename(ends.0, ends.1, Rename::NoReplace, None, Timestamp::now())?;
-                    if kind == Kind::Directory && there.is_some_and(|(_, kind)| kind == Kind::Directory) {
-                        self.unite_all(&target, &to, &place.shown)?;
-                    }
+            let mut there = self.cache.entry(&target, &place.shown)?;
+            if there.is_some_and(|(same, _)| same == id) {
+                if mutants::is_active(Mutant::TwinNotGivenAnew) {
+                    self.forget(&source, &place)?;
+                    continue;
                 }
+                // Another device that unites the two in the other direction has taken that away, and knows of no other.
+                self.forget(&target, &place)?;
+                there = None;
+            }
+            let to = match there {
+                None => Some(place.shown.to_vec()),
+                Some(_) => self.derive_free(&target, &place.shown, place.rank)?,
+            };
+            let Some(to) = to else { return Ok(()) };
+            let ends = ((&source, &*place.shown), (&target, &*to));
+            self.about_to_change(&[&source, &target, &self.cache.inode(id)?]);
+            self.namespace.rename(ends.0, ends.1, Rename::NoReplace, None, Timestamp::now())?;
+            if kind == Kind::Directory && there.is_some_and(|(_, kind)| kind == Kind::Directory) {
+                self.unite_all(&target, &to, &place.shown)?;
             }
         }
         self.about_to_change(&[directory, &source]);

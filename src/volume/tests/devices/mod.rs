@@ -15,6 +15,7 @@ mod misplaced;
 mod newer;
 mod outdated;
 mod overwritten;
+mod twins;
 mod unmounted;
 mod unnamed;
 mod unread;

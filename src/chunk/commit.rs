@@ -191,7 +191,7 @@ impl Chunk {
         let own = self.version.0.first().is_some_and(|entry| entry.0 == self.context.device);
         let settled = self.newest.is_some_and(|root| root.settled);
         if own && settled {
-            self.context.recall.durable(self.id, &self.version);
+            self.context.recall.found_durable(self.id, &self.version);
         } else {
             self.context.recall.seen(self.id, &self.version);
         }

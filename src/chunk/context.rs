@@ -169,7 +169,7 @@ impl Context {
     pub fn was_durable(&self, id: ChunkId, commit: Commit) {
         let known = self.recall.known(id).unwrap_or_default();
         if known.0.iter().all(|entry| entry.0 == self.device && entry.1 < commit) {
-            self.recall.durable(id, &Version(vec![(self.device, commit)]));
+            self.recall.found_durable(id, &Version(vec![(self.device, commit)]));
         }
     }
 

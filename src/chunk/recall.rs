@@ -38,6 +38,10 @@ pub trait Recall: Send + Sync {
     fn known(&self, id: ChunkId) -> Option<Version>;
     /// The chunk has this version, durably, and so has the file its name.
     fn durable(&self, id: ChunkId, version: &Version);
+    /// The same of what was found so: who comes after a dead daemon finds it again.
+    fn found_durable(&self, id: ChunkId, version: &Version) {
+        self.durable(id, version);
+    }
     /// The journals that are known, as far as they were written down.
     fn journals(&self) -> Vec<ChunkId>;
     /// The inodes of which the first chunk is known, or was seen, and whose ids begin so.

@@ -1,7 +1,10 @@
 //! The tables of the store of versions, and what their entries are made of.
 
 use crate::chunk::{Commit, DeviceId, InodeId, StoredVersion, Tombstone, Version};
-use redb::{Database, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
+    WriteTransaction,
+};
 use std::collections::BTreeMap;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
@@ -13,6 +16,8 @@ pub const ATTRIBUTES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::n
 pub const ATTRIBUTES_MOST: u64 = if cfg!(test) { 1000 } else { 200_000 };
 /// By `ChunkId::block` of chunk 0: the number of entries of its version (u16), those, and those of a directory's own vector.
 pub const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tombstones");
+/// The number of the newest note that was written down: what lies in `recent` up to that one is in the others.
+pub const RECENT: TableDefinition<'_, (), u64> = TableDefinition::new("recent");
 /// Deleted inodes that are remembered. Where there are as many some of them are forgotten, whichever.
 pub const TOMBSTONES_MOST: u64 = if cfg!(test) { 100 } else { 200_000 };
 
@@ -40,6 +45,18 @@ pub fn write_tombstones(
         table.pop_first()?;
     }
     Ok(())
+}
+
+/// What [`RECENT`] says, 0 where nothing was written down.
+///
+/// # Errors
+///
+/// What the database says.
+pub fn kept_number(store: &Database) -> Result<u64, redb::Error> {
+    match store.begin_read()?.open_table(RECENT) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(0),
+        table => Ok(table?.get(())?.map_or(0, |number| number.value())),
+    }
 }
 
 fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {

@@ -1,13 +1,18 @@
 //! The newest durable version of each chunk, in an embedded store beside the rest of what this device knows.
 //!
-//! Notes are collected in memory, where every open finds them, and written down together when the volume says so.
-//! Losing them is harmless: what is not known is not suspicious. At most [`MOST`] chunks are remembered.
+//! Notes are collected in memory, where every open finds them, and written down together when the volume says so; those of what
+//! became durable meanwhile also lie in `recent`. Losing them is harmless: what is not known is not suspicious. At most [`MOST`]
+//! chunks are remembered.
 
 mod ranges;
+mod recent;
+#[cfg(test)]
+pub(super) mod tests;
 
-use super::tables::{self, ATTRIBUTES, TOMBSTONES, VERSIONS, decode, decode_tombstone, encode};
+use super::tables::{self, ATTRIBUTES, RECENT, TOMBSTONES, VERSIONS, decode, decode_tombstone, encode};
 use crate::chunk::{ChunkId, InodeId, Recall, Tombstone, Version};
 use crate::locks::{Mutex, Rank, RwLock};
+use recent::Recent;
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError,
 };
@@ -41,6 +46,7 @@ pub struct Versions {
     /// The newest state of the tables, once they were read: to open one costs more than to look one chunk up.
     tables: RwLock<Option<Tables>>,
     notes: Mutex<Notes>,
+    recent: Option<Recent>,
     /// One `keep` at a time.
     keeping: Mutex<()>,
     /// Something could not be written down, or there was no room: said once.
@@ -60,6 +66,8 @@ struct Notes {
     new: HashMap<ChunkId, Option<Version>>,
     /// Inodes that were deleted since; `None` for those that have a name again.
     buried: HashMap<ChunkId, Option<Tombstone>>,
+    /// The number of the newest one in `recent`.
+    number: u64,
     /// Being written down.
     leaving: Arc<Leaving>,
     seen: HashMap<ChunkId, Version>,
@@ -67,6 +75,8 @@ struct Notes {
 
 #[derive(Default)]
 struct Leaving {
+    /// Of the newest of them in `recent`.
+    number: u64,
     versions: BTreeMap<[u8; 16], Option<Version>>,
     tombstones: BTreeMap<[u8; 16], Option<Tombstone>>,
 }
@@ -85,13 +95,35 @@ impl Versions {
             redb::DatabaseError::DatabaseAlreadyOpen => VersionsUnavailable::InUse,
             error => redb::Error::from(error).into(),
         })?;
+        let kept = tables::kept_number(&store)?;
+        let (recent, left) = match Recent::open(&path.with_file_name("recent"), kept) {
+            Ok((recent, left)) => (Some(recent), left),
+            Err(error) => {
+                log::debug!("what becomes durable is noted some seconds later only: {error}");
+                (None, Vec::new())
+            }
+        };
+        let number = left.last().map_or(kept, |last| last.number);
+        let new = left.into_iter().map(|note| (note.id, Some(note.version))).collect();
         Ok(Versions {
             store,
             tables: RwLock::new(Rank::VersionsTable, None),
-            notes: Mutex::new(Rank::VersionsNotes, Notes::default()),
+            notes: Mutex::new(Rank::VersionsNotes, Notes { new, number, ..Notes::default() }),
+            recent,
             keeping: Mutex::new(Rank::VersionsWriter, ()),
             failed: AtomicBool::new(false),
         })
+    }
+
+    /// Its number.
+    fn note(&self, id: ChunkId, version: &Version) -> u64 {
+        let mut notes = self.notes.lock();
+        if !notes.seen.is_empty() {
+            notes.seen.remove(&id);
+        }
+        notes.new.insert(id, Some(version.clone()));
+        notes.number += 1;
+        notes.number
     }
 
     /// How many chunks are remembered.
@@ -170,6 +202,7 @@ impl Versions {
             }
         }
         drop((table, attributes));
+        write.open_table(RECENT)?.insert((), leaving.number)?;
         tables::write_tombstones(&write, &leaving.tombstones)?;
         write.commit()?;
         // Whoever opens it from now on finds what was written.
@@ -205,11 +238,14 @@ impl Recall for Versions {
     }
 
     fn durable(&self, id: ChunkId, version: &Version) {
-        let mut notes = self.notes.lock();
-        if !notes.seen.is_empty() {
-            notes.seen.remove(&id);
+        let number = self.note(id, version);
+        if let Some(recent) = &self.recent {
+            recent.write(number, id, version);
         }
-        notes.new.insert(id, Some(version.clone()));
+    }
+
+    fn found_durable(&self, id: ChunkId, version: &Version) {
+        self.note(id, version);
     }
 
     fn journals(&self) -> Vec<ChunkId> {
@@ -281,6 +317,7 @@ impl Recall for Versions {
             }
             let (new, buried) = (std::mem::take(&mut notes.new), std::mem::take(&mut notes.buried));
             notes.leaving = Arc::new(Leaving {
+                number: notes.number,
                 versions: new.into_iter().map(|(id, note)| (id.block(), note)).collect(),
                 tombstones: buried.into_iter().map(|(id, note)| (id.block(), note)).collect(),
             });
@@ -312,6 +349,15 @@ impl Recall for Versions {
     }
 }
 
+/// Nothing of `recent` is read when the volume is opened again.
+impl Drop for Versions {
+    fn drop(&mut self) {
+        if let Some(recent) = self.recent.as_ref().filter(|_| self.notes.lock().new.is_empty()) {
+            recent.clear();
+        }
+    }
+}
+
 fn if_there<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
     match opened {
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
@@ -322,125 +368,5 @@ fn if_there<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> 
 impl From<redb::Error> for VersionsUnavailable {
     fn from(error: redb::Error) -> VersionsUnavailable {
         VersionsUnavailable::Store(Box::new(error))
-    }
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::tables::ATTRIBUTES_MOST;
-    use super::*;
-    use crate::chunk::{ChunkIndex, Commit, DeviceId, InodeId};
-    use std::os::unix::fs::PermissionsExt;
-
-    pub fn chunk(n: u32) -> ChunkId {
-        ChunkId { inode: InodeId([3; 12]), index: ChunkIndex(n) }
-    }
-
-    pub fn version(entries: &[(u8, u64)]) -> Version {
-        Version(entries.iter().map(|&(device, commit)| (DeviceId([device; 8]), Commit(commit))).collect())
-    }
-
-    pub fn open(folder: &tempfile::TempDir) -> Versions {
-        Versions::open(&folder.path().join("versions")).unwrap()
-    }
-
-    #[test]
-    fn what_was_kept_is_known_again_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let (one, two) = (version(&[(9, 7)]), version(&[(9, 1 << 62), (1, 3), (2, 4)]));
-        let versions = open(&folder);
-        assert_eq!((versions.known(chunk(1)), versions.count().unwrap()), (None, 0));
-        versions.durable(chunk(1), &one);
-        versions.durable(chunk(2), &one);
-        versions.durable(chunk(2), &two);
-        versions.seen(chunk(3), &one);
-        assert_eq!((versions.known(chunk(2)), versions.known(chunk(3))), (Some(two.clone()), None));
-        let journals = [1, 0xff].map(|device| InodeId::journal(DeviceId([device; 8])));
-        let journals = journals.map(ChunkId::first);
-        journals.iter().for_each(|journal| versions.durable(*journal, &one));
-        assert!(versions.journals().is_empty(), "not written down yet");
-        versions.keep();
-        versions.durable(chunk(4), &one);
-        drop(versions);
-
-        let versions = open(&folder);
-        let known = (1..5).map(|n| versions.known(chunk(n))).collect::<Vec<_>>();
-        assert_eq!(known, [Some(one.clone()), Some(two.clone()), None, None]);
-        assert_eq!(versions.journals(), journals);
-        versions.gone(journals[0]);
-        versions.gone(chunk(1));
-        versions.seen(chunk(2), &one);
-        versions.seen(chunk(3), &one);
-        versions.durable(chunk(2), &two);
-        assert!(versions.has_seen());
-        versions.seen_is_durable();
-        assert!(!versions.has_seen());
-        versions.keep();
-        drop(versions);
-        let versions = open(&folder);
-        let known = (1..5).map(|n| versions.known(chunk(n))).collect::<Vec<_>>();
-        assert_eq!(known, [None, Some(two), Some(one), None]);
-        assert_eq!((versions.count().unwrap(), versions.journals()), (3, journals[1..].to_vec()));
-        let mode = std::fs::metadata(folder.path().join("versions")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn attributes_stay_until_their_inode_is_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let versions = open(&folder);
-        let id = |n: u8| InodeId([n; 12]);
-        assert_eq!(versions.attributes(id(1)), None);
-        assert!(versions.keeps_attributes(), "or none are given to it");
-        versions.keep_attributes(&[1, 2, 3].map(|n| (id(n), vec![n; 5])));
-        versions.keep_attributes(&[(id(2), vec![9])]);
-        drop(versions);
-        let versions = open(&folder);
-        assert_eq!(
-            [1, 2, 3].map(|n| versions.attributes(id(n))),
-            [Some(vec![1; 5]), Some(vec![9]), Some(vec![3; 5])]
-        );
-        versions.gone(ChunkId::first(id(1)));
-        versions.gone(ChunkId { inode: id(2), index: ChunkIndex(1) });
-        versions.keep();
-        assert_eq!([1, 2].map(|n| versions.attributes(id(n))), [None, Some(vec![9])]);
-        let many: Vec<_> = (0..ATTRIBUTES_MOST as u32 + 100)
-            .map(|n| (InodeId(chunk(n).block()[4..].try_into().unwrap()), vec![1]))
-            .collect();
-        versions.keep_attributes(&many);
-        let known = many.iter().filter(|(id, _)| versions.attributes(*id).is_some()).count();
-        assert_eq!(known as u64, ATTRIBUTES_MOST - 2);
-        versions.keep_attributes(&[(id(3), vec![4])]);
-        assert_eq!(versions.attributes(id(3)), Some(vec![4]), "what is known is replaced");
-    }
-
-    #[test]
-    fn one_program_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let versions = open(&folder);
-        let path = folder.path().join("versions");
-        assert!(matches!(Versions::open(&path), Err(VersionsUnavailable::InUse)));
-        drop(versions);
-        open(&folder);
-    }
-
-    #[test]
-    fn it_is_bounded_and_goes_on_with_what_it_knows() {
-        let folder = tempfile::tempdir().unwrap();
-        let versions = open(&folder);
-        let many = MOST as u32 + 100;
-        (0..many).for_each(|n| versions.durable(chunk(n), &version(&[(1, 5)])));
-        versions.keep();
-        assert_eq!(versions.count().unwrap(), MOST);
-        (0..many).for_each(|n| versions.durable(chunk(n), &version(&[(1, 6)])));
-        versions.keep();
-        assert_eq!(versions.count().unwrap(), MOST);
-        let known: Vec<_> = (0..many).filter_map(|n| versions.known(chunk(n))).collect();
-        assert_eq!(known.len() as u64, MOST);
-        assert!(known.iter().all(|known| *known == version(&[(1, 6)])));
-        (0..200).for_each(|n| versions.gone(chunk(n)));
-        (0..100).for_each(|n| versions.durable(chunk(many + n), &version(&[(1, 7)])));
-        versions.keep();
-        assert!(versions.count().unwrap() <= MOST);
     }
 }

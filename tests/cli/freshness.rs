@@ -333,3 +333,51 @@ fn without_a_state_folder() {
     assert_eq!(fs::read(sandbox.plain().join("x")).unwrap(), b"1");
     sandbox.unmounts();
 }
+
+/// A daemon is killed right after an fsync, and then one block of the folder is spoilt: what shows is what was synced, or an error,
+/// and not what the sync before left.
+#[test]
+fn a_block_that_is_spoilt_after_a_kill_brings_nothing_older_back() {
+    let sandbox = Sandbox::with_volume();
+    session(&sandbox, |plain| fs::write(plain.join("file"), vec![1; 9000]).unwrap());
+    sandbox.succeeds(&mut mount(&sandbox));
+    let file = fs::File::options().write(true).open(sandbox.plain().join("file")).unwrap();
+    for content in [2, 3] {
+        std::os::unix::fs::FileExt::write_all_at(&file, &[content; 9000], 0).unwrap();
+        file.sync_all().unwrap();
+    }
+    let daemon = sandbox.daemon();
+    assert!(Command::new("kill").args(["-9", &daemon.to_string()]).status().unwrap().success());
+    drop(file);
+    let places = ["backing", "state"];
+    places.iter().for_each(|place| copy(&sandbox.path(place), &sandbox.path(&format!("{place} then"))));
+    let found =
+        Command::new("find").arg(sandbox.backing().join("chunks")).args(["-type", "f"]).output().unwrap();
+    let (mut whole, mut failed) = (0, 0);
+    for chunk in String::from_utf8(found.stdout).unwrap().lines() {
+        for at in (2000..fs::metadata(chunk).unwrap().len()).step_by(4096) {
+            let mut bytes = fs::read(chunk).unwrap();
+            if bytes[at as usize..][..100].iter().all(|byte| *byte == 0) {
+                continue;
+            }
+            bytes[at as usize] ^= 1;
+            fs::write(chunk, bytes).unwrap();
+            if mount(&sandbox).status().unwrap().success() {
+                match fs::read(sandbox.plain().join("file")) {
+                    Ok(content) => {
+                        assert!(content == [3; 9000], "{:?} of {chunk} at {at}", content.first());
+                        whole += 1;
+                    }
+                    Err(_) => failed += 1,
+                }
+                let _ = sandbox.umount().output();
+                eventually("the mount's end", || !sandbox.is_mounted());
+            }
+            for place in places {
+                fs::remove_dir_all(sandbox.path(place)).unwrap();
+                copy(&sandbox.path(&format!("{place} then")), &sandbox.path(place));
+            }
+        }
+    }
+    assert!(whole > 1 && failed > 1, "{whole} {failed}");
+}

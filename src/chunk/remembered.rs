@@ -2,7 +2,7 @@
 
 use super::{ChunkId, InodeId, Recall, Tombstone, Version};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Clones share what is remembered. Everything counts the moment it is noted: the most that could be written down.
@@ -16,11 +16,12 @@ pub(crate) type Snapshot = Arc<Noted>;
 pub(crate) struct Noted {
     versions: BTreeMap<ChunkId, Version>,
     tombstones: BTreeMap<ChunkId, Tombstone>,
+    watched: BTreeSet<InodeId>,
 }
 
 impl FromIterator<(ChunkId, Version)> for Noted {
     fn from_iter<I: IntoIterator<Item = (ChunkId, Version)>>(known: I) -> Noted {
-        Noted { versions: known.into_iter().collect(), tombstones: BTreeMap::new() }
+        Noted { versions: known.into_iter().collect(), ..Noted::default() }
     }
 }
 
@@ -108,6 +109,18 @@ impl Recall for Remembered {
 
     fn revived(&self, id: ChunkId) {
         Arc::make_mut(&mut self.0.lock().noted).tombstones.remove(&id);
+    }
+
+    fn watch(&self, id: InodeId) {
+        Arc::make_mut(&mut self.0.lock().noted).watched.insert(id);
+    }
+
+    fn watched(&self) -> Vec<InodeId> {
+        self.0.lock().noted.watched.iter().copied().collect()
+    }
+
+    fn unwatch(&self, id: InodeId) {
+        Arc::make_mut(&mut self.0.lock().noted).watched.remove(&id);
     }
 
     fn keep(&self) {

@@ -5,7 +5,7 @@ use redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
     WriteTransaction,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// By `ChunkId::block`: the version vector, its writer first, each entry as device id ‖ commit number.
@@ -16,6 +16,10 @@ pub const ATTRIBUTES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::n
 pub const ATTRIBUTES_MOST: u64 = if cfg!(test) { 1000 } else { 200_000 };
 /// By `ChunkId::block` of chunk 0: the number of entries of its version (u16), those, and those of a directory's own vector.
 pub const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tombstones");
+/// Inodes that are watched.
+pub const WATCHED: TableDefinition<'_, &[u8; 12], ()> = TableDefinition::new("watched");
+/// Watched inodes, at most: of further ones nothing is noted.
+pub const WATCHED_MOST: usize = 10_000;
 /// The number of the newest note that was written down: what lies in `recent` up to that one is in the others.
 pub const RECENT: TableDefinition<'_, (), u64> = TableDefinition::new("recent");
 /// Deleted inodes that are remembered. Where there are as many some of them are forgotten, whichever.
@@ -43,6 +47,35 @@ pub fn write_tombstones(
     // Ids are random, so these are any of them.
     for _ in TOMBSTONES_MOST..table.len()? {
         table.pop_first()?;
+    }
+    Ok(())
+}
+
+/// The inodes that are watched.
+///
+/// # Errors
+///
+/// What the database says.
+pub fn read_watched(store: &Database) -> Result<BTreeSet<InodeId>, redb::Error> {
+    match store.begin_read()?.open_table(WATCHED) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(BTreeSet::new()),
+        table => Ok(table?
+            .iter()?
+            .map(|entry| Ok(InodeId(*entry?.0.value())))
+            .collect::<Result<_, redb::StorageError>>()?),
+    }
+}
+
+/// Those are watched, and no others.
+///
+/// # Errors
+///
+/// What the database says, such as that of a full disk. `write` is to be aborted then.
+pub fn write_watched(write: &WriteTransaction, watched: &BTreeSet<InodeId>) -> Result<(), redb::Error> {
+    write.delete_table(WATCHED)?;
+    let mut table = write.open_table(WATCHED)?;
+    for id in watched {
+        table.insert(&id.0, ())?;
     }
     Ok(())
 }

@@ -9,14 +9,16 @@ mod recent;
 #[cfg(test)]
 pub(super) mod tests;
 
-use super::tables::{self, ATTRIBUTES, RECENT, TOMBSTONES, VERSIONS, decode, decode_tombstone, encode};
+use super::tables::{
+    self, ATTRIBUTES, RECENT, TOMBSTONES, VERSIONS, WATCHED_MOST, decode, decode_tombstone, encode,
+};
 use crate::chunk::{ChunkId, InodeId, Recall, Tombstone, Version};
 use crate::locks::{Mutex, Rank, RwLock};
 use recent::Recent;
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -66,6 +68,9 @@ struct Notes {
     new: HashMap<ChunkId, Option<Version>>,
     /// Inodes that were deleted since; `None` for those that have a name again.
     buried: HashMap<ChunkId, Option<Tombstone>>,
+    /// All inodes that are watched, and whether others were written down.
+    watched: BTreeSet<InodeId>,
+    watches_others: bool,
     /// The number of the newest one in `recent`.
     number: u64,
     /// Being written down.
@@ -77,6 +82,7 @@ struct Notes {
 struct Leaving {
     /// Of the newest of them in `recent`.
     number: u64,
+    watched: Option<BTreeSet<InodeId>>,
     versions: BTreeMap<[u8; 16], Option<Version>>,
     tombstones: BTreeMap<[u8; 16], Option<Tombstone>>,
 }
@@ -105,10 +111,11 @@ impl Versions {
         };
         let number = left.last().map_or(kept, |last| last.number);
         let new = left.into_iter().map(|note| (note.id, Some(note.version))).collect();
+        let notes = Notes { new, number, watched: tables::read_watched(&store)?, ..Notes::default() };
         Ok(Versions {
             store,
             tables: RwLock::new(Rank::VersionsTable, None),
-            notes: Mutex::new(Rank::VersionsNotes, Notes { new, number, ..Notes::default() }),
+            notes: Mutex::new(Rank::VersionsNotes, notes),
             recent,
             keeping: Mutex::new(Rank::VersionsWriter, ()),
             failed: AtomicBool::new(false),
@@ -204,6 +211,7 @@ impl Versions {
         drop((table, attributes));
         write.open_table(RECENT)?.insert((), leaving.number)?;
         tables::write_tombstones(&write, &leaving.tombstones)?;
+        leaving.watched.as_ref().map_or(Ok(()), |watched| tables::write_watched(&write, watched))?;
         write.commit()?;
         // Whoever opens it from now on finds what was written.
         *self.tables.write() = None;
@@ -308,16 +316,32 @@ impl Recall for Versions {
         self.notes.lock().buried.insert(id, None);
     }
 
+    fn watch(&self, id: InodeId) {
+        let mut notes = self.notes.lock();
+        notes.watches_others |= notes.watched.len() < WATCHED_MOST && notes.watched.insert(id);
+    }
+
+    fn watched(&self) -> Vec<InodeId> {
+        self.notes.lock().watched.iter().copied().collect()
+    }
+
+    fn unwatch(&self, id: InodeId) {
+        let mut notes = self.notes.lock();
+        notes.watches_others |= notes.watched.remove(&id);
+    }
+
     fn keep(&self) {
         let _alone = self.keeping.lock();
         let leaving = {
             let mut notes = self.notes.lock();
-            if notes.new.is_empty() && notes.buried.is_empty() {
+            if notes.new.is_empty() && notes.buried.is_empty() && !notes.watches_others {
                 return;
             }
+            let watched = std::mem::take(&mut notes.watches_others).then(|| notes.watched.clone());
             let (new, buried) = (std::mem::take(&mut notes.new), std::mem::take(&mut notes.buried));
             notes.leaving = Arc::new(Leaving {
                 number: notes.number,
+                watched,
                 versions: new.into_iter().map(|(id, note)| (id.block(), note)).collect(),
                 tombstones: buried.into_iter().map(|(id, note)| (id.block(), note)).collect(),
             });

@@ -42,7 +42,7 @@ pub struct Volume {
     pub(super) writeback: Arc<Writeback>,
     data: Arc<Data>,
     pub(super) namespace: Arc<Namespace>,
-    merge: Arc<Merge>,
+    pub(super) merge: Arc<Merge>,
     check: Arc<Check>,
     pub(super) rotation: Arc<Rotation>,
     pub(super) arrivals: Arc<Arrivals>,

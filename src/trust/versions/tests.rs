@@ -94,6 +94,27 @@ fn what_became_durable_is_known_after_a_kill() {
 }
 
 #[test]
+fn what_is_watched_is_until_that_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let versions = open(&folder);
+    let id = |n: u8| InodeId([n; 12]);
+    [3, 1, 2, 1].into_iter().for_each(|n| versions.watch(id(n)));
+    versions.unwatch(id(2));
+    for _ in 0..2 {
+        assert_eq!(versions.watched(), [id(1), id(3)]);
+        versions.keep();
+    }
+    versions.unwatch(id(3));
+    versions.keep();
+    drop(versions);
+    let versions = open(&folder);
+    assert_eq!(versions.watched(), [id(1)]);
+    (0..WATCHED_MOST as u32 + 9)
+        .for_each(|n| versions.watch(InodeId(chunk(n).block()[4..].try_into().unwrap())));
+    assert_eq!(versions.watched().len(), WATCHED_MOST);
+}
+
+#[test]
 fn attributes_stay_until_their_inode_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let versions = open(&folder);

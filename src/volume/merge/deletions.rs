@@ -45,7 +45,9 @@ impl Merge {
             self.waits_briefly.store(true, Ordering::Relaxed);
             return Ok(());
         }
-        let (is_named, age) = (self.is_named(&inode), self.age_of(id));
+        let age = self.age_of(id);
+        let is_old = age >= PATIENCE && !mutants::is_active(Mutant::ReturnedHomeless);
+        let is_named = self.is_named_unless(&inode, |error| is_old && error.is_taken_away());
         if self.is_unknown(&inode, tombstone)? || is_named == Some(true) {
             let before = revived.len();
             self.revive(&inode, 0, revived)?;
@@ -102,7 +104,7 @@ impl Merge {
     }
 
     /// Of a chunk 0. Unknown where no sync client comes.
-    fn age_of(&self, id: InodeId) -> Duration {
+    pub(super) fn age_of(&self, id: InodeId) -> Duration {
         let context = &self.base.context;
         context.store.age_of_file(context.file_name(ChunkId::first(id))).unwrap_or_default()
     }
@@ -133,7 +135,10 @@ impl Merge {
         }
         // Not the content alone: it may have a name from another device, and be nowhere else.
         let relation = tombstone.version.compare(other.version());
-        let is_known = matches!(relation, Relation::Newer | Relation::Equal);
+        let is_known = matches!(relation, Relation::Newer | Relation::Equal)
+            || other.record.kind == Kind::Directory
+                && self.namespace.are_gone(id.inode, &other.record.extension.links)
+                && !mutants::is_active(Mutant::BothDeletedLeft);
         Ok(is_known
             && !other
                 .entries
@@ -181,7 +186,11 @@ impl Merge {
     }
 
     /// The same. `is_over`: what a directory cannot be read for, and will not be read later.
-    fn is_named_unless(&self, inode: &Arc<Inode>, is_over: impl Fn(&Error) -> bool) -> Option<bool> {
+    pub(super) fn is_named_unless(
+        &self,
+        inode: &Arc<Inode>,
+        is_over: impl Fn(&Error) -> bool,
+    ) -> Option<bool> {
         let mut answer = Some(false);
         for Link { parent, name, .. } in inode.view(|record| record.extension.links.clone()) {
             let tombstone = self.tombstone(parent);
@@ -218,7 +227,12 @@ impl Merge {
 
     /// In its directory, which gets its own name back if it was deleted too, or in the root if that is nowhere. Whether it
     /// could be.
-    fn name_again(&self, inode: &Arc<Inode>, depth: usize, revived: &mut Vec<ChunkId>) -> Result<bool> {
+    pub(super) fn name_again(
+        &self,
+        inode: &Arc<Inode>,
+        depth: usize,
+        revived: &mut Vec<ChunkId>,
+    ) -> Result<bool> {
         let Some(link) = inode.view(|record| record.extension.links.first().cloned()) else {
             return Ok(false);
         };

@@ -15,6 +15,7 @@ mod removal;
 mod strays;
 mod twins;
 mod unseen;
+mod watched;
 mod withheld;
 
 use crate::chunk::{Chunk, ChunkId, InodeId, Relation};
@@ -222,7 +223,9 @@ impl Merge {
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
+        let seen_to = self.see_to_watched(&copies)?;
         let is_at_rest = merged.is_empty() && strays.is_empty() && revived.is_empty() && saved.is_empty();
+        let is_at_rest = is_at_rest && seen_to.is_empty();
         if is_at_rest && aside.is_empty() && displaced.is_empty() && !are_named {
             return Ok(());
         }
@@ -239,7 +242,14 @@ impl Merge {
         // A directory may have become one with another since.
         let lives = |id: &ChunkId| self.cache.inode(id.inode).is_ok_and(|inode| inode.view(has_names));
         let lives = |id: &ChunkId| lives(id) || mutants::is_active(Mutant::UnitedRevived);
-        revived.into_iter().filter(lives).for_each(|id| self.base.context.recall.revived(id));
+        for id in revived.into_iter().filter(lives) {
+            self.base.context.recall.revived(id);
+            if !mutants::is_active(Mutant::RevivedUnwatched) {
+                // Who gave it the name that it has may take that away, and does not know that it had none.
+                self.base.context.recall.watch(id.inode);
+            }
+        }
+        seen_to.into_iter().for_each(|id| self.base.context.recall.unwatch(id));
         for (id, copy) in copies.iter().filter(|(_, copy)| merged.contains(copy)) {
             if id.index.is_first()
                 && let Ok(Some(chunk)) = self.open_copy(*id, copy)
@@ -304,6 +314,7 @@ impl Merge {
                 })?;
                 Ok(false)
             }
+            (false, false) if self.is_for_its_writer(&inode, &other, copy)? => Ok(false),
             (false, false) => {
                 let mut used = Vec::new();
                 let is_merged = self.merge_file(&inode, other, beside, &mut used)?;
@@ -312,6 +323,19 @@ impl Merge {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Whether a copy that has other names only is another device's, and new: if both gave the file both names at the same time, these
+    /// would be two versions again.
+    fn is_for_its_writer(&self, inode: &Arc<Inode>, other: &State, copy: &CopyName) -> Result<bool> {
+        let is_own = other.version().0.first().is_none_or(|entry| entry.0 == self.base.context.device);
+        let has_more = |record: &Record| {
+            record.content != other.record.content || record.extension.links == other.record.extension.links
+        };
+        if is_own || inode.view(has_more) || mutants::is_active(Mutant::BothUnite) {
+            return Ok(false);
+        }
+        Ok(!self.is_done_with(copy)?)
     }
 
     /// Whether a copy of the very version that is in place has been there long enough. On the device that made it, another

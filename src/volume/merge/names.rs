@@ -73,7 +73,10 @@ impl Merge {
         match (knows_theirs, is_known) {
             (true, _) => return Ok(()),
             (false, true) => {}
-            (false, false) => links.append(&mut links_of(inode)),
+            (false, false) => {
+                self.base.context.recall.watch(inode.id());
+                links.append(&mut links_of(inode));
+            }
         }
         self.set_links(inode, links)?;
         // Some may be gone, and that be known to a directory that came before, or comes.

@@ -70,6 +70,11 @@ impl Namespace {
         names
     }
 
+    /// Whether all names that an inode says it has were taken away by somebody who knew of them, and not just now.
+    pub fn are_gone(&self, id: InodeId, links: &[Link]) -> bool {
+        links.iter().all(|link| self.is_outdated(id, link) && !self.is_young(link.parent))
+    }
+
     /// The name that a directory says, which was found in another one, or there under another name.
     pub fn is_told_by(&self, id: InodeId, link: &Link, found_in: InodeId) -> Told {
         let leads = || {

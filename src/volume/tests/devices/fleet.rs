@@ -300,11 +300,12 @@ pub fn kill(volume: Arc<Volume>) {
     volume.sync_directory(&volume.root().unwrap()).unwrap();
 }
 
-/// What can be read of the tree while files are on their way.
+/// What can be read of the tree while files are on their way. A folder may lie in itself until that is put right.
 pub fn readable(volume: &Volume) -> Tree {
     let mut tree = Tree::new();
-    let mut todo = vec![(String::new(), volume.root().unwrap())];
-    while let Some((path, directory)) = todo.pop() {
+    let mut todo = vec![(String::new(), vec![volume.root().unwrap()])];
+    while let Some((path, above)) = todo.pop() {
+        let directory = above.last().expect("the folder itself").clone();
         let mut found = Vec::new();
         let mut visit = |_: u64, name: &[u8], _, _| {
             found.push(String::from_utf8_lossy(name).into_owned());
@@ -318,7 +319,9 @@ pub fn readable(volume: &Volume) -> Tree {
             let Ok(Some(inode)) = volume.lookup(&directory, name.as_bytes()) else { continue };
             if inode.is_directory() {
                 tree.insert(path.clone(), None);
-                todo.push((path, inode));
+                if above.iter().all(|directory| directory.id() != inode.id()) {
+                    todo.push((path, [&above[..], &[inode]].concat()));
+                }
             } else {
                 let mut bytes = vec![0; inode.view(|record| record.size) as usize];
                 if volume.read(&inode, 0, &mut bytes).is_ok() {

@@ -258,7 +258,7 @@ fn walk(seed: u64) {
     }));
     if let Err(why) = judged {
         println!("CRYPTFS_SEED={seed}\n{}", fleet.log.join("\n"));
-        std::panic::resume_unwind(why);
+        resume_unwind(why);
     }
 }
 

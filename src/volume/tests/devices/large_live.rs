@@ -83,7 +83,7 @@ fn walk(seed: u64, is_harsh: bool) {
     }));
     if let Err(why) = judged {
         println!("CRYPTFS_SEED={seed}\n{log}");
-        std::panic::resume_unwind(why);
+        resume_unwind(why);
     }
 }
 

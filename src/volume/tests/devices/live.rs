@@ -322,7 +322,7 @@ fn walk(seed: u64, kills: bool) {
     let judged = catch_unwind(AssertUnwindSafe(|| drop(live.unmount().judge())));
     if let Err(why) = judged {
         println!("CRYPTFS_SEED={seed}\n{log}");
-        std::panic::resume_unwind(why);
+        resume_unwind(why);
     }
 }
 

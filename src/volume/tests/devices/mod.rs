@@ -15,12 +15,14 @@ mod misplaced;
 mod newer;
 mod outdated;
 mod overwritten;
+mod shrunk;
 mod twins;
 mod unmounted;
 mod unnamed;
 mod unread;
 mod unshown;
 pub mod walks;
+mod watched;
 
 use super::*;
 use crate::chunk::{ChunkId, ChunkIndex};
@@ -32,7 +34,7 @@ use client::Style;
 use fleet::{
     Device, FleetFixture, edit, find, make_directories, make_directory, remove, remove_all, rename, tree,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 const BOTH: [Style; 2] = [Style::OursAside, Style::TheirsAside];
 

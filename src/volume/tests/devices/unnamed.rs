@@ -22,6 +22,11 @@ fn file_of(volume: &Volume, path: &str) -> FileName {
     volume.base.context.file_name(ChunkId::first(find(volume, path).unwrap().id()))
 }
 
+/// Whether this device remembers that it removed an inode.
+pub(super) fn is_removed(volume: &Volume, id: InodeId) -> bool {
+    volume.base.context.recall.tombstone(ChunkId::first(id)).is_some()
+}
+
 /// A name that answers with an error can be removed; what it stands for comes later.
 #[test]
 fn what_arrives_after_its_name_was_removed_has_it_back() {
@@ -162,11 +167,12 @@ fn a_file_that_is_replaced_by_a_name_that_it_does_not_say_comes_back_with_an_edi
     live.fleet.devices[1].store.wait(Duration::from_secs(3600));
     let (volume, root) = (live.at(1), live.at(1).root().unwrap());
     super::fleet::make(volume, "new", "by b").unwrap();
-    find(volume, "g").unwrap();
+    let old = find(volume, "g").unwrap().id();
     let replaced = volume.rename((&root, b"new"), (&root, b"g"), Rename::Replace, None, now()).unwrap();
     replaced.into_iter().for_each(|inode| volume.release(inode));
     drop(root);
     volume.checkpoint().unwrap();
+    assert!(is_removed(volume, old));
     edit(live.at(0), "f", "edited").unwrap();
     live.fleet.made = ["edited", "by b"].map(str::to_owned).into();
     live.unmount().judge();
@@ -203,12 +209,14 @@ fn what_was_moved_out_of_a_folder_that_is_gone_and_is_removed_here_comes_back_wi
     fleet.make(0, "d/f");
     fleet.judge();
     let mut live = Live::mount(fleet);
+    let file = find(live.at(0), "d/f").unwrap().id();
     rename(live.at(1), "d/f", "e/f").unwrap();
     remove_all(live.at(1), "d").unwrap();
     live.at(1).writeback.commit(&[]).unwrap();
     [1, 0].iter().for_each(|at| assert!(live.fleet.sync_all(*at)));
     live.arrive(0);
     remove(live.at(0), "e/f").unwrap();
+    assert!(is_removed(live.at(0), file));
     edit(live.at(1), "e/f", "edited").unwrap();
     live.at(1).sync_all().unwrap();
     live.at(1).checkpoint().unwrap();
@@ -323,13 +331,23 @@ pub(super) fn unnamed(fleet: &mut FleetFixture, at: usize) -> Vec<String> {
 fn walk(seed: u64) {
     let mut random = TestRng(seed);
     let styles: Vec<Style> = (0..2).map(|_| BOTH[random.below(2)]).collect();
-    let mut live = Live::mount(FleetFixture::new(2, &styles));
-    let steps = if random.below(4) == 0 { 60 } else { 16 };
-    for step in 0..4 + random.below(steps) {
+    let most = if random.below(4) == 0 { 60 } else { 16 };
+    shrunk::walk(seed, 4 + random.below(most), |steps| take(steps, &styles));
+}
+
+fn take(steps: &shrunk::Steps<'_>, styles: &[Style]) {
+    let mut live = Live::mount(FleetFixture::new(2, styles));
+    for (step, mut random) in steps.each() {
         let at = random.below(live.volumes.len());
-        match random.below(5) {
-            0 => live.fleet.sync_some(at, &mut random),
-            1 => drop(live.fleet.sync_all(at)),
+        let what = match random.below(5) {
+            0 | 1 => {
+                match random.below(2) {
+                    0 => live.fleet.sync_some(at, &mut random),
+                    _ => drop(live.fleet.sync_all(at)),
+                }
+                live.arrive_between(at, &mut random);
+                Some("copies".to_owned())
+            }
             _ => {
                 let Live { fleet, volumes } = &mut live;
                 let volume = &volumes[at].0;
@@ -337,34 +355,28 @@ fn walk(seed: u64) {
                     0 => save(fleet, volume, &format!("{} of {at}", step * 10), &mut random),
                     _ => act(fleet, volume, (at, step * 10), &mut random),
                 };
-                fleet.log.extend(done.map(|done| format!("{at}: {done}")));
                 match random.below(3) {
                     0 => {}
                     1 => volume.writeback.commit(&[]).unwrap(),
                     _ => volume.sync_all().unwrap(),
                 }
-                continue;
+                done
             }
-        }
-        live.fleet.log.push(format!("{at} copies"));
-        live.arrive_between(at, &mut random);
+        };
+        steps.tell(&live.fleet, step, &format!("{at} {}", what.as_deref().unwrap_or("does nothing")));
     }
-    let log = live.fleet.log.join("\n");
+    let mut fleet = live.unmount();
+    steps.tell(&fleet, usize::MAX, "unmounted");
     let judged = catch_unwind(AssertUnwindSafe(|| {
-        let mut fleet = live.unmount();
         fleet.judge();
         fleet.wait(DAYS);
         fleet.wait(DAYS);
         fleet.judge();
-        for at in 0..2 {
-            let left = unnamed(&mut fleet, at);
-            assert!(left.is_empty(), "left on {at}: {left:#?}");
-        }
     }));
-    if let Err(why) = judged {
-        println!("CRYPTFS_SEED={seed}\n{log}");
-        std::panic::resume_unwind(why);
-    }
+    steps.tell(&fleet, usize::MAX, "judged");
+    judged.unwrap_or_else(|why| resume_unwind(why));
+    let left = [0, 1].map(|at| unnamed(&mut fleet, at));
+    assert!(left.iter().all(Vec::is_empty), "left: {left:#?}");
 }
 
 #[test]

@@ -326,6 +326,7 @@ fn a_folder_has_no_name_back_by_what_does_not_know_of_its_deletion() {
     make_directories(&mut fleet, 0, &["d"]);
     fleet.make(0, "d/old");
     fleet.judge();
+    fleet.devices.iter().for_each(|device| device.store.be_young());
     fleet.removed.extend(fleet.made.clone());
     fleet.at(0, |_, volume| remove_all(volume, "d").unwrap());
     fleet.sync_all(0);
@@ -340,6 +341,8 @@ fn a_folder_has_no_name_back_by_what_does_not_know_of_its_deletion() {
     sync(&mut fleet, 1);
     sync(&mut fleet, 0);
     fleet.at(0, |_, _| ());
+    fleet.settle();
+    assert_eq!(fleet.at(0, |_, volume| tree(volume)).keys().collect::<Vec<_>>(), ["d", "d/new", "x"]);
     assert_eq!(fleet.judge().keys().collect::<Vec<_>>(), ["d", "d/new", "x"]);
 }
 

@@ -40,7 +40,7 @@ pub fn walk(seed: u64, devices: usize, kills: bool, between: Between<'_>) -> Fle
     let judged = catch_unwind(AssertUnwindSafe(|| fleet.judge()));
     if let Err(why) = judged {
         println!("CRYPTFS_SEED={seed}\n{}", fleet.log.join("\n"));
-        std::panic::resume_unwind(why);
+        resume_unwind(why);
     }
     fleet
 }

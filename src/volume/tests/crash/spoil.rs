@@ -72,15 +72,14 @@ impl Case {
         matches!(self.who, Who::Writer | Who::Behind | Who::Forgetful)
     }
 
-    /// An older state of a directory, too, may show. Of two roots one may be of such.
+    /// An older state of a directory, too, may show. Of two roots one may be of such, the first one, too.
     pub fn may_be_older(&self) -> bool {
-        matches!(self.spoil, Spoil::Older | Spoil::Bit | Spoil::Hole)
+        matches!(self.spoil, Spoil::Older | Spoil::Bit | Spoil::Hole | Spoil::Short)
     }
 
-    /// An older state that is authentic: who cannot know better may take it. The first of two roots may be one.
+    /// An older state that is authentic: who cannot know better may take it.
     pub fn is_lenient(&self) -> bool {
-        let is_short = self.spoil == Spoil::Short;
-        self.who != Who::Writer && (self.is_journal() || self.may_be_older() || is_short)
+        self.who != Who::Writer && (self.is_journal() || self.may_be_older())
     }
 
     /// The state without content is gone from the file as soon as one with content is durable; but after a power cut it may be there.

@@ -256,8 +256,7 @@ impl Model {
         let was_durable = self.promises[done].files.contains_key(&id) || self.files[&id][0].0 == 0;
         let mut allowed: Vec<Version> = self.versions(id, done).cloned().collect();
         if !was_durable {
-            let blank = |version: &Version| Version { content: Rc::default(), ..version.clone() };
-            allowed.extend(allowed.iter().map(blank).collect::<Vec<_>>());
+            allowed.extend(allowed.iter().map(without_content).collect::<Vec<_>>());
         }
         allowed
     }
@@ -265,9 +264,10 @@ impl Model {
     /// Whether the name of an inode was promised at a time when nothing of its content was.
     pub fn was_named_before_content(&self, id: InodeId, done: usize) -> bool {
         let is_named = |tree: &Tree| tree.values().any(|entries| entries.values().any(|named| *named == id));
+        let has_content = |version: &usize| !self.files[&id][*version].1.content.is_empty();
         let promises = self.promises[..=done].iter();
         promises
-            .filter(|promise| !promise.files.contains_key(&id))
+            .filter(|promise| !promise.files.get(&id).is_some_and(has_content))
             .any(|promise| is_named(&self.trees[promise.tree]))
     }
 
@@ -281,12 +281,16 @@ impl Model {
     ) -> Result<(), String> {
         let Some(versions) = self.files.get(&id) else { return Err(format!("{id:?} was never made")) };
         let until = versions.iter().filter(|(made, _)| *made <= done + 1).map(|(_, version)| version.clone());
-        let until = until.chain(self.allowed(id, done));
+        let mut until: Vec<_> = until.chain(self.allowed(id, done)).collect();
+        if may_be_empty {
+            // What names it tells its times, too.
+            until.extend(until.iter().map(without_content).collect::<Vec<_>>());
+        }
         let is_empty = |version: &Version| version.content.is_empty();
         let is_promised = found.kind == Kind::File && self.promises[done].files.contains_key(&id);
         let is_emptied =
             !may_be_empty && is_promised && is_empty(found) && !self.versions(id, done).any(is_empty);
-        if !is_emptied && is_one_of(&until.collect::<Vec<_>>(), found) {
+        if !is_emptied && is_one_of(&until, found) {
             return Ok(());
         }
         Err(format!("{id:?} is {}", describe(found)))
@@ -308,6 +312,10 @@ impl Model {
 fn alike(version: &Version, found: &Version) -> bool {
     let directory = version.kind == Kind::Directory;
     directory && Version { modified: found.modified, ..version.clone() } == *found || version == found
+}
+
+fn without_content(version: &Version) -> Version {
+    Version { content: Rc::default(), ..version.clone() }
 }
 
 /// Whether it is one of the versions or, of several chunks, a mixture of them.

@@ -62,14 +62,14 @@ pub trait Recall: Send + Sync {
     fn tombstone(&self, id: ChunkId) -> Option<Tombstone>;
     /// An inode that was deleted here has a name again.
     fn revived(&self, id: ChunkId);
-    /// Two versions of a file became one, and each may lack the name that the other one has left.
-    fn watch(&self, _: InodeId) {}
+    /// An inode may have no name, and nobody deleted it: of two devices each may have taken away the name that the other one left.
+    fn may_be_nameless(&self, _: InodeId) {}
     /// Inodes of which that was noted.
-    fn watched(&self) -> Vec<InodeId> {
+    fn maybe_nameless(&self) -> Vec<InodeId> {
         Vec::new()
     }
     /// It has a name, or is gone.
-    fn unwatch(&self, _: InodeId) {}
+    fn not_nameless(&self, _: InodeId) {}
     /// Writes down what was noted since the last time. A crash may lose what was not.
     fn keep(&self);
     /// Whether `keep_attributes` keeps anything.

@@ -16,7 +16,7 @@ pub(crate) type Snapshot = Arc<Noted>;
 pub(crate) struct Noted {
     versions: BTreeMap<ChunkId, Version>,
     tombstones: BTreeMap<ChunkId, Tombstone>,
-    watched: BTreeSet<InodeId>,
+    maybe_nameless: BTreeSet<InodeId>,
 }
 
 impl FromIterator<(ChunkId, Version)> for Noted {
@@ -111,16 +111,16 @@ impl Recall for Remembered {
         Arc::make_mut(&mut self.0.lock().noted).tombstones.remove(&id);
     }
 
-    fn watch(&self, id: InodeId) {
-        Arc::make_mut(&mut self.0.lock().noted).watched.insert(id);
+    fn may_be_nameless(&self, id: InodeId) {
+        Arc::make_mut(&mut self.0.lock().noted).maybe_nameless.insert(id);
     }
 
-    fn watched(&self) -> Vec<InodeId> {
-        self.0.lock().noted.watched.iter().copied().collect()
+    fn maybe_nameless(&self) -> Vec<InodeId> {
+        self.0.lock().noted.maybe_nameless.iter().copied().collect()
     }
 
-    fn unwatch(&self, id: InodeId) {
-        Arc::make_mut(&mut self.0.lock().noted).watched.remove(&id);
+    fn not_nameless(&self, id: InodeId) {
+        Arc::make_mut(&mut self.0.lock().noted).maybe_nameless.remove(&id);
     }
 
     fn keep(&self) {

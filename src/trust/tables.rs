@@ -16,14 +16,14 @@ pub const ATTRIBUTES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::n
 pub const ATTRIBUTES_MOST: u64 = if cfg!(test) { 1000 } else { 200_000 };
 /// By `ChunkId::block` of chunk 0: the number of entries of its version (u16), those, and those of a directory's own vector.
 pub const TOMBSTONES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tombstones");
-/// Inodes that are watched.
-pub const WATCHED: TableDefinition<'_, &[u8; 12], ()> = TableDefinition::new("watched");
-/// Watched inodes, at most: of further ones nothing is noted.
-pub const WATCHED_MOST: usize = 10_000;
-/// The number of the newest note that was written down: what lies in `recent` up to that one is in the others.
-pub const RECENT: TableDefinition<'_, (), u64> = TableDefinition::new("recent");
 /// Deleted inodes that are remembered. Where there are as many some of them are forgotten, whichever.
 pub const TOMBSTONES_MOST: u64 = if cfg!(test) { 100 } else { 200_000 };
+/// Inodes that may have no name.
+pub const NAMELESS: TableDefinition<'_, &[u8; 12], ()> = TableDefinition::new("nameless");
+/// Those, at most: of further ones nothing is noted.
+pub const NAMELESS_MOST: usize = 10_000;
+/// The number of the newest note in `recent` that the other tables have, too, with all before it.
+pub const RECENT: TableDefinition<'_, (), u64> = TableDefinition::new("recent");
 
 /// Notes tombstones; `None`: the inode has a name again.
 ///
@@ -51,13 +51,13 @@ pub fn write_tombstones(
     Ok(())
 }
 
-/// The inodes that are watched.
+/// The inodes that may have no name.
 ///
 /// # Errors
 ///
 /// What the database says.
-pub fn read_watched(store: &Database) -> Result<BTreeSet<InodeId>, redb::Error> {
-    match store.begin_read()?.open_table(WATCHED) {
+pub fn read_nameless(store: &Database) -> Result<BTreeSet<InodeId>, redb::Error> {
+    match store.begin_read()?.open_table(NAMELESS) {
         Err(TableError::TableDoesNotExist(_)) => Ok(BTreeSet::new()),
         table => Ok(table?
             .iter()?
@@ -66,15 +66,15 @@ pub fn read_watched(store: &Database) -> Result<BTreeSet<InodeId>, redb::Error> 
     }
 }
 
-/// Those are watched, and no others.
+/// Those may have no name, and no others.
 ///
 /// # Errors
 ///
 /// What the database says, such as that of a full disk. `write` is to be aborted then.
-pub fn write_watched(write: &WriteTransaction, watched: &BTreeSet<InodeId>) -> Result<(), redb::Error> {
-    write.delete_table(WATCHED)?;
-    let mut table = write.open_table(WATCHED)?;
-    for id in watched {
+pub fn write_nameless(write: &WriteTransaction, nameless: &BTreeSet<InodeId>) -> Result<(), redb::Error> {
+    write.delete_table(NAMELESS)?;
+    let mut table = write.open_table(NAMELESS)?;
+    for id in nameless {
         table.insert(&id.0, ())?;
     }
     Ok(())

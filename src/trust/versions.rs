@@ -10,7 +10,7 @@ mod recent;
 pub(super) mod tests;
 
 use super::tables::{
-    self, ATTRIBUTES, RECENT, TOMBSTONES, VERSIONS, WATCHED_MOST, decode, decode_tombstone, encode,
+    self, ATTRIBUTES, NAMELESS_MOST, RECENT, TOMBSTONES, VERSIONS, decode, decode_tombstone, encode,
 };
 use crate::chunk::{ChunkId, InodeId, Recall, Tombstone, Version};
 use crate::locks::{Mutex, Rank, RwLock};
@@ -68,9 +68,9 @@ struct Notes {
     new: HashMap<ChunkId, Option<Version>>,
     /// Inodes that were deleted since; `None` for those that have a name again.
     buried: HashMap<ChunkId, Option<Tombstone>>,
-    /// All inodes that are watched, and whether others were written down.
-    watched: BTreeSet<InodeId>,
-    watches_others: bool,
+    /// All inodes that may have no name, and whether others were written down.
+    nameless: BTreeSet<InodeId>,
+    are_others: bool,
     /// The number of the newest one in `recent`.
     number: u64,
     /// Being written down.
@@ -82,9 +82,18 @@ struct Notes {
 struct Leaving {
     /// Of the newest of them in `recent`.
     number: u64,
-    watched: Option<BTreeSet<InodeId>>,
+    nameless: Option<BTreeSet<InodeId>>,
     versions: BTreeMap<[u8; 16], Option<Version>>,
     tombstones: BTreeMap<[u8; 16], Option<Tombstone>>,
+}
+
+impl Notes {
+    fn add(&mut self, id: ChunkId, version: &Version) {
+        if !self.seen.is_empty() {
+            self.seen.remove(&id);
+        }
+        self.new.insert(id, Some(version.clone()));
+    }
 }
 
 impl Versions {
@@ -111,7 +120,7 @@ impl Versions {
         };
         let number = left.last().map_or(kept, |last| last.number);
         let new = left.into_iter().map(|note| (note.id, Some(note.version))).collect();
-        let notes = Notes { new, number, watched: tables::read_watched(&store)?, ..Notes::default() };
+        let notes = Notes { new, number, nameless: tables::read_nameless(&store)?, ..Notes::default() };
         Ok(Versions {
             store,
             tables: RwLock::new(Rank::VersionsTable, None),
@@ -120,17 +129,6 @@ impl Versions {
             keeping: Mutex::new(Rank::VersionsWriter, ()),
             failed: AtomicBool::new(false),
         })
-    }
-
-    /// Its number.
-    fn note(&self, id: ChunkId, version: &Version) -> u64 {
-        let mut notes = self.notes.lock();
-        if !notes.seen.is_empty() {
-            notes.seen.remove(&id);
-        }
-        notes.new.insert(id, Some(version.clone()));
-        notes.number += 1;
-        notes.number
     }
 
     /// How many chunks are remembered.
@@ -211,7 +209,7 @@ impl Versions {
         drop((table, attributes));
         write.open_table(RECENT)?.insert((), leaving.number)?;
         tables::write_tombstones(&write, &leaving.tombstones)?;
-        leaving.watched.as_ref().map_or(Ok(()), |watched| tables::write_watched(&write, watched))?;
+        leaving.nameless.as_ref().map_or(Ok(()), |nameless| tables::write_nameless(&write, nameless))?;
         write.commit()?;
         // Whoever opens it from now on finds what was written.
         *self.tables.write() = None;
@@ -246,14 +244,19 @@ impl Recall for Versions {
     }
 
     fn durable(&self, id: ChunkId, version: &Version) {
-        let number = self.note(id, version);
+        let number = {
+            let mut notes = self.notes.lock();
+            notes.add(id, version);
+            notes.number += 1;
+            notes.number
+        };
         if let Some(recent) = &self.recent {
             recent.write(number, id, version);
         }
     }
 
     fn found_durable(&self, id: ChunkId, version: &Version) {
-        self.note(id, version);
+        self.notes.lock().add(id, version);
     }
 
     fn journals(&self) -> Vec<ChunkId> {
@@ -316,32 +319,32 @@ impl Recall for Versions {
         self.notes.lock().buried.insert(id, None);
     }
 
-    fn watch(&self, id: InodeId) {
+    fn may_be_nameless(&self, id: InodeId) {
         let mut notes = self.notes.lock();
-        notes.watches_others |= notes.watched.len() < WATCHED_MOST && notes.watched.insert(id);
+        notes.are_others |= notes.nameless.len() < NAMELESS_MOST && notes.nameless.insert(id);
     }
 
-    fn watched(&self) -> Vec<InodeId> {
-        self.notes.lock().watched.iter().copied().collect()
+    fn maybe_nameless(&self) -> Vec<InodeId> {
+        self.notes.lock().nameless.iter().copied().collect()
     }
 
-    fn unwatch(&self, id: InodeId) {
+    fn not_nameless(&self, id: InodeId) {
         let mut notes = self.notes.lock();
-        notes.watches_others |= notes.watched.remove(&id);
+        notes.are_others |= notes.nameless.remove(&id);
     }
 
     fn keep(&self) {
         let _alone = self.keeping.lock();
         let leaving = {
             let mut notes = self.notes.lock();
-            if notes.new.is_empty() && notes.buried.is_empty() && !notes.watches_others {
+            if notes.new.is_empty() && notes.buried.is_empty() && !notes.are_others {
                 return;
             }
-            let watched = std::mem::take(&mut notes.watches_others).then(|| notes.watched.clone());
+            let nameless = std::mem::take(&mut notes.are_others).then(|| notes.nameless.clone());
             let (new, buried) = (std::mem::take(&mut notes.new), std::mem::take(&mut notes.buried));
             notes.leaving = Arc::new(Leaving {
                 number: notes.number,
-                watched,
+                nameless,
                 versions: new.into_iter().map(|(id, note)| (id.block(), note)).collect(),
                 tombstones: buried.into_iter().map(|(id, note)| (id.block(), note)).collect(),
             });
@@ -373,10 +376,11 @@ impl Recall for Versions {
     }
 }
 
-/// Nothing of `recent` is read when the volume is opened again.
+/// What `recent` tells was written down: nothing of it is read when the volume is opened again.
 impl Drop for Versions {
     fn drop(&mut self) {
-        if let Some(recent) = self.recent.as_ref().filter(|_| self.notes.lock().new.is_empty()) {
+        let is_kept = self.notes.lock().new.is_empty() && !self.failed.load(Ordering::Relaxed);
+        if let Some(recent) = self.recent.as_ref().filter(|_| is_kept) {
             recent.clear();
         }
     }

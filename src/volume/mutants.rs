@@ -93,7 +93,7 @@ crate::mutant::mutants! {
     BothDeletedLeft,
     BothUnite,
     TwinInTwin,
-    RevivedUnwatched,
+    RevivedForgotten,
     MarksIgnored,
     NotPinned,
     NotRestored,

@@ -92,7 +92,8 @@ fn read(place: &[u8]) -> Option<Note> {
     (u64::from_le_bytes(found) == check(rest) && note.number != 0).then_some(note)
 }
 
-/// Tells what was written from what a power cut left of it; nobody else writes there.
+/// Tells what was written from what a power cut left of it; nobody else writes there. Another build of the program may compute it
+/// otherwise: then its notes are not known.
 fn check(place: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(place);

@@ -93,25 +93,37 @@ fn what_became_durable_is_known_after_a_kill() {
     }
 }
 
+/// What is found does not take the place of what became durable.
 #[test]
-fn what_is_watched_is_until_that_ends() {
+fn what_was_found_leaves_room_for_what_became_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let versions = open(&folder);
+    versions.durable(chunk(1), &version(&[(9, 7)]));
+    (2..100).for_each(|n| versions.found_durable(chunk(n), &version(&[(9, 7)])));
+    versions.durable(chunk(1), &version(&[(9, 8)]));
+    let recent = folder.path().join("recent").metadata().unwrap().len();
+    assert!(recent < 1000, "{recent}");
+}
+
+#[test]
+fn what_may_have_no_name_is_known_until_it_has_one() {
     let folder = tempfile::tempdir().unwrap();
     let versions = open(&folder);
     let id = |n: u8| InodeId([n; 12]);
-    [3, 1, 2, 1].into_iter().for_each(|n| versions.watch(id(n)));
-    versions.unwatch(id(2));
+    [3, 1, 2, 1].into_iter().for_each(|n| versions.may_be_nameless(id(n)));
+    versions.not_nameless(id(2));
     for _ in 0..2 {
-        assert_eq!(versions.watched(), [id(1), id(3)]);
+        assert_eq!(versions.maybe_nameless(), [id(1), id(3)]);
         versions.keep();
     }
-    versions.unwatch(id(3));
+    versions.not_nameless(id(3));
     versions.keep();
     drop(versions);
     let versions = open(&folder);
-    assert_eq!(versions.watched(), [id(1)]);
-    (0..WATCHED_MOST as u32 + 9)
-        .for_each(|n| versions.watch(InodeId(chunk(n).block()[4..].try_into().unwrap())));
-    assert_eq!(versions.watched().len(), WATCHED_MOST);
+    assert_eq!(versions.maybe_nameless(), [id(1)]);
+    (0..NAMELESS_MOST as u32 + 9)
+        .for_each(|n| versions.may_be_nameless(InodeId(chunk(n).block()[4..].try_into().unwrap())));
+    assert_eq!(versions.maybe_nameless().len(), NAMELESS_MOST);
 }
 
 #[test]

@@ -211,7 +211,7 @@ impl Base {
     pub fn note_other_names(&self, inode: InodeId, links: Vec<Link>) {
         let is_news = !links.is_empty() && !self.read_only;
         if is_news && !mutants::is_active(Mutant::OtherNamesForgotten) {
-            self.context.recall.watch(inode);
+            self.context.recall.may_be_nameless(inode);
             self.other_names.lock().entry(inode).or_default().extend(links);
             self.note_doubted(inode, None);
         }

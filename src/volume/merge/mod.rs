@@ -8,6 +8,7 @@ mod deletions;
 mod displaced;
 mod files;
 mod misplaced;
+mod nameless;
 mod names;
 mod newer;
 mod pinned;
@@ -15,7 +16,6 @@ mod removal;
 mod strays;
 mod twins;
 mod unseen;
-mod watched;
 mod withheld;
 
 use crate::chunk::{Chunk, ChunkId, InodeId, Relation};
@@ -223,9 +223,12 @@ impl Merge {
         let saved = self.merge_pins(pins, &copies)?;
         let mut revived = Vec::new();
         self.give_back(returned, &mut revived)?;
-        let seen_to = self.see_to_watched(&copies)?;
-        let is_at_rest = merged.is_empty() && strays.is_empty() && revived.is_empty() && saved.is_empty();
-        let is_at_rest = is_at_rest && seen_to.is_empty();
+        let not_nameless = self.name_nameless(&copies)?;
+        let is_at_rest = merged.is_empty()
+            && strays.is_empty()
+            && revived.is_empty()
+            && saved.is_empty()
+            && not_nameless.is_empty();
         if is_at_rest && aside.is_empty() && displaced.is_empty() && !are_named {
             return Ok(());
         }
@@ -244,12 +247,12 @@ impl Merge {
         let lives = |id: &ChunkId| lives(id) || mutants::is_active(Mutant::UnitedRevived);
         for id in revived.into_iter().filter(lives) {
             self.base.context.recall.revived(id);
-            if !mutants::is_active(Mutant::RevivedUnwatched) {
+            if !mutants::is_active(Mutant::RevivedForgotten) {
                 // Who gave it the name that it has may take that away, and does not know that it had none.
-                self.base.context.recall.watch(id.inode);
+                self.base.context.recall.may_be_nameless(id.inode);
             }
         }
-        seen_to.into_iter().for_each(|id| self.base.context.recall.unwatch(id));
+        not_nameless.into_iter().for_each(|id| self.base.context.recall.not_nameless(id));
         for (id, copy) in copies.iter().filter(|(_, copy)| merged.contains(copy)) {
             if id.index.is_first()
                 && let Ok(Some(chunk)) = self.open_copy(*id, copy)

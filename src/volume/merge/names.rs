@@ -74,7 +74,7 @@ impl Merge {
             (true, _) => return Ok(()),
             (false, true) => {}
             (false, false) => {
-                self.base.context.recall.watch(inode.id());
+                self.base.context.recall.may_be_nameless(inode.id());
                 links.append(&mut links_of(inode));
             }
         }

@@ -60,7 +60,7 @@ impl Look<'_> {
         id == self.case.inode
             || self.case.is_journal()
             // A name from before leads to what was deleted since.
-            || self.case.may_be_older()
+            || self.case.is_lenient()
             || !self.case.is_own() && !self.settled.contains(&id)
     }
 
@@ -71,8 +71,10 @@ impl Look<'_> {
         // A chunk file may have been stored with nothing in it yet; and who remembers nothing takes the state that an
         // older journal tells of, in which the file had a name and nothing else.
         let is_of_before = self.case.is_journal() && self.case.spoil == Spoil::Older;
-        let may_be_empty = id == self.case.inode && self.case.may_lack_content()
-            || is_of_before && self.model.was_named_before_content(id, self.done);
+        if is_of_before && self.model.was_named_before_content(id, self.done, found) {
+            return Ok(());
+        }
+        let may_be_empty = id == self.case.inode && self.case.may_lack_content();
         self.model.check_any(self.done, id, found, may_be_empty)
     }
 

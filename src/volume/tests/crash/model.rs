@@ -261,14 +261,17 @@ impl Model {
         allowed
     }
 
-    /// Whether the name of an inode was promised at a time when nothing of its content was.
-    pub fn was_named_before_content(&self, id: InodeId, done: usize) -> bool {
+    /// Whether it is a file without content, but with the times of one of its versions, as a batch tells of it, and its name was
+    /// promised at a time when no content of it was.
+    pub fn was_named_before_content(&self, id: InodeId, done: usize, found: &Version) -> bool {
         let is_named = |tree: &Tree| tree.values().any(|entries| entries.values().any(|named| *named == id));
-        let has_content = |version: &usize| !self.files[&id][*version].1.content.is_empty();
-        let promises = self.promises[..=done].iter();
-        promises
-            .filter(|promise| !promise.files.get(&id).is_some_and(has_content))
-            .any(|promise| is_named(&self.trees[promise.tree]))
+        let Some(versions) = self.files.get(&id) else { return false };
+        let has_content = |version: &usize| !versions[*version].1.content.is_empty();
+        let mut promises =
+            self.promises[..=done].iter().filter(|promise| !promise.files.get(&id).is_some_and(has_content));
+        let mut until = versions.iter().filter(|(made, _)| *made <= done + 1);
+        until.any(|(_, version)| without_content(version) == *found)
+            && promises.any(|promise| is_named(&self.trees[promise.tree]))
     }
 
     /// Checks a file that may be older than promised; empty only if `may_be_empty`, where it is promised to have content.
@@ -281,16 +284,12 @@ impl Model {
     ) -> Result<(), String> {
         let Some(versions) = self.files.get(&id) else { return Err(format!("{id:?} was never made")) };
         let until = versions.iter().filter(|(made, _)| *made <= done + 1).map(|(_, version)| version.clone());
-        let mut until: Vec<_> = until.chain(self.allowed(id, done)).collect();
-        if may_be_empty {
-            // What names it tells its times, too.
-            until.extend(until.iter().map(without_content).collect::<Vec<_>>());
-        }
+        let until = until.chain(self.allowed(id, done));
         let is_empty = |version: &Version| version.content.is_empty();
         let is_promised = found.kind == Kind::File && self.promises[done].files.contains_key(&id);
         let is_emptied =
             !may_be_empty && is_promised && is_empty(found) && !self.versions(id, done).any(is_empty);
-        if !is_emptied && is_one_of(&until, found) {
+        if !is_emptied && is_one_of(&until.collect::<Vec<_>>(), found) {
             return Ok(());
         }
         Err(format!("{id:?} is {}", describe(found)))

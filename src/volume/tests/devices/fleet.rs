@@ -2,7 +2,8 @@
 
 use super::super::*;
 use super::client::{Client, Style};
-use crate::chunk::InodeId;
+use crate::chunk::{ChunkId, InodeId};
+use crate::store::FileName;
 use crate::store::memory::{Item, Memory};
 use crate::test_rng::TestRng;
 use crate::volume::Rename;
@@ -176,6 +177,11 @@ pub fn find(volume: &Volume, path: &str) -> Option<Arc<Inode>> {
         at = volume.lookup(&at, name.as_bytes()).ok()??;
     }
     Some(at)
+}
+
+/// The name of the chunk file of what has a path.
+pub fn file_of(volume: &Volume, path: &str) -> FileName {
+    volume.base.context.file_name(ChunkId::first(find(volume, path).unwrap().id()))
 }
 
 /// The directory of a path, and the last name in it.

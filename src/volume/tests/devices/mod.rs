@@ -12,6 +12,7 @@ mod large;
 mod large_live;
 mod live;
 mod misplaced;
+mod nameless;
 mod newer;
 mod outdated;
 mod overwritten;
@@ -22,7 +23,6 @@ mod unnamed;
 mod unread;
 mod unshown;
 pub mod walks;
-mod watched;
 
 use super::*;
 use crate::chunk::{ChunkId, ChunkIndex};

@@ -30,10 +30,10 @@ impl Steps<'_> {
         self.taken.iter().map(move |&step| (step, draws(step)))
     }
 
-    /// Tells what one did.
-    pub fn tell(&self, fleet: &FleetFixture, step: usize, what: &str) {
+    /// Tells what was done.
+    pub fn tell(&self, fleet: &FleetFixture, what: &str) {
         let mut told = self.told.borrow_mut();
-        writeln!(told, "{step}: {what}").expect("it is a string");
+        writeln!(told, "{what}").expect("it is a string");
         if self.shows_folders {
             let folders =
                 fleet.devices.iter().map(|device| (device.client.name, &device.keys, &device.store));

@@ -1,5 +1,6 @@
 //! Two directories of one name that become one on two devices, each in another direction.
 
+use super::fleet::file_of;
 use super::live::Live;
 use super::*;
 
@@ -14,9 +15,6 @@ fn what_lies_in_twins_that_two_devices_unite_into_each_other_is_there() {
     let mut live = Live::mount(fleet);
     make_directory(live.at(0), "d").unwrap();
     live.at(0).checkpoint().unwrap();
-    let file_of = |volume: &Volume, path| {
-        volume.base.context.file_name(ChunkId::first(find(volume, path).unwrap().id()))
-    };
     let own = file_of(live.at(0), "d");
     assert!(live.fleet.sync_all(0));
     let root = live.at(0).root().unwrap();

@@ -1,5 +1,6 @@
 //! Chunk files that no name leads to, once all has come to rest.
 
+use super::fleet::file_of;
 use super::live::Live;
 use super::walks::act;
 use super::*;
@@ -16,10 +17,6 @@ const DAYS: Duration = Duration::from_secs(2 * 86_400);
 fn bring(fleet: &mut FleetFixture, at: usize, name: FileName) {
     let Device { store, client, .. } = &mut fleet.devices[at];
     assert!(client.sync(&Item::File(name), store, &fleet.server));
-}
-
-fn file_of(volume: &Volume, path: &str) -> FileName {
-    volume.base.context.file_name(ChunkId::first(find(volume, path).unwrap().id()))
 }
 
 /// Whether this device remembers that it removed an inode.
@@ -340,10 +337,10 @@ fn take(steps: &shrunk::Steps<'_>, styles: &[Style]) {
     for (step, mut random) in steps.each() {
         let at = random.below(live.volumes.len());
         let what = match random.below(5) {
-            0 | 1 => {
-                match random.below(2) {
+            which @ 0..2 => {
+                match which {
                     0 => live.fleet.sync_some(at, &mut random),
-                    _ => drop(live.fleet.sync_all(at)),
+                    _ => _ = live.fleet.sync_all(at),
                 }
                 live.arrive_between(at, &mut random);
                 Some("copies".to_owned())
@@ -363,17 +360,17 @@ fn take(steps: &shrunk::Steps<'_>, styles: &[Style]) {
                 done
             }
         };
-        steps.tell(&live.fleet, step, &format!("{at} {}", what.as_deref().unwrap_or("does nothing")));
+        steps.tell(&live.fleet, &format!("{step}: {at} {}", what.as_deref().unwrap_or("does nothing")));
     }
     let mut fleet = live.unmount();
-    steps.tell(&fleet, usize::MAX, "unmounted");
+    steps.tell(&fleet, "unmounted");
     let judged = catch_unwind(AssertUnwindSafe(|| {
         fleet.judge();
         fleet.wait(DAYS);
         fleet.wait(DAYS);
         fleet.judge();
     }));
-    steps.tell(&fleet, usize::MAX, "judged");
+    steps.tell(&fleet, "judged");
     judged.unwrap_or_else(|why| resume_unwind(why));
     let left = [0, 1].map(|at| unnamed(&mut fleet, at));
     assert!(left.iter().all(Vec::is_empty), "left: {left:#?}");
